@@ -4,7 +4,7 @@ import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
 import type { Config } from "../config/config.ts";
 import { askKnownTerm } from "../replication/failover/known-term.ts";
-import { realSystem } from "../replication/system.ts";
+import { realClusterSystem } from "../roles/cluster-system.ts";
 import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
 import { printable } from "../util/printable.ts";
 import { describePointInTime } from "../store/log/point-in-time.ts";
@@ -104,7 +104,7 @@ async function knownTermOf({ term }: Options, config: Config): Promise<number> {
     if (/^\d{1,15}$/.test(term)) return Number(term);
     throw new UsageError(`\`${term}\` is no term, such as 3145728`);
   }
-  const known = await askKnownTerm(config, realSystem);
+  const known = await askKnownTerm(config, realClusterSystem);
   if (known.silent.length > 0)
     await printWarning(
       `${known.silent.join(" and ")} did not tell its term (the node that is restored cannot). A node in a later term than the restored one does not follow it: if there is one, restore again with --term`,

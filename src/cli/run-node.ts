@@ -20,6 +20,7 @@ export interface RunningNode {
 /** Resolves after a clean stop. Rejects where the node can't start. */
 export async function runNode(
   config: Config,
+  warnings: readonly string[],
   start: () => Promise<RunningNode>,
   ready?: (node: RunningNode) => Promise<void>,
 ): Promise<void> {
@@ -28,6 +29,7 @@ export async function runNode(
   const log = getLogger("node");
   warnAboutFileModes(config.data);
   logServiceVariables();
+  for (const warning of warnings) log.warning("{warning}", { warning });
   const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
   onUnhandledError(report);
   onFailedTimer(report);

@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { startEdge, startPrimary } from "../roles/member.ts";
-import { startFallback } from "../roles/serve-fallback.ts";
+import { startFallback } from "../roles/fallback.ts";
 import type { AddCommand } from "./command.ts";
 import { runNode, type RunningNode } from "./run-node.ts";
 import { addSettingOptions, configFromCommand } from "./setting-options.ts";
@@ -10,8 +10,8 @@ export const serveCommand: AddCommand = (program) => {
     .command("serve")
     .description("Run a node until SIGTERM or SIGINT: --role primary, edge or fallback");
   addSettingOptions(command).action(async () => {
-    const config = await configFromCommand(command, process.env);
-    await runNode(config, () => startRole(config));
+    const { config, warnings } = await configFromCommand(command, process.env);
+    await runNode(config, warnings, () => startRole(config));
   });
 };
 

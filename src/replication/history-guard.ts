@@ -1,8 +1,9 @@
 /**
- * Decides whether the data of another node may become this node's. Two histories belong together where they share their beginning, their first epoch:
- * a restored backup and a promoted edge do. A primary that was started on an empty directory, because its volume is not mounted, has begun another
- * history: a node that adopted it would lose all facts at once. So a node keeps its own, says so, and waits for an operator, whose approval
- * (`ostiary adopt-history`) names the other history and is used up with it.
+ * The history guard: decides whether a node may adopt the data of another node. Two nodes have the same history if they
+ * share its first epoch, as after a restored backup or a promotion. A primary that was started on an empty directory,
+ * because its volume is not mounted, has begun another history, and a node that adopted it would lose all facts. So the
+ * node keeps its own history, reports the other one, and waits for an operator. The operator's approval (`ostiary
+ * adopt-history`) names the other history and is consumed with it.
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
@@ -13,14 +14,17 @@ import { approvedHistory, knownHistory, noteHistory, noteRefused, consumeApprova
 const log = getLogger("history");
 
 const warningIntervalMs = 60_000;
-/** Nodes are asked again within seconds. One that does not answer any more is no node of another history. */
+/** How long a foreign history is reported after it was last seen. Nodes are asked every few seconds. */
 const seenMs = 60_000;
 
-/** What those who ask other nodes have to know of histories. */
+/** What a client of other nodes has to know about histories. */
 export interface HistoryFilter {
-  /** The first epoch of this node's. Undefined while it has none: it then takes any. */
+  /** The first epoch of this node's history. Undefined while it has none: then it adopts any history. */
   readonly own: string | undefined;
-  /** Whether a node with that first epoch, undefined where it has none, may be followed. What may not is reported. `from` says where it was seen. */
+  /**
+   * Whether this node may follow a node with that first epoch. Reports the history if not. `from` says where it was
+   * seen.
+   */
   admits(theirs: string | undefined, from: string): boolean;
 }
 
@@ -29,7 +33,10 @@ export interface ForeignHistory {
   readonly from: string;
 }
 
-/** What a node's health says of another history. It is worth more than that the node's copy gets old because of it. */
+/**
+ * The part of a node's health about a foreign history. It replaces the report that the data is old, which is a
+ * consequence.
+ */
 export function foreignHealth({ foreign }: { readonly foreign: ForeignHistory | undefined }): {
   readonly degraded?: string;
   readonly foreignHistory?: string;
@@ -37,7 +44,7 @@ export function foreignHealth({ foreign }: { readonly foreign: ForeignHistory | 
   if (foreign === undefined) return {};
   const { history } = foreign;
   return {
-    degraded: `another node has a history (${history}) that shares no beginning with this one's: neither takes over from the other, an operator has to look`,
+    degraded: `another node has a history (${history}) that shares no beginning with this one's: neither takes over from the other, an operator has to decide`,
     foreignHistory: history,
   };
 }
@@ -50,7 +57,7 @@ export class HistoryGuard implements HistoryFilter {
   #seenAtMs = Number.NEGATIVE_INFINITY;
   #complainedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** `data` is the node's directory. */
+  /** `data` is the node's data directory. */
   constructor(data: string, clock: Pick<Clock, "monotonicMs">) {
     this.#data = data;
     this.#clock = clock;
@@ -61,7 +68,7 @@ export class HistoryGuard implements HistoryFilter {
     return this.#own;
   }
 
-  /** The other history that was refused within the last minute, unless its node is of this one again. */
+  /** The history that was refused within the last minute, unless its node has this node's history again. */
   get foreign(): ForeignHistory | undefined {
     return this.#clock.monotonicMs() - this.#seenAtMs < seenMs ? this.#foreign : undefined;
   }
@@ -78,16 +85,16 @@ export class HistoryGuard implements HistoryFilter {
     return false;
   }
 
-  /** AppError `conflict` where it may not. */
+  /** AppError `conflict` if this node must not adopt that history. */
   require(theirs: string | undefined, from: string): void {
     if (this.admits(theirs, from)) return;
     throw new AppError(
       "conflict",
-      `${from} has another history (${theirs}) than this node (${this.#own}): its data are not taken over`,
+      `${from} has another history (${theirs}) than this node (${this.#own}): its data is not adopted`,
     );
   }
 
-  /** The node's database is of that history. An approval of it is used up. */
+  /** The node's database now has that history. This consumes an approval of it. */
   adopt(history: string): void {
     const before = this.#own;
     this.#own = history;
@@ -95,7 +102,7 @@ export class HistoryGuard implements HistoryFilter {
     if (this.#approved() === history) consumeApproval(this.#data, "adopt-history");
     if (this.#foreign?.history === history || this.#foreign === undefined) this.#setForeign(undefined);
     if (before !== undefined && before !== history)
-      log.warning("this node has taken over the history {history}, it had {before} before", { history, before });
+      log.warning("this node has adopted the history {history}, it had {before} before", { history, before });
   }
 
   #setForeign(foreign: ForeignHistory | undefined): void {
@@ -121,11 +128,11 @@ export class HistoryGuard implements HistoryFilter {
     this.#complainedAtMs = nowMs;
     const { history, from } = foreign;
     log.error(
-      "{from} has another history ({history}) than this node ({own}): its data are not taken over, this node goes on with its own. Was it started on an empty directory? Mount its volume, or restore a backup there. If the new history is meant to replace this one: {command}",
+      "{from} has another history ({history}) than this node ({own}): its data is not adopted, this node keeps its own. Was that node started on an empty directory? Mount its volume, or restore a backup there. If the new history is meant to replace this one: {command}",
       { from, history, own: this.#own, command: `ostiary adopt-history ${history} --data ${this.#data}` },
     );
     if (approved !== undefined)
-      log.error("the approval of the history {approved} does nothing here: {from} has {history}", {
+      log.error("the approval of the history {approved} has no effect: {from} has {history}", {
         approved,
         from,
         history,

@@ -1,6 +1,6 @@
 /**
- * What a node reports of its storage: for `/readyz`, for the metrics, and once per change in the log. Each part of the node that writes says when it
- * fails and when it works again; none of them ends the node.
+ * The status of a node's storage: for `/readyz`, for the metrics, and for the log after each change. Each part of the
+ * node that writes reports when it fails and when it works again. No storage failure ends the node.
  */
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -16,7 +16,7 @@ import {
 
 const log = getLogger("storage");
 
-/** What is written, as in "the position cannot be recorded". */
+/** The messages for each part of the data that is written. */
 const parts = {
   database: { fails: "the database cannot be written", works: "the database can be written again" },
   position: { fails: "the position cannot be recorded", works: "the position is recorded again" },
@@ -31,51 +31,51 @@ export type StoragePart = keyof typeof parts;
 export class StorageStatus {
   readonly #problems = new Map<StoragePart, string>();
 
-  /** What keeps this node from storing what it should, for everybody to read; undefined where nothing does. */
+  /** The problem of the storage, without private details. Undefined if there is none. */
   get problem(): string | undefined {
     const [first] = this.#problems.values();
     return first;
   }
 
-  /** Writing this part failed at `path`. Counted each time, logged when the reason is another than before. */
+  /** Writing this part failed at `path`. Each failure is counted; it is logged if the reason has changed. */
   failed(part: StoragePart, error: unknown, path: string): void {
     const failure = storageFailureIn(error);
     if (failure !== undefined) return this.set(part, failure, path);
-    this.#note(part, "other", parts[part].fails, `${parts[part].fails} at \`${path}\`: ${reasonOf(error)}`);
+    this.#record(part, "other", parts[part].fails, `${parts[part].fails} at \`${path}\`: ${reasonOf(error)}`);
   }
 
-  /** The same where it is known what failed; undefined where it works. */
+  /** The same with a known failure. Undefined means that writing works. */
   set(part: StoragePart, failure: StorageFailure | undefined, path: string): void {
     if (failure === undefined) return this.recovered(part);
-    const told = `${parts[part].fails}: ${publicStorageProblem(failure.reason)}`;
-    this.#note(part, failure.reason, told, `${parts[part].fails}: ${describeStorageFailure(failure, path)}`);
+    const problem = `${parts[part].fails}: ${publicStorageProblem(failure.reason)}`;
+    this.#record(part, failure.reason, problem, `${parts[part].fails}: ${describeStorageFailure(failure, path)}`);
   }
 
   recovered(part: StoragePart): void {
     if (this.#problems.delete(part)) log.warning("{text}", { text: parts[part].works });
   }
 
-  #note(part: StoragePart, reason: string, told: string, logged: string): void {
+  #record(part: StoragePart, reason: string, problem: string, logged: string): void {
     metrics.storageFailures.inc({ reason });
-    if (this.#problems.get(part) === told) return;
-    this.#problems.set(part, told);
+    if (this.#problems.get(part) === problem) return;
+    this.#problems.set(part, problem);
     log.error("{text}", { text: logged });
   }
 }
 
 const warningIntervalMs = 10_000;
 
-/** How often it is logged that requests fail because of the storage: they all do, as long as it does. */
+/** Limits the log lines about failed requests: while the storage fails, all requests do. */
 export const storageLogLimit = (clock?: Clock): ReturnType<typeof rateLimiter> => rateLimiter(warningIntervalMs, clock);
 
-/** What to answer to a request that failed because of the storage. */
+/** Logs a request that failed because of the storage, and returns the text for its response. */
 export function logStorageFailure(
   { reason, detail }: StorageFailure,
   what: string,
-  complaints: ReturnType<typeof storageLogLimit>,
+  logLimit: ReturnType<typeof storageLogLimit>,
 ): string {
   metrics.storageFailures.inc({ reason });
-  if (complaints(reason) > 0)
+  if (logLimit(reason) > 0)
     log.error("{what} failed: {problem} ({detail})", { what, problem: publicStorageProblem(reason), detail });
   return `${publicStorageProblem(reason)}: ask again in a moment, or ask another node`;
 }

@@ -1,9 +1,12 @@
 /**
- * Limits the TCP connections to a node's API, so that clients cannot use up the file descriptors that the store and other nodes need. Without it, silent
- * connections alone make every open file fail (EMFILE) and keep the listener busy with connections that it cannot accept.
+ * A limit for the TCP connections to a node's API, so that clients cannot use up the file descriptors that the store
+ * and other nodes need. Without it, silent connections alone make every open file fail (EMFILE) and keep the listener
+ * busy with connections that it cannot accept.
  *
- * The kernel accepts before this process can say no, so the limit works by closing: above it, connections that never got an answer and wait for nothing go
- * first, those of clients that go on asking last, and of all others those that have been silent for longest. A new connection always gets in, and a health check is always answered.
+ * The kernel accepts connections before this process can refuse them, so the limit works by closing. Connections that
+ * never got a response and wait for nothing are closed first, those of clients that continue to send requests last, and
+ * all others by how long they have been silent. A new connection is always accepted, and a health check is always
+ * answered.
  */
 import { BlockList } from "node:net";
 import type { Config } from "../config/config.ts";
@@ -21,7 +24,7 @@ import { rateLimiter } from "../util/rate-limiter.ts";
 
 const log = getLogger("connections");
 
-/** An attacker opens some thousand connections a second, and a look at the descriptors takes ten microseconds. */
+/** An attacker opens some thousand connections a second. A check of the descriptors takes ten microseconds. */
 const checkIntervalMs = 25;
 const countIntervalMs = 5000;
 const addressCountIntervalMs = 1000;
@@ -31,41 +34,42 @@ const reservedDescriptors = 256;
 /** Above the limit a node closes a tenth more than it must, so that the next connection does not cost a count again. */
 const closeDownTo = 0.9;
 
-/** Starts to watch the connections of a listener. Returns the function that stops it. */
+/** Limits the connections of a listener. Returns the function that stops that. */
 export function limitConnections(
   { limits, trustedProxies }: Pick<Config, "limits" | "trustedProxies">,
   table: ConnectionTable | undefined,
   clock: Clock,
 ): () => void {
   if (table === undefined) {
-    log.debug("this system does not show its connections: limit them in front of this node");
+    log.debug("this system does not list its connections: limit them in front of this node");
     return () => {};
   }
   const max = connectionsMaxWithin(limits, descriptorLimit());
-  /** Descriptors that are no connections of this listener: files, connections to brokers and other nodes. */
+  /** Descriptors that are not connections of this listener: files, connections to brokers and other nodes. */
   let others = lowestFreeDescriptor() ?? 0;
   const isTrusted = trustedIn(trustedProxies);
-  const reports = rateLimiter(logIntervalMs, clock);
+  const warnings = rateLimiter(logIntervalMs, clock);
   let countAtMs = Number.NEGATIVE_INFINITY;
 
   const enforce = (lowest: number | undefined): void => {
     const open = table.accepted();
-    // Without this, others beyond the limit would make every look a count, which takes some ten milliseconds for ten thousand connections.
+    // Without this, other descriptors beyond the limit would make every check a count, which takes some ten
+    // milliseconds for ten thousand connections.
     if (lowest !== undefined) others = Math.max(0, lowest - open.length);
-    // Where no descriptor is left, something else uses them too, and the limit is too high for that.
+    // If no descriptor is left, something else uses them too, and the limit is too high for that.
     const bound = lowest === undefined ? Math.min(max, Math.floor(open.length * 0.75)) : max;
     const excess = connectionsToClose(open, { max: bound, addressMax: limits.connectionsPerAddressMax, isTrusted });
     for (const connection of excess) table.end(connection);
     metrics.connections.set(open.length - excess.length);
     if (excess.length === 0) return;
     metrics.connectionsClosed.inc(excess.length);
-    if (reports() > 0)
+    if (warnings() > 0)
       log.warning(
         "closed {closed} connections, silent ones first: {open} were open, at most {max} are allowed (`connectionsMax`, `connectionsPerAddressMax`, the process's limit of open files)",
         { closed: excess.length, open: open.length, max },
       );
   };
-  const look = (): void => {
+  const check = (): void => {
     const lowest = lowestFreeDescriptor();
     const now = clock.monotonicMs();
     const intervalMs = limits.connectionsPerAddressMax > 0 ? addressCountIntervalMs : countIntervalMs;
@@ -73,10 +77,10 @@ export function limitConnections(
     countAtMs = now;
     enforce(lowest);
   };
-  return clock.every(checkIntervalMs, look);
+  return clock.every(checkIntervalMs, check);
 }
 
-/** How many connections a node takes that may have `descriptors` open. */
+/** How many connections a node accepts that may have `descriptors` open. */
 export function connectionsMaxWithin(
   { connectionsMax, brokerConnectionsMax }: Pick<Limits, "connectionsMax" | "brokerConnectionsMax">,
   descriptors: number | undefined,
@@ -88,13 +92,13 @@ export function connectionsMaxWithin(
 
 export interface ConnectionBounds {
   readonly max: number;
-  /** For each client address; 0 for no bound. */
+  /** For each client address. 0 means no bound. */
   readonly addressMax: number;
-  /** Whether an address is a proxy's, behind which there are many clients. */
+  /** Whether the address is that of a proxy with many clients. */
   readonly isTrusted: (connection: AcceptedConnection) => boolean;
 }
 
-/** The connections to close so that the rest is within the bounds. */
+/** The connections to close so that the others are within the bounds. */
 export function connectionsToClose(
   open: readonly AcceptedConnection[],
   { max, addressMax, isTrusted }: ConnectionBounds,
@@ -114,13 +118,14 @@ export function connectionsToClose(
   return [...closing, ...left.slice(0, surplus)];
 }
 
-/** Some fifteen answers. */
+/** About fifteen responses. */
 const establishedBytes = 4096;
 
 /**
- * 0 for who never got an answer: a client that has a question asks it at once, and is answered within the second unless the question is an expensive one.
- * 2 for who goes on asking or waits for a further answer, so that a node that is slow for a moment does not close the connections of its regular clients.
- * 1 for others.
+ * 0 for a connection that never got a response: a client usually sends its request immediately and gets the response
+ * within a second, unless the request is expensive. 2 for a client that continues to send requests or waits for another
+ * response, so that a node that is slow for a moment does not close the connections of its regular clients. 1 for
+ * others.
  */
 function priorityOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: AcceptedConnection): number {
   if (answeredBytes === 0) return receivedBytes === 0 || idleMs >= 1000 ? 0 : 1;

@@ -1,6 +1,6 @@
 /**
- * One node to develop against: a primary that shows no keys (the one that everybody knows is in its configuration) and starts with the given
- * policy. Nothing of it is a stand-in; what runs here runs the same in production.
+ * One node for development: a primary that starts with the given policy and shows no keys, because its configuration
+ * has the development key. It has no special parts: the same code runs in production.
  */
 import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/accept-policy.ts";
@@ -8,9 +8,9 @@ import type { Source } from "../polar/source.ts";
 import { startPrimaryNode, type PrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
-/** Throws `invalid_policy` where the policy is refused, with all its problems. */
+/** Throws `invalid_policy` with all problems if the policy is refused. */
 export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningNode> {
-  // Checked as the files that they are, so that problems name file and line; loaded as the one policy that they form.
+  // The files are checked one by one, so that problems name file and line, and loaded as one policy.
   if (sources.length > 0) acceptPolicy(sources, { runTests: true, limits: config.limits });
   const node = await startPrimaryNode(config);
   try {

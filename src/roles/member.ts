@@ -1,21 +1,24 @@
 /**
- * A node that can be the primary or an edge, and changes from one to the other in the same process and at the same address. An edge that is promoted
- * becomes the primary, and stays it over restarts until another one is promoted over it. A primary that was replaced becomes an edge of its successor.
- * One whose data directory is an old one becomes an edge until it has fetched the rest from its peers, and then asks them for their votes. With
- * `failover` each node starts as an edge, and is the primary while it has the lease.
+ * A cluster member: a node that can be the primary or an edge, and changes its role in the same process and at the same
+ * address. An edge that is promoted becomes the primary and stays the primary over restarts, until another node is
+ * promoted. A primary that was replaced becomes an edge of its successor. A primary with an old data directory becomes
+ * an edge until it has fetched the missing events from its peers, and then asks for their votes. With `failover`, each
+ * node starts as an edge and is the primary while it has the lease.
  */
 import type { Config } from "../config/config.ts";
 import { startEdgeNode } from "./edge.ts";
 import { Leadership } from "../replication/failover/leadership.ts";
 import type { Lease } from "../replication/failover/lease/lease.ts";
 import { approvedHistory } from "../replication/history-notes.ts";
-import { nodeIdOf, type MintedKeys } from "../replication/identity.ts";
+import { nodeIdOf } from "../replication/identity.ts";
+import type { MintedKeys } from "./primary-keys.ts";
 import type { Node, Promoted } from "../replication/node.ts";
 import { startPrimaryNode, type PrimaryOptions, type Takeover } from "./primary.ts";
 import { formatToken } from "../replication/position.ts";
 import type { FenceReason, ObservedPosition } from "../replication/failover/fence.ts";
-import { hasPromotionNote, writePromotionNote, PrimaryAliveError } from "../replication/failover/promotion.ts";
-import { realSystem, type System } from "../replication/system.ts";
+import { PrimaryAliveError } from "../replication/failover/promotion.ts";
+import { hasPromotionNote, writePromotionNote } from "../replication/role-notes.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { print } from "../runtime/process.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { currentStorePath, requireWritable, quarantineStore } from "../store/directory/data-directory.ts";
@@ -28,47 +31,50 @@ import { serveNode, type RunningNode } from "./node-service.ts";
 
 const log = getLogger("node");
 
-/** Between two attempts at what can't be given up. */
+/** Between two attempts at something that the node must retry until it succeeds. */
 const retryPauseMs = 1000;
 
-/** The store and log first, then brokers, then the API. Keys that a first start makes are shown once. */
-export async function startPrimary(config: Config, system: System = realSystem): Promise<RunningNode> {
+/** Starts the log, then the brokers, then the API. The keys that a first start makes are shown once. */
+export async function startPrimary(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
   requireWritable(config.data);
   return Member.start(config, "primary", system);
 }
 
-/** The replica and the feed first, then the API. It listens at once, and says that it is not ready while it has no replica. */
-export async function startEdge(config: Config, system: System = realSystem): Promise<RunningNode> {
+/**
+ * Starts the replica, then the event stream, then the API. It listens immediately and reports that it is not ready
+ * while it has no data.
+ */
+export async function startEdge(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
   requireWritable(config.data);
   if (!hasPromotionNote(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
-  log.warning("this edge was promoted: it goes on as the primary; say so in its configuration (`role: primary`)");
+  log.warning("this edge was promoted and continues as the primary: set `role: primary` in its configuration");
   return Member.start(config, "primary", system);
 }
 
 class Member {
   readonly #config: Config;
-  readonly #system: System;
+  readonly #system: ClusterSystem;
   readonly #lease: Lease | undefined;
   #node: Node | undefined;
   /** The lease under which this node is the primary. */
   #leadership: Leadership | undefined;
   #service: RunningNode | undefined;
-  /** Why the present primary is none any more, and what it lacks. */
+  /** Why this node is no longer the primary, and which events it lacks. */
   #fenced: { readonly reason: FenceReason; readonly lacking: ObservedPosition | undefined } | undefined;
-  /** Nodes that started after the stop, while they end. */
-  #ends: Promise<void>[] = [];
+  /** The ends of nodes that started after the stop. */
+  #lateStops: Promise<void>[] = [];
   #changing: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  private constructor(config: Config, system: System) {
+  private constructor(config: Config, system: ClusterSystem) {
     this.#config = config;
     this.#system = system;
     this.#lease = config.failover === undefined ? undefined : openLeaseOf(config, config.failover, system);
   }
 
-  static async start(config: Config, role: "primary" | "edge", system: System): Promise<RunningNode> {
+  static async start(config: Config, role: "primary" | "edge", system: ClusterSystem): Promise<RunningNode> {
     const member = new Member(config, system);
-    // With a lease a node is an edge until it has it.
+    // With `failover` a node is an edge until it has the lease.
     const isPrimary = role === "primary" && member.#lease === undefined;
     const node = isPrimary ? await member.#startPrimary() : await member.#startEdge();
     member.#node = node;
@@ -109,8 +115,8 @@ class Member {
       node = await this.#startPrimary({ takeover, leadership });
     } catch (error) {
       await leadership?.release();
-      log.error("this edge can't become the primary, and goes on as an edge: {error}", { error });
-      this.#change(() => this.#goOnAsEdge());
+      log.error("this edge cannot become the primary, and continues as an edge: {error}", { error });
+      this.#change(() => this.#continueAsEdge());
       throw error;
     }
     this.#replace(node);
@@ -121,7 +127,7 @@ class Member {
     return { epoch: must(epoch), offset: must(offset) };
   }
 
-  /** Without peers, or a node key to show them, there is nobody to follow: the primary answers on from what it has. */
+  /** Without peers or a node key, there is no node to follow: this node continues to answer from its data. */
   #stepDown(): void {
     const { reason, lacking } = must(this.#fenced);
     const { nodeKey, primary, peers } = this.#config;
@@ -130,29 +136,29 @@ class Member {
       if (this.#isStopped) return;
       await must(this.#service).drain(0);
       await this.#endNode();
-      if (reason === "damaged") setDamagedDatabaseAside(this.#config.data);
+      if (reason === "damaged") keepDamagedDatabase(this.#config.data);
       await this.#leadership?.release();
-      await this.#goOnAsEdge();
-      log.warning("this node goes on as an edge");
+      await this.#continueAsEdge();
+      log.warning("this node continues as an edge");
     });
-    // With a lease it takes part in the choice of the next primary, as each edge does.
+    // With a lease it is a candidate for the next primary, as each edge is.
     if (reason === "behind" && this.#lease === undefined) void this.#changing.then(() => this.#recover(lacking));
   }
 
-  /** What takes its place opens all of it anew. */
+  /** The next node opens everything anew, so a failure to stop is only logged. */
   #endNode(): Promise<void> {
     return must(this.#node)
       .stop()
-      .catch((error: unknown) => log.error("this node did not end well: {error}", { error }));
+      .catch((error: unknown) => log.error("this node did not stop cleanly: {error}", { error }));
   }
 
-  /** Meanwhile nobody answers here, so there is no end to it but a stop. */
-  async #goOnAsEdge(): Promise<void> {
+  /** Retries until the node is stopped, because this node cannot answer meanwhile. */
+  async #continueAsEdge(): Promise<void> {
     while (!this.#isStopped) {
       try {
         return this.#replace(await this.#startEdge());
       } catch (error) {
-        log.error("this node can't go on as an edge, and tries again: {error}", { error });
+        log.error("this node cannot continue as an edge, and tries again: {error}", { error });
         must(this.#service).failWaiting();
         await this.#pause();
       }
@@ -160,8 +166,8 @@ class Member {
   }
 
   /**
-   * Asks the peers for their votes once this node has what it lacks, until it is the primary again. It stays an edge where it finds another primary, or
-   * that another node was promoted meanwhile.
+   * Asks the peers for their votes when this node has fetched the missing events, until it is the primary again. It
+   * stays an edge if there is another primary, or another node was promoted meanwhile.
    */
   async #recover(lacking: ObservedPosition | undefined): Promise<void> {
     const term = lacking?.term ?? this.#node?.health().term;
@@ -173,7 +179,9 @@ class Member {
         if (error instanceof PrimaryAliveError || error instanceof Superseded)
           return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
         if (attempt === 0)
-          log.warning("this node can't be the primary again yet, and tries on: {reason}", { reason: reasonOf(error) });
+          log.warning("this node cannot be the primary again yet, and tries again: {reason}", {
+            reason: reasonOf(error),
+          });
       }
     }
   }
@@ -191,8 +199,8 @@ class Member {
   }
 
   /**
-   * A first primary begins the history, once it has the lease. Where there is one already, somewhere, this node stays an edge: its data directory is empty
-   * since it is new, or not mounted.
+   * The first primary begins the history when it has the lease. If a history exists, this node stays an edge: its data
+   * directory is empty because the node is new, or because its volume is not mounted.
    */
   async #beginHistory(lease: Lease): Promise<void> {
     const { data, failoverTtl: ttlMs } = this.#config;
@@ -201,7 +209,7 @@ class Member {
       try {
         const state = await lease.holder();
         if (state?.record.hasHistory === true && approvedHistory(data, "abandon-history") === undefined)
-          return log.warning("{engine} knows of a history that has begun: this node stays an edge", {
+          return log.warning("{engine} knows a history that has begun: this node stays an edge", {
             engine: lease.engine,
           });
         if (state?.isHeld === true) continue;
@@ -211,26 +219,26 @@ class Member {
         this.#change(() => this.#startHistory(leadership));
         return await this.#changing;
       } catch (error) {
-        log.warning("the first history can't begin yet: {reason}", { reason: reasonOf(error) });
+        log.warning("the first history cannot begin yet: {reason}", { reason: reasonOf(error) });
       }
     }
   }
 
-  /** Where a peer has a history after all, this node goes on as an edge. */
+  /** If a peer has a history after all, this node continues as an edge. */
   async #startHistory(leadership: Leadership): Promise<void> {
     const service = must(this.#service);
     await service.drain(0);
     await this.#endNode();
     try {
       if (this.#isStopped || currentStorePath(this.#config.data) !== undefined)
-        throw new AppError("conflict", "this node has got a copy of a history meanwhile");
+        throw new AppError("conflict", "this node has received a history meanwhile");
       this.#replace(await this.#startPrimary({ leadership }));
       log.warning("this node has the lease of term {term} and begins a history", { term: leadership.term });
       if (this.#fenced !== undefined) this.#stepDown();
     } catch (error) {
-      log.error("this node can't begin a history, and goes on as an edge: {reason}", { reason: reasonOf(error) });
+      log.error("this node cannot begin a history, and continues as an edge: {reason}", { reason: reasonOf(error) });
       await leadership.release();
-      await this.#goOnAsEdge();
+      await this.#continueAsEdge();
     }
   }
 
@@ -242,7 +250,7 @@ class Member {
 
   #replace(node: Node): void {
     this.#node = node;
-    if (this.#isStopped) this.#ends.push(node.stop());
+    if (this.#isStopped) this.#lateStops.push(node.stop());
     else must(this.#service).replace(node);
   }
 
@@ -254,48 +262,51 @@ class Member {
     this.#isStopped = true;
     await this.#changing;
     await must(this.#service).stop();
-    await Promise.all(this.#ends);
-    // Only now: until here it may have written.
+    await Promise.all(this.#lateStops);
+    // Released last, because the node may have written until here.
     await this.#leadership?.release();
     this.#lease?.close();
   }
 }
 
-function openLeaseOf(config: Config, url: string, system: System): Lease {
+function openLeaseOf(config: Config, url: string, system: ClusterSystem): Lease {
   const { failoverTtl: ttlMs, failoverUsername: username, failoverPassword: password } = config;
   const { failoverCa: ca, failoverCert: cert, failoverKey: key } = config;
   return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
 }
 
-/** The check at a start looks at facts, keys and policy. A damaged page may hold something else, such as events. */
-function setDamagedDatabaseAside(data: string): void {
+/**
+ * Renames the damaged database. The check at a start reads facts, keys and the policy, but a damaged page may hold
+ * something else, such as events.
+ */
+function keepDamagedDatabase(data: string): void {
   const path = currentStorePath(data);
   if (path === undefined) return;
   try {
-    log.warning("the damaged database is kept as {aside}: without `ack` it may hold writes that no other node has", {
-      aside: quarantineStore(path),
+    log.warning("the damaged database is kept as {path}: without `ack` it may have writes that no other node has", {
+      path: quarantineStore(path),
     });
   } catch (error) {
-    log.error("the damaged database {path} cannot be put aside: {error}", { path, error });
+    log.error("the damaged database {path} cannot be renamed: {error}", { path, error });
   }
 }
 
-/** Another node has taken this one's place while it caught up. */
+/** Another node was promoted while this one caught up. */
 class Superseded extends Error {}
 
-/** It is the primary, whether that can be noted or not. */
+/** The node is the primary even if the promotion cannot be recorded. */
 function recordPromotion(data: string): void {
   try {
     writePromotionNote(data);
   } catch (error) {
     log.error(
-      "the promotion cannot be noted in {data}: configure `role: primary` before this node is started again, or it starts as an edge: {error}",
+      "the promotion cannot be recorded in {data}: configure `role: primary` before this node is started again, or it starts as an edge: {error}",
       { data, error },
     );
   }
 }
 
-/** The same node with what it needs as a primary. Its former primary is one of those whom it asks whether there is another. */
+/** The configuration of this node as a primary. Its former primary is one of its peers. */
 function asPrimary(config: Config): Config {
   if (config.role === "primary") return config;
   const { primary, peers, brokerUsername, brokerPassword, promotedBrokerUsername, promotedBrokerPassword } = config;
@@ -308,7 +319,7 @@ function asPrimary(config: Config): Config {
   };
 }
 
-/** The same node with what it needs as an edge: the peers of a primary are those among whom its successor is. */
+/** The configuration of this node as an edge. Its successor is one of the peers of the former primary. */
 function asEdge(config: Config): Config {
   if (config.role === "edge") return config;
   const [primary, ...peers] = config.peers;

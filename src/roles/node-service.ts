@@ -1,4 +1,7 @@
-/** What all roles have in common: a running node becomes a listening service, and stops in the order in which nobody loses anything. */
+/**
+ * The service of a running node, for all roles: it listens, passes on requests when the node is replaced by one of
+ * another role, and stops without losing requests.
+ */
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
@@ -10,19 +13,22 @@ import { exposeNode, readNode } from "./node-metrics.ts";
 export interface RunningNode {
   readonly url: string;
   /**
-   * The node is about to be replaced: requests that come now wait for the next one, and those that are under way are finished, all but `besides`.
-   * Resolves when they are, or after a second.
+   * The node is about to be replaced: new requests wait for the next node, and the requests that are under way finish,
+   * except `besides` of them. Resolves when they have finished, or after a second.
    */
   drain(besides: number): Promise<void>;
-  /** There is no next node yet: who waits for it is refused, and so is who comes before `replace`. */
+  /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
   failWaiting(): void;
-  /** Another node answers from now on, at the same address: one of another role. */
+  /** A node of another role answers from now on, at the same address. */
   replace(node: Node): void;
-  /** No new requests, streams are ended, those in flight are finished; then the feed ends, the writer empties its WAL and the files are closed. */
+  /**
+   * Refuses new requests, ends streams and finishes the requests in flight. Then the event stream stops, the writer
+   * empties its WAL and the files are closed.
+   */
   stop(): Promise<void>;
 }
 
-/** Serves the node's API, and MQTT over WebSocket beside it where a broker is embedded. */
+/** Serves the node's API, and MQTT over WebSocket with an embedded broker. */
 export async function serveNode(
   config: Config,
   first: Node,
@@ -82,12 +88,12 @@ export async function serveNode(
 
 const drainMsMax = 1000;
 const drainPollMs = 5;
-/** Who asks meanwhile waits so long. */
+/** How long a request waits for the next node. */
 const roleChangeMsMax = 5000;
 
-/** From one node to the next one. */
+/** The change from one node to the next. */
 interface RoleChange {
-  /** Resolves with whether the next one is there. */
+  /** Resolves with whether the next node is there. */
   readonly over: Promise<boolean>;
   readonly end: (isOver: boolean) => void;
 }

@@ -1,143 +1,274 @@
 /**
- * A primary: the log, its writer, and what hands the log on: a broker or the way to one, the publisher, and the log server. Alone it is a
- * complete service; nobody else has to exist for it to answer.
+ * The primary: it writes the log and serves it to other nodes, over brokers and over HTTP. It needs no other node.
+ * `startPrimaryNode` wires its parts in the order in which they start.
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { Connection } from "../store/connection/connection.ts";
-import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
-import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
-import { verifyKey } from "../store/keys/api-keys.ts";
-import { openLog } from "../store/log/log.ts";
-import { readState, type StoreState } from "../store/log/store-state.ts";
-import { nextStartTerm, nextFailoverTerm } from "../store/log/terms.ts";
-import { metrics } from "../telemetry/metrics.ts";
-import { AppError } from "../util/app-error.ts";
-import { storageFailureIn } from "../util/storage-failure.ts";
 import { createBackupServer } from "../replication/backup/backup-server.ts";
-import { LocalDatabase } from "../replication/replica/local-database.ts";
-import { monitorDamage, type DamageMonitor } from "../replication/replica/damage-monitor.ts";
-import { createEventReader } from "../replication/log/event-reader.ts";
-import { epochOf } from "../replication/transport/messages.ts";
-import { openEventStream, type EventStream, type EventStreamListener } from "../replication/transport/event-stream.ts";
-import type { TermConfirmation, Leadership } from "../replication/failover/leadership.ts";
-import { OffsetWaiters } from "../replication/replica/offset-waiters.ts";
-import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
-import { createNodeServer, type NodeServerOptions } from "../replication/transport/node-server.ts";
-import { LongPolls } from "../replication/transport/long-polls.ts";
-import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
-import type { Peers } from "../replication/transport/peers.ts";
+import { Acks } from "../replication/failover/acks.ts";
+import { DuplicatePrimaryMonitor, findPrimaries } from "../replication/failover/duplicate-primary.ts";
+import { Fence, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
+import { ForeignHistoryMonitor } from "../replication/failover/foreign-history-monitor.ts";
+import { Handover } from "../replication/failover/handover.ts";
+import type { Leadership, TermConfirmation } from "../replication/failover/leadership.ts";
+import type { Mandate } from "../replication/failover/promotion.ts";
+import { StartTerm } from "../replication/failover/start-term.ts";
+import { createSuccessorDetector, type SuccessorDetector } from "../replication/failover/successor-detector.ts";
+import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
+import { nodeIdOf } from "../replication/identity.ts";
+import { recordCommitTimes, type CommitTimes } from "../replication/log/commit-times.ts";
+import { createEventReader } from "../replication/log/event-reader.ts";
+import { Writer } from "../replication/log/writer.ts";
+import type { Node, NodeHealth, Writes } from "../replication/node.ts";
+import { mintEpoch } from "../replication/position.ts";
+import { monitorDamage } from "../replication/replica/damage-monitor.ts";
+import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
+import { LocalDatabase } from "../replication/replica/local-database.ts";
+import { OffsetWaiters } from "../replication/replica/offset-waiters.ts";
+import { mayStillLead, wasReplica } from "../replication/role-notes.ts";
+import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
+import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
+import { openEventStream, type EventStream, type EventStreamListener } from "../replication/transport/event-stream.ts";
+import { LongPolls } from "../replication/transport/long-polls.ts";
+import { epochOf } from "../replication/transport/messages.ts";
+import { createNodeServer, type NodeServerOptions } from "../replication/transport/node-server.ts";
+import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
+import type { Peers } from "../replication/transport/peers.ts";
+import type { VoteRequest } from "../replication/transport/vote-request.ts";
+import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
+import { verifyKey } from "../store/keys/api-keys.ts";
+import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
+import { openLog } from "../store/log/log.ts";
+import { readState, type StoreState } from "../store/log/store-state.ts";
+import { nextFailoverTerm, nextStartTerm } from "../store/log/terms.ts";
+import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
+import { storageFailureIn } from "../util/storage-failure.ts";
+import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
+import {
+  beginFirstTerm,
+  openPrimaryDatabase,
+  recordLeadership,
+  recordPositionPeriodically,
+  refuseDevelopmentKey,
+} from "./primary-database.ts";
 import {
   acceptAdminKey,
   acceptAdminKeyLater,
-  nodeIdOf,
   ensureSecrets,
   type AnnounceKeys,
   type PrimarySecrets,
-} from "../replication/identity.ts";
-import type { Node, NodeHealth, WriteMeta, WriteResult, Writes } from "../replication/node.ts";
-import { mintEpoch } from "../replication/position.ts";
-import {
-  beginFirstTerm,
-  recordPositionPeriodically,
-  recordLeadership,
-  refuseDevelopmentKey,
-  openPrimaryDatabase,
-  mayStillLead,
-  wasReplica,
-} from "./primary-database.ts";
-import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
-import { Acks } from "../replication/failover/acks.ts";
-import { Fence, type FenceOptions, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
-import { ForeignHistoryMonitor } from "../replication/failover/foreign-history-monitor.ts";
-import { Handover } from "../replication/failover/handover.ts";
-import { Votes, readPromisedTerm, type VoteRequest } from "../replication/failover/votes.ts";
-import type { Mandate } from "../replication/failover/promotion.ts";
-import { StartTerm } from "../replication/failover/start-term.ts";
-import { type SuccessorDetector, createSuccessorDetector } from "../replication/failover/successor-detector.ts";
-import { DuplicatePrimaryMonitor } from "../replication/failover/duplicate-primary-monitor.ts";
-import { findPrimaries } from "../replication/failover/duplicate-primary.ts";
-import { realSystem, type System } from "../replication/system.ts";
-import { type CommitTimes, recordCommitTimes } from "../replication/log/commit-times.ts";
-import { countWrite } from "../replication/log/write-metrics.ts";
-import { Writer } from "../replication/log/writer.ts";
+} from "./primary-keys.ts";
+import { createWrites } from "./primary-writes.ts";
 
 export interface PrimaryNode extends Node {
   readonly writes: Writes;
 }
 
-/** What an edge leaves to the primary that it becomes: its directory, whose lock goes over with it, and its sound database. */
+/** What an edge passes on to the primary that it becomes: its locked directory and its verified database. */
 export interface Takeover extends Mandate {
   readonly directory: DataDirectory;
   readonly path: string;
-  /** Whether it becomes the primary also where another node has more by now: nothing of that was acknowledged, or it is to be lost. */
+  /**
+   * Whether it becomes the primary even if another node has more events: either none of them was acknowledged, or the
+   * operator accepts their loss.
+   */
   readonly aheadIsLost: boolean;
 }
 
 export interface PrimaryOptions {
-  /** Is given the keys that a first start makes. */
+  /** Gets the keys that a first start makes. */
   readonly announce?: AnnounceKeys | undefined;
-  /** With it the node goes on where an edge of this process ended. */
+  /** With it the node continues from an edge of this process that has ended. */
   readonly takeover?: Takeover | undefined;
-  /** The lease under which it is the primary, where there is one. */
+  /** The lease under which it is the primary. */
   readonly leadership?: Leadership | undefined;
-  /** Called once, when the node is no primary any more; possibly before it has started. */
+  /** Called once when this node is no longer the primary, possibly before it has started. */
   readonly onFenced?: (reason: FenceReason, lacking?: ObservedPosition) => void;
 }
 
-/** AppError `conflict` where another process is the primary of the same data. */
+/** AppError `conflict` if another process is the primary of the same data. */
 export async function startPrimaryNode(
   config: Config,
   { announce = async () => {}, takeover, leadership, onFenced = () => {} }: PrimaryOptions = {},
-  system: System = realSystem,
+  system: ClusterSystem = realClusterSystem,
 ): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
-  // What was started is ended in reverse order, also where a later part fails to start.
+  const { clock } = system;
+  const isPromoted = takeover !== undefined;
+  const id = nodeIdOf(config);
+  /** Each start of the process has its own. */
+  const instance = mintEpoch(clock);
+  // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
+
+  // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
   const opened = await openData(started, config, announce, takeover, system);
-  const { writer, copy, path, nodeKeyHash } = opened;
-  // Until it ended, the edge went on following.
-  if (takeover !== undefined && compareEpochs(writer.state, takeover.after) !== 0)
+  const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
+  const state = (): StoreState => writer.state;
+  // The edge went on following its primary until it ended.
+  if (isPromoted && compareEpochs(state(), takeover.after) !== 0)
     throw superseded("another node was promoted meanwhile");
-  const id = nodeIdOf(config);
-  const store = copy.reader();
-  const parts = { config, id, store, takeover, leadership, onFenced, system };
-  const place = await startLeading(started, { ...parts, ...opened });
-  const { fence, feed } = place;
-  // Only now: what could still fail has not, and whoever was replaced must not begin a term over that of its successor.
-  if (!fence.isFenced) {
-    await beginTerm(started, config, opened, place, takeover !== undefined, system.clock);
-    recordPositionPeriodically(started, data, writer, limits.headIntervalMs, system.clock);
-  }
-  const onFound = (): void => {
-    // Another node has all that was acknowledged, and can answer.
-    if (leadership !== undefined) fence.giveUpDamaged();
+  const store = database.reader();
+  const { epoch: history } = firstEpoch(store);
+
+  // The fence, and other nodes that may be the primary of this history or of another one.
+  const foreign = new ForeignHistoryMonitor(() => history, clock);
+  const fence = new Fence({
+    ...{ directory: data, store, state, storage: writer.storage },
+    onFenced(...why) {
+      stream.stop();
+      onFenced(...why);
+    },
+  });
+  const peers = openPrimaryPeers(config, state, foreign, system);
+  if (peers !== undefined) started.defer(() => peers.close());
+  // Before it begins a new history, a node has asked the others already.
+  const others =
+    isPromoted || isNew
+      ? { retained: [], primary: undefined }
+      : await findPrimaries({ config, id, peers, state, history, nodeKeyHash, system });
+  const term = openTerm({ config, writer, isNew, takeover }, () => {
+    stream.publishHead();
+    // The requests tell the peers of the new term, before a broker or their next check does.
+    void peers?.heads();
+  });
+  const successor = createSuccessorDetector({
+    peers,
+    fence,
+    // From the file: a node may report a commit before the writer's notification of it arrives here.
+    state: () => (database.isOpen ? readState(store) : state()),
+    ack: config.ack,
+    beginAfter: term.beginAfter,
+    intervalMs: limits.peerCheckIntervalMs,
+    clock,
+  });
+  const duplicates = new DuplicatePrimaryMonitor({ id, instance, state, fence });
+
+  // The event stream, and the acknowledgements that arrive on it.
+  const acks = new Acks(config.ack, clock);
+  const eventLog = openLog(store);
+  const acknowledge = (nodeId: string, reported: ReportedPosition): void => {
+    if (config.ack > 0 && database.isOpen && historyContains(readState(store), eventLog, reported))
+      acks.record(nodeId, reported.epoch, reported.offset);
   };
-  const intervalMs = limits.copyCheckIntervalMs;
-  const damage = monitorDamage({ path, writer, intervalMs, atOnce: takeover !== undefined, onFound }, started, system);
-  const moves = new LongPolls(system.clock);
-  const serveLog = servePeers(config, id, { ...opened, damage, moves }, place, system);
-  const arrivals = new OffsetWaiters({
-    state: () => writer.state,
-    epochs: () => readEpochs(copy.reader()),
+  /** Null while this node may not write, because then it cannot confirm that a replica has all events. */
+  const ageMs = (): number | null | undefined => (fence.isFenced || !term.isBegun ? null : leadership?.ageMs);
+  const listener = createListener({
+    ...{ history, startMs: clock.wallMs(), hasPeers: peers !== undefined },
+    ...{ foreign, duplicates, successor, fence, acknowledge },
+  });
+  const sender = { node: id, instance, ageMs, commits };
+  const stream = await openEventStream(config, store, nodeKeyHash, sender, listener, system);
+  started.defer(() => stream.close());
+
+  // Whether this node still is the primary.
+  for (const { e: epoch, n, l: offset } of others.retained) successor.onBrokerPosition({ epoch, term: n, offset });
+  if (others.primary !== undefined) fence.fence(others.primary);
+  else if (!isPromoted && !isNew && peers !== undefined && wasReplica(data))
+    fence.requireVotes(mayStillLead(data, readEpochs(store)));
+  if (takeover?.aheadIsLost !== true) await successor.askPeers();
+  if (isPromoted && fence.isFenced)
+    throw superseded("another node was promoted meanwhile, or has come further than this one");
+  successor.start();
+  leadership?.start({
+    confirm: () => confirmTerm(peers, state()),
+    ack: config.ack,
+    onLost: (reason) => fence.loseLease(reason),
+  });
+  started.defer(() => successor.stop());
+  if (peers !== undefined)
+    started.defer(clock.every(limits.peerCheckIntervalMs, () => void checkDuplicates(peers, duplicates, fence)));
+  const handover = new Handover(clock, (to) => {
+    if (leadership !== undefined) fence.loseLease(`it gave the lease to ${to}, which did not become the primary`);
+  });
+  started.defer(() => handover.close());
+
+  // The term. It begins after everything that can fail, and never over the term of a successor.
+  if (!fence.isFenced) {
+    await beginTerm({ config, opened, term, fence, leadership, isPromoted, clock }, started);
+    recordPositionPeriodically(started, data, writer, limits.headIntervalMs, clock);
+  }
+
+  // Checks of the database. A start has read the whole file already, a promotion has not.
+  const damage = monitorDamage(
+    {
+      ...{ path, writer, intervalMs: limits.databaseCheckIntervalMs, atOnce: isPromoted },
+      onFound() {
+        // With a lease, another node has all acknowledged events and can take over.
+        if (leadership !== undefined) fence.giveUpDamaged();
+      },
+    },
+    started,
+    system,
+  );
+
+  // The server for other nodes, and the requests that wait for a new position.
+  const longPolls = new LongPolls(clock);
+  const waiters = new OffsetWaiters({
+    state,
+    epochs: () => readEpochs(database.reader()),
     isNewest: () => !fence.isFenced,
     mayLearnEpochs: false,
-    clock: system.clock,
+    clock,
   });
-  const history = createEventReader({ reader: () => copy.reader(), primary: true });
-  writer.onStateChange((moved) => {
-    feed.wake(moved);
-    copy.onStateChange(moved.state);
-    arrivals.onStateChange();
-    history.moved();
-    moves.wake();
+  const events = createEventReader({ reader: () => database.reader(), primary: true });
+  const snapshots = openSnapshotCache({
+    storePath: () => database.engine().path,
+    directory: join(data, "snapshots"),
+    reuseMs: limits.snapshotReuseMs,
+    state,
+    nodeKeyHash,
+    system,
   });
-  feed.start();
+  const replication = createNodeServer({
+    store() {
+      damage.requireNone();
+      return database.reader();
+    },
+    role: () => "primary",
+    node: id,
+    instance,
+    led: undefined,
+    candidacy: () => undefined,
+    leased: leadership !== undefined,
+    handsOverTo: () => handover.target,
+    ...createVoter({ data, state, fence, peers, handover, leadership }),
+    ack: config.ack > 0,
+    freshness: () => ({ sequenceNumber: stream.headSequenceNumber, ageMs: ageMs() }),
+    commits,
+    limits,
+    clock,
+    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+    serveSnapshot: (request) => serveSnapshot(request, snapshots),
+    onPeerPosition(position, nodeId) {
+      if (position.first !== undefined && !foreign.admits(position.first, nodeId ?? "a node")) return;
+      successor.onPeerPosition(position);
+      // A request without an id may be of this node itself, because one list of peers may serve all nodes.
+      if (nodeId === undefined) return;
+      duplicates.onReplicaEpoch(position.epoch);
+      acknowledge(nodeId, position);
+    },
+    waitForChange: longPolls.wait,
+    reportDamage: damage.report,
+  });
 
+  // Each commit, from the writer to everything that waits for it.
+  writer.onStateChange((change) => {
+    stream.wake(change);
+    database.onStateChange(change.state);
+    waiters.onStateChange();
+    events.notify();
+    longPolls.wake();
+  });
+  stream.start();
+
+  const { ackTimeoutMs } = limits;
+  const requireNewest = (maxMs: number): void => requireConfirmedTerm(ageMs(), maxMs, fence, leadership);
   const running = started.move();
   return {
     role: "primary",
@@ -145,63 +276,38 @@ export async function startPrimaryNode(
     environment,
     engine() {
       damage.requireNone();
-      return copy.engine();
+      return database.engine();
     },
-    events: history,
-    writes: createWrites(writer, place, damage, limits.ackTimeoutMs),
+    events,
+    writes: createWrites({ writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream }),
     forward: undefined,
     promote: undefined,
-    waitFor: (token) => arrivals.waitFor(token, config.consistencyWait),
-    waitForLatest: async () => requireNewest(place, 0),
+    waitFor: (token) => waiters.waitFor(token, config.consistencyWait),
+    waitForLatest: async () => requireNewest(0),
     requireFresh() {
-      if (config.maxStaleness !== undefined) requireNewest(place, config.maxStaleness);
+      if (config.maxStaleness !== undefined) requireNewest(config.maxStaleness);
     },
     reportDamage: damage.report,
-    state: () => writer.state,
-    health: () => healthOf(writer, place, damage.found),
-    replication: serveLog,
-    endLongPolls: moves.wake,
-    backup: backupsOfPrimary(writer, { path, data, nodeKeyHash }, system),
-    mqttConnection: feed.embedded?.handle,
+    state,
+    health: () => primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged: damage.found }),
+    replication,
+    endLongPolls: longPolls.wake,
+    backup: createBackupServer({
+      storePath: () => path,
+      copyIfReplaced: (target) => writer.copyIfReplaced(target),
+      data,
+      nodeKeyHash,
+      system,
+    }),
+    mqttConnection: stream.embedded?.handle,
     stop: () => running.disposeAsync(),
   };
-}
-
-async function beginTerm(
-  started: AsyncDisposableStack,
-  { data }: Config,
-  { writer, adminKey }: OpenedData,
-  { term, fence, leadership }: Leading,
-  isPromoted: boolean,
-  clock: System["clock"],
-): Promise<void> {
-  // Opening may have taken so long that the lease has to be confirmed again.
-  await leadership?.waitUntilValid();
-  await beginFirstTerm(term, writer, data, isPromoted);
-  if (adminKey === undefined || !term.isBegun) return;
-  try {
-    await acceptAdminKey(adminKey, writer, clock);
-  } catch (error) {
-    // The others follow the term that has begun, so a promotion can't fail any more.
-    if (!isPromoted || storageFailureIn(error) === undefined) throw error;
-    const mayWrite = (): boolean => !fence.isFenced && leadership?.problem === undefined;
-    acceptAdminKeyLater(adminKey, writer, mayWrite, started, clock);
-  }
-}
-
-function backupsOfPrimary(
-  writer: Writer,
-  { path, data, nodeKeyHash }: Pick<OpenedData, "path" | "nodeKeyHash"> & Pick<Config, "data">,
-  system: System,
-): Node["backup"] {
-  const saveReplaced = (target: string): Promise<boolean> => writer.copyIfReplaced(target);
-  return createBackupServer({ storePath: () => path, copyIfReplaced: saveReplaced, data, nodeKeyHash, system });
 }
 
 interface OpenedData extends PrimarySecrets {
   readonly writer: Writer;
   readonly commits: CommitTimes;
-  readonly copy: LocalDatabase;
+  readonly database: LocalDatabase;
   readonly path: string;
   /** Whether the history begins with this start. */
   readonly isNew: boolean;
@@ -212,7 +318,7 @@ async function openData(
   config: Config,
   announce: AnnounceKeys,
   takeover: Takeover | undefined,
-  system: System,
+  system: ClusterSystem,
 ): Promise<OpenedData> {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
@@ -222,205 +328,32 @@ async function openData(
     takeover === undefined ? await openPrimaryDatabase(writer, config, system) : { path: takeover.path, isNew: false };
   await writer.open(path, { create: false });
   const commits = recordCommitTimes(writer);
-  const copy = new LocalDatabase(data, limits, system.clock, writer.changes);
-  started.defer(() => copy.close());
-  copy.open(path);
-  noteHistory(data, firstEpoch(copy.reader()).epoch);
-  refuseDevelopmentKey(config, copy.engine());
+  const database = new LocalDatabase(data, limits, system.clock, writer.changes);
+  started.defer(() => database.close());
+  database.open(path);
+  noteHistory(data, firstEpoch(database.reader()).epoch);
+  refuseDevelopmentKey(config, database.engine());
   const secrets = await ensureSecrets(config, writer, announce);
-  // A first start that fails later must have stored the keys that it has shown.
+  // The operator has seen the keys of a first start, so they must be stored even if the start fails later.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
     await acceptAdminKey(secrets.adminKey, writer, system.clock);
-  return { writer, commits, copy, path, isNew, ...secrets };
+  return { writer, commits, database, path, isNew, ...secrets };
 }
 
-interface LeadingOptions {
+interface TermOptions {
   readonly config: Config;
-  /** This node's. */
-  readonly id: string;
-  readonly isNew: boolean;
   readonly writer: Writer;
-  readonly commits: CommitTimes;
-  readonly copy: LocalDatabase;
-  readonly store: Connection;
-  readonly nodeKeyHash: string;
+  readonly isNew: boolean;
   readonly takeover: Takeover | undefined;
-  readonly leadership: Leadership | undefined;
-  readonly onFenced: (reason: FenceReason, lacking?: ObservedPosition) => void;
-  readonly system: System;
 }
 
-/** What a primary has only as long as nobody took its place: its feed, the word of those who follow, and the fence that ends it. */
-interface Leading {
-  /** Which start of its process it is. */
-  readonly instance: string;
-  readonly peers: Peers | undefined;
-  readonly foreign: ForeignHistoryMonitor;
-  readonly feed: EventStream;
-  readonly fence: Fence;
-  readonly leadership: Leadership | undefined;
-  readonly term: StartTerm;
-  readonly handOver: Handover;
-  /** Null while its word that a copy is the newest is worth nothing: while it may not write. */
-  readonly ageMs: () => number | null | undefined;
-  readonly acks: Acks;
-  readonly onPosition: NodeServerOptions["onPeerPosition"];
-}
-
-async function startLeading(started: AsyncDisposableStack, options: LeadingOptions): Promise<Leading> {
-  const { config, id, isNew, writer, commits, copy, store, nodeKeyHash, takeover, leadership, onFenced, system } =
-    options;
-  const { clock } = system;
-  const present = (): StoreState => writer.state;
-  const instance = mintEpoch(clock);
-  const acks = new Acks(config.ack, clock);
-  const { storage } = writer;
-  const eventLog = openLog(store);
-  const acknowledge = (nodeId: string, stands: ReportedPosition): void => {
-    if (config.ack > 0 && copy.isOpen && historyContains(readState(store), eventLog, stands))
-      acks.record(nodeId, stands.epoch, stands.offset);
-  };
-  const { epoch: history } = firstEpoch(store);
-  const foreign = new ForeignHistoryMonitor(() => history, clock);
-  const stop: FenceOptions["onFenced"] = (...why) => {
-    feed.stop();
-    onFenced(...why);
-  };
-  const fence = new Fence({ directory: config.data, store, state: present, storage, onFenced: stop });
-  const peers = openPrimaryPeers(config, present, foreign, system);
-  if (peers !== undefined) started.defer(() => peers.close());
-  const search = { config, id, peers, state: present, history, nodeKeyHash, system };
-  // Before a new history begins, others were asked already.
-  const others = takeover === undefined && !isNew ? await findPrimaries(search) : { retained: [], primary: undefined };
-  const term = termOf(options, () => {
-    feed.publishHead();
-    // Who is asked learns of the new term by that, without waiting for a broker or for the next look.
-    void peers?.heads();
-  });
-  const ageMs = (): number | null | undefined => (fence.isFenced || !term.isBegun ? null : leadership?.ageMs);
-  // From the file: the writer's word of a commit may still be on its way when somebody who was told of it by the feed is heard of.
-  const stored = (): StoreState => (copy.isOpen ? readState(store) : writer.state);
-  const succession = createSuccessorDetector({
-    peers,
-    fence,
-    state: stored,
-    ack: config.ack,
-    beginAfter: term.beginAfter,
-    intervalMs: config.limits.peerCheckIntervalMs,
-    clock,
-  });
-  const twins = new DuplicatePrimaryMonitor({ id, instance, state: present, fence });
-  const hearing = { history, startMs: clock.wallMs(), hasPeers: peers !== undefined };
-  const listener = listenerFor({ ...hearing, foreign, twins, succession, fence, acknowledge });
-  const feed = await openEventStream(
-    config,
-    store,
-    nodeKeyHash,
-    { node: id, instance, ageMs, commits },
-    listener,
-    system,
-  );
-  started.defer(() => feed.close());
-  for (const { e: epoch, n: termThere, l: offset } of others.retained)
-    succession.onBrokerPosition({ epoch, term: termThere, offset });
-  if (others.primary !== undefined) fence.fence(others.primary);
-  else if (takeover === undefined && !isNew && peers !== undefined && wasReplica(config.data))
-    fence.requireVotes(mayStillLead(config.data, readEpochs(store)));
-  // Who was promoted by force, or has what was acknowledged, may be behind others: what they have more is lost.
-  if (takeover?.aheadIsLost !== true) await succession.askPeers();
-  if (takeover !== undefined && fence.isFenced)
-    throw superseded("another node was promoted meanwhile, or has come further than this one");
-  succession.start();
-  leadership?.start({
-    confirm: () => confirmTerm(peers, present()),
-    ack: config.ack,
-    onLost: (reason) => fence.loseLease(reason),
-  });
-  started.defer(() => succession.stop());
-  if (peers !== undefined)
-    started.defer(clock.every(config.limits.peerCheckIntervalMs, () => void lookForTwins(peers, twins, fence)));
-  const handOver = new Handover(clock, (to) => {
-    if (leadership !== undefined) fence.loseLease(`it gave the lease to ${to}, which did not become the primary`);
-  });
-  started.defer(() => handOver.close());
-  return {
-    instance,
-    peers,
-    foreign,
-    feed,
-    fence,
-    leadership,
-    term,
-    handOver,
-    ageMs,
-    acks,
-    onPosition(asked, nodeId) {
-      if (asked.first !== undefined && !foreign.admits(asked.first, nodeId ?? "a node")) return;
-      succession.onPeerPosition(asked);
-      // Without a name it may be this node itself, where one list of peers serves all nodes.
-      if (nodeId === undefined) return;
-      twins.onReplicaEpoch(asked.epoch);
-      acknowledge(nodeId, asked);
-    },
-  };
-}
-
-async function lookForTwins(peers: Peers, twins: DuplicatePrimaryMonitor, fence: Fence): Promise<void> {
-  if (twins.hasNoReplica && !fence.isFenced) twins.onPrimaryHeads(await peers.livePrimaries());
-}
-
-interface ListenerOptions {
-  /** The first epoch of this primary's history. */
-  readonly history: string;
-  /** When it was started, in ms since 1970. */
-  readonly startMs: number;
-  readonly hasPeers: boolean;
-  readonly foreign: ForeignHistoryMonitor;
-  readonly twins: DuplicatePrimaryMonitor;
-  readonly succession: SuccessorDetector;
-  readonly fence: Fence;
-  readonly acknowledge: (nodeId: string, stands: ReportedPosition) => void;
-}
-
-/** What a primary makes of what others say at brokers. */
-function listenerFor({
-  history,
-  startMs,
-  hasPeers,
-  foreign,
-  twins,
-  succession,
-  fence,
-  acknowledge,
-}: ListenerOptions): EventStreamListener {
-  return {
-    head(head, retained) {
-      // A retained one may be what is left of a primary that was started on an empty directory.
-      if (head.f !== undefined && head.f !== history)
-        return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
-      if (twins.isOfThisNode(head, retained)) return;
-      const [offset, hash] = head.from;
-      const epoch = epochOf(head);
-      // That is one epoch of its history. With peers this node asks one of them for all, and saves exactly what only it has.
-      const known = hasPeers ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
-      succession.onBrokerPosition({ ...epoch, offset: head.l }, known);
-    },
-    status(nodeId, { epoch, offset, hash }) {
-      if (epoch === null || offset === null) return;
-      twins.onReplicaEpoch(epoch);
-      acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
-    },
-    fenced: (reason) => fence.fence(reason),
-  };
-}
-
-/** The term of this start: voted for at a promotion, the next one of the same primary otherwise. */
-function termOf({ config, writer, isNew, takeover }: LeadingOptions, onBegun: () => void): StartTerm {
+/** The term of this start: the one of the election after a promotion, otherwise the next term of the same primary. */
+function openTerm({ config, writer, isNew, takeover }: TermOptions, onBegun: () => void): StartTerm {
   const { term: before } = writer.state;
   const first = takeover?.term ?? (wasReplica(config.data) ? nextFailoverTerm(before) : nextStartTerm(before));
   if (isNew) recordLeadership(config.data, writer);
   return new StartTerm({
-    next: (seen) => Math.max(first, nextStartTerm(seen), nextStartTerm(writer.state.term)),
+    next: (known) => Math.max(first, nextStartTerm(known), nextStartTerm(writer.state.term)),
     begin: (term) => writer.startEpoch(term),
     onBegun() {
       recordLeadership(config.data, writer);
@@ -430,108 +363,166 @@ function termOf({ config, writer, isNew, takeover }: LeadingOptions, onBegun: ()
   });
 }
 
-function superseded(reason: string): AppError {
-  return new AppError("conflict", `${reason}: this one goes on as an edge, look again which one to promote`);
+interface BeginTermOptions {
+  readonly config: Config;
+  readonly opened: OpenedData;
+  readonly term: StartTerm;
+  readonly fence: Fence;
+  readonly leadership: Leadership | undefined;
+  readonly isPromoted: boolean;
+  readonly clock: Clock;
 }
 
-function servePeers(
-  { data, limits, ack }: Config,
-  id: string,
-  {
-    writer,
-    commits,
-    copy,
-    nodeKeyHash,
-    damage,
-    moves,
-  }: OpenedData & { readonly damage: DamageMonitor; readonly moves: LongPolls },
-  { onPosition, feed, fence, leadership, peers, handOver, instance, ageMs }: Leading,
-  system: System,
-): Node["replication"] {
+async function beginTerm(
+  { config, opened: { writer, adminKey }, term, fence, leadership, isPromoted, clock }: BeginTermOptions,
+  started: AsyncDisposableStack,
+): Promise<void> {
+  // The lease may need another confirmation if opening took long.
+  await leadership?.waitUntilValid();
+  await beginFirstTerm(term, writer, config.data, isPromoted);
+  if (adminKey === undefined || !term.isBegun) return;
+  try {
+    await acceptAdminKey(adminKey, writer, clock);
+  } catch (error) {
+    // The other nodes follow the new term, so the promotion must not fail any more.
+    if (!isPromoted || storageFailureIn(error) === undefined) throw error;
+    const mayWrite = (): boolean => !fence.isFenced && leadership?.problem === undefined;
+    acceptAdminKeyLater(adminKey, writer, mayWrite, started, clock);
+  }
+}
+
+async function checkDuplicates(peers: Peers, duplicates: DuplicatePrimaryMonitor, fence: Fence): Promise<void> {
+  if (duplicates.hasNoReplica && !fence.isFenced) duplicates.onPrimaryHeads(await peers.livePrimaries());
+}
+
+interface ListenerOptions {
+  /** The first epoch of this primary's history. */
+  readonly history: string;
+  /** When this node was started, in ms since 1970. */
+  readonly startMs: number;
+  readonly hasPeers: boolean;
+  readonly foreign: ForeignHistoryMonitor;
+  readonly duplicates: DuplicatePrimaryMonitor;
+  readonly successor: SuccessorDetector;
+  readonly fence: Fence;
+  readonly acknowledge: (nodeId: string, reported: ReportedPosition) => void;
+}
+
+/** Handles what other nodes publish at brokers. */
+function createListener(options: ListenerOptions): EventStreamListener {
+  const { history, startMs, hasPeers, foreign, duplicates, successor, fence, acknowledge } = options;
+  return {
+    head(head, isRetained) {
+      // A retained head of another history may be left from a primary that was once started on an empty directory.
+      if (head.f !== undefined && head.f !== history)
+        return void (head.t >= startMs && foreign.admits(head.f, "a primary at a broker"));
+      if (duplicates.isOfThisNode(head, isRetained)) return;
+      const [offset, hash] = head.from;
+      const epoch = epochOf(head);
+      // A head names one epoch of its history. A peer names all, so with peers this node saves exactly the events that
+      // only it has.
+      const known = hasPeers ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
+      successor.onBrokerPosition({ ...epoch, offset: head.l }, known);
+    },
+    status(nodeId, { epoch, offset, hash }) {
+      if (epoch === null || offset === null) return;
+      duplicates.onReplicaEpoch(epoch);
+      acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });
+    },
+    fenced: (reason) => fence.fence(reason),
+  };
+}
+
+interface VoterOptions {
+  readonly data: string;
+  readonly state: () => StoreState;
+  readonly fence: Fence;
+  readonly peers: Peers | undefined;
+  readonly handover: Handover;
+  readonly leadership: Leadership | undefined;
+}
+
+/**
+ * The votes of a primary: for a candidate of a later epoch, because this node may be an edge tomorrow, and for a
+ * candidate that it hands over to.
+ */
+function createVoter({
+  data,
+  state,
+  fence,
+  peers,
+  handover,
+  leadership,
+}: VoterOptions): Pick<NodeServerOptions, "promised" | "vote"> {
   let promised = readPromisedTerm(data);
   const promise = (request: VoteRequest): void => {
-    const pledge = new Votes(data);
-    pledge.grant({ ...request, force: true });
-    promised = pledge.promisedTerm;
+    const votes = new Votes(data);
+    votes.grant({ ...request, force: true });
+    promised = votes.promisedTerm;
   };
-  const snapshots = openSnapshotCache({
-    storePath: () => copy.engine().path,
-    directory: join(data, "snapshots"),
-    reuseMs: limits.snapshotReuseMs,
-    state: () => writer.state,
-    nodeKeyHash,
-    system,
-  });
-  return createNodeServer({
-    store() {
-      damage.requireNone();
-      return copy.reader();
-    },
-    role: () => "primary",
-    node: id,
-    instance,
-    led: undefined,
-    candidacy: () => undefined,
+  return {
     promised: () => promised,
-    leased: leadership !== undefined,
-    handsOverTo: () => handOver.to,
     async vote(request) {
-      // A candidate for this primary's own epoch sees in the head that there is a primary. One that was replaced may be an edge tomorrow.
-      const isLater = compareEpochs(writer.state, request) < 0;
-      const isHandOver = request.graceful && !fence.isFenced && request.epoch === writer.state.epoch;
-      if (!isLater && !isHandOver) return;
-      if (isHandOver && peers === undefined)
+      const isLater = compareEpochs(state(), request) < 0;
+      const isHandover = request.graceful && !fence.isFenced && request.epoch === state().epoch;
+      // Any other candidate for the current epoch sees in the head that there is a primary.
+      if (!isLater && !isHandover) return;
+      if (isHandover && peers === undefined)
         throw new AppError("conflict", "it has no `peers`, and could not follow its successor");
       if (peers !== undefined && !(await peers.confirmsCandidacy(request)))
         throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
-      if (isLater) promise(request);
-      else {
-        await handOver.start(request.node);
-        const released = leadership?.release(request.node);
-        // One that has the lease already does not wait for it.
-        if (!request.leased) await released;
-      }
+      if (isLater) return promise(request);
+      await handover.start(request.node);
+      const released = leadership?.release(request.node);
+      // A candidate that has the lease already does not wait for it.
+      if (!request.leased) await released;
     },
-    ack: ack > 0,
-    freshness: () => ({ sequenceNumber: feed.headSequenceNumber, ageMs: ageMs() }),
-    commits,
-    limits,
-    clock: system.clock,
-    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    snapshots,
-    onPeerPosition: onPosition,
-    waitForChange: moves.wait,
-    reportDamage: damage.report,
-  });
-}
-
-/** What the peers say of the present term of this primary. */
-async function confirmTerm(peers: Peers | undefined, present: StoreState): Promise<TermConfirmation> {
-  const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
-  return {
-    edges: heads.filter(({ role, e, pledgedTo }) => role === "edge" && e === present.epoch && pledgedTo === undefined)
-      .length,
-    isSuperseded: heads.some((head) => compareEpochs(epochOf(head), present) > 0),
   };
 }
 
-/** AppError `not_ready` where this primary was known to be the only one longer ago than that. One without a term or a lease does not know at all. */
-function requireNewest({ fence, leadership, ageMs }: Leading, maxMs: number): void {
-  const age = ageMs();
-  if (age === undefined || (age !== null && age <= maxMs)) return;
+/** What the peers know of the current term of this primary. */
+async function confirmTerm(peers: Peers | undefined, state: StoreState): Promise<TermConfirmation> {
+  const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
+  const edges = heads.filter(
+    ({ role, e, pledgedTo }) => role === "edge" && e === state.epoch && pledgedTo === undefined,
+  );
+  return {
+    edges: edges.length,
+    isSuperseded: heads.some((head) => compareEpochs(epochOf(head), state) > 0),
+  };
+}
+
+/**
+ * AppError `not_ready` if this node was last known to be the only primary longer ago than `maxMs`. `ageMs` is undefined
+ * without a lease.
+ */
+function requireConfirmedTerm(
+  ageMs: number | null | undefined,
+  maxMs: number,
+  fence: Fence,
+  leadership: Leadership | undefined,
+): void {
+  if (ageMs === undefined || (ageMs !== null && ageMs <= maxMs)) return;
   const problem = fence.problem ?? leadership?.problem ?? "the lease of the primary can't be renewed";
   throw new AppError("not_ready", `${problem}: this node does not know whether its data are the newest`);
 }
 
-function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Leading, damaged: boolean): NodeHealth {
-  const { brokers, embedded } = feed;
+interface HealthOptions {
+  readonly writer: Writer;
+  readonly stream: EventStream;
+  readonly fence: Fence;
+  readonly leadership: Leadership | undefined;
+  readonly foreign: ForeignHistoryMonitor;
+  readonly isDamaged: boolean;
+}
+
+function primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged }: HealthOptions): NodeHealth {
+  const { brokers, embedded } = stream;
   const { epoch, term, offset, digest } = writer.state;
-  const feedConnected = brokers.some(({ connected }) => connected);
-  const problem = fence.problem ?? leadership?.problem;
+  const problem = fence.problem ?? leadership?.problem ?? writer.storage.problem;
   return {
     ...foreignHealth(foreign),
-    ok: !writer.hasFailed && !damaged,
-    ...(writer.storage.problem === undefined ? {} : { degraded: writer.storage.problem }),
+    ok: !writer.hasFailed && !isDamaged,
     ...(problem === undefined ? {} : { degraded: problem }),
     storageOk: writer.storage.problem === undefined,
     role: "primary",
@@ -541,68 +532,13 @@ function healthOf(writer: Writer, { feed, fence, leadership, foreign }: Leading,
     offset,
     digest,
     ageMs: 0,
-    feedConnected,
+    feedConnected: brokers.some(({ connected }) => connected),
     brokers,
     ...(embedded === undefined ? {} : { brokerClients: embedded.clients }),
     ...(fence.unreplicated === undefined ? {} : { unreplicated: fence.unreplicated.events }),
   };
 }
 
-type WriteRequest = Parameters<Writer["write"]>[0];
-
-function createWrites(
-  writer: Writer,
-  { fence, leadership, acks, feed, foreign, term, handOver }: Leading,
-  damage: DamageMonitor,
-  ackTimeoutMs: number,
-): Writes {
-  const attempt = async (request: WriteRequest, meta: WriteMeta, onCommitted: () => void): Promise<WriteResult> => {
-    const requireUnfenced = (): void => {
-      if (fence.problem !== undefined)
-        throw new AppError("not_ready", `${fence.problem}: this primary writes nothing any more, send the write again`);
-    };
-    const admit = (): void => {
-      requireUnfenced();
-      damage.requireNone();
-      handOver.requireInactive();
-      leadership?.requireValid();
-      if (feed.isOwnershipUncertain)
-        throw new AppError(
-          "not_ready",
-          "another primary may have taken over: this one looks whether it has, send the write again in a moment",
-        );
-    };
-    if (!term.isBegun) {
-      admit();
-      await term.begin();
-    }
-    const result = await handOver.trackWrite(() => writer.write(request, meta, admit));
-    onCommitted();
-    if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
-    // What was done in an earlier epoch is part of the present one, and that is what edges speak of.
-    const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
-    const isReached = await acks.waitFor(epoch, result.offset, ackTimeoutMs);
-    // It is committed and may survive. But another node may have the lease now, and have begun without it.
-    if (isReached && leadership?.problem === undefined) return result;
-    if (leadership?.problem !== undefined)
-      throw new AppError(
-        "not_ready",
-        `the write is committed here, but ${leadership.problem}: send it again to be sure of it, it is done only once`,
-      );
-    requireUnfenced();
-    throw new AppError(
-      "not_ready",
-      "the write is committed here, but not enough edges have it yet: send it again to be sure of it, it is done only once",
-    );
-  };
-  const write = (request: WriteRequest, meta: WriteMeta): Promise<WriteResult> =>
-    countWrite(request.kind, (onCommitted) => attempt(request, meta, onCommitted));
-  return {
-    history: foreign.own,
-    batch: (changes, meta) =>
-      write(typeof changes === "string" ? { kind: "batch", json: changes } : { kind: "batch", changes }, meta),
-    policy: (policy, meta) => write({ kind: "policy", ...policy }, meta),
-    clear: (meta) => write({ kind: "clear" }, meta),
-    keys: (change, meta) => write({ kind: "keys", ...change }, meta),
-  };
+function superseded(reason: string): AppError {
+  return new AppError("conflict", `${reason}: this one continues as an edge, look again which one to promote`);
 }

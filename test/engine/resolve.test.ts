@@ -1,4 +1,4 @@
-/** From what a client asks to change to what really changes. */
+/** Resolving requested changes into effects. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { FactChange } from "../../src/engine/state/event.ts";
@@ -72,24 +72,24 @@ describe("refused", () => {
     expect(() => resolveChanges(storeWith(policy(source)), [{ inserts: [wrong] }])).toThrow(message);
   });
 
-  test("anything before there is a policy", () => {
+  test("any fact before a policy is loaded", () => {
     expect(() => resolveChanges(storeWith(), [{ inserts: [ann] }])).toThrow("no policy is loaded yet");
   });
 
-  test("a wildcard that covers too many", () => {
+  test("a wildcard that matches too many facts", () => {
     const store = storeWith(policy(source), inserted(ann, bob));
     const limits = { ...defaultLimits, wildcardDeleteFactsMax: 1 };
     expect(() => resolveChanges(store, [{ deletes: [anyone("member", null)] }], limits)).toThrow("more than 1 facts");
   });
 
-  test("but not one that covers few enough after an earlier change", () => {
+  test("but not one that matches few enough facts after an earlier change", () => {
     const store = storeWith(policy(source), inserted(ann, bob));
     const limits = { ...defaultLimits, wildcardDeleteFactsMax: 1 };
     const effect = resolveChanges(store, [{ deletes: [ann] }, { deletes: [anyone("member", null)] }], limits);
     expect(effect.deleted.map(({ args }) => args[0]?.id)).toEqual(["ann", "bob"]);
   });
 
-  test("but not integers at the ends of their range, nor declared facts", () => {
+  test("but neither integers at the ends of their range nor declared facts", () => {
     const facts = [
       fact("stars", "Repo:a", "Integer:9223372036854775807"),
       fact("stars", "Repo:a", "Integer:-9223372036854775808"),

@@ -65,11 +65,11 @@ export function openNodes(): Nodes {
   };
   const sides = [
     side("memo", primary, true, { changes: primary.changes }),
-    side("no memo", primary, false, { limits: { ...defaultLimits, decisionMemoEntriesMax: 0 } }),
+    side("no memo", primary, false, { limits: { ...defaultLimits, decisionCacheEntriesMax: 0 } }),
     side("evaluator", primary, false, { strategy: "evaluator", changes: primary.changes }),
     side("closures given up", tight, true, {}),
     side("no closures, a small memo", walking, true, {
-      limits: { ...walking.limits, decisionMemoEntriesMax: 8 },
+      limits: { ...walking.limits, decisionCacheEntriesMax: 8 },
       changes: walking.changes,
     }),
   ];

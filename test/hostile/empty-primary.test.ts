@@ -11,7 +11,7 @@ import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { approve } from "../../src/replication/history-notes.ts";
-import { drainRead } from "../../src/replication/transport/drain-read.ts";
+import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { importSnapshot } from "../../src/replication/snapshots/import-snapshot.ts";
@@ -43,11 +43,11 @@ import { withCapturedLog } from "../replication/captured-log.ts";
 setDefaultTimeout(30_000);
 
 const quick = {
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "400ms",
-  "limits.pollIntervalMs": "200ms",
-  "limits.retryDelayMsMax": "100ms",
-  "limits.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "400ms",
+  "advanced.pollIntervalMs": "200ms",
+  "advanced.retryDelayMsMax": "100ms",
+  "advanced.peerCheckIntervalMs": "200ms",
 };
 const nodeKeyHash = hashKey(nodeKey);
 const emptied = "emptied";

@@ -4,9 +4,8 @@ import { ResultSets, packStrings } from "../../src/engine/query/result-sets.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { BodyParser } from "../../src/http/request/body-parser.ts";
 import { ByteBudget } from "../../src/http/response/byte-budget.ts";
-import { EventPages } from "../../src/http/events/event-pages.ts";
-import { LogReadQueue } from "../../src/http/events/log-read-queue.ts";
-import { LargeBody } from "../../src/http/request/large-body.ts";
+import { EventPages, LogReadQueue } from "../../src/http/events/log-read-queue.ts";
+import { LargeBody } from "../../src/http/request/body-reader.ts";
 import { SlotPool } from "../../src/util/slot-pool.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
@@ -91,7 +90,7 @@ test("pages of events are read by turns, and one key can't fill the queue", asyn
 });
 
 test("kept lists of the key that keeps the most go first", () => {
-  const limits = { listingsKeptMax: 4, listingsKeptBytesMax: 1000, listingKeptMs: 1000, listingFinishedKeptMs: 1000 };
+  const limits = { listCursorsMax: 4, listCursorsBytesMax: 1000, listCursorTtlMs: 1000, listCursorFinishedTtlMs: 1000 };
   const listings = new ResultSets(limits);
   const name = { epoch: "e", offset: 1, second: null };
   const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;
@@ -132,7 +131,7 @@ test(
           again.close();
         });
       },
-      { "limits.eventStreamsMax": "8" },
+      { "advanced.eventStreamsMax": "8" },
     ),
   timeoutMs,
 );
@@ -155,7 +154,7 @@ test(
         process.kill(Number(checker?.pid), "SIGCONT");
         expect((await Promise.all(greedy)).map(({ status }) => status)).toEqual([200, 200, 429, 429, 429]);
       },
-      { "limits.policyChecksWaitingMax": "4" },
+      { "advanced.policyChecksWaitingMax": "4" },
     ),
   timeoutMs,
 );
@@ -209,7 +208,7 @@ test(
         await Promise.all(greedy);
         expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
       },
-      { "limits.queryTimeMsMax": "1m", "limits.slowQueryAfterMs": "200ms", "limits.slowQueriesMax": "3" },
+      { "advanced.queryTimeMsMax": "1m", "advanced.slowQueryAfterMs": "200ms", "advanced.slowQueriesMax": "3" },
     ),
   timeoutMs,
 );

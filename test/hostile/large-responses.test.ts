@@ -14,9 +14,9 @@ const facts = 12_000;
 const perBatch = 1000;
 
 const limits = {
-  "limits.answerValuesInPlaceMax": "1000",
-  "limits.responseStallMs": "1500ms",
-  "limits.largeResponsesMax": "4",
+  "advanced.servingThreadAnswerValuesMax": "1000",
+  "advanced.responseStallMs": "1500ms",
+  "advanced.largeResponsesMax": "4",
 };
 
 async function loaded(api: Api, count = facts): Promise<void> {
@@ -143,7 +143,7 @@ describe("a large answer", () => {
         }
         expect(JSON.parse(Buffer.concat(chunks).toString())).toHaveLength(facts);
       },
-      { ...limits, "limits.responseStallMs": "500ms" },
+      { ...limits, "advanced.responseStallMs": "500ms" },
     ));
 });
 
@@ -159,5 +159,5 @@ test("beyond the budget for bytes, a large response that is in memory is refused
       expect((await api.call("GET", "/api/policy_metadata")).status).toBe(200);
       expect(await metric(api, "ostiary_buffered_bytes")).toBe(0);
     },
-    { "limits.bufferedBytesMax": "200KiB", "limits.bufferedNodeBytesReserved": "100KiB" },
+    { "advanced.bufferedBytesMax": "200KiB", "advanced.bufferedNodeBytesReserved": "100KiB" },
   ));

@@ -91,7 +91,7 @@ test(
         expect(answer.text).toContain("no longer uses stored facts: 1 `has_role(User, String, Org)`");
         expect((await api.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: bare } });
       },
-      { "limits.policyChecksAtWorkMax": "3" },
+      { "advanced.policyChecksAtWorkMax": "3" },
     ),
   timeoutMs,
 );
@@ -134,7 +134,7 @@ test(
         expect([late.status, late.json]).toEqual([400, { message: "checking the policy takes longer than 1000 ms" }]);
         await eventually(() => expect(workerProcessesOf(process.pid)).toEqual([]));
       },
-      { "limits.policyCheckTimeMsMax": "1s" },
+      { "advanced.policyCheckTimeMsMax": "1s" },
     ).then(() =>
       withPrimary(
         async (api) => {
@@ -145,7 +145,7 @@ test(
           ]);
           expect((await upload(api, base)).status).toBe(200);
         },
-        { "limits.policyCheckMemoryBytesMax": "32MiB", "limits.policyConditionsMax": "1000000" },
+        { "advanced.policyCheckMemoryBytesMax": "32MiB", "advanced.policyConditionsMax": "1000000" },
       ),
     ),
   timeoutMs,
@@ -171,7 +171,7 @@ test(
         expect([test_results.errors.length, diagnostics.length]).toEqual([100, 100]);
         expect(message).toContain("and 7900 more");
       },
-      { "limits.policyCheckTimeMsMax": "4s" },
+      { "advanced.policyCheckTimeMsMax": "4s" },
     ),
   timeoutMs,
 );
@@ -198,7 +198,7 @@ test(
         );
         expect(answers.filter(({ status }) => status === 200).length).toBe(2);
       },
-      { "limits.policyChecksWaitingMax": "4" },
+      { "advanced.policyChecksWaitingMax": "4" },
     ),
   timeoutMs,
 );
@@ -220,7 +220,7 @@ test(
         expect(await pending).toMatchObject({ status: 200 });
         expect((await edge.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: bare } });
       },
-      { "limits.forwardTimeoutMs": "1s" },
+      { "advanced.forwardTimeoutMs": "1s" },
     ),
   timeoutMs,
 );

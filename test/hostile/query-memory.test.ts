@@ -88,7 +88,7 @@ test(
           expect(bytes).toBeLessThan(700 * MiB);
         }
       },
-      { "limits.queryTimeMsMax": "1m" },
+      { "advanced.queryTimeMsMax": "1m" },
     ),
   timeoutMs,
 );
@@ -107,7 +107,7 @@ test(
         expect(bytes).toBeLessThan(600 * MiB);
         expect((await chain(api, "knows", 1)).status).toBe(200);
       },
-      { "limits.queryMemoryBytesMax": "128MiB", "limits.queryValuesMax": "1000000000" },
+      { "advanced.queryMemoryBytesMax": "128MiB", "advanced.queryValuesMax": "1000000000" },
     ),
   timeoutMs,
 );
@@ -125,7 +125,7 @@ test(
           expect(started.filter(({ pid }) => getPriority(pid) > workerNiceness)).toEqual([]);
         });
       },
-      { "limits.slowQueryAfterMs": "150ms" },
+      { "advanced.slowQueryAfterMs": "150ms" },
     ),
   timeoutMs,
 );

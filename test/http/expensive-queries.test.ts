@@ -49,10 +49,10 @@ const asking = (api: Api, action: string, path = "authorize"): Promise<Answer> =
 const states = (): string[] => workerProcessesOf(process.pid).map(({ state }) => state);
 
 const limits = {
-  "limits.queryTimeMsMax": "2s",
-  "limits.slowQueriesMax": "3",
-  "limits.slowQueryAfterMs": "500ms",
-  "limits.queryStepsMax": "300000",
+  "advanced.queryTimeMsMax": "2s",
+  "advanced.slowQueriesMax": "3",
+  "advanced.slowQueryAfterMs": "500ms",
+  "advanced.queryStepsMax": "300000",
 };
 
 describe("a question that takes too long", () => {
@@ -118,7 +118,7 @@ describe("a question that takes too long", () => {
           );
           await eventually(() => expect(states()).not.toContain("R"));
         },
-        { ...limits, "limits.queryTimeMsMax": "10s", "limits.slowQueryAfterMs": "1s" },
+        { ...limits, "advanced.queryTimeMsMax": "10s", "advanced.slowQueryAfterMs": "1s" },
       ),
     60_000,
   );
@@ -132,7 +132,7 @@ test("more than may be answered aside at a time are refused at once", () =>
       expect(ended.map(({ status }) => status).sort()).toEqual([400, 400, 429, 429, 429, 429]);
       expect(ended.find(({ status }) => status === 429)?.headers.get("retry-after")).toBe("1");
     },
-    { "limits.queryTimeMsMax": "2s", "limits.queriesAsideMax": "4" },
+    { "advanced.queryTimeMsMax": "2s", "advanced.offloadedQueriesMax": "4" },
   ));
 
 test("where no process can be started that is said, and the next question is answered again", () =>
@@ -145,12 +145,12 @@ test("where no process can be started that is said, and the next question is ans
       const refused = await Promise.all([asking(api, "read"), asking(api, "read")]);
       spawn.mockRestore();
       for (const { status, json } of refused) {
-        const message = expect.stringContaining("no process could be started");
+        const message = expect.stringContaining("no worker process could be started");
         expect({ status, json }).toEqual({ status: 503, json: { message } });
       }
       expect((await asking(api, "read")).json).toEqual({ allowed: false });
     },
-    { "limits.queryRowsInPlaceMax": "1" },
+    { "advanced.servingThreadQueryRowsMax": "1" },
   ));
 
 test("many resources are checked at once up to a time, and then aside: the answer is the same", () =>
@@ -165,7 +165,7 @@ test("many resources are checked at once up to a time, and then aside: the answe
         'ostiary_offloaded_queries_total{kind="authorizeResources"}',
       );
     },
-    { "limits.queryTimeInPlaceMsMax": "1ms" },
+    { "advanced.servingThreadTimeMsMax": "1ms" },
   ));
 
 const simple = `
@@ -192,5 +192,5 @@ test("what is answered aside is what is answered at once", () =>
       expect(await client.authorize(User("2"), "read", Doc("mine"))).toBe(true);
       expect((await api.call("POST", "/api/authorize", { body: { ...body, action: "" } })).status).toBe(400);
     },
-    { "limits.queryRowsInPlaceMax": "1" },
+    { "advanced.servingThreadQueryRowsMax": "1" },
   ));

@@ -1,6 +1,7 @@
 /**
- * A follower behind a feed that loses, repeats, delays and reorders messages, with a real primary, log and store. Whatever the seed, at rest its
- * state is the primary's. The messages are the real ones, taken from the broker; only their delivery is played with.
+ * A replica behind an event stream that loses, repeats, delays and reorders messages, with a real primary, log and
+ * store. For every seed, its final state is the primary's. The messages are real ones from the broker; only their
+ * delivery is simulated.
  */
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
@@ -12,7 +13,7 @@ import { HistoryGuard } from "../../src/replication/history-guard.ts";
 import type { Node } from "../../src/replication/node.ts";
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { fetchSnapshot } from "../../src/replication/snapshots/install-snapshot.ts";
-import { realSystem } from "../../src/replication/system.ts";
+import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { Writer } from "../../src/replication/log/writer.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
@@ -34,22 +35,22 @@ const topics = topicsOf("ostiary/v1", "test");
 const limits: Limits = {
   ...defaultLimits,
   gapGraceMs: 20,
-  staleFeedAfterMs: 3000,
+  brokerSilenceMsMax: 3000,
   retryDelayMsMin: 5,
   retryDelayMsMax: 50,
 };
 
 interface Following {
-  readonly follower: ReplicaLoop;
+  readonly loop: ReplicaLoop;
   readonly state: () => StoreState | undefined;
   readonly snapshots: () => number;
 }
 
 const clientOf = ({ url }: Running<Node>) =>
-  realSystem.connectNode({ url, countedAs: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
+  realClusterSystem.connectNode({ url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
-/** The parts of an edge without its connection to the broker, which the test plays. */
-async function withFollower(
+/** The parts of an edge without its connection to the broker, which the test replaces. */
+async function withReplica(
   primary: Running<Node>,
   directory: string,
   body: (following: Following) => Promise<void>,
@@ -65,17 +66,17 @@ async function withFollower(
       directory,
       environment: "test",
       limits,
-      system: realSystem,
+      system: realClusterSystem,
       guard,
       nodeKeyHash: hashKey(nodeKey),
     });
-    if (installed === "unchanged") throw new Error("no snapshot came");
+    if (installed === "unchanged") throw new Error("no snapshot arrived");
     snapshots++;
     state = await writer.open(installed.path);
     return state;
   };
   writer.onStateChange((moved) => (state = moved.state));
-  const follower = new ReplicaLoop({
+  const loop = new ReplicaLoop({
     environment: "test",
     limits,
     clock: systemClock,
@@ -84,15 +85,15 @@ async function withFollower(
     state: () => state,
     installSnapshot,
     onDivergence: () => {},
-    onDamage: (error) => follower.markDiverged(String(error), true),
+    onDamage: (error) => loop.markDiverged(String(error), true),
     onVerified: () => {},
   });
-  follower.start();
+  loop.start();
   try {
-    await body({ follower, state: () => state, snapshots: () => snapshots });
+    await body({ loop, state: () => state, snapshots: () => snapshots });
   } finally {
     client.close();
-    await follower.stop();
+    await loop.stop();
     await writer.stop();
   }
 }
@@ -114,7 +115,7 @@ async function listen(
   return client;
 }
 
-/** xorshift32: the same seed, the same run of faults. */
+/** xorshift32: the same seed gives the same faults. */
 function dice(seed: number): () => number {
   let x = seed;
   return () => {
@@ -133,50 +134,52 @@ async function writeMuch(primary: PrimaryNode): Promise<void> {
   }
 }
 
-test.each([1, 2, 3, 4, 5])("seed %d: drops, duplicates, delays and reordering end in the primary's state", (seed) =>
-  withCluster(async (cluster) => {
-    const primary = await cluster.primary();
-    await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
-      const random = dice(seed * 7919);
-      const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
-        topic === topics.events ? follower.receiveBatch(payload) : follower.receiveHead(payload, retained, "embedded");
-      const client = await listen(primary, (topic, payload, retained) => {
-        const luck = random();
-        if (luck < 0.2) return;
-        if (luck < 0.4) deliver(topic, payload, retained);
-        if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
-        else deliver(topic, payload, retained);
+test.each([1, 2, 3, 4, 5])(
+  "seed %d: after drops, duplicates, delays and reordering, the state is the primary's",
+  (seed) =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await withReplica(primary, cluster.directory, async ({ loop, state }) => {
+        const random = dice(seed * 7919);
+        const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
+          topic === topics.events ? loop.receiveBatch(payload) : loop.receiveHead(payload, retained, "embedded");
+        const client = await listen(primary, (topic, payload, retained) => {
+          const luck = random();
+          if (luck < 0.2) return;
+          if (luck < 0.4) deliver(topic, payload, retained);
+          if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
+          else deliver(topic, payload, retained);
+        });
+        loop.onSubscribed();
+        await writeMuch(primary.node);
+        await eventually(() => {
+          const { epoch, offset, digest } = state() ?? {};
+          expect({ epoch, offset, digest }).toEqual(
+            positionOf(primary.node) as { epoch: string; offset: number; digest: string },
+          );
+        });
+        expect(loop.isDiverged).toBe(false);
+        await client.endAsync();
       });
-      follower.onSubscribed();
-      await writeMuch(primary.node);
-      await eventually(() => {
-        const { epoch, offset, digest } = state() ?? {};
-        expect({ epoch, offset, digest }).toEqual(
-          positionOf(primary.node) as { epoch: string; offset: number; digest: string },
-        );
-      });
-      expect(follower.isDiverged).toBe(false);
-      await client.endAsync();
-    });
-  }),
+    }),
 );
 
-test("a message that is lost is one gap, and one reason to catch up", () =>
+test("a lost message is one gap, and one reason to catch up", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state }) => {
       const arrived = (): Promise<void> =>
         eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       let isLost = false;
       const client = await listen(primary, (topic, payload, retained) => {
-        if (topic !== topics.events) follower.receiveHead(payload, retained, "embedded");
-        else if (!isLost) follower.receiveBatch(payload);
+        if (topic !== topics.events) loop.receiveHead(payload, retained, "embedded");
+        else if (!isLost) loop.receiveBatch(payload);
         isLost = false;
       });
       await arrived();
-      await eventually(() => expect(follower.feedState).toBe("LIVE"));
+      await eventually(() => expect(loop.stateName).toBe("LIVE"));
       const before = await gapsAndCatchUps();
       isLost = true;
       await insert(primary.node, "ann");
@@ -195,11 +198,11 @@ async function gapsAndCatchUps(): Promise<number[]> {
   return counters.map(({ values }) => values.reduce((sum, { value }) => sum + value, 0));
 }
 
-test("messages that are no messages, or of others, change nothing", () =>
+test("malformed messages and messages of other environments change nothing", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       const { epoch, term, offset, hash } = state() ?? { epoch: "", term: 0, offset: 0, hash: "" };
       const before = state();
@@ -224,46 +227,47 @@ test("messages that are no messages, or of others, change nothing", () =>
         JSON.stringify({ ...batch, s: "other" }),
         JSON.stringify({ ...batch, e: "0123456789abcdef" }),
         JSON.stringify({ ...batch, ev: [] }),
-        JSON.stringify(batch), // well formed, but its chain hash is a guess
+        JSON.stringify(batch), // well formed, but with a guessed chain hash
         JSON.stringify({ ...batch, p: offset + 5, l: offset + 6, ev: [[offset + 6, 1, "facts", forged, null]] }),
       ];
       for (const message of messages) {
-        follower.receiveBatch(Buffer.from(message));
+        loop.receiveBatch(Buffer.from(message));
       }
       await Bun.sleep(200);
       expect(state()).toEqual(before);
       expect(snapshots()).toBe(1);
-      // And it still follows.
+      // The replica still applies events.
       await insert(primary.node, "ann");
-      follower.onSubscribed();
+      loop.onSubscribed();
       await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""));
     });
   }));
 
-test("a forged head with another digest at the same position: the primary is asked, and nothing happens", () =>
+test("a forged head with another digest at the same position: the replica asks the primary, and nothing changes", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       await Bun.sleep(50);
       const { epoch, term, offset, hash } = state() ?? { epoch: "", term: 0, offset: 0, hash: "" };
-      const standing = { v: 1, s: "test", e: epoch, n: term, t: Date.now(), l: offset, h: hash, trim: 0 };
-      const head = { ...standing, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };
+      const position = { v: 1, s: "test", e: epoch, n: term, t: Date.now(), l: offset, h: hash, trim: 0 };
+      const head = { ...position, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };
       const receive = (number: object): void =>
-        follower.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
+        loop.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
       receive({ q: 1_000_000 });
       await Bun.sleep(200);
-      expect(follower.isDiverged).toBe(false);
+      expect(loop.isDiverged).toBe(false);
       expect(snapshots()).toBe(1);
-      // Where the primary can't be asked, the word of the feed is enough: rather no answer than a wrong one. But not that of an old head.
+      // If the primary cannot be asked, a head of the event stream is enough: no answer is better than a wrong one. But
+      // an old head is not.
       await primary.stop();
       for (const old of [{ q: 1 }, {}]) receive(old);
       await Bun.sleep(100);
-      expect(follower.isDiverged).toBe(false);
+      expect(loop.isDiverged).toBe(false);
       receive({ q: 1_000_001 });
-      await eventually(() => expect(follower.isDiverged).toBe(true));
-      expect(follower.feedState).toBe("DIVERGED");
+      await eventually(() => expect(loop.isDiverged).toBe(true));
+      expect(loop.stateName).toBe("DIVERGED");
     });
   }));
 
@@ -271,14 +275,14 @@ test("an event that is too large for the broker is fetched from the log", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       const sizes: number[] = [];
       const client = await listen(primary, (topic, payload, retained) => {
         sizes.push(payload.byteLength);
-        if (topic === topics.events) follower.receiveBatch(payload);
-        else follower.receiveHead(payload, retained, "embedded");
+        if (topic === topics.events) loop.receiveBatch(payload);
+        else loop.receiveHead(payload, retained, "embedded");
       });
-      follower.onSubscribed();
+      loop.onSubscribed();
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       const users = Array.from({ length: 900 }, (_, index) => `user-with-a-rather-long-name-${index}`);
       await insert(primary.node, ...users);
@@ -290,13 +294,13 @@ test("an event that is too large for the broker is fetched from the log", () =>
     });
   }));
 
-test("a lost message before a pause shows in the next head", () =>
+test("a message that is lost before a pause shows in the next head", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state }) => {
       const client = await listen(primary, (topic, payload, retained) => {
-        if (topic === topics.head) follower.receiveHead(payload, retained, "embedded");
+        if (topic === topics.head) loop.receiveHead(payload, retained, "embedded");
       });
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       await insert(primary.node, "ann");
@@ -305,9 +309,9 @@ test("a lost message before a pause shows in the next head", () =>
     });
   }));
 
-test("the primary refuses positions that are not on its history", () =>
+test("the primary refuses positions that are not in its history", () =>
   withCluster(async (cluster) => {
-    const primary = await cluster.primary({ "limits.logEventsKept": "10" });
+    const primary = await cluster.primary({ "retention.events": "10" });
     await loadPolicy(primary.node);
     for (let index = 0; index < 40; index++) await insert(primary.node, `u${index}`);
     const client = clientOf(primary);
@@ -324,7 +328,7 @@ test("the primary refuses positions that are not on its history", () =>
       return "refused" in answer ? { code: answer.refused.code, message: answer.refused.message } : answer;
     };
     expect(await ask({ epoch: "0123456789abcdef" })).toMatchObject({ message: expect.stringContaining("epoch") });
-    expect(await ask({ offset: at + 1 })).toMatchObject({ message: expect.stringContaining("not that long") });
+    expect(await ask({ offset: at + 1 })).toMatchObject({ message: expect.stringContaining("the log is shorter") });
     expect(await ask({})).toMatchObject({ message: expect.stringContaining("another history") });
     expect(await ask({ offset: at - 3 })).toMatchObject({ message: expect.stringContaining("another history") });
     expect(await ask({ offset: 2 })).toMatchObject({ message: expect.stringContaining("no longer") });

@@ -1,4 +1,4 @@
-/** Nodes of one cluster in this process, with everything real: SQLite files, Workers, HTTP listeners, brokers. */
+/** Nodes of one cluster in this process, with real parts: SQLite files, workers, HTTP listeners and brokers. */
 import { expect } from "bun:test";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,12 +10,12 @@ import { loadConfig } from "../../src/config/load.ts";
 import { startEdgeNode } from "../../src/roles/edge.ts";
 import { startFallbackNode } from "../../src/roles/fallback.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
-import type { AnnounceKeys } from "../../src/replication/identity.ts";
+import type { AnnounceKeys } from "../../src/roles/primary-keys.ts";
 import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/replication/log/append.ts";
-import type { System } from "../../src/replication/system.ts";
+import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -43,7 +43,7 @@ export interface Running<N extends Node> {
   stop(): Promise<void>;
 }
 
-/** A directory of its own, gone when the test is over. */
+/** A temporary directory that is removed after the test. */
 export async function withDirectory<T>(body: (directory: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-test-"));
   try {
@@ -53,7 +53,7 @@ export async function withDirectory<T>(body: (directory: string) => Promise<T>):
   }
 }
 
-/** Several nodes in one directory; whatever still runs at the end is stopped. */
+/** Several nodes in one directory. Nodes that still run at the end are stopped. */
 export async function withCluster(body: (cluster: Cluster) => Promise<void>, flags: Flags = {}): Promise<void> {
   await withDirectory(async (directory) => {
     const cluster = new Cluster(directory, flags);
@@ -67,7 +67,7 @@ export async function withCluster(body: (cluster: Cluster) => Promise<void>, fla
 
 type Flags = Readonly<Record<string, string>>;
 
-/** As a flag's value: the flag is not given at all. */
+/** As the value of a flag: the flag is not given at all. */
 export const unset = "";
 
 export class Cluster {
@@ -109,19 +109,23 @@ export class Cluster {
   }
 
   /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
-  async promotable(name: string, flags: Flags, system?: System): Promise<RunningNode & { readonly data: string }> {
+  async promotable(
+    name: string,
+    flags: Flags,
+    system?: ClusterSystem,
+  ): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("edge", name, flags), startEdge, system);
   }
 
-  /** A primary as the command line starts it: it can be replaced, and then goes on as an edge at the same address. */
-  async member(flags: Flags, system?: System): Promise<RunningNode & { readonly data: string }> {
+  /** A primary as the command line starts it: it can be replaced, and then continues as an edge at the same address. */
+  async member(flags: Flags, system?: ClusterSystem): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
   }
 
   async #asMember(
     config: Config,
     start: typeof startEdge,
-    system?: System,
+    system?: ClusterSystem,
   ): Promise<RunningNode & { readonly data: string }> {
     const running = await start(config, system);
     const tracked = { ...running, data: config.data, stop: () => (this.#roles.delete(tracked), running.stop()) };
@@ -157,7 +161,10 @@ export class Cluster {
   }
 }
 
-/** A data directory for a primary that takes the place of another one, which may still run: a copy, with the term that a promoted edge begins. */
+/**
+ * A data directory for a primary that replaces another one, which may still run: a copy, with the term that a promoted
+ * edge begins.
+ */
 export function successorOf(original: { readonly data: string }, target: string): string {
   duplicateOf(original, target);
   const store = openStore(must(currentStorePath(target)));
@@ -174,7 +181,9 @@ export function duplicateOf({ data }: { readonly data: string }, target: string)
   return target;
 }
 
-/** Takes away the head that a primary has left at a broker: another one that starts empty would refuse to. */
+/**
+ * Removes the retained head of a primary from a broker: another primary with an empty directory would refuse to start.
+ */
 export async function forgetHead(url: string, login: IClientOptions): Promise<void> {
   const client = await connectAsync(url, { ...login, clientId: "forgetful", reconnectPeriod: 0 });
   await client.publishAsync(topicsOf("ostiary/v1", "test").head, "", { qos: 1, retain: true });
@@ -213,23 +222,23 @@ export function post(url: string, path: string, body: unknown, key = adminKey): 
   return fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
-/** What must be equal on all copies. */
+/** The values that must be equal on all replicas. */
 export function positionOf(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
   const { epoch, offset, digest } = node.health();
   return { epoch, offset, digest };
 }
 
-/** What a promise was rejected with. (`expect(…).rejects` does not get along with answers of Workers.) */
+/** The reason of a rejection. (`expect(…).rejects` does not work with results of workers.) */
 export async function refusal(attempt: Promise<unknown>): Promise<Error> {
   const reason = await attempt.then(
     () => undefined,
     (error: unknown) => error,
   );
-  if (!(reason instanceof Error)) throw new Error("it was not refused");
+  if (!(reason instanceof Error)) throw new Error("the promise was not rejected");
   return reason;
 }
 
-/** Waits until both stand at the same place with the same state. */
+/** Waits until both have the same position and state. */
 export function converged(edge: Node, primary: Node): Promise<void> {
   return eventually(() => expect(positionOf(edge)).toEqual(positionOf(primary)));
 }

@@ -66,7 +66,7 @@ function freshCopy(maxStalenessMs?: number) {
       const kind = freshness.classify(head(change), false);
       if (kind !== "newer") return kind;
       freshness.onHead(head(change));
-      freshness.expect({ head: head(change), atMs: clock.monotonicMs(), source: "feed" });
+      freshness.expect({ head: head(change), atMs: clock.monotonicMs(), source: "stream" });
       reach();
       return kind;
     },
@@ -214,7 +214,8 @@ test("hints of which the primary knows nothing are followed less and less often"
     hints.request();
     clock.pass(10);
   }
-  expect(askedAtMs.length).toBeLessThan(12);
+  // At least half of a delay passes, so at least one second between two requests in the end.
+  expect(askedAtMs.length).toBeLessThan(15);
   brings = true;
   clock.pass(2000);
   const before = askedAtMs.length;

@@ -6,10 +6,10 @@ import { openBrokerProxy } from "./broker-proxy.ts";
 
 /** Nothing but a word of the primary can be in time: the next poll is a minute away. */
 const flags = {
-  "limits.pollIntervalMs": "1m",
-  "limits.staleFeedAfterMs": "300ms",
-  "limits.headIntervalMs": "100ms",
-  consistencyWait: "5s",
+  "advanced.pollIntervalMs": "1m",
+  "advanced.brokerSilenceMsMax": "300ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.consistencyWait": "5s",
 };
 
 /** A primary and two edges whose only broker is gone. */
@@ -42,7 +42,7 @@ describe("with no broker that can be reached", () => {
 
   test("a write that has to be on edges is acknowledged", () =>
     withCluster(async (cluster) => {
-      const { primary, edges } = await withoutBroker(cluster, { ack: "edges:2", "limits.ackTimeoutMs": "5s" });
+      const { primary, edges } = await withoutBroker(cluster, { ack: "edges:2", "advanced.ackTimeoutMs": "5s" });
       for (const user of ["ann", "bob", "eve"]) {
         await insert(primary.node, user);
         expect(edges.map(({ node }) => mayRead(node, user))).toEqual([true, true]);
@@ -54,7 +54,7 @@ describe("with no broker that can be reached", () => {
     () =>
       withCluster(
         async (cluster) => {
-          const { primary, edges } = await withoutBroker(cluster, { "limits.pollIntervalMs": "1s" });
+          const { primary, edges } = await withoutBroker(cluster, { "advanced.pollIntervalMs": "1s" });
           const following = async (url: string) =>
             ((await (await fetch(`${url}/healthcheck`)).json()) as { following?: string }).following;
           expect(await following(edges[0].url)).toBe(
@@ -70,7 +70,7 @@ describe("with no broker that can be reached", () => {
               15_000,
             );
         },
-        { "limits.pollIntervalMs": "1s", "limits.staleFeedAfterMs": "300ms" },
+        { "advanced.pollIntervalMs": "1s", "advanced.brokerSilenceMsMax": "300ms" },
       ),
     30_000,
   );

@@ -1,4 +1,7 @@
-/** There is one history, whatever happens to directories, clocks and primaries: no position is given twice, and nobody writes beside a primary. */
+/**
+ * There is only one history, even with old directories, wrong clocks and several primaries: no position is assigned
+ * twice, and only one primary writes.
+ */
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +9,7 @@ import { freePort } from "../../scripts/node-process.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
 import { askKnownTerm } from "../../src/replication/failover/known-term.ts";
 import { parseToken } from "../../src/replication/position.ts";
-import { realSystem } from "../../src/replication/system.ts";
+import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
@@ -26,14 +29,14 @@ import {
 } from "./cluster.ts";
 
 const quick = {
-  "limits.peerCheckIntervalMs": "200ms",
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 const timeoutMs = 40_000;
 
-interface Standing {
+interface NodePosition {
   readonly role: string;
   readonly state: string;
   readonly epoch: string;
@@ -41,8 +44,8 @@ interface Standing {
   readonly offset: number;
 }
 
-async function standingAt(url: string): Promise<Standing> {
-  return (await (await fetch(`${url}/healthcheck`)).json()) as Standing;
+async function positionAt(url: string): Promise<NodePosition> {
+  return (await (await fetch(`${url}/healthcheck`)).json()) as NodePosition;
 }
 
 /** The token of a write, once it is accepted. */
@@ -88,16 +91,16 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
   const c = await cluster.promotable("edge-c", { ...follow, port: ports[2], peers: urls[1] });
   await eventually(async () => {
     expect((await post(a.url, "/api/policy", { src: policy })).ok).toBe(true);
-    const { offset } = await standingAt(a.url);
-    for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ offset, state: "LIVE" });
+    const { offset } = await positionAt(a.url);
+    for (const { url } of [b, c]) expect(await positionAt(url)).toMatchObject({ offset, state: "LIVE" });
   }, 15_000);
   return { a, b, c, ofPrimary, ofB };
 }
 
-/** A copy of a directory whose node is down. */
+/** A copy of the directory of a stopped node. */
 function saved(data: string): () => void {
   const copy = `${data}-saved`;
-  // Not the `-shm`: it goes when the last connection of this process is collected.
+  // Without the `-shm`, which is removed when the last connection of this process is collected.
   cpSync(data, copy, { recursive: true, filter: (path) => !path.endsWith("-shm") });
   return () => {
     rmSync(data, { recursive: true });
@@ -115,29 +118,29 @@ describe("terms", () => {
     }
     expect(term).toBeLessThan(successor);
     expect(isSameFailover(successor, firstTerm)).toBe(false);
-    // Those of earlier versions were times in ms.
+    // Earlier versions used times in ms.
     const [before, after] = [1_795_000_000_000, nextFailoverTerm(1_795_000_000_000)];
     expect([after > before, isSameFailover(before, after)]).toEqual([true, false]);
   });
 
   test(
-    "do not follow a clock: what is restored after a promotion by a clock that is a day ahead comes after it",
+    "do not depend on a clock: a restore comes after a promotion by a clock that is a day ahead",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary, ofB } = await threeMembers(cluster);
         const dayMs = 86_400_000;
-        const clock = { ...realSystem.clock, wallMs: () => Date.now() + dayMs };
+        const clock = { ...realClusterSystem.clock, wallMs: () => Date.now() + dayMs };
         await written(a.url, "ann");
         for (const { url } of [b, c])
           await eventually(async () => expect((await mayRead(url, "ann")).allowed).toBe(true), 15_000);
         await a.stop();
         await b.stop();
-        const ahead = await cluster.promotable("edge-b", ofB, { ...realSystem, clock });
+        const ahead = await cluster.promotable("edge-b", ofB, { ...realClusterSystem, clock });
         expect((await post(ahead.url, "/api/promote", {})).status).toBe(200);
-        const { term } = await standingAt(ahead.url);
+        const { term } = await positionAt(ahead.url);
         expect(term).toBe(2 * firstTerm);
         const config = cluster.config("primary", "restored", { peers: `${ahead.url},${c.url},http://127.0.0.1:9` });
-        const known = await askKnownTerm(config, realSystem);
+        const known = await askKnownTerm(config, realClusterSystem);
         expect(known).toEqual({ term, silent: ["http://127.0.0.1:9"] });
 
         const file = join(cluster.directory, "taken.backup");
@@ -154,10 +157,10 @@ describe("terms", () => {
           },
         });
         const restored = await member(cluster, { ...ofPrimary, data });
-        const { epoch, ...standing } = await standingAt(restored.url);
-        expect(standing).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStartTerm(3 * firstTerm) });
+        const { epoch, ...position } = await positionAt(restored.url);
+        expect(position).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStartTerm(3 * firstTerm) });
         for (const { url } of [ahead, c])
-          await eventually(async () => expect(await standingAt(url)).toMatchObject({ role: "edge", epoch }), 15_000);
+          await eventually(async () => expect(await positionAt(url)).toMatchObject({ role: "edge", epoch }), 15_000);
         for (const user of ["ann", "too-late"])
           expect([user, (await mayRead(restored.url, user)).allowed]).toEqual([user, user === "ann"]);
       }),
@@ -167,7 +170,7 @@ describe("terms", () => {
 
 describe("a primary whose whole directory was rolled back", () => {
   test(
-    "uses no position twice, and tells of tokens of what it lost",
+    "assigns no position twice, and reports tokens of lost writes",
     () =>
       withCluster(async (cluster) => {
         const flags = { port: String(await freePort()) };
@@ -192,7 +195,7 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "fetches from its peers what it lacks before it writes",
+    "fetches the missing events from its peers before it writes",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1" });
@@ -206,7 +209,7 @@ describe("a primary whose whole directory was rolled back", () => {
         await second.stop();
         rollBack();
         const third = await member(cluster, ofPrimary);
-        await eventually(async () => expect(await standingAt(third.url)).toMatchObject({ role: "primary" }), 15_000);
+        await eventually(async () => expect(await positionAt(third.url)).toMatchObject({ role: "primary" }), 15_000);
         for (const { url } of [third, b, c]) {
           await eventually(async () =>
             expect(await mayRead(url, "bob", token)).toEqual({ status: 200, allowed: true }),
@@ -218,24 +221,27 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "does not depose its successor, although it starts while nobody can be asked, and gives up what it answered with 503",
+    "does not depose its successor, although it starts while no node can be asked, and loses what it answered with 503",
     () =>
       withCluster(async (cluster) => {
-        const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "500ms" });
+        const { a, b, c, ofPrimary } = await threeMembers(cluster, {
+          ack: "edges:1",
+          "advanced.ackTimeoutMs": "500ms",
+        });
         await a.stop();
         expect((await post(b.url, "/api/promote", {})).status).toBe(200);
         const tokens: string[] = [];
         for (let count = 0; count < 50; count++) tokens.push(await written(b.url, `user-${count}`));
-        const { epoch } = await standingAt(b.url);
-        // Nobody answers at the addresses that it has of its peers.
+        const { epoch } = await positionAt(b.url);
+        // There are no listeners at the addresses of its peers.
         const silent = `http://127.0.0.1:${await freePort()}`;
         const alone = await member(cluster, { ...ofPrimary, peers: silent });
-        expect(await standingAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+        expect(await positionAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
         expect((await post(alone.url, "/api/batch", [{ inserts: [reader("split")] }])).status).toBe(503);
         await alone.stop();
         const back = await member(cluster, ofPrimary);
-        await eventually(async () => expect(await standingAt(back.url)).toMatchObject({ role: "edge", epoch }), 15_000);
-        expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
+        await eventually(async () => expect(await positionAt(back.url)).toMatchObject({ role: "edge", epoch }), 15_000);
+        expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
         for (const [index, token] of tokens.entries())
           expect(await mayRead(c.url, `user-${index}`, token)).toEqual({ status: 200, allowed: true });
         await eventually(async () => expect(await mayRead(back.url, "split")).toEqual({ status: 200, allowed: false }));
@@ -246,13 +252,13 @@ describe("a primary whose whole directory was rolled back", () => {
 
 describe("a primary that is replaced", () => {
   test(
-    "becomes an edge of its successor without a restart, and sends writes on to it",
+    "becomes an edge of its successor without a restart, and forwards writes to it",
     () =>
       withCluster(async (cluster) => {
-        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "300ms" });
+        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" });
         expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
         await eventually(
-          async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
+          async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
           15_000,
         );
         const token = await written(a.url, "through-the-former");
@@ -265,7 +271,7 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "hands over gracefully: nothing acknowledged is lost, and no write fails that may not be sent again",
+    "hands over gracefully: no acknowledged write is lost, and no write fails that must not be sent again",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster);
@@ -289,21 +295,21 @@ describe("a primary that is replaced", () => {
         await writing;
         expect(failed.filter((status) => status !== 503)).toEqual([]);
         await eventually(
-          async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
+          async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
           15_000,
         );
-        expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+        expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
         for (const user of acknowledged) expect([user, (await mayRead(b.url, user)).allowed]).toEqual([user, true]);
       }),
     timeoutMs,
   );
 
   test(
-    "is not what makes an edge fresh",
+    "does not make an edge fresh",
     () =>
       withCluster(async (cluster) => {
-        const primary = await cluster.primary({ ...quick, "limits.readyAgeMsMax": "1s" });
-        const edge = await cluster.edge("edge", primary, { ...quick, "limits.readyAgeMsMax": "1s" });
+        const primary = await cluster.primary({ ...quick, "advanced.readyAgeMsMax": "1s" });
+        const edge = await cluster.edge("edge", primary, { ...quick, "advanced.readyAgeMsMax": "1s" });
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
         const { epoch, offset } = primary.node.health();
         const successor = {
@@ -341,7 +347,7 @@ describe("a second process on a copy of a primary's directory", () => {
           (error: unknown) => error,
         );
         expect(String(refused)).toContain("is the primary of the same data");
-        const { epoch, state } = await standingAt(a.url);
+        const { epoch, state } = await positionAt(a.url);
         expect(state).toBe("PRIMARY");
         await written(a.url, "ann");
         // A volume that moves to another machine.
@@ -349,15 +355,15 @@ describe("a second process on a copy of a primary's directory", () => {
         const moved = await member(cluster, { ...elsewhere, data: duplicateOf(a, join(cluster.directory, "moved")) });
         await written(moved.url, "bob");
         expect((await mayRead(moved.url, "ann")).allowed).toBe(true);
-        const { term } = await standingAt(moved.url);
-        expect((await standingAt(moved.url)).epoch).not.toBe(epoch);
+        const { term } = await positionAt(moved.url);
+        expect((await positionAt(moved.url)).epoch).not.toBe(epoch);
         expect(isSameFailover(term, firstTerm)).toBe(true);
       }),
     timeoutMs,
   );
 });
 
-test("a store that was made anew is of the first term", () =>
+test("a new store has the first term", () =>
   withCluster(async (cluster) => {
     const { data, stop } = await member(cluster, { port: "0" });
     await stop();

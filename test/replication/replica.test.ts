@@ -1,7 +1,7 @@
 /** Edges that follow a primary with its embedded broker: they converge, whoever restarts and whatever was missed. */
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
-import { realSystem } from "../../src/replication/system.ts";
+import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { zeroHash } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
@@ -33,8 +33,8 @@ test("a page that comes in slowly is waited for, one that stops is not", () =>
         return new Response(trickle(page, pieces, 100));
       },
     });
-    const client = realSystem.connectNode({
-      countedAs: () => "test",
+    const client = realClusterSystem.connectNode({
+      ackName: () => "test",
       url: `http://127.0.0.1:${slowLine.port}`,
       nodeKey,
       logTimeoutMs: 400,
@@ -117,7 +117,7 @@ describe("an edge", () => {
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
         expect(mayRead(edge.node, "bob")).toBe(true);
       },
-      { "limits.staleFeedAfterMs": "300ms", "limits.pollIntervalMs": "100ms" },
+      { "advanced.brokerSilenceMsMax": "300ms", "advanced.pollIntervalMs": "100ms" },
     ));
 
   test("that missed what was trimmed takes a snapshot while it goes on answering", () =>
@@ -139,7 +139,7 @@ describe("an edge", () => {
           expect(readdirSync(edge.data).filter((name) => name.startsWith("store-"))).toHaveLength(3),
         ); // the new one, -wal, -shm
       },
-      { "limits.logEventsKept": "10" },
+      { "retention.events": "10" },
     ));
 
   test("whose file is damaged puts it aside and takes a snapshot", () =>
@@ -187,7 +187,7 @@ describe("an edge", () => {
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
-      const edge = await cluster.edge("edge-1", primary, { consistencyWait: "300ms" });
+      const edge = await cluster.edge("edge-1", primary, { "advanced.consistencyWait": "300ms" });
       await converged(edge.node, primary.node);
       for (let index = 0; index < 50; index++) {
         const { epoch, offset } = await insert(primary.node, `user-${index}`);

@@ -77,7 +77,7 @@ test("none is read ahead where none is kept", () =>
       opened.wait();
       expect(knownWithoutFile(opened)).toBe(0);
     },
-    { ...defaultLimits, valueIdsKeptMax: 0 },
+    { ...defaultLimits, symbolCacheEntriesMax: 0 },
   ));
 
 test("nothing is read ahead of a copy that is closed", () =>

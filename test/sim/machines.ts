@@ -18,11 +18,11 @@ import {
 import { join } from "node:path";
 import type { Config } from "../../src/config/config.ts";
 import { connectNode, type NodeClient } from "../../src/replication/transport/node-client.ts";
-import type { System } from "../../src/replication/system.ts";
+import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
-import { startFallback } from "../../src/roles/serve-fallback.ts";
+import { startFallback } from "../../src/roles/fallback.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import { flipBit } from "../replication/flip-bit.ts";
@@ -328,7 +328,7 @@ export class Machine {
     rmSync(from, { recursive: true, force: true });
   }
 
-  #systemOf(process: Process, random: Random): System {
+  #systemOf(process: Process, random: Random): ClusterSystem {
     const { time, network, brokers } = this.#world;
     const fetch = network.fetchFrom(this.name, process);
     const threads = random.fork("threads");
@@ -380,7 +380,7 @@ export class Machine {
     };
   }
 
-  #listen(process: Process, serve: Serve, stopGraceMs: number): ReturnType<System["serve"]> {
+  #listen(process: Process, serve: Serve, stopGraceMs: number): ReturnType<ClusterSystem["serve"]> {
     const { time, network, plant, judge } = this.#world;
     const planted: Serve = (request) => plant.serve?.(process, request, serve) ?? serve(request);
     let inFlight = 0;

@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { Leadership } from "../../src/replication/failover/leadership.ts";
 import type { NodeHead } from "../../src/replication/transport/messages.ts";
 import { ReplicaLoop } from "../../src/replication/replica/replica-loop.ts";
+import type { ReplicaInput } from "../../src/replication/replica/replica-state.ts";
+import * as replicaState from "../../src/replication/replica/replica-state.ts";
 import { Freshness } from "../../src/replication/replica/freshness.ts";
 import { Fence } from "../../src/replication/failover/fence.ts";
 import { Votes } from "../../src/replication/failover/votes.ts";
 import { StartTerm } from "../../src/replication/failover/start-term.ts";
-import { DuplicatePrimaryMonitor } from "../../src/replication/failover/duplicate-primary-monitor.ts";
 import * as twins from "../../src/replication/failover/duplicate-primary.ts";
 import { readNodeFile, writeNodeFile } from "../../src/store/directory/data-directory.ts";
 import { PageChecksums } from "../../src/store/integrity/page-checksums.ts";
@@ -36,9 +37,13 @@ async function expectFound(plant: Mutation, wanted: RegExp): Promise<void> {
 }
 
 /** Runs `body` while a class has other members. */
-async function changed(prototype: object, members: PropertyDescriptorMap, body: () => Promise<void>): Promise<void> {
+async function changed<C extends object>(
+  prototype: C,
+  members: { readonly [Name in keyof C]?: PropertyDescriptor },
+  body: () => Promise<void>,
+): Promise<void> {
   const own = Object.getOwnPropertyDescriptors(prototype);
-  Object.defineProperties(prototype, members);
+  Object.defineProperties(prototype, members as PropertyDescriptorMap);
   try {
     await body();
   } finally {
@@ -92,6 +97,21 @@ async function withoutSearch(body: () => Promise<void>): Promise<void> {
   const own = { ...twins };
   const findPrimaries = (): Promise<twins.FoundPrimaries> => Promise.resolve({ retained: [], primary: undefined });
   await mock.module(path, () => ({ ...own, findPrimaries }));
+  try {
+    await body();
+  } finally {
+    await mock.module(path, () => own);
+  }
+}
+
+/** Runs `body` while replicas ignore an input of their state machine. */
+async function ignoring(type: ReplicaInput["type"], body: () => Promise<void>): Promise<void> {
+  const path = "../../src/replication/replica/replica-state.ts";
+  const own = { ...replicaState };
+  const { transition } = own;
+  const ignorant: typeof transition = (state, input) =>
+    input.type === type ? { state, commands: [] } : transition(state, input);
+  await mock.module(path, () => ({ ...own, transition: ignorant }));
   try {
     await body();
   } finally {
@@ -246,7 +266,7 @@ describe("is found:", () => {
 
   test("a primary that does not step aside for its successor", async () => {
     const stubborn = {
-      consider: { value: () => {}, configurable: true },
+      onEpoch: { value: () => {}, configurable: true },
       fence: { value: () => {}, configurable: true },
     };
     await changed(Fence.prototype, stubborn, () => expectFound({ failover: false }, /no peace|was acknowledged by/));
@@ -255,7 +275,7 @@ describe("is found:", () => {
   test("a replayed head that counts as fresh", async () => {
     // As if heads had no numbers, and their word were enough.
     const credulous = {
-      judge: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
+      classify: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
       confirmedMsAgo: { get: () => 0, configurable: true },
     };
     await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
@@ -289,7 +309,7 @@ describe("is found:", () => {
   }, 120_000);
 
   test("a vote that is no promise", async () => {
-    const forgetful = { give: { value: () => {}, configurable: true } };
+    const forgetful = { grant: { value: () => {}, configurable: true } };
     const plant: Mutation = { favourite: unseen, shape: withVotes };
     await changed(Votes.prototype, forgetful, () => expectFound(plant, /was acknowledged by 1 edges/));
   }, 120_000);
@@ -311,16 +331,16 @@ describe("is found:", () => {
       favourite: "two edges are promoted at once that others reach and they do not each other",
       shape: { ack: 0 },
     };
-    await changed(Votes.prototype, { give: generous }, () => expectFound(plant, /both promoted with the same votes/));
+    await changed(Votes.prototype, { grant: generous }, () => expectFound(plant, /both promoted with the same votes/));
   }, 120_000);
 
   test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
-    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the present one/);
+    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the current one/);
   }, 120_000);
 
   test("a read that waits for the feed, which is silent, and asks nobody", async () => {
     const plant: Mutation = { favourite: "all brokers are down, and nothing else", shape: { ack: 0 } };
-    const patient = { catchUpSoon: { value: () => {}, configurable: true } };
+    const patient = { requestCatchUp: { value: () => {}, configurable: true } };
     await changed(ReplicaLoop.prototype, patient, () => expectFound(plant, /although only brokers are down/));
   }, 120_000);
 
@@ -333,7 +353,18 @@ describe("is found:", () => {
     const plant: Mutation = {
       favourite: "a copy of the primary's directory is started apart from all, and joins them",
     };
-    const blind = { found: { value: () => {}, configurable: true } };
-    await changed(DuplicatePrimaryMonitor.prototype, blind, () => expectFound(plant, /stays a primary beside it/));
+    const blind = { onPrimaryHeads: { value: () => {}, configurable: true } };
+    await changed(twins.DuplicatePrimaryMonitor.prototype, blind, () =>
+      expectFound(plant, /stays a primary beside it/),
+    );
+  }, 120_000);
+
+  test("a replica that never tries a failed catch-up again", async () => {
+    await ignoring("retryDue", () => expectFound({}, /no peace/));
+  }, 120_000);
+
+  test("a replica that goes on answering from a damaged database", async () => {
+    const mutation: Mutation = { favourite: "bits flip under a node" };
+    await ignoring("distrusted", () => expectFound(mutation, /which is right at none of/));
   }, 120_000);
 });

@@ -52,8 +52,8 @@ export function spawnSimulated<C extends Commands, Event>(
   if (name === "writer") {
     let moving: StoreState | undefined;
     const writer = new StoreWriter((event) => {
-      if ("moving" in event) moving = event.moving.state;
-      if ("moved" in event) watcher.moved(must(moving));
+      if ("committing" in event) moving = event.committing.state;
+      if ("committed" in event) watcher.moved(must(moving));
       emit(event);
     }, clock);
     const commands = watchedWriter(mutateWriter(plant, owner, writerCommands(writer)), watcher);

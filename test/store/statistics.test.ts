@@ -1,6 +1,6 @@
 /**
- * Statistics: through any history they are upper bounds of the rows in the tables, and close bounds after few
- * deletions.
+ * Table statistics: they are upper bounds of the table contents through any history, and close to it if little was
+ * deleted.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -29,9 +29,9 @@ const role = (user: number, name: string, type: string, id: number) =>
 const parent = (child: number, above: number) =>
   fact("has_relation", `Folder:${child}`, "String:parent", `Folder:${above}`);
 
-/** Counts for each kind of row the most rows that share values in the columns. */
-function* counted(store: Connection, table: string, columns: readonly number[], distinguished: ReadonlySet<number>) {
-  const kindOf = (id: number): number => (distinguished.has(id) ? id : typeIdOf(id));
+/** For each kind of row, the maximum number of rows with the same values in the columns, counted here. */
+function* counted(store: Connection, table: string, columns: readonly number[], apart: ReadonlySet<number>) {
+  const kindOf = (id: number): number => (apart.has(id) ? id : typeIdOf(id));
   const rows = store
     .prepare(`SELECT * FROM ${table}`)
     .values()
@@ -48,7 +48,7 @@ function* counted(store: Connection, table: string, columns: readonly number[], 
 
 function checkBounds(store: Connection, slack: number): void {
   const statistics = new TableStatistics(store);
-  const distinguished = new Set(
+  const apart = new Set(
     ["reader", "writer", "owner", "parent"].flatMap((id) => findSymbol(store, { type: "String", id }) ?? []),
   );
   const tables: [string, number[][]][] = [
@@ -58,7 +58,7 @@ function checkBounds(store: Connection, slack: number): void {
   ];
   for (const [table, sets] of tables) {
     for (const columns of sets) {
-      for (const { within, most } of counted(store, table, columns, distinguished)) {
+      for (const { within, most } of counted(store, table, columns, apart)) {
         const bound = statistics.maxRows(table, columns, within);
         expect(bound).toBeGreaterThanOrEqual(most);
         expect(bound).toBeLessThanOrEqual(most * slack);
@@ -67,7 +67,7 @@ function checkBounds(store: Connection, slack: number): void {
   }
 }
 
-test("small groups are counted exactly while nothing is deleted", () => {
+test("they are exact as long as nothing is deleted and few values repeat", () => {
   const store = storeWith(
     policy(source),
     inserted(...Array.from({ length: 60 }, (_, id) => role(1, "reader", "Note", id))),
@@ -88,16 +88,16 @@ test("small groups are counted exactly while nothing is deleted", () => {
   expect(statistics.maxRows("fact_99", [1], [undefined, undefined])).toBe(Number.POSITIVE_INFINITY);
 });
 
-test("the bound of a large group is close, although it is seldom counted", () => {
+test("the bound for many rows of one kind is at most one or two quarters too high, although they are seldom counted", () => {
   const store = storeWith(policy(source));
   for (let first = 0; first < 20_000; first += 1000)
     apply(store, inserted(...Array.from({ length: 1000 }, (_, index) => role(1, "reader", "Note", first + index))));
   checkBounds(store, 1.6);
 });
 
-test("rows of two kinds in one group are counted once", () => {
+test("rows of two kinds that are treated alike are counted once", () => {
   const store = storeWith(policy(source), inserted(...[1, 2, 3].map((user) => role(user, "reader", "Note", 1))));
-  // The cache of a new writer has no row counts.
+  // A writer that has just started does not have this in its cache.
   store.enableWriterCache();
   apply(store, inserted(role(4, "reader", "Note", 1), role(5, "writer", "Folder", 1), role(5, "reader", "Folder", 1)));
   apply(store, inserted(role(6, "reader", "Folder", 1), role(6, "writer", "Folder", 1)));
@@ -106,7 +106,7 @@ test("rows of two kinds in one group are counted once", () => {
   expect(new TableStatistics(store).maxRows(table, [3], folders)).toBe(4);
 });
 
-describe("statistics are upper bounds", () => {
+describe("they are upper bounds of the tables", () => {
   const small = fc.nat({ max: 12 });
   const someFact = fc.oneof(
     fc
@@ -121,12 +121,12 @@ describe("statistics are upper bounds", () => {
     { weight: 1, arbitrary: fc.constantFrom(source, withOwners).map((text) => policy(text, 1)) },
   );
 
-  function countAgain(store: Connection): void {
+  function countAnew(store: Connection): void {
     store.exec("DELETE FROM degree; DELETE FROM degree_shape");
     store.transaction(() => refreshDerived(store, defaultLimits, false));
   }
 
-  test("a table that has lost most of its rows is counted again by a repair", () => {
+  test("and are counted again after most rows were deleted", () => {
     const notes = Array.from({ length: 100 }, (_, id) => role(1, "reader", "Note", id));
     const store = storeWith(policy(source), inserted(...notes));
     apply(store, deleted(...notes.slice(5)));
@@ -137,7 +137,7 @@ describe("statistics are upper bounds", () => {
     expect(new TableStatistics(store).maxRows(table, [1], readable)).toBe(5);
   });
 
-  test("through any history, and exact after a new count", () => {
+  test("through any history, and exact when they are counted again", () => {
     const property = fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
       const store = storeWith(policy(source));
       store.enableWriterCache();
@@ -148,7 +148,7 @@ describe("statistics are upper bounds", () => {
       }
       repairDerived(store, defaultLimits, false);
       checkBounds(store, Number.POSITIVE_INFINITY);
-      countAgain(store);
+      countAnew(store);
       checkBounds(store, 1);
       store.close();
     });

@@ -1,6 +1,6 @@
 /**
- * The symbol cache never returns a wrong symbol: not for similar strings, and not when it grows, is emptied, or gets
- * colliding strings.
+ * The symbol cache is never wrong: not for similar strings, not when it grows or restarts, and not if an attacker chose
+ * the strings.
  */
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
@@ -10,11 +10,11 @@ import { SymbolHashTable } from "../../src/store/connection/symbol-hash-table.ts
 import { warmUpSymbolCache, findSymbolOfType } from "../../src/store/facts/symbol-cache.ts";
 import { intern, internType } from "../../src/store/facts/symbols.ts";
 
-const stringsMax = 200_000;
+const textsMax = 200_000;
 
-describe("the symbol hash table", () => {
-  test("finds the ordinal of exactly this string and type", () => {
-    const ids = new SymbolHashTable(stringsMax);
+describe("cached symbols", () => {
+  test("belong to exactly this string and type", () => {
+    const ids = new SymbolHashTable(textsMax);
     const texts = ["", "a", "ab", "ba", "a\0", "ä", "a\u0308", "\u{1f600}", "\ud83d", "\ude00", "A", "x".repeat(64)];
     texts.forEach((text, index) => ids.add(1, text, 2 ** 32 - 1 - index));
     texts.forEach((text, index) => expect(ids.find(1, text)).toBe(2 ** 32 - 1 - index));
@@ -25,8 +25,8 @@ describe("the symbol hash table", () => {
     expect([1, 2, 2 ** 16 - 1, 258].map((type) => ids.find(type, "a"))).toEqual([2 ** 32 - 2, 1, 2, undefined]);
   });
 
-  test("does not cache long strings and types with great ids", () => {
-    const ids = new SymbolHashTable(stringsMax);
+  test("exclude long strings and types with high ids", () => {
+    const ids = new SymbolHashTable(textsMax);
     ids.add(1, "x".repeat(65), 5);
     ids.add(1, "x", 6);
     ids.add(2 ** 16 + 1, "x", 7);
@@ -37,8 +37,8 @@ describe("the symbol hash table", () => {
     ]);
   });
 
-  test("finds strings of any characters", () => {
-    const ids = new SymbolHashTable(stringsMax);
+  test("exist for strings of any characters, however many there are", () => {
+    const ids = new SymbolHashTable(textsMax);
     const unit = fc.constantFrom(
       "a",
       "b",
@@ -60,8 +60,8 @@ describe("the symbol hash table", () => {
     expect(texts.size).toBeGreaterThan(10_000);
   });
 
-  test("holds nearly all symbols while it grows, and about its maximum when it is full", () => {
-    const ids = new SymbolHashTable(stringsMax);
+  test("are nearly complete while the cache grows, and about as many as configured once it is full", () => {
+    const ids = new SymbolHashTable(textsMax);
     const share = (from: number, to: number): number => {
       let kept = 0;
       for (let number = from; number <= to; number++) {
@@ -71,29 +71,29 @@ describe("the symbol hash table", () => {
       }
       return kept / (to - from + 1);
     };
-    for (let number = 1; number <= 3 * stringsMax; number++) {
+    for (let number = 1; number <= 3 * textsMax; number++) {
       ids.add(number % 7, `value-${number}`, number);
-      if ([100, 10_000, stringsMax - 1].includes(number)) {
+      if ([100, 10_000, textsMax - 1].includes(number)) {
         expect(share(1, number)).toBeGreaterThan(0.999);
         expect(ids.isFull).toBe(false);
       }
-      if (number === stringsMax + 1000) expect(ids.isFull).toBe(true);
+      if (number === textsMax + 1000) expect(ids.isFull).toBe(true);
     }
-    const kept = share(1, 3 * stringsMax) * 3;
+    const kept = share(1, 3 * textsMax) * 3;
     expect(kept).toBeGreaterThan(0.3);
     expect(kept).toBeLessThan(1.2);
-    expect(share(3 * stringsMax - 100, 3 * stringsMax)).toBeGreaterThan(0.9);
+    expect(share(3 * textsMax - 100, 3 * textsMax)).toBeGreaterThan(0.9);
   });
 
-  test("caches nothing with a size of 0", () => {
+  test("do not exist if the cache is off", () => {
     const ids = new SymbolHashTable(0);
     ids.add(1, "a", 1);
     expect([ids.find(1, "a"), ids.isFull]).toEqual([undefined, true]);
   });
 
-  test("is correct for strings that were chosen to collide", () => {
+  test("are right for strings that were chosen to collide", () => {
     const seed = spyOn(Math, "random").mockReturnValue(0);
-    const ids = new SymbolHashTable(stringsMax);
+    const ids = new SymbolHashTable(textsMax);
     seed.mockRestore();
     const hash = (text: string): number => {
       let mixed = 1;
@@ -111,7 +111,7 @@ describe("the symbol hash table", () => {
   });
 });
 
-test("a rollback removes symbols from the cache, because another value gets the same one", () => {
+test("the symbol of a value that was rolled back is forgotten, because another value gets it", () => {
   const store = openStore(":memory:");
   const type = store.transaction(() => internType(store, "User"));
   const transaction = store.begin();
@@ -124,7 +124,7 @@ test("a rollback removes symbols from the cache, because another value gets the 
   store.close();
 });
 
-describe("the warm-up of the symbol cache", () => {
+describe("the warm-up", () => {
   const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
   const stored = (): { store: Connection; type: number } => {
     const store = openStore(":memory:");
@@ -132,7 +132,7 @@ describe("the warm-up of the symbol cache", () => {
     return { store, type: internType(store, "User") };
   };
 
-  test("reads all symbols, and then finds them without a query", () => {
+  test("reads the symbols of the store, which then need no lookup", () => {
     const { store, type } = stored();
     const ids = users.map((id) => intern(store, { type: "User", id }));
     const steps = [...warmUpSymbolCache(store)].length;
@@ -143,7 +143,7 @@ describe("the warm-up of the symbol cache", () => {
     store.close();
   });
 
-  test("fills the cache, and other symbols are found by a query", () => {
+  test("reads as many symbols as fit, and the others are looked up", () => {
     const { store, type } = stored();
     store.resizeSymbolCache(300);
     const known = store.symbolCache;

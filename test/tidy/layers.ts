@@ -42,11 +42,6 @@ const exceptions: readonly { readonly file: string; readonly from: readonly stri
     from: ["engine"],
     why: "questions that may take long, explanations and checks of policies run in processes that can be ended",
   },
-  {
-    file: "src/roles/primary-database.ts",
-    from: ["replication"],
-    why: "a candidate looks at what a primary has noted in its directory",
-  },
 ];
 
 /** Folders that alone may import a package, so that a change of it has one place. */

@@ -9,7 +9,7 @@ import { BrokerConnection } from "../../../src/replication/transport/broker-conn
 import { startEdgeNode } from "../../../src/roles/edge.ts";
 import type { BrokerTransport } from "../../../src/replication/transport/broker-transport.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../../src/roles/primary.ts";
-import { realSystem, type System } from "../../../src/replication/system.ts";
+import { realClusterSystem, type ClusterSystem } from "../../../src/roles/cluster-system.ts";
 import type { WriterEvent } from "../../../src/replication/log/store-writer.ts";
 import { writerWorker } from "../../../src/replication/log/writer-commands.ts";
 import type { WorkerHandle } from "../../../src/runtime/worker.ts";
@@ -109,15 +109,15 @@ async function start(flags: Flags, policy: string): Promise<string> {
 }
 
 /** What the writer of an edge commits, every question that begins later is answered with. */
-const watched: System = {
-  ...realSystem,
+const watched: ClusterSystem = {
+  ...realClusterSystem,
   spawnWorker(kind) {
-    const worker = realSystem.spawnWorker<never, WriterEvent>(kind);
+    const worker = realClusterSystem.spawnWorker<never, WriterEvent>(kind);
     let movingTo = 0;
     if (kind === writerWorker)
       worker.onEvent((event) => {
-        if ("moving" in event) movingTo = event.moving.state.offset;
-        if ("moved" in event) seen.push([movingTo, onSharedClock(event.moved.committedMs)]);
+        if ("committing" in event) movingTo = event.committing.state.offset;
+        if ("committed" in event) seen.push([movingTo, onSharedClock(event.committed.committedMs)]);
       });
     return worker as WorkerHandle<never, never>;
   },

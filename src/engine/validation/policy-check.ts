@@ -1,10 +1,9 @@
 /**
- * Is this policy fit to become active? Everything that can be told beforehand: the diagnostics of the language, negation that has no meaning,
- * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
+ * The check whether a policy can become active: the diagnostics of the language, negation without a meaning, rules that
+ * are too large to compile, and the policy's own tests. The command line, uploads and editors all use it.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { findOpenComparisons } from "../../datalog/analysis/open-comparison.ts";
-import { findNegativeCycles } from "../../datalog/analysis/stratify.ts";
+import { checkProgram } from "../../datalog/pipeline.ts";
 import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
@@ -15,12 +14,12 @@ import { policyWarnings } from "../policy/policy-warnings.ts";
 import { runPolicyTests, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {
-  /** `undefined` where a diagnostic is an error. */
+  /** `undefined` if a diagnostic is an error. */
   readonly policy: Policy | undefined;
-  /** The same, ready to answer. */
+  /** The same policy, compiled. */
   readonly active: ActivePolicy | undefined;
   readonly diagnostics: readonly Diagnostic[];
-  /** `undefined` where tests were not asked for, or the policy has errors. */
+  /** `undefined` if tests were not requested, or if the policy has errors. */
   readonly tests: TestRun | undefined;
 }
 
@@ -39,7 +38,7 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   const startMs = performance.now();
   let active: ActivePolicy | undefined;
   const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
-    const found = deepen(checked, limits);
+    const found = compileAndCheck(checked, limits);
     active = found.active;
     return found.diagnostics;
   });
@@ -48,25 +47,29 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   return { policy, active, diagnostics, tests };
 }
 
-/** What only shows once the rules are Datalog. */
-function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+/** Compiles the policy, and runs the checks that need the Datalog program. */
+function compileAndCheck(
+  policy: Policy,
+  limits: Limits,
+): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
   try {
     const active = prepare(policy, limits);
-    const diagnostics = findNegativeCycles(active.program).map((cycle): Diagnostic => ({
+    const { negativeCycles, openComparisons } = checkProgram(active.program);
+    const diagnostics = negativeCycles.map((cycle): Diagnostic => ({
       code: "rule/negative-cycle",
       severity: "error",
       message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
       span: cycle.rule,
-      hint: "negate something that does not come back here, such as a fact of its own",
+      hint: "negate something that does not depend on this rule, such as a separate fact",
       ...(cycle.through === cycle.rule
         ? {}
-        : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
+        : { related: [{ message: "the dependency leads through this rule", span: cycle.through }] }),
     }));
-    for (const { rule } of findOpenComparisons(active.program)) {
+    for (const { rule } of openComparisons) {
       diagnostics.push({
         code: "rule/open-comparison",
         severity: "error",
-        message: "this rule compares a value that another rule leaves open: every integer would do there",
+        message: "this rule compares a value that another rule leaves open: any integer could stand there",
         span: rule,
         hint: "bind the value with a fact, or give the other rule a literal in its place",
       });
@@ -84,21 +87,21 @@ const tooLarge: Readonly<Record<Excess, Pick<Diagnostic, "code" | "message" | "h
   alternatives: {
     code: "rule/too-many-alternatives",
     message: "the `or` and `in` of this rule multiply to too many alternatives",
-    hint: "move a part of the condition into a rule of its own",
+    hint: "move a part of the condition into a separate rule",
   },
   conditions: {
     code: "rule/too-many-conditions",
     message: "this rule has too many conditions that must hold at a time",
-    hint: "move a part of the condition into a rule of its own",
+    hint: "move a part of the condition into a separate rule",
   },
   types: {
     code: "rule/too-many-types",
-    message: "the types that the arguments here may have multiply to too many combinations",
-    hint: "give each variable a type of its own instead of one that stands for many",
+    message: "the possible types of the arguments here multiply to too many combinations",
+    hint: "give each variable a concrete type instead of an abstract one",
   },
   predicates: {
     code: "rule/too-many-predicates",
-    message: "the rules up to here use facts of more predicates than a policy may",
-    hint: "make what tells the predicates apart an argument of one of them",
+    message: "up to here, the rules use facts of more predicates than a policy may use",
+    hint: "use one predicate with an additional argument instead of many predicates",
   },
 };

@@ -9,7 +9,7 @@ import { spawnWorker, type WorkerHandle, type WorkerKind } from "../../runtime/w
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import type { BodyCommands } from "./body-worker.ts";
-import { LargeBody } from "./large-body.ts";
+import { LargeBody } from "./body-reader.ts";
 import { type ParsedRequest, type RequestName, type RequestParsers, requestParsers } from "./request-schemas.ts";
 
 interface Job {

@@ -1,6 +1,7 @@
 /**
- * A node's log for those who are no nodes: what happened after some place, and word of whatever comes. A place is named by epoch and offset, like a
- * consistency token, so that nobody goes on in another history than the one that he has read.
+ * A reader of a node's log for clients of the event API: pages of events after a position, and notifications of new
+ * events. A position has an epoch and an offset, like a consistency token, so a client cannot continue in another
+ * history than the one that it has read.
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { containsOffset, epochAt, readEpochs, type Epoch } from "../../store/log/epochs.ts";
@@ -9,48 +10,48 @@ import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { formatToken } from "../position.ts";
 
-/** Between two events: behind the one at `offset`. */
+/** The position after the event at `offset`. */
 export interface EventPosition {
   readonly epoch: string;
   readonly offset: number;
 }
 
-/** Where to read from. Without its epoch an offset means whatever history this node has. */
+/** Where to read from. An offset without an epoch refers to the history that this node has. */
 export type ReadFrom = { readonly epoch?: string | undefined; readonly offset: number } | "earliest" | "end";
 
 export interface LoggedEvent extends StoredLogRow {
-  /** In which it happened. The event that begins an epoch belongs to it. */
+  /** The epoch of the event. The event that begins an epoch belongs to it. */
   readonly epoch: string;
 }
 
 export interface EventPage {
   readonly events: readonly LoggedEvent[];
-  /** Behind the last one of them, or where it was read from. */
+  /** The position after the last event, or where the read began. */
   readonly next: EventPosition;
-  /** The present end of the log. */
+  /** The current end of the log. */
   readonly head: EventPosition;
 }
 
 export interface EventReader {
   /**
-   * The events after a place, in order. AppError `gone` where some of them were trimmed and `conflict` where this history does not contain the place,
-   * both with what the log has (`details`: `earliest` and `head` as tokens); `invalid_request` where the log is not that long; `not_ready` where that
-   * may come yet, and without a copy.
+   * The events after a position, in order. AppError `gone` if some of them were trimmed, `conflict` if this history
+   * does not contain the position (both with the ends of the log in `details`: `earliest` and `head` as tokens),
+   * `invalid_request` if the log is shorter, `not_ready` if the position may still come or there is no database.
    */
   read(from: ReadFrom, bounds: ReadBounds): EventPage;
-  /** Calls `listener` each time there is something new. Returns the way to end that. */
+  /** Calls `listener` after each new event. Returns the function that unsubscribes it. */
   subscribe(listener: () => void): () => void;
 }
 
 export interface EventReaderOptions {
-  /** A read-only connection to the present store. AppError `not_ready` while there is none. */
+  /** A read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly reader: () => Connection;
-  /** Whether nobody can know of more than this log has. */
+  /** Whether no other node can have more events than this log. */
   readonly primary: boolean;
 }
 
-/** `moved` is to be called when the store has moved on. */
-export function createEventReader({ reader, primary }: EventReaderOptions): EventReader & { moved(): void } {
+/** Call `notify` after each change of the position. */
+export function createEventReader({ reader, primary }: EventReaderOptions): EventReader & { notify(): void } {
   const listeners = new Set<() => void>();
   let log: Log | undefined;
   let logOf: Connection | undefined;
@@ -72,14 +73,14 @@ export function createEventReader({ reader, primary }: EventReaderOptions): Even
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    moved() {
+    notify() {
       for (const listener of listeners) listener();
     },
   };
 }
 
 interface LogExtent {
-  /** Events after this offset are here. */
+  /** The log has the events after this offset. */
   readonly earliest: number;
   readonly head: EventPosition;
   readonly epochs: readonly Epoch[];
@@ -100,15 +101,15 @@ function offsetOf(from: ReadFrom, extent: LogExtent, primary: boolean): number {
   if (from === "earliest") return earliest;
   if (from === "end") return head.offset;
   const { epoch, offset } = from;
-  const inHistory = epoch === undefined ? offset <= head.offset : containsOffset(epochs, head.offset, epoch, offset);
-  if (inHistory !== true) {
+  const isInHistory = epoch === undefined ? offset <= head.offset : containsOffset(epochs, head.offset, epoch, offset);
+  if (isInHistory !== true) {
     if (epoch === undefined || epoch === head.epoch) throw beyondEnd(from, extent, primary);
     throw notInHistory(from, extent);
   }
   if (offset < earliest)
     throw refused(
       "gone",
-      `the log of this node begins at ${earliest + 1}, what came between it and \`${formatPosition(from)}\` is not kept here: read what is there now, and go on from \`head\``,
+      `the log of this node begins at ${earliest + 1}, the events after \`${formatPosition(from)}\` and before it are not kept here: read the current data, and continue from \`head\``,
       extent,
     );
   return offset;
@@ -116,7 +117,7 @@ function offsetOf(from: ReadFrom, extent: LogExtent, primary: boolean): number {
 
 type NamedPosition = Exclude<ReadFrom, string>;
 
-/** A copy may only be behind; of a bare offset nobody says that there ever was such an event. */
+/** A replica may be behind. An offset without an epoch names no event that must exist. */
 function beyondEnd(from: NamedPosition, { head }: LogExtent, primary: boolean): AppError {
   if (primary || from.epoch === undefined)
     return new AppError(
@@ -125,14 +126,14 @@ function beyondEnd(from: NamedPosition, { head }: LogExtent, primary: boolean): 
     );
   return new AppError(
     "not_ready",
-    `this node has come to ${head.offset}, not yet to \`${formatPosition(from)}\`, try again`,
+    `this node has reached ${head.offset}, not yet \`${formatPosition(from)}\`, try again`,
   );
 }
 
 function notInHistory(from: NamedPosition, extent: LogExtent): AppError {
   return refused(
     "conflict",
-    `\`${formatPosition(from)}\` is not part of this environment's history, or not any more (an older state was restored, or another node became the primary): read what is there now, and go on from \`head\``,
+    `\`${formatPosition(from)}\` is not part of this environment's history, or not any more (an older state was restored, or another node became the primary): read the current data, and continue from \`head\``,
     extent,
   );
 }

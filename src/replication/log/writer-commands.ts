@@ -1,4 +1,4 @@
-/** The commands of the writer's worker. */
+/** The commands that other threads can send to the writer. */
 import type { FactChange } from "../../engine/state/event.ts";
 import type { WorkerKind } from "../../runtime/worker.ts";
 import type { NodeSetting } from "../../store/keys/api-keys.ts";

@@ -1,4 +1,4 @@
-/** The writer in a thread of its own, so that a commit never holds up a read. */
+/** The thread of the writer, so that a commit never delays a read. */
 import { serveWorker } from "../../runtime/worker.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { systemClock } from "../../util/clock.ts";
@@ -8,7 +8,7 @@ import { writerCommands, writerWorker, type WriterCommands } from "./writer-comm
 const writer = new StoreWriter((event) => emit(event), systemClock);
 const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), stop, writerWorker.encoding);
 
-/** The node closes its other connections before. */
+/** The node closes its other connections first. */
 function stop(): void {
   writer.close();
   closeRawFiles();

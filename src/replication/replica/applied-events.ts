@@ -1,31 +1,35 @@
 /**
- * What the arrival of events is worth to whoever looks on: the time from commit on the primary to visible here as a metric, and spans in the
- * traces of the requests that caused them. A batch holds events of different traces, so its own span links to them all; it is a child only
- * where they are one. Each event's `apply` is a child of what the event carries, so that a trace really goes from the write to its arrival.
+ * Telemetry of applied events: the time from the commit on the primary until an event is visible here as a metric,
+ * spans in the traces of the requests that wrote the events, and log lines. A batch may hold events of several traces.
+ * Its span then links to all of them, and is a child only if there is one. Each event's `apply` span is a child of the
+ * span that the event carries, so a trace covers the way from the write to every replica.
  *
- * The clocks of two machines differ. An event can't arrive before its commit: where it seems to, it counts as committed when it arrived.
+ * The clocks of two machines differ. If an event seems to arrive before its commit, it counts as committed when it
+ * arrived.
  */
+import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, SpanKind } from "../../telemetry/tracing.ts";
 import type { ReplayedEvent } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";
+import type { EventBatch } from "../transport/messages.ts";
+import type { AnnouncedEvents } from "./replica-state.ts";
 
-/** How events came: in a message of the feed, fetched because the feed only announced them, fetched from a primary that is polled, or missed before. */
+const log = getLogger("follow");
+
+/**
+ * How events arrived: in a message of the event stream (`feed`), fetched because the stream only announced them,
+ * fetched from a polled primary, or fetched because they were missed. The values are labels of metrics.
+ */
 export type DeliverySource = "feed" | "fetch" | "poll" | "catch_up";
 
 export interface Delivery {
   readonly source: DeliverySource;
-  /** When this node had them, in ms since 1970. */
+  /** When they arrived at this node, in ms since 1970. */
   readonly receivedMs: number;
-  /** When the primary committed each; null where that is not known. */
+  /** When the primary committed each event; null if that is unknown. */
   readonly committedMs: readonly (number | null)[] | undefined;
   readonly announced: AnnouncedEvents | undefined;
-}
-
-/** Up to where the feed announced events that this node then fetched, and when. */
-export interface AnnouncedEvents {
-  readonly offset: number;
-  readonly atMs: number;
 }
 
 interface TimedEvent {
@@ -35,12 +39,13 @@ interface TimedEvent {
 }
 
 /**
- * Gives the milliseconds that the last of the events was under way; undefined where there is none. They are visible once they are committed here: every
- * read that begins later is of the new state. An event without a time of commit is counted from its own time, when it was asked for.
+ * Returns the milliseconds from the commit of the last event until it was visible here. Undefined without events.
+ * Events are visible when they are committed here: every later read sees them. If the time of the commit is unknown,
+ * the time of the request counts.
  */
-export function recordAppliedEvents(arrived: CommittedReplay, arrival: Delivery): number | undefined {
-  const { source, receivedMs, committedMs } = arrival;
-  const { events, committedMs: visibleMs } = arrived;
+export function recordAppliedEvents(replay: CommittedReplay, delivery: Delivery): number | undefined {
+  const { source, receivedMs, committedMs } = delivery;
+  const { events, committedMs: visibleMs } = replay;
   const timed = events.map((event, index): TimedEvent => {
     const atMs = committedMs?.[index] ?? event.timeMs;
     return { event, committedMs: Math.min(atMs, receivedMs, visibleMs) };
@@ -48,7 +53,7 @@ export function recordAppliedEvents(arrived: CommittedReplay, arrival: Delivery)
   metrics.eventsApplied.inc({ source }, events.length);
   for (const event of timed) metrics.commitToVisible.observe((visibleMs - event.committedMs) / 1000);
   const sampled = timed.filter(({ event }) => event.traceparent !== null);
-  if (sampled.length > 0) recordSpans(sampled, arrived, arrival);
+  if (sampled.length > 0) recordSpans(sampled, replay, delivery);
   const last = timed.at(-1);
   return last && Math.round(visibleMs - last.committedMs);
 }
@@ -82,4 +87,25 @@ function recordSpans(
     span("apply", event.startMs, event.endMs);
     span("commit to visible", committedMs, visibleMs);
   }
+}
+
+/** Logs positions only, never the content of events. */
+export function logReceivedBatch({ p, l, ev }: EventBatch): void {
+  const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
+  log.debug("received events {first} to {last} from the event stream, {announced} of them without their bodies", {
+    first: p + 1,
+    last: l,
+    announced,
+  });
+}
+
+export function logAppliedEvents({ events, startMs, committedMs }: CommittedReplay, source: DeliverySource): void {
+  if (events.length === 0) return;
+  const ms = Number((committedMs - startMs).toFixed(3));
+  log.debug("applied events {first} to {last}, source {source}", {
+    first: events[0]?.offset,
+    last: events.at(-1)?.offset,
+    source,
+    ms,
+  });
 }

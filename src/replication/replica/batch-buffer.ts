@@ -1,6 +1,6 @@
 /**
- * Batches that came over the feed and were not applied yet, in order of arrival. It is bounded in number and bytes; what does not fit is
- * forgotten, since the log on the primary still has it and the gap will be noticed.
+ * A bounded buffer of batches that arrived from the event stream and are not applied yet, in the order in which they
+ * arrived. A batch that does not fit is dropped: the primary's log has its events, and the gap will be noticed.
  */
 import type { EventBatch } from "../transport/messages.ts";
 
@@ -12,10 +12,10 @@ export interface ReceivedBatch {
 }
 
 export interface BatchBuffer {
-  /** False where there was no room. */
+  /** Returns false if the buffer is full. */
   push(received: ReceivedBatch): boolean;
   first(): ReceivedBatch | undefined;
-  /** Forgets the first. */
+  /** Removes the first batch. */
   shift(): void;
   clear(): void;
 }

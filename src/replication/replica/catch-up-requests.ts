@@ -1,22 +1,13 @@
 /**
- * Decides when the primary is asked because of what the feed said, and remembers why. The feed may tell of something of which the primary knows nothing, if a broker repeats
- * messages of a history that was given up. So each answer without news doubles the delay before the primary is asked again.
+ * The backoff of catch-ups that the event stream causes. A broker may repeat messages of a history that was abandoned,
+ * which announce events that the primary does not have. So each catch-up without news doubles the delay before the next
+ * one.
  */
 import type { Limits } from "../../config/limits.ts";
 import { must } from "../../util/assert.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
-
-/**
- * Why the logs of others are asked. Only what was missed makes a copy catch up: events that the feed announces without their bodies, and those of which
- * a primary that is polled tells, come by HTTP because that is their way.
- */
-export type CatchUpCause = "announced" | "polled" | "missed";
-
-/** The one that counts, of two. */
-export function mergeCauses(first: CatchUpCause | undefined, second: CatchUpCause): CatchUpCause {
-  return first === undefined || second === "missed" ? second : first;
-}
+import { type CatchUpCause, mergeCauses } from "./replica-state.ts";
 
 export interface CatchUpRequestsOptions {
   readonly limits: Pick<Limits, "retryDelayMsMin" | "retryDelayMsMax">;
@@ -26,9 +17,9 @@ export interface CatchUpRequestsOptions {
 
 export class CatchUpRequests {
   readonly #options: CatchUpRequestsOptions;
-  #isAsked = false;
-  /** The number of answers in a row without news. */
-  #vain = 0;
+  #isStarted = false;
+  /** How many catch-ups in a row ended without news. */
+  #withoutNews = 0;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #waiting: { readonly cause: CatchUpCause; readonly cancel: () => void } | undefined;
 
@@ -36,22 +27,22 @@ export class CatchUpRequests {
     this.#options = options;
   }
 
-  /** The feed says that there is more than this copy has. */
+  /** The event stream announces events that this replica does not have. */
   request(cause: CatchUpCause = "missed"): void {
     const { limits, clock } = this.#options;
     const delays = { minMs: limits.retryDelayMsMin, maxMs: limits.retryDelayMsMax };
-    const delayMs = this.#vain === 0 ? 0 : backoffMs(this.#vain, delays, clock.random());
+    const delayMs = this.#withoutNews === 0 ? 0 : backoffMs(this.#withoutNews, delays, clock.random());
     const waitMs = this.#answeredAtMs + delayMs - clock.monotonicMs();
-    if (waitMs <= 0) return this.#ask(cause);
+    if (waitMs <= 0) return this.#start(cause);
     const cancel = this.#waiting?.cancel ?? clock.after(waitMs, () => this.#end());
     this.#waiting = { cause: mergeCauses(this.#waiting?.cause, cause), cancel };
   }
 
-  /** The primary was asked, for whatever reason. */
-  onAnswer(hasMoved: boolean): void {
-    if (hasMoved) this.#vain = 0;
-    else if (this.#isAsked) this.#vain++;
-    this.#isAsked = false;
+  /** A catch-up has ended, for whatever reason it began. */
+  onAnswer(hasNews: boolean): void {
+    if (hasNews) this.#withoutNews = 0;
+    else if (this.#isStarted) this.#withoutNews++;
+    this.#isStarted = false;
     this.#answeredAtMs = this.#options.clock.monotonicMs();
   }
 
@@ -62,11 +53,11 @@ export class CatchUpRequests {
   #end(): void {
     const { cause } = must(this.#waiting);
     this.#waiting = undefined;
-    this.#ask(cause);
+    this.#start(cause);
   }
 
-  #ask(cause: CatchUpCause): void {
-    this.#isAsked = true;
+  #start(cause: CatchUpCause): void {
+    this.#isStarted = true;
     this.#options.start(cause);
   }
 }

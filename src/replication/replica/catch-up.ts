@@ -1,6 +1,7 @@
 /**
- * Catching up: a copy that has missed something asks the logs of others until it has come to the end of the primary's, and takes a snapshot where
- * no log can help. Everything here ends with this copy at a position of the history that goes on, or with an error and the copy where it was.
+ * Catch-up: a replica that has missed events reads the logs of other nodes until it reaches the end of the primary's
+ * log. It installs a snapshot if no log continues its position. In the end the replica is at a position of the
+ * surviving history, or an error is thrown and the replica is where it was.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -20,43 +21,50 @@ export interface CatchUpOptions {
   readonly clock: Clock;
   readonly peers: Peers;
   readonly isStopped: () => boolean;
-  /** Applies what follows, as the primary or as a peer has it. */
+  /** Applies events from the log of the primary or of a peer. */
   readonly replay: (request: ReplayRequest, from: "primary" | "peer") => Promise<StoreState>;
-  /** Replaces this copy by a fresh snapshot of that node; `replacing` is called when it was fetched and found sound. Where it throws, the copy stays. */
+  /**
+   * Replaces the database by a snapshot of that node. Calls `replacing` when the snapshot is verified. If it throws,
+   * the database stays.
+   */
   readonly installSnapshot: (from: NodeClient, replacing: () => unknown) => Promise<StoreState>;
-  /** This copy is about to be replaced by one of another history: the last moment to save what only this one has. */
+  /**
+   * The database is about to be replaced by one of a diverged history: the last chance to save the events that only
+   * this replica has.
+   */
   readonly onDivergence: (theirs: LogRefusal["epochs"]) => unknown;
-  /** To be called before the primary is asked. */
+  /** Called before the primary is asked. */
   readonly startProbe: () => FreshnessProbe;
-  /** The primary answered: it stands there, and this copy then stood here. */
-  readonly onPrimaryHead: (head: Head, state: StoreState, question: FreshnessProbe) => void;
-  /** Another node stands where this copy does, with the same data. */
+  /** The primary answered with this head, and this replica was at `state` then. */
+  readonly onPrimaryHead: (head: Head, state: StoreState, probe: FreshnessProbe) => void;
+  /** Another node has the same data at the same position. */
   readonly onVerified: () => void;
 }
 
-/** Follows the logs to their end. `present` is undefined where there is no copy, or none that can be trusted. */
-export async function catchUp(options: CatchUpOptions, present: StoreState | undefined): Promise<void> {
-  let state = present ?? (await takeSnapshot(options));
-  let fresh = present === undefined;
-  const tell = progressLogger(options.clock, state.offset);
+/** Reads the logs to their end. `initial` is undefined if there is no database, or none that can be trusted. */
+export async function catchUp(options: CatchUpOptions, initial: StoreState | undefined): Promise<void> {
+  let state = initial ?? (await takeSnapshot(options));
+  let isFresh = initial === undefined;
+  const logProgress = progressLogger(options.clock, state.offset);
   for (;;) {
-    const question = options.startProbe();
-    const { response: answer, peer: from } = await options.peers.log(state);
+    const probe = options.startProbe();
+    const { response, peer } = await options.peers.log(state);
     if (options.isStopped()) return;
-    if ("refused" in answer) {
-      if (fresh)
-        throw new AppError("not_ready", `the log does not continue a fresh snapshot: ${answer.refused.message}`);
-      state = await replaceBySnapshot(options, state, answer.refused, from);
-      fresh = true;
+    if ("refused" in response) {
+      if (isFresh)
+        throw new AppError("not_ready", `the log does not continue a fresh snapshot: ${response.refused.message}`);
+      state = await replaceBySnapshot(options, state, response.refused, peer);
+      isFresh = true;
       continue;
     }
-    const { page } = answer;
-    state = await applyPage(options, state, page, from);
-    tell(state.offset, page.head.l);
-    if (from === options.peers.primary) options.onPrimaryHead(page.head, state, question);
+    const { page } = response;
+    state = await applyPage(options, state, page, peer);
+    logProgress(state.offset, page.head.l);
+    const isPrimary = peer === options.peers.primary;
+    if (isPrimary) options.onPrimaryHead(page.head, state, probe);
     if (isSameState(page.head, state)) options.onVerified();
-    if (page.ev.length === 0 || (from === options.peers.primary && state.offset >= page.head.l)) return;
-    fresh = false;
+    if (page.ev.length === 0 || (isPrimary && state.offset >= page.head.l)) return;
+    isFresh = false;
   }
 }
 
@@ -66,19 +74,19 @@ function isSameState({ e, l, h, d }: Head, { epoch, offset, hash, digest }: Stor
 
 const progressIntervalMs = 5000;
 
-/** A line in the log now and then, where there is so much to catch up with that somebody may wonder. */
+/** Logs the progress of a long catch-up every few seconds. */
 function progressLogger(clock: Clock, from: number): (offset: number, head: number) => void {
-  let toldAtMs = clock.monotonicMs();
+  let loggedAtMs = clock.monotonicMs();
   return (offset, head) => {
-    if (clock.monotonicMs() - toldAtMs < progressIntervalMs) return;
-    toldAtMs = clock.monotonicMs();
+    if (clock.monotonicMs() - loggedAtMs < progressIntervalMs) return;
+    loggedAtMs = clock.monotonicMs();
     const percent = Math.floor((100 * (offset - from)) / Math.max(1, head - from));
     log.info("catching up: {percent} %, at {offset} of {head}", { percent, offset, head });
   };
 }
 
 async function applyPage(
-  { environment, peers: upstream, replay }: CatchUpOptions,
+  { environment, peers, replay }: CatchUpOptions,
   state: StoreState,
   page: LogPage,
   from: PeerNode,
@@ -90,11 +98,11 @@ async function applyPage(
   const committedMs = commitTimesAfter(page, state.offset);
   return replay(
     { epoch: page.e, rows, hash: page.h, digest: page.d, committedMs },
-    from === upstream.primary ? "primary" : "peer",
+    from === peers.primary ? "primary" : "peer",
   );
 }
 
-/** The log of that node can't be followed from here. */
+/** The log of that node does not continue this replica's position. */
 async function replaceBySnapshot(
   options: CatchUpOptions,
   state: StoreState,
@@ -104,18 +112,18 @@ async function replaceBySnapshot(
   const { code, message, head, epochs } = refused;
   if (head.s !== options.environment)
     throw new AppError("not_ready", `the other node serves environment \`${head.s}\``);
-  log.info("the log of {url} can't be followed from {offset}, taking a snapshot: {reason}", {
+  log.info("the log of {url} does not continue {offset}, fetching a snapshot: {reason}", {
     url: from.url,
     offset: state.offset,
     reason: message,
   });
-  // Not before the snapshot is there: until then this copy may be what the history goes on from.
+  // Not before the snapshot is there: until then the history may continue from this replica.
   return options.installSnapshot(from.client, () => code !== "trimmed" && options.onDivergence(epochs));
 }
 
-async function takeSnapshot({ peers: upstream, installSnapshot }: CatchUpOptions): Promise<StoreState> {
+async function takeSnapshot({ peers, installSnapshot }: CatchUpOptions): Promise<StoreState> {
   const failures: string[] = [];
-  for (const { url, client } of await upstream.snapshotSources()) {
+  for (const { url, client } of await peers.snapshotSources()) {
     try {
       return await installSnapshot(client, () => {});
     } catch (error) {
@@ -123,5 +131,5 @@ async function takeSnapshot({ peers: upstream, installSnapshot }: CatchUpOptions
       failures.push(reason.includes(url) ? reason : `${url}: ${reason}`);
     }
   }
-  throw new AppError("not_ready", `no snapshot to be had: ${failures.join("; ")}`);
+  throw new AppError("not_ready", `no node sent a snapshot: ${failures.join("; ")}`);
 }

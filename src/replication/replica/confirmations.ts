@@ -1,18 +1,19 @@
 /**
- * Asks the primary now and then whether this copy is the newest, although the feed is alive: a broker can hold back what it likes. One small request
- * in each window; none where the primary was asked for another reason.
+ * Asks the primary periodically whether this replica has all events, even while the event stream is alive, because a
+ * broker can hold back messages. It sends one small request per window, and none if the primary was asked for another
+ * reason.
  */
 import type { Clock } from "../../util/clock.ts";
 
 export interface ConfirmationsOptions {
-  /** The longest time between two questions. */
+  /** The longest time between two requests. */
   readonly windowMs: number;
   readonly clock: Clock;
-  /** Asks. Resolves when it was answered, or failed. */
+  /** Asks the primary. Resolves after the answer or a failure. */
   readonly ask: () => Promise<void>;
 }
 
-/** Who asks for a confirmation gets the present one, where it is not older. */
+/** An answer of this age is reused. */
 const answerValidMs = 250;
 
 export class Confirmations {
@@ -28,36 +29,36 @@ export class Confirmations {
 
   start(): void {
     this.#askedAtMs = this.#options.clock.monotonicMs();
-    this.#plan();
+    this.#schedule();
   }
 
-  /** The primary has answered a question of this moment. */
+  /** The primary has answered a request of this time. */
   answered(askedAtMs: number): void {
     this.#askedAtMs = Math.max(this.#askedAtMs, askedAtMs);
-    this.#plan();
+    this.#schedule();
   }
 
-  /** Asks at once, unless it was asked just now. */
+  /** Asks now, unless the primary was just asked. */
   request(): void {
     if (this.#options.clock.monotonicMs() - this.#askedAtMs > answerValidMs) this.#ask();
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when no request is under way. */
   stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();
     return this.#running ?? Promise.resolve();
   }
 
-  /** The jitter keeps edges apart that were started together. */
-  #plan(): void {
+  /** The jitter keeps nodes apart that were started together. */
+  #schedule(): void {
     if (this.#stopped) return;
     const { windowMs, clock } = this.#options;
     const sinceMs = Math.min(windowMs / 2, clock.monotonicMs() - this.#askedAtMs);
     this.#cancel();
     this.#cancel = clock.after(windowMs * (0.75 + clock.random() / 4) - sinceMs, () => {
       this.#ask();
-      this.#plan();
+      this.#schedule();
     });
   }
 

@@ -1,7 +1,8 @@
 /**
- * Whether a database is damaged. SQLite reports a page that the disk cannot read as damage as well, so another thread checks a suspected file again and again:
- * a disk that reads again ends the suspicion. Until then nothing is answered from it. A primary's database is the truth, so there is nothing to repair it
- * from; a replica takes a fresh snapshot meanwhile, where it can get one.
+ * Monitors whether a database is damaged. SQLite also reports damage if the disk cannot read a page now. So a worker
+ * checks a suspected file repeatedly, and a disk that reads again ends the suspicion. Until then the database does not
+ * answer. Nothing can repair a primary's database, because it is the source of all others; a replica fetches a snapshot
+ * meanwhile.
  */
 import { isDamage } from "../../runtime/sqlite.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -16,25 +17,29 @@ const log = getLogger("primary");
 
 export interface DamageMonitor {
   readonly found: boolean;
-  /** AppError `not_ready` where some was found. */
+  /** AppError `not_ready` if damage was found. */
   requireNone(): void;
+  /** Returns whether the error is damage. */
   report(error: unknown): boolean;
 }
 
-/** A check of a large file takes a while, and a damaged one stays damaged. */
+/** A check of a large file takes long, and a damaged file usually stays damaged. */
 const [recheckMsMin, recheckMsMax] = [1000, 300_000];
 
 export interface RecheckOptions {
-  /** The database that is suspected; undefined where there is none any more. */
+  /** The suspected database. Undefined when it is closed. */
   readonly path: () => string | undefined;
   readonly isSuspected: () => boolean;
   /** Reads its damaged pages again. Resolves with the damage that is left. */
   readonly checkDamagedPages: (path: string) => Promise<string | undefined>;
-  /** A check from end to end has found the database sound that is still suspected. */
+  /** A check of the whole file has found the suspected database sound. */
   readonly onSound: (path: string) => void;
 }
 
-/** Lets another thread check a suspected database again and again, until it is sound or no longer suspected. Returns the function that starts this. */
+/**
+ * Returns the function that starts the checks of a suspected database in a worker. They are repeated, with a backoff,
+ * until the database is sound or no longer suspected.
+ */
 export function createRecheck(
   { path, isSuspected, checkDamagedPages, onSound }: RecheckOptions,
   started: AsyncDisposableStack,
@@ -72,15 +77,15 @@ export function createRecheck(
 export interface DamageMonitorOptions {
   readonly path: string;
   readonly writer: Writer;
-  /** How often it is read from end to end, in ms. */
+  /** How often the whole file is read, in ms. */
   readonly intervalMs: number;
-  /** Whether it is read at once too: a start has checked it, a promotion has not. */
+  /** Whether the file is read now too: a start has already read it, a promotion has not. */
   readonly atOnce: boolean;
-  /** Called each time that damage is found where none was known. */
+  /** Called when damage is found, unless it was known already. */
   readonly onFound: () => void;
 }
 
-/** Of the primary's database, for as long as what was started runs. */
+/** Monitors a primary's database until `started` is disposed. */
 export function monitorDamage(
   { path, writer, intervalMs, atOnce, onFound }: DamageMonitorOptions,
   started: AsyncDisposableStack,
@@ -110,7 +115,7 @@ export function monitorDamage(
     onFound();
   };
   writer.onDamaged(({ problem }) => suspect(problem));
-  // What was written once and is read again and again may change on the disk without a word of SQLite's.
+  // Data may change on the disk without an error from SQLite.
   const audit = async (): Promise<void> => {
     try {
       if (!found) await auditDatabaseInWorker(system, path);

@@ -1,8 +1,9 @@
 /**
- * Decides how fresh this copy is. Two things prove that it is the newest: the primary's own answer over HTTP, and a head of the feed with a greater
- * sequence number than every head before it. A broker can hold back, delay and repeat heads, so a head proves little: one that was seen before, that
- * is retained, that has no number, or that comes before the first answer of the primary proves nothing, and what heads prove counts only while the
- * primary itself answers now and then. No time that a message names is used, only this node's monotonic clock.
+ * The freshness of a replica: since when it is known to have all events. Two things prove that: the primary's own
+ * answer over HTTP, and a head of the event stream with a greater sequence number than all heads before it. A broker
+ * can hold back, delay and repeat heads. So a head proves nothing if it was seen before, is retained, has no number, or
+ * arrives before the first answer of the primary; and heads count only while the primary itself answers from time to
+ * time. Times in messages are not used, only this node's monotonic clock.
  */
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
@@ -11,55 +12,58 @@ import type { Clock } from "../../util/clock.ts";
 import { epochOf, type Head } from "../transport/messages.ts";
 
 export interface FreshnessOptions {
-  readonly limits: Pick<Limits, "pollIntervalMs" | "staleFeedAfterMs" | "readyAgeMsMax">;
-  /** The oldest copy that may be answered from. */
+  readonly limits: Pick<Limits, "pollIntervalMs" | "brokerSilenceMsMax" | "readyAgeMsMax">;
+  /** The oldest database that may answer. */
   readonly maxStalenessMs: number | undefined;
   readonly clock: Clock;
 }
 
-/** `newer`: it proves where the primary stands. `same`, `older`: a head like it, or a later one, came before. `hint`: it proves nothing. */
+/**
+ * `newer`: it proves the primary's position. `same`, `older`: the same or a later head arrived before. `hint`: it
+ * proves nothing.
+ */
 export type HeadKind = "newer" | "same" | "older" | "hint";
 
 interface KnownHead {
   readonly epoch: string;
   readonly term: number;
   readonly number: number;
-  /** When this node learned of it. */
+  /** When it arrived at this node. */
   readonly atMs: number;
 }
 
-/** The moment when the primary is asked. */
+/** A request to the primary, when it is sent. */
 export interface FreshnessProbe {
   readonly atMs: number;
   /** The greatest head that was known then. */
   readonly known: KnownHead | undefined;
 }
 
-/** A head, when this node asked for it or heard it, and from whom. */
+/** A head whose position this replica has not reached yet. */
 export interface ExpectedHead {
   readonly head: Head;
-  /** Undefined where it proves nothing. */
+  /** Since when it proves the primary's position. Undefined if it proves nothing. */
   readonly atMs: number | undefined;
-  readonly source: "feed" | "primary";
+  readonly source: "stream" | "primary";
 }
 
-/** So many heads that are ahead of this copy are waited for. */
+/** How many heads ahead of this replica are kept. */
 const expectedMax = 8;
-/** So many of the last heads are kept, to tell how long ago an older one was superseded. */
+/** How many of the last heads are kept, to tell when an older one was superseded. */
 const knownHeadsMax = 16;
-/** The primary's answers confirm the copy at least once in so many poll intervals. */
+/** The primary confirms the replica at least once in so many poll intervals. */
 const pollsPerWindow = 3;
 
 export class Freshness {
-  /** The longest time between two questions to the primary, while heads arrive. */
+  /** The longest time between two requests to the primary while heads arrive. */
   readonly windowMs: number;
-  /** For how long after an answer of the primary heads are believed. */
+  /** How long heads are trusted after an answer of the primary. */
   readonly #trustMs: number;
   readonly #limits: FreshnessOptions["limits"];
   readonly #clock: Clock;
   /** In ascending order; the last one is the greatest. */
   #known: readonly KnownHead[] = [];
-  #awaited: readonly ExpectedHead[] = [];
+  #expected: readonly ExpectedHead[] = [];
   #headAtMs = Number.NEGATIVE_INFINITY;
   #primaryAtMs = Number.NEGATIVE_INFINITY;
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
@@ -79,23 +83,23 @@ export class Freshness {
     const order = compareHeads(head, greatest);
     if (order === 0) return "same";
     if (order < 0) return "older";
-    // A later epoch is learned from its primary over HTTP.
+    // Only the primary itself, over HTTP, proves a later epoch.
     return head.e === greatest.epoch ? "newer" : "hint";
   }
 
-  /** How long ago a head came that is later than this older one, at the least. */
+  /** How long ago a later head than this one arrived, at least. */
   supersededMsAgo(head: Head): number {
     const later = this.#known.find((known) => compareHeads(head, known) < 0);
     return later === undefined ? 0 : this.#clock.monotonicMs() - later.atMs;
   }
 
-  /** A newer head came. */
+  /** A newer head arrived. */
   onHead(head: Head): void {
     this.#headAtMs = this.#clock.monotonicMs();
     this.#learn(head);
   }
 
-  /** To be called before the primary is asked. */
+  /** Call this before the primary is asked. */
   startProbe(): FreshnessProbe {
     return { atMs: this.#clock.monotonicMs(), known: this.#known.at(-1) };
   }
@@ -104,23 +108,24 @@ export class Freshness {
   onPrimaryHead(head: Head, { known }: FreshnessProbe): void {
     this.#primaryAtMs = this.#clock.monotonicMs();
     if (head.q === undefined) return;
-    // What it published before it was asked had smaller numbers, unless its directory was replaced by an old one: then its sequence begins there.
+    // Heads that it published before the request have smaller numbers. If not, its directory was replaced by an old
+    // one, and its sequence begins anew.
     const isReset = known !== undefined && known.epoch === head.e && head.q < known.number;
     if (isReset || this.#known.at(-1)?.epoch !== head.e) this.#known = [];
     const greatest = this.#known.at(-1);
     if (greatest === undefined || compareHeads(head, greatest) > 0) this.#learn(head);
   }
 
-  /** The primary stood there at that moment, at the earliest. */
-  expect(awaited: ExpectedHead): void {
-    this.#awaited = [...this.#awaited, awaited].slice(-expectedMax);
+  /** The primary was at this head at that time, or later. */
+  expect(expected: ExpectedHead): void {
+    this.#expected = [...this.#expected, expected].slice(-expectedMax);
   }
 
-  /** This copy stands there: gives the heads that it has reached, at whose moments it was the newest. */
+  /** This replica has come to a position. Returns the heads that it has reached: at their times it had all events. */
   onPosition({ epoch, offset }: Pick<StoreState, "epoch" | "offset">): readonly ExpectedHead[] {
-    if (this.#awaited.length === 0) return this.#awaited;
-    const ofEpoch = this.#awaited.filter(({ head }) => head.e === epoch);
-    this.#awaited = ofEpoch.filter(({ head }) => head.l > offset);
+    if (this.#expected.length === 0) return this.#expected;
+    const ofEpoch = this.#expected.filter(({ head }) => head.e === epoch);
+    this.#expected = ofEpoch.filter(({ head }) => head.l > offset);
     const reached = ofEpoch.filter(({ head }) => head.l <= offset);
     for (const { atMs = Number.NEGATIVE_INFINITY, source } of reached) {
       this.#newestAtMs = Math.max(this.#newestAtMs, atMs);
@@ -129,29 +134,32 @@ export class Freshness {
     return reached;
   }
 
-  /** How long ago this copy was last known to be the newest; null while the primary has not confirmed it since the start. */
+  /**
+   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
+   * start.
+   */
   get ageMs(): number | null {
     if (this.confirmedMsAgo === Number.POSITIVE_INFINITY) return null;
     if (this.confirmedMsAgo > this.#trustMs) return this.confirmedMsAgo;
     return this.#clock.monotonicMs() - this.#newestAtMs;
   }
 
-  /** How long ago the primary itself said that this copy is the newest; infinite before it did. */
+  /** How long ago the primary itself last confirmed this replica. Infinite before the first time. */
   get confirmedMsAgo(): number {
     return this.#clock.monotonicMs() - this.#confirmedAtMs;
   }
 
-  /** Whether the feed brings heads. */
-  get isFeedAlive(): boolean {
-    return this.#clock.monotonicMs() - this.#headAtMs <= this.#limits.staleFeedAfterMs;
+  /** Whether the event stream delivers heads. */
+  get isStreamAlive(): boolean {
+    return this.#clock.monotonicMs() - this.#headAtMs <= this.#limits.brokerSilenceMsMax;
   }
 
-  /** Whether the primary has answered so lately that heads are believed. */
+  /** Whether the primary has answered recently enough to trust heads. */
   get isTrusted(): boolean {
     return this.#clock.monotonicMs() - this.#primaryAtMs <= this.#trustMs;
   }
 
-  /** Whether the primary has answered lately. */
+  /** Whether the primary has answered recently. */
   get isPrimaryAlive(): boolean {
     return this.#clock.monotonicMs() - this.#primaryAtMs <= this.#limits.pollIntervalMs * pollsPerWindow;
   }
@@ -161,7 +169,10 @@ export class Freshness {
   }
 }
 
-/** The moment of which an answer tells: an edge that is asked in place of a primary knows what was so some time ago, if that. */
+/**
+ * Since when an answer proves the primary's position. An edge that answers in place of a primary knows an older
+ * position, or none.
+ */
 export function proofTimeOf({ role, a: ageMs }: Head, { atMs }: FreshnessProbe): number | undefined {
   if (ageMs === undefined) return role === "primary" ? atMs : undefined;
   return ageMs === null ? undefined : atMs - ageMs;

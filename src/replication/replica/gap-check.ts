@@ -1,6 +1,7 @@
 /**
- * Notices that a head names events which do not come. They may be on their way when the head arrives, so the check waits. At most one check is pending:
- * heads come each second, and the node may be busy with a snapshot for an hour.
+ * Detects that events which a head announces do not arrive. They may be on their way when the head arrives, so the
+ * check waits. At most one check is pending: heads arrive each second, and the node may be busy with a snapshot for an
+ * hour.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -9,11 +10,11 @@ import type { Head } from "../transport/messages.ts";
 export interface GapCheckOptions {
   readonly graceMs: number;
   readonly clock: Pick<Clock, "after">;
-  /** Where this node stands. */
+  /** This node's position. */
   readonly state: () => StoreState | undefined;
-  /** Whether events are being fetched or applied, which may be those that the head names. */
+  /** Whether events are being fetched or applied: the missing ones may be among them. */
   readonly isBusy: () => boolean;
-  /** Called when the events have not come. */
+  /** Called when the events have not arrived. */
   readonly onGap: () => void;
 }
 
@@ -25,7 +26,7 @@ export class GapCheck {
     this.#options = options;
   }
 
-  /** The head names an event behind `present`. */
+  /** The head announces an event after this position. */
   schedule(head: Head, { epoch, offset }: StoreState): void {
     if (this.#pending?.epoch === epoch && this.#pending.offset === offset) return;
     this.stop();

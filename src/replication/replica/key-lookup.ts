@@ -1,6 +1,7 @@
 /**
- * Looks up an API key at the primary. An edge checks keys in its own database, but a key that was created a moment ago may not have arrived there yet, and
- * its first write must not fail. Only the key's hash is sent, and only so many lookups a second: anybody can invent keys.
+ * Looks up an API key at the primary. An edge checks keys in its own database, but a new key may not have arrived there
+ * yet, and its first write must not fail. Only the key's hash is sent. The rate is limited, because anybody can invent
+ * keys.
  */
 import type { Config } from "../../config/config.ts";
 import { hashKey, parseApiKey } from "../../store/keys/api-keys.ts";
@@ -12,7 +13,10 @@ import type { ApiKeyLookup, NodeClient } from "../transport/node-client.ts";
 
 const log = getLogger("keys");
 
-/** Finds the role of a key by its text, `unknown` where there is no such key. AppError `not_ready` where the primary cannot be asked, or not now. */
+/**
+ * Returns the role of a key, or `unknown`. AppError `not_ready` if the primary cannot be asked, or too many lookups are
+ * under way.
+ */
 export function keyLookup(
   { environment, limits: { keyLookupsPerSecondMax: perSecondMax } }: Pick<Config, "environment" | "limits">,
   primary: () => Pick<NodeClient, "apiKey">,
@@ -28,12 +32,12 @@ export function keyLookup(
     if (++lookups > perSecondMax)
       throw new AppError(
         "not_ready",
-        "this node does not know the API key, and is looking up too many at the primary already: try again, or send the write to the primary",
+        "this node does not know the API key, and already looks up too many keys at the primary: try again, or send the write to the primary",
       );
     try {
       return await primary().apiKey(parsed.id, hashKey(text));
     } catch (cause) {
-      log.info("the primary could not be asked for an API key that is not known here: {reason}", {
+      log.info("the primary could not be asked for an unknown API key: {reason}", {
         reason: reasonOf(cause),
       });
       throw new AppError(

@@ -1,7 +1,7 @@
 /**
- * The database that this node answers from, on the serving thread: a read-only connection and the engine over it. A snapshot replaces both at
- * once. The old ones stay open for a moment, for a request that has just asked for them; only then do their files go, and only once the new one is
- * proven.
+ * The database from which this node answers, on the serving thread: read-only connections and the engine over them. A
+ * snapshot replaces all of them together. The previous ones stay open for a moment, because a request may be about to
+ * use them. Then their file is deleted, once another node has verified the new database.
  */
 import type { Limits } from "../../config/limits.ts";
 import { Engine } from "../../engine/engine.ts";
@@ -14,14 +14,15 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 
+/** How long a replaced database stays open. */
 const closeDelayMs = 2000;
-/** Between two steps of reading ids ahead: others get six sevenths of the thread meanwhile. */
+/** The pause between two steps of the warm-up. It leaves six sevenths of the thread to requests. */
 const warmUpPauseMs = 2;
 
 interface OpenDatabase {
   readonly path: string;
   readonly engine: Engine;
-  /** A further read-only connection, for whoever reads the log: its transactions are not those of questions. */
+  /** A second read-only connection, for readers of the log: its transactions must not mix with those of queries. */
   readonly reader: Connection;
 }
 
@@ -30,13 +31,13 @@ export class LocalDatabase {
   readonly #limits: Limits;
   readonly #clock: Clock;
   readonly #changes: SequenceLock;
-  /** With the way to end them now. */
+  /** Replaced databases, each with the function that closes it now. */
   readonly #retired = new Map<OpenDatabase, () => void>();
   #opened: OpenDatabase | undefined;
-  #isProven = false;
+  #isVerified = false;
   #policyId = 0;
 
-  /** `changes` are those of the writer; without one, nothing changes but by another file. */
+  /** `changes` is the writer's. Without a writer, the data changes only when another file is opened. */
   constructor(directory: string, limits: Limits, clock: Clock, changes: SequenceLock = newSequenceLock()) {
     this.#clock = clock;
     this.#changes = changes;
@@ -44,40 +45,43 @@ export class LocalDatabase {
     this.#limits = limits;
   }
 
-  /** AppError `not_ready` while there is no copy. */
+  /** AppError `not_ready` while there is no database. */
   engine(): Engine {
-    return this.#present().engine;
+    return this.#current().engine;
   }
 
-  /** A read-only connection to the same file. AppError `not_ready` while there is no copy. */
+  /** A read-only connection to the same file. AppError `not_ready` while there is no database. */
   reader(): Connection {
-    return this.#present().reader;
+    return this.#current().reader;
   }
 
-  /** AppError `not_ready` while there is no copy. */
+  /** AppError `not_ready` while there is no database. */
   get path(): string {
-    return this.#present().path;
+    return this.#current().path;
   }
 
   get isOpen(): boolean {
     return this.#opened !== undefined;
   }
 
-  /** Answers from the database at `path` from now on. With `isDistrusted` the one before is wrong, and nobody shall ever start from it. */
+  /**
+   * Answers from the database at `path` from now on. With `isDistrusted` the previous one is wrong, and no start may
+   * use its file.
+   */
   open(path: string, isDistrusted = false): StoreState {
-    const old = this.#opened;
+    const previous = this.#opened;
     const { state, ...opened } = this.#read(path);
     const { engine } = opened;
     this.#opened = opened;
-    this.#isProven = false;
+    this.#isVerified = false;
     this.#policyId = 0;
     this.onStateChange(state);
-    if (old !== undefined) this.#retire(old, isDistrusted);
-    this.#learn(engine);
+    if (previous !== undefined) this.#retire(previous, isDistrusted);
+    this.#warmUp(engine);
     return state;
   }
 
-  /** Opens all of it or nothing: what was left open would take descriptors with each attempt. */
+  /** Opens all connections or none. Otherwise each failed attempt would leak file descriptors. */
   #read(path: string): OpenDatabase & { readonly state: StoreState } {
     using opened = new DisposableStack();
     const open = (): Connection => opened.adopt(openStore(path, { readonly: true }), (store) => store.close());
@@ -93,92 +97,98 @@ export class LocalDatabase {
     return { path, engine, reader, state };
   }
 
-  /** Another node has confirmed what is in the present database: those that it replaced are not needed any more. */
+  /**
+   * Another node has confirmed the content of this database. The databases that it replaced are not needed any more.
+   */
   markVerified(): void {
-    if (this.#isProven || this.#opened === undefined) return;
-    this.#isProven = true;
-    this.#tidy(() => this.#removeReplaced());
+    if (this.#isVerified || this.#opened === undefined) return;
+    this.#isVerified = true;
+    this.#cleanUp(() => this.#removeReplaced());
   }
 
-  /** Compiles a policy that came with the new position, so that no question has to wait for it. */
+  /** Compiles a new policy now, so that no query has to wait for that. */
   onStateChange({ policyId }: StoreState): void {
     if (policyId === this.#policyId) return;
     this.#policyId = policyId;
     try {
       this.#opened?.engine.warmUpPolicy();
     } catch (error) {
-      // Whoever asks is told the same.
-      getLogger("replication").error("the active policy can't be used: {error}", { error });
+      // Requests get the same error.
+      getLogger("replication").error("the active policy cannot be used: {error}", { error });
     }
   }
 
   close(): void {
-    for (const end of this.#retired.values()) end();
-    if (this.#opened !== undefined) closeBoth(this.#opened);
+    for (const close of this.#retired.values()) close();
+    if (this.#opened !== undefined) closeDatabase(this.#opened);
     this.#opened = undefined;
   }
 
-  #present(): OpenDatabase {
+  #current(): OpenDatabase {
     if (this.#opened === undefined) throw new AppError("not_ready", "this node has no copy of the data yet");
     return this.#opened;
   }
 
-  /** For as long as this is the engine that answers. */
-  #learn(engine: Engine): void {
+  /** Fills the symbol cache in small steps while this engine is in use. */
+  #warmUp(engine: Engine): void {
     const steps = engine.warmUpSymbols();
-    const next = (): void => {
+    const step = (): void => {
       if (this.#opened?.engine !== engine) return;
       try {
-        if (steps.next().done !== true) this.#clock.after(warmUpPauseMs, next);
+        if (steps.next().done !== true) this.#clock.after(warmUpPauseMs, step);
       } catch (error) {
-        // A damaged file, as whoever asks will be told.
-        getLogger("replication").warning("ids can't be read ahead: {error}", { error });
+        // The file is damaged. Requests get the same error.
+        getLogger("replication").warning("the symbol cache cannot be warmed up: {error}", { error });
       }
     };
-    this.#clock.after(warmUpPauseMs, next);
+    this.#clock.after(warmUpPauseMs, step);
   }
 
   #retire(opened: OpenDatabase, isDistrusted: boolean): void {
-    const end = (): void => {
+    const close = (): void => {
       cancel();
       this.#retired.delete(opened);
-      closeBoth(opened);
-      this.#tidy(() => {
+      closeDatabase(opened);
+      this.#cleanUp(() => {
         if (isDistrusted) quarantineStore(opened.path);
         this.#removeReplaced();
       });
     };
-    const cancel = this.#clock.after(closeDelayMs, end);
-    this.#retired.set(opened, end);
+    const cancel = this.#clock.after(closeDelayMs, close);
+    this.#retired.set(opened, close);
   }
 
-  /** Files that can't be removed cost room, and nothing else. */
-  #tidy(body: () => void): void {
+  /** Files that cannot be removed only take space. */
+  #cleanUp(body: () => void): void {
     try {
       body();
     } catch (error) {
-      getLogger("store").error("databases that were replaced can't be put away: {error}", { error });
+      getLogger("store").error("replaced databases cannot be removed: {error}", { error });
     }
   }
 
   #removeReplaced(): void {
-    // Those that have just retired may still be read.
+    // Databases that were just replaced may still be read.
     const usedPaths = [...this.#retired.keys()].map(({ path }) => path);
-    removeReplacedDatabases(this.#directory, this.#isProven, usedPaths);
+    removeReplacedDatabases(this.#directory, this.#isVerified, usedPaths);
   }
 }
 
-/** As `removeReplacedStores`, and says what is kept. */
-export function removeReplacedDatabases(directory: string, isProven: boolean, usedPaths: readonly string[] = []): void {
-  const previous = removeReplacedStores(directory, isProven, usedPaths);
+/** As `removeReplacedStores`, and logs the file that it keeps. */
+export function removeReplacedDatabases(
+  directory: string,
+  isVerified: boolean,
+  usedPaths: readonly string[] = [],
+): void {
+  const previous = removeReplacedStores(directory, isVerified, usedPaths);
   if (previous === undefined) return;
   getLogger("store").warning(
-    "the database of the history that this node had before is kept as {previous}: remove it once nobody needs it (rm {previous})",
+    "the database of this node's previous history is kept as {previous}: remove it when you do not need it any more (rm {previous})",
     { previous },
   );
 }
 
-function closeBoth({ engine, reader }: OpenDatabase): void {
+function closeDatabase({ engine, reader }: OpenDatabase): void {
   engine.close();
   reader.close();
 }

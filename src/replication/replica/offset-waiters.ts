@@ -1,8 +1,8 @@
 /**
- * Who waits for this copy to reach a position: reads that carry a consistency token, and forwarded writes before they are answered. Waiting is
- * bounded. A token of an earlier epoch is as good as one of the present as far as this history contains it. One of an epoch that is not known waits
- * too, since that epoch may be on its way, except on the primary, whose epoch is the present one. Only who has the newest copy may say in the end
- * that there is no such epoch.
+ * Requests that wait until this node has applied a position: reads with a consistency token, and forwarded writes
+ * before they are answered. The wait is bounded. A token of an earlier epoch is valid if this history contains its
+ * position. A token of an unknown epoch waits as well, because that epoch may be about to arrive; not on the primary,
+ * which has the latest epoch. Only a node that has all events may finally answer that there is no such epoch.
  */
 import { containsOffset, type Epoch } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -18,23 +18,24 @@ interface Waiter {
 
 export interface OffsetWaitersOptions {
   readonly state: () => StoreState | undefined;
-  /** The epochs of the present copy. Asked only for tokens of another epoch than the present. */
+  /** The epochs of the database. Called only for tokens of another than the current epoch. */
   readonly epochs: () => readonly Epoch[];
-  /** Whether nobody is known, or to be feared, to have more than this copy. */
+  /** Whether this node is known to have all events. */
   readonly isNewest: () => boolean;
-  /** A token of an epoch that is not known is waited for: whether this copy is the newest is worth a question now. */
+  /** A request waits for an unknown epoch: it is worth to ask the primary whether this node has all events. */
   readonly onUnknownEpoch?: () => void;
-  /** Somebody has waited for a moment, as one does not where the feed works. */
+  /** A request has waited longer than the event stream usually takes. */
   readonly onSlowWait?: () => void;
-  /** Whether epochs may yet come that others began. */
+  /** Whether epochs of other primaries may still arrive. */
   readonly mayLearnEpochs: boolean;
   readonly clock: Clock;
 }
 
-/** An event is here sooner than that where the feed works. */
+/** The event stream usually delivers an event sooner. */
 const slowWaitMs = 50;
 
-type Reach = "reached" | "to come" | "unknown" | "never";
+/** `unknown`: of an unknown epoch. `never`: this history does not contain the position. */
+type Reach = "reached" | "pending" | "unknown" | "never";
 
 export class OffsetWaiters {
   readonly #waiters = new Set<Waiter>();
@@ -44,30 +45,30 @@ export class OffsetWaiters {
     this.#options = options;
   }
 
-  /** The copy moved on: lets those go whose position it contains now. */
+  /** The position has changed: resolves the requests whose position is applied. */
   onStateChange(): void {
     for (const waiter of this.#waiters) {
       if (["reached", "never"].includes(this.#reach(waiter.epoch, waiter.offset))) waiter.resolve();
     }
   }
 
-  /** Resolves when the copy contains the token's position; see `Node.waitFor` for what it throws. */
+  /** Resolves when the token's position is applied. `Node.waitFor` lists what it throws. */
   async waitFor(token: string, waitMs: number): Promise<void> {
     const { epoch, offset } = parseToken(token);
     let reach = this.#reach(epoch, offset);
-    const hopeful = reach === "to come" || (reach === "unknown" && this.#options.mayLearnEpochs);
+    const mayArrive = reach === "pending" || (reach === "unknown" && this.#options.mayLearnEpochs);
     if (reach === "unknown") this.#options.onUnknownEpoch?.();
-    if (hopeful) {
+    if (mayArrive) {
       await this.#wait(epoch, offset, waitMs);
       reach = this.#reach(epoch, offset);
     }
     if (reach === "reached") return;
-    if (reach === "to come" || this.#options.state() === undefined)
+    if (reach === "pending" || this.#options.state() === undefined)
       throw new AppError("not_ready", "this node has not yet reached the position of the consistency token, try again");
     if (reach === "unknown" && !this.#options.isNewest())
       throw new AppError(
         "not_ready",
-        "this node does not know the epoch of the consistency token yet, ask another or try again",
+        "this node does not know the epoch of the consistency token yet, ask another node or try again",
       );
     throw new AppError(
       "conflict",
@@ -80,11 +81,11 @@ export class OffsetWaiters {
   #reach(epoch: string, offset: number): Reach {
     const { state: present, epochs } = this.#options;
     const state = present();
-    if (state === undefined) return "to come";
-    if (state.epoch === epoch) return state.offset >= offset ? "reached" : "to come";
-    const known = containsOffset(epochs(), state.offset, epoch, offset);
-    if (known === undefined) return "unknown";
-    return known ? "reached" : "never";
+    if (state === undefined) return "pending";
+    if (state.epoch === epoch) return state.offset >= offset ? "reached" : "pending";
+    const isContained = containsOffset(epochs(), state.offset, epoch, offset);
+    if (isContained === undefined) return "unknown";
+    return isContained ? "reached" : "never";
   }
 
   #wait(epoch: string, offset: number, waitMs: number): Promise<void> {
@@ -96,10 +97,10 @@ export class OffsetWaiters {
       };
       const { clock, onSlowWait: onWaiting } = this.#options;
       const cancelWait = clock.after(waitMs, settle);
-      const cancelCall = onWaiting && clock.after(slowWaitMs, onWaiting);
+      const cancelSlowWait = onWaiting && clock.after(slowWaitMs, onWaiting);
       const cancel = (): void => {
         cancelWait();
-        cancelCall?.();
+        cancelSlowWait?.();
       };
       const waiter: Waiter = { epoch, offset, resolve: settle };
       this.#waiters.add(waiter);

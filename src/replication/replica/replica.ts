@@ -1,6 +1,7 @@
 /**
- * A copy that follows: its database, the thread that writes it, and the loop that keeps it at the primary's position. An edge has one, and so has a
- * fallback that follows. It starts from its file where that is sound, and can be answered from before anybody was heard of.
+ * A replica: the local database of an edge or of a fallback with `follow`, the writer thread that applies events to it,
+ * and the loop that keeps it at the primary's position. It starts from its database file if that is sound, and can
+ * answer before it has reached another node.
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -8,32 +9,32 @@ import { damageIn } from "../../runtime/sqlite.ts";
 import { writeNodeFile } from "../../store/directory/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochId } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
-import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
+import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import { LocalDatabase } from "./local-database.ts";
-import { createRecheck } from "./damage-monitor.ts";
 import { HistoryGuard } from "../history-guard.ts";
-import { createEventReader, type EventReader } from "../log/event-reader.ts";
 import { nodeKeyHashOf } from "../identity.ts";
+import { createEventReader, type EventReader } from "../log/event-reader.ts";
+import { ageOf } from "../log/event-time.ts";
+import { Writer } from "../log/writer.ts";
+import { formatToken } from "../position.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
 import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
 import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { StorageStatus } from "../storage-status.ts";
-import type { System } from "../system.ts";
-import { ageOf } from "../log/event-time.ts";
-import { Writer } from "../log/writer.ts";
-import { OffsetWaiters } from "./offset-waiters.ts";
-import { ReplicaLoop } from "./replica-loop.ts";
-import type { ReplicaLoopOptions } from "./replica-loop-options.ts";
-import { lastCommonOffset } from "./divergence-point.ts";
+import { epochOf } from "../transport/messages.ts";
+import type { PeerSystem } from "../transport/node-client.ts";
 import { type AckName, openReplicaPeers } from "../transport/open-peers.ts";
-import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated-events.ts";
 import type { Peers } from "../transport/peers.ts";
+import { createRecheck } from "./damage-monitor.ts";
+import { lastCommonOffset } from "./divergence-point.ts";
+import { LocalDatabase } from "./local-database.ts";
+import { OffsetWaiters } from "./offset-waiters.ts";
+import { ReplicaLoop, type ReplicaLoopOptions } from "./replica-loop.ts";
+import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated-events.ts";
 
 const log = getLogger("copy");
 
@@ -44,267 +45,305 @@ export interface Replica {
   readonly peers: Peers;
   readonly waiters: OffsetWaiters;
   readonly events: EventReader;
-  /** Which histories it takes over. */
+  /** Decides which histories this replica adopts. */
   readonly historyGuard: HistoryGuard;
-  /** Where it stands; undefined before there is one. */
+  /** This replica's position. Undefined while it has no database. */
   state(): StoreState | undefined;
-  /** AppError `not_ready` while there is none that can be trusted. */
+  /** AppError `not_ready` while there is no database that may answer. */
   engine(): Engine;
-  /** Whether it was damage, and the copy is given up. */
+  /** Returns whether the error is damage. Then the database no longer answers. */
   reportDamage(error: unknown): boolean;
-  /** Compares its pages for at most `maxMs`; where one is damaged, the copy is given up. */
+  /** Compares pages with their checksums for at most `maxMs`. If one is damaged, the database no longer answers. */
   checkPages(maxMs: number): Promise<void>;
   /**
-   * For people: how long ago it was last known to be the newest, in ms. Before the primary was heard of, that is guessed from the time that the last
-   * event names. Null before there is one.
+   * For operators: how long ago this replica was last known to have all events, in ms. Before the primary has answered,
+   * the time of the last event gives an estimate. Null while there is no database.
    */
   ageMs(): number | null;
-  /** Why it should rather not be asked: it was not confirmed by the primary since the start, or not since `maxMs`. */
+  /**
+   * Why a load balancer should prefer other nodes: the primary has not confirmed this replica since the start, or not
+   * within `maxMs`.
+   */
   staleness(maxMs: number): string | undefined;
-  /** Called each time it has moved on. */
+  /** AppError `not_ready` if this replica is older than `maxMs`, or its age is unknown. */
+  requireFresh(maxMs: number | undefined): void;
+  /**
+   * Asks the primary for its position and waits until this replica has reached it. AppError `not_ready` if one of the
+   * two fails.
+   */
+  waitForLatest(waitMs: number): Promise<void>;
+  /** Calls `listener` after each change of the position. */
   onStateChange(listener: () => void): void;
-  /** Another node stands there: where it is in a later epoch, this one looks who is the primary. */
-  onPeerPosition(standing: EpochId): void;
+  /** Another node is in this epoch. If it is a later one, this replica searches for the new primary. */
+  onPeerPosition(epoch: EpochId): void;
 }
 
-/** Whatever it starts is ended by `started`. */
+/**
+ * `started` stops what this starts. `ackName` is the name under which the primary may count this node's
+ * acknowledgements.
+ */
 export async function openReplica(
   config: Config,
-  countedAs: AckName,
+  ackName: AckName,
   started: AsyncDisposableStack,
-  system: System,
+  system: PeerSystem,
 ): Promise<Replica> {
   const { clock } = system;
   const { limits, environment, data } = config;
-  // Who counts for a write's acknowledgement must not lose it to a power cut.
+  // A node that counts for acknowledgements must not lose an acknowledged write in a power cut.
   const writer = new Writer({ environment, synchronous: config.ack > 0 ? "FULL" : "NORMAL", limits }, system);
   started.defer(() => writer.stop());
-  const copy = new LocalDatabase(data, limits, clock, writer.changes);
-  started.defer(() => copy.close());
-  const guard = new HistoryGuard(data, clock);
-  const standing = trackPosition(config, writer, copy, guard, system);
-  const upstream = openReplicaPeers(config, countedAs, standing.present, guard, system);
-  // A primary that comes back after it was replaced learns of that from those who follow another now.
-  started.defer(clock.every(limits.peerCheckIntervalMs, () => void upstream.findPrimary()));
-  const sound = await chooseInitialDatabase(config, guard, system);
-  if (sound !== undefined) await standing.adopt(sound);
+  const database = new LocalDatabase(data, limits, clock, writer.changes);
+  started.defer(() => database.close());
+  const historyGuard = new HistoryGuard(data, clock);
+  const position = trackPosition(config, writer, database, historyGuard, system);
+  const { state, events } = position;
+  const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
+  // These requests tell a primary that was replaced while it was down about its successor.
+  started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
+  const initial = await chooseInitialDatabase(config, historyGuard, system);
+  if (initial !== undefined) await position.adopt(initial);
   writeNodeFile(data, "role", config.role);
 
-  const follower = new ReplicaLoop({
+  const loop = new ReplicaLoop({
     environment,
     limits,
     maxStalenessMs: config.maxStaleness,
     clock,
     writer,
-    peers: upstream,
-    state: standing.present,
-    installSnapshot: standing.installSnapshot,
-    onDamage: (error) => void reportDamage(error),
-    // Before another history the whole database is kept.
+    peers,
+    state,
+    installSnapshot: position.installSnapshot,
+    onDamage: (error) => void damage.report(error),
+    // If another history replaces this one, the whole database is kept.
     onDivergence: (theirs) =>
-      theirs[0]?.epoch === guard.own && saveBeforeDivergence(data, copy, writer.storage, standing.present(), theirs),
-    onVerified: () => copy.markVerified(),
+      theirs[0]?.epoch === historyGuard.own && saveBeforeDivergence(data, database, writer.storage, state(), theirs),
+    onVerified: () => database.markVerified(),
   });
-  started.defer(() => follower.stop());
-  started.defer(() => upstream.close());
-  upstream.onPrimaryChange(() => follower.onSubscribed());
-  writer.onFilesReplaced(() => follower.onFilesLost());
-  const { reportDamage, distrustDamaged } = reportDamageTo(copy, writer, follower, started, system);
-  // Disks forget: what is never looked at is never missed.
-  const audit = (): void => void auditOnce(copy, distrustDamaged, follower, system);
-  started.defer(clock.every(limits.copyCheckIntervalMs, audit));
-  const { history, present, onMoved } = standing;
-  const arrivals = openWaiters(standing, copy, follower, clock);
-  return {
-    database: copy,
-    writer,
-    loop: follower,
-    peers: upstream,
-    waiters: arrivals,
-    events: history,
-    historyGuard: guard,
-    state: present,
-    onStateChange: onMoved,
-    onPeerPosition(standing) {
-      const state = present();
-      if (state !== undefined && compareEpochs(standing, state) > 0)
-        void upstream.findPrimary(standing).then(() => follower.onSubscribed());
-    },
-    engine() {
-      if (!follower.isDiverged) return copy.engine();
-      throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
-    },
-    reportDamage,
-    async checkPages(maxMs) {
-      if (!copy.isOpen) return;
-      const problem = await writer.checkPages(maxMs).catch(warnUnreadable);
-      if (problem !== undefined) distrustDamaged(problem);
-    },
-    ...agesOf(follower, present, clock),
-  };
-}
-
-function agesOf(follower: ReplicaLoop, present: Replica["state"], clock: Clock): Pick<Replica, "ageMs" | "staleness"> {
-  return {
-    ageMs() {
-      const state = present();
-      // Without any contact yet, the last commit that it contains says how old it is at most.
-      return follower.ageMs ?? (state === undefined ? null : ageOf(state.timeMs, clock));
-    },
-    staleness(maxMs) {
-      if (present() === undefined) return undefined;
-      const { ageMs } = follower;
-      if (ageMs === null) return "the primary has not confirmed its copy since it was started";
-      return ageMs > maxMs ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined;
-    },
-  };
-}
-
-function openWaiters(
-  { present, onMoved }: ReplicaPosition,
-  copy: LocalDatabase,
-  follower: ReplicaLoop,
-  clock: Clock,
-): OffsetWaiters {
-  const arrivals = new OffsetWaiters({
-    state: present,
-    epochs: () => readEpochs(copy.reader()),
-    // A broker may hold back what it knows of later epochs.
-    isNewest: () => follower.isConfirmed,
-    onUnknownEpoch: () => follower.requestConfirmation(),
-    onSlowWait: () => follower.requestCatchUp(),
+  started.defer(() => loop.stop());
+  started.defer(() => peers.close());
+  peers.onPrimaryChange(() => loop.onSubscribed());
+  writer.onFilesReplaced(() => loop.onFilesLost());
+  const damage = handleDamage(database, writer, loop, started, system);
+  // A disk may lose data that nobody reads, so the whole database is read from time to time.
+  started.defer(clock.every(limits.databaseCheckIntervalMs, () => void audit(database, loop, damage.suspect, system)));
+  const waiters = new OffsetWaiters({
+    state,
+    epochs: () => readEpochs(database.reader()),
+    // A broker may hold back heads of later epochs.
+    isNewest: () => loop.isConfirmed,
+    onUnknownEpoch: () => loop.requestConfirmation(),
+    onSlowWait: () => loop.requestCatchUp(),
     mayLearnEpochs: true,
     clock,
   });
-  onMoved(() => arrivals.onStateChange());
-  return arrivals;
-}
-
-interface DamageReports {
-  /** Whether it was damage: then the copy is not answered from until it is replaced, or found sound. */
-  readonly reportDamage: (error: unknown) => boolean;
-  readonly distrustDamaged: (reason: string) => void;
-}
-
-function reportDamageTo(
-  copy: LocalDatabase,
-  writer: Writer,
-  follower: ReplicaLoop,
-  started: AsyncDisposableStack,
-  system: System,
-): DamageReports {
-  const onSound = (path: string): void => {
-    log.warning("the copy {path} is sound, the disk could not read it for a while: it is answered from again", {
-      path,
-    });
-    follower.onFileVerified();
+  position.onStateChange(() => waiters.onStateChange());
+  const staleness = (maxMs: number): string | undefined => {
+    if (state() === undefined) return undefined;
+    const { ageMs } = loop;
+    if (ageMs === null) return "the primary has not confirmed its copy since it was started";
+    return ageMs > maxMs ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined;
   };
-  const path = (): string | undefined => (copy.isOpen ? copy.path : undefined);
-  const checkDamagedPages = (checked: string): Promise<string | undefined> => writer.checkDamagedPages(checked);
-  const isSuspected = (): boolean => follower.isDamaged;
-  const recheck = createRecheck({ path, isSuspected, checkDamagedPages, onSound }, started, system);
-  const distrustDamaged = (reason: string): void => {
-    follower.markDiverged(reason, true);
+  return {
+    ...{ database, writer, loop, peers, waiters, events, historyGuard, state, staleness },
+    onStateChange: position.onStateChange,
+    reportDamage: damage.report,
+    engine() {
+      if (!loop.isDiverged) return database.engine();
+      throw new AppError("not_ready", "this node's copy differs from the primary's, it waits for a fresh one");
+    },
+    async checkPages(maxMs) {
+      if (!database.isOpen) return;
+      const problem = await writer.checkPages(maxMs).catch(warnUnreadable);
+      if (problem !== undefined) damage.suspect(problem);
+    },
+    ageMs() {
+      const own = state();
+      return loop.ageMs ?? (own === undefined ? null : ageOf(own.timeMs, clock));
+    },
+    requireFresh(maxMs) {
+      const reason = maxMs === undefined ? undefined : staleness(maxMs);
+      if (reason !== undefined)
+        throw new AppError(
+          "not_ready",
+          `this node answers nothing while ${reason}: \`maxStaleness\` demands a newer copy`,
+        );
+    },
+    waitForLatest: (waitMs) => waitForLatest(peers, waiters, state, waitMs),
+    onPeerPosition(epoch) {
+      const own = state();
+      if (own !== undefined && compareEpochs(epoch, own) > 0)
+        void peers.findPrimary(epoch).then(() => loop.onSubscribed());
+    },
+  };
+}
+
+async function waitForLatest(
+  peers: Peers,
+  waiters: OffsetWaiters,
+  state: () => StoreState | undefined,
+  waitMs: number,
+): Promise<void> {
+  const head = await peers.primaryHead().catch((cause: unknown) => {
+    throw new AppError("not_ready", "the primary can't be asked for the latest, read without `Ostiary-Consistency`", {
+      cause,
+    });
+  });
+  const own = state();
+  if (head.role === "primary" && typeof head.a === "number")
+    throw new AppError(
+      "not_ready",
+      "the primary can't renew its lease and does not know that it is the only one: read without `Ostiary-Consistency`",
+    );
+  if (head.role !== "primary" || head.a !== undefined)
+    throw new AppError(
+      "not_ready",
+      "the node that was the primary is not any more, its successor is not known here yet",
+    );
+  if (own !== undefined && compareEpochs(epochOf(head), own) < 0)
+    throw new AppError("not_ready", "the primary was replaced, and its successor is not known here yet");
+  await waiters.waitFor(formatToken(head.e, head.l), waitMs);
+}
+
+interface DamageHandling {
+  /**
+   * Returns whether the error is damage. Then the database no longer answers until it is replaced or its file proves to
+   * be sound.
+   */
+  readonly report: (error: unknown) => boolean;
+  readonly suspect: (reason: string) => void;
+}
+
+function handleDamage(
+  database: LocalDatabase,
+  writer: Writer,
+  loop: ReplicaLoop,
+  started: AsyncDisposableStack,
+  system: PeerSystem,
+): DamageHandling {
+  const path = (): string | undefined => (database.isOpen ? database.path : undefined);
+  const recheck = createRecheck(
+    {
+      path,
+      isSuspected: () => loop.isDamaged,
+      checkDamagedPages: (checked) => writer.checkDamagedPages(checked),
+      onSound(checked) {
+        log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", {
+          path: checked,
+        });
+        loop.onFileVerified();
+      },
+    },
+    started,
+    system,
+  );
+  const suspect = (reason: string): void => {
+    loop.markDiverged(reason, true);
     recheck();
   };
-  writer.onDamaged((damaged) => damaged.path === path() && distrustDamaged(damaged.problem));
+  writer.onDamaged((damaged) => damaged.path === path() && suspect(damaged.problem));
   return {
-    distrustDamaged,
-    reportDamage(error) {
+    suspect,
+    report(error) {
       const damage = damageIn(error);
-      if (damage !== undefined) distrustDamaged(`its file is damaged: ${damage}`);
+      if (damage !== undefined) suspect(`its file is damaged: ${damage}`);
       return damage !== undefined;
     },
   };
 }
 
-interface ReplicaPosition {
-  readonly history: EventReader;
-  readonly present: () => StoreState | undefined;
-  readonly onMoved: (listener: () => void) => void;
-  /** Makes the database at `path` this node's copy. */
+interface PositionTracker {
+  readonly events: EventReader;
+  readonly state: () => StoreState | undefined;
+  readonly onStateChange: (listener: () => void) => void;
+  /** Makes the database at `path` this node's database. */
   readonly adopt: (path: string) => Promise<StoreState>;
   readonly installSnapshot: ReplicaLoopOptions["installSnapshot"];
 }
 
-/** Knows where the copy stands, while events move it and snapshots replace it. */
+/** Tracks the position while events advance it and snapshots replace the database. */
 function trackPosition(
   config: Config,
   writer: Writer,
-  copy: LocalDatabase,
+  database: LocalDatabase,
   guard: HistoryGuard,
-  system: System,
-): ReplicaPosition {
+  system: PeerSystem,
+): PositionTracker {
   let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
-  const history = createEventReader({ reader: () => copy.reader(), primary: false });
-  const move = (to: StoreState): void => {
+  const events = createEventReader({ reader: () => database.reader(), primary: false });
+  const advance = (to: StoreState): void => {
     state = to;
-    copy.onStateChange(to);
-    history.moved();
+    database.onStateChange(to);
+    events.notify();
     for (const listener of listeners) listener();
   };
-  writer.onStateChange(({ state: moved }) => {
+  writer.onStateChange((change) => {
     writer.storage.recovered("snapshot");
-    move(moved);
+    advance(change.state);
   });
   const adopt = async (path: string, isDistrusted = false): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
-    // Nobody may learn of the new position before reads come from the new file.
-    copy.open(path, isDistrusted);
-    guard.adopt(firstEpoch(copy.reader()).epoch);
-    move(opened);
+    // Reads must use the new file before anybody learns of the new position.
+    database.open(path, isDistrusted);
+    guard.adopt(firstEpoch(database.reader()).epoch);
+    advance(opened);
     return opened;
   };
-  /** The writer has let go of the copy in use before it could open the next one. */
+  /** The writer closes the current database before it opens the next one, so a failure leaves it without any. */
   const reopen = async (isDistrusted: boolean): Promise<void> => {
-    if (isDistrusted || !copy.isOpen) return;
+    if (isDistrusted || !database.isOpen) return;
     await writer
-      .open(copy.path, { create: false })
-      .catch((error: unknown) => log.error("the copy can't be written until there is a fresh one: {error}", { error }));
+      .open(database.path, { create: false })
+      .catch((error: unknown) =>
+        log.error("the copy can't be written until there is a fresh snapshot: {error}", { error }),
+      );
   };
-  const installSnapshot: ReplicaPosition["installSnapshot"] = async (from, replacing, isDistrusted) => {
+  const installSnapshot: PositionTracker["installSnapshot"] = async (from, replacing, isDistrusted) => {
     const { data: directory, environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
     const installed = await fetchSnapshot({
       ...{ primary: from, directory, environment, limits, system, storage, guard, nodeKeyHash: nodeKeyHashOf(config) },
-      state: state,
+      state,
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
     try {
       replacing();
       return await adopt(installed.path, isDistrusted);
     } catch (error) {
-      // The one before stays in use; each further attempt would leave another file.
-      if (!copy.isOpen || copy.path !== installed.path) removeFiles(databaseFiles(installed.path));
+      // The previous database stays in use. Without this, each attempt would leave another file.
+      if (!database.isOpen || database.path !== installed.path) removeFiles(databaseFiles(installed.path));
       await reopen(isDistrusted);
       throw error;
     }
   };
   return {
-    history,
-    present: () => state,
-    onMoved: (listener) => listeners.push(listener),
+    events,
+    state: () => state,
+    onStateChange: (listener) => listeners.push(listener),
     adopt,
     installSnapshot,
   };
 }
 
-/** The history that goes on has parted from this one: what only this copy has is saved before the copy is replaced. */
+/**
+ * The surviving history has diverged from this one. Saves the events that only this replica has, before its database is
+ * replaced.
+ */
 function saveBeforeDivergence(
   directory: string,
-  copy: LocalDatabase,
+  database: LocalDatabase,
   storage: StorageStatus,
-  present: StoreState | undefined,
+  state: StoreState | undefined,
   theirs: readonly Epoch[],
 ): void {
-  if (present === undefined || !copy.isOpen) return;
-  const own = openLog(copy.reader());
+  if (state === undefined || !database.isOpen) return;
+  const own = openLog(database.reader());
   let saved: UnreplicatedEvents | undefined;
   try {
-    const common = lastCommonOffset(present, own, readEpochs(copy.reader()), theirs);
-    saved = saveUnreplicated(directory, own, present, common);
+    const common = lastCommonOffset(state, own, readEpochs(database.reader()), theirs);
+    saved = saveUnreplicated(directory, own, state, common);
     storage.recovered("events");
   } catch (error) {
     storage.failed("events", error, directory);
@@ -312,29 +351,30 @@ function saveBeforeDivergence(
   }
   if (saved === undefined) return;
   log.error(
-    "{events} that this copy has are not part of the history that goes on, they are in {path}: see what of them is to be done again",
+    "{events} of this replica are not part of the history that survives. They are saved in {path}: decide which of them to write again",
     { events: describeUnreplicated(saved), path: saved.path },
   );
 }
 
-/** A disk that can't be read now says nothing about what is on it. */
+/** A disk that cannot be read now says nothing about the data on it. */
 function warnUnreadable(error: unknown): undefined {
   log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
 }
 
-async function auditOnce(
-  copy: LocalDatabase,
-  distrustDamaged: DamageReports["distrustDamaged"],
-  follower: ReplicaLoop,
-  system: System,
+/** Reads the whole database in a worker. */
+async function audit(
+  database: LocalDatabase,
+  loop: ReplicaLoop,
+  suspect: DamageHandling["suspect"],
+  system: PeerSystem,
 ): Promise<void> {
-  if (!copy.isOpen || follower.isDiverged) return;
-  const { path } = copy;
+  if (!database.isOpen || loop.isDiverged) return;
+  const { path } = database;
   try {
-    await auditDatabaseInWorker(system, copy.engine().path);
+    await auditDatabaseInWorker(system, path);
   } catch (error) {
-    // It may have been replaced or closed meanwhile.
     if (storageFailureIn(error) !== undefined) return warnUnreadable(error);
-    if (copy.isOpen && copy.path === path) distrustDamaged(reasonOf(error));
+    // It may have been replaced or closed meanwhile.
+    if (database.isOpen && database.path === path) suspect(reasonOf(error));
   }
 }

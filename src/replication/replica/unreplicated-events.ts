@@ -1,6 +1,7 @@
 /**
- * Events that a node has and the history that goes on has not: written by a primary that was replaced before they had reached its successor. They are
- * put into a file for the operator, one JSON object a line, and never dropped in silence: somebody may have been told that they were done.
+ * Unreplicated events: a primary wrote them and was replaced before they reached its successor, so the surviving
+ * history does not have them. They are saved to a file for the operator, one JSON object per line. They are never
+ * dropped silently, because a client may have been told that they were committed.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -13,25 +14,25 @@ const page = { eventsMax: 500, bytesMax: 4 * 1024 * 1024 };
 export interface UnreplicatedEvents {
   readonly path: string;
   readonly events: number;
-  /** How many before them were trimmed from the log already, at most. */
+  /** How many more were trimmed from the log before, at most. */
   readonly trimmed: number;
 }
 
-/** For a line in the log: how many there are, and how many are gone. */
+/** For the log: how many events there are, and how many are lost. */
 export function describeUnreplicated({ events, trimmed }: UnreplicatedEvents): string {
   return `${events} events${trimmed > 0 ? ` (and up to ${trimmed} before them, which were trimmed from the log)` : ""}`;
 }
 
-/** Writes what the log has after `common` into a file of `directory`. `undefined` where that is nothing. */
+/** Saves the events after the offset `common` to a file in `directory`. Returns undefined if there are none. */
 export function saveUnreplicated(
   directory: string,
   log: Log,
-  present: StoreState,
+  state: StoreState,
   common: number,
 ): UnreplicatedEvents | undefined {
   const first = log.read(common, { eventsMax: 1, bytesMax: 1 })[0];
   if (first === undefined) return undefined;
-  const path = join(directory, `unreplicated-${present.epoch}-${first.offset}-${present.offset}.ndjson`);
+  const path = join(directory, `unreplicated-${state.epoch}-${first.offset}-${state.offset}.ndjson`);
   const temporary = `${path}.new`;
   const file = openSync(temporary, "w", 0o600);
   let events = 0;
@@ -42,7 +43,7 @@ export function saveUnreplicated(
       if (last === undefined) break;
       const lines = rows.map(({ offset, timeMs, body }) => {
         const time = new Date(timeMs).toISOString();
-        return `${JSON.stringify({ epoch: present.epoch, offset, time, effect: JSON.parse(body) as unknown })}\n`;
+        return `${JSON.stringify({ epoch: state.epoch, offset, time, effect: JSON.parse(body) as unknown })}\n`;
       });
       writeSync(file, lines.join(""));
       events += rows.length;

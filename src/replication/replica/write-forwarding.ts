@@ -1,6 +1,6 @@
 /**
- * An edge sends its clients' writes on to the primary and answers when it has applied them itself, so that a read right after a write sees it,
- * also from a client that knows nothing of consistency tokens. What the primary answers is handed back as it came.
+ * Write forwarding: an edge forwards its clients' writes to the primary and answers when it has applied them itself. So
+ * a read right after a write sees it, even without a consistency token. The primary's response is passed on unchanged.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
@@ -18,39 +18,42 @@ const log = getLogger("forward");
 
 export interface WriteForwarderOptions {
   readonly system: Pick<System, "clock" | "fetch">;
-  /** Of the present primary. */
+  /** The URL of the current primary. */
   readonly primaryUrl: () => string;
-  /** Whether it has another history than this node. */
+  /** Whether the primary has another history than this node. */
   readonly isForeign: () => boolean;
-  /** This node's history, so that a primary which has just begun another one writes nothing. */
+  /** This node's history. A primary of another history refuses the write. */
   readonly history: () => string | undefined;
   readonly timeoutMs: number;
-  /** How much longer the primary may take for a policy: it checks it before it answers. */
+  /** How much longer the primary may take for a policy, which it checks before it answers. */
   readonly policyTimeoutMs?: number;
   readonly waitMs: number;
   readonly waiters: OffsetWaiters;
-  /** Whether the primary was heard of in the last seconds. */
+  /** Whether the primary has answered in the last seconds. */
   readonly isPrimaryAlive: () => boolean;
   /** The primary gave no answer. */
   readonly onNoAnswer: () => void;
 }
 
-/** A client that writes to a dead primary, or to one that hangs, learns it within a second; later within some seconds. */
-const [patienceMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
+/**
+ * A client that writes to a primary that is down or hangs gets an error within a second; if it hangs later, within some
+ * seconds.
+ */
+const [firstProbeMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
 const policyPath = "/api/policy";
 const unreachable = "the primary can't be reached, nothing was written";
 
-/** Between two lines of the log about writes that could not be sent on. */
+/** Between two warnings about writes that could not be forwarded. */
 const warningIntervalMs = 5000;
 
 export function createWriteForwarder(
   options: WriteForwarderOptions,
 ): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
-  const complaints = rateLimiter(warningIntervalMs, options.system.clock);
-  const complain = (cause: unknown): void => {
-    const writes = complaints();
+  const warnings = rateLimiter(warningIntervalMs, options.system.clock);
+  const warn = (cause: unknown): void => {
+    const writes = warnings();
     if (writes > 0)
-      log.warning("{writes} writes could not be sent on, the last one since: {reason}", {
+      log.warning("{writes} writes could not be forwarded, the last one because: {reason}", {
         writes,
         reason: reasonOf(cause),
       });
@@ -60,7 +63,7 @@ export function createWriteForwarder(
       if (options.isForeign())
         throw new AppError("not_ready", "the primary has another history than this node, nothing was written");
       if (!options.isPrimaryAlive()) await requireAlive(options);
-      const answer = await send(request, options, complain);
+      const answer = await send(request, options, warn);
       span.setAttribute("http.response.status_code", answer.status);
       const token = answer.headers["osooffset"];
       if (token !== undefined && answer.status < 300) await waitUntilApplied(token, options);
@@ -68,7 +71,7 @@ export function createWriteForwarder(
     });
 }
 
-/** With the pattern of the path: the id of a key is content. */
+/** Attributes of the span. The path is a pattern, because the id of a key is content. */
 function requestOf(request: ForwardedRequest) {
   const template = pathOf(request).replace(/^(\/api\/keys\/).+/, "$1:id");
   return { "http.request.method": request.method, "url.template": template };
@@ -77,7 +80,7 @@ function requestOf(request: ForwardedRequest) {
 async function send(
   request: ForwardedRequest,
   options: WriteForwarderOptions,
-  complain: (cause: unknown) => void,
+  warn: (cause: unknown) => void,
 ): Promise<ForwardedAnswer> {
   const traceparent = traceparentOf();
   const history = options.history();
@@ -88,46 +91,49 @@ async function send(
   };
   const { method, path, body } = request;
   const primaryUrl = options.primaryUrl();
-  const silence = new AbortController();
-  const stopWatching = watch(primaryUrl, silence, options);
+  const hang = new AbortController();
+  const stopProbes = startProbes(primaryUrl, hang, options);
   const timeoutMs = options.timeoutMs + (pathOf(request) === policyPath ? (options.policyTimeoutMs ?? 0) : 0);
   using late = deadline(options.system.clock, timeoutMs);
   try {
-    const signal = AbortSignal.any([late.signal, silence.signal]);
+    const signal = AbortSignal.any([late.signal, hang.signal]);
     const init = { method, headers, body, signal, redirect: "error" } as const;
     const response = await options.system.fetch(`${primaryUrl}${path}`, init);
-    const answered = new Uint8Array(await response.arrayBuffer());
-    return { status: response.status, headers: Object.fromEntries(response.headers), body: answered };
+    const responseBody = new Uint8Array(await response.arrayBuffer());
+    return { status: response.status, headers: Object.fromEntries(response.headers), body: responseBody };
   } catch (cause) {
     options.onNoAnswer();
-    complain(cause);
+    warn(cause);
     throw new AppError("not_ready", outcomeOf(cause), { cause });
   } finally {
-    stopWatching();
+    stopProbes();
   }
 }
 
-/** A write may take its time; a primary that does not even say that it lives is not waited for. */
-function watch(primaryUrl: string, silence: AbortController, { system }: WriteForwarderOptions): () => void {
-  let stopped = false;
+/** A write may take long. These probes abort it if the primary does not even answer a health check. */
+function startProbes(primaryUrl: string, hang: AbortController, { system }: WriteForwarderOptions): () => void {
+  let isStopped = false;
   let cancel = (): void => {};
-  const lookIn = (delayMs: number): void => void (cancel = system.clock.after(delayMs, () => void look()));
-  const look = async (): Promise<void> => {
+  const probeIn = (delayMs: number): void => void (cancel = system.clock.after(delayMs, () => void check()));
+  const check = async (): Promise<void> => {
     try {
       await probe(primaryUrl, system);
     } catch {
-      return silence.abort(new DOMException("the primary is silent", "TimeoutError"));
+      return hang.abort(new DOMException("the primary does not answer", "TimeoutError"));
     }
-    if (!stopped) lookIn(probeIntervalMs);
+    if (!isStopped) probeIn(probeIntervalMs);
   };
-  lookIn(patienceMs);
+  probeIn(firstProbeMs);
   return () => {
-    stopped = true;
+    isStopped = true;
     cancel();
   };
 }
 
-/** What the client may believe of a write that got no answer. Unless nobody was there to take it, it may have been done. */
+/**
+ * What the client can assume of a write that got no response. Only if no connection was made, the write was certainly
+ * not done.
+ */
 function outcomeOf(cause: unknown): string {
   const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
   if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";
@@ -145,18 +151,18 @@ async function requireAlive({ primaryUrl, onNoAnswer: onSilence, system }: Write
   }
 }
 
-/** Any answer will do, also a refusal: it shows that somebody is there. */
+/** Any response shows that the primary is alive, even an error. */
 async function probe(primaryUrl: string, { clock, fetch }: WriteForwarderOptions["system"]): Promise<void> {
   using late = deadline(clock, probeTimeoutMs);
   await fetch(`${primaryUrl}/healthcheck`, { signal: late.signal, redirect: "error" });
 }
 
-/** The write is done whatever happens here; what is late is only this copy. */
+/** The write is committed, whatever happens here. Only this replica may be late. */
 async function waitUntilApplied(token: string, { waiters: arrivals, waitMs }: WriteForwarderOptions): Promise<void> {
   try {
     await arrivals.waitFor(token, waitMs);
   } catch (error) {
-    log.warning("answered a write before it arrived here: {reason}", {
+    log.warning("answered a write before it was applied here: {reason}", {
       reason: reasonOf(error),
     });
   }

@@ -1,4 +1,4 @@
-/** Makes and checks snapshots in a thread of its own. */
+/** The thread that makes and checks snapshots. */
 import { serveWorker } from "../../runtime/worker.ts";
 import { snapshotCommands, type SnapshotCommands } from "./snapshot-commands.ts";
 

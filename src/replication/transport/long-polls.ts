@@ -1,7 +1,7 @@
-/** Those who wait for a node to move on: nodes whose feed is silent, and that ask for its next head. */
+/** The long polls of a node: other nodes whose event stream is silent wait here for this node's next position. */
 import type { Clock } from "../../util/clock.ts";
 
-/** More nodes than a cluster has. */
+/** More than the nodes of a cluster. */
 const pollsMax = 1000;
 
 export class LongPolls {
@@ -12,12 +12,12 @@ export class LongPolls {
     this.#clock = clock;
   }
 
-  /** The node has moved on, or is about to end. */
+  /** The position has changed, or the node is about to end. */
   readonly wake = (): void => {
     for (const resolve of this.#waiting) resolve();
   };
 
-  /** Resolves at the next move, after `waitMs` at the latest; at once where too many wait. */
+  /** Resolves at the next change, after `waitMs` at the latest. Resolves immediately if too many polls wait. */
   readonly wait = (waitMs: number): Promise<void> => {
     if (this.#waiting.size >= pollsMax) return Promise.resolve();
     return new Promise((resolve) => {

@@ -1,4 +1,7 @@
-/** How a node asks another over HTTP: for its head, a page of its log, a snapshot. Every answer is checked before anybody sees it. */
+/**
+ * The HTTP client for other nodes: it requests heads, pages of the log, snapshots and votes. Every response is
+ * validated.
+ */
 import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/state/event.ts";
 import type { Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -9,49 +12,64 @@ import { deadline } from "../../util/deadline.ts";
 import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type LogPage, type LogRefusal } from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, VoteOptions } from "../failover/votes.ts";
+import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
+
+/** A system that can also connect to other nodes. */
+export interface PeerSystem extends System {
+  connectNode(options: NodeClientOptions): NodeClient;
+}
 
 export interface NodeClientOptions {
   readonly url: string;
-  /** Under which name the primary may count how far this node has come. Undefined where it must not. */
-  readonly countedAs: () => string | undefined;
+  /** The name under which the primary may count this node's acknowledgements. Undefined if it must not. */
+  readonly ackName: () => string | undefined;
   readonly nodeKey: string;
-  /** How long an answer may make no progress before the request counts as failed. Not how long it may take: a slow line would never get there. */
+  /**
+   * How long a response may make no progress before the request fails. The total time is not limited, because a line
+   * may be slow.
+   */
   readonly logTimeoutMs: number;
   readonly snapshotTimeoutMs: number;
 }
 
-/** A page, or the node's word that its log can't be followed from that position. */
+/** A page, or the node's refusal, because its log does not continue that position. */
 export type LogResponse = { readonly page: LogPage } | { readonly refused: LogRefusal };
 
 /**
- * Where the node stands, which has given its pledge unless it is a primary or of a later epoch; or why it gives none; or that it has none to give, as
- * a fallback, which nobody counts.
+ * `head`: the node has granted its vote, unless it is a primary or of a later epoch. `refused`: why it refuses.
+ * `uncounted`: a fallback, which has no vote.
  */
 export type VoteResponse = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
-/** The role of a key, or that there is no such key; `unchecked` from a node of an earlier version, which cannot be asked. */
+/**
+ * The role of a key, or `unknown`. `unchecked` from a node of an earlier version, which does not support the request.
+ */
 export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
 export interface NodeClient {
-  /** Where the node is. */
+  /** The address of the node. */
   readonly url: string;
-  /** Where the node stands. Tells it where this one does: so a primary that was replaced learns of it. */
+  /**
+   * The node's head. The request sends this node's position, so a primary that was replaced learns of its successor.
+   */
   head(own: NodePosition | undefined): Promise<NodeHead>;
-  /** The same, once the node stands elsewhere than this one or `waitMs` are over. Nodes of earlier versions answer at once. */
+  /**
+   * The node's head, when its position differs from this node's, or after `waitMs`. Nodes of earlier versions answer
+   * immediately.
+   */
   nextHead(own: NodePosition, waitMs: number): Promise<NodeHead>;
-  /** The head of the primary that the node is or follows, which it asks for it. Undefined where there is none that answers it. */
+  /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
-  /** Asks the node for its pledge, and gives where it stood then; or why it gives none. */
+  /** Asks the node for its vote. */
   requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
-  /** What follows a position in the node's log. */
+  /** The events after a position in the node's log. */
   log(asked: NodePosition): Promise<LogResponse>;
   /**
-   * Downloads the snapshot to `target`, where an earlier attempt may have left its beginning, or tells that the one with this `snapshotTag` is
-   * still the newest. `accept` throws where there is no use in a download.
+   * Downloads the snapshot to `target`, which may hold the beginning from an earlier attempt. Returns "unchanged" if
+   * the snapshot with `knownTag` is still the newest. `accept` throws if the snapshot must not be downloaded.
    */
   snapshot(
     target: string,
@@ -59,29 +77,28 @@ export interface NodeClient {
     accept: AcceptSnapshot,
     onProgress?: DownloadProgress,
   ): Promise<Snapshot | "unchanged">;
-  /** Ends what is under way, and refuses what comes later. */
+  /** Aborts all requests, also later ones. */
   close(): void;
 }
 
-/** A head is small, so a node that takes longer counts as silent. */
+/** A head is small, so a node that takes longer counts as down. */
 const headTimeoutMs = 2000;
-/** A client waits for it. */
+/** A client waits for the lookup. */
 const apiKeyTimeoutMs = 1000;
-/** The node that is asked asks another. */
+/** The node asks another node. */
 const primaryHeadTimeoutMs = 2000;
 const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
-/** Headers. */
 type RequestHeaders = Readonly<Record<string, string>>;
 
 const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
 
 export function connectNode(
-  { url, countedAs, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { url, ackName, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
   { clock, fetch }: Pick<System, "clock" | "fetch">,
 ): NodeClient {
   const closing = new AbortController();
   const send = (method: string, path: string, headers: RequestHeaders, signal: AbortSignal) => {
-    const id = countedAs();
+    const id = ackName();
     const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
     return fetch(`${url}/replication/v1/${path}`, {
       method,
@@ -147,7 +164,7 @@ export function connectNode(
 
     async snapshot(target, knownTag, accept, onProgress = logProgress()) {
       using stall = watchStall(snapshotTimeoutMs, clock);
-      // Awaited here: the clock would be stopped at the return, and a request that nobody answers never given up.
+      // Awaited here, because the return disposes the stall timer, and a request without an answer would never end.
       return await downloadSnapshot({
         get: (headers) => get("snapshot", headers, stall.signal),
         target,
@@ -165,7 +182,7 @@ export function connectNode(
   };
 }
 
-/** The same error, with the address and the cure where nobody was reached. */
+/** Adds the address and the fix if no connection was made. */
 function unreachable(url: string, error: unknown): unknown {
   const problem = connectionProblem(error);
   if (problem === undefined) return error;
@@ -178,9 +195,9 @@ async function readVote(response: Response, url: string): Promise<VoteResponse> 
   if (response.ok) return { head: await readHead(response, url) };
   const { message, role } = await readRefusal(response);
   if (response.status === 409) return { refused: message };
-  // Not just any 404: what stands before an edge that is down may say that as well.
+  // A proxy in front of an edge that is down may also answer 404.
   if (response.status === 404 && role === "fallback") return { uncounted: true };
-  throw new AppError("not_ready", `${url} gave no answer to a request for its pledge: ${response.status} ${message}`);
+  throw new AppError("not_ready", `${url} did not answer a request for its vote: ${response.status} ${message}`);
 }
 
 async function readApiKeyLookup(response: Response): Promise<ApiKeyLookup> {
@@ -209,10 +226,13 @@ async function readText(response: Response, progress: () => void): Promise<strin
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** A page or a snapshot may be large and a line slow: what counts is that something arrives, not how long it all takes. */
+/**
+ * Aborts a request when nothing arrives for `timeoutMs`. A page or a snapshot may be large and a line slow, so the
+ * total time is not limited.
+ */
 function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
   const controller = new AbortController();
-  const abort = (): void => controller.abort(new Error(`nothing came from the primary for ${timeoutMs} ms`));
+  const abort = (): void => controller.abort(new Error(`nothing arrived from the node for ${timeoutMs} ms`));
   let cancel = clock.after(timeoutMs, abort);
   return {
     signal: controller.signal,
@@ -227,7 +247,7 @@ function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly si
 async function failure(what: string, response: Response): Promise<Error> {
   return new AppError(
     "not_ready",
-    `the primary gave no answer to a request for ${what}: ${response.status} ${(await readRefusal(response)).message}`,
+    `the node did not answer a request for ${what}: ${response.status} ${(await readRefusal(response)).message}`,
   );
 }
 

@@ -1,7 +1,7 @@
 /**
- * What a node gives to others over HTTP: its head, pages of its log, snapshots. This, not the broker, is the truth that they follow; a primary's
- * above all, but every copy has the same log and serves it alike. A position that is not on this history gets 409, one whose continuation was
- * trimmed 410, both with what this node's own history is.
+ * The HTTP server for other nodes: it serves this node's head, pages of its log, and snapshots. Replicas trust these,
+ * not the broker. Every replica has the same log as the primary and serves it as well. A position outside of this
+ * history gets 409, a position whose next events were trimmed 410, both with this node's own history.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
@@ -20,63 +20,65 @@ import { readHead, type HeadOptions } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
-import type { SnapshotCache } from "../snapshots/snapshot-cache.ts";
-import { serveSnapshot } from "../snapshots/snapshot-server.ts";
-import type { VoteRequest } from "../failover/votes.ts";
+import type { VoteRequest } from "./vote-request.ts";
 
 const logger = getLogger("log-server");
 
 export interface NodeServerOptions {
-  /** A read-only connection of its own to the present store. AppError `not_ready` while there is none. */
+  /** A separate read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly store: () => Connection;
   readonly role: () => Head["role"];
   /** The node's id. */
   readonly node: string;
-  /** A primary's: which start of its process it is. */
+  /** Of a primary: the id of this start of its process. */
   readonly instance?: string | undefined;
-  /** An edge's: asks its primary for its head. Rejects where that gives none. */
+  /** Of an edge: asks its primary for its head. Rejects if the primary does not answer. */
   readonly primaryHead?: (() => Promise<NodeHead>) | undefined;
-  /** The last epoch that it was the primary of. */
+  /** The last epoch that this node was the primary of. */
   readonly led: string | undefined;
-  /** Which attempt to become the primary is under way. */
+  /** The attempt to become the primary that is under way. */
   readonly candidacy: () => string | undefined;
   /** The greatest term that this node has promised to a candidate. */
   readonly promised: () => number;
   /** The candidate whose promotion this edge waits for. */
   readonly pledgedTo?: (() => string | undefined) | undefined;
-  /** A primary's: whether it acts under a lease (`failover`). */
+  /** Of a primary: whether it acts under a lease (`failover`). */
   readonly leased?: boolean;
   /** The candidate for which this primary has stopped its writes. */
   readonly handsOverTo?: (() => string | undefined) | undefined;
-  /** Gives this node's pledge, where it has one to give. AppError `conflict` where it can't be had. */
+  /** Grants this node's vote. AppError `conflict` if it refuses. */
   readonly vote: (request: VoteRequest) => Promise<void>;
-  /** Whether others shall say at once how far they have come. */
+  /** Whether replicas shall report each position immediately. */
   readonly ack: boolean;
-  /** What others can tell from this node's heads of how new they are; `sequenceNumber` is the greatest that a head of this primary had until now. */
+  /**
+   * How other nodes can tell the age of this node's heads. `sequenceNumber` is that of the last head that this primary
+   * published.
+   */
   readonly freshness: () => Pick<HeadOptions, "sequenceNumber" | "ageMs">;
-  /** A primary's. */
+  /** Of a primary. */
   readonly commits?: CommitTimes;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
-  readonly snapshots: SnapshotCache;
-  /** Called with where another node says that it stands, and its id, where it gave one. */
+  /** Answers a request for a snapshot. */
+  readonly serveSnapshot: (request: Request) => Promise<Response>;
+  /** Called with the position that another node reports, and its id if it sent one. */
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;
-  /** Resolves when this node has moved on, after `waitMs` at the latest. */
+  /** Resolves when this node's position changes, after `waitMs` at the latest. */
   readonly waitForChange: (waitMs: number) => Promise<void>;
-  /** Something failed: whether the file is damaged. */
+  /** Reports a failure. Returns whether the file is damaged. */
   readonly reportDamage: (error: unknown) => boolean;
 }
 
-/** Where a node stands that asks for what follows. */
+/** The position of a node that asks for the next events. */
 export interface NodePosition extends Position {
   readonly term: number;
-  /** The first epoch of its history. Nodes of older versions do not say it. */
+  /** The first epoch of its history. Nodes of older versions do not send it. */
   readonly first?: string | undefined;
 }
 
 export function createNodeServer(options: NodeServerOptions): (request: Request) => Promise<Response> {
-  const complaints = storageLogLimit(options.clock);
+  const logLimit = storageLogLimit(options.clock);
   return async (request) => {
     try {
       if (!options.verifyNodeKey(bearer(request)))
@@ -98,7 +100,7 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
         case "/replication/v1/log":
           return servePage(options, request, searchParams);
         case "/replication/v1/snapshot":
-          return await serveSnapshot(request, options.snapshots);
+          return await options.serveSnapshot(request);
         default:
           return refusal(404, "not_found", "no such route");
       }
@@ -108,7 +110,7 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
       if (error instanceof AppError && error.code === "not_ready") return refusal(503, error.code, error.message);
       const failure = storageFailureIn(error);
       if (failure !== undefined)
-        return refusal(503, "not_ready", logStorageFailure(failure, "a request of another node", complaints));
+        return refusal(503, "not_ready", logStorageFailure(failure, "a request of another node", logLimit));
       if (options.reportDamage(error)) return refusal(503, "not_ready", "the database of this node is damaged");
       logger.error("a request of another node failed: {error}", { error });
       return refusal(500, "internal", "internal error");
@@ -120,11 +122,11 @@ const waitMsMax = 10_000;
 
 const postPaths: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
 
-/** The role of the API key that another node was shown, by its id and hash; null where there is none. */
+/** The role of the API key with this id and hash; null if there is none. */
 function apiKeyRoleOf(store: Connection, { headers }: Request): ApiKeyRole | null {
   const [id, hash] = [headers.get("ostiary-key-id"), headers.get("ostiary-key-hash")];
   if (id === null || hash === null)
-    throw new AppError("invalid_request", "`Ostiary-Key-Id` and `Ostiary-Key-Hash` say which key is asked for");
+    throw new AppError("invalid_request", "`Ostiary-Key-Id` and `Ostiary-Key-Hash` name the key, one is missing");
   const key = findApiKey(store, id);
   return key?.hash === hash ? key.role : null;
 }
@@ -138,14 +140,17 @@ function bearer(request: Request): string {
   return scheme?.toLowerCase() === "bearer" ? (key ?? "") : "";
 }
 
-/** A node whose feed is silent asks for the head, and is answered as soon as it is a new one. What it says of its own position counts at once. */
+/**
+ * Delays the answer to a request for the head until there is a new one, if the request asks for that. The position in
+ * the request counts immediately.
+ */
 async function longPoll(options: NodeServerOptions, request: Request, query: URLSearchParams): Promise<void> {
   const waitMs = Math.min(Number(query.get("wait") ?? 0), waitMsMax);
   if (!(waitMs > 0) || !query.has("epoch")) return;
-  const asked = parsePosition(query);
+  const position = parsePosition(query);
   const { epoch, offset } = readState(options.store());
-  options.onPeerPosition(asked, nodeIdOf(request));
-  if (asked.epoch === epoch && asked.offset === offset) await options.waitForChange(waitMs);
+  options.onPeerPosition(position, nodeIdOf(request));
+  if (position.epoch === epoch && position.offset === offset) await options.waitForChange(waitMs);
 }
 
 function serveHead(options: NodeServerOptions, request: Request, query: URLSearchParams): NodeHead {
@@ -167,11 +172,11 @@ function serveHead(options: NodeServerOptions, request: Request, query: URLSearc
   });
 }
 
-/** The head of the primary that this node is or follows, as the primary itself gives it now. AppError `not_ready` where it gives none. */
+/** The current head of the primary that this node is or has. AppError `not_ready` if the primary does not answer. */
 async function primaryHead(options: NodeServerOptions, request: Request): Promise<NodeHead> {
   if (options.primaryHead === undefined) return serveHead(options, request, new URLSearchParams());
   return options.primaryHead().catch((cause: unknown) => {
-    throw new AppError("not_ready", "the primary that this node follows does not answer", { cause });
+    throw new AppError("not_ready", "the primary of this node does not answer", { cause });
   });
 }
 
@@ -184,14 +189,11 @@ function parseVoteRequest(query: URLSearchParams): VoteRequest {
   const [node, token] = [query.get("node"), query.get("token")].map((text) => text ?? "");
   const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:-]{1,128}$/.test(text);
   if (!isName(node) || !isName(token))
-    throw new AppError("invalid_request", "`node` and `token` say who asks for a pledge, one is missing or malformed");
+    throw new AppError("invalid_request", "`node` and `token` name the candidate, one is missing or malformed");
   const isSet = (name: string): boolean => query.get(name) === "true";
   const wanted = query.has("wanted") ? Number(query.get("wanted")) : undefined;
   if (wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0))
-    throw new AppError(
-      "invalid_request",
-      "`wanted` is the term that the candidate is going to begin, and is malformed",
-    );
+    throw new AppError("invalid_request", "`wanted` is the term that the candidate will begin, and is malformed");
   return {
     node,
     token,
@@ -213,7 +215,7 @@ function parsePosition(query: URLSearchParams): NodePosition {
   if (epoch === null || hash === null || !isCount(offset) || !isCount(term)) {
     throw new AppError(
       "invalid_request",
-      "`epoch`, `term`, `after` and `hash` say from where to go on, one is missing or malformed",
+      "`epoch`, `term`, `after` and `hash` name the position to continue from, one is missing or malformed",
     );
   }
   return { epoch, hash, offset, term, ...(first === null ? {} : { first: requireHash(first) }) };
@@ -226,17 +228,17 @@ function requireHash(first: string): string {
 
 function servePage(options: NodeServerOptions, request: Request, query: URLSearchParams): Response {
   const { clock } = options;
-  const asked = parsePosition(query);
+  const position = parsePosition(query);
   const store = options.store();
   const log = openLog(store);
-  // One transaction, so that rows, head and the check of the position belong together.
+  // One transaction, so that the rows, the head and the check of the position are consistent.
   const answer = store.transaction((): LogPage | LogRefusal => {
     const head = readHead(store, log, headOptions(options), clock.wallMs());
-    const refused = refusalFor(store, log, head, asked);
+    const refused = refusalFor(store, log, head, position);
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
-    return readPage(store, log, head, asked, options);
+    return readPage(store, log, head, position, options);
   });
-  options.onPeerPosition(asked, nodeIdOf(request));
+  options.onPeerPosition(position, nodeIdOf(request));
   return "code" in answer
     ? Response.json(answer, { status: answer.code === "trimmed" ? 410 : 409 })
     : Response.json(answer);
@@ -258,15 +260,15 @@ function refusalFor(
   const index = epochs.findIndex((known) => known.epoch === epoch);
   if (index === -1) return { code: "epoch", message: "the log has another epoch" };
   if (offset > (epochs[index + 1]?.offset ?? Number.POSITIVE_INFINITY))
-    return { code: "diverged", message: "the log went on otherwise before this offset" };
-  if (offset > head.l) return { code: "ahead", message: "the log is not that long" };
-  if (offset < head.trim) return { code: "trimmed", message: "the log no longer has what follows" };
+    return { code: "diverged", message: "the history diverged before this offset" };
+  if (offset > head.l) return { code: "ahead", message: "the log is shorter" };
+  if (offset < head.trim) return { code: "trimmed", message: "the log no longer has the next events" };
   if (!hasHash(log, head, offset, hash))
     return { code: "diverged", message: "the log has another history at this offset" };
   return undefined;
 }
 
-/** Whether the history up to `offset` has this hash. Of the last trimmed row it shows in the row that follows it. */
+/** Whether the history up to `offset` has this hash. For the last trimmed row, the row after it shows that. */
 function hasHash(log: Log, head: Head, offset: number, hash: string): boolean {
   const known = offset === head.l ? head.h : log.hashAt(offset);
   if (known !== undefined) return known === hash;
@@ -278,17 +280,17 @@ function readPage(
   store: Connection,
   log: Log,
   head: Head,
-  asked: NodePosition,
+  position: NodePosition,
   { limits, commits }: Pick<NodeServerOptions, "limits" | "commits">,
 ): LogPage {
-  const rows = log.read(asked.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
+  const rows = log.read(position.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
   const last = rows.at(-1);
-  const offset = last?.offset ?? asked.offset;
+  const offset = last?.offset ?? position.offset;
   return {
     e: epochAt(readEpochs(store), offset).epoch,
-    p: asked.offset,
+    p: position.offset,
     l: offset,
-    h: last?.hash ?? asked.hash,
+    h: last?.hash ?? position.hash,
     d: last?.digest ?? null,
     ev: rows.map((row) => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
     c: commits?.of(rows),

@@ -1,31 +1,31 @@
-/** The other nodes that the configuration names, and how this one asks them. */
+/** Connects to the other nodes that the configuration names. */
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
 import { nodeIdOf } from "../identity.ts";
-import type { System } from "../system.ts";
+import type { PeerSystem } from "./node-client.ts";
 import type { HistoryFilter } from "../history-guard.ts";
 import type { NodePosition } from "./node-server.ts";
 import { Peers, type PeerNode } from "./peers.ts";
 
-/** Under which name the primary may count a node for its acknowledgements. */
+/** The name under which the primary may count a node's acknowledgements. */
 export type AckName = () => string | undefined;
 
-/** For a node that can't take the primary's place: what it has does not save a write from being lost. */
+/** For a node that cannot become the primary: its data does not save a write from being lost. */
 export const withoutAckName: AckName = () => undefined;
 
-/** A follower's primary, and its peers as those to go to without it. */
+/** The primary of a replica and its peers, which replace the primary when it is down. */
 export function openReplicaPeers(
   config: Config,
-  countedAs: AckName,
+  ackName: AckName,
   own: () => NodePosition | undefined,
   histories: HistoryFilter,
-  system: System,
+  system: PeerSystem,
 ): Peers {
-  const primary = must(config.primary, "a follower has a primary");
+  const primary = must(config.primary, "a replica has a primary");
   return new Peers(
     [
-      connectPeer(primary, config, countedAs, system),
-      ...config.peers.filter((url) => url !== primary).map((url) => connectPeer(url, config, countedAs, system)),
+      connectPeer(primary, config, ackName, system),
+      ...config.peers.filter((url) => url !== primary).map((url) => connectPeer(url, config, ackName, system)),
     ],
     system.clock,
     own,
@@ -34,26 +34,28 @@ export function openReplicaPeers(
   );
 }
 
-/** A primary's peers: to ask whether it still is the primary. `undefined` where there are none, or no node key to ask them with. */
+/**
+ * The peers of a primary, which it asks whether it still is the primary. Undefined without peers or without a node key.
+ */
 export function openPrimaryPeers(
   config: Config,
   own: () => NodePosition,
   histories: HistoryFilter,
-  system: System,
+  system: PeerSystem,
 ): Peers | undefined {
   const [first, ...others] = connectPeers(config, system);
   return first && new Peers([first, ...others], system.clock, own, histories);
 }
 
-/** None without a node key to ask them with. */
-export function connectPeers(config: Config, system: System): PeerNode[] {
+/** Empty without a node key. */
+export function connectPeers(config: Config, system: PeerSystem): PeerNode[] {
   return config.nodeKey === undefined
     ? []
     : config.peers.map((url) => connectPeer(url, config, withoutAckName, system));
 }
 
-function connectPeer(url: string, { nodeKey, limits }: Config, countedAs: AckName, system: System): PeerNode {
+function connectPeer(url: string, { nodeKey, limits }: Config, ackName: AckName, system: PeerSystem): PeerNode {
   const { logTimeoutMs, snapshotTimeoutMs } = limits;
-  const key = must(nodeKey, "a node that asks others has a node key");
-  return { url, client: system.connectNode({ url, countedAs, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
+  const key = must(nodeKey, "a node with peers has a node key");
+  return { url, client: system.connectNode({ url, ackName, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
 }

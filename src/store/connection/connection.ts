@@ -40,7 +40,7 @@ export class Connection implements SqliteDatabase {
   readonly #sqlite: SqliteDatabase;
   readonly #statements = new Map<string, SqlStatement>();
   #symbolCache: SymbolHashTable | undefined;
-  #symbolsMax: number = defaultLimits.valueIdsKeptMax;
+  #symbolsMax: number = defaultLimits.symbolCacheEntriesMax;
   #symbolCacheRollbacks = 0;
   #writerCache: WriterCache | undefined;
   #writerCacheRollbacks = 0;

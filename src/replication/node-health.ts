@@ -1,0 +1,44 @@
+/** The health of a node, as `/readyz`, the metrics and the status on the event stream report it. */
+import type { ReplicaStateName } from "./node-state.ts";
+
+export interface BrokerStatus {
+  /** `host:port`, or `embedded` for the broker inside this process. */
+  readonly broker: string;
+  readonly connected: boolean;
+}
+
+export interface NodeHealth {
+  /** Whether this node can answer requests. */
+  readonly ok: boolean;
+  /**
+   * Why a load balancer should prefer other nodes although this node can answer, for example because its data is old.
+   */
+  readonly degraded?: string | undefined;
+  /** Whether this node can write to its disk. */
+  readonly storageOk: boolean;
+  readonly role: "primary" | "edge" | "fallback";
+  readonly state: ReplicaStateName;
+  readonly epoch: string | null;
+  readonly term: number | null;
+  readonly offset: number | null;
+  readonly digest: string | null;
+  /** How long ago this node was last known to have all events. Null while it has no database. */
+  readonly ageMs: number | null;
+  /**
+   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
+   * event.
+   */
+  readonly visibleAfterMs?: number | null;
+  /** Whether at least one broker is connected. */
+  readonly feedConnected: boolean;
+  /** In the order of the setting. */
+  readonly brokers: readonly BrokerStatus[];
+  /** How many nodes are connected to the embedded broker. */
+  readonly brokerClients?: number;
+  /** The candidate whose promotion an edge waits for. Meanwhile the edge does not count for acknowledgements. */
+  readonly pledgedTo?: string;
+  /** The other history that a node nearby has and that this node does not adopt. */
+  readonly foreignHistory?: string;
+  /** How many events only this primary has, which was replaced. */
+  readonly unreplicated?: number;
+}

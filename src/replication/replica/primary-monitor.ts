@@ -1,0 +1,305 @@
+/**
+ * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the
+ * stream is alive, and from polls while it is silent. It measures how fresh this replica is, compares its digests with
+ * the primary's, and sends what it finds to the replica's state machine.
+ */
+import { LRUCache } from "lru-cache";
+import type { Limits } from "../../config/limits.ts";
+import { compareEpochs } from "../../store/log/epochs.ts";
+import type { StoreState } from "../../store/log/store-state.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import { rateLimiter } from "../../util/rate-limiter.ts";
+import type { Clock } from "../../util/clock.ts";
+import { decodeHead, epochOf, type Head } from "../transport/messages.ts";
+import type { Peers } from "../transport/peers.ts";
+import { Confirmations } from "./confirmations.ts";
+import { Freshness, proofTimeOf, type ExpectedHead, type FreshnessProbe } from "./freshness.ts";
+import { GapCheck } from "./gap-check.ts";
+import type { ReplicaInput } from "./replica-state.ts";
+
+const log = getLogger("follow");
+
+/** A broker can cause a warning again and again. */
+const warningIntervalMs = 60_000;
+
+export interface PrimaryMonitorOptions {
+  readonly environment: string;
+  readonly limits: Limits;
+  /** The oldest database that may answer. */
+  readonly maxStalenessMs: number | undefined;
+  readonly clock: Clock;
+  readonly peers: Peers;
+  /** This replica's position. Undefined while it has no database. */
+  readonly state: () => StoreState | undefined;
+  /** Whether the replica is live: nothing but the next event is missing. */
+  readonly isLive: () => boolean;
+  /** Whether events are being fetched or applied. */
+  readonly isBusy: () => boolean;
+  /** Resolves when no events are being fetched or applied. */
+  readonly whenIdle: () => Promise<void>;
+  /** Sends an input to the state machine. */
+  readonly send: (input: ReplicaInput) => void;
+  /** Requests a catch-up because of a head that proves nothing. */
+  readonly requestCatchUp: () => void;
+}
+
+export class PrimaryMonitor {
+  readonly #options: PrimaryMonitorOptions;
+  readonly #freshness: Freshness;
+  readonly #confirmations: Confirmations;
+  readonly #gapCheck: GapCheck;
+  readonly #digests = new DigestHistory();
+  readonly #warnings: ReturnType<typeof rateLimiter>;
+  #cancelTicks = (): void => {};
+  #nextPollMs = 0;
+  #isPolling = false;
+  #isStopped = false;
+  #isAckRequested = false;
+
+  constructor(options: PrimaryMonitorOptions) {
+    this.#options = options;
+    const { limits, maxStalenessMs, clock, state, isBusy, requestCatchUp } = options;
+    this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
+    const { windowMs } = this.#freshness;
+    this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
+    this.#gapCheck = new GapCheck({ graceMs: limits.gapGraceMs, clock, state, isBusy, onGap: requestCatchUp });
+    this.#warnings = rateLimiter(warningIntervalMs, clock);
+  }
+
+  start(): void {
+    const { clock, limits } = this.#options;
+    this.#cancelTicks = clock.every(Math.min(500, limits.brokerSilenceMsMax / 2), () => this.#pollIfDue());
+    this.#confirmations.start();
+  }
+
+  /** Resolves when no request is under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTicks();
+    this.#gapCheck.stop();
+    await this.#confirmations.stop();
+  }
+
+  /**
+   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
+   * start.
+   */
+  get ageMs(): number | null {
+    const { ageMs } = this.#freshness;
+    return ageMs === null ? null : Math.round(ageMs);
+  }
+
+  /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
+  get isConfirmed(): boolean {
+    return this.#freshness.confirmedMsAgo <= this.#options.limits.brokerSilenceMsMax;
+  }
+
+  /** Whether the primary waits for acknowledgements of this replica. */
+  get isAckRequested(): boolean {
+    return this.#isAckRequested;
+  }
+
+  /** Whether the event stream brings heads. */
+  get isStreamAlive(): boolean {
+    return this.#freshness.isStreamAlive;
+  }
+
+  /** Whether the primary has answered recently enough to trust the heads of the event stream. */
+  get isStreamTrusted(): boolean {
+    return this.#freshness.isTrusted;
+  }
+
+  get isPrimaryAlive(): boolean {
+    return this.#freshness.isPrimaryAlive;
+  }
+
+  /** `broker` is for the log. */
+  receiveHead(payload: Uint8Array, isRetained: boolean, broker: string): void {
+    const { environment, peers, state, send, clock } = this.#options;
+    const decoded = decodeHead(payload);
+    const own = state();
+    if ("problem" in decoded || decoded.message.s !== environment || own === undefined) return;
+    const head = decoded.message;
+    // A head of another history is no sign of life of this history's primary.
+    const history = peers.histories.own;
+    if (history !== undefined && (head.f ?? history) !== history) return;
+    const kind = this.#freshness.classify(head, isRetained);
+    if (kind === "same") return;
+    if (kind === "older") return this.#ignoreOldHead(head, broker);
+    if (kind === "hint" || head.e !== own.epoch) return this.#onHint(head, own);
+    this.#freshness.onHead(head);
+    this.#isAckRequested = head.ack;
+    send({ type: "headReceived", offset: head.l, position: own.offset });
+    this.#expect({ head, atMs: clock.monotonicMs(), source: "stream" }, own);
+  }
+
+  /** Call this before the primary is asked. */
+  startProbe(): FreshnessProbe {
+    return this.#freshness.startProbe();
+  }
+
+  /** The primary answered with this head, and this replica was at `state` then. */
+  onPrimaryHead(head: Head, state: StoreState, probe: FreshnessProbe): void {
+    this.#onAnswer(head, probe);
+    this.#freshness.expect({ head, atMs: proofTimeOf(head, probe), source: "primary" });
+    this.onPosition(state);
+  }
+
+  /** Remembers the digest of this database after an event. */
+  recordDigest(epoch: string, offset: number, digest: string): void {
+    this.#digests.record(epoch, offset, digest);
+  }
+
+  /** A snapshot has replaced the database. */
+  forgetDigests(): void {
+    this.#digests.clear();
+  }
+
+  /** This replica has come to `state`: the heads up to there must agree with its database. */
+  onPosition(state: StoreState): void {
+    const { send, clock } = this.#options;
+    for (const { head, source } of this.#freshness.onPosition(state)) {
+      if (!this.#digests.matches(head, state))
+        send({ type: "mismatchFound", from: source, offset: head.l, nowMs: clock.monotonicMs() });
+      if (source === "primary") send({ type: "primaryReached" });
+    }
+  }
+
+  /** Asks the primary now whether this replica has all events, unless it was just asked. */
+  requestConfirmation(): void {
+    this.#confirmations.request();
+  }
+
+  /**
+   * One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a
+   * warning.
+   */
+  #ignoreOldHead(head: Head, broker: string): void {
+    metrics.brokerStaleHeads.inc();
+    const lateMs = this.#freshness.supersededMsAgo(head);
+    if (lateMs <= this.#options.limits.brokerSilenceMsMax || this.#warnings() === 0) return;
+    log.warning(
+      "the broker at {broker} sends heads that were superseded at least {seconds} s ago. They are ignored: it repeats or delays messages. Check the broker, who may publish there, and whether it is overloaded",
+      { broker, seconds: Math.floor(lateMs / 1000) },
+    );
+  }
+
+  /** A head that proves nothing may still announce events that this replica does not have: the primary is asked. */
+  #onHint(head: Head, own: StoreState): void {
+    const order = compareEpochs(epochOf(head), own);
+    if (order > 0) this.#options.requestCatchUp();
+    else if (order === 0 && head.l > own.offset) this.#gapCheck.schedule(head, own);
+  }
+
+  #expect(expected: ExpectedHead, own: StoreState): void {
+    this.#freshness.expect(expected);
+    this.onPosition(own);
+    // No batch follows the last one before a pause, so only the head shows that it was lost.
+    if (expected.head.l > own.offset) this.#gapCheck.schedule(expected.head, own);
+  }
+
+  #pollIfDue(): void {
+    const { clock, limits } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (this.isStreamAlive) this.#nextPollMs = nowMs;
+    if (this.isStreamAlive || nowMs < this.#nextPollMs || this.#isPolling) return;
+    this.#nextPollMs = nowMs + limits.pollIntervalMs * (0.75 + clock.random() / 2);
+    void this.#poll();
+  }
+
+  /**
+   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon
+   * as with the stream, and the primary learns this replica's position.
+   */
+  async #poll(): Promise<void> {
+    const { clock, limits, send, whenIdle } = this.#options;
+    this.#isPolling = true;
+    const waitMs = Math.min(limits.pollIntervalMs, this.#freshness.windowMs / 2);
+    while (!this.#isStopped && !this.isStreamAlive && this.#isLive) {
+      const askedAtMs = clock.monotonicMs();
+      const hasNews = await this.#confirm(waitMs);
+      // If the stream is alive now, it brings the events that the head names.
+      if (hasNews && !this.isStreamAlive) send({ type: "catchUpRequested", cause: "polled" });
+      await whenIdle();
+      // A primary of an earlier version answers at once, with news or without.
+      if (!hasNews && clock.monotonicMs() - askedAtMs < waitMs / 2) break;
+    }
+    this.#isPolling = false;
+    if (!this.#isLive) send({ type: "pollSkipped" });
+  }
+
+  get #isLive(): boolean {
+    return this.#options.state() !== undefined && this.#options.isLive();
+  }
+
+  /**
+   * Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than
+   * this replica.
+   */
+  async #confirm(waitMs = 0): Promise<boolean> {
+    const { environment, state, peers, send } = this.#options;
+    const before = state();
+    // A catch-up asks the primary as well.
+    if (before === undefined || !this.#isLive || this.#isStopped) return false;
+    const probe = this.startProbe();
+    let head: Head;
+    try {
+      head = await peers.primaryHead(waitMs);
+    } catch {
+      if (this.#isStopped) return false;
+      metrics.confirmations.inc({ result: "failed" });
+      // The catch-up looks for another primary, tries again, and logs why it failed.
+      send({ type: "catchUpRequested", cause: "missed" });
+      return false;
+    }
+    const own = state();
+    if (this.#isStopped || own === undefined) return false;
+    metrics.confirmations.inc({ result: "done" });
+    const isSameEpoch = head.s === environment && head.e === own.epoch && head.e === before.epoch;
+    // Only a primary that lost events has fewer than this replica had before.
+    if (!isSameEpoch || head.l < before.offset) {
+      send({ type: "catchUpRequested", cause: "missed" });
+      return false;
+    }
+    this.#onAnswer(head, probe);
+    this.#expect({ head, atMs: proofTimeOf(head, probe), source: "primary" }, own);
+    return head.l > own.offset;
+  }
+
+  #onAnswer(head: Head, probe: FreshnessProbe): void {
+    this.#freshness.onPrimaryHead(head, probe);
+    this.#confirmations.answered(probe.atMs);
+    this.#isAckRequested = head.ack;
+  }
+}
+
+/** How many digests of this replica are kept. */
+const digestsMax = 4096;
+
+/**
+ * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ,
+ * there is a bug or a damaged disk, and this replica's database must not answer.
+ */
+class DigestHistory {
+  readonly #digests = new LRUCache<string, string>({ max: digestsMax });
+
+  /** Remembers the digest after an event. */
+  record(epoch: string, offset: number, digest: string): void {
+    this.#digests.set(`${epoch}:${offset}`, digest);
+  }
+
+  /**
+   * False if this replica had another digest, or has another chain hash, at the head's position. True if it does not
+   * know.
+   */
+  matches(head: Head, state: StoreState): boolean {
+    if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
+    const own = this.#digests.get(`${head.e}:${head.l}`);
+    return own === undefined || own === head.d;
+  }
+
+  clear(): void {
+    this.#digests.clear();
+  }
+}

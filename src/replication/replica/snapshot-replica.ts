@@ -1,0 +1,327 @@
+/**
+ * A replica that only fetches snapshots: the database of a fallback without `follow`. It fetches a verified snapshot on
+ * a timer and keeps the last one on disk. Nothing writes to its database, so the whole file is replaced at once.
+ */
+import type { Config } from "../../config/config.ts";
+import type { Limits } from "../../config/limits.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { isDamage } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import { writeNodeFile } from "../../store/directory/data-directory.ts";
+import { PageChecksums } from "../../store/integrity/page-checksums.ts";
+import { PageScrub, scrubTickMs, type ScrubReports } from "../../store/integrity/page-scrub.ts";
+import { closeDeletedRawFiles } from "../../store/integrity/raw-files.ts";
+import { containsOffset, firstEpoch, type EpochId } from "../../store/log/epochs.ts";
+import type { StoreState } from "../../store/log/store-state.ts";
+import { snapshotTag } from "../../store/snapshot/snapshot.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import { backoffMs } from "../../util/backoff.ts";
+import type { Clock } from "../../util/clock.ts";
+import { rateLimiter } from "../../util/rate-limiter.ts";
+import { detailOf, reasonOf } from "../../util/reason.ts";
+import { HistoryGuard } from "../history-guard.ts";
+import { nodeKeyHashOf } from "../identity.ts";
+import { ageOf } from "../log/event-time.ts";
+import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
+import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
+import { readSnapshotMetadata, writeSnapshotMetadata, type SnapshotMetadata } from "../snapshots/snapshot-metadata.ts";
+import { StorageStatus } from "../storage-status.ts";
+import type { NodeClient, PeerSystem } from "../transport/node-client.ts";
+import { openReplicaPeers, withoutAckName } from "../transport/open-peers.ts";
+import type { Peers } from "../transport/peers.ts";
+import { createRecheck } from "./damage-monitor.ts";
+import { LocalDatabase } from "./local-database.ts";
+
+const log = getLogger("fallback");
+
+export interface SnapshotReplica {
+  readonly database: LocalDatabase;
+  readonly historyGuard: HistoryGuard;
+  readonly storage: StorageStatus;
+  /** The position of the snapshot. Undefined while there is none. */
+  state(): StoreState | undefined;
+  /** AppError `not_ready` while there is no database that may answer. */
+  engine(): Engine;
+  /** Returns whether the error is damage. Then the database no longer answers. */
+  reportDamage(error: unknown): boolean;
+  /** How long ago another node last confirmed that there is nothing newer, in ms. Null while there is no snapshot. */
+  ageMs(): number | null;
+}
+
+/** `started` stops what this starts. AppError `invalid_request` if there is neither a snapshot nor a primary. */
+export async function openSnapshotReplica(
+  config: Config,
+  started: AsyncDisposableStack,
+  system: PeerSystem,
+): Promise<SnapshotReplica> {
+  const { clock } = system;
+  const { limits, environment, data } = config;
+  const database = new LocalDatabase(data, limits, clock);
+  started.defer(() => database.close());
+  const storage = new StorageStatus();
+  const historyGuard = new HistoryGuard(data, clock);
+  const nodeKeyHash = nodeKeyHashOf(config);
+  const damage = monitorSnapshot(database, limits, started, system);
+  let state: StoreState | undefined;
+  let metadata: SnapshotMetadata | undefined;
+  /** On the monotonic clock. Undefined before the first answer to this process. */
+  let confirmedAtMs: number | undefined;
+  const open = (path: string): void => {
+    state = database.open(path, damage.isFound);
+    damage.onReplaced();
+    historyGuard.adopt(firstEpoch(database.reader()).epoch);
+  };
+  const initial = await chooseInitialDatabase(config, historyGuard, system);
+  if (initial !== undefined) {
+    open(initial);
+    const known = readSnapshotMetadata(data);
+    metadata = known?.tag === snapshotTag(must(state)) ? known : undefined;
+  }
+  writeNodeFile(data, "role", "fallback");
+
+  const peers =
+    config.primary === undefined
+      ? undefined
+      : openReplicaPeers(config, withoutAckName, () => state, historyGuard, system);
+  if (peers === undefined && state === undefined)
+    throw new AppError(
+      "invalid_request",
+      "this fallback has neither a snapshot nor a primary to fetch one from: set `--primary`, or give it one with `--import` or `ostiary snapshot import`",
+    );
+  const common = { directory: data, environment, limits, system, storage, guard: historyGuard, nodeKeyHash };
+  const refresh = async (): Promise<void> => {
+    if (peers === undefined) return;
+    const { fetched, from } = await fetchFromAny(peers, damage.isFound ? undefined : state, (primary) =>
+      fetchSnapshot({ ...common, primary }, damage.isFound ? undefined : metadata?.tag),
+    );
+    if (fetched !== "unchanged") open(fetched.path);
+    // If damage was found meanwhile, the snapshot is fetched again, even if it is the newest.
+    if (damage.isFound) return;
+    if (await isInHistoryOf(from, must(state))) database.markVerified();
+    metadata = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
+    confirmedAtMs = clock.monotonicMs();
+    storeMetadata(data, metadata, storage);
+  };
+  // Without a database, or while an operator has to approve another history, retries stay frequent.
+  const hasTime = (): boolean => database.isOpen && historyGuard.foreign === undefined;
+  const timer = startTimer(refresh, config, hasTime, clock);
+  started.defer(() => timer.stop());
+  started.defer(() => peers?.close());
+  damage.onFound(() => {
+    metadata = undefined;
+    timer.runSoon();
+  });
+  return {
+    database,
+    historyGuard,
+    storage,
+    state: () => state,
+    engine() {
+      if (!damage.isFound) return database.engine();
+      throw new AppError("not_ready", "this node's copy is damaged, it waits for a fresh one");
+    },
+    reportDamage: damage.report,
+    ageMs() {
+      if (state === undefined) return null;
+      if (metadata === undefined || confirmedAtMs === undefined)
+        return ageOf(metadata?.confirmedMs ?? state.timeMs, clock);
+      return Math.round(clock.monotonicMs() - confirmedAtMs);
+    },
+  };
+}
+
+/** Fetches from the first node that has a snapshot of the epoch `least` or a later one. */
+async function fetchFromAny<T>(
+  peers: Peers,
+  least: EpochId | undefined,
+  fetchFrom: (client: NodeClient) => Promise<T>,
+): Promise<{ readonly fetched: T; readonly from: NodeClient }> {
+  let failure: unknown;
+  for (const { client } of await peers.snapshotSources(least)) {
+    try {
+      return { fetched: await fetchFrom(client), from: client };
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure ?? new Error("no other node knows the current epoch, it may have been lost");
+}
+
+/** Without the metadata, the age after a restart is counted from the last event. */
+function storeMetadata(data: string, metadata: SnapshotMetadata, storage: StorageStatus): void {
+  try {
+    writeSnapshotMetadata(data, metadata);
+    storage.recovered("snapshot");
+  } catch (error) {
+    storage.failed("snapshot", error, data);
+  }
+}
+
+/** Whether the node that sent the snapshot has its position in its history. */
+async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: StoreState): Promise<boolean> {
+  try {
+    const head = await from.head(undefined);
+    if (head.e === epoch && head.l === offset) return head.h === hash && head.d === digest;
+    return containsOffset(head.epochs, head.l, epoch, offset) === true;
+  } catch {
+    return false;
+  }
+}
+
+interface RefreshTimer {
+  /** Runs the refresh after the one that is under way. */
+  runSoon(): void;
+  stop(): Promise<void>;
+}
+
+/**
+ * Refreshes now and then on a timer. After a failure it retries sooner, and much sooner without time. The jitter keeps
+ * a fleet of nodes apart.
+ */
+function startTimer(
+  refresh: () => Promise<void>,
+  { refresh: intervalMs, limits }: Config,
+  hasTime: () => boolean,
+  clock: Clock,
+): RefreshTimer {
+  let failures = 0;
+  let isStopped = false;
+  let cancel = (): void => {};
+  const run = async (): Promise<void> => {
+    try {
+      await refresh();
+      failures = 0;
+    } catch (error) {
+      if (failures++ === 0)
+        log.warning("fetching a snapshot failed, trying again: {error}", { error: detailOf(error) });
+    }
+    if (isStopped) return;
+    const delays = { minMs: limits.retryDelayMsMin, maxMs: hasTime() ? intervalMs : limits.retryDelayMsMax };
+    const delayMs =
+      failures === 0 ? intervalMs * (0.9 + clock.random() / 5) : backoffMs(failures, delays, clock.random());
+    cancel = clock.after(delayMs, () => (running = run()));
+  };
+  let running = run();
+  return {
+    runSoon() {
+      cancel();
+      running = running.then(run);
+    },
+    async stop() {
+      isStopped = true;
+      cancel();
+      await running;
+    },
+  };
+}
+
+interface SnapshotDamage {
+  readonly isFound: boolean;
+  /** Returns whether the error is damage. */
+  report(error: unknown): boolean;
+  /** A verified file has replaced the database. Throws if it cannot be opened. */
+  onReplaced(): void;
+  /** Calls `listener` each time that damage is found. */
+  onFound(listener: () => void): void;
+}
+
+/** Checks a database that nobody writes to, until `started` is disposed. */
+function monitorSnapshot(
+  database: LocalDatabase,
+  limits: Limits,
+  started: AsyncDisposableStack,
+  system: PeerSystem,
+): SnapshotDamage {
+  const { clock } = system;
+  let isFound = false;
+  let onFound = (): void => {};
+  const suspect = (reason: string): void => {
+    if (isFound) return;
+    log.error("the copy is damaged: it answers nothing until there is a fresh one: {reason}", { reason });
+    isFound = true;
+    recheck();
+    onFound();
+  };
+  const warnings = rateLimiter(60_000, clock);
+  const reports = {
+    onDamage: suspect,
+    onUnreadable(reason: string) {
+      if (warnings() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
+    },
+  };
+  const scrub = scrubDatabase(limits, reports, started, clock);
+  const recheck = createRecheck(
+    {
+      path: () => (database.isOpen ? database.path : undefined),
+      isSuspected: () => isFound,
+      checkDamagedPages: scrub.checkDamagedPages,
+      onSound(path) {
+        log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", { path });
+        isFound = false;
+      },
+    },
+    started,
+    system,
+  );
+  return {
+    get isFound() {
+      return isFound;
+    },
+    report(error) {
+      const isDamaged = isDamage(error);
+      if (isDamaged) suspect(reasonOf(error));
+      return isDamaged;
+    },
+    onReplaced() {
+      isFound = false;
+      scrub.open(database.reader());
+    },
+    onFound(listener) {
+      onFound = listener;
+    },
+  };
+}
+
+interface DatabaseScrub {
+  /** Scrubs the database of this connection from now on. */
+  open(store: Connection): void;
+  /** Reads the damaged pages again. Resolves with the damage that is left. */
+  checkDamagedPages(): Promise<string | undefined>;
+}
+
+/** There is no writer, so the WAL stays empty. */
+const emptyWal = { committed: 0, checkpointed: 0 };
+
+/** Compares the pages of a database that nobody writes to with their checksums, until `started` is disposed. */
+function scrubDatabase(
+  { scrubIntervalMs }: Pick<Limits, "scrubIntervalMs">,
+  reports: ScrubReports,
+  started: AsyncDisposableStack,
+  clock: Clock,
+): DatabaseScrub {
+  let opened: { readonly pages: PageChecksums; readonly scrub: PageScrub } | undefined;
+  const close = (): void => {
+    opened?.scrub.stop();
+    opened?.pages.close();
+    opened = undefined;
+  };
+  started.defer(close);
+  started.defer(
+    clock.every(scrubTickMs, () => {
+      opened?.scrub.tick();
+      // Raw file handles of the replaced database may be left.
+      closeDeletedRawFiles();
+    }),
+  );
+  return {
+    open(store) {
+      close();
+      const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
+      const pages = new PageChecksums(store.path, pageBytes, () => emptyWal);
+      opened = { pages, scrub: new PageScrub(pages, scrubIntervalMs, reports) };
+    },
+    checkDamagedPages: async () => opened?.pages.checkDamaged(),
+  };
+}

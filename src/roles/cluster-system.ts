@@ -1,0 +1,16 @@
+/** The system of a node in a cluster: the base system, connections to other nodes, and the lease of the primary. */
+import type { Lease, LeaseOptions } from "../replication/failover/lease/lease.ts";
+import { openLease } from "../replication/failover/lease/open-lease.ts";
+import { realSystem } from "../replication/system.ts";
+import { connectNode, type PeerSystem } from "../replication/transport/node-client.ts";
+
+export interface ClusterSystem extends PeerSystem {
+  /** Opens the lease of the primary in the coordination engine that the configuration names. */
+  openLease(options: LeaseOptions): Lease;
+}
+
+export const realClusterSystem: ClusterSystem = {
+  ...realSystem,
+  connectNode: (options) => connectNode(options, realSystem),
+  openLease: (options) => openLease(options, realSystem),
+};

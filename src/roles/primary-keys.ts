@@ -1,0 +1,72 @@
+/** The keys of a primary: at its first start it makes a node key and an admin key where none are configured. */
+import type { Config } from "../config/config.ts";
+import type { Writer } from "../replication/log/writer.ts";
+import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys/api-keys.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import type { Clock } from "../util/clock.ts";
+
+const log = getLogger("primary");
+
+/**
+ * Shows new keys to the operator before they are stored. Otherwise a start that fails in between would leave a key that
+ * nobody knows.
+ */
+export type AnnounceKeys = (minted: MintedKeys) => Promise<void>;
+
+/** Keys that were made by this start. They are shown once; only their hashes are stored. */
+export interface MintedKeys {
+  readonly adminKey: string | undefined;
+  readonly nodeKey: string | undefined;
+}
+
+export interface PrimarySecrets {
+  /** SHA-256 of the node key. */
+  readonly nodeKeyHash: string;
+  /** The admin key to store with `acceptAdminKey`. */
+  readonly adminKey: string | undefined;
+}
+
+/** Returns the keys of a primary. Configured keys have precedence; missing ones are made. */
+export async function ensureSecrets(config: Config, writer: Writer, announce: AnnounceKeys): Promise<PrimarySecrets> {
+  const { environment } = config;
+  const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
+  const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
+  const adminKey =
+    config.adminKey === undefined && writer.state.offset === 0 ? mintApiKey(environment).text : undefined;
+  if (nodeKey !== undefined || adminKey !== undefined) await announce({ adminKey, nodeKey });
+
+  const nodeKeyHash = knownHash ?? hashKey(must(nodeKey));
+  if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
+  return { nodeKeyHash, adminKey: config.adminKey ?? adminKey };
+}
+
+/** Stores the admin key, unless it is stored already. */
+export async function acceptAdminKey(text: string, writer: Writer, clock: Clock): Promise<void> {
+  const id = parseApiKey(text)?.id;
+  if (id === undefined)
+    throw new AppError("invalid_request", "the admin key does not have the form `e_<environment>_<key id>_<secret>`");
+  const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: clock.wallMs() } as const;
+  await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null });
+}
+
+const retryMs = 1000;
+
+/**
+ * Called when the disk does not accept the key now. Retries each second while `mayWrite`, until the key is stored or
+ * `started` is disposed.
+ */
+export function acceptAdminKeyLater(
+  text: string,
+  writer: Writer,
+  mayWrite: () => boolean,
+  started: AsyncDisposableStack,
+  clock: Clock,
+): void {
+  log.warning("the admin key of the configuration cannot be stored now; it is accepted once the disk accepts writes");
+  const cancel = clock.every(retryMs, () => {
+    if (mayWrite()) acceptAdminKey(text, writer, clock).then(cancel, () => {});
+  });
+  started.defer(cancel);
+}

@@ -1,0 +1,94 @@
+/** The write path of a primary: admits a write, commits it, and answers when enough edges have acknowledged it. */
+import type { Acks } from "../replication/failover/acks.ts";
+import type { Fence } from "../replication/failover/fence.ts";
+import type { Handover } from "../replication/failover/handover.ts";
+import type { Leadership } from "../replication/failover/leadership.ts";
+import type { StartTerm } from "../replication/failover/start-term.ts";
+import { countWrite } from "../replication/log/write-metrics.ts";
+import type { Writer } from "../replication/log/writer.ts";
+import type { WriteMeta, WriteResult, Writes } from "../replication/node.ts";
+import type { DamageMonitor } from "../replication/replica/damage-monitor.ts";
+import type { EventStream } from "../replication/transport/event-stream.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { AppError } from "../util/app-error.ts";
+
+export interface PrimaryWritesOptions {
+  readonly writer: Writer;
+  readonly term: StartTerm;
+  /** The first epoch of the history that the writes continue. */
+  readonly history: string;
+  readonly acks: Acks;
+  readonly ackTimeoutMs: number;
+  /** Each of these can forbid writes. */
+  readonly fence: Fence;
+  readonly leadership: Leadership | undefined;
+  readonly handover: Handover;
+  readonly damage: DamageMonitor;
+  readonly stream: EventStream;
+}
+
+type WriteRequest = Parameters<Writer["write"]>[0];
+
+export function createWrites(options: PrimaryWritesOptions): Writes {
+  const write = (request: WriteRequest, meta: WriteMeta): Promise<WriteResult> =>
+    countWrite(request.kind, (onCommitted) => writeAcknowledged(options, request, meta, onCommitted));
+  return {
+    history: options.history,
+    batch: (changes, meta) =>
+      write(typeof changes === "string" ? { kind: "batch", json: changes } : { kind: "batch", changes }, meta),
+    policy: (policy, meta) => write({ kind: "policy", ...policy }, meta),
+    clear: (meta) => write({ kind: "clear" }, meta),
+    keys: (change, meta) => write({ kind: "keys", ...change }, meta),
+  };
+}
+
+async function writeAcknowledged(
+  options: PrimaryWritesOptions,
+  request: WriteRequest,
+  meta: WriteMeta,
+  onCommitted: () => void,
+): Promise<WriteResult> {
+  const { writer, term, handover, leadership, acks, ackTimeoutMs, fence } = options;
+  const admit = (): void => requireWritable(options);
+  if (!term.isBegun) {
+    admit();
+    await term.begin();
+  }
+  const result = await handover.trackWrite(() => writer.write(request, meta, admit));
+  onCommitted();
+  if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
+  // A repeated request may have been committed in an earlier epoch, but edges acknowledge positions of the current one.
+  const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
+  const isAcknowledged = await acks.waitFor(epoch, result.offset, ackTimeoutMs);
+  // Another node may have acquired the lease meanwhile and continue without this write.
+  if (leadership?.problem !== undefined) throw unacknowledged(leadership.problem);
+  if (isAcknowledged) return result;
+  requireUnfenced(fence);
+  throw unacknowledged("not enough edges have it yet");
+}
+
+/** AppError `not_ready` says why this primary accepts no writes now. */
+function requireWritable({ fence, damage, handover, leadership, stream }: PrimaryWritesOptions): void {
+  requireUnfenced(fence);
+  damage.requireNone();
+  handover.requireInactive();
+  leadership?.requireValid();
+  if (stream.isOwnershipUncertain)
+    throw new AppError(
+      "not_ready",
+      "another primary may have taken over: this node is checking that, send the write again in a moment",
+    );
+}
+
+function requireUnfenced({ problem }: Fence): void {
+  if (problem !== undefined)
+    throw new AppError("not_ready", `${problem}: this primary writes nothing any more, send the write again`);
+}
+
+/** The write is committed, so the next primary may have it or not. */
+function unacknowledged(reason: string): AppError {
+  return new AppError(
+    "not_ready",
+    `the write is committed here, but ${reason}: send it again to be sure of it, it is done only once`,
+  );
+}

@@ -59,7 +59,7 @@ const grant = (user: string) => ({ kind: "batch", changes: [{ inserts: [reader(u
 test("a write that found its work done in a commit that failed is not done when it is sent again", () =>
   withWriter(async (writer) => {
     failing("COMMIT", coded("SQLITE_FULL", "database or disk is full"), 1);
-    const named = { ...untraced, request: "key/second" };
+    const named = { ...untraced, idempotencyKey: "key/second" };
     const both = await Promise.all([
       refusal(writer.write(grant("ann"), untraced)),
       refusal(writer.write(grant("ann"), named)),
@@ -78,7 +78,7 @@ test("a write whose database is deleted while it is applied is not acknowledged"
     const path = join(directory, "store-1.db");
     let isDeleted = false;
     const writer = new StoreWriter((event) => {
-      if (isDeleted && "moving" in event) rmSync(path);
+      if (isDeleted && "committing" in event) rmSync(path);
     }, systemClock);
     const common = {
       environment: "test",
@@ -144,7 +144,7 @@ test("below the reserve what is done already is answered, and only what would be
       changes: newSequenceLock(),
     } as const;
     writer.open({ ...common, path });
-    const named = { ...untraced, request: "key/one" };
+    const named = { ...untraced, idempotencyKey: "key/one" };
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
     await writer.write(grant("ann"), named);
     const space = spyOn(diskSpace, "diskSpaceOf").mockReturnValue({ freeBytes: 1, totalBytes: 2 ** 30 });
@@ -192,12 +192,12 @@ test("a commit that failed and can be seen all the same is taken over, and said 
       if (sql === "COMMIT" && left-- > 0) throw coded("SQLITE_IOERR_FSYNC", "disk I/O error");
       return result;
     });
-    const meta = { ...untraced, request: "key/one" };
+    const meta = { ...untraced, idempotencyKey: "key/one" };
     const error = await refusal(writer.write(grant("ann"), meta));
     expect(error.message).toContain("it is unknown whether the write was stored");
     await Bun.sleep(120);
     expect((await writer.write(grant("ann"), meta)).result).toMatchObject({ offset: 2, inserted: 1, repeated: true });
-    expect(told.filter((event) => "moved" in event).length).toBe(2);
+    expect(told.filter((event) => "committed" in event).length).toBe(2);
   }));
 
 test("a log that a reader holds stops writes at its limit, and is emptied when the reader ends", () =>

@@ -1,6 +1,12 @@
 /** What a question becomes: for those who want to know why one is fast or slow, and for tests that pin it. */
 import { defaultLimits } from "../config/limits.ts";
-import { type PlacedNode, type PlanReport, reportPlan, reportStoredPlan } from "../engine/query/plan-report.ts";
+import {
+  type PassReport,
+  type PlacedNode,
+  type PlanReport,
+  reportPlan,
+  reportStoredPlan,
+} from "../engine/query/plan-report.ts";
 import { print } from "../runtime/process.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { parsePlanQuestion } from "./plan-question.ts";
@@ -36,16 +42,18 @@ export const planCommand: AddCommand = (program, finish) => {
     .description("Print what a question becomes: its rules, its SQL, and SQLite's plan")
     .argument("<files-and-question...>", "policy files, which form one policy, and the question")
     .option("--data <dir>", "the data directory of a node, running or not, instead of policy files")
-    .option("--json", "the same as JSON")
+    .option("--passes", "print the program after each pass of the compiler instead of the final plan")
+    .option("--json", "print JSON")
     .addHelpText("after", details)
-    .action(async (words: string[], options: { json?: true; data?: string }) => {
+    .action(async (words: string[], options: { json?: true; passes?: true; data?: string }) => {
       const question = parsePlanQuestion(words.at(-1) ?? "");
       const files = words.slice(0, -1);
       const show = (report: PlanReport): Promise<void> =>
         print(options.json ? `${JSON.stringify(report, null, 2)}\n` : render(report, options.data !== undefined));
+      const reportOptions = { limits: defaultLimits, withPasses: options.passes === true };
       if (options.data !== undefined) {
         if (files.length > 0) throw new UsageError("with --data the policy is that of the node: name no file");
-        return show(reportStoredPlan(requireStoreIn(options.data), question, defaultLimits));
+        return show(reportStoredPlan(requireStoreIn(options.data), question, reportOptions));
       }
       if (files.length === 0)
         throw new UsageError(
@@ -54,7 +62,7 @@ export const planCommand: AddCommand = (program, finish) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
       await printProblems(checked);
       if (!checked.policy) return finish(1);
-      await show(reportPlan(checked.sources, question, defaultLimits));
+      await show(reportPlan(checked.sources, question, reportOptions));
     });
 };
 
@@ -69,12 +77,15 @@ const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
 function render(report: PlanReport, isStored: boolean): string {
   const { question, rules, closures, tables, indexes, constants, types, sql, parameters, queryPlan } = report;
   const [kept, walked] = [closures.filter((closure) => closure.kept), closures.filter((closure) => !closure.kept)];
+  const answered = section("Answered", [
+    `${question} is answered ${answers[report.answeredBy]}`,
+    ...report.unknown,
+    ...(isStored && sql !== null ? [describeBound(report.rowsMax)] : []),
+  ]);
+  const { passes } = report;
+  if (passes) return [answered, ...passes.map((pass, index) => renderPass(pass, index, passes[index - 1]))].join("\n");
   const sections = [
-    section("Answered", [
-      `${question} is answered ${answers[report.answeredBy]}`,
-      ...report.unknown,
-      ...(isStored && sql !== null ? [describeBound(report.rowsMax)] : []),
-    ]),
+    answered,
     section("Rules", rules ? [rules.question, ...rules.nodes.flatMap(renderNode)] : []),
     section(
       "Closures, kept as tables",
@@ -119,6 +130,14 @@ function renderNode({ node, recursive, rules }: PlacedNode): string[] {
     return `  ${text}${from}`;
   });
   return [`${node}${recursive ? ", walked" : ""}`, ...lines];
+}
+
+function renderPass({ pass, why, program }: PassReport, index: number, previous: PassReport | undefined): string {
+  const heading = `${index + 1}. ${pass}: ${why}`;
+  const isChanged =
+    program.length !== previous?.program.length || program.some((line, at) => line !== previous.program[at]);
+  if (!isChanged) return section(heading, ["(no change)"]);
+  return section(heading, program.length === 0 ? ["(nothing)"] : program.map(wrapped));
 }
 
 /** A line for each lookup. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import { passes } from "../../src/datalog/pipeline.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import type { PlanReport } from "../../src/engine/query/plan-report.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -73,6 +74,36 @@ describe("the plan of", () => {
     const facts = new Set([...(sql ?? "").matchAll(/\b(?:fact|closure)_\d+ AS (t\d+)/g)].map((match) => match[1]));
     expect(queryPlan.filter((step) => facts.has(/^\s*SCAN (t\d+)/.exec(step)?.[1]))).toEqual([]);
     expect(sql === null || facts.size > 0).toBe(true);
+  });
+});
+
+describe("the passes of", () => {
+  const traced = ["authorize-small", "list", "groups", "walked", "hidden", "step-by-step"];
+
+  test.each(questions.filter(([name]) => traced.includes(name)))("%s", async (name, policy, question) => {
+    const { status, output, errors } = await plan(policy, question, "--passes");
+    expect({ status, errors }).toEqual({ status: 0, errors: "" });
+    expectGolden(join(import.meta.dir, "plans", `${name}-passes.txt`), output);
+  });
+
+  test("a question are the listed passes in order, and the last one gives the SQL of the plan", async () => {
+    const { output } = await plan(groups, "allow(User:_, read, Document:_)", "--passes", "--json");
+    const { passes: reported = [], sql } = JSON.parse(output) as PlanReport;
+    expect(reported.map(({ pass, why }) => [pass, why])).toEqual(Object.entries(passes));
+    expect(reported.at(-1)?.program).toEqual([String(sql)]);
+  });
+
+  test("a question are reported only on request", async () => {
+    const { output } = await plan(groups, "allow(User:_, read, Document:_)", "--json");
+    expect(JSON.parse(output)).not.toHaveProperty("passes");
+  });
+
+  test("a question that nothing answers end with the pass that finds it", async () => {
+    const { output } = await plan(company, "no_such(User:_)", "--passes", "--json");
+    const { passes: reported = [] } = JSON.parse(output) as PlanReport;
+    const removed = reported.find(({ pass }) => pass === "remove unproductive");
+    expect(removed?.program).toEqual(["nothing can answer the question"]);
+    expect(reported.map(({ pass }) => pass)).not.toContain("unfold");
   });
 });
 

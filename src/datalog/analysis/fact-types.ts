@@ -32,12 +32,17 @@ export interface FactUse {
   readonly span: Span;
 }
 
+export interface FactTypeLimits {
+  readonly typingsMax: number;
+  readonly predicatesMax: number;
+}
+
 /** All accepted fact types, distinct, in order of first use. */
 export function inferFactTypes(
   policy: Policy,
   program: DatalogProgram,
   universe: Universe,
-  limits: { readonly typingsMax: number; readonly predicatesMax: number },
+  limits: FactTypeLimits,
 ): FactType[] {
   const found = new Map<string, FactType>();
   const budget = new Budget(limits.typingsMax, "types");

@@ -25,6 +25,10 @@ export class SignatureList {
     this.#index.add(signature, args);
   }
 
+  all(): readonly Signature[] {
+    return this.#all;
+  }
+
   candidates(args: () => readonly ArgumentPattern[]): readonly Signature[] {
     return this.#all.length <= indexedMin ? this.#all : this.#index.candidates(args());
   }

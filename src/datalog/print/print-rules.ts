@@ -3,12 +3,12 @@
  * for; what stored facts answer has no number. For people who want to know what a question becomes.
  */
 import type { Span } from "../../polar/span.ts";
-import { stringLiteral } from "../../polar/string-literal.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { Closure, ClosureStep, StepTerm } from "../ir/closure.ts";
-import { type Constant, type ProgramTerm, splitKey } from "../ir/program.ts";
+import { type ProgramTerm, splitKey } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
 import type { PredicateNode, SpecialisedBody, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
+import { type ClosureLabels, printConstant, printPredicate, printProgramTerm, printTypes } from "./print-terms.ts";
 
 export interface PrintedRule {
   /** `(user, folder) if …` */
@@ -24,9 +24,6 @@ export interface PrintedNode {
   /** True where the node asks for itself again: SQL walks it. */
   readonly recursive: boolean;
 }
-
-/** How closures are called, by name. */
-export type ClosureLabels = ReadonlyMap<string, string>;
 
 /** The question's own conjunction; `names` are those of its variables. */
 export function printQuestion(body: SpecialisedBody, names: readonly string[], closures: ClosureLabels): string {
@@ -51,7 +48,7 @@ function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
   const args = node.args.map((arg) => (arg.kind === "const" ? printConstant(arg.value) : (arg.type ?? "_")));
   const rules = node.clauses.map((clause) => {
     const name = namesOf(clause.body.types);
-    const head = clause.head.map((term) => printTerm(term, name)).join(", ");
+    const head = clause.head.map((term) => printProgramTerm(term, name)).join(", ");
     const body = clause.body.literals.map((literal) => printLiteral(literal, name, closures)).join(" and ");
     return { text: `(${head})${body === "" ? "" : ` if ${body}`}`, span: clause.rule.span };
   });
@@ -76,7 +73,7 @@ function printLiteral(
   name: (variable: number) => string,
   closures: ClosureLabels,
 ): string {
-  const term = (one: ProgramTerm): string => printTerm(one, name);
+  const term = (one: ProgramTerm): string => printProgramTerm(one, name);
   switch (literal.kind) {
     case "call":
       return printCall(literal, term, closures);
@@ -91,15 +88,14 @@ function printLiteral(
     case "compare":
       return `${term(literal.left)} ${literal.operator} ${term(literal.right)}`;
     case "type":
-      return `${term(literal.term)} matches ${[...literal.types].join(" or ")}`;
+      return `${term(literal.term)} matches ${printTypes(literal.types)}`;
     default:
       return unreachable(literal);
   }
 }
 
 function printCall(call: SpecialisedCall, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
-  const closure = closures.get(call.predicate);
-  const name = closure ?? splitKey(call.predicate)[0];
+  const name = printPredicate(call.predicate, closures);
   const ways: string[] = [];
   if (call.fact || call.context) ways.push(`${name}(${call.args.map(term).join(", ")})`);
   const { node } = call;
@@ -129,22 +125,4 @@ function namesOf(types: readonly TypeName[]): (variable: number) => string {
 /** Variables of negations have numbers beyond those of the clause around them. */
 function namesFrom(names: readonly string[]): (variable: number) => string {
   return (variable) => names[variable] ?? `v${variable}`;
-}
-
-function printTerm(term: ProgramTerm, name: (variable: number) => string): string {
-  switch (term.kind) {
-    case "var":
-      return name(term.index);
-    case "const":
-      return printConstant(term.value);
-    case "now":
-      return "@current_unix_time";
-    default:
-      return unreachable(term);
-  }
-}
-
-function printConstant({ type, id }: Constant): string {
-  if (type === "String") return stringLiteral(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

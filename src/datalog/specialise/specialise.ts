@@ -29,7 +29,7 @@ import type {
   SpecialisedCall,
   SpecialisedLiteral,
 } from "../ir/specialised.ts";
-import { type ClosureChoice, useClosures } from "./closures.ts";
+import type { ClosureChoice } from "./closures.ts";
 
 /** What the plans of a request may draw on. `context` are the argument types of its context facts. */
 export interface SpecialiseOptions {
@@ -52,51 +52,40 @@ export interface Goal {
   readonly types: readonly TypeName[];
 }
 
-/** The goal as a body over nodes, or `undefined` where nothing can satisfy it. */
-export function specialise(goal: Goal, knowledge: SpecialiseOptions): SpecialisedBody | undefined {
-  const [literals] = graphOf([goal], knowledge);
-  const body = { types: goal.types, literals: must(literals) };
-  return isProductive({ body }) ? prune({ body }).body : undefined;
+/** The predicates that goals reach, as nodes, and the calls of each goal, resolved to these nodes. */
+export interface NodeGraph {
+  readonly nodes: readonly PredicateNode[];
+  readonly goals: readonly SpecialisedBody[];
 }
 
-/** Asks `closures` for each that one of the goals could read. What several goals lead to is looked at once. */
-export function findClosures(goals: readonly Goal[], knowledge: SpecialiseOptions): void {
-  graphOf(goals, knowledge);
-}
-
-/** The calls of each goal, resolved into one graph for all. */
-function graphOf(goals: readonly Goal[], knowledge: SpecialiseOptions): readonly (readonly SpecialisedLiteral[])[] {
-  const graph = new Graph(knowledge);
-  const resolved = goals.map(({ calls, types }) => {
+/** Specialises the goals and all that they reach. All goals share one graph. Throws `TooManyNodes`. */
+export function specialiseGoals(goals: readonly Goal[], options: SpecialiseOptions): NodeGraph {
+  const builder = new GraphBuilder(options);
+  const bodies = goals.map(({ calls, types }) => {
     const scope = new Set(types.keys());
-    return calls.map((call) => graph.resolve({ kind: "call", ...call }, types, scope));
+    return { types, literals: calls.map((call) => builder.resolve({ kind: "call", ...call }, types, scope)) };
   });
-  graph.grow();
-  markProductive(graph.nodes);
-  for (const node of graph.nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
-  collapseCopies(graph.nodes);
-  markRecursion(graph.nodes);
-  if (knowledge.closures && useClosures(graph.nodes, knowledge.closures)) markRecursion(graph.nodes);
-  return resolved;
+  builder.grow();
+  return { nodes: builder.nodes, goals: bodies };
 }
 
-class Graph {
+class GraphBuilder {
   readonly nodes: PredicateNode[] = [];
   readonly #known = new Map<string, PredicateNode>();
-  readonly #knowledge: SpecialiseOptions;
+  readonly #options: SpecialiseOptions;
   readonly #spend: (typings: number) => void;
   #grown = 0;
 
-  constructor(knowledge: SpecialiseOptions) {
-    this.#knowledge = knowledge;
-    const budget = new Budget(knowledge.typingsMax, "types");
+  constructor(options: SpecialiseOptions) {
+    this.#options = options;
+    const budget = new Budget(options.typingsMax, "types");
     this.#spend = (typings) => budget.spend(typings, undefined);
   }
 
   grow(): void {
     for (; this.#grown < this.nodes.length; this.#grown++) {
       const node = must(this.nodes[this.#grown]);
-      const rules = this.#knowledge.program.heads.get(node.predicate);
+      const rules = this.#options.program.heads.get(node.predicate);
       const candidates = rules?.candidates(node.args.map(argumentOfNode)) ?? [];
       node.clauses = candidates.flatMap((rule) => this.#clauses(node, rule));
     }
@@ -117,9 +106,9 @@ class Graph {
       kind: "call",
       predicate,
       args,
-      fact: isCovered(this.#knowledge.facts, predicate, argTypes),
-      context: this.#knowledge.context.some((fact) => fact.predicate === predicate && loosely(fact.types)),
-      node: this.#knowledge.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
+      fact: isCovered(this.#options.facts, predicate, argTypes),
+      context: this.#options.context.some((fact) => fact.predicate === predicate && loosely(fact.types)),
+      node: this.#options.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
     };
   }
 
@@ -130,7 +119,7 @@ class Graph {
     const key = listKey([stringKey(predicate), ...patterns.map(nodeArgumentKey)]);
     const known = this.#known.get(key);
     if (known) return known;
-    if (this.nodes.length >= this.#knowledge.nodesMax) throw new TooManyNodes();
+    if (this.nodes.length >= this.#options.nodesMax) throw new TooManyNodes();
     const node: PredicateNode = {
       id: this.nodes.length,
       predicate,
@@ -164,7 +153,7 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    const found = inferTypings(rule.types, body, this.#knowledge.signatures, this.#spend, known);
+    const found = inferTypings(rule.types, body, this.#options.signatures, this.#spend, known);
     return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend))
       .filter((types) => fitsOpenTypes(node, rule, types))
       .map((types) => ({
@@ -196,7 +185,7 @@ class Graph {
       innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
     );
     if (!constantFits) return [];
-    const found = inferTypings(allowed, body, this.#knowledge.signatures, this.#spend, known);
+    const found = inferTypings(allowed, body, this.#options.signatures, this.#spend, known);
     return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
       const narrowed = types.flatMap((type, variable): SpecialisedLiteral[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
@@ -275,6 +264,13 @@ function fitsConstant(term: ProgramTerm, types: ReadonlySet<string>): boolean {
   return type === undefined || types.has(type);
 }
 
+/** Removes clauses with a call that nothing can answer, and such goals: they become `undefined`. */
+export function removeUnproductive({ nodes, goals }: NodeGraph): readonly (SpecialisedBody | undefined)[] {
+  markProductive(nodes);
+  for (const node of nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
+  return goals.map((body) => (isProductive({ body }) ? prune({ body }).body : undefined));
+}
+
 function markProductive(nodes: readonly PredicateNode[]): void {
   for (let changed = true; changed;) {
     changed = false;
@@ -307,7 +303,7 @@ function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
 }
 
 /** Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at query time. */
-function collapseCopies(nodes: readonly PredicateNode[]): void {
+export function collapseCopies(nodes: readonly PredicateNode[]): void {
   const sources = new Map(
     nodes.map((node) => [node, node.clauses.flatMap((clause) => copySource(node, clause) ?? [])]),
   );
@@ -355,7 +351,7 @@ function sameTypes(left: PredicateNode, right: PredicateNode): boolean {
   return typeListKey(open(left)) === typeListKey(open(right));
 }
 
-function markRecursion(nodes: readonly PredicateNode[]): void {
+export function markRecursion(nodes: readonly PredicateNode[]): void {
   const successors = new Map(nodes.map((node) => [node, node.clauses.flatMap((clause) => calledNodes(clause.body))]));
   const component = stronglyConnected(nodes, (node) => successors.get(node) ?? []);
   const sizes = new Map<number, number>();

@@ -3,12 +3,14 @@
  * through the same places. Which source comes first is chosen with that in mind, so that an owner's organizations are looked up once for all that
  * hangs on them.
  */
+import { mapConditionTerms, type FlatArgument } from "../ir/flat.ts";
 import { must } from "../../util/assert.ts";
-import type { FlatCondition, FlatTerm } from "../ir/flat.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
+import { conditionTerms, type FlatCondition, type FlatTerm } from "../ir/flat.ts";
 import { flatArgumentKey, flatConditionKey, listKey, numberKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
-import { type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { mapSelectTerms, type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
 import { estimateBy } from "../rewrite/estimate.ts";
-import { bindSource, isKnown, joinOrder } from "../rewrite/join-order.ts";
+import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
 
 export type DecisionTest =
   { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
@@ -65,11 +67,105 @@ function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string
   });
 }
 
+/** The tree for clauses whose sources are in join order; the cheapest clauses come first. `units` are sources without columns, which need no join. */
+export function decisionTree(selects: readonly Select[], units: ReadonlySet<string>): DecisionNode {
+  const root = decisionNode();
+  let variables = 0;
+  const cheapFirst = selects.toSorted((left, right) => costOf(left) - costOf(right));
+  for (const select of cheapFirst) insert(root, select, units, () => variables++);
+  hoist(root);
+  return root;
+}
+
+/** Few lookups first; a closure's is the last of its clause and mostly a single one. */
+function costOf({ relations }: Select): number {
+  return relations.reduce((sum, { computed, table }) => {
+    if (computed) return sum + 100;
+    return sum + (table.kind === "fact" && isClosurePredicate(table.predicate) ? 0.5 : 1);
+  }, 0);
+}
+
+/**
+ * Walks down the places that the clause shares with those before it, and adds the rest. Variables get numbers of the places that bind them:
+ * clauses that come from one may mean different things by the same number.
+ */
+function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, fresh: () => number): void {
+  const names = new Map<number, FlatTerm>();
+  const rename = (term: FlatTerm): FlatTerm => (term.kind === "var" ? must(names.get(term.id)) : term);
+  let place = root;
+  for (const relation of select.relations) {
+    if (relation.table.kind === "tagged" && units.has(relation.table.name)) continue;
+    place = childFor(place, relation, names, fresh);
+  }
+  const known = new Set(names.keys());
+  const tests = [
+    ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapConditionTerms(one, rename) })),
+    ...select.negations.flat().map((body) => negationTest(body, known, rename)),
+  ];
+  place.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
+}
+
+/** Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it pass. */
+function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): void {
+  const known = new Set([...above, ...(place.relation?.args ?? []).flatMap((arg) => termKey(arg) ?? [])]);
+  const ways = [...place.branches.values()];
+  for (const way of ways) hoist(way, known);
+  const [first, ...others] = ways;
+  if (!first) return;
+  for (const test of first.tests) {
+    const key = testKey(test);
+    const isShared = others.every((way) => way.tests.some((other) => testKey(other) === key));
+    if (!isShared || !needs(test).every((name) => known.has(name))) continue;
+    place.tests.push(test);
+    for (const way of ways) way.tests = way.tests.filter((other) => testKey(other) !== key);
+  }
+}
+
+/** The variables, and demanded values, that a test takes from around it. */
+function needs(test: DecisionTest): string[] {
+  const terms = test.kind === "condition" ? conditionTerms(test.condition) : termsOf(test.body);
+  return terms.flatMap((term) => (isOuter(term) ? (termKey(term) ?? []) : []));
+}
+
+function isOuter(term: FlatArgument): boolean {
+  return term.kind === "var" ? term.id < firstInner : term.kind === "param" && term.name.startsWith("@");
+}
+
+function termsOf(select: Select): FlatArgument[] {
+  return [
+    ...select.relations.flatMap(({ args }) => args),
+    ...select.conditions.flatMap(conditionTerms),
+    ...select.negations.flat().flatMap(termsOf),
+  ];
+}
+
+/** Variables that only a negation has are numbered from here, so that equal negations look equal. */
+const firstInner = 1_000_000_000;
+
+function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: FlatTerm) => FlatTerm): DecisionTest {
+  const inner = new Map<number, number>();
+  return {
+    kind: "none",
+    body: mapSelectTerms(body, (term) => {
+      if (term.kind !== "var" || known.has(term.id)) return rename(term);
+      if (!inner.has(term.id)) inner.set(term.id, firstInner + inner.size);
+      return { ...term, id: inner.get(term.id) ?? term.id };
+    }),
+  };
+}
+
+/** What takes many sources has the most to share. */
+function dearFirst(left: Select, right: Select): number {
+  return costOf(right) - costOf(left);
+}
+
 /** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */
 export function orderWithSharedPrefixes(selects: readonly Select[], names: SqlCatalogue): Select[] {
   const root = decisionNode();
   let variables = 0;
-  return selects.map((select) => ({ ...select, relations: shareFrom(root, select, names, () => variables++) }));
+  return selects
+    .toSorted(dearFirst)
+    .map((select) => ({ ...select, relations: shareFrom(root, select, names, () => variables++) }));
 }
 
 function shareFrom(root: DecisionNode, { relations }: Select, names: SqlCatalogue, fresh: () => number): Relation[] {

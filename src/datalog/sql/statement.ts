@@ -1,6 +1,13 @@
-/** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
+/** Builds one SQL statement from selects: the common table expressions of recursive atoms, the rows or the decision, the parameters. */
 import { must } from "../../util/assert.ts";
-import { conditionTerms, type FlatArgument, type FlatAtom, type FlatTerm, NotPlannable } from "../ir/flat.ts";
+import {
+  conditionTerms,
+  type FlatArgument,
+  type FlatAtom,
+  type FlatClause,
+  type FlatTerm,
+  NotPlannable,
+} from "../ir/flat.ts";
 import { flatArgumentKey, listKey } from "../ir/key.ts";
 import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
 import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
@@ -11,9 +18,7 @@ import {
   refuseRepeatedWildcard,
   resolveClause,
 } from "../rewrite/resolve-recursion.ts";
-import { simplify } from "../rewrite/simplify.ts";
-import { unfoldBody, type UnfoldOptions } from "../rewrite/unfold.ts";
-import { emitDecision } from "./decision.ts";
+import type { UnfoldOptions } from "../rewrite/unfold.ts";
 import { emitSelect, emitTerm, emitValue, type SqlContext, StatementParameters } from "./emit.ts";
 import { Recursion, type RecursionOptions } from "./recursion.ts";
 
@@ -57,29 +62,29 @@ export interface StatementLimits {
   readonly stepsMax: number;
 }
 
-/** Throws `NotPlannable`, `NotEnumerable`. */
-export function planStatement(goal: StatementGoal, names: SqlCatalogue, limits: StatementLimits): PlannedStatement {
-  return new Builder(names, limits, goal.firstVariable).build(goal);
-}
+/** Emits clauses as one SQL expression, 1 or 0. */
+export type EmitDecision = (selects: readonly Select[], context: SqlContext) => string;
 
-class Builder {
+export class StatementBuilder {
   readonly #definitions: string[] = [];
   readonly #expressions: TableExpression[] = [];
   readonly #loops: Loop[] = [];
-  readonly #emission: SqlContext;
+  readonly context: SqlContext;
   readonly #limits: StatementLimits;
   readonly #shared = new Map<string, readonly AnswerVariant[]>();
   readonly #costs = new Map<string, number>();
+  readonly #emitDecision: EmitDecision;
   #variables: number;
   #names = 0;
   #steps = 0;
 
-  constructor(names: SqlCatalogue, limits: StatementLimits, firstVariable: number) {
+  constructor(catalogue: SqlCatalogue, limits: StatementLimits, firstVariable: number, emitDecision: EmitDecision) {
     this.#limits = limits;
+    this.#emitDecision = emitDecision;
     this.#variables = firstVariable;
     let aliases = 0;
-    this.#emission = {
-      catalogue: names,
+    this.context = {
+      catalogue,
       parameters: new StatementParameters(),
       alias: () => `t${aliases++}`,
       units: new Set(),
@@ -87,20 +92,35 @@ class Builder {
     };
   }
 
-  build(goal: StatementGoal): PlannedStatement {
-    const options = this.#unfold();
-    const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
-    if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
+  /** The common table expressions so far, in order of definition. */
+  get definitions(): readonly string[] {
+    return this.#definitions;
+  }
+
+  /** Limits and fresh variables for unfolding, shared by everything that becomes part of the statement. */
+  unfoldOptions(): UnfoldOptions {
+    return {
+      clausesMax: this.#limits.clausesMax,
+      fresh: () => this.#variables++,
+      spend: () => {
+        if (++this.#steps > this.#limits.stepsMax) throw new NotPlannable("planning takes too long");
+      },
+    };
+  }
+
+  /** Replaces recursive atoms by common table expressions, which it defines. */
+  resolve(clauses: readonly FlatClause[]): Select[] {
     const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
     for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
-    const body =
-      goal.head.length === 0
-        ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
-        : this.#rows(selects, goal.head.length);
+    return selects;
+  }
+
+  /** The statement with this final `SELECT`, which has the answers of `selects`. */
+  statement(goal: StatementGoal, selects: readonly Select[], body: string): PlannedStatement {
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
-    const parameters = this.#emission.parameters.names();
+    const parameters = this.context.parameters.names();
     const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
-    // What the clock is asked with is no part of it.
+    // The statement about the clock is a separate one, so its loops do not count for this one.
     const [loops, expressions] = [[...this.#loops], [...this.#expressions]];
     const clock = isClocked ? this.#clock(goal, selects) : "never";
     return { sql: definitions + body, parameters, clock, loops, expressions };
@@ -137,20 +157,10 @@ class Builder {
     }
   }
 
-  #unfold(): UnfoldOptions {
-    return {
-      clausesMax: this.#limits.clausesMax,
-      fresh: () => this.#variables++,
-      spend: () => {
-        if (++this.#steps > this.#limits.stepsMax) throw new NotPlannable("planning takes too long");
-      },
-    };
-  }
-
   #options(): RecursionOptions {
     return {
-      emission: this.#emission,
-      unfold: this.#unfold(),
+      emission: this.context,
+      unfold: this.unfoldOptions(),
       define: (name, columns, body, selections) => {
         const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
         this.#expressions.push(expressionOf(name, columns, selections));
@@ -169,22 +179,23 @@ class Builder {
     if (timeless.length !== selects.length) return "always";
     const clocked = timeless.filter((select, index) => select !== selects[index]);
     const parameters = new StatementParameters();
-    const decision = emitDecision(clocked, { ...this.#emission, parameters });
+    const decision = this.#emitDecision(clocked, { ...this.context, parameters });
     return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
   }
 
-  #rows(selects: readonly Select[], width: number): string {
+  /** The final `SELECT` for a list: distinct rows of strings. */
+  rows(selects: readonly Select[], width: number): string {
     const columns = Array.from({ length: width }, (_, index) => index);
     const single = selects.length === 1 ? "DISTINCT " : "";
     const found = selects.filter((select) => !isGiven(select));
     const parts = [
-      ...found.map((select) => emitSelect(select, (head) => single + named(head), this.#emission)),
+      ...found.map((select) => emitSelect(select, (head) => single + named(head), this.context)),
       ...this.#given(selects.filter(isGiven)),
     ];
     const union = parts.join(" UNION ") || `SELECT ${named(columns.map(() => "NULL"))} WHERE 0`;
     const texts = columns.map((column) => this.#text(column, selects));
     const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
-    const limit = this.#emission.parameters.number("limit");
+    const limit = this.context.parameters.number("limit");
     return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
   }
 
@@ -192,15 +203,15 @@ class Builder {
   #given(selects: readonly Select[]): string[] {
     const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
     const answers = [...groups.values()].map((group) => {
-      const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.#emission));
+      const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.context));
       let aliases = 0;
       // Without a number of its own for each place the same question is the same text.
-      const question = emitDecision(group, { ...this.#emission, alias: () => `t${aliases++}`, onLoop: () => {} });
+      const question = this.#emitDecision(group, { ...this.context, alias: () => `t${aliases++}`, onLoop: () => {} });
       return { head, group, question };
     });
     return [...Map.groupBy(answers, ({ question }) => question).values()].map((same) => {
       const heads = same.map(({ head }) => `SELECT ${named(head)}`).join(" UNION ALL ");
-      return `SELECT * FROM (${heads}) WHERE ${emitDecision(must(same[0]).group, this.#emission)}`;
+      return `SELECT * FROM (${heads}) WHERE ${this.#emitDecision(must(same[0]).group, this.context)}`;
     });
   }
 
@@ -208,7 +219,7 @@ class Builder {
   #text(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
     const id = `u.o${column}`;
     if (selects.some((select) => mayBeBrought(must(select.head[column]), select)))
-      return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.#emission)} END`, join: "" };
+      return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.context)} END`, join: "" };
     const isAlwaysThere = selects.every((select) => isBound(must(select.head[column]), select));
     return {
       text: `s${column}.value`,

@@ -5,12 +5,11 @@ import { compile } from "../../polar/compile.ts";
 import type { Policy } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { type FactType, inferFactTypes } from "../../datalog/analysis/fact-types.ts";
-import { normalise, type SizeLimits } from "../../datalog/rewrite/normalise.ts";
+import type { FactType } from "../../datalog/analysis/fact-types.ts";
+import { compileProgram, type ProgramLimits } from "../../datalog/pipeline.ts";
 import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
-import { createUniverse, type Universe } from "../../datalog/ir/universe.ts";
+import type { Universe } from "../../datalog/ir/universe.ts";
 import { AppError } from "../../util/app-error.ts";
 import { keyPart, valueKey } from "../request/keys.ts";
 
@@ -29,7 +28,7 @@ export interface ActivePolicy {
 }
 
 /** What one node accepted, every node must be able to use, whatever its own limits: they hold for new policies. */
-const acceptedPolicyLimits: Limits = {
+export const acceptedPolicyLimits: Limits = {
   ...defaultLimits,
   policyBytesMax: Number.MAX_SAFE_INTEGER,
   policyNestingMax: Number.MAX_SAFE_INTEGER,
@@ -66,12 +65,7 @@ function make(source: string, filename: string | null): ActivePolicy {
 }
 
 export function prepare(policy: Policy, limits: Limits): ActivePolicy {
-  const universe = createUniverse(policy);
-  const program = normalise(policy, universe, sizeLimits(limits));
-  const factTypes = inferFactTypes(policy, program, universe, {
-    typingsMax: limits.policyTypingsMax,
-    predicatesMax: limits.policyPredicatesMax,
-  });
+  const { universe, program, factTypes, signatures } = compileProgram(policy, programLimits(limits));
   const constants = collectConstants(program);
   const types = new Set([
     ...policy.types.keys(),
@@ -79,15 +73,16 @@ export function prepare(policy: Policy, limits: Limits): ActivePolicy {
     ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
     ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
   ]);
-  const signatures = signaturesFor(program, factTypes, [], limits.policyTypingsMax);
   return { policy, universe, program, factTypes, signatures, constants, types };
 }
 
-export function sizeLimits(limits: Limits): SizeLimits {
+export function programLimits(limits: Limits): ProgramLimits {
   return {
     alternativesMax: limits.policyAlternativesMax,
     ruleConditionsMax: limits.policyRuleConditionsMax,
     conditionsMax: limits.policyConditionsMax,
+    typingsMax: limits.policyTypingsMax,
+    predicatesMax: limits.policyPredicatesMax,
   };
 }
 

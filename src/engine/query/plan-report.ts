@@ -4,13 +4,10 @@
  * a node's store it shows what this node does.
  */
 import type { Limits } from "../../config/limits.ts";
-import {
-  type ClosureLabels,
-  printClosure,
-  type PrintedNode,
-  printNodes,
-  printQuestion,
-} from "../../datalog/print/print-rules.ts";
+import { compileProgram, passes, type PassName } from "../../datalog/pipeline.ts";
+import { PassTrace } from "../../datalog/print/pass-trace.ts";
+import { printClosure, type PrintedNode, printNodes, printQuestion } from "../../datalog/print/print-rules.ts";
+import type { ClosureLabels } from "../../datalog/print/print-terms.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -23,7 +20,7 @@ import { createState } from "../../store/log/store-state.ts";
 import { symbolRange } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { AppError } from "../../util/app-error.ts";
-import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
+import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
@@ -84,23 +81,38 @@ export interface PlanReport {
   readonly parameters: readonly string[];
   /** SQLite's query plan, one line for each step, indented by depth. */
   readonly queryPlan: readonly string[];
+  /** Present on request: the program after each pass of the compiler that ran, as far as the question reaches it. */
+  readonly passes?: readonly PassReport[];
+}
+
+export interface PassReport {
+  readonly pass: PassName;
+  /** What the pass does, and the reason. */
+  readonly why: string;
+  readonly program: readonly string[];
+}
+
+export interface PlanReportOptions {
+  readonly limits: Limits;
+  readonly withPasses: boolean;
 }
 
 /** Reports over an empty store. All `sources` together are one policy without errors. */
-export function reportPlan(sources: readonly Source[], question: PlanQuestion, limits: Limits): PlanReport {
+export function reportPlan(sources: readonly Source[], question: PlanQuestion, options: PlanReportOptions): PlanReport {
+  const { limits } = options;
   const store = openStore(":memory:");
   try {
     createState(store, "plan", "plan");
     const effect = { kind: "policy", id: 1, source: joinSources(sources), filename: null } as const;
     store.transaction(() => applyEvent(store, { offset: 1, timeMs: 0, traceparent: null, effect }, limits));
-    return reportOver(store, must(activationOf(store)).active, sources, question, limits);
+    return reportOver(store, must(activationOf(store)).active, sources, question, options);
   } finally {
     store.close();
   }
 }
 
 /** Reports over the store at `path`, with its policy, its closures and its statistics. */
-export function reportStoredPlan(path: string, question: PlanQuestion, limits: Limits): PlanReport {
+export function reportStoredPlan(path: string, question: PlanQuestion, options: PlanReportOptions): PlanReport {
   const store = openStore(path, { readonly: true });
   try {
     return store.transaction(() => {
@@ -108,7 +120,7 @@ export function reportStoredPlan(path: string, question: PlanQuestion, limits: L
       const [row] = store.statement("SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
       if (!active || !row) throw new AppError("not_found", "no policy is active there");
       const source = { name: String(row[1] ?? "policy.polar"), text: String(row[0]) };
-      return reportOver(store, active, [source], question, limits);
+      return reportOver(store, active, [source], question, options);
     });
   } finally {
     store.close();
@@ -120,7 +132,7 @@ function reportOver(
   active: ActivePolicy,
   sources: readonly Source[],
   question: PlanQuestion,
-  limits: Limits,
+  { limits, withPasses }: PlanReportOptions,
 ): PlanReport {
   const statistics = new TableStatistics(store);
   const planner = new Planner(store, active, limits, "statement", statistics);
@@ -150,7 +162,26 @@ function reportOver(
     }),
     rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics: statistics, listed: 1 })) : null,
     ...statementOf(store, plan),
+    ...(withPasses && {
+      passes: tracePasses(active, planner, shape, new PassTrace(predicateOf(shape), names, labels)),
+    }),
   };
+}
+
+/** Compiles the policy and the question once more, and prints the program after each pass. */
+function tracePasses(
+  active: ActivePolicy,
+  planner: Planner,
+  shape: Shape,
+  trace: PassTrace<PassName>,
+): readonly PassReport[] {
+  compileProgram(active.policy, programLimits(acceptedPolicyLimits), trace);
+  planner.tracePasses(shape, trace);
+  return trace.outputs.map(({ pass, program }) => ({ pass, why: passes[pass], program }));
+}
+
+function predicateOf({ calls }: Shape): string {
+  return must(calls[0]).predicate;
 }
 
 function finite(number: number): number | null {

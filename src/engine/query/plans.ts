@@ -5,17 +5,19 @@
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
-import { closurePredicates } from "../../datalog/ir/closure.ts";
+import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
-import { specialise, TooManyNodes } from "../../datalog/specialise/specialise.ts";
+import { type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
+import type { PassTrace } from "../../datalog/print/pass-trace.ts";
+import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
-import { planStatement, type PlannedStatement } from "../../datalog/sql/statement.ts";
+import type { PlannedStatement, StatementGoal } from "../../datalog/sql/statement.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
@@ -162,7 +164,7 @@ export class Planner {
    * The specialised rules of a shape; `undefined` if nothing can answer it. Only statements use closures: the evaluator
    * walks the facts, so that tests can compare the two.
    */
-  specialised(shape: Shape, withClosures: boolean): SpecialisedBody | undefined {
+  specialised(shape: Shape, withClosures: boolean, trace?: PassTrace<PassName>): SpecialisedBody | undefined {
     const goal = {
       calls: shape.calls.map(({ predicate, variables }) => ({
         predicate,
@@ -170,15 +172,16 @@ export class Planner {
       })),
       types: shape.variables.map((variable) => variable.type),
     };
-    return specialise(goal, {
+    const options = {
       program: this.#active.program,
       facts: this.#active.factTypes,
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
-      ...(withClosures && { closures: ({ name }) => this.#closures.has(name) }),
+      ...(withClosures && { closures: ({ name }: Closure) => this.#closures.has(name) }),
       nodesMax: this.#limits.planNodesMax,
       typingsMax: this.#typingsMax,
-    });
+    };
+    return specialise(goal, options, trace);
   }
 
   #plan(key: string, shape: Shape): Plan {
@@ -201,29 +204,9 @@ export class Planner {
   #statement(shape: Shape): Plan | undefined {
     const body = this.specialised(shape, true);
     if (!body) return { kind: "nothing" };
-    const terms = shape.variables.map((variable, index): FlatTerm => {
-      if (variable.constant) return { kind: "const", value: variable.constant };
-      if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
-      return { kind: "var", id: index, type: variable.type };
-    });
-    const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
-    const goal = {
-      body,
-      terms,
-      head: terms.filter((_, index) => isAsked(index)),
-      ids: terms.flatMap((term, index) =>
-        shape.variables[index]?.mode === "several"
-          ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
-          : [],
-      ),
-      firstVariable: terms.length,
-    };
     try {
       const dependencies = new Set<number>();
-      const statement = planStatement(goal, this.#catalogue(dependencies), {
-        clausesMax: this.#limits.planClausesMax,
-        stepsMax: this.#limits.planStepsMax,
-      });
+      const statement = this.#compile(statementGoal(shape, body), dependencies);
       const { clock } = statement;
       return {
         kind: "statement",
@@ -240,6 +223,22 @@ export class Planner {
       if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
       if (error instanceof NotPlannable) return undefined;
       throw error;
+    }
+  }
+
+  #compile(goal: StatementGoal, dependencies: Set<number>, trace?: PassTrace<PassName>): PlannedStatement {
+    const limits = { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax };
+    return planStatement(goal, this.#catalogue(dependencies), limits, trace);
+  }
+
+  /** Compiles the shape again and records each pass in the trace. */
+  tracePasses(shape: Shape, trace: PassTrace<PassName>): void {
+    const body = this.specialised(shape, true, trace);
+    if (!body) return;
+    try {
+      this.#compile(statementGoal(shape, body), new Set(), trace);
+    } catch (error) {
+      if (!(error instanceof NotEnumerable) && !(error instanceof NotPlannable)) throw error;
     }
   }
 
@@ -290,6 +289,26 @@ export class Planner {
       idRange: (type) => this.types.range(type),
     };
   }
+}
+
+function statementGoal(shape: Shape, body: SpecialisedBody): StatementGoal {
+  const terms = shape.variables.map((variable, index): FlatTerm => {
+    if (variable.constant) return { kind: "const", value: variable.constant };
+    if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
+    return { kind: "var", id: index, type: variable.type };
+  });
+  const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
+  return {
+    body,
+    terms,
+    head: terms.filter((_, index) => isAsked(index)),
+    ids: terms.flatMap((term, index) =>
+      shape.variables[index]?.mode === "several"
+        ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
+        : [],
+    ),
+    firstVariable: terms.length,
+  };
 }
 
 function finalizePlan(plan: Plan): void {

@@ -3,8 +3,7 @@
  * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { findOpenComparisons } from "../../datalog/analysis/open-comparison.ts";
-import { findNegativeCycles } from "../../datalog/analysis/rule-graph.ts";
+import { checkProgram } from "../../datalog/pipeline.ts";
 import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
@@ -52,7 +51,8 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
 function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
   try {
     const active = prepare(policy, limits);
-    const diagnostics = findNegativeCycles(active.program).map((cycle): Diagnostic => ({
+    const { negativeCycles, openComparisons } = checkProgram(active.program);
+    const diagnostics = negativeCycles.map((cycle): Diagnostic => ({
       code: "rule/negative-cycle",
       severity: "error",
       message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
@@ -62,7 +62,7 @@ function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefi
         ? {}
         : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
     }));
-    for (const { rule } of findOpenComparisons(active.program)) {
+    for (const { rule } of openComparisons) {
       diagnostics.push({
         code: "rule/open-comparison",
         severity: "error",

@@ -1,8 +1,10 @@
 /**
- * The compiler pipeline from a checked policy to SQL. It lists all passes in order, and every caller runs them through the functions below.
+ * The compiler pipeline from a checked policy to SQL. It lists all passes in order, and every caller runs them through
+ * the functions below.
  *
- * The first passes run once per policy (`compileProgram`, `checkProgram`), the others once per shape of a question (`specialise`,
- * `planStatement`). A trace, if there is one, receives the program after each pass: `ostiary plan --passes` prints it.
+ * The first passes run once per policy (`compileProgram`, `checkProgram`), the others once per shape of a question
+ * (`specialise`, `planStatement`). A trace, if there is one, receives the program after each pass: `ostiary plan
+ * --passes` prints it.
  */
 import type { Policy } from "../polar/policy.ts";
 import { type FactType, type FactTypeLimits, inferFactTypes } from "./analysis/fact-types.ts";
@@ -127,7 +129,10 @@ function specialiseAll(
   return bodies;
 }
 
-/** Throws `NotPlannable` if no single statement can answer the goal, and `NotEnumerable` if facts can't list its answers. */
+/**
+ * Throws `NotPlannable` if no single statement can answer the goal, and `NotEnumerable` if facts can't list its
+ * answers.
+ */
 export function planStatement(
   goal: StatementGoal,
   catalogue: SqlCatalogue,
@@ -156,7 +161,10 @@ function flatten(goal: StatementGoal, builder: StatementBuilder, trace?: PassTra
   return clauses;
 }
 
-/** Clauses as one SQL expression, 1 or 0: the whole question if it is a yes or no, or the condition of an answer that a rule contains. */
+/**
+ * Clauses as one SQL expression, 1 or 0: the whole question if it is a yes or no, or the condition of an answer that a
+ * rule contains.
+ */
 function decide(selects: readonly Select[], context: SqlContext, trace?: PassTrace<PassName>): string {
   if (selects.length === 0) return "0";
   const { catalogue, units } = context;

@@ -1,6 +1,7 @@
 /**
- * Types flow bottom up: which combinations of argument types can a predicate hold at all? An abstract run of the program over types, with
- * the storable facts as its base. It drives everything after it: a rule instance whose calls have no common typing is never compiled.
+ * Inference of signatures: the combinations of argument types that each predicate can hold. It evaluates the program
+ * bottom-up over types, and starts with the types of storable facts. All later passes use the result: a rule is never
+ * compiled for types that its calls can't have.
  */
 import { typeListKey } from "../ir/key.ts";
 import { callersOf, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
@@ -9,7 +10,7 @@ import type { FactType } from "./fact-types.ts";
 import { Budget } from "./too-large.ts";
 import { headSignature, inferTypings } from "./typings.ts";
 
-/** The least fixpoint over types: the base signatures (facts) and what the rules derive from them. */
+/** The least fixpoint over types: the base signatures (of facts) and those that rules derive from them. */
 export function inferSignatures(
   program: DatalogProgram,
   base: Iterable<readonly [string, Signature]>,
@@ -41,7 +42,7 @@ export function inferSignatures(
   return signatures;
 }
 
-/** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
+/** Signatures for a request, from the types of stored facts and of its context facts. */
 export function signaturesFor(
   program: DatalogProgram,
   facts: readonly FactType[],

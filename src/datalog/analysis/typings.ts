@@ -1,8 +1,9 @@
 /**
- * All typings of the variables of a conjunction under which every positive call is possible.
+ * Inference of typings: the types of the variables of a conjunction for which every positive call is possible.
  *
- * A typing has a concrete type for each variable, or `undefined` where any value will do. While it is being made, variables that must be of one
- * type, whichever it is, share a link (`?3`): `alike(x, x)` gives both places of a call one type, and who learns it of one knows it of the other.
+ * A typing has a concrete type for each variable, or `undefined` for any type. During inference, variables of one
+ * unknown type share a type variable (`?3`): after `alike(x, x)` both arguments have the same type, and inferring one
+ * infers the other.
  */
 import { must } from "../../util/assert.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
@@ -24,7 +25,10 @@ import {
   typeVariable,
 } from "../ir/signature.ts";
 
-/** `known` fixes variables beforehand; `spend` is told how many are made on the way, and may throw. Types may be links: see `withoutTypeVariables`. */
+/**
+ * `known` fixes the types of some variables. `spend` receives the number of intermediate typings, and may throw. Types
+ * in the result may be type variables: see `withoutTypeVariables`.
+ */
 export function inferTypings(
   allowed: VariableTypes,
   body: readonly ProgramLiteral[],
@@ -51,13 +55,13 @@ export function inferTypings(
   return distinct(partial.flatMap((typing) => enumerateRest(typing, allowed, spend)));
 }
 
-/** For whoever needs concrete types alone: what is linked may be of any type. */
+/** The typings with `undefined`, which means any type, in place of type variables. */
 export function withoutTypeVariables(found: readonly (readonly TypeName[])[]): readonly (readonly TypeName[])[] {
   if (!found.some((typing) => typing.some(isTypeVariable))) return found;
   return distinct(found.map((typing) => typing.map((type) => (isTypeVariable(type) ? undefined : type))));
 }
 
-/** What the arguments of a head are, with links between places that hold variables of one unknown type. */
+/** The types of a head's arguments. Arguments of one unknown type share a type variable. */
 export function headSignature(head: readonly ProgramTerm[], typing: readonly TypeName[]): Signature {
   const types = head.map((term) =>
     term.kind === "var" ? (typing[term.index] ?? typeVariable(term.index)) : termType(term),
@@ -106,7 +110,7 @@ function extendByCall(
   return found;
 }
 
-/** Gives the variable, and those linked with it, the type. False where one of them can't have it. */
+/** Gives the type to the variable and to all that share its type variable. False if one of them can't have it. */
 function assign(variable: number, type: string, typing: TypeName[], allowed: VariableTypes): boolean {
   const present = typing[variable];
   if (present !== undefined && !isTypeVariable(present)) return present === type;
@@ -116,7 +120,7 @@ function assign(variable: number, type: string, typing: TypeName[], allowed: Var
   return true;
 }
 
-/** Makes two arguments be of one type, whichever it is. False where they can't be. */
+/** Makes two arguments have the same type, which may be unknown. False if they can't. */
 function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed: VariableTypes): boolean {
   const [type, otherType] = [concreteType(one, typing), concreteType(other, typing)];
   if (type !== undefined && otherType !== undefined) return type === otherType;
@@ -142,7 +146,7 @@ function linked(link: string, typing: readonly TypeName[]): number[] {
   return typing.flatMap((type, variable) => (type === link ? [variable] : []));
 }
 
-/** Variables that no call typed: each of the types that their rule allows them, and any type where it allows all. */
+/** Enumerates the types that the rule allows for variables without a type from a call. */
 function enumerateRest(
   typing: readonly TypeName[],
   allowed: VariableTypes,
@@ -175,8 +179,10 @@ function distinct<Row extends readonly TypeName[]>(rows: readonly Row[]): Row[] 
 }
 
 /**
- * Each typing of the body, and what becomes of it by the types that the body asks for within an even number of negations. `scope` are the body's
- * own variables; `spend` is told how many typings this adds, and may throw.
+ * The typings, and in addition those with the types that the body requires inside an even number of negations. A
+ * variable of any type may still need a certain type: `not not x matches User`. The unknown value that represents all
+ * other values has a type without a name, so it can't be a `User`, and the required types are tried too. `scope` are
+ * the body's own variables. `spend` receives the number of added typings, and may throw.
  */
 export function withDemandedTypes(
   found: readonly (readonly TypeName[])[],
@@ -205,7 +211,7 @@ export function demandedTypes(
   });
 }
 
-/** What is linked with the variable is of its type. */
+/** Sets the type of the variable, and of all that share its type variable. */
 export function withType(typing: readonly TypeName[], variable: number, type: string): readonly TypeName[] {
   const link = typing[variable];
   const changed = typing.map((present) => (present !== undefined && present === link ? type : present));

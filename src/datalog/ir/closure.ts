@@ -5,7 +5,7 @@ import type { TypeName } from "./signature.ts";
 export type StepTerm =
   { readonly kind: "var"; readonly index: number } | { readonly kind: "const"; readonly value: Constant };
 
-/** A conjunction of stored facts that leads from variable 0 to variable 1. */
+/** A conjunction of stored facts that relates variable 0 to variable 1. */
 export interface ClosureStep {
   readonly atoms: readonly { readonly predicate: string; readonly args: readonly StepTerm[] }[];
   /** By variable; `undefined` for any type. */
@@ -14,8 +14,8 @@ export interface ClosureStep {
 
 export interface Closure {
   /**
-   * The steps as JSON, so closures with equal steps have the same name. As the predicate of a call it is the stored relation from one end
-   * to the other.
+   * The steps as JSON, so closures with equal steps have the same name. As the predicate of a call it is the stored
+   * relation from one end to the other.
    */
   readonly name: string;
   /** The alternatives of one step. Steps from one type may lead to several types. */
@@ -29,7 +29,10 @@ export function closureOver(steps: readonly ClosureStep[]): Closure {
   return { name: `[${sorted.map(([text]) => text).join(",")}]`, steps: sorted.map(([, step]) => step) };
 }
 
-/** Data directories contain names of closures, so this text is a file format: its members and their order must not change. */
+/**
+ * Data directories contain names of closures, so this text is a file format: its members and their order must not
+ * change.
+ */
 function stepText({ atoms, types }: ClosureStep): string {
   const term = (arg: StepTerm): StepTerm =>
     arg.kind === "var"
@@ -39,12 +42,12 @@ function stepText({ atoms, types }: ClosureStep): string {
   return JSON.stringify({ atoms: facts, types });
 }
 
-/** No predicate of a policy begins like this. */
+/** Predicates of a policy never begin with a bracket. */
 export function isClosurePredicate(predicate: string): boolean {
   return predicate.startsWith("[");
 }
 
-/** The predicates of the facts that a closure is made of. */
+/** The predicates of the facts in a closure's steps. */
 export function closurePredicates(name: string): Set<string> {
   const steps = JSON.parse(name) as readonly ClosureStep[];
   return new Set(steps.flatMap(({ atoms }) => atoms.map(({ predicate }) => predicate)));

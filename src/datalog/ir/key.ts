@@ -1,11 +1,11 @@
 /**
- * Canonical keys: one function for each kind of term. Two terms have the same key exactly if they are equal, so a key can stand for its
- * term in a `Map` or a `Set`. `JSON.stringify` can't do that: it depends on the order of members, and writes `undefined`, `null` and
- * sets alike.
+ * Canonical keys: one function for each kind of term. Two terms have the same key exactly if they are equal, so a key
+ * can stand for its term in a `Map` or a `Set`. `JSON.stringify` can't do that: it depends on the order of members, and
+ * writes `undefined`, `null` and sets alike.
  *
- * Keys are injective because every part delimits itself: a string has its length in front, a number ends with `;`, a list or a tagged
- * tuple ends with its bracket, and the first character tells them apart. So parts can be concatenated, and callers may replace the keys
- * of arguments by others, such as keys that are equal up to the names of variables.
+ * Keys are injective because every part delimits itself: a string has its length in front, a number ends with `;`, a
+ * list or a tagged tuple ends with its bracket, and the first character tells them apart. So parts can be concatenated,
+ * and callers may replace the keys of arguments by others, such as keys that are equal up to the names of variables.
  */
 import { unreachable } from "../../util/assert.ts";
 import type { ArgumentPattern } from "./argument-index.ts";
@@ -129,7 +129,9 @@ export function flatArgumentKey(argument: FlatArgument): string {
   }
 }
 
-/** A recursive atom is known by the number of its node, so keys of one graph must not be compared with those of another. */
+/**
+ * A recursive atom is known by the number of its node, so keys of one graph must not be compared with those of another.
+ */
 export function flatAtomKey(atom: FlatAtom, argumentKey: ArgumentKey = flatArgumentKey): string {
   const args = listKey(atom.args.map((arg: FlatArgument, position) => argumentKey(arg, position)));
   switch (atom.kind) {

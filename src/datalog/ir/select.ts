@@ -1,55 +1,67 @@
-/** Selects: clauses without recursive atoms, over sources that can be in a FROM clause, and what they need from the store. */
+/**
+ * Selects: clauses without recursive atoms, over sources that can be in a FROM clause, and what they need from the
+ * store.
+ */
 import { type FlatArgument, type FlatCondition, type FlatTerm, mapConditionTerms } from "./flat.ts";
 import type { Constant } from "./program.ts";
 
-/** Anything that can stand in a FROM clause. `args` are its columns, in order. */
+/** A source for a FROM clause. `args` are its columns, in order. */
 export interface JoinSource {
   readonly args: readonly FlatArgument[];
-  /** Tables before computed sources, of equally well known ones. */
+  /** True for a common table expression. Among equally selective sources, tables come first. */
   readonly computed: boolean;
-  /** Where nothing is known yet, this one comes first: the few calls that were demanded. */
+  /** True for the demanded calls of a recursion, which are few: this source comes first if nothing is bound yet. */
   readonly leads?: boolean;
 }
 
-/** What the store knows: where facts live and which ids stand for what. */
+/** What SQL generation needs to know about the store: tables, indexes, symbols and statistics. */
 export interface SqlCatalogue {
   /**
-   * Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are; with `next`, those in
-   * a range of that argument.
+   * Whether an index of the facts of a predicate key begins with the arguments at these positions, in any order; with
+   * `next`, also whether that argument comes after them, so that a range of it can be scanned.
    */
   hasIndex(predicate: string, positions: readonly number[], next?: number): boolean;
-  /** The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges; infinite where nobody knows. */
+  /**
+   * The maximum number of rows of a table with equal values in the columns (numbers from 1) and with values in the
+   * ranges. Infinite if unknown.
+   */
   rowsMax(table: string, columns: readonly number[], within: Loop["ranges"]): number;
-  /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
+  /** The table of a predicate key or a closure; `undefined` if no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
-  /** The interned id of a constant, -1 where the store does not have it. */
+  /** The symbol id of a constant, or -1 if the store does not have it. */
   idOf(value: Constant): number;
-  /** The range of ids of a type, empty where the store has no such type. */
+  /** The range of symbol ids of a type; empty if the store has no such type. */
   idRange(type: string): IdRange;
 }
 
 /** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
 export interface Relation extends JoinSource {
-  /** True where one of several constants is looked for among the few rows that the other arguments find, not one after the other. */
+  /**
+   * True if the other arguments find few rows, so that constants are tested on these rows instead of one lookup for
+   * each.
+   */
   readonly filtered?: boolean;
-  /** Only of a closure whose ends are both known: it holds of a value and itself as well. */
+  /** Only for a closure with two known ends: it also relates each value to itself. */
   readonly isReflexive?: boolean;
   readonly table:
     | { readonly kind: "fact"; readonly predicate: string }
     | { readonly kind: "context"; readonly predicate: string }
     | { readonly kind: "ids"; readonly param: string }
-    /** Another table or common table expression with the columns `c0 …`. */
+    /** A table or common table expression with the columns `c0 …`. */
     | { readonly kind: "named"; readonly name: string }
-    /** Columns `c0 …`; only rows with this tag. `columns` says which column each argument is. */
+    /**
+     * The rows with this tag, of a common table expression with the columns `c0 …`. `columns` is the column of each
+     * argument.
+     */
     | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
 }
 
-/** A place in a FROM clause: SQLite's own plan of a statement names it by its alias. */
+/** A source in a FROM clause: a loop of SQLite's query plan, which names it by its alias. */
 export interface Loop {
   readonly alias: string;
-  /** `json_each` for what a request lists, `undefined` for what has no rows. */
+  /** `json_each` for a list of the request; `undefined` for a source without rows. */
   readonly table: string | undefined;
-  /** By column of a table of facts or a closure: between which ids its values are, in one range or several; `undefined` where they may be any. */
+  /** The id ranges of each column, for a table of facts or a closure; `undefined` for any value. */
   readonly ranges: readonly (readonly IdRange[] | undefined)[];
 }
 
@@ -66,7 +78,7 @@ export interface Select {
   readonly negations: readonly (readonly Select[])[];
 }
 
-/** A clause with every term replaced. */
+/** The select with `rename` applied to every term. */
 export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
   return {
     head: select.head.map(rename),

@@ -1,4 +1,6 @@
-/** Specialised rules: a graph of predicates with a fixed type or constant for each argument, and their typed clauses. */
+/**
+ * Specialised rules: a graph of predicates with a fixed type or constant for each argument, and their typed clauses.
+ */
 import type { Constant, ProgramLiteral, ProgramRule, ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 
@@ -10,7 +12,7 @@ export interface PredicateNode {
   readonly predicate: string;
   readonly args: readonly NodeArgument[];
   clauses: readonly NodeClause[];
-  /** Nodes whose answers this one contains by copy rules alone, itself included. */
+  /** The nodes that this one copies, directly or indirectly, including itself: it has all their answers. */
   copies: ReadonlySet<PredicateNode>;
   component: number;
   recursive: boolean;
@@ -18,13 +20,13 @@ export interface PredicateNode {
 }
 
 export interface NodeClause {
-  /** One term for each open argument of the node. */
+  /** A term for each open argument of the node. */
   readonly head: readonly ProgramTerm[];
   readonly body: SpecialisedBody;
   readonly rule: ProgramRule;
 }
 
-/** A typed conjunction. `types` is by variable; variables of an enclosing body keep their numbers. */
+/** A typed conjunction. `types` is indexed by variable. Variables of an enclosing body keep their numbers. */
 export interface SpecialisedBody {
   readonly types: readonly TypeName[];
   readonly literals: readonly SpecialisedLiteral[];
@@ -35,12 +37,15 @@ export type SpecialisedLiteral =
       readonly kind: "call";
       readonly predicate: string;
       readonly args: readonly ProgramTerm[];
-      /** Whether stored facts, context facts, and rules may answer it. */
+      /** Whether stored facts and context facts may answer the call. Rules may if there is a `node`. */
       readonly fact: boolean;
       readonly context: boolean;
       readonly node: PredicateNode | undefined;
     }
-  /** None of the bodies can be made true. `outer` are the variables that they share with what is around them; others are their own. */
+  /**
+   * True if none of the bodies can be true. They share the variables `outer` with the enclosing body; other variables
+   * are their own.
+   */
   | { readonly kind: "not"; readonly bodies: readonly SpecialisedBody[]; readonly outer: ReadonlySet<number> }
   | Extract<ProgramLiteral, { kind: "equal" | "compare" | "type" }>;
 

@@ -1,10 +1,11 @@
 /**
- * What a client that was made for one policy may store and ask, as tuples of argument types: the facts that some rule body or `declare` takes
- * (polar.md 6.4), and the heads of rules as queries. A value that the policy writes out narrows its type, so `"admin"` and `"member"` are told
- * from any String; where a variable stands in the same place, every value will do.
+ * What a client that was made for one policy may store and ask, as tuples of argument types: the facts that some rule
+ * body or `declare` takes (polar.md 6.4), and the heads of rules as queries. A value that the policy writes out narrows
+ * its type, so `"admin"` and `"member"` are told from any String; where a variable stands in the same place, every
+ * value will do.
  *
- * Bodies do not narrow a head's variables further: whatever a call in a body types as open, it makes storable as open. Only the default `allow`
- * rules are no use of `has_permission`, so what holds for that is copied.
+ * Bodies do not narrow a head's variables further: whatever a call in a body types as open, it makes storable as open.
+ * Only the default `allow` rules are no use of `has_permission`, so what holds for that is copied.
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import { must } from "../../util/assert.ts";
@@ -32,8 +33,9 @@ export interface ClientArgument {
 }
 
 /**
- * Sorted, without duplicates and without tuples that another one covers. One tuple has one type in each place; a predicate that would have more
- * than `tuplesMax` of them (rules about any Resource, of many) keeps the sets of types instead.
+ * Sorted, without duplicates and without tuples that another one covers. One tuple has one type in each place; a
+ * predicate that would have more than `tuplesMax` of them (rules about any Resource, of many) keeps the sets of types
+ * instead.
  */
 export function clientTypes(
   policy: Policy,
@@ -108,7 +110,10 @@ function spread(rows: readonly Row[], tuplesMax: number, sets: TypeSets): readon
   return distinct(single);
 }
 
-/** Without the rows that another one covers by being open where they are not. Each row still has at most one value in a place. */
+/**
+ * Without the rows that another one covers by being open where they are not. Each row still has at most one value in a
+ * place.
+ */
 function uncovered(rows: readonly Row[]): Row[] {
   const known = new Set(rows.map(keyOf));
   const shapes = [...new Map(rows.map((row) => [shapeOf(row).join(""), shapeOf(row)])).values()];

@@ -1,6 +1,6 @@
 /**
- * Prints flat clauses, selects and decision trees. A variable has a number, and its type where it occurs first. `value:0` is a value
- * of the request, and `@0` a value that a common table expression demands.
+ * Prints flat clauses, selects and decision trees. A variable has a number, and its type where it occurs first.
+ * `value:0` is a value of the request, and `@0` a value that a common table expression demands.
  */
 import { unreachable } from "../../util/assert.ts";
 import type { FlatArgument, FlatAtom, FlatClause, FlatCondition } from "../ir/flat.ts";

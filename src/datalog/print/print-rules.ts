@@ -1,6 +1,7 @@
 /**
- * The rules behind one question as text, after they were specialised: a node is written `has_role#3`, with the types and constants that it is
- * for; what stored facts answer has no number. For people who want to know what a question becomes.
+ * The rules behind one question as text, after they were specialised: a node is written `has_role#3`, with the types
+ * and constants that it is for; what stored facts answer has no number. For people who want to know what a question
+ * becomes.
  */
 import type { Span } from "../../polar/span.ts";
 import { must, unreachable } from "../../util/assert.ts";
@@ -55,7 +56,9 @@ function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
   return { node: `${label(node)}(${args.join(", ")})`, rules, recursive: node.recursive };
 }
 
-/** A closure's steps, each as a conjunction from `from` to `to`, with the types of these where steps go between several. */
+/**
+ * A closure's steps, each as a conjunction from `from` to `to`, with the types of these where steps go between several.
+ */
 export function printClosure({ steps }: Closure): string {
   const isMixed = new Set(steps.flatMap(({ types: [from, to] }) => [from, to])).size > 1;
   return steps.map((step) => printStep(step, isMixed)).join(" or ");

@@ -1,6 +1,6 @@
 /**
- * One of several constants, such as any of three roles: found by one lookup after another, or by one that finds the facts by all else and passes by
- * those with other constants.
+ * One of several constants, such as any of three roles: found by one lookup after another, or by one that finds the
+ * facts by all else and passes by those with other constants.
  */
 import type { FlatArgument } from "../ir/flat.ts";
 import type { Constant } from "../ir/program.ts";
@@ -9,9 +9,9 @@ import { isFewBeside } from "./estimate.ts";
 import { bindSource, isKnown } from "./join-order.ts";
 
 /**
- * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
- * three lookups. Where an index finds the rows by what else there is, one lookup does for all constants. Where there would be many combinations, the
- * lists stay. The relations are in join order.
+ * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up,
+ * which takes longer than three lookups. Where an index finds the rows by what else there is, one lookup does for all
+ * constants. Where there would be many combinations, the lists stay. The relations are in join order.
  */
 export function expandConstantLists(select: Select, names: SqlCatalogue): Select[] {
   const relations = withFilters(select, names);
@@ -36,7 +36,10 @@ function withFilters({ relations }: Select, names: SqlCatalogue): Relation[] {
   });
 }
 
-/** A constant is a list of one. What is found without it is found in one place with what is found without others: all that an actor has. */
+/**
+ * A constant is a list of one. What is found without it is found in one place with what is found without others: all
+ * that an actor has.
+ */
 function withoutConstants(relation: Relation): Relation {
   const args = relation.args.map((arg): FlatArgument =>
     arg.kind === "const" ? { kind: "oneOf", values: [arg.value] } : arg,

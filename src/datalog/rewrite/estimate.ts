@@ -15,7 +15,10 @@ export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
   };
 }
 
-/** Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it does not have. */
+/**
+ * Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it
+ * does not have.
+ */
 export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
   const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
   if (name === undefined) return true;

@@ -1,7 +1,8 @@
 /**
- * Join order, decided here and forced with CROSS JOIN: what is known whole first, then what has the fewest rows for what is known, as far as the
- * store can tell. Where it can't, the atom with the most arguments known, facts before the answers of recursive nodes, steps in the direction of
- * a relation before those against it. Nothing unconnected while something connected is left.
+ * Join order, decided here and forced with CROSS JOIN: what is known whole first, then what has the fewest rows for
+ * what is known, as far as the store can tell. Where it can't, the atom with the most arguments known, facts before the
+ * answers of recursive nodes, steps in the direction of a relation before those against it. Nothing unconnected while
+ * something connected is left.
  */
 import { must } from "../../util/assert.ts";
 import type { FlatArgument } from "../ir/flat.ts";
@@ -16,7 +17,10 @@ export function termKey(term: FlatArgument): string | undefined {
   return term.kind === "param" ? term.name : undefined;
 }
 
-/** True where the term's value is known, given the variables bound so far. Parameters of the request always are; `@…` are columns. */
+/**
+ * True where the term's value is known, given the variables bound so far. Parameters of the request always are; `@…`
+ * are columns.
+ */
 export function isKnown(term: FlatArgument, bound: ReadonlySet<string>): boolean {
   const key = termKey(term);
   return key === undefined || bound.has(key) || (term.kind === "param" && !key.startsWith("@"));

@@ -1,7 +1,8 @@
 /**
- * Checked Polar to Datalog rules. A body becomes its disjunctive normal form, one rule an alternative: `or` gives alternatives, `in` one
- * alternative an element, `not` keeps each alternative of its operand as a `not` of its own. Then equalities of the positive conjunction
- * are substituted into the whole rule, so that a constant reaches every place where it can select an index or a table.
+ * Checked Polar to Datalog rules. A body becomes its disjunctive normal form, one rule an alternative: `or` gives
+ * alternatives, `in` one alternative an element, `not` keeps each alternative of its operand as a `not` of its own.
+ * Then equalities of the positive conjunction are substituted into the whole rule, so that a constant reaches every
+ * place where it can select an index or a table.
  */
 import type { Expression, Param, Policy, Rule, Term } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";

@@ -1,6 +1,6 @@
 /**
- * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder or on one above it is found
- * by one look at all that somebody has, where that is little.
+ * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder
+ * or on one above it is found by one look at all that somebody has, where that is little.
  */
 import { isClosurePredicate } from "../ir/closure.ts";
 import { flatArgumentKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
@@ -11,7 +11,10 @@ import { bindSource } from "./join-order.ts";
 /** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
 const fewRows = 32;
 
-/** The clauses of a yes or no, their sources in join order, without those that another contains once a closure in it also leads from a value to itself. */
+/**
+ * The clauses of a yes or no, their sources in join order, without those that another contains once a closure in it
+ * also leads from a value to itself.
+ */
 export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCatalogue): Select[] {
   const clauses = new Map(selects.map((select) => [keyOf(select), select]));
   // Those that hold more than their keys say.
@@ -58,7 +61,9 @@ function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
   });
 }
 
-/** Equal for clauses that differ only in the names of their variables and, in most cases, in the order of their sources. */
+/**
+ * Equal for clauses that differ only in the names of their variables and, in most cases, in the order of their sources.
+ */
 function keyOf({ relations, conditions, negations }: Select): string {
   const withoutNames = (relation: Relation): string =>
     relationKey(relation, (arg) => (arg.kind === "var" ? typeKey(arg.type) : flatArgumentKey(arg)));

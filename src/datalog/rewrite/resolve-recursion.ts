@@ -1,7 +1,8 @@
 /**
- * From flat clauses to SQL sources: each recursive atom becomes the answers of a pair of common table expressions that `recursion.ts` makes,
- * seeded with the values that the rest of the clause knows (magic sets). A node may answer with wildcards in some columns; each such variant
- * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
+ * From flat clauses to SQL sources: each recursive atom becomes the answers of a pair of common table expressions that
+ * `recursion.ts` makes, seeded with the values that the rest of the clause knows (magic sets). A node may answer with
+ * wildcards in some columns; each such variant gives a clause of its own, in which those arguments are unbound, so that
+ * no join ever has to look for NULL.
  */
 import {
   clauseVariables,
@@ -18,7 +19,10 @@ import type { Relation, Select } from "../ir/select.ts";
 import type { PredicateNode } from "../ir/specialised.ts";
 import { bindSource, connected, isKnown, joinOrder, termKey } from "./join-order.ts";
 
-/** What a recursive atom can be replaced by: a source, and the positions of the arguments that it leaves open as wildcards. */
+/**
+ * What a recursive atom can be replaced by: a source, and the positions of the arguments that it leaves open as
+ * wildcards.
+ */
 export interface AnswerVariant {
   readonly relation: Relation;
   readonly wild: readonly number[];
@@ -38,7 +42,10 @@ export interface RecursionPlanner {
   cost(node: PredicateNode, mode: string): number;
   /** The variants of the node's answers, for these arguments. */
   answers(node: PredicateNode, mode: string, seed: Seed, args: readonly FlatTerm[]): readonly AnswerVariant[];
-  /** A source that has a row where any seed leads to an answer, if that can be told from the walk alone; all arguments are known. */
+  /**
+   * A source that has a row where any seed leads to an answer, if that can be told from the walk alone; all arguments
+   * are known.
+   */
   hits(node: PredicateNode, mode: string, seed: Seed): Relation | undefined;
 }
 
@@ -48,8 +55,8 @@ interface Partial {
 }
 
 /**
- * The clause as SQL sources, one `Select` a variant. `outer` are the sources around it, from which seeds may draw; `later` are sources that
- * the caller adds afterwards: they bind variables, but no seed may draw from them.
+ * The clause as SQL sources, one `Select` a variant. `outer` are the sources around it, from which seeds may draw;
+ * `later` are sources that the caller adds afterwards: they bind variables, but no seed may draw from them.
  */
 export function resolveClause(
   clause: FlatClause,
@@ -120,7 +127,10 @@ function bestSeed(
   return { mode, seed: { relations: [], conditions: [], args: given } };
 }
 
-/** True where a yes or no is asked and nothing but the seed has to do with the atom's values: then any seed's answer will do. */
+/**
+ * True where a yes or no is asked and nothing but the seed has to do with the atom's values: then any seed's answer
+ * will do.
+ */
 function isApart(clause: FlatClause, relations: readonly Relation[], atom: RecursiveAtom, seed: Seed): boolean {
   if (clause.head.length > 0 || seed.relations.some((relation) => !relations.includes(relation))) return false;
   const inside = new Set<string>();
@@ -182,7 +192,10 @@ export function plainRelation(atom: FlatAtom): Relation[] {
   }
 }
 
-/** Conditions and negations need the values of their variables: where an answer leaves one open, only the evaluator can try which would do. */
+/**
+ * Conditions and negations need the values of their variables: where an answer leaves one open, only the evaluator can
+ * try which would do.
+ */
 export function refuseLostVariables(clause: FlatClause, sources: readonly Relation[]): void {
   const bound = new Set<string>();
   for (const source of sources) bindSource(source, bound);

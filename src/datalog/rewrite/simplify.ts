@@ -1,6 +1,7 @@
 /**
- * Fewer and smaller clauses with the same meaning: equal clauses once, constants that differ in one place as a set (`role in (reader,
- * writer, admin)`), and no call of a recursive node whose answers another clause's node contains by copy rules.
+ * Fewer and smaller clauses with the same meaning: equal clauses once, constants that differ in one place as a set
+ * (`role in (reader, writer, admin)`), and no call of a recursive node whose answers another clause's node contains by
+ * copy rules.
  */
 import { must } from "../../util/assert.ts";
 import { clauseVariables, type FlatArgument, type FlatAtom, type FlatClause } from "../ir/flat.ts";
@@ -32,7 +33,10 @@ function unique(clauses: readonly FlatClause[]): FlatClause[] {
   return [...seen.values()];
 }
 
-/** The key of a clause up to the names of its variables. `mask` hides one argument of an atom, or the node of a recursive atom. */
+/**
+ * The key of a clause up to the names of its variables. `mask` hides one argument of an atom, or the node of a
+ * recursive atom.
+ */
 function clauseKey(
   clause: FlatClause,
   mask?: { readonly atom: number; readonly arg: number } | { readonly atom: number },
@@ -48,7 +52,10 @@ function clauseKey(
   return listKey([...atoms, flatClauseKey({ ...clause, atoms: [] }, argumentKey)]);
 }
 
-/** `reader on folder` already contains `writer on folder` where the folder's roles say so: the second clause adds nothing. */
+/**
+ * `reader on folder` already contains `writer on folder` where the folder's roles say so: the second clause adds
+ * nothing.
+ */
 function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
   let left = [...clauses];
   const longest = Math.max(0, ...clauses.map((clause) => clause.atoms.length));

@@ -1,7 +1,8 @@
 /**
- * Unfolding (SLD resolution without data): calls of non-recursive nodes are replaced by their clauses until only facts, context facts and
- * recursive nodes are left. A head variable that a clause leaves unbound simply stays unbound in the result: that is a wildcard answer, and
- * it is known now, not at run time. Negations are unfolded last, when the terms around them are final.
+ * Unfolding (SLD resolution without data): calls of non-recursive nodes are replaced by their clauses until only facts,
+ * context facts and recursive nodes are left. A head variable that a clause leaves unbound simply stays unbound in the
+ * result: that is a wildcard answer, and it is known now, not at run time. Negations are unfolded last, when the terms
+ * around them are final.
  */
 import { must, unreachable } from "../../util/assert.ts";
 import {
@@ -43,7 +44,9 @@ interface State {
 
 const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
 
-/** The alternatives of a body, of which `terms` gives each variable's term (by number), and `head` what is asked for. */
+/**
+ * The alternatives of a body, of which `terms` gives each variable's term (by number), and `head` what is asked for.
+ */
 export function unfoldBody(
   body: SpecialisedBody,
   terms: readonly (FlatTerm | undefined)[],
@@ -172,7 +175,10 @@ class Unfolding {
       ...atoms.flatMap((atom) => atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []))),
     ]);
     const asked = new Set(finalHead.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
-    /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
+    /**
+     * A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is
+     * the best witness.
+     */
     const witness = (term: FlatTerm): FlatTerm => {
       const final = resolve(term);
       if (final.kind !== "var" || bound.has(final.id)) return final;
@@ -213,8 +219,8 @@ function withTwo<C extends FlatCondition>(condition: C, left: FlatTerm, right: F
 }
 
 /**
- * A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn, or for another value:
- * then one that is named may do where it does not.
+ * A value that nothing names is the best witness against something, but not where that something asks for a `not` in
+ * turn, or for another value: then one that is named may do where it does not.
  */
 function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: readonly FlatClause[]): void {
   if (!shared.some((term) => term?.kind === "fresh")) return;
@@ -247,7 +253,9 @@ function resolveTerm(term: FlatTerm, bindings: ReadonlyMap<number, FlatTerm>): F
   return current;
 }
 
-/** Makes the terms equal pairwise, by binding variables or, where both sides are only known at run time, by a condition. */
+/**
+ * Makes the terms equal pairwise, by binding variables or, where both sides are only known at run time, by a condition.
+ */
 export function unify(
   left: readonly FlatTerm[],
   right: readonly FlatTerm[],
@@ -277,7 +285,10 @@ function isFree(term: FlatTerm, rigid: ReadonlySet<number>): term is Variable {
   return term.kind === "var" && !rigid.has(term.id);
 }
 
-/** Binds `variable` to `target`; the more specific type of the two survives, or becomes a condition where the target's is fixed. */
+/**
+ * Binds `variable` to `target`; the more specific type of the two survives, or becomes a condition where the target's
+ * is fixed.
+ */
 function bind(
   variable: Variable,
   target: FlatTerm,

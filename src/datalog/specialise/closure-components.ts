@@ -1,9 +1,11 @@
 /**
- * Which recursion closures can stand for: a strongly connected component of nodes, each with nothing but a base, and steps to nodes of the component.
- * One closure has the steps of all its nodes, but it knows values and no nodes. So a value's type must say which of the nodes it is at: then a
- * path in it takes no step that the rules of that node don't take. Where two nodes are of the same types (`even if odd of the one before`, and
- * the other way round), one that does not ask for itself is taken out, and whoever asks for it goes on to where it goes: states of an automaton
- * are eliminated like that (Brzozowski and McCluskey 1963). Whatever nodes can't be told apart even so is left to be walked.
+ * Which recursion closures can stand for: a strongly connected component of nodes, each with nothing but a base, and
+ * steps to nodes of the component. One closure has the steps of all its nodes, but it knows values and no nodes. So a
+ * value's type must say which of the nodes it is at: then a path in it takes no step that the rules of that node don't
+ * take. Where two nodes are of the same types (`even if odd of the one before`, and the other way round), one that does
+ * not ask for itself is taken out, and whoever asks for it goes on to where it goes: states of an automaton are
+ * eliminated like that (Brzozowski and McCluskey 1963). Whatever nodes can't be told apart even so is left to be
+ * walked.
  */
 import { must } from "../../util/assert.ts";
 import { type Closure, closureOver, type ClosureStep } from "../ir/closure.ts";
@@ -70,7 +72,10 @@ export function componentOf(nodes: readonly PredicateNode[]): Component | undefi
   return { moving, members };
 }
 
-/** The clause as a step and then a call of a node that is `wanted`, if it is that. (The text of a step through a closure can be long.) */
+/**
+ * The clause as a step and then a call of a node that is `wanted`, if it is that. (The text of a step through a closure
+ * can be long.)
+ */
 export function nodeStepOf(
   clause: NodeClause,
   wanted: (target: PredicateNode) => boolean = () => true,
@@ -139,7 +144,10 @@ function isNodeCall(literal: SpecialisedLiteral): literal is SpecialisedCall & {
   return literal.kind === "call" && literal.node !== undefined;
 }
 
-/** Takes out nodes until no two are of the same types: always the same ones, so that all questions read the same closures. */
+/**
+ * Takes out nodes until no two are of the same types: always the same ones, so that all questions read the same
+ * closures.
+ */
 function withDistinctTypes(members: Members): Members | undefined {
   let left = members;
   for (;;) {
@@ -174,7 +182,9 @@ function orderOf({ predicate, args }: PredicateNode): string[] {
   return [predicate, ...texts];
 }
 
-/** The others, with what the node does in place of steps to it; `undefined` where that is no step or becomes too much. */
+/**
+ * The others, with what the node does in place of steps to it; `undefined` where that is no step or becomes too much.
+ */
 function without(node: PredicateNode, member: Member, members: Members): Members | undefined {
   const left = new Map<PredicateNode, Member>();
   let clauses = 0;
@@ -217,7 +227,10 @@ function behindStep(node: PredicateNode, { position, step }: NodeStep, clause: N
   };
 }
 
-/** Whether all steps of the argument hang on its own type alone, and lead from a type to another; a single node may be of any. */
+/**
+ * Whether all steps of the argument hang on its own type alone, and lead from a type to another; a single node may be
+ * of any.
+ */
 function movesByType(members: Members, position: number): boolean {
   if (members.size === 1) return true;
   const ways = new Map<TypeName, string>();

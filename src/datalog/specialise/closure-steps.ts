@@ -1,6 +1,7 @@
 /**
- * Steps: what a recursive rule walks from its head to its call of itself, where that is stored facts alone. A step moves one argument and leaves
- * the others as they are. It is written down up to the names of its variables, so that rules which walk the same facts have the same step.
+ * Steps: what a recursive rule walks from its head to its call of itself, where that is stored facts alone. A step
+ * moves one argument and leaves the others as they are. It is written down up to the names of its variables, so that
+ * rules which walk the same facts have the same step.
  */
 import { must } from "../../util/assert.ts";
 import type { ClosureStep, StepTerm } from "../ir/closure.ts";
@@ -9,8 +10,9 @@ import type { TypeName } from "../ir/signature.ts";
 import type { NodeClause, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
 
 /**
- * The step of a clause that is `call` and a walk along stored facts to it, and which of the open arguments it moves; `nowhere` where the call is
- * the head itself. `undefined` where it is anything else: context facts, a condition, a step that reads one of the arguments which stay.
+ * The step of a clause that is `call` and a walk along stored facts to it, and which of the open arguments it moves;
+ * `nowhere` where the call is the head itself. `undefined` where it is anything else: context facts, a condition, a
+ * step that reads one of the arguments which stay.
  */
 export function stepOf(
   clause: NodeClause,

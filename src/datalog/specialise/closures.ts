@@ -1,10 +1,11 @@
 /**
- * Closures: recursion that only walks stored relations, made into a table of its own. `reader on folder if reader on its parent` asks for all
- * folders above; which those are is the transitive closure of `parent`, and no question has to walk it where the store keeps it. A node of the
- * graph is rewritten from "its base, or a step and then itself" to "its base, or the closure of the step and then its base", which is no
- * recursion any more. That is exact where each step moves one argument along stored facts and leaves the others as they are: steps of
- * different arguments then don't see each other, and their closures multiply. Nodes that ask for each other (folders in drives in folders) share
- * the closure of all their steps, and it leads to the base of any of them. Everything else is walked when it is asked.
+ * Closures: recursion that only walks stored relations, made into a table of its own. `reader on folder if reader on
+ * its parent` asks for all folders above; which those are is the transitive closure of `parent`, and no question has to
+ * walk it where the store keeps it. A node of the graph is rewritten from "its base, or a step and then itself" to "its
+ * base, or the closure of the step and then its base", which is no recursion any more. That is exact where each step
+ * moves one argument along stored facts and leaves the others as they are: steps of different arguments then don't see
+ * each other, and their closures multiply. Nodes that ask for each other (folders in drives in folders) share the
+ * closure of all their steps, and it leads to the base of any of them. Everything else is walked when it is asked.
  */
 import { must } from "../../util/assert.ts";
 import type { Closure } from "../ir/closure.ts";
@@ -51,8 +52,8 @@ function throughClosures(node: PredicateNode, rewritten: ReadonlyMap<PredicateNo
 }
 
 /**
- * The bases behind the closures of any of the arguments that move, and facts of their nodes' predicates as well, of each node whose other
- * arguments are of the same types.
+ * The bases behind the closures of any of the arguments that move, and facts of their nodes' predicates as well, of
+ * each node whose other arguments are of the same types.
  */
 function beyond(node: PredicateNode, { moving, members }: Component): NodeClause[] {
   const types = openTypes(node);
@@ -73,7 +74,10 @@ function choices(moving: readonly MovedArgument[]): (readonly MovedArgument[])[]
   );
 }
 
-/** The clause for whoever is one or more steps away from it, in each of the arguments `chosen`. `open` are the types of who that is. */
+/**
+ * The clause for whoever is one or more steps away from it, in each of the arguments `chosen`. `open` are the types of
+ * who that is.
+ */
 function behind(open: readonly TypeName[], clause: NodeClause, chosen: readonly MovedArgument[]): NodeClause {
   const head = [...clause.head];
   const types = [...clause.body.types];

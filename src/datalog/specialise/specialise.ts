@@ -1,7 +1,8 @@
 /**
- * Specialisation: a goal over concrete types, and the constants of the policy, becomes a finite graph of nodes. A node is a predicate with a
- * fixed type or constant for each argument; its clauses are the rules that can produce it, typed. Calls that nothing can answer are dropped,
- * copy rules (`"reader" if "writer"`) are collapsed into their source, and strongly connected nodes are marked as recursive.
+ * Specialisation: a goal over concrete types, and the constants of the policy, becomes a finite graph of nodes. A node
+ * is a predicate with a fixed type or constant for each argument; its clauses are the rules that can produce it, typed.
+ * Calls that nothing can answer are dropped, copy rules (`"reader" if "writer"`) are collapsed into their source, and
+ * strongly connected nodes are marked as recursive.
  */
 import { must } from "../../util/assert.ts";
 import { stronglyConnected } from "../analysis/components.ts";
@@ -205,7 +206,10 @@ function argumentOfNode(arg: NodeArgument): ArgumentPattern {
   return { types: arg.type === undefined ? undefined : new Set([arg.type]), id: undefined };
 }
 
-/** What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't meet. */
+/**
+ * What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't
+ * meet.
+ */
 function matchHead(
   node: PredicateNode,
   rule: ProgramRule,
@@ -232,8 +236,8 @@ function matchHead(
 }
 
 /**
- * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone. So a wildcard
- * always knows of which type it is.
+ * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest
+ * alone. So a wildcard always knows of which type it is.
  */
 function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly TypeName[]): boolean {
   return node.args.every((arg, position) => {
@@ -302,7 +306,10 @@ function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
   return { ...clause, body: { ...clause.body, literals } };
 }
 
-/** Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at query time. */
+/**
+ * Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at
+ * query time.
+ */
 export function collapseCopies(nodes: readonly PredicateNode[]): void {
   const sources = new Map(
     nodes.map((node) => [node, node.clauses.flatMap((clause) => copySource(node, clause) ?? [])]),
@@ -322,7 +329,10 @@ export function collapseCopies(nodes: readonly PredicateNode[]): void {
   }
 }
 
-/** Where a clause only hands its arguments on to another node: that node, and what remains of the call (facts of the same predicate). */
+/**
+ * Where a clause only hands its arguments on to another node: that node, and what remains of the call (facts of the
+ * same predicate).
+ */
 function copySource(
   node: PredicateNode,
   clause: NodeClause,

@@ -1,7 +1,7 @@
 /**
- * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with the same sources go
- * through the same places. Which source comes first is chosen with that in mind, so that an owner's organizations are looked up once for all that
- * hangs on them.
+ * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with
+ * the same sources go through the same places. Which source comes first is chosen with that in mind, so that an owner's
+ * organizations are looked up once for all that hangs on them.
  */
 import { mapConditionTerms, type FlatArgument } from "../ir/flat.ts";
 import { must } from "../../util/assert.ts";
@@ -19,7 +19,10 @@ export function testKey(test: DecisionTest): string {
   return test.kind === "condition" ? flatConditionKey(test.condition) : selectKey(test.body);
 }
 
-/** What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
+/**
+ * What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where
+ * nothing is left to ask.
+ */
 export interface DecisionNode {
   readonly relation: Relation | undefined;
   tests: DecisionTest[];
@@ -31,8 +34,8 @@ export function decisionNode(relation?: Relation, tests: DecisionTest[] = []): D
 }
 
 /**
- * The place behind a source, made where no clause went there before. Adds to `names` the variables that the source is the first to bind: they get
- * those of the place, or `fresh` numbers.
+ * The place behind a source, made where no clause went there before. Adds to `names` the variables that the source is
+ * the first to bind: they get those of the place, or `fresh` numbers.
  */
 export function childFor(
   place: DecisionNode,
@@ -67,7 +70,10 @@ function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string
   });
 }
 
-/** The tree for clauses whose sources are in join order; the cheapest clauses come first. `units` are sources without columns, which need no join. */
+/**
+ * The tree for clauses whose sources are in join order; the cheapest clauses come first. `units` are sources without
+ * columns, which need no join.
+ */
 export function decisionTree(selects: readonly Select[], units: ReadonlySet<string>): DecisionNode {
   const root = decisionNode();
   let variables = 0;
@@ -86,8 +92,8 @@ function costOf({ relations }: Select): number {
 }
 
 /**
- * Walks down the places that the clause shares with those before it, and adds the rest. Variables get numbers of the places that bind them:
- * clauses that come from one may mean different things by the same number.
+ * Walks down the places that the clause shares with those before it, and adds the rest. Variables get numbers of the
+ * places that bind them: clauses that come from one may mean different things by the same number.
  */
 function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, fresh: () => number): void {
   const names = new Map<number, FlatTerm>();
@@ -105,7 +111,10 @@ function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, 
   place.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
 }
 
-/** Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it pass. */
+/**
+ * Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it
+ * pass.
+ */
 function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): void {
   const known = new Set([...above, ...(place.relation?.args ?? []).flatMap((arg) => termKey(arg) ?? [])]);
   const ways = [...place.branches.values()];
@@ -159,7 +168,10 @@ function dearFirst(left: Select, right: Select): number {
   return costOf(right) - costOf(left);
 }
 
-/** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */
+/**
+ * The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same
+ * place comes before others.
+ */
 export function orderWithSharedPrefixes(selects: readonly Select[], names: SqlCatalogue): Select[] {
   const root = decisionNode();
   let variables = 0;

@@ -1,7 +1,8 @@
 /**
- * A yes or no over many clauses as one expression. Clauses that begin with the same sources share them: the folder of a repository is looked up
- * once, and what differs (a role on it, a team's role on it, an owner of its organization) is asked behind it, the cheapest first. What all
- * clauses of a place check without needing more than that place knows is checked there, once: a banned user is denied by one probe.
+ * A yes or no over many clauses as one expression. Clauses that begin with the same sources share them: the folder of a
+ * repository is looked up once, and what differs (a role on it, a team's role on it, an owner of its organization) is
+ * asked behind it, the cheapest first. What all clauses of a place check without needing more than that place knows is
+ * checked there, once: a banned user is denied by one probe.
  */
 import type { FlatTerm } from "../ir/flat.ts";
 import type { Relation } from "../ir/select.ts";

@@ -1,6 +1,6 @@
 /**
- * SQL for flat clauses whose recursive atoms were already replaced by their answers. Text is made of our own names and numbers alone:
- * values of a request are parameters, constants of the policy are their interned ids.
+ * SQL for flat clauses whose recursive atoms were already replaced by their answers. Text is made of our own names and
+ * numbers alone: values of a request are parameters, constants of the policy are their interned ids.
  */
 import { must, unreachable } from "../../util/assert.ts";
 import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
@@ -10,8 +10,9 @@ import { estimateBy, isFewBeside, rangesOf } from "../rewrite/estimate.ts";
 import { isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
 
 /**
- * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the values of bare parameters in a
- * join, and then plans the statement anew each time it is run with others, which takes ten times as long as running it.
+ * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the
+ * values of bare parameters in a join, and then plans the statement anew each time it is run with others, which takes
+ * ten times as long as running it.
  */
 export class StatementParameters {
   readonly #slots = new Map<string, number>();
@@ -50,7 +51,10 @@ export interface SqlContext {
 
 export type SqlBindings = ReadonlyMap<string, string>;
 
-/** `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead the join. */
+/**
+ * `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead
+ * the join.
+ */
 export function emitSelect(
   select: Select,
   columns: (head: readonly string[]) => string,
@@ -91,8 +95,8 @@ export function emitSelect(
 const joinedMax = 64;
 
 /**
- * The one fact that a negated body is, where all its arguments are known and it is another one for each row. What is the same for all rows is for
- * `NOT EXISTS`, which is asked once then.
+ * The one fact that a negated body is, where all its arguments are known and it is another one for each row. What is
+ * the same for all rows is for `NOT EXISTS`, which is asked once then.
  */
 function soleFact(body: Select, bound: Set<string>, outer: SqlBindings, names: SqlCatalogue): Relation | undefined {
   const [relation, ...others] = body.relations;
@@ -154,8 +158,9 @@ export function emitRelation(
 }
 
 /**
- * Whether facts are to be looked for with one constant after another, in the order of the arguments themselves: where SQLite has to sort what it finds, it
- * would else take an order that spares it that, and pass by all that there is beside.
+ * Whether facts are to be looked for with one constant after another, in the order of the arguments themselves: where
+ * SQLite has to sort what it finds, it would else take an order that spares it that, and pass by all that there is
+ * beside.
  */
 function goesByLists(relation: Relation, bindings: SqlBindings, names: SqlCatalogue): boolean {
   const { args, table, filtered } = relation;
@@ -206,7 +211,8 @@ function emitArgument(
   const key = termKey(arg);
   const isColumn = arg.kind === "var" || key?.startsWith("@") === true;
   if (key === undefined || !isColumn || bindings.has(key)) {
-    // The sign keeps SQLite from looking for the other column by this one, which comes later: it would let go of that one's range.
+    // The sign keeps SQLite from looking for the other column by this one, which comes later: it would let go of that
+    // one's range.
     where.push(`${column} = ${isColumn ? "+" : ""}${emitTerm(arg, bindings, emission)}`);
     return;
   }

@@ -1,9 +1,10 @@
 /**
- * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` holds which calls of the strongly
- * connected nodes are needed, walking from the seed through the facts that a rule joins before its recursive call. `answers` then works
- * bottom up, restricted to demanded calls. Both are sets (`UNION`), so cycles in the data end. A node is taken once for each pattern of known
- * arguments (mode), a row's `tag` says which node, mode and wildcard variant it belongs to. Where a yes or no is asked and each rule's
- * recursive call follows from the walk alone, no answers are carried back: any demanded call that holds by itself is a hit.
+ * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` holds which
+ * calls of the strongly connected nodes are needed, walking from the seed through the facts that a rule joins before
+ * its recursive call. `answers` then works bottom up, restricted to demanded calls. Both are sets (`UNION`), so cycles
+ * in the data end. A node is taken once for each pattern of known arguments (mode), a row's `tag` says which node, mode
+ * and wildcard variant it belongs to. Where a yes or no is asked and each rule's recursive call follows from the walk
+ * alone, no answers are carried back: any demanded call that holds by itself is a hit.
  */
 import { must } from "../../util/assert.ts";
 import {
@@ -57,14 +58,20 @@ interface Variant {
 export interface RecursionOptions {
   readonly emission: SqlContext;
   readonly unfold: UnfoldOptions;
-  /** Takes a common table expression, in order of definition: `body` is the union of the selections, which have `columns` columns and a tag. */
+  /**
+   * Takes a common table expression, in order of definition: `body` is the union of the selections, which have
+   * `columns` columns and a tag.
+   */
   define(name: string, columns: number, body: string, selections: readonly string[]): void;
   name(prefix: string): string;
   /** Plans the recursive nodes of lower components. */
   planner: RecursionPlanner;
 }
 
-/** One recursive node, for one pattern of known arguments. All methods throw `NotPlannable` where the recursion is not linear. */
+/**
+ * One recursive node, for one pattern of known arguments. All methods throw `NotPlannable` where the recursion is not
+ * linear.
+ */
 export class Recursion {
   readonly #options: RecursionOptions;
   readonly #fixed: ReadonlyMap<number, FlatTerm>;
@@ -114,8 +121,8 @@ export class Recursion {
   }
 
   /**
-   * How far the walk fans out: each step against the direction of a relation (from its later arguments to its first, from a folder to all
-   * that is in it) counts ten, each free argument one. Relations mostly point from many to few.
+   * How far the walk fans out: each step against the direction of a relation (from its later arguments to its first,
+   * from a folder to all that is in it) counts ten, each free argument one. Relations mostly point from many to few.
    */
   cost(): number {
     let cost = 0;
@@ -140,7 +147,9 @@ export class Recursion {
     return [...must(this.#variants.get(this.#root)).values()].map((variant) => this.#answer(variant, args));
   }
 
-  /** A source that has a row where any seed leads to an answer; `undefined` where the walk does not decide that alone. */
+  /**
+   * A source that has a row where any seed leads to an answer; `undefined` where the walk does not decide that alone.
+   */
   hits(seed: Seed): Relation | undefined {
     for (const { mode, clauses, demand } of this.#moded.values()) {
       if (mode.includes("f") || !clauses.every((entry) => this.#isWalk(entry, demand))) return undefined;
@@ -158,7 +167,10 @@ export class Recursion {
     return this.#tagged(this.#answers, 0, []);
   }
 
-  /** True where the recursive call holds exactly if the step of the walk leads to it: nothing else of the rule is left to check. */
+  /**
+   * True where the recursive call holds exactly if the step of the walk leads to it: nothing else of the rule is left
+   * to check.
+   */
   #isWalk({ clause, inner }: ModedClause, demand: Relation): boolean {
     if (!inner) return true;
     const { seed } = this.#seedOf(clause, inner.atom, demand);
@@ -326,7 +338,10 @@ function pad(columns: readonly string[], width: number): string[] {
   return [...columns, ...new Array<string>(width - columns.length).fill("NULL")];
 }
 
-/** Joins of `relations`, starting from `known`, that go against a relation's direction; with `open`, only those that bind one of these. */
+/**
+ * Joins of `relations`, starting from `known`, that go against a relation's direction; with `open`, only those that
+ * bind one of these.
+ */
 function reverseSteps(
   relations: readonly Relation[],
   known: readonly FlatArgument[],

@@ -1,4 +1,7 @@
-/** Builds one SQL statement from selects: the common table expressions of recursive atoms, the rows or the decision, the parameters. */
+/**
+ * Builds one SQL statement from selects: the common table expressions of recursive atoms, the rows or the decision, the
+ * parameters.
+ */
 import { must } from "../../util/assert.ts";
 import {
   conditionTerms,
@@ -37,11 +40,14 @@ export interface StatementGoal {
 export interface PlannedStatement {
   /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, NULL for a wildcard. */
   readonly sql: string;
-  /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`. */
+  /**
+   * Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`,
+   * `context:<predicate>`, `limit`.
+   */
   readonly parameters: readonly string[];
   /**
-   * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says so, 1 or 0: whether there
-   * are any that would be compared with the clock.
+   * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says
+   * so, 1 or 0: whether there are any that would be compared with the clock.
    */
   readonly clock: "never" | "always" | Pick<PlannedStatement, "sql" | "parameters">;
   readonly loops: readonly Loop[];
@@ -199,7 +205,10 @@ export class StatementBuilder {
     return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
   }
 
-  /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */
+  /**
+   * Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the
+   * same one share it.
+   */
   #given(selects: readonly Select[]): string[] {
     const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
     const answers = [...groups.values()].map((group) => {
@@ -215,7 +224,10 @@ export class StatementBuilder {
     });
   }
 
-  /** The text of an answer's column, NULL for a wildcard. Where only stored values can stand in it, a join finds it at less than half the cost. */
+  /**
+   * The text of an answer's column, NULL for a wildcard. Where only stored values can stand in it, a join finds it at
+   * less than half the cost.
+   */
   #text(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
     const id = `u.o${column}`;
     if (selects.some((select) => mayBeBrought(must(select.head[column]), select)))
@@ -256,7 +268,10 @@ function isBound(term: FlatTerm, { relations }: Select): boolean {
   return isKnown(term, bound);
 }
 
-/** True where a value that the store does not have can be the answer: from a list of the request, a context fact, the clock. */
+/**
+ * True where a value that the store does not have can be the answer: from a list of the request, a context fact, the
+ * clock.
+ */
 function mayBeBrought(term: FlatTerm, { relations }: Select): boolean {
   return (
     term.kind === "param" ||
@@ -271,7 +286,10 @@ function rebase(variant: AnswerVariant, args: readonly FlatTerm[]): AnswerVarian
   return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
 }
 
-/** The clause without its comparisons with the clock, itself where it has none; `undefined` where the clock is asked for anywhere else. */
+/**
+ * The clause without its comparisons with the clock, itself where it has none; `undefined` where the clock is asked for
+ * anywhere else.
+ */
 function withoutClock(select: Select): Select | undefined {
   const conditions = select.conditions.filter((condition) => !conditionTerms(condition).some(isNow));
   const left = conditions.length === select.conditions.length ? select : { ...select, conditions };

@@ -3,7 +3,9 @@ import type { FlatArgument } from "../ir/flat.ts";
 import type { IdRange, Relation, SqlCatalogue } from "../ir/select.ts";
 import { type Estimate, isKnown } from "./join-order.ts";
 
-/** The rows of facts and closures, as far as the store knows them: no rows are no reason to go by. */
+/**
+ * The rows of facts and closures, if the store has statistics. An empty table gives no estimate, because it may grow.
+ */
 export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
   return ({ table, args }, bound) => {
     const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
@@ -15,10 +17,7 @@ export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
   };
 }
 
-/**
- * Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it
- * does not have.
- */
+/** Whether the arguments at these positions find few facts with a constant that is not in the lists of constants. */
 export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
   const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
   if (name === undefined) return true;
@@ -30,10 +29,10 @@ export function isFewBeside({ table, args }: Relation, known: readonly number[],
   return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
 }
 
-/** To pass by so many rows takes as long as the two lookups that are spared for three constants. */
+/** Filtering so many rows takes as long as the two lookups that it saves for three constants. */
 export const besideMax = 16;
 
-/** What single ids leave between them. */
+/** The ranges between single ids. */
 export function gapsOf(ids: readonly IdRange[]): IdRange[] {
   const sorted = ids.map(({ low }) => low).sort((left, right) => left - right);
   return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));

@@ -1,6 +1,6 @@
 /**
- * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder
- * or on one above it is found by one look at all that somebody has, where that is little.
+ * Merges a clause about a value with the same clause about the values that a closure leads to. A role on a folder or on
+ * one above it is then found by one scan of the actor's roles, if these are few.
  */
 import { isClosurePredicate } from "../ir/closure.ts";
 import { flatArgumentKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
@@ -8,16 +8,16 @@ import { mapSelectTerms, type Relation, type Select, type SqlCatalogue } from ".
 import { estimateBy } from "./estimate.ts";
 import { bindSource } from "./join-order.ts";
 
-/** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
+/** A scan of so many rows takes no longer than a lookup of one row. */
 const fewRows = 32;
 
 /**
- * The clauses of a yes or no, their sources in join order, without those that another contains once a closure in it
- * also leads from a value to itself.
+ * The clauses of a yes or no, without those that another clause contains once its closure is reflexive. The sources
+ * must be in join order.
  */
 export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCatalogue): Select[] {
   const clauses = new Map(selects.map((select) => [keyOf(select), select]));
-  // Those that hold more than their keys say.
+  // The keys of clauses that are already merged, and so contain more than their keys say.
   const widened = new Set<string>();
   for (const [key, select] of clauses) {
     const found = reflexive(select, names).find(
@@ -33,11 +33,11 @@ export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCat
 
 interface Reflexive {
   readonly select: Select;
-  /** The key of what this has besides. */
+  /** The key of the clause that the reflexive closure adds. */
   readonly contained: string;
 }
 
-/** The clause with one of its closures reflexive, for each that is looked up once for each of a few values. */
+/** The clause with one closure reflexive, for each of its closures that is looked up for a few values. */
 function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
   const estimate = estimateBy(names);
   const { relations } = select;

@@ -1,7 +1,7 @@
 /**
- * Fewer and smaller clauses with the same meaning: equal clauses once, constants that differ in one place as a set
- * (`role in (reader, writer, admin)`), and no call of a recursive node whose answers another clause's node contains by
- * copy rules.
+ * Simplifies flat clauses without a change of meaning. It removes repeated atoms and equal clauses, removes a clause
+ * whose recursive node is contained in that of another clause, and merges clauses that differ in one constant (`role in
+ * (reader, writer, admin)`).
  */
 import { must } from "../../util/assert.ts";
 import { clauseVariables, type FlatArgument, type FlatAtom, type FlatClause } from "../ir/flat.ts";
@@ -52,10 +52,7 @@ function clauseKey(
   return listKey([...atoms, flatClauseKey({ ...clause, atoms: [] }, argumentKey)]);
 }
 
-/**
- * `reader on folder` already contains `writer on folder` where the folder's roles say so: the second clause adds
- * nothing.
- */
+/** Removes `writer on folder` if there is the same clause with `reader on folder`, and every writer is a reader. */
 function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
   let left = [...clauses];
   const longest = Math.max(0, ...clauses.map((clause) => clause.atoms.length));
@@ -76,7 +73,7 @@ function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
   return left;
 }
 
-/** Of two nodes that contain each other (a cycle of copy rules) the one with the lower number stays. */
+/** If two nodes contain each other (a cycle of copy rules), the one with the lower number contains the other. */
 function contains(outer: PredicateNode, inner: PredicateNode): boolean {
   return outer !== inner && outer.copies.has(inner) && (!inner.copies.has(outer) || outer.id < inner.id);
 }
@@ -107,7 +104,7 @@ function mergeAt(clauses: readonly FlatClause[], atom: number, arg: number): Fla
     const values = new Map(
       group.flatMap((clause) => constantsAt(clause, atom, arg) ?? []).map((value) => [value.id, value]),
     );
-    // In one order, whichever clause came first, so that equal sets are seen to be equal.
+    // Sorted, so that equal sets have equal keys.
     const sorted = [...values].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, value]) => value);
     return [replaceArgument(first, atom, arg, { kind: "oneOf", values: sorted })];
   });

@@ -1,8 +1,8 @@
 /**
- * Specialisation: a goal over concrete types, and the constants of the policy, becomes a finite graph of nodes. A node
- * is a predicate with a fixed type or constant for each argument; its clauses are the rules that can produce it, typed.
- * Calls that nothing can answer are dropped, copy rules (`"reader" if "writer"`) are collapsed into their source, and
- * strongly connected nodes are marked as recursive.
+ * Specialisation of the program for a goal. The result is a finite graph of nodes. A node is a predicate with a fixed
+ * type or constant for each argument, and its clauses are the rules that can derive it, with types. Further passes drop
+ * clauses that nothing can answer, collapse copy rules (`"reader" if "writer"`), and mark nodes that reach themselves
+ * as recursive.
  */
 import { must } from "../../util/assert.ts";
 import { stronglyConnected } from "../analysis/components.ts";
@@ -32,19 +32,19 @@ import type {
 } from "../ir/specialised.ts";
 import type { ClosureChoice } from "./closures.ts";
 
-/** What the plans of a request may draw on. `context` are the argument types of its context facts. */
+/** `context` are the types of the request's context facts. */
 export interface SpecialiseOptions {
   readonly program: DatalogProgram;
   readonly facts: readonly FactType[];
   readonly context: readonly FactType[];
   readonly signatures: Signatures;
-  /** Which closures the questions may read; without it, recursion stays recursion. */
+  /** Whether questions may read a closure. Without it, recursion is not replaced. */
   readonly closures?: ClosureChoice;
   readonly nodesMax: number;
   readonly typingsMax: number;
 }
 
-/** Thrown where a goal needs more nodes than its limit. */
+/** Thrown if a goal needs more nodes than the limit. */
 export class TooManyNodes extends Error {}
 
 export interface Goal {
@@ -92,7 +92,7 @@ class GraphBuilder {
     }
   }
 
-  /** `scope` are the variables that mean the same outside of the literal as inside. */
+  /** `scope` are the variables that the literal shares with the enclosing body. */
   resolve(literal: ProgramLiteral, types: readonly TypeName[], scope: ReadonlySet<number>): SpecialisedLiteral {
     if (literal.kind === "not") {
       const outer = new Set(literalVariables(literal).filter((variable) => scope.has(variable)));
@@ -136,7 +136,7 @@ class GraphBuilder {
     return node;
   }
 
-  /** The rule as clauses of the node, one for each typing under which it can give what the node asks for. */
+  /** The rule as clauses of the node, one for each typing that fits the node. */
   #clauses(node: PredicateNode, rule: ProgramRule): NodeClause[] {
     const match = matchHead(node, rule);
     if (!match) return [];
@@ -146,7 +146,7 @@ class GraphBuilder {
       return constant ? { kind: "const", value: constant } : term;
     };
     const body = rule.body.map((literal) => substitute(literal, resolve));
-    // The clock as a head argument meets a constant when the question is asked.
+    // A head with the clock is compared with a constant at run time.
     node.args.forEach((arg, position) => {
       const head = must(rule.head[position]);
       if (arg.kind === "const" && head.kind === "now") body.push({ kind: "equal", left: head, right: arg });
@@ -207,8 +207,8 @@ function argumentOfNode(arg: NodeArgument): ArgumentPattern {
 }
 
 /**
- * What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't
- * meet.
+ * The constants and types that the arguments of the node give to the variables of a rule's head. `undefined` if they
+ * don't unify.
  */
 function matchHead(
   node: PredicateNode,
@@ -236,8 +236,9 @@ function matchHead(
 }
 
 /**
- * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest
- * alone. So a wildcard always knows of which type it is.
+ * False if the rule gives a certain type to an argument that the node has with any type. Callers have a typing with
+ * that type, and call another node for it, so a node with any type contains only the other answers. So the type of a
+ * wildcard is always known.
  */
 function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly TypeName[]): boolean {
   return node.args.every((arg, position) => {
@@ -247,7 +248,7 @@ function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly T
   });
 }
 
-/** The variables of a conjunction, without those that only its negations mention. */
+/** The variables of a conjunction, without those that occur only in its negations. */
 function ownVariables(body: readonly ProgramLiteral[]): number[] {
   return body.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
 }
@@ -294,7 +295,7 @@ function canAnswer(call: SpecialisedCall): boolean {
   return call.fact || call.context || (call.node?.productive ?? false);
 }
 
-/** Takes unproductive nodes out of calls, and bodies that can't hold out of negations. */
+/** Removes unproductive nodes from calls, and bodies that can't be true from negations. */
 function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
   const literals = clause.body.literals.flatMap((literal): SpecialisedLiteral[] => {
     if (literal.kind === "call")
@@ -307,8 +308,8 @@ function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
 }
 
 /**
- * Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at
- * query time.
+ * Replaces a copy clause by the clauses of the node that it copies, so that long role hierarchies, and cycles in them,
+ * cost nothing at query time.
  */
 export function collapseCopies(nodes: readonly PredicateNode[]): void {
   const sources = new Map(
@@ -330,8 +331,8 @@ export function collapseCopies(nodes: readonly PredicateNode[]): void {
 }
 
 /**
- * Where a clause only hands its arguments on to another node: that node, and what remains of the call (facts of the
- * same predicate).
+ * The node to which the clause only passes its arguments, and the rest of the call (facts of the same predicate).
+ * `undefined` for other clauses.
  */
 function copySource(
   node: PredicateNode,

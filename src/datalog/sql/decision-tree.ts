@@ -10,7 +10,7 @@ import { conditionTerms, type FlatCondition, type FlatTerm } from "../ir/flat.ts
 import { flatArgumentKey, flatConditionKey, listKey, numberKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
 import { mapSelectTerms, type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
 import { estimateBy } from "../rewrite/estimate.ts";
-import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
+import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 
 export type DecisionTest =
   { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
@@ -116,7 +116,7 @@ function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, 
  * pass.
  */
 function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): void {
-  const known = new Set([...above, ...(place.relation?.args ?? []).flatMap((arg) => termKey(arg) ?? [])]);
+  const known = new Set([...above, ...(place.relation?.args ?? []).flatMap((arg) => bindingName(arg) ?? [])]);
   const ways = [...place.branches.values()];
   for (const way of ways) hoist(way, known);
   const [first, ...others] = ways;
@@ -133,7 +133,7 @@ function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): voi
 /** The variables, and demanded values, that a test takes from around it. */
 function needs(test: DecisionTest): string[] {
   const terms = test.kind === "condition" ? conditionTerms(test.condition) : termsOf(test.body);
-  return terms.flatMap((term) => (isOuter(term) ? (termKey(term) ?? []) : []));
+  return terms.flatMap((term) => (isOuter(term) ? (bindingName(term) ?? []) : []));
 }
 
 function isOuter(term: FlatArgument): boolean {

@@ -7,7 +7,7 @@ import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
 import type { Loop, Relation, Select, SqlCatalogue } from "../ir/select.ts";
 import type { TypeName } from "../ir/signature.ts";
 import { estimateBy, isFewBeside, rangesOf } from "../rewrite/estimate.ts";
-import { isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
+import { isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 
 /**
  * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the
@@ -71,7 +71,7 @@ export function emitSelect(
   const join = (relation: Relation): void => {
     if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) return;
     from.push(`${from.length > 0 ? " CROSS JOIN " : ""}${emitRelation(relation, bindings, where, emission)}`);
-    for (const arg of relation.args) bound.add(termKey(arg) ?? "");
+    for (const arg of relation.args) bound.add(bindingName(arg) ?? "");
     // As soon as its values are known, so that nothing is joined to a row that does not count.
     negated = negated.filter((body) => {
       const fact = room > 0 ? soleFact(body, bound, outer, emission.catalogue) : undefined;
@@ -208,7 +208,7 @@ function emitArgument(
     );
     return;
   }
-  const key = termKey(arg);
+  const key = bindingName(arg);
   const isColumn = arg.kind === "var" || key?.startsWith("@") === true;
   if (key === undefined || !isColumn || bindings.has(key)) {
     // The sign keeps SQLite from looking for the other column by this one, which comes later: it would let go of that

@@ -18,7 +18,7 @@ import {
 import { flatArgumentKey } from "../ir/key.ts";
 import type { Relation, Select } from "../ir/select.ts";
 import type { PredicateNode } from "../ir/specialised.ts";
-import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
+import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   plainRelation,
@@ -133,7 +133,7 @@ export class Recursion {
         const { seed } = this.#seedOf(clause, inner.atom, demand);
         const walked = seed.relations.filter((relation) => relation !== demand);
         cost += 10 * reverseSteps(walked, demand.args, new Set());
-        const open = new Set(args.flatMap((arg) => (arg.kind === "var" ? [termKey(arg) ?? ""] : [])));
+        const open = new Set(args.flatMap((arg) => (arg.kind === "var" ? [bindingName(arg) ?? ""] : [])));
         if (open.size > 0) cost += 10 * reverseSteps(clause.atoms.flatMap(plainRelation), inner.atom.args, open);
       }
     }
@@ -312,7 +312,7 @@ export class Recursion {
     const bound = new Set<string>();
     for (const source of sources) bindSource(source, bound);
     const wild = head.flatMap((term, position) =>
-      term.kind === "var" && !bound.has(termKey(term) ?? "") ? [position] : [],
+      term.kind === "var" && !bound.has(bindingName(term) ?? "") ? [position] : [],
     );
     const variants = must(this.#variants.get(moded));
     const key = wild.join(" ");
@@ -347,11 +347,11 @@ function reverseSteps(
   known: readonly FlatArgument[],
   open: ReadonlySet<string>,
 ): number {
-  const bound = new Set(known.flatMap((term) => termKey(term) ?? []));
+  const bound = new Set(known.flatMap((term) => bindingName(term) ?? []));
   return joinOrder(relations, new Set(bound)).filter((relation) => {
     const [first] = relation.args;
     const isReverse = first !== undefined && !isKnown(first, bound);
-    const binds = relation.args.some((arg) => open.has(termKey(arg) ?? "") && !isKnown(arg, bound));
+    const binds = relation.args.some((arg) => open.has(bindingName(arg) ?? "") && !isKnown(arg, bound));
     bindSource(relation, bound);
     return isReverse && (open.size === 0 || binds);
   }).length;

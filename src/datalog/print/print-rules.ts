@@ -1,7 +1,6 @@
 /**
- * The rules behind one question as text, after they were specialised: a node is written `has_role#3`, with the types
- * and constants that it is for; what stored facts answer has no number. For people who want to know what a question
- * becomes.
+ * Prints the specialised rules of a question. A node is `has_role#3`, with its types and constants; a predicate without
+ * a number is a stored fact.
  */
 import type { Span } from "../../polar/span.ts";
 import { must, unreachable } from "../../util/assert.ts";
@@ -14,7 +13,7 @@ import { type ClosureLabels, printConstant, printPredicate, printProgramTerm, pr
 export interface PrintedRule {
   /** `(user, folder) if …` */
   readonly text: string;
-  /** Of the rule that it comes from. */
+  /** The span of the rule in the policy. */
   readonly span: Span;
 }
 
@@ -22,16 +21,16 @@ export interface PrintedNode {
   /** `has_role#3(User, "reader", Folder)` */
   readonly node: string;
   readonly rules: readonly PrintedRule[];
-  /** True where the node asks for itself again: SQL walks it. */
+  /** Whether the node reaches itself, so that SQL has to walk it. */
   readonly recursive: boolean;
 }
 
-/** The question's own conjunction; `names` are those of its variables. */
+/** The conjunction of the question itself. `names` are the names of its variables. */
 export function printQuestion(body: SpecialisedBody, names: readonly string[], closures: ClosureLabels): string {
   return body.literals.map((literal) => printLiteral(literal, namesFrom(names), closures)).join(" and ");
 }
 
-/** Every node that the question needs, in the order in which they are met. */
+/** Every node that the question reaches, in breadth-first order. */
 export function printNodes(body: SpecialisedBody, closures: ClosureLabels): PrintedNode[] {
   const nodes = new Set<PredicateNode>();
   const visit = (literals: readonly SpecialisedLiteral[]): void => {
@@ -57,7 +56,8 @@ function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
 }
 
 /**
- * A closure's steps, each as a conjunction from `from` to `to`, with the types of these where steps go between several.
+ * The steps of a closure, each as a conjunction from `from` to `to`. If the steps relate several types, these have
+ * their types.
  */
 export function printClosure({ steps }: Closure): string {
   const isMixed = new Set(steps.flatMap(({ types: [from, to] }) => [from, to])).size > 1;
@@ -113,7 +113,7 @@ function label({ predicate, id }: PredicateNode): string {
   return `${splitKey(predicate)[0]}#${id}`;
 }
 
-/** Variables are called after their types: `folder`, `folder2`. */
+/** Variables have the names of their types: `folder`, `folder2`. */
 function namesOf(types: readonly TypeName[]): (variable: number) => string {
   const used = new Map<string, number>();
   const names = types.map((type) => {
@@ -125,7 +125,7 @@ function namesOf(types: readonly TypeName[]): (variable: number) => string {
   return namesFrom(names);
 }
 
-/** Variables of negations have numbers beyond those of the clause around them. */
+/** Variables of negations have higher numbers than those of the enclosing clause. */
 function namesFrom(names: readonly string[]): (variable: number) => string {
   return (variable) => names[variable] ?? `v${variable}`;
 }

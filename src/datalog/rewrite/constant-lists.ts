@@ -13,8 +13,8 @@ import { bindSource, isKnown } from "./join-order.ts";
  * which takes longer than three lookups. If an index finds the rows by the other arguments, one lookup with a filter
  * answers for all constants. If there would be many combinations, the lists stay. The relations must be in join order.
  */
-export function expandConstantLists(select: Select, names: SqlCatalogue): Select[] {
-  const relations = markFilters(select, names);
+export function expandConstantLists(select: Select, catalogue: SqlCatalogue): Select[] {
+  const relations = markFilters(select, catalogue);
   let expanded: Select[] = [{ ...select, relations }];
   for (const [number, relation] of relations.entries()) {
     for (const [position, arg] of relation.args.entries()) {
@@ -27,10 +27,10 @@ export function expandConstantLists(select: Select, names: SqlCatalogue): Select
 
 const combinationsMax = 16;
 
-function markFilters({ relations }: Select, names: SqlCatalogue): Relation[] {
+function markFilters({ relations }: Select, catalogue: SqlCatalogue): Relation[] {
   const bound = new Set<string>();
   return relations.map((relation) => {
-    const found = [constantsAsLists(relation), relation].find((one) => isOneLookup(one, bound, names));
+    const found = [constantsAsLists(relation), relation].find((one) => isOneLookup(one, bound, catalogue));
     bindSource(relation, bound);
     return found ? { ...found, filtered: true } : relation;
   });
@@ -48,16 +48,16 @@ function constantsAsLists(relation: Relation): Relation {
 }
 
 /** Whether one lookup by the other arguments finds the facts, with few other rows. */
-function isOneLookup(relation: Relation, bound: ReadonlySet<string>, names: SqlCatalogue): boolean {
+function isOneLookup(relation: Relation, bound: ReadonlySet<string>, catalogue: SqlCatalogue): boolean {
   const { table, args } = relation;
   if (table.kind !== "fact" || !args.some((arg) => arg.kind === "oneOf")) return false;
   const { predicate } = table;
   const known = args.flatMap((arg, position) => (arg.kind !== "oneOf" && isKnown(arg, bound) ? [position] : []));
   const isBetween = args.some(
-    (arg, position) => arg.kind === "var" && arg.type !== undefined && names.hasIndex(predicate, known, position),
+    (arg, position) => arg.kind === "var" && arg.type !== undefined && catalogue.hasIndex(predicate, known, position),
   );
-  const isLooked = known.length > 0 && (isBetween || (known.length > 1 && names.hasIndex(predicate, known)));
-  return isLooked && isFewBeside(relation, known, names);
+  const isLooked = known.length > 0 && (isBetween || (known.length > 1 && catalogue.hasIndex(predicate, known)));
+  return isLooked && isFewBeside(relation, known, catalogue);
 }
 
 function withArgument(select: Select, number: number, position: number, value: Constant): Select {

@@ -6,25 +6,27 @@ import { type Estimate, isKnown } from "./join-order.ts";
 /**
  * The rows of facts and closures, if the store has statistics. An empty table gives no estimate, because it may grow.
  */
-export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
+export function estimateBy(catalogue: SqlCatalogue): Estimate<Relation> {
   return ({ table, args }, bound) => {
-    const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
+    const name = table.kind === "fact" ? catalogue.factTable(table.predicate) : undefined;
     if (name === undefined) return undefined;
     const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
-    const within = args.map((arg) => rangesOf(arg, names));
-    const most = names.rowsMax(name, known, within);
+    const within = args.map((arg) => rangesOf(arg, catalogue));
+    const most = catalogue.rowsMax(name, known, within);
     return most > 0 && Number.isFinite(most) ? most : undefined;
   };
 }
 
 /** Whether the arguments at these positions find few facts with a constant that is not in the lists of constants. */
-export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
-  const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
+export function isFewBeside({ table, args }: Relation, known: readonly number[], catalogue: SqlCatalogue): boolean {
+  const name = table.kind === "fact" ? catalogue.factTable(table.predicate) : undefined;
   if (name === undefined) return true;
   const columns = known.map((position) => position + 1);
-  const within = args.map((arg) => rangesOf(arg, names));
+  const within = args.map((arg) => rangesOf(arg, catalogue));
   const beside = args.flatMap((arg, position) =>
-    arg.kind === "oneOf" ? [names.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
+    arg.kind === "oneOf"
+      ? [catalogue.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))]
+      : [],
   );
   return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
 }
@@ -38,17 +40,17 @@ export function gapsOf(ids: readonly IdRange[]): IdRange[] {
   return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));
 }
 
-export function rangesOf(arg: FlatArgument, names: SqlCatalogue): IdRange[] | undefined {
+export function rangesOf(arg: FlatArgument, catalogue: SqlCatalogue): IdRange[] | undefined {
   switch (arg.kind) {
     case "const":
     case "oneOf":
       return (arg.kind === "const" ? [arg.value] : arg.values).map((value) => {
-        const id = names.idOf(value);
+        const id = catalogue.idOf(value);
         return { low: id, high: id };
       });
     case "var":
     case "param":
-      return arg.type === undefined ? undefined : [names.idRange(arg.type)];
+      return arg.type === undefined ? undefined : [catalogue.idRange(arg.type)];
     default:
       return undefined;
   }

@@ -94,7 +94,7 @@ function best<S extends JoinSource>(
   const rows = candidates.map((index) => estimate(must(sources[index]), bound));
   if (rows.includes(undefined)) return found;
   const fewest = Math.min(...rows.map((count) => count ?? 0));
-  const [first, ...others] = candidates.filter((_, place) => rows[place] === fewest);
+  const [first, ...others] = candidates.filter((_, index) => rows[index] === fewest);
   return others.reduce((winner, index) => (must(scores[index]) > must(scores[winner]) ? index : winner), must(first));
 }
 

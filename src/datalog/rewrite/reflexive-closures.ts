@@ -15,12 +15,12 @@ const fewRows = 32;
  * The clauses of a yes or no, without those that another clause contains once its closure is reflexive. The sources
  * must be in join order.
  */
-export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCatalogue): Select[] {
+export function mergeReflexiveClosures(selects: readonly Select[], catalogue: SqlCatalogue): Select[] {
   const clauses = new Map(selects.map((select) => [keyOf(select), select]));
   // The keys of clauses that are already merged, and so contain more than their keys say.
   const widened = new Set<string>();
   for (const [key, select] of clauses) {
-    const found = reflexive(select, names).find(
+    const found = reflexive(select, catalogue).find(
       ({ contained }) => contained !== key && clauses.has(contained) && !widened.has(contained),
     );
     if (!found) continue;
@@ -38,12 +38,12 @@ interface Reflexive {
 }
 
 /** The clause with one closure reflexive, for each of its closures that is looked up for a few values. */
-function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
-  const estimate = estimateBy(names);
+function reflexive(select: Select, catalogue: SqlCatalogue): Reflexive[] {
+  const estimate = estimateBy(catalogue);
   const { relations } = select;
   const bound = new Set<string>();
   const few = new Set<string>();
-  return relations.flatMap((relation, place): Reflexive[] => {
+  return relations.flatMap((relation, position): Reflexive[] => {
     const { table, args } = relation;
     const open = args.flatMap((arg) => (arg.kind === "var" && !bound.has(`v${arg.id}`) ? [`v${arg.id}`] : []));
     if ((estimate(relation, bound) ?? Infinity) <= fewRows) for (const variable of open) few.add(variable);
@@ -53,11 +53,13 @@ function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
     const [inner, other] = to?.kind === "var" && few.has(`v${to.id}`) ? [to, from] : [from, to];
     if (inner?.kind !== "var" || !few.has(`v${inner.id}`)) return [];
     if ((other?.kind !== "var" && other?.kind !== "param") || other.type !== inner.type) return [];
-    const rest = { ...select, relations: relations.toSpliced(place, 1) };
+    const rest = { ...select, relations: relations.toSpliced(position, 1) };
     const contained = keyOf(
       mapSelectTerms(rest, (term) => (term.kind === "var" && term.id === inner.id ? other : term)),
     );
-    return [{ contained, select: { ...select, relations: relations.with(place, { ...relation, isReflexive: true }) } }];
+    return [
+      { contained, select: { ...select, relations: relations.with(position, { ...relation, isReflexive: true }) } },
+    ];
   });
 }
 

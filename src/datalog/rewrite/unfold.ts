@@ -227,7 +227,7 @@ function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: 
     ({ atoms, negations, conditions }) =>
       negations.length > 0 || atoms.some((atom) => atom.kind === "recursive") || conditions.some(isOfAnother),
   );
-  if (isNested) throw new NotPlannable("a value that nothing names, under more than one negation");
+  if (isNested) throw new NotPlannable("a value that occurs in no fact, under more than one negation");
 }
 
 function isOfAnother(condition: FlatCondition): boolean {
@@ -337,5 +337,6 @@ function isSame(left: FlatTerm, right: FlatTerm): boolean {
 
 /** Only the evaluator can decide whether two values that occur in no fact are equal. */
 export function refuseTwoWitnesses(left: FlatTerm, right: FlatTerm): void {
-  if (left.kind === "fresh" && right.kind === "fresh") throw new NotPlannable("two values that nothing names meet");
+  if (left.kind === "fresh" && right.kind === "fresh")
+    throw new NotPlannable("an equality of two values that occur in no fact");
 }

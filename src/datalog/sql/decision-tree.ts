@@ -1,7 +1,8 @@
 /**
- * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with
- * the same sources go through the same places. Which source comes first is chosen with that in mind, so that an owner's
- * organizations are looked up once for all that hangs on them.
+ * Builds the decision tree of a yes or no: a prefix trie of the joins of its clauses. A path from the root joins the
+ * sources of a clause in order, and clauses that begin with equal sources share the nodes of these. The join order
+ * prefers sources that other clauses have at the same node, so that an owner's organizations are looked up once for all
+ * clauses about them.
  */
 import { mapConditionTerms, type FlatArgument } from "../ir/flat.ts";
 import { must } from "../../util/assert.ts";
@@ -19,10 +20,7 @@ export function testKey(test: DecisionTest): string {
   return test.kind === "condition" ? flatConditionKey(test.condition) : selectKey(test.body);
 }
 
-/**
- * What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where
- * nothing is left to ask.
- */
+/** A node joins `relation`, requires all `tests`, and then at least one of `branches`. A leaf has no branches. */
 export interface DecisionNode {
   readonly relation: Relation | undefined;
   tests: DecisionTest[];
@@ -34,17 +32,17 @@ export function decisionNode(relation?: Relation, tests: DecisionTest[] = []): D
 }
 
 /**
- * The place behind a source, made where no clause went there before. Adds to `names` the variables that the source is
- * the first to bind: they get those of the place, or `fresh` numbers.
+ * The child of a node for a source, which is created if no clause has it yet. Variables that the source binds first are
+ * added to `names`: with the variables of the child, or with `fresh` numbers.
  */
 export function childFor(
-  place: DecisionNode,
+  node: DecisionNode,
   relation: Relation,
   names: Map<number, FlatTerm>,
   fresh: () => number,
 ): DecisionNode {
   const key = keyOf(relation, names);
-  const known = place.branches.get(key);
+  const known = node.branches.get(key);
   relation.args.forEach((arg, position) => {
     if (arg.kind !== "var" || names.has(arg.id)) return;
     const same = known?.relation?.args[position];
@@ -54,11 +52,11 @@ export function childFor(
   const made = decisionNode(
     renameRelation(relation, (term) => (term.kind === "var" ? must(names.get(term.id)) : term)),
   );
-  place.branches.set(key, made);
+  node.branches.set(key, made);
   return made;
 }
 
-/** The key of a source up to the names of the variables that it is the first to bind. */
+/** The key of a source up to the names of the variables that it binds first. */
 function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string {
   const fresh = new Map<number, number>();
   return relationKey(relation, (arg) => {
@@ -71,7 +69,7 @@ function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string
 }
 
 /**
- * The tree for clauses whose sources are in join order; the cheapest clauses come first. `units` are sources without
+ * The tree of clauses whose sources are in join order. The cheapest clauses come first. `units` are sources without
  * columns, which need no join.
  */
 export function decisionTree(selects: readonly Select[], units: ReadonlySet<string>): DecisionNode {
@@ -83,7 +81,10 @@ export function decisionTree(selects: readonly Select[], units: ReadonlySet<stri
   return root;
 }
 
-/** Few lookups first; a closure's is the last of its clause and mostly a single one. */
+/**
+ * The number of lookups. The lookup of a closure counts half, because it is usually the last of its clause and a single
+ * one.
+ */
 function costOf({ relations }: Select): number {
   return relations.reduce((sum, { computed, table }) => {
     if (computed) return sum + 100;
@@ -92,45 +93,45 @@ function costOf({ relations }: Select): number {
 }
 
 /**
- * Walks down the places that the clause shares with those before it, and adds the rest. Variables get numbers of the
- * places that bind them: clauses that come from one may mean different things by the same number.
+ * Adds a clause to the tree. Variables get the numbers of the nodes that bind them, because clauses that come from one
+ * clause may use the same number for different variables.
  */
 function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, fresh: () => number): void {
   const names = new Map<number, FlatTerm>();
   const rename = (term: FlatTerm): FlatTerm => (term.kind === "var" ? must(names.get(term.id)) : term);
-  let place = root;
+  let node = root;
   for (const relation of select.relations) {
     if (relation.table.kind === "tagged" && units.has(relation.table.name)) continue;
-    place = childFor(place, relation, names, fresh);
+    node = childFor(node, relation, names, fresh);
   }
   const known = new Set(names.keys());
   const tests = [
     ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapConditionTerms(one, rename) })),
     ...select.negations.flat().map((body) => negationTest(body, known, rename)),
   ];
-  place.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
+  node.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
 }
 
 /**
- * Moves up what every way on checks, where it needs nothing of the way. A way without checks lets everything behind it
- * pass.
+ * Moves a test that all branches share to their parent, if it needs only variables of the parent: a banned user is
+ * denied by one lookup.
  */
-function hoist(place: DecisionNode, above: ReadonlySet<string> = new Set()): void {
-  const known = new Set([...above, ...(place.relation?.args ?? []).flatMap((arg) => bindingName(arg) ?? [])]);
-  const ways = [...place.branches.values()];
-  for (const way of ways) hoist(way, known);
-  const [first, ...others] = ways;
+function hoist(node: DecisionNode, above: ReadonlySet<string> = new Set()): void {
+  const known = new Set([...above, ...(node.relation?.args ?? []).flatMap((arg) => bindingName(arg) ?? [])]);
+  const branches = [...node.branches.values()];
+  for (const branch of branches) hoist(branch, known);
+  const [first, ...others] = branches;
   if (!first) return;
   for (const test of first.tests) {
     const key = testKey(test);
-    const isShared = others.every((way) => way.tests.some((other) => testKey(other) === key));
+    const isShared = others.every((branch) => branch.tests.some((other) => testKey(other) === key));
     if (!isShared || !needs(test).every((name) => known.has(name))) continue;
-    place.tests.push(test);
-    for (const way of ways) way.tests = way.tests.filter((other) => testKey(other) !== key);
+    node.tests.push(test);
+    for (const branch of branches) branch.tests = branch.tests.filter((other) => testKey(other) !== key);
   }
 }
 
-/** The variables, and demanded values, that a test takes from around it. */
+/** The names of the outer variables and demanded values that a test uses. */
 function needs(test: DecisionTest): string[] {
   const terms = test.kind === "condition" ? conditionTerms(test.condition) : termsOf(test.body);
   return terms.flatMap((term) => (isOuter(term) ? (bindingName(term) ?? []) : []));
@@ -148,7 +149,7 @@ function termsOf(select: Select): FlatArgument[] {
   ];
 }
 
-/** Variables that only a negation has are numbered from here, so that equal negations look equal. */
+/** The first number for variables of a negation, so that equal negations have equal keys. */
 const firstInner = 1_000_000_000;
 
 function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: FlatTerm) => FlatTerm): DecisionTest {
@@ -163,45 +164,50 @@ function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: F
   };
 }
 
-/** What takes many sources has the most to share. */
-function dearFirst(left: Select, right: Select): number {
+/** Expensive clauses first: they have the most sources to share. */
+function expensiveFirst(left: Select, right: Select): number {
   return costOf(right) - costOf(left);
 }
 
 /**
- * The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same
- * place comes before others.
+ * The clauses with their sources in join order. A source with few rows that an earlier clause has at the same node
+ * comes before others.
  */
-export function orderWithSharedPrefixes(selects: readonly Select[], names: SqlCatalogue): Select[] {
+export function orderWithSharedPrefixes(selects: readonly Select[], catalogue: SqlCatalogue): Select[] {
   const root = decisionNode();
   let variables = 0;
   return selects
-    .toSorted(dearFirst)
-    .map((select) => ({ ...select, relations: shareFrom(root, select, names, () => variables++) }));
+    .toSorted(expensiveFirst)
+    .map((select) => ({ ...select, relations: orderFrom(root, select, catalogue, () => variables++) }));
 }
 
-function shareFrom(root: DecisionNode, { relations }: Select, names: SqlCatalogue, fresh: () => number): Relation[] {
-  const estimate = estimateBy(names);
+function orderFrom(
+  root: DecisionNode,
+  { relations }: Select,
+  catalogue: SqlCatalogue,
+  fresh: () => number,
+): Relation[] {
+  const estimate = estimateBy(catalogue);
   const bound = new Set<string>();
   const isFew = (relation: Relation): boolean => (estimate(relation, bound) ?? Infinity) <= sharedRowsMax;
   const renamed = new Map<number, FlatTerm>();
   const ordered: Relation[] = [];
-  let place = root;
+  let node = root;
   let left: readonly Relation[] = joinOrder(relations, new Set(), estimate);
   while (left.length > 0) {
     const first = must(left[0]);
-    // One that only has to be looked up comes first, whoever shares it.
+    // A source whose arguments are all known comes first, also if no other clause shares it.
     const isWhole = first.args.every((arg) => isKnown(arg, bound));
-    const shared = isWhole ? undefined : left.find((one) => isFew(one) && place.branches.has(keyOf(one, renamed)));
+    const shared = isWhole ? undefined : left.find((one) => isFew(one) && node.branches.has(keyOf(one, renamed)));
     const next = shared ?? first;
     ordered.push(next);
     bindSource(next, bound);
-    place = childFor(place, next, renamed, fresh);
+    node = childFor(node, next, renamed, fresh);
     const others = left.filter((one) => one !== next);
     left = shared ? joinOrder(others, new Set(bound), estimate) : others;
   }
   return ordered;
 }
 
-/** To look something up for each of so many takes no longer than what is spared. */
+/** Lookups for so many rows take no longer than the lookup that sharing saves. */
 const sharedRowsMax = 4;

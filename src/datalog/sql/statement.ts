@@ -1,6 +1,5 @@
 /**
- * Builds one SQL statement from selects: the common table expressions of recursive atoms, the rows or the decision, the
- * parameters.
+ * Builds one SQL statement: the common table expressions of recursive atoms, the final `SELECT`, and the parameters.
  */
 import { must } from "../../util/assert.ts";
 import {
@@ -29,42 +28,45 @@ export interface StatementGoal {
   readonly body: SpecialisedBody;
   /** The term of each variable of the body. */
   readonly terms: readonly FlatTerm[];
-  /** What is asked for; empty for a yes or no. */
+  /** The terms that the goal asks for; empty for a yes or no. */
   readonly head: readonly FlatTerm[];
-  /** Lists of ids that the request gives for variables. */
+  /** The lists of ids that the request has for variables. */
   readonly ids: readonly Extract<FlatAtom, { kind: "ids" }>[];
-  /** Numbers for variables from here on are free. */
+  /** The first unused number of a variable. */
   readonly firstVariable: number;
 }
 
 export interface PlannedStatement {
-  /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, NULL for a wildcard. */
+  /**
+   * For a yes or no, it returns one row with 1 or 0. Otherwise it returns distinct rows of strings, with NULL for a
+   * wildcard.
+   */
   readonly sql: string;
   /**
-   * Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`,
+   * The names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`,
    * `context:<predicate>`, `limit`.
    */
   readonly parameters: readonly string[];
   /**
-   * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says
-   * so, 1 or 0: whether there are any that would be compared with the clock.
+   * Whether the answer to a yes or no depends on the clock. If that depends on the facts, it is another statement that
+   * returns 1 if there are facts to compare with the clock, and 0 otherwise.
    */
   readonly clock: "never" | "always" | Pick<PlannedStatement, "sql" | "parameters">;
   readonly loops: readonly Loop[];
   readonly expressions: readonly TableExpression[];
 }
 
-/** A common table expression: a tag and columns `c0 …`, the union of several selections. */
+/** A common table expression: the union of selections with a tag and columns `c0 …`. */
 export interface TableExpression {
   readonly name: string;
   readonly tags: number;
-  /** By column, the terms that stand for it in the selections. */
+  /** The SQL terms of each column in the selections. */
   readonly columns: readonly ReadonlySet<string>[];
 }
 
 export interface StatementLimits {
   readonly clausesMax: number;
-  /** Steps of planning, all recursions together. */
+  /** Steps of unfolding, including those of all recursions. */
   readonly stepsMax: number;
 }
 
@@ -143,7 +145,7 @@ export class StatementBuilder {
     },
     answers: (node, mode, seed, args) => {
       if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
-      // The same call with the same values of the request is answered once, whichever clause asks.
+      // Clauses share the answers of one call with the same values of the request.
       const key = `${node.id} ${mode} ${listKey(seed.args.map(flatArgumentKey))}`;
       const known = this.#shared.get(key);
       if (known) return known.map((variant) => rebase(variant, args));
@@ -165,7 +167,7 @@ export class StatementBuilder {
 
   #options(): RecursionOptions {
     return {
-      emission: this.context,
+      context: this.context,
       unfold: this.unfoldOptions(),
       define: (name, columns, body, selections) => {
         const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
@@ -193,28 +195,28 @@ export class StatementBuilder {
   rows(selects: readonly Select[], width: number): string {
     const columns = Array.from({ length: width }, (_, index) => index);
     const single = selects.length === 1 ? "DISTINCT " : "";
-    const found = selects.filter((select) => !isGiven(select));
+    const found = selects.filter((select) => !isConstantAnswer(select));
     const parts = [
       ...found.map((select) => emitSelect(select, (head) => single + named(head), this.context)),
-      ...this.#given(selects.filter(isGiven)),
+      ...this.#constantAnswers(selects.filter(isConstantAnswer)),
     ];
     const union = parts.join(" UNION ") || `SELECT ${named(columns.map(() => "NULL"))} WHERE 0`;
-    const texts = columns.map((column) => this.#text(column, selects));
+    const texts = columns.map((column) => this.#stringColumn(column, selects));
     const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
     const limit = this.context.parameters.number("limit");
     return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
   }
 
   /**
-   * Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the
-   * same one share it.
+   * Selections for answers that are constants of rules, such as names of actions. Each needs a decision, and answers
+   * with the same decision share it.
    */
-  #given(selects: readonly Select[]): string[] {
+  #constantAnswers(selects: readonly Select[]): string[] {
     const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
     const answers = [...groups.values()].map((group) => {
       const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.context));
       let aliases = 0;
-      // Without a number of its own for each place the same question is the same text.
+      // Aliases start from 0 for each group, so that equal decisions have equal texts.
       const question = this.#emitDecision(group, { ...this.context, alias: () => `t${aliases++}`, onLoop: () => {} });
       return { head, group, question };
     });
@@ -225,12 +227,12 @@ export class StatementBuilder {
   }
 
   /**
-   * The text of an answer's column, NULL for a wildcard. Where only stored values can stand in it, a join finds it at
-   * less than half the cost.
+   * The string of an answer's column, NULL for a wildcard. If only stored values can be in the column, a join with the
+   * symbol table costs less than half.
    */
-  #text(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
+  #stringColumn(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
     const id = `u.o${column}`;
-    if (selects.some((select) => mayBeBrought(must(select.head[column]), select)))
+    if (selects.some((select) => mayBeRequestValue(must(select.head[column]), select)))
       return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.context)} END`, join: "" };
     const isAlwaysThere = selects.every((select) => isBound(must(select.head[column]), select));
     return {
@@ -257,8 +259,8 @@ function named(columns: readonly string[]): string {
   return columns.map((column, index) => `${column} AS o${index}`).join(", ");
 }
 
-/** True where the clause's answer is written in its rule, whatever its sources hold. */
-function isGiven({ head }: Select): boolean {
+/** Whether all terms of the answer are constants of the rule. */
+function isConstantAnswer({ head }: Select): boolean {
   return head.every((term) => term.kind === "const");
 }
 
@@ -269,10 +271,10 @@ function isBound(term: FlatTerm, { relations }: Select): boolean {
 }
 
 /**
- * True where a value that the store does not have can be the answer: from a list of the request, a context fact, the
+ * Whether the answer can be a value that the store does not have: from a list of the request, a context fact, or the
  * clock.
  */
-function mayBeBrought(term: FlatTerm, { relations }: Select): boolean {
+function mayBeRequestValue(term: FlatTerm, { relations }: Select): boolean {
   return (
     term.kind === "param" ||
     term.kind === "now" ||
@@ -287,8 +289,8 @@ function rebase(variant: AnswerVariant, args: readonly FlatTerm[]): AnswerVarian
 }
 
 /**
- * The clause without its comparisons with the clock, itself where it has none; `undefined` where the clock is asked for
- * anywhere else.
+ * The clause without its comparisons with the clock; the same object if it has none. `undefined` if the clause uses the
+ * clock elsewhere.
  */
 function withoutClock(select: Select): Select | undefined {
   const conditions = select.conditions.filter((condition) => !conditionTerms(condition).some(isNow));

@@ -53,7 +53,7 @@ export const passes = {
   simplify: "merges clauses that differ in one constant and drops contained ones, because each clause costs a lookup",
   "resolve recursion": "turns recursive atoms into common table expressions, restricted to demanded calls (magic sets)",
   "order joins":
-    "puts the source with the fewest rows first, and equal sources at the same place so that they can be shared",
+    "puts the source with the fewest rows first, and equal sources of several clauses, because these can be shared",
   "merge reflexive closures":
     "joins a clause about a value and one about its closure, because one scan can answer both",
   "expand constant lists":

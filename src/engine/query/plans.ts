@@ -64,7 +64,7 @@ export type ParameterBinding =
   /** The time, as the symbol of an Integer or as seconds; the maximum number of rows. */
   | { readonly kind: "now" | "nowSeconds" | "limit" }
   /** The request-scoped symbols with their strings. */
-  | { readonly kind: "brought" };
+  | { readonly kind: "requestSymbols" };
 
 export type StatementPlan = Extract<Plan, { kind: "statement" }>;
 
@@ -342,7 +342,7 @@ function parameterBinding(name: string): ParameterBinding {
     case "now":
     case "nowSeconds":
     case "limit":
-    case "brought":
+    case "requestSymbols":
       return { kind };
     default:
       throw new Error(`broken assumption: unknown parameter ${name}`);

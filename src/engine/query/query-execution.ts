@@ -158,15 +158,15 @@ export class QueryExecution {
     let newSymbolsAt: number | undefined;
     const values: SqlValue[] = [];
     for (const binding of bindings) {
-      if (binding.kind === "brought") newSymbolsAt = values.length;
-      values.push(binding.kind === "brought" ? null : this.#bound(binding, given, limit));
+      if (binding.kind === "requestSymbols") newSymbolsAt = values.length;
+      values.push(binding.kind === "requestSymbols" ? null : this.#bound(binding, given, limit));
     }
     // Comes after all other bindings, because they may add request-scoped symbols.
     if (newSymbolsAt !== undefined) values[newSymbolsAt] = this.#symbols.toJson();
     return prepared.values(...values);
   }
 
-  #bound(binding: Exclude<ParameterBinding, { kind: "brought" }>, given: GivenValues, limit: number): SqlValue {
+  #bound(binding: Exclude<ParameterBinding, { kind: "requestSymbols" }>, given: GivenValues, limit: number): SqlValue {
     switch (binding.kind) {
       case "value":
         return this.#symbols.idOf(must(given[binding.variable]) as Value);

@@ -1,4 +1,4 @@
-/** Nodes with a fault each, which histories have to find. */
+/** Engines with a fault, which random histories must detect. */
 import { whileWriting } from "../../src/store/connection/sequence-lock.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { printCheck } from "../cases/case.ts";

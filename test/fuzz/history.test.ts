@@ -1,7 +1,8 @@
 /**
- * Histories, differentially: all engines side by side through the same steps, each answer held against the oracle's. `HISTORY_STEPS` says how many
- * steps at least, `HISTORY_SEED` where to begin: each history has the seed after the one before, so the one that fails comes first with its own.
- * A failure is shrunk and printed as a file for `test/histories/cases/`, which `histories.test.ts` replays.
+ * Random histories: all engines run the same steps, and each answer is compared with the oracle's. `HISTORY_STEPS` is
+ * the minimum number of steps, and `HISTORY_SEED` the seed of the first history. Each history has the next seed, so a
+ * failing history is the first one with its own seed. A failure is shrunk and printed as a file for
+ * `test/histories/cases/`, which `histories.test.ts` replays.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
@@ -27,7 +28,7 @@ test(
   600_000 + steps * 100,
 );
 
-/** What is not tested must stay the exception, and what the engines may get wrong must happen. */
+/** Steps that test nothing must be rare, and every kind of step must occur. */
 function expectShares(tally: Tally): void {
   expect(tally.tooLarge).toBeLessThan(tally.asks / 10);
   expect(tally.positive).toBeGreaterThan(tally.questions / 5);
@@ -42,7 +43,7 @@ function expectShares(tally: Tally): void {
 }
 
 test.each(faults)(
-  "that %s is found out",
+  "that %s is detected",
   async (_, open) => {
     const tally = emptyTally();
     const found = await firstFailure(5000, tally, open, { endOnFailure: true });
@@ -52,7 +53,7 @@ test.each(faults)(
   600_000,
 );
 
-test("a history that is printed can be read", async () => {
+test("a printed history can be read", async () => {
   for (const drawn of fc.sample(drawnHistory, { numRuns: 3, seed })) {
     const policies = policiesOf(drawn);
     const { steps } = await replay(policies, plansOf(drawn), emptyTally());

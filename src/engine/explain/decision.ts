@@ -4,7 +4,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
+import { contextSignatures } from "../../datalog/pipeline.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
@@ -107,7 +107,7 @@ function answersFor(
     types: [...stored, ...brought],
     contextFacts,
     ...(context.length > 0 && {
-      signatures: signaturesFor(active.program, active.factTypes, context, limits.policyTypingsMax),
+      signatures: contextSignatures(active, context, limits.policyTypingsMax),
     }),
   });
 }

@@ -11,8 +11,7 @@ import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/fla
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
-import { type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
+import { contextSignatures, type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
@@ -256,8 +255,7 @@ export class Planner {
     const key = sequenceKey(context, factTypeKey);
     let cached = this.#signatures.get(key);
     if (!cached) {
-      const { program, factTypes } = this.#active;
-      cached = signaturesFor(program, factTypes, context, this.#limits.policyTypingsMax);
+      cached = contextSignatures(this.#active, context, this.#limits.policyTypingsMax);
       this.#signatures.set(key, cached);
     }
     return cached;

@@ -5,15 +5,15 @@ import { printCheck } from "../cases/case.ts";
 import { openNodes, type Nodes } from "../histories/nodes.ts";
 
 export const faults: readonly (readonly [string, () => Nodes])[] = [
-  ["a memo looks at changes of the policy alone", memoWithoutFacts],
-  ["changes are not told to those who read", untoldChanges],
+  ["a decision cache notices only changes of the policy", cacheWithoutFacts],
+  ["readers do not see the sequence number", untoldChanges],
   ["a closure keeps what was deleted", closuresThatGrow],
   ["a delete of a batch is lost", lostDelete],
-  ["what was rolled back is there", keptAfterAll],
+  ["a rolled-back change is visible", keptAfterAll],
   ["the clock stands still", stoppedClock],
 ];
 
-function memoWithoutFacts(): Nodes {
+function cacheWithoutFacts(): Nodes {
   const nodes = openNodes();
   const known = new Map<string, boolean>();
   return {
@@ -22,7 +22,7 @@ function memoWithoutFacts(): Nodes {
       ...side,
       asking(contextFacts) {
         const target = side.asking(contextFacts);
-        if (side.name !== "memo" || contextFacts.length > 0) return target;
+        if (side.name !== "decision cache" || contextFacts.length > 0) return target;
         return {
           ...target,
           authorize(check) {

@@ -22,7 +22,7 @@ function cacheWithoutFacts(): Nodes {
       ...side,
       asking(contextFacts) {
         const target = side.asking(contextFacts);
-        if (side.name !== "memo" || contextFacts.length > 0) return target;
+        if (side.name !== "decision cache" || contextFacts.length > 0) return target;
         return {
           ...target,
           authorize(check) {

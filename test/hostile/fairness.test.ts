@@ -43,12 +43,12 @@ test("a key may hold as many bytes of bodies and responses as are free, a node a
   const budget = new ByteBudget({ bufferedBytesMax: 1200, bufferedNodeBytesReserved: 200 });
   const takeAll = (holder: string, peer?: "node"): number => {
     let taken = 0;
-    while (budget.take(10, holder, peer) !== undefined) taken += 10;
+    while (budget.reserve(10, holder, peer) !== undefined) taken += 10;
     return taken;
   };
   expect([takeAll("greedy"), takeAll("one"), takeAll("two")]).toEqual([500, 250, 130]);
-  expect(budget.take(10, "greedy")).toBeUndefined();
-  const lease = budget.take(20, "honest");
+  expect(budget.reserve(10, "greedy")).toBeUndefined();
+  const lease = budget.reserve(20, "honest");
   expect(lease?.resize(100)).toBe(true);
   expect(lease?.resize(110)).toBe(false);
   lease?.release();
@@ -109,7 +109,7 @@ test("kept lists of the key that keeps the most go first", () => {
 });
 
 test(
-  "streams of events",
+  "event streams",
   () =>
     withCluster(
       async (cluster) => {
@@ -119,7 +119,7 @@ test(
         for (let count = 0; count < 4; count++) sources.push(await openSource(primary.url));
         const stream = { accept: "text/event-stream" };
         const refused = await api.call("GET", "/api/events", { headers: stream });
-        expect(refused).toMatchObject(refusedWith("too many streams of events: this API key holds 4 of 8 places"));
+        expect(refused).toMatchObject(refusedWith("too many event streams: this API key holds 4 of 8 places"));
         expect(refused.headers.get("retry-after")).toBe("1");
         const other = await keyOf(api);
         const opened = await fetch(`${primary.url}/api/events`, { headers: { ...stream, ...other } });

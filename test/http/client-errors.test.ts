@@ -13,7 +13,7 @@ const bodies: readonly Scenario[] = [
     request: "POST /api/batch",
     body: '[{"inserts": [}]',
     status: 400,
-    json: { message: "the body is not JSON: line 1, column 15: expected a value (texts stand in double quotes)" },
+    json: { message: "the body is not JSON: line 1, column 15: expected a value (texts need double quotes)" },
   },
   {
     name: "half of a surrogate pair, which a database can't keep",
@@ -349,17 +349,23 @@ const routes: readonly Scenario[] = [
     request: "POST /api/bulk",
     body: {},
     status: 404,
-    content: ["not built", "`POST /api/batch`"],
+    content: ["not supported", "`POST /api/batch`"],
   },
   {
     name: "old ways to ask",
     request: "POST /api/query",
     body: {},
     status: 404,
-    content: ["not built", "`POST /api/evaluate_query`"],
+    content: ["not supported", "`POST /api/evaluate_query`"],
   },
-  { name: "local authorization", request: "POST /api/authorize_query", body: {}, status: 404, content: ["not built"] },
-  { name: "parity reports", request: "POST /api/expect", body: {}, status: 404, content: ["not built"] },
+  {
+    name: "local authorization",
+    request: "POST /api/authorize_query",
+    body: {},
+    status: 404,
+    content: ["not supported"],
+  },
+  { name: "parity reports", request: "POST /api/expect", body: {}, status: 404, content: ["not supported"] },
 ];
 
 const keys: readonly Scenario[] = [

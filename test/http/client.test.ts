@@ -191,13 +191,13 @@ describe("the client's own ways", () => {
       expect(await clientOf(`${api.url}/`).authorize(User("a"), "read", Org("x"))).toBe(true);
     }));
 
-  test("local authorization says that it isn't built", () =>
+  test("local authorization is not supported", () =>
     withPrimary((api) =>
       withDirectory(async (directory) => {
         const dataBindings = join(directory, "bindings.yaml");
         await writeFile(dataBindings, "facts: {}");
         const oso = new Oso(api.url, adminKey, { dataBindings });
-        const local = "is not built in this version: there is no local authorization";
+        const local = "is not supported: there is no local authorization";
         await expect(oso.listLocal(User("bob"), "read", "Repo", "repos.id")).rejects.toThrow(local);
         await expect(oso.authorizeLocal(User("bob"), "read", Repo("x"))).rejects.toThrow(local);
         await expect(oso.actionsLocal(User("bob"), Repo("x"))).rejects.toThrow(local);

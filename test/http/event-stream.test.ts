@@ -273,7 +273,9 @@ describe("a stream ends", () => {
         for (const source of sources) {
           expect(await source.ended).toBe(true);
           expect(source.received.map(({ type }) => type)).toEqual(["end"]);
-          expect(dataOf(source.received[0] as Received)).toEqual({ message: "this node stops, go on at another one" });
+          expect(dataOf(source.received[0] as Received)).toEqual({
+            message: "this node stops, continue at another one",
+          });
         }
       }),
     timeoutMs,

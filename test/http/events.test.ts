@@ -1,4 +1,4 @@
-/** The change feed in pages: every kind of event as a CloudEvent, on every node that has a log, and each place that can't be gone on from. */
+/** The change feed in pages: every kind of event as a CloudEvent, on every node that has a log, and each position from which a reader cannot continue. */
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { converged, eventually, withCluster } from "../replication/cluster.ts";
@@ -157,11 +157,11 @@ describe("what is told", () => {
     ));
 });
 
-describe("a place that can't be gone on from", () => {
+describe("a position from which a reader cannot continue", () => {
   const cases: readonly (readonly [query: string, status: number, message: string])[] = [
-    ["?after=yesterday", 400, "`yesterday` is no place in the log"],
-    ["?after=", 400, "is no place in the log"],
-    ["?after=-1", 400, "`-1` is no place in the log"],
+    ["?after=yesterday", 400, "`yesterday` is not a position in the log"],
+    ["?after=", 400, "is not a position in the log"],
+    ["?after=-1", 400, "`-1` is not a position in the log"],
     ["?after=99", 400, "the log ends at 2"],
     ["?after=EPOCH:99", 400, "the log ends at 2"],
     ["?after=0123456789abcdef:1", 409, "`0123456789abcdef:1` is not part of this environment's history"],

@@ -84,7 +84,7 @@ export async function restOf(api: Api, body: ListBody, page: Page): Promise<stri
 /** The list can't be gone on with. Clients must not take that for a page that is not ready yet. */
 export function expectGone(answer: Answer): void {
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([409, null]);
-  expect(answer.json).toEqual({ message: expect.stringContaining("begin it again without a `page_token`") });
+  expect(answer.json).toEqual({ message: expect.stringContaining("request it again without a `page_token`") });
 }
 
 /** What a token holds, and a token that holds something else. */

@@ -177,7 +177,7 @@ describe("a fallback", () => {
         const refused = await fallback.call(method, path, { body: [] });
         expect([path, refused.status, refused.headers.get("retry-after")]).toEqual([path, 503, null]);
         expect(refused.json).toEqual({
-          message: "this is a fallback, it only answers questions, send writes to the primary or an edge",
+          message: "this is a fallback, which only answers queries, send writes to the primary or an edge",
         });
       }
       expect((await fallback.call("GET", "/replication/v1/head")).json).toEqual({

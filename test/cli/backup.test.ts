@@ -90,9 +90,9 @@ describe("from a data directory and back", () => {
       write("damaged.backup", read("history.backup").slice(0, 2000));
       const cases: readonly (readonly [parameters: string[], status: number, said: string])[] = [
         [["backup", "--data", "data"], 1, "required option '--out <file>'"],
-        [["backup", "--data", "nowhere", "--out", "x"], 2, "`nowhere` is no data directory of a node"],
-        [["backup", "--data", "data", "--url", "http://h", "--out", "x"], 2, "--data and --url both say"],
-        [["backup", "--data", "data", "--out", "no/such/x"], 2, "`no/such/x` can't be written"],
+        [["backup", "--data", "nowhere", "--out", "x"], 2, "`nowhere` is not the data directory of a node"],
+        [["backup", "--data", "data", "--url", "http://h", "--out", "x"], 2, "--data and --url are both sources"],
+        [["backup", "--data", "data", "--out", "no/such/x"], 2, "`no/such/x` cannot be written"],
         [["backup", "--out", "x"], 2, "OSO_AUTH is not set"],
         [["restore", "absent.backup", "--list"], 1, "`absent.backup` can't be read: there is no such file"],
         [["restore", "damaged.backup", "--data", "new"], 1, "`damaged.backup`: "],
@@ -102,12 +102,12 @@ describe("from a data directory and back", () => {
           1,
           "there is no offset 31: the newest is",
         ],
-        [["restore", "history.backup", "--data", "new", "--to-offset", "-1"], 2, "`-1` is no offset"],
-        [["restore", "history.backup", "--data", "new", "--to-time", "yesterday"], 2, "`yesterday` is no time"],
+        [["restore", "history.backup", "--data", "new", "--to-offset", "-1"], 2, "`-1` is not an offset"],
+        [["restore", "history.backup", "--data", "new", "--to-time", "yesterday"], 2, "`yesterday` is not a time"],
         [
           ["restore", "history.backup", "--data", "new", "--to-time", "2026-11-26T07:00:00"],
           2,
-          "is no time with its zone",
+          "is not a time with a zone",
         ],
         [["restore", "history.backup", "--to-time", "2026-11-26T07:00:00Z", "--to-offset", "3"], 2, "give one of them"],
         [

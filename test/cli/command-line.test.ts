@@ -69,15 +69,15 @@ describe("help", () => {
   });
 });
 
-describe("a policy file that can't be read is a problem of the policy, with status 1", () => {
+describe("a policy file that cannot be read is a problem of the policy, with status 1", () => {
   const binary = (): string => write("binary.polar", new Uint8Array([0xff, 0xfe, 0x00]));
   test.each([
     [
       "one that is not there",
       () => "nowhere.polar",
-      "the file can't be read: there is no such file; name a policy file that may be read",
+      "the file cannot be read: there is no such file; name a readable policy file",
     ],
-    ["a directory", () => ".", "the file can't be read: it is a directory; name a policy file that may be read"],
+    ["a directory", () => ".", "the file cannot be read: it is a directory; name a readable policy file"],
     ["no text", binary, "the file is not UTF-8 text"],
   ])("%s", async (_, file, message) => {
     const path = file();
@@ -95,7 +95,7 @@ describe("a wrong call has status 2 and says what would be right", () => {
     ["an unknown command", () => ["serv"], "Did you mean serve?"],
     ["an unknown flag", () => ["serve", "--prot", "1"], "Did you mean --port?"],
     ["a missing argument", () => ["validate"], "missing required argument"],
-    ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` can't be read"],
+    ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` cannot be read"],
     ["an edge without a primary", () => ["serve", "--role", "edge"], "2 settings are wrong"],
     ["a port for dev", () => ["dev", "--port", "many"], "port is `many`"],
     [

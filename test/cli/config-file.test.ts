@@ -23,7 +23,7 @@ test.each([
   expect(await run(parameters, "", { OSTIARY_CONFIG: file })).toEqual({ status: 2, output: "", errors: said });
 });
 
-describe("a file that can't be read is named, with the reason and the cure", () => {
+describe("a file that cannot be read is named, with the reason and the cure", () => {
   const large = (): string => write("large.yaml", `# ${"x".repeat(300_000)}\n`);
   const binary = (): string => write("binary.yaml", new Uint8Array([0xff, 0xfe, 0x72, 0x00]));
   const directory = (): string => {
@@ -31,15 +31,15 @@ describe("a file that can't be read is named, with the reason and the cure", () 
     return "directory.yaml";
   };
   test.each([
-    ["that is missing", () => "missing.yaml", "can't be read: there is no such file; name a file with settings"],
+    ["that is missing", () => "missing.yaml", "cannot be read: there is no such file; name a file with settings"],
     [
       "below a file",
       () => `${large()}/x.yaml`,
-      "can't be read: a part of its path is a file; name a file with settings",
+      "cannot be read: a part of its path is a file; name a file with settings",
     ],
-    ["that is a directory", directory, "can't be read: it is a directory; name a file with settings"],
-    ["that is too large", large, "has more than 256 KiB: name a file with settings"],
-    ["that never ends", () => "/dev/zero", "has more than 256 KiB: name a file with settings"],
+    ["that is a directory", directory, "cannot be read: it is a directory; name a file with settings"],
+    ["that is too large", large, "is larger than 256 KiB: name a file with settings"],
+    ["that never ends", () => "/dev/zero", "is larger than 256 KiB: name a file with settings"],
     ["that is no text", binary, "is not UTF-8 text: save it as plain UTF-8 text"],
   ])("%s", async (_name, named, reason) => {
     const file = named();

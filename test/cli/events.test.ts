@@ -93,7 +93,10 @@ describe("the log", () => {
           expect.stringContaining("is not part of this environment's history"),
         ]);
         const wrong = await run(["events", "--after", "yesterday"], "", access(primary.url));
-        expect([wrong.status, wrong.errors]).toEqual([2, expect.stringContaining("`yesterday` is no place in a log")]);
+        expect([wrong.status, wrong.errors]).toEqual([
+          2,
+          expect.stringContaining("`yesterday` is not a position in a log"),
+        ]);
         const refused = await run(["events", "--follow"], "", {
           ...access(primary.url),
           OSO_AUTH: "e_test_x_0123456789abcdef",
@@ -130,7 +133,9 @@ describe("following", () => {
         const offsets = seen.map(offsetOf);
         expect(offsets.at(-1)).toBe(end);
         expect(offsets).toEqual(offsets.map((_, index) => (offsets[0] ?? 0) + index));
-        expect(await child.stderr.text()).toMatch(/^http:\S+: this node stops, go on at another one; trying again\n$/);
+        expect(await child.stderr.text()).toMatch(
+          /^http:\S+: this node stops, continue at another one; trying again\n$/,
+        );
       }),
     timeoutMs,
   );

@@ -23,7 +23,7 @@ has_role(actor: Actor, "reader", resource: Doc) if
 # blocks.polar:6:3: "read" if "reader";
 has_permission(actor: Actor, "read", resource: Doc) if has_role(actor, "reader", resource);
 
-# There without being written, because no rule of the policy is called \`allow\`:
+# Implicit, because no rule of the policy is called \`allow\`:
 allow(actor, action, resource) if has_permission(actor, action, resource);
 allow(actor, action) if has_permission(actor, action);
 `;

@@ -47,7 +47,7 @@ describe("files", () => {
     expect(status).toBe(1);
     expect(output).toBe("loose.polar: formatted\n");
     expect(errors).toContain("broken.polar:1:12: error: this `{` is never closed [syntax/missing-brace]");
-    expect(errors).toContain("nowhere.polar:1:1: error: the file can't be read: there is no such file");
+    expect(errors).toContain("nowhere.polar:1:1: error: the file cannot be read: there is no such file");
     expect(read("broken.polar")).toBe(broken);
     expect(read("loose.polar")).toBe(canonical);
   });
@@ -84,7 +84,7 @@ describe("files", () => {
       chmodSync(path("mine.polar"), 0o440);
       const { status, errors } = await run(["fmt", "mine.polar"]);
       expect(status).toBe(1);
-      expect(errors).toContain("`mine.polar` can't be written: writing there is not permitted [file/unwritable]");
+      expect(errors).toContain("`mine.polar` cannot be written: permission denied [file/unwritable]");
       expect(read("mine.polar")).toBe(loose);
     },
   );
@@ -137,6 +137,6 @@ describe("standard input", () => {
   test("is not mixed with files", async () => {
     const { status, errors } = await run(["fmt", "-", "loose.polar"]);
     expect(status).toBe(2);
-    expect(errors).toContain("`-` stands for standard input, which can't be formatted together with files");
+    expect(errors).toContain("`-` means standard input, which cannot be formatted together with files");
   });
 });

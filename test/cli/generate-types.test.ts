@@ -89,8 +89,8 @@ describe("a file to write", () => {
   });
 
   test.each([
-    ["in no directory", "nowhere/types.ts", "`nowhere/types.ts` can't be written: there is no such directory"],
-    ["in a file", "policy.polar/types.ts", "`policy.polar/types.ts` can't be written: its directory is a file"],
+    ["in no directory", "nowhere/types.ts", "`nowhere/types.ts` cannot be written: its directory does not exist"],
+    ["in a file", "policy.polar/types.ts", "`policy.polar/types.ts` cannot be written: its directory is a file"],
     ["that is a directory", ".", "`.` is not a file"],
     ["that is a device", "/dev/null", "`/dev/null` is not a file"],
   ])("%s is an error", async (_, path, message) => {

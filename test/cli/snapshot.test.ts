@@ -106,8 +106,8 @@ describe("create", () => {
   test.each([
     [["--out", "x.zst"], "either `--url`, a running node, or `--data`"],
     [["--out", "x.zst", "--url", "http://h", "--data", "d"], "either `--url`, a running node, or `--data`"],
-    [["--out", "x.zst", "--data", "nowhere"], "`nowhere` is no data directory of a node"],
-    [["--out", "no/such/x.zst", "--url", "http://h"], "there is no such directory"],
+    [["--out", "x.zst", "--data", "nowhere"], "`nowhere` is not the data directory of a node"],
+    [["--out", "no/such/x.zst", "--url", "http://h"], "its directory does not exist"],
     [["--out", ".", "--url", "http://h"], "it is not a file"],
     [["--out", "x.zst", "--url", "h"], "`h` is not a URL"],
     [["--data", "d"], "--out"],
@@ -140,7 +140,9 @@ describe("inspect", () => {
     for (const told of [manifest.epoch, manifest.digest, manifest.sha256, "environment", "SHA-256 is right"])
       expect(output).toContain(told);
     expect(output).toContain(new Date(manifest.timeMs).toISOString());
-    expect((await run(["snapshot", "inspect", "whole.zst", "--full"])).output).toContain("all of it is sound");
+    expect((await run(["snapshot", "inspect", "whole.zst", "--full"])).output).toContain(
+      "the file and its content are valid",
+    );
   });
 
   test("finds what is wrong, as far as it looks", async () => {

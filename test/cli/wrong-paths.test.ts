@@ -15,7 +15,7 @@ const file = (): string => write("file", "");
 const edge = ["serve", "--role", "edge", "--primary", "http://127.0.0.1:9"];
 const failover = ["--failover", "etcd://127.0.0.1:9", "--peers", "http://127.0.0.1:9", "--ack", "edges:1"];
 const isFile = "is a file: name a directory with `--data`\n";
-const noStore = "`file` is no data directory of a node: there is no database in it; name one with `--data`\n";
+const noStore = "`file` is not the data directory of a node: it contains no database; name one with `--data`\n";
 
 describe("a data directory that is a file", () => {
   test.each([
@@ -31,7 +31,7 @@ describe("a data directory that is a file", () => {
       "of an approval",
       ["adopt-history", "0123456789abcdef", "--data", "file"],
       1,
-      "`file/history` can't be used: a part of its path is a file; name another\n",
+      "`file/history` cannot be used: a part of its path is a file; name another path\n",
     ],
   ])("%s", async (_name, parameters, status, said) => {
     file();
@@ -82,9 +82,9 @@ test.skipIf(isRoot && setpriv === null)("files and directories that this user ma
   );
   expect(await tell(...edge, "--data", closed)).toContain(notWritable(closed));
   expect(await tell("serve", "--config", config)).toStartWith(
-    "error: the configuration file `closed.yaml` can't be read: reading it is not permitted; name a file with settings",
+    "error: the configuration file `closed.yaml` cannot be read: reading it is not permitted; name a file with settings",
   );
-  expect(await tell("validate", policy)).toContain("reading it is not permitted; name a policy file that may be read");
+  expect(await tell("validate", policy)).toContain("reading it is not permitted; name a readable policy file");
 });
 
 test("a file of a certificate or of a key that is missing", async () => {
@@ -140,9 +140,9 @@ test("a node that does not answer a command", async () => {
       status: 1,
       output: "",
       errors:
-        "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url` or OSO_URL\n",
+        "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another node with `--url` or OSO_URL\n",
     });
   expect((await run(["health", "--url", "http://127.0.0.1:9"])).errors).toBe(
-    "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url`\n",
+    "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another node with `--url`\n",
   );
 });

@@ -313,7 +313,7 @@ describe("what a node and its commands write", () => {
       await again.exited;
       const told = await new Response(again.stderr).text();
       expect(told).toContain(
-        `others on this machine may open ${join(data, "store-1.db")}: take that away with chmod -R go= ${data}`,
+        `other users of this machine can open ${join(data, "store-1.db")}: remove the permissions with chmod -R go= ${data}`,
       );
 
       const policy = join(place, "policy.polar");

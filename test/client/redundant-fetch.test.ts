@@ -344,8 +344,8 @@ test("an agent of the client's protocol is not used for a node with the other on
 test("what it can't work with is refused at once, and no password is repeated", () => {
   expect(() => redundantFetch([])).toThrow("at least one node");
   for (const url of ["node:8080", "ftp://node", "", "http://me:secret@node", "http://node/?key=secret"]) {
-    expect(() => redundantFetch([url])).toThrow(/^(?!.*secret).*takes URLs of nodes/);
-    expect(() => redundantFetch(["http://node"], { fallback: url })).toThrow("takes URLs of nodes");
+    expect(() => redundantFetch([url])).toThrow(/^(?!.*secret).*needs URLs of nodes/);
+    expect(() => redundantFetch(["http://node"], { fallback: url })).toThrow("needs URLs of nodes");
   }
   expect(() => redundantFetch(["http://node"], { hedgeAfterMs: -1 })).toThrow("hedgeAfterMs must be a number");
   expect(() => redundantFetch(["http://node"], { timeoutMs: 2 ** 40 })).toThrow("timeoutMs must be a number");

@@ -1,4 +1,4 @@
-/** `ostiary backup` and `ostiary restore`, run from source: what they say, and what they refuse. */
+/** `ostiary backup` and `ostiary restore`: their output and their errors. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { drawHistory, type StoreContents } from "../replication/random-history.ts";
@@ -24,7 +24,7 @@ beforeAll(() => {
 
 describe("from a data directory and back", () => {
   test(
-    "what there is, and any moment of it",
+    "the newest state, and any point in time",
     async () => {
       const made = await run(["backup", "--data", "data", "--out", "history.backup"]);
       expect(made).toMatchObject({ status: 0, errors: "" });
@@ -84,7 +84,7 @@ describe("from a data directory and back", () => {
   );
 
   test(
-    "what can't be done is said with its cure",
+    "errors name the reason and the remedy",
     async () => {
       await run(["backup", "--data", "data", "--out", "history.backup"]);
       write("damaged.backup", read("history.backup").slice(0, 2000));
@@ -133,7 +133,7 @@ describe("from a data directory and back", () => {
 });
 
 test(
-  "from a running node, with a key that may",
+  "from a running node, with an admin key",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();

@@ -1,4 +1,4 @@
-/** A file of settings that can't be used: one sentence with its path, the place and the cure, whichever command reads it. */
+/** An invalid configuration file: all commands print one message with its path, the position and the remedy. */
 import { describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { workspace } from "./workspace.ts";
@@ -23,7 +23,7 @@ test.each([
   expect(await run(parameters, "", { OSTIARY_CONFIG: file })).toEqual({ status: 2, output: "", errors: said });
 });
 
-describe("a file that cannot be read is named, with the reason and the cure", () => {
+describe("a file that cannot be read is named, with the reason and the remedy", () => {
   const large = (): string => write("large.yaml", `# ${"x".repeat(300_000)}\n`);
   const binary = (): string => write("binary.yaml", new Uint8Array([0xff, 0xfe, 0x72, 0x00]));
   const directory = (): string => {
@@ -40,7 +40,7 @@ describe("a file that cannot be read is named, with the reason and the cure", ()
     ["that is a directory", directory, "cannot be read: it is a directory; name a file with settings"],
     ["that is too large", large, "is larger than 256 KiB: name a file with settings"],
     ["that never ends", () => "/dev/zero", "is larger than 256 KiB: name a file with settings"],
-    ["that is no text", binary, "is not UTF-8 text: save it as plain UTF-8 text"],
+    ["that is binary", binary, "is not UTF-8 text: save it as plain UTF-8 text"],
   ])("%s", async (_name, named, reason) => {
     const file = named();
     const { status, output, errors } = await run(["serve", "--config", file]);

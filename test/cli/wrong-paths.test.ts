@@ -1,4 +1,4 @@
-/** Paths, ports and addresses that can't be used: one sentence that names them and the cure, and never a stack trace. */
+/** Wrong paths, ports and addresses: one message that names them and the remedy, and never a stack trace. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -42,16 +42,16 @@ describe("a data directory that is a file", () => {
   });
 });
 
-test("a primary with failover makes its data directory", async () => {
+test("a primary with failover creates its data directory", async () => {
   await using node = start(["serve", "--role", "primary", ...failover, "--data", "made"], environment);
   await readUntil(node.stderr, /listens on/);
 });
 
-/** Who runs as root may read and write everything. */
+/** The superuser can read and write everything. */
 const setpriv = Bun.which("setpriv");
 const isRoot = process.getuid?.() === 0;
 
-test.skipIf(isRoot && setpriv === null)("files and directories that this user may not use", async () => {
+test.skipIf(isRoot && setpriv === null)("files and directories without permissions for this user", async () => {
   const asNobody = isRoot ? [setpriv ?? "", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
   const [closed, config, policy] = [path("closed"), write("closed.yaml", "role: primary\n"), write("closed.polar", "")];
   mkdirSync(closed);
@@ -114,7 +114,7 @@ test("a port that another program uses", async () => {
   expect((await run(["dev", "--port", String(port), "--data", "dev"])).errors).toEndWith(taken);
 });
 
-test("a primary that can't be reached, in the log of an edge and of a fallback", async () => {
+test("an unreachable primary, in the log of an edge and of a fallback", async () => {
   const cure = "start that node, or correct its address in `primary` or `peers`";
   for (const [role, url, problem] of [
     ["edge", "http://127.0.0.1:9", "nothing listens there (ECONNREFUSED)"],

@@ -283,7 +283,7 @@ test("the commands that approve say what they would do, and refuse what would do
     expect(run("abandon-history", other)).toEqual([1, expect.stringContaining("has a database")]);
     expect(existsSync(join(data, "adopt-history"))).toBe(false);
     // While the node runs.
-    expect(run("adopt-history", other)).toEqual([0, expect.stringContaining(`${other}, in place of ${history}`)]);
+    expect(run("adopt-history", other)).toEqual([0, expect.stringContaining(`${other} instead of ${history}`)]);
     expect(readFileSync(join(data, "adopt-history"), "utf8")).toBe(other);
     expect(statSync(join(data, "adopt-history")).mode & 0o777).toBe(0o600);
     writeFileSync(join(data, "refused-history"), "fedcba9876543210");

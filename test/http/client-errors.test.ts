@@ -1,4 +1,7 @@
-/** What a client gets for its mistakes: the documented status, a sentence that says where and what instead, and nothing changed. */
+/**
+ * Responses to invalid requests: the documented status, a message with the position of the error and the allowed
+ * values, and no change.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { admin, fact, Org, role, User, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 import { play, type Scenario } from "./scenario.ts";
@@ -450,7 +453,7 @@ describe.each(Object.entries(tables))("%s", (_, table) => {
 describe("a body of another shape", () => {
   const nested = "[".repeat(100_000) + "]".repeat(100_000);
   const paths = ["authorize", "authorize_resources", "list", "actions", "evaluate_query", "batch", "policy", "keys"];
-  test.each(paths)("is refused at once by /api/%s, however deep", async (path) => {
+  test.each(paths)("is refused immediately by /api/%s at any depth", async (path) => {
     const began = performance.now();
     for (const body of ["7", "null", '"text"', nested]) {
       const answer = await api.call("POST", `/api/${path}`, { body });
@@ -462,7 +465,7 @@ describe("a body of another shape", () => {
 });
 
 describe("a body of unknown length", () => {
-  test("is refused as soon as it is too long, not when it ends", async () => {
+  test("is refused as soon as it is too long, before its end", async () => {
     let sent = 0;
     const endless = new ReadableStream<Uint8Array>({
       pull(controller) {
@@ -476,7 +479,7 @@ describe("a body of unknown length", () => {
     expect(sent).toBeLessThan(200);
   });
 
-  test("is read where it is short", async () => {
+  test("is read if it is short", async () => {
     const body = new Blob([JSON.stringify(question)]).stream();
     const response = await fetch(`${api.url}/api/authorize`, { method: "POST", headers: admin, body });
     expect(await response.json()).toEqual({ allowed: true });

@@ -25,16 +25,16 @@ const problems: readonly (readonly [text: string, description: string])[] = [
   ['["a', "line 1, column 2: this text has no end"],
 ];
 
-describe("the place where a text stops being JSON", () => {
+describe("the position of the first JSON error", () => {
   test.each(problems)("%j: %s", (text, description) => {
     expect(describeJsonError(text)).toBe(description);
   });
 
-  test("a million open brackets need no stack", () => {
+  test("is found after a million open brackets without recursion", () => {
     expect(describeJsonError("[".repeat(1_000_000))).toBe("line 1, column 1000001: the text ends, expected a value");
   });
 
-  test("agrees with JSON.parse on what is JSON", () => {
+  test("is found exactly if JSON.parse refuses the text", () => {
     const damaged = fc.tuple(fc.json(), fc.nat(), fc.constantFrom("", '"', ",", "{", "]", "\\", "1", "e", " ", "\n"));
     fc.assert(
       fc.property(damaged, ([json, place, piece]) => {

@@ -171,7 +171,7 @@ function keepFiles(directory: string, name: string): void {
 
 function inspect(path: string): { format: number; epoch: string; offset: number; digest: string } {
   const database = openSqlite(path, { readonly: true });
-  // Whoever had it open may be closing it still.
+  // Another process can still be closing it.
   database.exec("PRAGMA busy_timeout = 5000");
   try {
     const [format] = database.prepare("PRAGMA user_version").values()[0] ?? [];

@@ -15,7 +15,7 @@ export function problemsOf(root: string, version: string): string[] {
   const changed = git(root, "status", "--porcelain", "--untracked-files=all").split("\n").filter(Boolean);
   if (changed.length > 0)
     problems.push(
-      `the tree has changes that are not committed: commit them or put them aside (git stash --include-untracked)\n${listOf(changed)}`,
+      `the tree has changes that are not committed: commit or stash them (git stash --include-untracked)\n${listOf(changed)}`,
     );
   const versions = releasedVersions(root);
   const last = versions.at(-1);

@@ -255,14 +255,14 @@ describe("other nodes", () => {
       const running = await cluster.primary();
       const primary = apiOf(running);
       await withPolicy(primary);
-      const following = await cluster.fallback(running, { follow: "true", data: `${cluster.directory}/following` });
+      const replicating = await cluster.fallback(running, { follow: "true", data: `${cluster.directory}/replicating` });
       const fetching = await cluster.fallback(running);
-      await eventually(() => converged(following.node, running.node));
+      await eventually(() => converged(replicating.node, running.node));
       await eventually(() => expect(fetching.node.health().ok).toBe(true));
-      const { head } = await pageOf(apiOf(following));
+      const { head } = await pageOf(apiOf(replicating));
       await primary.call("POST", "/api/batch", insertion("ann"));
       await eventually(async () => {
-        const page = await pageOf(apiOf(following), `?after=${head}`);
+        const page = await pageOf(apiOf(replicating), `?after=${head}`);
         expect(page.events.map(({ type }) => type)).toEqual(["ostiary.facts.changed"]);
       });
       for (const accept of ["application/json", "text/event-stream"]) {

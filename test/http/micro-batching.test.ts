@@ -47,7 +47,7 @@ describe("an isolated query", () => {
 });
 
 describe("queries in the same turn", () => {
-  test("soon wait for each other, and continue in the order of their arrival", async () => {
+  test("soon wait for each other, and continue in order", async () => {
     const batcher = new MicroBatcher();
     await crowd(batcher);
     for (let turn = 0; turn < 20; turn++) expect(await ask(batcher, 5)).toEqual({ waited: 5, order: [0, 1, 2, 3, 4] });

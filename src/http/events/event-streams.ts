@@ -1,7 +1,7 @@
 /**
  * All open event streams. They are notified together, and the events after a position are read and encoded once for all
- * streams at that position, which are nearly all: a hundred readers cost little more than their sockets. Events in
- * quick succession are sent together.
+ * streams at that position, which are nearly all: a hundred readers cost little more than their sockets. Events that
+ * occur shortly after one another are sent together.
  */
 import type { Limits } from "../../config/limits.ts";
 import { pauseMsPerEventStream } from "../../config/tuning.ts";

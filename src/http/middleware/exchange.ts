@@ -183,7 +183,7 @@ function logAnswered(
 ): void {
   const ms = Number(milliseconds.toFixed(3));
   const properties = { method, route, status, ms, errorCode, requestId, traceId: traceIdOf(span) ?? undefined };
-  log.debug("{method} {route}: {status} in {ms} ms", properties);
+  log.debug("{method} {route} was answered with {status} in {ms} ms", properties);
 }
 
 function announcesBody({ headers }: Request): boolean {

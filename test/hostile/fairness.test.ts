@@ -13,7 +13,7 @@ import { SlotPool } from "../../src/util/slot-pool.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 
 const timeoutMs = 60_000;
 /** Long enough for a busy machine, because processes are started meanwhile. */
@@ -144,11 +144,11 @@ test(
   () =>
     withPrimary(
       async (api) => {
-        const known = cellsOf(process.pid).map(({ pid }) => pid);
+        const known = workerProcessesOf(process.pid).map(({ pid }) => pid);
         const check = (headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
           api.call("POST", "/api/test", { body: { src: good }, headers });
         expect((await check()).status).toBe(200);
-        const checker = cellsOf(process.pid).find(({ pid }) => !known.includes(pid));
+        const checker = workerProcessesOf(process.pid).find(({ pid }) => !known.includes(pid));
         process.kill(Number(checker?.pid), "SIGSTOP");
         const greedy = Array.from({ length: 5 }, () => check());
         const refused = (await Promise.all(greedy.slice(2)))[0];
@@ -203,11 +203,11 @@ test(
         // The slow query of the other key continues beside the two.
         const other = ask(key);
         await eventually(() => expect(refused.length).toBe(2), waitMs);
-        const atWork = (): number => cellsOf(process.pid).filter(({ state }) => state === "R").length;
+        const atWork = (): number => workerProcessesOf(process.pid).filter(({ state }) => state === "R").length;
         await eventually(() => expect(atWork()).toBeGreaterThanOrEqual(3), waitMs);
         const isPending = await Promise.race([other.then(() => false), Bun.sleep(1000).then(() => true)]);
         expect(isPending).toBe(true);
-        for (const { pid } of cellsOf(process.pid)) process.kill(pid, "SIGKILL");
+        for (const { pid } of workerProcessesOf(process.pid)) process.kill(pid, "SIGKILL");
         await Promise.all(greedy);
         expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
       },

@@ -3,6 +3,7 @@
  * position of the node's database, because hashing and finding a key costs a request 4 µs. The next event, which can be
  * the removal of a key, clears the cache.
  */
+import { LRUCache } from "lru-cache";
 import { authenticate } from "../../engine/authenticate.ts";
 import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
@@ -13,13 +14,13 @@ import { AppError } from "../../util/app-error.ts";
  * has no key.
  */
 export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | undefined {
-  const valid = new Map<string, ApiKey>();
+  const valid = new LRUCache<string, ApiKey>({ max: keysMax });
   let validAt: ReturnType<Node["state"]>;
   return (authorization) => {
     // INVARIANT: the state is read before the database, so a cached key is never older than the state under which it is
     // cached.
     const state = node.state();
-    if (state !== validAt || valid.size >= keysMax) {
+    if (state !== validAt) {
       valid.clear();
       validAt = state;
     }

@@ -289,9 +289,9 @@ export class Evaluation {
     let roots = bindings.roots;
     const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots });
     const set = (term: ProgramTerm, value: number): boolean => {
-      const present = now(term);
-      if (present === undefined && term.kind === "var") values[must(roots[term.index])] = value;
-      return present === undefined || present === value;
+      const known = now(term);
+      if (known === undefined && term.kind === "var") values[must(roots[term.index])] = value;
+      return known === undefined || known === value;
     };
     for (const [place, term] of terms.entries()) {
       const value = row[place];

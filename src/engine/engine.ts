@@ -31,7 +31,7 @@ import type { ApiKey } from "./state/event.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
-import type { Plan, Planner, Strategy } from "./query/plans.ts";
+import type { Plan, Planner, Strategy } from "./query/planner.ts";
 import { type QueryKind, ReadView } from "./query/read-view.ts";
 import type {
   ActionsQuestion,

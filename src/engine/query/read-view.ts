@@ -12,7 +12,7 @@ import type { Clock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import { DecisionCache } from "./decision-cache.ts";
-import { Planner, type Strategy } from "./plans.ts";
+import { Planner, type Strategy } from "./planner.ts";
 import { ReadSnapshot } from "./read-snapshot.ts";
 
 export interface ReadViewOptions {

@@ -1,7 +1,7 @@
 /**
- * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and
- * API keys. It is synchronous and runs on the serving thread. It computes each answer in one read snapshot, so the
- * answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
+ * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and API keys.
+ * It is synchronous, and runs on the serving thread or in a worker process. It computes each answer in one read
+ * snapshot, so the answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
  */
 import { eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../config/limits.ts";

@@ -1,4 +1,4 @@
-/** Nodes of one cluster in this process, with everything real: SQLite files, Workers, HTTP listeners, brokers. */
+/** A cluster in this process with real parts: SQLite files, workers, HTTP listeners, brokers. */
 import { expect } from "bun:test";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -43,7 +43,7 @@ export interface Running<N extends Node> {
   stop(): Promise<void>;
 }
 
-/** A directory of its own, gone when the test is over. */
+/** Runs `body` with a temporary directory, which is removed afterwards. */
 export async function withDirectory<T>(body: (directory: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-test-"));
   try {
@@ -53,7 +53,7 @@ export async function withDirectory<T>(body: (directory: string) => Promise<T>):
   }
 }
 
-/** Several nodes in one directory; whatever still runs at the end is stopped. */
+/** Runs `body` with a cluster in a temporary directory, and stops all nodes afterwards. */
 export async function withCluster(body: (cluster: Cluster) => Promise<void>, flags: Flags = {}): Promise<void> {
   await withDirectory(async (directory) => {
     const cluster = new Cluster(directory, flags);
@@ -67,7 +67,7 @@ export async function withCluster(body: (cluster: Cluster) => Promise<void>, fla
 
 type Flags = Readonly<Record<string, string>>;
 
-/** As a flag's value: the flag is not given at all. */
+/** As the value of a flag: the flag is omitted. */
 export const unset = "";
 
 export class Cluster {
@@ -108,7 +108,7 @@ export class Cluster {
     );
   }
 
-  /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
+  /** An edge as the command line starts it: it can be promoted, and then answers as the primary at the same address. */
   async promotable(
     name: string,
     flags: Flags,
@@ -117,7 +117,7 @@ export class Cluster {
     return this.#asMember(this.config("edge", name, flags), startEdge, system);
   }
 
-  /** A primary as the command line starts it: it can be replaced, and then goes on as an edge at the same address. */
+  /** A primary as the command line starts it: it can be replaced, and then continues as an edge at the same address. */
   async member(flags: Flags, system?: ClusterSystem): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
   }
@@ -161,7 +161,9 @@ export class Cluster {
   }
 }
 
-/** A data directory for a primary that takes the place of another one, which may still run: a copy, with the term that a promoted edge begins. */
+/**
+ * Makes a data directory for the successor of a primary, which may still run: a copy with the term of a promoted edge.
+ */
 export function successorOf(original: { readonly data: string }, target: string): string {
   duplicateOf(original, target);
   const store = openStore(must(currentStorePath(target)));
@@ -172,13 +174,16 @@ export function successorOf(original: { readonly data: string }, target: string)
   return target;
 }
 
-/** A copy of the data directory of a primary, which may still run. */
+/** Copies the data directory of a primary, which may still run. */
 export function duplicateOf({ data }: { readonly data: string }, target: string): string {
   cpSync(data, target, { recursive: true, filter: (path) => !/(?:\/lock|-shm)$/.test(path) });
   return target;
 }
 
-/** Takes away the head that a primary has left at a broker: another one that starts empty would refuse to. */
+/**
+ * Removes the retained head of a primary from a broker. Otherwise another primary would not start with an empty
+ * directory.
+ */
 export async function forgetHead(url: string, login: IClientOptions): Promise<void> {
   const client = await connectAsync(url, { ...login, clientId: "forgetful", reconnectPeriod: 0 });
   await client.publishAsync(topicsOf("ostiary/v1", "test").head, "", { qos: 1, retain: true });
@@ -217,13 +222,13 @@ export function post(url: string, path: string, body: unknown, key = adminKey): 
   return fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
-/** What must be equal on all copies. */
+/** The part of a node's health that must be equal on all nodes. */
 export function positionOf(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
   const { epoch, offset, digest } = node.health();
   return { epoch, offset, digest };
 }
 
-/** What a promise was rejected with. (`expect(…).rejects` does not get along with answers of Workers.) */
+/** The error with which a promise was rejected. (`expect(…).rejects` does not work with answers of workers.) */
 export async function refusal(attempt: Promise<unknown>): Promise<Error> {
   const reason = await attempt.then(
     () => undefined,
@@ -233,12 +238,12 @@ export async function refusal(attempt: Promise<unknown>): Promise<Error> {
   return reason;
 }
 
-/** Waits until both stand at the same place with the same state. */
+/** Waits until both nodes have the same position and state. */
 export function converged(edge: Node, primary: Node): Promise<void> {
   return eventually(() => expect(positionOf(edge)).toEqual(positionOf(primary)));
 }
 
-/** Repeats an expectation until it holds, for at most some seconds. */
+/** Repeats an expectation until it holds, for at most `withinMs`. */
 export async function eventually(expectation: () => void | Promise<void>, withinMs = 15_000): Promise<void> {
   const end = performance.now() + withinMs;
   for (;;) {

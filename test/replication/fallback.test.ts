@@ -1,4 +1,6 @@
-/** Fallbacks: verified snapshots on a timer, and the last one on disk when nobody can be reached. */
+/**
+ * Fallbacks: they fetch verified snapshots on a timer, and answer from the last one when no other node can be reached.
+ */
 import { expect, test } from "bun:test";
 import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +18,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-test("a fallback fetches snapshots on its timer, and nothing where nothing changed", () =>
+test("a fallback fetches snapshots on its timer, and none if nothing has changed", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -34,13 +36,13 @@ test("a fallback fetches snapshots on its timer, and nothing where nothing chang
     await insert(primary.node, "bob");
     await eventually(() => expect(mayRead(fallback.node, "bob")).toBe(true));
     expect(positionOf(fallback.node)).toEqual(positionOf(primary.node));
-    // Reads with a token of a position that it lacks are answered at once, since it may be all that is left.
+    // It answers reads with a token of a position that it lacks immediately, because it may be the only node left.
     await fallback.node.waitFor(`${primary.node.health().epoch}:999`);
     await fallback.node.waitFor("a token of another service");
     expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
   }));
 
-test("a fallback removes the copies that it has replaced, also where it fetches one each second", () =>
+test("a fallback removes the databases that it has replaced, even with a new snapshot each second", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -49,12 +51,12 @@ test("a fallback removes the copies that it has replaced, also where it fetches 
       await insert(primary.node, `user-${refresh}`);
       await converged(fallback.node, primary.node);
     }
-    // Those of the last two seconds may still be read.
-    const copies = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
-    expect(copies.length).toBeLessThan(6);
+    // Databases that were replaced in the last two seconds may still be read.
+    const databases = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
+    expect(databases.length).toBeLessThan(6);
   }));
 
-test("a fallback takes a snapshot that stands at the same offset with other events", () =>
+test("a fallback replaces its database by a snapshot of the same offset with other events", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -66,7 +68,7 @@ test("a fallback takes a snapshot that stands at the same offset with other even
     await converged(fallback.node, second.node);
     const { port } = new URL(second.url);
     await second.stop();
-    // Nothing is left that would tell the primary of its later days: its term is the same as the one that was lost.
+    // The primary has no record of its later state, so its term is the same as the lost one.
     await Bun.write(join(primary.data, "store-1.db"), backup);
     rmSync(join(primary.data, "position"));
     const restored = await cluster.primary({ port });
@@ -76,7 +78,7 @@ test("a fallback takes a snapshot that stands at the same offset with other even
     expect([mayRead(fallback.node, "lost"), mayRead(fallback.node, "new")]).toEqual([false, true]);
   }));
 
-test("a fallback starts from its disk, and says how old that is", () =>
+test("a fallback starts from its disk, and reports the age of its data", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -94,7 +96,7 @@ test("a fallback starts from its disk, and says how old that is", () =>
     expect(response.status).toBe(200);
   }));
 
-test("a fallback with a damaged copy is not ready until it has a sound one", () =>
+test("a fallback with a damaged database is not ready until it has a sound one", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -115,7 +117,7 @@ test("a fallback with a damaged copy is not ready until it has a sound one", () 
     expect(mayRead(second.node, "user-99")).toBe(true);
   }));
 
-test("a copy that is found damaged while it is compared with the newest is fetched anew", () =>
+test("a database that is found damaged during a refresh is fetched again", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -143,7 +145,7 @@ test("a copy that is found damaged while it is compared with the newest is fetch
     await slow.stop(true);
   }));
 
-test("a fallback goes on answering from its old copy when what it is offered is not sound", () =>
+test("a fallback continues to answer from its database if the new snapshot is not sound", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);

@@ -1,4 +1,7 @@
-/** There is one history, whatever happens to directories, clocks and primaries: no position is given twice, and nobody writes beside a primary. */
+/**
+ * There is one history, whatever happens to directories, clocks and primaries: no position is used twice, and no node
+ * writes beside the primary.
+ */
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -45,7 +48,7 @@ async function standingAt(url: string): Promise<Standing> {
   return (await (await fetch(`${url}/healthcheck`)).json()) as Standing;
 }
 
-/** The token of a write, once it is accepted. */
+/** Returns the token of a write, once it is accepted. */
 async function written(url: string, user: string): Promise<string> {
   const tokens: string[] = [];
   await eventually(async () => {
@@ -94,10 +97,10 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
   return { a, b, c, ofPrimary, ofB };
 }
 
-/** A copy of a directory whose node is down. */
+/** A copy of the directory of a node that is down. */
 function saved(data: string): () => void {
   const copy = `${data}-saved`;
-  // Not the `-shm`: it goes when the last connection of this process is collected.
+  // Without the `-shm`, which is removed when the last connection of this process is collected.
   cpSync(data, copy, { recursive: true, filter: (path) => !path.endsWith("-shm") });
   return () => {
     rmSync(data, { recursive: true });
@@ -115,13 +118,13 @@ describe("terms", () => {
     }
     expect(term).toBeLessThan(successor);
     expect(isSameFailover(successor, firstTerm)).toBe(false);
-    // Those of earlier versions were times in ms.
+    // The terms of earlier versions were times in ms.
     const [before, after] = [1_795_000_000_000, nextFailoverTerm(1_795_000_000_000)];
     expect([after > before, isSameFailover(before, after)]).toEqual([true, false]);
   });
 
   test(
-    "do not follow a clock: what is restored after a promotion by a clock that is a day ahead comes after it",
+    "do not follow a clock: a restore after a promotion with a clock that is a day ahead has the later term",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary, ofB } = await threeMembers(cluster);
@@ -167,7 +170,7 @@ describe("terms", () => {
 
 describe("a primary whose whole directory was rolled back", () => {
   test(
-    "uses no position twice, and tells of tokens of what it lost",
+    "uses no position twice, and refuses tokens of lost writes",
     () =>
       withCluster(async (cluster) => {
         const flags = { port: String(await freePort()) };
@@ -192,7 +195,7 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "fetches from its peers what it lacks before it writes",
+    "fetches the missing events from its peers before it writes",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1" });
@@ -218,7 +221,7 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "does not depose its successor, although it starts while nobody can be asked, and gives up what it answered with 503",
+    "does not depose its successor, although it starts while no peer can be asked, and abandons the writes that it answered with 503",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "500ms" });
@@ -227,7 +230,7 @@ describe("a primary whose whole directory was rolled back", () => {
         const tokens: string[] = [];
         for (let count = 0; count < 50; count++) tokens.push(await written(b.url, `user-${count}`));
         const { epoch } = await standingAt(b.url);
-        // Nobody answers at the addresses that it has of its peers.
+        // No node answers at the addresses of its peers.
         const silent = `http://127.0.0.1:${await freePort()}`;
         const alone = await member(cluster, { ...ofPrimary, peers: silent });
         expect(await standingAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
@@ -246,7 +249,7 @@ describe("a primary whose whole directory was rolled back", () => {
 
 describe("a primary that is replaced", () => {
   test(
-    "becomes an edge of its successor without a restart, and sends writes on to it",
+    "becomes an edge of its successor without a restart, and forwards writes to it",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "300ms" });
@@ -265,7 +268,7 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "hands over gracefully: nothing acknowledged is lost, and no write fails that may not be sent again",
+    "hands over gracefully: no acknowledged write is lost, and no write fails that must not be repeated",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster);
@@ -299,7 +302,7 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "is not what makes an edge fresh",
+    "does not prove that an edge is fresh",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary({ ...quick, "limits.readyAgeMsMax": "1s" });
@@ -330,7 +333,7 @@ describe("a primary that is replaced", () => {
 
 describe("a second process on a copy of a primary's directory", () => {
   test(
-    "does not start while the first one runs, and does once it is gone",
+    "starts only after the first process has ended",
     () =>
       withCluster(async (cluster) => {
         const { a, ofPrimary } = await threeMembers(cluster);
@@ -344,7 +347,7 @@ describe("a second process on a copy of a primary's directory", () => {
         const { epoch, state } = await standingAt(a.url);
         expect(state).toBe("PRIMARY");
         await written(a.url, "ann");
-        // A volume that moves to another machine.
+        // As when a volume moves to another machine.
         await a.stop();
         const moved = await member(cluster, { ...elsewhere, data: duplicateOf(a, join(cluster.directory, "moved")) });
         await written(moved.url, "bob");
@@ -357,7 +360,7 @@ describe("a second process on a copy of a primary's directory", () => {
   );
 });
 
-test("a store that was made anew is of the first term", () =>
+test("a new database has the first term", () =>
   withCluster(async (cluster) => {
     const { data, stop } = await member(cluster, { port: "0" });
     await stop();

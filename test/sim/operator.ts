@@ -173,6 +173,19 @@ export class Operator {
       else if (process.failed !== undefined) await this.#afterFailure(machine, process.failed);
       else if (isReplaced(await this.#cluster.standing(machine))) await this.demote(machine);
     }
+    await this.#replaceLostPrimary();
+  }
+
+  /**
+   * A primary that gave way to a copy of itself is an edge. When that copy is gone, an edge has to become the primary.
+   */
+  async #replaceLostPrimary(): Promise<void> {
+    const { primary, twin, shape } = this.#cluster;
+    if (shape.failover || twin.process !== undefined) return;
+    if ((await this.#cluster.standing(primary))?.role !== "edge" || (await primariesOf(this.#cluster)).length > 0)
+      return;
+    const [edge] = await this.candidates();
+    if (edge !== undefined) await this.promote(edge, false);
   }
 
   async demote(machine: Machine): Promise<void> {

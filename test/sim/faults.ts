@@ -170,7 +170,7 @@ function freezePrimary({ cluster, random }: Scene): boolean {
 }
 
 /** At a time when another node may be the primary. */
-const successionMs = [8000, 10_000, 12_000, 14_000];
+const electionDelaysMs = [8000, 10_000, 12_000, 14_000];
 
 /** Clients still reach it. They write to it and to other nodes when it may have a successor. */
 function isolatePrimary(scene: Scene): boolean {
@@ -178,7 +178,7 @@ function isolatePrimary(scene: Scene): boolean {
   const { primary } = cluster;
   if (!primary.up) return false;
   const others = cluster.members.filter((member) => member !== primary);
-  for (const delayMs of successionMs) {
+  for (const delayMs of electionDelaysMs) {
     cluster.time.at(delayMs - 1000, undefined, () => void cluster.clients.write(random.pick(others).name));
     cluster.time.at(delayMs, undefined, () => void cluster.clients.write(primary.name));
   }

@@ -55,7 +55,7 @@ async function changed<C extends object>(
 }
 
 /** Each start of a primary begins the term of a failover, without votes. */
-const startsAreSuccessions: Mutation = {
+const startsAreFailovers: Mutation = {
   favourite: "a former primary starts and reaches no other node",
   writer: (_owner, commands) => ({
     ...commands,
@@ -264,7 +264,7 @@ describe("the simulation finds", () => {
   }, 240_000);
 
   test("a start that counts as a failover, so that a primary with an old directory deposes its successor", async () => {
-    await expectFound(startsAreSuccessions, /was acknowledged by|is gone, without a trace|no peace/);
+    await expectFound(startsAreFailovers, /was acknowledged by|is gone, without a trace|no peace/);
   }, 240_000);
 
   test("a primary that does not step down for its successor", async () => {

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { workerEntries } from "../src/runtime/worker.ts";
+import { workerEntries } from "./worker-entries.ts";
 
 const root = resolve(import.meta.dir, "..");
 
@@ -25,7 +25,7 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const safety = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
   const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(commit())}`];
   const platform = target === undefined ? [] : [`--target=bun-${target}`];
-  const entries = ["src/main.ts", ...Object.values(workerEntries).map((entry) => `src/${entry}`)];
+  const entries = ["src/main.ts", ...workerEntries.map((entry) => `src/${entry}`)];
   try {
     const bundler = Bun.spawn(
       [process.execPath, "build", ...flags, ...safety, ...platform, ...define, ...entries, "--outfile", unfinished],

@@ -1,10 +1,10 @@
 /**
- * The program: hands its arguments to the command line and ends with the status that this gives. As a cell it starts nothing of that, since a
- * question may be waiting for it.
+ * The program: passes its arguments to the command line and exits with the status that this returns. As a worker process it loads no part of the
+ * command line, because a query may be waiting for it.
  */
-import { workerProcessName, serveWorkerProcess } from "./runtime/worker-process.ts";
+import { serveWorkerProcess, workerProcessEntry } from "./runtime/worker-process.ts";
 
-const cell = workerProcessName();
-if (cell) await serveWorkerProcess(cell);
+const entry = workerProcessEntry();
+if (entry !== undefined) await serveWorkerProcess(entry);
 const { runCommandLine } = await import("./cli/cli.ts");
 process.exit(await runCommandLine(process.argv.slice(2)));

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { referenceConfig } from "../scripts/reference-config.ts";
 import { loadConfig } from "../src/config/load.ts";
-import { describeConfig, isGroup, settings, valueAt } from "../src/config/settings.ts";
+import { describeConfig, isSection, settings, valueAt } from "../src/config/settings.ts";
 import { parseYaml } from "../src/runtime/yaml.ts";
 
 const appliance = join(import.meta.dir, "../appliance");
@@ -57,11 +57,11 @@ test.skipIf(analyze === null)("systemd accepts the unit and finds it well confin
 });
 
 function keysOf(content: unknown): string[] {
-  if (!isGroup(content)) return [];
+  if (!isSection(content)) return [];
   return Object.keys(content)
     .flatMap((key) => {
       const inner = valueAt(content, [key]);
-      return isGroup(inner) ? Object.keys(inner).map((name) => `${key}.${name}`) : [key];
+      return isSection(inner) ? Object.keys(inner).map((name) => `${key}.${name}`) : [key];
     })
     .toSorted();
 }

@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { workerEntries } from "../src/runtime/worker.ts";
+import { workerEntries } from "../scripts/worker-entries.ts";
 
 const source = fileURLToPath(new URL("../src", import.meta.url));
-const entries = Object.values(workerEntries);
+const entries = workerEntries;
 const directories: string[] = [];
 let bundles: ReadonlyMap<string, string> | undefined;
 

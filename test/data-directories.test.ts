@@ -19,7 +19,7 @@ import { decodeEffect } from "../src/engine/state/event.ts";
 import { backUp, backupWriter } from "../src/replication/backup/backup.ts";
 import type { Node } from "../src/replication/node.ts";
 import { restore } from "../src/replication/backup/restore.ts";
-import type { Connection } from "../src/runtime/sqlite.ts";
+import type { Connection } from "../src/store/connection/connection.ts";
 import { currentStorePath } from "../src/store/directory/data-directory.ts";
 import { openStore, schemaVersion } from "../src/store/connection/open-store.ts";
 import { factTables } from "../src/store/facts/fact-tables.ts";

@@ -1,4 +1,4 @@
-/** The oracle's own promises: what a wildcard is, when answers are equal, and that it refuses what it can't decide. */
+/** The oracle itself: wildcards, equality of answers, and refusal of undecidable input. */
 import { expect, test } from "bun:test";
 import type { Query, QueryRow } from "../src/engine/request/questions.ts";
 import { defaultLimits } from "../src/config/limits.ts";
@@ -31,7 +31,7 @@ function pairs(predicate: string, first: string, second: string): Query {
   };
 }
 
-test("a wildcard row and concrete rows together are the right answer, also where they overlap", () => {
+test("a wildcard row and concrete rows together are the right answer, also if they overlap", () => {
   const rows: QueryRow[] = [
     { a: null, b: "open" },
     { a: "ann", b: "draft" },
@@ -40,14 +40,14 @@ test("a wildcard row and concrete rows together are the right answer, also where
   expect(differences(slow, pairs("sees", "User", "Doc"), [...rows, { a: "zoe", b: "open" }])).toEqual([]);
 });
 
-test("an answer that is too wide, too narrow, of no known value or given twice is told", () => {
+test("an answer that is too wide, too narrow, unknown or repeated is reported", () => {
   const query = pairs("sees", "User", "Doc");
   const [everyone, ann]: [QueryRow, QueryRow] = [
     { a: null, b: "open" },
     { a: "ann", b: "draft" },
   ];
   expect(differences(slow, query, [everyone, { a: null, b: "draft" }])).toEqual([
-    'row {"a":null,"b":"draft"} is too wide: a = User:zoe, b = Doc:draft does not hold',
+    'row {"a":null,"b":"draft"} is too wide: a = User:zoe, b = Doc:draft is not true',
   ]);
   expect(differences(slow, query, [everyone])).toEqual(["no row for a = User:ann, b = Doc:draft"]);
   expect(differences(slow, query, [everyone, ann, { a: "who", b: "open" }])).toEqual([
@@ -56,16 +56,16 @@ test("an answer that is too wide, too narrow, of no known value or given twice i
   expect(differences(slow, query, [everyone, ann, ann])).toEqual(["1 rows come twice"]);
 });
 
-test("enumerating the known users is no answer where unknown ones are meant too", () => {
+test("the known users are not the answer if unknown users belong to it too", () => {
   const rows: QueryRow[] = ["ann", "zoe"].map((a) => ({ a, b: "open" }));
   expect(differences(slow, pairs("sees", "User", "Doc"), [...rows, { a: "ann", b: "draft" }])).toContain(
     "no row for a = any other User:*1, b = Doc:open",
   );
 });
 
-test("two unknown values are not equal for being unknown", () => {
+test("two unknown values are not equal because both are unknown", () => {
   expect(differences(slow, pairs("knows", "User", "User"), [{ a: null, b: null }])).toEqual([
-    'row {"a":null,"b":null} is too wide: a = User:zoe, b = User:ann does not hold',
+    'row {"a":null,"b":null} is too wide: a = User:zoe, b = User:ann is not true',
   ]);
 });
 

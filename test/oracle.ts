@@ -1,15 +1,17 @@
 /**
- * The naive evaluator that every engine is measured against: slow, small, and meant to be seen to be right. It shares nothing with `src/engine`
- * and `src/datalog`; it reads the checked policy and evaluates its rules ground, over a finite domain, until nothing new follows.
+ * The oracle: a naive evaluator that the tests compare every engine with. It is slow and small, so that its correctness
+ * is easy to see. It shares no code with `src/engine` and `src/datalog`. It reads the checked policy and evaluates its
+ * ground rules over a finite domain, until nothing new follows.
  *
- * The domain holds, per concrete type, every value in the facts, the policy and the questions, and a few fresh values that stand for "any other
- * value of this type". Rules can only compare values for equality (and Integers for order), so they treat all values that they don't name
- * alike, and what holds for a fresh value holds for every unknown one: this is how wildcards show. One fresh value would do for that, but then
- * two unknown values that must be equal and two that may differ would look the same; hence several. No order is known of a fresh Integer: it
- * satisfies no comparison, and an engine that is asked to list such Integers may say that it can't.
+ * The domain contains, for each concrete type, every value of the facts, the policy and the questions, and a few fresh
+ * values that represent all other values of the type. Rules can only compare values for equality (and Integers for
+ * order), so they treat all values that they don't name alike. What is true for a fresh value is true for every unknown
+ * value, and becomes a wildcard. There are several fresh values, because with one the oracle could not distinguish
+ * unknown values that must be equal from those that may differ. A fresh Integer has no known order: it satisfies no
+ * comparison, and an engine may refuse to list such Integers.
  *
- * `not` needs no strata here: the model is the well-founded one, found by alternating between an estimate from below and one from above.
- * For a stratified policy the two meet; where they don't, the policy was not stratified and the oracle says so.
+ * `not` needs no strata here: the model is the well-founded one, which alternates between a lower and an upper
+ * estimate. For a stratified policy both become equal. Otherwise the oracle reports that the policy is not stratified.
  */
 import type { Query } from "../src/engine/request/questions.ts";
 import type { Expression, Policy, Rule, Term } from "../src/polar/policy.ts";
@@ -20,15 +22,15 @@ import { clausesOf, type Clause, type Step } from "./oracle/clauses.ts";
 import { createDomain, type Domain, type Ground } from "./oracle/domain.ts";
 
 export interface OracleInput {
-  /** Stored facts: those that no rule body and no `declare` accepts are as if they were not there. */
+  /** Stored facts. Facts that no body of a rule and no `declare` accepts are ignored. */
   readonly facts: readonly Fact[];
-  /** Context facts: they always count. */
+  /** Context facts. All of them are used. */
   readonly contextFacts?: readonly Fact[] | undefined;
   /** `@current_unix_time`, in seconds. */
   readonly now: number;
-  /** Values that questions will name beyond those in the facts and the policy. */
+  /** Values of the questions that are not in the facts or the policy. */
   readonly values?: readonly Value[] | undefined;
-  /** A random policy may hold for almost everything. After this many conditions the model is given up with `TooMuchWork`. */
+  /** A random policy may be true for almost everything. After this many conditions the oracle throws `TooMuchWork`. */
   readonly conditionsMax?: number | undefined;
 }
 
@@ -36,9 +38,9 @@ export class TooMuchWork extends Error {}
 
 export interface Oracle {
   holds(predicate: string, args: readonly Value[]): boolean;
-  /** All that holds of a predicate. */
+  /** All true tuples of a predicate. */
   tuples(predicate: string, arity: number): readonly Tuple[];
-  /** All ground answers in the domain, fresh values among them, in the order of the query's variables. */
+  /** All ground answers in the domain, also with fresh values, in the order of the query's variables. */
   solutions(query: Query): readonly Tuple[];
   readonly domain: Domain;
 }
@@ -69,7 +71,7 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
 /** The tuples of one predicate and arity. */
 interface Relation {
   readonly byKey: Map<string, Tuple>;
-  /** By position, then by the value there. */
+  /** Tuples by position, then by the value at it. */
   readonly byValue: readonly Map<Ground, Tuple[]>[];
 }
 type Model = Map<string, Relation>;
@@ -86,7 +88,7 @@ function wellFoundedModel(clauses: readonly Clause[], facts: readonly Fact[], do
   }
 }
 
-/** All that follows from the facts, when calls under `not` ask `negative`. */
+/** Everything that follows from the facts if calls under `not` read `negative`. */
 function leastModel(
   clauses: readonly Clause[],
   facts: readonly Fact[],
@@ -126,7 +128,7 @@ function add(model: Model, predicate: string, tuple: Tuple): void {
   });
 }
 
-/** The tuples that may match, narrowed by one argument that has a value. */
+/** The tuples that may match, found by one argument with a value. */
 function candidates(known: Relation, args: readonly Term[], bindings: Bindings, world: World): Iterable<Tuple> {
   for (const [position, values] of known.byValue.entries()) {
     const value = valueOf(must(args[position]), bindings, world);
@@ -143,7 +145,10 @@ function keyOf(tuple: Tuple): string {
   return tuple.map((value) => value.key).join();
 }
 
-/** What a clause is evaluated in. Each `not` swaps the two models, so that an even number of them is none. */
+/**
+ * The two models in which a clause is evaluated. Each `not` exchanges them, so an even number of negations has no
+ * effect.
+ */
 interface World {
   readonly positive: Model;
   readonly negative: Model;
@@ -151,7 +156,7 @@ interface World {
   readonly work: Work;
 }
 
-/** How many conditions may still be tried. */
+/** How many conditions the oracle may still try. */
 interface Work {
   left: number;
 }
@@ -166,7 +171,10 @@ function derive(clause: Clause, world: World, emit: (tuple: Tuple) => void): voi
   });
 }
 
-/** Tries all ways to satisfy the steps from `index` on and calls `done` for each; ends early, with true, when `done` says true. */
+/**
+ * Tries all ways to satisfy the steps from `index` on and calls `done` for each. It ends, with true, as soon as `done`
+ * returns true.
+ */
 function run(steps: readonly Step[], index: number, bindings: Bindings, world: World, done: () => boolean): boolean {
   const step = steps[index];
   if (step === undefined) return done();
@@ -218,7 +226,7 @@ function run(steps: readonly Step[], index: number, bindings: Bindings, world: W
   }
 }
 
-/** Calls `next` with the terms made equal to the values, if they can be, and takes the new bindings back. */
+/** Binds the terms to the values, if possible, calls `next`, and removes the new bindings. */
 function unify(terms: readonly Term[], values: Tuple, bindings: Bindings, world: World, next: () => boolean): boolean {
   const bound: string[] = [];
   const fits = terms.every((term, index) => {
@@ -259,7 +267,7 @@ function compare(step: Extract<Step, { kind: "compare" }>, bindings: Bindings, w
   }
 }
 
-/** A query is one more rule: its variables the head, its calls the body, its types taken exactly. */
+/** A query is a rule with its variables as the head and its calls as the body. Its types are exact. */
 function queryRule(query: Query): Rule {
   const conditions: Expression[] = [];
   for (const [name, { type, ids }] of query.variables) {

@@ -1,5 +1,6 @@
 /** The rows that facts come to in a store, and how they are written with nothing around them: known ids, prepared statements, one transaction. */
-import type { Connection, SqlRow, SqlStatement } from "../../src/runtime/sqlite.ts";
+import type { SqlRow, SqlStatement } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { factTable } from "../../src/store/facts/fact-tables.ts";
 import { findSymbol, findTypeId } from "../../src/store/facts/symbols.ts";

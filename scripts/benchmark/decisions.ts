@@ -4,7 +4,8 @@
  */
 import { Engine } from "../../src/engine/engine.ts";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
-import type { Connection, SqlRow } from "../../src/runtime/sqlite.ts";
+import type { SqlRow } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { factTable } from "../../src/store/facts/fact-tables.ts";
 import type { Company } from "./company.ts";

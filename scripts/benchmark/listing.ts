@@ -4,7 +4,7 @@
  */
 import type { Engine } from "../../src/engine/engine.ts";
 import type { Query } from "../../src/engine/request/questions.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { factTable } from "../../src/store/facts/fact-tables.ts";
 import { findSymbol } from "../../src/store/facts/symbols.ts";

@@ -169,7 +169,7 @@ async function countRemembered({ primary, adminKey }: Nodes): Promise<{ hits: nu
   const response = await fetch(`${primary.url}/metrics`, { headers: { Authorization: `Bearer ${adminKey}` } });
   const text = await response.text();
   const count = (result: string): number =>
-    Number(new RegExp(`^ostiary_decision_memo_total\\{result="${result}"\\} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
+    Number(new RegExp(`^ostiary_decision_cache_total\\{result="${result}"\\} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
   return { hits: count("hit"), misses: count("miss") };
 }
 

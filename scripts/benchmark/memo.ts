@@ -5,7 +5,7 @@ import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 
 export type Memo = "off" | "on";
 
-const off = { decisionMemoEntriesMax: 0 };
+const off = { decisionCacheEntriesMax: 0 };
 
 export const engineLimits = (memo: Memo): Limits => (memo === "on" ? defaultLimits : { ...defaultLimits, ...off });
 

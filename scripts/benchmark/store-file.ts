@@ -2,10 +2,9 @@
 import type { Effect } from "../../src/engine/state/event.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import { zeroHash, advanceState, createState, readState } from "../../src/store/log/store-state.ts";
-import { enableWriterCache } from "../../src/store/connection/writer-cache.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 
 /** As many facts as a batch may hold. */
 export const factsPerEvent = 1000;
@@ -13,7 +12,7 @@ export const factsPerEvent = 1000;
 /** A new file, as durable as a primary's, with the policy active and no facts. */
 export function createFile(path: string, policy: string): Connection {
   const store = openStore(path, { synchronous: "FULL" });
-  enableWriterCache(store);
+  store.enableWriterCache();
   store.transaction(() => createState(store, "default", zeroHash), "immediate");
   applyEffect(store, { kind: "policy", id: 1, source: policy, filename: null });
   return store;

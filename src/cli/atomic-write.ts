@@ -1,10 +1,11 @@
 /** A file as the result of a command: readers see the old one or the new one, never a part. */
-import { access, chmod, chown, constants, rename, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { access, chmod, chown, constants, realpath, rm, stat, writeFile } from "node:fs/promises";
 import type { Stats } from "node:fs";
+import { installFile } from "../runtime/atomic-file.ts";
 import { AppError } from "../util/app-error.ts";
 
 /** Throws `invalid_request` where the file can't be written; what was there stays. A file that is replaced keeps owner and permissions. */
-export async function writeFileAtomically(path: string, text: string): Promise<void> {
+export async function replaceFile(path: string, text: string): Promise<void> {
   let temporary: string | undefined;
   try {
     const { target, replaced } = await existing(path);
@@ -12,7 +13,7 @@ export async function writeFileAtomically(path: string, text: string): Promise<v
     // Nobody may read it meanwhile who could not read what it replaces.
     await writeFile(temporary, text, { flag: "wx", ...(replaced && { mode: replaced.mode & 0o777 }) });
     if (replaced) await resemble(temporary, replaced);
-    await rename(temporary, target);
+    installFile(temporary, target);
   } catch (error) {
     if (temporary !== undefined) await rm(temporary, { force: true });
     if (error instanceof AppError) throw error;

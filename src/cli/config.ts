@@ -2,6 +2,7 @@ import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { describeConfig } from "../config/settings.ts";
 import { print, printError } from "../runtime/process.ts";
 import { formatYaml } from "../runtime/yaml.ts";
+import { printWarning } from "./color.ts";
 import type { AddCommand } from "./command.ts";
 import { addSettingOptions, configFromCommand } from "./setting-options.ts";
 
@@ -13,7 +14,9 @@ export const configCommand: AddCommand = (program) => {
   addSettingOptions(command).action(async () => {
     const ignored = describeServiceVariables(process.env);
     if (ignored !== undefined) await printError(`note: ${ignored}\n`);
-    const described = describeConfig(await configFromCommand(command, process.env));
+    const { config, warnings } = await configFromCommand(command, process.env);
+    for (const warning of warnings) await printWarning(warning);
+    const described = describeConfig(config);
     await print(command.getOptionValue("json") ? `${JSON.stringify(described, null, 2)}\n` : formatYaml(described));
   });
 };

@@ -8,7 +8,7 @@ import { type AddCommand, UsageError } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printProblems, printReport } from "./policy-report.ts";
 import { runNode } from "./run-node.ts";
-import { checkedConfig } from "./setting-options.ts";
+import { effectiveConfig } from "./setting-options.ts";
 
 interface DevOptions {
   readonly port?: string;
@@ -28,9 +28,10 @@ export const devCommand: AddCommand = (program, finish) => {
       if (!policy.good) return finish(1);
       const data = options.data ?? (await mkdtemp(join(tmpdir(), "ostiary-dev-")));
       try {
-        const config = devConfig(options, data);
+        const { config, warnings } = devConfig(options, data);
         await runNode(
           config,
+          warnings,
           () => startDev(config, policy.sources),
           ({ url }) => print(welcome(url, options.data)),
         );
@@ -41,7 +42,10 @@ export const devCommand: AddCommand = (program, finish) => {
 };
 
 /** The test key is put in past the checks, which refuse it everywhere else: everybody knows it. */
-function devConfig(options: DevOptions, data: string): Config {
+function devConfig(
+  options: DevOptions,
+  data: string,
+): { readonly config: Config; readonly warnings: readonly string[] } {
   const port = options.port ?? officialPort();
   const flags = {
     role: "primary",
@@ -51,7 +55,8 @@ function devConfig(options: DevOptions, data: string): Config {
     ...(port ? { port } : {}),
   };
   const { OSTIARY_ADMIN_KEY: _ignored, ...environment } = process.env;
-  return { ...checkedConfig({ flags, environment }), adminKey: developmentKey };
+  const { config, warnings } = effectiveConfig({ flags, environment });
+  return { config: { ...config, adminKey: developmentKey }, warnings };
 }
 
 /** The variable that the official development server takes its port from. */

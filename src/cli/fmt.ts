@@ -10,7 +10,7 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { decode, readBytes } from "./policy-files.ts";
-import { writeFileAtomically } from "./atomic-write.ts";
+import { replaceFile } from "./atomic-write.ts";
 
 const details = `
 The canonical form: two blanks of indent, one statement a line, lists and conditions on one line where they fit into
@@ -96,7 +96,7 @@ function formatBytes(file: string, bytes: Uint8Array): Result {
 async function rewrite(result: Result): Promise<Result> {
   const { file, text = "" } = result;
   try {
-    await writeFileAtomically(file, text);
+    await replaceFile(file, text);
     return result;
   } catch (error) {
     if (!(error instanceof AppError)) throw error;

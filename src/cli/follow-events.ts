@@ -1,73 +1,78 @@
 /**
- * Following the change feed of a node: one stream of server-sent events after the other, each from where the last one ended, so that an
- * interruption leaves nothing out. Ends where nobody could go on: the place is in no log any more, or the key is refused.
+ * Follows the change feed of a node: opens one event stream after another, each from the position where the last one ended, so that an interruption loses
+ * no event. It ends when no node could continue: the position is in no log any more, or the API key is refused.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
-import { noAnswerFrom, refusalOf, type NodeAccess } from "./node-api.ts";
-import { parseServerSentEvents, type ServerSentEvent } from "./server-sent-events.ts";
+import { errorFrom, noAnswerFrom, type NodeAccess } from "./node-api.ts";
 
 export interface FollowOptions {
-  /** Ends it, without an error. */
+  /** Ends it without an error. */
   readonly signal: AbortSignal;
-  /** One CloudEvent. The next one waits for it. */
+  /** Called with one CloudEvent. The next call waits until this one is done. */
   readonly onEvent: (event: unknown) => Promise<void>;
-  /** The stream was interrupted and is opened again. Called once for each interruption, however long it takes. */
+  /** Called once for each interruption, however long it lasts, before the stream is opened again. */
   readonly onInterruption: (reason: string) => Promise<void>;
 }
 
 const retryDelay = { minMs: 200, maxMs: 5000 };
-/** Longer than a node ever says nothing, unless it was told to. */
+/** A node with the default settings is never silent for so long. */
 const silenceMsMax = 90_000;
-/** Of these statuses another attempt may have another answer. */
-const passing = new Set([408, 429, 500, 502, 503, 504]);
+/** More than any event of a node. */
+const bufferedCharactersMax = 64 * 2 ** 20;
+/** With these statuses another attempt may succeed. */
+const temporary = new Set([408, 429, 500, 502, 503, 504]);
 
-/** Calls `onEvent` with all that happens behind a place; without one, from now on. AppError where that can't go on. */
+/** Calls `onEvent` with all events after a position, by default from now on. Throws AppError if no attempt can succeed. */
 export async function followEvents(
   access: NodeAccess,
   after: string | undefined,
   options: FollowOptions,
 ): Promise<void> {
-  const place: StreamPosition = { last: after };
+  const position: StreamPosition = { last: after };
   for (let failures = 0; !options.signal.aborted; failures++) {
-    const { last } = place;
-    const reason = await oneStream(access, place, options);
+    const { last } = position;
+    const reason = await followOneStream(access, position, options);
     if (reason === undefined) return;
-    if (place.last !== last) failures = 0;
+    if (position.last !== last) failures = 0;
     if (failures === 0) await options.onInterruption(reason);
     await sleep(backoffMs(failures, retryDelay, Math.random()), undefined, { signal: options.signal }).catch(() => {});
   }
 }
 
 interface StreamPosition {
-  /** What to go on from: `undefined` before anything is known. */
+  /** The last event id; `undefined` before the first. */
   last: string | undefined;
 }
 
-/** Why it ended; `undefined` where it was asked to. AppError where another one would end in the same way. */
-async function oneStream(
+/** Returns why the stream ended; `undefined` if `signal` ended it. Throws AppError if another stream would end in the same way. */
+async function followOneStream(
   access: NodeAccess,
-  place: StreamPosition,
+  position: StreamPosition,
   options: FollowOptions,
 ): Promise<string | undefined> {
   const { url } = access;
   const silence = new AbortController();
-  const watch = setTimeout(() => silence.abort(new Error("nothing came for too long")), silenceMsMax);
+  const silenceTimer = setTimeout(() => silence.abort(new Error("the node was silent for too long")), silenceMsMax);
   try {
     const response = await fetch(`${url}/api/events`, {
       headers: {
         Authorization: `Bearer ${access.key}`,
         Accept: "text/event-stream",
-        ...(place.last !== undefined && { "Last-Event-ID": place.last }),
+        ...(position.last !== undefined && { "Last-Event-ID": position.last }),
       },
       signal: AbortSignal.any([options.signal, silence.signal]),
     });
-    if (passing.has(response.status)) return (await refusalOf(url, response)).message;
-    if (!response.ok) throw await refusalOf(url, response);
-    for await (const event of parseServerSentEvents(response.body, () => watch.refresh())) {
-      place.last = event.lastEventId || place.last;
-      const reason = await take(event, options);
+    if (temporary.has(response.status)) return (await errorFrom(url, response)).message;
+    if (!response.ok) throw await errorFrom(url, response);
+    for await (const item of itemsOf(response.body, () => silenceTimer.refresh())) {
+      if ("lastEventId" in item) {
+        position.last = item.lastEventId || position.last;
+        continue;
+      }
+      const reason = await handle(item, options);
       if (reason !== undefined) return `${url}: ${reason}`;
       if (options.signal.aborted) return undefined;
     }
@@ -77,22 +82,48 @@ async function oneStream(
     if (error instanceof AppError) throw error;
     return noAnswerFrom(url, error);
   } finally {
-    clearTimeout(watch);
+    clearTimeout(silenceTimer);
   }
 }
 
-/** Why the node ends the stream, where the event says so. */
-async function take({ type, data }: ServerSentEvent, options: FollowOptions): Promise<string | undefined> {
+/**
+ * The events of a response body, each after its id. An id can come without an event: it tells the position. `onBytes` is called for all bytes, also those
+ * of a comment.
+ */
+async function* itemsOf(
+  body: ReadableStream<Uint8Array> | null,
+  onBytes: () => void,
+): AsyncGenerator<EventSourceMessage | { readonly lastEventId: string }> {
+  const items: (EventSourceMessage | { readonly lastEventId: string })[] = [];
+  const parser = createParser({
+    maxBufferSize: bufferedCharactersMax,
+    onId: (lastEventId) => items.push({ lastEventId }),
+    onEvent: (event) => items.push(event),
+    onError(error) {
+      // The other errors are unknown fields, which the specification ignores.
+      if (error.type === "max-buffer-size-exceeded") throw error;
+    },
+  });
+  const decoder = new TextDecoder();
+  for await (const bytes of body ?? []) {
+    onBytes();
+    parser.feed(decoder.decode(bytes, { stream: true }));
+    yield* items.splice(0);
+  }
+}
+
+/** Returns why the node ends the stream, if the event says so. */
+async function handle({ event, data }: EventSourceMessage, options: FollowOptions): Promise<string | undefined> {
   if (data === "") return undefined;
   let content: unknown;
   try {
     content = JSON.parse(data);
   } catch {
-    throw new AppError("invalid_request", "the node sends events that are not JSON, it may be of another version");
+    throw new AppError("invalid_request", "the node sends events that are not JSON; it may be of another version");
   }
   const { message = "no reason given" } = content as { readonly message?: string };
-  if (type === "gone") throw new AppError("invalid_request", message);
-  if (type === "end") return message;
+  if (event === "gone") throw new AppError("invalid_request", message);
+  if (event === "end") return message;
   await options.onEvent(content);
   return undefined;
 }

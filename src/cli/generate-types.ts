@@ -5,7 +5,7 @@ import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport } from "./policy-report.ts";
-import { writeFileAtomically } from "./atomic-write.ts";
+import { replaceFile } from "./atomic-write.ts";
 
 const help = `
 The types are for Oso Cloud's Node.js client, which then refuses misspelt roles, actions, predicates and types
@@ -38,7 +38,7 @@ export const generateTypesCommand: AddCommand = (program, finish) => {
       const command = ["ostiary", "generate-types", language, ...files].map(asWord).join(" ");
       const types = generateTypeScript(checked.active, command);
       if (options.output === undefined) return printContent(types);
-      await writeFileAtomically(options.output, types);
+      await replaceFile(options.output, types);
       await print(`${printable(options.output)}: written\n`);
     });
 };

@@ -4,7 +4,6 @@ import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
-import { table } from "./table.ts";
 
 interface ListedKey {
   readonly id: string;
@@ -52,3 +51,18 @@ export const keysCommand: AddCommand = (program) => {
       await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
     });
 };
+
+/** A table for people: columns with headings, one row per line. */
+function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [headings, ...rows].map((cells) => cells.map(printable));
+  const widths = headings.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0)));
+  return lines
+    .map(
+      (cells) =>
+        `${cells
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
+}

@@ -53,7 +53,7 @@ export async function callNode(
   } catch (error) {
     throw new AppError("not_ready", noAnswerFrom(url, error));
   }
-  if (!response.ok) throw await refusalOf(url, response);
+  if (!response.ok) throw await errorFrom(url, response);
   return response.json().catch(() => ({}));
 }
 
@@ -63,7 +63,7 @@ export function noAnswerFrom(url: string, error: unknown): string {
 }
 
 /** What a node says where it refuses. */
-export async function refusalOf(url: string, response: Response): Promise<AppError> {
+export async function errorFrom(url: string, response: Response): Promise<AppError> {
   const answer = (await response.json().catch(() => ({}))) as { message?: string };
   return new AppError("invalid_request", `${url} answered ${response.status}: ${answer.message ?? "no reason given"}`);
 }

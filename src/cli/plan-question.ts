@@ -1,22 +1,23 @@
-/** A question as people write it for `ostiary plan`: `allow(User:_, read, Repository:_)`. */
+/** Parses the question of `ostiary plan`: `allow(User:_, read, Repository:_)`. */
 import { factArgumentsMax } from "../polar/policy.ts";
 import type { PlanArgument, PlanQuestion } from "../engine/query/plan-report.ts";
 import { UsageError } from "./command.ts";
 
 const form =
-  "`predicate(argument, …)`, where an argument is `Type:_` (given with the question), `Type:?` (asked for), `Type:id`, or a text or number";
+  "`predicate(argument, …)`, where an argument is `Type:_` (given with the question), `Type:?` (asked for), `Type:id`, or a string or number";
 
-/** Throws `UsageError`, which says what is wrong. */
+/** Throws `UsageError`. */
 export function parsePlanQuestion(text: string): PlanQuestion {
   const match = /^\s*([A-Za-z_][\w:]*\??)\s*\(([^]*)\)\s*$/.exec(text);
   const [, predicate, list] = match ?? [];
-  if (predicate === undefined || list === undefined) throw new UsageError(`\`${text}\` is no question; write ${form}`);
+  if (predicate === undefined || list === undefined)
+    throw new UsageError(`\`${text}\` is not a question; write ${form}`);
   const args = split(list).map((arg) => parseArgument(arg.trim(), text));
   if (args.length > factArgumentsMax) throw new UsageError(`\`${text}\` has more than ${factArgumentsMax} arguments`);
   return { predicate, args };
 }
 
-/** At commas outside of quotes. */
+/** Splits at commas outside quotes. */
 function split(list: string): string[] {
   return list.trim() === "" ? [] : (list.match(/(?:"(?:\\.|[^"\\])*"|[^,"])+/g) ?? []);
 }
@@ -32,7 +33,7 @@ function parseArgument(text: string, question: string): PlanArgument {
   if (text === "true" || text === "false") return { kind: "constant", type: "Boolean", id: text };
   if (/^\w+$/.test(text) && text !== "_") return { kind: "constant", type: "String", id: text };
   if (/^"(?:\\.|[^"\\])*"$/.test(text)) return { kind: "constant", type: "String", id: unquoted(text) };
-  throw new UsageError(`\`${text}\` in \`${question}\` is no argument; write ${form}`);
+  throw new UsageError(`\`${text}\` in \`${question}\` is not an argument; write ${form}`);
 }
 
 function unquoted(text: string): string {

@@ -1,6 +1,12 @@
-/** What a question becomes: for those who want to know why one is fast or slow, and for tests that pin it. */
+/** `ostiary plan`: prints how a question is compiled and run, for people who want to know why it is fast or slow. */
 import { defaultLimits } from "../config/limits.ts";
-import { type PlacedNode, type PlanReport, reportPlan, reportStoredPlan } from "../engine/query/plan-report.ts";
+import {
+  type PassReport,
+  type PlacedNode,
+  type PlanReport,
+  reportPlan,
+  reportStoredPlan,
+} from "../engine/query/plan-report.ts";
 import { print } from "../runtime/process.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { parsePlanQuestion } from "./plan-question.ts";
@@ -10,78 +16,86 @@ import { requireStoreIn } from "./stored-data.ts";
 
 const details = `
 An argument of the question is
-  Type:_     a value that comes with the question
-  Type:?     what is asked for
-  Type:id    this very value; read, "read", 5 and true are texts, numbers and truth values
+  Type:_     a value that the question gives
+  Type:?     a value that the question asks for
+  Type:id    exactly this value; read, "read", 5 and true are strings, integers and booleans
 
-It prints the rules that are left once types and constants are known (has_role#3 is one of them; without a number, facts
-answer), which transitive closures are kept for them, the SQL statement, and SQLite's plan for it. Where no statement
-fits, the rules are evaluated step by step, which is slower. Names in the question that the policy does not have are told,
-with the nearest ones that it has.
+The output contains the specialised rules (has_role#3 is a specialised predicate; one without a number is a stored fact),
+the transitive closures that are kept for them, the SQL statement, and SQLite's plan of it. If no single statement fits,
+the rules are evaluated step by step, which is slower. The output also names parts of the question that the policy does
+not have, with the most similar names that it has.
+
+With --passes it prints the program after each pass of the compiler instead, from the normalised rules to the SQL.
 
 Examples:
   ostiary plan policy.polar 'allow(User:_, read, Repository:_)'       as POST /api/authorize asks
   ostiary plan policy.polar 'allow(User:_, read, Repository:?)'       as POST /api/list asks
   ostiary plan policy.polar 'allow(User:?, read, Repository:_)'       who can
   ostiary plan --json a.polar b.polar 'has_role(User:_, String:?, Folder:_)'
-  ostiary plan --data /var/lib/ostiary 'allow(User:_, read, Repository:_)'   what the node there makes of it now
+  ostiary plan --passes policy.polar 'allow(User:_, read, Repository:_)'   each pass of the compiler
+  ostiary plan --data /var/lib/ostiary 'allow(User:_, read, Repository:_)'   with the policy and data of that node
 
-With --data it is the node's own policy and no file; joins are ordered by what the node knows of its facts, closures are
-those that it keeps, and it says how many rows the statement may look at, whatever it is asked with.
+With --data, the policy is that of the node instead of files, joins are ordered by the node's statistics, closures are
+those that the node keeps, and the output has a bound of the rows that the statement examines for any values.
 `;
 
 export const planCommand: AddCommand = (program, finish) => {
   program
     .command("plan")
-    .description("Print what a question becomes: its rules, its SQL, and SQLite's plan")
+    .description("Print how a question is compiled: its rules, its SQL, and SQLite's plan")
     .argument("<files-and-question...>", "policy files, which form one policy, and the question")
-    .option("--data <dir>", "the data directory of a node, running or not, instead of policy files")
-    .option("--json", "the same as JSON")
+    .option("--data <dir>", "use the data directory of a node, running or not, instead of policy files")
+    .option("--passes", "print the program after each pass of the compiler instead of the final plan")
+    .option("--json", "print JSON")
     .addHelpText("after", details)
-    .action(async (words: string[], options: { json?: true; data?: string }) => {
+    .action(async (words: string[], options: { json?: true; passes?: true; data?: string }) => {
       const question = parsePlanQuestion(words.at(-1) ?? "");
       const files = words.slice(0, -1);
       const show = (report: PlanReport): Promise<void> =>
         print(options.json ? `${JSON.stringify(report, null, 2)}\n` : render(report, options.data !== undefined));
+      const reportOptions = { limits: defaultLimits, withPasses: options.passes === true };
       if (options.data !== undefined) {
-        if (files.length > 0) throw new UsageError("with --data the policy is that of the node: name no file");
-        return show(reportStoredPlan(requireStoreIn(options.data), question, defaultLimits));
+        if (files.length > 0) throw new UsageError("with --data the policy is that of the node: give no policy file");
+        return show(reportStoredPlan(requireStoreIn(options.data), question, reportOptions));
       }
       if (files.length === 0)
         throw new UsageError(
-          "no policy file was named: `ostiary plan policy.polar 'allow(User:_, read, Repository:_)'`",
+          "a policy file is missing: `ostiary plan policy.polar 'allow(User:_, read, Repository:_)'`",
         );
       const checked = check(await readPolicyFiles(files), { runTests: false });
       await printProblems(checked);
       if (!checked.policy) return finish(1);
-      await show(reportPlan(checked.sources, question, defaultLimits));
+      await show(reportPlan(checked.sources, question, reportOptions));
     });
 };
 
 const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
   statement: "by one SQL statement",
   steps: "step by step: no single statement fits",
-  nothing: "with no: nothing in the policy gives it",
-  "not-listable": "with an error: only `not` or a comparison restricts what is asked for",
+  nothing: "with no: no rule and no fact can answer it",
+  "not-listable": "with an error: only `not` or a comparison restricts the value that it asks for",
 };
 
-/** `isStored`: it is of a node, with what it holds. */
+/** `isStored` is true for the data directory of a node, with its statistics. */
 function render(report: PlanReport, isStored: boolean): string {
   const { question, rules, closures, tables, indexes, constants, types, sql, parameters, queryPlan } = report;
   const [kept, walked] = [closures.filter((closure) => closure.kept), closures.filter((closure) => !closure.kept)];
+  const answered = section("Answered", [
+    `${question} is answered ${answers[report.answeredBy]}`,
+    ...report.unknown,
+    ...(isStored && sql !== null ? [describeBound(report.rowsMax)] : []),
+  ]);
+  const { passes } = report;
+  if (passes) return [answered, ...passes.map((pass, index) => renderPass(pass, index, passes[index - 1]))].join("\n");
   const sections = [
-    section("Answered", [
-      `${question} is answered ${answers[report.answeredBy]}`,
-      ...report.unknown,
-      ...(isStored && sql !== null ? [describeBound(report.rowsMax)] : []),
-    ]),
+    answered,
     section("Rules", rules ? [rules.question, ...rules.nodes.flatMap(renderNode)] : []),
     section(
       "Closures, kept as tables",
       kept.map(({ table, step, rows }) => `${table}: ${step}${isStored ? `, ${count(rows)} rows` : ""}`),
     ),
     section(
-      "Closures that are too large: these are walked",
+      "Closures that are too large for a table, walked instead",
       walked.map(({ table, step }) => `${table}: ${step}`),
     ),
     section(
@@ -89,7 +103,7 @@ function render(report: PlanReport, isStored: boolean): string {
       tables.map(({ table, predicate }) => `${table}: ${predicate}`),
     ),
     section("Indexes", indexes),
-    section("Numbers", [
+    section("Symbol ids", [
       ...constants.map(({ id, value }) => `${id} = ${value}`),
       ...types.map(({ low, high, type }) => `${low} … ${high} = ${type}`),
     ]),
@@ -100,11 +114,11 @@ function render(report: PlanReport, isStored: boolean): string {
 }
 
 function describeBound(rowsMax: number | null): string {
-  const { queryRowsInPlaceMax } = defaultLimits;
-  if (rowsMax !== null && rowsMax <= queryRowsInPlaceMax)
-    return `at once: it looks at no more than ${count(rowsMax)} rows, whatever it is asked with`;
+  const { servingThreadQueryRowsMax } = defaultLimits;
+  if (rowsMax !== null && rowsMax <= servingThreadQueryRowsMax)
+    return `on the serving thread: it examines at most ${count(rowsMax)} rows for any values`;
   const most = rowsMax === null ? "any number of" : count(rowsMax);
-  return `in a process aside: it may look at ${most} rows, more than ${count(queryRowsInPlaceMax)}`;
+  return `in a worker process: it may examine ${most} rows, more than ${count(servingThreadQueryRowsMax)}`;
 }
 
 const count = (number: number): string => number.toLocaleString("en");
@@ -121,7 +135,15 @@ function renderNode({ node, recursive, rules }: PlacedNode): string[] {
   return [`${node}${recursive ? ", walked" : ""}`, ...lines];
 }
 
-/** A line for each lookup. */
+function renderPass({ pass, why, program }: PassReport, index: number, previous: PassReport | undefined): string {
+  const heading = `${index + 1}. ${pass}: ${why}`;
+  const isChanged =
+    program.length !== previous?.program.length || program.some((line, at) => line !== previous.program[at]);
+  if (!isChanged) return section(heading, ["(no change)"]);
+  return section(heading, program.length === 0 ? ["(nothing)"] : program.map(wrapped));
+}
+
+/** Breaks the line before each subquery. */
 function wrapped(sql: string): string {
   return sql.replaceAll(/ (?=(?:NOT )?EXISTS \(|UNION |WITH RECURSIVE )/g, "\n");
 }

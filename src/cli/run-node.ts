@@ -9,6 +9,7 @@ import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
 import { onFailedTimer } from "../util/clock.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
 
 export interface RunningNode {
@@ -19,6 +20,7 @@ export interface RunningNode {
 /** Resolves after a clean stop. Rejects where the node can't start. */
 export async function runNode(
   config: Config,
+  warnings: readonly string[],
   start: () => Promise<RunningNode>,
   ready?: (node: RunningNode) => Promise<void>,
 ): Promise<void> {
@@ -27,6 +29,7 @@ export async function runNode(
   const log = getLogger("node");
   warnAboutFileModes(config.data);
   logServiceVariables();
+  for (const warning of warnings) log.warning("{warning}", { warning });
   const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
   onUnhandledError(report);
   onFailedTimer(report);
@@ -77,19 +80,13 @@ const reportIntervalMs = 1000;
  * always logged.
  */
 function reporter(write: (error: unknown) => void): (error: unknown, isFatal?: boolean) => void {
-  const loggedMs = new Map<string, number>();
+  const logged = rateLimiter(reportIntervalMs);
   return (error, isFatal = false) => {
     metrics.unhandledErrors.inc();
     const kind = String((error as { readonly code?: unknown }).code ?? reasonOf(error));
-    const now = performance.now();
-    if (!isFatal && now - (loggedMs.get(kind) ?? Number.NEGATIVE_INFINITY) < reportIntervalMs) return;
-    if (loggedMs.size > kindsMax) loggedMs.clear();
-    loggedMs.set(kind, now);
-    write(error);
+    if (isFatal || logged(kind) > 0) write(error);
   };
 }
-
-const kindsMax = 100;
 
 const pathsMax = 5;
 

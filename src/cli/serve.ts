@@ -10,8 +10,8 @@ export const serveCommand: AddCommand = (program) => {
     .command("serve")
     .description("Run a node until SIGTERM or SIGINT: --role primary, edge or fallback");
   addSettingOptions(command).action(async () => {
-    const config = await configFromCommand(command, process.env);
-    await runNode(config, () => startRole(config));
+    const { config, warnings } = await configFromCommand(command, process.env);
+    await runNode(config, warnings, () => startRole(config));
   });
 };
 

@@ -1,6 +1,7 @@
 /** Where the file of `ostiary snapshot create` comes from. It appears under its name when it is whole. */
-import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { installFile } from "../runtime/atomic-file.ts";
 import { downloadSnapshot } from "../replication/transport/snapshot-download.ts";
 import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
@@ -78,7 +79,7 @@ export async function snapshotFromDirectory(
 }
 
 function moved(snapshot: Snapshot, out: string): Snapshot {
-  renameSync(snapshot.path, out);
+  installFile(snapshot.path, out);
   return { ...snapshot, path: out };
 }
 

@@ -1,6 +1,8 @@
 /**
- * Every setting, once: its type, its default, its prose. The file's keys, the environment's names (`OSTIARY_NODE_KEY`), the flags
- * (`--node-key`), `--help` and the checks at start all come from this schema. Nothing listens beyond this machine unless told to.
+ * The schema of all settings: each has its type, its default and its description here, once. The keys of the file, the variables of the environment
+ * (`OSTIARY_NODE_KEY`), the flags (`--node-key`), `--help`, the reference configuration and the checks at the start are derived from it.
+ *
+ * By default a node is reachable from its own machine only.
  */
 import { isIP } from "node:net";
 import { z } from "zod";
@@ -18,119 +20,237 @@ const isNodeUrl = (text: string): boolean => nodeUrl.test(text);
 
 const roles = ["primary", "edge", "fallback"] as const;
 
-/** What `ostiary dev` takes, as the official clients' documentation and examples have it. Refused everywhere else: everybody knows it. */
+/**
+ * The environment and the API key of `ostiary dev`, as in the documentation and the examples of the official clients. All other commands refuse the
+ * key, because it is public.
+ */
 export const developmentEnvironment = "0123456789";
 export const developmentKey = "e_0123456789_12345_osotesttoken01xiIn";
 
 const minute = 60_000;
 const day = 24 * 60 * minute;
 
-const role = z.enum(roles).register(settingInfo, {
-  description:
-    "What this node is: the `primary` takes writes, an `edge` follows it and answers, a `fallback` answers from snapshots",
-  allowed: "`primary`, `edge` or `fallback`",
-  placeholder: "role",
-});
-
-const listening = {
-  host: text(/^[^\s/]+$/, "127.0.0.1", {
+const node = {
+  role: z.enum(roles).register(settingInfo, {
+    group: "node",
     description:
-      "The address to listen on. The default is reachable from this machine only; `0.0.0.0` is every interface",
-    allowed: "an IP address or a host name of this machine",
-    placeholder: "address",
+      "The role of this node: the `primary` accepts writes, an `edge` replicates the primary and answers queries, a `fallback` answers queries from snapshots",
+    allowed: "`primary`, `edge` or `fallback`",
+    placeholder: "role",
   }),
-  port: integer(0, 65_535).default(8080).register(settingInfo, {
-    description:
-      "The port of the API, of the health endpoints and of what nodes ask of each other; 0 takes any free one",
-    allowed: "a whole number from 0 to 65535",
-    placeholder: "number",
-  }),
-  trustedProxies: list(isNetwork, 0).default([]).register(settingInfo, {
-    description:
-      "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them",
-    allowed: "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
-    placeholder: "addresses",
-  }),
-};
-
-const identity = {
   data: text(/./, "ostiary-data", {
-    description: "The directory that holds this node's database; made where it is missing",
+    group: "node",
+    description: "The directory of this node's database; it is created if it does not exist",
     allowed: "a path",
     placeholder: "directory",
   }),
   environment: text(/^[A-Za-z0-9-]{1,64}$/, "default", {
+    group: "node",
     description:
-      "The name of the environment: one policy, its facts and its keys. The same on all nodes; part of each API key",
+      "The name of the environment (one policy, its facts and its API keys). It is part of each API key and the same on all nodes",
     allowed: "up to 64 letters, digits and `-`",
     placeholder: "name",
   }),
   nodeId: optionalText(/^[A-Za-z0-9._-]{1,64}$/, {
+    group: "node",
     description:
-      "The name of this node, unique in its environment. Made at the first start and kept with the data where it is not set",
+      "The name of this node, unique in its environment. If it is not set, the node chooses one at its first start and stores it in its data directory",
     allowed: "up to 64 letters, digits, `.`, `_` and `-`",
     placeholder: "name",
   }),
   nodeKey: optionalText(/^[\x21-\x7e]{16,256}$/, {
+    group: "node",
     description:
-      "The secret with which nodes authenticate to each other and to the embedded broker. A primary that has none makes one at its first start and prints it once",
+      "The shared secret with which nodes authenticate to each other and to the embedded broker. A primary without one creates one at its first start and prints it once",
     allowed: "16 to 256 printable characters without spaces, the same on all nodes",
     placeholder: "secret",
     secret: true,
   }),
   adminKey: optionalText(/^e_[A-Za-z0-9-]{1,64}_[A-Za-z0-9-]{1,64}_[A-Za-z0-9]{16,128}$/, {
+    group: "node",
     description:
-      "The API key that a primary accepts from its first start on. One is made and printed once where it is not set",
+      "The API key that a new primary accepts from the beginning. If it is not set, the primary creates one at its first start and prints it once",
     allowed: "`e_<environment>_<key id>_<secret>` with a secret of at least 16 letters and digits",
     placeholder: "key",
     secret: true,
   }),
+  import: optionalText(/./, {
+    group: "node",
+    description:
+      "A file that `ostiary snapshot create` wrote with the node key; the node verifies its MAC. An edge or a fallback starts from it without a connection to other nodes, if its data directory has no database or an older one of the same history. A fallback with a database needs no primary, unless `follow` or `peers` is set",
+    allowed: "a path",
+    placeholder: "file",
+  }),
 };
 
-const feed = {
-  primary: optionalText(nodeUrl, {
+const api = {
+  host: text(/^[^\s/]+$/, "127.0.0.1", {
+    group: "api",
     description:
-      "Where an edge or a fallback finds its primary. A fallback that only answers from a snapshot that was given to it needs none",
+      "The address to listen on. The default is reachable from this machine only; `0.0.0.0` means all interfaces",
+    allowed: "an IP address or a host name of this machine",
+    placeholder: "address",
+  }),
+  port: integer(0, 65_535).default(8080).register(settingInfo, {
+    group: "api",
+    description: "The port of the API, of the health endpoints and of requests from other nodes; 0 means any free port",
+    allowed: "a whole number from 0 to 65535",
+    placeholder: "number",
+  }),
+  trustedProxies: list(isNetwork, 0).default([]).register(settingInfo, {
+    group: "advanced",
+    description:
+      "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them",
+    allowed: "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
+    placeholder: "addresses",
+  }),
+  consistencyWait: duration(0, minute).default(2000).register(settingInfo, {
+    group: "advanced",
+    description:
+      "How long a read with a consistency token can wait until this node has reached the token's position; after that it gets 503",
+    allowed: "a duration from `0` to `1m`, such as `500ms`",
+    placeholder: "duration",
+  }),
+};
+
+const cluster = {
+  primary: optionalText(nodeUrl, {
+    group: "cluster",
+    description:
+      "The URL of the primary, for an edge or a fallback. A fallback that only answers from an imported snapshot needs none",
     allowed: "`http://host:port` or `https://host:port`, without a path",
     placeholder: "url",
   }),
   peers: list(isNodeUrl, 0).default([]).register(settingInfo, {
+    group: "cluster",
     description:
-      "Where this node finds other nodes: edges, fallbacks and primaries take what they missed from these while the primary is away, follow the one of them that is promoted, and a primary learns from them that it was replaced, was rolled back, or runs on a copied directory",
+      "The URLs of other nodes. While the primary is away, a node fetches missed events from its peers and follows the peer that is promoted. A primary learns from its peers that it was replaced, was rolled back, or runs on a copied directory",
     allowed: "`http://host:port` or `https://host:port`, or several of these separated by commas",
     placeholder: "urls",
   }),
   ack: ackCount().default(0).register(settingInfo, {
+    group: "cluster",
     description:
-      "When a primary acknowledges a write: `none` as soon as it is on its own disk, `edges:2` when two edges have it as well, so that one of those can take its place and nothing acknowledged is lost. The same on all nodes that may become the primary",
+      "When a primary acknowledges a write: with `none` when it is on the primary's own disk, with `edges:2` when two edges have it as well. One of these edges can then become the primary without the loss of an acknowledged write. The same on all nodes that can become the primary",
     allowed: "`none`, or `edges:` and a number from 1 to 100",
-    placeholder: "whom",
+    placeholder: "edges",
   }),
-  failover: optionalText(/^(?:etcds?|kubernetes(?:\+https?)?|s3):\/\/[^\s]+$/, {
+  maxStaleness: duration(1000, 7 * day)
+    .optional()
+    .register(settingInfo, {
+      group: "cluster",
+      description:
+        "A node that was last known to be up to date longer ago than this refuses queries with 503. If it is not set, a node answers however old its database is",
+      allowed:
+        "a duration from `1s` to `7d`, such as `30s`; an edge asks its primary at least twice in this time, even if brokers deliver events",
+      placeholder: "duration",
+    }),
+};
+
+const broker = {
+  broker: list(isBroker).default([embeddedBroker]).register(settingInfo, {
+    group: "broker",
     description:
-      "The coordination engine that keeps the lease of the primary. With it nodes choose the primary by themselves: each starts as an edge, and the one that has the lease and the votes of the others is the primary until it loses it. The same on all nodes that may become the primary",
+      "The MQTT brokers that carry events from the primary to the edges. `embedded` is the broker inside the primary. Each of several brokers carries all events, so one that works is enough; brokers do not need a connection to each other",
+    allowed:
+      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
+    placeholder: "urls",
+  }),
+  brokerUsername: optionalText(/./, {
+    group: "broker",
+    description:
+      "The user name for external brokers, the same for all of them. Not needed if the broker identifies nodes by their client certificate",
+    allowed: "a text",
+    placeholder: "name",
+  }),
+  brokerPassword: optionalText(/./, {
+    group: "broker",
+    description:
+      "The password for external brokers. An edge without one sends its node key, but only to a broker on the host of its primary",
+    allowed: "a text",
+    placeholder: "secret",
+    secret: true,
+  }),
+  brokerCa: optionalText(/./, {
+    group: "broker",
+    description:
+      "A PEM file with the certificate authority of external brokers, if it is not one of the system's. Only this authority is then trusted",
+    allowed: "a path",
+    placeholder: "file",
+  }),
+  brokerCert: optionalText(/./, {
+    group: "broker",
+    description:
+      "A PEM file with the client certificate of this node for external brokers, and its chain. A broker that identifies nodes by certificate uses the name in it",
+    allowed: "a path; `brokerKey` belongs to it",
+    placeholder: "file",
+  }),
+  brokerKey: optionalText(/./, {
+    group: "broker",
+    description:
+      "A PEM file with the private key of `brokerCert`, not encrypted. All primaries of one environment share one key or one `brokerPassword`, by which they notice each other",
+    allowed: "a path; `brokerCert` belongs to it",
+    placeholder: "file",
+  }),
+  promotedBrokerUsername: optionalText(/./, {
+    group: "broker",
+    description:
+      "The user name of an edge for external brokers after its promotion, when it needs the rights of a primary",
+    allowed: "a text",
+    placeholder: "name",
+  }),
+  promotedBrokerPassword: optionalText(/./, {
+    group: "broker",
+    description: "The password for `promotedBrokerUsername`",
+    allowed: "a text",
+    placeholder: "secret",
+    secret: true,
+  }),
+  mqttPort: integer(0, 65_535).default(1883).register(settingInfo, {
+    group: "broker",
+    description:
+      "The TCP port of the embedded broker; 0 means none, edges then use MQTT over WebSocket on the port of the API, which always works",
+    allowed: "a whole number from 0 to 65535",
+    placeholder: "number",
+  }),
+  mqttHost: optionalText(/^[^\s/]+$/, {
+    group: "advanced",
+    description: "The address on which the embedded broker listens; by default that of `host`",
+    allowed: "an IP address or a host name of this machine",
+    placeholder: "address",
+  }),
+  topicPrefix: text(/^[^\s#+]{1,128}$/, "ostiary/v1", {
+    group: "advanced",
+    description: "The part of MQTT topics before the name of the environment",
+    allowed: "a topic without `+`, `#` and spaces",
+    placeholder: "topic",
+  }),
+};
+
+const failover = {
+  failover: optionalText(/^(?:etcds?|kubernetes(?:\+https?)?|s3):\/\/[^\s]+$/, {
+    group: "failover",
+    description:
+      "The coordination engine that keeps the lease of the primary. With it nodes elect the primary themselves: each starts as an edge, and the node that has the lease and the votes of its peers is the primary until it loses the lease. The same on all nodes that can become the primary",
     allowed:
       "`etcd://host:port,host:port` (`etcds://` over TLS), `kubernetes://namespace/name` in a pod, `kubernetes+https://host:port/namespace/name`, or `s3://bucket/key?endpoint=url&region=name`",
     placeholder: "url",
   }),
-  failoverTtl: duration(2000, minute).default(6000).register(settingInfo, {
-    description:
-      "How long the lease of the primary lasts without a renewal; in its last sixth the primary acknowledges no write. The same on all nodes",
-    allowed: "a duration from `2s` to `1m`, such as `6s`",
-    placeholder: "duration",
-  }),
   failoverMayLoseWrites: flag().default(false).register(settingInfo, {
+    group: "failover",
     description:
-      "Allows `failover` without `ack`. What the last primary has acknowledged and no edge has when it fails is then lost: mostly some milliseconds of writes, all since the edge was last connected at worst",
+      "Permits `failover` without `ack`. A write that the last primary acknowledged and no edge has is then lost when that primary fails: usually some milliseconds of writes, at worst all since an edge was last connected",
     allowed: "`true` or `false`",
-    placeholder: "yes or no",
+    placeholder: "true or false",
   }),
   failoverUsername: optionalText(/./, {
-    description: "The user name for etcd, where it demands one",
+    group: "failover",
+    description: "The user name for etcd, if it requires one",
     allowed: "a text",
     placeholder: "name",
   }),
   failoverPassword: optionalText(/./, {
+    group: "failover",
     description:
       "The password of `failoverUsername` for etcd, or the bearer token for `kubernetes+http://` and `kubernetes+https://`",
     allowed: "a text",
@@ -138,131 +258,61 @@ const feed = {
     secret: true,
   }),
   failoverCa: optionalText(/./, {
+    group: "failover",
     description:
-      "A PEM file with the certificate authority of the coordination engine, where the system does not know it",
+      "A PEM file with the certificate authority of the coordination engine, if it is not one of the system's",
     allowed: "a path",
     placeholder: "file",
   }),
   failoverCert: optionalText(/./, {
-    description: "A PEM file with the certificate that this node shows to the coordination engine",
+    group: "failover",
+    description: "A PEM file with the client certificate of this node for the coordination engine",
     allowed: "a path; `failoverKey` belongs to it",
     placeholder: "file",
   }),
   failoverKey: optionalText(/./, {
+    group: "failover",
     description: "A PEM file with the private key of `failoverCert`, not encrypted",
     allowed: "a path; `failoverCert` belongs to it",
     placeholder: "file",
   }),
-  maxStaleness: duration(1000, 7 * day)
-    .optional()
-    .register(settingInfo, {
-      description:
-        "A copy that was last known to be the newest longer ago than this answers no questions (503). Without it any copy answers, however old",
-      allowed:
-        "a duration from `1s` to `7d`, such as `30s`; an edge asks its primary at least twice in this time, whatever brokers say",
-      placeholder: "duration",
-    }),
-  promotedBrokerUsername: optionalText(/./, {
+  failoverTtl: duration(2000, minute).default(6000).register(settingInfo, {
+    group: "advanced",
     description:
-      "The user name that an edge shows to external brokers once it is promoted: it then needs the rights of a primary",
-    allowed: "a text",
-    placeholder: "name",
+      "How long the lease of the primary is valid without a renewal; in its last sixth the primary acknowledges no write. The same on all nodes",
+    allowed: "a duration from `2s` to `1m`, such as `6s`",
+    placeholder: "duration",
   }),
-  promotedBrokerPassword: optionalText(/./, {
-    description: "The password that belongs to it",
-    allowed: "a text",
-    placeholder: "secret",
-    secret: true,
-  }),
-  broker: list(isBroker).default([embeddedBroker]).register(settingInfo, {
-    description:
-      "The MQTT brokers that carry events from the primary to the edges. `embedded` is the one inside the primary. With several each carries everything, and one that works is enough: they need not know of each other",
-    allowed:
-      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
-    placeholder: "urls",
-  }),
-  brokerUsername: optionalText(/./, {
-    description:
-      "The user name for external brokers, the same for all. Not needed where a client certificate says who this is",
-    allowed: "a text",
-    placeholder: "name",
-  }),
-  brokerPassword: optionalText(/./, {
-    description:
-      "The password for external brokers. An edge that has none shows its node key, and that only to a broker on its primary's host",
-    allowed: "a text",
-    placeholder: "secret",
-    secret: true,
-  }),
-  brokerCa: optionalText(/./, {
-    description:
-      "A PEM file with the certificate authority of external brokers, where the system does not know it. Theirs is then the only one that is trusted",
-    allowed: "a path",
-    placeholder: "file",
-  }),
-  brokerCert: optionalText(/./, {
-    description:
-      "A PEM file with the certificate that this node shows to external brokers over TLS, and the chain that leads to it. The name in it is who this node is to a broker that goes by certificates",
-    allowed: "a path; `brokerKey` belongs to it",
-    placeholder: "file",
-  }),
-  brokerKey: optionalText(/./, {
-    description:
-      "A PEM file with the private key of `brokerCert`, not encrypted. Primaries of one environment share one key or one `brokerPassword`: that is how they notice each other",
-    allowed: "a path; `brokerCert` belongs to it",
-    placeholder: "file",
-  }),
-  mqttPort: integer(0, 65_535).default(1883).register(settingInfo, {
-    description:
-      "The TCP port of the embedded broker; 0 opens none, edges then use MQTT over WebSocket on the API's port, which always works",
-    allowed: "a whole number from 0 to 65535",
-    placeholder: "number",
-  }),
-  mqttHost: optionalText(/^[^\s/]+$/, {
-    description: "The address on which the embedded broker listens; that of `host` where it is not set",
-    allowed: "an IP address or a host name of this machine",
-    placeholder: "address",
-  }),
-  topicPrefix: text(/^[^\s#+]{1,128}$/, "ostiary/v1", {
-    description: "What the topics start with, before the environment's name",
-    allowed: "a topic without `+`, `#` and spaces",
-    placeholder: "topic",
-  }),
+};
+
+const fallback = {
   refresh: duration(1000, 7 * day)
     .default(30 * minute)
     .register(settingInfo, {
-      description: "How often a fallback fetches a snapshot",
+      group: "fallback",
+      description: "How often a fallback downloads a snapshot",
       allowed: "a duration from `1s` to `7d`, such as `30m`",
       placeholder: "duration",
     }),
   follow: flag().default(false).register(settingInfo, {
+    group: "fallback",
     description:
-      "Whether a fallback follows its primary's log all the time, seconds behind, instead of fetching a snapshot now and then",
+      "Whether a fallback replicates its primary's log continuously, some seconds behind, instead of downloading snapshots",
     allowed: "`true` or `false`",
-    placeholder: "yes or no",
-  }),
-  import: optionalText(/./, {
-    description:
-      "A file that `ostiary snapshot create` has made with the node key: its MAC is verified. An edge or a fallback starts from it, without asking anybody, where its directory has no copy or an older one of the same history. A fallback with a copy needs no primary, unless `follow` or `peers` is set",
-    allowed: "a path",
-    placeholder: "file",
-  }),
-  consistencyWait: duration(0, minute).default(2000).register(settingInfo, {
-    description:
-      "How long a read that carries a consistency token may wait for this node to get there, before it is answered with 503",
-    allowed: "a duration from `0` to `1m`, such as `500ms`",
-    placeholder: "duration",
+    placeholder: "true or false",
   }),
 };
 
 const log = z.strictObject({
   level: z.enum(["debug", "info", "warning", "error"]).default("info").register(settingInfo, {
-    description: "The least important kind of message that is logged",
+    group: "logs",
+    description: "The least severe messages that are logged",
     allowed: "`debug`, `info`, `warning` or `error`",
     placeholder: "level",
   }),
   format: z.enum(["text", "json"]).default("text").register(settingInfo, {
-    description: "How messages are written to standard error: for people, or one JSON object a line",
+    group: "logs",
+    description: "The format of messages on standard error: text for people, or one JSON object per line",
     allowed: "`text` or `json`",
     placeholder: "format",
   }),
@@ -270,18 +320,21 @@ const log = z.strictObject({
 
 const trace = z.strictObject({
   sampleRatio: ratio().optional().register(settingInfo, {
+    group: "logs",
     description:
-      "The share of requests that are traced where the caller has not decided. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT; the standard OTEL_TRACES_SAMPLER settings hold where this is not set",
+      "The share of requests that are traced if the caller has not decided. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT; if the ratio is not set, the standard OTEL_TRACES_SAMPLER variables apply",
     allowed: "a number from 0 to 1",
     placeholder: "ratio",
   }),
 });
 
 export const configSchema = z.strictObject({
-  role,
-  ...listening,
-  ...identity,
-  ...feed,
+  ...node,
+  ...api,
+  ...cluster,
+  ...broker,
+  ...failover,
+  ...fallback,
   log: log.prefault({}),
   trace: trace.prefault({}),
   limits: limitsSchema.prefault({}),
@@ -289,8 +342,8 @@ export const configSchema = z.strictObject({
 
 export type Config = z.output<typeof configSchema>;
 
-function text(pattern: RegExp, standard: string, info: SettingInfo) {
-  return z.string().regex(pattern).default(standard).register(settingInfo, info);
+function text(pattern: RegExp, defaultText: string, info: SettingInfo) {
+  return z.string().regex(pattern).default(defaultText).register(settingInfo, info);
 }
 
 function optionalText(pattern: RegExp, info: SettingInfo) {

@@ -1,357 +1,402 @@
 /**
- * Every limit, with its unit in its name. Numbers published for Oso Cloud are kept where clients may rely on them; the rest was measured.
- * Functions that are bounded take what they need of this as an argument, so that a test can set it low.
+ * Every limit of a node, with its unit in its name. A limit that Oso Cloud publishes has the same value here, because clients may rely on it; most
+ * others were measured. A bounded function takes its limits as an argument, so that a test can set a low one.
+ *
+ * In the configuration file limits are in the section `advanced`, except the three of `retention`, which are for every operator.
  */
 import { z } from "zod";
-import { bytes, duration, formatBytes, formatDuration, integer, settingInfo } from "./setting-types.ts";
+import { bytes, duration, formatBytes, formatDuration, integer, type Group, settingInfo } from "./setting-types.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const day = 86_400_000;
 const GiB = 1024 * MiB;
+const day = 86_400_000;
 
 const limitShape = {
+  // Retention of the log
+  retentionEvents: count(1_000_000, {
+    description:
+      "Maximum number of events kept in the log. Nodes use them to catch up, and `ostiary restore` to go back in time; a node that needs older events downloads a snapshot",
+    group: "retention",
+    path: "retention.events",
+  }),
+  retentionBytes: size(4 * GiB, {
+    description: "Maximum size of the events kept in the log",
+    group: "retention",
+    path: "retention.bytes",
+  }),
+  retentionAgeMs: time(
+    30 * day,
+    { description: "Maximum age of the events kept in the log", group: "retention", path: "retention.age" },
+    3650 * day,
+  ),
   // Requests
-  writeBodyBytesMax: size(960 * KiB, "The largest body of a write: a batch, a policy"),
-  readBodyBytesMax: size(10 * MiB, "The largest body of a question"),
-  batchEntriesMax: count(1000, "The most entries (inserted facts and delete patterns) of one batch"),
-  contextFactsMax: count(100, "The most context facts of one question"),
-  queryCallsMax: count(100, "The most calls of one question of the query builder"),
-  queryVariablesMax: count(1000, "The most variables of one question of the query builder, and of one call in it"),
-  queryIdsMax: count(100_000, "The most ids that one variable of a question of the query builder may be restricted to"),
-  wildcardDeleteFactsMax: count(10_000, "The most facts that one delete pattern may remove"),
-  identifierBytesMax: size(512, "The longest type, id or predicate name in a fact or a question"),
-  listPageEntriesMax: count(10_000, "The most entries of one page of a list"),
-  listingsKeptMax: count(
+  writeBodyBytesMax: size(960 * KiB, "Maximum size of the body of a write, such as a batch or a policy"),
+  readBodyBytesMax: size(10 * MiB, "Maximum size of the body of a query"),
+  batchEntriesMax: count(1000, "Maximum number of entries (inserted facts and delete patterns) in one batch"),
+  contextFactsMax: count(100, "Maximum number of context facts in one query"),
+  queryCallsMax: count(100, "Maximum number of calls in one query of the query builder"),
+  queryVariablesMax: count(
     1000,
-    "The most lists kept as they were when their first page was given, so that the others fit to it whatever is written meanwhile; 0 keeps none",
+    "Maximum number of variables in one query of the query builder, and in one of its calls",
+  ),
+  queryIdsMax: count(100_000, "Maximum number of ids to which a query of the query builder can restrict one variable"),
+  wildcardDeleteFactsMax: count(10_000, "Maximum number of facts that one delete pattern can remove"),
+  identifierBytesMax: size(512, "Maximum length of a type, an id or a predicate name in a fact or a query"),
+  listPageEntriesMax: count(10_000, "Maximum number of entries on one page of a list"),
+  listCursorsMax: count(
+    1000,
+    "Maximum number of cursors. A cursor holds the result of a paged list at the revision of its first page, so that later pages are consistent with it; 0 turns cursors off",
     0,
   ),
-  listingsKeptBytesMax: size(64 * MiB, "The most bytes that all kept lists may take together; the oldest go first"),
-  listingKeptMs: time(300_000, "How long a list is kept after its first page"),
-  listingFinishedKeptMs: time(2000, "How long it is kept after its last page, in case that must be sent again"),
+  listCursorsBytesMax: size(64 * MiB, "Maximum size of all cursors together; the oldest are removed first"),
+  listCursorTtlMs: time(300_000, "How long a cursor is kept after its first page"),
+  listCursorFinishedTtlMs: time(
+    2000,
+    "How long a cursor is kept after its last page, in case a client repeats that request",
+  ),
   connectionsMax: count(
     10_000,
-    "The most TCP connections to the API's port; fewer where the process may not open that many files. Above it, those that never got an answer are closed first, then those that are silent for longest",
+    "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",
   ),
   connectionsPerAddressMax: count(
     0,
-    "The most TCP connections to the API's port from one client address (an IPv4 address, a /64 of IPv6) that is not in `trustedProxies`; 0 for no limit",
+    "Maximum number of TCP connections to the port of the API from one client address (an IPv4 address or a /64 of IPv6) outside of `trustedProxies`; 0 means no limit",
     0,
   ),
   bodyTimeoutMs: time(
     10_000,
-    "How long the body of a request may take to arrive, however small it is; larger ones get more time, see `bodyBytesPerSecondMin`",
+    "How long the body of a request can take to arrive, however small it is; a larger body gets more time, see `bodyBytesPerSecondMin`",
   ),
   bodyBytesPerSecondMin: size(
     16 * KiB,
-    "How fast the rest of a body that takes longer than `bodyTimeoutMs` must arrive, on average; slower ones are answered with 408",
+    "Minimum average rate at which the rest of a body must arrive after `bodyTimeoutMs`; a slower request gets 408",
   ),
   keyLookupsPerSecondMax: count(
     20,
-    "How many API keys that an edge does not know it looks up at the primary in a second, before it takes the body of a write",
+    "Maximum number of unknown API keys that an edge looks up at the primary in one second, before it reads the body of a write",
   ),
   requestsInFlightMax: count(
     10_000,
-    "The most requests that are worked on or wait at the same time; more are answered with 503",
+    "Maximum number of requests that run or wait at the same time; further requests get 503",
   ),
   bufferedBytesMax: size(
     256 * MiB,
-    "The most bytes of request bodies and unsent responses that a node holds in memory at a time; more requests are answered with 503",
+    "Maximum number of bytes of request bodies and unsent responses that a node holds in memory; further requests get 503",
   ),
-  bufferedNodeBytesReserved: size(32 * MiB, "The part of `bufferedBytesMax` that only other nodes may use"),
+  bufferedNodeBytesReserved: size(32 * MiB, "Part of `bufferedBytesMax` that is reserved for other nodes"),
   largeResponsesMax: count(
     16,
-    "The most answers at a time that are made in parts while the client reads; a key that holds as many places as are free gets 429",
+    "Maximum number of responses that are produced in parts while the client reads them; an API key that holds as many slots as are free gets 429",
   ),
-  largeResponseTimeMsMax: time(300_000, "The longest time that a client may take to read such an answer"),
-  responseStallMs: time(10_000, "A large response is ended where the client takes nothing of it for this time"),
-  apiKeysMax: count(128, "The most API keys of an environment"),
-  stopGraceMs: time(10_000, "How long requests in flight may go on after a stop was asked for"),
-  logLineBytesMax: size(8 * KiB, "The longest line of the log; longer ones are cut"),
+  largeResponseTimeMsMax: time(300_000, "How long a client can take to read such a response"),
+  responseStallMs: time(10_000, "The node ends a large response if the client reads nothing for this time"),
+  apiKeysMax: count(128, "Maximum number of API keys of an environment"),
+  stopGraceMs: time(10_000, "How long requests in flight can continue after the node was asked to stop"),
+  logLineBytesMax: size(8 * KiB, "Maximum length of a line of the log output; longer lines are cut"),
   // Policies
-  policyBytesMax: size(1 * MiB, "The largest policy, all its files together"),
-  policyFilesMax: count(1000, "The most files of a policy that is only asked about"),
-  policyFilenameBytesMax: size(1024, "The longest name of a file of a policy"),
-  policyNestingMax: count(100, "How deep expressions of a policy may nest"),
+  policyBytesMax: size(1 * MiB, "Maximum size of a policy, all its files together"),
+  policyFilesMax: count(1000, "Maximum number of files in a request to validate or test a policy"),
+  policyFilenameBytesMax: size(1024, "Maximum length of the name of a policy file"),
+  policyNestingMax: count(100, "Maximum nesting depth of an expression in a policy"),
   policyExpandedItemsMax: count(
     100_000,
-    "The most names that blocks inherit and facts that fixtures add to tests, all together",
+    "Maximum number of names that blocks inherit plus facts that fixtures add to tests",
   ),
-  policyAlternativesMax: count(4096, "The most alternatives that `or` and `in` of one rule may multiply to"),
-  policyRuleConditionsMax: count(200, "The most conditions that a rule may have in each of its alternatives"),
+  policyAlternativesMax: count(4096, "Maximum number of alternatives to which `or` and `in` expand one rule"),
+  policyRuleConditionsMax: count(200, "Maximum number of conditions in each alternative of a rule"),
   policyConditionsMax: count(
     50_000,
-    "The most heads and conditions that all rules of a policy may have together, once `or` and `in` are multiplied out: it bounds how long a node is busy with a policy that becomes active",
+    "Maximum number of heads and conditions in all rules of a policy, after `or` and `in` are expanded. It bounds how long a node is busy when a policy becomes active",
   ),
-  policyPredicatesMax: count(2000, "The most predicates of facts that a policy may use; each is a table"),
+  policyPredicatesMax: count(2000, "Maximum number of fact predicates that a policy can use; each is a table"),
   policyTypingsMax: count(
     500_000,
-    "The most combinations that the types of arguments may multiply to, in all rules of a policy together",
+    "Maximum number of combinations of argument types in all rules of a policy together",
   ),
-  policyProblemsMax: count(100, "The most problems listed of one policy"),
+  policyProblemsMax: count(100, "Maximum number of problems reported for one policy"),
   policyCheckTimeMsMax: time(
     20_000,
-    "The longest time that the check of a policy may take, its tests included, and that an upload may wait for its turn",
+    "How long the check of a policy, including its tests, can take, and how long an upload can wait for its turn",
   ),
   policyCheckMemoryBytesMax: size(
     768 * MiB,
-    "The most memory that a worker process may take for the check of a policy, beside some 100 MB of its own",
+    "Maximum memory of a worker process for the check of a policy, in addition to about 100 MB that every worker process needs",
   ),
   policyChecksAtWorkMax: count(
     2,
-    "The most policies that are checked at the same time, uploads and those that are only asked about apart; one key has fewer at work than are free",
+    "Maximum number of policies that are checked at the same time; uploads and requests to validate or test are counted separately. One API key can run fewer checks than there are free slots",
   ),
   policyChecksWaitingMax: count(
     16,
-    "The most policies that are checked or wait for it, uploads and those that are only asked about apart; a key that holds as many places as are free gets 429",
+    "Maximum number of policies that are checked or wait for it; uploads and requests to validate or test are counted separately. An API key that holds as many slots as are free gets 429",
   ),
   // Explanations
   explanationStepsMax: count(
     50_000,
-    "The most steps of explaining one decision, or why the assertions of one policy test fail and which rules they exercise",
+    "Maximum number of steps to explain one decision, or to find why the assertions of one policy test fail and which rules they exercise",
   ),
-  explanationTimeMsMax: time(5000, "The longest time that explaining one decision may take"),
+  explanationTimeMsMax: time(5000, "How long the explanation of one decision can take"),
   explanationFactsMax: count(
     10_000,
-    "The most facts that the explanation of a decision looks at in one go; a condition that more make true is not followed",
+    "Maximum number of facts that an explanation reads for one condition; a condition that more facts satisfy is not explained further",
   ),
-  explanationEntriesMax: count(1000, "The most steps and attempts that one explanation tells of"),
-  explanationDepthMax: count(50, "How deep the steps or attempts of one explanation may nest"),
+  explanationEntriesMax: count(1000, "Maximum number of steps and attempts in one explanation"),
+  explanationDepthMax: count(50, "Maximum nesting depth of steps or attempts in one explanation"),
   explanationsWaitingMax: count(
     16,
-    "The most explanations asked for at a time; a key that holds as many places as are free gets 429",
+    "Maximum number of explanations that run or wait; an API key that holds as many slots as are free gets 429",
   ),
-  // Questions
-  queryTimeMsMax: time(20_000, "The longest time that one question may take"),
-  queryRowsMax: count(1_000_000, "The most rows that one question may give"),
-  queryRowsInPlaceMax: count(
+  // Queries
+  queryTimeMsMax: time(20_000, "How long one query can take"),
+  queryRowsMax: count(1_000_000, "Maximum number of rows in the result of one query"),
+  servingThreadQueryRowsMax: count(
     5_000_000,
-    "The most rows that a question may look at, whatever it is asked with, to be answered at once; others are answered in a worker process",
+    "Admission control: the serving thread answers a query if it examines at most this many rows for any arguments; a worker process answers other queries",
   ),
-  queryStepsInPlaceMax: count(
+  servingThreadQueryStepsMax: count(
     5000,
-    "The most steps of a question that no single statement can answer to be answered at once, as above",
+    "Admission control: maximum number of evaluation steps on the serving thread, for a query that no single SQL statement can answer",
   ),
-  answerValuesInPlaceMax: count(
+  servingThreadAnswerValuesMax: count(
     10_000,
-    "The most values (ids, arguments of facts) of an answer that is made at once; larger ones are made in a worker process, in parts, as fast as the client takes them",
+    "Admission control: maximum number of values (ids, arguments of facts) in a result that the serving thread produces. A worker process produces larger results in parts, as fast as the client reads them",
   ),
-  queryTimeInPlaceMsMax: time(
+  servingThreadTimeMsMax: time(
     100,
-    "How long the checks of many resources in one request may take at once; past that they go on in a worker process, as above",
+    "Admission control: how long the checks of many resources in one request can take on the serving thread; after that a worker process continues",
   ),
-  queriesAsideMax: count(
+  servingThreadQueryCallsMax: count(
+    10,
+    "Admission control: maximum number of calls in a query of the query builder that the serving thread plans and answers",
+  ),
+  servingThreadPlanTypingsMax: count(
+    10_000,
+    "Admission control: maximum number of combinations of rules and types that the serving thread examines to plan a query",
+  ),
+  offloadedQueriesMax: count(
     200,
-    "The most questions that worker processes answer at a time; a key that holds as many places as are free gets 429",
+    "Maximum number of queries that worker processes answer at the same time; an API key that holds as many slots as are free gets 429",
   ),
-  slowQueryAfterMs: time(250, "After this time a question in a worker process does not make others wait any longer"),
+  slowQueryAfterMs: time(
+    250,
+    "After this time a query in a worker process is slow: other queries no longer wait for it",
+  ),
   slowQueriesMax: count(
     3,
-    "The most such slow questions at a time; the next one to be slow of a key that has as many as are free is answered with 429",
+    "Maximum number of slow queries at the same time; the next slow query of an API key that has as many as are free gets 429",
   ),
   queryValuesMax: count(
     4_000_000,
-    "The most values that one question may have in memory at a time: of its answers, rows times variables, and of what it looks at step by step",
+    "Maximum number of values that one query can hold in memory: those of its result (rows times variables) and those of step-by-step evaluation",
   ),
   queryMemoryBytesMax: size(
     512 * MiB,
-    "The most memory that a worker process may take for its questions, JavaScript and SQLite together, beside some 100 MB of its own",
+    "Maximum memory of a worker process for its queries (JavaScript and SQLite), in addition to about 100 MB that every worker process needs",
   ),
-  queryStepsMax: count(20_000_000, "The most steps of a question that no single statement can answer"),
+  queryStepsMax: count(
+    20_000_000,
+    "Maximum number of evaluation steps of a query that no single SQL statement can answer",
+  ),
   planNodesMax: count(
     20_000,
-    "The most pieces (predicates with given types) that the rules behind one question may have",
+    "Maximum number of specialised predicates (a predicate with given types) in the rules of one query",
   ),
   planClausesMax: count(
     400,
-    "The most alternatives in the statement of one question; past that it is answered step by step",
+    "Maximum number of alternatives in the SQL statement of one query; a larger query is evaluated step by step",
   ),
   planStepsMax: count(
     20_000,
-    "The most steps of planning one statement; past that the question is answered step by step",
+    "Maximum number of steps to plan one SQL statement; a query that needs more is evaluated step by step",
   ),
   closuresMax: count(
     500,
-    "The most transitive closures (folders in folders, groups in groups) that a policy may have kept as tables; past that all are walked when a question is asked",
+    "Maximum number of transitive closures (folders in folders, groups in groups) of a policy that are materialized as tables; a policy with more has none, and queries compute them",
   ),
   closureRowsMax: count(
     5_000_000,
-    "The most rows of one closure; past that it is walked instead, until a policy becomes active or the data are cleared",
+    "Maximum number of rows of one materialized closure; queries compute a larger closure, until a policy becomes active or all data are deleted",
   ),
   closureUpdateRowsMax: count(
     500_000,
-    "The most rows of a closure that one fact may change; past that it is walked, as above",
-  ),
-  queryCallsInPlaceMax: count(
-    10,
-    "The most calls of a question of the query builder that the serving thread plans and answers; others are planned and answered in a worker process",
-  ),
-  planTypingsInPlaceMax: count(
-    10_000,
-    "The most combinations of rules and types that may be looked at to plan a question at once; others are planned and answered in a worker process",
+    "Maximum number of rows of a materialized closure that one fact can change; above it queries compute the closure",
   ),
   closureTimeMsMax: time(
     3000,
-    "The longest time that one event may take for closures, in which nothing else is written: a policy that becomes active, or a batch; past that they are walked, as above",
+    "How long the update of closures can take for one event (an active policy or a batch), during which no other write runs; after that queries compute the closures",
   ),
-  planCacheEntriesMax: count(2000, "The most prepared questions (shapes) kept"),
-  valueIdsKeptMax: count(
+  planCacheEntriesMax: count(2000, "Maximum number of query plans in the plan cache"),
+  symbolCacheEntriesMax: count(
     4_000_000,
-    "The most values (users, resources) whose ids are kept in memory, which takes some 40 bytes each; others are looked up in the file for each question that names them",
+    "Maximum number of symbols (users, resources) in the symbol cache, about 40 bytes each; other symbols are read from the database by each query",
     0,
   ),
-  decisionMemoEntriesMax: count(
+  decisionCacheEntriesMax: count(
     100_000,
-    "The most decisions kept for those who ask again, until a fact that they may hang on changes; 0 keeps none",
+    "Maximum number of decisions in the decision cache. A cached decision is valid until a fact it may depend on changes; 0 turns the cache off",
     0,
   ),
-  // The feed: primary to edges
-  feedBatchEventsMax: count(128, "The most events in one message of the feed"),
-  feedBatchBytesMax: size(64 * KiB, "The largest message of the feed"),
-  feedInlineBytesMax: size(32 * KiB, "Larger events travel over HTTP, the feed only names them"),
-  feedWindowMessagesMax: count(8, "The most messages that wait for the broker's acknowledgement"),
-  feedBacklogEventsMax: count(5000, "A publisher further behind jumps to the head and leaves the rest to catching up"),
-  feedBufferMessagesMax: count(200, "The most messages that an edge keeps while it catches up"),
-  feedBufferBytesMax: size(8 * MiB, "The most bytes of messages that an edge keeps while it catches up"),
-  headIntervalMs: time(1000, "How often the primary says where its log ends"),
-  headNumbersReserved: count(
+  // Replication
+  publishBatchEventsMax: count(128, "Maximum number of events in one message to the brokers"),
+  publishBatchBytesMax: size(64 * KiB, "Maximum size of one message to the brokers"),
+  publishEventBytesMax: size(
+    32 * KiB,
+    "Maximum size of an event that is sent through the brokers; of a larger event the message has only the position, and edges fetch it over HTTP",
+  ),
+  publishInFlightMessagesMax: count(8, "Maximum number of messages that wait for the acknowledgement of a broker"),
+  publishBacklogEventsMax: count(
+    5000,
+    "A publisher that is further behind skips to the head of the log; edges fetch the skipped events over HTTP",
+  ),
+  catchUpBufferMessagesMax: count(200, "Maximum number of messages that an edge buffers while it catches up"),
+  catchUpBufferBytesMax: size(8 * MiB, "Maximum size of the messages that an edge buffers while it catches up"),
+  headIntervalMs: time(1000, "How often the primary publishes the position of the head of its log"),
+  headSequencesReserved: count(
     10_000,
-    "How many sequence numbers of heads a primary reserves with one write to its data directory",
+    "How many sequence numbers of head messages a primary reserves with one write to its data directory",
     2,
   ),
-  gapGraceMs: time(200, "How long an edge that is behind waits for the feed before it asks the primary"),
-  staleFeedAfterMs: time(3000, "After this time without a word from the feed an edge asks the primary itself"),
+  gapGraceMs: time(200, "How long an edge that misses an event waits for the brokers before it asks the primary"),
+  brokerSilenceMsMax: time(3000, "If the brokers are silent for this time, an edge asks the primary over HTTP"),
   pollIntervalMs: time(
     2000,
-    "While the feed is silent: how long an edge's request for the primary's next head stays open, and how often a failed one is repeated",
+    "While the brokers are silent: how long an edge's request for the next head of the primary stays open, and how often a failed request is repeated",
   ),
-  retryDelayMsMin: time(50, "The first delay before something that failed between nodes is tried again"),
-  retryDelayMsMax: time(2000, "The longest delay before something that failed between nodes is tried again"),
-  peerCheckIntervalMs: time(2000, "How often nodes ask those that they were told of who is the primary"),
+  retryDelayMsMin: time(50, "First delay before a failed operation between nodes is retried"),
+  retryDelayMsMax: time(2000, "Maximum delay before a failed operation between nodes is retried"),
+  peerCheckIntervalMs: time(2000, "How often a node asks its peers which node is the primary"),
   ackTimeoutMs: time(
     5000,
-    "The longest that a write waits for edges to have it, where the primary was told to (`ack`)",
+    "How long a write waits for the acknowledgements of edges if the setting `ack` requires them",
   ),
   readyAgeMsMax: time(
     30_000,
-    "A node whose copy was last known to be the newest longer ago says at `/readyz` that it should not be asked; it answers all the same",
+    "`/readyz` fails if the node was last known to be up to date longer ago than this; the node still answers",
   ),
-  copyCheckIntervalMs: time(
+  databaseCheckIntervalMs: time(
     3_600_000,
-    "How often a node reads its database from end to end and computes the digest anew, to see whether it still is what it should be",
+    "How often a node reads its whole database, computes the digest again and compares it with the stored one",
   ),
   scrubIntervalMs: time(
     3_600_000,
-    "The longest time in which a node reads all pages of its database and compares them with their checksums; at least 4 MiB are read each second, so that a small database is read through in seconds",
+    "Maximum time in which a node reads all pages of its database and verifies their checksums. It reads at least 4 MiB per second, so a small database takes seconds",
   ),
-  // The change feed: what happens, for applications
-  eventsPageMax: count(1000, "The most events of one page of `/api/events`; a larger `limit` is cut to it"),
-  eventsPageBytesMax: size(1 * MiB, "The largest page of `/api/events`; a single larger event is given alone"),
+  // The change feed
+  eventsPageMax: count(
+    1000,
+    "Maximum number of events on one page of `/api/events`; a larger `limit` is reduced to it",
+  ),
+  eventsPageBytesMax: size(
+    1 * MiB,
+    "Maximum size of one page of `/api/events`; a larger event is sent on a page of its own",
+  ),
   eventPagesMax: count(
     100,
-    "The most pages of `/api/events` that are asked for at a time; a key that holds as many places as are free gets 429",
+    "Maximum number of requests for pages of `/api/events` at the same time; an API key that holds as many slots as are free gets 429",
   ),
   eventStreamsMax: count(
     200,
-    "The most streams of events that are open at a time; a key that holds as many as are free gets 429",
+    "Maximum number of open event streams; an API key that holds as many slots as are free gets 429",
   ),
   eventStreamBytesMax: size(
     256 * KiB,
-    "The most that waits for one who reads a stream slowly, but for a single larger event",
+    "Maximum number of bytes that wait for a slow reader of an event stream; a single larger event can exceed it",
   ),
   eventHeartbeatMs: time(
     15_000,
-    "How often a stream without events says that it lives; more than two minutes of silence end a connection",
+    "How often an event stream without events sends a comment. Connections end after two minutes of silence",
     60_000,
   ),
-  eventStallMs: time(30_000, "A stream whose reader takes nothing for this time is ended; it may go on where it was"),
-  // The broker
-  brokerConnectTimeoutMs: time(5000, "How long to wait for a broker to accept a connection"),
-  brokerKeepaliveMs: time(5000, "How often a silent connection to the broker is probed"),
+  eventStallMs: time(
+    30_000,
+    "The node ends an event stream whose reader accepts nothing for this time; the reader can continue where it stopped",
+  ),
+  // Brokers
+  brokerConnectTimeoutMs: time(5000, "How long a node waits for a broker to accept a connection"),
+  brokerKeepaliveMs: time(5000, "How often a silent connection to a broker is probed"),
   brokerDrainTimeoutMs: time(
     5000,
-    "The embedded broker ends the connection of a subscriber that takes nothing for this time",
+    "The embedded broker closes the connection of a subscriber that accepts nothing for this time",
   ),
-  brokerConnectionsMax: count(1000, "The most connections to the embedded broker that have logged in"),
+  brokerConnectionsMax: count(1000, "Maximum number of authenticated connections to the embedded broker"),
   brokerLoginsWaitingMax: count(
     100,
-    "The most connections to the embedded broker that have not logged in yet; a further one replaces the oldest",
+    "Maximum number of connections to the embedded broker that are not authenticated yet; a further one replaces the oldest",
   ),
-  brokerPacketBytesMax: size(64 * KiB, "The largest message that the embedded broker takes from a node"),
-  // The log and its snapshots
-  logPageEventsMax: count(5000, "The most events of one page of the log between nodes"),
-  logPageBytesMax: size(4 * MiB, "The largest page of the log between nodes"),
-  logEventsKept: count(
-    1_000_000,
-    "The most events kept in the log, for nodes that catch up and for going back in time; who needs older ones takes a snapshot",
-  ),
-  logBytesKept: size(4 * GiB, "The most bytes of events kept in the log"),
-  logAgeKeptMs: time(30 * day, "How long events are kept in the log", 3650 * day),
-  logAgeSteadyMs: time(
+  brokerPacketBytesMax: size(64 * KiB, "Maximum size of a message that the embedded broker accepts from a node"),
+  // The log, snapshots and the disk
+  logPageEventsMax: count(5000, "Maximum number of events on one page of the log that a node sends to another node"),
+  logPageBytesMax: size(4 * MiB, "Maximum size of one page of the log that a node sends to another node"),
+  retentionClockSteadyMs: time(
     600_000,
-    "How long the wall clock must have agreed with the monotonic clock before events are removed by age, and between two such removals, each of at most a tenth of the log",
+    "How long the wall clock must have agreed with the monotonic clock before events are removed because of their age. It is also the interval between two such removals, each of which removes at most a tenth of the log",
   ),
-  logTrimIntervalMs: time(10_000, "How often the log is made shorter, where it is too long"),
+  logTrimIntervalMs: time(10_000, "How often events above the retention are removed from the log"),
   diskReserveBytes: size(
     64 * MiB,
-    "Below so much free disk space a primary refuses writes with 503, so that its log can still be written: keys can always be removed, and facts down to half of it. On a small volume it is at most a quarter of the volume; 0 reserves nothing",
+    "If less disk space is free, a primary refuses writes with 503, so that it can still write its log. API keys can always be removed, and facts down to half of the reserve. On a small volume the reserve is at most a quarter of the volume; 0 turns it off",
     0,
   ),
   walCheckpointBytes: size(
     64 * MiB,
-    "From this size on a node empties the write-ahead log of its database after a commit, as soon as readers allow it",
+    "A node checkpoints the write-ahead log of its database after a commit if the log is larger than this and no reader needs it",
   ),
   walBytesMax: size(
     4 * GiB,
-    "The largest write-ahead log: a primary refuses writes with 503 while reads that take long, such as a backup, keep it from being emptied",
+    "Maximum size of the write-ahead log: a primary refuses writes with 503 while long reads, such as a backup, prevent a checkpoint",
   ),
-  snapshotReuseMs: time(1000, "A snapshot of at most this age is given out again although there are newer events"),
-  snapshotBytesMax: size(64 * GiB, "The largest database that a snapshot may unpack to"),
-  logTimeoutMs: time(
-    5000,
-    "The longest that nothing may arrive of a page of the log before fetching it counts as failed",
-  ),
-  snapshotTimeoutMs: time(
-    30_000,
-    "The longest that nothing may arrive of a snapshot before fetching it counts as failed",
-  ),
+  snapshotReuseMs: time(1000, "A snapshot of at most this age is served again even if there are newer events"),
+  snapshotBytesMax: size(64 * GiB, "Maximum size of the database in a snapshot, unpacked"),
+  logTimeoutMs: time(5000, "A download of a page of the log fails if nothing arrives for this time"),
+  snapshotTimeoutMs: time(30_000, "A download of a snapshot fails if nothing arrives for this time"),
   forwardTimeoutMs: time(
     10_000,
-    "The longest that an edge waits for the primary's answer to a write that it sent on; for a policy two and a half times `policyCheckTimeMsMax` longer, which should be the same on all nodes",
+    "How long an edge waits for the primary's response to a forwarded write; for a policy two and a half times `policyCheckTimeMsMax` is added, which should be the same on all nodes",
   ),
 } as const;
 
 export const limitsSchema = z.strictObject(limitShape);
 export type Limits = z.output<typeof limitsSchema>;
 
-/** The limits of a node on which nobody changed anything. */
+/** The limits of a node whose configuration sets none. */
 export const defaultLimits: Limits = limitsSchema.parse({});
 
-function count(standard: number, description: string, min = 1) {
+/** The description of a limit; with its place in the file unless it is in `advanced`. */
+type LimitInfo = string | { readonly description: string; readonly group: Group; readonly path: string };
+
+function count(defaultValue: number, info: LimitInfo, min = 1) {
   const max = 1_000_000_000;
   return integer(min, max)
-    .default(standard)
-    .register(settingInfo, { description, allowed: `a whole number from ${min} to ${max}`, placeholder: "number" });
+    .default(defaultValue)
+    .register(settingInfo, {
+      ...placed(info),
+      allowed: `a whole number from ${min} to ${max}`,
+      placeholder: "number",
+    });
 }
 
-function size(standard: number, description: string, min = 1) {
+function size(defaultValue: number, info: LimitInfo, min = 1) {
   const max = 1024 * GiB;
   return bytes(min, max)
-    .default(standard)
+    .default(defaultValue)
     .register(settingInfo, {
-      description,
+      ...placed(info),
       allowed: `a number of bytes, such as \`983040\` or \`960KiB\`, up to \`${formatBytes(max)}\``,
       placeholder: "size",
     });
 }
 
-function time(standard: number, description: string, max = day) {
+function time(defaultValue: number, info: LimitInfo, max = day) {
   return duration(1, max)
-    .default(standard)
+    .default(defaultValue)
     .register(settingInfo, {
-      description,
+      ...placed(info),
       allowed: `a duration, such as \`500ms\` or \`20s\`, up to \`${formatDuration(max)}\``,
       placeholder: "duration",
     });
+}
+
+function placed(info: LimitInfo) {
+  return typeof info === "string" ? { description: info, group: "advanced" as const } : info;
 }

@@ -1,84 +1,116 @@
 /**
- * From the sources to a checked `Config`: defaults, then the file, then the environment, then flags; later ones win. All problems are
- * found at once, and each names the setting, its value, where that came from and what is allowed; values of secrets are never repeated.
+ * Loads the configuration: defaults, then the file, then the environment, then flags; later sources win. Loading finds all problems at once. Each
+ * problem names the setting, its value, the source and the allowed values; it never repeats the value of a secret.
  */
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
-import { groups, isGroup, putAt, settings, valueAt, type Setting } from "./settings.ts";
+import { oldNames, oldSections } from "./renamed-settings.ts";
+import { isSection, putAt, sections, settings, valueAt, type Setting, type SettingNames } from "./settings.ts";
 
 export interface ConfigSources {
-  /** What the file holds, already parsed, and its name for messages. */
+  /** The parsed content of the file, and its name for messages. */
   readonly file?: { readonly name: string; readonly content: unknown } | undefined;
   readonly environment: Environment;
-  /** By setting name (`log.level`). */
+  /** By the name of the setting (`log.level`). */
   readonly flags: Readonly<Record<string, string>>;
 }
 
 export type LoadedConfig =
-  | { readonly config: Config; readonly problems: readonly [] }
-  | { readonly config: undefined; readonly problems: readonly string[] };
+  | { readonly config: Config; readonly problems: readonly []; readonly warnings: readonly string[] }
+  | { readonly config: undefined; readonly problems: readonly string[]; readonly warnings: readonly [] };
 
 export function loadConfig(given: ConfigSources): LoadedConfig {
   const sources = { ...given, environment: withoutServices(given.environment) };
   const problems = [...unknownKeys(sources), ...unknownVariables(sources.environment)];
+  const warnings: string[] = [];
   const collected: Record<string, unknown> = {};
   for (const setting of settings) {
-    const given = lookUp(setting, sources);
-    if (given === undefined) continue;
-    if (setting.schema.safeParse(given.value).success) putAt(collected, setting.path, given.value);
-    else problems.push(refusal(setting, given));
+    const found = find(setting, sources);
+    if (found === undefined) continue;
+    if ("problem" in found) {
+      problems.push(found.problem);
+      continue;
+    }
+    if (found.warning !== undefined) warnings.push(found.warning);
+    if (setting.schema.safeParse(found.value).success) putAt(collected, setting.configPath, found.value);
+    else problems.push(refusal(setting, found));
   }
   if (valueAt(collected, ["role"]) === undefined && !problems.some((problem) => problem.startsWith("role "))) {
     problems.push(missing("role", "every node needs one"));
   }
-  if (problems.length > 0) return { config: undefined, problems };
+  if (problems.length > 0) return { config: undefined, problems, warnings: [] };
 
   const config = configSchema.parse(collected);
-  const conflicts = checkTogether(config);
-  return conflicts.length > 0 ? { config: undefined, problems: conflicts } : { config, problems: [] };
+  const conflicts = checkCombinations(config);
+  return conflicts.length > 0
+    ? { config: undefined, problems: conflicts, warnings: [] }
+    : { config, problems: [], warnings };
 }
 
-interface Given {
+interface Found {
   readonly value: unknown;
+  /** The source, for messages: "the flag --port". */
   readonly from: string;
+  readonly warning?: string;
+}
+
+/** The value of a setting under its name or its name in 0.1.0; a problem if both are set. */
+function find(setting: Setting, sources: ConfigSources): Found | { readonly problem: string } | undefined {
+  const current = lookUp(setting, sources);
+  const old = oldNames.get(setting);
+  const renamed = old === undefined ? undefined : lookUp(old, withoutShared(sources, old, setting));
+  if (old === undefined || renamed === undefined) return current;
+  if (current !== undefined)
+    return {
+      problem: `${setting.name} from ${current.from} and ${old.name}, its old name, from ${renamed.from} are both set; remove ${old.name}`,
+    };
+  return {
+    ...renamed,
+    warning: `${old.name} from ${renamed.from} is the old name of ${setting.name} (${setting.variable}, ${setting.flag}); the next release does not accept it`,
+  };
+}
+
+/** The sources without a flag and a variable that did not change their names. */
+function withoutShared(sources: ConfigSources, old: SettingNames, { variable }: Setting): ConfigSources {
+  return old.variable === variable ? { ...sources, environment: {} } : sources;
 }
 
 /** The value from the last source that has one. An empty variable counts as not set, as is usual. */
-function lookUp(setting: Setting, sources: ConfigSources): Given | undefined {
-  const flag = sources.flags[setting.name];
-  if (flag !== undefined) return { value: flag, from: `the flag ${setting.flag}` };
-  const variable = sources.environment[setting.variable];
-  if (variable !== undefined && variable !== "") return { value: variable, from: `the variable ${setting.variable}` };
+function lookUp(names: SettingNames, sources: ConfigSources): Found | undefined {
+  const flag = sources.flags[names.name];
+  if (flag !== undefined) return { value: flag, from: `the flag ${names.flag}` };
+  const variable = sources.environment[names.variable];
+  if (variable !== undefined && variable !== "") return { value: variable, from: `the variable ${names.variable}` };
   const content = sources.file?.content;
-  const value = isGroup(content) ? valueAt(content, setting.path) : undefined;
+  const value = isSection(content) ? valueAt(content, names.path) : undefined;
   if (value === undefined || value === null) return undefined;
   return { value, from: `the file ${sources.file?.name}` };
 }
 
-function refusal(setting: Setting, given: Given): string {
+function refusal(setting: Setting, found: Found): string {
   const shown = setting.secret
     ? "has a value (not shown)"
-    : holdsGroup(given.value)
-      ? "holds a group of values (not shown)"
-      : `is \`${showValue(given.value)}\``;
-  return `${setting.name} ${shown} from ${given.from}; allowed: ${setting.allowed}${unquoted(setting, given.value)}`;
+    : holdsSection(found.value)
+      ? "is a section (not shown)"
+      : `is \`${showValue(found.value)}\``;
+  return `${setting.name} ${shown} from ${found.from}; allowed: ${setting.allowed}${unquoted(setting, found.value)}`;
 }
 
-/** Somebody may have put a secret into it: `broker: { url: …, password: … }`. */
-function holdsGroup(value: unknown): boolean {
-  return isGroup(value) || (Array.isArray(value) && value.some(holdsGroup));
+/** A section may contain a secret: `broker: { url: …, password: … }`. */
+function holdsSection(value: unknown): boolean {
+  return isSection(value) || (Array.isArray(value) && value.some(holdsSection));
 }
 
-/** `password: 123456` is a number in YAML, and `name: true` is a boolean. */
+/** In YAML `password: 123456` is a number and `name: true` is a boolean. */
 function unquoted({ schema }: Setting, value: unknown): string {
   const isBare = typeof value === "number" || typeof value === "boolean";
   return isBare && schema.safeParse(String(value)).success ? "; put it into quotes" : "";
 }
 
 function showValue(value: unknown): string {
-  // A password does not belong into a URL, but where somebody put one it must not be repeated either.
+  // Settings do not accept a password in a URL, but a message must not repeat one either.
   const shown = (typeof value === "string" ? value : JSON.stringify(value)).replace(/\/\/.*@/s, "//***@");
   return shown.length > 100 ? `${shown.slice(0, 100)}…` : shown;
 }
@@ -88,8 +120,8 @@ function missing(name: string, reason: string): string {
   return `${name} is not set, and ${reason}: ${setting?.flag}, ${setting?.variable} or \`${name}:\` in the file; allowed: ${setting?.allowed}`;
 }
 
-/** What each setting allows alone may still not fit together. */
-function checkTogether(config: Config): string[] {
+/** Checks combinations of settings that are valid one by one. */
+function checkCombinations(config: Config): string[] {
   const problems: string[] = [];
   if (config.role !== "primary") {
     const article = config.role === "edge" ? "an edge" : "a fallback";
@@ -101,7 +133,7 @@ function checkTogether(config: Config): string[] {
   problems.push(...checkFailover(config));
   if (config.role === "primary" && config.import !== undefined) {
     problems.push(
-      "import is for edges and fallbacks: a primary that started from a snapshot would forget what came after it",
+      "import is for edges and fallbacks: a primary that starts from a snapshot would lose all later writes",
     );
   }
   const keyEnvironment = config.adminKey?.split("_")[1];
@@ -111,14 +143,14 @@ function checkTogether(config: Config): string[] {
     );
   }
   if (config.adminKey === developmentKey) {
-    problems.push("adminKey is the documented test key, which everybody knows; choose another, or run `ostiary dev`");
+    problems.push("adminKey is the documented test key, which is public; choose another, or run `ostiary dev`");
   }
   if (config.brokerPassword !== undefined && config.brokerUsername === undefined) {
-    problems.push(missing("brokerUsername", "brokerPassword is useless without it"));
+    problems.push(missing("brokerUsername", "brokerPassword has no effect without it"));
   }
   problems.push(...checkBrokers(config));
   if (config.limits.retryDelayMsMin > config.limits.retryDelayMsMax) {
-    problems.push("limits.retryDelayMsMin is larger than limits.retryDelayMsMax");
+    problems.push("advanced.retryDelayMsMin is larger than advanced.retryDelayMsMax");
   }
   return problems;
 }
@@ -131,54 +163,55 @@ function checkFailover(config: Config): string[] {
   const unusable = failoverUrlProblem(failover);
   if (unusable !== undefined) problems.push(`failover is not usable: ${unusable}`);
   if (role === "primary" && peers.length === 0)
-    problems.push(missing("peers", "with `failover` a node asks the others for their votes, and follows them"));
+    problems.push(
+      missing("peers", "with `failover` a node asks its peers for their votes and replicates the elected one"),
+    );
   if (role === "primary" && nodeKey === undefined)
     problems.push(missing("nodeKey", "with `failover` each node starts as an edge, which needs it"));
   if (ack === 0 && !failoverMayLoseWrites)
     problems.push(
-      "failover without ack loses what the last primary has acknowledged and no edge has: set `ack: edges:1` or more, or accept the loss with `failoverMayLoseWrites: true`",
+      "failover without ack loses writes that the last primary acknowledged and no edge has: set `ack: edges:1` or more, or accept the loss with `failoverMayLoseWrites: true`",
     );
   if (failoverCert !== undefined && failoverKey === undefined)
-    problems.push(missing("failoverKey", "failoverCert is useless without it"));
+    problems.push(missing("failoverKey", "failoverCert has no effect without it"));
   if (failoverKey !== undefined && failoverCert === undefined)
-    problems.push(missing("failoverCert", "failoverKey is useless without it"));
+    problems.push(missing("failoverCert", "failoverKey has no effect without it"));
   return problems;
 }
 
 function checkBrokers({ broker, brokerCert, brokerKey }: Config): string[] {
   const problems: string[] = [];
   const names = broker.map((url) => (url === embeddedBroker ? url : brokerAddress(url).name));
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  // A node has one name at all its brokers, so its second connection would drive out its first, for ever.
-  if (twice !== undefined) problems.push(`broker names \`${twice}\` twice; name each broker once`);
+  const duplicate = names.find((name, index) => names.indexOf(name) !== index);
+  // A node has the same client id at all brokers, so two connections to one broker would disconnect each other forever.
+  if (duplicate !== undefined) problems.push(`broker names \`${duplicate}\` twice; name each broker once`);
   if (brokerCert !== undefined && brokerKey === undefined) {
-    problems.push(missing("brokerKey", "brokerCert is useless without it"));
+    problems.push(missing("brokerKey", "brokerCert has no effect without it"));
   }
   if (brokerKey !== undefined && brokerCert === undefined) {
-    problems.push(missing("brokerCert", "brokerKey is useless without it"));
+    problems.push(missing("brokerCert", "brokerKey has no effect without it"));
   }
   return problems;
 }
 
 function unknownKeys({ file }: ConfigSources): string[] {
   if (file === undefined || file.content === null || file.content === undefined) return [];
-  if (!isGroup(file.content))
+  if (!isSection(file.content))
     return [
       `the file ${file.name} holds no settings, but ${Array.isArray(file.content) ? "a list" : "a single value"}; write \`name: value\` lines, with a space after the colon`,
     ];
   const found = Object.entries(file.content).flatMap(([key, value]) => {
-    if (!groups.has(key)) return [key];
+    if (!sections.has(key) && !oldSections.has(key)) return [key];
     if (value === null) return [];
-    return isGroup(value) ? Object.keys(value).map((inner) => `${key}.${inner}`) : [`${key} (a group of settings)`];
+    return isSection(value) ? Object.keys(value).map((inner) => `${key}.${inner}`) : [`${key} (a section of settings)`];
   });
-  const known = settings.map(({ name }) => name);
-  return found
-    .filter((name) => !known.includes(name))
-    .map((name) => `${name} in the file ${file.name} is not a setting${suggestion(name, known)}`);
+  return unknown(found, ({ name }) => name).map(
+    ({ name, hint }) => `${name} in the file ${file.name} is not a setting${hint}`,
+  );
 }
 
-/** What the project's own tests read, and the name of the file. */
-const foreignVariable = /^OSTIARY_(?:TEST_|CONFIG$)/;
+/** Variables that are no settings: those of the project's own tests, and the name of the file. */
+const otherVariable = /^OSTIARY_(?:TEST_|CONFIG$)/;
 
 function withoutServices(environment: Environment): Environment {
   const ignored = serviceVariables(environment);
@@ -186,10 +219,17 @@ function withoutServices(environment: Environment): Environment {
 }
 
 function unknownVariables(environment: Environment): string[] {
-  const known = settings.map(({ variable }) => variable);
-  return Object.keys(environment)
-    .filter((name) => name.startsWith("OSTIARY_") && !known.includes(name) && !foreignVariable.test(name))
-    .map((name) => `the variable ${name} is not a setting${suggestion(name, known)}`);
+  const found = Object.keys(environment).filter((name) => name.startsWith("OSTIARY_") && !otherVariable.test(name));
+  return unknown(found, ({ variable }) => variable).map(
+    ({ name, hint }) => `the variable ${name} is not a setting${hint}`,
+  );
+}
+
+/** Those of the names that are no setting's, neither today's nor that of 0.1.0, each with the setting that was probably meant. */
+function unknown(found: readonly string[], nameOf: (names: SettingNames) => string) {
+  const current = settings.map(nameOf);
+  const known = new Set([...current, ...oldNames.values().map(nameOf)]);
+  return found.filter((name) => !known.has(name)).map((name) => ({ name, hint: suggestion(name, current) }));
 }
 
 function suggestion(name: string, known: readonly string[]): string {
@@ -201,7 +241,7 @@ function suggestion(name: string, known: readonly string[]): string {
   return best.distance <= Math.max(2, name.length / 4) ? `; did you mean \`${best.candidate}\`?` : "";
 }
 
-/** Levenshtein. */
+/** The Levenshtein distance. */
 function editDistance(left: string, right: string): number {
   let row = Array.from({ length: right.length + 1 }, (_, column) => column);
   for (let i = 1; i <= left.length; i++) {

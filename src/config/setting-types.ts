@@ -1,21 +1,27 @@
 /**
- * The types that a setting can have. Files give numbers and texts, the environment and flags give texts only, so each type reads both; going
- * back (`z.encode`) gives what a person would write. `allowed` is the sentence shown when a value is refused.
+ * The types of settings. A file has numbers and texts, the environment and flags have only texts, so each type reads both; `z.encode` gives the form that
+ * people write. `allowed` is the sentence shown with a refused value.
  */
 import { z } from "zod";
 
+/** The group of a setting: its heading in `--help` and in the reference configuration. `advanced` is also a section of the file. */
+export type Group = "node" | "api" | "cluster" | "broker" | "failover" | "fallback" | "retention" | "logs" | "advanced";
+
 export interface SettingInfo {
-  /** What it does and why one would change it: the text of `--help` and of the reference. */
+  readonly group: Group;
+  /** Its place in the file (`retention.age`), if that is neither the one in the schema nor in `advanced`. */
+  readonly path?: string;
+  /** What it does and why one would change it: the text of `--help` and of the reference configuration. */
   readonly description: string;
-  /** What may stand there, in words. */
+  /** The allowed values, in words. */
   readonly allowed: string;
-  /** What stands for the value in `--help`: `--port <number>`. */
+  /** The name of the value in `--help`: `--port <number>`. */
   readonly placeholder: string;
   /** Never printed, neither in errors nor by `ostiary config`. */
   readonly secret?: boolean;
 }
 
-/** What is known of a setting besides its schema. */
+/** What the program knows about a setting besides its schema. */
 export const settingInfo = z.registry<SettingInfo>();
 
 export const integer = (min: number, max: number) =>
@@ -30,15 +36,14 @@ export const ratio = () =>
     encode: (value) => value,
   });
 
-/** Texts separated by commas, `least` of them. */
-export const list = (isItem: (text: string) => boolean, least = 1) =>
+/** Texts separated by commas, at least `min` of them. */
+export const list = (isItem: (text: string) => boolean, min = 1) =>
   z.codec(
-    z.string().refine((text) => itemsOf(text).every(isItem) && itemsOf(text).length >= least),
+    z.string().refine((text) => itemsOf(text).every(isItem) && itemsOf(text).length >= min),
     z.array(z.string()).readonly(),
     { decode: itemsOf, encode: (items) => items.join(",") },
   );
 
-/** Yes or no. */
 export const flag = () =>
   z.codec(z.union([z.boolean(), z.enum(["true", "false"])]), z.boolean(), {
     decode: (given) => given === true || given === "true",
@@ -77,7 +82,7 @@ function parseDuration(text: string): number {
   return unit === undefined ? 0 : Number(match?.[1]) * durationUnits[unit];
 }
 
-/** The shortest way to write it: `1800000` is `30m`. */
+/** The shortest form: `1800000` is `30m`. */
 export function formatDuration(ms: number): string {
   const entry = Object.entries(durationUnits).find(([, size]) => ms >= size && ms % size === 0);
   return entry === undefined ? "0" : `${ms / entry[1]}${entry[0]}`;

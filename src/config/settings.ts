@@ -1,11 +1,11 @@
-/** The schema as a flat list: what loading, printing and `--help` go through. */
+/** All settings as a flat list, derived from the schema. Loading, printing, the flags, `--help` and the reference configuration use it. */
 import { z } from "zod";
 import { must } from "../util/assert.ts";
 import { configSchema, type Config } from "./config.ts";
-import { settingInfo, type SettingInfo } from "./setting-types.ts";
+import { type Group, settingInfo, type SettingInfo } from "./setting-types.ts";
 
-export interface Setting extends SettingInfo {
-  /** As in the file: `["log", "level"]`. */
+export interface SettingNames {
+  /** Its place in the file: `["log", "level"]`. */
   readonly path: readonly string[];
   /** `log.level` */
   readonly name: string;
@@ -13,24 +13,44 @@ export interface Setting extends SettingInfo {
   readonly variable: string;
   /** `--log-level` */
   readonly flag: string;
+}
+
+export interface Setting extends Omit<SettingInfo, "path">, SettingNames {
+  /** Its place in a `Config`, where all limits are in `limits`, and where there is no section `advanced`. */
+  readonly configPath: readonly string[];
   readonly schema: z.ZodType;
-  /** As a person would write it; undefined where there is none. */
+  /** As it is written in the file; undefined if there is none. */
   readonly default: unknown;
 }
 
-/** In the order of the schema. */
-export const settings: readonly Setting[] = flatten(configSchema, []);
+/** The headings of the groups, in the order of `--help` and of the reference configuration. */
+export const groupHeadings: Readonly<Record<Group, string>> = {
+  node: "The node",
+  api: "The API",
+  cluster: "The cluster",
+  broker: "Brokers",
+  failover: "Automatic failover",
+  fallback: "Fallbacks",
+  retention: "Retention of the log",
+  logs: "Logs and traces",
+  advanced: "Advanced",
+};
+const groupOrder = Object.keys(groupHeadings);
 
-/** Names of groups, such as `log`: keys of the file that hold further keys. */
-export const groups: ReadonlySet<string> = new Set(
+export const settings: readonly Setting[] = flatten(configSchema, []).toSorted(
+  (one, other) => groupOrder.indexOf(one.group) - groupOrder.indexOf(other.group),
+);
+
+/** Keys of the file that hold further keys, such as `log`. */
+export const sections: ReadonlySet<string> = new Set(
   settings.filter(({ path }) => path.length > 1).map(({ path }) => must(path[0])),
 );
 
-/** The effective configuration as it could be written into a file, secrets masked. */
+/** The effective configuration in the form of a file, secrets masked. */
 export function describeConfig(config: Config): Record<string, unknown> {
   const described: Record<string, unknown> = {};
   for (const setting of settings) {
-    const value = valueAt(config, setting.path);
+    const value = valueAt(config, setting.configPath);
     if (value === undefined) continue;
     putAt(described, setting.path, setting.secret ? "********" : z.encode(setting.schema, value));
   }
@@ -38,7 +58,10 @@ export function describeConfig(config: Config): Record<string, unknown> {
 }
 
 export function valueAt(tree: object, path: readonly string[]): unknown {
-  return path.reduce<unknown>((node, key) => (isGroup(node) && Object.hasOwn(node, key) ? node[key] : undefined), tree);
+  return path.reduce<unknown>(
+    (inner, key) => (isSection(inner) && Object.hasOwn(inner, key) ? inner[key] : undefined),
+    tree,
+  );
 }
 
 export function putAt(tree: Record<string, unknown>, path: readonly string[], value: unknown): void {
@@ -48,24 +71,30 @@ export function putAt(tree: Record<string, unknown>, path: readonly string[], va
   else putAt((tree[name] ??= {}) as Record<string, unknown>, rest, value);
 }
 
-export function isGroup(value: unknown): value is Record<string, unknown> {
+export function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function flatten(schema: z.ZodObject, parents: readonly string[]): Setting[] {
   return Object.entries(schema.shape).flatMap(([key, value]): Setting[] => {
-    const path = [...parents, key];
+    const configPath = [...parents, key];
     const inner = value instanceof z.ZodPrefault ? value.unwrap() : value;
-    if (inner instanceof z.ZodObject) return flatten(inner, path);
+    if (inner instanceof z.ZodObject) return flatten(inner, configPath);
     const member = value as z.ZodType;
-    const info = must(settingInfo.get(member), `setting \`${path.join(".")}\` has no description`);
-    return [{ ...info, ...names(path), path, schema: member, default: defaultOf(member) }];
+    const info = must(settingInfo.get(member), `setting \`${configPath.join(".")}\` has no description`);
+    const path = info.group === "advanced" ? ["advanced", key] : (info.path?.split(".") ?? configPath);
+    return [{ ...info, ...namesOf(path), configPath, schema: member, default: defaultOf(member) }];
   });
 }
 
-function names(path: readonly string[]): Pick<Setting, "name" | "variable" | "flag"> {
-  const words = path.map((key) => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)).join("-");
-  return { name: path.join("."), variable: `OSTIARY_${words.replaceAll("-", "_").toUpperCase()}`, flag: `--${words}` };
+/** Flags and variables do not contain the section `advanced`: they stay the same if a setting moves into it. */
+export function namesOf(path: readonly string[]): SettingNames {
+  const words = path
+    .filter((key) => key !== "advanced")
+    .map((key) => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`))
+    .join("-");
+  const variable = `OSTIARY_${words.replaceAll("-", "_").toUpperCase()}`;
+  return { path, name: path.join("."), variable, flag: `--${words}` };
 }
 
 function defaultOf(schema: z.ZodType): unknown {

@@ -1,11 +1,17 @@
-/** Who shows this key? Keys are part of the replicated state, so every node answers that from its own copy. */
+/**
+ * Authentication by API key. The keys are part of the replicated state, so every node authenticates with its own
+ * database.
+ */
 import { parseApiKey, verifyKey } from "../store/keys/api-keys.ts";
 import type { Engine } from "./engine.ts";
 import type { ApiKey } from "./state/event.ts";
 
 export { mintApiKey } from "../store/keys/api-keys.ts";
 
-/** The key whose text this is; `undefined` where it is malformed, unknown, removed or has another secret. */
+/**
+ * The API key with this text; `undefined` if the text is malformed, or the key is unknown, was removed, or has another
+ * secret.
+ */
 export function authenticate(engine: Engine, text: string): ApiKey | undefined {
   const parsed = text.length <= keyLengthMax ? parseApiKey(text) : undefined;
   if (parsed === undefined) return undefined;

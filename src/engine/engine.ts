@@ -1,25 +1,25 @@
 /**
- * The decision engine over one copy of the data. Synchronous, on the serving thread; every answer is computed in one read transaction, so it
- * belongs to exactly one state and one policy, whatever the writer does meanwhile.
+ * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and
+ * API keys. It is synchronous and runs on the serving thread. It computes each answer in one read snapshot, so the
+ * answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
  */
 import { eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
-import type { Connection } from "../runtime/sqlite.ts";
+import type { Connection } from "../store/connection/connection.ts";
 import type { SequenceLock } from "../store/connection/sequence-lock.ts";
 import { findApiKey } from "../store/keys/api-keys.ts";
-import { countClosures } from "../store/facts/closure-tables.ts";
+import { countClosures, type ClosureCounts } from "../store/facts/closure-tables.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
-import { configureSymbolCache, warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
+import { warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
 import * as schema from "../store/connection/schema.ts";
 import { readRevision, type Revision } from "../store/log/revision.ts";
 import { readState, type StoreState } from "../store/log/store-state.ts";
 import { countFacts } from "../store/statistics/table-statistics.ts";
-import { fileBytes, StoreFiles } from "../store/directory/store-files.ts";
-import type { ClosureCounts, FileBytes } from "../telemetry/metrics.ts";
+import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
@@ -29,36 +29,39 @@ import { activationOf } from "./policy/activation.ts";
 import { QueryExecution, type ExecutionLimits, decisionAttributes, type GivenValues } from "./query/query-execution.ts";
 import type { ApiKey } from "./state/event.ts";
 import { checkFact } from "./request/fact-check.ts";
-import { Admission, OffloadRequired } from "./query/admission.ts";
-import type { Listing } from "./query/result-sets.ts";
-import type { Plan, Planner, Shape, Strategy } from "./query/plans.ts";
+import { Admission } from "./query/admission.ts";
+import { OffloadRequired } from "./query/offload-required.ts";
+import type { Plan, Planner, Strategy } from "./query/plans.ts";
 import { type QueryKind, ReadView } from "./query/read-view.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
+  Listing,
   ListingQuestion,
   ListQuestion,
   Query,
-  ResourcesQuestion,
+  QuestionKind,
+  Questions,
   QueryRow,
+  ResourcesQuestion,
 } from "./request/questions.ts";
-import { AllowShapes, factTypesOf, free, given, type KeyedShape, queryShape, stringVariable } from "./query/shapes.ts";
+import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
-  /** `evaluator` answers everything with the tabled evaluator, for tests that compare the two. */
+  /** `evaluator` answers everything with the tabled evaluator; tests use it to compare the two ways. */
   readonly strategy?: Strategy;
   /** Seconds since 1970. */
   readonly clock?: () => number;
-  /** Calls back later: how a state of the store is let go of that nobody has read for a moment. */
+  /** Calls back later: releases a read snapshot that no query has used for a moment. */
   readonly after?: Clock["after"];
-  /** Of the store, where all its changes are told: a decision that is remembered then costs no look into it. */
+  /** The sequence lock of the store. With it, a cached decision needs no look into the store. */
   readonly changes?: SequenceLock | undefined;
-  /** Whoever asks has begun a transaction: several answers, of several engines on one connection, are then of one state. */
+  /** The caller has begun a transaction. Answers of several engines on one connection then belong to one state. */
   readonly inTransaction?: boolean;
-  /** Whether it answers where others wait: it throws `OffloadRequired` for what may take long. */
+  /** Whether the engine runs on the serving thread: then it throws `OffloadRequired` for a query that may take long. */
   readonly onServingThread?: boolean;
-  /** The most facts that the evaluator reads in one go; past that, `TooManyFacts`. */
+  /** The maximum number of facts that the evaluator reads at a time; it throws `TooManyFacts` beyond that. */
   readonly factsAtATimeMax?: number;
 }
 
@@ -72,26 +75,25 @@ export class Engine {
   readonly #database: Connection;
   readonly #limits: ExecutionLimits;
   readonly #clock: () => number;
-  readonly #present: ReadView;
-  readonly #inPlace: Admission | undefined;
-  readonly #shapes = new AllowShapes();
+  readonly #view: ReadView;
+  readonly #admission: Admission | undefined;
   readonly #files: StoreFiles;
 
-  /** `database` is a connection of the engine's own, read-only. */
+  /** `database` is a read-only connection that only this engine uses. */
   constructor(database: Connection, options: EngineOptions = {}) {
     this.#database = database;
     this.#files = new StoreFiles(database.path);
     const limits = options.limits ?? defaultLimits;
     this.#limits = {
       ...limits,
-      factsAtATimeMax: options.onServingThread ? limits.queryStepsInPlaceMax : options.factsAtATimeMax,
+      factsAtATimeMax: options.onServingThread ? limits.servingThreadQueryStepsMax : options.factsAtATimeMax,
       onServingThread: options.onServingThread ?? false,
     };
-    if (this.#limits.onServingThread) this.#inPlace = new Admission(database, this.#limits);
+    if (this.#limits.onServingThread) this.#admission = new Admission(database, this.#limits);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    configureSymbolCache(database, limits.valueIdsKeptMax);
+    database.resizeSymbolCache(limits.symbolCacheEntriesMax);
     const { strategy = "statement", changes, after, inTransaction = false } = options;
-    this.#present = new ReadView(database, {
+    this.#view = new ReadView(database, {
       limits,
       strategy,
       changes,
@@ -101,57 +103,57 @@ export class Engine {
     });
   }
 
-  /** May the actor do the action on the resource? False without a policy, and for anything unknown. */
+  /** Whether the actor may do the action on the resource. False without a policy, and for unknown names and values. */
   authorize(question: AuthorizeQuestion): boolean {
     const now = this.#clock();
-    return this.#remembered(question, now) ?? this.#decide(question, now);
+    return this.#cachedDecision(question, now) ?? this.#decide(question, now);
   }
 
-  /** The same for the question that came as `text` before, where the decision is remembered and still stands. */
+  /** The decision cached for the request body `text`, if it is still valid. */
   cachedDecision(text: string): boolean | undefined {
-    return this.#remembered(text, this.#clock());
+    return this.#cachedDecision(text, this.#clock());
   }
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
     const { actor, action, resource, contextFacts } = question;
     this.#check(contextFacts);
-    const { decisions: memo } = this.#present;
-    // As `#answer` does it, without a closure: this is asked all the time.
-    const reading = this.#present.begin();
+    const { decisions } = this.#view;
+    // Like `#answer`, but without a closure, because most requests take this path.
+    const handle = this.#view.begin();
     try {
-      const plans = this.#present.plans(reading);
-      if (plans === undefined) return false;
-      const known = memo.find(question, now);
-      if (known !== undefined) return asRecalled(known);
-      const shape = this.#shapes.of(
+      const planner = this.#view.planner(handle);
+      if (planner === undefined) return false;
+      const decision = decisions.find(question, now);
+      if (decision !== undefined) return tracedHit(decision);
+      const shape = planner.allowShapes.of(
         {
           kind: "authorize",
           actorType: actor.type,
-          action: plans.isConstant(action) ? action : undefined,
+          action: planner.isConstant(action) ? action : undefined,
           resourceType: resource.type,
         },
         contextOf(contextFacts),
       );
-      const plan = this.#plan(plans, shape, contextFacts.length);
-      const answering = new QueryExecution(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+      const plan = this.#plan(planner, shape, contextFacts.length);
+      const execution = new QueryExecution(this.#database, planner.types, plan, contextFacts, now, this.#limits);
       const values: GivenValues = [actor, { type: "String", id: action }, resource];
-      const allowed = answering.holds(values);
-      const key = memo.keyOf(question);
-      if (key !== undefined) memo.add(key, plan, allowed, answering.dependsOnTime(values) ? now : undefined);
+      const allowed = execution.holds(values);
+      const key = decisions.keyOf(question);
+      if (key !== undefined) decisions.add(key, plan, allowed, execution.dependsOnTime(values) ? now : undefined);
       return allowed;
     } finally {
-      this.#present.end("authorize", reading);
+      this.#view.end("authorize", handle);
     }
   }
 
-  /** Those of the resources on which the actor may do the action, in the order asked and as often. */
+  /** The resources on which the actor may do the action, in the order and as often as they were given. */
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
-    const { onServingThread: inPlace, queryTimeInPlaceMsMax, queryTimeMsMax } = this.#limits;
-    const timeMsMax = inPlace ? queryTimeInPlaceMsMax : queryTimeMsMax;
+    const { onServingThread, servingThreadTimeMsMax, queryTimeMsMax } = this.#limits;
+    const timeMsMax = onServingThread ? servingThreadTimeMsMax : queryTimeMsMax;
     const endMs = performance.now() + timeMsMax;
     return resources.filter((resource) => {
       if (performance.now() > endMs) {
-        if (inPlace) throw new OffloadRequired("many resources");
+        if (onServingThread) throw new OffloadRequired("many resources");
         throw new AppError(
           "query_too_expensive",
           `answering takes longer than ${timeMsMax} ms: ask for fewer resources`,
@@ -161,49 +163,63 @@ export class Engine {
     });
   }
 
-  /** The ids of the resources, sorted; `*` among them where every resource of the type is meant. Throws `query_not_enumerable`. */
+  /**
+   * The ids of the resources, sorted; `*` among them stands for every resource of the type. Throws
+   * `query_not_enumerable`.
+   */
   list(question: ListQuestion): string[] {
     return this.#list(question, this.#clock()).ids;
   }
 
-  /** The same, with what it is of: this copy's state, and the second `now` where the clock has a say in it. */
+  /**
+   * The same list with its version: the revision of the store, and the second `now` if the list may depend on the time.
+   */
   listing({ now = this.#clock(), ...question }: ListingQuestion): Listing {
-    return this.#present.read(() => {
+    return this.#view.read(() => {
       const revision = readRevision(this.#database);
-      const { ids, isClocked } = this.#list(question, now);
-      return { ...revision, second: isClocked ? now : null, ids };
+      const { ids, isTimeDependent } = this.#list(question, now);
+      return { ...revision, second: isTimeDependent ? now : null, ids };
     });
   }
 
-  #list(question: ListQuestion, now: number): { ids: string[]; isClocked: boolean } {
+  #list(question: ListQuestion, now: number): { ids: string[]; isTimeDependent: boolean } {
     const { actor, action, resourceType, contextFacts } = question;
-    return this.#answer("list", contextFacts, { ids: [], isClocked: false }, (plans, context) => {
-      const constant = plans.isConstant(action) ? action : undefined;
-      const shape = this.#shapes.of({ kind: "list", actorType: actor.type, action: constant, resourceType }, context);
-      const answering = this.#answering(plans, shape, contextFacts, { now });
-      const ids = answering.ids([actor, { type: "String", id: action }]);
-      return { ids, isClocked: answering.mayDependOnTime };
+    return this.#answer("list", contextFacts, { ids: [], isTimeDependent: false }, (planner, context) => {
+      const constant = planner.isConstant(action) ? action : undefined;
+      const shape = planner.allowShapes.of(
+        { kind: "list", actorType: actor.type, action: constant, resourceType },
+        context,
+      );
+      const execution = this.#execution(planner, shape, contextFacts, { now });
+      const ids = execution.ids([actor, { type: "String", id: action }]);
+      return { ids, isTimeDependent: execution.mayDependOnTime };
     });
   }
 
-  /** What the actor may do, sorted. Where everything is allowed, the permissions that the resource's block declares are named. */
+  /**
+   * The actions that the actor may do, sorted. If every action is allowed, these are the permissions that the
+   * resource's block declares.
+   */
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
-    return this.#answer("actions", contextFacts, [], (plans, context) => {
+    return this.#answer("actions", contextFacts, [], (planner, context) => {
       const asked = { kind: "actions", actorType: actor.type, action: undefined, resourceType: resource.type } as const;
-      const shape = this.#shapes.of(asked, context);
-      const rows = this.#answering(plans, shape, contextFacts).rows([actor, undefined, resource], [1]);
-      const named = rows.flatMap((row) => (row[0] === null ? plans.permissions(resource.type) : [must(row[0])]));
+      const shape = planner.allowShapes.of(asked, context);
+      const rows = this.#execution(planner, shape, contextFacts).rows([actor, undefined, resource], [1]);
+      const named = rows.flatMap((row) => (row[0] === null ? planner.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
     });
   }
 
-  /** Distinct rows, sorted, each with all variables; `null` where every value of the variable's type would do. */
+  /**
+   * Distinct rows, sorted, each with all variables; `null` means that every value of the variable's type satisfies the
+   * query.
+   */
   query(query: Query): QueryRow[] {
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
     if (variables.some(({ ids }) => ids?.length === 0)) return [];
-    return this.#answer("query", query.contextFacts, [], (plans, context) => {
+    return this.#answer("query", query.contextFacts, [], (planner, context) => {
       const shape: Shape = {
         calls: query.calls.map((call) => ({
           predicate: predicateKey(call.predicate, call.variables.length),
@@ -218,12 +234,12 @@ export class Engine {
           const [only] = ids ?? [];
           if (ids === null) return free(type);
           if (ids.length > 1 || only === undefined) return { type, mode: "several", constant: undefined };
-          return type === "String" && plans.isConstant(only) ? stringVariable(only) : given(type);
+          return type === "String" && planner.isConstant(only) ? stringVariable(only) : given(type);
         }),
         context,
       };
       const listed = variables.reduce((most, { ids }) => Math.max(most, ids?.length ?? 0), 0);
-      const answering = this.#answering(plans, queryShape(shape), query.contextFacts, { listed });
+      const execution = this.#execution(planner, keyed(shape), query.contextFacts, { listed });
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
@@ -233,8 +249,8 @@ export class Engine {
         position: asked.indexOf(index),
         id: variables[index]?.ids?.[0],
       }));
-      return answering.rows(values, asked).map((row) => {
-        // Without a prototype any name of a variable is one of its own.
+      return execution.rows(values, asked).map((row) => {
+        // Without a prototype, every variable name (such as `constructor`) is a property of the row itself.
         const named = Object.create(null) as Record<string, string | null>;
         for (const { name, position, id } of columns) named[name] = position < 0 ? must(id) : (row[position] ?? null);
         return named;
@@ -242,21 +258,24 @@ export class Engine {
     });
   }
 
-  /** Stored facts that the pattern covers; fewer arguments than a fact has leave the rest open. Sorted by predicate arity only. */
+  /**
+   * Stored facts that match the pattern; a pattern with fewer arguments than a fact leaves the rest open. Sorted by
+   * arity only.
+   */
   facts(pattern: FactPattern): Fact[] {
     const found = (): Fact[] => {
-      const degrees = this.#present.degrees();
-      return factsPatterns(this.#database, pattern).flatMap(({ table, pattern: whole }) => {
-        const arity = whole.args.length;
-        // Those with a first argument are found in one look, all others by looking through the table.
-        const isLed = typeof whole.args[0]?.id === "string";
-        const bound = degrees.most(table, isLed ? [1] : [], new Array(arity).fill(undefined));
-        this.#inPlace?.admitRows(bound);
-        this.#inPlace?.admitValues(bound * arity);
-        return matchFacts(this.#database, whole, this.#limits.queryRowsMax);
+      const statistics = this.#view.statistics();
+      return patternsByTable(this.#database, pattern).flatMap(({ table, fullPattern }) => {
+        const arity = fullPattern.args.length;
+        // A given first argument is found with the primary key; every other pattern scans the table.
+        const hasFirst = typeof fullPattern.args[0]?.id === "string";
+        const bound = statistics.most(table, hasFirst ? [1] : [], new Array(arity).fill(undefined));
+        this.#admission?.admitRows(bound);
+        this.#admission?.admitValues(bound * arity);
+        return matchFacts(this.#database, fullPattern, this.#limits.queryRowsMax);
       });
     };
-    return this.#present.timed("facts", () =>
+    return this.#view.timed("facts", () =>
       withSpan("query", {}, (span) => {
         const facts = found();
         recordRows(span, facts.length);
@@ -265,24 +284,25 @@ export class Engine {
     );
   }
 
-  /** All of them, one by one, of one state. Nothing else must be asked of this engine meanwhile. */
+  /** All matching facts, one by one, of one state. The engine must not be asked anything else meanwhile. */
   *eachFact(pattern: FactPattern): Generator<Fact> {
     const transaction = this.#database.begin();
     try {
-      for (const { pattern: whole } of factsPatterns(this.#database, pattern)) yield* eachMatch(this.#database, whole);
+      for (const { fullPattern } of patternsByTable(this.#database, pattern))
+        yield* eachMatch(this.#database, fullPattern);
     } finally {
       transaction.rollback();
     }
   }
 
-  /** Whether this very fact is stored. */
+  /** Whether exactly this fact is stored. */
   isStored(fact: Fact): boolean {
-    return this.#present.timed("facts", () => hasFact(this.#database, fact));
+    return this.#view.timed("facts", () => hasFact(this.#database, fact));
   }
 
-  /** The active policy, or an older one by its id; `null` where there is none. */
+  /** The active policy, or an older one by its id; `null` if it does not exist. */
   policy(id?: number): StoredPolicy | null {
-    return this.#present.read(() => {
+    return this.#view.read(() => {
       const { policy } = schema;
       const columns = { id: policy.id, filename: policy.filename, source: policy.source };
       const wanted = eq(policy.id, id ?? readState(this.#database).policyId);
@@ -292,7 +312,7 @@ export class Engine {
 
   metadata(id?: number): Record<string, ResourceMetadata> | null {
     if (id === undefined) {
-      const activation = this.#present.read(() => activationOf(this.#database));
+      const activation = this.#view.read(() => activationOf(this.#database));
       return activation ? policyMetadata(activation.active.policy) : null;
     }
     const policy = this.policy(id);
@@ -300,45 +320,50 @@ export class Engine {
   }
 
   apiKey(id: string): ApiKey | null {
-    return this.#present.read(() => findApiKey(this.#database, id) ?? null);
+    return this.#view.read(() => findApiKey(this.#database, id) ?? null);
   }
 
   apiKeys(): ApiKey[] {
-    return this.#present.read(() =>
+    return this.#view.read(() =>
       this.#database.orm.select().from(schema.apiKey).orderBy(schema.apiKey.timeMs, schema.apiKey.id).all(),
     );
   }
 
-  /** Makes a policy that has just become active ready, so that no question has to wait for it. */
+  /** Compiles a policy that has just become active, so that no query has to wait for it. */
   warmUpPolicy(): void {
-    this.#present.read(() => activationOf(this.#database));
+    this.#view.read(() => activationOf(this.#database));
   }
 
-  /** Reads ids of values ahead, a few hundred at each step, so that questions need not look them up. To be gone on with between questions. */
+  /**
+   * Fills the symbol cache, a few hundred values at each step, so that queries need not look them up. Run the steps
+   * between queries.
+   */
   warmUpSymbols(): Generator<undefined, void> {
     return warmUpSymbolCache(this.#database);
   }
 
-  /** The file of this copy, for who opens it again. Throws a StorageError where it is gone, or where others are there: they may hold anything. */
+  /**
+   * The path of the database file. Throws a StorageError if the file is gone or was replaced: the new file may hold
+   * anything.
+   */
   get path(): string {
     this.#files.check();
     return this.#database.path;
   }
 
-  /** Which state of which history the data are of. */
+  /** The revision of the data: epoch and offset. */
   revision(): Revision {
-    return this.#present.read(() => readRevision(this.#database));
+    return this.#view.read(() => readRevision(this.#database));
   }
 
-  /** Where this copy stands. */
   state(): StoreState {
-    return this.#present.read(() => readState(this.#database));
+    return this.#view.read(() => readState(this.#database));
   }
 
-  /** How much this copy holds. Nothing is counted for it. */
+  /** The numbers of facts and closures, and the sizes of the files. All of them are kept, so nothing is counted. */
   size(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
     const files = fileBytes(this.#database.path);
-    return this.#present.read(() => ({
+    return this.#view.read(() => ({
       closures: countClosures(this.#database),
       facts: countFacts(this.#database),
       files,
@@ -346,26 +371,28 @@ export class Engine {
   }
 
   close(): void {
-    this.#present.close();
+    this.#view.close();
     this.#database.close();
   }
 
-  #remembered(question: AuthorizeQuestion | string, now: number): boolean | undefined {
-    const known = this.#present.cachedDecision(question, now);
-    return known === undefined ? undefined : asRecalled(known);
+  #cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
+    const decision = this.#view.cachedDecision(question, now);
+    return decision === undefined ? undefined : tracedHit(decision);
   }
 
-  /** Runs `body` with the plans of the policy that is active in this very snapshot; gives `none` where there is no policy. */
+  /**
+   * Runs `body` with the planner of the policy that is active in the snapshot; returns `none` if no policy is active.
+   */
   #answer<T>(
     kind: QueryKind,
     contextFacts: readonly Fact[],
     none: T,
-    body: (plans: Planner, context: readonly FactType[]) => T,
+    body: (planner: Planner, context: readonly FactType[]) => T,
   ): T {
     this.#check(contextFacts);
-    return this.#present.timed(kind, (reading) => {
-      const plans = this.#present.plans(reading);
-      return plans === undefined ? none : body(plans, contextOf(contextFacts));
+    return this.#view.timed(kind, (handle) => {
+      const planner = this.#view.planner(handle);
+      return planner === undefined ? none : body(planner, contextOf(contextFacts));
     });
   }
 
@@ -373,48 +400,58 @@ export class Engine {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
   }
 
-  /** `listed` is the length of the longest list that the question brings. */
-  #plan(plans: Planner, shape: KeyedShape, listed: number): Plan {
-    const plan = withSpan("plan", {}, planOf, plans, shape);
-    this.#inPlace?.admit(plan, this.#present.degrees(), listed);
+  /** `listed` is the length of the longest list in the question. */
+  #plan(planner: Planner, shape: KeyedShape, listed: number): Plan {
+    const plan = withSpan("plan", {}, planOf, planner, shape);
+    this.#admission?.admit(plan, this.#view.statistics(), listed);
     return plan;
   }
 
-  #answering(
-    plans: Planner,
+  #execution(
+    planner: Planner,
     shape: KeyedShape,
     contextFacts: readonly Fact[],
     { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
   ): QueryExecution {
-    const plan = this.#plan(plans, shape, Math.max(listed, contextFacts.length));
-    return new QueryExecution(this.#database, plans.types, plan, contextFacts, now, this.#limits);
+    const plan = this.#plan(planner, shape, Math.max(listed, contextFacts.length));
+    return new QueryExecution(this.#database, planner.types, plan, contextFacts, now, this.#limits);
   }
 }
 
-/** For each table of the predicate the pattern with as many arguments as its facts have. */
-function factsPatterns(database: Connection, pattern: FactPattern) {
+/** For each table of the predicate, the pattern with as many arguments as the facts of the table have. */
+function patternsByTable(database: Connection, pattern: FactPattern) {
   return factTables(database)
     .filter(({ predicate, arity }) => predicate === pattern.predicate && arity >= pattern.args.length)
     .map(({ table, arity }) => {
       const rest = Array.from({ length: arity - pattern.args.length }, () => ({ type: null, id: null }));
-      return { table, pattern: { ...pattern, args: [...pattern.args, ...rest] } };
+      return { table, fullPattern: { ...pattern, args: [...pattern.args, ...rest] } };
     });
 }
 
-function planOf(span: Span, plans: Planner, { key, shape }: KeyedShape): Plan {
-  if (span.isRecording()) span.setAttribute("ostiary.plan_cache", plans.hasPlan(key) ? "hit" : "miss");
-  return plans.planFor(key, shape);
+function planOf(span: Span, planner: Planner, { key, shape }: KeyedShape): Plan {
+  if (span.isRecording()) span.setAttribute("ostiary.plan_cache", planner.hasPlan(key) ? "hit" : "miss");
+  return planner.planFor(key, shape);
 }
 
 function contextOf(contextFacts: readonly Fact[]): readonly FactType[] {
   return contextFacts.length === 0 ? noContext : factTypesOf(contextFacts);
 }
 
-function asRecalled(known: boolean): boolean {
-  return withSpan("query", known ? recalledAllow : recalledDeny, () => known);
+function tracedHit(decision: boolean): boolean {
+  return withSpan("query", decision ? allowedHit : deniedHit, () => decision);
 }
 
-const recalledAllow = { attributes: decisionAttributes(true, "hit") };
-const recalledDeny = { attributes: decisionAttributes(false, "hit") };
+const allowedHit = { attributes: decisionAttributes(true, "hit") };
+const deniedHit = { attributes: decisionAttributes(false, "hit") };
 
 const noContext: readonly FactType[] = [];
+
+/** Calls the method of the engine that has the name of the kind. */
+export function askEngine<Kind extends QuestionKind>(
+  engine: Engine,
+  kind: Kind,
+  question: Questions[Kind]["question"],
+): Questions[Kind]["answer"] {
+  const answer = engine[kind] as (question: Questions[Kind]["question"]) => Questions[Kind]["answer"];
+  return answer.call(engine, question);
+}

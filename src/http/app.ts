@@ -14,8 +14,7 @@ import { BodyParser } from "./request/body-parser.ts";
 import { BodyReader } from "./request/body-reader.ts";
 import { ByteBudget } from "./response/byte-budget.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
-import { EventPages } from "./events/event-pages.ts";
-import { LogReadQueue } from "./events/log-read-queue.ts";
+import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
 import { EventStreams } from "./events/event-streams.ts";
 import {
   prepareResponse,

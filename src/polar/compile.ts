@@ -1,6 +1,7 @@
 /**
- * The pipeline from texts to a checked policy, and the only way in. Every stage adds to one list of diagnostics and lets the next one
- * run on what is left, so that all problems of a policy are told at once; only the expansion waits for a tree without errors.
+ * The compiler pipeline from source text to a checked policy, and the only entry point of this folder. Every stage adds
+ * to one list of diagnostics and passes the rest of the program on, so that the user sees all problems of a policy at
+ * once. Only the expansion of shorthand requires a program without errors.
  */
 import { runChecks } from "./checks/run.ts";
 import { collectDeclarations } from "./declarations.ts";
@@ -14,14 +15,14 @@ import type { Source } from "./source.ts";
 import type { Program } from "./syntax.ts";
 
 export interface Compilation {
-  /** `undefined` where any diagnostic is an error. */
+  /** `undefined` if any diagnostic is an error. */
   readonly policy: Policy | undefined;
   readonly diagnostics: Diagnostic[];
 }
 
 /**
- * All files form one policy; neither the order of files nor that of statements matters. What only later stages can find in a policy without
- * errors, `further` finds, so that its diagnostics stand among the others.
+ * All files form one policy. The order of files and statements does not matter. `further` runs the checks that need a
+ * policy without errors (those on its Datalog program), so that their diagnostics are sorted with the others.
  */
 export function compile(
   sources: readonly Source[],
@@ -70,29 +71,30 @@ function join(programs: readonly Program[]): Program {
   };
 }
 
-/** Parser and checks recurse: whatever the setting says, the stack has to last. */
+/** The parser and the checks recurse, so this bounds the stack whatever the setting says. */
 const depthCeiling = 1000;
 
 export function nestingMax({ depthMax }: PolarLimits): number {
   return Math.min(depthMax, depthCeiling);
 }
 
-/** What is told of all that was found. */
+/** The diagnostics to return: sorted, without duplicates, and at most `diagnosticsMax`. */
 export function listed(found: readonly Diagnostic[], sources: readonly Source[], limits: PolarLimits): Diagnostic[] {
   return cut(ordered(found, sources), limits.diagnosticsMax);
 }
 
-/** By file as given, then by place; the same finding twice is told once. */
+/** Sorted by file in the given order, then by position, without duplicates. */
 function ordered(diagnostics: readonly Diagnostic[], sources: readonly Source[]): Diagnostic[] {
   const fileOrder = new Map(sources.map((source, index) => [source.name, index]));
-  const place = (diagnostic: Diagnostic) => fileOrder.get(diagnostic.span.file) ?? 0;
+  const fileIndex = (diagnostic: Diagnostic) => fileOrder.get(diagnostic.span.file) ?? 0;
   const unique = new Map(diagnostics.map((found) => [JSON.stringify([found.code, found.message, found.span]), found]));
   return [...unique.values()].sort(
-    (one, other) => place(one) - place(other) || one.span.start - other.span.start || one.span.end - other.span.end,
+    (one, other) =>
+      fileIndex(one) - fileIndex(other) || one.span.start - other.span.start || one.span.end - other.span.end,
   );
 }
 
-/** Errors before warnings where there are too many, and the rest as a number. */
+/** At most `max` diagnostics, errors before warnings, and one that counts the rest. */
 function cut(diagnostics: Diagnostic[], max: number): Diagnostic[] {
   if (diagnostics.length <= max) return diagnostics;
   const errors = diagnostics.filter((diagnostic) => diagnostic.severity === "error");

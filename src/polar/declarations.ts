@@ -1,6 +1,6 @@
 /**
- * What the blocks declare, merged where a block was opened more than once and with inherited names filled in. Where declarations
- * contradict each other the first one stands; `checks/` report the rest.
+ * The declarations of all blocks. Blocks of one type are merged, and inherited names are added. If declarations
+ * contradict each other, the first one counts; `checks/` report the others.
  */
 import type { Block, Name, Program } from "./syntax.ts";
 import type { Span } from "./span.ts";
@@ -8,13 +8,13 @@ import { must } from "../util/assert.ts";
 
 export interface Declarations {
   readonly types: ReadonlyMap<string, TypeEntry>;
-  /** Present, with no names, where the policy has no global block. */
+  /** Empty if the policy has no global block. */
   readonly global: Names;
   /** Some global block lost a section to a syntax error. */
   readonly globalIncomplete: boolean;
-  /** Types whose `extends` lead back to themselves; they inherit nothing. */
+  /** Types that extend themselves through a cycle. They inherit nothing. */
   readonly cyclic: ReadonlySet<TypeEntry>;
-  /** Inheritance would give more names than the limit allows; the rest was left out. */
+  /** Inheritance would give more names than the limit allows. The rest was left out. */
   readonly tooMany: boolean;
 }
 
@@ -26,11 +26,13 @@ export interface TypeEntry {
   readonly blocks: readonly Block[];
   readonly supertypes: readonly Name[];
   readonly own: Names;
-  /** Own and inherited; inherited ones first come, first kept. */
+  /** Own and inherited names. If two inherited names are equal, the first one is kept. */
   readonly names: Map<string, DeclaredName>;
-  /** Longest way up: 0 without supertypes. */
+  /** Length of the longest chain of supertypes: 0 without supertypes. */
   height: number;
-  /** Not all of its names are known, because of a syntax error or an undeclared supertype, here or further up. */
+  /**
+   * Some of its names are unknown because of a syntax error or an undeclared supertype, in this type or one above it.
+   */
   incomplete: boolean;
   readonly span: Span;
 }
@@ -94,7 +96,7 @@ const kindOfSection: ReadonlyMap<string, NameKind> = new Map([
   ["relations", "relation"],
 ]);
 
-/** Every name that a block declares, also those declared twice. */
+/** Every name that a block declares, including repeated ones. */
 export function declaredNames(owner: string, block: Block): DeclaredName[] {
   return block.sections.flatMap((section): DeclaredName[] => {
     const kind = kindOfSection.get(section.name.text);
@@ -110,7 +112,10 @@ export function declaredNames(owner: string, block: Block): DeclaredName[] {
   });
 }
 
-/** Hands names down, supertypes before subtypes (Kahn's order), without recursion: a chain may be as long as the text allows. */
+/**
+ * Passes names to subtypes, supertypes first (Kahn's algorithm). It does not recurse, because a chain of supertypes may
+ * be as long as the text allows.
+ */
 function inherit(
   types: ReadonlyMap<string, TypeEntry>,
   inheritedMax: number,
@@ -132,7 +137,7 @@ function inherit(
   for (const type of ready) {
     for (const subtype of subtypes.get(type.name) ?? []) {
       inherited += type.names.size;
-      if (inherited <= inheritedMax) handDown(type, subtype);
+      if (inherited <= inheritedMax) inheritNames(type, subtype);
       const left = (waiting.get(subtype) ?? 0) - 1;
       waiting.set(subtype, left);
       if (left === 0) ready.push(subtype);
@@ -142,7 +147,7 @@ function inherit(
   return { cyclic: new Set(waiting.keys()), tooMany: inherited > inheritedMax };
 }
 
-function handDown(type: TypeEntry, subtype: TypeEntry): void {
+function inheritNames(type: TypeEntry, subtype: TypeEntry): void {
   for (const [name, declared] of type.names) {
     if (!subtype.names.has(name)) subtype.names.set(name, declared);
   }
@@ -150,7 +155,7 @@ function handDown(type: TypeEntry, subtype: TypeEntry): void {
   subtype.incomplete ||= type.incomplete;
 }
 
-/** The type itself and everything above it, as far as it is declared. */
+/** The types themselves and all their supertypes, as far as these are declared. */
 export function withSupertypes(declarations: Declarations, start: Iterable<string>): Set<string> {
   const found = new Set(start);
   for (const name of found) {

@@ -1,6 +1,7 @@
 /**
- * Shorthand to longhand. In the block of type `T` the variables `actor: Actor` and `resource: T` are there without being written, in the
- * global block only `actor`. A name is looked up in the block (and above it), and its kind decides the predicate:
+ * Expands shorthand rules to longhand. In the block of type `T` the variables `actor: Actor` and `resource: T` are
+ * implicit; in the global block only `actor` is. A name is looked up in the block and its supertypes, and its kind
+ * decides the predicate:
  *
  *     "x" if …               has_role(actor: Actor, "x", resource: T) if …            or has_permission
  *     role if …              has_role(actor: Actor, role: String, resource: T) if …
@@ -33,7 +34,7 @@ export function desugarShorthand(rule: ShorthandRule, block: Block, declarations
   return { predicate: predicateOf(head, names), params, body: expand(rule.body, scope), span, implicit: false };
 }
 
-/** Variables that a shorthand rule has, or may have, without their being written as such. */
+/** Implicit variables of a shorthand rule. */
 const implicitNames = ["actor", "resource", "role", "permission"];
 
 interface Scope {
@@ -72,8 +73,9 @@ function expandAtom(atom: ShorthandAtom, scope: Scope): Expression {
 }
 
 /**
- * What `"y"` says of `object`; of the whole system where there is none. The actor of a relation is not asked for the relation's type, as the
- * documented expansion does not: with actors `User` and `Bot`, a bot that is stored as owner is one, though the block says `owner: User`.
+ * The call for the name `"y"` on `object`, or on the whole system without one. It does not check the type of a
+ * relation's actor, because the documented expansion does not: with actors `User` and `Bot`, a bot that is stored as
+ * owner counts as owner, although the block says `owner: User`.
  */
 function expandName(term: ShorthandTerm, names: Names, object: Term | undefined, span: Span): Expression {
   const actor = variable("actor", span);
@@ -95,7 +97,10 @@ function expandOn({ term, target, span }: Extract<ShorthandAtom, { kind: "on" }>
   return { kind: "and", operands, span };
 }
 
-/** The related resource is called like the relation, as people do who write longhand; `_` names nothing, and a `?` may only come last. */
+/**
+ * The variable for the related resource has the name of the relation, as in hand-written longhand. `_` is not a name,
+ * and a `?` may only come last.
+ */
 function nameAfter(relation: string): string {
   return relation === "_" ? "related" : relation.replace(/\?$/, "");
 }

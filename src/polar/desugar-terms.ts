@@ -1,4 +1,4 @@
-/** Longhand parts: what changes is that literals take their wire form and that `_` gets a name. */
+/** Desugars terms and conditions of longhand: literals get their wire form, and each `_` gets a name. */
 import { assert, unreachable } from "../util/assert.ts";
 import type { Fresh } from "./fresh.ts";
 import type { Expression, Literal, Param, Term } from "./policy.ts";
@@ -16,10 +16,10 @@ function desugarTerm(term: syntax.Term, fresh: Fresh): Term {
 
 const primitives = { string: "String", integer: "Integer", boolean: "Boolean" } as const;
 
-/** A literal, written as such; the checks have seen to it that it is one. */
+/** `term` must be a literal; the checks guarantee it. */
 export function desugarLiteral(term: syntax.Term): Literal {
   assert(term.kind !== "variable" && term.kind !== "now", "a variable where the checks let only literals pass");
-  // The grammar has `Doc{1}` and nobody says what it means: an id is text, so it is `Doc{"1"}`.
+  // The grammar allows `Doc{1}` without a defined meaning. An id is a string, so it means `Doc{"1"}`.
   if (term.kind === "typed") return { kind: "literal", type: term.type.text, id: term.value.text, span: term.span };
   return { kind: "literal", type: primitives[term.kind], id: term.text, span: term.span };
 }

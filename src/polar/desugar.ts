@@ -1,6 +1,7 @@
 /**
- * The checked tree to the `Policy` that the rest of the system knows: blocks merged, shorthand written out, `_` given a name, fixtures put
- * into their tests, and the two default `allow` rules added. It sees only trees without errors.
+ * Converts the checked syntax tree to the `Policy` that the rest of the system uses: it merges blocks, expands
+ * shorthand, names each `_`, copies fixtures into their tests, and adds the two default `allow` rules. It requires a
+ * tree without errors.
  */
 import type { Declarations, NameKind, TypeEntry } from "./declarations.ts";
 import { type Fresh, freshNames, variableNames } from "./fresh.ts";
@@ -55,7 +56,7 @@ function typeDeclaration(entry: TypeEntry): TypeDeclaration {
   return {
     name: entry.name,
     kind: entry.kind,
-    // `Actor` and `Resource` are above every actor and resource without being named.
+    // `Actor` and `Resource` are implicit supertypes of every actor and resource.
     supertypes: entry.supertypes.map((type) => type.text).filter((name) => name !== "Actor" && name !== "Resource"),
     roles: names.filter((name) => name.kind === "role").map((name) => name.name),
     permissions: names.filter((name) => name.kind === "permission").map((name) => name.name),

@@ -1,6 +1,9 @@
 import type { Span } from "./span.ts";
 
-/** One finding about a policy. Collected, all returned, rendered in `render.ts` alone; CLI and HTTP show the same. */
+/**
+ * One problem of a policy. All are collected and returned; only `render.ts` turns them into text, the same for the CLI
+ * and HTTP.
+ */
 export interface Diagnostic {
   /** Stable, kebab-case: `syntax/unexpected-token`, `block/undeclared-name`. */
   readonly code: string;
@@ -8,10 +11,10 @@ export interface Diagnostic {
   /** Lower case, no final period, user input in backticks, one line. */
   readonly message: string;
   readonly span: Span;
-  /** How to mend it. */
+  /** How to fix it. */
   readonly hint?: string;
-  /** What else there is to know, a line each, such as why a test fails; indented where one line belongs to another. */
+  /** Further lines, such as why a test fails. A line that belongs to the one before is indented. */
   readonly notes?: readonly string[];
-  /** The other ends of the problem, such as the first of two declarations. */
+  /** Other positions of the same problem, such as the first of two declarations. */
   readonly related?: readonly { readonly message: string; readonly span: Span }[];
 }

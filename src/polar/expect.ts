@@ -1,4 +1,4 @@
-/** What must come next, and the messages where it does not. */
+/** Parse helpers that require the next token and report an error if it is a different one. */
 import { explainLegacy } from "./legacy.ts";
 import { beginsNext } from "./recovery.ts";
 import { quote } from "./report.ts";
@@ -12,7 +12,7 @@ export function expect(stream: Stream, mark: string, after: string): boolean {
   return false;
 }
 
-/** An identifier that is free to be a name; `what` says of what. */
+/** Takes an identifier that is not reserved. `what` describes it in the error message. */
 export function expectName(stream: Stream, what: string): Name | undefined {
   const token = peek(stream);
   if (token.kind !== "identifier") return unexpected(stream, what);
@@ -28,7 +28,10 @@ export function expectName(stream: Stream, what: string): Name | undefined {
   return { text: token.text, span: spanOf(stream, token) };
 }
 
-/** The end of a statement. Where the next line begins a new one, the missing `;` is reported and nothing is skipped. */
+/**
+ * Takes the `;` of a statement. If the next line begins a new statement, the missing `;` is reported and nothing is
+ * skipped.
+ */
 export function expectSemicolon(stream: Stream, after: string): true | undefined {
   if (accept(stream, ";")) return true;
   const token = peek(stream);
@@ -44,7 +47,10 @@ function isFreeWord(token: Token): boolean {
   return token.kind === "identifier" && !reservedWords.has(token.text) && token.text !== "on" && token.text !== "iff";
 }
 
-/** Reports the present token; its own message where the lexer has said it already, or where an older dialect has it. */
+/**
+ * Reports the current token. The lexer may have reported it already, and `legacy.ts` has better messages for older
+ * dialects.
+ */
 export function unexpected(stream: Stream, expected: string): undefined {
   const token = peek(stream);
   if (token.kind === "invalid" || token.kind === "unterminated" || token.kind === "badNumber") return;
@@ -65,7 +71,10 @@ function sourceText(token: Token): string {
   return token.kind === "string" ? JSON.stringify(token.text) : token.text;
 }
 
-/** `{ item, item, }`: the items up to `close`, which is taken; a comma before it is allowed where the grammar says so. */
+/**
+ * Takes items separated by commas, and `close` after them. `trailingComma` says whether the grammar allows a comma
+ * before `close`.
+ */
 export function separated<T>(
   stream: Stream,
   close: string,
@@ -86,7 +95,7 @@ export function separated<T>(
       stream.report.error(
         "syntax/trailing-comma",
         spanOf(stream, comma),
-        `no comma may stand before ${quote(close)} here`,
+        `a comma is not allowed before ${quote(close)} here`,
         {
           hint: "remove the comma",
         },

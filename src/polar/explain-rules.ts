@@ -1,5 +1,5 @@
 /**
- * What each shorthand rule says in longhand. What comes out is Polar again, and the same policy: put in the place of the shorthand, it gives
+ * Prints each shorthand rule in longhand. The output is Polar: a policy with the longhand in place of the shorthand has
  * the same rules.
  */
 import { must } from "../util/assert.ts";
@@ -20,7 +20,7 @@ import type { Span } from "./span.ts";
 export interface ExplainedRules {
   /** In the order of the text. */
   readonly rules: readonly (Shorthand & { readonly longhand: string })[];
-  /** The rules that are there because the policy has no `allow` of its own. */
+  /** The default rules of a policy that defines no `allow`. */
   readonly implicit: readonly string[];
 }
 
@@ -30,18 +30,18 @@ interface Shorthand {
   readonly shorthand: string;
 }
 
-/** `policy` is what the `sources` were compiled to. */
+/** `policy` is the compiled form of `sources`. */
 export function explainRules(sources: readonly Source[], policy: Policy, limits: PolarLimits): ExplainedRules {
-  const byPlace = new Map(policy.rules.map((rule) => [placeOf(rule.span), rule]));
+  const bySpan = new Map(policy.rules.map((rule) => [spanKey(rule.span), rule]));
   return {
     rules: sources
       .flatMap((source) => shorthandRules(source, limits))
-      .map((found) => ({ ...found, longhand: longhandOf(must(byPlace.get(placeOf(found.span))), limits) })),
+      .map((found) => ({ ...found, longhand: longhandOf(must(bySpan.get(spanKey(found.span))), limits) })),
     implicit: policy.rules.filter((rule) => rule.implicit).map((rule) => longhandOf(rule, limits)),
   };
 }
 
-function placeOf({ file, start }: Span): string {
+function spanKey({ file, start }: Span): string {
   return `${file}:${start}`;
 }
 
@@ -60,12 +60,12 @@ function shorthandRules(source: Source, limits: PolarLimits): Shorthand[] {
 
 function longhandOf(rule: Rule, limits: PolarLimits): string {
   const text = printRule(rule, writtenNames(rule));
-  // Longhand is longer, and nests a level deeper, than the shorthand that the limits let pass.
+  // Longhand is longer than the shorthand that the limits accepted, and nests one level deeper.
   const formatted = format({ name: "", text }, { ...limits, sourceBytesMax: Infinity, depthMax: Infinity });
   return "text" in formatted ? formatted.text.trimEnd() : text;
 }
 
-/** A variable that occurs once is written as people write it, so that it is not taken for a slip: `_resource`, `_`. */
+/** A variable that occurs once gets a leading `_` (`_resource`, `_`), so that it causes no warning. */
 function writtenNames(rule: Rule): (name: string) => string {
   const counts = new Map<string, number>();
   printRule(rule, (name) => {

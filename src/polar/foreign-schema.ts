@@ -1,4 +1,7 @@
-/** Whole schemas and policies of other engines: one message that shows how to write them in Polar, in place of one for each line. */
+/**
+ * Detects schemas and policies of other engines. One message shows how to write them in Polar, instead of one message
+ * for each line.
+ */
 
 export interface ForeignSchema {
   readonly what: string;
@@ -10,7 +13,7 @@ export interface ForeignSchema {
 
 const blank = /\s+|\/\/[^\n]*|#[^\n]*|\/\*[^]*?\*\//y;
 
-/** Each begins with something that no policy in Polar can begin with. */
+/** No policy in Polar can begin like one of these. */
 const schemas: readonly { readonly what: string; readonly begin: RegExp; readonly hint: string }[] = [
   {
     what: "a schema of SpiceDB",

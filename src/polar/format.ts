@@ -1,7 +1,7 @@
 /**
- * A policy in its one canonical form: two blanks of indent, a statement a line, lists and conditions on one line where they fit. All comments
- * are kept. It takes text apart no further than the parser does, so that also a policy with errors in its meaning can be formatted, and what
- * it gives parses to the same tree.
+ * The formatter. It prints a policy in its canonical form: two spaces of indent, one statement per line, lists and
+ * conditions on one line if they fit. It keeps all comments. It needs only a successful parse, so a policy with
+ * semantic errors can be formatted, and the output parses to the same tree.
  */
 import { acceptable, listed, nestingMax } from "./compile.ts";
 import type { Diagnostic } from "./diagnostic.ts";
@@ -16,7 +16,7 @@ import { parseTokens } from "./parser.ts";
 import { createReport } from "./report.ts";
 import type { Source } from "./source.ts";
 
-/** The text in canonical form, or why the source is no Polar. */
+/** The canonical text, or the syntax errors of the source. */
 export type Formatted = { readonly text: string } | { readonly diagnostics: readonly Diagnostic[] };
 
 const width = 100;

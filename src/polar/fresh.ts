@@ -1,7 +1,7 @@
-/** Names for the variables that nobody named: `_` in the text, and the related resource in a shorthand rule. */
+/** Fresh names for unnamed variables: each `_`, and the related resource in a shorthand rule. */
 import type { Term } from "./syntax.ts";
 
-/** A name that nothing in the rule has: `wanted`, `wanted_2`, …; where nothing is wanted `_1`, `_2`, … */
+/** Returns a name that the rule does not use: `wanted`, `wanted_2`, …; without an argument `_1`, `_2`, … */
 export type Fresh = (wanted?: string) => string;
 
 export function freshNames(used: Iterable<string>): Fresh {

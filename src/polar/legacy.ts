@@ -1,6 +1,6 @@
 /**
- * What people bring along from the embedded oso library, from other languages, or from a chatbot that mixes them up. Each gets a message
- * of its own with the cure, instead of "unexpected token".
+ * Messages for syntax of the embedded oso library, of other languages, or of chatbots that mix them. Each message says
+ * how to write the same in Polar, instead of "unexpected token".
  */
 import { quote } from "./report.ts";
 import { type Stream, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
@@ -22,16 +22,16 @@ const operators: Readonly<Record<string, { code: string; hint: string }>> = {
   "^": { code: "syntax/arithmetic", hint: "store the computed value as a fact" },
 };
 
-/** Reports the present token if an older dialect explains it. */
+/** Reports the current token if it belongs to an older dialect. */
 export function explainLegacy(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind === "flag") {
     stream.report.error(
       "syntax/misplaced-flag",
       spanOf(stream, token),
-      `${quote(token.text)} may stand only before a rule`,
+      `${quote(token.text)} is allowed only before a rule`,
       {
-        hint: "remove it: before a rule it is read and ignored",
+        hint: "remove it: before a rule it is ignored",
       },
     );
     return true;
@@ -54,7 +54,9 @@ export function explainLegacy(stream: Stream): boolean {
   return true;
 }
 
-/** `=`, and what others write for it: reported, then read as `=`, so that the rest of the rule is looked at too. */
+/**
+ * Takes `=`, or reports another language's form of it and reads it as `=`, so that the rest of the rule is checked too.
+ */
 export function acceptEquals(stream: Stream): boolean {
   const token = peek(stream);
   if (isMark(token, "==") || isMark(token, ":=")) explainLegacy(stream);
@@ -65,7 +67,7 @@ export function acceptEquals(stream: Stream): boolean {
 
 const connectives = { and: ["&&", "&"], or: ["||", "|"] } as const;
 
-/** `and` or `or`, and what others write for it. */
+/** Takes `and` or `or`, or reports another language's form of it. */
 export function acceptConnective(stream: Stream, word: keyof typeof connectives): boolean {
   if (!isWord(peek(stream), word)) {
     if (!connectives[word].some((mark) => isMark(peek(stream), mark))) return false;
@@ -75,7 +77,7 @@ export function acceptConnective(stream: Stream, word: keyof typeof connectives)
   return true;
 }
 
-/** `not`, and what others write for it. */
+/** Takes `not`, or reports another language's form of it. */
 export function acceptNot(stream: Stream): boolean {
   if (!isWord(peek(stream), "not")) {
     if (!isMark(peek(stream), "!")) return false;
@@ -85,19 +87,21 @@ export function acceptNot(stream: Stream): boolean {
   return true;
 }
 
-/** Whether what stands here would use the value of what stands before it. */
+/** True for an operator that uses the value to its left. */
 function usesValue(token: Token): boolean {
   return /^(?:[<>]=?|[!:=]?=|[+\-*/%^])$/.test(token.kind === "punctuation" ? token.text : "") || isWord(token, "in");
 }
 
 const clocks = /^(now|time|today|date|current_?(unix_?)?time(stamp)?|timestamp|unix_?time)$/i;
 
-/** A call as a value, `now() < end` or `end > now()`: reported and stepped over, so that a variable may stand in for it. */
+/**
+ * Reports and skips a call in place of a value (`now() < end`, `end > now()`). The caller puts a variable in its place.
+ */
 export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolean {
   const name = peek(stream);
   if (name.kind !== "identifier" || !isMark(peek(stream, 1), "(")) return false;
   const start = stream.index;
-  // Arguments side by side that are calls are one habit, and get one message.
+  // Calls in adjacent arguments get one message.
   const isNext = isMark(peek(stream, -1), ",") && stream.calledAt === start - 1;
   advance(stream);
   skipParentheses(stream);
@@ -116,12 +120,12 @@ export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolea
   return true;
 }
 
-/** `start` is the token at which the call begins; the stream stands behind it. */
+/** `start` is the first token of the call; the stream is after the call. */
 function hintForCall(stream: Stream, { text }: Token, start: number, place: "left" | "right"): string {
-  if (clocks.test(text)) return "the present time, in seconds, is `@current_unix_time`";
+  if (clocks.test(text)) return "the current time, in seconds, is `@current_unix_time`";
   const [second, first] = [stream.tokens[start - 2], stream.tokens[start - 1]];
   if (place === "right" && second?.text === "forall" && first?.text === "(")
-    return "there is no `forall`: that all have something is that none lacks it, `not (g(…) and not h(…))`";
+    return "there is no `forall`: write that no value lacks the property, `not (g(…) and not h(…))`";
   const [operator, value] = place === "left" ? [peek(stream), peek(stream, 1)] : [first, second];
   const isComparison = value?.kind === "identifier" && /^(?:true|false)$/.test(value.text);
   if (isComparison && /^(?:==?|!=)$/.test(operator?.text ?? "")) {
@@ -132,19 +136,19 @@ function hintForCall(stream: Stream, { text }: Token, start: number, place: "lef
   return `give it an argument for the value, as in ${quote(`${text}(…, value) and value < …`)}`;
 }
 
-/** `User("ann")`, which is meant as `User{"ann"}`. */
+/** `User("ann")`, which means `User{"ann"}`. */
 function isValueInParentheses(stream: Stream): boolean {
   const [name, open, id, close] = [peek(stream), peek(stream, 1), peek(stream, 2), peek(stream, 3)];
   if (name.kind !== "identifier" || !isMark(open, "(") || !isMark(close, ")")) return false;
   return /^\p{Lu}/u.test(name.text) && (id.kind === "string" || id.kind === "integer");
 }
 
-/** Whether such a value stands on the left of an operator. A call alone is a condition. */
+/** Whether such a value is on the left of an operator. A call alone is a condition. */
 export function comparesValueInParentheses(stream: Stream): boolean {
   return isValueInParentheses(stream) && usesValue(peek(stream, 4));
 }
 
-/** Where a value stands: reported, and to be read as one in braces. Nothing is stepped over. */
+/** Reports such a value where a value is expected; the caller reads it as one in braces. Skips nothing. */
 export function acceptParenthesesOfValue(stream: Stream): boolean {
   if (!isValueInParentheses(stream)) return false;
   const [name, id, close] = [peek(stream), peek(stream, 2), peek(stream, 3)];
@@ -152,13 +156,13 @@ export function acceptParenthesesOfValue(stream: Stream): boolean {
   stream.report.error(
     "syntax/call-as-value",
     { file: stream.file, start: name.start, end: close.end },
-    `${quote(`${name.text}(…)`)} is no value: the id of a value stands in braces`,
+    `${quote(`${name.text}(…)`)} is not a value: write the id of a value in braces`,
     { hint: `write ${quote(`${name.text}{${value}}`)}` },
   );
   return true;
 }
 
-/** `@name` before a condition: reported and stepped over. */
+/** Reports and skips `@name` before a condition. */
 export function skipMisplacedFlag(stream: Stream): void {
   const next = peek(stream, 1);
   const isBeforeCondition = next.kind === "identifier" ? !usesValue(next) && !isConnective(next) : isMark(next, "(");
@@ -171,18 +175,20 @@ function isConnective(token: Token): boolean {
   return isWord(token, "and") || isWord(token, "or") || isWord(token, "matches");
 }
 
-/** `@current_time` and the like where a value stands: reported, and the present time stands in for it. */
+/** Reports `@current_time` and similar flags in place of a value; the caller reads them as the current time. */
 export function acceptFlagAsValue(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind !== "flag") return false;
-  stream.report.error("syntax/flag-as-value", spanOf(stream, token), `${quote(token.text)} is no value`, {
-    hint: "the present time, in seconds, is `@current_unix_time`; there are no others of its kind",
+  stream.report.error("syntax/flag-as-value", spanOf(stream, token), `${quote(token.text)} is not a value`, {
+    hint: "the current time, in seconds, is `@current_unix_time`; there are no other such values",
   });
   advance(stream);
   return true;
 }
 
-/** Steps over `.name`, `.name.name` and `.name(…)` after `object`, reporting them: the rest of the rule is then still looked at. */
+/**
+ * Reports and skips `.name`, `.name.name` and `.name(…)` after `object`, so that the rest of the rule is checked too.
+ */
 export function skipAccess(stream: Stream, object: Token): void {
   if (!isMark(peek(stream), ".") || peek(stream, 1).kind !== "identifier") return;
   while (isMark(peek(stream), ".") && peek(stream, 1).kind === "identifier") {
@@ -212,7 +218,7 @@ export function skipAccess(stream: Stream, object: Token): void {
   );
 }
 
-/** Whether a field or a method was stepped over just before. */
+/** Whether the tokens just before are a skipped field or method. */
 export function followsAccess(stream: Stream): boolean {
   return isMark(peek(stream, -2), ".") || isMark(peek(stream, -1), ")");
 }
@@ -229,7 +235,7 @@ function skipParentheses(stream: Stream): void {
   }
 }
 
-/** `object.field` where no variable may stand: reported and stepped over. */
+/** Reports and skips `object.field` where no variable is allowed. */
 export function explainAccess(stream: Stream): boolean {
   const object = peek(stream);
   if (object.kind !== "identifier" || !isMark(peek(stream, 1), ".") || peek(stream, 2).kind !== "identifier")

@@ -1,6 +1,7 @@
 /**
- * Text to tokens, all at once: policies are small, and the parser's recovery likes to look ahead and back. A bad character or number is
- * reported here and becomes a token that the parser skips in silence, so each slip gives one message.
+ * The lexer. It produces all tokens at once, because policies are small and the parser's recovery looks ahead and back.
+ * It reports a bad character or number itself and makes a token of it that the parser skips silently, so each mistake
+ * gives one message.
  */
 import { foreignSchema } from "./foreign-schema.ts";
 import { type Report, quote } from "./report.ts";
@@ -8,7 +9,7 @@ import type { Source } from "./source.ts";
 import type { Span } from "./span.ts";
 import type { Comment, Token, TokenKind } from "./token.ts";
 
-/** Comments are kept apart: they may stand between any two tokens, and only the formatter asks for them. */
+/** Comments are separate because they may occur between any two tokens and only the formatter uses them. */
 export interface Lexed {
   readonly tokens: readonly Token[];
   readonly comments: readonly Comment[];
@@ -16,7 +17,7 @@ export interface Lexed {
 
 export function tokenize(source: Source, report: Report): Lexed {
   const { name: file, text } = source;
-  const lexer: Lexer = { file, text, at: 0, startsLine: true, quotesTold: false, tokens: [], comments: [], report };
+  const lexer: Lexer = { file, text, at: 0, startsLine: true, quotesReported: false, tokens: [], comments: [], report };
   const foreign = foreignSchema(text);
   if (foreign !== undefined) {
     const { what, start, end, hint } = foreign;
@@ -39,15 +40,16 @@ interface Lexer {
   readonly text: string;
   at: number;
   startsLine: boolean;
-  /** Whether it was said that strings stand in double quotes. */
-  quotesTold: boolean;
+  /** Whether the message about double quotes was reported. */
+  quotesReported: boolean;
   readonly tokens: Token[];
   readonly comments: Comment[];
   readonly report: Report;
 }
 
-// Letters are all that is not ASCII punctuation, a digit or blank; control, format and surrogate characters are left out, because a name
-// that looks like another name has no place in an authorization policy. Nor are quotes of other languages letters.
+// A letter is any character except ASCII punctuation, digits and white space. Control, format and surrogate characters
+// are not letters, because names that look alike are dangerous in an authorization policy. Quotation marks of other
+// languages are not letters either.
 const letters = String.raw`_A-Za-z[[\u{80}-\u{10ffff}]--[\s\p{Cc}\p{Cf}\p{Cs}\p{Pi}\p{Pf}„‚＂＇〝〞〟]]`;
 const segment = `[${letters}][${letters}0-9]*`;
 const identifier = new RegExp(`${segment}(?:::${segment})*\\??`, "vy");
@@ -56,7 +58,7 @@ const number = /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?/y;
 const blank = /\s+|#[^\n\r]*/y;
 const lineEnd = /\r\n?|\n/y;
 const punctuation = /matches!(?!=)|::|!=|<=|>=|\?=|==|:=|&&|\|\||[{}[\](),;:=<>.+\-*/!|&%^]/y;
-/** In single quotes, backquotes, or the quotes that word processors and other languages have. */
+/** A string in single quotes, backquotes, or the quotation marks of word processors and other languages. */
 const foreignString =
   /'([^'"\n\r]*)'|'([^'’"\n\r]*)’|`([^`"\n\r]*)`|[“”„‟«»＂〝〞〟]([^"“”„‟«»＂〝〞〟\n\r]*)["“”‟«»＂〝〞〟]|[‘’‚‛‹›＇]([^'‘’‚‛‹›＇\n\r]*)['‘’‛‹›＇]/y;
 const loneSurrogate = /\p{Cs}/u;
@@ -68,7 +70,7 @@ function readToken(lexer: Lexer): void {
   const numeral = match(number, text, at);
   if (numeral) return readNumber(lexer, numeral);
   const mark = match(punctuation, text, at);
-  if (mark?.[0] === "::") return readInvalid(lexer, 2, "`::` must stand between two names");
+  if (mark?.[0] === "::") return readInvalid(lexer, 2, "`::` must be between two names");
   if (mark) return push(lexer, "punctuation", mark[0], at + mark[0].length);
   const word = match(identifier, text, at);
   if (word) return push(lexer, "identifier", word[0], at + word[0].length);
@@ -80,27 +82,27 @@ function readToken(lexer: Lexer): void {
   readInvalid(lexer, unknownLength(text, at));
 }
 
-/** Reported once, since the other strings of the text have mostly the same quotes. */
+/** Reported once, because the other strings of the text usually have the same quotes. */
 function readForeignString(lexer: Lexer, [found, ...texts]: RegExpExecArray): void {
   const end = lexer.at + found.length;
-  if (!lexer.quotesTold)
+  if (!lexer.quotesReported)
     lexer.report.error(
       "syntax/quotes",
       spanOf(lexer, end),
-      `${quote(found)} is no string: strings stand in double quotes`,
+      `${quote(found)} is not a string: strings are written in double quotes`,
       {
-        hint: 'write `"text"`, here and wherever else other quotes stand',
+        hint: 'write `"text"`, here and in all other places with such quotes',
       },
     );
-  lexer.quotesTold = true;
+  lexer.quotesReported = true;
   push(lexer, "string", texts.find((text) => text !== undefined) ?? "", end);
 }
 
-/** `//` and `/*`, as most languages have it: reported, and stepped over like a comment, so that the rest is looked at too. */
+/** Reports `//` and `/*` and skips them like a comment, so that the rest of the text is checked too. */
 function skipForeignComment(lexer: Lexer): void {
   const { text, at, report } = lexer;
   const mark = text.slice(at, at + 2);
-  report.error("syntax/comment", spanOf(lexer, at + 2), `${quote(mark)} begins no comment`, {
+  report.error("syntax/comment", spanOf(lexer, at + 2), `${quote(mark)} does not begin a comment`, {
     hint: "a comment goes from `#` to the end of its line",
   });
   const close = mark === "/*" ? text.indexOf("*/", at + 2) + 2 : text.slice(at).search(/[\n\r]/) + at;
@@ -108,7 +110,7 @@ function skipForeignComment(lexer: Lexer): void {
   if (/[\n\r]/.test(text.slice(at, lexer.at))) lexer.startsLine = true;
 }
 
-/** How many characters from `at` on can begin no token: they are reported together. */
+/** How many characters from `at` on cannot begin a token. They are reported together. */
 function unknownLength(text: string, at: number): number {
   let end = at;
   for (const character of text.slice(at, at + 200)) {
@@ -125,7 +127,9 @@ function unknownLength(text: string, at: number): number {
 function readInvalid(lexer: Lexer, length: number, message?: string): void {
   const { text, at, report } = lexer;
   const found = text.slice(at, at + length);
-  const hint = /^['“”„‟«»＂〝〞〟‘’‚‛‹›＇]/.test(found) ? { hint: 'strings stand in double quotes: `"text"`' } : {};
+  const hint = /^['“”„‟«»＂〝〞〟‘’‚‛‹›＇]/.test(found)
+    ? { hint: 'strings are written in double quotes: `"text"`' }
+    : {};
   report.error(
     "syntax/invalid-character",
     spanOf(lexer, at + length),
@@ -144,7 +148,7 @@ function readNumber(lexer: Lexer, numeral: RegExpExecArray): void {
     });
     return push(lexer, "badNumber", found, end);
   }
-  // Beyond 20 digits it is too large in any case, and `BigInt` need not be fed a megabyte of them.
+  // More than 20 digits never fit into 64 bits, and parsing a megabyte of digits with `BigInt` would take long.
   const digits = found.replace(/^[+-]?0*(?=\d)/, "");
   const value = digits.length <= 20 ? BigInt(found.startsWith("-") ? `-${digits}` : digits) : undefined;
   if (value === undefined || value !== BigInt.asIntN(64, value)) {

@@ -1,4 +1,7 @@
-/** The `resources` object of the policy's metadata: every block with its names sorted, actors too, and `global` in any case. */
+/**
+ * The `resources` object of the policy's metadata: every block, actors included, with sorted names. `global` is always
+ * present.
+ */
 import type { Policy } from "./policy.ts";
 
 export interface ResourceMetadata {

@@ -1,4 +1,4 @@
-/** Actor, resource and global blocks, and the shorthand rules inside them. */
+/** Parses actor, resource and global blocks, and the shorthand rules inside them. */
 import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
 import { parseCall, parseFlags, parseList } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
@@ -68,7 +68,7 @@ function parseDictionary(stream: Stream): Dictionary | undefined {
   return entries && { kind: "dictionary", entries, span: spanFrom(stream, start) };
 }
 
-/** `{ FLAG } term "if" s_or ";"`. Flags are for Oso's own use and have no meaning here. */
+/** `{ FLAG } term "if" s_or ";"`. Flags are internal to Oso and have no meaning here. */
 function parseShorthandRule(stream: Stream, sections: readonly Section[]): ShorthandRule | undefined {
   const start = peek(stream);
   const flags = parseFlags(stream);
@@ -110,7 +110,7 @@ function parseAtom(stream: Stream, sections: readonly Section[]): ShorthandExpre
   return own && { kind: "on", term, target: own, span: spanFrom(stream, start) };
 }
 
-/** Reported, and read as if only the relation of this block were there, so that the rest of the block is looked at too. */
+/** Reports the chain and keeps only the relation of this block, so that the rest of the block is checked too. */
 function refuseChain(
   stream: Stream,
   term: ShorthandTerm,
@@ -161,20 +161,20 @@ const longhandHint =
   "write the rule in longhand, outside of the block: `has_permission(actor: Actor, …, resource: …) if …`";
 
 function refuseNot(stream: Stream): undefined {
-  const message = "`not` cannot stand in a shorthand rule";
+  const message = "`not` is not allowed in a shorthand rule";
   stream.report.error("syntax/not-in-shorthand", spanOf(stream, peek(stream)), message, { hint: longhandHint });
 }
 
-/** Conditions with an operator belong into longhand rules. */
+/** Reports an operator: only longhand rules may use one. */
 function refuseOperator(stream: Stream): boolean {
   const token = peek(stream);
   const isOperator = token.kind === "punctuation" && /^(?:[<>]=?|[!:=]?=|matches!|\.)$/.test(token.text);
   if (!isOperator && !isWord(token, "in") && !isWord(token, "matches") && !isWord(token, "not")) return false;
-  const message = `${quote(token.text)} cannot stand in a shorthand rule`;
+  const message = `${quote(token.text)} is not allowed in a shorthand rule`;
   const isNeedless =
     isMark(peek(stream, -1), ")") && /^(?:==? true|!= false)$/.test(`${token.text} ${peek(stream, 1).text}`);
   const hint = isNeedless
-    ? `a condition is true or false by itself: leave out ${quote(`${token.text} ${peek(stream, 1).text}`)}`
+    ? `a condition is true or false by itself: omit ${quote(`${token.text} ${peek(stream, 1).text}`)}`
     : longhandHint;
   stream.report.error("syntax/operator-in-shorthand", spanOf(stream, token), message, { hint });
   return true;

@@ -1,4 +1,4 @@
-/** The body of a rule: `or` over `and` over `not` over single conditions. */
+/** Parses the body of a rule: `or` over `and` over `not` over single conditions. */
 import { expect, expectName, unexpected } from "./expect.ts";
 import {
   acceptEquals,
@@ -42,7 +42,7 @@ function parseCondition(stream: Stream): Expression | undefined {
   return term && parseOperator(stream, start, term);
 }
 
-/** In place of what was reported. */
+/** A variable in place of the reported tokens. */
 function variableAt(stream: Stream, token: Token): Term {
   return { kind: "variable", name: token.text, span: spanOf(stream, token) };
 }
@@ -66,7 +66,7 @@ function parseOperator(stream: Stream, start: Token, left: Term): Expression | u
   }
   if (isWord(token, "matches") || isMark(token, "matches!")) return parseMatches(stream, start, left);
   if (left.kind === "variable" && followsAccess(stream)) {
-    // A field or a method as a condition: reported, and a fact stands in for it.
+    // A field or a method as a condition was reported; a fact takes its place.
     return { kind: "call", predicate: { text: left.name, span: left.span }, args: [left], span: left.span };
   }
   if (left.kind === "boolean") return { kind: "boolean", value: left.text === "true", span: left.span };
@@ -80,6 +80,6 @@ function parseMatches(stream: Stream, start: Token, left: Term): Expression | un
   const exact = isMark(advance(stream), "matches!");
   const type = expectName(stream, "the name of a type");
   if (type && isMark(peek(stream), "{"))
-    return unexpected(stream, "the end of the condition: a type stands alone after `matches`");
+    return unexpected(stream, "the end of the condition: `matches` takes only a type");
   return type && { kind: "matches", variable: left, type, exact, span: spanFrom(stream, start) };
 }

@@ -1,4 +1,4 @@
-/** `or` over `and` over operands, as conditions of longhand and of shorthand rules both have it. */
+/** Parses `or` over `and` over operands, for the conditions of longhand and shorthand rules. */
 import { acceptConnective } from "./legacy.ts";
 import type { Span } from "./span.ts";
 import { type Stream, peek, spanFrom } from "./stream.ts";
@@ -9,7 +9,7 @@ interface Connected<E> {
   readonly span: Span;
 }
 
-/** One operand stands for itself. `undefined` where something was wrong and has been reported. */
+/** A single operand is returned as it is. `undefined` after a reported error. */
 export function parseAlternatives<E>(
   stream: Stream,
   operand: (stream: Stream) => E | undefined,

@@ -1,4 +1,4 @@
-/** Terms, calls and heads: what rules, facts and tests are made of. */
+/** Parses terms, calls and heads, which rules, facts and tests consist of. */
 import { expect, expectName, separated, unexpected } from "./expect.ts";
 import { acceptFlagAsValue, acceptParenthesesOfValue, explainAccess, skipAccess, skipCallAsValue } from "./legacy.ts";
 import { quote } from "./report.ts";
@@ -18,7 +18,7 @@ export function parseCall(
   return args && { kind: "call", predicate, args, span: spanFrom(stream, start) };
 }
 
-/** Flags are for Oso's own use and have no meaning here. */
+/** Flags are internal to Oso and have no meaning here. */
 export function parseFlags(stream: Stream): Name[] {
   const flags: Name[] = [];
   while (peek(stream).kind === "flag") {
@@ -63,7 +63,7 @@ export function parseTerm(stream: Stream): Term | undefined {
   const scalar = parseScalar(stream);
   if (scalar) return scalar;
   if (token.kind === "badNumber") {
-    // Reported by the lexer; any number will do to look at the rest of the statement.
+    // The lexer reported it; any number lets the parser continue with the rest of the statement.
     return { kind: "integer", text: "0", span: spanOf(stream, advance(stream)) };
   }
   if (isMark(token, "{") || isMark(token, "[")) return refuseStructure(stream);
@@ -78,12 +78,12 @@ export function parseTerm(stream: Stream): Term | undefined {
   return { kind: "variable", name: token.text, span: spanOf(stream, token) };
 }
 
-/** A term without variables: what facts in tests are made of. */
+/** A term without variables, as facts in tests require. */
 export function parseConcrete(stream: Stream): Term | undefined {
   const errors = stream.report.diagnostics.length;
   const term = parseTerm(stream);
   if (term?.kind !== "variable" && term?.kind !== "now") return term;
-  // What stands in for something that was reported is no mistake of its own.
+  // The variable only replaces something that was already reported.
   if (stream.report.diagnostics.length > errors) return undefined;
   const found = term.kind === "now" ? "`@current_unix_time`" : `variable ${quote(term.name)}`;
   stream.report.error("test/variable-in-fact", term.span, `${found} in a fact: facts of a test hold values only`, {
@@ -126,7 +126,7 @@ function parseTyped(stream: Stream): Term | undefined {
     return undefined;
   }
   if (!value) return unexpected(stream, `the id of a ${quote(type.text)}`);
-  // What was reported ends in a parenthesis.
+  // The reported form `User("ann")` ends with a parenthesis.
   if (!accept(stream, isMark(open, "(") ? ")" : "}") && !expect(stream, "}", "after the id")) return undefined;
   return { kind: "typed", type, value, span: spanFrom(stream, start) };
 }
@@ -137,7 +137,9 @@ function refuseStructure(stream: Stream): undefined {
   stream.report.error(
     dictionary ? "syntax/dictionary" : "syntax/list",
     spanOf(stream, token),
-    dictionary ? "a dictionary is not a value of Polar" : "a list is not a value of Polar: it stands only after `in`",
+    dictionary
+      ? "a dictionary is not a value of Polar"
+      : "a list is not a value of Polar: it is allowed only after `in`",
     { hint: "state each entry as a fact of its own" },
   );
 }

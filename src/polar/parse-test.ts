@@ -1,4 +1,4 @@
-/** `test "name" { … }` and `test fixture name { … }`. */
+/** Parses `test "name" { … }` and `test fixture name { … }`. */
 import { expect, expectName, expectSemicolon, unexpected } from "./expect.ts";
 import { parseExpression } from "./parse-expression.ts";
 import { parseCall, parseConcrete, parseHead } from "./parse-term.ts";
@@ -104,13 +104,18 @@ function parseFact(stream: Stream): Call | undefined {
   return fact && expectSemicolon(stream, "after the fact") && fact;
 }
 
-/** `assert not p(…)`, which is read as `assert_not p(…)`. */
+/** Reports the negation in `assert not p(…)`; the caller reads it as `assert_not p(…)`. */
 function skipNegation(stream: Stream): boolean {
   const token = peek(stream);
   if (!isMark(token, "!") && !isWord(token, "not")) return false;
-  stream.report.error("syntax/negated-assertion", spanOf(stream, token), `\`assert ${token.text}\` is no assertion`, {
-    hint: "write `assert_not …`",
-  });
+  stream.report.error(
+    "syntax/negated-assertion",
+    spanOf(stream, token),
+    `\`assert ${token.text}\` is not an assertion`,
+    {
+      hint: "write `assert_not …`",
+    },
+  );
   advance(stream);
   return true;
 }

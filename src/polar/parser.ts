@@ -1,6 +1,6 @@
 /**
- * Tokens to a tree, by recursive descent over the grammar of the cloud dialect. Which word begins a statement is decided by looking one
- * token ahead, because no keyword is reserved: `resource(x) if …` is a rule.
+ * The parser: recursive descent over the grammar of the cloud dialect. It looks one token ahead to decide which
+ * statement a word begins, because no keyword is reserved: `resource(x) if …` is a rule.
  */
 import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
 import { tokenize } from "./lexer.ts";
@@ -57,7 +57,7 @@ function parseStatement(stream: Stream): Statement | undefined {
   }
 }
 
-/** Skips what failed; says whether it may have declared something. */
+/** Skips the failed statement. Returns whether it may have declared something. */
 function recover(stream: Stream, start: number): boolean {
   const [first, second] = [stream.tokens[start], stream.tokens[start + 1]];
   const isLine = second?.kind === "identifier" && (first?.text === "declare" || first?.text === "type");
@@ -65,7 +65,7 @@ function recover(stream: Stream, start: number): boolean {
   if (first && isMark(first, "}")) return false;
   if (isRule || (first && isMark(first, "?="))) skipStatement(stream, start);
   else skipBlock(stream, start);
-  // The `}` that ended the skipping closes nothing that we know of: it belongs to what was skipped.
+  // The `}` that ended the skipping closes no known block, so it belongs to the skipped statement.
   accept(stream, "}");
   return !isRule;
 }
@@ -118,7 +118,7 @@ function refuseWord(stream: Stream): undefined {
     advance(stream);
     return unexpected(stream, `\`(\` after ${quote(token.text)}`);
   }
-  const message = `${quote(token.text)} begins no statement of Polar`;
+  const message = `${quote(token.text)} does not begin a statement of Polar`;
   const hint = stream.report.suggest(token.text, keywords) ?? "a statement is a block, a rule, a test or `declare`";
   stream.report.error("syntax/unknown-statement", spanOf(stream, token), message, { hint });
 }

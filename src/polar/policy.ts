@@ -1,17 +1,20 @@
 /**
- * The checked policy: what `compile` hands on to `datalog`, to the metadata endpoint and to the policy tests. Shorthand is expanded here,
- * every rule is longhand, and the two default `allow` rules are present where the policy defines none.
+ * The checked policy, which `compile` returns and `datalog`, the metadata endpoint and the policy tests use. Shorthand
+ * is expanded, so every rule is longhand, and the two default `allow` rules are present if the policy defines none.
  */
 import type { Span } from "./span.ts";
 
-/** Facts have one argument or more, and at most these (polar.md 8). A predicate with another number of them is derived, never stored. */
+/**
+ * A fact has between one and this many arguments. A predicate with another number of arguments is only derived, never
+ * stored.
+ */
 export const factArgumentsMax = 5;
 
 export interface Policy {
-  /** Actor and resource blocks by type name, merged where a block was opened twice. */
+  /** Actor and resource blocks by type name. Blocks of one type are merged. */
   readonly types: ReadonlyMap<string, TypeDeclaration>;
   readonly global: { readonly roles: readonly string[]; readonly permissions: readonly string[] };
-  /** Every declared name with its place, each once, without what is inherited. */
+  /** Every declared name with its span, each once, without inherited names. */
   readonly names: readonly DeclaredName[];
   readonly rules: readonly Rule[];
   readonly declarations: readonly FactDeclaration[];
@@ -44,11 +47,11 @@ export interface Rule {
   /** `undefined` for a policy fact. */
   readonly body: Expression | undefined;
   readonly span: Span;
-  /** True of the two `allow` rules that stand in for a policy without one: they add no fact type. */
+  /** True for the two default `allow` rules of a policy that defines none. They add no fact type. */
   readonly implicit: boolean;
 }
 
-/** A typed variable (`u: User`), an untyped one, or a literal. `_` was given a fresh name by the desugaring (`_1`, `_2`, …). */
+/** A typed variable (`u: User`), an untyped one, or a literal. Each `_` has a fresh name (`_1`, `_2`, …). */
 export interface Param {
   readonly term: Term;
   readonly type: string | undefined;
@@ -100,7 +103,7 @@ export interface FactDeclaration {
 
 export interface PolicyTest {
   readonly name: string;
-  /** Own setup facts and those of the fixtures named there. */
+  /** The facts of its `setup`, and those of the fixtures that it includes. */
   readonly facts: readonly { readonly predicate: string; readonly args: readonly Literal[]; readonly span: Span }[];
   readonly assertions: readonly Assertion[];
   readonly span: Span;

@@ -1,9 +1,9 @@
-/** Checked rules as Polar, each on one line: what the expansion of a policy made of it. */
+/** Prints checked rules as Polar, each on one line. */
 import { unreachable } from "../util/assert.ts";
 import type { Expression, Literal, Param, Rule, Term } from "./policy.ts";
 import { stringLiteral } from "./string-literal.ts";
 
-/** How a variable is written, if not by its own name. */
+/** Returns the printed name of a variable. */
 type Naming = (name: string) => string;
 
 const asNamed: Naming = (name) => name;

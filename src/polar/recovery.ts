@@ -1,6 +1,6 @@
 /**
- * Going on after a syntax error. No statement holds a `;` inside, so the next `;` ends the broken one; so does the `}` that closes what
- * the statement stands in, and a line that plainly begins a new top-level statement.
+ * Recovery after a syntax error. No statement contains a `;`, so the next `;` ends the broken one. So does the `}` of
+ * the enclosing block, and a line that clearly begins a new top-level statement.
  */
 import { quote } from "./report.ts";
 import { type Stream, advance, isMark, isWord, peek, spanOf } from "./stream.ts";
@@ -21,7 +21,7 @@ export function skipStatement(stream: Stream, start: number): void {
   }
 }
 
-/** Skips a block whose beginning made no sense: to the end of its braces, or of the statement if there are none. */
+/** Skips a block with a broken beginning: to its closing brace, or to the end of the statement if it has no braces. */
 export function skipBlock(stream: Stream, start: number): void {
   stream.index = start;
   let open = 0;
@@ -34,12 +34,12 @@ export function skipBlock(stream: Stream, start: number): void {
   }
 }
 
-/** A line that begins a block, a test or a declaration, and can be nothing else. */
+/** Whether a line starts here that can only be a block, a test or a declaration. */
 function startsTopLevel(stream: Stream): boolean {
   return peek(stream).startsLine && beginsTopLevel(stream);
 }
 
-/** The words that begin a block, a test or a declaration, in whatever place. */
+/** Whether a block, a test or a declaration begins here, also in the middle of a line. */
 function beginsTopLevel(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind !== "identifier") return false;
@@ -60,7 +60,7 @@ function beginsTopLevel(stream: Stream): boolean {
   }
 }
 
-/** What can't go on with the statement before, so that a `;` is missing between the two, on one line or not. */
+/** Whether the tokens here cannot continue the statement before, so that a `;` is missing. */
 export function beginsNext(stream: Stream): boolean {
   const [token, next] = [peek(stream), peek(stream, 1)];
   if (token.kind === "string") return isWord(next, "if");
@@ -85,8 +85,9 @@ export function isAssertion(stream: Stream): boolean {
 }
 
 /**
- * Parses what stands between `{` and `}`, `open` being the `{` just taken. An `item` that fails is skipped. A missing `}` is reported once, at
- * the `{` that is innermost; it shows by the end of the text, by a new block, or by something that `isOutside` knows to stand behind the `}`.
+ * Parses the items between `{` and `}`; `open` is the `{`, which the caller has taken. It skips an `item` that fails.
+ * It reports a missing `}` once, at the innermost `{`, when it meets the end of the text, a new block, or tokens for
+ * which `isOutside` returns true.
  */
 export function parseBraces(
   stream: Stream,

@@ -1,4 +1,4 @@
-/** Diagnostics for people and for programs: the only place that turns them into text. */
+/** Renders diagnostics as text for people and as JSON for programs. No other file turns them into text. */
 import { printable } from "../util/printable.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { type LineStarts, type Source, lineStarts, lineText, positionAt, startsOf } from "./source.ts";
@@ -81,23 +81,23 @@ function renderOne(diagnostic: Diagnostic, files: Files, paint: Paint): string {
   const { span, severity, message, code, hint, notes = [], related = [] } = diagnostic;
   const label = paint(severity === "error" ? "red" : "yellow", `${severity}:`);
   const lines = [
-    `${paint("bold", `${placeOf(span, files)}:`)} ${label} ${printable(message)} ${paint("dim", `[${code}]`)}`,
+    `${paint("bold", `${printPosition(span, files)}:`)} ${label} ${printable(message)} ${paint("dim", `[${code}]`)}`,
     ...excerpt(span, files, paint),
   ];
-  for (const other of related) lines.push(`  ${placeOf(other.span, files)}: ${printable(other.message)}`);
+  for (const other of related) lines.push(`  ${printPosition(other.span, files)}: ${printable(other.message)}`);
   lines.push(...notes.map((note) => `    ${visible(note)}`));
   if (hint !== undefined) lines.push(`  hint: ${printable(hint)}`);
   return `${lines.join("\n")}\n`;
 }
 
-function placeOf(span: Span, files: Files): string {
+function printPosition(span: Span, files: Files): string {
   const { line, column } = positionAt(files.get(span.file)?.starts ?? [0], span.start);
   return `${printable(span.file)}:${line}:${column}`;
 }
 
 const excerptWidthMax = 120;
 
-/** The line with a row of carets below; of a long line, the part around the place. */
+/** The source line and a line of carets below it. A long line is cut around the span. */
 function excerpt(span: Span, files: Files, paint: Paint): string[] {
   const file = files.get(span.file);
   if (!file) return [];
@@ -112,7 +112,7 @@ function excerpt(span: Span, files: Files, paint: Paint): string[] {
   return [`    ${line1}`, `    ${visible(before).replace(/[^\t]/g, " ")}${paint("red", "^".repeat(width))}`];
 }
 
-/** As `printable`, one character for one, so that the carets below stand where they should. */
+/** Like `printable`, but keeps the number of characters, so that the carets are aligned. */
 function visible(text: string): string {
   return text.replace(/[^\P{Cc}\t]|[\p{Cf}\p{Cs}]/gu, "\u{fffd}");
 }

@@ -1,4 +1,7 @@
-/** Where every stage puts its findings. Nothing here throws or stops: the caller goes on and collects what else there is. */
+/**
+ * The list of diagnostics that every stage adds to. Reporting never throws: the caller continues and collects further
+ * problems.
+ */
 import type { Diagnostic } from "./diagnostic.ts";
 import type { Span } from "./span.ts";
 import { suggestion } from "./suggest.ts";
@@ -7,7 +10,7 @@ export interface Report {
   readonly diagnostics: Diagnostic[];
   readonly error: Finding;
   readonly warning: Finding;
-  /** "did you mean": the nearest of the known names. */
+  /** "did you mean" with the most similar known name. */
   readonly suggest: (name: string, known: Iterable<string>) => string | undefined;
 }
 
@@ -29,12 +32,12 @@ export function createReport(): Report {
   return { diagnostics, error: finding("error"), warning: finding("warning"), suggest };
 }
 
-/** Looking for the nearest name is the one slow thing here; nobody reads that many. */
+/** The search for the most similar name is slow, and nobody reads more suggestions than this. */
 const suggestionsMax = 30;
 
 const quotedLengthMax = 60;
 
-/** User input inside a message: in backticks, on one line, cut where it is long. */
+/** User input for a message: in backticks, on one line, and cut if it is long. */
 export function quote(text: string): string {
   const cut = text.length > quotedLengthMax ? `${text.slice(0, quotedLengthMax)}…` : text;
   return `\`${cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (found) => `\\u{${found.codePointAt(0)?.toString(16)}}`)}\``;

@@ -1,4 +1,4 @@
-/** Source texts and the places in them, as people count: lines and columns from 1, columns in UTF-16 code units (as editors do). */
+/** A source text. Positions in it count lines and columns from 1, columns in UTF-16 code units, as editors do. */
 export interface Source {
   /** The name that diagnostics print. */
   readonly name: string;
@@ -10,10 +10,10 @@ export interface Position {
   readonly column: number;
 }
 
-/** Offsets at which the lines of a text begin; made once per text, then asked with `positionAt`. */
+/** Offsets at which the lines of a text begin, for `positionAt`. */
 export type LineStarts = readonly number[];
 
-/** A line ends where editors end it: at `\n`, at `\r\n`, and at a `\r` alone. */
+/** A line ends at `\n`, at `\r\n`, or at a `\r` alone, as in editors. */
 export function lineStarts(text: string): LineStarts {
   const starts = [0];
   for (const { 0: end, index } of text.matchAll(/\r\n?|\n/g)) starts.push(index + end.length);
@@ -22,7 +22,7 @@ export function lineStarts(text: string): LineStarts {
 
 const startsBySource = new WeakMap<Source, LineStarts>();
 
-/** The same, made once per source: a megabyte of text may have a hundred problems. */
+/** The line starts of a source, computed once: a megabyte of text may have a hundred problems. */
 export function startsOf(source: Source): LineStarts {
   let starts = startsBySource.get(source);
   if (starts === undefined) startsBySource.set(source, (starts = lineStarts(source.text)));

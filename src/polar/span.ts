@@ -1,4 +1,6 @@
-/** A place in a source file: offsets in UTF-16 code units, `end` exclusive. `file` is the name that diagnostics print. */
+/**
+ * A range in a source file: offsets in UTF-16 code units, `end` exclusive. `file` is the name that diagnostics print.
+ */
 export interface Span {
   readonly file: string;
   readonly start: number;

@@ -1,6 +1,6 @@
 /**
- * The parser's view of the tokens. A parse function gives `undefined` when it could not go on; it has reported by then, and its callers
- * hand the `undefined` up to the statement, which recovers (`recovery.ts`).
+ * The token stream of the parser. A parse function that fails reports the error and returns `undefined`. Its callers
+ * return `undefined` too, up to the statement, which recovers (`recovery.ts`).
  */
 import type { Report } from "./report.ts";
 import type { Span } from "./span.ts";
@@ -14,9 +14,9 @@ export interface Stream {
   readonly depthMax: number;
   index: number;
   depth: number;
-  /** Token at which a missing `}` was reported last: one message, however many blocks are open there. */
+  /** Index of the token at which a missing `}` was last reported, so that several open blocks give one message. */
   unclosedAt: number;
-  /** Token behind the call that was reported last to stand where a value must. */
+  /** Index of the token after the call that was last reported in place of a value. */
   calledAt: number;
 }
 
@@ -25,7 +25,7 @@ export function peek(stream: Stream, ahead = 0): Token {
   return must(tokens[Math.max(0, Math.min(index + ahead, tokens.length - 1))]);
 }
 
-/** The present token, stepping over it; the end is never stepped over. */
+/** Takes the current token and returns it. The end token is never taken. */
 export function advance(stream: Stream): Token {
   const token = peek(stream);
   if (token.kind !== "end") stream.index += 1;
@@ -52,7 +52,7 @@ export function acceptWord(stream: Stream, word: string): boolean {
   return true;
 }
 
-/** Runs `parse` one level deeper, if the policy may nest that deep. */
+/** Runs `parse` one nesting level deeper, or reports that the limit is reached. */
 export function nested<T>(stream: Stream, parse: (stream: Stream) => T | undefined): T | undefined {
   if (stream.depth >= stream.depthMax) {
     const message = `expression is nested more than ${stream.depthMax} levels deep`;

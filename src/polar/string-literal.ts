@@ -1,4 +1,4 @@
-/** The one way to write a string down, the inverse of what the lexer decodes. All other characters stand for themselves. */
+/** Writes a string literal, the inverse of the lexer's decoding. All other characters are written as they are. */
 export function stringLiteral(value: string): string {
   return `"${value.replace(/["\\\n\r\t\0]/g, (found) => escapes[found] ?? found)}"`;
 }

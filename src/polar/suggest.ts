@@ -1,4 +1,4 @@
-/** The known name that is fewest edits away, if it is near enough to be meant. */
+/** The known name with the smallest edit distance, if the distance is small enough. */
 export function suggestion(name: string, known: Iterable<string>): string | undefined {
   let best: { name: string; distance: number } | undefined;
   let tried = 0;
@@ -12,13 +12,13 @@ export function suggestion(name: string, known: Iterable<string>): string | unde
   return best?.name;
 }
 
-/** It is a courtesy, and must not become the slow part of a large policy. */
+/** A bound on the work, so that suggestions do not dominate the check of a large policy. */
 const candidatesMax = 1000;
 
-/** Longer names are no slips of the finger, and would be slow to compare. */
+/** Longer names are rarely typing errors, and slow to compare. */
 const lengthMax = 60;
 
-/** Letters put in, left out or replaced, and neighbours that changed places, which is the commonest slip of all. */
+/** Insertions, deletions, replacements, and swaps of adjacent letters, which are the most frequent typing error. */
 function editDistance(source: string, target: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: target.length + 1 }, (_, index) => index);

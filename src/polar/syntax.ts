@@ -1,10 +1,10 @@
-/** The tree as parsed: what was written, with its place, before anything is looked up or expanded. */
+/** The syntax tree: the source as written, with spans, before names are resolved and shorthand is expanded. */
 import type { Comparison } from "./policy.ts";
 import type { Span } from "./span.ts";
 
 export interface Program {
   readonly statements: readonly Statement[];
-  /** The beginning of a statement was lost to a syntax error: what it would have declared is unknown. */
+  /** A syntax error destroyed the beginning of a statement, so its declarations are unknown. */
   readonly incomplete: boolean;
 }
 
@@ -23,7 +23,7 @@ export interface Block {
   readonly supertypes: readonly Name[];
   readonly sections: readonly Section[];
   readonly rules: readonly ShorthandRule[];
-  /** A section of it was lost to a syntax error, so its names are not all known. */
+  /** A syntax error destroyed a section of the block, so some of its names are unknown. */
   readonly incomplete: boolean;
   readonly span: Span;
 }
@@ -48,7 +48,7 @@ export interface Dictionary {
 }
 
 export interface ShorthandRule {
-  /** `@name` before it, as written; they mean nothing here. */
+  /** `@name` before the rule, as written. Flags have no meaning here. */
   readonly flags: readonly Name[];
   readonly head: ShorthandTerm;
   readonly body: ShorthandExpression;
@@ -75,11 +75,11 @@ export type ShorthandAtom =
 
 export interface RuleStatement {
   readonly kind: "rule";
-  /** `@name` before it, as written; they mean nothing here. */
+  /** `@name` before the rule, as written. Flags have no meaning here. */
   readonly flags: readonly Name[];
   readonly head: Head;
   readonly body: Expression | undefined;
-  /** Read on after a syntax error, so what it does not mention says nothing. */
+  /** The parser continued after a syntax error in it, so parts of the rule may be missing. */
   readonly flawed: boolean;
   readonly span: Span;
 }
@@ -125,7 +125,7 @@ export interface Test {
   readonly kind: "test";
   readonly name: Name;
   readonly setup: readonly SetupItem[];
-  /** From `setup` to its `}`, where there is one. */
+  /** From `setup` to its `}`, if there is one. */
   readonly setupSpan: Span | undefined;
   readonly assertions: readonly Assertion[];
   readonly span: Span;

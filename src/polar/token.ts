@@ -1,4 +1,7 @@
-/** The words of the language. Keywords are identifiers here: nearly all of them are words only in their place (see `reservedWords`). */
+/**
+ * Tokens. Keywords are identifiers, because nearly all of them are keywords only in some positions (see
+ * `reservedWords`).
+ */
 export type TokenKind =
   /** `text` is the identifier. */
   | "identifier"
@@ -6,15 +9,15 @@ export type TokenKind =
   | "string"
   /** `text` is in canonical form: no `+`, no leading zeros. */
   | "integer"
-  /** `1.5`, `1e9`, or an integer beyond 64 bits: already reported, kept so that the parser goes on. */
+  /** `1.5`, `1e9`, or an integer beyond 64 bits: already reported, kept so that the parser continues. */
   | "badNumber"
   /** `@current_unix_time` */
   | "now"
   /** `@name` before a rule. */
   | "flag"
-  /** Also the operators of older dialects (`==`, `.`, `+`), so that the parser can name the cure. */
+  /** Including operators of older dialects (`==`, `.`, `+`), so that the parser can name the replacement. */
   | "punctuation"
-  /** Characters that mean nothing: already reported. */
+  /** Characters without a meaning: already reported. */
   | "invalid"
   /** A string without its closing quote, up to the end of its line: already reported. */
   | "unterminated"
@@ -29,7 +32,7 @@ export interface Token {
   readonly startsLine: boolean;
 }
 
-/** From `#` to the end of the line, its line break left out. */
+/** From `#` to the end of the line, without the line break. */
 export interface Comment {
   readonly start: number;
   readonly end: number;
@@ -37,5 +40,8 @@ export interface Comment {
   readonly startsLine: boolean;
 }
 
-/** Words that are never a name. All others, such as `actor`, `resource`, `role`, `test` and `on`, are free to be variables and predicates. */
+/**
+ * Words that are never names. Other words, such as `actor`, `resource`, `role`, `test` and `on`, may be variables and
+ * predicates.
+ */
 export const reservedWords: ReadonlySet<string> = new Set(["true", "false", "if", "and", "or", "not", "in", "matches"]);

@@ -1,8 +1,8 @@
-/** Ways through the tree that several checks share. */
+/** Traversals of the syntax tree that several checks share. */
 import { unreachable } from "../util/assert.ts";
 import type { Call, Expression, Program, ShorthandAtom, ShorthandExpression, Term } from "./syntax.ts";
 
-/** Every expression inside, the outermost first. The depth is bounded by the parser. */
+/** The expression and every expression inside it, outermost first. The parser bounds the depth. */
 export function* expressionsOf(expression: Expression): Generator<Expression> {
   yield expression;
   if (expression.kind === "not") yield* expressionsOf(expression.operand);
@@ -14,7 +14,7 @@ export function* termsOf(expression: Expression): Generator<Term> {
   for (const inner of expressionsOf(expression)) yield* ownTerms(inner);
 }
 
-/** The terms of this expression, without those of expressions inside. */
+/** The terms of this expression, without those of nested expressions. */
 export function ownTerms(expression: Expression): readonly Term[] {
   switch (expression.kind) {
     case "and":
@@ -41,7 +41,7 @@ export function* atomsOf(expression: ShorthandExpression): Generator<ShorthandAt
   for (const operand of expression.operands) yield* atomsOf(operand);
 }
 
-/** Every expression written in longhand: bodies of rules, conditions of assertions. */
+/** Every longhand expression: bodies of rules and conditions of assertions. */
 export function* writtenExpressions(program: Program): Generator<Expression> {
   for (const statement of program.statements) {
     if (statement.kind === "rule" && statement.body) yield statement.body;

@@ -1,4 +1,4 @@
-/** Errors about a file that a user has named: they name it, and say what is wrong in words. */
+/** Errors about a file that a user has named: they contain its name, and what is wrong in words. */
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
 
@@ -12,7 +12,7 @@ const fileErrorReasons: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
 };
 
-/** `doing` is what was tried, such as `read`. */
+/** `doing` is the failed operation as a participle, such as `read`. */
 export function fileError(path: string, doing: string, error: unknown): AppError {
   const { code } = error as { readonly code?: unknown };
   const why = typeof code === "string" ? fileErrorReasons[code] : undefined;

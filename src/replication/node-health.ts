@@ -1,5 +1,5 @@
 /** The health of a node, as `/readyz`, the metrics and the status on the event stream report it. */
-import type { ReplicaStateName } from "../telemetry/metrics.ts";
+import type { ReplicaStateName } from "./node-state.ts";
 
 export interface BrokerStatus {
   /** `host:port`, or `embedded` for the broker inside this process. */

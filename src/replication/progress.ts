@@ -1,11 +1,11 @@
-/** A file that a job writes, and whose size it knows beforehand: so others see how far it has come. */
+/** The progress of a job that writes a file of known size. */
 export interface GrowingFile {
   readonly path: string;
-  /** Its size at the end. */
+  /** The size of the complete file. */
   readonly bytes: number;
-  /** What the job does then, which nobody can see the progress of. */
+  /** The next step of the job, which has no measurable progress. */
   readonly next: string;
 }
 
-/** Hears what is done next. */
+/** Called at the beginning of each step. */
 export type OnStep = (step: string, growing?: GrowingFile) => void;

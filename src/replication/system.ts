@@ -1,12 +1,12 @@
 /**
- * What a node has around it: time, the network, threads. It is one thing that is handed in, so that a whole cluster can run in one process under a
- * clock and a network that a test makes, with the same wiring as everywhere.
+ * The interface between a node and its surroundings: time, network and threads. It is one object that is passed in, so
+ * that tests can run a whole cluster in one process with a simulated clock and network, and the same wiring.
  */
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Limits } from "../config/limits.ts";
 import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
-import { spawnWorker, type Commands, type WorkerHandle, type WorkerName } from "../runtime/worker.ts";
+import { spawnWorker, type Commands, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -14,10 +14,10 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 export interface System {
   readonly clock: Clock;
   readonly fetch: Fetch;
-  /** One attempt at a connection to a broker. */
+  /** Makes one attempt to connect to a broker. */
   connectMqtt(options: IClientOptions): MqttClient;
-  spawnWorker<C extends Commands, Event>(name: WorkerName): WorkerHandle<C, Event>;
-  /** Checks uploaded policies where they hold up neither the thread that serves nor the writer. */
+  spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event>;
+  /** Checks uploaded policies without blocking the serving thread or the writer. */
   approvePolicies(limits: Limits): ApprovePolicy;
   serve(options: ServeOptions): Listener;
 }

@@ -1,4 +1,4 @@
-/** The PEM files of TLS that settings name: read and checked at start. */
+/** Reads and checks the PEM files for TLS that settings name, at the start. */
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { AppError } from "../util/app-error.ts";
@@ -14,12 +14,15 @@ interface TlsPaths {
 export interface TlsFiles {
   /** The authority that is trusted instead of the system's. */
   readonly ca: string | undefined;
-  /** What a node shows of itself, and its private key. */
+  /** The certificate that a node presents, and its private key. */
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
 
-/** `owner` begins the names of the settings, such as `broker` in `brokerCa`. AppError `conflict` names the one whose file can't be read or used. */
+/**
+ * `owner` is the prefix of the settings, such as `broker` in `brokerCa`. AppError `conflict` names the setting whose
+ * file cannot be read or used.
+ */
 export function readTlsFiles(owner: "broker" | "failover", paths: TlsPaths): TlsFiles {
   const ca = readPem(`${owner}Ca`, paths.ca, certificate);
   const cert = readPem(`${owner}Cert`, paths.cert, certificate);

@@ -6,11 +6,9 @@ import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
-import { build } from "../runtime/version.ts";
-import { observeNode, type NodeMetrics } from "../telemetry/metrics.ts";
-import { AppError } from "../util/app-error.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
+import { exposeNode, readNode } from "./node-metrics.ts";
 
 export interface RunningNode {
   readonly url: string;
@@ -56,7 +54,7 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
-    const unobserve = observeNode(() => nodeMetrics(node));
+    const unobserve = exposeNode(() => readNode(node));
     const unguard = limitConnections(config, listener.connections, system.clock);
     return {
       url: listener.url,
@@ -115,34 +113,4 @@ function startRoleChange(clock: System["clock"]): RoleChange {
 function roleChangeResponse(): Response {
   const message = "this node is changing its role: ask again in a moment, or ask another node";
   return Response.json({ message }, { status: 503, headers: { "Retry-After": "1" } });
-}
-
-/** The metrics of a node. */
-function nodeMetrics(node: Node): NodeMetrics {
-  const { role, state, offset, ageMs, brokers, brokerClients, foreignHistory, storageOk } = node.health();
-  return {
-    role,
-    version: build.version,
-    logOffset: role === "primary" ? (offset ?? undefined) : undefined,
-    appliedOffset: offset ?? undefined,
-    feedState: state,
-    brokers,
-    brokerClients,
-    foreignHistory: foreignHistory !== undefined,
-    snapshotAgeMs: role === "fallback" ? (ageMs ?? undefined) : undefined,
-    storageOk,
-    replicaAgeMs: role === "primary" ? undefined : (ageMs ?? undefined),
-    ...databaseMetrics(node),
-  };
-}
-
-/** Undefined while the node has no database that may answer. */
-function databaseMetrics(node: Node): Pick<NodeMetrics, "closures" | "facts" | "files"> {
-  try {
-    return node.engine().size();
-  } catch (error) {
-    if (error instanceof AppError && error.code === "not_ready")
-      return { closures: undefined, facts: undefined, files: undefined };
-    throw error;
-  }
 }

@@ -3,16 +3,11 @@
  */
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
+import { installFile } from "../runtime/atomic-file.ts";
 import { developmentKey, type Config } from "../config/config.ts";
 import { authenticate } from "../engine/authenticate.ts";
 import type { Engine } from "../engine/engine.ts";
-import {
-  installStore,
-  nextStorePath,
-  currentStorePath,
-  readNodeFile,
-  writeNodeFile,
-} from "../store/directory/data-directory.ts";
+import { nextStorePath, currentStorePath, readNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
@@ -86,7 +81,7 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   const copied = `${unfinished}.copy`;
   copyFileSync(unfinished, copied);
   const path = nextStorePath(data);
-  installStore(copied, path);
+  installFile(copied, path);
   removeFiles(databaseFiles(unfinished));
   return path;
 }

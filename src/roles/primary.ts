@@ -197,7 +197,7 @@ export async function startPrimaryNode(
   // Checks of the database. A start has read the whole file already, a promotion has not.
   const damage = monitorDamage(
     {
-      ...{ path, writer, intervalMs: limits.copyCheckIntervalMs, atOnce: isPromoted },
+      ...{ path, writer, intervalMs: limits.databaseCheckIntervalMs, atOnce: isPromoted },
       onFound() {
         // With a lease, another node has all acknowledged events and can take over.
         if (leadership !== undefined) fence.giveUpDamaged();
@@ -236,7 +236,7 @@ export async function startPrimaryNode(
     led: undefined,
     candidacy: () => undefined,
     leased: leadership !== undefined,
-    handsOverTo: () => handover.to,
+    handsOverTo: () => handover.target,
     ...createVoter({ data, state, fence, peers, handover, leadership }),
     ack: config.ack > 0,
     freshness: () => ({ sequenceNumber: stream.headSequenceNumber, ageMs: ageMs() }),

@@ -23,14 +23,14 @@ export interface SqlStatement {
 
 export type Orm = BunSQLiteDatabase;
 
-type TransactionMode = "deferred" | "immediate";
+export type TransactionMode = "deferred" | "immediate";
 
 export interface Transaction {
   commit(): void;
   rollback(): void;
 }
 
-export interface Connection {
+export interface SqliteDatabase {
   readonly path: string;
   /** Whether a transaction is open; some errors of the disk end it. */
   readonly inTransaction: boolean;
@@ -52,7 +52,7 @@ export interface Connection {
  * Opens a file (or `:memory:`). Throws where it does not exist and `create` is not set, or where it is no database. What is made, and what SQLite
  * puts beside it, is its owner's alone.
  */
-export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): Connection {
+export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): SqliteDatabase {
   if (options.create === true && path !== memory) makePrivate(path);
   const bun = options.readonly
     ? new BunDatabase(path, { readonly: true })
@@ -90,7 +90,7 @@ export function damageIn(error: unknown): string | undefined {
 }
 
 /** A new file at `path`, beside which the one at `source` can be read as the schema `source`, and nothing can be written to it. */
-export function createSqliteWithSource(path: string, source: string): Connection {
+export function createSqliteWithSource(path: string, source: string): SqliteDatabase {
   const { SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_URI } = constants;
   makePrivate(path);
   // Only a URI can say that an attached file is not to be written.
@@ -106,7 +106,7 @@ export function createSqliteWithSource(path: string, source: string): Connection
   return new BunSqlite(path, bun);
 }
 
-class BunSqlite implements Connection {
+class BunSqlite implements SqliteDatabase {
   readonly path: string;
   readonly orm: Orm;
   readonly #bun: BunDatabase;

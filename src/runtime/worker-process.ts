@@ -1,8 +1,9 @@
 /**
- * A worker in a process of its own. A thread can't be ended in the middle of a statement of SQLite; a process can. The process has one thread
- * that only passes messages on, so that it hears when the process that started it is gone, and ends with it whatever the worker does. The same
- * thread measures the memory of the process, JavaScript and SQLite together, and ends it at its limit: the worker can't, in the middle of a
- * statement or a loop, and the process that started it may be busy.
+ * A worker in its own process. A thread cannot be ended while it runs a statement of SQLite; a process can.
+ *
+ * The process has two threads. One runs the worker. The other passes messages on, notices when the parent process is gone, and measures the memory
+ * of the process, JavaScript and SQLite together. It ends the process in the first case, and at the memory limit. The worker's thread cannot do
+ * that in the middle of a statement or a loop, and the parent may be busy.
  */
 import { readFileSync } from "node:fs";
 import { AppError } from "../util/app-error.ts";
@@ -10,61 +11,59 @@ import { lowerPriority, slowNiceness, workerNiceness } from "./priority.ts";
 import {
   type Commands,
   connectChannel,
+  entryUrl,
   isCompiled,
-  type WorkerChannel,
-  workerEntries,
-  type WorkerHandle,
-  type WorkerName,
   openWorkerChannel,
+  type WorkerChannel,
+  type WorkerHandle,
+  type WorkerKind,
 } from "./worker.ts";
 
-/** The first argument of the program where it is to be such a process; the second names the worker. */
-const workerProcessArgument = "cell";
+/** The first argument of a process that is to run a worker. The second one is the worker's entry point. */
+const workerProcessArgument = "worker-process";
 
-/** It has no other reason to: a system that is short of memory ends the process that has the most. */
+/** A worker process has no other reason to end: a system that is short of memory ends the process that has the most. */
 const endedByItself = "the process that worked on this has ended, most likely since it took more memory than there is";
 
 export interface WorkerProcess<C extends Commands> {
-  /** Its `terminate` ends the process at once. */
+  /** Its `terminate` ends the process immediately. */
   readonly worker: WorkerHandle<C, never>;
-  /** From now on the process may take so much memory more than it had at its start; then it ends, and what it was asked fails with `reason`. */
+  /** Ends the process when it takes more than `bytesMax` in addition to its memory at the start. Its calls fail with `reason`. */
   limitMemory(bytesMax: number, reason: Error): void;
-  /** What the process takes at present, files apart; 0 where the system does not tell. */
+  /** The memory of the process without pages of files; 0 on systems that do not report it. */
   memoryBytes(): number;
-  /** Lowers the priority of the process once more: what it works on has taken long. */
+  /** Lowers the priority of the process further: its work has taken long. */
   lowerPriority(): void;
 }
 
-/** Starts the worker of this name in a process. */
-export function spawnWorkerProcess<C extends Commands>(name: WorkerName): WorkerProcess<C> {
-  const { port, pid, limitMemory } = startWorkerProcess(name);
+/** Starts a worker in a process. */
+export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind): WorkerProcess<C> {
+  const { channel, pid, limitMemory } = startWorkerProcess(entry);
   return {
-    worker: connectChannel(port),
+    worker: connectChannel(channel),
     lowerPriority: () => lowerPriority(pid, slowNiceness),
     memoryBytes: () => anonymousBytes(pid) ?? 0,
     limitMemory,
   };
 }
 
-/** To the thread that passes messages on, and not passed on itself. */
+/** A message to the thread that passes messages on. It does not pass this one on. */
 interface MemoryLimit {
   readonly memoryBytesMax: number;
 }
 
-/** From that thread, right before it ends the process. */
+/** A message from that thread, sent right before it ends the process. */
 const memoryExceeded = "memory exceeded";
 
-/** Which worker this process is to run, if it was started as a cell: there is no such command for people. */
-export function workerProcessName(): WorkerName | undefined {
-  const [first, name] = process.argv.slice(2);
-  return process.connected && first === workerProcessArgument && name !== undefined && name in workerEntries
-    ? (name as WorkerName)
-    : undefined;
+/** The entry point of the worker that this process has to run; undefined in all other processes. The command line has no such command. */
+export function workerProcessEntry(): string | undefined {
+  const [first, entry] = process.argv.slice(2);
+  return process.connected && first === workerProcessArgument ? entry : undefined;
 }
 
-/** What the program does as a cell: serves until the process that started it is gone. */
-export function serveWorkerProcess(name: WorkerName): Promise<never> {
-  const worker = openWorkerChannel(name);
+/** Runs the worker until the parent process is gone. */
+export function serveWorkerProcess(entry: string): Promise<never> {
+  const worker = openWorkerChannel(entryUrl(entry));
   worker.onMessage((message) => process.send?.(message));
   worker.onEnd(killSelf);
   const guard = new MemoryGuard();
@@ -80,13 +79,13 @@ function isMemoryLimit(message: unknown): message is MemoryLimit {
   return typeof message === "object" && message !== null && "memoryBytesMax" in message;
 }
 
-/** How often memory is measured: a process that fills it as fast as it can takes some 100 MB meanwhile. */
+/** How often memory is measured. A process that allocates as fast as it can takes some 100 MB in this time. */
 const measureIntervalMs = 50;
-/** Time for the reason to be on its way. */
+/** Enough time to send the reason to the parent. */
 const flushMs = 20;
 
 class MemoryGuard {
-  /** What the process takes without any work: code, the heap of a thread that waits. */
+  /** The memory of the process without any work: code, and the heap of a thread that waits. */
   readonly #ownBytes = residentBytes();
   #bytesMax = Number.POSITIVE_INFINITY;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -104,12 +103,12 @@ class MemoryGuard {
   }
 }
 
-/** Without pages of files, which others share and the system may take back; with them where the system does not tell them apart. */
+/** Without pages of files, which processes share and the system can reclaim. Includes them on systems that do not report them separately. */
 function residentBytes(): number {
   return anonymousBytes("self") ?? process.memoryUsage.rss();
 }
 
-/** `undefined` where the process is gone, or the system does not tell. */
+/** Undefined if the process is gone or the system does not report it. */
 function anonymousBytes(pid: number | "self"): number | undefined {
   try {
     const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
@@ -119,35 +118,34 @@ function anonymousBytes(pid: number | "self"): number | undefined {
   }
 }
 
-/** Not by `exit`, which would wait for the worker. */
+/** `exit` would wait for the worker. */
 function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
 interface StartedProcess extends Pick<WorkerProcess<Commands>, "limitMemory"> {
-  readonly port: WorkerChannel;
+  readonly channel: WorkerChannel;
   readonly pid: number;
 }
 
-function startWorkerProcess(name: WorkerName): StartedProcess {
+function startWorkerProcess(entry: string): StartedProcess {
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("query_too_expensive", endedByItself);
-  let tooLarge = reason;
-  const program = isCompiled() ? [] : [new URL("../main.ts", import.meta.url).pathname];
-  const child = Bun.spawn([process.execPath, ...program, workerProcessArgument, name], {
-    // Nothing of a node's settings, some of which are secret, is for it.
+  let memoryReason = reason;
+  const child = Bun.spawn([process.execPath, ...programArguments(entry), workerProcessArgument, entry], {
+    // The process needs none of the node's settings, and some are secret.
     env: {},
     stdio: ["ignore", "ignore", "inherit"],
     serialization: "advanced",
     ipc(message) {
-      if (message === memoryExceeded) reason = tooLarge;
+      if (message === memoryExceeded) reason = memoryReason;
       else receive(message);
     },
   });
   lowerPriority(child.pid, workerNiceness);
-  // It must not keep the process that started it from ending.
+  // The worker process must not keep its parent alive.
   child.unref();
-  const port: WorkerChannel = {
+  const channel: WorkerChannel = {
     send: (message) => child.send(message),
     onMessage: (listener) => {
       receive = listener;
@@ -156,11 +154,18 @@ function startWorkerProcess(name: WorkerName): StartedProcess {
     end: () => child.kill("SIGKILL"),
   };
   return {
-    port,
+    channel,
     pid: child.pid,
     limitMemory(memoryBytesMax, error) {
-      tooLarge = error;
+      memoryReason = error;
       child.send({ memoryBytesMax } satisfies MemoryLimit);
     },
   };
+}
+
+/** The compiled program looks for a worker's entry point in its arguments (`workerProcessEntry`). Bun itself has to be told to run one. */
+function programArguments(entry: string): readonly string[] {
+  if (isCompiled()) return [];
+  const [module, parameter] = [JSON.stringify(import.meta.url), JSON.stringify(entry)];
+  return ["--eval", `const { serveWorkerProcess } = await import(${module}); await serveWorkerProcess(${parameter});`];
 }

@@ -1,22 +1,32 @@
 /**
- * Typed calls into a Worker: the parent calls commands by name and gets promises, the worker may send events at any time. Errors cross as
- * `AppError` with code, message and details; anything else arrives as a plain error whose stack is the worker's. Codes of SQLite and of the system
- * cross as well: they tell a full disk from a damaged file.
+ * Typed calls into a Worker: the parent calls commands by name and gets promises; the worker may send events at any time. An `AppError` arrives
+ * with its code, message and details. Any other error arrives as a plain error whose stack is the worker's. Codes of SQLite and of the system
+ * arrive as well, because they tell a full disk from a damaged file.
  *
- * Workers start from their source file under `bun run` and `bun test`, and from a further entry point inside the compiled binary, where
- * paths are relative to `src/`. `scripts/build` compiles every entry of `workerEntries`.
+ * A worker starts from its source file under `bun run` and `bun test`, and from a further entry point inside the compiled binary, where paths
+ * are relative to `src/`. `scripts/build` compiles every file whose name ends in `-worker.ts` as such an entry point.
  */
+import { closeSync, openSync } from "node:fs";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
-import { requireDescriptors } from "./file-descriptors.ts";
 
-/** Where each worker's entry point is, relative to `src/`. */
-export const workerEntries = {
-  writer: "replication/log/writer-worker.ts",
-  snapshot: "replication/snapshots/snapshot-worker.ts",
-  aside: "engine/workers/worker-main.ts",
-  body: "http/request/body-worker.ts",
-} as const;
-export type WorkerName = keyof typeof workerEntries;
+/** A kind of worker. The module that starts the worker declares it. */
+export interface WorkerKind {
+  /** For logs and tests. */
+  readonly name: string;
+  /** The file of the entry point, relative to `src/`; it ends in `-worker.ts`. */
+  readonly entry: string;
+  /** How messages are encoded; a structured clone by default. */
+  readonly encoding?: MessageEncoding;
+}
+
+/**
+ * JSON instead of a structured clone, for messages in both directions. A thread that has just woken up reads an object from JSON in 20 µs, and the
+ * same object from a structured clone in 66 µs.
+ */
+export interface MessageEncoding {
+  /** Commands whose parameters JSON cannot represent, or that are JSON texts themselves: these are cloned. */
+  readonly clonedCommands: readonly string[];
+}
 
 /** What a worker can be asked: its handlers, sync or async. */
 export type Commands = Record<string, (...parameters: never[]) => unknown>;
@@ -54,61 +64,57 @@ type WorkerResponse =
   | { readonly id: number; readonly error: SerializedError }
   | { readonly event: unknown };
 
-/** Bun ends the whole process where a Worker that starts finds no descriptor left, so it is not started unless there are more than it takes. */
-const workerDescriptors = 32;
-
-export function spawnWorker<C extends Commands, Event = never>(name: WorkerName): WorkerHandle<C, Event> {
-  return connectChannel(withWorkerEncoding(name, openWorkerChannel(name)));
+/** Starts a worker thread. */
+export function spawnWorker<C extends Commands, Event = never>(kind: WorkerKind): WorkerHandle<C, Event> {
+  return connectChannel(withEncoding(kind.encoding, openWorkerChannel(entryUrl(kind.entry))));
 }
 
-/** Starts the worker in the file at `entry`; `spawnWorker` knows those of the appliance. */
+/** Starts a worker thread from the file at `entry`, with structured clones as messages. */
 export function connectWorker<C extends Commands, Event = never>(entry: URL): WorkerHandle<C, Event> {
   return connectChannel(openWorkerChannel(entry));
 }
 
-/** Workers that are spoken to in JSON, with those of their commands whose parameters it can't say, or are JSON themselves. All others are sent objects, which are cloned. */
-const clonedCommands: Partial<Record<WorkerName, readonly string[]>> = { writer: ["open", "writeJson"] };
-
-/** A way to somebody else and back. */
+/** One end of a connection over which messages go both ways. */
 export interface Channel {
   /** A receiver in this process gets the buffers in `transfer` without a copy. */
   send(message: unknown, transfer?: readonly ArrayBuffer[]): void;
   onMessage(listener: (message: unknown) => void): void;
 }
 
-/** The way to a worker and back, wherever it runs. */
+/** The parent's end of the connection to a worker. */
 export interface WorkerChannel extends Channel {
-  /** Called once, when nothing more can come. */
+  /** Called once, when no more messages can arrive. */
   onEnd(listener: (reason: Error) => void): void;
-  /** Ends the other side at once. */
+  /** Ends the worker immediately. */
   end(): void;
 }
 
-/**
- * Either end of the way to the worker of this name, in the form in which its messages go. A thread that has slept makes an object that was cloned in
- * 66 µs, one of the same members that came as JSON in 20.
- */
-export function withWorkerEncoding<W extends Channel>(name: WorkerName, way: W): W {
-  const exceptions = clonedCommands[name];
-  if (exceptions === undefined) return way;
-  const isCloned = (message: object): boolean => "command" in message && exceptions.includes(String(message.command));
+/** The same channel with encoded messages. Without an encoding messages are cloned. Both ends need the same encoding. */
+export function withEncoding<C extends Channel>(encoding: MessageEncoding | undefined, channel: C): C {
+  if (encoding === undefined) return channel;
+  const isCloned = (message: object): boolean =>
+    "command" in message && encoding.clonedCommands.includes(String(message.command));
   return {
-    ...way,
-    send: (message, transfer) => way.send(isCloned(message as object) ? message : JSON.stringify(message), transfer),
+    ...channel,
+    send: (message, transfer) =>
+      channel.send(isCloned(message as object) ? message : JSON.stringify(message), transfer),
     onMessage: (listener) =>
-      way.onMessage((message) => listener(typeof message === "string" ? JSON.parse(message) : message)),
+      channel.onMessage((message) => listener(typeof message === "string" ? JSON.parse(message) : message)),
   };
 }
 
-/** Typed calls over a port whose other side is served by `serveWorker`. */
-export function connectChannel<C extends Commands, Event = never>(port: WorkerChannel): WorkerHandle<C, Event> {
-  return new WorkerConnection<C, Event>(port);
+/** Typed calls over a channel whose other end `serveWorker` serves. */
+export function connectChannel<C extends Commands, Event = never>(channel: WorkerChannel): WorkerHandle<C, Event> {
+  return new WorkerConnection<C, Event>(channel);
 }
 
-/** Of a worker of the appliance, by its name, or of the one in a file. */
-export function openWorkerChannel(entry: WorkerName | URL): WorkerChannel {
+/** Bun ends the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this number. */
+const workerDescriptors = 32;
+
+/** Starts a worker thread. */
+export function openWorkerChannel(entry: URL | string): WorkerChannel {
   requireDescriptors(workerDescriptors);
-  const worker = new Worker(typeof entry === "string" ? entryOf(entry) : entry);
+  const worker = new Worker(entry);
   return {
     send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => worker.addEventListener("message", (message) => listener(message.data)),
@@ -120,34 +126,44 @@ export function openWorkerChannel(entry: WorkerName | URL): WorkerChannel {
   };
 }
 
-function entryOf(name: WorkerName): URL | string {
-  const entry = workerEntries[name];
+/** Throws the error of the system (EMFILE, ENFILE) unless this process can open that many more descriptors. */
+function requireDescriptors(count: number): void {
+  const opened: number[] = [];
+  try {
+    while (opened.length < count) opened.push(openSync("/dev/null", "r"));
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+/** The address of an entry point, which is given relative to `src/`. */
+export function entryUrl(entry: string): URL | string {
   return isCompiled() ? `./${entry}` : new URL(`../${entry}`, import.meta.url);
 }
 
 /**
- * The worker's side: answers the commands until the parent says stop. `name` is that of a worker of the appliance. Returns the function that sends an
+ * The worker's side: answers commands until the parent sends `stop`. The encoding is that of the worker's kind. Returns the function that sends an
  * event to the parent.
  */
 export function serveWorker<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
-  name?: WorkerName,
+  encoding?: MessageEncoding,
 ): (event: Event) => void {
   const parent: Channel = {
     send: (message) => postMessage(message),
     onMessage: (listener) => addEventListener("message", (message: MessageEvent<unknown>) => listener(message.data)),
   };
-  return serveCommands(commands, stop, name === undefined ? parent : withWorkerEncoding(name, parent));
+  return serveCommands(commands, stop, withEncoding(encoding, parent));
 }
 
-/** The same over any way. */
+/** The same as `serveWorker`, over any channel. */
 export function serveCommands<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
-  port: Channel,
+  channel: Channel,
 ): (event: Event) => void {
-  const send = (message: WorkerResponse): void => port.send(message);
+  const send = (message: WorkerResponse): void => channel.send(message);
   const inFlight = new Set<Promise<void>>();
 
   const answer = async (id: number | undefined, work: () => unknown): Promise<void> => {
@@ -159,7 +175,7 @@ export function serveCommands<C extends Commands, Event = never>(
     }
   };
 
-  port.onMessage((message) => {
+  channel.onMessage((message) => {
     const request = message as WorkerRequest;
     if ("stop" in request) {
       void answer(request.id, async () => {
@@ -186,7 +202,7 @@ interface PendingCall {
 
 class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Event> {
   readonly exited: Promise<Error | undefined>;
-  readonly #port: WorkerChannel;
+  readonly #channel: WorkerChannel;
   readonly #pending = new Map<number, PendingCall>();
   readonly #listeners: ((event: Event) => void)[] = [];
   #resolveExited!: (reason: Error | undefined) => void;
@@ -194,13 +210,13 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
   #gone: Error | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(port: WorkerChannel) {
-    this.#port = port;
+  constructor(channel: WorkerChannel) {
+    this.#channel = channel;
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
-    port.onMessage((message) => this.#receive(message as WorkerResponse));
-    port.onEnd((reason) => this.#end(reason));
+    channel.onMessage((message) => this.#receive(message as WorkerResponse));
+    channel.onEnd((reason) => this.#end(reason));
   }
 
   call<Name extends keyof C & string>(
@@ -221,7 +237,7 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
 
   notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
     if (this.#stopping === undefined && this.#gone === undefined)
-      this.#port.send({ command, parameters } satisfies WorkerRequest);
+      this.#channel.send({ command, parameters } satisfies WorkerRequest);
   }
 
   onEvent(listener: (event: Event) => void): void {
@@ -233,7 +249,7 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
   }
 
   terminate(reason: Error): void {
-    this.#port.end();
+    this.#channel.end();
     this.#end(reason);
   }
 
@@ -247,7 +263,7 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     try {
       await this.#request((id) => ({ id, stop: true }));
     } finally {
-      this.#port.end();
+      this.#channel.end();
       this.#end(undefined);
     }
   }
@@ -257,7 +273,7 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
-      this.#port.send(message(id) satisfies WorkerRequest, transfer);
+      this.#channel.send(message(id) satisfies WorkerRequest, transfer);
     });
   }
 

@@ -80,12 +80,12 @@ export const metrics = {
     ["result"],
   ),
   decisionCache: labelledCounter(
-    "ostiary_decision_memo_total",
+    "ostiary_decision_cache_total",
     "Decisions answered from the decision cache (`result` hit) or computed and put there (miss)",
     ["result"],
   ),
   offloadedQueries: counter(
-    "ostiary_queries_aside_total",
+    "ostiary_offloaded_queries_total",
     "Queries that ran in a worker process since they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
     ["kind"],
   ),
@@ -102,7 +102,7 @@ export const metrics = {
   ),
   eventsApplied: counter(
     "ostiary_events_applied_total",
-    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `feedInlineBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
+    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `publishEventBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
     ["source"],
   ),
   commitToVisible: new Histogram({
@@ -112,24 +112,24 @@ export const metrics = {
     registers,
   }),
   brokerEvents: counter(
-    "ostiary_feed_events_total",
+    "ostiary_broker_events_total",
     "Events that a broker took from this node or brought to it, with or without their bodies; `direction` is published or received",
     ["direction"],
   ),
   brokerGaps: counter(
-    "ostiary_feed_gaps_total",
+    "ostiary_broker_gaps_total",
     "Messages of the feed before which others are missing, or that belong to another epoch",
   ),
   brokerDuplicates: counter(
-    "ostiary_feed_duplicates_total",
+    "ostiary_broker_duplicates_total",
     "Messages of the feed whose events this node had already, by another broker or over HTTP",
   ),
   brokerMessagesRejected: counter(
-    "ostiary_feed_refused_total",
+    "ostiary_broker_messages_rejected_total",
     "Messages of the feed that no node of this environment sent, or that continue another history",
   ),
   brokerStaleHeads: counter(
-    "ostiary_feed_old_heads_total",
+    "ostiary_broker_stale_heads_total",
     "Heads of the feed that are older than one that this node knows: a broker repeats or delays messages",
   ),
   confirmations: counter(
@@ -138,7 +138,7 @@ export const metrics = {
     ["result"],
   ),
   databasesRejected: counter(
-    "ostiary_copies_distrusted_total",
+    "ostiary_databases_rejected_total",
     "Times that this node found its database damaged or different from the primary's",
   ),
   catchUps: counter(
@@ -175,160 +175,35 @@ export const metrics = {
     ["outcome"],
   ),
   unhandledErrors: counter(
-    "ostiary_stray_failures_total",
+    "ostiary_unhandled_errors_total",
     "Failures of timers, and failures of the system that no other code had handled; the node went on",
   ),
   logLinesLost: counter("ostiary_log_lines_lost_total", "Lines of the log that could not be written"),
 } as const;
 
-export const replicaStateNames = [
-  "PRIMARY",
-  "FENCED",
-  "BOOTSTRAP",
-  "CATCHUP",
-  "LIVE",
-  "STALE_FEED",
-  "DISCONNECTED",
-  "DIVERGED",
-  "SNAPSHOT",
-  "FOLLOWING",
-] as const;
-export type ReplicaStateName = (typeof replicaStateNames)[number];
-
-/** What a node tells about itself when somebody asks; undefined where it does not apply to its role. */
-export interface NodeMetrics {
-  readonly role: string;
-  readonly version: string;
-  readonly logOffset: number | undefined;
-  readonly appliedOffset: number | undefined;
-  readonly feedState: ReplicaStateName;
-  /** Brokers that carry the feed, by `host:port`. */
-  readonly brokers: readonly { readonly broker: string; readonly connected: boolean }[];
-  readonly brokerClients: number | undefined;
-  readonly snapshotAgeMs: number | undefined;
-  /** How long ago this node's data were last known to be the primary's latest; undefined on a primary. */
-  readonly replicaAgeMs: number | undefined;
-  /** Whether the node can store what it should. */
-  readonly storageOk: boolean;
-  /** Whether a node around this one has another history. */
-  readonly foreignHistory: boolean;
-  /** These three are undefined while there is no copy to count in. */
-  readonly closures: ClosureCounts | undefined;
-  readonly facts: number | undefined;
-  readonly files: FileBytes | undefined;
-}
-
-/** Of the tables that answer recursion: those that are kept, those that are too large so that facts are walked instead, and all their rows. */
-export interface ClosureCounts {
-  readonly kept: number;
-  readonly walked: number;
-  readonly rows: number;
-}
-
-/** Sizes of the database's files. */
-export interface FileBytes {
-  readonly database: number;
-  readonly wal: number;
-}
-
-type NodeMetricsReader = () => NodeMetrics;
-
-const readers = new Set<NodeMetricsReader>();
-
-/** Set anew at each scrape, from what the nodes of this process say of themselves; without labels, the last one counts. */
-function gauge<Label extends string = never>(
+/**
+ * A gauge whose values are read at each scrape. `show` sets them; it is called after the values of the last scrape were removed.
+ */
+export function observedGauge<Label extends string = never>(
   name: string,
   help: string,
-  show: (gauge: Gauge<Label>, reading: NodeMetrics) => void,
+  show: (gauge: Gauge<Label>) => void,
   labelNames: readonly Label[] = [],
 ): void {
-  const collect = (shown: Gauge<Label>): void => {
-    shown.reset();
-    // Without labels there is a 0 now, which would be a value.
-    shown.remove({});
-    for (const read of readers) show(shown, read());
-  };
-  const made: Gauge<Label> = new Gauge<Label>({ name, help, labelNames, registers, collect: () => collect(made) });
-}
-
-function valueGauge(name: string, help: string, valueOf: (reading: NodeMetrics) => number | undefined): void {
-  gauge(name, help, (shown, reading) => {
-    const value = valueOf(reading);
-    if (value !== undefined) shown.set(value);
+  const gauge: Gauge<Label> = new Gauge<Label>({
+    name,
+    help,
+    labelNames,
+    registers,
+    collect() {
+      gauge.reset();
+      // A gauge without labels is 0 after a reset. Without a value it must not be exposed at all.
+      gauge.remove({});
+      show(gauge);
+    },
   });
 }
 
-gauge(
-  "ostiary_node_info",
-  "Always 1; the labels say which node this is",
-  (shown, { role, version }) => shown.set({ role, version }, 1),
-  ["role", "version"],
-);
-gauge(
-  "ostiary_feed_state",
-  "1 for the `state` in which this node is, 0 for the others",
-  (shown, { feedState }) => {
-    for (const state of replicaStateNames) shown.set({ state }, state === feedState ? 1 : 0);
-  },
-  ["state"],
-);
-valueGauge("ostiary_log_offset", "The last offset of this node's log", ({ logOffset }) => logOffset);
-valueGauge(
-  "ostiary_applied_offset",
-  "The last offset that this node's database contains",
-  ({ appliedOffset }) => appliedOffset,
-);
-gauge(
-  "ostiary_broker_connected",
-  "1 where this node is connected to the `broker` (`host:port`), 0 where it is not",
-  (shown, { brokers }) => {
-    for (const { broker, connected } of brokers) shown.set({ broker }, connected ? 1 : 0);
-  },
-  ["broker"],
-);
-valueGauge(
-  "ostiary_foreign_history",
-  "1 while another node has a history that shares no beginning with this node's, so that neither takes over from the other",
-  ({ foreignHistory }) => (foreignHistory ? 1 : 0),
-);
-valueGauge("ostiary_broker_clients", "Clients connected to the embedded broker", ({ brokerClients }) => brokerClients);
-valueGauge(
-  "oso_fallback_snapshot_age_ms",
-  "Milliseconds since the snapshot that this fallback answers from was taken",
-  ({ snapshotAgeMs }) => snapshotAgeMs,
-);
-valueGauge(
-  "ostiary_replica_age_seconds",
-  "On edges and fallbacks, seconds since their data were last known to be the primary's latest",
-  ({ replicaAgeMs }) => (replicaAgeMs === undefined ? undefined : replicaAgeMs / 1000),
-);
-valueGauge("ostiary_stored_facts", "Facts in this node's database", ({ facts }) => facts);
-gauge(
-  "ostiary_stored_bytes",
-  "Sizes of the files of this node's database; `file` is database, or wal (the write-ahead log)",
-  (shown, { files }) => {
-    if (files === undefined) return;
-    shown.set({ file: "database" }, files.database);
-    shown.set({ file: "wal" }, files.wal);
-  },
-  ["file"],
-);
-valueGauge(
-  "ostiary_storage_ok",
-  "1 where this node can store what it should, 0 where its disk is full, fails or was taken away",
-  ({ storageOk }) => (storageOk ? 1 : 0),
-);
-gauge(
-  "ostiary_closures",
-  "Transitive closures of the active policy; `state` is kept (as a table), or walked (with each query, because it is too large)",
-  (shown, { closures }) => {
-    if (closures === undefined) return;
-    shown.set({ state: "kept" }, closures.kept);
-    shown.set({ state: "walked" }, closures.walked);
-  },
-  ["state"],
-);
-valueGauge("ostiary_closure_rows", "Rows of all closures that are kept", ({ closures }) => closures?.rows);
 const residentMemory: Gauge = new Gauge({
   name: "process_resident_memory_bytes",
   help: "Resident memory",
@@ -340,12 +215,6 @@ new Gauge({
   help: "When this process started, in seconds since 1970",
   registers,
 }).set(Date.now() / 1000 - process.uptime());
-
-/** Lets `/metrics` ask `read` whenever it is scraped. Returns the way to end that. */
-export function observeNode(read: NodeMetricsReader): () => void {
-  readers.add(read);
-  return () => readers.delete(read);
-}
 
 export const metricsContentType = registry.contentType;
 

@@ -1,11 +1,16 @@
 /**
- * A queue in which holders have turns: next is an item of the holder whose last turn is longest ago, and of its items the one that `isSooner` says, or
- * else that came first.
+ * A queue that is fair between holders, such as API keys. The next item is one of the holder that was served longest ago. Among the items of that holder
+ * `isSooner` decides, and otherwise the order of arrival.
  */
+import { LRUCache } from "lru-cache";
+
+/** A holder that is forgotten counts as never served. */
+const holdersMax = 1000;
+
 export class FairQueue<Item extends { readonly holder: string }> {
   readonly #items = new Set<Item>();
-  /** By holder, the number of its last turn. */
-  readonly #lastTurns = new Map<string, number>();
+  /** By holder: the number of its last turn. */
+  readonly #lastTurns = new LRUCache<string, number>({ max: holdersMax });
   readonly #isSooner: (item: Item, other: Item) => boolean;
   #turns = 0;
 
@@ -17,21 +22,20 @@ export class FairQueue<Item extends { readonly holder: string }> {
     this.#items.add(item);
   }
 
-  /** False where it is not in the queue. */
+  /** Returns false if the item is not in the queue. */
   delete(item: Item): boolean {
     return this.#items.delete(item);
   }
 
-  /** Takes the next item of those holders that may have a turn now. */
-  next(mayHaveTurn: (holder: string) => boolean = () => true): Item | undefined {
+  /** Removes the next item of the holders that may be served now, and returns it. */
+  next(mayBeServed: (holder: string) => boolean = () => true): Item | undefined {
     let next: Item | undefined;
     for (const item of this.#items) {
       if (next !== undefined && !this.#isBefore(item, next)) continue;
-      if (mayHaveTurn(item.holder)) next = item;
+      if (mayBeServed(item.holder)) next = item;
     }
     if (next === undefined) return undefined;
     this.#items.delete(next);
-    if (this.#lastTurns.size >= holdersMax) this.#lastTurns.clear();
     this.#lastTurns.set(next.holder, ++this.#turns);
     return next;
   }
@@ -45,6 +49,3 @@ export class FairQueue<Item extends { readonly holder: string }> {
     return this.#lastTurns.get(holder) ?? 0;
   }
 }
-
-/** Beyond this who had a turn when is forgotten: keys come and go. */
-const holdersMax = 1000;

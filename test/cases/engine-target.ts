@@ -8,7 +8,7 @@ import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/state/event.ts";
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { advanceState, createState, readState } from "../../src/store/log/store-state.ts";

@@ -14,7 +14,7 @@ const seen = {
 };
 
 async function tryNetwork(kind: "namespaces" | "proxies"): Promise<unknown> {
-  const trial = Bun.spawn([process.execPath, join(import.meta.dir, "network-trial.ts"), kind], {
+  const trial = Bun.spawn([process.execPath, join(import.meta.dir, "network-check.ts"), kind], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

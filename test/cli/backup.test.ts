@@ -113,7 +113,7 @@ describe("from a data directory and back", () => {
         [
           ["restore", "history.backup", "--data", "new", "--to-time", "2999-01-01T00:00:00Z"],
           1,
-          "is not known: this ends at",
+          "is unknown: the data end at",
         ],
       ];
       for (const [parameters, status, said] of cases) {

@@ -41,23 +41,25 @@ function write(name: string, content: string | Uint8Array): string {
 }
 
 describe("help", () => {
-  test("of serve tells of every setting by flag, variable, prose and default", async () => {
+  test("of serve shows every setting with its flag, variable, description and default", async () => {
     const { status, output } = await run(["serve", "--help", "--all"]);
     expect(status).toBe(0);
     const flat = output.replace(/\s+/g, " ");
-    for (const { flag, variable, description, default: standard } of settings) {
+    for (const { flag, variable, description, default: value } of settings) {
       expect(flat).toContain(`${flag} <`);
       expect(flat).toContain(`[${variable}]`);
       expect(flat).toContain(description);
-      if (standard !== undefined) expect(flat).toContain(`(default: ${String(standard)})`);
+      if (value !== undefined) expect(flat).toContain(`(default: ${String(value)})`);
     }
   });
 
-  test("of serve leaves the limits out where nobody asks for all", async () => {
+  test("of serve hides the advanced settings without --all, and the names of 0.1.0 always", async () => {
     const { status, output } = await run(["serve", "--help"]);
     expect(status).toBe(0);
-    for (const { flag } of settings) expect(output.includes(`${flag} <`)).toBe(!flag.startsWith("--limits-"));
+    for (const { flag, group } of settings) expect(output.includes(` ${flag} <`)).toBe(group !== "advanced");
     expect(output).toContain("--all");
+    const { output: all } = await run(["serve", "--help", "--all"]);
+    for (const text of [output, all]) expect(text).not.toContain("--limits-");
   });
 
   test("is what a call without a command gets, with examples", async () => {
@@ -99,7 +101,7 @@ describe("a wrong call has status 2 and says what would be right", () => {
     [
       "--all without --help",
       () => ["serve", "--role", "primary", "--all"],
-      "`--all` belongs to `--help`: `ostiary serve --help --all` shows every setting; without `--help`, leave out `--all`",
+      "`--all` belongs to `--help`: `ostiary serve --help --all` shows every setting; without `--help`, omit `--all`",
     ],
     ["the same for config", () => ["config", "--all"], "`ostiary config --help --all`"],
     ["keys without a key", () => ["keys", "list"], "OSO_AUTH is not set"],
@@ -122,16 +124,38 @@ describe("a wrong call has status 2 and says what would be right", () => {
 });
 
 test("config prints what is in force, as YAML or JSON", async () => {
-  const file = write("node.yaml", "role: primary\nlimits:\n  batchEntriesMax: 7\n");
+  const file = write("node.yaml", "role: primary\nadvanced:\n  batchEntriesMax: 7\n");
   const { output } = await run(["config", "--config", file, "--json", "--refresh", "1h"]);
   expect(JSON.parse(output)).toMatchObject({
     role: "primary",
     refresh: "1h",
-    limits: { batchEntriesMax: 7, queryTimeMsMax: "20s" },
+    advanced: { batchEntriesMax: 7, queryTimeMsMax: "20s" },
   });
   const byVariable = await run(["config"], { OSTIARY_CONFIG: file, OSTIARY_NODE_KEY: "0123456789abcdef-secret" });
   expect(byVariable.output).toContain("batchEntriesMax: 7");
   expect(byVariable.output).not.toContain("0123456789abcdef");
+});
+
+test("config accepts the names of 0.1.0 as flag, variable and key, and warns of each on standard error", async () => {
+  const file = write("old.yaml", "role: primary\nlimits:\n  logEventsKept: 7\n");
+  const { status, output, errors } = await run(
+    ["config", "--config", file, "--json", "--limits-queries-aside-max", "8", "--topic-prefix", "x"],
+    { OSTIARY_LIMITS_LOG_BYTES_KEPT: "9MiB" },
+  );
+  expect(status).toBe(0);
+  expect(JSON.parse(output)).toMatchObject({
+    retention: { events: 7, bytes: "9MiB" },
+    advanced: { offloadedQueriesMax: 8, topicPrefix: "x" },
+  });
+  const warnings = errors.trimEnd().split("\n");
+  expect(warnings.map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual([
+    "warning: limits.logEventsKept",
+    "warning: limits.logBytesKept",
+    "warning: limits.queriesAsideMax",
+  ]);
+  expect(warnings[2]).toEndWith(
+    "from the flag --limits-queries-aside-max is the old name of advanced.offloadedQueriesMax (OSTIARY_OFFLOADED_QUERIES_MAX, --offloaded-queries-max); the next release does not accept it",
+  );
 });
 
 test.each([["version"], ["--version"], ["-V"]])("%s says which build this is", async (how) => {

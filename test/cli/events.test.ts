@@ -75,7 +75,7 @@ describe("the log", () => {
           expect(events.map(({ offset }) => offset)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
           expect(events[2]).toMatchObject({ specversion: "1.0", type: "ostiary.facts.changed" });
         },
-        { "limits.eventsPageMax": "3" },
+        { "advanced.eventsPageMax": "3" },
       ),
     timeoutMs,
   );

@@ -1,8 +1,12 @@
-/** `ostiary plan`: the SQL and SQLite's plan of the standard questions are pinned in `plans/`, none of which reads through a table of facts. */
+/**
+ * `ostiary plan`. The files in `plans/` contain its output for typical questions, with the SQL and SQLite's plan. None
+ * of the plans scans a whole table of facts.
+ */
 import { describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
+import { passes } from "../../src/datalog/pipeline.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import type { PlanReport } from "../../src/engine/query/plan-report.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -67,7 +71,7 @@ describe("the plan of", () => {
     expectGolden(join(import.meta.dir, "plans", `${name}.txt`), output);
   });
 
-  test.each(questions)("%s reads through no table of facts", async (_, policy, question) => {
+  test.each(questions)("%s scans no whole table of facts", async (_, policy, question) => {
     const { output } = await plan(policy, question, "--json");
     const { sql, queryPlan } = JSON.parse(output) as PlanReport;
     const facts = new Set([...(sql ?? "").matchAll(/\b(?:fact|closure)_\d+ AS (t\d+)/g)].map((match) => match[1]));
@@ -76,7 +80,37 @@ describe("the plan of", () => {
   });
 });
 
-test("recursion over stored facts is not walked, with a condition on the way it is", async () => {
+describe("the passes of", () => {
+  const traced = ["authorize-small", "list", "groups", "walked", "hidden", "step-by-step"];
+
+  test.each(questions.filter(([name]) => traced.includes(name)))("%s", async (name, policy, question) => {
+    const { status, output, errors } = await plan(policy, question, "--passes");
+    expect({ status, errors }).toEqual({ status: 0, errors: "" });
+    expectGolden(join(import.meta.dir, "plans", `${name}-passes.txt`), output);
+  });
+
+  test("a question are the listed ones in order, and the last one has the SQL of the plan", async () => {
+    const { output } = await plan(groups, "allow(User:_, read, Document:_)", "--passes", "--json");
+    const { passes: reported = [], sql } = JSON.parse(output) as PlanReport;
+    expect(reported.map(({ pass, why }) => [pass, why])).toEqual(Object.entries(passes));
+    expect(reported.at(-1)?.program).toEqual([String(sql)]);
+  });
+
+  test("a question are reported only on request", async () => {
+    const { output } = await plan(groups, "allow(User:_, read, Document:_)", "--json");
+    expect(JSON.parse(output)).not.toHaveProperty("passes");
+  });
+
+  test("a question without an answer end with the pass that finds that", async () => {
+    const { output } = await plan(company, "no_such(User:_)", "--passes", "--json");
+    const { passes: reported = [] } = JSON.parse(output) as PlanReport;
+    const removed = reported.find(({ pass }) => pass === "remove unproductive");
+    expect(removed?.program).toEqual(["nothing can answer the question"]);
+    expect(reported.map(({ pass }) => pass)).not.toContain("unfold");
+  });
+});
+
+test("recursion over stored facts is not walked, but recursion with a condition is", async () => {
   const report = async (policy: string, question: string): Promise<PlanReport> =>
     JSON.parse((await plan(policy, question, "--json")).output);
   const kept = await report(company, "allow(User:_, read, Repository:_)");
@@ -129,14 +163,14 @@ test.each([
   ],
   ["allow(User:_, read, Repository:_)", []],
   ["has_role(User:_, String:?, Folder:_)", []],
-])("of %s it tells what the policy does not have", async (question, unknown) => {
+])("names that the policy does not have are reported for %s", async (question, unknown) => {
   const { output } = await plan(company, question, "--json");
   expect((JSON.parse(output) as PlanReport).unknown).toEqual(unknown);
   const printed = (await plan(company, question)).output.split("\n");
   expect(printed.filter((line) => unknown.some((sentence) => line === `  ${sentence}`))).toHaveLength(unknown.length);
 });
 
-test("a type that the policy does not name is told where no rule takes any type", async () => {
+test("an unknown type is reported only if no rule takes any type", async () => {
   const unknownUnder = async (policy: string): Promise<readonly string[]> =>
     (JSON.parse((await plan(policy, "allow(Person:_, read, Page:_)", "--json")).output) as PlanReport).unknown;
   expect(await unknownUnder("allow(actor, _action, resource) if owns(actor, resource);")).toEqual([]);
@@ -151,9 +185,9 @@ test("a value that only a negation restricts can't be listed", async () => {
   expect((JSON.parse(output) as PlanReport).answeredBy).toBe("not-listable");
 });
 
-describe("a call that can't be", () => {
+describe("a wrong command", () => {
   test.each(["allow", "allow(User:_", "allow(_, read)", "allow(User:_, , Repository:_)", "allow(User:_, 'x', Doc:_)"])(
-    "%s is refused with the form of a question",
+    "with the question %s is refused with the form of a question",
     async (question) => {
       const { status, output, errors } = await plan(company, question);
       expect({ status, output }).toEqual({ status: 2, output: "" });
@@ -161,20 +195,20 @@ describe("a call that can't be", () => {
     },
   );
 
-  test("no file is refused with an example", async () => {
+  test("without a policy file is refused with an example", async () => {
     const { status, errors } = await run(["plan", "allow(User:_, read, Repository:_)"]);
     expect(status).toBe(2);
     expect(errors).toContain("ostiary plan policy.polar");
   });
 
-  test("a policy with errors shows them", async () => {
+  test("with a policy that has errors prints them", async () => {
     const { status, output, errors } = await plan("actor User {", "allow(User:_, read, Repository:_)");
     expect({ status, output }).toEqual({ status: 1, output: "" });
     expect(errors).toContain("policy.polar:1");
   });
 });
 
-test("the rules of several files are told by the place in theirs", async () => {
+test("the rules of several files have positions in their own file", async () => {
   write("a.polar", readFileSync(company, "utf8"));
   write("b.polar", 'has_permission(user: User, "read", team: Team) if likes(user, team);\n');
   const { output } = await run(["plan", "a.polar", "b.polar", "allow(User:_, read, Team:_)"]);
@@ -194,7 +228,7 @@ describe("the plan of a node's store", () => {
   const nested = `actor User {}
 resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; "read" if "reader"; role if role on "parent"; }`;
 
-  /** What is said over a store with a chain of folders. */
+  /** The output for a store with a chain of folders. */
   async function planOver(limits: Limits) {
     const directory = path(`data-${limits.closureRowsMax}`);
     mkdirSync(directory);
@@ -212,25 +246,25 @@ resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { pare
     return run(["plan", "--data", directory, "allow(User:_, read, Folder:_)"]);
   }
 
-  test("tells of the rows of its closures, and of those that the statement may look at", async () => {
+  test("has the rows of its closures, and a bound of the rows that the statement examines", async () => {
     const { status, output } = await planOver(defaultLimits);
     expect(status).toBe(0);
-    expect(output).toMatch(/at once: it looks at no more than \d+ rows/);
+    expect(output).toMatch(/on the serving thread: it examines at most \d+ rows/);
     expect(output).toContain(`closure_1: has_relation(from, "parent", to), 210 rows`);
     expect(output).toContain("nested.polar:2:");
   });
 
-  test("and of those that are too large and walked", async () => {
+  test("has the closures that are too large and walked", async () => {
     const { status, output } = await planOver({ ...defaultLimits, closureRowsMax: 100 });
     expect(status).toBe(0);
-    expect(output).toContain("Closures that are too large: these are walked\n  closure_1: has_relation");
+    expect(output).toContain("Closures that are too large for a table, walked instead\n  closure_1: has_relation");
     expect(output).toContain(", walked\n");
   });
 
-  test("needs a store there, and no file", async () => {
+  test("needs a store in the directory, and no policy file", async () => {
     const question = "allow(User:_, read, Folder:_)";
     expect(await run(["plan", "--data", path("nowhere"), question])).toMatchObject({ status: 2 });
     const both = await run(["plan", "--data", path("nowhere"), "policy.polar", question]);
-    expect(both).toMatchObject({ status: 2, errors: expect.stringContaining("name no file") });
+    expect(both).toMatchObject({ status: 2, errors: expect.stringContaining("give no policy file") });
   });
 });

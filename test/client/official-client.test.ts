@@ -89,7 +89,7 @@ test.each([
   withCluster(async (cluster) => {
     const before = await cluster.primary();
     await loadPolicy(before.node);
-    const a = await cluster.edge("edge-a", before, { consistencyWait: "200ms" });
+    const a = await cluster.edge("edge-a", before, { "advanced.consistencyWait": "200ms" });
     await converged(a.node, before.node);
     // The primary is back somewhere else, and edge A does not know where.
     await before.stop();

@@ -1,9 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { loadConfig, type ConfigSources } from "../../src/config/load.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { describeServiceVariables, serviceVariables } from "../../src/config/kubernetes-variables.ts";
-import { describeConfig, settings } from "../../src/config/settings.ts";
+import { oldNames } from "../../src/config/renamed-settings.ts";
+import { describeConfig, putAt, settings, valueAt } from "../../src/config/settings.ts";
 import { must } from "../../src/util/assert.ts";
 import { formatYaml, parseYaml } from "../../src/runtime/yaml.ts";
 
@@ -19,7 +23,7 @@ function problems(sources: Partial<ConfigSources>): string[] {
   return [...loaded.problems];
 }
 
-/** As Kubernetes sets them for the Services `ostiary`, `ostiary-primary`, `ostiary-mqtt` and `ostiary-service`. */
+/** The variables that Kubernetes sets for the Services `ostiary`, `ostiary-primary`, `ostiary-mqtt` and `ostiary-service`. */
 const ofServices = {
   OSTIARY_SERVICE_HOST: "10.0.0.1",
   OSTIARY_SERVICE_PORT: "8080",
@@ -67,7 +71,7 @@ describe("settings", () => {
       environment: {
         OSTIARY_PORT: "2",
         OSTIARY_HOST: "variable",
-        OSTIARY_LIMITS_QUERY_TIME_MS_MAX: "500ms",
+        OSTIARY_QUERY_TIME_MS_MAX: "500ms",
         OSTIARY_DATA: "",
       },
       flags: { port: "3", "log.format": "json" },
@@ -87,29 +91,114 @@ describe("settings", () => {
       file: file({
         role: "primary",
         refresh: "90m",
-        consistencyWait: 0,
-        limits: { writeBodyBytesMax: "1MiB", batchEntriesMax: 5 },
+        advanced: { consistencyWait: 0, writeBodyBytesMax: "1MiB", batchEntriesMax: 5 },
       }),
     });
     expect(config).toMatchObject({ refresh: 5_400_000, consistencyWait: 0 });
     expect(config?.limits).toMatchObject({ writeBodyBytesMax: 1_048_576, batchEntriesMax: 5 });
   });
 
-  test("are each reachable by variable and flag, under names that follow from the key", () => {
+  test("have a variable and a flag each, whose names follow from the key without `advanced`", () => {
     const byName = new Map(settings.map((setting) => [setting.name, setting]));
     expect(byName.get("nodeKey")).toMatchObject({ variable: "OSTIARY_NODE_KEY", flag: "--node-key", secret: true });
     expect(byName.get("trace.sampleRatio")).toMatchObject({
       variable: "OSTIARY_TRACE_SAMPLE_RATIO",
       flag: "--trace-sample-ratio",
     });
-    expect(byName.get("limits.batchEntriesMax")?.default).toBe(1000);
+    expect(byName.get("advanced.batchEntriesMax")).toMatchObject({
+      variable: "OSTIARY_BATCH_ENTRIES_MAX",
+      flag: "--batch-entries-max",
+      default: 1000,
+    });
     expect(byName.get("refresh")?.default).toBe("30m");
     expect(new Set(settings.map(({ flag }) => flag)).size).toBe(settings.length);
+  });
+
+  test("for users are few, and come before the advanced ones", () => {
+    const groups = settings.map(({ group }) => group);
+    expect(groups.indexOf("advanced")).toBeLessThan(40);
+    expect(groups.lastIndexOf("logs")).toBe(groups.indexOf("advanced") - 1);
+  });
+});
+
+describe("names of 0.1.0", () => {
+  /** The settings of 0.1.0 that were renamed or moved: the old name, and the new one with its variable and flag. */
+  const renamed = oldNames.entries().toArray();
+
+  test("are different from all others", () => {
+    const names = [...settings, ...oldNames.values()].map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test("all work: its reference configuration gives the same values as no configuration", () => {
+    const content = parseYaml(readFileSync(join(import.meta.dir, "settings-0.1.0.yaml"), "utf8"));
+    const { problems: found, warnings, config } = load({ file: file(content) });
+    expect(found).toEqual([]);
+    expect(config).toEqual(must(load({ flags: { role: "primary" } }).config));
+    // Settings with an empty value are not set.
+    const isSet = (path: readonly string[]): boolean => valueAt(content as object, path) !== null;
+    expect(warnings).toHaveLength(renamed.filter(([, { path }]) => isSet(path)).length);
+  });
+
+  test.each(renamed)("%# work with a warning that gives the new name", (setting, old) => {
+    const value = String(setting.default ?? "text");
+    const inFile: Record<string, unknown> = { role: "primary" };
+    putAt(inFile, old.path, setting.default ?? "text");
+    const sources: Partial<ConfigSources>[] = [{ file: file(inFile) }];
+    if (old.flag !== setting.flag)
+      sources.push(
+        { environment: { [old.variable]: value }, flags: { role: "primary" } },
+        { flags: { role: "primary", [old.name]: value } },
+      );
+    for (const given of sources) {
+      const { problems: found, warnings, config } = load(given);
+      expect(found).toEqual([]);
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toStartWith(`${old.name} from `);
+      expect(warnings[0]).toContain(` is the old name of ${setting.name} (${setting.variable}, ${setting.flag})`);
+      expect(String(z.encode(setting.schema, valueAt(must(config), setting.configPath)))).toBe(value);
+    }
+  });
+
+  test("give the value that the new name would give", () => {
+    const { config } = load({
+      file: file({ role: "primary", topicPrefix: "x", limits: { logAgeKeptMs: "2d", batchEntriesMax: 7 } }),
+      environment: { OSTIARY_LIMITS_QUERIES_ASIDE_MAX: "8" },
+      flags: { "limits.copyCheckIntervalMs": "9m" },
+    });
+    expect(config?.topicPrefix).toBe("x");
+    expect(config?.limits).toEqual({
+      ...defaultLimits,
+      retentionAgeMs: 2 * 86_400_000,
+      batchEntriesMax: 7,
+      offloadedQueriesMax: 8,
+      databaseCheckIntervalMs: 9 * 60_000,
+    });
+  });
+
+  test("are refused together with the new name, in one source or in two", () => {
+    expect(
+      problems({
+        file: file({ role: "primary", topicPrefix: "x", advanced: { topicPrefix: "x" }, limits: { logEventsKept: 1 } }),
+        environment: { OSTIARY_RETENTION_EVENTS: "2" },
+        flags: { "limits.apiKeysMax": "3", "advanced.apiKeysMax": "3" },
+      }),
+    ).toEqual([
+      "retention.events from the variable OSTIARY_RETENTION_EVENTS and limits.logEventsKept, its old name, from the file node.yaml are both set; remove limits.logEventsKept",
+      "advanced.topicPrefix from the file node.yaml and topicPrefix, its old name, from the file node.yaml are both set; remove topicPrefix",
+      "advanced.apiKeysMax from the flag --api-keys-max and limits.apiKeysMax, its old name, from the flag --limits-api-keys-max are both set; remove limits.apiKeysMax",
+    ]);
+  });
+
+  test("are refused with a bad value, under the new name", () => {
+    expect(problems({ file: file({ role: "primary", limits: { logEventsKept: "many" } }) })[0]).toStartWith(
+      "retention.events is `many` from the file node.yaml; allowed: a whole number",
+    );
   });
 });
 
 describe("a bad setting is refused", () => {
-  test("with its name, its value, its source and what is allowed, all problems at once", () => {
+  test("with its name, its value, its source and the allowed values, all problems at once", () => {
     expect(
       problems({
         file: file({ role: "leader", refresh: "soon" }),
@@ -144,21 +233,21 @@ describe("a bad setting is refused", () => {
     ).not.toContain("hunter");
   });
 
-  test("without repeating one that is in a group where a value belongs", () => {
+  test("without repeating one in a section that stands in place of a value", () => {
     const values = [{ password: "hunter2" }, [{ url: "mqtt://a", password: "hunter2" }], [[{ password: "hunter2" }]]];
     for (const broker of values)
       expect(problems({ file: file({ role: "primary", broker }) })[0]).toStartWith(
-        "broker holds a group of values (not shown) from the file node.yaml; allowed: `embedded`, or",
+        "broker is a section (not shown) from the file node.yaml; allowed: `embedded`, or",
       );
   });
 
-  test("with the cure where YAML took a text for a number or a boolean", () => {
+  test("with advice if YAML read a text as a number or a boolean", () => {
     const found = problems({
       file: file({ role: "primary", brokerUsername: 7, brokerPassword: 123456, nodeId: true, port: "x" }),
     });
     expect(found).toEqual([
-      "port is `x` from the file node.yaml; allowed: a whole number from 0 to 65535",
       "nodeId is `true` from the file node.yaml; allowed: up to 64 letters, digits, `.`, `_` and `-`; put it into quotes",
+      "port is `x` from the file node.yaml; allowed: a whole number from 0 to 65535",
       "brokerUsername is `7` from the file node.yaml; allowed: a text; put it into quotes",
       "brokerPassword has a value (not shown) from the file node.yaml; allowed: a text; put it into quotes",
     ]);
@@ -172,10 +261,10 @@ describe("a bad setting is refused", () => {
     ["refresh", "30"],
     ["refresh", "999ms"],
     ["refresh", "8d"],
-    ["consistencyWait", "61s"],
+    ["advanced.consistencyWait", "61s"],
     ["trace.sampleRatio", "1.5"],
-    ["limits.batchEntriesMax", "0"],
-    ["limits.writeBodyBytesMax", "10MB"],
+    ["advanced.batchEntriesMax", "0"],
+    ["advanced.writeBodyBytesMax", "10MB"],
     ["environment", "a_b"],
     ["environment", "a/b"],
     ["primary", "http://user:pw@host"],
@@ -189,23 +278,23 @@ describe("a bad setting is refused", () => {
     expect(found[0]).toContain("allowed: ");
   });
 
-  test("when nobody knows its name, with a guess at what was meant", () => {
+  test("if its name is unknown, with the most similar name", () => {
     expect(
       problems({
-        file: file({ role: "primary", prot: 1, log: { levle: "info" }, limits: 3, hots: { a: 1 } }),
+        file: file({ role: "primary", prot: 1, log: { levle: "info" }, advanced: 3, hots: { a: 1 } }),
         environment: { OSTIARY_NODEKEY: "x", OSTIARY_SOMETHING_ELSE: "y" },
       }),
     ).toEqual([
       "prot in the file node.yaml is not a setting; did you mean `port`?",
       "log.levle in the file node.yaml is not a setting; did you mean `log.level`?",
-      "limits (a group of settings) in the file node.yaml is not a setting",
+      "advanced (a section of settings) in the file node.yaml is not a setting",
       "hots in the file node.yaml is not a setting; did you mean `host`?",
       "the variable OSTIARY_NODEKEY is not a setting; did you mean `OSTIARY_NODE_KEY`?",
       "the variable OSTIARY_SOMETHING_ELSE is not a setting",
     ]);
   });
 
-  test("but not for variables that others put there", () => {
+  test("but not because of variables of Kubernetes", () => {
     const defaults = must(load({ flags: { role: "primary" } }).config);
     const { config, problems: found } = load({
       flags: { role: "primary" },
@@ -217,13 +306,13 @@ describe("a bad setting is refused", () => {
     expect(own.config?.port).toBe(9000);
   });
 
-  test("which only those of a Kubernetes Service are that has a host as well", () => {
+  test("and a variable belongs to a Kubernetes Service only if the Service has a host variable", () => {
     const problem = (environment: ConfigSources["environment"]) =>
       problems({ flags: { role: "primary" }, environment });
     const port =
       "port is `tcp://10.0.0.1:8080` from the variable OSTIARY_PORT; allowed: a whole number from 0 to 65535";
     expect(problem({ OSTIARY_PORT: "tcp://10.0.0.1:8080" })).toEqual([port]);
-    // Of another Service.
+    // The host belongs to another Service.
     expect(problem({ OSTIARY_PORT: "tcp://10.0.0.1:8080", OSTIARY_PRIMARY_SERVICE_HOST: "10.0.0.2" })).toEqual([port]);
     expect(problem({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_MQTT_PORT: "tcp://10.0.0.3:1883" })[0]).toStartWith(
       "mqttPort is",
@@ -238,7 +327,7 @@ describe("a bad setting is refused", () => {
     ]);
   });
 
-  test("and they are named, with what keeps them away", () => {
+  test("and the node logs their names, with the way to avoid them", () => {
     expect(serviceVariables(ofServices)).toEqual(Object.keys(ofServices));
     expect(describeServiceVariables({ OSTIARY_ROLE: "primary", PORT: "tcp://x" })).toBeUndefined();
     expect(describeServiceVariables({ OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "tcp://10.0.0.1:8080" })).toBe(
@@ -249,7 +338,7 @@ describe("a bad setting is refused", () => {
     );
   });
 
-  test("when the file holds no settings", () => {
+  test("if the file holds no settings", () => {
     expect(problems({ file: file(["hunter2"]) })[0]).toBe(
       "the file node.yaml holds no settings, but a list; write `name: value` lines, with a space after the colon",
     );
@@ -260,7 +349,7 @@ describe("a bad setting is refused", () => {
   });
 });
 
-describe("settings are checked together", () => {
+describe("combinations of settings are checked", () => {
   test("a node needs a role", () => {
     expect(problems({})[0]).toStartWith(
       "role is not set, and every node needs one: --role, OSTIARY_ROLE or `role:` in the file",
@@ -281,7 +370,7 @@ describe("settings are checked together", () => {
     expect(problems({ flags: { role: "primary", brokerKey: "a.key" } })[0]).toStartWith("brokerCert is not set");
   });
 
-  test("failover needs peers, a node key, and edges that have each write, or that their loss is accepted", () => {
+  test("failover needs peers, a node key, and either acknowledgements of edges or the accepted loss of writes", () => {
     const engine = { failover: "etcd://10.0.0.1:2379,10.0.0.2:2379" };
     const peers = { nodeKey, peers: "http://10.0.0.2:8080", ack: "edges:1" };
     expect(load({ flags: { role: "primary", ...engine, ...peers } }).problems).toEqual([]);
@@ -302,7 +391,7 @@ describe("settings are checked together", () => {
     );
   });
 
-  test("who follows needs a primary and a node key, who only has a snapshot no primary", () => {
+  test("a node that replicates needs a primary and a node key; one with a snapshot only needs no primary", () => {
     const missing = (flags: Record<string, string>) => problems({ flags }).map((problem) => problem.split(" ")[0]);
     expect(missing({ role: "edge" })).toEqual(["primary", "nodeKey"]);
     expect(missing({ role: "fallback", follow: "true" })).toEqual(["primary", "nodeKey"]);
@@ -328,20 +417,18 @@ describe("settings are checked together", () => {
 
 test("the documented test key is refused outside `ostiary dev`", () => {
   const found = problems({ flags: { role: "primary", environment: developmentEnvironment, adminKey: developmentKey } });
-  expect(found).toEqual([
-    "adminKey is the documented test key, which everybody knows; choose another, or run `ostiary dev`",
-  ]);
+  expect(found).toEqual(["adminKey is the documented test key, which is public; choose another, or run `ostiary dev`"]);
 });
 
-test("the effective configuration hides secrets and, without them, reads back as the same", () => {
-  const flags = { role: "edge", primary: "https://p", nodeKey, refresh: "90m", "limits.writeBodyBytesMax": "1KiB" };
+test("the printed configuration hides secrets, and apart from them loads as the same configuration", () => {
+  const flags = { role: "edge", primary: "https://p", nodeKey, refresh: "90m", "advanced.writeBodyBytesMax": "1KiB" };
   const { config } = load({ flags });
   const described = describeConfig(config!);
   expect(JSON.stringify(described)).not.toContain(nodeKey);
   expect(described).toMatchObject({
     nodeKey: "********",
     refresh: "90m",
-    limits: { writeBodyBytesMax: "1KiB", queryTimeMsMax: "20s" },
+    advanced: { writeBodyBytesMax: "1KiB", queryTimeMsMax: "20s" },
   });
 
   const again = load({ file: { name: "printed", content: parseYaml(formatYaml(described)) }, flags: { nodeKey } });

@@ -92,11 +92,11 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
   const shells = ["sh", "bash", "zsh"].filter((shell) => findProgram(shell) !== null);
 
   test.each(shells)(
-    "the commands of the README start three nodes, in %s",
+    "the commands of the manual start three nodes, in %s",
     async (shell) => {
       const { prefix } = podman;
-      const readme = readFileSync(join(projectRoot, "README.md"), "utf8");
-      const block = /^```sh\n(docker network create.*?)^```$/ms.exec(readme)?.[1] ?? "";
+      const page = readFileSync(join(projectRoot, "appliance", "manual", "deployment.md"), "utf8");
+      const block = /^```sh\n(docker network create.*?)^```$/ms.exec(page)?.[1] ?? "";
       const ports = [await freePort(), await freePort(), await freePort()];
       const own = `${prefix}-${shell}`;
       const script = block

@@ -5,10 +5,11 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/policy/activation.ts";
 import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import { OffloadRequired } from "../../src/engine/query/admission.ts";
+import { OffloadRequired } from "../../src/engine/query/offload-required.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
-import { Planner, type Shape, type ShapeVariable } from "../../src/engine/query/plans.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import { Planner } from "../../src/engine/query/plans.ts";
+import type { Shape, ShapeVariable } from "../../src/engine/query/shapes.ts";
+import { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
 import { must } from "../../src/util/assert.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
@@ -78,7 +79,7 @@ describe("the ceiling of a decision", () => {
 test("a question of many calls is for a worker process before it is planned, where others wait", () => {
   const store = storeWith(policy(teams));
   const { active } = must(activationOf(store));
-  const limits = { ...defaultLimits, queryCallsInPlaceMax: 2 };
+  const limits = { ...defaultLimits, servingThreadQueryCallsMax: 2 };
   const asked = (calls: number): Shape => ({
     ...shapeOf(one("User"), text("read"), one("Note")),
     calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
@@ -137,7 +138,7 @@ test("recursion that is walked is bounded by what it can reach", () => {
 
 test("an engine that answers in place refuses what may look at more, and takes it again when it is less", () => {
   const store = storeWith(policy(teams), inserted(...times(50, (team) => isIn(1, team)), reader("Team:7", 1)));
-  const limits = { ...defaultLimits, queryRowsInPlaceMax: 1000 };
+  const limits = { ...defaultLimits, servingThreadQueryRowsMax: 1000 };
   const engine = new Engine(store, { limits, onServingThread: true });
   const question = {
     actor: { type: "User", id: "1" },
@@ -168,7 +169,7 @@ test("rules that are evaluated step by step have so many steps", () => {
     resource: { type: "Note", id: "1" },
     contextFacts: [],
   };
-  const limits = { ...defaultLimits, queryStepsInPlaceMax: 100 };
+  const limits = { ...defaultLimits, servingThreadQueryStepsMax: 100 };
   const options = { limits, strategy: "evaluator" as const };
   expect(() => new Engine(store, { ...options, onServingThread: true }).authorize(question)).toThrow(OffloadRequired);
   expect(new Engine(store, options).authorize(question)).toBe(true);
@@ -183,7 +184,7 @@ describe("what is read in one go is bounded, too:", () => {
     near(a: User, b: User) if knows(a, b);
     near(a: User, c: User) if near(a, b) and near(b, c);`;
   const people = times(3000, (index) => fact("knows", `User:${index % 2}`, `User:${index}`));
-  const limits = { ...defaultLimits, queryStepsInPlaceMax: 500, queryRowsInPlaceMax: 1000 };
+  const limits = { ...defaultLimits, servingThreadQueryStepsMax: 500, servingThreadQueryRowsMax: 1000 };
 
   function engineOver(strategy: "statement" | "evaluator") {
     const store = storeWith(policy(source), inserted(...people, fact("owns", "User:0", "Note:1")));
@@ -230,7 +231,7 @@ function measured(store: Connection): { readonly database: Connection; readonly 
     };
   };
   const { path, orm } = store;
-  const database: Connection = {
+  const database = new Connection({
     path,
     orm,
     prepare,
@@ -244,7 +245,7 @@ function measured(store: Connection): { readonly database: Connection; readonly 
     transaction: (body, mode) => store.transaction(body, mode),
     begin: (mode) => store.begin(mode),
     close: () => store.close(),
-  };
+  });
   return { database, rowsMax: () => most };
 }
 

@@ -6,7 +6,7 @@ import { applyEvent } from "../../src/engine/state/apply.ts";
 import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/state/event.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { apply, closureRows, deleted, fact, inserted, policy, storeWith } from "./store.ts";
 

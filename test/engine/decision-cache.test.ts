@@ -115,13 +115,13 @@ describe("what it remembers is so", () => {
     ["with room for a few", 16],
   ])(
     "through changes of facts, policy and clock, %s",
-    async (_, decisionMemoEntriesMax) => {
+    async (_, decisionCacheEntriesMax) => {
       const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
       const store = openStore(join(folder, "data.db"), { synchronous: "NORMAL" });
       createState(store, "test", "test");
       const reader = openStore(join(folder, "data.db"), { readonly: true });
       let now = 100;
-      const engine = new Engine(reader, { limits: { ...defaultLimits, decisionMemoEntriesMax }, clock: () => now });
+      const engine = new Engine(reader, { limits: { ...defaultLimits, decisionCacheEntriesMax }, clock: () => now });
       const draw = drawing(seed);
       const before = await decisionCacheHits();
       const present = new Set<string>();
@@ -161,7 +161,7 @@ describe("what it remembers is so", () => {
       const hits = (await decisionCacheHits()) - before;
       console.log(`seed ${seed}, ${steps} questions: ${allowed} allowed, ${hits} remembered`);
       expect(allowed).toBeGreaterThan(steps / 20);
-      expect(hits).toBeGreaterThan(decisionMemoEntriesMax > 100 ? steps / 4 : steps / 50);
+      expect(hits).toBeGreaterThan(decisionCacheEntriesMax > 100 ? steps / 4 : steps / 50);
       engine.close();
       store.close();
       rmSync(folder, { recursive: true });
@@ -217,7 +217,7 @@ test("it forgets what is asked least, and no more than it must", () => {
   const store = openStore(":memory:");
   createState(store, "test", "test");
   apply(store, load(must(policies[0])));
-  const limits = { ...defaultLimits, decisionMemoEntriesMax: 8 };
+  const limits = { ...defaultLimits, decisionCacheEntriesMax: 8 };
   const engine = new Engine(store, { limits, changes: newSequenceLock() });
   const texts = questions.map((question) => JSON.stringify(question));
   const known = (): string[] => texts.filter((text) => engine.cachedDecision(text) !== undefined);

@@ -129,7 +129,7 @@ test("a closure with more steps than one statement takes is walked", () => {
   const store = storeWith(policy(source), inserted(fact("owns", "User:ann", "Doc:0")));
   for (let index = 0; index < 3; index++)
     apply(store, inserted(fact(`lies${index * 100}`, `Doc:${index + 1}`, `Doc:${index}`)));
-  expect(closureTables(store)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(closureTables(store)).toMatchObject([{ isMaterialized: false, rows: 0 }]);
   const engine = new Engine(store);
   const maySee = (id: string): boolean =>
     engine.authorize({

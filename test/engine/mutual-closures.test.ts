@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { closurePredicates } from "../../src/datalog/specialise/closures.ts";
+import { closurePredicates } from "../../src/datalog/ir/closure.ts";
 import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";

@@ -4,10 +4,10 @@ import { ResultSets, packListing, type ResultSetLimits } from "../../src/engine/
 
 const day = 86_400_000;
 const roomy: ResultSetLimits = {
-  listingsKeptMax: 10,
-  listingsKeptBytesMax: 1000,
-  listingKeptMs: day,
-  listingFinishedKeptMs: 100,
+  listCursorsMax: 10,
+  listCursorsBytesMax: 1000,
+  listCursorTtlMs: day,
+  listCursorFinishedTtlMs: 100,
 };
 const name = { epoch: "0123456789abcdef", offset: 7, second: null };
 const abc = ["a", "é", "😀😀", "*"];
@@ -49,17 +49,17 @@ test("another question, revision or second is another list", () => {
 });
 
 test("the oldest goes first where there are too many", () => {
-  const { keep, kept } = keeping({ listingsKeptMax: 2 });
+  const { keep, kept } = keeping({ listCursorsMax: 2 });
   for (const question of ["a", "b", "c"]) keep(question);
   expect(kept("a", "b", "c")).toEqual(["b", "c"]);
-  const none = keeping({ listingsKeptMax: 0 });
+  const none = keeping({ listCursorsMax: 0 });
   none.keep("a");
   expect(none.listings.isEmpty).toBe(true);
 });
 
 test("or too many bytes, and what is larger than all room costs nobody anything", () => {
   // Each id takes four bytes beside its own.
-  const { keep, kept } = keeping({ listingsKeptBytesMax: 100 });
+  const { keep, kept } = keeping({ listCursorsBytesMax: 100 });
   const ids = (count: number) => Array.from({ length: count }, () => "123456");
   keep("a", ids(4));
   keep("b", ids(4));
@@ -78,7 +78,7 @@ test("or too many bytes, and what is larger than all room costs nobody anything"
 });
 
 test("what is too old is gone", () => {
-  const { clock, listings, keep, kept } = keeping({ listingKeptMs: 500 });
+  const { clock, listings, keep, kept } = keeping({ listCursorTtlMs: 500 });
   keep("a");
   clock.nowMs += 300;
   keep("b");
@@ -114,7 +114,7 @@ test("what is finished goes soon, unless somebody else is on the way", () => {
 });
 
 test("memory is given back without anybody asking", async () => {
-  const listings = new ResultSets({ ...roomy, listingKeptMs: 20 });
+  const listings = new ResultSets({ ...roomy, listCursorTtlMs: 20 });
   listings.add("a", packListing({ ...name, ids: abc }));
   expect(listings.isEmpty).toBe(false);
   await Bun.sleep(100);

@@ -3,10 +3,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { repairDerived, refreshDerived } from "../../src/engine/materialized/derived-tables.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
 import { factTable } from "../../src/store/facts/fact-tables.ts";
-import { enableWriterCache } from "../../src/store/connection/writer-cache.ts";
 import { findSymbol, symbolRange, findTypeId, typeIdOf } from "../../src/store/facts/symbols.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
@@ -96,7 +95,7 @@ test("many of one kind are bounded within a quarter or two, though they are seld
 test("rows of two kinds that count as the same are counted once", () => {
   const store = storeWith(policy(source), inserted(...[1, 2, 3].map((user) => role(user, "reader", "Note", 1))));
   // What a writer that has just begun does not remember.
-  enableWriterCache(store);
+  store.enableWriterCache();
   apply(store, inserted(role(4, "reader", "Note", 1), role(5, "writer", "Folder", 1), role(5, "reader", "Folder", 1)));
   apply(store, inserted(role(6, "reader", "Folder", 1), role(6, "writer", "Folder", 1)));
   const table = must(factTable(store, "has_role", 3));
@@ -138,7 +137,7 @@ describe("they bound what is in the tables", () => {
   test("through any history, and when counted anew they are exact", () => {
     const property = fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
       const store = storeWith(policy(source));
-      enableWriterCache(store);
+      store.enableWriterCache();
       let policies = 1;
       for (const effect of steps) {
         apply(store, effect.kind === "policy" ? { ...effect, id: ++policies } : effect);

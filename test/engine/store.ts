@@ -1,7 +1,7 @@
 /** A store in memory with events applied to it, for tests of what the engine does with one. */
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import type { Effect, Fact } from "../../src/engine/state/event.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";

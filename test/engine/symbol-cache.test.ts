@@ -1,10 +1,10 @@
 /** What is kept of ids is never wrong: not for a text that looks much the same, nor when it grows, begins anew, or somebody chose the texts. */
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { SymbolHashTable } from "../../src/store/connection/symbol-hash-table.ts";
-import { configureSymbolCache, warmUpSymbolCache, findSymbolOfType } from "../../src/store/facts/symbol-cache.ts";
+import { warmUpSymbolCache, findSymbolOfType } from "../../src/store/facts/symbol-cache.ts";
 import { intern, internType } from "../../src/store/facts/symbols.ts";
 
 const textsMax = 200_000;
@@ -142,7 +142,8 @@ describe("ids that are read ahead", () => {
 
   test("are as many as are kept, and the others are looked up", () => {
     const { store, type } = stored();
-    const known = configureSymbolCache(store, 300);
+    store.resizeSymbolCache(300);
+    const known = store.symbolCache;
     const ids = users.map((id) => intern(store, { type: "User", id }));
     for (const _ of warmUpSymbolCache(store)) expect(known.isFull).toBe(false);
     expect(known.isFull).toBe(true);

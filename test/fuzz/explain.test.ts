@@ -13,7 +13,7 @@ import { explanationSchema, type ExplainedStep } from "../../src/engine/explain/
 import { explanationLines } from "../../src/engine/explain/explanation-text.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { createState } from "../../src/store/log/store-state.ts";

@@ -1,9 +1,8 @@
 /** What the closures of a store have come to, for the tally. */
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { findSymbol } from "../../src/store/facts/symbols.ts";
-import { statement } from "../../src/store/connection/statements.ts";
 import type { Tally } from "./tally.ts";
 
 /** A path over two places between its ends. */
@@ -13,7 +12,7 @@ const isDeep = (table: string): string =>
 const isCyclic = (table: string): string => `SELECT EXISTS (SELECT 1 FROM ${table} WHERE a1 = a2)`;
 
 export function countClosures(store: Connection, edges: readonly Connection[], { closures }: Tally): void {
-  const isSo = (sql: string): number => Number(statement(store, sql).values()[0]?.[0]);
+  const isSo = (sql: string): number => Number(store.statement(sql).values()[0]?.[0]);
   for (const { table, rows } of closureTables(store).filter(({ isMaterialized: kept }) => kept)) {
     closures.kept += 1;
     closures.filled += Number(rows > 0);
@@ -31,10 +30,8 @@ export function countWays(store: Connection, gone: readonly Fact[], tally: Tally
     const [first, last] = [args[0], args.at(-1)].map((value) => value && findSymbol(store, value));
     if (first === undefined || last === undefined || args.length < 2) continue;
     const knows = ({ table }: { readonly table: string }): boolean =>
-      statement(store, `SELECT 1 FROM ${table} WHERE (a1 = ?1 AND a2 = ?2) OR (a1 = ?2 AND a2 = ?1)`).values(
-        first,
-        last,
-      ).length > 0;
+      store.statement(`SELECT 1 FROM ${table} WHERE (a1 = ?1 AND a2 = ?2) OR (a1 = ?2 AND a2 = ?1)`).values(first, last)
+        .length > 0;
     if (tables.some(knows)) tally.detours += 1;
     else tally.cuts += 1;
   }

@@ -11,12 +11,11 @@ import { findClosureDamage } from "../../src/engine/materialized/closures.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { append, type WriteRequest, type WriteResult } from "../../src/replication/log/append.ts";
 import { replay } from "../../src/replication/log/replay.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { type SequenceLock, newSequenceLock, whileWriting } from "../../src/store/connection/sequence-lock.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { openLog, type Log } from "../../src/store/log/log.ts";
-import { enableWriterCache } from "../../src/store/connection/writer-cache.ts";
 import { createState, readState } from "../../src/store/log/store-state.ts";
 import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
 
@@ -66,11 +65,11 @@ export function openNodes(): Nodes {
   };
   const sides = [
     side("memo", primary, true, { changes: primary.changes }),
-    side("no memo", primary, false, { limits: { ...defaultLimits, decisionMemoEntriesMax: 0 } }),
+    side("no memo", primary, false, { limits: { ...defaultLimits, decisionCacheEntriesMax: 0 } }),
     side("evaluator", primary, false, { strategy: "evaluator", changes: primary.changes }),
     side("closures given up", tight, true, {}),
     side("no closures, a small memo", walking, true, {
-      limits: { ...walking.limits, decisionMemoEntriesMax: 8 },
+      limits: { ...walking.limits, decisionCacheEntriesMax: 8 },
       changes: walking.changes,
     }),
   ];
@@ -93,7 +92,7 @@ function openCopy(folder: string, name: string, limits: Limits): Copy {
   const store = openStore(join(folder, `${name}.db`), { synchronous: "NORMAL" });
   createState(store, "test", epoch);
   // As for whoever writes a node's file.
-  enableWriterCache(store);
+  store.enableWriterCache();
   return { name, store, limits, changes: newSequenceLock() };
 }
 

@@ -74,7 +74,7 @@ describe("a body whose sender nobody knows", () => {
         await eventually(() => expect(held.open()).toBe(0));
         held.close();
       },
-      { "limits.requestsInFlightMax": "100" },
+      { "advanced.requestsInFlightMax": "100" },
     );
   });
 });
@@ -87,8 +87,8 @@ describe("a key that an edge does not know yet", () => {
       // An edge that hears of nothing: its broker is gone, and it asks only now and then.
       const edge = await cluster.edge("edge", primary, {
         broker: "mqtt://127.0.0.1:9",
-        "limits.pollIntervalMs": "1h",
-        "limits.staleFeedAfterMs": "1h",
+        "advanced.pollIntervalMs": "1h",
+        "advanced.brokerSilenceMsMax": "1h",
       });
       await converged(edge.node, primary.node);
       const minted = mintApiKey("test");
@@ -116,13 +116,13 @@ describe("a key that an edge does not know yet", () => {
         expect(statuses.filter((status) => status === 503)).toHaveLength(200 - asked);
         expect((await post(edge.url, "/api/batch", [])).status).toBe(200);
       },
-      { "limits.keyLookupsPerSecondMax": "10" },
+      { "advanced.keyLookupsPerSecondMax": "10" },
     );
   });
 });
 
 describe("a body with a valid key", () => {
-  const quick = { "limits.bodyTimeoutMs": "1s", "limits.bodyBytesPerSecondMin": "10KiB" };
+  const quick = { "advanced.bodyTimeoutMs": "1s", "advanced.bodyBytesPerSecondMin": "10KiB" };
 
   test("that stops in the middle is answered with 408", async () => {
     await withCluster(async (cluster) => {
@@ -215,7 +215,7 @@ describe("a body with a valid key", () => {
           expect(answer.status).toBe(200);
         });
       },
-      { "limits.bufferedBytesMax": "6MiB", "limits.bufferedNodeBytesReserved": "1MiB" },
+      { "advanced.bufferedBytesMax": "6MiB", "advanced.bufferedNodeBytesReserved": "1MiB" },
     );
   });
 
@@ -251,7 +251,7 @@ test("health checks and other nodes get through where all places for requests ar
       held.close();
       await eventually(async () => expect((await post(primary.url, "/api/batch", [])).status).toBe(200));
     },
-    { "limits.requestsInFlightMax": "20" },
+    { "advanced.requestsInFlightMax": "20" },
   );
 });
 

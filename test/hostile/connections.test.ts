@@ -140,7 +140,7 @@ describe("connections beyond the limit of descriptors", () => {
   });
 
   test("a limit for each client address spares proxies that are named", async () => {
-    const limited = { OSTIARY_LIMITS_CONNECTIONS_PER_ADDRESS_MAX: "20" };
+    const limited = { OSTIARY_CONNECTIONS_PER_ADDRESS_MAX: "20" };
     await withNode(async (node) => {
       const held = await holdConnections(node.url, { count: 60 });
       await eventually(() => expect(held.open()).toBeLessThanOrEqual(20));

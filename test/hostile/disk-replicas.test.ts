@@ -7,7 +7,7 @@ import type { Node } from "../../src/replication/node.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, withCluster } from "../replication/cluster.ts";
 import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
 
-const lowRetries = { "limits.retryDelayMsMax": "200ms", "limits.pollIntervalMs": "300ms" };
+const lowRetries = { "advanced.retryDelayMsMax": "200ms", "advanced.pollIntervalMs": "300ms" };
 
 /** Says that it should not be asked, and answers all the same. */
 async function expectDegraded(node: Node, reason: string, reader: string): Promise<void> {

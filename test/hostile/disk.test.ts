@@ -64,7 +64,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
         withSmallDisk(join(directory, "disk"), "24m", async ({ path }) => {
           const node = await nodeIn({
             data: join(path, "data"),
-            environment: { OSTIARY_LIMITS_DISK_RESERVE_BYTES: "0" },
+            environment: { OSTIARY_DISK_RESERVE_BYTES: "0" },
           });
           await startLoaded(node);
           const free = fillDisk(path);
@@ -112,7 +112,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
         withSmallDisk(join(directory, "disk"), "40m", async ({ path }) => {
           const node = await nodeIn({
             data: join(path, "data"),
-            environment: { OSTIARY_LIMITS_DISK_RESERVE_BYTES: "8MiB" },
+            environment: { OSTIARY_DISK_RESERVE_BYTES: "8MiB" },
           });
           await startLoaded(node);
           expect((await admit(node, "dan")).status).toBe(200);

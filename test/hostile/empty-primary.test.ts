@@ -43,11 +43,11 @@ import { withCapturedLog } from "../replication/captured-log.ts";
 setDefaultTimeout(30_000);
 
 const quick = {
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "400ms",
-  "limits.pollIntervalMs": "200ms",
-  "limits.retryDelayMsMax": "100ms",
-  "limits.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "400ms",
+  "advanced.pollIntervalMs": "200ms",
+  "advanced.retryDelayMsMax": "100ms",
+  "advanced.peerCheckIntervalMs": "200ms",
 };
 const nodeKeyHash = hashKey(nodeKey);
 const emptied = "emptied";

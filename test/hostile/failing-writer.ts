@@ -6,7 +6,7 @@
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { StoreWriter } from "../../src/replication/log/store-writer.ts";
-import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { policy, reader, untraced } from "../replication/cluster.ts";
@@ -52,7 +52,7 @@ async function writeSome(): Promise<void> {
   await writer.write({ kind: "batch", changes: [change] }, untraced).catch(() => undefined);
 }
 
-let heldBy: Connection | undefined;
+let heldBy: SqliteDatabase | undefined;
 /** Keeps the log from being emptied. */
 function holdLog(): void {
   heldBy?.close();

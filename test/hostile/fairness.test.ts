@@ -4,14 +4,13 @@ import { ResultSets, packStrings } from "../../src/engine/query/result-sets.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { BodyParser } from "../../src/http/request/body-parser.ts";
 import { ByteBudget } from "../../src/http/response/byte-budget.ts";
-import { EventPages } from "../../src/http/events/event-pages.ts";
-import { LogReadQueue } from "../../src/http/events/log-read-queue.ts";
-import { LargeBody } from "../../src/http/request/large-body.ts";
+import { EventPages, LogReadQueue } from "../../src/http/events/log-read-queue.ts";
+import { LargeBody } from "../../src/http/request/body-reader.ts";
 import { SlotPool } from "../../src/util/slot-pool.ts";
 import { apiOf, fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 
 const timeoutMs = 60_000;
 /** For a machine that has much else to do: processes are started meanwhile. */
@@ -91,7 +90,7 @@ test("pages of events are read by turns, and one key can't fill the queue", asyn
 });
 
 test("kept lists of the key that keeps the most go first", () => {
-  const limits = { listingsKeptMax: 4, listingsKeptBytesMax: 1000, listingKeptMs: 1000, listingFinishedKeptMs: 1000 };
+  const limits = { listCursorsMax: 4, listCursorsBytesMax: 1000, listCursorTtlMs: 1000, listCursorFinishedTtlMs: 1000 };
   const listings = new ResultSets(limits);
   const name = { epoch: "e", offset: 1, second: null };
   const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;
@@ -132,7 +131,7 @@ test(
           again.close();
         });
       },
-      { "limits.eventStreamsMax": "8" },
+      { "advanced.eventStreamsMax": "8" },
     ),
   timeoutMs,
 );
@@ -142,11 +141,11 @@ test(
   () =>
     withPrimary(
       async (api) => {
-        const known = cellsOf(process.pid).map(({ pid }) => pid);
+        const known = workerProcessesOf(process.pid).map(({ pid }) => pid);
         const check = (headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
           api.call("POST", "/api/test", { body: { src: good }, headers });
         expect((await check()).status).toBe(200);
-        const checker = cellsOf(process.pid).find(({ pid }) => !known.includes(pid));
+        const checker = workerProcessesOf(process.pid).find(({ pid }) => !known.includes(pid));
         process.kill(Number(checker?.pid), "SIGSTOP");
         const greedy = Array.from({ length: 5 }, () => check());
         const refused = (await Promise.all(greedy.slice(2)))[0];
@@ -155,7 +154,7 @@ test(
         process.kill(Number(checker?.pid), "SIGCONT");
         expect((await Promise.all(greedy)).map(({ status }) => status)).toEqual([200, 200, 429, 429, 429]);
       },
-      { "limits.policyChecksWaitingMax": "4" },
+      { "advanced.policyChecksWaitingMax": "4" },
     ),
   timeoutMs,
 );
@@ -201,15 +200,15 @@ test(
         // The question of the other key goes on beside the two, as slow as they are.
         const other = ask(key);
         await eventually(() => expect(refused.length).toBe(2), waitMs);
-        const atWork = (): number => cellsOf(process.pid).filter(({ state }) => state === "R").length;
+        const atWork = (): number => workerProcessesOf(process.pid).filter(({ state }) => state === "R").length;
         await eventually(() => expect(atWork()).toBeGreaterThanOrEqual(3), waitMs);
         const isPending = await Promise.race([other.then(() => false), Bun.sleep(1000).then(() => true)]);
         expect(isPending).toBe(true);
-        for (const { pid } of cellsOf(process.pid)) process.kill(pid, "SIGKILL");
+        for (const { pid } of workerProcessesOf(process.pid)) process.kill(pid, "SIGKILL");
         await Promise.all(greedy);
         expect(await other).toMatchObject({ status: 400, json: { message: expect.stringContaining("has ended") } });
       },
-      { "limits.queryTimeMsMax": "1m", "limits.slowQueryAfterMs": "200ms", "limits.slowQueriesMax": "3" },
+      { "advanced.queryTimeMsMax": "1m", "advanced.slowQueryAfterMs": "200ms", "advanced.slowQueriesMax": "3" },
     ),
   timeoutMs,
 );

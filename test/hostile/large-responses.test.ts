@@ -1,7 +1,7 @@
 /** Large responses to clients that read slowly, or not at all: little memory, for a bounded time, and never a truncated answer that looks whole. */
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 import { adminKey, eventually } from "../replication/cluster.ts";
 import { must } from "../../src/util/assert.ts";
 import { admin, type Api, clientOf, fact, User, value, withPrimary } from "../http/api.ts";
@@ -14,9 +14,9 @@ const facts = 12_000;
 const perBatch = 1000;
 
 const limits = {
-  "limits.answerValuesInPlaceMax": "1000",
-  "limits.responseStallMs": "1500ms",
-  "limits.largeResponsesMax": "4",
+  "advanced.servingThreadAnswerValuesMax": "1000",
+  "advanced.responseStallMs": "1500ms",
+  "advanced.largeResponsesMax": "4",
 };
 
 async function loaded(api: Api, count = facts): Promise<void> {
@@ -113,16 +113,16 @@ describe("a large answer", () => {
       const begun = answers.filter((answer) => answer.startsWith("HTTP/1.1 200"));
       expect(begun.length).toBeGreaterThanOrEqual(2);
       expect(begun.filter((answer) => answer.endsWith(lastChunk))).toEqual([]);
-      await eventually(() => expect(cellsOf(process.pid).filter(({ state }) => state === "R")).toEqual([]));
+      await eventually(() => expect(workerProcessesOf(process.pid).filter(({ state }) => state === "R")).toEqual([]));
     }, limits));
 
   test("is broken off, and not ended, where the process that makes it dies", () =>
     withPrimary(async (api) => {
       await loaded(api);
-      const known = new Set(cellsOf(process.pid).map(({ pid }) => pid));
+      const known = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
       const client = silentClient(api.url, factsRequest);
       await eventually(async () => expect(await metric(api, "ostiary_large_responses")).toBe(1));
-      for (const { pid } of cellsOf(process.pid)) if (!known.has(pid)) process.kill(pid, "SIGKILL");
+      for (const { pid } of workerProcessesOf(process.pid)) if (!known.has(pid)) process.kill(pid, "SIGKILL");
       const answer = await client.read();
       expect(answer).toStartWith("HTTP/1.1 200");
       expect(answer).not.toEndWith(lastChunk);
@@ -143,7 +143,7 @@ describe("a large answer", () => {
         }
         expect(JSON.parse(Buffer.concat(chunks).toString())).toHaveLength(facts);
       },
-      { ...limits, "limits.responseStallMs": "500ms" },
+      { ...limits, "advanced.responseStallMs": "500ms" },
     ));
 });
 
@@ -159,5 +159,5 @@ test("beyond the budget for bytes, a large response that is in memory is refused
       expect((await api.call("GET", "/api/policy_metadata")).status).toBe(200);
       expect(await metric(api, "ostiary_buffered_bytes")).toBe(0);
     },
-    { "limits.bufferedBytesMax": "200KiB", "limits.bufferedNodeBytesReserved": "100KiB" },
+    { "advanced.bufferedBytesMax": "200KiB", "advanced.bufferedNodeBytesReserved": "100KiB" },
   ));

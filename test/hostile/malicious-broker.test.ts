@@ -40,10 +40,10 @@ const slackMs = 1000;
 
 /** Quicker than by default, so that the bounds are as well. */
 const quick = {
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "750ms",
-  "limits.pollIntervalMs": "500ms",
-  "limits.gapGraceMs": "50ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "750ms",
+  "advanced.pollIntervalMs": "500ms",
+  "advanced.gapGraceMs": "50ms",
 };
 
 let broker: HostileBroker;
@@ -158,7 +158,7 @@ describe("a broker that drops all events and repeats one old head", () => {
           await eventually(() => expect(lines.join("")).toContain("it repeats or delays messages"));
           expect(lines.filter((text) => text.includes("it repeats or delays messages"))).toHaveLength(1);
         },
-        { "limits.readyAgeMsMax": `${maxStalenessMs}ms` },
+        { "advanced.readyAgeMsMax": `${maxStalenessMs}ms` },
       ),
     ));
 });
@@ -192,7 +192,7 @@ describe("a broker that delays everything, in order", () => {
         expect(await refusal(edge.node.waitFor(unknown))).toMatchObject({ code: "not_ready" });
         expect(await refusal(edge.node.waitForLatest())).toMatchObject({ code: "not_ready" });
       },
-      { consistencyWait: "100ms" },
+      { "advanced.consistencyWait": "100ms" },
     ));
 });
 
@@ -244,7 +244,7 @@ describe("heads that are repeated after a restart", () => {
         using _ = repeat(last);
         expect(await timeUntil(503, ask)).toBeLessThan(maxStalenessMs + slackMs);
       },
-      { "limits.headNumbersReserved": "4" },
+      { "advanced.headSequencesReserved": "4" },
     ));
 });
 
@@ -289,7 +289,7 @@ test("a confirmation is one small request in a window: no gap, no catching up, a
       expect(requests).toBeGreaterThanOrEqual(1);
       expect(requests).toBeLessThanOrEqual(3);
     },
-    { "limits.staleFeedAfterMs": "2s", maxStaleness: "30s" },
+    { "advanced.brokerSilenceMsMax": "2s", maxStaleness: "30s" },
   ));
 
 test("all events, announcements and words of nodes, repeated in reverse: the edge has what the primary has, and asks it no more than before", () =>
@@ -358,7 +358,7 @@ test("a primary that can't reserve numbers publishes no heads, goes on, and publ
         expect(new Set(numbers).size).toBe(numbers.length);
         expect(Number(readFileSync(join(primary.data, "head-sequence"), "utf8"))).toBeGreaterThan(Math.max(...numbers));
       },
-      { broker: broker.url, ...quick, "limits.headNumbersReserved": "6" },
+      { broker: broker.url, ...quick, "advanced.headSequencesReserved": "6" },
     ),
   ));
 
@@ -394,7 +394,7 @@ test("a repeated status of a history that was given up acknowledges no write", (
         clearInterval(timer);
       }
     },
-    { broker: broker.url, ack: "edges:1", ...quick, "limits.ackTimeoutMs": "1500ms" },
+    { broker: broker.url, ack: "edges:1", ...quick, "advanced.ackTimeoutMs": "1500ms" },
   ));
 
 test("a broker that says that another has taken the primary's place, and repeats its own heads, does not fence it", async () => {

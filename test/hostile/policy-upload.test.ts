@@ -8,13 +8,13 @@ import { activate } from "../../src/engine/policy/active-policy.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Effect } from "../../src/engine/state/event.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { must } from "../../src/util/assert.ts";
 import { apply, fact, inserted, policy, storeWith } from "../engine/store.ts";
 import { apiOf, clientOf, Org, role, User, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 
 const base = `actor User {}
 resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
@@ -31,10 +31,10 @@ const upload = (api: Api, src: string, headers: Readonly<Record<string, string>>
 
 /** Freezes the worker process that checks uploads; there is one once a policy was loaded. Gives the function that lets it go on. */
 async function frozen(): Promise<() => void> {
-  const [first, ...others] = cellsOf(process.pid).map(({ pid }) => pid);
+  const [first, ...others] = workerProcessesOf(process.pid).map(({ pid }) => pid);
   const pid = must(first, "a policy was checked before");
   for (const other of others) process.kill(other, "SIGKILL");
-  await eventually(() => expect(cellsOf(process.pid).length).toBe(1));
+  await eventually(() => expect(workerProcessesOf(process.pid).length).toBe(1));
   // For the parent to notice.
   await Bun.sleep(200);
   process.kill(pid, "SIGSTOP");
@@ -91,7 +91,7 @@ test(
         expect(answer.text).toContain("no longer uses stored facts: 1 `has_role(User, String, Org)`");
         expect((await api.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: bare } });
       },
-      { "limits.policyChecksAtWorkMax": "3" },
+      { "advanced.policyChecksAtWorkMax": "3" },
     ),
   timeoutMs,
 );
@@ -132,9 +132,9 @@ test(
         await frozen();
         const late = await upload(api, bare);
         expect([late.status, late.json]).toEqual([400, { message: "checking the policy takes longer than 1000 ms" }]);
-        await eventually(() => expect(cellsOf(process.pid)).toEqual([]));
+        await eventually(() => expect(workerProcessesOf(process.pid)).toEqual([]));
       },
-      { "limits.policyCheckTimeMsMax": "1s" },
+      { "advanced.policyCheckTimeMsMax": "1s" },
     ).then(() =>
       withPrimary(
         async (api) => {
@@ -145,7 +145,7 @@ test(
           ]);
           expect((await upload(api, base)).status).toBe(200);
         },
-        { "limits.policyCheckMemoryBytesMax": "32MiB", "limits.policyConditionsMax": "1000000" },
+        { "advanced.policyCheckMemoryBytesMax": "32MiB", "advanced.policyConditionsMax": "1000000" },
       ),
     ),
   timeoutMs,
@@ -171,7 +171,7 @@ test(
         expect([test_results.errors.length, diagnostics.length]).toEqual([100, 100]);
         expect(message).toContain("and 7900 more");
       },
-      { "limits.policyCheckTimeMsMax": "4s" },
+      { "advanced.policyCheckTimeMsMax": "4s" },
     ),
   timeoutMs,
 );
@@ -198,7 +198,7 @@ test(
         );
         expect(answers.filter(({ status }) => status === 200).length).toBe(2);
       },
-      { "limits.policyChecksWaitingMax": "4" },
+      { "advanced.policyChecksWaitingMax": "4" },
     ),
   timeoutMs,
 );
@@ -220,7 +220,7 @@ test(
         expect(await pending).toMatchObject({ status: 200 });
         expect((await edge.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: bare } });
       },
-      { "limits.forwardTimeoutMs": "1s" },
+      { "advanced.forwardTimeoutMs": "1s" },
     ),
   timeoutMs,
 );

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { adminKey, eventually, insert, loadPolicy, post, withCluster, type Cluster } from "../replication/cluster.ts";
 import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
 
-const quick = { "limits.retryDelayMsMax": "200ms", "limits.pollIntervalMs": "300ms" };
+const quick = { "advanced.retryDelayMsMax": "200ms", "advanced.pollIntervalMs": "300ms" };
 
 async function mayReadAt(url: string, user: string): Promise<unknown> {
   const question = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" };
@@ -60,7 +60,12 @@ describe.skipIf(noMounts)("an edge that is promoted (skipped where nothing may b
         await loadPolicy(primary.node);
         await insert(primary.node, "ann");
         await withSmallDisk(join(cluster.directory, "disk"), "40m", async ({ path }) => {
-          const flags = { primary: primary.url, data: join(path, "edge"), adminKey, "limits.diskReserveBytes": "8MiB" };
+          const flags = {
+            primary: primary.url,
+            data: join(path, "edge"),
+            adminKey,
+            "advanced.diskReserveBytes": "8MiB",
+          };
           const edge = await cluster.promotable("edge", flags);
           await eventually(async () =>
             expect(await healthAt(edge.url)).toMatchObject({ offset: primary.node.health().offset }),

@@ -5,7 +5,7 @@ import { getPriority } from "node:os";
 import { workerNiceness } from "../../src/runtime/priority.ts";
 import { fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 
 const timeoutMs = 60_000;
 const MiB = 1024 * 1024;
@@ -53,7 +53,7 @@ function chain(api: Api, predicate: string, calls: number, last = predicate): Pr
 async function peakDuring<T>(asked: Promise<T>): Promise<{ readonly answer: T; readonly bytes: number }> {
   let bytes = 0;
   const timer = setInterval(() => {
-    for (const { pid } of cellsOf(process.pid)) bytes = Math.max(bytes, residentOf(pid));
+    for (const { pid } of workerProcessesOf(process.pid)) bytes = Math.max(bytes, residentOf(pid));
   }, 20);
   try {
     return { answer: await asked, bytes };
@@ -88,7 +88,7 @@ test(
           expect(bytes).toBeLessThan(700 * MiB);
         }
       },
-      { "limits.queryTimeMsMax": "1m" },
+      { "advanced.queryTimeMsMax": "1m" },
     ),
   timeoutMs,
 );
@@ -107,7 +107,7 @@ test(
         expect(bytes).toBeLessThan(600 * MiB);
         expect((await chain(api, "knows", 1)).status).toBe(200);
       },
-      { "limits.queryMemoryBytesMax": "128MiB", "limits.queryValuesMax": "1000000000" },
+      { "advanced.queryMemoryBytesMax": "128MiB", "advanced.queryValuesMax": "1000000000" },
     ),
   timeoutMs,
 );
@@ -118,14 +118,14 @@ test(
     withPrimary(
       async (api) => {
         await crowded(api, 20);
-        const before = new Set(cellsOf(process.pid).map(({ pid }) => pid));
+        const before = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
         expect((await chain(api, "knows", 2, "near")).status).toBe(200);
         await eventually(() => {
-          const started = cellsOf(process.pid).filter(({ pid }) => !before.has(pid));
+          const started = workerProcessesOf(process.pid).filter(({ pid }) => !before.has(pid));
           expect(started.filter(({ pid }) => getPriority(pid) > workerNiceness)).toEqual([]);
         });
       },
-      { "limits.slowQueryAfterMs": "150ms" },
+      { "advanced.slowQueryAfterMs": "150ms" },
     ),
   timeoutMs,
 );

@@ -21,10 +21,10 @@ import { createParser, openSource, type Received, type Source } from "./event-so
 
 const timeoutMs = 30_000;
 const quick = {
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
-  "limits.retryDelayMsMax": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
+  "advanced.retryDelayMsMax": "200ms",
 };
 
 const dataOf = ({ data }: Received) => JSON.parse(data) as Record<string, unknown>;
@@ -115,7 +115,7 @@ describe("a stream", () => {
     "says now and then that it lives, and is not held up by compression or caches",
     () =>
       withCluster(async (cluster) => {
-        const primary = await started(cluster, { "limits.eventHeartbeatMs": "50ms" });
+        const primary = await started(cluster, { "advanced.eventHeartbeatMs": "50ms" });
         const source = await openSource(primary.url);
         await eventually(() => expect(source.comments.length).toBeGreaterThan(3));
         expect(source.received).toEqual([]);
@@ -134,7 +134,7 @@ describe("a stream", () => {
     () =>
       withCluster(async (cluster) => {
         const open = await metric("ostiary_event_streams");
-        const primary = await started(cluster, { "limits.eventStreamsMax": "4" });
+        const primary = await started(cluster, { "advanced.eventStreamsMax": "4" });
         const sources = [await openSource(primary.url), await openSource(primary.url)];
         expect(await metric("ostiary_event_streams")).toBe(open + 2);
         const headers = { authorization: `Bearer ${adminKey}`, accept: "text/event-stream" };
@@ -200,7 +200,7 @@ describe("a reader who takes nothing", () => {
     () =>
       withCluster(async (cluster) => {
         const [slow, open] = [await endings("slow"), await metric("ostiary_event_streams")];
-        const primary = await started(cluster, { "limits.eventStallMs": "300ms" });
+        const primary = await started(cluster, { "advanced.eventStallMs": "300ms" });
         await writeMuch(primary.url, 14);
         const { socket } = slowReader(primary.url);
         socket.pause();
@@ -311,9 +311,9 @@ describe("a stream ends", () => {
     () =>
       withCluster(async (cluster) => {
         const limits = {
-          "limits.logEventsKept": "3",
-          "limits.logTrimIntervalMs": "50ms",
-          "limits.snapshotReuseMs": "1ms",
+          "retention.events": "3",
+          "advanced.logTrimIntervalMs": "50ms",
+          "advanced.snapshotReuseMs": "1ms",
         };
         const primary = await started(cluster, limits);
         await using link = await openBreakableProxy(primary.url);
@@ -373,7 +373,7 @@ describe("a stream ends", () => {
     () =>
       withCluster(async (cluster) => {
         const port = String(await freePort());
-        const flags = { ...quick, "limits.peerCheckIntervalMs": "200ms", "limits.eventHeartbeatMs": "100ms" };
+        const flags = { ...quick, "advanced.peerCheckIntervalMs": "200ms", "advanced.eventHeartbeatMs": "100ms" };
         const primary = await started(cluster, { ...flags, peers: `http://127.0.0.1:${port}` });
         const edge = await cluster.promotable("edge", { primary: primary.url, port, ...flags });
         (await openUntilServed(edge.url)).close();

@@ -153,7 +153,7 @@ describe("what is told", () => {
         expect(second.events.map(({ type }) => type)).toEqual(["ostiary.policy.loaded"]);
         expect((await pageOf(api, `?after=${second.next}`)).events).toHaveLength(2);
       },
-      { "limits.eventsPageBytesMax": "500", "limits.eventsPageMax": "2" },
+      { "advanced.eventsPageBytesMax": "500", "advanced.eventsPageMax": "2" },
     ));
 });
 
@@ -213,7 +213,7 @@ describe("a place that can't be gone on from", () => {
         expect((await pageOf(api, "?after=4")).events.map(({ offset }) => offset)).toEqual(["5", "6", "7"]);
         expect(await pageOf(api)).toEqual(await pageOf(api, "?after=4"));
       },
-      { "limits.logEventsKept": "3", "limits.logTrimIntervalMs": "50ms" },
+      { "retention.events": "3", "advanced.logTrimIntervalMs": "50ms" },
     ));
 });
 
@@ -244,7 +244,7 @@ describe("other nodes", () => {
         expect((await edge.call("GET", "/api/events?after=1000")).status).toBe(400);
         expect((await edge.call("GET", "/api/events?after=0123456789abcdef:1")).status).toBe(409);
       },
-      { consistencyWait: "300ms" },
+      { "advanced.consistencyWait": "300ms" },
     ));
 
   test("a fallback tells what it follows, and one that fetches snapshots says that it can't", () =>

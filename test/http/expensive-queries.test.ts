@@ -1,7 +1,7 @@
 /** Questions that are made to take long: they end at their limits, and those who ask for anything else never notice. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { eventually } from "../replication/cluster.ts";
-import { cellsOf } from "../runtime/worker-processes.ts";
+import { workerProcessesOf } from "../runtime/worker-processes.ts";
 import { clientOf, fact, User, value, withPrimary, type Answer, type Api } from "./api.ts";
 
 const policy = `
@@ -46,13 +46,13 @@ const asking = (api: Api, action: string, path = "authorize"): Promise<Answer> =
     },
   });
 
-const states = (): string[] => cellsOf(process.pid).map(({ state }) => state);
+const states = (): string[] => workerProcessesOf(process.pid).map(({ state }) => state);
 
 const limits = {
-  "limits.queryTimeMsMax": "2s",
-  "limits.slowQueriesMax": "3",
-  "limits.slowQueryAfterMs": "500ms",
-  "limits.queryStepsMax": "300000",
+  "advanced.queryTimeMsMax": "2s",
+  "advanced.slowQueriesMax": "3",
+  "advanced.slowQueryAfterMs": "500ms",
+  "advanced.queryStepsMax": "300000",
 };
 
 describe("a question that takes too long", () => {
@@ -113,10 +113,12 @@ describe("a question that takes too long", () => {
           const statuses = ended.map(({ status }) => status);
           expect(statuses.filter((status) => status === 400).length).toBeGreaterThanOrEqual(2);
           expect(statuses.every((status) => status === 400 || status === 429)).toBe(true);
-          expect((await api.call("GET", "/metrics")).text).toContain('ostiary_queries_aside_total{kind="authorize"}');
+          expect((await api.call("GET", "/metrics")).text).toContain(
+            'ostiary_offloaded_queries_total{kind="authorize"}',
+          );
           await eventually(() => expect(states()).not.toContain("R"));
         },
-        { ...limits, "limits.queryTimeMsMax": "10s", "limits.slowQueryAfterMs": "1s" },
+        { ...limits, "advanced.queryTimeMsMax": "10s", "advanced.slowQueryAfterMs": "1s" },
       ),
     60_000,
   );
@@ -130,7 +132,7 @@ test("more than may be answered aside at a time are refused at once", () =>
       expect(ended.map(({ status }) => status).sort()).toEqual([400, 400, 429, 429, 429, 429]);
       expect(ended.find(({ status }) => status === 429)?.headers.get("retry-after")).toBe("1");
     },
-    { "limits.queryTimeMsMax": "2s", "limits.queriesAsideMax": "4" },
+    { "advanced.queryTimeMsMax": "2s", "advanced.offloadedQueriesMax": "4" },
   ));
 
 test("where no process can be started that is said, and the next question is answered again", () =>
@@ -143,12 +145,12 @@ test("where no process can be started that is said, and the next question is ans
       const refused = await Promise.all([asking(api, "read"), asking(api, "read")]);
       spawn.mockRestore();
       for (const { status, json } of refused) {
-        const message = expect.stringContaining("no process could be started");
+        const message = expect.stringContaining("no worker process could be started");
         expect({ status, json }).toEqual({ status: 503, json: { message } });
       }
       expect((await asking(api, "read")).json).toEqual({ allowed: false });
     },
-    { "limits.queryRowsInPlaceMax": "1" },
+    { "advanced.servingThreadQueryRowsMax": "1" },
   ));
 
 test("many resources are checked at once up to a time, and then aside: the answer is the same", () =>
@@ -160,10 +162,10 @@ test("many resources are checked at once up to a time, and then aside: the answe
       const answer = await api.call("POST", "/api/authorize_resources", { body });
       expect(answer.json).toEqual({ results: [{ type: "Doc", id: "mine" }] });
       expect((await api.call("GET", "/metrics")).text).toContain(
-        'ostiary_queries_aside_total{kind="authorizeResources"}',
+        'ostiary_offloaded_queries_total{kind="authorizeResources"}',
       );
     },
-    { "limits.queryTimeInPlaceMsMax": "1ms" },
+    { "advanced.servingThreadTimeMsMax": "1ms" },
   ));
 
 const simple = `
@@ -190,5 +192,5 @@ test("what is answered aside is what is answered at once", () =>
       expect(await client.authorize(User("2"), "read", Doc("mine"))).toBe(true);
       expect((await api.call("POST", "/api/authorize", { body: { ...body, action: "" } })).status).toBe(400);
     },
-    { "limits.queryRowsInPlaceMax": "1" },
+    { "advanced.servingThreadQueryRowsMax": "1" },
   ));

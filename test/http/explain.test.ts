@@ -265,9 +265,9 @@ describe("bounds", () => {
     }));
 
   test.each([
-    ["entries", { "limits.explanationEntriesMax": "3" }],
-    ["steps", { "limits.explanationStepsMax": "10" }],
-    ["depth", { "limits.explanationDepthMax": "2" }],
+    ["entries", { "advanced.explanationEntriesMax": "3" }],
+    ["steps", { "advanced.explanationStepsMax": "10" }],
+    ["depth", { "advanced.explanationDepthMax": "2" }],
   ] as const)("on %s cut the explanation, never the decision", (reason, flags) =>
     withPrimary(async (api) => {
       await loaded(api);
@@ -295,6 +295,6 @@ describe("bounds", () => {
         expect(all.find(({ status }) => status === 429)?.headers.get("retry-after")).toBe("1");
         await explained(api, body("ann", "read", Report("plan")));
       },
-      { "limits.explanationsWaitingMax": "4" },
+      { "advanced.explanationsWaitingMax": "4" },
     ));
 });

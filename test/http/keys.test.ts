@@ -162,6 +162,6 @@ describe("the life of a key", () => {
           { message: expect.stringContaining("2 API keys already") },
         ]);
       },
-      { "limits.apiKeysMax": "2" },
+      { "advanced.apiKeysMax": "2" },
     ));
 });

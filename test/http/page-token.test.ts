@@ -117,6 +117,6 @@ describe("a token", () => {
           { numRuns: 300, seed: 7 },
         );
       },
-      { consistencyWait: "5ms" },
+      { "advanced.consistencyWait": "5ms" },
     ));
 });

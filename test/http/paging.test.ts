@@ -94,7 +94,7 @@ describe("a write between two pages does not tear the list", () => {
           ...(await wholeList(api, reading)),
         ]);
       },
-      { "limits.listPageEntriesMax": "3" },
+      { "advanced.listPageEntriesMax": "3" },
     ));
 
   test("who begins later sees the later list, also while an earlier one is on its way", () =>
@@ -164,14 +164,14 @@ describe("random writes between the pages of many lists", () => {
 });
 
 describe("a list that is not kept", () => {
-  const keepsOne = { "limits.listingsKeptMax": "1" };
+  const keepsOne = { "advanced.listCursorsMax": "1" };
   const others = listBody("bob", "see", "Org");
 
   test.each([
     ["its place was taken", keepsOne],
-    ["none is kept", { "limits.listingsKeptMax": "0" }],
-    ["it is too large", { "limits.listingsKeptBytesMax": "20" }],
-    ["it is too old", { "limits.listingKeptMs": "1ms" }],
+    ["none is kept", { "advanced.listCursorsMax": "0" }],
+    ["it is too large", { "advanced.listCursorsBytesMax": "20" }],
+    ["it is too old", { "advanced.listCursorTtlMs": "1ms" }],
   ])("%s: goes on while nothing is written, and is gone then", (_, flags) =>
     withPrimary(async (api) => {
       await load(api);
@@ -205,7 +205,7 @@ describe("a list that is not kept", () => {
         await Bun.sleep(500);
         expectGone(await askPage(api, reading, token));
       },
-      { "limits.listingFinishedKeptMs": "400ms" },
+      { "advanced.listCursorFinishedTtlMs": "400ms" },
     ));
 
   test("a restart is outlived where nothing was written", () =>
@@ -235,7 +235,7 @@ describe("another node", () => {
         await converged(edge.node, running.node);
         await body(apiOf(running), apiOf(edge));
       },
-      { consistencyWait: "400ms" },
+      { "advanced.consistencyWait": "400ms" },
     );
   }
 
@@ -333,7 +333,7 @@ describe("a list that hangs on the clock", () => {
         await Bun.sleep(2100);
         expectGone(await askPage(api, lending, first.next_page_token));
       },
-      { "limits.listingKeptMs": "1s" },
+      { "advanced.listCursorTtlMs": "1s" },
     ));
 });
 

@@ -128,7 +128,7 @@ describe("a policy that is only asked about", () => {
         const after = await api.call("POST", "/api/test", { body: { src: good } });
         expect(after.json).toMatchObject({ success: true });
       },
-      { "limits.policyCheckTimeMsMax": "4s", "limits.policyChecksWaitingMax": "4" },
+      { "advanced.policyCheckTimeMsMax": "4s", "advanced.policyChecksWaitingMax": "4" },
     );
   }, 30_000);
 

@@ -303,7 +303,7 @@ describe("more requests at a time than allowed", () => {
         expect((await waiting).status).toBe(503);
         expect((await api.call("GET", "/api/policy")).status).toBe(200);
       },
-      { "limits.requestsInFlightMax": "1", consistencyWait: "300ms" },
+      { "advanced.requestsInFlightMax": "1", "advanced.consistencyWait": "300ms" },
     ));
 });
 

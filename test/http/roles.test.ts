@@ -128,7 +128,7 @@ describe("an edge", () => {
           200,
         );
       },
-      { consistencyWait: "100ms" },
+      { "advanced.consistencyWait": "100ms" },
     ));
 
   test("without its primary it answers on and refuses writes", () =>
@@ -218,7 +218,7 @@ async function closuresShown(api: Api): Promise<Record<string, number>> {
 
 test("each role shows how many closures its own copy keeps, how many it walks instead, and their rows", () =>
   withCluster(async (cluster) => {
-    const running = await cluster.primary({ "limits.snapshotReuseMs": "1ms" });
+    const running = await cluster.primary({ "advanced.snapshotReuseMs": "1ms" });
     const primary = apiOf(running);
     expect(await closuresShown(primary)).toEqual({ kept: 0, walked: 0, rows: 0 });
     const src = `actor User {}
@@ -232,7 +232,7 @@ test("each role shows how many closures its own copy keeps, how many it walks in
     await insert(parent("a", "b"));
     expect(await closuresShown(primary)).toEqual({ kept: 1, walked: 0, rows: 1 });
 
-    const edge = apiOf(await cluster.edge("edge", running, { "limits.closureRowsMax": "2" }));
+    const edge = apiOf(await cluster.edge("edge", running, { "advanced.closureRowsMax": "2" }));
     await eventually(async () => expect(await closuresShown(edge)).toEqual({ kept: 1, walked: 0, rows: 1 }));
     await insert(parent("b", "c"));
     await eventually(async () => expect(await closuresShown(edge)).toEqual({ kept: 0, walked: 1, rows: 0 }));

@@ -1,13 +1,13 @@
 /**
- * Which stored facts count (polar.md 6.4): those whose argument types some rule body could match or a `declare` names. A fact that was stored
- * under an older policy and fits no longer is as if it were not there.
+ * Selects the stored facts that the policy accepts: those whose argument types a body of a rule could match or a
+ * `declare` names. A fact of an older policy that does not fit any more is ignored.
  */
 import type { Expression, Policy, Term } from "../../src/polar/policy.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { alternatives } from "./clauses.ts";
 import type { Domain } from "./domain.ts";
 
-/** What one conjunct says of a variable's type. */
+/** The types that one conjunct requires of a variable. */
 interface Constraint {
   readonly variable: string;
   readonly admits: (type: string) => boolean;
@@ -46,7 +46,10 @@ function argumentType(term: Term, constraints: readonly Constraint[]): (type: st
   return (type) => own.every((constraint) => constraint.admits(type));
 }
 
-/** Every call in a body, also under `not`, with what is known of its variables there. What can't hold makes no use of facts. */
+/**
+ * Every call in a body, also under `not`, with the restrictions of its variables. A condition that can't be true uses
+ * no facts.
+ */
 function callsOf(
   body: Expression | undefined,
   outer: readonly Constraint[],
@@ -68,7 +71,7 @@ function callsOf(
   });
 }
 
-/** True or false whatever the facts are, and by its form alone. */
+/** Whether the form of the expression alone makes it true or false, for all facts. */
 function isAlways(expression: Expression, value: boolean): boolean {
   switch (expression.kind) {
     case "boolean":
@@ -86,7 +89,7 @@ function isAlways(expression: Expression, value: boolean): boolean {
   }
 }
 
-/** Whether the equations, with the lists, leave a variable no value. */
+/** Whether the equations and lists leave a variable without a value. */
 function contradicts(conjunction: readonly Expression[]): boolean {
   const lists = conjunction.filter((expression) => expression.kind === "in");
   const equations = conjunction.flatMap((one) => (one.kind === "equal" ? [[one.left, one.right] as const] : []));
@@ -119,7 +122,7 @@ function agree(equations: readonly (readonly [Term, Term])[]): boolean {
   return true;
 }
 
-/** What holds for one side of `x = y` holds for the other. */
+/** Both sides of `x = y` have the same restrictions. */
 function shareConstraints(constraints: readonly Constraint[], conjunction: readonly Expression[]): Constraint[] {
   const shared = [...constraints];
   const pairs = conjunction.flatMap((one) =>
@@ -143,7 +146,7 @@ function shareConstraints(constraints: readonly Constraint[], conjunction: reado
   return shared;
 }
 
-/** A rule in which a variable can be of no type never fires, so it makes no use of facts. */
+/** A rule with a variable without a possible type is never true, so it uses no facts. */
 function canHold(constraints: readonly Constraint[], domain: Domain): boolean {
   const types = [...new Set(domain.all.map((value) => value.type))];
   return [...Map.groupBy(constraints, ({ variable }) => variable).values()].every((own) =>

@@ -1,12 +1,12 @@
-/** What the assertions of a policy's own tests come to by the oracle, read off everything that holds (polar.md 10). */
+/** Evaluates the assertions of a policy's own tests with the oracle. */
 import type { Assertion } from "../../src/polar/policy.ts";
 import type { Value } from "../../src/store/facts/fact.ts";
 import { assert, must } from "../../src/util/assert.ts";
 import type { Oracle, Tuple } from "../oracle.ts";
 
 /**
- * Without `iff` one answer is enough. With `iff` the values of its variable over all answers are exactly those of the list, so a value that
- * stands for every other one (a wildcard) is one too many.
+ * Without `iff` one answer is enough. With `iff` the values of its variable in all answers must be exactly those of the
+ * list, so a wildcard makes the assertion fail.
  */
 export function assertionPasses(assertion: Assertion, slow: Oracle): boolean {
   const answers = answersOf(assertion, slow);
@@ -19,7 +19,7 @@ export function assertionPasses(assertion: Assertion, slow: Oracle): boolean {
   return (found.size === wanted.size && found.isSubsetOf(wanted)) === expected;
 }
 
-/** The values of the assertion's variables, in order of first mention. */
+/** The values of the assertion's variables, in the order of their first use. */
 export function answersOf({ predicate, params }: Assertion, slow: Oracle): Tuple[] {
   return slow.tuples(predicate, params.length).flatMap((tuple) => {
     const bindings = new Map<string, Tuple[number]>();
@@ -40,7 +40,7 @@ export function variableNames({ params }: Assertion): string[] {
   return [...new Set(params.flatMap(({ term }) => (term.kind === "variable" ? [term.name] : [])))];
 }
 
-/** The values that an assertion names, and one of each type that it names: the oracle must know of them beforehand. */
+/** The values that an assertion names, and a value of each type that it names. The oracle needs them in its domain. */
 export function valuesOf({ params, iff }: Assertion): Value[] {
   const listed = iff?.kind === "in" ? iff.values : [];
   const literals = [...params.flatMap(({ term }) => (term.kind === "literal" ? [term] : [])), ...listed];

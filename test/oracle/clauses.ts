@@ -1,9 +1,10 @@
 /**
- * Rules as the oracle runs them: one clause per alternative (`or` is the same as two rules), its conditions in an order in which each can be
- * answered. The order changes nothing but the time: what no call binds is tried with every value of the domain.
+ * The clauses of the oracle: one per alternative of a rule (`or` is the same as two rules), with its conditions in an
+ * order in which each can be evaluated. The order affects only the time: a variable that no call binds is tried with
+ * every value of the domain.
  *
- * A variable that the head or some condition outside of any `not` mentions belongs to the whole clause. Any other is local to each `not` in
- * which it occurs ("there is no such x"), and by the same rule to the `not` within.
+ * A variable of the head, or of a condition outside all negations, belongs to the whole clause. Any other variable is
+ * local to each `not` in which it occurs ("there is no such x"), and the same rule applies to nested negations.
  */
 import type { Expression, Rule, Term } from "../../src/polar/policy.ts";
 import { assert, unreachable } from "../../src/util/assert.ts";
@@ -20,7 +21,7 @@ export type Step =
   | Condition
   /** Tries every value of the domain. */
   | { readonly kind: "each"; readonly variable: string }
-  /** Holds when none of the alternatives has a solution. */
+  /** True if none of the alternatives has a solution. */
   | { readonly kind: "not"; readonly alternatives: readonly (readonly Step[])[] };
 
 export function clausesOf(rule: Rule): Clause[] {
@@ -38,7 +39,7 @@ export function clausesOf(rule: Rule): Clause[] {
   }));
 }
 
-/** The disjunctive normal form, with `not` left whole. */
+/** The disjunctive normal form; `not` is not expanded. */
 export function alternatives(expression: Expression | undefined): Exclude<Expression, { kind: "and" | "or" }>[][] {
   if (expression === undefined) return [[]];
   switch (expression.kind) {
@@ -88,7 +89,7 @@ function condition(expression: Expression): Condition {
 
 const impossible = 9;
 
-/** Checks first, then calls, those with something bound before the others, then lists. */
+/** Checks come first, then calls (those with a bound argument first), then lists. */
 function rank(expression: Expression, own: ReadonlySet<string>, bound: ReadonlySet<string>): number {
   const isBound = (term: Term) => term.kind !== "variable" || bound.has(term.name);
   switch (expression.kind) {

@@ -1,6 +1,6 @@
 /**
- * Compares an engine's rows with the oracle's answers. Rows may overlap (a `*` row and a concrete one), so the two are equal when every ground
- * instance of every row holds, and every answer is an instance of some row.
+ * Compares the rows of an engine with the answers of the oracle. Rows may overlap (a `*` row and a concrete one), so
+ * both are equal if every ground instance of every row is true, and every answer is an instance of a row.
  */
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Oracle, Tuple } from "../oracle.ts";
@@ -16,7 +16,7 @@ export function differences(oracle: Oracle, query: Query, rows: readonly QueryRo
     const invented = instances.find((instance) => !known.has(keyOf(instance)));
     return invented === undefined
       ? []
-      : [`row ${JSON.stringify(row)} is too wide: ${describe(names, invented)} does not hold`];
+      : [`row ${JSON.stringify(row)} is too wide: ${describe(names, invented)} is not true`];
   });
   const missing = solutions.filter((solution) => !rows.some((row) => covers(row, names, solution)));
   const repeated = rows.length - new Set(rows.map((row) => JSON.stringify(names.map((name) => row[name])))).size;
@@ -27,7 +27,7 @@ export function differences(oracle: Oracle, query: Query, rows: readonly QueryRo
   ];
 }
 
-/** All ground tuples that a row stands for; `undefined` where one of its values can't be an answer. */
+/** All ground instances of a row; `undefined` if one of its values can't be an answer. */
 function instancesOf(oracle: Oracle, query: Query, row: QueryRow): Tuple[] | undefined {
   let instances: Tuple[] = [[]];
   for (const [name, { type, ids }] of query.variables) {

@@ -1,4 +1,6 @@
-/** The finite domain: per concrete type every value that is named anywhere, and the fresh values that stand for all others. */
+/**
+ * The finite domain: for each concrete type every value with a name, and the fresh values that represent all others.
+ */
 import type { Expression, Policy, Term } from "../../src/polar/policy.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { must, unreachable } from "../../src/util/assert.ts";
@@ -6,7 +8,7 @@ import { must, unreachable } from "../../src/util/assert.ts";
 /** A value of the domain. There is one object per value, so `===` is equality. */
 export interface Ground extends Value {
   readonly key: string;
-  /** Stands for any value of its type that is not named. */
+  /** True for a value that represents all values of its type without a name. */
   readonly fresh: boolean;
 }
 
@@ -19,7 +21,7 @@ export interface Domain {
   isSubtype(type: string, supertype: string): boolean;
 }
 
-/** Enough to tell apart the unknown values that one rule or question can hold at a time. */
+/** Enough to distinguish the unknown values of one rule or question. */
 const freshPerType = 3;
 
 export function createDomain(
@@ -41,7 +43,7 @@ export function createDomain(
   for (const value of [...values, ...facts.flatMap((fact) => fact.args), ...literalsOf(policy)])
     add(value.type, value.id);
   for (const type of concreteTypes(policy, [...byKey.values()])) {
-    // Boolean is the one finite type: it has no other values.
+    // Boolean is the only finite type: it has no other values.
     if (type === "Boolean") for (const id of ["true", "false"]) add(type, id);
     else for (let n = 1; n <= freshPerType; n += 1) add(type, `*${n}`, true);
   }
@@ -62,7 +64,7 @@ export function createDomain(
   };
 }
 
-/** polar.md 6.2: every actor is an Actor, every actor and resource a Resource, `extends` is transitive. */
+/** Every actor is an Actor, every actor and resource is a Resource, and `extends` is transitive. */
 function isSubtype(policy: Policy, type: string, supertype: string): boolean {
   if (type === supertype) return true;
   const declaration = policy.types.get(type);
@@ -93,7 +95,7 @@ function literalsOf(policy: Policy): Value[] {
   return [...terms.filter((term) => term.kind === "literal"), ...names.map((id) => ({ type: "String", id }))];
 }
 
-/** The expression and all that is in it. */
+/** The expression and all expressions inside it. */
 function parts(expression: Expression | undefined): Expression[] {
   if (expression === undefined) return [];
   if (expression.kind === "and" || expression.kind === "or") return expression.operands.flatMap(parts);

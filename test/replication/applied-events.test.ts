@@ -31,7 +31,7 @@ async function changed(before: Readonly<Record<string, number>>) {
 
 /** More facts than fit into a message. */
 const largeUsers = (write: number): string[] => Array.from({ length: 20 }, (_, index) => `u${write}-${index}`);
-const smallMessages = { "limits.feedInlineBytesMax": "1KiB" };
+const smallMessages = { "advanced.publishEventBytesMax": "1KiB" };
 
 const insertLarge = (node: PrimaryNode, write: number) => insert(node, ...largeUsers(write));
 

@@ -1,4 +1,7 @@
-/** Backups and what is made of them: complete, of one moment although writes go on, refused where damaged, and the beginning of a new epoch. */
+/**
+ * Backups and restores: a backup is complete and of one state while writes continue, damaged ones are refused, and a
+ * restore begins a new epoch.
+ */
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,7 +49,7 @@ function restoreTo(file: string, directory: string, options: Partial<RestoreOpti
   return restore({ file, directory, ...usual, ...options });
 }
 
-/** A backup of a history drawn from a seed, and what it was like at each offset. */
+/** A backup of a history drawn from a seed, and the state at each offset. */
 async function withBackup(
   body: (file: string, directory: string, portraits: ReturnType<typeof drawHistory>["portraits"]) => Promise<void>,
 ): Promise<void> {
@@ -62,7 +65,7 @@ async function withBackup(
 }
 
 describe("a backup", () => {
-  test("of a directory that a node writes to 200 times a second is one state of it, with all that belongs to it", () =>
+  test("of a directory that a node writes to 200 times a second has one consistent state", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -90,7 +93,7 @@ describe("a backup", () => {
         const { offset, digest, timeMs, environment } = manifest;
         expect(restored).toMatchObject({ offset, digest, timeMs, environment, undone: {}, replaced: undefined });
         const store = openStore(must(currentStorePath(directory)), { readonly: true });
-        // The key, the policy and the first fact come before; each further event is one fact.
+        // The key, the policy and the first fact come first; each further event is one fact.
         expect([...scanFacts(store)]).toHaveLength(offset - 2);
         expect(store.prepare("SELECT count(*) FROM log").values()).toEqual([[offset + 1]]);
         expect(store.prepare("SELECT count(*) FROM node").values()).toEqual([[0]]);
@@ -98,7 +101,7 @@ describe("a backup", () => {
       }
     }));
 
-  test("comes from a running node as well, for an admin", () =>
+  test("can be requested from a running node by an admin", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -113,12 +116,12 @@ describe("a backup", () => {
         const write = async (path: string): Promise<void> => writeFileSync(path, await response.bytes());
         const { manifest } = await backUp({ target, write, limits: defaultLimits, onStep, warn });
         expect(manifest).toMatchObject({ kind: "backup", offset: 3, digest: primary.node.health().digest ?? "" });
-        // Nothing of it stays with the node.
+        // No part of it stays with the node.
         await eventually(() => expect(readdirSync(join(data, "backup"))).toEqual([]));
       }
     }));
 
-  test("that does not hold what it should is none, and leaves the one that was there", () =>
+  test("that is not valid is discarded, and the existing file stays", () =>
     withDirectory(async (directory) => {
       const path = join(directory, "store-1.db");
       const { store } = drawHistory(path, 5, 12);
@@ -136,7 +139,7 @@ describe("a backup", () => {
 
 describe("restoring", () => {
   test(
-    "to any offset gives the state of then, under a new epoch",
+    "to any offset gives the state at that offset, under a new epoch",
     () =>
       withBackup(async (file, directory, portraits) => {
         for (const offset of [0, 3, 17, 18, 29, 40]) {
@@ -166,10 +169,10 @@ describe("restoring", () => {
       expect(restored).toMatchObject({ offset: 23, timeMs, digest: must(portraits[23]).state.digest });
       const { madeMs } = openSnapshot(file).manifest;
       const later = restoreTo(file, join(directory, "later"), { target: { timeMs: madeMs + 1 } });
-      expect((await refusal(later)).message).toContain("is not known: this ends at");
+      expect((await refusal(later)).message).toContain("is unknown: the data end at");
     }));
 
-  test("is tried without leaving anything behind", () =>
+  test("as a dry run leaves nothing behind", () =>
     withBackup(async (file, directory, portraits) => {
       const before = readdirSync(directory).sort();
       const data = join(directory, "restored");
@@ -179,7 +182,7 @@ describe("restoring", () => {
       expect(readdirSync(directory).sort()).toEqual(before);
     }));
 
-  test("refuses to write over a node's data unless it is forced, and never over those of a running one", () =>
+  test("refuses to replace a node's data unless it is forced, and always for a running node", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -194,7 +197,7 @@ describe("restoring", () => {
       const restored = await restoreTo(file, primary.data, { force: true });
       expect(restored).toMatchObject({ offset: 2, replaced: { epoch, offset: 3 } });
       expect(readdirSync(primary.data).filter((name) => name.endsWith(".db"))).toEqual(["store-2.db"]);
-      // The term of its start comes right behind the one of the restored history.
+      // The term of its start comes right after the term of the restored history.
       const again = await cluster.primary();
       expect(again.node.health()).toMatchObject({ offset: 4 });
       await again.node.waitFor(`${restored.epoch}:3`);
@@ -211,7 +214,7 @@ describe("restoring", () => {
     "changed in the middle": (bytes) => flipped(bytes, bytes.length >> 1),
     "changed at its end": (bytes) => flipped(bytes, bytes.length - 1),
   };
-  test("refuses what is damaged, however, and leaves the directory as it was", () =>
+  test("refuses a damaged backup, and leaves the directory unchanged", () =>
     withBackup(async (file, directory) => {
       const whole = readFileSync(file);
       const data = join(directory, "restored");
@@ -230,14 +233,14 @@ function flipped(bytes: Buffer, at: number): Buffer {
 }
 
 const quick = {
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 
-describe("the nodes of the history that was left behind", () => {
+describe("the nodes of the abandoned history", () => {
   test(
-    "follow the restored primary, lose nothing in silence, and know which tokens are void",
+    "follow the restored primary, lose nothing silently, and know which tokens are invalid",
     () =>
       withCluster(async (cluster) => {
         const port = String(await freePort());
@@ -273,7 +276,8 @@ describe("the nodes of the history that was left behind", () => {
             true,
           ]);
 
-        // The one that was behind went on in its file, the other took a snapshot and kept what only it has.
+        // The node that was behind continued with its file; the other one took a snapshot and kept the events that only
+        // it has.
         expect(currentStorePath(must(followers[1]).data)).toEndWith("store-1.db");
         expect(unreplicatedIn(must(followers[1]))).toEqual([]);
         expect(unreplicatedIn(ahead).map(({ offset }) => offset)).toEqual([5, 6]);

@@ -1,11 +1,11 @@
-/** The network between two nodes, as a TCP proxy that can be broken and mended. */
+/** The network between two nodes: a TCP proxy that can be broken and repaired. */
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
 export interface BreakableProxy extends AsyncDisposable {
-  /** Leads to the target. */
+  /** The address that leads to the target. */
   readonly url: string;
-  /** Ends all connections, and each new one at once. */
+  /** Ends all connections, and each new one immediately. */
   cut(): void;
   mend(): void;
 }

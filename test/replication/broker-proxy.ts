@@ -1,19 +1,19 @@
-/** A line between a node and its broker that can be made to stall, and on which one sees who connects how. */
+/** A proxy between a node and its broker that can stall, and that records the connections. */
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
 export interface BrokerProxy {
-  /** `mqtt://` on this machine. */
+  /** The `mqtt://` address of the proxy on this machine. */
   readonly url: string;
   /** When connections were made (`performance.now()`), and the version in their CONNECT packet: 4 is 3.1.1. */
   readonly connections: readonly { readonly atMs: number; readonly version: number | undefined }[];
-  /** Nothing comes from the broker any more until `resume`, for connections that there are. */
+  /** Passes nothing from the broker on existing connections until `resume`. */
   stall(): void;
   resume(): void;
   close(): void;
 }
 
-/** Without a port everybody is disconnected at once. */
+/** Without a port, each client is disconnected immediately. */
 export async function openBrokerProxy(brokerPort?: number): Promise<BrokerProxy> {
   const clients = new Map<Socket, Socket>(); // by their connection to the broker
   const connections: { atMs: number; version: number | undefined }[] = [];

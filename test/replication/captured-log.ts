@@ -1,7 +1,7 @@
-/** What nodes of this process log, for tests that are about it. */
+/** Captures the log of the nodes in this process. */
 import { startLogging } from "../../src/telemetry/logger.ts";
 
-/** Runs `body` with the lines that are logged meanwhile, from this level on. */
+/** Runs `body` with the lines that are logged meanwhile, from this level up. */
 export async function withCapturedLog(
   body: (lines: readonly string[]) => Promise<void>,
   level: "debug" | "info" | "warning" = "warning",

@@ -1,6 +1,7 @@
 /**
- * A follower behind a feed that loses, repeats, delays and reorders messages, with a real primary, log and store. Whatever the seed, at rest its
- * state is the primary's. The messages are the real ones, taken from the broker; only their delivery is played with.
+ * A replica behind an event stream that loses, repeats, delays and reorders messages, with a real primary, log and
+ * store. For every seed, its final state is the primary's. The messages are real ones from the broker; only their
+ * delivery is simulated.
  */
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
@@ -34,7 +35,7 @@ const topics = topicsOf("ostiary/v1", "test");
 const limits: Limits = {
   ...defaultLimits,
   gapGraceMs: 20,
-  staleFeedAfterMs: 3000,
+  brokerSilenceMsMax: 3000,
   retryDelayMsMin: 5,
   retryDelayMsMax: 50,
 };
@@ -48,7 +49,7 @@ interface Following {
 const clientOf = ({ url }: Running<Node>) =>
   realClusterSystem.connectNode({ url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
-/** The parts of an edge without its connection to the broker, which the test plays. */
+/** The parts of an edge without its connection to the broker, which the test replaces. */
 async function withFollower(
   primary: Running<Node>,
   directory: string,
@@ -69,7 +70,7 @@ async function withFollower(
       guard,
       nodeKeyHash: hashKey(nodeKey),
     });
-    if (installed === "unchanged") throw new Error("no snapshot came");
+    if (installed === "unchanged") throw new Error("no snapshot arrived");
     snapshots++;
     state = await writer.open(installed.path);
     return state;
@@ -114,7 +115,7 @@ async function listen(
   return client;
 }
 
-/** xorshift32: the same seed, the same run of faults. */
+/** xorshift32: the same seed gives the same faults. */
 function dice(seed: number): () => number {
   let x = seed;
   return () => {
@@ -133,36 +134,40 @@ async function writeMuch(primary: PrimaryNode): Promise<void> {
   }
 }
 
-test.each([1, 2, 3, 4, 5])("seed %d: drops, duplicates, delays and reordering end in the primary's state", (seed) =>
-  withCluster(async (cluster) => {
-    const primary = await cluster.primary();
-    await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
-      const random = dice(seed * 7919);
-      const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
-        topic === topics.events ? follower.receiveBatch(payload) : follower.receiveHead(payload, retained, "embedded");
-      const client = await listen(primary, (topic, payload, retained) => {
-        const luck = random();
-        if (luck < 0.2) return;
-        if (luck < 0.4) deliver(topic, payload, retained);
-        if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
-        else deliver(topic, payload, retained);
+test.each([1, 2, 3, 4, 5])(
+  "seed %d: after drops, duplicates, delays and reordering, the state is the primary's",
+  (seed) =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await loadPolicy(primary.node);
+      await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+        const random = dice(seed * 7919);
+        const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
+          topic === topics.events
+            ? follower.receiveBatch(payload)
+            : follower.receiveHead(payload, retained, "embedded");
+        const client = await listen(primary, (topic, payload, retained) => {
+          const luck = random();
+          if (luck < 0.2) return;
+          if (luck < 0.4) deliver(topic, payload, retained);
+          if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
+          else deliver(topic, payload, retained);
+        });
+        follower.onSubscribed();
+        await writeMuch(primary.node);
+        await eventually(() => {
+          const { epoch, offset, digest } = state() ?? {};
+          expect({ epoch, offset, digest }).toEqual(
+            positionOf(primary.node) as { epoch: string; offset: number; digest: string },
+          );
+        });
+        expect(follower.isDiverged).toBe(false);
+        await client.endAsync();
       });
-      follower.onSubscribed();
-      await writeMuch(primary.node);
-      await eventually(() => {
-        const { epoch, offset, digest } = state() ?? {};
-        expect({ epoch, offset, digest }).toEqual(
-          positionOf(primary.node) as { epoch: string; offset: number; digest: string },
-        );
-      });
-      expect(follower.isDiverged).toBe(false);
-      await client.endAsync();
-    });
-  }),
+    }),
 );
 
-test("a message that is lost is one gap, and one reason to catch up", () =>
+test("a lost message is one gap, and one reason to catch up", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -195,7 +200,7 @@ async function gapsAndCatchUps(): Promise<number[]> {
   return counters.map(({ values }) => values.reduce((sum, { value }) => sum + value, 0));
 }
 
-test("messages that are no messages, or of others, change nothing", () =>
+test("malformed messages and messages of other environments change nothing", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -224,7 +229,7 @@ test("messages that are no messages, or of others, change nothing", () =>
         JSON.stringify({ ...batch, s: "other" }),
         JSON.stringify({ ...batch, e: "0123456789abcdef" }),
         JSON.stringify({ ...batch, ev: [] }),
-        JSON.stringify(batch), // well formed, but its chain hash is a guess
+        JSON.stringify(batch), // well formed, but with a guessed chain hash
         JSON.stringify({ ...batch, p: offset + 5, l: offset + 6, ev: [[offset + 6, 1, "facts", forged, null]] }),
       ];
       for (const message of messages) {
@@ -233,14 +238,14 @@ test("messages that are no messages, or of others, change nothing", () =>
       await Bun.sleep(200);
       expect(state()).toEqual(before);
       expect(snapshots()).toBe(1);
-      // And it still follows.
+      // The replica still applies events.
       await insert(primary.node, "ann");
       follower.onSubscribed();
       await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""));
     });
   }));
 
-test("a forged head with another digest at the same position: the primary is asked, and nothing happens", () =>
+test("a forged head with another digest at the same position: the replica asks the primary, and nothing changes", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -256,7 +261,8 @@ test("a forged head with another digest at the same position: the primary is ask
       await Bun.sleep(200);
       expect(follower.isDiverged).toBe(false);
       expect(snapshots()).toBe(1);
-      // Where the primary can't be asked, the word of the feed is enough: rather no answer than a wrong one. But not that of an old head.
+      // If the primary cannot be asked, a head of the event stream is enough: no answer is better than a wrong one. But
+      // an old head is not.
       await primary.stop();
       for (const old of [{ q: 1 }, {}]) receive(old);
       await Bun.sleep(100);
@@ -290,7 +296,7 @@ test("an event that is too large for the broker is fetched from the log", () =>
     });
   }));
 
-test("a lost message before a pause shows in the next head", () =>
+test("a message that is lost before a pause shows in the next head", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -305,9 +311,9 @@ test("a lost message before a pause shows in the next head", () =>
     });
   }));
 
-test("the primary refuses positions that are not on its history", () =>
+test("the primary refuses positions that are not in its history", () =>
   withCluster(async (cluster) => {
-    const primary = await cluster.primary({ "limits.logEventsKept": "10" });
+    const primary = await cluster.primary({ "retention.events": "10" });
     await loadPolicy(primary.node);
     for (let index = 0; index < 40; index++) await insert(primary.node, `u${index}`);
     const client = clientOf(primary);

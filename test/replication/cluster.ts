@@ -1,4 +1,4 @@
-/** A cluster in this process with real parts: SQLite files, workers, HTTP listeners, brokers. */
+/** Nodes of one cluster in this process, with real parts: SQLite files, workers, HTTP listeners and brokers. */
 import { expect } from "bun:test";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -43,7 +43,7 @@ export interface Running<N extends Node> {
   stop(): Promise<void>;
 }
 
-/** Runs `body` with a temporary directory, which is removed afterwards. */
+/** A temporary directory that is removed after the test. */
 export async function withDirectory<T>(body: (directory: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-test-"));
   try {
@@ -53,7 +53,7 @@ export async function withDirectory<T>(body: (directory: string) => Promise<T>):
   }
 }
 
-/** Runs `body` with a cluster in a temporary directory, and stops all nodes afterwards. */
+/** Several nodes in one directory. Nodes that still run at the end are stopped. */
 export async function withCluster(body: (cluster: Cluster) => Promise<void>, flags: Flags = {}): Promise<void> {
   await withDirectory(async (directory) => {
     const cluster = new Cluster(directory, flags);
@@ -67,7 +67,7 @@ export async function withCluster(body: (cluster: Cluster) => Promise<void>, fla
 
 type Flags = Readonly<Record<string, string>>;
 
-/** As the value of a flag: the flag is omitted. */
+/** As the value of a flag: the flag is not given at all. */
 export const unset = "";
 
 export class Cluster {
@@ -162,7 +162,8 @@ export class Cluster {
 }
 
 /**
- * Makes a data directory for the successor of a primary, which may still run: a copy with the term of a promoted edge.
+ * A data directory for a primary that replaces another one, which may still run: a copy, with the term that a promoted
+ * edge begins.
  */
 export function successorOf(original: { readonly data: string }, target: string): string {
   duplicateOf(original, target);
@@ -181,8 +182,7 @@ export function duplicateOf({ data }: { readonly data: string }, target: string)
 }
 
 /**
- * Removes the retained head of a primary from a broker. Otherwise another primary would not start with an empty
- * directory.
+ * Removes the retained head of a primary from a broker: another primary with an empty directory would refuse to start.
  */
 export async function forgetHead(url: string, login: IClientOptions): Promise<void> {
   const client = await connectAsync(url, { ...login, clientId: "forgetful", reconnectPeriod: 0 });
@@ -222,23 +222,23 @@ export function post(url: string, path: string, body: unknown, key = adminKey): 
   return fetch(`${url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
-/** The part of a node's health that must be equal on all nodes. */
+/** The values that must be equal on all replicas. */
 export function positionOf(node: Node): Pick<NodeHealth, "epoch" | "offset" | "digest"> {
   const { epoch, offset, digest } = node.health();
   return { epoch, offset, digest };
 }
 
-/** The error with which a promise was rejected. (`expect(…).rejects` does not work with answers of workers.) */
+/** The reason of a rejection. (`expect(…).rejects` does not work with results of workers.) */
 export async function refusal(attempt: Promise<unknown>): Promise<Error> {
   const reason = await attempt.then(
     () => undefined,
     (error: unknown) => error,
   );
-  if (!(reason instanceof Error)) throw new Error("it was not refused");
+  if (!(reason instanceof Error)) throw new Error("the promise was not rejected");
   return reason;
 }
 
-/** Waits until both nodes have the same position and state. */
+/** Waits until both have the same position and state. */
 export function converged(edge: Node, primary: Node): Promise<void> {
   return eventually(() => expect(positionOf(edge)).toEqual(positionOf(primary)));
 }

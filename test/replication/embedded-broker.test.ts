@@ -1,4 +1,4 @@
-/** The embedded broker against real MQTT clients: who may do what, and the two ways in which aedes hung on Bun. */
+/** The embedded broker with real MQTT clients: permissions, and the two ways in which aedes hung on Bun. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -73,19 +73,19 @@ describe("logging in", () => {
     await expect(anonymous).rejects.toThrow("Not authorized");
   });
 
-  test("needs a user name that is the client id and can stand in a topic", async () => {
+  test("needs a user name that is the client id and is allowed in a topic", async () => {
     await expect(login("edge-1", { username: "edge-2" })).rejects.toThrow("Not authorized");
     await expect(login("edge/1")).rejects.toThrow("Not authorized");
     await expect(login("+")).rejects.toThrow("Not authorized");
   });
 
-  test("is for sessions that end with their connection: nothing is ever queued for who is away", async () => {
+  test("needs a clean session: nothing is ever queued for an absent client", async () => {
     await expect(login("edge-1", { clean: false })).rejects.toThrow("Not authorized");
   });
 });
 
-describe("what an edge may do", () => {
-  test("it reads events and heads, and writes its own status", async () => {
+describe("an edge", () => {
+  test("reads events and heads, and writes its own status", async () => {
     const edge = await login("edge-1");
     await edge.subscribeAsync([topics.events, topics.head], { qos: 0 });
     const received: string[] = [];
@@ -102,10 +102,10 @@ describe("what an edge may do", () => {
     ["events", topics.events],
     ["heads", topics.head],
     ["another node's status", topics.status("edge-2")],
-    ["a topic of its own making", "ostiary/v1/test/other"],
+    ["another topic", "ostiary/v1/test/other"],
     ["$SYS", "$SYS/x"],
   ] as const) {
-    test(`it can't publish ${what}: nobody gets it and the connection ends`, async () => {
+    test(`cannot publish ${what}: no one receives it and the connection ends`, async () => {
       const received: string[] = [];
       const witness = await login("witness");
       await witness.subscribeAsync([topics.events, topics.head], { qos: 0 });
@@ -122,7 +122,7 @@ describe("what an edge may do", () => {
     });
   }
 
-  test("it can't subscribe to anything else", async () => {
+  test("cannot subscribe to other topics", async () => {
     const edge = await login("edge-1");
     for (const topic of ["#", "ostiary/v1/test/+", topics.status("edge-2"), topics.status("+"), "$SYS/#"]) {
       const granted = await edge.subscribeAsync(topic, { qos: 0 }).catch((error: Error) => error);
@@ -131,7 +131,7 @@ describe("what an edge may do", () => {
     await edge.endAsync();
   });
 
-  test("its will can't be a forged event", async () => {
+  test("cannot forge an event as its will", async () => {
     const received: string[] = [];
     const witness = await login("witness");
     await witness.subscribeAsync(topics.events, { qos: 0 });
@@ -156,7 +156,7 @@ describe("what an edge may do", () => {
 });
 
 for (const over of ["TCP", "WebSocket"] as const) {
-  test(`a subscriber that takes nothing any more holds up nobody for longer than a moment, and loses its connection (${over})`, async () => {
+  test(`a subscriber that reads nothing delays others only for a moment, and loses its connection (${over})`, async () => {
     const impatient = await startEmbeddedBroker({ ...options, drainTimeoutMs: 2000 });
     const connections: Duplex[] = [];
     const onConnection = (connection: Duplex): void => {
@@ -189,9 +189,9 @@ for (const over of ["TCP", "WebSocket"] as const) {
       slowestMs = Math.max(slowestMs, performance.now() - startMs);
     }
     await eventually(() => expect(received).toBe(400));
-    expect(slowestMs).toBeGreaterThan(150); // else it was not frozen at all
+    expect(slowestMs).toBeGreaterThan(150); // otherwise it was not frozen at all
     expect(slowestMs).toBeLessThan(1500);
-    // Of 24 MB nothing but what was under way waits for it.
+    // Of 24 MB, only the messages in flight wait for it.
     expect(Math.max(...connections.map(({ writableLength }) => writableLength))).toBeLessThan(200_000);
     expect(impatient.clients).toBe(2);
     await eventually(() => expect(impatient.clients).toBe(1));
@@ -221,8 +221,8 @@ test("a subscriber that was slow for a while is served again", async () => {
 });
 
 describe("aedes on Bun", () => {
-  test("a SUBSCRIBE in pieces while the login is still being checked is answered", async () => {
-    // A login that takes its time, which is when pieces pile up unread.
+  test("a SUBSCRIBE in pieces is answered while the login is still being checked", async () => {
+    // A slow login, during which pieces remain unread.
     const slow = await Aedes.createBroker({
       authenticate: (_client, _name, _key, done) => setTimeout(done, 20, null, true),
     });

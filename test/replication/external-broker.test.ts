@@ -1,4 +1,7 @@
-/** What a real Mosquitto may do to a feed: lose messages and retained heads, stall, refuse, allow little, allow everything. */
+/**
+ * What a real Mosquitto may do to the event stream: lose messages and retained heads, stall, refuse, have low limits,
+ * permit everything.
+ */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +17,7 @@ import { converged, eventually, insert, loadPolicy, reader, refusal, untraced, w
 import { withCapturedLog } from "./captured-log.ts";
 import { openBrokerProxy } from "./broker-proxy.ts";
 
-// A time-out of the runner would kill the broker of all tests that follow.
+// A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null;
@@ -59,14 +62,14 @@ const linkTo = (mosquitto: Mosquitto, user: User, options: Partial<BrokerConnect
     ...options,
   });
 
-/** An event of some 25 KB, which still travels within a message. */
+/** An event of about 25 KB, which still fits in a message. */
 async function insertMuch(node: PrimaryNode, name: string): Promise<void> {
   const users = Array.from({ length: 80 }, (_, index) => reader(`${name}-${index}-${"x".repeat(220)}`));
   await node.writes.batch([{ inserts: users }], untraced);
 }
 
-describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed)", () => {
-  test("is spoken to in MQTT 5", () =>
+describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)", () => {
+  test("is used with MQTT 5", () =>
     withMosquitto({}, (mosquitto) =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
@@ -77,7 +80,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
     ));
 
   test(
-    "drops what a slow edge does not take: it comes to the same state as the others",
+    "drops messages that a slow edge does not read: the edge still reaches the state of the others",
     () =>
       withMosquitto({ changes: { "max_queued_messages 10000": "max_queued_messages 5" } }, (mosquitto) =>
         withCluster(async (cluster) => {
@@ -85,8 +88,8 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
           const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
           await loadPolicy(primary.node);
           const fast = await cluster.edge("fast", primary, flags(mosquitto, "ostiary-edge"));
-          // Not so soon found out, or it would be served over a new connection.
-          const patient = { "limits.brokerKeepaliveMs": "60s" };
+          // The timeout is long, since the broker would otherwise serve the edge over a new connection.
+          const patient = { "advanced.brokerKeepaliveMs": "60s" };
           const slow = await cluster.edge("slow", primary, {
             ...flags(mosquitto, "ostiary-edge", proxy.url),
             ...patient,
@@ -109,7 +112,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
     90_000,
   );
 
-  test("that was restarted has lost the retained head: the primary gives it another within a head's interval", () =>
+  test("has lost the retained head after a restart: the primary publishes a new one within a head interval", () =>
     withMosquitto({}, (mosquitto) =>
       withCluster(
         async (cluster) => {
@@ -130,7 +133,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
           const connectedMs = performance.now();
           await eventually(() => expect(heads.length).toBeGreaterThan(0));
           expect(performance.now() - connectedMs).toBeLessThan(1000);
-          // There was none before, and there is one for whoever comes next.
+          // There was none before, and there is one for later subscribers.
           expect(heads[0]).toEqual({ l: primary.node.health().offset ?? 0, retained: false });
           const next = await clientAt(mosquitto, "ostiary-edge", "next");
           const retained = new Promise<boolean>((resolve) => {
@@ -140,11 +143,11 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
           expect(await retained).toBe(true);
           await Promise.all([witness.endAsync(), next.endAsync()]);
         },
-        { "limits.headIntervalMs": "1s" },
+        { "advanced.headIntervalMs": "1s" },
       ),
     ));
 
-  test("gets nothing later that could not be sent at its time", () =>
+  test("gets no message later that could not be sent at its time", () =>
     withMosquitto({}, async (mosquitto) => {
       const publish = (link: BrokerConnection, text: string) =>
         refusal(link.publish(topics.events, text, { qos: 1, retain: false }));
@@ -170,12 +173,12 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
       await Promise.all([witness.endAsync(), link.close()]);
     }));
 
-  test("that forbids events is told of in the log, once, and edges ask the primary", () =>
+  test("that forbids events is logged once, and edges use HTTP", () =>
     withMosquitto({}, (mosquitto) =>
       withCapturedLog((lines) =>
         withCluster(
           async (cluster) => {
-            // The primary logs in as an edge, which may write no events.
+            // The primary logs in as an edge, which may not publish events.
             const primary = await cluster.primary(flags(mosquitto, "ostiary-edge"));
             await loadPolicy(primary.node);
             const edge = await cluster.edge("edge-1", primary, flags(mosquitto, "ostiary-edge"));
@@ -185,19 +188,19 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
               await Bun.sleep(100);
             }
             await converged(edge.node, primary.node);
-            const complaints = lines.filter((line) => line.includes("does not take what this primary publishes"));
+            const complaints = lines.filter((line) => line.includes("does not accept what this primary publishes"));
             expect(complaints).toHaveLength(1);
             expect(complaints[0]).toContain("Not authorized (the broker's access rules do not permit it");
-            // Nothing was sent again, and the connection is the first one.
+            // Nothing was resent, and the connection is the first one.
             expect(primary.node.health().feedConnected).toBe(true);
             expect(mosquitto.output.match(/as ostiary-primary-test/g)).toHaveLength(1);
           },
-          { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "log.level": "warning" },
+          { "advanced.brokerSilenceMsMax": "500ms", "advanced.pollIntervalMs": "200ms", "log.level": "warning" },
         ),
       ),
     ));
 
-  test("with small limits gets no more at once, and nothing larger, than it allows", () =>
+  test("with low limits gets no more messages at a time, and no larger ones, than it permits", () =>
     withMosquitto(
       {
         changes: {
@@ -225,8 +228,8 @@ describe.skipIf(!installed)("a real Mosquitto (skipped where it is not installed
     ));
 });
 
-describe("a broker that can't be had", () => {
-  test("is asked again within 2 s, and not by all at the same time", async () => {
+describe("an unreachable broker", () => {
+  test("is tried again within 2 s, and not by all nodes at the same time", async () => {
     const ports = [await openBrokerProxy(), await openBrokerProxy()];
     const links = ports.map(({ url }) => new BrokerConnection({ ...linkDefaults, url }));
     for (const link of links) link.start();
@@ -238,7 +241,7 @@ describe("a broker that can't be had", () => {
     for (const each of gaps) {
       expect(each.length).toBeGreaterThanOrEqual(4);
       expect(each.length).toBeLessThanOrEqual(13);
-      // 0.5 to 1.5 times of 1 s and then of 1.3 s: a broker that is back is soon used again.
+      // 0.5 to 1.5 times 1 s and then 1.3 s: a broker that has recovered is used again soon.
       for (const [index, gap] of each.entries()) {
         expect(gap).toBeGreaterThan(index === 0 ? 450 : 600);
         expect(gap).toBeLessThan(2300);
@@ -248,7 +251,7 @@ describe("a broker that can't be had", () => {
     for (const proxy of ports) proxy.close();
   }, 15_000);
 
-  test("in MQTT 5 is asked in 3.1.1", () =>
+  test("that refuses MQTT 5 is tried with 3.1.1", () =>
     withCluster(async (cluster) => {
       const mqttPort = await freePort();
       const primary = await cluster.primary({ mqttPort: String(mqttPort) });

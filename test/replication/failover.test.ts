@@ -1,4 +1,7 @@
-/** A primary is gone and an edge takes its place: what was acknowledged stays, tokens hold, and whoever comes back finds his place taken. */
+/**
+ * An edge replaces a primary that is gone: acknowledged writes survive, tokens stay valid, and the old primary notices
+ * its successor when it returns.
+ */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,10 +25,10 @@ import {
 } from "./cluster.ts";
 
 const quick = {
-  "limits.peerCheckIntervalMs": "200ms",
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 
 interface Standing {
@@ -54,7 +57,7 @@ async function mayReadAt(url: string, user: string, headers: Record<string, stri
   });
 }
 
-/** A primary that is not listening any more but was never told to stop would be best; in one process it has to be stopped. */
+/** A primary that does not listen any more but was not stopped would be best; in one process it has to be stopped. */
 async function threeNodes(cluster: Cluster, flags: Record<string, string> = {}) {
   const [portA, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
   const urls = [portA, portB, portC].map((port) => `http://127.0.0.1:${port}`);
@@ -71,7 +74,7 @@ async function threeNodes(cluster: Cluster, flags: Record<string, string> = {}) 
 }
 
 describe("promotion", () => {
-  test("an edge goes on from where the primary ended, others follow it, and tokens of before hold", () =>
+  test("an edge continues where the primary ended, others follow it, and earlier tokens stay valid", () =>
     withCluster(async (cluster) => {
       const { primary, b, c } = await threeNodes(cluster);
       const before = await write(primary.url, reader("ann"));
@@ -90,13 +93,13 @@ describe("promotion", () => {
         expect(await (await mayReadAt(url, "bob")).json()).toEqual({ allowed: true });
         expect(await (await mayReadAt(url, "ann", { OsoOffset: token })).json()).toEqual({ allowed: true });
       }
-      // Of the old epoch, but never part of the history that goes on.
+      // Of the old epoch, but not part of the surviving history.
       const [epoch, offset] = token.split(":");
       const lost = await mayReadAt(b.url, "ann", { OsoOffset: `${epoch}:${Number(offset) + 7}` });
       expect(lost.status).toBe(409);
       expect(((await lost.json()) as { message: string }).message).toContain("not part of this environment's history");
 
-      // It stays the primary over a restart with the configuration of an edge.
+      // It stays the primary after a restart with the configuration of an edge.
       await b.stop();
       const again = await cluster.promotable("edge-b", {
         primary: primary.url,
@@ -115,14 +118,14 @@ describe("promotion", () => {
       expect(((await refused.json()) as { message: string }).message).toContain("is alive");
       expect((await post(primary.url, "/api/promote", { force: true })).status).toBe(409);
       expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
-      // And the old one hears of it.
+      // And the old primary notices.
       await eventually(async () => expect((await standingAt(primary.url)).state).toBe("FENCED"));
       expect((await write(primary.url, reader("late"))).status).toBe(503);
       expect((await fetch(`${primary.url}/healthcheck`)).status).toBe(200);
       expect((await fetch(`${primary.url}/readyz`)).status).toBe(503);
     }));
 
-  test("takes over from peers what only they have", () =>
+  test("fetches from peers the events that only they have", () =>
     withCluster(async (cluster) => {
       const { primary, b, c } = await threeNodes(cluster);
       await b.stop();
@@ -136,8 +139,8 @@ describe("promotion", () => {
     }));
 });
 
-describe("the primary of before", () => {
-  test("comes back, is fenced, and leaves what only it has in a file", () =>
+describe("the old primary", () => {
+  test("returns, is fenced, and saves the events that only it has to a file", () =>
     withCluster(async (cluster) => {
       const { primary, b, c, portA, urls } = await threeNodes(cluster);
       await b.stop();
@@ -160,7 +163,7 @@ describe("the primary of before", () => {
         .split("\n");
       expect(JSON.parse(line ?? "")).toMatchObject({ epoch, offset, effect: { inserted: [reader("only-here")] } });
 
-      // As an edge of its successor it has the history that went on.
+      // As an edge of its successor it has the surviving history.
       await back.stop();
       const rejoined = await cluster.edge("primary", { ...back, url: edge.url }, quick);
       await eventually(async () => expect(rejoined.node.health().offset).toBe((await standingAt(edge.url)).offset));
@@ -168,7 +171,7 @@ describe("the primary of before", () => {
       expect(mayRead(rejoined.node, "new")).toBe(true);
     }));
 
-  test("has what only it has until a copy of the other history is there, and no file says otherwise before", () =>
+  test("keeps its own events until it has a replica of the other history, and no file exists before", () =>
     withCluster(async (cluster) => {
       const { primary, b, c } = await threeNodes(cluster);
       await b.stop();
@@ -192,7 +195,7 @@ describe("the primary of before", () => {
       const back = await cluster.edge(
         "primary",
         { url: `http://127.0.0.1:${successor.port}` },
-        { ...quick, "limits.retryDelayMsMin": "50ms", "limits.retryDelayMsMax": "200ms" },
+        { ...quick, "advanced.retryDelayMsMin": "50ms", "advanced.retryDelayMsMax": "200ms" },
       );
       const files = (): string[] => readdirSync(back.data).filter((name) => name.startsWith("unreplicated-"));
       await eventually(() => expect(refused).toBeGreaterThan(1));
@@ -203,7 +206,7 @@ describe("the primary of before", () => {
       expect(files().length).toBe(1);
     }));
 
-  test("is told by those who follow another, where it knows no peers itself", () =>
+  test("without peers is told by nodes that follow another primary", () =>
     withCluster(async (cluster) => {
       const { primary, b, c, portA } = await threeNodes(cluster, { mqttPort: "0" });
       await primary.stop();
@@ -214,10 +217,10 @@ describe("the primary of before", () => {
     }));
 });
 
-describe("a write that has to be on edges", () => {
+describe("a write that edges must have", () => {
   test("is acknowledged when they have it, and not before", () =>
     withCluster(async (cluster) => {
-      const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
+      const flags = { ack: "edges:1", "advanced.ackTimeoutMs": "700ms" };
       const port = String(await freePort());
       const primary = await cluster.primary({ port, ...quick, ...flags });
       const alone = await refusal(loadPolicy(primary.node));
@@ -232,7 +235,7 @@ describe("a write that has to be on edges", () => {
 });
 
 test(
-  "an edge whose primary is frozen takes from a peer what that has, before the primary's time is over",
+  "an edge whose primary is frozen fetches the events of a peer before the primary's timeout",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(quick);
@@ -241,7 +244,7 @@ test(
       const never = new Promise<Response>(() => {});
       using frozen = Bun.serve({
         port: 0,
-        // Requests that were under way get no answer either.
+        // Pending requests get no answer either.
         fetch: async ({ url, headers }) => {
           const answer = await fetch(url.replace(/^http:..[^/]+/, primary.url), { headers });
           return isFrozen ? never : answer;
@@ -250,7 +253,7 @@ test(
       const c = await cluster.edge(
         "edge-c",
         { ...primary, url: `http://127.0.0.1:${frozen.port}` },
-        { ...quick, peers: b.url, "limits.logTimeoutMs": "60s" },
+        { ...quick, peers: b.url, "advanced.logTimeoutMs": "60s" },
       );
       await loadPolicy(primary.node);
       await converged(c.node, primary.node);
@@ -262,16 +265,16 @@ test(
 );
 
 describe("the edges that a promotion asks", () => {
-  const flags = { ack: "edges:1", "limits.ackTimeoutMs": "700ms" };
-  /** Once there are edges that have it. */
+  const flags = { ack: "edges:1", "advanced.ackTimeoutMs": "700ms" };
+  /** As soon as edges have it. */
   const acknowledged = (write: () => Promise<unknown>): Promise<void> => eventually(async () => void (await write()));
   const pledgedTo = async (url: string): Promise<unknown> =>
     ((await (await fetch(`${url}/healthcheck`)).json()) as { pledged_to?: string }).pledged_to;
 
-  test("let the primary of before acknowledge nothing more, and follow its successor, also after a restart", () =>
+  test("let the old primary acknowledge nothing more, and follow its successor, also after a restart", () =>
     withCluster(async (cluster) => {
-      // The one that is promoted can't reach the primary, and nobody else looks for another.
-      const alone = { ...quick, ...flags, "limits.peerCheckIntervalMs": "1h" };
+      // The promoted edge cannot reach the primary, and no other node looks for another one.
+      const alone = { ...quick, ...flags, "advanced.peerCheckIntervalMs": "1h" };
       const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
       const primary = await cluster.primary({ port: port ?? "", ...alone });
       const line = await openBrokerProxy(Number(port));
@@ -305,24 +308,24 @@ describe("the edges that a promotion asks", () => {
     }));
 
   test(
-    "must be enough for no acknowledged write to be missed, and count again when it came to nothing",
+    "must be enough not to miss an acknowledged write, and count again after a failed promotion",
     () =>
       withCluster(async (cluster) => {
-        // Takes connections and says nothing: so the others are asked, and it is waited for.
+        // Accepts connections and does not answer: so the others are asked, and the promotion waits.
         using mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
         const { primary, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
         const { port } = new URL(b.url);
         await b.stop();
         const silent = `http://127.0.0.1:${mute.port}`;
         const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
-        const impatient = { ...quick, ...flags, "limits.logTimeoutMs": "500ms" };
+        const impatient = { ...quick, ...flags, "advanced.logTimeoutMs": "500ms" };
         const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...impatient });
         await primary.stop();
         const promotion = post(late.url, "/api/promote", {});
         await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
         const refused = await promotion;
         expect(refused.status).toBe(409);
-        expect(((await refused.json()) as { message: string }).message).toContain(`${silent} can't be asked`);
+        expect(((await refused.json()) as { message: string }).message).toContain(`${silent} cannot be asked`);
         await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
         const back = await cluster.primary({ port: portA, ...quick, ...flags });
         await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
@@ -342,7 +345,7 @@ describe("the edges that a promotion asks", () => {
     () =>
       withCluster(async (cluster) => {
         const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
-        // Gives no pledge: so it keeps the promotion waiting, and then from succeeding.
+        // Grants no vote: so it delays the promotion, and then prevents it.
         const never = new Promise<Response>(() => {});
         const toC = (request: Request): Promise<Response> =>
           fetch(request.url.replace(/^http:..[^/]+/, `http://127.0.0.1:${portC}`), { headers: request.headers }).catch(
@@ -366,7 +369,7 @@ describe("the edges that a promotion asks", () => {
           for (const { url } of [b, running]) expect((await standingAt(url)).state).toBe("LIVE");
         });
         line.close();
-        /** Gives undefined where the promotion, which waits a few seconds for the mute node, was over too early to tell. */
+        /** Returns undefined if the promotion, which waits a few seconds for the mute node, ended too early to tell. */
         const duringPromotion = async <T>(question: () => Promise<T>): Promise<T | undefined> => {
           let isOver = false;
           const promotion = post(b.url, "/api/promote", {}).finally(() => (isOver = true));
@@ -390,21 +393,21 @@ describe("the edges that a promotion asks", () => {
           return (await pledgedTo(running.url)) ?? "nobody";
         });
         expect(afterRestart).toBe("edge-b");
-        // It came to nothing, so the edge counts again.
+        // The promotion failed, so the edge counts again.
         await eventually(async () => expect(await pledgedTo(running.url)).toBeUndefined());
         await acknowledged(() => insert(primary.node, "in-time"));
       }),
     90_000,
   );
 
-  test("are not those that count for nothing", () =>
+  test("do not include nodes that do not count", () =>
     withCluster(async (cluster) => {
       const [port, portC] = [await freePort(), await freePort()].map(String);
       const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
       const fallback = await cluster.fallback(primary);
       const follow = { primary: primary.url, ...quick, ...flags };
       const c = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers: "" });
-      // It may have itself among its peers, as where all nodes have one list.
+      // It may have itself among its peers, if all nodes have the same list.
       const peers = `${c.url},${fallback.url}`;
       await c.stop();
       const again = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers });
@@ -416,7 +419,7 @@ describe("the edges that a promotion asks", () => {
       expect((await post(again.url, "/api/promote", {})).status).toBe(200);
     }));
 
-  test("let one be promoted of two that ask at once", () =>
+  test("let one of two edges be promoted that ask at the same time", () =>
     withCluster(async (cluster) => {
       const { primary, b, c } = await threeNodes(cluster);
       await primary.stop();
@@ -424,9 +427,7 @@ describe("the edges that a promotion asks", () => {
       const refusals = both.filter(({ status }) => status === 409);
       expect(refusals.length).toBeGreaterThan(0);
       for (const answer of refusals)
-        expect(((await answer.json()) as { message: string }).message).toMatch(
-          /pledge|about to be promoted|later epoch/,
-        );
+        expect(((await answer.json()) as { message: string }).message).toMatch(/vote|about to be promoted|later epoch/);
       if (refusals.length === 2)
         await eventually(async () => expect((await post(b.url, "/api/promote", {})).status).toBe(200));
       await eventually(async () => {
@@ -435,7 +436,7 @@ describe("the edges that a promotion asks", () => {
       });
     }));
 
-  test("are asked with a node and a token, by whoever has the node key, and only for a node that stands", () =>
+  test("are asked with a node and a token, by a holder of the node key, and only for a candidate", () =>
     withCluster(async (cluster) => {
       const { b } = await threeNodes(cluster);
       const { epoch } = await standingAt(b.url);
@@ -449,17 +450,17 @@ describe("the edges that a promotion asks", () => {
       const wrong = [...malformed, `${present}&node=x%20y&token=1`, `${present}&node=x&token=${"1".repeat(129)}`];
       for (const query of [...wrong, `${past.replace("term=0", "term=-1")}&node=x&token=1`])
         expect((await ask(query, nodeKey)).status).toBe(400);
-      // Neither a node that nobody knows nor one that is not about to be promoted.
+      // Neither an unknown node nor one that is not about to be promoted.
       for (const node of ["x", "edge-c"]) {
         const refused = await ask(`${present}&node=${node}&token=1&force=true`, nodeKey);
         expect([refused.status, await refused.text()]).toEqual([409, expect.stringContaining("none of its peers")]);
       }
-      // Of an epoch that is over nothing has to be promised any more.
+      // For an epoch that is over, no promise is needed.
       expect((await ask(`${past}&node=x&token=1`, nodeKey)).status).toBe(200);
       expect(await pledgedTo(b.url)).toBeUndefined();
     }));
 
-  test("must answer themselves: what a proxy says in place of one that is down is no answer", () =>
+  test("must answer themselves: an answer of a proxy in place of a stopped node does not count", () =>
     withCluster(async (cluster) => {
       const { primary, b, c } = await threeNodes(cluster, { ack: "edges:1" });
       const proxy = Bun.serve({ port: 0, fetch: () => Response.json({ message: "no route" }, { status: 404 }) });
@@ -472,14 +473,14 @@ describe("the edges that a promotion asks", () => {
         const refused = await post(alone.url, "/api/promote", {});
         expect([refused.status, await refused.text()]).toEqual([
           409,
-          expect.stringContaining(`${peers} can't be asked`),
+          expect.stringContaining(`${peers} cannot be asked`),
         ]);
       } finally {
         await proxy.stop(true);
       }
     }));
 
-  test("let an edge be promoted that has lost a primary which goes on writing to others", () =>
+  test("let an edge be promoted that has lost a primary which still writes to others", () =>
     withCluster(async (cluster) => {
       const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
       const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
@@ -518,7 +519,7 @@ describe("the edges that a promotion asks", () => {
         expect([user, await (await mayReadAt(b.url, user)).json()]).toEqual([user, { allowed: true }]);
     }));
 
-  test("need not be the primary's predecessor, and may be", () =>
+  test("need not include the primary's predecessor, but may", () =>
     withCluster(async (cluster) => {
       const { primary: first, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
       await first.stop();
@@ -529,7 +530,7 @@ describe("the edges that a promotion asks", () => {
       await eventually(async () => expect(former.node.health().offset).toBe((await standingAt(b.url)).offset));
       await c.stop();
       await b.stop();
-      // It has been told of the first primary only, which is an edge now.
+      // It knows only the first primary, which is an edge now.
       const again = await cluster.promotable("edge-c", {
         ...{ primary: first.url, port: new URL(c.url).port, peers: b.url },
         ...quick,
@@ -541,7 +542,7 @@ describe("the edges that a promotion asks", () => {
     }));
 });
 
-test("a node key is needed to ask where a node stands", () =>
+test("a node key is needed to ask for a node's position", () =>
   withCluster(async (cluster) => {
     const { b } = await threeNodes(cluster);
     const ask = (key: string) => fetch(`${b.url}/replication/v1/head`, { headers: { Authorization: `Bearer ${key}` } });

@@ -1,4 +1,4 @@
-/** What a disk may do to a file. */
+/** Simulates the damage of a file by a disk. */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 
 /** Flips one bit, `bit` from 0 to 7, of a file that others may have open. */

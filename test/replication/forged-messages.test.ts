@@ -1,4 +1,7 @@
-/** Somebody whom the broker lets publish, because its access list permits everything, but who is no node: nodes believe nothing of what he says. */
+/**
+ * A client that may publish at the broker, because the access list permits everything, but that does not have the node
+ * key: nodes ignore its messages.
+ */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +19,7 @@ import { findProgram } from "../e2e/program.ts";
 import { converged, eventually, insert, loadPolicy, mayRead, refusal, withCluster, type Running } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
 
-// A time-out of the runner would kill the broker.
+// A timeout of the test runner would kill the broker.
 setDefaultTimeout(30_000);
 
 const topics = topicsOf("ostiary/v1", "test");
@@ -26,7 +29,7 @@ interface Scene {
   readonly primary: Running<PrimaryNode>;
   readonly edge: Running<Node>;
   readonly intruder: MqttClient;
-  /** The last that the intruder has read. */
+  /** The last message that the intruder has read. */
   readonly batch: () => EventBatch;
   readonly head: () => Head;
   readonly lines: readonly string[];
@@ -35,7 +38,7 @@ interface Scene {
 describe.skipIf(findProgram("mosquitto") === null)("with an access list that permits everything", () => {
   const refused = async (): Promise<number> => (await metrics.brokerMessagesRejected.get()).values[0]?.value ?? 0;
 
-  test("a forged event is not applied, though it follows and its hash is right", () =>
+  test("a forged event is not applied, although its offset and its hash are right", () =>
     withIntruder(async ({ primary, edge, intruder, batch, lines }) => {
       const before = await refused();
       const seen = batch();
@@ -60,13 +63,13 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
       await eventually(async () => expect((await refused()) - before).toBeGreaterThanOrEqual(5));
       expect(mayRead(edge.node, "eve")).toBe(false);
       expect(edge.node.health()).toMatchObject({ ok: true, state: "LIVE" });
-      expect(lines.join("")).toContain("check the access list of the broker");
+      expect(lines.join("")).toContain("check in the broker's access list");
       await insert(primary.node, "bob");
       await converged(edge.node, primary.node);
       expect(mayRead(edge.node, "eve")).toBe(false);
     }));
 
-  test("a forged head stops no edge from answering", () =>
+  test("a forged head does not stop an edge from answering", () =>
     withIntruder(async ({ primary, edge, intruder, head }) => {
       const real = head();
       const forgeries: Partial<Head>[] = [
@@ -84,17 +87,17 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
         expect(edge.node.health()).toMatchObject({ ok: true });
         expect(mayRead(edge.node, "ann")).toBe(true);
       }
-      // Nor does it keep the primary from writing.
+      // Nor does it stop the primary from writing.
       await insert(primary.node, "bob");
       await converged(edge.node, primary.node);
       expect(edge.node.health().state).toBe("LIVE");
       expect(primary.node.health().epoch).toBe(real.e);
     }));
 
-  test("a forged status confirms no write that edges have to have", () =>
+  test("a forged status does not acknowledge a write", () =>
     withMosquitto((mosquitto) =>
       withCluster(async (cluster) => {
-        const waiting = { ack: "edges:1", "limits.ackTimeoutMs": "300ms" };
+        const waiting = { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" };
         const primary = await cluster.primary({ ...login(mosquitto, "ostiary-primary"), ...waiting });
         await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
         await withReader(mosquitto, async (intruder) => {
@@ -107,7 +110,7 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
       }),
     ));
 
-  test("a node's own words are good at their topic only", () =>
+  test("a node's messages are valid only at their topic", () =>
     withIntruder(async ({ primary, edge, intruder, head }) => {
       const sealed = new Promise<Buffer>((resolve) => {
         intruder.on("message", (topic, payload) => topic === topics.head && resolve(payload));
@@ -172,7 +175,7 @@ async function withReader(
   let head: Head | undefined;
   client.on("message", (topic, payload) => {
     const decoded = topic === topics.head ? decodeHead(payload) : decodeBatch(payload);
-    if ("problem" in decoded) return; // its own
+    if ("problem" in decoded) return; // its own message
     if ("ev" in decoded.message) batch = decoded.message;
     else head = decoded.message;
   });

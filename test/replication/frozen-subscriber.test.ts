@@ -47,6 +47,6 @@ test.each([
       for (const socket of frozen) socket.destroy();
     },
     // Heads are so rare that they help too late.
-    { "limits.brokerDrainTimeoutMs": "2s", "limits.headIntervalMs": "4s", "limits.staleFeedAfterMs": "60s" },
+    { "advanced.brokerDrainTimeoutMs": "2s", "advanced.headIntervalMs": "4s", "advanced.brokerSilenceMsMax": "60s" },
   ),
 );

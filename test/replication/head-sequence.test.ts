@@ -1,4 +1,4 @@
-/** Sequence numbers of heads are never used twice, whatever happens to the process and its disk. */
+/** Sequence numbers of heads are never used twice, even after crashes and disk failures. */
 import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const open = (directory: string): HeadSequence =>
 const take = (sequence: HeadSequence, count: number): (number | undefined)[] =>
   Array.from({ length: count }, () => sequence.next());
 
-test("a start goes on behind all that was reserved before", () =>
+test("a restart continues after the last reserved number", () =>
   withDirectory(async (directory) => {
     const used: (number | undefined)[] = [];
     for (const count of [1, 25, 3, 0, 12]) {
@@ -24,7 +24,7 @@ test("a start goes on behind all that was reserved before", () =>
     expect(used[0]).toBe(1);
   }));
 
-test("what is used is reserved before", () =>
+test("numbers are reserved before they are used", () =>
   withDirectory(async (directory) => {
     const sequence = open(directory);
     for (let count = 0; count < 40; count++) {
@@ -34,7 +34,7 @@ test("what is used is reserved before", () =>
     }
   }));
 
-test("where nothing can be written, the reserved ones are used up, and then there are none until it can", () =>
+test("if nothing can be written, the reserved numbers are used up, and then there are none until it can", () =>
   withCapturedLog(async (lines) => {
     await withDirectory(async (above) => {
       const directory = join(above, "data");
@@ -46,14 +46,14 @@ test("where nothing can be written, the reserved ones are used up, and then ther
       expect(rest.slice(0, 8)).toEqual([3, 4, 5, 6, 7, 8, 9, 10]);
       expect(rest.slice(8).every((number) => number === undefined)).toBe(true);
       expect(sequence.last).toBe(10);
-      expect(lines.filter((line) => line.includes("can't be reserved"))).toHaveLength(1);
+      expect(lines.filter((line) => line.includes("cannot be reserved"))).toHaveLength(1);
       expect(lines.filter((line) => line.includes("no sequence number is left"))).toHaveLength(1);
       mkdirSync(directory);
       expect(take(sequence, 3)).toEqual([11, 12, 13]);
     });
   }));
 
-test("a damaged note is no reason to begin again", () =>
+test("a damaged file is no reason to begin again", () =>
   withDirectory(async (directory) => {
     for (const damaged of ["x", "-5", "1e9", "12 "]) {
       writeFileSync(join(directory, "head-sequence"), damaged);

@@ -1,4 +1,7 @@
-/** What belongs to a node alone: its data directory, its keys, and the epoch that it starts where its history is no longer the others'. */
+/**
+ * What belongs to one node only: its data directory, its keys, and the epoch that it begins when its history differs
+ * from the others'.
+ */
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { mkdirSync, readdirSync } from "node:fs";
@@ -26,7 +29,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-test("keys are shown before they are stored, so that a first start that fails leaves none that nobody knows", () =>
+test("keys are shown before they are stored, so that no unknown key remains after a failed first start", () =>
   withCluster(async (cluster) => {
     const config = { adminKey: unset, nodeKey: unset };
     const closed = async (): Promise<void> => {
@@ -39,7 +42,7 @@ test("keys are shown before they are stored, so that a first start that fails le
     const shown: MintedKeys[] = [];
     const show = async (minted: MintedKeys): Promise<void> => void shown.push(minted);
     const refused = await refusal(cluster.primary({ ...config, mqttPort: String(port) }, show));
-    expect(refused.message).toContain("is taken");
+    expect(refused.message).toContain("is in use");
     taken.close();
     const primary = await cluster.primary(config, show);
     expect(shown).toHaveLength(1);
@@ -47,7 +50,7 @@ test("keys are shown before they are stored, so that a first start that fails le
     expect((await post(primary.url, "/api/policy", { src: "actor User {}" }, made)).status).toBe(200);
   }));
 
-test("data of `ostiary dev` are served by nothing else, since everybody knows their key", () =>
+test("data of `ostiary dev` are served by no other command, since their key is public", () =>
   withCluster(async (cluster) => {
     const flags = { environment: developmentEnvironment, adminKey: unset };
     const config = cluster.config("primary", "primary", flags);
@@ -58,11 +61,11 @@ test("data of `ostiary dev` are served by nothing else, since everybody knows th
     });
   }));
 
-test("what a first start leaves when it dies is no damaged database to the next", () =>
+test("files of an interrupted first start are not a damaged database for the next start", () =>
   withCluster(async (cluster) => {
     const data = join(cluster.directory, "primary");
     mkdirSync(data);
-    // A file as SQLite makes it, before its first transaction; and notes as a power cut may leave them.
+    // A file as SQLite creates it, before its first transaction; and notes as a power failure may leave them.
     for (const name of ["new.db", "new.db-wal", "role", "node-id", "position"]) await Bun.write(join(data, name), "");
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -78,7 +81,7 @@ test("what a first start leaves when it dies is no damaged database to the next"
   }));
 
 describe("a new epoch", () => {
-  test("comes with an old backup that was put back, and the edges take it over", () =>
+  test("begins when an old backup was put back, and the edges follow it", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -102,7 +105,7 @@ describe("a new epoch", () => {
       ]);
     }));
 
-  test("comes with the promotion of an edge", () =>
+  test("begins with the promotion of an edge", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -115,7 +118,7 @@ describe("a new epoch", () => {
       await primary.stop();
       const promoted = await cluster.primary({ data: edge.data });
       expect(positionOf(promoted.node)).toMatchObject({
-        // The beginning of the epoch is an event itself.
+        // The beginning of the epoch is an event.
         offset: Number(before.offset) + 1,
         digest: before.digest,
       });
@@ -135,7 +138,7 @@ test("a data directory has one process", () =>
     await (await cluster.primary()).stop();
   }));
 
-test("keys are made once and never again, and the first one is an admin's", () =>
+test("keys are made only once, and the first one is an admin's", () =>
   withCluster(async (cluster) => {
     const config = { adminKey: unset, nodeKey: unset };
     const shown: MintedKeys[] = [];
@@ -170,7 +173,7 @@ test("other nodes are refused without the node key", () =>
     }
   }));
 
-test("a policy that refuses to change anything is no event on the edges either", () =>
+test("a policy that changes nothing is no event on the edges either", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);

@@ -1,4 +1,6 @@
-/** Edges and fallbacks that are given a snapshot as a file: they answer from it before anybody can be reached, and go on as usual. */
+/**
+ * Edges and fallbacks with a snapshot file: they answer from it before any node can be reached, and continue as usual.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,12 +27,12 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-// Threads are started for each snapshot, and start slowly on a machine that has much else to do.
+// Each snapshot starts threads, which is slow on a busy machine.
 setDefaultTimeout(30_000);
 
 const nodeKeyHash = hashKey(nodeKey);
 
-/** Where nobody listens. */
+/** A port without a listener. */
 const nowhere = { url: "http://127.0.0.1:9" };
 
 async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
@@ -44,7 +46,7 @@ async function snapshotOf(primary: { readonly data: string }, directory: string)
   return (await buildSnapshotInWorker(realSystem, join(primary.data, "store-1.db"), directory, nodeKeyHash)).path;
 }
 
-test("a fallback starts offline from a file, says how old that is, and follows the primary once it is there", () =>
+test("a fallback starts offline from a file, reports its age, and follows the primary once that is reachable", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const file = await snapshotOf(primary, cluster.directory);
@@ -61,7 +63,7 @@ test("a fallback starts offline from a file, says how old that is, and follows t
     await converged(second.node, primary.node);
     expect(mayRead(second.node, "bob")).toBe(true);
     await second.stop();
-    // Its own copy is further on by now, and stays.
+    // Its own database is further on by now, and stays.
     const third = await cluster.fallback(nowhere, { import: file });
     expect(mayRead(third.node, "bob")).toBe(true);
   }));
@@ -77,7 +79,7 @@ test("an edge does so too, and needs no snapshot of the primary afterwards", () 
     expect(readdirSync(primary.data)).not.toContain("snapshots");
   }));
 
-test("a copy that is older gives way to the file, one of another epoch does not", () =>
+test("a file replaces an older database, but not one of another epoch", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const old = await snapshotOf(primary, cluster.directory);
@@ -101,7 +103,7 @@ test("a copy that is older gives way to the file, one of another epoch does not"
     expect(positionOf(kept.node)).toEqual(positionOf(primary.node));
   }));
 
-test("a copy gives way to a file of a later term of its history", () =>
+test("a file of a later term of the same history replaces the database", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const old = await snapshotOf(primary, cluster.directory);
@@ -117,7 +119,7 @@ test("a copy gives way to a file of a later term of its history", () =>
     expect(mayRead(kept.node, "bob")).toBe(true);
   }));
 
-test("a fallback that has a file needs no primary, and one that has neither says so", () =>
+test("a fallback with a file needs no primary, and one without either says so", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const file = await snapshotOf(primary, cluster.directory);
@@ -125,7 +127,7 @@ test("a fallback that has a file needs no primary, and one that has neither says
     expect(mayRead(alone.node, "ann")).toBe(true);
     expect((await fetch(`${alone.url}/readyz`)).status).toBe(200);
     await alone.stop();
-    // The copy in its directory is enough.
+    // The database in its directory is enough.
     const again = await cluster.fallback({ url: unset });
     expect(mayRead(again.node, "ann")).toBe(true);
     await again.stop();
@@ -136,7 +138,7 @@ test("a fallback that has a file needs no primary, and one that has neither says
     });
   }));
 
-test("a damaged file is said to be so, and the node goes on as if there was none", () =>
+test("a damaged file is reported, and the node continues without it", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const file = await snapshotOf(primary, cluster.directory);
@@ -149,7 +151,7 @@ test("a damaged file is said to be so, and the node goes on as if there was none
     expect(mayRead(again.node, "ann")).toBe(true);
   }));
 
-test("a file that is not there, or not meant for this node, is refused where there is nothing else to start from", () =>
+test("a missing file, or one for another environment, is refused if there is nothing else to start from", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const file = await snapshotOf(primary, cluster.directory);
@@ -163,13 +165,13 @@ test("a file that is not there, or not meant for this node, is refused where the
     ]);
     writeFileSync(`${file}.newer`, newer);
     expect((await start({ import: `${file}.newer` })).message).toContain("made by a newer Ostiary");
-    // With a copy of its own it does without.
+    // With a database of its own it does without.
     await (await cluster.fallback(nowhere, { import: file })).stop();
     const without = await cluster.fallback(nowhere, { import: "missing.zst" });
     expect(mayRead(without.node, "ann")).toBe(true);
   }));
 
-test("a primary on an imported copy begins a succession", () =>
+test("a primary on an imported database begins a new failover term", () =>
   withCluster(async (cluster) => {
     const primary = await filledPrimary(cluster);
     const file = await snapshotOf(primary, cluster.directory);

@@ -1,17 +1,17 @@
-/** How long the holder of a lease may act as the primary, by a clock that the test moves. */
+/** How long the holder of a lease may act as the primary, by a clock that the test sets. */
 import { expect, test } from "bun:test";
 import { type TermConfirmation, Leadership } from "../../src/replication/failover/leadership.ts";
 import { type Lease, LeaseLostError, type LeaseRecord } from "../../src/replication/failover/lease/lease.ts";
 import type { Clock } from "../../src/util/clock.ts";
 
 const ttlMs = 6000;
-/** The last sixth is not used. */
+/** The last sixth of the time to live is not used. */
 const validMs = ttlMs - ttlMs / 6;
 const record: LeaseRecord = { term: 3, node: "a", token: "t", hasHistory: false };
 
 type Renewal = "renewed" | "lost" | "failed" | "slow";
 
-/** A process with its clock: it can pass time, stand still, and have its clock stand still as well. */
+/** A process with its clock. The test can let time pass, suspend the process, and stop its clock as well. */
 class Holder {
   renewal: Renewal = "renewed";
   confirmation: TermConfirmation = { edges: 0, isSuperseded: false };
@@ -34,7 +34,7 @@ class Holder {
       holder: async () => undefined,
       close() {},
     };
-    this.leadership = new Leadership({ lease, record, askedMs: 0, ttlMs, clock: this.#clock() });
+    this.leadership = new Leadership({ lease, record, requestedMs: 0, ttlMs, clock: this.#clock() });
     if (!leads) return;
     const confirm = async (): Promise<TermConfirmation> => {
       this.confirmations++;
@@ -64,7 +64,7 @@ class Holder {
     this.#nowMs = endMs;
   }
 
-  /** As a stopped process. With `clock: "stopped"` as a machine that was suspended. */
+  /** As a stopped process. With `clock: "stopped"`, as a suspended machine. */
   standStill(ms: number, { clock }: { readonly clock: "running" | "stopped" }): void {
     if (clock === "running") this.#nowMs += ms;
     this.#wallMs += ms;
@@ -109,7 +109,7 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
-test("a lease that is renewed stays valid, and says from then on that a history has begun", async () => {
+test("a renewed lease stays valid, and records from then on that a history has begun", async () => {
   const holder = new Holder(0);
   for (let passed = 0; passed < 60_000; passed += 500) {
     await holder.pass(500);
@@ -119,16 +119,16 @@ test("a lease that is renewed stays valid, and says from then on that a history 
   expect(holder.renewals[0]).toEqual({ ...record, hasHistory: true });
 });
 
-test("a candidate's says nothing of a history", async () => {
+test("the lease of a candidate records no history", async () => {
   const holder = new Holder(0, { leads: false });
   await holder.pass(3000);
   expect(holder.renewals).toEqual([record]);
 });
 
-test("without an engine it is over before the lease expires there, counted from when the last renewal was asked for", async () => {
+test("without an engine it becomes invalid before the lease expires there, counted from the request of the last renewal", async () => {
   const holder = new Holder(0);
   holder.renewal = "slow";
-  // Asked for after a third of the time to live, answered a second later.
+  // Requested after a third of the time to live, answered a second later.
   await holder.pass(3000);
   await holder.answerSlowly();
   holder.renewal = "failed";
@@ -142,7 +142,7 @@ test("without an engine it is over before the lease expires there, counted from 
   expect(holder.isValid).toBe(true);
 });
 
-test("without an engine as many edges as a write needs keep it valid", async () => {
+test("without an engine, it stays valid if as many edges as a write needs confirm it", async () => {
   const holder = new Holder(2);
   holder.renewal = "failed";
   holder.confirmation = { edges: 2, isSuperseded: false };
@@ -153,7 +153,7 @@ test("without an engine as many edges as a write needs keep it valid", async () 
   expect(holder.isValid).toBe(false);
 });
 
-test("what edges confirm is as old as the question: they may vote for a successor the next moment", async () => {
+test("a confirmation of edges is as old as the request: they may vote for a successor in the next moment", async () => {
   const holder = new Holder(1);
   holder.confirmation = { edges: 1, isSuperseded: false };
   await holder.pass(1000);
@@ -171,7 +171,7 @@ test("what edges confirm is as old as the question: they may vote for a successo
   expect(holder.leadership.ageMs).toBeNull();
 });
 
-test("edges are asked while an engine that failed before is asked again, not after it", async () => {
+test("edges are asked at the same time as an engine that failed before", async () => {
   const holder = new Holder(1);
   holder.confirmation = { edges: 1, isSuperseded: false };
   holder.renewal = "failed";
@@ -184,9 +184,9 @@ test("edges are asked while an engine that failed before is asked again, not aft
 });
 
 test.each([
-  ["where writes need no edges", 0, { edges: 2, isSuperseded: false }],
+  ["if writes need no edges", 0, { edges: 2, isSuperseded: false }],
   ["that know of a later term", 2, { edges: 2, isSuperseded: true }],
-] as const)("without an engine edges do not keep it valid %s", async (_name, ack, confirmation) => {
+] as const)("without an engine, it is not kept valid by edges %s", async (_name, ack, confirmation) => {
   const holder = new Holder(ack);
   holder.renewal = "failed";
   holder.confirmation = confirmation;
@@ -194,7 +194,7 @@ test.each([
   expect(holder.isValid).toBe(false);
 });
 
-test("it is lost at once where another node has it", async () => {
+test("it is lost immediately if another node has it", async () => {
   const holder = new Holder(1);
   await holder.pass(1000);
   holder.renewal = "lost";
@@ -207,29 +207,29 @@ test("it is lost at once where another node has it", async () => {
 });
 
 test.each(["running", "stopped"] as const)(
-  "after the process stood still, with its clock %s, it is not valid before it is renewed and peers agree",
+  "after the process was suspended, with its clock %s, it is invalid until it is renewed and peers agree",
   async (clock) => {
     const holder = new Holder(1);
     await holder.pass(2000);
     holder.renewal = "slow";
     holder.standStill(2500, { clock });
-    // The deadline is not over by that clock.
-    expect(holder.leadership.problem).toContain("stood still");
+    // The deadline has not passed by that clock.
+    expect(holder.leadership.problem).toContain("was suspended");
     await holder.pass(10);
     await holder.answerSlowly();
-    // Nobody confirms it yet.
-    expect(holder.leadership.problem).toContain("stood still");
+    // Not confirmed yet.
+    expect(holder.leadership.problem).toContain("was suspended");
     holder.renewal = "renewed";
     holder.confirmation = { edges: 1, isSuperseded: true };
     await holder.pass(600);
-    expect(holder.leadership.problem).toContain("stood still");
+    expect(holder.leadership.problem).toContain("was suspended");
     holder.confirmation = { edges: 1, isSuperseded: false };
     await holder.pass(600);
     expect(holder.isValid).toBe(true);
   },
 );
 
-test("a process that stands still again while it asks has to ask again", async () => {
+test("a process that is suspended again while it asks has to ask again", async () => {
   const holder = new Holder(0);
   await holder.pass(2000);
   holder.renewal = "slow";
@@ -238,14 +238,14 @@ test("a process that stands still again while it asks has to ask again", async (
   await settle();
   holder.standStill(3_600_000, { clock: "stopped" });
   await holder.answerSlowly();
-  expect(holder.leadership.problem).toContain("stood still");
+  expect(holder.leadership.problem).toContain("was suspended");
   holder.renewal = "renewed";
   await holder.answerSlowly();
   await holder.pass(600);
   expect(holder.isValid).toBe(true);
 });
 
-test("what is given up is not valid, and is not renewed any more", async () => {
+test("a released lease is invalid, and is not renewed any more", async () => {
   const holder = new Holder(0, { leads: false });
   await holder.leadership.release("b");
   await holder.leadership.release();

@@ -1,6 +1,6 @@
 /**
- * The lease of the primary in each coordination engine: in a real etcd, and in test servers that behave as the
- * documentation of Kubernetes and S3 says, since neither can be installed where the tests run.
+ * The lease of the primary in each coordination engine: in a real etcd, and in test servers that follow the
+ * documentation of Kubernetes and S3, since neither can be installed where the tests run.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ import { startKubernetes } from "./lease/kubernetes-server.ts";
 import { lossyFetch } from "./lease/lossy-fetch.ts";
 import { startS3 } from "./lease/s3-server.ts";
 
-// A time-out of the runner would kill the servers of all tests that follow.
+// A timeout of the test runner would kill the servers of all later tests.
 setDefaultTimeout(30_000);
 
 const system = { fetch: (url: string, init: RequestInit) => fetch(url, init), clock: systemClock };
@@ -31,7 +31,7 @@ let places = 0;
 const fresh = (): string => `place-${++places}`;
 const isMade = (method: string, init: RequestInit): boolean => init.method === method;
 
-describe.skipIf(findProgram("etcd") === null)("etcd (skipped where it is not installed)", () => {
+describe.skipIf(findProgram("etcd") === null)("etcd (skipped if it is not installed)", () => {
   let etcd: Etcd;
   beforeAll(async () => void (etcd = await Etcd.start(join(directory, "one"))));
   afterAll(() => etcd?.stop());
@@ -53,7 +53,7 @@ describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
   beforeAll(async () => void (etcd = await Etcd.start(join(directory, "three"), { members: 3 })));
   afterAll(() => etcd?.stop());
 
-  test("goes on without one member, and gives no answer without a majority", async () => {
+  test("continues without one member, and gives no answer without a majority", async () => {
     const [first, second] = etcd.members;
     const url = etcd.url(fresh());
     const [a, b] = [open(url, "a"), open(url, "b")];
@@ -84,7 +84,7 @@ describe.skipIf(findProgram("etcd") === null)("a cluster of etcd", () => {
     expect((await acquired(b)).term).toBe(nextFailoverTerm(held.term));
   });
 
-  test("the answer of one member that was lost comes from the next", async () => {
+  test("if the answer of one member is lost, the next member answers", async () => {
     const lossy = lossyFetch((_url, init) => String(init.body).includes('"compare"'));
     const url = etcd.url(fresh());
     const a = openLease({ url, node: "a", ttlMs }, { fetch: lossy.fetch, clock: systemClock });
@@ -107,7 +107,7 @@ describe.skipIf(findProgram("etcd") === null)("etcd with users", () => {
   });
   afterAll(() => etcd?.stop());
 
-  test("logs in, also when its token has expired, with rights for its prefix only", async () => {
+  test("logs in, also after its token has expired, with rights for its prefix only", async () => {
     const lease = openLease({ url: etcd.url("ours"), node: "a", ttlMs: 6000, username: "ostiary", password }, system);
     const held = await acquired(lease);
     await Bun.sleep(2600);
@@ -116,7 +116,7 @@ describe.skipIf(findProgram("etcd") === null)("etcd with users", () => {
     expect(await lease.holder()).toEqual({ record: held, isHeld: false });
   });
 
-  test("says why it is refused, and no secret", async () => {
+  test("reports why it was refused, without secrets", async () => {
     const refusals = [
       { username: "ostiary", password, prefix: "theirs", says: "permission denied" },
       { username: "ostiary", password: "secret", prefix: "ours", says: "authentication failed" },
@@ -132,7 +132,7 @@ describe.skipIf(findProgram("etcd") === null)("etcd with users", () => {
 });
 
 describe.skipIf(findProgram("etcd") === null || findProgram("openssl") === null)("etcd over TLS", () => {
-  test("shows the client certificate, and trusts the authority named only", async () => {
+  test("presents the client certificate, and trusts only the named authority", async () => {
     const authority = makeAuthority(directory, "etcd");
     const server = authority.issue("etcd", ["IP:127.0.0.1"]);
     const client = authority.issue("client");
@@ -175,7 +175,7 @@ describe("Kubernetes", () => {
     options: { password: token },
   });
 
-  test("the object says what other tools expect", async () => {
+  test("the object has the fields that other tools expect", async () => {
     const name = fresh();
     const lease = openLease({ url: at(kubernetes.port, name), node: "a", ttlMs: 1500, password: token }, system);
     const other = openLease({ url: at(kubernetes.port, name), node: "b", ttlMs: 1500, password: token }, system);
@@ -195,7 +195,7 @@ describe("Kubernetes", () => {
     });
   });
 
-  test("leaves the lease of another program alone, and takes an empty one", async () => {
+  test("does not touch the lease of another program, and acquires an empty one", async () => {
     const [foreign, empty] = [fresh(), fresh()];
     const put = (name: string, spec: object): void =>
       void kubernetes.objects.set(`default/${name}`, {
@@ -210,14 +210,14 @@ describe("Kubernetes", () => {
     expect((await acquired(open(empty))).term).toBe(nextFailoverTerm(0));
   });
 
-  test("a wrong token is refused by name", async () => {
+  test("a wrong token is reported by name", async () => {
     const lease = openLease({ url: at(kubernetes.port, "x"), node: "a", ttlMs: 1500, password: "secret" }, system);
     const text = String(await refused(lease.acquire(0)));
     expect(text).toContain("401 Unauthorized");
     expect(text).not.toContain("secret");
   });
 
-  test.skipIf(findProgram("openssl") === null)("in a pod it reads the token anew for each request", async () => {
+  test.skipIf(findProgram("openssl") === null)("in a pod it reads the token again for each request", async () => {
     const authority = makeAuthority(directory, "cluster");
     const server = startKubernetes("first", authority.issue("api", ["IP:127.0.0.1"]));
     const write = (name: string, text: string): void => writeFileSync(join(directory, name), text);
@@ -269,7 +269,7 @@ describe("S3", () => {
     isWrite: (url, init) => isMade("PUT", init) && !url.endsWith(".probe"),
   });
 
-  test("a conflict with another write is tried again", async () => {
+  test("a conflict with another write is retried", async () => {
     const lease = open(at(s3.port, fresh()));
     const held = await acquired(lease);
     s3.nextPuts.push({ status: 409, code: "ConditionalRequestConflict" });
@@ -287,7 +287,7 @@ describe("S3", () => {
     s3.ignored = [];
   });
 
-  test("what is refused is said by its code", async () => {
+  test("a refusal is reported with its code", async () => {
     const missing = open(`s3://nobody/key?endpoint=http://127.0.0.1:${s3.port}`);
     expect(String(await refused(missing.acquire(0)))).toContain("404 NoSuchBucket");
     process.env["AWS_SECRET_ACCESS_KEY"] = "another-secret";

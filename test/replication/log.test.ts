@@ -1,4 +1,4 @@
-/** The log of a store: what is kept of it by number, age and size, and what stood where at some moment. */
+/** Retention of the log by number, age and size, and the position in the log at a moment. */
 import { describe, expect, test } from "bun:test";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { expiredOffset, excessOffset, offsetsAt } from "../../src/store/log/log-retention.ts";
@@ -7,7 +7,7 @@ import { openLog, type StoredLogRow } from "../../src/store/log/log.ts";
 const hour = 3_600_000;
 const everything = { events: 1e9, bytes: 1e12 };
 
-/** One event an hour, each of 100 bytes, from offset 11 on. */
+/** One event per hour, each of 100 bytes, from offset 11 on. */
 function withLog(body: (store: ReturnType<typeof openStore>, log: ReturnType<typeof openLog>) => void): void {
   const store = openStore(":memory:");
   try {
@@ -29,15 +29,15 @@ const row = (offset: number, timeMs: number, body: string): StoredLogRow => ({
   digest: "0000000000000000",
 });
 
-describe("what must go", () => {
-  test("is nothing where all of it fits", () =>
+describe("the excess", () => {
+  test("is nothing if everything fits", () =>
     withLog((store) => expect(excessOffset(store, everything)).toBeUndefined()));
 
   test.each([
     ["by number", { events: 20 }, 40],
     ["by size", { bytes: 2000 }, 40],
-    ["by size, a body that is cut through goes too", { bytes: 2099 }, 40],
-    ["by whatever asks for most", { events: 40, bytes: 1000 }, 50],
+    ["by size, including a body that is only partly over the limit", { bytes: 2099 }, 40],
+    ["by the strictest limit", { events: 40, bytes: 1000 }, 50],
   ])("%s", (_, retention, expected) =>
     withLog((store, log) => {
       const excess = excessOffset(store, { ...everything, ...retention });
@@ -48,15 +48,15 @@ describe("what must go", () => {
     }),
   );
 
-  test("is not the last event, however large it is", () =>
+  test("never includes the last event, even if it is too large", () =>
     withLog((store, log) => {
       log.append(row(61, 51 * hour, "x".repeat(10_000)));
       expect(excessOffset(store, { ...everything, bytes: 100 })).toBe(60);
     }));
 });
 
-describe("what is too old", () => {
-  test("goes, a tenth of the log at a time", () =>
+describe("events that are too old", () => {
+  test("are removed, a tenth of the log at a time", () =>
     withLog((store, log) => {
       expect(expiredOffset(store, 20 * hour, 50 * hour)).toBe(15);
       expect(expiredOffset(store, 48 * hour, 50 * hour)).toBe(11);
@@ -72,7 +72,7 @@ describe("what is too old", () => {
       expect(expiredOffset(store, 1, 50 * hour)).toBeUndefined();
     }));
 
-  test("goes where a clock that was ahead has left events of the future among it, and those do not go alone", () =>
+  test("are removed together with events of the future that a fast clock left among them", () =>
     withLog((store, log) => {
       log.trim(59);
       log.append(row(61, 9000 * hour, "x"));
@@ -84,7 +84,7 @@ describe("what is too old", () => {
       expect(expiredOffset(store, 10 * hour, 99 * hour)).toBeUndefined();
     }));
 
-  test("goes only up to an event that is young enough, also where a later one says that it is older", () =>
+  test("are removed only before the first event that is young enough, even if a later one claims to be older", () =>
     withLog((store, log) => {
       log.trim(59);
       log.append(row(61, 98 * hour, "x"));
@@ -93,11 +93,11 @@ describe("what is too old", () => {
     }));
 });
 
-describe("where the log stood at a moment", () => {
+describe("the position at a moment", () => {
   const at = (offset: number) => ({ first: offset, last: offset });
   const later = 10_000 * hour;
 
-  test("is after the last event of it, also between two", () =>
+  test("is after the last event up to that moment, also between two events", () =>
     withLog((store) => {
       expect(offsetsAt(store, hour - 1, later)).toEqual(at(10));
       expect(offsetsAt(store, hour, later)).toEqual(at(11));
@@ -105,9 +105,9 @@ describe("where the log stood at a moment", () => {
       expect(offsetsAt(store, 999 * hour, later)).toEqual(at(60));
     }));
 
-  test("may be one of several places where the clock was set back by hours, and only then", () =>
+  test("is ambiguous if the clock was set back by hours, and only then", () =>
     withLog((store, log) => {
-      // It was three hours ahead for two events.
+      // The clock was three hours ahead for two events.
       log.append(row(61, 54 * hour, "x"));
       log.append(row(62, 54.5 * hour, "x"));
       log.append(row(63, 52 * hour, "x"));
@@ -117,7 +117,7 @@ describe("where the log stood at a moment", () => {
       expect(offsetsAt(store, 55 * hour, later)).toEqual(at(63));
     }));
 
-  test("does not hang on events of the future that others follow", () =>
+  test("does not depend on events of the future that are followed by others", () =>
     withLog((store, log) => {
       for (let offset = 61; offset <= 64; offset++) log.append(row(offset, 9000 * hour, "x"));
       log.append(row(65, 51 * hour, "x"));

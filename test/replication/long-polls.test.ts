@@ -9,10 +9,10 @@ import { openBrokerProxy } from "./broker-proxy.ts";
 
 /** Only an answer of the primary can be in time, because the next poll is a minute away. */
 const flags = {
-  "limits.pollIntervalMs": "1m",
-  "limits.staleFeedAfterMs": "300ms",
-  "limits.headIntervalMs": "100ms",
-  consistencyWait: "5s",
+  "advanced.pollIntervalMs": "1m",
+  "advanced.brokerSilenceMsMax": "300ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.consistencyWait": "5s",
 };
 
 /** A primary and two edges whose only broker is down. */
@@ -45,7 +45,7 @@ describe("without a reachable broker", () => {
 
   test("a write that needs acknowledgements is acknowledged", () =>
     withCluster(async (cluster) => {
-      const { primary, edges } = await withoutBroker(cluster, { ack: "edges:2", "limits.ackTimeoutMs": "5s" });
+      const { primary, edges } = await withoutBroker(cluster, { ack: "edges:2", "advanced.ackTimeoutMs": "5s" });
       for (const user of ["ann", "bob", "eve"]) {
         await insert(primary.node, user);
         expect(edges.map(({ node }) => mayRead(node, user))).toEqual([true, true]);
@@ -57,7 +57,7 @@ describe("without a reachable broker", () => {
     () =>
       withCluster(
         async (cluster) => {
-          const { primary, edges } = await withoutBroker(cluster, { "limits.pollIntervalMs": "1s" });
+          const { primary, edges } = await withoutBroker(cluster, { "advanced.pollIntervalMs": "1s" });
           const following = async (url: string) =>
             ((await (await fetch(`${url}/healthcheck`)).json()) as { following?: string }).following;
           expect(await following(edges[0].url)).toBe(
@@ -73,7 +73,7 @@ describe("without a reachable broker", () => {
               15_000,
             );
         },
-        { "limits.pollIntervalMs": "1s", "limits.staleFeedAfterMs": "300ms" },
+        { "advanced.pollIntervalMs": "1s", "advanced.brokerSilenceMsMax": "300ms" },
       ),
     30_000,
   );

@@ -6,13 +6,13 @@ const seal = createMessageMac(hashKey("n_test_0123456789abcdef"));
 const message = JSON.stringify({ v: 1, text: "Ünï" });
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
-test("a sealed message is the same JSON object with one more member", () => {
+test("an authenticated message is the same JSON object with one more member", () => {
   const { m, ...rest } = JSON.parse(seal.sign("a/ev", message)) as { m: string };
   expect(m).toMatch(/^[0-9a-f]{32}$/);
   expect(rest as unknown).toEqual({ v: 1, text: "Ünï" });
 });
 
-test("the seal fits this message at this topic under this key, and nothing else", () => {
+test("the MAC is valid only for this message at this topic under this key", () => {
   const put = seal.sign("a/ev", message);
   expect(seal.verify("a/ev", bytes(put))).toBe(true);
   expect(seal.verify("a/head", bytes(put))).toBe(false);

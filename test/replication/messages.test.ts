@@ -1,4 +1,4 @@
-/** The quick checks of common messages accept nothing that the schemas refuse: whatever is changed in a right one. */
+/** The fast checks of frequent messages accept only what the schemas accept, for every mutation of a valid message. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeEffect } from "../../src/engine/state/event.ts";
@@ -31,7 +31,7 @@ const batch = {
   c: [1000.125, null],
 };
 
-/** What can stand where something else should. */
+/** Values that can replace others. */
 const strange = fc.constantFrom<unknown>(
   ...[
     null,
@@ -64,7 +64,7 @@ function pathsIn(value: unknown, path: Path = []): Path[] {
   return [path, ...inner];
 }
 
-/** A copy with one thing in it replaced, removed or added. */
+/** A copy with one value replaced, removed or added. */
 function changed(value: unknown, path: Path, how: "put" | "drop" | "add", put: unknown): unknown {
   const copy: unknown = structuredClone(value);
   const last = path.at(-1);
@@ -81,7 +81,10 @@ function changed(value: unknown, path: Path, how: "put" | "drop" | "add", put: u
 const change = (value: unknown) =>
   fc.tuple(fc.constantFrom(...pathsIn(value)), fc.constantFrom("put", "drop", "add"), strange);
 
-/** What the schema alone says: an unknown key at the top makes the quick check of effects give way, and batches may have one. */
+/**
+ * The result of the schema alone: an unknown key at the top makes the fast check of effects fall back, and batches may
+ * have one.
+ */
 test("of effects", () => {
   expect(decodeEffect(JSON.stringify(effect))).toEqual(effect as never);
   let refused = 0;
@@ -122,13 +125,13 @@ const isObject = (value: unknown, keys: readonly string[]): value is Record<stri
   !Array.isArray(value) &&
   Bun.deepEquals(Object.keys(value).toSorted(), keys.toSorted());
 
-/** The same rules, said once more and slowly. */
+/** The same rules, written slowly a second time. */
 function isEffect(value: unknown): boolean {
   if (isObject(value, ["kind", "inserted", "deleted", "request"])) {
     const { request, ...rest } = value;
     return typeof request === "string" && /^[0-9a-f]{32}$/.test(request) && isEffect(rest);
   }
-  // The word of another kind of effect, with what belongs to this one, is none.
+  // A member of one kind of effect with the name of another kind is not valid.
   if (!isObject(value, ["kind", "inserted", "deleted"]) || value["kind"] !== "facts") return false;
   return [value["inserted"], value["deleted"]].every((facts) => Array.isArray(facts) && facts.every(isFact));
 }

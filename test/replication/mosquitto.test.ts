@@ -1,4 +1,7 @@
-/** With a real external broker, as `compose/` configures it: MQTT 5, passwords, access rules; and what happens when it dies or two primaries meet. */
+/**
+ * A real external broker, as `compose/` configures it: MQTT 5, passwords and access rules; a crash of the broker, and
+ * two primaries at the same broker.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -27,13 +30,13 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-// A time-out of the runner would kill the broker of all tests that follow.
+// A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 
-describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not installed)", () => {
+describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not installed)", () => {
   let directory: string;
   let mosquitto: Mosquitto;
 
@@ -67,7 +70,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
   };
 
   test(
-    "edges follow, and are live again after the broker was gone; meanwhile they ask the primary",
+    "edges follow, and are live again after an outage of the broker; meanwhile they use HTTP",
     () =>
       withCluster(
         async (cluster) => {
@@ -90,12 +93,16 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
           await insert(primary.node, "bob");
           await converged(edge.node, primary.node);
         },
-        { "limits.staleFeedAfterMs": "500ms", "limits.pollIntervalMs": "200ms", "limits.headIntervalMs": "200ms" },
+        {
+          "advanced.brokerSilenceMsMax": "500ms",
+          "advanced.pollIntervalMs": "200ms",
+          "advanced.headIntervalMs": "200ms",
+        },
       ),
     20_000,
   );
 
-  test("a node's status stands there while it lives, its goodbye after a stop, and its will after a death", () =>
+  test("a node's status is there while it runs, its last status after a stop, and its will after a crash", () =>
     withCluster(async (cluster) => {
       const statuses: string[] = [];
       const witness = await connectAsync(mosquitto.url, {
@@ -130,13 +137,13 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       const link = new BrokerConnection({ ...options, ownership: false });
       link.start();
       await eventually(() => expect(link.connected).toBe(true));
-      link.reconnect(); // drops the connection without a goodbye
+      link.reconnect(); // ends the connection without a DISCONNECT
       await eventually(() => expect(statuses.at(-1)).toBe("DEAD"));
       await link.close();
       await witness.endAsync();
     }));
 
-  test("an edge's password can't forge events or heads", () =>
+  test("an edge's password cannot forge events or heads", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(flags("primary"));
       await loadPolicy(primary.node);
@@ -151,7 +158,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       await intruder.endAsync();
     }));
 
-  test("of two primaries the older is fenced: it publishes and writes nothing any more", () =>
+  test("of two primaries the older one is fenced: it publishes and writes nothing any more", () =>
     withCluster(async (cluster) => {
       const older = await cluster.primary(flags("primary"));
       await loadPolicy(older.node);
@@ -165,13 +172,13 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       await loadPolicy(newer.node);
       await insert(newer.node, "ann");
       await eventually(() => expect(older.node.health().state).toBe("FENCED"));
-      // It does not come back to fight for the name.
+      // It does not connect again to take the client id back.
       await Bun.sleep(1500);
       expect(newer.node.health().feedConnected).toBe(true);
       expect(older.node.health().feedConnected).toBe(false);
     }));
 
-  test("an edge's password can't fence the primary by taking its client id", () =>
+  test("an edge's password cannot fence the primary by taking its client id", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(flags("primary"));
       await loadPolicy(primary.node);
@@ -183,7 +190,7 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
       await intruder.endAsync();
     }));
 
-  test("a wrong password is tried again and again, and works once it is right", async () => {
+  test("a wrong password is retried, and works once it is right", async () => {
     const { brokerUsername: username } = flags("edge");
     const options = {
       url: mosquitto.url,
@@ -207,11 +214,11 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped where it is not inst
 });
 
 describe("MQTT 3.1.1, which closes connections without a reason", () => {
-  test("a primary that may not publish is not taken for one that was replaced", () =>
+  test("a primary without the permission to publish is not considered replaced", () =>
     withOldBroker(false, (broker) =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary({ broker });
-        await Bun.sleep(4000); // three connections come to nothing within 2 s
+        await Bun.sleep(4000); // three connections fail within 2 s
         await loadPolicy(primary.node);
       }),
     ));
@@ -242,7 +249,9 @@ describe("MQTT 3.1.1, which closes connections without a reason", () => {
   );
 });
 
-/** A broker without passwords that speaks 3.1.1 alone; who publishes loses the connection unless that is permitted. */
+/**
+ * A broker without passwords that supports only 3.1.1. A publisher loses its connection unless publishing is permitted.
+ */
 async function withOldBroker(permitted: boolean, body: (url: string) => Promise<void>): Promise<void> {
   const aedes = await Aedes.createBroker({
     authorizePublish: (_client, _packet, done) => done(permitted ? null : new Error("not permitted")),
@@ -257,7 +266,7 @@ async function withOldBroker(permitted: boolean, body: (url: string) => Promise<
   }
 }
 
-test("the node key is shown to no broker but the primary's", () =>
+test("the node key is sent to no broker except the primary's", () =>
   withCluster(async (cluster) => {
     let received = "";
     const stranger = createServer((socket) => {
@@ -272,7 +281,7 @@ test("the node key is shown to no broker but the primary's", () =>
     stranger.close();
   }));
 
-test("a broker that speaks MQTT 3.1.1 only is met with that", () =>
+test("a broker that supports only MQTT 3.1.1 is used with that version", () =>
   withCluster(async (cluster) => {
     const port = await freePort();
     const primary = await cluster.primary({ mqttPort: String(port) });

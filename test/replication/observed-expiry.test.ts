@@ -1,4 +1,4 @@
-/** When a node takes a lease for expired, by a clock that the test moves. */
+/** When a node considers a lease expired, by a clock that the test sets. */
 import { expect, test } from "bun:test";
 import { ObservedExpiry } from "../../src/replication/failover/lease/observed-expiry.ts";
 
@@ -20,7 +20,7 @@ class Observer {
     }
   }
 
-  /** The store gives no answers. */
+  /** The store does not answer. */
   isSilent(seconds: number): void {
     for (let second = 0; second < seconds; second++) {
       this.#expiry.missed();
@@ -28,7 +28,7 @@ class Observer {
     }
   }
 
-  /** The node asks the store nothing. */
+  /** The node sends no requests to the store. */
   isBusy(seconds: number): void {
     this.#nowMs += 1000 * seconds;
   }
@@ -64,7 +64,7 @@ test("after the store was silent, its holder has half of the time to live for a 
   expect(observer.hasExpired).toBe(true);
 });
 
-test("a node that was busy with something else has not heard a silence", () => {
+test("a node that sent no requests has not observed a silence", () => {
   const observer = new Observer();
   observer.reads("1", 1);
   observer.isBusy(4);
@@ -72,7 +72,7 @@ test("a node that was busy with something else has not heard a silence", () => {
   expect(observer.hasExpired).toBe(true);
 });
 
-test("a short silence does not delay it, nor does one soon after a change make it sooner", () => {
+test("a short silence does not delay the expiry, and one soon after a change does not advance it", () => {
   const observer = new Observer();
   observer.reads("1", 1);
   observer.isSilent(2);

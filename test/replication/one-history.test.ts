@@ -1,6 +1,6 @@
 /**
- * There is one history, whatever happens to directories, clocks and primaries: no position is used twice, and no node
- * writes beside the primary.
+ * There is only one history, even with old directories, wrong clocks and several primaries: no position is assigned
+ * twice, and only one primary writes.
  */
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
@@ -29,10 +29,10 @@ import {
 } from "./cluster.ts";
 
 const quick = {
-  "limits.peerCheckIntervalMs": "200ms",
-  "limits.headIntervalMs": "100ms",
-  "limits.staleFeedAfterMs": "500ms",
-  "limits.pollIntervalMs": "200ms",
+  "advanced.peerCheckIntervalMs": "200ms",
+  "advanced.headIntervalMs": "100ms",
+  "advanced.brokerSilenceMsMax": "500ms",
+  "advanced.pollIntervalMs": "200ms",
 };
 const timeoutMs = 40_000;
 
@@ -97,7 +97,7 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
   return { a, b, c, ofPrimary, ofB };
 }
 
-/** A copy of the directory of a node that is down. */
+/** A copy of the directory of a stopped node. */
 function saved(data: string): () => void {
   const copy = `${data}-saved`;
   // Without the `-shm`, which is removed when the last connection of this process is collected.
@@ -118,13 +118,13 @@ describe("terms", () => {
     }
     expect(term).toBeLessThan(successor);
     expect(isSameFailover(successor, firstTerm)).toBe(false);
-    // The terms of earlier versions were times in ms.
+    // Earlier versions used times in ms.
     const [before, after] = [1_795_000_000_000, nextFailoverTerm(1_795_000_000_000)];
     expect([after > before, isSameFailover(before, after)]).toEqual([true, false]);
   });
 
   test(
-    "do not follow a clock: a restore after a promotion with a clock that is a day ahead has the later term",
+    "do not depend on a clock: a restore comes after a promotion by a clock that is a day ahead",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c, ofPrimary, ofB } = await threeMembers(cluster);
@@ -170,7 +170,7 @@ describe("terms", () => {
 
 describe("a primary whose whole directory was rolled back", () => {
   test(
-    "uses no position twice, and refuses tokens of lost writes",
+    "assigns no position twice, and reports tokens of lost writes",
     () =>
       withCluster(async (cluster) => {
         const flags = { port: String(await freePort()) };
@@ -221,16 +221,19 @@ describe("a primary whose whole directory was rolled back", () => {
   );
 
   test(
-    "does not depose its successor, although it starts while no peer can be asked, and abandons the writes that it answered with 503",
+    "does not depose its successor, although it starts while no node can be asked, and loses what it answered with 503",
     () =>
       withCluster(async (cluster) => {
-        const { a, b, c, ofPrimary } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "500ms" });
+        const { a, b, c, ofPrimary } = await threeMembers(cluster, {
+          ack: "edges:1",
+          "advanced.ackTimeoutMs": "500ms",
+        });
         await a.stop();
         expect((await post(b.url, "/api/promote", {})).status).toBe(200);
         const tokens: string[] = [];
         for (let count = 0; count < 50; count++) tokens.push(await written(b.url, `user-${count}`));
         const { epoch } = await standingAt(b.url);
-        // No node answers at the addresses of its peers.
+        // There are no listeners at the addresses of its peers.
         const silent = `http://127.0.0.1:${await freePort()}`;
         const alone = await member(cluster, { ...ofPrimary, peers: silent });
         expect(await standingAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
@@ -252,7 +255,7 @@ describe("a primary that is replaced", () => {
     "becomes an edge of its successor without a restart, and forwards writes to it",
     () =>
       withCluster(async (cluster) => {
-        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "limits.ackTimeoutMs": "300ms" });
+        const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" });
         expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
         await eventually(
           async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
@@ -268,7 +271,7 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "hands over gracefully: no acknowledged write is lost, and no write fails that must not be repeated",
+    "hands over gracefully: no acknowledged write is lost, and no write fails that must not be sent again",
     () =>
       withCluster(async (cluster) => {
         const { a, b, c } = await threeMembers(cluster);
@@ -302,11 +305,11 @@ describe("a primary that is replaced", () => {
   );
 
   test(
-    "does not prove that an edge is fresh",
+    "does not make an edge fresh",
     () =>
       withCluster(async (cluster) => {
-        const primary = await cluster.primary({ ...quick, "limits.readyAgeMsMax": "1s" });
-        const edge = await cluster.edge("edge", primary, { ...quick, "limits.readyAgeMsMax": "1s" });
+        const primary = await cluster.primary({ ...quick, "advanced.readyAgeMsMax": "1s" });
+        const edge = await cluster.edge("edge", primary, { ...quick, "advanced.readyAgeMsMax": "1s" });
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
         const { epoch, offset } = primary.node.health();
         const successor = {
@@ -360,7 +363,7 @@ describe("a second process on a copy of a primary's directory", () => {
   );
 });
 
-test("a new database has the first term", () =>
+test("a new store has the first term", () =>
   withCluster(async (cluster) => {
     const { data, stop } = await member(cluster, { port: "0" });
     await stop();

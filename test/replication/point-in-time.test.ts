@@ -1,11 +1,14 @@
-/** Going back in time: from any newest state to any moment before it, whatever happened meanwhile, and not where log and data do not fit. */
+/**
+ * Point-in-time recovery: from any state to any earlier one, after all kinds of events, and not if log and data do not
+ * match.
+ */
 import { describe, expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkLog } from "../../src/replication/backup/check-log.ts";
 import { recoverTo, recoveryOffset } from "../../src/replication/backup/point-in-time.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { rewindIdempotencyRecords } from "../../src/store/log/idempotency.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";
@@ -18,7 +21,7 @@ import { expectVerified } from "./verify-database.ts";
 const seeds = Number(process.env["GO_BACK_SEEDS"] ?? 3);
 const events = 45;
 
-/** The history in one file, and a function that gives copies of it to whoever wants to change one. */
+/** The history in one file, and a function that makes copies of it for tests that change one. */
 async function withHistory(
   seed: number,
   count: number,
@@ -51,7 +54,7 @@ function check(store: Connection): void {
 
 describe("random histories", () => {
   test.each(Array.from({ length: seeds }, (_, index) => index + 1))(
-    "from the end of the one of seed %i to every offset",
+    "from the end of the history of seed %i to every offset",
     (seed) =>
       withHistory(seed, events, ({ portraits, store: newest }, copy) => {
         const kinds = new Set(
@@ -72,9 +75,9 @@ describe("random histories", () => {
     60_000,
   );
 
-  test("and on from there: what is written afterwards is followed as ever", () =>
+  test("and replicas can follow from there", () =>
     withHistory(7, events, ({ portraits }, copy) => {
-      // Back in steps comes to the same as at once.
+      // Going back in steps gives the same as going back once.
       const store = copy();
       for (const offset of [41, 31, 30, 12]) {
         recoverTo(store, offset, defaultLimits);
@@ -87,8 +90,8 @@ describe("random histories", () => {
 const anyTime = Number.MAX_SAFE_INTEGER;
 const far = { eventsMax: 1000, bytesMax: 1e9 };
 
-describe("where one can go", () => {
-  test("an offset, or the last event at a time or before it", () =>
+describe("the target", () => {
+  test("is an offset, or the last event at a time or before it", () =>
     withHistory(11, 12, ({ store }) => {
       const rows = openLog(store).read(0, far);
       const timeOf = (offset: number): number => must(rows[offset - 1]).timeMs;
@@ -106,7 +109,7 @@ describe("where one can go", () => {
       );
     }));
 
-  test("not before the log begins", () =>
+  test("cannot be before the beginning of the log", () =>
     withHistory(12, 12, ({ portraits }, copy) => {
       const store = copy();
       openLog(store).trim(4);
@@ -123,7 +126,7 @@ describe("where one can go", () => {
       expect(earliestPointInTime(store)).toMatchObject({ offset: 5 });
     }));
 
-  test("not behind what an older version wrote and did not say all of, but over the rest of it", () =>
+  test("cannot be before an event that an older version stored incompletely, but can be before others", () =>
     withHistory(1, 40, ({ portraits, store: newest }, copy) => {
       const last = (kind: string): number =>
         must(
@@ -133,7 +136,7 @@ describe("where one can go", () => {
         ).offset;
       for (const kind of ["clear", "keys"]) {
         const store = copy();
-        // As such a version left it. (Then the chain hashes are others, which nobody asks for here.)
+        // As such a version stored it. (Then the chain hashes are different, which does not matter here.)
         if (kind === "clear") store.exec("DELETE FROM cleared");
         else store.exec("UPDATE log SET body = json_remove(body, '$.replaced') WHERE kind = 'keys'");
         const where = kind === "clear" ? "" : "WHERE kind <> 'clear'";
@@ -148,7 +151,7 @@ describe("where one can go", () => {
       }
     }));
 
-  test("what was answered too long ago is known again", () =>
+  test("may be before idempotency records that were removed: they are restored", () =>
     withHistory(13, 12, (_, copy) => {
       const store = copy();
       const before = readContents(store).answered;
@@ -161,7 +164,7 @@ describe("where one can go", () => {
     }));
 });
 
-describe("a log that does not belong to the data is found out, and nothing is changed", () => {
+describe("a log that does not match the data is noticed, and nothing changes", () => {
   test.each([
     ["a fact is missing", "DELETE FROM fact_1; DELETE FROM fact_2", "a fact that it inserted is not there"],
     ["a cleared fact is missing", "DELETE FROM cleared WHERE rowid % 3 = 0", "log and data do not belong together"],

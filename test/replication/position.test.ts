@@ -1,4 +1,4 @@
-/** Positions: the token that clients send back, and the chain over the log. */
+/** Positions: the token that clients send back, and the chain hash over the log. */
 import { expect, test } from "bun:test";
 import { chainHash, chainHashes, formatToken, mintEpoch, parseToken } from "../../src/replication/position.ts";
 import { zeroHash } from "../../src/store/log/store-state.ts";
@@ -6,7 +6,7 @@ import { systemClock } from "../../src/util/clock.ts";
 
 const row = { offset: 1, timeMs: 1000, kind: "clear", body: '{"kind":"clear"}', traceparent: null };
 
-test("a token comes back as it was made", () => {
+test("a token can be parsed after it was formatted", () => {
   const epoch = mintEpoch(systemClock);
   expect(parseToken(formatToken(epoch, 41))).toEqual({ epoch, offset: 41 });
   expect(formatToken(epoch, 41)).toMatch(/^[\x21-\x7e]+$/);
@@ -21,11 +21,11 @@ test.each([
   "0123456789abcdef:-1",
   "0123456789abcdef:1e3",
   "0123456789ABCDEF:1",
-])("`%s` is no token", (text) => {
+])("`%s` is not a token", (text) => {
   expect(() => parseToken(text)).toThrow("malformed");
 });
 
-test("the chain hash is 8 bytes and depends on every field and on all rows before", () => {
+test("the chain hash has 8 bytes and depends on every field and on all earlier rows", () => {
   const hash = chainHash(zeroHash, row);
   expect(hash).toMatch(/^[0-9a-f]{16}$/);
   const others = [

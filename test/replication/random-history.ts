@@ -1,10 +1,10 @@
-/** Random histories of a store, with events of every kind, and all that is to be known of it after each of them. */
+/** Random histories of a store, with events of every kind, and the complete contents after each event. */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ApiKey, FactChange, Fact } from "../../src/engine/state/event.ts";
 import { append, type WriteRequest } from "../../src/replication/log/append.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";
@@ -27,7 +27,7 @@ resource Folder { roles = ["reader", "writer", "owner"]; permissions = ["read", 
 const users = ["ann", "bob", "eve"];
 const ids = ["1", "2", "3", "4", "5"];
 
-/** What a store is, apart from how it is kept. */
+/** The contents of a store, independent of their representation. */
 export interface StoreContents {
   readonly state: StoreState;
   readonly facts: readonly string[];
@@ -37,10 +37,10 @@ export interface StoreContents {
   readonly answered: readonly unknown[];
   readonly cleared: readonly unknown[];
   readonly log: readonly unknown[];
-  /** Of the tables that there are by now, those that make questions fast; by name, with how many rows they have. */
+  /** The derived tables that exist, by name, with their number of rows. */
   readonly closures: readonly string[];
   readonly indexes: readonly string[];
-  /** To every question there is. */
+  /** The answers to all queries. */
   readonly answers: string;
 }
 
@@ -103,11 +103,11 @@ export function drawHistory(path: string, seed: number, events: number): History
   const log = openLog(store);
   const portraits = [readContents(store)];
   for (let attempt = 0; portraits.length <= events; attempt++) {
-    const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { request: `r${attempt}` }) };
+    const meta = { traceparent: null, timeMs: 1000 * attempt, ...(next() < 0.5 && { idempotencyKey: `r${attempt}` }) };
     try {
       store.transaction(() => append(store, log, drawRequest(next, attempt), meta, defaultLimits));
     } catch (error) {
-      // Not every policy takes every fact, and the last admin stays.
+      // Not every policy accepts every fact, and the last admin stays.
       if (error instanceof AppError) continue;
       throw error;
     }
@@ -148,7 +148,7 @@ function drawChange(next: Random): FactChange {
       ? { predicate: "has_role", args: [user, role, value(type)] }
       : { predicate: "has_relation", args: [value(type), { type: "String", id: "parent" }, value(type)] };
   if (next() < 0.65) return { inserts: [fact] };
-  // All that are like it in the first argument, or only itself.
+  // All facts with the same first argument, or only the fact itself.
   const any = { type: null, id: null };
   const [first, ...others] = fact.args;
   return { deletes: [next() < 0.5 ? fact : { ...fact, args: [first ?? any, ...others.map(() => any)] }] };

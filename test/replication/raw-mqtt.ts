@@ -1,4 +1,4 @@
-/** MQTT 3.1.1 byte by byte, for clients that do what no library does: send packets in pieces, or read nothing any more. */
+/** MQTT 3.1.1 byte by byte, for clients that do what no library does: send packets in pieces, or stop reading. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
@@ -19,7 +19,7 @@ function packet(type: number, parts: readonly Buffer[]): Buffer {
   return Buffer.concat([Buffer.of(type, ...lengthBytes(body.length)), body]);
 }
 
-/** The remaining length: seven bits a byte, the lowest first. */
+/** The remaining length: seven bits per byte, the lowest first. */
 function lengthBytes(length: number): number[] {
   return length < 128 ? [length] : [(length % 128) | 128, ...lengthBytes(Math.floor(length / 128))];
 }
@@ -30,14 +30,14 @@ function text(value: string): Buffer {
 
 export interface FrozenOptions {
   readonly port: number;
-  /** Where MQTT comes as a WebSocket. */
+  /** The path, for MQTT over WebSocket. */
   readonly path?: string | undefined;
   readonly clientId: string;
   readonly password: string;
   readonly topics: readonly string[];
 }
 
-/** A subscriber that reads nothing any more once its subscription is confirmed: what a frozen process looks like to a broker. */
+/** A subscriber that stops reading after its subscription is confirmed: a frozen process, from the broker's view. */
 export async function freezeSubscriber(options: FrozenOptions): Promise<Socket> {
   const { port, path, clientId, password, topics } = options;
   const socket = connect(port, "127.0.0.1").on("error", () => {});
@@ -56,7 +56,7 @@ export async function freezeSubscriber(options: FrozenOptions): Promise<Socket> 
   return socket;
 }
 
-/** The request for a WebSocket that carries MQTT. */
+/** The request for a WebSocket with MQTT. */
 export function upgradeRequest(path: string): string {
   const lines = [
     `GET ${path} HTTP/1.1`,
@@ -76,11 +76,11 @@ async function upgrade(socket: Socket, path: string): Promise<void> {
   if (!answer.toString("latin1").startsWith("HTTP/1.1 101")) throw new Error(`no WebSocket: ${answer.toString()}`);
 }
 
-/** One masked frame of up to 64 KiB; a mask of zeros leaves a payload as it is. */
+/** One masked frame of up to 64 KiB. A mask of zeros leaves the payload unchanged. */
 export const framed = (payload: Buffer): Buffer =>
   Buffer.concat([Buffer.of(0x82, 0x80 | 126, payload.length >> 8, payload.length & 0xff, 0, 0, 0, 0), payload]);
 
-/** The payloads of short frames, which need not begin and end where packets do. */
+/** The payloads of short frames, which need not be aligned with packets. */
 function unframed(bytes: Buffer): Buffer {
   const payloads: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += 2 + (bytes[at + 1] ?? 0))

@@ -42,7 +42,7 @@ describe("an old replica", () => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
       await insert(primary.node, "ann");
-      const edge = await cluster.edge("edge", primary, { "limits.readyAgeMsMax": "1500ms" });
+      const edge = await cluster.edge("edge", primary, { "advanced.readyAgeMsMax": "1500ms" });
       await converged(edge.node, primary.node);
       await eventually(async () => expect(await status(`${edge.url}/readyz`)).toBe(200));
       expect(await status(`${primary.url}/readyz`)).toBe(200);
@@ -90,12 +90,12 @@ test("a read of the latest state contains all acknowledged writes, or is refused
 describe("a damaged database in use", () => {
   test("stops answering when a query finds the damage, and is replaced", () =>
     withCluster(async (cluster) => {
-      const primary = await cluster.primary({ "limits.decisionMemoEntriesMax": "0" });
+      const primary = await cluster.primary({ "advanced.decisionCacheEntriesMax": "0" });
       await loadPolicy(primary.node);
       for (let first = 0; first < 10_000; first += 1000) {
         await insert(primary.node, ...Array.from({ length: 1000 }, (_, index) => `user-${first + index}`));
       }
-      const edge = await cluster.edge("edge", primary, { "limits.decisionMemoEntriesMax": "0" });
+      const edge = await cluster.edge("edge", primary, { "advanced.decisionCacheEntriesMax": "0" });
       await converged(edge.node, primary.node);
       const path = storeOf(edge);
       const { size } = statSync(path);
@@ -121,7 +121,7 @@ describe("a damaged database in use", () => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
       await insert(primary.node, "ann");
-      const edge = await cluster.edge("edge", primary, { "limits.copyCheckIntervalMs": "300ms" });
+      const edge = await cluster.edge("edge", primary, { "advanced.databaseCheckIntervalMs": "300ms" });
       await converged(edge.node, primary.node);
       const before = storeOf(edge);
       const store = openSqlite(before);
@@ -141,7 +141,7 @@ describe("a damaged database in use", () => {
 
   test("of a primary is found by the same check, and then the primary does not answer", () =>
     withCluster(async (cluster) => {
-      const primary = await cluster.primary({ "limits.copyCheckIntervalMs": "300ms" });
+      const primary = await cluster.primary({ "advanced.databaseCheckIntervalMs": "300ms" });
       await loadPolicy(primary.node);
       await insert(primary.node, "ann");
       const store = openSqlite(storeOf(primary));
@@ -175,7 +175,7 @@ describe("a damaged database in use", () => {
 
   test("of a primary neither answers nor accepts writes, because there is no other source", () =>
     withCluster(async (cluster) => {
-      const flags = { "limits.decisionMemoEntriesMax": "0" };
+      const flags = { "advanced.decisionCacheEntriesMax": "0" };
       const filled = await cluster.primary(flags);
       await loadPolicy(filled.node);
       for (let first = 0; first < 10_000; first += 1000) {
@@ -208,8 +208,8 @@ describe("a fallback with `follow`", () => {
       const flags = {
         follow: "true",
         refresh: "7d",
-        "limits.pollIntervalMs": "200ms",
-        "limits.staleFeedAfterMs": "200ms",
+        "advanced.pollIntervalMs": "200ms",
+        "advanced.brokerSilenceMsMax": "200ms",
       };
       const fallback = await cluster.fallback(primary, flags);
       await eventually(async () =>

@@ -117,7 +117,7 @@ describe("an edge", () => {
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
         expect(mayRead(edge.node, "bob")).toBe(true);
       },
-      { "limits.staleFeedAfterMs": "300ms", "limits.pollIntervalMs": "100ms" },
+      { "advanced.brokerSilenceMsMax": "300ms", "advanced.pollIntervalMs": "100ms" },
     ));
 
   test("that missed trimmed events fetches a snapshot while it continues to answer", () =>
@@ -139,7 +139,7 @@ describe("an edge", () => {
           expect(readdirSync(edge.data).filter((name) => name.startsWith("store-"))).toHaveLength(3),
         ); // the new one, -wal, -shm
       },
-      { "limits.logEventsKept": "10" },
+      { "retention.events": "10" },
     ));
 
   test("whose file is damaged keeps it under another name and fetches a snapshot", () =>
@@ -187,7 +187,7 @@ describe("an edge", () => {
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
-      const edge = await cluster.edge("edge-1", primary, { consistencyWait: "300ms" });
+      const edge = await cluster.edge("edge-1", primary, { "advanced.consistencyWait": "300ms" });
       await converged(edge.node, primary.node);
       for (let index = 0; index < 50; index++) {
         const { epoch, offset } = await insert(primary.node, `user-${index}`);

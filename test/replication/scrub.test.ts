@@ -1,4 +1,7 @@
-/** Bits that flip in the files of a database in use: they are found before anybody asks for what they changed, and what is sound is never suspected. */
+/**
+ * Flipped bits in the files of a database in use are found before a query reads them, and sound pages never count as
+ * damaged.
+ */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
@@ -14,7 +17,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { limitWal, truncateWal, walFrameCounter } from "../../src/replication/log/writer-connection.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -36,19 +40,19 @@ const frameBytes = frameHeaderBytes + pageBytes;
 
 let files = 0;
 
-/** A table, with an index, in a database whose checkpoints are made by hand. */
+/** A table with an index, in a database whose checkpoints the test makes. */
 function openTable(): { readonly store: Connection; readonly path: string } {
   const path = join(directory, `store-${++files}.db`);
   const store = openStore(path);
   store.exec("PRAGMA wal_autocheckpoint = 0");
-  // So small that transactions spill into the log.
+  // So small that transactions spill into the write-ahead log.
   store.exec("PRAGMA cache_size = 10");
   store.exec("CREATE TABLE item (id INTEGER PRIMARY KEY, text TEXT) STRICT");
   store.exec("CREATE INDEX item_text ON item (text)");
   return { store, path };
 }
 
-/** Linux says which files this process has open. */
+/** Linux lists the files that this process has open. */
 function openFiles(): string[] {
   return readdirSync("/proc/self/fd").flatMap((name) => {
     try {
@@ -66,60 +70,65 @@ function problemIn(pages: PageChecksums): string | undefined {
 }
 
 describe("checksums of pages", () => {
-  test.each([1, 2, 3])("agree with what SQLite writes, whatever is written, read and moved (seed %p)", (seed) => {
-    const random = randomFrom(seed);
-    const { store, path } = openTable();
-    const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
-    let reader: Connection | undefined;
-    let checks = 0;
-    for (let step = 0; step < 600; step++) {
-      const chance = random();
-      if (chance < 0.45) {
-        const begun = store.begin("immediate");
-        const rows = Math.floor(random() * 60);
-        for (let row = 0; row < rows; row++) {
-          const id = Math.floor(random() * 3000);
-          store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)").run(id, "x".repeat(Math.floor(random() * 900)));
+  test.each([1, 2, 3])(
+    "match the pages that SQLite writes, for all kinds of writes, reads and checkpoints (seed %p)",
+    (seed) => {
+      const random = randomFrom(seed);
+      const { store, path } = openTable();
+      const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
+      let reader: SqliteDatabase | undefined;
+      let checks = 0;
+      for (let step = 0; step < 600; step++) {
+        const chance = random();
+        if (chance < 0.45) {
+          const begun = store.begin("immediate");
+          const rows = Math.floor(random() * 60);
+          for (let row = 0; row < rows; row++) {
+            const id = Math.floor(random() * 3000);
+            store
+              .prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)")
+              .run(id, "x".repeat(Math.floor(random() * 900)));
+          }
+          // A cache that spills writes pages to the log that are rolled back later.
+          if (random() < 0.2) begun.rollback();
+          else begun.commit();
+          pages.readWal();
+        } else if (chance < 0.55) {
+          store.exec(`DELETE FROM item WHERE id % 7 = ${step % 7}`);
+          pages.readWal();
+        } else if (chance < 0.7) limitWal({ store, pages }, 1);
+        else if (chance < 0.75) {
+          store.exec("PRAGMA busy_timeout = 0");
+          truncateWal({ store, pages });
+        } else if (chance < 0.85) {
+          reader?.close();
+          reader = openSqlite(path, { readonly: true });
+          reader.exec("BEGIN");
+          reader.prepare("SELECT count(*) FROM item").values();
+        } else if (chance < 0.9) {
+          reader?.close();
+          reader = undefined;
+        } else if (chance < 0.93) {
+          // As an operator's `sqlite3` may do.
+          const other = openSqlite(path);
+          other.exec("PRAGMA busy_timeout = 0");
+          other.prepare("PRAGMA wal_checkpoint(PASSIVE)").values();
+          other.close();
+        } else {
+          checks++;
+          expect(problemIn(pages)).toBeUndefined();
         }
-        // A cache that spills puts into the log what is then rolled back.
-        if (random() < 0.2) begun.rollback();
-        else begun.commit();
-        pages.readWal();
-      } else if (chance < 0.55) {
-        store.exec(`DELETE FROM item WHERE id % 7 = ${step % 7}`);
-        pages.readWal();
-      } else if (chance < 0.7) limitWal({ store, pages }, 1);
-      else if (chance < 0.75) {
-        store.exec("PRAGMA busy_timeout = 0");
-        truncateWal({ store, pages });
-      } else if (chance < 0.85) {
-        reader?.close();
-        reader = openSqlite(path, { readonly: true });
-        reader.exec("BEGIN");
-        reader.prepare("SELECT count(*) FROM item").values();
-      } else if (chance < 0.9) {
-        reader?.close();
-        reader = undefined;
-      } else if (chance < 0.93) {
-        // As an operator's `sqlite3` may do.
-        const other = openSqlite(path);
-        other.exec("PRAGMA busy_timeout = 0");
-        other.prepare("PRAGMA wal_checkpoint(PASSIVE)").values();
-        other.close();
-      } else {
-        checks++;
-        expect(problemIn(pages)).toBeUndefined();
       }
-    }
-    reader?.close();
-    expect(problemIn(pages)).toBeUndefined();
-    expect(checks).toBeGreaterThan(10);
-    expect(pages.pages).toBeGreaterThan(25);
-    store.close();
-    pages.close();
-  });
+      reader?.close();
+      expect(problemIn(pages)).toBeUndefined();
+      expect(checks).toBeGreaterThan(10);
+      expect(pages.pages).toBeGreaterThan(25);
+      store.close();
+      pages.close();
+    },
+  );
 
-  test("know of any bit of any page that flips, and of one that flips back", () => {
+  test("detect every flipped bit of every page, and one that flips back", () => {
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
@@ -144,7 +153,7 @@ describe("checksums of pages", () => {
     pages.close();
   });
 
-  test("know of a bit that flips in the write-ahead log before it gets into the file", () => {
+  test("detect a flipped bit in the write-ahead log before it gets into the file", () => {
     const random = randomFrom(8);
     for (let attempt = 0; attempt < 20; attempt++) {
       const { store, path } = openTable();
@@ -153,7 +162,7 @@ describe("checksums of pages", () => {
       const insertItem = store.prepare("INSERT INTO item VALUES (?1, ?2)");
       for (let id = 0; id < 100; id++) insertItem.run(id, `text ${id * 7919}`);
       pages.readWal();
-      // In the last frame of a page, since no other is moved.
+      // In the last frame of a page, since no other is copied by a checkpoint.
       const frames = Math.floor((statSync(`${path}-wal`).size - logHeaderBytes) / frameBytes);
       const position = logHeaderBytes + frameBytes * (frames - 1) + frameHeaderBytes;
       flipBit(`${path}-wal`, position + Math.floor(random() * pageBytes), Math.floor(random() * 8));
@@ -164,14 +173,14 @@ describe("checksums of pages", () => {
     }
   });
 
-  test("ignore frames of a commit that failed, which look as if they were committed", () => {
+  test("ignore frames of a failed commit, although they look committed", () => {
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     truncateWal({ store, pages });
     const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
     for (let id = 0; id < 50; id++) insertItem.run(id, `text ${id}`);
     limitWal({ store, pages });
-    // What a failed sync leaves: whole frames of this log, with the mark of a commit, behind those that SQLite counts.
+    // What a failed sync leaves: complete frames of this log, with a commit mark, after those that SQLite counts.
     const log = `${path}-wal`;
     const bytes = readFileSync(log);
     const last = Buffer.from(bytes.subarray(bytes.length - frameBytes));
@@ -199,7 +208,7 @@ describe("checksums of pages", () => {
     pages.close();
   });
 
-  test("go on reading a database that was deleted, and let go of it at the end", () => {
+  test("continue to read a deleted database, and close it at the end", () => {
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     const insertItem = store.prepare("INSERT OR REPLACE INTO item VALUES (?1, ?2)");
@@ -223,7 +232,7 @@ describe("checksums of pages", () => {
     another.store.close();
   });
 
-  test("read what was committed, and not all that is in the log, while a reader keeps it there", () => {
+  test("read only what was committed while a reader keeps it in the log", () => {
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     truncateWal({ store, pages });
@@ -253,7 +262,10 @@ describe("checksums of pages", () => {
   });
 });
 
-/** The root pages of the tables of that name, the last page of the deepest level first: where most of what they hold is. */
+/**
+ * The root pages of the tables with this name, the last page of the deepest level first, which holds most of their
+ * data.
+ */
 function pagesOf(path: string, name: RegExp): number[] {
   const store = openSqlite(path, { readonly: true });
   const pages = store
@@ -273,18 +285,18 @@ async function statusOf({ url }: Running<Node>): Promise<number> {
 
 const many = Array.from({ length: 3000 }, (_, index) => `user-${index}`);
 
-describe("a bit that flips in the database in use, where no question reads it,", () => {
+describe("a flipped bit in the database in use, where no query reads it,", () => {
   test("keeps a primary from answering, until the page is right again", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
       await insert(primary.node, "ann", ...many);
       await primary.stop();
-      // What was in the log is in the file after a start.
+      // After a start, the content of the log is in the file.
       const again = await cluster.primary();
       const path = must(currentStorePath(again.data));
       const [page] = pagesOf(path, /^fact_/);
-      // The first pass notes what is there.
+      // The first pass records the checksums.
       await Bun.sleep(2500);
       expect(await statusOf(again)).toBe(200);
       flipBit(path, (must(page) - 1) * pageBytes + 4000, 3);
@@ -330,7 +342,7 @@ describe("a bit that flips in the database in use, where no question reads it,",
       }, 10_000);
     }));
 
-  test.skipIf(process.platform !== "linux")("is looked for by a fallback in its present copy alone", () =>
+  test.skipIf(process.platform !== "linux")("is looked for by a fallback in its current database only", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);

@@ -1,4 +1,7 @@
-/** Fetching snapshots over lines that break, from senders that have another one by then, and what is given to whoever asks for a part. */
+/**
+ * Downloads of snapshots over connections that break, from senders that have a new snapshot meanwhile, and requests for
+ * ranges.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import {
   closeSync,
@@ -49,7 +52,7 @@ import {
 } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
 
-// Threads are started for each snapshot, and start slowly on a machine that has much else to do.
+// Each snapshot starts threads, which is slow on a busy machine.
 setDefaultTimeout(30_000);
 
 const accepted = (): void => {};
@@ -57,7 +60,7 @@ const authorization = { Authorization: `Bearer ${nodeKey}` };
 
 /** A primary whose snapshot has some hundred kilobytes. */
 async function largePrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
-  const primary = await cluster.primary({ "limits.snapshotReuseMs": "1ms" });
+  const primary = await cluster.primary({ "advanced.snapshotReuseMs": "1ms" });
   await loadPolicy(primary.node);
   for (let batch = 0; batch < 10; batch++) {
     const inserts = Array.from({ length: 900 }, (_, index) => reader(`${Bun.hash(`${batch}-${index}`)}`, `r-${index}`));
@@ -69,13 +72,13 @@ async function largePrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
 interface Line {
   readonly url: string;
   readonly client: NodeClient;
-  /** The requests that came over it: their Range, if any. */
+  /** The Range headers of the requests, if any. */
   readonly ranges: (string | undefined)[];
-  /** How many bytes of answers it lets through before it breaks, for each request anew. */
+  /** How many bytes of an answer pass before the connection breaks, for each request. */
   cutAfter: number;
 }
 
-/** A line to the primary that can be cut: it passes bytes on, both ways, and breaks off without a word. */
+/** A proxy to the primary that can be cut: it passes bytes in both directions, and ends connections without notice. */
 async function withLine(primary: { readonly url: string }, body: (line: Line) => Promise<void>): Promise<void> {
   const open = new Set<Socket>();
   const ranges: (string | undefined)[] = [];
@@ -102,7 +105,7 @@ async function withLine(primary: { readonly url: string }, body: (line: Line) =>
       else {
         near.write(bytes.subarray(0, rest));
         far.pause();
-        // A client that hears of the end first forgets what it has not read yet.
+        // A client that notices the end first drops what it has not read yet.
         setTimeout(() => near.destroy(), 100);
       }
     });
@@ -124,7 +127,7 @@ async function withLine(primary: { readonly url: string }, body: (line: Line) =>
   }
 }
 
-test("a download that broke off goes on where it stopped", () =>
+test("an interrupted download continues where it stopped", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
@@ -148,7 +151,7 @@ test("a download that broke off goes on where it stopped", () =>
     });
   }));
 
-test("and it does so after the primary has made a new snapshot, but begins anew after two", () =>
+test("also after the primary has made a new snapshot, but it starts again after two", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
@@ -165,7 +168,7 @@ test("and it does so after the primary has made a new snapshot, but begins anew 
       await refusal(line.client.snapshot(target, undefined, accepted));
       await another("bob");
       line.cutAfter = Number.POSITIVE_INFINITY;
-      // Of the two that are kept one is that which was asked for last, so it is still there.
+      // One of the two cached snapshots is the one that was requested last, so it is still there.
       const older = await line.client.snapshot(target, undefined, accepted);
       expect(older).toMatchObject({ manifest: { offset } });
       truncateSync(target, 70_000);
@@ -177,12 +180,15 @@ test("and it does so after the primary has made a new snapshot, but begins anew 
     });
   }));
 
-test("what a node had fetched before it was stopped is not fetched again", () =>
+test("what a node had downloaded before a stop is not downloaded again", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
       line.cutAfter = 60_000;
-      const first = await cluster.fallback(line, { "limits.retryDelayMsMin": "1h", "limits.retryDelayMsMax": "1h" });
+      const first = await cluster.fallback(line, {
+        "advanced.retryDelayMsMin": "1h",
+        "advanced.retryDelayMsMax": "1h",
+      });
       const partial = join(first.data, "incoming.zst");
       await eventually(() => expect(existsSync(partial) && statSync(partial).size > 50_000).toBe(true));
       await first.stop();
@@ -196,11 +202,11 @@ test("what a node had fetched before it was stopped is not fetched again", () =>
     });
   }));
 
-test("a node that was started anew goes on giving out what it had made", () =>
+test("a restarted node serves the snapshots that it had made", () =>
   withCluster(async (cluster) => {
     const source = await largePrimary(cluster);
-    // The start of a primary begins a term, so its snapshots of before are not the newest any more.
-    const start = () => cluster.edge("edge", source, { "limits.snapshotReuseMs": "1ms" });
+    // The start of a primary begins a term, so its earlier snapshots are not the newest any more.
+    const start = () => cluster.edge("edge", source, { "advanced.snapshotReuseMs": "1ms" });
     const edge = await start();
     await converged(edge.node, source.node);
     const ask = async (running: Running<Node>, range: Record<string, string> = {}): Promise<Response> =>
@@ -215,19 +221,19 @@ test("a node that was started anew goes on giving out what it had made", () =>
     expect((await ask(again)).headers.get("etag")).toBe(tag);
     await again.stop();
 
-    // Not where it was damaged meanwhile.
+    // Not if it was damaged meanwhile.
     const [name = ""] = readdirSync(join(again.data, "snapshots"));
     const path = join(again.data, "snapshots", name);
     writeFileSync(path, Buffer.from(whole).fill(0x5a, 5000, 5100));
     const third = await start();
     const fallback = await cluster.fallback(third);
     await converged(fallback.node, third.node);
-    // And not where somebody has taken it away.
+    // And not if it was removed.
     rmSync(join(third.data, "snapshots"), { recursive: true });
     expect((await ask(third)).status).toBe(200);
   }));
 
-test("parts are given out as they are asked for", () =>
+test("ranges are served as requested", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     const ask = (headers: Record<string, string> = {}): Promise<Response> =>
@@ -249,7 +255,7 @@ test("parts are given out as they are asked for", () =>
       expect(part.headers.get("content-range")).toBe(`bytes ${first}-${last}/${size}`);
       expect(Buffer.from(await part.bytes()).equals(whole.subarray(first, last + 1))).toBe(true);
     }
-    // Nothing that there is; something that need not be understood; another snapshot's part; none at all.
+    // Out of bounds; an unsupported form; a range of another snapshot; no range.
     const beyond = await ask({ Range: `bytes=${size}-` });
     expect([beyond.status, beyond.headers.get("content-range")]).toEqual([416, `bytes */${size}`]);
     for (const headers of [{ Range: "bytes=0-1,5-6" }, { Range: "lines=1-" }, { Range: "bytes=9-3" }])
@@ -260,17 +266,17 @@ test("parts are given out as they are asked for", () =>
     expect((await ask({ "If-None-Match": `W/"${epoch}-${offset}-0123456789abcdef"` })).status).toBe(200);
   }));
 
-test("who breaks off while the last piece is read leaves all other files open", async () => {
+test("a client that disconnects while the last chunk is read closes no other file", async () => {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-stream-"));
   const path = join(directory, "small.zst");
   writeFileSync(path, "all of it");
   const taken = streamFile(path, 0, 8, () => {});
   const reader = taken.getReader();
   const piece = reader.read().catch(() => {});
-  // By then it is being read.
+  // The chunk is being read now.
   for (let turn = 0; turn < 3; turn++) await Promise.resolve();
   const left = reader.cancel();
-  // The system gives the number of a file that was closed to the next one that is opened.
+  // The system reuses the descriptor of a closed file for the next one.
   const other = openSync(path, "r");
   try {
     await Promise.all([piece, left]);
@@ -282,7 +288,7 @@ test("who breaks off while the last piece is read leaves all other files open", 
   }
 });
 
-test("what arrives damaged is not kept, nor what is of no use", () =>
+test("damaged or useless data are not kept", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     const answers: ((bytes: Buffer) => Uint8Array)[] = [
@@ -317,7 +323,7 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
     expect(foreign.message).toContain("the data belongs to environment `test`");
     expect(readdirSync(directory)).toEqual(["primary"]);
 
-    // What a power cut may leave of a part is seen at its beginning or at its end.
+    // Damage by a power failure shows at the beginning or at the end of the partial file.
     for (const rest of [Buffer.alloc(5000), Buffer.from("junk")]) {
       writeFileSync(join(directory, "incoming.zst"), rest);
       const installed = await fetchSnapshot(options);
@@ -332,7 +338,7 @@ test("what arrives damaged is not kept, nor what is of no use", () =>
     await liar.stop(true);
   }));
 
-test("a part in which something is wrong costs one download more, and no wrong answer", () =>
+test("an error in a partial file costs one more download, and no wrong answer", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
@@ -358,7 +364,7 @@ test("a part in which something is wrong costs one download more, and no wrong a
     });
   }));
 
-test("one that was whole when the node died is not fetched a second time", () =>
+test("a snapshot that was complete when the node died is not downloaded again", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     await withLine(primary, async (line) => {
@@ -380,7 +386,7 @@ test("one that was whole when the node died is not fetched a second time", () =>
     });
   }));
 
-test("how far it has come is logged now and then, and counted", () =>
+test("progress is logged from time to time, and counted", () =>
   withCluster(async (cluster) => {
     const primary = await largePrimary(cluster);
     const counts = async (): Promise<readonly number[]> => {

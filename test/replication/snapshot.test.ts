@@ -1,4 +1,4 @@
-/** Snapshots: what they hold and leave behind, and that nothing damaged is ever taken for one, nor for a database to start from. */
+/** Snapshots: their content, and that damaged data are never used as a snapshot or as a database to start from. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ import { must } from "../../src/util/assert.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 import { flipBit } from "./flip-bit.ts";
 
-// Threads are started for each check, and start slowly on a machine that has much else to do.
+// Each check starts threads, which is slow on a busy machine.
 setDefaultTimeout(30_000);
 
 const bytesMax = 1024 ** 3;
@@ -66,7 +66,7 @@ async function withSnapshot(
 }
 
 describe("a snapshot", () => {
-  test("holds the state, and neither the log nor what belongs to the sending node", () =>
+  test("has the state, and neither the log nor data of the sending node", () =>
     withSnapshot(async (snapshot, directory, writer) => {
       const target = join(directory, "copy.db");
       expect(await unpack(snapshot, target)).toEqual(writer.state);
@@ -89,7 +89,7 @@ describe("a snapshot", () => {
       for (const left of ["secret-of-this-node", '"inserted"']) expect(bytes.includes(left)).toBe(false);
     }));
 
-  test("has the indexes of the store that it was made of, and nothing unused in it", () =>
+  test("has the indexes of its store, and no unused pages", () =>
     withSnapshot(async (snapshot, directory) => {
       const target = join(directory, "copy.db");
       await unpack(snapshot, target);
@@ -101,13 +101,13 @@ describe("a snapshot", () => {
       };
       expect(schemaOf(target)).toEqual(schemaOf(join(directory, "store-1.db")));
       const copy = openSqlite(target);
-      // Whoever had it open may be closing it still.
+      // Other threads may still be closing it.
       copy.exec("PRAGMA busy_timeout = 5000");
       expect(copy.prepare("PRAGMA freelist_count").values()).toEqual([[0]]);
       copy.close();
     }));
 
-  test("is made while the writer goes on writing", () =>
+  test("can be made while the writer writes", () =>
     withSnapshot(async (_snapshot, directory, writer) => {
       const writes = Array.from({ length: 100 }, (_, index) =>
         writer.write({ kind: "batch", changes: [{ inserts: [reader(`u${index}`)] }] }, untraced),
@@ -119,7 +119,7 @@ describe("a snapshot", () => {
       expect(state.offset).toBeLessThanOrEqual(writer.state.offset);
     }));
 
-  test("says of itself what it is, and any tool that knows zstd unpacks it", () =>
+  test("describes itself, and any tool for zstd unpacks it", () =>
     withSnapshot(async (snapshot, directory) => {
       const bytes = readFileSync(snapshot.path);
       const [line = ""] = bytes.toString("utf8", 8).split("\n");
@@ -134,7 +134,7 @@ describe("a snapshot", () => {
     }));
 });
 
-describe("what is damaged is refused, and leaves no file behind", () => {
+describe("damaged snapshots are refused, and leave no file behind", () => {
   const cases: Record<string, (snapshot: Snapshot) => void | Promise<void>> = {
     "cut short": ({ path }) => rewrite(path, (bytes) => bytes.subarray(0, bytes.length - 20)),
     "cut within the manifest": ({ path }) => rewrite(path, (bytes) => bytes.subarray(0, 100)),
@@ -161,13 +161,14 @@ describe("what is damaged is refused, and leaves no file behind", () => {
     );
   }
 
-  test("any byte of it that is another", () =>
+  test("any changed byte", () =>
     withSnapshot(async (snapshot, directory) => {
       const { path, size, manifest } = snapshot;
       const target = join(directory, "copy.db");
       const whole = readFileSync(path);
       const database = size - manifest.bytes;
-      // Of the frame before the manifest all, of the manifest and its checksum many, of the database's frames the first and last and some between.
+      // All bytes of the frame before the manifest, many of the manifest and its checksum, and some of the database's
+      // frames.
       const places = [0, 1, 2, 3, 4, 5, 6, 7, ...stepped(8, database, 37), database - 1, database, database + 4];
       for (const place of [...places, ...stepped(database, size, 997), size - 1]) {
         writeFileSync(path, whole.with(place, must(whole[place]) ^ 0x10));
@@ -176,7 +177,7 @@ describe("what is damaged is refused, and leaves no file behind", () => {
       }
     }));
 
-  test("larger than allowed", () =>
+  test("larger than permitted", () =>
     withSnapshot(async (snapshot, directory) => {
       const target = join(directory, "copy.db");
       const refused = await refusal(unpack(snapshot, target, { ...defaultLimits, snapshotBytesMax: 10_000 }));
@@ -184,7 +185,7 @@ describe("what is damaged is refused, and leaves no file behind", () => {
       expect(existsSync(target)).toBe(false);
     }));
 
-  test("and who may use a newer one is told what to do", () =>
+  test("and the error for a newer format says what to do", () =>
     withSnapshot(async (snapshot, directory) => {
       promise(snapshot, { schema: schemaVersion + 1 });
       const refused = await refusal(unpack(openSnapshot(snapshot.path), join(directory, "copy.db")));
@@ -207,7 +208,7 @@ function promise({ path, size, manifest }: Snapshot, other: Partial<SnapshotMani
   );
 }
 
-/** A sound file whose position and recorded digest are right, but with a fact less than they say. */
+/** A sound file with the right position and digest in its state, but with one fact less. */
 async function tamper(snapshot: Snapshot): Promise<void> {
   const path = `${snapshot.path}.db`;
   await unpack(snapshot, path);
@@ -220,7 +221,7 @@ async function tamper(snapshot: Snapshot): Promise<void> {
   writeFileSync(snapshot.path, Buffer.concat([front, readFileSync(`${path}.zst`)]));
 }
 
-test("a database on disk in which one bit is another is not started from", () =>
+test("no node starts from a database with a flipped bit", () =>
   withSnapshot(async (_snapshot, directory, writer) => {
     await writer.write({ kind: "policy", source: nested, filename: null, force: true }, untraced);
     const inserts = Array.from({ length: 600 }, (_, index) => parent(`folder-${index}`, `folder-${index >> 1}`));
@@ -236,7 +237,7 @@ test("a database on disk in which one bit is another is not started from", () =>
     for (const [name, ends] of trees) {
       for (const end of new Set([must(ends[0]), must(ends.at(-1))])) {
         copyFileSync(path, copy);
-        // There the page's first row ends, be it a leaf or one that leads to others.
+        // The end of the page's first row, in a leaf or an inner page.
         flipBit(copy, end - 1, 0);
         if (!isRefused(copy)) missed.push(`${name}, before ${end}`);
       }
@@ -260,7 +261,7 @@ function isRefused(path: string): boolean {
   }
 }
 
-/** Where the pages of each table and index that has rows end in the file. */
+/** The end offsets of the pages of each table and index with rows. */
 function pagesOf(path: string): Map<string, number[]> {
   const store = openSqlite(path, { readonly: true });
   store.exec("PRAGMA busy_timeout = 5000");
@@ -308,13 +309,13 @@ describe("closures", () => {
     ["a row too few", "DELETE FROM closure_1 WHERE a1 = (SELECT min(a1) FROM closure_1)"],
     ["a row too many", "INSERT INTO closure_1 VALUES (1, 1)"],
     ["a wrong count", "UPDATE closure SET rows = 7"],
-  ])("with %s are made anew, and that is said", (_, sql) =>
+  ])("with %s are rebuilt, with a warning", (_, sql) =>
     withNested(async (path) => {
       edit(path, sql);
       const warnings: string[] = [];
       await checkDatabaseInWorker(realSystem, path, defaultLimits, (warning) => warnings.push(warning));
       expect(warnings).toHaveLength(1);
-      expect(warnings[0]).toContain("made anew from the facts");
+      expect(warnings[0]).toContain("rebuilt from the facts");
       expect(rows(path)).toEqual([3]);
       await check(path);
     }),
@@ -327,7 +328,7 @@ describe("closures", () => {
     "DROP TABLE epoch; DROP TABLE answered; DROP TABLE cleared; ALTER TABLE state DROP COLUMN term; " +
     "ALTER TABLE log DROP COLUMN digest; ALTER TABLE log DROP COLUMN total; PRAGMA user_version = 1";
 
-  test("are made for a file of the format before them, by whoever writes to it", () =>
+  test("are created in a file of an earlier format by its writer", () =>
     withNested(async (path) => {
       edit(path, olderFormat);
       const writer = new Writer({ environment: "test", synchronous: "FULL", limits: defaultLimits });
@@ -339,7 +340,7 @@ describe("closures", () => {
       }
     }));
 
-  test("and for a copy that nobody writes to", () =>
+  test("and in a database without a writer", () =>
     withNested(async (path) => {
       edit(path, olderFormat);
       await check(path);

@@ -5,7 +5,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
-import type { Connection } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";
 import { type Clock, systemClock } from "../../src/util/clock.ts";
@@ -79,7 +79,7 @@ test("no symbol is loaded without a cache", () =>
       opened.wait();
       expect(knownWithoutFile(opened)).toBe(0);
     },
-    { ...defaultLimits, valueIdsKeptMax: 0 },
+    { ...defaultLimits, symbolCacheEntriesMax: 0 },
   ));
 
 test("no symbol is loaded from a database that is closed", () =>

@@ -1,4 +1,7 @@
-/** TLS to a real Mosquitto: with passwords, and with the certificates of nodes as `compose/mosquitto/tls.conf` has it; and what is refused. */
+/**
+ * TLS with a real Mosquitto: with passwords, and with certificates of nodes as in `compose/mosquitto/tls.conf`; and
+ * refused connections.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,13 +25,13 @@ import {
 } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
 
-// A time-out of the runner would kill the broker of all tests that follow.
+// A timeout of the test runner would kill the broker of all later tests.
 setDefaultTimeout(30_000);
 
 const installed = findProgram("mosquitto") !== null && findProgram("openssl") !== null;
 const topics = topicsOf("ostiary/v1", "test");
 
-describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openssl is not installed)", () => {
+describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl is not installed)", () => {
   let directory: string;
   let authority: Authority;
   let strangers: Authority;
@@ -51,7 +54,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     rmSync(directory, { recursive: true, force: true });
   });
 
-  /** Settings of the node with this certificate. */
+  /** The settings of a node with this certificate. */
   const as = (name: string, broker = mosquitto.url) => ({
     broker,
     brokerCa: authority.cert,
@@ -66,7 +69,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     return forgetHead(mosquitto.url, { ca: pem(authority.cert), cert: pem(brokerCert), key: pem(brokerKey) });
   });
 
-  test("with passwords: nodes check the broker, the broker checks their passwords", async () => {
+  test("with passwords: nodes verify the broker, and the broker checks their passwords", async () => {
     const guarded: Mosquitto = await prepareMosquitto(join(directory, "passwords"), { server });
     await guarded.start();
     try {
@@ -89,7 +92,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     }
   });
 
-  test("with certificates: the common name is who a node is, over TCP and over WebSocket, with MQTT 5", () =>
+  test("with certificates: the common name identifies a node, over TCP and over WebSocket, with MQTT 5", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(as("ostiary-primary"));
       await loadPolicy(primary.node);
@@ -105,7 +108,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
         expect(mosquitto.output).toMatch(new RegExp(`as ${name} \\(p5, c1, k5, u'${name}'\\)`));
     }));
 
-  test("an edge's certificate is good for its own status and for nothing else, whatever it calls itself", () =>
+  test("an edge's certificate permits only its own status, whatever client id it uses", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(as("ostiary-primary"));
       await loadPolicy(primary.node);
@@ -134,7 +137,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
       key: pem(clients["edge-a"]?.key ?? ""),
     });
 
-  test("of two primaries with the same certificate the older is fenced", () =>
+  test("of two primaries with the same certificate the older one is fenced", () =>
     withCluster(async (cluster) => {
       const older = await cluster.primary(as("ostiary-primary"));
       await eventually(() => expect(older.node.health().feedConnected).toBe(true));
@@ -144,30 +147,31 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
       await eventually(() => expect(older.node.health().feedConnected).toBe(false));
       expect(await refusal(loadPolicy(older.node))).toMatchObject({ code: "not_ready" });
       await eventually(() => expect(older.node.health().state).toBe("FENCED"));
-      // Here the certificate's name is the client id, so that who looks about drives out whom it looks for, who then looks about as well.
+      // Here the certificate's name is the client id. So the ownership check of one primary disconnects the other one,
+      // which then checks as well.
       await eventually(() => loadPolicy(newer.node));
     }));
 
-  describe("is refused, and the log says what to look at:", () => {
+  describe("is refused, and the log says what to check:", () => {
     const cases = {
-      "a broker whose authority nobody knows": () => ({
+      "a broker with an unknown authority": () => ({
         options: { ca: pem(strangers.cert), ...client("edge-a") },
-        hint: "`brokerCa` names its authority",
+        hint: "name the authority in `brokerCa`",
       }),
-      "a broker under a name that its certificate does not have": () => ({
+      "a broker with a name that is not in its certificate": () => ({
         options: { ca: pem(authority.cert), ...client("edge-a") },
         host: "127.0.0.1",
         hint: "the host in `broker` has to be one of those that the broker's certificate names",
       }),
-      "a node that shows no certificate": () => ({
+      "a node without a certificate": () => ({
         options: { ca: pem(authority.cert) },
         hint: "set `brokerCert` and `brokerKey`",
       }),
-      "a node whose certificate comes from somebody else": () => ({
+      "a node with a certificate of another authority": () => ({
         options: { ca: pem(authority.cert), ...read(strangers.issue("edge-a")) },
         hint: "the broker does not accept the certificate in `brokerCert`",
       }),
-      "a node that speaks no TLS": () => ({ options: {}, scheme: "mqtt:", hint: "would `mqtts://` be right?" }),
+      "a node without TLS": () => ({ options: {}, scheme: "mqtt:", hint: "would `mqtts://` be right?" }),
     } as const satisfies Record<string, () => Refused>;
 
     interface Refused {
@@ -198,7 +202,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
             });
             link.start();
             await eventually(() => expect(lines.join("")).toContain(hint));
-            // Further attempts with the same outcome are not worth a line.
+            // Further attempts with the same result are not logged.
             await Bun.sleep(1200);
             expect(link.connected).toBe(false);
             expect(lines.length).toBe(1);
@@ -208,7 +212,7 @@ describe.skipIf(!installed)("TLS to a real Mosquitto (skipped where it or openss
     }
   });
 
-  test("files that can't be used are refused at start, by the name of their setting", () =>
+  test("files that cannot be used are refused at the start, with the name of their setting", () =>
     withCluster(async (cluster) => {
       const garbage = join(directory, "garbage");
       writeFileSync(garbage, "no PEM");

@@ -1,10 +1,10 @@
-/** Whether a database can be trusted, and nothing had to be mended in it. */
+/** Checks that a database is sound, and that nothing had to be repaired. */
 import { expect } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { checkStructure, ContentCheck } from "../../src/replication/snapshots/check-database.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 
-/** Nobody else may be using it. Gives where it stands. */
+/** No one else may use the file. Returns its state. */
 export function expectVerified(path: string): StoreState {
   checkStructure(path);
   const check = new ContentCheck(path, defaultLimits);

@@ -1,4 +1,4 @@
-/** What an edge promises to one that is about to be promoted: when it ends, and when it must not. */
+/** When the vote of an edge for a candidate ends, and when it must not. */
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ const asking = (node: string, token: string, force = false) => ({
   ...present,
 });
 
-/** What a node says of itself, as far as it matters here. */
+/** The relevant part of a node's head. */
 const head = (node: string, candidacy: string | undefined, { epoch, term } = present): NodeHead =>
   ({ node, candidacy, e: epoch, n: term }) as NodeHead;
 
@@ -27,7 +27,7 @@ const withPledge = (body: (pledge: Votes, directory: string) => void): Promise<v
   withDirectory(async (directory) => body(new Votes(directory), directory));
 
 describe("a pledge", () => {
-  test("is kept over a restart, and ends with a later epoch", () =>
+  test("survives a restart, and ends with a later epoch", () =>
     withPledge((pledge, directory) => {
       pledge.grant(asking("b", "1"));
       const again = new Votes(directory);
@@ -40,7 +40,7 @@ describe("a pledge", () => {
       expect(new Votes(directory).candidate).toBeUndefined();
     }));
 
-  test("stands when the old primary is started again, until the node says that it is not about to be promoted", () =>
+  test("survives another start of the old primary, until the candidate gives up", () =>
     withPledge((pledge) => {
       const restarted = { epoch: "9".repeat(16), term: nextStartTerm(present.term) };
       pledge.grant(asking("b", "1"));
@@ -50,7 +50,7 @@ describe("a pledge", () => {
       expect(pledge.candidate).toBeUndefined();
     }));
 
-  test("ends when the node says that it is not about to be promoted, and not by what others say", () =>
+  test("ends with the candidate's own head, and not with the heads of others", () =>
     withPledge((pledge, directory) => {
       pledge.grant(asking("b", "1"));
       for (const said of [head("b", "1"), head("c", undefined), head("b", undefined, later)]) {
@@ -62,7 +62,7 @@ describe("a pledge", () => {
       expect(new Votes(directory).candidate).toBeUndefined();
     }));
 
-  test("does not end by words from before it was given, nor by those of another attempt", () =>
+  test("does not end with heads from before it was granted, nor with those of another attempt", () =>
     withPledge((pledge) => {
       pledge.grant(asking("b", "1"));
       const before = pledge.granted;
@@ -75,13 +75,13 @@ describe("a pledge", () => {
       expect(pledge.candidate).toBe("b");
     }));
 
-  test("with a lease is superseded by a later lease and by nothing else, and that is kept over a restart", () =>
+  test("with a lease is superseded only by a later lease, and stays so after a restart", () =>
     withPledge((pledge, directory) => {
       const leased = (node: string, wanted: number) => ({ ...asking(node, "1"), leased: true, wanted });
       const [first, second] = [nextFailoverTerm(present.term), nextFailoverTerm(nextFailoverTerm(present.term))];
       pledge.grant(leased("b", first));
       expect(() => pledge.grant(leased("c", first))).toThrow("it waits for the promotion of b");
-      expect(() => pledge.grant(leased("b", first))).toThrow("has promised the term");
+      expect(() => pledge.grant(leased("b", first))).toThrow("has already promised the term");
       expect(() => pledge.grant(asking("c", "1"))).toThrow("it waits for the promotion of b");
       pledge.grant(leased("c", second));
       expect([pledge.candidate, pledge.promisedTerm, pledge.isBinding]).toEqual(["c", second, false]);
@@ -100,7 +100,7 @@ describe("a pledge", () => {
       expect(pledge.candidate).toBeUndefined();
     }));
 
-  test("that an operator asked for is superseded by no lease", () =>
+  test("for an operator's promotion is superseded by no lease", () =>
     withPledge((pledge) => {
       pledge.grant(asking("b", "1"));
       const wanted = nextFailoverTerm(present.term);
@@ -108,7 +108,7 @@ describe("a pledge", () => {
       expect(pledge.isBinding).toBe(true);
     }));
 
-  test("is given to one; one with force gets another, and each ends by itself", () =>
+  test("is granted to one candidate; with force another one gets a vote too, and each ends by itself", () =>
     withPledge((pledge, directory) => {
       pledge.grant(asking("b", "1"));
       expect(() => pledge.grant(asking("c", "2"))).toThrow("it waits for the promotion of b");
@@ -120,12 +120,10 @@ describe("a pledge", () => {
       expect(pledge.candidate).toBeUndefined();
     }));
 
-  test.each(["{", "[]x", '[{"node":"b"}]', '{"node":"b"}'])(
-    "that can't be read is none that may be forgotten: %s",
-    (text) =>
-      withDirectory(async (directory) => {
-        writeFileSync(join(directory, "pledge"), text);
-        expect(() => new Votes(directory)).toThrow(`\`${join(directory, "pledge")}\` can't be read`);
-      }),
+  test.each(["{", "[]x", '[{"node":"b"}]', '{"node":"b"}'])("that cannot be read must not be forgotten: %s", (text) =>
+    withDirectory(async (directory) => {
+      writeFileSync(join(directory, "pledge"), text);
+      expect(() => new Votes(directory)).toThrow(`\`${join(directory, "pledge")}\` cannot be read`);
+    }),
   );
 });

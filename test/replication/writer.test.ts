@@ -1,4 +1,7 @@
-/** The writer in its Worker, over real files: what becomes an event, what does not, and that waiting writes share a commit without sharing a fate. */
+/**
+ * The writer in its worker, over real files: which requests become events, and that waiting writes share a commit but
+ * not each other's failure.
+ */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
@@ -48,7 +51,7 @@ function inspect(path: string): {
 }
 
 describe("a write", () => {
-  test("is one event: log row, state and digest in one commit, each hash chained to the one before", () =>
+  test("is one event: log row, state and digest in one commit, with chained hashes", () =>
     withWriter(async (writer, path) => {
       const first = await writer.write(grant("ann", "bob"), {
         traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -68,7 +71,7 @@ describe("a write", () => {
       expect(state.hash).toBe(hash);
     }));
 
-  test("that changes nothing appends nothing and answers with the present position", () =>
+  test("that changes nothing appends nothing and returns the current position", () =>
     withWriter(async (writer, path) => {
       await writer.write(grant("ann"), untraced);
       const before = inspect(path);
@@ -102,7 +105,7 @@ describe("a write", () => {
       });
     }));
 
-  test("takes keys, and an unchanged key is no event", () =>
+  test("stores keys, and an unchanged key is no event", () =>
     withWriter(async (writer) => {
       const key = { id: "k1", name: "ci", role: "write", hash: "a".repeat(64), timeMs: 1 } as const;
       expect(await writer.write({ kind: "keys", add: [key], remove: [] }, untraced)).toMatchObject({ offset: 2 });
@@ -116,7 +119,7 @@ describe("a write", () => {
 });
 
 describe("writes that wait together", () => {
-  test("each get their own event and their own answer, also beside refused ones", () =>
+  test("each get their own event and result, also beside refused ones", () =>
     withWriter(async (writer, path) => {
       const moves: number[] = [];
       writer.onStateChange(({ state }) => moves.push(state.offset));
@@ -136,7 +139,7 @@ describe("writes that wait together", () => {
       expect(offsets).toEqual(Array.from({ length: 180 }, (_, index) => index + 2));
       expect(outcomes.filter(({ status }) => status === "rejected")).toHaveLength(20);
       expect(inspect(path).state).toMatchObject({ offset: 181, digest: writer.state.digest });
-      // Far fewer commits than writes: that is what waiting together is for.
+      // Far fewer commits than writes, which is the purpose of grouping.
       expect(moves.length).toBeLessThan(40);
       expect(moves.at(-1)).toBe(181);
     }));
@@ -151,7 +154,7 @@ describe("writes that wait together", () => {
     }));
 });
 
-test("the log keeps what it shall keep, and the state stays whole", () =>
+test("the log keeps what it should keep, and the state stays complete", () =>
   withWriter(
     async (writer, path) => {
       for (let index = 0; index < 60; index++) await writer.write(grant(`u${index}`), untraced);
@@ -162,10 +165,10 @@ test("the log keeps what it shall keep, and the state stays whole", () =>
       expect(trimmedTo).toBe(61 - rows.length);
       expect(rows.at(-1)?.hash).toBe(state.hash);
     },
-    { logEventsKept: 20 },
+    { retentionEvents: 20 },
   ));
 
-test("a log that can't be shortened, as on a full disk, ends nothing", () =>
+test("a log that cannot be trimmed, for example on a full disk, stops nothing", () =>
   withWriter(
     async (writer, path) => {
       const store = openStore(path);
@@ -175,11 +178,11 @@ test("a log that can't be shortened, as on a full disk, ends nothing", () =>
       store.exec("DROP TRIGGER stuck");
       store.close();
       await writer.write(grant("last"), untraced);
-      // One write later it is short again, and in the order in which it was written.
+      // After one more write it is short again, and in order.
       await writer.write(grant("one more"), untraced);
       expect(inspect(path).rows.length).toBeLessThanOrEqual(6);
     },
-    { logEventsKept: 5 },
+    { retentionEvents: 5 },
   ));
 
 test("a store of another environment is refused", () =>

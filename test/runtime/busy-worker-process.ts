@@ -1,8 +1,12 @@
-/** A process that starts a cell, keeps it in one statement of SQLite for long, and waits to be killed. The folder for its store is its argument. */
+/**
+ * A program that starts a worker process, keeps it busy with one long statement of SQLite, and waits to be killed. Its argument is the folder for
+ * its store.
+ */
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { WorkerCommands } from "../../src/engine/workers/worker-main.ts";
+import type { WorkerCommands } from "../../src/engine/workers/engine-worker.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
+import { engineWorker } from "../../src/engine/workers/worker-pool.ts";
 import { spawnWorkerProcess } from "../../src/runtime/worker-process.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";
@@ -29,7 +33,7 @@ for (const [index, effect] of effects.entries())
   store.transaction(() => applyEvent(store, { offset: index + 1, timeMs: 0, traceparent: null, effect }));
 store.close();
 
-const { worker } = spawnWorkerProcess<WorkerCommands>("aside");
+const { worker } = spawnWorkerProcess<WorkerCommands>(engineWorker);
 await worker.call("openEngine", { limits: defaultLimits, storePath });
 const question = { actor: person(0), action: "read", resource: doc, contextFacts: [] };
 void worker.call("answer", { kind: "authorize", question, limits: defaultLimits, storePath });

@@ -1,17 +1,18 @@
-/** A cell ends with whoever started it, and at once when told so, in the middle of whatever it does. */
+/** A worker process ends with its parent, and immediately when its parent ends it, even in the middle of a statement. */
 import { readdirSync, readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import type { WorkerCommands } from "../../src/engine/workers/worker-main.ts";
+import type { WorkerCommands } from "../../src/engine/workers/engine-worker.ts";
+import { engineWorker } from "../../src/engine/workers/worker-pool.ts";
 import { spawnWorkerProcess } from "../../src/runtime/worker-process.ts";
 import { slowNiceness, workerNiceness } from "../../src/runtime/priority.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
-import { cellsOf } from "./worker-processes.ts";
+import { workerProcessesOf } from "./worker-processes.ts";
 
-const isThere = (pid: number): boolean => {
+const isRunning = (pid: number): boolean => {
   try {
     return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
   } catch {
@@ -19,52 +20,56 @@ const isThere = (pid: number): boolean => {
   }
 };
 
-test("whose parent was killed in the middle of a statement is gone", () =>
+test("a worker process ends in the middle of a statement when its parent is killed", () =>
   withDirectory(async (directory) => {
-    const parent = Bun.spawn([process.execPath, join(import.meta.dir, "busy-cell.ts"), directory], { stdout: "pipe" });
+    const parent = Bun.spawn([process.execPath, join(import.meta.dir, "busy-worker-process.ts"), directory], {
+      stdout: "pipe",
+    });
     const reader = parent.stdout.getReader();
     expect(new TextDecoder().decode((await reader.read()).value)).toBe("busy\n");
-    const [cell] = cellsOf(parent.pid);
-    expect(cell?.pid).toBeGreaterThan(0);
+    const [started] = workerProcessesOf(parent.pid);
+    expect(started?.pid).toBeGreaterThan(0);
     parent.kill("SIGKILL");
     await parent.exited;
-    await eventually(() => expect(isThere(Number(cell?.pid))).toBe(false));
+    await eventually(() => expect(isRunning(Number(started?.pid))).toBe(false));
   }));
 
-test("fails what it was asked when it is ended, with the reason, and when it ends by itself", async () => {
-  const ended = spawnWorkerProcess<WorkerCommands>("aside").worker;
+test("calls fail with the reason when the process is ended, and fail when it ends by itself", async () => {
+  const ended = spawnWorkerProcess<WorkerCommands>(engineWorker).worker;
   const asked = ended.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
   ended.terminate(new AppError("query_too_expensive", "that is enough"));
   expect(await asked).toMatchObject({ code: "query_too_expensive", message: "that is enough" });
   expect(ended.hasExited).toBe(true);
 
-  const { worker } = spawnWorkerProcess<WorkerCommands>("aside");
+  const { worker } = spawnWorkerProcess<WorkerCommands>(engineWorker);
   await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
-  const before = cellsOf(process.pid);
+  const before = workerProcessesOf(process.pid);
   const lost = worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch((error) => error);
   for (const { pid } of before) process.kill(pid, "SIGKILL");
   expect(await lost).toMatchObject({ code: expect.stringMatching(/query_too_expensive|not_ready/) });
   await eventually(() => expect(worker.hasExited).toBe(true));
 });
 
-test("gives way with all of its threads, and more where its work is slow", async () => {
-  const before = new Set(cellsOf(process.pid).map(({ pid }) => pid));
-  const { worker, lowerPriority: giveWay } = spawnWorkerProcess<WorkerCommands>("aside");
+test("all threads of a worker process have a low priority, and a lower one when their work is slow", async () => {
+  const before = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
+  const { worker, lowerPriority } = spawnWorkerProcess<WorkerCommands>(engineWorker);
   await worker.call("openEngine", { limits: defaultLimits, storePath: "/nowhere" }).catch(() => {});
-  const [cell] = cellsOf(process.pid).filter(({ pid }) => !before.has(pid));
+  const [started] = workerProcessesOf(process.pid).filter(({ pid }) => !before.has(pid));
   const priorities = (): number[] =>
-    readdirSync(`/proc/${cell?.pid}/task`).map((thread) => getPriority(Number(thread)));
-  // One that passes messages on, one that works, and those of the runtime.
+    readdirSync(`/proc/${started?.pid}/task`).map((thread) => getPriority(Number(thread)));
+  // The thread that passes messages on, the thread of the worker, and the threads of the runtime.
   expect(priorities().length).toBeGreaterThan(2);
   expect(new Set(priorities())).toEqual(new Set([workerNiceness]));
-  giveWay();
+  lowerPriority();
   expect(new Set(priorities())).toEqual(new Set([slowNiceness]));
   worker.terminate(new AppError("not_ready", "done"));
 });
 
-test("is not for the command line", async () => {
+test("the command line has no command for worker processes", async () => {
   const main = join(import.meta.dir, "../../src/main.ts");
-  const child = Bun.spawn([process.execPath, main, "cell", "aside"], { stderr: "pipe" });
+  const child = Bun.spawn([process.execPath, main, "worker-process", "engine/workers/engine-worker.ts"], {
+    stderr: "pipe",
+  });
   expect(await child.exited).toBe(2);
   expect(await child.stderr.text()).toContain("unknown command");
 });

@@ -1,15 +1,15 @@
-/** The processes that work aside, as the system sees them. */
+/** Worker processes, as the operating system lists them. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Those that a process has started, with the state of each (`R` is at work). */
-export function cellsOf(parent: number): { readonly pid: number; readonly state: string }[] {
+/** The worker processes that a process has started, with the state of each (`R` means running). */
+export function workerProcessesOf(parent: number): { readonly pid: number; readonly state: string }[] {
   return readdirSync("/proc").flatMap((pid) => {
     try {
       const [state, parentPid] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-      const isCell = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0cell\0");
-      return isCell && parentPid === String(parent) ? [{ pid: Number(pid), state: String(state) }] : [];
+      const isWorkerProcess = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("\0worker-process\0");
+      return isWorkerProcess && parentPid === String(parent) ? [{ pid: Number(pid), state: String(state) }] : [];
     } catch {
-      // No process, or one that has just ended.
+      // Not a process, or a process that has just ended.
       return [];
     }
   });

@@ -207,7 +207,7 @@ export class Cluster {
     }
     if (role !== "fallback" && this.shape.failover) {
       flags["failover"] = "etcd://engine:2379";
-      flags["failoverTtl"] = `${this.shape.leaseMs}ms`;
+      flags["advanced.failoverTtl"] = `${this.shape.leaseMs}ms`;
       flags["failoverMayLoseWrites"] = "true";
     }
     if (role === "edge" && this.shape.strict) flags["maxStaleness"] = `${maxStalenessMs}ms`;
@@ -222,27 +222,27 @@ export class Cluster {
 }
 
 /** Older events are trimmed from the log, even if no other node has them. */
-export const logEventsKept = 40;
+export const retentionEvents = 40;
 
 /** Small, so that rare cases happen often: trimmed logs, full buffers, batches without bodies. */
 const limits = {
-  "limits.logEventsKept": String(logEventsKept),
-  "limits.logTrimIntervalMs": "1s",
-  "limits.feedBatchEventsMax": "4",
-  "limits.feedInlineBytesMax": "700",
-  "limits.feedBacklogEventsMax": "20",
-  "limits.feedBufferMessagesMax": "8",
-  "limits.logPageEventsMax": "7",
-  "limits.headIntervalMs": "700ms",
-  "limits.staleFeedAfterMs": "2500ms",
-  "limits.copyCheckIntervalMs": "5s",
-  "limits.ackTimeoutMs": "2s",
-  "limits.forwardTimeoutMs": "4s",
-  "limits.logTimeoutMs": "3s",
-  "limits.snapshotTimeoutMs": "4s",
-  "limits.stopGraceMs": "3s",
+  "retention.events": String(retentionEvents),
+  "advanced.logTrimIntervalMs": "1s",
+  "advanced.publishBatchEventsMax": "4",
+  "advanced.publishEventBytesMax": "700",
+  "advanced.publishBacklogEventsMax": "20",
+  "advanced.catchUpBufferMessagesMax": "8",
+  "advanced.logPageEventsMax": "7",
+  "advanced.headIntervalMs": "700ms",
+  "advanced.brokerSilenceMsMax": "2500ms",
+  "advanced.databaseCheckIntervalMs": "5s",
+  "advanced.ackTimeoutMs": "2s",
+  "advanced.forwardTimeoutMs": "4s",
+  "advanced.logTimeoutMs": "3s",
+  "advanced.snapshotTimeoutMs": "4s",
+  "advanced.stopGraceMs": "3s",
   // Measured in real time, which is scarce on a busy machine.
-  "limits.queryTimeInPlaceMsMax": "1m",
+  "advanced.servingThreadTimeMsMax": "1m",
 } as const;
 
 /** How wrong wall clocks are. */

@@ -368,8 +368,8 @@ export class Machine {
         return { ...client, snapshot };
       },
       openLease: (options) => this.#world.engine.open(options, this.name, process, process.clock),
-      spawnWorker: (name) =>
-        spawnSimulated(name, {
+      spawnWorker: (kind) =>
+        spawnSimulated(kind, {
           time,
           owner: process,
           clock: process.clock,

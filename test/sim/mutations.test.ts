@@ -344,7 +344,7 @@ describe("the simulation finds", () => {
   }, 120_000);
 
   test("terms from clocks, so that a clock that was wrong once prevents later promotions", async () => {
-    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the present one/);
+    await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the current one/);
   }, 120_000);
 
   test("a read that waits for the silent event stream and does not ask the primary", async () => {

@@ -10,7 +10,7 @@ import {
 } from "../../src/replication/log/append.ts";
 import type { WriterOpenOptions } from "../../src/replication/log/writer-connection.ts";
 import type { WriterCommands } from "../../src/replication/log/writer-commands.ts";
-import { openSqlite, type Connection } from "../../src/runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Time } from "./time.ts";
@@ -46,7 +46,7 @@ export class StoreWatcher {
   /** Events of a commit that was rolled back, whose requests have not failed yet, and the state before them. */
   #left: LeftRow[] = [];
   #leftAt: Point | undefined;
-  #reader: Connection | undefined;
+  #reader: SqliteDatabase | undefined;
   #opened: { readonly path: string; readonly atMs: number } | undefined;
   #point: Point | undefined;
   /** The `synchronous` mode of the writer. */

@@ -4,7 +4,7 @@ import { must } from "../../src/util/assert.ts";
 import { reasonOf } from "../../src/util/reason.ts";
 import type { BrokerCounts } from "./brokers.ts";
 import type { ClientCounts } from "./clients.ts";
-import { Cluster, logEventsKept } from "./cluster.ts";
+import { Cluster, retentionEvents } from "./cluster.ts";
 import type { DiskCounts } from "./disks.ts";
 import { faults } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
@@ -191,7 +191,7 @@ function requireKept(cluster: Cluster, operator: Operator): number {
   for (const { request, point, token } of missing) {
     if (point === undefined || operator.wasRestoredAway(point)) continue;
     const isSaved = point.requestHash !== undefined && unreplicated.has(point.requestHash);
-    if (!isSaved && cluster.histories.wentOnFor(point) >= logEventsKept) continue;
+    if (!isSaved && cluster.histories.wentOnFor(point) >= retentionEvents) continue;
     if (!isSaved) throw new Violation(`the write ${request} was acknowledged (${token}) and is gone, without a trace`);
     if (cluster.shape.ack > 0 && !cluster.shape.tears) requireExcuse(cluster, operator, point, end);
   }

@@ -11,10 +11,10 @@ import { writerCommands } from "../../src/replication/log/writer-commands.ts";
 import {
   connectChannel,
   serveCommands,
-  withWorkerEncoding,
+  withEncoding,
   type Commands,
   type WorkerHandle,
-  type WorkerName,
+  type WorkerKind,
 } from "../../src/runtime/worker.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
@@ -41,19 +41,19 @@ const delayMsMax = 2;
 const checkDelayMsMax = 500;
 
 export function spawnSimulated<C extends Commands, Event>(
-  name: WorkerName,
+  { name, encoding }: WorkerKind,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
   const { time, owner, clock, random, machineDisk, watcher, plant } = options;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
-  const near = withWorkerEncoding(name, { send: (message) => there.send(message), onMessage: here.onMessage });
-  const far = withWorkerEncoding(name, { send: (message) => here.send(message), onMessage: there.onMessage });
+  const near = withEncoding(encoding, { send: (message) => there.send(message), onMessage: here.onMessage });
+  const far = withEncoding(encoding, { send: (message) => here.send(message), onMessage: there.onMessage });
   if (name === "writer") {
     let moving: StoreState | undefined;
     const writer = new StoreWriter((event) => {
-      if ("moving" in event) moving = event.moving.state;
-      if ("moved" in event) watcher.moved(must(moving));
+      if ("committing" in event) moving = event.committing.state;
+      if ("committed" in event) watcher.moved(must(moving));
       emit(event);
     }, clock);
     const commands = watchedWriter(mutateWriter(plant, owner, writerCommands(writer)), watcher);

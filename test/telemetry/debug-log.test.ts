@@ -17,7 +17,7 @@ const traceId = "0af7651916cd43dd8448eb211c80319c";
 const users = Array.from({ length: 30 }, (_, index) => `confidential-${index}`);
 
 async function work(cluster: Cluster): Promise<void> {
-  const primary = await cluster.primary({ "limits.feedInlineBytesMax": "1KiB" });
+  const primary = await cluster.primary({ "advanced.publishEventBytesMax": "1KiB" });
   await loadPolicy(primary.node);
   const edge = await cluster.edge("edge-1", primary);
   await converged(edge.node, primary.node);
@@ -55,23 +55,23 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
           "http: POST /api/authorize was answered with 400 in [\\d.]+ ms errorCode=invalid_request requestId=",
           "http: DELETE /api/keys/:id was answered with \\d+ in",
           "http: GET \\S*replication\\S* was answered with 200 in",
-          "writer: a write \\(policy\\) was committed, up to \\d+ epoch=",
-          "writer: a write \\(batch\\) was committed, up to \\d+ epoch=\\w+ inserted=30 deleted=0\n",
+          "writer: committed a write \\(policy\\) at \\d+ epoch=",
+          "writer: committed a write \\(batch\\) at \\d+ epoch=\\w+ inserted=30 deleted=0\n",
           "writer: made a checkpoint of the write-ahead log ms=\\d+ walBytes=\\d+\n",
-          "publish: published events \\d+ to \\d+, 0 of them without their bodies, at embedded ms=",
-          "publish: published events \\d+ to \\d+, 1 of them without their bodies, at embedded ms=",
+          "publish: published events \\d+ to \\d+ at embedded, 0 of them without their bodies ms=",
+          "publish: published events \\d+ to \\d+ at embedded, 1 of them without their bodies ms=",
           "follow: received events \\d+ to \\d+ of the feed, 1 of them without their bodies\n",
-          "follow: applied events \\d+ to \\d+, which came by feed wasPrepared=\\w+ ms=[\\d.]+\n",
-          "follow: applied events \\d+ to \\d+, which came by fetch wasPrepared=false ms=",
+          "follow: applied events \\d+ to \\d+, which came by feed ms=[\\d.]+\n",
+          "follow: applied events \\d+ to \\d+, which came by fetch ms=",
           "follow: asking the logs of other nodes: missed, this node is at \\d+\n",
           "follow: asking the logs of other nodes: announced, this node is at \\d+\n",
           "follow: the logs are followed to their end: this node is at \\d+ ms=\\d+\n",
           "broker: node edge-1 connected to the embedded broker\n",
           "broker: node edge-1 left the embedded broker\n",
-          "broker: the connection to the broker \\S+ is closed\n",
+          "broker: the connection to the broker \\S+ was closed\n",
           "events: an event stream begins after \\d+ epoch=\\w+\n",
           "events: an event stream ended: client\n",
-          "snapshot: asking http\\S+ for a snapshot\n",
+          "snapshot: requesting a snapshot from http\\S+\n",
           "snapshot: making a snapshot at \\d+\n",
           "snapshot: sending a snapshot at \\d+, bytes 0 to \\d+ of \\d+\n",
           "snapshot: installed a snapshot at \\d+, unpacked in",

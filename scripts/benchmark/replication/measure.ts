@@ -3,7 +3,7 @@
  * through the same broker between the same processes; and writes a second, beside bare commits of SQLite with the same durability.
  */
 import { join } from "node:path";
-import type { Connection } from "../../../src/runtime/sqlite.ts";
+import type { Connection } from "../../../src/store/connection/connection.ts";
 import { openStore } from "../../../src/store/connection/open-store.ts";
 import { zeroHash } from "../../../src/store/log/store-state.ts";
 import { must } from "../../../src/util/assert.ts";

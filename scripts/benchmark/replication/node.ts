@@ -11,6 +11,7 @@ import type { BrokerTransport } from "../../../src/replication/transport/broker-
 import { startPrimaryNode, type PrimaryNode } from "../../../src/roles/primary.ts";
 import { realClusterSystem, type ClusterSystem } from "../../../src/roles/cluster-system.ts";
 import type { WriterEvent } from "../../../src/replication/log/store-writer.ts";
+import { writerWorker } from "../../../src/replication/log/writer-commands.ts";
 import type { WorkerHandle } from "../../../src/runtime/worker.ts";
 import { topicsOf } from "../../../src/replication/transport/topics.ts";
 import { serveNode } from "../../../src/roles/node-service.ts";
@@ -110,13 +111,13 @@ async function start(flags: Flags, policy: string): Promise<string> {
 /** What the writer of an edge commits, every question that begins later is answered with. */
 const watched: ClusterSystem = {
   ...realClusterSystem,
-  spawnWorker(name) {
-    const worker = realClusterSystem.spawnWorker<never, WriterEvent>(name);
+  spawnWorker(kind) {
+    const worker = realClusterSystem.spawnWorker<never, WriterEvent>(kind);
     let movingTo = 0;
-    if (name === "writer")
+    if (kind === writerWorker)
       worker.onEvent((event) => {
-        if ("moving" in event) movingTo = event.moving.state.offset;
-        if ("moved" in event) seen.push([movingTo, onSharedClock(event.moved.committedMs)]);
+        if ("committing" in event) movingTo = event.committing.state.offset;
+        if ("committed" in event) seen.push([movingTo, onSharedClock(event.committed.committedMs)]);
       });
     return worker as WorkerHandle<never, never>;
   },

@@ -1,6 +1,9 @@
-/** Strongly connected components (Tarjan 1972), without recursion so that a long chain of rules can't exhaust the stack. */
+/**
+ * Strongly connected components (Tarjan 1972). The algorithm does not recurse, because a long chain of rules would
+ * exhaust the stack.
+ */
 
-/** Each node's component number; a component's number is greater than those of the components that it reaches. */
+/** The component number of each node. It is greater than the numbers of all components that the node reaches. */
 export function stronglyConnected<N>(nodes: Iterable<N>, successors: (node: N) => readonly N[]): Map<N, number> {
   const index = new Map<N, number>();
   const low = new Map<N, number>();

@@ -1,41 +1,49 @@
 /**
- * Which facts may be stored (polar.md 6.4): the argument types with which rule bodies use a predicate, and the declared ones. A predicate
- * that is only ever a head is derived, not stored. The implicit `allow` rules count as no use. Where a rule asks for a type, facts of all types
- * below it are accepted; which names a rule asks for (`"admin"`) is not held against a fact, since the documents speak of types alone.
+ * The types of facts that may be stored: the argument types with which bodies of rules use a predicate, and the
+ * declared ones. A predicate that is only used in heads is derived, never stored. The implicit `allow` rules do not
+ * count as uses. If a rule asks for a type, facts with its subtypes are accepted too. The names that a rule asks for
+ * (`"admin"`) do not restrict facts, because Oso Cloud documents types only.
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import { unreachable } from "../../util/assert.ts";
-import { predicateKey, type DatalogProgram, type ProgramLiteral, type ProgramTerm } from "../ir/program.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { typeListKey } from "../ir/key.ts";
+import {
+  argumentPattern,
+  type DatalogProgram,
+  predicateKey,
+  type ProgramLiteral,
+  type ProgramTerm,
+  type VariableTypes,
+} from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import { Budget, TooLarge } from "./too-large.ts";
 import type { Universe } from "../ir/universe.ts";
+import { Budget, TooLarge } from "./too-large.ts";
 
 export interface FactType {
   readonly predicate: string;
   readonly types: readonly TypeName[];
 }
 
-/** What an argument may be: of one of these types (`undefined`: of any), and this one value where the policy writes it out. */
-export interface ArgumentPattern {
-  readonly types: ReadonlySet<string> | undefined;
-  readonly id: string | undefined;
-}
-
-/** One place where the policy takes a predicate for a fact that may be stored. `predicate` is a key. */
+/** A call or declaration that uses a predicate as a stored fact. `predicate` is a key. */
 export interface FactUse {
   readonly predicate: string;
   readonly args: readonly ArgumentPattern[];
-  /** The rule or the declaration. */
+  /** The span of the rule or declaration. */
   readonly span: Span;
 }
 
-/** All accepted fact types, distinct, in order of first use. */
+export interface FactTypeLimits {
+  readonly typingsMax: number;
+  readonly predicatesMax: number;
+}
+
+/** All accepted fact types, distinct, in the order of their first use. */
 export function inferFactTypes(
   policy: Policy,
   program: DatalogProgram,
   universe: Universe,
-  limits: { readonly typingsMax: number; readonly predicatesMax: number },
+  limits: FactTypeLimits,
 ): FactType[] {
   const found = new Map<string, FactType>();
   const budget = new Budget(limits.typingsMax, "types");
@@ -48,13 +56,13 @@ export function inferFactTypes(
       span,
     );
     for (const types of product(args)) {
-      found.set(`${predicate} ${JSON.stringify(types.map((type) => type ?? null))}`, { predicate, types });
+      found.set(`${predicate} ${typeListKey(types)}`, { predicate, types });
     }
   }
   return [...found.values()];
 }
 
-/** Every call in the body of a rule that may be one of a fact, and every `declare`. */
+/** Every call in the body of a rule that a fact could answer, and every `declare`. */
 export function* factUses(policy: Policy, program: DatalogProgram, universe: Universe): Generator<FactUse> {
   for (const rule of program.rules) {
     if (rule.implicit) continue;
@@ -68,7 +76,7 @@ export function* factUses(policy: Policy, program: DatalogProgram, universe: Uni
   }
 }
 
-/** True where a fact with these argument types is covered by the fact type. */
+/** Whether the fact type `accepted` accepts a fact with these argument types. */
 export function covers(accepted: readonly TypeName[], types: readonly TypeName[]): boolean {
   return (
     accepted.length === types.length &&
@@ -76,54 +84,46 @@ export function covers(accepted: readonly TypeName[], types: readonly TypeName[]
   );
 }
 
-/** True where one of the fact types covers a fact of this predicate (a key) with these argument types. */
+/** Whether one of the fact types accepts a fact of this predicate (a key) with these argument types. */
 export function isCovered(accepted: readonly FactType[], predicate: string, types: readonly TypeName[]): boolean {
   const known = indexOf(accepted).get(predicate);
   if (known === undefined) return false;
-  return known.closed.has(JSON.stringify(types)) || known.open.some((other) => covers(other, types));
+  return known.closed.has(typeListKey(types)) || known.open.some((other) => covers(other, types));
 }
 
-/** The fact types of one predicate: those with a type for each argument, as JSON, and those that accept any type somewhere. */
-interface Known {
+/**
+ * The fact types of one predicate. `closed` are the keys of those with a type for each argument; `open` are the others.
+ */
+interface PredicateTypes {
   readonly closed: Set<string>;
   readonly open: (readonly TypeName[])[];
 }
 
-/** Policies have up to hundreds of thousands of fact types, and each call of each rule is compared with them. */
-const indexes = new WeakMap<readonly FactType[], ReadonlyMap<string, Known>>();
+/**
+ * An index per list of fact types: a policy can have hundreds of thousands of them, and each call of each rule is
+ * looked up.
+ */
+const indexes = new WeakMap<readonly FactType[], ReadonlyMap<string, PredicateTypes>>();
 
-function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, Known> {
+function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, PredicateTypes> {
   const made = indexes.get(factTypes);
   if (made !== undefined) return made;
-  const index = new Map<string, Known>();
+  const index = new Map<string, PredicateTypes>();
   for (const { predicate, types } of factTypes) {
     let known = index.get(predicate);
     if (known === undefined) index.set(predicate, (known = { closed: new Set(), open: [] }));
     if (types.includes(undefined)) known.open.push(types);
-    else known.closed.add(JSON.stringify(types));
+    else known.closed.add(typeListKey(types));
   }
   indexes.set(factTypes, index);
   return index;
 }
 
-type Allowed = readonly (ReadonlySet<string> | undefined)[];
-
-/** What a term may be, where `allowed` says the types of the variables around it. */
-export function argumentPattern(term: ProgramTerm, allowed: Allowed): ArgumentPattern {
-  switch (term.kind) {
-    case "var":
-      return { types: allowed[term.index], id: undefined };
-    case "const":
-      return { types: new Set([term.value.type]), id: term.value.id };
-    case "now":
-      return { types: new Set(["Integer"]), id: undefined };
-    default:
-      return unreachable(term);
-  }
-}
-
-/** The calls of a body, also under `not`. What is said of a type inside `not` counts inside alone; what can't hold makes no use of facts. */
-function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Generator<FactUse> {
+/**
+ * The calls of a body, also those under `not`. A restriction of types inside a `not` applies only inside it. A body
+ * that can never be true uses no facts.
+ */
+function* uses(body: readonly ProgramLiteral[], around: VariableTypes, span: Span): Generator<FactUse> {
   const allowed = narrowed(body, around);
   if (!allowed) return;
   for (const literal of body) {
@@ -133,8 +133,11 @@ function* uses(body: readonly ProgramLiteral[], around: Allowed, span: Span): Ge
   }
 }
 
-/** The types that the body leaves its variables: by `matches`, as sides of a comparison, and by being equal. `undefined` where it can't hold. */
-function narrowed(body: readonly ProgramLiteral[], around: Allowed): Allowed | undefined {
+/**
+ * The types that `matches`, comparisons and equalities of the body leave for its variables. `undefined` if the body
+ * can't be true.
+ */
+function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes | undefined {
   const allowed = [...around];
   let grown = true;
   const narrow = (term: ProgramTerm, types: ReadonlySet<string> | undefined): boolean => {

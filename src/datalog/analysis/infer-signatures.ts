@@ -1,13 +1,16 @@
 /**
- * Types flow bottom up: which combinations of argument types can a predicate hold at all? An abstract run of the program over types, with
- * the storable facts as its base. It drives everything after it: a rule instance whose calls have no common typing is never compiled.
+ * Inference of signatures: the combinations of argument types that each predicate can hold. It evaluates the program
+ * bottom-up over types, and starts with the types of storable facts. All later passes use the result: a rule is never
+ * compiled for types that its calls can't have.
  */
+import { typeListKey } from "../ir/key.ts";
 import { callersOf, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
 import { type Signature, SignatureList, type Signatures } from "../ir/signature.ts";
+import type { FactType } from "./fact-types.ts";
 import { Budget } from "./too-large.ts";
 import { headSignature, inferTypings } from "./typings.ts";
 
-/** The least fixpoint over types: the base signatures (facts) and what the rules derive from them. */
+/** The least fixpoint over types: the base signatures (of facts) and those that rules derive from them. */
 export function inferSignatures(
   program: DatalogProgram,
   base: Iterable<readonly [string, Signature]>,
@@ -17,7 +20,7 @@ export function inferSignatures(
   const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: Signature): boolean => {
-    const key = `${predicate} ${JSON.stringify(signature.map((type) => type ?? null))}`;
+    const key = `${predicate} ${typeListKey(signature)}`;
     if (seen.has(key)) return false;
     seen.add(key);
     let known = signatures.get(predicate);
@@ -37,4 +40,15 @@ export function inferSignatures(
     waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));
   }
   return signatures;
+}
+
+/** Signatures for a request, from the types of stored facts and of its context facts. */
+export function signaturesFor(
+  program: DatalogProgram,
+  facts: readonly FactType[],
+  context: readonly FactType[],
+  typingsMax: number,
+): Signatures {
+  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
+  return inferSignatures(program, base, typingsMax);
 }

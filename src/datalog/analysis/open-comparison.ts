@@ -1,15 +1,17 @@
 /**
- * Comparisons of values that nothing gives. `level(User{"1"}, n: Integer);` says that the level is every integer: there is no list of them to
- * compare, and whether one is small enough would depend on which integers other facts happen to mention. Such rules are refused.
+ * Detects comparisons of variables without a value. `level(User{"1"}, n: Integer);` means that every integer is a
+ * level. They can't be enumerated for a comparison, and the answer would depend on which integers other facts happen to
+ * contain. Such rules are errors.
  *
- * A place (predicate and argument) is open where a rule leaves its head variable without a value, and restricted where it compares that
- * variable as well, or hands it on to a restricted place. A restricted place needs its value from outside.
+ * An argument of a predicate is open if a rule gives its head variable no value. It is restricted if that rule also
+ * compares the variable, or passes it to a restricted argument. The caller has to give a restricted argument its value.
  */
 import type { Span } from "../../polar/span.ts";
 import {
   callersOf,
-  literalVariables,
   type DatalogProgram,
+  literalVariables,
+  type ProgramCall,
   type ProgramLiteral,
   type ProgramRule,
   termVariables,
@@ -19,9 +21,7 @@ export interface OpenComparison {
   readonly rule: Span;
 }
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
-
-/** The rules that compare, or let another rule compare, a variable of their own that may be open. */
+/** The rules that compare an open variable, or pass one to a restricted argument. */
 export function findOpenComparisons(program: DatalogProgram): OpenComparison[] {
   const open = new Set<string>();
   const restricted = new Set<string>();
@@ -47,16 +47,18 @@ function markHead(rule: ProgramRule, open: Set<string>, restricted: Set<string>)
   const compared = new Set(comparedVariables(rule.body, restricted));
   rule.head.forEach((term, position) => {
     if (term.kind !== "var" || given.has(term.index)) return;
-    open.add(place(rule.predicate, position));
-    if (compared.has(term.index)) restricted.add(place(rule.predicate, position));
+    open.add(argumentName(rule.predicate, position));
+    if (compared.has(term.index)) restricted.add(argumentName(rule.predicate, position));
   });
 }
 
-/** Variables that some positive call gives a value to. */
+/** The variables that get a value from a positive call. */
 function givenVariables(body: readonly ProgramLiteral[], open: ReadonlySet<string>): Set<number> {
   return new Set(
     calls(body).flatMap((call) =>
-      call.args.flatMap((arg, position) => (open.has(place(call.predicate, position)) ? [] : termVariables(arg))),
+      call.args.flatMap((arg, position) =>
+        open.has(argumentName(call.predicate, position)) ? [] : termVariables(arg),
+      ),
     ),
   );
 }
@@ -67,12 +69,12 @@ function comparedVariables(body: readonly ProgramLiteral[], restricted: Readonly
     if (literal.kind === "not") return comparedVariables(literal.body, restricted);
     if (literal.kind !== "call") return [];
     return literal.args.flatMap((arg, position) =>
-      restricted.has(place(literal.predicate, position)) ? termVariables(arg) : [],
+      restricted.has(argumentName(literal.predicate, position)) ? termVariables(arg) : [],
     );
   });
 }
 
-/** `given` are the variables around and those that the body gives a value to. */
+/** `given` are the variables with a value, from the enclosing rule or from this body. */
 function violates(
   body: readonly ProgramLiteral[],
   given: ReadonlySet<number>,
@@ -87,10 +89,10 @@ function violates(
   });
 }
 
-function calls(body: readonly ProgramLiteral[]): Call[] {
+function calls(body: readonly ProgramLiteral[]): ProgramCall[] {
   return body.filter((literal) => literal.kind === "call");
 }
 
-function place(predicate: string, position: number): string {
+function argumentName(predicate: string, position: number): string {
   return `${predicate} ${position}`;
 }

@@ -1,32 +1,39 @@
 /**
- * What a policy can never say, whatever facts there are: rules whose conditions no values can satisfy, rules that repeat another, names that
- * nothing grants, and questions that nothing could make true. All of it is safe to warn of: where it is not certain, it counts as possible.
+ * Finds the parts of a policy that no facts can make true: rules with unsatisfiable conditions, rules that repeat
+ * another, names that nothing grants, and questions without an answer. The analysis is conservative: whatever is not
+ * certain counts as possible, so warnings are correct.
  */
 import type { Policy, Rule } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import { ArgumentIndex, mayUnify } from "../ir/argument-index.ts";
-import { argumentPattern, type ArgumentPattern, factUses } from "./fact-types.ts";
-import type { DatalogProgram, ProgramLiteral, ProgramRule } from "../ir/program.ts";
+import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import { listKey, programLiteralKey, programTermKey, stringKey, typeSetKey } from "../ir/key.ts";
+import { argumentPattern, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
 import type { Signatures } from "../ir/signature.ts";
-import { inferTypings } from "./typings.ts";
-import { Budget } from "./too-large.ts";
 import type { Universe } from "../ir/universe.ts";
+import { factUses } from "./fact-types.ts";
+import { Budget } from "./too-large.ts";
+import { inferTypings } from "./typings.ts";
 
-/** A call as heads and facts are compared with it: each argument's types, and its value where it has only one. */
+/**
+ * A call with the types of each argument, and with its value if it is a constant. Heads and facts are compared with it.
+ */
 export interface CallPattern {
-  /** Predicate key. */
+  /** A predicate key. */
   readonly predicate: string;
   readonly args: readonly ArgumentPattern[];
 }
 
 export interface Reachability {
-  /** Rules that no facts can make hold. */
+  /** Rules that no facts can make true. */
   readonly dead: readonly Rule[];
-  /** True where a rule that can hold, or a fact, could make it true. The default `allow` counts as what it stands for. */
+  /**
+   * Whether a rule that can be true, or a fact, could answer the call. For the default `allow`, the predicate that it
+   * copies decides.
+   */
   canHold(pattern: CallPattern): boolean;
   /**
-   * True where a rule gives, or asks for, the predicate with the name as its second argument and, where there are `types`, one of them as
-   * its third. What rules ask for, facts can give.
+   * Whether a rule derives, or asks for, the predicate with the name as its second argument and, if there are `types`,
+   * one of them as its third. A fact can provide what rules ask for.
    */
   grants(predicate: string, name: string, types: ReadonlySet<string> | undefined): boolean;
 }
@@ -42,7 +49,7 @@ export function reachability(
   const isLiving = (rule: ProgramRule): boolean =>
     inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
   const living = program.rules.filter(isLiving);
-  const places = new Set(living.map(({ span }) => placeOf(span)));
+  const livingSpans = new Set(living.map(({ span }) => spanKey(span)));
   const uses = [...factUses(policy, program, universe)].map((use) => ({ ...use, copied: undefined }));
   const heads = indexHeads([...living.map(headOf), ...uses]);
   const named = namedBy([...living.filter((rule) => !rule.implicit).map(headOf), ...uses]);
@@ -53,7 +60,7 @@ export function reachability(
         (head.copied === undefined || canHold({ predicate: head.copied, args: pattern.args })),
     );
   return {
-    dead: policy.rules.filter((rule) => !rule.implicit && !places.has(placeOf(rule.span))),
+    dead: policy.rules.filter((rule) => !rule.implicit && !livingSpans.has(spanKey(rule.span))),
     canHold,
     grants: (predicate, name, types) =>
       [name, anyName].some((known) =>
@@ -64,18 +71,18 @@ export function reachability(
   };
 }
 
-/** Rules that say the same as an earlier one, each with the earlier one. */
+/** Rules that are equal to an earlier one, each with the earlier one. */
 export function duplicateRules(program: DatalogProgram): { readonly rule: Span; readonly first: Span }[] {
   const bySpan = Map.groupBy(
     program.rules.filter((rule) => !rule.implicit),
-    ({ span }) => placeOf(span),
+    ({ span }) => spanKey(span),
   );
   const known = new Map<string, Span>();
   const found: { rule: Span; first: Span }[] = [];
   for (const alternatives of bySpan.values()) {
     const [{ span } = { span: undefined }] = alternatives;
     if (!span) continue;
-    const key = alternatives.map(canonical).sort().join("\n");
+    const key = listKey(alternatives.map(canonical).sort());
     const first = known.get(key);
     if (first) found.push({ rule: span, first });
     else known.set(key, span);
@@ -84,7 +91,7 @@ export function duplicateRules(program: DatalogProgram): { readonly rule: Span; 
 }
 
 interface Head extends CallPattern {
-  /** For a default `allow`: the predicate that it copies. */
+  /** The predicate that a default `allow` copies. */
   readonly copied: string | undefined;
 }
 
@@ -111,7 +118,7 @@ const anyName = "*";
 const anyType = "*";
 const noType = "";
 
-/** By predicate, second and third argument, so that thousands of names are looked up quickly. */
+/** The keys of predicate, second and third argument, for fast lookups of thousands of names. */
 function namedBy(patterns: readonly CallPattern[]): Set<string> {
   const named = new Set<string>();
   for (const { predicate, args } of patterns) {
@@ -124,19 +131,22 @@ function namedBy(patterns: readonly CallPattern[]): Set<string> {
 }
 
 function keyOf(predicate: string, name: string, type: string): string {
-  return JSON.stringify([predicate, name, type]);
+  return listKey([predicate, name, type].map(stringKey));
 }
 
-function placeOf({ file, start }: Span): string {
+function spanKey({ file, start }: Span): string {
   return `${file}:${start}`;
 }
 
-/** Variables are numbered by their first mention, so rules that differ in names alone are equal; the order of conditions means nothing. */
+/**
+ * Variables are numbered by their first use, so the names of variables do not matter. The order of conditions does not
+ * matter either.
+ */
 function canonical({ predicate, head, body, types }: ProgramRule): string {
-  const conditions = body.map((literal) => JSON.stringify(literal, sorted)).sort();
-  return JSON.stringify([predicate, head, types.map((allowed) => allowed && [...allowed].sort()), conditions]);
-}
-
-function sorted(_key: string, value: ProgramLiteral | ReadonlySet<string>): unknown {
-  return value instanceof Set ? [...value].sort() : value;
+  return listKey([
+    stringKey(predicate),
+    listKey(head.map(programTermKey)),
+    listKey(types.map(typeSetKey)),
+    listKey(body.map(programLiteralKey).sort()),
+  ]);
 }

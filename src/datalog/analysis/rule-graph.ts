@@ -1,43 +1,46 @@
 /**
- * Which rules may ask for which. What depends on what is told by the constants and types of heads and calls: `"a" if …` may ask for `"b"` without
- * asking for itself, although both are `has_role`.
+ * The dependency graph of rules, and the check that negation is stratified. An edge requires that the constants and
+ * types of a call and a head unify: `"a" if "b"` does not depend on itself, although both are `has_role`.
  *
- * The nodes of the graph are distinct heads and distinct calls, not rules: thousands of rules with one head, asked for by as many, would have
- * millions of edges.
+ * The nodes of the graph are distinct heads and distinct calls, not rules. A graph of rules would have millions of
+ * edges if thousands of rules with the same head are called by thousands of others.
  */
 import type { Span } from "../../polar/span.ts";
-import { ArgumentIndex, mayUnify } from "../ir/argument-index.ts";
-import { stronglyConnected } from "./components.ts";
-import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
-import type { DatalogProgram, ProgramLiteral, ProgramRule } from "../ir/program.ts";
 import { must } from "../../util/assert.ts";
+import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
+import { argumentPatternKey, listKey, stringKey } from "../ir/key.ts";
+import {
+  argumentPattern,
+  type DatalogProgram,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+  type VariableTypes,
+} from "../ir/program.ts";
+import { stronglyConnected } from "./components.ts";
 
 interface RuleNode {
   readonly args: readonly ArgumentPattern[];
-  /** Of a head: the calls in the bodies of its rules. Of a call: the heads that it may meet. */
+  /** For a head, the calls in the bodies of its rules. For a call, the heads that may unify with it. */
   readonly targets: RuleNode[];
-  /** A rule with this head; none for a call. */
+  /** A rule with this head; `undefined` for a call. */
   readonly rule: Span | undefined;
 }
 
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
-/** By variable: what it may be, `undefined` for anything. */
-type Types = ProgramRule["types"];
-
 interface FoundCall {
-  readonly call: Call;
-  readonly types: Types;
-  /** Whether it stands under a `not`. */
-  readonly negative: boolean;
+  readonly call: ProgramCall;
+  readonly types: VariableTypes;
+  /** Whether it is under a `not`. */
+  readonly isNegated: boolean;
 }
 
 export class RuleGraph {
   readonly #heads = new Map<string, RuleNode>();
   readonly #calls = new Map<string, RuleNode>();
-  /** By predicate key. */
+  /** The heads of each predicate key. */
   readonly #index = new Map<string, ArgumentIndex<RuleNode>>();
 
-  /** Of each head: those with the same number ask for each other. */
+  /** Heads with the same component number depend on each other. */
   readonly #components: ReadonlyMap<RuleNode, number>;
 
   constructor(rules: readonly ProgramRule[]) {
@@ -49,7 +52,7 @@ export class RuleGraph {
     this.#components = stronglyConnected(this.#heads.values(), ({ targets }) => targets);
   }
 
-  /** The calls of a rule by which it may ask for itself again, and the rule that each of them first leads to. */
+  /** The calls through which a rule may depend on itself, each with the first rule that it leads to. */
   *loopsOf(rule: ProgramRule): Generator<FoundCall & { readonly through: Span }> {
     const own = this.#components.get(this.#headOf(rule));
     for (const found of callsIn(rule.body, rule.types, false)) {
@@ -62,7 +65,7 @@ export class RuleGraph {
     return this.#heads.get(keyOf(rule.predicate, headArguments(rule))) ?? this.#addHead(rule);
   }
 
-  #callOf({ predicate, args: terms }: Call, types: Types): RuleNode {
+  #callOf({ predicate, args: terms }: ProgramCall, types: VariableTypes): RuleNode {
     const args = terms.map((term) => argumentPattern(term, types));
     const key = keyOf(predicate, args);
     const known = this.#calls.get(key);
@@ -88,8 +91,8 @@ export class RuleGraph {
 }
 
 /**
- * The rules of the predicates that ask for themselves again, by whatever way: only among these can a rule ask for itself again, and most rules of
- * large policies are not among them.
+ * The rules of predicates that depend on themselves, directly or indirectly. Only these rules can depend on themselves,
+ * and most rules of a large policy are not among them.
  */
 export function cyclicRules(program: DatalogProgram): readonly ProgramRule[] {
   const called = new Map<string, Set<string>>();
@@ -106,15 +109,17 @@ export function cyclicRules(program: DatalogProgram): readonly ProgramRule[] {
   return program.rules.filter(({ predicate }) => isCyclic(predicate));
 }
 
-function* callsIn(body: readonly ProgramLiteral[], types: Types, negative: boolean): Generator<FoundCall> {
+function* callsIn(body: readonly ProgramLiteral[], types: VariableTypes, isNegated: boolean): Generator<FoundCall> {
   for (const literal of body) {
     if (literal.kind === "not") yield* callsIn(literal.body, narrowed(literal.body, types), true);
-    if (literal.kind === "call") yield { call: literal, types, negative };
+    if (literal.kind === "call") yield { call: literal, types, isNegated };
   }
 }
 
-/** What a negated conjunction says of types holds for the calls in it, as it does when they are specialised. */
-function narrowed(body: readonly ProgramLiteral[], around: Types): Types {
+/**
+ * The types of variables inside a negated conjunction. Its restrictions apply to the calls in it, as in specialisation.
+ */
+function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes {
   const types = [...around];
   for (const literal of body) {
     if (literal.kind !== "type" || literal.term.kind !== "var") continue;
@@ -129,14 +134,27 @@ function headArguments(rule: ProgramRule): ArgumentPattern[] {
 }
 
 function keyOf(predicate: string, args: readonly ArgumentPattern[]): string {
-  return JSON.stringify([predicate, args.map(({ types, id }) => [types && setKey(types), id])]);
+  return listKey([stringKey(predicate), ...args.map(argumentPatternKey)]);
 }
 
-const setKeys = new WeakMap<ReadonlySet<string>, string>();
+export interface NegativeCycle {
+  readonly rule: Span;
+  /** The negated predicate. */
+  readonly predicate: string;
+  /** The rule through which the negated predicate depends on the rule again. */
+  readonly through: Span;
+}
 
-/** Sets of thousands of types (all actors) are shared by thousands of rules. */
-function setKey(types: ReadonlySet<string>): string {
-  let key = setKeys.get(types);
-  if (key === undefined) setKeys.set(types, (key = [...types].join()));
-  return key;
+/**
+ * The first negative cycle of each rule that has one. Negation must be stratified: without a rule that depends on its
+ * own negation, the program has a least model.
+ */
+export function findNegativeCycles(program: DatalogProgram): NegativeCycle[] {
+  const rules = cyclicRules(program);
+  const graph = new RuleGraph(rules);
+  return rules.flatMap((rule) => {
+    for (const { call, isNegated, through } of graph.loopsOf(rule))
+      if (isNegated) return [{ rule: rule.span, predicate: call.predicate, through }];
+    return [];
+  });
 }

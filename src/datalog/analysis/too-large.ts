@@ -1,11 +1,12 @@
 /**
- * A policy of a megabyte can be made to cost far more than its text: conditions and types multiply, and each predicate of facts is a table. What
- * is too large to be worked with is refused, at the rule where it shows.
+ * Limits on the size of a compiled policy. A policy of a megabyte can cost far more than its text: conditions and types
+ * multiply, and each predicate of facts is a table. A policy that exceeds a limit is refused, with the rule that
+ * exceeds it.
  */
 import type { Span } from "../../polar/span.ts";
 
 export type Excess =
-  /** `or` and `in` of one rule multiply to too many alternatives, or those of all rules to too many conditions. */
+  /** `or` and `in` of one rule multiply to too many alternatives, or all rules together have too many conditions. */
   | "alternatives"
   /** One alternative of a rule has too many conditions. */
   | "conditions"
@@ -14,7 +15,7 @@ export type Excess =
   /** Facts of too many predicates. */
   | "predicates";
 
-/** `span` is the rule, or the declaration; `undefined` where a question is too large, not a policy. */
+/** `span` is the rule or declaration; it is `undefined` if a question is too large. */
 export class TooLarge extends Error {
   readonly excess: Excess;
   readonly span: Span | undefined;
@@ -25,7 +26,7 @@ export class TooLarge extends Error {
   }
 }
 
-/** So many of something, all together. */
+/** A total that several steps share. */
 export class Budget {
   readonly #excess: Excess;
   #left: number;

@@ -1,27 +1,36 @@
 /**
- * All typings of the variables of a conjunction under which every positive call is possible.
+ * Inference of typings: the types of the variables of a conjunction for which every positive call is possible.
  *
- * A typing has a concrete type for each variable, or `undefined` where any value will do. While it is being made, variables that must be of one
- * type, whichever it is, share a link (`?3`): `alike(x, x)` gives both places of a call one type, and who learns it of one knows it of the other.
+ * A typing has a concrete type for each variable, or `undefined` for any type. During inference, variables of one
+ * unknown type share a type variable (`?3`): after `alike(x, x)` both arguments have the same type, and inferring one
+ * infers the other.
  */
-import { argumentPattern, type ArgumentPattern } from "./fact-types.ts";
 import { must } from "../../util/assert.ts";
-import type { ProgramLiteral, ProgramTerm } from "../ir/program.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { typeListKey } from "../ir/key.ts";
+import {
+  argumentPattern,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramTerm,
+  termVariables,
+  type VariableTypes,
+} from "../ir/program.ts";
 import {
   isTypeVariable,
-  typeVariable,
   type Signature,
   type Signatures,
   termType,
   type TypeName,
+  typeVariable,
 } from "../ir/signature.ts";
 
-type Allowed = readonly (ReadonlySet<string> | undefined)[];
-type Call = Extract<ProgramLiteral, { kind: "call" }>;
-
-/** `known` fixes variables beforehand; `spend` is told how many are made on the way, and may throw. Types may be links: see `withoutTypeVariables`. */
+/**
+ * `known` fixes the types of some variables. `spend` receives the number of intermediate typings, and may throw. Types
+ * in the result may be type variables: see `withoutTypeVariables`.
+ */
 export function inferTypings(
-  allowed: Allowed,
+  allowed: VariableTypes,
   body: readonly ProgramLiteral[],
   signatures: Signatures,
   spend: (typings: number) => void,
@@ -46,13 +55,13 @@ export function inferTypings(
   return distinct(partial.flatMap((typing) => enumerateRest(typing, allowed, spend)));
 }
 
-/** For whoever needs concrete types alone: what is linked may be of any type. */
+/** The typings with `undefined`, which means any type, in place of type variables. */
 export function withoutTypeVariables(found: readonly (readonly TypeName[])[]): readonly (readonly TypeName[])[] {
   if (!found.some((typing) => typing.some(isTypeVariable))) return found;
   return distinct(found.map((typing) => typing.map((type) => (isTypeVariable(type) ? undefined : type))));
 }
 
-/** What the arguments of a head are, with links between places that hold variables of one unknown type. */
+/** The types of a head's arguments. Arguments of one unknown type share a type variable. */
 export function headSignature(head: readonly ProgramTerm[], typing: readonly TypeName[]): Signature {
   const types = head.map((term) =>
     term.kind === "var" ? (typing[term.index] ?? typeVariable(term.index)) : termType(term),
@@ -64,7 +73,7 @@ export function headSignature(head: readonly ProgramTerm[], typing: readonly Typ
   });
 }
 
-function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number {
+function mostTyped(calls: readonly ProgramCall[], typing: readonly TypeName[]): number {
   let best = 0;
   let bestScore = -1;
   calls.forEach((call, index) => {
@@ -74,7 +83,12 @@ function mostTyped(calls: readonly Call[], typing: readonly TypeName[]): number 
   return best;
 }
 
-function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed, signatures: Signatures): TypeName[][] {
+function extendByCall(
+  typing: readonly TypeName[],
+  call: ProgramCall,
+  allowed: VariableTypes,
+  signatures: Signatures,
+): TypeName[][] {
   const found: TypeName[][] = [];
   const known = (): ArgumentPattern[] =>
     call.args.map((arg) => {
@@ -96,8 +110,8 @@ function extendByCall(typing: readonly TypeName[], call: Call, allowed: Allowed,
   return found;
 }
 
-/** Gives the variable, and those linked with it, the type. False where one of them can't have it. */
-function assign(variable: number, type: string, typing: TypeName[], allowed: Allowed): boolean {
+/** Gives the type to the variable and to all that share its type variable. False if one of them can't have it. */
+function assign(variable: number, type: string, typing: TypeName[], allowed: VariableTypes): boolean {
   const present = typing[variable];
   if (present !== undefined && !isTypeVariable(present)) return present === type;
   const members = present === undefined ? [variable] : linked(present, typing);
@@ -106,8 +120,8 @@ function assign(variable: number, type: string, typing: TypeName[], allowed: All
   return true;
 }
 
-/** Makes two arguments be of one type, whichever it is. False where they can't be. */
-function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed: Allowed): boolean {
+/** Makes two arguments have the same type, which may be unknown. False if they can't. */
+function unify(one: ProgramTerm, other: ProgramTerm, typing: TypeName[], allowed: VariableTypes): boolean {
   const [type, otherType] = [concreteType(one, typing), concreteType(other, typing)];
   if (type !== undefined && otherType !== undefined) return type === otherType;
   if (other.kind === "var" && type !== undefined) return assign(other.index, type, typing, allowed);
@@ -132,8 +146,12 @@ function linked(link: string, typing: readonly TypeName[]): number[] {
   return typing.flatMap((type, variable) => (type === link ? [variable] : []));
 }
 
-/** Variables that no call typed: each of the types that their rule allows them, and any type where it allows all. */
-function enumerateRest(typing: readonly TypeName[], allowed: Allowed, spend: (typings: number) => void): TypeName[][] {
+/** Enumerates the types that the rule allows for variables without a type from a call. */
+function enumerateRest(
+  typing: readonly TypeName[],
+  allowed: VariableTypes,
+  spend: (typings: number) => void,
+): TypeName[][] {
   let complete: TypeName[][] = [[...typing]];
   allowed.forEach((types, variable) => {
     const present = typing[variable];
@@ -156,6 +174,47 @@ function permits(allowed: ReadonlySet<string> | undefined, type: string): boolea
 
 function distinct<Row extends readonly TypeName[]>(rows: readonly Row[]): Row[] {
   const seen = new Map<string, Row>();
-  for (const row of rows) seen.set(JSON.stringify(row.map((type) => type ?? null)), row);
+  for (const row of rows) seen.set(typeListKey(row), row);
   return [...seen.values()];
+}
+
+/**
+ * The typings, and in addition those with the types that the body requires inside an even number of negations. A
+ * variable of any type may still need a certain type: `not not x matches User`. The unknown value that represents all
+ * other values has a type without a name, so it can't be a `User`, and the required types are tried too. `scope` are
+ * the body's own variables. `spend` receives the number of added typings, and may throw.
+ */
+export function withDemandedTypes(
+  found: readonly (readonly TypeName[])[],
+  body: readonly ProgramLiteral[],
+  scope: ReadonlySet<number>,
+  spend: (typings: number) => void,
+): readonly (readonly TypeName[])[] {
+  const demanded = demandedTypes(body, 0).filter(([variable]) => scope.has(variable));
+  return demanded.reduce((typings, [variable, types]) => {
+    const isOpen = ({ [variable]: present }: readonly TypeName[]) => present === undefined || isTypeVariable(present);
+    spend(typings.filter(isOpen).length * types.size);
+    return typings.flatMap((typing) =>
+      isOpen(typing) ? [typing, ...[...types].map((type) => withType(typing, variable, type))] : [typing],
+    );
+  }, found);
+}
+
+export function demandedTypes(
+  body: readonly ProgramLiteral[],
+  depth: number,
+): (readonly [variable: number, types: ReadonlySet<string>])[] {
+  return body.flatMap((literal) => {
+    if (literal.kind === "not") return demandedTypes(literal.body, depth + 1);
+    if (literal.kind !== "type" || depth === 0 || depth % 2 === 1) return [];
+    return termVariables(literal.term).map((variable) => [variable, literal.types] as const);
+  });
+}
+
+/** Sets the type of the variable, and of all that share its type variable. */
+export function withType(typing: readonly TypeName[], variable: number, type: string): readonly TypeName[] {
+  const link = typing[variable];
+  const changed = typing.map((present) => (present !== undefined && present === link ? type : present));
+  changed[variable] = type;
+  return changed;
 }

@@ -1,36 +1,36 @@
 /**
- * Things with arguments (heads of rules, signatures), found by what their arguments may be: a policy with thousands of rules for `has_role/3` has
- * few of them for any one type and name. It only narrows the search: what it finds may still not meet.
+ * An index of items with arguments (heads of rules, signatures) by the types and values of these arguments. A policy
+ * with thousands of rules for `has_role/3` has only a few for one type and name. The index only narrows the search: its
+ * candidates need not unify with the request.
  */
-import type { ArgumentPattern } from "../analysis/fact-types.ts";
 
 export class ArgumentIndex<T> {
   readonly #items: T[] = [];
-  readonly #places: Place[] = [];
+  readonly #positions: Position[] = [];
 
   add(item: T, args: readonly ArgumentPattern[]): void {
     const number = this.#items.push(item) - 1;
     args.forEach((arg, position) => {
-      const place = (this.#places[position] ??= { byType: new Map(), byValue: new Map(), open: [] });
-      // What may be of very many types (any actor) would be in as many lists.
-      if (!arg.types || arg.types.size > typesMax) return void place.open.push(number);
+      const entry = (this.#positions[position] ??= { byType: new Map(), byValue: new Map(), open: [] });
+      // An argument of very many types (any actor) would be in very many lists.
+      if (!arg.types || arg.types.size > typesMax) return void entry.open.push(number);
       for (const type of arg.types) {
-        const lists = listsOf(place, type);
+        const lists = listsOf(entry, type);
         lists.all.push(number);
         if (arg.id === undefined) lists.withoutValue.push(number);
-        else listAt(place.byValue, valueKey(type, arg.id)).push(number);
+        else listAt(entry.byValue, valueKey(type, arg.id)).push(number);
       }
     });
   }
 
-  /** In the order in which they were added, those that may have these arguments, and perhaps others. */
+  /** All items that may have these arguments, and perhaps others, in the order in which they were added. */
   candidates(args: readonly ArgumentPattern[]): readonly T[] {
     let best: readonly (readonly number[])[] | undefined;
     let bestSize = this.#items.length;
     args.forEach((arg, position) => {
-      const place = this.#places[position];
-      if (!place || !arg.types || arg.types.size > typesMax) return;
-      const lists = listsFor(place, arg.types, arg.id);
+      const entry = this.#positions[position];
+      if (!entry || !arg.types || arg.types.size > typesMax) return;
+      const lists = listsFor(entry, arg.types, arg.id);
       const size = lists.reduce((sum, list) => sum + list.length, 0);
       if (size < bestSize) [best, bestSize] = [lists, size];
     });
@@ -40,7 +40,7 @@ export class ArgumentIndex<T> {
   }
 }
 
-/** True where values could be both. */
+/** Whether values exist that match both lists of patterns. */
 export function mayUnify(args: readonly ArgumentPattern[], others: readonly ArgumentPattern[]): boolean {
   return args.every(({ types, id }, position) => {
     const other = others[position];
@@ -50,13 +50,14 @@ export function mayUnify(args: readonly ArgumentPattern[], others: readonly Argu
   });
 }
 
-/** Joining the lists of more types than these is not worth it. */
+/** Merging the lists of more types costs more than it saves. */
 const typesMax = 8;
 
-interface Place {
+/** The items by one of their arguments. */
+interface Position {
   readonly byType: Map<string, Lists>;
   readonly byValue: Map<string, number[]>;
-  /** Of any type. */
+  /** Items whose argument may have any type. */
   readonly open: number[];
 }
 
@@ -65,18 +66,18 @@ interface Lists {
   readonly withoutValue: number[];
 }
 
-function listsFor(place: Place, types: ReadonlySet<string>, id: string | undefined): (readonly number[])[] {
-  const lists: (readonly number[])[] = [place.open];
+function listsFor(entry: Position, types: ReadonlySet<string>, id: string | undefined): (readonly number[])[] {
+  const lists: (readonly number[])[] = [entry.open];
   for (const type of types) {
-    const known = place.byType.get(type);
+    const known = entry.byType.get(type);
     if (!known) continue;
     if (id === undefined) lists.push(known.all);
-    else lists.push(known.withoutValue, place.byValue.get(valueKey(type, id)) ?? []);
+    else lists.push(known.withoutValue, entry.byValue.get(valueKey(type, id)) ?? []);
   }
   return lists.filter((list) => list.length > 0);
 }
 
-function listsOf({ byType }: Place, type: string): Lists {
+function listsOf({ byType }: Position, type: string): Lists {
   let lists = byType.get(type);
   if (!lists) byType.set(type, (lists = { all: [], withoutValue: [] }));
   return lists;
@@ -90,4 +91,10 @@ function listAt(lists: Map<string, number[]>, key: string): number[] {
 
 function valueKey(type: string, id: string): string {
   return `${type.length} ${type}${id}`;
+}
+
+/** The possible values of an argument: its types (`undefined` for any type), and the id if it is a constant. */
+export interface ArgumentPattern {
+  readonly types: ReadonlySet<string> | undefined;
+  readonly id: string | undefined;
 }

@@ -1,51 +1,57 @@
 /**
- * Flat clauses: what a goal is after unfolding. A conjunction over things that SQL can read directly (fact tables, context facts, answers of
- * a recursive node), with conditions and negations. Terms carry their type; variables are unique within the goal.
+ * Flat clauses: the form of a goal after unfolding. A flat clause is a conjunction over sources that SQL can read (fact
+ * tables, context facts, answers of a recursive node), with conditions and negations. Terms have types, and variables
+ * are unique within the goal.
  */
 import type { Comparison } from "../../polar/policy.ts";
 import type { Constant } from "./program.ts";
 import type { TypeName } from "./signature.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
+import type { PredicateNode } from "./specialised.ts";
 
 export type FlatTerm =
   | { readonly kind: "var"; readonly id: number; readonly type: TypeName }
   | { readonly kind: "const"; readonly value: Constant }
-  /** A value that the request brings. */
+  /** A value of the request. */
   | { readonly kind: "param"; readonly name: string; readonly type: TypeName }
   | { readonly kind: "now" }
-  /** Some value of the type that no fact holds: the witness for a variable that only negations mention. */
+  /** A value of the type that occurs in no fact: the witness for a variable that occurs only in negations. */
   | { readonly kind: "fresh"; readonly type: TypeName };
 
-/** Only as a fact argument: one of several constants of one type. */
+/** An argument of a fact may also be one of several constants of one type. */
 export type FlatArgument = FlatTerm | { readonly kind: "oneOf"; readonly values: readonly Constant[] };
 
 export type FlatAtom =
   | { readonly kind: "fact"; readonly predicate: string; readonly args: readonly FlatArgument[] }
   | { readonly kind: "context"; readonly predicate: string; readonly args: readonly FlatArgument[] }
-  /** The answers of a recursive node; one argument for each of its open ones. */
+  /** The answers of a recursive node, with one argument for each open argument of the node. */
   | { readonly kind: "recursive"; readonly node: PredicateNode; readonly args: readonly FlatTerm[] }
-  /** One of the ids that the request lists for a variable. */
+  /** The ids that the request lists for a variable. */
   | { readonly kind: "ids"; readonly param: string; readonly args: readonly FlatTerm[] };
 
-/** Plain JSON, all of it: clauses are held against each other as texts. */
 export type FlatCondition =
   | { readonly kind: "equal"; readonly left: FlatTerm; readonly right: FlatTerm }
   | { readonly kind: "compare"; readonly operator: Comparison; readonly left: FlatTerm; readonly right: FlatTerm }
   | { readonly kind: "type"; readonly term: FlatTerm; readonly types: readonly string[] };
 
 export interface FlatClause {
-  /** What the goal asks for, in its order. */
+  /** The terms that the goal asks for, in its order. */
   readonly head: readonly FlatTerm[];
   readonly atoms: readonly FlatAtom[];
   readonly conditions: readonly FlatCondition[];
-  /** Each: none of its alternatives holds. Their heads are empty; variables of the outer clause are shared. */
+  /**
+   * For each element, none of its alternatives is true. Their heads are empty, and they share the variables of the
+   * outer clause.
+   */
   readonly negations: readonly (readonly FlatClause[])[];
 }
 
-/** A free variable is asked for that no stored fact can enumerate, because only a negation or a comparison restricts it. */
+/**
+ * Thrown if the goal asks for a variable that facts can't enumerate, because only a negation or a comparison restricts
+ * it.
+ */
 export class NotEnumerable extends Error {}
 
-/** The goal does not fit into one SQL statement; the tabled evaluator takes it. */
+/** Thrown if no single SQL statement can answer the goal. The tabled evaluator answers it then. */
 export class NotPlannable extends Error {}
 
 export function atomVariables(atom: FlatAtom): number[] {
@@ -56,7 +62,7 @@ export function conditionTerms(condition: FlatCondition): readonly FlatTerm[] {
   return condition.kind === "type" ? [condition.term] : [condition.left, condition.right];
 }
 
-/** All variables that a clause mentions, those of its negations included. */
+/** All variables of a clause, including those of its negations. */
 export function clauseVariables(clause: FlatClause): Set<number> {
   const terms = [...clause.head, ...clause.conditions.flatMap(conditionTerms)];
   return new Set([
@@ -66,7 +72,7 @@ export function clauseVariables(clause: FlatClause): Set<number> {
   ]);
 }
 
-/** The clause with every term replaced. */
+/** The clause with `map` applied to every term. */
 export function mapClauseTerms(clause: FlatClause, map: (term: FlatTerm) => FlatTerm): FlatClause {
   return {
     head: clause.head.map(map),
@@ -91,3 +97,5 @@ function mapAtom(atom: FlatAtom, map: (term: FlatTerm) => FlatTerm): FlatAtom {
       return { ...atom, args: atom.args.map(map) };
   }
 }
+
+export type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;

@@ -1,13 +1,13 @@
 /**
- * The Datalog program that a checked policy becomes. Every rule is a conjunction: `or` and `in` were multiplied out, `=` was substituted
- * away where a positive conjunction allows it, and `matches` became the set of types that a variable may have.
+ * The Datalog program of a policy. Every rule is a conjunction: `or` and `in` are expanded to separate rules, `=` in a
+ * positive conjunction is substituted, and `matches` is the set of types that a variable may have.
  */
 import type { Comparison } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
-import type { ArgumentIndex } from "./argument-index.ts";
 import { unreachable } from "../../util/assert.ts";
+import type { ArgumentIndex, ArgumentPattern } from "./argument-index.ts";
 
-/** A typed value; integers and booleans in their wire form. */
+/** A typed value. Integers and booleans are in their wire form. */
 export interface Constant {
   readonly type: string;
   readonly id: string;
@@ -20,9 +20,9 @@ export type ProgramTerm =
 
 export type ProgramLiteral =
   | { readonly kind: "call"; readonly predicate: string; readonly args: readonly ProgramTerm[] }
-  /** No way to make the whole `body` true, for any value of the variables that occur only there. */
+  /** True if no values of the variables that occur only in `body` make the whole `body` true. */
   | { readonly kind: "not"; readonly body: readonly ProgramLiteral[] }
-  /** Only inside `not`, where one side is a variable of the enclosing rule. */
+  /** Only inside `not`, with a variable of the enclosing rule on one side. */
   | { readonly kind: "equal"; readonly left: ProgramTerm; readonly right: ProgramTerm }
   | {
       readonly kind: "compare";
@@ -30,23 +30,25 @@ export type ProgramLiteral =
       readonly left: ProgramTerm;
       readonly right: ProgramTerm;
     }
-  /** Only inside `not`: the type of a variable of the enclosing rule. */
+  /** Only inside `not`, for a variable of the enclosing rule. */
   | { readonly kind: "type"; readonly term: ProgramTerm; readonly types: ReadonlySet<string> };
+
+/** By variable: the concrete types that it may have, `undefined` for any. */
+export type VariableTypes = readonly (ReadonlySet<string> | undefined)[];
 
 export interface ProgramRule {
   readonly predicate: string;
   readonly head: readonly ProgramTerm[];
   readonly body: readonly ProgramLiteral[];
-  /** By variable: the concrete types that it may have, `undefined` for any. */
-  readonly types: readonly (ReadonlySet<string> | undefined)[];
+  readonly types: VariableTypes;
   readonly span: Span;
-  /** One of the default `allow` rules: it adds no fact type. */
+  /** True for the default `allow` rules, which add no fact type. */
   readonly implicit: boolean;
 }
 
 export interface DatalogProgram {
   readonly rules: readonly ProgramRule[];
-  /** By predicate key its rules, found by what the arguments of their heads may be. */
+  /** The rules of each predicate key, by the arguments of their heads. */
   readonly heads: ReadonlyMap<string, ArgumentIndex<ProgramRule>>;
 }
 
@@ -55,13 +57,16 @@ export function predicateKey(name: string, arity: number): string {
   return `${name}/${arity}`;
 }
 
-/** `has_role/3` as its name and arity. Names hold no slash. */
+/** The name and arity of `has_role/3`. Names contain no slash. */
 export function splitKey(key: string): [predicate: string, arity: number] {
   const slash = key.lastIndexOf("/");
   return [key.slice(0, slash), Number(key.slice(slash + 1))];
 }
 
-/** By predicate key, the rules that ask for it, under `not` too: those to look at again when more is known of it. */
+/**
+ * The rules that call each predicate key, also under `not`. A fixpoint visits them again when it learns more about the
+ * predicate.
+ */
 export function callersOf(program: DatalogProgram): ReadonlyMap<string, readonly ProgramRule[]> {
   const callers = new Map<string, ProgramRule[]>();
   for (const rule of program.rules) {
@@ -76,7 +81,7 @@ export function callersOf(program: DatalogProgram): ReadonlyMap<string, readonly
 
 export type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
 
-/** Every call of a body, and whether an odd number of `not`s is around it. */
+/** Every call of a body, and whether it is inside an odd number of negations. */
 export function* programCalls(
   body: readonly ProgramLiteral[],
   isNegated = false,
@@ -87,7 +92,7 @@ export function* programCalls(
   }
 }
 
-/** The variables of a literal, those inside `not` included. */
+/** The variables of a literal, including those inside `not`. */
 export function literalVariables(literal: ProgramLiteral): number[] {
   switch (literal.kind) {
     case "call":
@@ -106,7 +111,7 @@ export function termVariables(term: ProgramTerm): number[] {
   return term.kind === "var" ? [term.index] : [];
 }
 
-/** The literal with every term replaced. */
+/** The literal with `resolve` applied to every term. */
 export function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm) => ProgramTerm): ProgramLiteral {
   switch (literal.kind) {
     case "call":
@@ -120,5 +125,19 @@ export function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm)
       return { ...literal, term: resolve(literal.term) };
     default:
       return unreachable(literal);
+  }
+}
+
+/** The possible values of a term, given the types of variables. */
+export function argumentPattern(term: ProgramTerm, types: VariableTypes): ArgumentPattern {
+  switch (term.kind) {
+    case "var":
+      return { types: types[term.index], id: undefined };
+    case "const":
+      return { types: new Set([term.value.type]), id: term.value.id };
+    case "now":
+      return { types: new Set(["Integer"]), id: undefined };
+    default:
+      return unreachable(term);
   }
 }

@@ -1,18 +1,20 @@
-/** What types the arguments of a predicate can have: one signature, and all of a predicate's. */
-import { ArgumentIndex } from "./argument-index.ts";
-import type { ArgumentPattern } from "../analysis/fact-types.ts";
+/** Signatures: the combinations of argument types that a predicate can hold. */
+import { ArgumentIndex, type ArgumentPattern } from "./argument-index.ts";
 import type { ProgramTerm } from "./program.ts";
 
-/** A concrete type, or `undefined` for any (untyped variables that only untyped facts bind). */
+/** A concrete type, or `undefined` for any type: untyped variables that only untyped facts bind. */
 export type TypeName = string | undefined;
 
-/** The types of a predicate's arguments; places with one link (`?0`, the first of them) are of one type, whichever it is. */
+/**
+ * The types of a predicate's arguments. Arguments of one unknown type have the same type variable (`?0`, with the
+ * position of the first).
+ */
 export type Signature = readonly TypeName[];
 
-/** By predicate key, the argument types that it can hold. */
+/** The signatures of each predicate key. */
 export type Signatures = ReadonlyMap<string, SignatureList>;
 
-/** The signatures of one predicate; of many, those that may fit a call are found without looking at all. */
+/** The signatures of one predicate. If there are many, an index finds those that may fit a call. */
 export class SignatureList {
   readonly #all: Signature[] = [];
   readonly #index = new ArgumentIndex<Signature>();
@@ -26,12 +28,16 @@ export class SignatureList {
     this.#index.add(signature, args);
   }
 
+  all(): readonly Signature[] {
+    return this.#all;
+  }
+
   candidates(args: () => readonly ArgumentPattern[]): readonly Signature[] {
     return this.#all.length <= indexedMin ? this.#all : this.#index.candidates(args());
   }
 }
 
-/** Fewer than these are looked at one by one. */
+/** A scan of fewer signatures is faster than the index. */
 const indexedMin = 16;
 
 export function termType(term: ProgramTerm): TypeName {
@@ -39,7 +45,7 @@ export function termType(term: ProgramTerm): TypeName {
   return term.kind === "const" ? term.value.type : undefined;
 }
 
-/** Names of types begin with letters, so no type is taken for a link. */
+/** Names of types begin with a letter, so no type looks like a type variable. */
 export function isTypeVariable(type: TypeName): type is string {
   return type?.startsWith("?") === true;
 }

@@ -1,8 +1,11 @@
-/** The types of a policy and what stands below each (polar.md 6.2). Types are finite, which is what makes specialising by type finite. */
+/** The type hierarchy of a policy. The number of types is finite, so specialisation by types ends. */
 import type { Policy } from "../../polar/policy.ts";
 
 export interface Universe {
-  /** The concrete types that a type name stands for: itself and what extends it, or all actors, or all actors and resources. */
+  /**
+   * The concrete types of a type name: the type and its subtypes; for `Actor` all actors, for `Resource` all actors and
+   * resources.
+   */
   concrete(type: string): ReadonlySet<string>;
 }
 

@@ -1,16 +1,17 @@
 /**
- * What a client that was made for one policy may store and ask, as tuples of argument types: the facts that some rule body or `declare` takes
- * (polar.md 6.4), and the heads of rules as queries. A value that the policy writes out narrows its type, so `"admin"` and `"member"` are told
- * from any String; where a variable stands in the same place, every value will do.
+ * The types for a client of one policy, as tuples of argument types: the facts that a body of a rule or a `declare`
+ * uses, and the heads of rules as queries. A constant of the policy restricts its argument, so a client can distinguish
+ * `"admin"` and `"member"` from other strings. If another rule has a variable there, any value is allowed.
  *
- * Bodies do not narrow a head's variables further: whatever a call in a body types as open, it makes storable as open. Only the default `allow`
- * rules are no use of `has_permission`, so what holds for that is copied.
+ * The body of a rule does not restrict the variables of its head further. The default `allow` rules do not count as
+ * uses of `has_permission`, so the tuples of `has_permission` are copied to `allow`.
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import { must } from "../../util/assert.ts";
-import { argumentPattern, factUses, type ArgumentPattern, type FactUse } from "../analysis/fact-types.ts";
-import type { DatalogProgram } from "../ir/program.ts";
-import { createTypeSets, type TypeSet, type TypeSets } from "./type-sets.ts";
+import { type FactUse, factUses } from "../analysis/fact-types.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { listKey, stringKey } from "../ir/key.ts";
+import { argumentPattern, type DatalogProgram } from "../ir/program.ts";
 import type { Universe } from "../ir/universe.ts";
 
 export interface ClientTypes {
@@ -24,15 +25,16 @@ export interface ClientTuple {
 }
 
 export interface ClientArgument {
-  /** Any type where it is `undefined`. */
+  /** `undefined` for any type. */
   readonly types: readonly string[] | undefined;
-  /** Any value where it is `undefined`. */
+  /** `undefined` for any value. */
   readonly ids: readonly string[] | undefined;
 }
 
 /**
- * Sorted, without duplicates and without tuples that another one covers. One tuple has one type in each place; a predicate that would have more
- * than `tuplesMax` of them (rules about any Resource, of many) keeps the sets of types instead.
+ * Sorted, without duplicates and without tuples that another one covers. A tuple has one type for each argument. A
+ * predicate that would have more than `tuplesMax` tuples (with rules about any of many resources) keeps sets of types
+ * instead.
  */
 export function clientTypes(
   policy: Policy,
@@ -64,7 +66,7 @@ function headUses(program: DatalogProgram, facts: readonly Use[]): Use[] {
 
 function tuplesOf(uses: readonly Use[], tuplesMax: number): ClientTuple[] {
   const sets = createTypeSets();
-  // Questions have as many arguments as facts; other predicates are the policy's own business.
+  // Clients can only ask for predicates with as many arguments as a fact may have.
   const byPredicate = Map.groupBy(
     uses.filter(({ args }) => args.length >= 1 && args.length <= factArgumentsMax),
     (use) => use.predicate,
@@ -81,20 +83,21 @@ function tuplesOf(uses: readonly Use[], tuplesMax: number): ClientTuple[] {
     .toSorted(compareTuples);
 }
 
-interface Place {
+/** The possible values of one argument. */
+interface ArgumentValues {
   readonly set: TypeSet;
   /** Sorted; `undefined` for any value. */
   readonly ids: readonly string[] | undefined;
 }
-type Row = readonly Place[];
+type Row = readonly ArgumentValues[];
 
-/** No row where an argument can have no type at all. */
+/** None if an argument has no possible type. */
 function rowOf(args: readonly ArgumentPattern[], sets: TypeSets): Row[] {
   if (args.some(({ types }) => types?.size === 0)) return [];
   return [args.map(({ types, id }) => ({ set: sets.of(types), ids: id === undefined ? undefined : [id] }))];
 }
 
-/** One row for each combination of types, as long as these are few enough. */
+/** One row for each combination of types, if there are at most `tuplesMax`. */
 function spread(rows: readonly Row[], tuplesMax: number, sets: TypeSets): readonly Row[] {
   const sizeOf = (row: Row): number => row.reduce((size, { set }) => size * (set.types?.length ?? 1), 1);
   if (rows.reduce((sum, row) => sum + sizeOf(row), 0) > tuplesMax) return rows;
@@ -107,43 +110,43 @@ function spread(rows: readonly Row[], tuplesMax: number, sets: TypeSets): readon
   return distinct(single);
 }
 
-/** Without the rows that another one covers by being open where they are not. Each row still has at most one value in a place. */
+/** The rows that no more general row covers. Each row still has at most one value for an argument. */
 function uncovered(rows: readonly Row[]): Row[] {
   const known = new Set(rows.map(keyOf));
   const shapes = [...new Map(rows.map((row) => [shapeOf(row).join(""), shapeOf(row)])).values()];
   return rows.filter((row) => {
     const shape = shapeOf(row);
     return !shapes.some((wider) => {
-      const isWider = wider.every((openness, place) => openness >= must(shape[place]));
+      const isWider = wider.every((generality, position) => generality >= must(shape[position]));
       if (!isWider || wider.join("") === shape.join("")) return false;
-      return known.has(keyOf(row.map((place, index) => widen(place, must(wider[index])))));
+      return known.has(keyOf(row.map((position, index) => widen(position, must(wider[index])))));
     });
   });
 }
 
-/** How open a place is: one value, any value of its types, anything. */
-type Openness = 0 | 1 | 2;
+/** How general an argument is: one value, any value of its types, any value. */
+type Generality = 0 | 1 | 2;
 
-function shapeOf(row: Row): Openness[] {
+function shapeOf(row: Row): Generality[] {
   return row.map(({ set, ids }) => (set.types === undefined ? 2 : ids === undefined ? 1 : 0));
 }
 
-function widen({ set, ids }: Place, openness: Openness): Place {
-  if (openness === 2) return { set: { types: undefined, key: "" }, ids: undefined };
-  return { set, ids: openness === 1 ? undefined : ids };
+function widen({ set, ids }: ArgumentValues, generality: Generality): ArgumentValues {
+  if (generality === 2) return { set: { types: undefined, key: "" }, ids: undefined };
+  return { set, ids: generality === 1 ? undefined : ids };
 }
 
-/** Rows that differ in the values of one place alone become one row with all these values. */
+/** Merges rows that differ only in the values of one argument. */
 function merge(rows: readonly Row[]): readonly Row[] {
-  const places = rows[0]?.map((_, place) => place) ?? [];
-  return places.reduce<readonly Row[]>((merged, place) => {
-    const groups = Map.groupBy(merged, (row) => keyOf(row.with(place, widen(must(row[place]), 1))));
+  const positions = rows[0]?.map((_, position) => position) ?? [];
+  return positions.reduce<readonly Row[]>((merged, position) => {
+    const groups = Map.groupBy(merged, (row) => keyOf(row.with(position, widen(must(row[position]), 1))));
     return [...groups.values()].map((group) => {
       const first = must(group[0]);
-      const ids = group.map((row) => must(row[place]).ids);
+      const ids = group.map((row) => must(row[position]).ids);
       const open = ids.some((values) => values === undefined);
       const all = open ? undefined : [...new Set(ids.flatMap((values) => values ?? []))].sort();
-      return first.with(place, { set: must(first[place]).set, ids: all });
+      return first.with(position, { set: must(first[position]).set, ids: all });
     });
   }, rows);
 }
@@ -153,10 +156,10 @@ function distinct(rows: readonly Row[]): Row[] {
 }
 
 function keyOf(row: Row): string {
-  return row.map(({ set, ids }) => `${set.key}${ids === undefined ? "" : JSON.stringify(ids)}`).join();
+  return row.map(({ set, ids }) => `${set.key}${ids === undefined ? "" : listKey(ids.map(stringKey))}`).join();
 }
 
-/** By predicate, then place by place: by types, then by values; what is open comes first. */
+/** By predicate, then by the types and values of each argument. Any type and any value come first. */
 function compareTuples(one: ClientTuple, other: ClientTuple): number {
   if (one.predicate !== other.predicate) return one.predicate < other.predicate ? -1 : 1;
   for (const [index, left] of one.args.entries()) {
@@ -176,4 +179,42 @@ function compareLists(one: readonly string[] | undefined, other: readonly string
     if (left !== right) return left < right ? -1 : 1;
   }
   return one.length - other.length;
+}
+
+/**
+ * Sets of types by their content. Rules about any resource use the same large set often, so each set is sorted once and
+ * has a short key.
+ */
+interface TypeSet {
+  /** Sorted; `undefined` for any type. */
+  readonly types: readonly string[] | undefined;
+  /** Equal for equal sets only. */
+  readonly key: string;
+}
+
+interface TypeSets {
+  of(types: ReadonlySet<string> | undefined): TypeSet;
+  /** One set for each type of the set. */
+  singles(set: TypeSet): readonly TypeSet[];
+}
+
+function createTypeSets(): TypeSets {
+  const any: TypeSet = { types: undefined, key: "" };
+  const byIdentity = new Map<ReadonlySet<string>, TypeSet>();
+  const byContent = new Map<string, TypeSet>();
+  const intern = (types: readonly string[]): TypeSet => {
+    const content = listKey(types.map(stringKey));
+    const known = byContent.get(content) ?? { types, key: `#${byContent.size}` };
+    byContent.set(content, known);
+    return known;
+  };
+  return {
+    of(types) {
+      if (types === undefined) return any;
+      const known = byIdentity.get(types) ?? intern([...types].sort());
+      byIdentity.set(types, known);
+      return known;
+    },
+    singles: (set) => set.types?.map((type) => intern([type])) ?? [set],
+  };
 }

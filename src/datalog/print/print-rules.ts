@@ -1,21 +1,19 @@
 /**
- * The rules behind one question as text, after they were specialised: a node is written `has_role#3`, with the types and constants that it is
- * for; what stored facts answer has no number. For people who want to know what a question becomes.
+ * Prints the specialised rules of a question. A node is `has_role#3`, with its types and constants; a predicate without
+ * a number is a stored fact.
  */
 import type { Span } from "../../polar/span.ts";
 import { must, unreachable } from "../../util/assert.ts";
-import type { ClosureStep, StepTerm } from "../specialise/closure-steps.ts";
-import type { Closure } from "../specialise/closures.ts";
-import { splitKey, type Constant, type ProgramTerm } from "../ir/program.ts";
+import type { Closure, ClosureStep, StepTerm } from "../ir/closure.ts";
+import { type ProgramTerm, splitKey } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
-
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+import type { PredicateNode, SpecialisedBody, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
+import { type ClosureLabels, printConstant, printPredicate, printProgramTerm, printTypes } from "./print-terms.ts";
 
 export interface PrintedRule {
   /** `(user, folder) if …` */
   readonly text: string;
-  /** Of the rule that it comes from. */
+  /** The span of the rule in the policy. */
   readonly span: Span;
 }
 
@@ -23,19 +21,16 @@ export interface PrintedNode {
   /** `has_role#3(User, "reader", Folder)` */
   readonly node: string;
   readonly rules: readonly PrintedRule[];
-  /** True where the node asks for itself again: SQL walks it. */
+  /** Whether the node reaches itself, so that SQL has to walk it. */
   readonly recursive: boolean;
 }
 
-/** How closures are called, by name. */
-export type ClosureLabels = ReadonlyMap<string, string>;
-
-/** The question's own conjunction; `names` are those of its variables. */
+/** The conjunction of the question itself. `names` are the names of its variables. */
 export function printQuestion(body: SpecialisedBody, names: readonly string[], closures: ClosureLabels): string {
   return body.literals.map((literal) => printLiteral(literal, namesFrom(names), closures)).join(" and ");
 }
 
-/** Every node that the question needs, in the order in which they are met. */
+/** Every node that the question reaches, in breadth-first order. */
 export function printNodes(body: SpecialisedBody, closures: ClosureLabels): PrintedNode[] {
   const nodes = new Set<PredicateNode>();
   const visit = (literals: readonly SpecialisedLiteral[]): void => {
@@ -53,14 +48,17 @@ function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
   const args = node.args.map((arg) => (arg.kind === "const" ? printConstant(arg.value) : (arg.type ?? "_")));
   const rules = node.clauses.map((clause) => {
     const name = namesOf(clause.body.types);
-    const head = clause.head.map((term) => printTerm(term, name)).join(", ");
+    const head = clause.head.map((term) => printProgramTerm(term, name)).join(", ");
     const body = clause.body.literals.map((literal) => printLiteral(literal, name, closures)).join(" and ");
     return { text: `(${head})${body === "" ? "" : ` if ${body}`}`, span: clause.rule.span };
   });
   return { node: `${label(node)}(${args.join(", ")})`, rules, recursive: node.recursive };
 }
 
-/** A closure's steps, each as a conjunction from `from` to `to`, with the types of these where steps go between several. */
+/**
+ * The steps of a closure, each as a conjunction from `from` to `to`. If the steps relate several types, these have
+ * their types.
+ */
 export function printClosure({ steps }: Closure): string {
   const isMixed = new Set(steps.flatMap(({ types: [from, to] }) => [from, to])).size > 1;
   return steps.map((step) => printStep(step, isMixed)).join(" or ");
@@ -78,7 +76,7 @@ function printLiteral(
   name: (variable: number) => string,
   closures: ClosureLabels,
 ): string {
-  const term = (one: ProgramTerm): string => printTerm(one, name);
+  const term = (one: ProgramTerm): string => printProgramTerm(one, name);
   switch (literal.kind) {
     case "call":
       return printCall(literal, term, closures);
@@ -93,15 +91,14 @@ function printLiteral(
     case "compare":
       return `${term(literal.left)} ${literal.operator} ${term(literal.right)}`;
     case "type":
-      return `${term(literal.term)} matches ${[...literal.types].join(" or ")}`;
+      return `${term(literal.term)} matches ${printTypes(literal.types)}`;
     default:
       return unreachable(literal);
   }
 }
 
-function printCall(call: Call, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
-  const closure = closures.get(call.predicate);
-  const name = closure ?? splitKey(call.predicate)[0];
+function printCall(call: SpecialisedCall, term: (one: ProgramTerm) => string, closures: ClosureLabels): string {
+  const name = printPredicate(call.predicate, closures);
   const ways: string[] = [];
   if (call.fact || call.context) ways.push(`${name}(${call.args.map(term).join(", ")})`);
   const { node } = call;
@@ -116,7 +113,7 @@ function label({ predicate, id }: PredicateNode): string {
   return `${splitKey(predicate)[0]}#${id}`;
 }
 
-/** Variables are called after their types: `folder`, `folder2`. */
+/** Variables have the names of their types: `folder`, `folder2`. */
 function namesOf(types: readonly TypeName[]): (variable: number) => string {
   const used = new Map<string, number>();
   const names = types.map((type) => {
@@ -128,25 +125,7 @@ function namesOf(types: readonly TypeName[]): (variable: number) => string {
   return namesFrom(names);
 }
 
-/** Variables of negations have numbers beyond those of the clause around them. */
+/** Variables of negations have higher numbers than those of the enclosing clause. */
 function namesFrom(names: readonly string[]): (variable: number) => string {
   return (variable) => names[variable] ?? `v${variable}`;
-}
-
-function printTerm(term: ProgramTerm, name: (variable: number) => string): string {
-  switch (term.kind) {
-    case "var":
-      return name(term.index);
-    case "const":
-      return printConstant(term.value);
-    case "now":
-      return "@current_unix_time";
-    default:
-      return unreachable(term);
-  }
-}
-
-function printConstant({ type, id }: Constant): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
 }

@@ -1,19 +1,20 @@
 /**
- * One of several constants, such as any of three roles: found by one lookup after another, or by one that finds the facts by all else and passes by
- * those with other constants.
+ * Decides how to search for one of several constants, such as three roles: with one lookup for each, or with one lookup
+ * by the other arguments that filters the rows.
  */
 import type { FlatArgument } from "../ir/flat.ts";
-import { bindSource, isKnown } from "./join-order.ts";
 import type { Constant } from "../ir/program.ts";
-import { isFewBeside, type SqlCatalogue, type Relation, type Select } from "../sql/emit.ts";
+import type { Relation, Select, SqlCatalogue } from "../ir/select.ts";
+import { isFewBeside } from "./estimate.ts";
+import { bindSource, isKnown } from "./join-order.ts";
 
 /**
- * A clause for each combination of its constants: SQLite makes a table of every `IN` list before it looks anything up, which takes longer than
- * three lookups. Where an index finds the rows by what else there is, one lookup does for all constants. Where there would be many combinations, the
- * lists stay. The relations are in join order.
+ * A clause for each combination of constants, because SQLite builds a table of every `IN` list before the first lookup,
+ * which takes longer than three lookups. If an index finds the rows by the other arguments, one lookup with a filter
+ * answers for all constants. If there would be many combinations, the lists stay. The relations must be in join order.
  */
-export function expandConstantLists(select: Select, names: SqlCatalogue): Select[] {
-  const relations = withFilters(select, names);
+export function expandConstantLists(select: Select, catalogue: SqlCatalogue): Select[] {
+  const relations = markFilters(select, catalogue);
   let expanded: Select[] = [{ ...select, relations }];
   for (const [number, relation] of relations.entries()) {
     for (const [position, arg] of relation.args.entries()) {
@@ -26,34 +27,37 @@ export function expandConstantLists(select: Select, names: SqlCatalogue): Select
 
 const combinationsMax = 16;
 
-function withFilters({ relations }: Select, names: SqlCatalogue): Relation[] {
+function markFilters({ relations }: Select, catalogue: SqlCatalogue): Relation[] {
   const bound = new Set<string>();
   return relations.map((relation) => {
-    const found = [withoutConstants(relation), relation].find((one) => isFoundAtOnce(one, bound, names));
+    const found = [constantsAsLists(relation), relation].find((one) => isOneLookup(one, bound, catalogue));
     bindSource(relation, bound);
     return found ? { ...found, filtered: true } : relation;
   });
 }
 
-/** A constant is a list of one. What is found without it is found in one place with what is found without others: all that an actor has. */
-function withoutConstants(relation: Relation): Relation {
+/**
+ * A single constant becomes a list, so that it is filtered too. Then several clauses can share one lookup, such as that
+ * of all roles of an actor.
+ */
+function constantsAsLists(relation: Relation): Relation {
   const args = relation.args.map((arg): FlatArgument =>
     arg.kind === "const" ? { kind: "oneOf", values: [arg.value] } : arg,
   );
   return { ...relation, args };
 }
 
-/** Whether one look finds the facts whichever of the constants they hold, and few others with them. */
-function isFoundAtOnce(relation: Relation, bound: ReadonlySet<string>, names: SqlCatalogue): boolean {
+/** Whether one lookup by the other arguments finds the facts, with few other rows. */
+function isOneLookup(relation: Relation, bound: ReadonlySet<string>, catalogue: SqlCatalogue): boolean {
   const { table, args } = relation;
   if (table.kind !== "fact" || !args.some((arg) => arg.kind === "oneOf")) return false;
   const { predicate } = table;
   const known = args.flatMap((arg, position) => (arg.kind !== "oneOf" && isKnown(arg, bound) ? [position] : []));
   const isBetween = args.some(
-    (arg, position) => arg.kind === "var" && arg.type !== undefined && names.hasIndex(predicate, known, position),
+    (arg, position) => arg.kind === "var" && arg.type !== undefined && catalogue.hasIndex(predicate, known, position),
   );
-  const isLooked = known.length > 0 && (isBetween || (known.length > 1 && names.hasIndex(predicate, known)));
-  return isLooked && isFewBeside(relation, known, names);
+  const isLooked = known.length > 0 && (isBetween || (known.length > 1 && catalogue.hasIndex(predicate, known)));
+  return isLooked && isFewBeside(relation, known, catalogue);
 }
 
 function withArgument(select: Select, number: number, position: number, value: Constant): Select {

@@ -1,44 +1,40 @@
 /**
- * Join order, decided here and forced with CROSS JOIN: what is known whole first, then what has the fewest rows for what is known, as far as the
- * store can tell. Where it can't, the atom with the most arguments known, facts before the answers of recursive nodes, steps in the direction of
- * a relation before those against it. Nothing unconnected while something connected is left.
+ * The join order, which the SQL forces with CROSS JOIN. Sources whose arguments are all known come first, then the
+ * source with the fewest estimated rows. Without an estimate, the source with the most known arguments comes next;
+ * facts come before answers of recursive nodes, and steps in the direction of a relation before steps against it. A
+ * source without a known argument comes only if no other source is left.
  */
 import { must } from "../../util/assert.ts";
 import type { FlatArgument } from "../ir/flat.ts";
+import type { JoinSource } from "../ir/select.ts";
 
-/** Anything that can stand in a FROM clause. `args` are its columns, in order. */
-export interface JoinSource {
-  readonly args: readonly FlatArgument[];
-  /** Tables before computed sources, of equally well known ones. */
-  readonly computed: boolean;
-  /** Where nothing is known yet, this one comes first: the few calls that were demanded. */
-  readonly leads?: boolean;
-}
-
-/** The most rows that a source has where what is bound has one value each; `undefined` where nobody knows. */
+/** The maximum number of rows of a source for one value of each bound variable; `undefined` if unknown. */
 export type Estimate<S extends JoinSource> = (source: S, bound: ReadonlySet<string>) => number | undefined;
 
-/** The name under which a term's value is looked up, `undefined` for constants. */
-export function termKey(term: FlatArgument): string | undefined {
+/** The name of a term's value in bindings; `undefined` for constants. */
+export function bindingName(term: FlatArgument): string | undefined {
   if (term.kind === "var") return `v${term.id}`;
   return term.kind === "param" ? term.name : undefined;
 }
 
-/** True where the term's value is known, given the variables bound so far. Parameters of the request always are; `@…` are columns. */
+/**
+ * Whether the value of the term is known, given the bound variables. Parameters of the request are always known; those
+ * that begin with `@` are columns.
+ */
 export function isKnown(term: FlatArgument, bound: ReadonlySet<string>): boolean {
-  const key = termKey(term);
+  const key = bindingName(term);
   return key === undefined || bound.has(key) || (term.kind === "param" && !key.startsWith("@"));
 }
 
-/** Adds what a source binds. */
+/** Adds the variables that a source binds. */
 export function bindSource(source: JoinSource, bound: Set<string>): void {
   for (const arg of source.args) {
-    const key = termKey(arg);
+    const key = bindingName(arg);
     if (key !== undefined) bound.add(key);
   }
 }
 
-/** Splits `sources` into those that hang together with what is bound, in join order, and the rest. Adds to `bound`. */
+/** Splits `sources` into those connected with bound variables, in join order, and the rest. Adds to `bound`. */
 export function connected<S extends JoinSource>(
   sources: readonly S[],
   bound: Set<string>,
@@ -79,7 +75,7 @@ export function joinOrder<S extends JoinSource>(
 
 function isConnected(source: JoinSource | undefined, bound: ReadonlySet<string>): boolean {
   if (!source) return false;
-  const open = source.args.filter((arg) => termKey(arg) !== undefined);
+  const open = source.args.filter((arg) => bindingName(arg) !== undefined);
   return open.length === 0 || open.some((arg) => isKnown(arg, bound));
 }
 
@@ -91,14 +87,14 @@ function best<S extends JoinSource>(
   const scores = sources.map((source) => scoreOf(source, bound));
   const found = scores.indexOf(Math.max(...scores));
   const score = scores[found];
-  // Whole, or the one that leads.
+  // All its arguments are known, or it is the leading source.
   if (estimate === undefined || score === undefined || score > 900) return found;
   const isLinked = isConnected(sources[found], bound);
   const candidates = [...sources.keys()].filter((index) => isConnected(sources[index], bound) === isLinked);
   const rows = candidates.map((index) => estimate(must(sources[index]), bound));
   if (rows.includes(undefined)) return found;
   const fewest = Math.min(...rows.map((count) => count ?? 0));
-  const [first, ...others] = candidates.filter((_, place) => rows[place] === fewest);
+  const [first, ...others] = candidates.filter((_, index) => rows[index] === fewest);
   return others.reduce((winner, index) => (must(scores[index]) > must(scores[winner]) ? index : winner), must(first));
 }
 
@@ -107,12 +103,12 @@ function scoreOf(source: JoinSource, bound: ReadonlySet<string>): number {
   let free = 0;
   let constants = 0;
   for (const arg of source.args) {
-    if (termKey(arg) === undefined) constants++;
+    if (bindingName(arg) === undefined) constants++;
     else if (isKnown(arg, bound)) known++;
     else free++;
   }
   if (source.leads && bound.size === 0) return 2000;
-  // Relations mostly point from many to few: from a folder to the one above it, not to all that are in it.
+  // Most relations lead from many values to few: from a folder to its parent, not to all its children.
   const [first] = source.args;
   const isReverse = free > 0 && first !== undefined && !isKnown(first, bound);
   const cost = (source.computed ? 5 : 0) + (isReverse ? 3 : 0);

@@ -1,22 +1,23 @@
 /**
- * Checked Polar to Datalog rules. A body becomes its disjunctive normal form, one rule an alternative: `or` gives alternatives, `in` one
- * alternative an element, `not` keeps each alternative of its operand as a `not` of its own. Then equalities of the positive conjunction
- * are substituted into the whole rule, so that a constant reaches every place where it can select an index or a table.
+ * Converts the rules of a checked policy to Datalog rules. A body becomes its disjunctive normal form, with one rule
+ * per alternative: `or` and the elements of `in` are alternatives, and `not` of several alternatives becomes one `not`
+ * for each. Then equalities of the positive conjunction are substituted in the whole rule, so that constants reach all
+ * arguments where they can select an index or a table.
  */
 import type { Expression, Param, Policy, Rule, Term } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
 import { unreachable } from "../../util/assert.ts";
+import { Budget, TooLarge } from "../analysis/too-large.ts";
 import { ArgumentIndex } from "../ir/argument-index.ts";
-import { argumentPattern } from "../analysis/fact-types.ts";
 import {
-  predicateKey,
-  substitute,
+  argumentPattern,
   type DatalogProgram,
+  predicateKey,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
+  substitute,
 } from "../ir/program.ts";
-import { Budget, TooLarge } from "../analysis/too-large.ts";
 import type { Universe } from "../ir/universe.ts";
 
 export interface SizeLimits {
@@ -70,7 +71,7 @@ function normaliseRule(rule: Rule, universe: Universe, limits: SizeLimits): Prog
   });
 }
 
-/** Conditions, those inside `not` included. */
+/** The number of conditions, including those inside `not`. */
 function sizeOf(conjunction: Conjunction): number {
   return conjunction.reduce((sum, conjunct) => sum + (conjunct.kind === "not" ? sizeOf(conjunct.body) : 1), 0);
 }
@@ -129,7 +130,8 @@ class Scope {
         );
       }
       case "matches": {
-        // Nobody says what `matches!` means: here, of this very type, which an abstract one is of no value.
+        // Oso Cloud does not define `matches!`. Here it requires exactly this type, so an abstract type matches no
+        // value.
         const concrete = this.#universe.concrete(expression.type);
         const types = expression.exact ? new Set([expression.type].filter((type) => concrete.has(type))) : concrete;
         return [[{ kind: "matches", index: this.#index(expression.variable), types }]];
@@ -156,7 +158,7 @@ class Scope {
     }
   }
 
-  /** `not (a or b)` is `not a and not b`. A `not` around something always true leaves no alternative. */
+  /** `not (a or b)` is `not a and not b`. A `not` of a condition that is always true has no alternative. */
   #negation(operand: Expression): Conjunction[] {
     const inner = this.alternatives(operand);
     if (inner.some((conjunction) => conjunction.length === 0)) return [];
@@ -193,7 +195,7 @@ class Scope {
   }
 }
 
-/** Substitutes equalities and gathers types. `undefined` where the conjunction can't hold. */
+/** Substitutes equalities and collects types. `undefined` if the conjunction can't be true. */
 function build(
   head: readonly ProgramTerm[],
   conjunction: Conjunction,
@@ -226,7 +228,7 @@ function build(
   }
   if (types.some((allowed) => allowed?.size === 0)) return undefined;
   const body = conjunction.flatMap((conjunct) => (isLiteral(conjunct) ? [substitute(conjunct, resolve)] : []));
-  // Two constants that meet through the clock (`@current_unix_time = 5`) are compared when the question is asked.
+  // An equality with the clock (`@current_unix_time = 5`) is evaluated at run time.
   for (let index = 0; index < now.length; index += 2) {
     const [left, right] = [now[index], now[index + 1]];
     if (left && right && !sameTerm(left, right)) body.push({ kind: "equal", left, right });
@@ -240,7 +242,7 @@ function isLiteral(conjunct: Conjunct): conjunct is ProgramLiteral {
 
 const integer: ReadonlySet<string> = new Set(["Integer"]);
 
-/** What a conjunct says about the types of its terms. */
+/** The types that a conjunct requires of its terms. */
 function narrowing(conjunct: Conjunct): (readonly [ProgramTerm, ReadonlySet<string>])[] {
   if (conjunct.kind === "matches") return [[{ kind: "var", index: conjunct.index }, conjunct.types]];
   if (conjunct.kind === "compare" && conjunct.operator !== "!=") {

@@ -1,23 +1,26 @@
 /**
- * What holds of a value, and what holds of those that a closure leads to from it, as one clause: a role on the folder or on one above it is found
- * by one look at all that somebody has, where that is little.
+ * Merges a clause about a value with the same clause about the values that a closure leads to. A role on a folder or on
+ * one above it is then found by one scan of the actor's roles, if these are few.
  */
-import { isClosurePredicate } from "../specialise/closures.ts";
-import type { FlatArgument, FlatTerm } from "../ir/flat.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
+import { flatArgumentKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
+import { mapSelectTerms, type Relation, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { estimateBy } from "./estimate.ts";
 import { bindSource } from "./join-order.ts";
-import { mapSelectTerms } from "../sql/decision-tree.ts";
-import { estimateBy, type SqlCatalogue, type Select } from "../sql/emit.ts";
 
-/** To look at so many rows for the one that is looked for takes no longer than to look for that one alone. */
+/** A scan of so many rows takes no longer than a lookup of one row. */
 const fewRows = 32;
 
-/** The clauses of a yes or no, their sources in join order, without those that another contains once a closure in it also leads from a value to itself. */
-export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCatalogue): Select[] {
+/**
+ * The clauses of a yes or no, without those that another clause contains once its closure is reflexive. The sources
+ * must be in join order.
+ */
+export function mergeReflexiveClosures(selects: readonly Select[], catalogue: SqlCatalogue): Select[] {
   const clauses = new Map(selects.map((select) => [keyOf(select), select]));
-  // Those that hold more than their keys say.
+  // The keys of clauses that are already merged, and so contain more than their keys say.
   const widened = new Set<string>();
   for (const [key, select] of clauses) {
-    const found = reflexive(select, names).find(
+    const found = reflexive(select, catalogue).find(
       ({ contained }) => contained !== key && clauses.has(contained) && !widened.has(contained),
     );
     if (!found) continue;
@@ -30,17 +33,17 @@ export function mergeReflexiveClosures(selects: readonly Select[], names: SqlCat
 
 interface Reflexive {
   readonly select: Select;
-  /** The key of what this has besides. */
+  /** The key of the clause that the reflexive closure adds. */
   readonly contained: string;
 }
 
-/** The clause with one of its closures reflexive, for each that is looked up once for each of a few values. */
-function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
-  const estimate = estimateBy(names);
+/** The clause with one closure reflexive, for each of its closures that is looked up for a few values. */
+function reflexive(select: Select, catalogue: SqlCatalogue): Reflexive[] {
+  const estimate = estimateBy(catalogue);
   const { relations } = select;
   const bound = new Set<string>();
   const few = new Set<string>();
-  return relations.flatMap((relation, place): Reflexive[] => {
+  return relations.flatMap((relation, position): Reflexive[] => {
     const { table, args } = relation;
     const open = args.flatMap((arg) => (arg.kind === "var" && !bound.has(`v${arg.id}`) ? [`v${arg.id}`] : []));
     if ((estimate(relation, bound) ?? Infinity) <= fewRows) for (const variable of open) few.add(variable);
@@ -50,28 +53,27 @@ function reflexive(select: Select, names: SqlCatalogue): Reflexive[] {
     const [inner, other] = to?.kind === "var" && few.has(`v${to.id}`) ? [to, from] : [from, to];
     if (inner?.kind !== "var" || !few.has(`v${inner.id}`)) return [];
     if ((other?.kind !== "var" && other?.kind !== "param") || other.type !== inner.type) return [];
-    const rest = { ...select, relations: relations.toSpliced(place, 1) };
+    const rest = { ...select, relations: relations.toSpliced(position, 1) };
     const contained = keyOf(
       mapSelectTerms(rest, (term) => (term.kind === "var" && term.id === inner.id ? other : term)),
     );
-    return [{ contained, select: { ...select, relations: relations.with(place, { ...relation, isReflexive: true }) } }];
+    return [
+      { contained, select: { ...select, relations: relations.with(position, { ...relation, isReflexive: true }) } },
+    ];
   });
 }
 
-/** The same for clauses that differ in the names of their variables and, mostly, in the order of their sources. */
+/**
+ * Equal for clauses that differ only in the names of their variables and, in most cases, in the order of their sources.
+ */
 function keyOf({ relations, conditions, negations }: Select): string {
-  const masked = (arg: FlatArgument): unknown => (arg.kind === "var" ? ["v", arg.type ?? null] : arg);
+  const withoutNames = (relation: Relation): string =>
+    relationKey(relation, (arg) => (arg.kind === "var" ? typeKey(arg.type) : flatArgumentKey(arg)));
   const sorted = relations
-    .map((relation) => ({ relation, text: JSON.stringify([relation.table, relation.args.map(masked)]) }))
-    .toSorted((left, right) => (left.text < right.text ? -1 : Number(left.text > right.text)));
+    .map((relation) => ({ relation, key: withoutNames(relation) }))
+    .toSorted((left, right) => (left.key < right.key ? -1 : Number(left.key > right.key)));
   const numbers = new Map<number, number>();
-  return JSON.stringify([sorted.map(({ relation }) => relation), conditions, negations], (_, value: unknown) => {
-    if (!isVariable(value)) return value;
-    if (!numbers.has(value.id)) numbers.set(value.id, numbers.size);
-    return { ...value, kind: "numbered", id: numbers.get(value.id) };
-  });
-}
-
-function isVariable(value: unknown): value is Extract<FlatTerm, { kind: "var" }> {
-  return typeof value === "object" && value !== null && "kind" in value && value.kind === "var";
+  return selectKey({ head: [], relations: sorted.map(({ relation }) => relation), conditions, negations }, (arg) =>
+    flatArgumentKey(arg.kind === "var" ? { ...arg, id: numbers.getOrInsertComputed(arg.id, () => numbers.size) } : arg),
+  );
 }

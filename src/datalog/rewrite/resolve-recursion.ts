@@ -1,48 +1,60 @@
 /**
- * From flat clauses to SQL sources: each recursive atom becomes the answers of a pair of common table expressions that `recursion.ts` makes,
- * seeded with the values that the rest of the clause knows (magic sets). A node may answer with wildcards in some columns; each such variant
- * gives a clause of its own, in which those arguments are unbound, so that no join ever has to look for NULL.
+ * Converts flat clauses to selects. Each recursive atom becomes a source with the answers of two common table
+ * expressions (`sql/recursion.ts`), which start from the values that the rest of the clause binds (magic sets). A node
+ * may answer with wildcards in some columns. Each such variant gives a clause of its own, in which these arguments are
+ * unbound, so that no join has to search for NULL.
  */
-import type { FlatAtom, FlatCondition, FlatClause, FlatTerm } from "../ir/flat.ts";
-import { clauseVariables, conditionTerms, NotEnumerable, NotPlannable } from "../ir/flat.ts";
-import { bindSource, connected, isKnown, joinOrder, termKey } from "./join-order.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
-import type { Relation, Select } from "../sql/emit.ts";
+import {
+  clauseVariables,
+  conditionTerms,
+  type FlatAtom,
+  type FlatClause,
+  type FlatCondition,
+  type FlatTerm,
+  NotEnumerable,
+  NotPlannable,
+  type RecursiveAtom,
+} from "../ir/flat.ts";
+import type { Relation, Select } from "../ir/select.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
+import { bindSource, connected, isKnown, joinOrder, bindingName } from "./join-order.ts";
 
-/** What a recursive atom can be replaced by: a source, and the positions of the arguments that it leaves open as wildcards. */
+/** A source that replaces a recursive atom, and the positions of the arguments that are wildcards. */
 export interface AnswerVariant {
   readonly relation: Relation;
   readonly wild: readonly number[];
 }
 
-/** Where the demanded values of a recursive node come from. */
+/** The sources of the demanded values of a recursive node. */
 export interface Seed {
   readonly relations: readonly Relation[];
   readonly conditions: readonly FlatCondition[];
-  /** One for each argument that is known, in order. */
+  /** A term for each known argument, in order. */
   readonly args: readonly FlatTerm[];
 }
 
-/** Plans recursive nodes for arguments that are known (`b`) or free (`f`). */
+/** Plans recursive nodes. A mode has `b` for each known argument and `f` for each free one. */
 export interface RecursionPlanner {
-  /** How far the walk would fan out; lower is better. */
+  /** An estimate of how far the recursion fans out; lower is better. */
   cost(node: PredicateNode, mode: string): number;
-  /** The variants of the node's answers, for these arguments. */
+  /** The variants of the node's answers for these arguments. */
   answers(node: PredicateNode, mode: string, seed: Seed, args: readonly FlatTerm[]): readonly AnswerVariant[];
-  /** A source that has a row where any seed leads to an answer, if that can be told from the walk alone; all arguments are known. */
+  /**
+   * A source that has a row if any seed leads to an answer. `undefined` if the demanded calls alone do not decide that.
+   * All arguments must be known.
+   */
   hits(node: PredicateNode, mode: string, seed: Seed): Relation | undefined;
 }
 
-type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
-
-interface Partial {
+/** A clause with some of its recursive atoms resolved. */
+interface PartialSelect {
   readonly clause: FlatClause;
   readonly relations: readonly Relation[];
 }
 
 /**
- * The clause as SQL sources, one `Select` a variant. `outer` are the sources around it, from which seeds may draw; `later` are sources that
- * the caller adds afterwards: they bind variables, but no seed may draw from them.
+ * The clause as selects, one for each combination of variants. `outer` are the enclosing sources, which seeds may read.
+ * `later` are sources that the caller adds afterwards: they bind variables, but seeds can't read them.
  */
 export function resolveClause(
   clause: FlatClause,
@@ -50,8 +62,8 @@ export function resolveClause(
   outer: readonly Relation[],
   later: readonly Relation[] = [],
 ): Select[] {
-  const start: Partial = { clause, relations: clause.atoms.flatMap(plainRelation) };
-  let partials: Partial[] = [start];
+  const start: PartialSelect = { clause, relations: clause.atoms.flatMap(plainRelation) };
+  let partials: PartialSelect[] = [start];
   const pending = clause.atoms.filter((atom) => atom.kind === "recursive");
   while (pending.length > 0) {
     const atom = pending.splice(mostKnown(pending, partials[0]?.relations ?? [], outer), 1)[0];
@@ -73,11 +85,11 @@ export function resolveClause(
 }
 
 function resolveAtom(
-  partial: Partial,
+  partial: PartialSelect,
   atom: RecursiveAtom,
   planner: RecursionPlanner,
   outer: readonly Relation[],
-): Partial[] {
+): PartialSelect[] {
   const { clause, relations } = partial;
   const { seed, mode } = bestSeed(atom, partial, planner, outer);
   if (!mode.includes("f") && isApart(clause, relations, atom, seed)) {
@@ -98,10 +110,10 @@ function resolveAtom(
     .map((variant) => ({ ...partial, relations: [...relations, variant.relation] }));
 }
 
-/** All that the sources before it can tell, or only what the request says: whichever walk fans out less. */
+/** The seed from all sources of the clause, or only from the values of the request: the one with the smaller cost. */
 function bestSeed(
   atom: RecursiveAtom,
-  { clause, relations }: Partial,
+  { clause, relations }: PartialSelect,
   planner: RecursionPlanner,
   outer: readonly Relation[],
 ): { seed: Seed; mode: string } {
@@ -113,7 +125,10 @@ function bestSeed(
   return { mode, seed: { relations: [], conditions: [], args: given } };
 }
 
-/** True where a yes or no is asked and nothing but the seed has to do with the atom's values: then any seed's answer will do. */
+/**
+ * True for a yes or no in which only the seed shares variables with the atom. Then it is enough that any seed has an
+ * answer.
+ */
 function isApart(clause: FlatClause, relations: readonly Relation[], atom: RecursiveAtom, seed: Seed): boolean {
   if (clause.head.length > 0 || seed.relations.some((relation) => !relations.includes(relation))) return false;
   const inside = new Set<string>();
@@ -131,7 +146,7 @@ function isApart(clause: FlatClause, relations: readonly Relation[], atom: Recur
   return !outside.some((key) => inside.has(key));
 }
 
-/** Which arguments of the atom the sources before it can tell, and from where. */
+/** The seed and mode of the atom, given the sources that bind its arguments. */
 export function seedFor(
   atom: RecursiveAtom,
   relations: readonly Relation[],
@@ -175,26 +190,29 @@ export function plainRelation(atom: FlatAtom): Relation[] {
   }
 }
 
-/** Conditions and negations need the values of their variables: where an answer leaves one open, only the evaluator can try which would do. */
+/**
+ * Conditions and negations need the values of their variables. If an answer has a wildcard there, only the evaluator
+ * can try the possible values.
+ */
 export function refuseLostVariables(clause: FlatClause, sources: readonly Relation[]): void {
   const bound = new Set<string>();
   for (const source of sources) bindSource(source, bound);
   const recursive = clause.atoms.flatMap((atom) => (atom.kind === "recursive" ? atom.args : []));
   const lost = new Set(
-    recursive.flatMap((term) => (term.kind === "var" && !bound.has(termKey(term) ?? "") ? [term.id] : [])),
+    recursive.flatMap((term) => (term.kind === "var" && !bound.has(bindingName(term) ?? "") ? [term.id] : [])),
   );
   const needed = clauseVariables({ ...clause, head: [], atoms: [] });
   if ([...needed].some((id) => lost.has(id)))
     throw new NotPlannable("a condition on a value that a recursive call leaves open");
 }
 
-/** "Any value, but twice the same" has no form as an answer: two wildcards would say that any two values will do. */
+/** An answer can't express "any value, twice the same": two wildcards mean any two values. */
 export function refuseRepeatedWildcard(head: readonly FlatTerm[], sources: readonly Relation[]): void {
   const bound = new Set<string>();
   for (const source of sources) bindSource(source, bound);
   const seen = new Set<number>();
   for (const term of head) {
-    if (term.kind !== "var" || bound.has(termKey(term) ?? "")) continue;
+    if (term.kind !== "var" || bound.has(bindingName(term) ?? "")) continue;
     if (seen.has(term.id)) throw new NotEnumerable();
     seen.add(term.id);
   }

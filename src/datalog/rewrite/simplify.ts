@@ -1,11 +1,13 @@
 /**
- * Fewer and smaller clauses with the same meaning: equal clauses once, constants that differ in one place as a set (`role in (reader,
- * writer, admin)`), and no call of a recursive node whose answers another clause's node contains by copy rules.
+ * Simplifies flat clauses without a change of meaning. It removes repeated atoms and equal clauses, removes a clause
+ * whose recursive node is contained in that of another clause, and merges clauses that differ in one constant (`role in
+ * (reader, writer, admin)`).
  */
+import { must } from "../../util/assert.ts";
+import { clauseVariables, type FlatArgument, type FlatAtom, type FlatClause } from "../ir/flat.ts";
+import { flatArgumentKey, flatAtomKey, flatClauseKey, listKey } from "../ir/key.ts";
 import type { Constant } from "../ir/program.ts";
-import type { FlatAtom, FlatArgument, FlatClause } from "../ir/flat.ts";
-import { clauseVariables } from "../ir/flat.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
 
 export function simplify(clauses: readonly FlatClause[]): FlatClause[] {
   return mergeConstants(dropSubsumed(unique(clauses.map(dropRepeatedAtoms))));
@@ -14,16 +16,12 @@ export function simplify(clauses: readonly FlatClause[]): FlatClause[] {
 function dropRepeatedAtoms(clause: FlatClause): FlatClause {
   const seen = new Set<string>();
   const atoms = clause.atoms.filter((atom) => {
-    const key = JSON.stringify(describeAtom(atom, describeExactly));
+    const key = flatAtomKey(atom);
     if (seen.has(key)) return false;
     seen.add(key);
     return true;
   });
   return { ...clause, atoms };
-}
-
-function describeExactly(term: FlatArgument): unknown {
-  return term;
 }
 
 function unique(clauses: readonly FlatClause[]): FlatClause[] {
@@ -35,53 +33,26 @@ function unique(clauses: readonly FlatClause[]): FlatClause[] {
   return [...seen.values()];
 }
 
-/** A clause up to the names of its variables. `mask` hides one atom argument, `node` stands in for one recursive node. */
+/**
+ * The key of a clause up to the names of its variables. `mask` hides one argument of an atom, or the node of a
+ * recursive atom.
+ */
 function clauseKey(
   clause: FlatClause,
   mask?: { readonly atom: number; readonly arg: number } | { readonly atom: number },
 ): string {
   const numbers = new Map([...clauseVariables(clause)].map((id, index) => [id, index]));
-  const describe = (term: FlatArgument): unknown =>
-    term.kind === "var" ? ["v", numbers.get(term.id), term.type ?? null] : term;
+  const argumentKey = (arg: FlatArgument): string =>
+    flatArgumentKey(arg.kind === "var" ? { ...arg, id: must(numbers.get(arg.id)) } : arg);
   const atoms = clause.atoms.map((atom, index) => {
-    if (mask?.atom !== index) return describeAtom(atom, describe);
-    if (!("arg" in mask)) return atom.kind === "recursive" ? ["recursive", atom.args.map(describe)] : undefined;
-    return describeAtom(atom, (term, position) => (position === mask.arg ? "masked" : describe(term)));
+    if (mask?.atom !== index) return flatAtomKey(atom, argumentKey);
+    if (!("arg" in mask)) return listKey(atom.args.map(argumentKey));
+    return flatAtomKey(atom, (arg, position) => (position === mask.arg ? listKey([]) : argumentKey(arg)));
   });
-  return JSON.stringify([clause.head.map(describe), atoms, ...describeTests(clause, describe)]);
+  return listKey([...atoms, flatClauseKey({ ...clause, atoms: [] }, argumentKey)]);
 }
 
-/** Conditions and negations. Variables of negations have numbers of their own in the whole clause. */
-function describeTests(clause: FlatClause, describe: (term: FlatArgument) => unknown): unknown[] {
-  const conditions = clause.conditions.map((condition) =>
-    condition.kind === "type"
-      ? ["type", describe(condition.term), condition.types]
-      : [
-          condition.kind,
-          "operator" in condition ? condition.operator : "=",
-          describe(condition.left),
-          describe(condition.right),
-        ],
-  );
-  const negations = clause.negations.map((bodies) =>
-    bodies.map((body) => [body.atoms.map((atom) => describeAtom(atom, describe)), ...describeTests(body, describe)]),
-  );
-  return [conditions, negations];
-}
-
-function describeAtom(atom: FlatAtom, describe: (term: FlatArgument, position: number) => unknown): unknown {
-  const args = atom.args.map((arg: FlatArgument, position) => describe(arg, position));
-  switch (atom.kind) {
-    case "recursive":
-      return [atom.kind, atom.node.id, args];
-    case "ids":
-      return [atom.kind, atom.param, args];
-    default:
-      return [atom.kind, atom.predicate, args];
-  }
-}
-
-/** `reader on folder` already contains `writer on folder` where the folder's roles say so: the second clause adds nothing. */
+/** Removes `writer on folder` if there is the same clause with `reader on folder`, and every writer is a reader. */
 function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
   let left = [...clauses];
   const longest = Math.max(0, ...clauses.map((clause) => clause.atoms.length));
@@ -102,7 +73,7 @@ function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
   return left;
 }
 
-/** Of two nodes that contain each other (a cycle of copy rules) the one with the lower number stays. */
+/** If two nodes contain each other (a cycle of copy rules), the one with the lower number contains the other. */
 function contains(outer: PredicateNode, inner: PredicateNode): boolean {
   return outer !== inner && outer.copies.has(inner) && (!inner.copies.has(outer) || outer.id < inner.id);
 }
@@ -133,7 +104,7 @@ function mergeAt(clauses: readonly FlatClause[], atom: number, arg: number): Fla
     const values = new Map(
       group.flatMap((clause) => constantsAt(clause, atom, arg) ?? []).map((value) => [value.id, value]),
     );
-    // In one order, whichever clause came first, so that equal sets are seen to be equal.
+    // Sorted, so that equal sets have equal keys.
     const sorted = [...values].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, value]) => value);
     return [replaceArgument(first, atom, arg, { kind: "oneOf", values: sorted })];
   });

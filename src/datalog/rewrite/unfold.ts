@@ -1,27 +1,34 @@
 /**
- * Unfolding (SLD resolution without data): calls of non-recursive nodes are replaced by their clauses until only facts, context facts and
- * recursive nodes are left. A head variable that a clause leaves unbound simply stays unbound in the result: that is a wildcard answer, and
- * it is known now, not at run time. Negations are unfolded last, when the terms around them are final.
+ * Unfolding (SLD resolution without data). It replaces calls of non-recursive nodes by the clauses of these nodes,
+ * until only facts, context facts and recursive nodes are left. A head variable without a binding stays unbound in the
+ * result: it is a wildcard answer, which is known at compile time. Negations are unfolded last, when the terms around
+ * them are final.
  */
 import { must, unreachable } from "../../util/assert.ts";
 import {
   type FlatAtom,
-  type FlatCondition,
   type FlatClause,
+  type FlatCondition,
+  type FlatTerm,
   NotEnumerable,
   NotPlannable,
-  type FlatTerm,
 } from "../ir/flat.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../specialise/specialise.ts";
+import type {
+  PredicateNode,
+  SpecialisedBody,
+  SpecialisedCall,
+  SpecialisedLiteral,
+  SpecialisedNegation,
+} from "../ir/specialised.ts";
 
 export interface UnfoldOptions {
-  /** Clauses in the result before the goal counts as not plannable. */
+  /** The maximum number of clauses in the result; more make the goal not plannable. */
   readonly clausesMax: number;
-  /** Called for each step of work; throws `NotPlannable` where a statement has taken enough of them. */
+  /** Called for each step of work. Throws `NotPlannable` after too many steps for one statement. */
   readonly spend: () => void;
-  /** Numbers for variables; shared by everything that ends in one statement. */
+  /** Returns a new number for a variable, unique within the statement. */
   readonly fresh: () => number;
 }
 
@@ -29,14 +36,15 @@ interface State {
   readonly bindings: ReadonlyMap<number, FlatTerm>;
   readonly atoms: readonly FlatAtom[];
   readonly conditions: readonly FlatCondition[];
-  readonly negations: readonly { readonly negation: Negation; readonly terms: readonly (FlatTerm | undefined)[] }[];
+  readonly negations: readonly {
+    readonly negation: SpecialisedNegation;
+    readonly terms: readonly (FlatTerm | undefined)[];
+  }[];
 }
-
-type Negation = Extract<SpecialisedLiteral, { kind: "not" }>;
 
 const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
 
-/** The alternatives of a body, of which `terms` gives each variable's term (by number), and `head` what is asked for. */
+/** The alternatives of a body. `terms` has the term of each variable, and `head` the terms that the goal asks for. */
 export function unfoldBody(
   body: SpecialisedBody,
   terms: readonly (FlatTerm | undefined)[],
@@ -60,7 +68,7 @@ export function unfoldNode(node: PredicateNode, args: readonly FlatTerm[], optio
 
 class Unfolding {
   readonly #options: UnfoldOptions;
-  /** Variables of an enclosing clause: they are compared, never bound. */
+  /** Variables of an enclosing clause. They are compared, but never bound. */
   readonly #rigid: ReadonlySet<number>;
 
   constructor(options: UnfoldOptions, rigid: ReadonlySet<number>) {
@@ -130,11 +138,7 @@ class Unfolding {
     }
   }
 
-  #call(
-    call: Extract<SpecialisedLiteral, { kind: "call" }>,
-    terms: readonly (FlatTerm | undefined)[],
-    state: State,
-  ): State[] {
+  #call(call: SpecialisedCall, terms: readonly (FlatTerm | undefined)[], state: State): State[] {
     const args = call.args.map((arg) => toTerm(arg, terms));
     const results: State[] = [];
     const withAtom = (atom: FlatAtom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
@@ -156,7 +160,7 @@ class Unfolding {
     return results;
   }
 
-  /** Applies the bindings and unfolds what is negated. */
+  /** Applies the bindings and unfolds the negations. */
   #finish(head: readonly FlatTerm[], state: State): FlatClause {
     const resolve = (term: FlatTerm): FlatTerm => resolveTerm(term, state.bindings);
     const atoms = state.atoms.map((atom) => ({
@@ -169,7 +173,10 @@ class Unfolding {
       ...atoms.flatMap((atom) => atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []))),
     ]);
     const asked = new Set(finalHead.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
-    /** A variable that nothing binds stands for every value; where it is not asked for, a value that no fact holds is the best witness. */
+    /**
+     * An unbound variable represents every value. If the goal does not ask for it, a value that occurs in no fact is
+     * the best witness.
+     */
     const witness = (term: FlatTerm): FlatTerm => {
       const final = resolve(term);
       if (final.kind !== "var" || bound.has(final.id)) return final;
@@ -195,7 +202,7 @@ class Unfolding {
     };
   }
 
-  /** `shared` gives the terms of the variables that the body shares with the clause around it. */
+  /** `shared` has the terms of the variables that the body shares with the enclosing clause. */
   #negated(body: SpecialisedBody, shared: readonly (FlatTerm | undefined)[], bound: ReadonlySet<number>): FlatClause[] {
     const terms = body.types.map(
       (type, variable): FlatTerm => shared[variable] ?? { kind: "var", id: this.#options.fresh(), type },
@@ -210,8 +217,9 @@ function withTwo<C extends FlatCondition>(condition: C, left: FlatTerm, right: F
 }
 
 /**
- * A value that nothing names is the best witness against something, but not where that something asks for a `not` in turn, or for another value:
- * then one that is named may do where it does not.
+ * A value that occurs in no fact is the best witness against a condition, unless that condition contains a `not` itself
+ * or requires a different value. Then a value of some fact may be a witness where the unnamed one is not, and the
+ * evaluator has to try.
  */
 function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: readonly FlatClause[]): void {
   if (!shared.some((term) => term?.kind === "fresh")) return;
@@ -219,7 +227,7 @@ function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: 
     ({ atoms, negations, conditions }) =>
       negations.length > 0 || atoms.some((atom) => atom.kind === "recursive") || conditions.some(isOfAnother),
   );
-  if (isNested) throw new NotPlannable("a value that nothing names, under more than one negation");
+  if (isNested) throw new NotPlannable("a value that occurs in no fact, under more than one negation");
 }
 
 function isOfAnother(condition: FlatCondition): boolean {
@@ -244,7 +252,7 @@ function resolveTerm(term: FlatTerm, bindings: ReadonlyMap<number, FlatTerm>): F
   return current;
 }
 
-/** Makes the terms equal pairwise, by binding variables or, where both sides are only known at run time, by a condition. */
+/** Makes the terms pairwise equal: by binding variables, or by a condition if both sides are known only at run time. */
 export function unify(
   left: readonly FlatTerm[],
   right: readonly FlatTerm[],
@@ -274,7 +282,10 @@ function isFree(term: FlatTerm, rigid: ReadonlySet<number>): term is Variable {
   return term.kind === "var" && !rigid.has(term.id);
 }
 
-/** Binds `variable` to `target`; the more specific type of the two survives, or becomes a condition where the target's is fixed. */
+/**
+ * Binds `variable` to `target`. The result has the more specific of both types; if the type of the target can't change,
+ * it becomes a condition.
+ */
 function bind(
   variable: Variable,
   target: FlatTerm,
@@ -324,7 +335,8 @@ function isSame(left: FlatTerm, right: FlatTerm): boolean {
   }
 }
 
-/** Whether two values that nothing names are one is for the evaluator to try. */
+/** Only the evaluator can decide whether two values that occur in no fact are equal. */
 export function refuseTwoWitnesses(left: FlatTerm, right: FlatTerm): void {
-  if (left.kind === "fresh" && right.kind === "fresh") throw new NotPlannable("two values that nothing names meet");
+  if (left.kind === "fresh" && right.kind === "fresh")
+    throw new NotPlannable("an equality of two values that occur in no fact");
 }

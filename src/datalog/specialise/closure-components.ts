@@ -1,105 +1,103 @@
 /**
- * Which recursion closures can stand for: a strongly connected component of nodes, each with nothing but a base, and steps to nodes of the component.
- * One closure has the steps of all its nodes, but it knows values and no nodes. So a value's type must say which of the nodes it is at: then a
- * path in it takes no step that the rules of that node don't take. Where two nodes are of the same types (`even if odd of the one before`, and
- * the other way round), one that does not ask for itself is taken out, and whoever asks for it goes on to where it goes: states of an automaton
- * are eliminated like that (Brzozowski and McCluskey 1963). Whatever nodes can't be told apart even so is left to be walked.
+ * Finds the recursion that closures can replace: strongly connected components whose nodes have only base clauses and
+ * steps to nodes of the component. One closure contains the steps of all nodes, but it relates values, not nodes. So
+ * the type of a value must determine its node; otherwise a path in the closure could take a step that the rules of the
+ * node don't have. If two nodes have the same types (`even if odd of the one before`, and the other way round), a node
+ * without a step to itself is eliminated: its callers get its steps and its base, as with states of an automaton
+ * (Brzozowski and McCluskey 1963). A component whose nodes still have equal types is walked when it is queried.
  */
 import { must } from "../../util/assert.ts";
-import {
-  stepLiterals,
-  isBackward,
-  compose,
-  openArguments,
-  type ClosureStep,
-  stepOf,
-  inverse,
-} from "./closure-steps.ts";
-import type { Closure } from "./closures.ts";
+import { type Closure, closureOver, type ClosureStep } from "../ir/closure.ts";
+import { closureStepKey, listKey, stringKey, typeListKey } from "../ir/key.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedLiteral, PredicateNode, NodeClause } from "./specialise.ts";
+import type { NodeClause, PredicateNode, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
+import { compose, inverse, isBackward, openArguments, stepLiterals, stepOf } from "./closure-steps.ts";
 
 export interface Component {
   readonly moving: readonly MovedArgument[];
-  /** Without nodes that were taken out: these are no recursion any more when the others are none. */
+  /** The nodes that are left after elimination. The others are not recursive any more once these are rewritten. */
   readonly members: ReadonlyMap<PredicateNode, Member>;
 }
 
-/** An argument of the nodes that steps move, by its number among the open ones. */
+/** An argument that steps change, by its position among the open arguments of the nodes. */
 export interface MovedArgument {
   readonly position: number;
   readonly closure: Closure;
-  /** True where the steps go against the direction of their facts, which a closure never does. */
+  /** True if the steps go against the direction of their facts. The closure contains their inverses then. */
   readonly isReverse: boolean;
 }
 
 export interface Member {
   readonly steps: readonly NodeStep[];
-  /** What answers the node without a step. */
+  /** The clauses that answer the node without a step. */
   readonly base: readonly NodeClause[];
-  /** Facts of the node's predicate, where calls from within the component are answered by them too. */
+  /** Facts of the node's predicate, if they also answer calls from inside the component. */
   readonly facts: readonly NodeClause[];
 }
 
-/** A step of a node, the argument that it moves, and the node where it leads. */
+/** A step of a node, the argument that it changes, and the node that it leads to. */
 export interface NodeStep {
   readonly position: number;
   readonly step: ClosureStep;
   readonly target: PredicateNode;
-  /** The step and the argument, to compare. */
+  /** The key of the argument and the step. */
   readonly key: string;
 }
 
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
 type Members = ReadonlyMap<PredicateNode, Member>;
 
-/** More arguments that move would multiply each clause by more than it is worth. */
+/** Each changed argument doubles the number of clauses. */
 const movingMax = 3;
-/** Taking nodes out multiplies steps and bases; past these, walking is the better way. */
+/** Elimination multiplies steps and base clauses. Beyond these limits, walking is cheaper. */
 const clausesMax = 100;
 const stepAtomsMax = 6;
 
-/** The component with these nodes; `undefined` where they have to be walked. */
+/** The component with these nodes, or `undefined` if they have to be walked. */
 export function componentOf(nodes: readonly PredicateNode[]): Component | undefined {
   const found = splitNodes(nodes);
   const members = found && withDistinctTypes(found);
   if (!members) return undefined;
   const byPosition = Map.groupBy(
-    [...members.values()].flatMap(({ steps: leaps }) => leaps),
+    [...members.values()].flatMap(({ steps }) => steps),
     ({ position }) => position,
   );
   const positions = [...byPosition.keys()];
   if (positions.length > movingMax || !positions.every((position) => movesByType(members, position))) return undefined;
-  const moving = [...byPosition].map(([position, leaps]) => ({
+  const moving = [...byPosition].map(([position, steps]) => ({
     position,
-    ...closureOf(leaps.map(({ step }) => step)),
+    ...closureOf(steps.map(({ step }) => step)),
   }));
   return { moving, members };
 }
 
-/** The clause as a step and then a call of a node that is `wanted`, if it is that. (The text of a step through a closure can be long.) */
+/**
+ * The clause as a step and a call of a `wanted` node, or `undefined`. The test comes first, because the key of a step
+ * through a closure can be long.
+ */
 export function nodeStepOf(
   clause: NodeClause,
   wanted: (target: PredicateNode) => boolean = () => true,
 ): NodeStep | undefined {
   const [call, ...others] = nodeCalls(clause);
   const found = call && others.length === 0 && wanted(call.node) ? stepOf(clause, call) : undefined;
-  return call && found && found !== "nowhere" ? leap(found.position, found.step, call.node) : undefined;
+  return call && found && found !== "nowhere" ? nodeStep(found.position, found.step, call.node) : undefined;
 }
 
-/** By position, the types of the open arguments. */
+/** The types of the open arguments, by position. */
 export function openTypes(node: PredicateNode): TypeName[] {
   return node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
 }
 
-/** `undefined` where a node does anything but steps and then one call within the component. */
+/**
+ * The steps and base of each node; `undefined` if a clause is something else, such as two calls inside the component.
+ */
 function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
   const within = new Set(nodes);
   const facts = new Map<PredicateNode, NodeClause[]>();
   const split = new Map<PredicateNode, Pick<Member, "steps" | "base">>();
   for (const node of nodes) {
-    const leaps: NodeStep[] = [];
+    const steps: NodeStep[] = [];
     const base: NodeClause[] = [];
     for (const clause of node.clauses) {
       const calls = nodeCalls(clause).filter(({ node: target }) => within.has(target));
@@ -111,80 +109,101 @@ function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
       const found = calls.length === 1 ? stepOf(clause, call) : undefined;
       if (!found || (found === "nowhere" && call.node !== node)) return undefined;
       facts.set(call.node, factsOf(clause, call));
-      if (found !== "nowhere") leaps.push(leap(found.position, found.step, call.node));
+      if (found !== "nowhere") steps.push(nodeStep(found.position, found.step, call.node));
     }
-    split.set(node, { steps: distinct(leaps), base: base.filter((clause) => !addsNothing(clause, leaps)) });
+    split.set(node, { steps: distinct(steps), base: base.filter((clause) => !addsNothing(clause, steps)) });
   }
   return new Map([...split].map(([node, parts]) => [node, { ...parts, facts: facts.get(node) ?? [] }]));
 }
 
-/** What answers the call of a node besides the node. */
-function factsOf(clause: NodeClause, call: Call): NodeClause[] {
+/** The facts that answer a call besides its node. */
+function factsOf(clause: NodeClause, call: SpecialisedCall): NodeClause[] {
   if (!call.fact && !call.context) return [];
   const body = { types: clause.body.types, literals: [{ ...call, node: undefined }] };
   return [{ ...clause, head: openArguments(call), body }];
 }
 
-/** `writer on parent` adds nothing to `reader on parent` where every writer is a reader. */
-function addsNothing(clause: NodeClause, leaps: readonly NodeStep[]): boolean {
+/** `writer on parent` adds nothing to `reader on parent` if every writer is a reader. */
+function addsNothing(clause: NodeClause, steps: readonly NodeStep[]): boolean {
   const found = nodeStepOf(clause);
-  return found !== undefined && leaps.some(({ key, target }) => key === found.key && target.copies.has(found.target));
+  return found !== undefined && steps.some(({ key, target }) => key === found.key && target.copies.has(found.target));
 }
 
-function leap(position: number, step: ClosureStep, target: PredicateNode): NodeStep {
-  return { position, step, target, key: JSON.stringify([position, step]) };
+function nodeStep(position: number, step: ClosureStep, target: PredicateNode): NodeStep {
+  return { position, step, target, key: `${position} ${closureStepKey(step)}` };
 }
 
-function distinct(leaps: readonly NodeStep[]): NodeStep[] {
-  return [...new Map(leaps.map((one) => [`${one.target.id} ${one.key}`, one])).values()];
+function distinct(steps: readonly NodeStep[]): NodeStep[] {
+  return [...new Map(steps.map((one) => [`${one.target.id} ${one.key}`, one])).values()];
 }
 
-function nodeCalls(clause: NodeClause): (Call & { readonly node: PredicateNode })[] {
+function nodeCalls(clause: NodeClause): (SpecialisedCall & { readonly node: PredicateNode })[] {
   return clause.body.literals.filter(isNodeCall);
 }
 
-function isNodeCall(literal: SpecialisedLiteral): literal is Call & { readonly node: PredicateNode } {
+function isNodeCall(literal: SpecialisedLiteral): literal is SpecialisedCall & { readonly node: PredicateNode } {
   return literal.kind === "call" && literal.node !== undefined;
 }
 
-/** Takes out nodes until no two are of the same types: always the same ones, so that all questions read the same closures. */
+/**
+ * Eliminates nodes until no two have the same types. The choice is deterministic, so that all questions read the same
+ * closures.
+ */
 function withDistinctTypes(members: Members): Members | undefined {
   let left = members;
   for (;;) {
-    const alike = Map.groupBy(left, ([node]) => JSON.stringify(openTypes(node)));
+    const alike = Map.groupBy(left, ([node]) => typeListKey(openTypes(node)));
     const several = [...alike.values()].filter((group) => group.length > 1).flat();
     if (several.length === 0) return left;
     const [between] = several
-      .filter(([node, { steps: leaps }]) => leaps.every(({ target }) => target !== node))
-      .sort(([left], [right]) => (nodeText(left) < nodeText(right) ? -1 : 1));
-    const fewer = between && without(...between, left);
+      .filter(([node, { steps }]) => steps.every(({ target }) => target !== node))
+      .sort(([left], [right]) => compareNodes(left, right));
+    const fewer = between && eliminate(...between, left);
     if (!fewer) return undefined;
     left = fewer;
   }
 }
 
-function nodeText({ predicate, args }: PredicateNode): string {
-  return JSON.stringify([predicate, args]);
+/** Data directories contain closures, so the order of nodes must not depend on the version. */
+function compareNodes(left: PredicateNode, right: PredicateNode): number {
+  const others = orderOf(right);
+  for (const [index, text] of orderOf(left).entries()) {
+    const other = others[index] ?? "";
+    if (text !== other) return text < other ? -1 : 1;
+  }
+  return 0;
 }
 
-/** The others, with what the node does in place of steps to it; `undefined` where that is no step or becomes too much. */
-function without(node: PredicateNode, member: Member, members: Members): Members | undefined {
+/** Constants come before types, and types before arguments of any type. */
+function orderOf({ predicate, args }: PredicateNode): string[] {
+  const texts = args.map((arg) => {
+    if (arg.kind === "const") return `const ${arg.value.type} ${arg.value.id}`;
+    return arg.type === undefined ? "open~" : `open ${arg.type}`;
+  });
+  return [predicate, ...texts];
+}
+
+/**
+ * The other nodes, with the steps and base of the eliminated node in place of steps to it. `undefined` if that is not
+ * possible or exceeds a limit.
+ */
+function eliminate(node: PredicateNode, member: Member, members: Members): Members | undefined {
   const left = new Map<PredicateNode, Member>();
   let clauses = 0;
-  for (const [other, { steps: leaps, base, facts }] of members) {
+  for (const [other, { steps, base, facts }] of members) {
     if (other === node) continue;
-    const [to, elsewhere] = [leaps.filter(isTo), leaps.filter((one) => !isTo(one))];
-    const onwards = to.flatMap((first) => member.steps.map((second) => ({ first, second })));
-    if (onwards.some(({ first, second }) => first.position !== second.position)) return undefined;
-    const onward = onwards.map(({ first, second }) =>
-      leap(first.position, compose(first.step, second.step), second.target),
+    const [to, kept] = [steps.filter(isTo), steps.filter((one) => !isTo(one))];
+    const pairs = to.flatMap((first) => member.steps.map((second) => ({ first, second })));
+    if (pairs.some(({ first, second }) => first.position !== second.position)) return undefined;
+    const composed = pairs.map(({ first, second }) =>
+      nodeStep(first.position, compose(first.step, second.step), second.target),
     );
-    if (onward.some(({ step }) => step.atoms.length > stepAtomsMax)) return undefined;
+    if (composed.some(({ step }) => step.atoms.length > stepAtomsMax)) return undefined;
     const ends = to.flatMap((first) =>
-      [...member.base, ...member.facts].map((clause) => behindStep(other, first, clause)),
+      [...member.base, ...member.facts].map((clause) => prependStep(other, first, clause)),
     );
-    left.set(other, { steps: distinct([...elsewhere, ...onward]), base: [...base, ...ends], facts });
-    clauses += elsewhere.length + onward.length + base.length + ends.length;
+    left.set(other, { steps: distinct([...kept, ...composed]), base: [...base, ...ends], facts });
+    clauses += kept.length + composed.length + base.length + ends.length;
   }
   return clauses > clausesMax ? undefined : left;
 
@@ -193,8 +212,8 @@ function without(node: PredicateNode, member: Member, members: Members): Members
   }
 }
 
-/** The clause for whoever is one step away from it. */
-function behindStep(node: PredicateNode, { position, step }: NodeStep, clause: NodeClause): NodeClause {
+/** The clause with the step before it. */
+function prependStep(node: PredicateNode, { position, step }: NodeStep, clause: NodeClause): NodeClause {
   const first = clause.body.types.length;
   const from: ProgramTerm = { kind: "var", index: first };
   const to = must(clause.head[position]);
@@ -210,26 +229,25 @@ function behindStep(node: PredicateNode, { position, step }: NodeStep, clause: N
   };
 }
 
-/** Whether all steps of the argument hang on its own type alone, and lead from a type to another; a single node may be of any. */
+/**
+ * Whether the type of the argument alone determines its steps, so that a path of the closure is a path of the nodes. A
+ * single node may have an argument of any type.
+ */
 function movesByType(members: Members, position: number): boolean {
   if (members.size === 1) return true;
-  const ways = new Map<TypeName, string>();
-  return [...members].every(([node, { steps: leaps }]) => {
+  const stepsOfType = new Map<TypeName, string>();
+  return [...members].every(([node, { steps }]) => {
     const type = openTypes(node)[position];
-    const own = leaps.flatMap((one) => (one.position === position ? [one.key] : []));
-    const way = JSON.stringify(own.sort());
-    const known = ways.get(type) ?? way;
-    ways.set(type, way);
-    return type !== undefined && known === way;
+    const own = steps.flatMap((one) => (one.position === position ? [one.key] : []));
+    const key = listKey(own.sort().map(stringKey));
+    const known = stepsOfType.get(type) ?? key;
+    stepsOfType.set(type, key);
+    return type !== undefined && known === key;
   });
 }
 
-/** The closure of any of the steps. */
+/** The closure of all these steps, in the direction of their facts. */
 function closureOf(found: readonly ClosureStep[]): Pick<MovedArgument, "closure" | "isReverse"> {
   const isReverse = found.every(isBackward);
-  const steps = new Map(
-    found.map((step) => (isReverse ? inverse(step) : step)).map((step) => [JSON.stringify(step), step]),
-  );
-  const texts = [...steps.keys()].sort();
-  return { closure: { name: `[${texts.join(",")}]`, steps: texts.map((text) => must(steps.get(text))) }, isReverse };
+  return { closure: closureOver(found.map((step) => (isReverse ? inverse(step) : step))), isReverse };
 }

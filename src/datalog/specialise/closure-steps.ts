@@ -1,42 +1,32 @@
 /**
- * Steps: what a recursive rule walks from its head to its call of itself, where that is stored facts alone. A step moves one argument and leaves
- * the others as they are. It is written down up to the names of its variables, so that rules which walk the same facts have the same step.
+ * Finds the steps of recursive clauses. A step consists of the stored facts between the head of a clause and its
+ * recursive call. It changes one argument and keeps the others. Its variables have canonical numbers, so that rules
+ * over the same facts have equal steps.
  */
 import { must } from "../../util/assert.ts";
-import type { Constant, ProgramTerm } from "../ir/program.ts";
-import { termVariables } from "../ir/program.ts";
+import type { ClosureStep, StepTerm } from "../ir/closure.ts";
+import { type ProgramTerm, termVariables } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { SpecialisedLiteral, NodeClause } from "./specialise.ts";
-
-export type StepTerm =
-  { readonly kind: "var"; readonly index: number } | { readonly kind: "const"; readonly value: Constant };
-
-/** A conjunction of stored facts that leads from variable 0 to variable 1. */
-export interface ClosureStep {
-  readonly atoms: readonly { readonly predicate: string; readonly args: readonly StepTerm[] }[];
-  /** By variable; `undefined` for any type. */
-  readonly types: readonly TypeName[];
-}
-
-type Call = Extract<SpecialisedLiteral, { kind: "call" }>;
+import type { NodeClause, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
 
 /**
- * The step of a clause that is `call` and a walk along stored facts to it, and which of the open arguments it moves; `nowhere` where the call is
- * the head itself. `undefined` where it is anything else: context facts, a condition, a step that reads one of the arguments which stay.
+ * The step of a clause that consists of stored facts and `call`, and the position of the argument that it changes.
+ * `nowhere` if the call is the head itself. `undefined` for any other clause: with context facts, with a condition, or
+ * with facts about an argument that does not change.
  */
 export function stepOf(
   clause: NodeClause,
-  call: Call,
+  call: SpecialisedCall,
 ): { readonly position: number; readonly step: ClosureStep } | "nowhere" | undefined {
   const { head, body } = clause;
   const open = openArguments(call);
   const variables = head.flatMap(termVariables);
   if (open.length !== head.length || new Set(variables).size !== head.length) return undefined;
-  const moved = open.flatMap((term, position) => (isVariable(term, variables[position]) ? [] : [position]));
-  const [position] = moved;
+  const changed = open.flatMap((term, position) => (isVariable(term, variables[position]) ? [] : [position]));
+  const [position] = changed;
   if (position === undefined) return "nowhere";
   const [from, to] = [variables[position], open[position]];
-  if (moved.length > 1 || from === undefined || to?.kind !== "var" || variables.includes(to.index)) return undefined;
+  if (changed.length > 1 || from === undefined || to?.kind !== "var" || variables.includes(to.index)) return undefined;
   const atoms = body.literals.filter((literal) => literal !== call);
   if (!atoms.every(isStored)) return undefined;
   const used = new Set(atoms.flatMap(({ args }) => args.flatMap(termVariables)));
@@ -45,39 +35,42 @@ export function stepOf(
   return { position, step: canonical(atoms, [from, to.index], body.types) };
 }
 
-/** The call's terms for the open arguments of its node. */
-export function openArguments({ node, args }: Call): ProgramTerm[] {
+/** The terms of the call for the open arguments of its node. */
+export function openArguments({ node, args }: SpecialisedCall): ProgramTerm[] {
   return args.filter((_, position) => node?.args[position]?.kind === "open");
 }
 
-/** Facts mostly lead from their first argument on: who is in a team is found from the member, not from the team. */
+/**
+ * Whether the step goes against its facts. Most facts lead from their first argument to the others: from a member to
+ * the team.
+ */
 export function isBackward({ atoms }: ClosureStep): boolean {
   const leads = (end: number): boolean =>
     atoms.some(({ args: [first] }) => first?.kind === "var" && first.index === end);
   return leads(1) && !leads(0);
 }
 
-/** The same facts from the other end. */
+/** The step with its two ends exchanged. */
 export function inverse({ atoms, types: [from, to, ...others] }: ClosureStep): ClosureStep {
-  const turn = (arg: StepTerm): StepTerm =>
+  const exchange = (arg: StepTerm): StepTerm =>
     arg.kind === "var" && arg.index < 2 ? { kind: "var", index: 1 - arg.index } : arg;
-  const renamed = atoms.map(({ predicate, args }) => ({ predicate, args: args.map(turn) }));
+  const renamed = atoms.map(({ predicate, args }) => ({ predicate, args: args.map(exchange) }));
   return { atoms: renamed, types: [to, from, ...others] };
 }
 
-/** Facts that lead over the first step and on over the second. */
+/** The first step followed by the second. */
 export function compose(first: ClosureStep, second: ClosureStep): ClosureStep {
-  // Those of the second come behind those of the first; it begins where the first one ends.
+  // The variables of the second step get numbers after those of the first. It begins at the end of the first.
   const shift = first.types.length;
-  const moved = (arg: StepTerm): StepTerm => {
+  const shifted = (arg: StepTerm): StepTerm => {
     if (arg.kind === "const") return arg;
     return { kind: "var", index: arg.index === 0 ? 1 : arg.index + shift };
   };
-  const onward = second.atoms.map(({ predicate, args }) => ({ predicate, args: args.map(moved) }));
+  const onward = second.atoms.map(({ predicate, args }) => ({ predicate, args: args.map(shifted) }));
   return canonical([...first.atoms, ...onward], [0, 1 + shift], [...first.types, ...second.types]);
 }
 
-/** The step's facts as literals, with a term for each of its variables. */
+/** The facts of the step as literals. `terms` has a term for each variable. */
 export function stepLiterals({ atoms }: ClosureStep, terms: readonly ProgramTerm[]): SpecialisedLiteral[] {
   return atoms.map(({ predicate, args }) => ({
     kind: "call",
@@ -93,12 +86,12 @@ function isVariable(term: ProgramTerm, index: number | undefined): boolean {
   return term.kind === "var" && term.index === index;
 }
 
-function isStored(literal: SpecialisedLiteral): literal is Call {
+function isStored(literal: SpecialisedLiteral): literal is SpecialisedCall {
   const isFact = literal.kind === "call" && literal.fact && !literal.context && literal.node === undefined;
   return isFact && literal.args.every((arg) => arg.kind !== "now");
 }
 
-/** The ends become variables 0 and 1, others follow in order of use. */
+/** The ends become variables 0 and 1. Other variables get numbers in the order of their use. */
 function canonical(
   atoms: readonly { readonly predicate: string; readonly args: readonly ProgramTerm[] }[],
   ends: readonly number[],

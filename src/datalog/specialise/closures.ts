@@ -1,40 +1,24 @@
 /**
- * Closures: recursion that only walks stored relations, made into a table of its own. `reader on folder if reader on its parent` asks for all
- * folders above; which those are is the transitive closure of `parent`, and no question has to walk it where the store keeps it. A node of the
- * graph is rewritten from "its base, or a step and then itself" to "its base, or the closure of the step and then its base", which is no
- * recursion any more. That is exact where each step moves one argument along stored facts and leaves the others as they are: steps of
- * different arguments then don't see each other, and their closures multiply. Nodes that ask for each other (folders in drives in folders) share
- * the closure of all their steps, and it leads to the base of any of them. Everything else is walked when it is asked.
+ * Replaces recursion over stored facts by closures. `reader on folder if reader on its parent` needs all folders above
+ * a folder: the transitive closure of `parent`, which the store keeps as a table. A node "base, or a step and then the
+ * node" becomes "base, or the closure of the step and then the base", which is not recursive.
+ *
+ * The rewriting is exact because each step changes one argument along stored facts and keeps the others. So steps of
+ * different arguments are independent, and their closures can be combined. Nodes that call each other (folders in
+ * drives in folders) share one closure of all their steps, which leads to the base of any of them. Other recursion is
+ * walked when it is queried.
  */
 import { must } from "../../util/assert.ts";
-import { type Component, componentOf, nodeStepOf, type MovedArgument, openTypes } from "./closure-components.ts";
-import type { ClosureStep } from "./closure-steps.ts";
+import type { Closure } from "../ir/closure.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { PredicateNode, NodeClause } from "./specialise.ts";
+import type { NodeClause, PredicateNode } from "../ir/specialised.ts";
+import { type Component, componentOf, type MovedArgument, nodeStepOf, openTypes } from "./closure-components.ts";
 
-export interface Closure {
-  /** The steps as text: equal steps, one closure. As the predicate of a call it is a stored relation from one end to the other. */
-  readonly name: string;
-  /** Any of them is a step. Those that begin at one type may lead to several. */
-  readonly steps: readonly ClosureStep[];
-}
-
-/** No predicate of a policy begins like this. */
-export function isClosurePredicate(predicate: string): boolean {
-  return predicate.startsWith("[");
-}
-
-/** The predicates of the facts that a closure is made of. */
-export function closurePredicates(name: string): Set<string> {
-  const steps = JSON.parse(name) as readonly ClosureStep[];
-  return new Set(steps.flatMap(({ atoms }) => atoms.map(({ predicate }) => predicate)));
-}
-
-/** Says of a closure whether the store keeps it. */
+/** Whether the store keeps a closure. */
 export type ClosureChoice = (closure: Closure) => boolean;
 
-/** Rewrites the nodes whose closures are kept. `component` as in `Node`. True where any was. */
+/** Rewrites the nodes whose closures are kept. Returns whether there are any. */
 export function useClosures(nodes: readonly PredicateNode[], choose: ClosureChoice): boolean {
   const recursive = nodes.filter((node) => node.recursive);
   const rewritten = new Map<PredicateNode, Component>();
@@ -45,45 +29,50 @@ export function useClosures(nodes: readonly PredicateNode[], choose: ClosureChoi
       for (const node of component.members.keys()) rewritten.set(node, component);
   }
   for (const [node, component] of rewritten)
-    node.clauses = [...must(component.members.get(node)).base, ...beyond(node, component)];
-  for (const node of nodes) node.clauses = throughClosures(node, rewritten);
+    node.clauses = [...must(component.members.get(node)).base, ...closureClauses(node, component)];
+  for (const node of nodes) node.clauses = replaceSteps(node, rewritten);
   return rewritten.size > 0;
 }
 
-/** What contains a rewritten node has its clauses, the step among them: a step and then the closure are the closure. */
-function throughClosures(node: PredicateNode, rewritten: ReadonlyMap<PredicateNode, Component>): NodeClause[] {
+/**
+ * A node that copies a rewritten node has the clauses of that node, including its step. A step followed by the closure
+ * is in the closure, so the closure replaces the step.
+ */
+function replaceSteps(node: PredicateNode, rewritten: ReadonlyMap<PredicateNode, Component>): NodeClause[] {
   const contained = [...node.copies].filter((copied) => copied !== node && rewritten.has(copied));
   if (contained.length === 0) return [...node.clauses];
-  const leapsOf = new Map(contained.map((copied) => [copied, rewritten.get(copied)?.members.get(copied)?.steps ?? []]));
-  const targets = new Set([...leapsOf.values()].flatMap((leaps) => leaps.map(({ target }) => target)));
+  const stepsOf = new Map(contained.map((copied) => [copied, rewritten.get(copied)?.members.get(copied)?.steps ?? []]));
+  const targets = new Set([...stepsOf.values()].flatMap((steps) => steps.map(({ target }) => target)));
   const taken = new Set<PredicateNode>();
   const clauses = node.clauses.filter((clause) => {
-    const leap = nodeStepOf(clause, (target) => targets.has(target));
+    const nodeStep = nodeStepOf(clause, (target) => targets.has(target));
     const source = contained.find((copied) =>
-      leapsOf.get(copied)?.some(({ key, target }) => key === leap?.key && target === leap.target),
+      stepsOf.get(copied)?.some(({ key, target }) => key === nodeStep?.key && target === nodeStep.target),
     );
     if (source) taken.add(source);
     return !source;
   });
-  return [...clauses, ...[...taken].flatMap((source) => beyond(source, must(rewritten.get(source))))];
+  return [...clauses, ...[...taken].flatMap((source) => closureClauses(source, must(rewritten.get(source))))];
 }
 
 /**
- * The bases behind the closures of any of the arguments that move, and facts of their nodes' predicates as well, of each node whose other
- * arguments are of the same types.
+ * The base clauses and facts that the closures of one or more changed arguments lead to, of each node whose other
+ * arguments have the same types.
  */
-function beyond(node: PredicateNode, { moving, members }: Component): NodeClause[] {
+function closureClauses(node: PredicateNode, { moving, members }: Component): NodeClause[] {
   const types = openTypes(node);
   return choices(moving).flatMap((chosen) => {
     const moved = new Set(chosen.map(({ position }) => position));
     const reached = [...members].filter(([other]) =>
       openTypes(other).every((type, position) => moved.has(position) || type === types[position]),
     );
-    return reached.flatMap(([, { base, facts }]) => [...base, ...facts].map((clause) => behind(types, clause, chosen)));
+    return reached.flatMap(([, { base, facts }]) =>
+      [...base, ...facts].map((clause) => prependClosures(types, clause, chosen)),
+    );
   });
 }
 
-/** All but none. */
+/** All non-empty subsets. */
 function choices(moving: readonly MovedArgument[]): (readonly MovedArgument[])[] {
   return moving.reduce<(readonly MovedArgument[])[]>(
     (chosen, next) => [...chosen, [next], ...chosen.map((present) => [...present, next])],
@@ -91,8 +80,10 @@ function choices(moving: readonly MovedArgument[]): (readonly MovedArgument[])[]
   );
 }
 
-/** The clause for whoever is one or more steps away from it, in each of the arguments `chosen`. `open` are the types of who that is. */
-function behind(open: readonly TypeName[], clause: NodeClause, chosen: readonly MovedArgument[]): NodeClause {
+/**
+ * The clause with a closure before it for each of the arguments `chosen`. `open` are the types of the resulting head.
+ */
+function prependClosures(open: readonly TypeName[], clause: NodeClause, chosen: readonly MovedArgument[]): NodeClause {
   const head = [...clause.head];
   const types = [...clause.body.types];
   const literals = [...clause.body.literals];

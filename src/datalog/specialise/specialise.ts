@@ -1,95 +1,51 @@
 /**
- * Specialisation: a goal over concrete types, and the constants of the policy, becomes a finite graph of nodes. A node is a predicate with a
- * fixed type or constant for each argument; its clauses are the rules that can produce it, typed. Calls that nothing can answer are dropped,
- * copy rules (`"reader" if "writer"`) are collapsed into their source, and strongly connected nodes are marked as recursive.
+ * Specialisation of the program for a goal. The result is a finite graph of nodes. A node is a predicate with a fixed
+ * type or constant for each argument, and its clauses are the rules that can derive it, with types. Further passes drop
+ * clauses that nothing can answer, collapse copy rules (`"reader" if "writer"`), and mark nodes that reach themselves
+ * as recursive.
  */
 import { must } from "../../util/assert.ts";
-import { type ClosureChoice, useClosures } from "./closures.ts";
 import { stronglyConnected } from "../analysis/components.ts";
-import { type ArgumentPattern, type FactType, isCovered } from "../analysis/fact-types.ts";
+import { type FactType, isCovered } from "../analysis/fact-types.ts";
+import { Budget } from "../analysis/too-large.ts";
+import { inferTypings, withDemandedTypes, withoutTypeVariables } from "../analysis/typings.ts";
+import type { ArgumentPattern } from "../ir/argument-index.ts";
+import { listKey, nodeArgumentKey, stringKey, typeListKey } from "../ir/key.ts";
 import {
   type Constant,
-  literalVariables,
   type DatalogProgram,
+  literalVariables,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
   substitute,
   termVariables,
 } from "../ir/program.ts";
-import { Budget } from "../analysis/too-large.ts";
 import { type Signatures, termType, type TypeName } from "../ir/signature.ts";
-import { inferSignatures } from "../analysis/infer-signatures.ts";
-import { withDemandedTypes } from "../analysis/demanded-types.ts";
-import { inferTypings, withoutTypeVariables } from "../analysis/typings.ts";
+import type {
+  NodeArgument,
+  NodeClause,
+  PredicateNode,
+  SpecialisedBody,
+  SpecialisedCall,
+  SpecialisedLiteral,
+} from "../ir/specialised.ts";
+import type { ClosureChoice } from "./closures.ts";
 
-/** What the plans of a request may draw on. `context` are the argument types of its context facts. */
+/** `context` are the types of the request's context facts. */
 export interface SpecialiseOptions {
   readonly program: DatalogProgram;
   readonly facts: readonly FactType[];
   readonly context: readonly FactType[];
   readonly signatures: Signatures;
-  /** Which closures the questions may read; without it, recursion stays recursion. */
+  /** Whether questions may read a closure. Without it, recursion is not replaced. */
   readonly closures?: ClosureChoice;
   readonly nodesMax: number;
   readonly typingsMax: number;
 }
 
-export type NodeArgument =
-  { readonly kind: "const"; readonly value: Constant } | { readonly kind: "open"; readonly type: TypeName };
-
-export interface PredicateNode {
-  readonly id: number;
-  readonly predicate: string;
-  readonly args: readonly NodeArgument[];
-  clauses: readonly NodeClause[];
-  /** Nodes whose answers this one contains by copy rules alone, itself included. */
-  copies: ReadonlySet<PredicateNode>;
-  component: number;
-  recursive: boolean;
-  productive: boolean;
-}
-
-export interface NodeClause {
-  /** One term for each open argument of the node. */
-  readonly head: readonly ProgramTerm[];
-  readonly body: SpecialisedBody;
-  readonly rule: ProgramRule;
-}
-
-/** A typed conjunction. `types` is by variable; variables of an enclosing body keep their numbers. */
-export interface SpecialisedBody {
-  readonly types: readonly TypeName[];
-  readonly literals: readonly SpecialisedLiteral[];
-}
-
-export type SpecialisedLiteral =
-  | {
-      readonly kind: "call";
-      readonly predicate: string;
-      readonly args: readonly ProgramTerm[];
-      /** Whether stored facts, context facts, and rules may answer it. */
-      readonly fact: boolean;
-      readonly context: boolean;
-      readonly node: PredicateNode | undefined;
-    }
-  /** None of the bodies can be made true. `outer` are the variables that they share with what is around them; others are their own. */
-  | { readonly kind: "not"; readonly bodies: readonly SpecialisedBody[]; readonly outer: ReadonlySet<number> }
-  | Extract<ProgramLiteral, { kind: "equal" | "compare" | "type" }>;
-
-/** Thrown where a goal needs more nodes than its limit. */
+/** Thrown if a goal needs more nodes than the limit. */
 export class TooManyNodes extends Error {}
-
-/** Signatures for a request: the stored fact types, and those of its context facts, carried through the rules. */
-export function signaturesFor(
-  program: DatalogProgram,
-  facts: readonly FactType[],
-  context: readonly FactType[],
-  typingsMax: number,
-): Signatures {
-  const base = [...facts, ...context].map(({ predicate, types }) => [predicate, types] as const);
-  return inferSignatures(program, base, typingsMax);
-}
 
 export interface Goal {
   readonly calls: readonly { readonly predicate: string; readonly args: readonly ProgramTerm[] }[];
@@ -97,57 +53,46 @@ export interface Goal {
   readonly types: readonly TypeName[];
 }
 
-/** The goal as a body over nodes, or `undefined` where nothing can satisfy it. */
-export function specialise(goal: Goal, knowledge: SpecialiseOptions): SpecialisedBody | undefined {
-  const [literals] = graphOf([goal], knowledge);
-  const body = { types: goal.types, literals: must(literals) };
-  return isProductive({ body }) ? prune({ body }).body : undefined;
+/** The predicates that goals reach, as nodes, and the calls of each goal, resolved to these nodes. */
+export interface NodeGraph {
+  readonly nodes: readonly PredicateNode[];
+  readonly goals: readonly SpecialisedBody[];
 }
 
-/** Asks `closures` for each that one of the goals could read. What several goals lead to is looked at once. */
-export function findClosures(goals: readonly Goal[], knowledge: SpecialiseOptions): void {
-  graphOf(goals, knowledge);
-}
-
-/** The calls of each goal, resolved into one graph for all. */
-function graphOf(goals: readonly Goal[], knowledge: SpecialiseOptions): readonly (readonly SpecialisedLiteral[])[] {
-  const graph = new Graph(knowledge);
-  const resolved = goals.map(({ calls, types }) => {
+/** Specialises the goals and all that they reach. All goals share one graph. Throws `TooManyNodes`. */
+export function specialiseGoals(goals: readonly Goal[], options: SpecialiseOptions): NodeGraph {
+  const builder = new GraphBuilder(options);
+  const bodies = goals.map(({ calls, types }) => {
     const scope = new Set(types.keys());
-    return calls.map((call) => graph.resolve({ kind: "call", ...call }, types, scope));
+    return { types, literals: calls.map((call) => builder.resolve({ kind: "call", ...call }, types, scope)) };
   });
-  graph.grow();
-  markProductive(graph.nodes);
-  for (const node of graph.nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
-  collapseCopies(graph.nodes);
-  markRecursion(graph.nodes);
-  if (knowledge.closures && useClosures(graph.nodes, knowledge.closures)) markRecursion(graph.nodes);
-  return resolved;
+  builder.grow();
+  return { nodes: builder.nodes, goals: bodies };
 }
 
-class Graph {
+class GraphBuilder {
   readonly nodes: PredicateNode[] = [];
   readonly #known = new Map<string, PredicateNode>();
-  readonly #knowledge: SpecialiseOptions;
+  readonly #options: SpecialiseOptions;
   readonly #spend: (typings: number) => void;
   #grown = 0;
 
-  constructor(knowledge: SpecialiseOptions) {
-    this.#knowledge = knowledge;
-    const budget = new Budget(knowledge.typingsMax, "types");
+  constructor(options: SpecialiseOptions) {
+    this.#options = options;
+    const budget = new Budget(options.typingsMax, "types");
     this.#spend = (typings) => budget.spend(typings, undefined);
   }
 
   grow(): void {
     for (; this.#grown < this.nodes.length; this.#grown++) {
       const node = must(this.nodes[this.#grown]);
-      const rules = this.#knowledge.program.heads.get(node.predicate);
+      const rules = this.#options.program.heads.get(node.predicate);
       const candidates = rules?.candidates(node.args.map(argumentOfNode)) ?? [];
       node.clauses = candidates.flatMap((rule) => this.#clauses(node, rule));
     }
   }
 
-  /** `scope` are the variables that mean the same outside of the literal as inside. */
+  /** `scope` are the variables that the literal shares with the enclosing body. */
   resolve(literal: ProgramLiteral, types: readonly TypeName[], scope: ReadonlySet<number>): SpecialisedLiteral {
     if (literal.kind === "not") {
       const outer = new Set(literalVariables(literal).filter((variable) => scope.has(variable)));
@@ -162,9 +107,9 @@ class Graph {
       kind: "call",
       predicate,
       args,
-      fact: isCovered(this.#knowledge.facts, predicate, argTypes),
-      context: this.#knowledge.context.some((fact) => fact.predicate === predicate && loosely(fact.types)),
-      node: this.#knowledge.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
+      fact: isCovered(this.#options.facts, predicate, argTypes),
+      context: this.#options.context.some((fact) => fact.predicate === predicate && loosely(fact.types)),
+      node: this.#options.program.heads.has(predicate) ? this.#node(predicate, args, argTypes) : undefined,
     };
   }
 
@@ -172,13 +117,10 @@ class Graph {
     const patterns = args.map((arg, position): NodeArgument =>
       arg.kind === "const" ? { kind: "const", value: arg.value } : { kind: "open", type: types[position] },
     );
-    const key = JSON.stringify([
-      predicate,
-      patterns.map((arg) => (arg.kind === "const" ? arg.value : (arg.type ?? null))),
-    ]);
+    const key = listKey([stringKey(predicate), ...patterns.map(nodeArgumentKey)]);
     const known = this.#known.get(key);
     if (known) return known;
-    if (this.nodes.length >= this.#knowledge.nodesMax) throw new TooManyNodes();
+    if (this.nodes.length >= this.#options.nodesMax) throw new TooManyNodes();
     const node: PredicateNode = {
       id: this.nodes.length,
       predicate,
@@ -194,7 +136,7 @@ class Graph {
     return node;
   }
 
-  /** The rule as clauses of the node, one for each typing under which it can give what the node asks for. */
+  /** The rule as clauses of the node, one for each typing that fits the node. */
   #clauses(node: PredicateNode, rule: ProgramRule): NodeClause[] {
     const match = matchHead(node, rule);
     if (!match) return [];
@@ -204,7 +146,7 @@ class Graph {
       return constant ? { kind: "const", value: constant } : term;
     };
     const body = rule.body.map((literal) => substitute(literal, resolve));
-    // The clock as a head argument meets a constant when the question is asked.
+    // A head with the clock is compared with a constant at run time.
     node.args.forEach((arg, position) => {
       const head = must(rule.head[position]);
       if (arg.kind === "const" && head.kind === "now") body.push({ kind: "equal", left: head, right: arg });
@@ -212,7 +154,7 @@ class Graph {
     const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
-    const found = inferTypings(rule.types, body, this.#knowledge.signatures, this.#spend, known);
+    const found = inferTypings(rule.types, body, this.#options.signatures, this.#spend, known);
     return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend))
       .filter((types) => fitsOpenTypes(node, rule, types))
       .map((types) => ({
@@ -244,7 +186,7 @@ class Graph {
       innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
     );
     if (!constantFits) return [];
-    const found = inferTypings(allowed, body, this.#knowledge.signatures, this.#spend, known);
+    const found = inferTypings(allowed, body, this.#options.signatures, this.#spend, known);
     return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
       const narrowed = types.flatMap((type, variable): SpecialisedLiteral[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
@@ -264,7 +206,10 @@ function argumentOfNode(arg: NodeArgument): ArgumentPattern {
   return { types: arg.type === undefined ? undefined : new Set([arg.type]), id: undefined };
 }
 
-/** What the node's arguments say about the variables of a rule's head: constants and types. `undefined` where they can't meet. */
+/**
+ * The constants and types that the arguments of the node give to the variables of a rule's head. `undefined` if they
+ * don't unify.
+ */
 function matchHead(
   node: PredicateNode,
   rule: ProgramRule,
@@ -291,8 +236,9 @@ function matchHead(
 }
 
 /**
- * What a rule gives with a certain type, the caller's typings ask for with that type: a node of any type holds the rest alone. So a wildcard
- * always knows of which type it is.
+ * False if the rule gives a certain type to an argument that the node has with any type. Callers have a typing with
+ * that type, and call another node for it, so a node with any type contains only the other answers. So the type of a
+ * wildcard is always known.
  */
 function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly TypeName[]): boolean {
   return node.args.every((arg, position) => {
@@ -302,7 +248,7 @@ function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly T
   });
 }
 
-/** The variables of a conjunction, without those that only its negations mention. */
+/** The variables of a conjunction, without those that occur only in its negations. */
 function ownVariables(body: readonly ProgramLiteral[]): number[] {
   return body.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
 }
@@ -323,6 +269,13 @@ function fitsConstant(term: ProgramTerm, types: ReadonlySet<string>): boolean {
   return type === undefined || types.has(type);
 }
 
+/** Removes clauses with a call that nothing can answer, and such goals: they become `undefined`. */
+export function removeUnproductive({ nodes, goals }: NodeGraph): readonly (SpecialisedBody | undefined)[] {
+  markProductive(nodes);
+  for (const node of nodes) node.clauses = node.clauses.filter(isProductive).map(prune);
+  return goals.map((body) => (isProductive({ body }) ? prune({ body }).body : undefined));
+}
+
 function markProductive(nodes: readonly PredicateNode[]): void {
   for (let changed = true; changed;) {
     changed = false;
@@ -338,11 +291,11 @@ function isProductive(clause: { readonly body: SpecialisedBody }): boolean {
   return clause.body.literals.every((literal) => literal.kind !== "call" || canAnswer(literal));
 }
 
-function canAnswer(call: Extract<SpecialisedLiteral, { kind: "call" }>): boolean {
+function canAnswer(call: SpecialisedCall): boolean {
   return call.fact || call.context || (call.node?.productive ?? false);
 }
 
-/** Takes unproductive nodes out of calls, and bodies that can't hold out of negations. */
+/** Removes unproductive nodes from calls, and bodies that can't be true from negations. */
 function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
   const literals = clause.body.literals.flatMap((literal): SpecialisedLiteral[] => {
     if (literal.kind === "call")
@@ -354,8 +307,11 @@ function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
   return { ...clause, body: { ...clause.body, literals } };
 }
 
-/** Replaces a copy clause by the clauses of what it copies: long role hierarchies, and cycles in them, cost nothing at query time. */
-function collapseCopies(nodes: readonly PredicateNode[]): void {
+/**
+ * Replaces a copy clause by the clauses of the node that it copies, so that long role hierarchies, and cycles in them,
+ * cost nothing at query time.
+ */
+export function collapseCopies(nodes: readonly PredicateNode[]): void {
   const sources = new Map(
     nodes.map((node) => [node, node.clauses.flatMap((clause) => copySource(node, clause) ?? [])]),
   );
@@ -374,7 +330,10 @@ function collapseCopies(nodes: readonly PredicateNode[]): void {
   }
 }
 
-/** Where a clause only hands its arguments on to another node: that node, and what remains of the call (facts of the same predicate). */
+/**
+ * The node to which the clause only passes its arguments, and the rest of the call (facts of the same predicate).
+ * `undefined` for other clauses.
+ */
 function copySource(
   node: PredicateNode,
   clause: NodeClause,
@@ -400,10 +359,10 @@ function copySource(
 
 function sameTypes(left: PredicateNode, right: PredicateNode): boolean {
   const open = (node: PredicateNode): TypeName[] => node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
-  return JSON.stringify(open(left)) === JSON.stringify(open(right));
+  return typeListKey(open(left)) === typeListKey(open(right));
 }
 
-function markRecursion(nodes: readonly PredicateNode[]): void {
+export function markRecursion(nodes: readonly PredicateNode[]): void {
   const successors = new Map(nodes.map((node) => [node, node.clauses.flatMap((clause) => calledNodes(clause.body))]));
   const component = stronglyConnected(nodes, (node) => successors.get(node) ?? []);
   const sizes = new Map<number, number>();

@@ -1,18 +1,26 @@
 /**
- * The ways of a decision as a tree: a place is what is known once some sources were joined, and clauses that begin with the same sources go
- * through the same places. Which source comes first is chosen with that in mind, so that an owner's organizations are looked up once for all that
- * hangs on them.
+ * Builds the decision tree of a yes or no: a prefix trie of the joins of its clauses. A path from the root joins the
+ * sources of a clause in order, and clauses that begin with equal sources share the nodes of these. The join order
+ * prefers sources that other clauses have at the same node, so that an owner's organizations are looked up once for all
+ * clauses about them.
  */
+import { mapConditionTerms, type FlatArgument } from "../ir/flat.ts";
 import { must } from "../../util/assert.ts";
-import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
-import { mapConditionTerms } from "../ir/flat.ts";
-import { bindSource, isKnown, joinOrder } from "../rewrite/join-order.ts";
-import { estimateBy, type SqlCatalogue, type Relation, type Select } from "./emit.ts";
+import { isClosurePredicate } from "../ir/closure.ts";
+import { conditionTerms, type FlatCondition, type FlatTerm } from "../ir/flat.ts";
+import { flatArgumentKey, flatConditionKey, listKey, numberKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
+import { mapSelectTerms, type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
+import { estimateBy } from "../rewrite/estimate.ts";
+import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 
 export type DecisionTest =
   { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
 
-/** What is known once `relation` and those before it were joined, what must hold then, and the ways to go on; none where nothing is left to ask. */
+export function testKey(test: DecisionTest): string {
+  return test.kind === "condition" ? flatConditionKey(test.condition) : selectKey(test.body);
+}
+
+/** A node joins `relation`, requires all `tests`, and then at least one of `branches`. A leaf has no branches. */
 export interface DecisionNode {
   readonly relation: Relation | undefined;
   tests: DecisionTest[];
@@ -24,17 +32,17 @@ export function decisionNode(relation?: Relation, tests: DecisionTest[] = []): D
 }
 
 /**
- * The place behind a source, made where no clause went there before. Adds to `names` the variables that the source is the first to bind: they get
- * those of the place, or `fresh` numbers.
+ * The child of a node for a source, which is created if no clause has it yet. Variables that the source binds first are
+ * added to `names`: with the variables of the child, or with `fresh` numbers.
  */
 export function childFor(
-  place: DecisionNode,
+  node: DecisionNode,
   relation: Relation,
   names: Map<number, FlatTerm>,
   fresh: () => number,
 ): DecisionNode {
   const key = keyOf(relation, names);
-  const known = place.branches.get(key);
+  const known = node.branches.get(key);
   relation.args.forEach((arg, position) => {
     if (arg.kind !== "var" || names.has(arg.id)) return;
     const same = known?.relation?.args[position];
@@ -44,66 +52,162 @@ export function childFor(
   const made = decisionNode(
     renameRelation(relation, (term) => (term.kind === "var" ? must(names.get(term.id)) : term)),
   );
-  place.branches.set(key, made);
+  node.branches.set(key, made);
   return made;
 }
 
-/** A clause with every term replaced. */
-export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
-  return {
-    head: select.head.map(rename),
-    relations: select.relations.map((relation) => renameRelation(relation, rename)),
-    conditions: select.conditions.map((condition) => mapConditionTerms(condition, rename)),
-    negations: select.negations.map((bodies) => bodies.map((body) => mapSelectTerms(body, rename))),
-  };
-}
-
-/** A source up to the names of the variables that it is the first to bind. */
-function keyOf({ table, args, isReflexive: orSame }: Relation, names: ReadonlyMap<number, FlatTerm>): string {
+/** The key of a source up to the names of the variables that it binds first. */
+function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string {
   const fresh = new Map<number, number>();
-  const describe = (arg: FlatArgument): unknown => {
-    if (arg.kind !== "var") return arg;
+  return relationKey(relation, (arg) => {
+    if (arg.kind !== "var") return flatArgumentKey(arg);
     const known = names.get(arg.id);
-    if (known) return known;
-    if (!fresh.has(arg.id)) fresh.set(arg.id, fresh.size);
-    return ["new", fresh.get(arg.id), arg.type ?? null];
-  };
-  return JSON.stringify([table, args.map(describe), orSame]);
+    if (known) return flatArgumentKey(known);
+    const number = fresh.getOrInsertComputed(arg.id, () => fresh.size);
+    return listKey([numberKey(number), typeKey(arg.type)]);
+  });
 }
 
-function renameRelation(relation: Relation, rename: (term: FlatTerm) => FlatTerm): Relation {
-  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
-}
-
-/** The clauses with their sources in join order, except that one of few rows which an earlier clause reads at the same place comes before others. */
-export function orderWithSharedPrefixes(selects: readonly Select[], names: SqlCatalogue): Select[] {
+/**
+ * The tree of clauses whose sources are in join order. The cheapest clauses come first. `units` are sources without
+ * columns, which need no join.
+ */
+export function decisionTree(selects: readonly Select[], units: ReadonlySet<string>): DecisionNode {
   const root = decisionNode();
   let variables = 0;
-  return selects.map((select) => ({ ...select, relations: shareFrom(root, select, names, () => variables++) }));
+  const cheapFirst = selects.toSorted((left, right) => costOf(left) - costOf(right));
+  for (const select of cheapFirst) insert(root, select, units, () => variables++);
+  hoist(root);
+  return root;
 }
 
-function shareFrom(root: DecisionNode, { relations }: Select, names: SqlCatalogue, fresh: () => number): Relation[] {
-  const estimate = estimateBy(names);
+/**
+ * The number of lookups. The lookup of a closure counts half, because it is usually the last of its clause and a single
+ * one.
+ */
+function costOf({ relations }: Select): number {
+  return relations.reduce((sum, { computed, table }) => {
+    if (computed) return sum + 100;
+    return sum + (table.kind === "fact" && isClosurePredicate(table.predicate) ? 0.5 : 1);
+  }, 0);
+}
+
+/**
+ * Adds a clause to the tree. Variables get the numbers of the nodes that bind them, because clauses that come from one
+ * clause may use the same number for different variables.
+ */
+function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, fresh: () => number): void {
+  const names = new Map<number, FlatTerm>();
+  const rename = (term: FlatTerm): FlatTerm => (term.kind === "var" ? must(names.get(term.id)) : term);
+  let node = root;
+  for (const relation of select.relations) {
+    if (relation.table.kind === "tagged" && units.has(relation.table.name)) continue;
+    node = childFor(node, relation, names, fresh);
+  }
+  const known = new Set(names.keys());
+  const tests = [
+    ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapConditionTerms(one, rename) })),
+    ...select.negations.flat().map((body) => negationTest(body, known, rename)),
+  ];
+  node.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
+}
+
+/**
+ * Moves a test that all branches share to their parent, if it needs only variables of the parent: a banned user is
+ * denied by one lookup.
+ */
+function hoist(node: DecisionNode, above: ReadonlySet<string> = new Set()): void {
+  const known = new Set([...above, ...(node.relation?.args ?? []).flatMap((arg) => bindingName(arg) ?? [])]);
+  const branches = [...node.branches.values()];
+  for (const branch of branches) hoist(branch, known);
+  const [first, ...others] = branches;
+  if (!first) return;
+  for (const test of first.tests) {
+    const key = testKey(test);
+    const isShared = others.every((branch) => branch.tests.some((other) => testKey(other) === key));
+    if (!isShared || !needs(test).every((name) => known.has(name))) continue;
+    node.tests.push(test);
+    for (const branch of branches) branch.tests = branch.tests.filter((other) => testKey(other) !== key);
+  }
+}
+
+/** The names of the outer variables and demanded values that a test uses. */
+function needs(test: DecisionTest): string[] {
+  const terms = test.kind === "condition" ? conditionTerms(test.condition) : termsOf(test.body);
+  return terms.flatMap((term) => (isOuter(term) ? (bindingName(term) ?? []) : []));
+}
+
+function isOuter(term: FlatArgument): boolean {
+  return term.kind === "var" ? term.id < firstInner : term.kind === "param" && term.name.startsWith("@");
+}
+
+function termsOf(select: Select): FlatArgument[] {
+  return [
+    ...select.relations.flatMap(({ args }) => args),
+    ...select.conditions.flatMap(conditionTerms),
+    ...select.negations.flat().flatMap(termsOf),
+  ];
+}
+
+/** The first number for variables of a negation, so that equal negations have equal keys. */
+const firstInner = 1_000_000_000;
+
+function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: FlatTerm) => FlatTerm): DecisionTest {
+  const inner = new Map<number, number>();
+  return {
+    kind: "none",
+    body: mapSelectTerms(body, (term) => {
+      if (term.kind !== "var" || known.has(term.id)) return rename(term);
+      if (!inner.has(term.id)) inner.set(term.id, firstInner + inner.size);
+      return { ...term, id: inner.get(term.id) ?? term.id };
+    }),
+  };
+}
+
+/** Expensive clauses first: they have the most sources to share. */
+function expensiveFirst(left: Select, right: Select): number {
+  return costOf(right) - costOf(left);
+}
+
+/**
+ * The clauses with their sources in join order. A source with few rows that an earlier clause has at the same node
+ * comes before others.
+ */
+export function orderWithSharedPrefixes(selects: readonly Select[], catalogue: SqlCatalogue): Select[] {
+  const root = decisionNode();
+  let variables = 0;
+  return selects
+    .toSorted(expensiveFirst)
+    .map((select) => ({ ...select, relations: orderFrom(root, select, catalogue, () => variables++) }));
+}
+
+function orderFrom(
+  root: DecisionNode,
+  { relations }: Select,
+  catalogue: SqlCatalogue,
+  fresh: () => number,
+): Relation[] {
+  const estimate = estimateBy(catalogue);
   const bound = new Set<string>();
   const isFew = (relation: Relation): boolean => (estimate(relation, bound) ?? Infinity) <= sharedRowsMax;
   const renamed = new Map<number, FlatTerm>();
   const ordered: Relation[] = [];
-  let place = root;
+  let node = root;
   let left: readonly Relation[] = joinOrder(relations, new Set(), estimate);
   while (left.length > 0) {
     const first = must(left[0]);
-    // One that only has to be looked up comes first, whoever shares it.
+    // A source whose arguments are all known comes first, also if no other clause shares it.
     const isWhole = first.args.every((arg) => isKnown(arg, bound));
-    const shared = isWhole ? undefined : left.find((one) => isFew(one) && place.branches.has(keyOf(one, renamed)));
+    const shared = isWhole ? undefined : left.find((one) => isFew(one) && node.branches.has(keyOf(one, renamed)));
     const next = shared ?? first;
     ordered.push(next);
     bindSource(next, bound);
-    place = childFor(place, next, renamed, fresh);
+    node = childFor(node, next, renamed, fresh);
     const others = left.filter((one) => one !== next);
     left = shared ? joinOrder(others, new Set(bound), estimate) : others;
   }
   return ordered;
 }
 
-/** To look something up for each of so many takes no longer than what is spared. */
+/** Lookups for so many rows take no longer than the lookup that sharing saves. */
 const sharedRowsMax = 4;

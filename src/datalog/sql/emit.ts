@@ -1,76 +1,23 @@
 /**
- * SQL for flat clauses whose recursive atoms were already replaced by their answers. Text is made of our own names and numbers alone:
- * values of a request are parameters, constants of the policy are their interned ids.
+ * Emits selects, their sources, conditions and terms as SQL. The text contains only generated names and numbers: values
+ * of a request are parameters, and constants of the policy are symbol ids.
  */
 import { must, unreachable } from "../../util/assert.ts";
 import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
-import { type Estimate, isKnown, joinOrder, type JoinSource, termKey } from "../rewrite/join-order.ts";
-import type { Constant } from "../ir/program.ts";
+import type { Loop, Relation, Select, SqlCatalogue } from "../ir/select.ts";
 import type { TypeName } from "../ir/signature.ts";
-
-/** What the store knows: where facts live and which ids stand for what. */
-export interface SqlCatalogue {
-  /**
-   * Whether the facts of a predicate key are found by the arguments at these positions in one look, whatever the others are; with `next`, those in
-   * a range of that argument.
-   */
-  hasIndex(predicate: string, positions: readonly number[], next?: number): boolean;
-  /** The most rows of a table whose values in the columns (numbers from 1) are the same and which are within the ranges; infinite where nobody knows. */
-  rowsMax(table: string, columns: readonly number[], within: Loop["ranges"]): number;
-  /** The table of a predicate key or a closure, `undefined` where no fact of it was ever stored. */
-  factTable(predicate: string): string | undefined;
-  /** The interned id of a constant, -1 where the store does not have it. */
-  idOf(value: Constant): number;
-  /** The range of ids of a type, empty where the store has no such type. */
-  idRange(type: string): IdRange;
-}
-
-/** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
-export interface Relation extends JoinSource {
-  /** True where one of several constants is looked for among the few rows that the other arguments find, not one after the other. */
-  readonly filtered?: boolean;
-  /** Only of a closure whose ends are both known: it holds of a value and itself as well. */
-  readonly isReflexive?: boolean;
-  readonly table:
-    | { readonly kind: "fact"; readonly predicate: string }
-    | { readonly kind: "context"; readonly predicate: string }
-    | { readonly kind: "ids"; readonly param: string }
-    /** Another table or common table expression with the columns `c0 …`. */
-    | { readonly kind: "named"; readonly name: string }
-    /** Columns `c0 …`; only rows with this tag. `columns` says which column each argument is. */
-    | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
-}
-
-/** A place in a FROM clause: SQLite's own plan of a statement names it by its alias. */
-export interface Loop {
-  readonly alias: string;
-  /** `json_each` for what a request lists, `undefined` for what has no rows. */
-  readonly table: string | undefined;
-  /** By column of a table of facts or a closure: between which ids its values are, in one range or several; `undefined` where they may be any. */
-  readonly ranges: readonly (readonly IdRange[] | undefined)[];
-}
-
-export interface IdRange {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** A clause ready for SQL. */
-export interface Select {
-  readonly head: readonly FlatTerm[];
-  readonly relations: readonly Relation[];
-  readonly conditions: readonly FlatCondition[];
-  readonly negations: readonly (readonly Select[])[];
-}
+import { estimateBy, isFewBeside, rangesOf } from "../rewrite/estimate.ts";
+import { isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 
 /**
- * Numbers the parameters of a statement by name, in order of first use. Never bare: SQLite's planner looks at the values of bare parameters in a
- * join, and then plans the statement anew each time it is run with others, which takes ten times as long as running it.
+ * Numbers the parameters of a statement by name, in the order of their first use. A parameter is always part of an
+ * expression: SQLite's planner reads the values of bare parameters in a join, and then plans the statement again for
+ * each other value, which takes ten times as long as running it.
  */
 export class StatementParameters {
   readonly #slots = new Map<string, number>();
 
-  /** An integer. */
+  /** The expression for an integer parameter. */
   number(name: string): string {
     return `(${this.#slot(name)} + 0)`;
   }
@@ -94,21 +41,24 @@ export class StatementParameters {
 export interface SqlContext {
   readonly catalogue: SqlCatalogue;
   readonly parameters: StatementParameters;
-  /** Numbers for table aliases, unique within a statement so that nested queries never hide an outer one. */
+  /** Returns a table alias that is unique in the statement, so that a nested query never hides an outer table. */
   alias(): string;
-  /** Names of sources that would be one row without columns: they are left out of every join. */
+  /** The names of sources with one row and no columns. Joins omit them. */
   readonly units: Set<string>;
-  /** Is told of every place in a FROM clause. */
+  /** Called for each source in a FROM clause. */
   readonly onLoop?: (loop: Loop) => void;
 }
 
 export type SqlBindings = ReadonlyMap<string, string>;
 
-/** `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead the join. */
+/**
+ * `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead
+ * the join.
+ */
 export function emitSelect(
   select: Select,
   columns: (head: readonly string[]) => string,
-  emission: SqlContext,
+  context: SqlContext,
   outer: SqlBindings = new Map(),
   first?: Relation,
 ): string {
@@ -119,120 +69,87 @@ export function emitSelect(
   let negated = select.negations.flat();
   let room = joinedMax - select.relations.length - (first ? 1 : 0);
   const join = (relation: Relation): void => {
-    if (relation.table.kind === "tagged" && emission.units.has(relation.table.name)) return;
-    from.push(`${from.length > 0 ? " CROSS JOIN " : ""}${emitRelation(relation, bindings, where, emission)}`);
-    for (const arg of relation.args) bound.add(termKey(arg) ?? "");
-    // As soon as its values are known, so that nothing is joined to a row that does not count.
+    if (relation.table.kind === "tagged" && context.units.has(relation.table.name)) return;
+    from.push(`${from.length > 0 ? " CROSS JOIN " : ""}${emitRelation(relation, bindings, where, context)}`);
+    for (const arg of relation.args) bound.add(bindingName(arg) ?? "");
+    // A negation is tested as soon as its variables are bound, so that rows that fail are not joined further.
     negated = negated.filter((body) => {
-      const fact = room > 0 ? soleFact(body, bound, outer, emission.catalogue) : undefined;
+      const fact = room > 0 ? soleFact(body, bound, outer, context.catalogue) : undefined;
       if (fact === undefined) return true;
-      from.push(emitAbsence(fact, bindings, where, emission));
+      from.push(emitAbsence(fact, bindings, where, context));
       room -= 1;
       return false;
     });
   };
   if (first) join(first);
-  for (const relation of joinOrder(select.relations, new Set(bound), estimateBy(emission.catalogue))) join(relation);
-  for (const condition of select.conditions) where.push(emitCondition(condition, bindings, emission));
-  for (const body of negated) where.push(`NOT EXISTS (${emitSelect(body, () => "1", emission, bindings)})`);
-  const head = select.head.map((term) => (isKnown(term, bound) ? emitTerm(term, bindings, emission) : "NULL"));
+  for (const relation of joinOrder(select.relations, new Set(bound), estimateBy(context.catalogue))) join(relation);
+  for (const condition of select.conditions) where.push(emitCondition(condition, bindings, context));
+  for (const body of negated) where.push(`NOT EXISTS (${emitSelect(body, () => "1", context, bindings)})`);
+  const head = select.head.map((term) => (isKnown(term, bound) ? emitTerm(term, bindings, context) : "NULL"));
   const tables = from.length > 0 ? ` FROM ${from.join("")}` : "";
   const conditions = where.length > 0 ? ` WHERE ${where.join(" AND ")}` : "";
   return `SELECT ${columns(head)}${tables}${conditions}`;
 }
 
-/** The tables that SQLite takes in one join. */
+/** SQLite's limit of tables in one join. */
 const joinedMax = 64;
 
 /**
- * The one fact that a negated body is, where all its arguments are known and it is another one for each row. What is the same for all rows is for
- * `NOT EXISTS`, which is asked once then.
+ * The fact of a negated body that consists of one fact with known arguments which differ between rows. SQLite evaluates
+ * a `NOT EXISTS` that is the same for all rows only once, so the join is for the others.
  */
-function soleFact(body: Select, bound: Set<string>, outer: SqlBindings, names: SqlCatalogue): Relation | undefined {
+function soleFact(body: Select, bound: Set<string>, outer: SqlBindings, catalogue: SqlCatalogue): Relation | undefined {
   const [relation, ...others] = body.relations;
-  if (relation?.table.kind !== "fact" || names.factTable(relation.table.predicate) === undefined) return undefined;
+  if (relation?.table.kind !== "fact" || catalogue.factTable(relation.table.predicate) === undefined) return undefined;
   if (others.length + body.conditions.length + body.negations.length > 0) return undefined;
   const isWhole = relation.args.every((arg) => arg.kind !== "oneOf" && isKnown(arg, bound));
   return isWhole && relation.args.some((arg) => arg.kind === "var" && !outer.has(`v${arg.id}`)) ? relation : undefined;
 }
 
-/** A join that finds no such fact: for each of many rows it takes half of what `NOT EXISTS` does. */
-function emitAbsence(fact: Relation, bindings: SqlBindings, where: string[], emission: SqlContext): string {
+/** A left join that requires the absence of the fact. For many rows it takes half the time of `NOT EXISTS`. */
+function emitAbsence(fact: Relation, bindings: SqlBindings, where: string[], context: SqlContext): string {
   const on: string[] = [];
-  const table = emitRelation(fact, new Map(bindings), on, emission);
+  const table = emitRelation(fact, new Map(bindings), on, context);
   where.push(`${table.slice(table.lastIndexOf(" ") + 1)}.a1 IS NULL`);
   return ` LEFT JOIN ${table} ON ${on.join(" AND ")}`;
-}
-
-/** The rows of facts and closures, as far as the store knows them: no rows are no reason to go by. */
-export function estimateBy(names: SqlCatalogue): Estimate<Relation> {
-  return ({ table, args }, bound) => {
-    const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
-    if (name === undefined) return undefined;
-    const known = args.flatMap((arg, position) => (isKnown(arg, bound) ? [position + 1] : []));
-    const within = args.map((arg) => rangesOf(arg, names));
-    const most = names.rowsMax(name, known, within);
-    return most > 0 && Number.isFinite(most) ? most : undefined;
-  };
-}
-
-/** Whether the arguments at these positions find few facts that hold, where a list of constants stands, one which it does not have. */
-export function isFewBeside({ table, args }: Relation, known: readonly number[], names: SqlCatalogue): boolean {
-  const name = table.kind === "fact" ? names.factTable(table.predicate) : undefined;
-  if (name === undefined) return true;
-  const columns = known.map((position) => position + 1);
-  const within = args.map((arg) => rangesOf(arg, names));
-  const beside = args.flatMap((arg, position) =>
-    arg.kind === "oneOf" ? [names.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))] : [],
-  );
-  return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
-}
-
-/** To pass by so many rows takes as long as the two lookups that are spared for three constants. */
-const besideMax = 16;
-
-/** What single ids leave between them. */
-function gapsOf(ids: readonly IdRange[]): IdRange[] {
-  const sorted = ids.map(({ low }) => low).sort((left, right) => left - right);
-  return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));
 }
 
 export function emitRelation(
   relation: Relation,
   bindings: Map<string, string>,
   where: string[],
-  emission: SqlContext,
+  context: SqlContext,
 ): string {
-  const alias = emission.alias();
+  const alias = context.alias();
   const { table } = relation;
-  const isInOwnOrder = goesByLists(relation, bindings, emission.catalogue);
+  const isPrimaryForced = forcesPrimaryIndex(relation, bindings, context.catalogue);
   relation.args.forEach((arg, position) =>
-    emitArgument(relation, arg, columnOf(relation, alias, position), bindings, where, emission),
+    emitArgument(relation, arg, columnOf(relation, alias, position), bindings, where, context),
   );
-  const sees = (name: string | undefined, within: Loop["ranges"] = []): void =>
-    emission.onLoop?.({ alias, table: name, ranges: within });
+  const reportLoop = (name: string | undefined, within: Loop["ranges"] = []): void =>
+    context.onLoop?.({ alias, table: name, ranges: within });
   switch (table.kind) {
     case "fact": {
-      const name = emission.catalogue.factTable(table.predicate);
-      sees(
+      const name = context.catalogue.factTable(table.predicate);
+      reportLoop(
         name,
-        relation.args.map((arg) => rangesOf(arg, emission.catalogue)),
+        relation.args.map((arg) => rangesOf(arg, context.catalogue)),
       );
       return name === undefined
         ? `(SELECT ${relation.args.map((_, index) => `NULL AS a${index + 1}`).join(", ")} WHERE 0) AS ${alias}`
-        : `${name} AS ${alias}${isInOwnOrder ? ` INDEXED BY sqlite_autoindex_${name}_1` : ""}`;
+        : `${name} AS ${alias}${isPrimaryForced ? ` INDEXED BY sqlite_autoindex_${name}_1` : ""}`;
     }
     case "context":
     case "ids": {
       const param = table.kind === "ids" ? table.param : `context:${table.predicate}`;
-      sees("json_each");
-      return `json_each(${emission.parameters.text(param)}) AS ${alias}`;
+      reportLoop("json_each");
+      return `json_each(${context.parameters.text(param)}) AS ${alias}`;
     }
     case "named":
-      sees(table.name);
+      reportLoop(table.name);
       return `${table.name} AS ${alias}`;
     case "tagged":
-      sees(table.name);
+      reportLoop(table.name);
       where.push(`${alias}.tag = ${table.tag}`);
       return `${table.name} AS ${alias}`;
     default:
@@ -241,10 +158,10 @@ export function emitRelation(
 }
 
 /**
- * Whether facts are to be looked for with one constant after another, in the order of the arguments themselves: where SQLite has to sort what it finds, it
- * would else take an order that spares it that, and pass by all that there is beside.
+ * Whether to force the primary index, for lookups of one constant after another. If SQLite has to sort the rows, it
+ * would otherwise choose an index in that order, and scan all rows with other constants.
  */
-function goesByLists(relation: Relation, bindings: SqlBindings, names: SqlCatalogue): boolean {
+function forcesPrimaryIndex(relation: Relation, bindings: SqlBindings, catalogue: SqlCatalogue): boolean {
   const { args, table, filtered } = relation;
   if (table.kind !== "fact" || filtered === true) return false;
   const bound = new Set(bindings.keys());
@@ -253,23 +170,7 @@ function goesByLists(relation: Relation, bindings: SqlBindings, names: SqlCatalo
   const leading = args.slice(0, Math.max(open, 0));
   if (!leading.some((arg) => arg.kind === "oneOf") || args.slice(open).some(isGiven)) return false;
   const known = leading.flatMap((arg, position) => (arg.kind === "oneOf" ? [] : [position]));
-  return known.length > 0 && !isFewBeside(relation, known, names);
-}
-
-function rangesOf(arg: FlatArgument, names: SqlCatalogue): IdRange[] | undefined {
-  switch (arg.kind) {
-    case "const":
-    case "oneOf":
-      return (arg.kind === "const" ? [arg.value] : arg.values).map((value) => {
-        const id = names.idOf(value);
-        return { low: id, high: id };
-      });
-    case "var":
-    case "param":
-      return arg.type === undefined ? undefined : [names.idRange(arg.type)];
-    default:
-      return undefined;
-  }
+  return known.length > 0 && !isFewBeside(relation, known, catalogue);
 }
 
 function columnOf(relation: Relation, alias: string, position: number): string {
@@ -296,82 +197,83 @@ function emitArgument(
   column: string,
   bindings: Map<string, string>,
   where: string[],
-  emission: SqlContext,
+  context: SqlContext,
 ): void {
   if (arg.kind === "oneOf") {
-    const ids = arg.values.map((value) => emission.catalogue.idOf(value));
-    // The sign keeps SQLite from going by this column.
+    const ids = arg.values.map((value) => context.catalogue.idOf(value));
+    // The sign keeps SQLite from using an index on this column.
     where.push(
       filtered ? `(${ids.map((id) => `+${column} = ${id}`).join(" OR ")})` : `${column} IN (${ids.join(", ")})`,
     );
     return;
   }
-  const key = termKey(arg);
+  const key = bindingName(arg);
   const isColumn = arg.kind === "var" || key?.startsWith("@") === true;
   if (key === undefined || !isColumn || bindings.has(key)) {
-    // The sign keeps SQLite from looking for the other column by this one, which comes later: it would let go of that one's range.
-    where.push(`${column} = ${isColumn ? "+" : ""}${emitTerm(arg, bindings, emission)}`);
+    // The sign keeps SQLite from inferring a lookup of the other column by this one, which is bound later: SQLite would
+    // then ignore the range of the other column.
+    where.push(`${column} = ${isColumn ? "+" : ""}${emitTerm(arg, bindings, context)}`);
     return;
   }
   bindings.set(key, column);
   const type: TypeName = arg.kind === "var" ? arg.type : undefined;
-  if (type !== undefined) where.push(emitRange(column, type, emission));
+  if (type !== undefined) where.push(emitRange(column, type, context));
 }
 
-function emitRange(expression: string, type: string, emission: SqlContext): string {
-  const { low, high } = emission.catalogue.idRange(type);
+function emitRange(expression: string, type: string, context: SqlContext): string {
+  const { low, high } = context.catalogue.idRange(type);
   return `${expression} BETWEEN ${low} AND ${high}`;
 }
 
-export function emitCondition(condition: FlatCondition, bindings: SqlBindings, emission: SqlContext): string {
+export function emitCondition(condition: FlatCondition, bindings: SqlBindings, context: SqlContext): string {
   switch (condition.kind) {
     case "equal":
-      return `${emitTerm(condition.left, bindings, emission)} = ${emitTerm(condition.right, bindings, emission)}`;
+      return `${emitTerm(condition.left, bindings, context)} = ${emitTerm(condition.right, bindings, context)}`;
     case "type": {
-      const term = emitTerm(condition.term, bindings, emission);
-      return `(${condition.types.map((type) => emitRange(term, type, emission)).join(" OR ") || "0"})`;
+      const term = emitTerm(condition.term, bindings, context);
+      return `(${condition.types.map((type) => emitRange(term, type, context)).join(" OR ") || "0"})`;
     }
     case "compare": {
       const { left, right, operator } = condition;
-      if (operator === "!=") return `${emitTerm(left, bindings, emission)} <> ${emitTerm(right, bindings, emission)}`;
-      return `${emitInteger(left, bindings, emission)} ${operator} ${emitInteger(right, bindings, emission)}`;
+      if (operator === "!=") return `${emitTerm(left, bindings, context)} <> ${emitTerm(right, bindings, context)}`;
+      return `${emitInteger(left, bindings, context)} ${operator} ${emitInteger(right, bindings, context)}`;
     }
     default:
       return unreachable(condition);
   }
 }
 
-/** The id of a term. */
-export function emitTerm(term: FlatTerm, bindings: SqlBindings, emission: SqlContext): string {
+/** The symbol id of a term. */
+export function emitTerm(term: FlatTerm, bindings: SqlBindings, context: SqlContext): string {
   switch (term.kind) {
     case "var":
       return must(bindings.get(`v${term.id}`), "a variable without a source");
     case "param":
       return term.name.startsWith("@")
         ? must(bindings.get(term.name), "a demanded value without a source")
-        : emission.parameters.number(term.name);
+        : context.parameters.number(term.name);
     case "const":
-      return String(emission.catalogue.idOf(term.value));
+      return String(context.catalogue.idOf(term.value));
     case "now":
-      return emission.parameters.number("now");
+      return context.parameters.number("now");
     case "fresh":
-      return term.type === undefined ? "-2" : String(emission.catalogue.idRange(term.type).high);
+      return term.type === undefined ? "-2" : String(context.catalogue.idRange(term.type).high);
     default:
       return unreachable(term);
   }
 }
 
-/** The number that an Integer term stands for; NULL, so that no comparison holds, where it stands for none. */
-function emitInteger(term: FlatTerm, bindings: SqlBindings, emission: SqlContext): string {
+/** The number of an Integer term. For a term without a number it is NULL, so that every comparison is false. */
+function emitInteger(term: FlatTerm, bindings: SqlBindings, context: SqlContext): string {
   if (term.kind === "const") return `CAST('${BigInt(term.value.id)}' AS INTEGER)`;
-  if (term.kind === "now") return emission.parameters.number("nowSeconds");
+  if (term.kind === "now") return context.parameters.number("nowSeconds");
   if (term.kind === "fresh") return "NULL";
-  return `CAST(${emitValue(emitTerm(term, bindings, emission), emission)} AS INTEGER)`;
+  return `CAST(${emitValue(emitTerm(term, bindings, context), context)} AS INTEGER)`;
 }
 
-/** The text of an interned id, or of a value that only this request brings. */
-export function emitValue(id: string, emission: SqlContext): string {
+/** The string of a symbol id, from the store or from the symbols of the request. */
+export function emitValue(id: string, context: SqlContext): string {
   const stored = `(SELECT value FROM symbol WHERE id = ${id})`;
-  const brought = `(SELECT value ->> 1 FROM json_each(${emission.parameters.text("brought")}) WHERE value ->> 0 = ${id})`;
+  const brought = `(SELECT value ->> 1 FROM json_each(${context.parameters.text("brought")}) WHERE value ->> 0 = ${id})`;
   return `COALESCE(${stored}, ${brought})`;
 }

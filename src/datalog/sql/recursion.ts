@@ -1,20 +1,26 @@
 /**
- * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` holds which calls of the strongly
- * connected nodes are needed, walking from the seed through the facts that a rule joins before its recursive call. `answers` then works
- * bottom up, restricted to demanded calls. Both are sets (`UNION`), so cycles in the data end. A node is taken once for each pattern of known
- * arguments (mode), a row's `tag` says which node, mode and wildcard variant it belongs to. Where a yes or no is asked and each rule's
- * recursive call follows from the walk alone, no answers are carried back: any demanded call that holds by itself is a hit.
+ * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` contains the
+ * calls of the strongly connected nodes that are needed. It starts from the seed and follows the facts that a rule
+ * joins before its recursive call. `answers` then evaluates the rules bottom-up, restricted to demanded calls. Both are
+ * sets (`UNION`), so they end on cycles in the data. Each pair of a node and a mode (pattern of known arguments) has
+ * its own clauses, and the `tag` of a row identifies the node, the mode and the wildcard variant.
+ *
+ * If the question is a yes or no, and the demanded call alone decides each recursive call, `answers` is not recursive:
+ * any demanded call that a base clause answers is a hit.
  */
 import { must } from "../../util/assert.ts";
 import {
-  type FlatAtom,
   type FlatArgument,
   type FlatClause,
+  type FlatTerm,
   NotEnumerable,
   NotPlannable,
-  type FlatTerm,
+  type RecursiveAtom,
 } from "../ir/flat.ts";
-import { bindSource, isKnown, joinOrder, termKey } from "../rewrite/join-order.ts";
+import { flatArgumentKey } from "../ir/key.ts";
+import type { Relation, Select } from "../ir/select.ts";
+import type { PredicateNode } from "../ir/specialised.ts";
+import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   plainRelation,
@@ -26,18 +32,15 @@ import {
   seedFor,
 } from "../rewrite/resolve-recursion.ts";
 import { simplify } from "../rewrite/simplify.ts";
-import type { PredicateNode } from "../specialise/specialise.ts";
-import { type SqlContext, emitSelect, type Relation, type Select } from "./emit.ts";
 import { unfoldNode, type UnfoldOptions } from "../rewrite/unfold.ts";
+import { emitSelect, type SqlContext } from "./emit.ts";
 
-type RecursiveAtom = Extract<FlatAtom, { kind: "recursive" }>;
-
-/** A node with a pattern of known arguments. */
+/** A node with a mode. */
 interface Moded {
   readonly node: PredicateNode;
   readonly mode: string;
   readonly tag: number;
-  /** Known arguments are `@position`, columns of the demand; the others variables. */
+  /** Known arguments are `@position`, which are columns of the demand; the others are variables. */
   readonly args: readonly FlatTerm[];
   readonly demand: Relation;
   readonly clauses: readonly ModedClause[];
@@ -48,23 +51,25 @@ interface ModedClause {
   readonly inner: { readonly atom: RecursiveAtom; readonly target: Moded } | undefined;
 }
 
-/** A pattern of wildcards among the answers of a moded node. */
+/** The answers of a moded node with a certain pattern of wildcards. */
 interface Variant {
   readonly tag: number;
   readonly wild: ReadonlySet<number>;
 }
 
 export interface RecursionOptions {
-  readonly emission: SqlContext;
+  readonly context: SqlContext;
   readonly unfold: UnfoldOptions;
-  /** Takes a common table expression, in order of definition: `body` is the union of the selections, which have `columns` columns and a tag. */
+  /**
+   * Defines a common table expression. `body` is the union of the selections, which have a tag and `columns` columns.
+   */
   define(name: string, columns: number, body: string, selections: readonly string[]): void;
   name(prefix: string): string;
   /** Plans the recursive nodes of lower components. */
   planner: RecursionPlanner;
 }
 
-/** One recursive node, for one pattern of known arguments. All methods throw `NotPlannable` where the recursion is not linear. */
+/** The recursion of one node with one mode. All methods throw `NotPlannable` if the recursion is not linear. */
 export class Recursion {
   readonly #options: RecursionOptions;
   readonly #fixed: ReadonlyMap<number, FlatTerm>;
@@ -75,7 +80,7 @@ export class Recursion {
   readonly #variants = new Map<Moded, Map<string, Variant>>();
   #variantCount = 0;
 
-  /** `fixed` are arguments, by position, that no step of the walk changes: they need no column. */
+  /** `fixed` are the arguments, by position, that the recursion never changes. They need no column. */
   constructor(
     node: PredicateNode,
     mode: string,
@@ -89,7 +94,9 @@ export class Recursion {
     this.#root = plannable(() => this.#take(node, mode));
   }
 
-  /** For one seed: what the request gives and the walk never changes goes into the rules as it is. */
+  /**
+   * The recursion for one seed. Values of the request that the recursion never changes are substituted in the rules.
+   */
   static from(node: PredicateNode, mode: string, seed: Seed, options: RecursionOptions): Recursion {
     const fixed = new Map<number, FlatTerm>();
     knownPositions(mode).forEach((position, index) => {
@@ -107,15 +114,15 @@ export class Recursion {
   #movingArguments(): number[] {
     const inner = [...this.#moded.values()].flatMap(({ clauses }) => clauses.flatMap((entry) => entry.inner ?? []));
     return [...this.#fixed].flatMap(([position, term]) =>
-      inner.every(({ atom, target }) => target.mode[position] === "b" && sameTerm(atom.args[position], term))
+      inner.every(({ atom, target }) => target.mode[position] === "b" && isSame(atom.args[position], term))
         ? []
         : [position],
     );
   }
 
   /**
-   * How far the walk fans out: each step against the direction of a relation (from its later arguments to its first, from a folder to all
-   * that is in it) counts ten, each free argument one. Relations mostly point from many to few.
+   * An estimate of how far the recursion fans out. Each step against the direction of a relation (from a folder to its
+   * children) counts ten, and each free argument one, because most relations lead from many values to few.
    */
   cost(): number {
     let cost = 0;
@@ -126,31 +133,33 @@ export class Recursion {
         const { seed } = this.#seedOf(clause, inner.atom, demand);
         const walked = seed.relations.filter((relation) => relation !== demand);
         cost += 10 * reverseSteps(walked, demand.args, new Set());
-        const open = new Set(args.flatMap((arg) => (arg.kind === "var" ? [termKey(arg) ?? ""] : [])));
+        const open = new Set(args.flatMap((arg) => (arg.kind === "var" ? [bindingName(arg) ?? ""] : [])));
         if (open.size > 0) cost += 10 * reverseSteps(clause.atoms.flatMap(plainRelation), inner.atom.args, open);
       }
     }
     return cost;
   }
 
-  /** Defines the expressions and gives the variants of the answers, for these arguments. */
+  /** Defines the expressions. Returns the variants of the answers for these arguments. */
   answers(seed: Seed, args: readonly FlatTerm[]): AnswerVariant[] {
     this.#defineDemand(seed);
     plannable(() => this.#defineAnswers());
     return [...must(this.#variants.get(this.#root)).values()].map((variant) => this.#answer(variant, args));
   }
 
-  /** A source that has a row where any seed leads to an answer; `undefined` where the walk does not decide that alone. */
+  /**
+   * A source that has a row if any seed leads to an answer; `undefined` if the demanded calls alone do not decide that.
+   */
   hits(seed: Seed): Relation | undefined {
     for (const { mode, clauses, demand } of this.#moded.values()) {
       if (mode.includes("f") || !clauses.every((entry) => this.#isWalk(entry, demand))) return undefined;
     }
     this.#defineDemand(seed);
-    const { emission, define, planner } = this.#options;
+    const { context, define, planner } = this.#options;
     const base = [...this.#moded.values()].flatMap(({ clauses, demand }) =>
       clauses.flatMap(({ clause, inner }) => {
         const selects = inner ? [] : plannable(() => resolveClause(clause, planner, [demand]));
-        return selects.map((select) => emitSelect(select, () => "0", emission, new Map(), demand));
+        return selects.map((select) => emitSelect(select, () => "0", context, new Map(), demand));
       }),
     );
     if (base.length === 0) return undefined;
@@ -158,7 +167,10 @@ export class Recursion {
     return this.#tagged(this.#answers, 0, []);
   }
 
-  /** True where the recursive call holds exactly if the step of the walk leads to it: nothing else of the rule is left to check. */
+  /**
+   * True if the clause is true exactly if its recursive call is: the demand contains all its other facts and
+   * conditions.
+   */
   #isWalk({ clause, inner }: ModedClause, demand: Relation): boolean {
     if (!inner) return true;
     const { seed } = this.#seedOf(clause, inner.atom, demand);
@@ -208,13 +220,13 @@ export class Recursion {
     return seedFor(atom, clause.atoms.flatMap(plainRelation), clause.conditions, [demand]);
   }
 
-  /** One call, all of whose known arguments are fixed: there is nothing to demand. */
+  /** Whether there is only one call and all its known arguments are fixed, so that the demand has no columns. */
   #isUnit(): boolean {
     const [only, ...others] = this.#moded.values();
     return others.length === 0 && only?.demand.args.length === 0;
   }
 
-  /** Of the known arguments, in order, those that have a column in the demand. */
+  /** The known arguments that have a column in the demand, in order. */
   #demanded(mode: string, known: readonly FlatTerm[]): FlatTerm[] {
     const positions = knownPositions(mode);
     return known.filter((_, index) => !this.#fixed.has(must(positions[index])));
@@ -225,7 +237,7 @@ export class Recursion {
   }
 
   #defineDemand(seed: Seed): void {
-    const { emission, define } = this.#options;
+    const { context, define } = this.#options;
     const width = Math.max(...[...this.#moded.values()].map((moded) => moded.demand.args.length));
     const row = (tag: number) => (head: readonly string[]) => [tag, ...pad(head, width)].join(", ");
     const head = this.#demanded(this.#root.mode, seed.args);
@@ -235,24 +247,24 @@ export class Recursion {
         if (!inner) return [];
         const { seed: step } = this.#seedOf(clause, inner.atom, moded.demand);
         const head = this.#demanded(inner.target.mode, step.args);
-        // A call that demands only what was demanded already adds nothing.
-        if (inner.target === moded && head.every((term, index) => sameTerm(term, must(moded.demand.args[index]))))
+        // A call that demands only itself adds nothing.
+        if (inner.target === moded && head.every((term, index) => isSame(term, must(moded.demand.args[index]))))
           return [];
         const relations = step.relations.filter((relation) => relation !== moded.demand);
         const select: Select = { head, relations, conditions: step.conditions, negations: [] };
-        return [emitSelect(select, row(inner.target.tag), emission, new Map(), moded.demand)];
+        return [emitSelect(select, row(inner.target.tag), context, new Map(), moded.demand)];
       }),
     );
     if (this.#isUnit()) {
-      emission.units.add(this.#demand);
+      context.units.add(this.#demand);
       return;
     }
-    const selections = [emitSelect(start, row(this.#root.tag), emission), ...new Set(steps)];
+    const selections = [emitSelect(start, row(this.#root.tag), context), ...new Set(steps)];
     define(this.#demand, width, selections.join(" UNION "), selections);
   }
 
   #defineAnswers(): void {
-    const { emission, define } = this.#options;
+    const { context, define } = this.#options;
     const width = Math.max(...[...this.#moded.values()].map((moded) => moded.args.length));
     const base: string[] = [];
     const steps: string[] = [];
@@ -278,12 +290,12 @@ export class Recursion {
               ...select,
               relations: first ? [...select.relations, moded.demand] : select.relations,
             };
-            (first ? steps : base).push(emitSelect(whole, columns, emission, new Map(), first ?? moded.demand));
+            (first ? steps : base).push(emitSelect(whole, columns, context, new Map(), first ?? moded.demand));
           }
         }
       });
     }
-    // The recursive expression is a set by itself: sorting its start for duplicates would be work for nothing.
+    // The recursive expression is a set anyway, so its start needs no sort for duplicates.
     if (base.length === 0) return;
     const body = [base.join(" UNION ALL "), ...steps].join(steps.length > 0 ? " UNION " : "");
     define(this.#answers, width, body, [...base, ...steps]);
@@ -300,7 +312,7 @@ export class Recursion {
     const bound = new Set<string>();
     for (const source of sources) bindSource(source, bound);
     const wild = head.flatMap((term, position) =>
-      term.kind === "var" && !bound.has(termKey(term) ?? "") ? [position] : [],
+      term.kind === "var" && !bound.has(bindingName(term) ?? "") ? [position] : [],
     );
     const variants = must(this.#variants.get(moded));
     const key = wild.join(" ");
@@ -326,17 +338,20 @@ function pad(columns: readonly string[], width: number): string[] {
   return [...columns, ...new Array<string>(width - columns.length).fill("NULL")];
 }
 
-/** Joins of `relations`, starting from `known`, that go against a relation's direction; with `open`, only those that bind one of these. */
+/**
+ * The number of joins against the direction of their relation, in the join order of `relations` that starts from
+ * `known`. With `open`, only joins that bind one of these variables count.
+ */
 function reverseSteps(
   relations: readonly Relation[],
   known: readonly FlatArgument[],
   open: ReadonlySet<string>,
 ): number {
-  const bound = new Set(known.flatMap((term) => termKey(term) ?? []));
+  const bound = new Set(known.flatMap((term) => bindingName(term) ?? []));
   return joinOrder(relations, new Set(bound)).filter((relation) => {
     const [first] = relation.args;
     const isReverse = first !== undefined && !isKnown(first, bound);
-    const binds = relation.args.some((arg) => open.has(termKey(arg) ?? "") && !isKnown(arg, bound));
+    const binds = relation.args.some((arg) => open.has(bindingName(arg) ?? "") && !isKnown(arg, bound));
     bindSource(relation, bound);
     return isReverse && (open.size === 0 || binds);
   }).length;
@@ -346,8 +361,8 @@ function knownPositions(mode: string): number[] {
   return [...mode].flatMap((known, position) => (known === "b" ? [position] : []));
 }
 
-function sameTerm(left: FlatArgument | undefined, right: FlatArgument): boolean {
-  return JSON.stringify(left) === JSON.stringify(right);
+function isSame(left: FlatArgument | undefined, right: FlatArgument): boolean {
+  return left !== undefined && flatArgumentKey(left) === flatArgumentKey(right);
 }
 
 function plannable<T>(plan: () => T): T {

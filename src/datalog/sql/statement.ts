@@ -1,92 +1,98 @@
-/** A goal as one SQL statement: unfold, simplify, resolve recursion, emit. */
+/**
+ * Builds one SQL statement: the common table expressions of recursive atoms, the final `SELECT`, and the parameters.
+ */
 import { must } from "../../util/assert.ts";
-import { emitDecision } from "./decision.ts";
-import { type FlatAtom, type FlatArgument, conditionTerms, NotPlannable, type FlatTerm } from "../ir/flat.ts";
-import { Recursion, type RecursionOptions } from "./recursion.ts";
+import {
+  conditionTerms,
+  type FlatArgument,
+  type FlatAtom,
+  type FlatClause,
+  type FlatTerm,
+  NotPlannable,
+} from "../ir/flat.ts";
+import { flatArgumentKey, listKey } from "../ir/key.ts";
+import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
+import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
+import { bindSource, isKnown } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   type RecursionPlanner,
   refuseRepeatedWildcard,
   resolveClause,
 } from "../rewrite/resolve-recursion.ts";
-import { bindSource, isKnown } from "../rewrite/join-order.ts";
-import { simplify } from "../rewrite/simplify.ts";
-import type { SpecialisedBody, PredicateNode } from "../specialise/specialise.ts";
-import {
-  type SqlContext,
-  emitSelect,
-  emitTerm,
-  emitValue,
-  type Loop,
-  type SqlCatalogue,
-  StatementParameters,
-  type Select,
-} from "./emit.ts";
-import { unfoldBody, type UnfoldOptions } from "../rewrite/unfold.ts";
+import type { UnfoldOptions } from "../rewrite/unfold.ts";
+import { emitSelect, emitTerm, emitValue, type SqlContext, StatementParameters } from "./emit.ts";
+import { Recursion, type RecursionOptions } from "./recursion.ts";
 
 export interface StatementGoal {
   readonly body: SpecialisedBody;
   /** The term of each variable of the body. */
   readonly terms: readonly FlatTerm[];
-  /** What is asked for; empty for a yes or no. */
+  /** The terms that the goal asks for; empty for a yes or no. */
   readonly head: readonly FlatTerm[];
-  /** Lists of ids that the request gives for variables. */
+  /** The lists of ids that the request has for variables. */
   readonly ids: readonly Extract<FlatAtom, { kind: "ids" }>[];
-  /** Numbers for variables from here on are free. */
+  /** The first unused number of a variable. */
   readonly firstVariable: number;
 }
 
 export interface PlannedStatement {
-  /** One row with 1 or 0 for a yes or no; otherwise distinct rows of texts, NULL for a wildcard. */
+  /**
+   * For a yes or no, it returns one row with 1 or 0. Otherwise it returns distinct rows of strings, with NULL for a
+   * wildcard.
+   */
   readonly sql: string;
-  /** Names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`, `context:<predicate>`, `limit`. */
+  /**
+   * The names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`,
+   * `context:<predicate>`, `limit`.
+   */
   readonly parameters: readonly string[];
   /**
-   * Of a yes or no: whether the clock decides about it. Where that depends on the facts, another statement that says so, 1 or 0: whether there
-   * are any that would be compared with the clock.
+   * Whether the answer to a yes or no depends on the clock. If that depends on the facts, it is another statement that
+   * returns 1 if there are facts to compare with the clock, and 0 otherwise.
    */
   readonly clock: "never" | "always" | Pick<PlannedStatement, "sql" | "parameters">;
   readonly loops: readonly Loop[];
   readonly expressions: readonly TableExpression[];
 }
 
-/** A common table expression: a tag and columns `c0 …`, the union of several selections. */
+/** A common table expression: the union of selections with a tag and columns `c0 …`. */
 export interface TableExpression {
   readonly name: string;
   readonly tags: number;
-  /** By column, the terms that stand for it in the selections. */
+  /** The SQL terms of each column in the selections. */
   readonly columns: readonly ReadonlySet<string>[];
 }
 
 export interface StatementLimits {
   readonly clausesMax: number;
-  /** Steps of planning, all recursions together. */
+  /** Steps of unfolding, including those of all recursions. */
   readonly stepsMax: number;
 }
 
-/** Throws `NotPlannable`, `NotEnumerable`. */
-export function planStatement(goal: StatementGoal, names: SqlCatalogue, limits: StatementLimits): PlannedStatement {
-  return new Builder(names, limits, goal.firstVariable).build(goal);
-}
+/** Emits clauses as one SQL expression, 1 or 0. */
+export type EmitDecision = (selects: readonly Select[], context: SqlContext) => string;
 
-class Builder {
+export class StatementBuilder {
   readonly #definitions: string[] = [];
   readonly #expressions: TableExpression[] = [];
   readonly #loops: Loop[] = [];
-  readonly #emission: SqlContext;
+  readonly context: SqlContext;
   readonly #limits: StatementLimits;
   readonly #shared = new Map<string, readonly AnswerVariant[]>();
   readonly #costs = new Map<string, number>();
+  readonly #emitDecision: EmitDecision;
   #variables: number;
   #names = 0;
   #steps = 0;
 
-  constructor(names: SqlCatalogue, limits: StatementLimits, firstVariable: number) {
+  constructor(catalogue: SqlCatalogue, limits: StatementLimits, firstVariable: number, emitDecision: EmitDecision) {
     this.#limits = limits;
+    this.#emitDecision = emitDecision;
     this.#variables = firstVariable;
     let aliases = 0;
-    this.#emission = {
-      catalogue: names,
+    this.context = {
+      catalogue,
       parameters: new StatementParameters(),
       alias: () => `t${aliases++}`,
       units: new Set(),
@@ -94,20 +100,35 @@ class Builder {
     };
   }
 
-  build(goal: StatementGoal): PlannedStatement {
-    const options = this.#unfold();
-    const clauses = simplify(unfoldBody(goal.body, goal.terms, goal.head, goal.ids, options));
-    if (clauses.length > this.#limits.clausesMax) throw new NotPlannable("too many clauses");
+  /** The common table expressions so far, in order of definition. */
+  get definitions(): readonly string[] {
+    return this.#definitions;
+  }
+
+  /** Limits and fresh variables for unfolding, shared by everything that becomes part of the statement. */
+  unfoldOptions(): UnfoldOptions {
+    return {
+      clausesMax: this.#limits.clausesMax,
+      fresh: () => this.#variables++,
+      spend: () => {
+        if (++this.#steps > this.#limits.stepsMax) throw new NotPlannable("planning takes too long");
+      },
+    };
+  }
+
+  /** Replaces recursive atoms by common table expressions, which it defines. */
+  resolve(clauses: readonly FlatClause[]): Select[] {
     const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
     for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
-    const body =
-      goal.head.length === 0
-        ? `SELECT CASE WHEN ${emitDecision(selects, this.#emission)} THEN 1 ELSE 0 END`
-        : this.#rows(selects, goal.head.length);
+    return selects;
+  }
+
+  /** The statement with this final `SELECT`, which has the answers of `selects`. */
+  statement(goal: StatementGoal, selects: readonly Select[], body: string): PlannedStatement {
     const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
-    const parameters = this.#emission.parameters.names();
+    const parameters = this.context.parameters.names();
     const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
-    // What the clock is asked with is no part of it.
+    // The statement about the clock is a separate one, so its loops do not count for this one.
     const [loops, expressions] = [[...this.#loops], [...this.#expressions]];
     const clock = isClocked ? this.#clock(goal, selects) : "never";
     return { sql: definitions + body, parameters, clock, loops, expressions };
@@ -124,8 +145,8 @@ class Builder {
     },
     answers: (node, mode, seed, args) => {
       if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
-      // The same call with the same values of the request is answered once, whichever clause asks.
-      const key = JSON.stringify([node.id, mode, seed.args]);
+      // Clauses share the answers of one call with the same values of the request.
+      const key = `${node.id} ${mode} ${listKey(seed.args.map(flatArgumentKey))}`;
       const known = this.#shared.get(key);
       if (known) return known.map((variant) => rebase(variant, args));
       const made = Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
@@ -144,20 +165,10 @@ class Builder {
     }
   }
 
-  #unfold(): UnfoldOptions {
-    return {
-      clausesMax: this.#limits.clausesMax,
-      fresh: () => this.#variables++,
-      spend: () => {
-        if (++this.#steps > this.#limits.stepsMax) throw new NotPlannable("planning takes too long");
-      },
-    };
-  }
-
   #options(): RecursionOptions {
     return {
-      emission: this.#emission,
-      unfold: this.#unfold(),
+      context: this.context,
+      unfold: this.unfoldOptions(),
       define: (name, columns, body, selections) => {
         const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
         this.#expressions.push(expressionOf(name, columns, selections));
@@ -176,46 +187,53 @@ class Builder {
     if (timeless.length !== selects.length) return "always";
     const clocked = timeless.filter((select, index) => select !== selects[index]);
     const parameters = new StatementParameters();
-    const decision = emitDecision(clocked, { ...this.#emission, parameters });
+    const decision = this.#emitDecision(clocked, { ...this.context, parameters });
     return { sql: `SELECT CASE WHEN ${decision} THEN 1 ELSE 0 END`, parameters: parameters.names() };
   }
 
-  #rows(selects: readonly Select[], width: number): string {
+  /** The final `SELECT` for a list: distinct rows of strings. */
+  rows(selects: readonly Select[], width: number): string {
     const columns = Array.from({ length: width }, (_, index) => index);
     const single = selects.length === 1 ? "DISTINCT " : "";
-    const found = selects.filter((select) => !isGiven(select));
+    const found = selects.filter((select) => !isConstantAnswer(select));
     const parts = [
-      ...found.map((select) => emitSelect(select, (head) => single + named(head), this.#emission)),
-      ...this.#given(selects.filter(isGiven)),
+      ...found.map((select) => emitSelect(select, (head) => single + named(head), this.context)),
+      ...this.#constantAnswers(selects.filter(isConstantAnswer)),
     ];
     const union = parts.join(" UNION ") || `SELECT ${named(columns.map(() => "NULL"))} WHERE 0`;
-    const texts = columns.map((column) => this.#text(column, selects));
+    const texts = columns.map((column) => this.#stringColumn(column, selects));
     const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
-    const limit = this.#emission.parameters.number("limit");
+    const limit = this.context.parameters.number("limit");
     return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
   }
 
-  /** Answers that the rules write out, such as the names of actions: each is a yes or no, and those that hang on the same one share it. */
-  #given(selects: readonly Select[]): string[] {
-    const groups = Map.groupBy(selects, ({ head }) => JSON.stringify(head));
+  /**
+   * Selections for answers that are constants of rules, such as names of actions. Each needs a decision, and answers
+   * with the same decision share it.
+   */
+  #constantAnswers(selects: readonly Select[]): string[] {
+    const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
     const answers = [...groups.values()].map((group) => {
-      const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.#emission));
+      const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.context));
       let aliases = 0;
-      // Without a number of its own for each place the same question is the same text.
-      const question = emitDecision(group, { ...this.#emission, alias: () => `t${aliases++}`, onLoop: () => {} });
+      // Aliases start from 0 for each group, so that equal decisions have equal texts.
+      const question = this.#emitDecision(group, { ...this.context, alias: () => `t${aliases++}`, onLoop: () => {} });
       return { head, group, question };
     });
     return [...Map.groupBy(answers, ({ question }) => question).values()].map((same) => {
       const heads = same.map(({ head }) => `SELECT ${named(head)}`).join(" UNION ALL ");
-      return `SELECT * FROM (${heads}) WHERE ${emitDecision(must(same[0]).group, this.#emission)}`;
+      return `SELECT * FROM (${heads}) WHERE ${this.#emitDecision(must(same[0]).group, this.context)}`;
     });
   }
 
-  /** The text of an answer's column, NULL for a wildcard. Where only stored values can stand in it, a join finds it at less than half the cost. */
-  #text(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
+  /**
+   * The string of an answer's column, NULL for a wildcard. If only stored values can be in the column, a join with the
+   * symbol table costs less than half.
+   */
+  #stringColumn(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
     const id = `u.o${column}`;
-    if (selects.some((select) => mayBeBrought(must(select.head[column]), select)))
-      return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.#emission)} END`, join: "" };
+    if (selects.some((select) => mayBeRequestValue(must(select.head[column]), select)))
+      return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.context)} END`, join: "" };
     const isAlwaysThere = selects.every((select) => isBound(must(select.head[column]), select));
     return {
       text: `s${column}.value`,
@@ -241,8 +259,8 @@ function named(columns: readonly string[]): string {
   return columns.map((column, index) => `${column} AS o${index}`).join(", ");
 }
 
-/** True where the clause's answer is written in its rule, whatever its sources hold. */
-function isGiven({ head }: Select): boolean {
+/** Whether all terms of the answer are constants of the rule. */
+function isConstantAnswer({ head }: Select): boolean {
   return head.every((term) => term.kind === "const");
 }
 
@@ -252,8 +270,11 @@ function isBound(term: FlatTerm, { relations }: Select): boolean {
   return isKnown(term, bound);
 }
 
-/** True where a value that the store does not have can be the answer: from a list of the request, a context fact, the clock. */
-function mayBeBrought(term: FlatTerm, { relations }: Select): boolean {
+/**
+ * Whether the answer can be a value that the store does not have: from a list of the request, a context fact, or the
+ * clock.
+ */
+function mayBeRequestValue(term: FlatTerm, { relations }: Select): boolean {
   return (
     term.kind === "param" ||
     term.kind === "now" ||
@@ -267,7 +288,10 @@ function rebase(variant: AnswerVariant, args: readonly FlatTerm[]): AnswerVarian
   return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
 }
 
-/** The clause without its comparisons with the clock, itself where it has none; `undefined` where the clock is asked for anywhere else. */
+/**
+ * The clause without its comparisons with the clock; the same object if it has none. `undefined` if the clause uses the
+ * clock elsewhere.
+ */
 function withoutClock(select: Select): Select | undefined {
   const conditions = select.conditions.filter((condition) => !conditionTerms(condition).some(isNow));
   const left = conditions.length === select.conditions.length ? select : { ...select, conditions };

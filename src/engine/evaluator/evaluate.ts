@@ -1,32 +1,39 @@
 /**
- * The tabled evaluator: answers what does not fit into one SQL statement (recursion that is not linear, goals that unfold into too many
- * clauses). Top down with tables (Tamaki and Sato 1986, in its simplest form): the goal is evaluated again and again, each call at most once a
- * pass, until no table grows; facts are read with one indexed probe. A negated call is evaluated to its own end first, which stratification
- * allows. In an answer `undefined` is a wildcard, every value of that argument's type, and linked places are wildcards that must be equal.
+ * The tabled evaluator. It answers queries that do not fit into one SQL statement: recursion that is not linear, and
+ * goals that unfold into too many clauses. It evaluates top down with tables (Tamaki and Sato 1986, in its simplest
+ * form): the goal is evaluated again and again, each call at most once per pass, until no table grows. It reads facts
+ * with one indexed lookup. It evaluates a negated call completely before it goes on, which stratification allows. In an
+ * answer, `undefined` is a wildcard (every value of that argument's type), and linked positions are wildcards that must
+ * be equal.
  */
-import type { ProgramTerm } from "../../datalog/ir/program.ts";
-import { termVariables } from "../../datalog/ir/program.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../../datalog/specialise/specialise.ts";
+import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
+import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../../datalog/ir/specialised.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { FactReader, SymbolIds } from "./fact-reader.ts";
 
-/** The conjunction that is being solved: types by variable, and the variables whose values are the answer. */
+/** The conjunction that is being solved: types by variable, and the variables whose values are asked for. */
 interface EvaluationFrame {
   readonly types: readonly (string | undefined)[];
   readonly asked: ReadonlySet<number>;
-  /** The question itself: what only a negation restricts can't be listed. Inside of it, the values that there are can be tried. */
+  /**
+   * Whether this is the question itself. A variable that only a negation restricts cannot be listed there; inside of a
+   * rule, all existing values can be tried.
+   */
   readonly isQuestion: boolean;
 }
 
-/** What a call says of an argument: its value, that its values are asked for, or that any will do. */
+/** What a call demands of an argument: a known value, all its values, or only that one exists. */
 type Demand = number | "asked" | "any";
 
 type CallLiteral = Extract<SpecialisedLiteral, { kind: "call" }>;
 
-/** Values by variable. Variables of one `roots` entry are one: they were made equal before either had a value. */
+/**
+ * Values by variable. Variables with the same entry in `roots` are one variable: they were unified before either had a
+ * value.
+ */
 interface UnifiedBindings {
   readonly values: SymbolIds;
   readonly roots: readonly number[];
@@ -34,7 +41,7 @@ interface UnifiedBindings {
 
 interface TabledAnswer {
   readonly row: SymbolIds;
-  /** For each place the first place that it equals: itself, for most. */
+  /** For each position, the first position that it is linked to: mostly itself. */
   readonly links: readonly number[];
 }
 
@@ -46,7 +53,7 @@ interface Table {
 export interface EvaluationLimits {
   readonly stepsMax: number;
   readonly rowsMax: number;
-  /** Values in memory at a time: of facts that are gone through, of tables and of answers. */
+  /** The maximum number of values in memory at a time: of facts that are iterated over, of tables and of answers. */
   readonly valuesMax: number;
   /** On the clock of `performance.now()`. */
   readonly endMs: number;
@@ -58,7 +65,10 @@ export class Evaluation {
   readonly #tables = new Map<string, Table>();
   #visited = new Set<string>();
   #grown = false;
-  /** Within an odd number of negations: what might hold then is taken not to, so that the negation does. */
+  /**
+   * Whether the evaluator is inside an odd number of negations. There, an undecidable comparison counts as false, so
+   * that the negation holds.
+   */
   #isNegated = false;
   #steps = 0;
   #rows = 0;
@@ -69,7 +79,7 @@ export class Evaluation {
     this.#limits = limits;
   }
 
-  /** Distinct values of the variables `asked`, given those of `known` (by variable). Throws `NotEnumerable`. */
+  /** The distinct values of the variables `asked`, given the values `known` (by variable). Throws `NotEnumerable`. */
   run(body: SpecialisedBody, known: SymbolIds, asked: readonly number[]): SymbolIds[] {
     const rows = new Map<string, SymbolIds>();
     const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
@@ -80,7 +90,7 @@ export class Evaluation {
         unlinked(known),
         (bindings) => {
           const { row, links } = this.#answerOf(terms, bindings);
-          // "Any value, but twice the same" has no form as a row: two wildcards would say that any two values will do.
+          // A row cannot express "any value, twice the same": two wildcards mean any two values.
           if (links.some((link, place) => link !== place)) throw new NotEnumerable();
           if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
           const key = row.join();
@@ -105,11 +115,13 @@ export class Evaluation {
     } while (this.#grown);
     for (const key of this.#visited) must(this.#tables.get(key)).complete = true;
     this.#visited = outer.visited;
-    // What grew in here may have been read around it before.
+    // The enclosing evaluation may have read a table before it grew here.
     this.#grown = outer.grown || hasGrown;
   }
 
-  /** Calls `found` for each way to make the literals true; it returns false to stop. Returns false where it was stopped. */
+  /**
+   * Calls `found` for each solution of the literals; `found` returns false to stop. Returns false if it was stopped.
+   */
   #solve(
     frame: EvaluationFrame,
     literals: readonly SpecialisedLiteral[],
@@ -150,7 +162,7 @@ export class Evaluation {
     }
   }
 
-  /** For each row and each answer that is tried, too: a rule over many of them is one literal. */
+  /** Also counts each row and each answer, because a single literal may have many of them. */
   #step(): void {
     if (++this.#steps > this.#limits.stepsMax)
       throw new AppError("query_too_expensive", "the question takes more steps than allowed");
@@ -168,7 +180,10 @@ export class Evaluation {
       );
   }
 
-  /** Tests that are ready first, then the call of which most is known; negations and comparisons last. */
+  /**
+   * The next literal: tests whose values are known first, then the call with the most known arguments; negations and
+   * comparisons with unknown values last.
+   */
   #choose(literals: readonly SpecialisedLiteral[], bindings: UnifiedBindings): number {
     let best = 0;
     let bestScore = Number.NEGATIVE_INFINITY;
@@ -191,7 +206,7 @@ export class Evaluation {
       const types = call.args.map((arg) => (arg.kind === "var" ? frame.types[arg.index] : undefined));
       const links = identity(args.length);
       const rows = this.#reader.rows(call, args, types);
-      // They stay in memory while all that comes after this call is tried with each of them.
+      // The rows stay in memory while the rest of the conjunction is solved for each of them.
       this.#hold(rows.length * args.length);
       const isDone = rows.every((row) => {
         this.#step();
@@ -248,7 +263,7 @@ export class Evaluation {
     });
   }
 
-  /** The values of `terms`; of those that nobody asks for, only that there are some. */
+  /** The values of `terms`; a position that is not asked for only says that a value exists. */
   #answerOf(terms: readonly ProgramTerm[], bindings: UnifiedBindings, demand: readonly Demand[] = []): TabledAnswer {
     const seen = new Map<number, number>();
     const row = terms.map((term, place) => (demand[place] === "any" ? undefined : this.#value(term, bindings)));
@@ -261,7 +276,10 @@ export class Evaluation {
     return { row, links };
   }
 
-  /** Makes `terms` equal to an answer: variables get its values, and those at linked places become one. `undefined` where that can't be. */
+  /**
+   * Unifies `terms` with an answer: variables get its values, and variables at linked positions become one. `undefined`
+   * if they do not unify.
+   */
   #unify(
     terms: readonly ProgramTerm[],
     { row, links }: TabledAnswer,
@@ -301,7 +319,7 @@ export class Evaluation {
         holds = true;
         return false;
       });
-      // Enough is known: no further pass is needed.
+      // One solution is enough, so no further pass is needed.
       if (holds) this.#grown = false;
     });
     this.#isNegated = !this.#isNegated;
@@ -309,20 +327,20 @@ export class Evaluation {
     return holds;
   }
 
-  /** A pass that was cut short has visited tables that may lack answers. */
+  /** An interrupted pass has visited tables that may lack answers. */
   #forgetIncomplete(): void {
     for (const table of this.#tables.values()) table.complete = false;
   }
 
-  /** A variable that, when this condition's turn comes, still has no value. */
+  /** A variable that still has no value when this condition is evaluated. */
   #unknown(literal: Exclude<SpecialisedLiteral, CallLiteral>, bindings: UnifiedBindings): number | undefined {
     if (literal.kind === "equal") return undefined;
     return mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined);
   }
 
   /**
-   * Goes on with values that nothing names, as many as the clause could tell apart, and with each that its type has: what holds for one value
-   * that neither policy nor facts nor question name, holds for all of them.
+   * Continues with as many unnamed values as the clause could tell apart, and with each value that the type has:
+   * whatever holds for one value that neither policy nor facts nor question name, holds for all such values.
    */
   #tryValues(
     variable: number,
@@ -341,7 +359,7 @@ export class Evaluation {
     return true;
   }
 
-  /** Whether values that variables came to by being made equal to others are of their types. Calls give no others. */
+  /** Whether the values that variables got by unification have the right types. The values from calls always have. */
   #areTyped(frame: EvaluationFrame, bindings: UnifiedBindings): boolean {
     return frame.types.every((type, variable) => {
       if (type === undefined) return true;
@@ -355,8 +373,8 @@ export class Evaluation {
     const left = this.#value(literal.left, bindings);
     const right = this.#value(literal.right, bindings);
     if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
-    // Some of the integers that nothing names are smaller and some are not. Only a question can leave one open, so let it come through to the
-    // answers, where it can't be listed.
+    // Some unnamed integers are smaller and some are not. Only a question can leave an integer open, so the comparison
+    // lets it pass to the answers, where it cannot be listed.
     if ([left, right].some((id) => id !== undefined && this.#reader.isUnnamed(id))) return !this.#isNegated;
     const first = this.#reader.integer(left);
     const second = this.#reader.integer(right);
@@ -409,12 +427,12 @@ function hasLinks({ roots }: UnifiedBindings): boolean {
   return roots.some((root, variable) => root !== variable);
 }
 
-/** Goes on where there are bindings to go on with; true means that nobody wants to stop. */
+/** Continues if the terms unified; true means that the search goes on. */
 function proceed(bindings: UnifiedBindings | undefined, go: (bindings: UnifiedBindings) => boolean): boolean {
   return bindings === undefined || go(bindings);
 }
 
-/** The types of all variables that are one with this one. */
+/** The types of all variables that are unified with this one. */
 function typesOf(variable: number, frame: EvaluationFrame, { roots }: UnifiedBindings): string[] {
   return frame.types.flatMap((type, other) => (type !== undefined && roots[other] === roots[variable] ? [type] : []));
 }
@@ -436,7 +454,10 @@ function scoreOf(literal: SpecialisedLiteral, isKnown: (term: ProgramTerm) => bo
   return literal.kind === "equal" ? 90 : -500;
 }
 
-/** A variable that neither the question nor the rest of the clause mentions: whether there is a value matters, not which. */
+/**
+ * Whether neither the question nor the rest of the clause mentions the variable: then it only matters that a value
+ * exists.
+ */
 function isOfNoInterest(
   arg: ProgramTerm,
   args: readonly ProgramTerm[],

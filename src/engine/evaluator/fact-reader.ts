@@ -1,23 +1,24 @@
-/** Facts for the evaluator: the stored ones by indexed probe, and the context facts of the request. Values are interned ids. */
-import type { Constant } from "../../datalog/ir/program.ts";
+/**
+ * The facts that the evaluator reads: stored facts, found with one indexed lookup, and the context facts of the
+ * request. Values are symbols.
+ */
+import { type Constant, splitKey } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
-import type { SpecialisedLiteral } from "../../datalog/specialise/specialise.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { RequestSymbols } from "../request/request-symbols.ts";
 import type { TypeIds } from "../request/type-ids.ts";
 
-/** By position or variable; `undefined` where nothing is known. */
+/** Symbols by position or by variable; `undefined` if the symbol is not known. */
 export type SymbolIds = readonly (number | undefined)[];
 
-/** Thrown where a call means more facts than may be read in one go. */
+/** Thrown if a call matches more facts than may be read at a time. */
 export class TooManyFacts extends AppError {
   constructor(factsMax: number) {
-    super("query_too_expensive", `the question has to look at more than ${factsMax} facts at a time`);
+    super("query_too_expensive", `the question has to read more than ${factsMax} facts at a time`);
   }
 }
 
@@ -29,70 +30,70 @@ export class FactReader {
   readonly now: number;
   readonly #database: Connection;
   readonly #types: TypeIds;
-  readonly #brought: RequestSymbols;
+  readonly #symbols: RequestSymbols;
   readonly #factsMax: number | undefined;
 
-  /** At most `factsMax` facts are read in one go; past that, `TooManyFacts`. */
-  constructor(database: Connection, types: TypeIds, brought: RequestSymbols, nowSeconds: number, factsMax?: number) {
+  /** Reads at most `factsMax` facts at a time, and throws `TooManyFacts` beyond that. */
+  constructor(database: Connection, types: TypeIds, symbols: RequestSymbols, nowSeconds: number, factsMax?: number) {
     this.#factsMax = factsMax;
     this.#database = database;
     this.#types = types;
-    this.#brought = brought;
-    this.now = brought.idOf({ type: "Integer", id: String(nowSeconds) });
+    this.#symbols = symbols;
+    this.now = symbols.symbolOf({ type: "Integer", id: String(nowSeconds) });
   }
 
-  /** The facts that a call may mean, given what is known of its arguments, and the types of those that are not. */
+  /** The facts that match a call: known arguments have the given symbols, all others have the given types. */
   rows(call: CallLiteral, args: SymbolIds, types: readonly TypeName[]): SymbolIds[] {
     const stored = call.fact ? this.#stored(call.predicate, args, types) : [];
     const context = call.context
-      ? this.#brought.rows(call.predicate).filter((row) => row.every((id, index) => fits(args[index], id)))
+      ? this.#symbols.rows(call.predicate).filter((row) => row.every((symbol, index) => fits(args[index], symbol)))
       : [];
     return [...stored, ...context].filter((row) =>
       row.every(
-        (id, index) =>
-          args[index] !== undefined || types[index] === undefined || this.#types.contains(types[index], id),
+        (symbol, index) =>
+          args[index] !== undefined || types[index] === undefined || this.#types.contains(types[index], symbol),
       ),
     );
   }
 
   constant(value: Constant): number {
-    return this.#brought.idOf(value);
+    return this.#symbols.symbolOf(value);
   }
 
-  hasType(id: number | undefined, types: ReadonlySet<string>): boolean {
-    return [...types].some((type) => this.#types.contains(type, id));
+  hasType(symbol: number | undefined, types: ReadonlySet<string>): boolean {
+    return [...types].some((type) => this.#types.contains(type, symbol));
   }
 
-  /** True of an id that stands for any value which nothing names. */
-  isUnnamed(id: number): boolean {
-    return id < 0 || 2 ** 32 - (id % 2 ** 32) <= unnamedPerType;
+  /** Whether the symbol stands for any value that nothing names. */
+  isUnnamed(symbol: number): boolean {
+    return symbol < 0 || 2 ** 32 - (symbol % 2 ** 32) <= unnamedPerType;
   }
 
   /**
-   * All values of a type (of all types, without one) that the store or the request has, and before them `unnamed` ids for values that nothing
-   * names: rules treat all of those alike.
+   * All values of a type (or of all types) that the store or the request has. Before them come `unnamed` symbols for
+   * values that nothing names: rules treat all such values alike.
    */
   *valuesOf(type: string | undefined, unnamed: number): Generator<number> {
     const { low, high } = type === undefined ? { low: 0, high: -1 } : this.#types.range(type);
     for (let ordinal = 0; ordinal < unnamed; ordinal++) yield high - ordinal;
-    const isMeant = (id: number): boolean => type === undefined || (id >= low && id <= high);
+    const isMeant = (symbol: number): boolean => type === undefined || (symbol >= low && symbol <= high);
     yield* this.#storedValues(type === undefined ? 0 : low, type === undefined ? Number.MAX_SAFE_INTEGER : high);
-    for (const id of this.#brought.ids()) if (isMeant(id)) yield id;
+    for (const symbol of this.#symbols.newSymbols()) if (isMeant(symbol)) yield symbol;
   }
 
-  /** A few at a time: there may be millions, and mostly one of the first will do. */
+  /** Reads a few at a time: there may be millions, and mostly one of the first is enough. */
   *#storedValues(low: number, high: number): Generator<number> {
-    const ids = statement(this.#database, "SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
+    const select = this.#database.statement("SELECT id FROM symbol WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
     for (let next = low, found = valuesAtATime; found === valuesAtATime;) {
-      const rows = ids.values(next, high, valuesAtATime);
+      const rows = select.values(next, high, valuesAtATime);
       for (const row of rows) yield Number(row[0]);
       found = rows.length;
       next = Number(rows.at(-1)?.[0]) + 1;
     }
   }
 
-  integer(id: number | undefined): bigint | undefined {
-    const value = id === undefined ? undefined : this.#brought.valueOf(id);
+  integer(symbol: number | undefined): bigint | undefined {
+    const value = symbol === undefined ? undefined : this.#symbols.valueOf(symbol);
     return value?.type === "Integer" ? BigInt(value.id) : undefined;
   }
 
@@ -113,12 +114,12 @@ export class FactReader {
     const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
     const limit = this.#factsMax === undefined ? "" : ` LIMIT ${slot(this.#factsMax + 1)}`;
     const sql = `SELECT ${columns} FROM ${table}${where}${limit}`;
-    const rows = statement(this.#database, sql).values(...parameters) as number[][];
+    const rows = this.#database.statement(sql).values(...parameters) as number[][];
     if (this.#factsMax !== undefined && rows.length > this.#factsMax) throw new TooManyFacts(this.#factsMax);
     return rows;
   }
 }
 
-function fits(known: number | undefined, id: number | undefined): boolean {
-  return known === undefined || known === id;
+function fits(known: number | undefined, symbol: number | undefined): boolean {
+  return known === undefined || known === symbol;
 }

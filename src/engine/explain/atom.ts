@@ -1,4 +1,7 @@
-/** A statement about values, `has_role(User{"ann"}, "member", Org{"acme"})`: what explanations are about, and how they are written. */
+/**
+ * Atoms: statements about values such as `has_role(User{"ann"}, "member", Org{"acme"})`, which explanations are about,
+ * and their text form.
+ */
 import type { Constant, ProgramLiteral, ProgramTerm } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
@@ -11,33 +14,32 @@ export interface GroundAtom {
   readonly args: readonly Value[];
 }
 
-/** An atom of which some arguments may be anything. */
+/** An atom with arguments that may be any value. */
 export interface OpenAtom {
   readonly predicate: string;
   readonly args: readonly (Value | undefined)[];
 }
 
-/** By variable. */
+/** The values of variables, by variable. */
 export type Substitution = readonly (Value | undefined)[];
 
-/** The id of "every value of the type": no fact and no policy can hold it, so nothing that it satisfies depends on which value it is. */
+/**
+ * The id that stands for every value of a type. No fact and no policy can contain it, so whatever holds for it does not
+ * depend on the value.
+ */
 export const anyId = "*";
 
 /**
- * While a rule is being solved, the id of a variable that a wildcard answer left open: any value so far, and a later condition may still
- * choose one. No value has an empty id.
+ * During a proof search, the id of a variable that a wildcard answer left open: it may be any value so far, and a later
+ * condition may choose one. No value has an empty id.
  */
 export const openId = "";
-
-export function atomKey({ predicate, args }: OpenAtom): string {
-  return JSON.stringify([predicate, ...args.map((arg) => arg && [arg.type, arg.id])]);
-}
 
 export function isClosed(atom: OpenAtom): atom is GroundAtom {
   return !atom.args.includes(undefined);
 }
 
-/** The value of a term, `undefined` for a variable without one. */
+/** The value of a term; `undefined` for a variable without a value. */
 export function valueOf(term: ProgramTerm, bindings: Substitution, now: Value): Value | undefined {
   switch (term.kind) {
     case "var":
@@ -51,7 +53,7 @@ export function valueOf(term: ProgramTerm, bindings: Substitution, now: Value): 
   }
 }
 
-/** As Polar would have it. */
+/** In Polar syntax. */
 export function formatAtom({ predicate, args }: OpenAtom): string {
   return `${splitKey(predicate)[0]}(${args.map((arg) => (arg ? formatValue(arg) : "_")).join(", ")})`;
 }
@@ -63,8 +65,8 @@ export function formatValue({ type, id }: Constant): string {
 }
 
 /**
- * A condition with the values that are known; the others are `_`, with their type where there is only one. The clock stands as in the policy, so
- * that what is told of one state does not change with every second.
+ * A condition with its known values. Unknown values are `_`, with their type if there is only one. The clock is printed
+ * as in the policy, so that the explanation of one state does not change every second.
  */
 export function formatLiteral(
   literal: ProgramLiteral,

@@ -1,8 +1,10 @@
 /**
- * What explanations ask of the engine: all ways to make one call true, and whether something is a fact. Each is asked once and remembered; the
- * number of questions is bounded, because an explanation is worth only so much work.
+ * The answers of the engine to single calls, which explanations are built from: all rows that satisfy a call, and
+ * whether an atom is a fact. Each call is asked only once. The number of questions is bounded, because an explanation
+ * is worth only limited work.
  */
-import { type ArgumentPattern as FactArgument, covers } from "../../datalog/analysis/fact-types.ts";
+import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
+import { covers } from "../../datalog/analysis/fact-types.ts";
 import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/ir/signature.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -11,13 +13,15 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import { anyId, type GroundAtom, atomKey, type OpenAtom } from "./atom.ts";
+import { listKey, numberKey, stringKey, typeSetKey } from "../../datalog/ir/key.ts";
+import { factKey, valueKey } from "../request/keys.ts";
+import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
 
-/** Thrown where an explanation would take more work than it may. */
+/** Thrown if an explanation needs more work than allowed. */
 export class WorkLimitReached extends Error {
   readonly reason: "steps" | "time" | "facts";
-  /** It was one question that took too much: others may do. */
+  /** One call took too much work; others may still succeed. */
   readonly isOfOneCall: boolean;
 
   constructor(reason: WorkLimitReached["reason"], isOfOneQuestion = false) {
@@ -37,12 +41,12 @@ export interface CallAnswersOptions {
   readonly stepsMax: number;
   /** On the clock of `performance.now()`. */
   readonly endMs: number;
-  /** Types of the values at hand, which the policy need not name. */
+  /** Types of values in the question or the data that the policy may not name. */
   readonly types?: Iterable<string>;
   readonly contextFacts?: readonly Fact[];
-  /** What answers questions that leave nothing open, where it is not the engine that answers the others. */
+  /** The engine for calls without open arguments, if it is another one. */
   readonly closedEngine?: Engine;
-  /** What each predicate can hold, context facts included; without them, what the policy says. */
+  /** The argument types with which each predicate can hold, including context facts; by default those of the policy. */
   readonly signatures?: Signatures;
 }
 
@@ -53,7 +57,7 @@ export class CallAnswers {
   readonly #active: ActivePolicy;
   readonly #types: readonly string[];
   readonly #rows = new Map<string, readonly (readonly Value[])[]>();
-  readonly #tooMany = new Map<string, WorkLimitReached>();
+  readonly #refused = new Map<string, WorkLimitReached>();
   readonly #facts = new Map<string, Exclude<FactOrigin, "policy"> | undefined>();
   readonly #contextFacts: readonly Fact[];
   readonly #inContext: ReadonlySet<string>;
@@ -62,7 +66,7 @@ export class CallAnswers {
   readonly #typingsMax: number;
   #stepsLeft: number;
 
-  /** The engine answers from the facts in question, under the policy `active`. */
+  /** The engine answers from the facts in question under the policy `active`. */
   constructor(engine: Engine, active: ActivePolicy, options: CallAnswersOptions) {
     this.now = { type: "Integer", id: String(options.now) };
     this.#engine = engine;
@@ -73,31 +77,31 @@ export class CallAnswers {
     this.#typingsMax = options.stepsMax;
     this.#endMs = options.endMs;
     this.#contextFacts = options.contextFacts ?? [];
-    this.#inContext = new Set(this.#contextFacts.map(({ predicate, args }) => keyOf(predicate, args)));
+    this.#inContext = new Set(this.#contextFacts.map(factKey));
     this.#signatures = options.signatures ?? active.signatures;
   }
 
-  /** The arguments for which the call holds; an id is `anyId` where every value of the type will do. Throws `Exhausted`. */
+  /**
+   * The arguments for which the call holds; the id `anyId` stands for every value of the type. Throws
+   * `WorkLimitReached`.
+   */
   rows(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
-    const key = JSON.stringify([
-      predicate,
-      args.map((arg) => (arg.kind === "value" ? arg.value : [arg.index, arg.types && [...arg.types]])),
-    ]);
+    const key = callKey(predicate, args);
     const known = this.#rows.get(key);
     if (known) return known;
-    const refused = this.#tooMany.get(key);
+    const refused = this.#refused.get(key);
     if (refused) throw refused;
     try {
       const rows = this.#typings(predicate, args).flatMap((types) => this.#ask(predicate, args, types));
       this.#rows.set(key, rows);
       return rows;
     } catch (error) {
-      if (error instanceof WorkLimitReached && error.isOfOneCall) this.#tooMany.set(key, error);
+      if (error instanceof WorkLimitReached && error.isOfOneCall) this.#refused.set(key, error);
       throw error;
     }
   }
 
-  /** Whether `rows` would give them all. Throws `Exhausted` where that is not because of this question alone. */
+  /** Whether `rows` can return all rows. Throws `WorkLimitReached` if not only this call reached a limit. */
   canList(predicate: string, args: readonly CallArgument[]): boolean {
     try {
       this.rows(predicate, args);
@@ -108,7 +112,7 @@ export class CallAnswers {
     }
   }
 
-  /** The same where nothing may be left out: throws `AppError` for what can't be listed. It does not count as work. */
+  /** As `rows`, but complete: throws `AppError` for rows that cannot be listed. It does not count as work. */
   everyRow(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
     return this.#typings(predicate, args).flatMap((types) => {
       if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
@@ -116,20 +120,20 @@ export class CallAnswers {
     });
   }
 
-  /** Where the atom is a fact: whether it is stored, or of the question alone. */
+  /** The origin of a fact: stored, or a context fact; `undefined` if the atom is no fact. */
   factOrigin(atom: GroundAtom): Exclude<FactOrigin, "policy"> | undefined {
-    const key = atomKey(atom);
+    const key = factKey(atom);
     if (this.#facts.has(key)) return this.#facts.get(key);
     this.step();
     const [predicate] = splitKey(atom.predicate);
     const isStored = this.isStorable(atom) && this.#engine.isStored({ predicate, args: atom.args });
-    const isBrought = !isStored && this.#inContext.has(keyOf(predicate, atom.args));
-    const origin = isStored ? "stored" : isBrought ? "context" : undefined;
+    const isContextFact = !isStored && this.#inContext.has(factKey({ predicate, args: atom.args }));
+    const origin = isStored ? "stored" : isContextFact ? "context" : undefined;
     this.#facts.set(key, origin);
     return origin;
   }
 
-  /** Whether the policy has a use for a fact like this. */
+  /** Whether the policy accepts such a fact. */
   isStorable({ predicate, args }: OpenAtom): boolean {
     return this.#active.factTypes.some(
       (fact) =>
@@ -141,14 +145,14 @@ export class CallAnswers {
     );
   }
 
-  /** Counts a piece of work. Throws `Exhausted`. */
+  /** Counts one step of work. Throws `WorkLimitReached`. */
   step(): void {
     this.#stepsLeft -= 1;
     if (this.#stepsLeft < 0) throw new WorkLimitReached("steps");
-    if (this.#stepsLeft % 64 === 0) this.#lookAtClock();
+    if (this.#stepsLeft % 64 === 0) this.#checkDeadline();
   }
 
-  #lookAtClock(): void {
+  #checkDeadline(): void {
     if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
   }
 
@@ -190,13 +194,13 @@ export class CallAnswers {
   #ask(predicate: string, args: readonly CallArgument[], types: readonly string[]): readonly (readonly Value[])[] {
     this.step();
     // One question can take as long as a thousand steps.
-    this.#lookAtClock();
+    this.#checkDeadline();
     try {
       return this.#query(predicate, args, types, null);
     } catch (error) {
       if (!(error instanceof AppError && error.code === "query_not_enumerable")) return this.#withoutAnswer(error);
     }
-    // All values but a few can't be listed; one that nothing names stands for them.
+    // "All values except a few" cannot be listed; a value that nothing names stands for them.
     this.step();
     try {
       return this.#query(predicate, args, types, [anyId]);
@@ -205,11 +209,11 @@ export class CallAnswers {
     }
   }
 
-  /** Nothing is true of an Integer that is none. */
+  /** No fact or rule holds for an invalid Integer. */
   #withoutAnswer(error: unknown): readonly (readonly Value[])[] {
     if (!(error instanceof AppError)) throw error;
     if (error.code === "invalid_request") return [];
-    this.#lookAtClock();
+    this.#checkDeadline();
     throw new WorkLimitReached(error instanceof TooManyFacts ? "facts" : "steps", true);
   }
 
@@ -217,17 +221,17 @@ export class CallAnswers {
     predicate: string,
     args: readonly CallArgument[],
     types: readonly string[],
-    unknown: readonly string[] | null,
+    openIds: readonly string[] | null,
   ): readonly (readonly Value[])[] {
-    // Whether an integer that nobody knows is greater than another has no answer.
+    // Whether an unknown integer is greater than another has no answer.
     const isOrdered = (arg: CallArgument, position: number): boolean =>
       arg.kind === "variable" && must(types[position]) in someValue;
-    if (unknown !== null && args.some(isOrdered)) return [];
+    if (openIds !== null && args.some(isOrdered)) return [];
     const names = args.map((arg, position) => (arg.kind === "variable" ? `v${arg.index}` : `a${position}`));
     const variables = new Map(
       args.map((arg, position) => {
         const type = must(types[position]);
-        return [must(names[position]), { type, ids: arg.kind === "value" ? [idOf(arg.value)] : unknown }];
+        return [must(names[position]), { type, ids: arg.kind === "value" ? [idOf(arg.value)] : openIds }];
       }),
     );
     const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
@@ -241,11 +245,15 @@ export class CallAnswers {
   }
 }
 
-function keyOf(predicate: string, args: readonly Value[]): string {
-  return atomKey({ predicate, args });
+function callKey(predicate: string, args: readonly CallArgument[]): string {
+  return stringKey(predicate) + listKey(args.map(argumentKey));
 }
 
-/** What is true of every value of these types is true of this one; not every text is a value of them. */
+function argumentKey(arg: CallArgument): string {
+  return arg.kind === "value" ? valueKey(arg.value) : `?${numberKey(arg.index)}${typeSetKey(arg.types)}`;
+}
+
+/** For these types a valid value stands for every value, because not every string is a value of them. */
 const someValue: Readonly<Record<string, string>> = { Integer: "-8888888888888888887", Boolean: "true" };
 
 function idOf({ type, id }: Value): string {

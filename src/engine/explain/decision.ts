@@ -1,12 +1,11 @@
 /**
- * A decision with its reasons, from one state of the data and at one time. The decision is made as `POST /api/authorize` makes it, whatever
- * becomes of the explanation.
+ * Explains a decision, from one state of the data and at one time. The decision itself is made as for `POST
+ * /api/authorize`, whatever happens to the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import { signaturesFor } from "../../datalog/specialise/specialise.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import { statement } from "../../store/connection/statements.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { Engine } from "../engine.ts";
@@ -37,44 +36,51 @@ export function explainDecision(
   const atom = allowAtom(question);
   const active = activationOf(database)?.active;
   const stored = deciding.policy();
-  const told = { allowed, question: callOf(atom) };
+  const common = { allowed, question: callOf(atom) };
   if (!active || !stored)
-    return { ...told, policy: null, derivation: null, denial: null, unknown: [], truncated: null };
+    return { ...common, policy: null, derivation: null, denial: null, unknown: [], truncated: null };
 
   const answers = answersFor(active, database, question, { limits, clock });
   const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
-  const telling = new Renderer([{ name: policy.filename, text: stored.source }], limits);
+  const renderer = new Renderer([{ name: policy.filename, text: stored.source }], limits);
   if (!allowed) {
-    const denial = new FailedAttempts(active, answers, telling).of(atom);
+    const denial = new FailedAttempts(active, answers, renderer).of(atom);
     const unknown = unknownNames({ predicate: "allow", args: atom.args }, active);
-    return { ...told, policy, derivation: null, denial, unknown, truncated: truncation(telling.truncation, limits) };
+    return { ...common, policy, derivation: null, denial, unknown, truncated: truncation(renderer.truncation, limits) };
   }
-  const derivation = derivationOf(atom, active, answers, telling);
-  return { ...told, policy, derivation, denial: null, unknown: [], truncated: truncation(telling.truncation, limits) };
+  const derivation = derivationOf(atom, active, answers, renderer);
+  return {
+    ...common,
+    policy,
+    derivation,
+    denial: null,
+    unknown: [],
+    truncated: truncation(renderer.truncation, limits),
+  };
 }
 
 function derivationOf(
   atom: GroundAtom,
   active: ActivePolicy,
   answers: CallAnswers,
-  telling: Renderer,
+  renderer: Renderer,
 ): Explanation["derivation"] {
   try {
     const proof = new Derivations(active, answers).of(atom);
-    if (proof) return telling.steps(proof);
-    telling.truncate("nothing");
+    if (proof) return renderer.steps(proof);
+    renderer.truncate("nothing");
     return null;
   } catch (error) {
-    // A `RangeError` is a proof higher than the stack.
+    // A `RangeError` means that the proof is deeper than the stack.
     if (!(error instanceof WorkLimitReached || error instanceof RangeError)) throw error;
-    telling.truncate(error instanceof WorkLimitReached ? error.reason : "depth");
+    renderer.truncate(error instanceof WorkLimitReached ? error.reason : "depth");
     return null;
   }
 }
 
 /**
- * A question that leaves nothing open is as cheap as a decision, and is answered like one. Those that list something go to the evaluator, which can
- * be held to limits.
+ * A question without open arguments is as cheap as a decision, and is answered like one. A question that lists values
+ * goes to the evaluator, whose work can be limited.
  */
 function answersFor(
   active: ActivePolicy,
@@ -94,17 +100,18 @@ function answersFor(
       queryTimeMsMax: Math.min(limits.queryTimeMsMax, explanationTimeMsMax),
     },
   };
-  const stored = statement(database, "SELECT name FROM type")
+  const stored = database
+    .statement("SELECT name FROM type")
     .values()
     .map(([name]) => String(name));
-  const brought = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
+  const requestTypes = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
   const context = factTypesOf(contextFacts);
   return new CallAnswers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
     closedEngine: new Engine(database, options),
     now: clock,
     stepsMax: explanationStepsMax,
     endMs: performance.now() + explanationTimeMsMax,
-    types: [...stored, ...brought],
+    types: [...stored, ...requestTypes],
     contextFacts,
     ...(context.length > 0 && {
       signatures: signaturesFor(active.program, active.factTypes, context, limits.policyTypingsMax),

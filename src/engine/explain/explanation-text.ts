@@ -1,4 +1,4 @@
-/** Explanations as lines for people: a derivation, or the nearest misses, with the text and place of each rule. */
+/** Explanations as lines of text: a derivation, or the failed attempts, with the text and the position of each rule. */
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { unreachable } from "../../util/assert.ts";
 import type {
@@ -11,11 +11,11 @@ import type {
   ExplainedStep,
 } from "./explanation.ts";
 
-/** A path of more steps than this is shown by its ends. */
+/** Of a path with more steps than this, only the first and the last steps are shown. */
 const pathStepsMax = 12;
 const pathEndSteps = 4;
 
-/** The decision, and all that is told of its reasons. */
+/** The decision and its reasons. */
 export function explanationLines(explanation: Explanation): string[] {
   const { allowed, question, policy, derivation, denial, unknown, truncated } = explanation;
   const reasons = [
@@ -28,7 +28,7 @@ export function explanationLines(explanation: Explanation): string[] {
   return [`${allowed ? "allowed" : "denied"}: ${question.text}`, ...reasons.map(indent)];
 }
 
-/** What makes it true. */
+/** The lines of a derivation. */
 export function derivationLines(step: ExplainedStep): string[] {
   switch (step.kind) {
     case "condition":
@@ -41,7 +41,7 @@ export function derivationLines(step: ExplainedStep): string[] {
       return [`${step.conclusion.text} …`];
     case "rule": {
       const inner = stepsLines(step);
-      // The default `allow` has no text to show: what it asks for is what counts.
+      // The default `allow` rule has no text, so its conditions are shown in its place.
       if (!step.rule) return inner;
       return [`${step.conclusion.text} by ${ruleName(step.rule)}${timesText(step.times)}`, ...inner.map(indent)];
     }
@@ -50,10 +50,10 @@ export function derivationLines(step: ExplainedStep): string[] {
   }
 }
 
-/** What would have made it true. */
-export function failedCallLines(miss: FailedCall): string[] {
-  if (miss.attempts.length > 0 || miss.more) return attemptsLines(miss);
-  return [`no rule gives ${miss.call.text}${hintOf(miss)}`];
+/** The lines of a failed call: the conditions that would have made it true. */
+export function failedCallLines(failedCall: FailedCall): string[] {
+  if (failedCall.attempts.length > 0 || failedCall.more) return attemptsLines(failedCall);
+  return [`no rule gives ${failedCall.call.text}${hintOf(failedCall)}`];
 }
 
 function hintOf({ did_you_mean: hint }: FailedCall): string {
@@ -65,7 +65,7 @@ function stepsLines({ steps, times }: Extract<ExplainedStep, { kind: "rule" }>):
   return folded(steps.map(derivationLines)).flat();
 }
 
-/** A long path is shown by its ends. */
+/** Shortens a long path to its first and last steps. */
 function folded<Lines extends string | readonly string[]>(path: readonly Lines[]): (Lines | string)[] {
   if (path.length <= pathStepsMax) return [...path];
   const hidden = path.length - 2 * pathEndSteps;
@@ -84,7 +84,7 @@ function attemptsLines({ attempts, more }: FailedCall): string[] {
 
 function attemptLines(attempt: FailedAttempt): string[] {
   const { rule, missing } = attempt;
-  // The default `allow` has no text to show: what it asks for is what is missing.
+  // The default `allow` rule has no text, so its missing conditions are shown in its place.
   if (!rule) return missing.flatMap((found) => (found.kind === "call" ? failedCallLines(found) : []));
   const path = attemptsInARow(attempt);
   const last = path.at(-1) ?? attempt;
@@ -92,7 +92,10 @@ function attemptLines(attempt: FailedAttempt): string[] {
   return [`${ruleName(rule)}${timesText(path.length)}`, ...inner.map(indent)];
 }
 
-/** Where the only thing missing has but one attempt, by the same rule, and so on: that rule walks along a path of facts. */
+/**
+ * Follows the only missing condition, as long as its only attempt is by the same rule: such a rule follows a path of
+ * facts.
+ */
 function attemptsInARow(start: FailedAttempt): readonly FailedAttempt[] {
   const path = [start];
   for (let next: FailedAttempt | undefined = start; next;) {

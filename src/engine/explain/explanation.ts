@@ -1,46 +1,53 @@
 /**
- * An explanation as JSON: what `POST /api/explain` answers and `ostiary explain --json` prints. It is a function of the question, of the state of
- * the data and, where rules compare with it, of the clock: the same three give the same bytes.
+ * The JSON schema of an explanation, which `POST /api/explain` answers and `ostiary explain --json` prints. An
+ * explanation is a function of the question, the state of the data and, if rules compare facts with it, the time: the
+ * same three give the same bytes.
  */
 import { z } from "zod";
 
-/** `has_role(User{"ann"}, "member", Org{"acme"})`. As an id, `*` is every value of the type, `null` any value that would do. */
+/**
+ * `has_role(User{"ann"}, "member", Org{"acme"})`. The id `*` stands for every value of the type, the id `null` for any
+ * value that satisfies the call.
+ */
 const call = z.object({
-  /** As Polar would have it. */
+  /** In Polar syntax. */
   text: z.string(),
   predicate: z.string(),
   args: z.array(z.object({ type: z.string().nullable(), id: z.string().nullable() })),
 });
 export type ExplainedCall = z.output<typeof call>;
 
-/** A rule as it is written, on one line, cut where it is long, and where its text begins; lines and columns count from 1. */
+/** The text of a rule on one line, truncated if it is long, with its position; lines and columns count from 1. */
 const rule = z.object({ text: z.string(), file: z.string(), line: z.int(), column: z.int() });
 export type ExplainedRule = z.output<typeof rule>;
 
-/** Where a fact is from: the database, the request, the policy's own text. */
+/** The origin of a fact: the database, the request, or the text of the policy. */
 const origin = z.enum(["stored", "context", "policy"]);
 export type FactOrigin = z.output<typeof origin>;
 
 const step = z.discriminatedUnion("kind", [
-  /** `rule` is the text of a fact of the policy. */
+  /** `rule` is the text of a fact that the policy contains. */
   z.object({ kind: z.literal("fact"), fact: call, from: origin, rule: rule.nullable() }),
   z.object({
     kind: z.literal("rule"),
     conclusion: call,
-    /** `null` for the `allow` rules that are there without being written. */
+    /** `null` for the default `allow` rules, which no text contains. */
     rule: rule.nullable(),
-    /** How often in a row: where a rule walks along a path of facts, `steps` are those of all its applications, the last one's last. */
+    /**
+     * How often the rule was applied in a row. If a rule follows a path of facts, `steps` are the steps of all its
+     * applications; those of the last application come last.
+     */
     times: z.int(),
-    /** What the rule asks for, in its order. */
+    /** The conditions of the rule, in their order. */
     get steps(): z.ZodType<ExplainedStep[]> {
       return z.array(step);
     },
   }),
-  /** A test that held, such as `not is_banned(User{"ann"})`. */
+  /** A condition that holds, such as `not is_banned(User{"ann"})`. */
   z.object({ kind: z.literal("condition"), text: z.string() }),
-  /** Its steps were told before. */
+  /** The steps of this conclusion appear earlier in the explanation. */
   z.object({ kind: z.literal("again"), conclusion: call }),
-  /** Its steps are not told: see `truncated`. */
+  /** The steps of this conclusion are left out: see `truncated`. */
   z.object({ kind: z.literal("cut"), conclusion: call }),
 ]);
 export type ExplainedStep =
@@ -50,7 +57,10 @@ export type ExplainedStep =
   | { kind: "again"; conclusion: ExplainedCall }
   | { kind: "cut"; conclusion: ExplainedCall };
 
-/** A condition of an attempt that held. `derived`: by rules, not by a fact. `many`: more facts make it true than were looked at. */
+/**
+ * A condition of an attempt that holds. `derived`: by rules, not by a fact. `many`: more facts satisfy it than were
+ * tried.
+ */
 const held = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("call"), call, from: z.enum([...origin.options, "derived", "many"]) }),
   z.object({ kind: z.literal("condition"), text: z.string() }),
@@ -58,7 +68,7 @@ const held = z.discriminatedUnion("kind", [
 export type HeldCondition = z.output<typeof held>;
 
 const attempt = z.object({
-  /** `null` for the `allow` rules that are there without being written. */
+  /** `null` for the default `allow` rules, which no text contains. */
   rule: rule.nullable(),
   held: z.array(held),
   get missing(): z.ZodType<MissingCondition[]> {
@@ -71,18 +81,18 @@ export interface FailedAttempt {
   missing: MissingCondition[];
 }
 
-/** A call that nothing makes true. */
+/** A call that nothing satisfies. */
 const miss = z.object({
   call,
-  /** Whether a fact like this could be stored. */
+  /** Whether the policy accepts such a fact. */
   storable: z.boolean(),
-  /** The rules that came nearest to it, nearest first. */
+  /** The failed attempts to derive it; those with the fewest missing conditions come first. */
   attempts: z.array(attempt),
-  /** There are more attempts than these. */
+  /** Whether there are more attempts than these. */
   more: z.boolean(),
-  /** Its attempts were told before. */
+  /** Whether its attempts appear earlier in the explanation. */
   again: z.boolean(),
-  /** A String in place of one that looks like a slip. */
+  /** A String that is similar to an argument and would fit. */
   did_you_mean: z.string().nullable(),
 });
 export interface FailedCall {
@@ -96,29 +106,32 @@ export interface FailedCall {
 
 const missing = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("call"), ...miss.shape }),
-  /** A test that failed, such as `5 < 3`; of a `not`, what is true although it must not be. */
+  /** A condition that fails, such as `5 < 3`; for a `not`, `because` says what is true although it must not be. */
   z.object({ kind: z.literal("test"), text: z.string(), because: z.string().nullable() }),
 ]);
 export type MissingCondition = ({ kind: "call" } & FailedCall) | { kind: "test"; text: string; because: string | null };
 
-/** Which bound it met; `nothing` where the search found nothing although it met none. */
+/** The limit that was reached; `nothing` if the search found nothing without reaching a limit. */
 const cutReason = z.enum(["steps", "time", "facts", "entries", "depth", "nothing"]);
 export type TruncationReason = z.output<typeof cutReason>;
 
 export const explanationSchema = z.object({
-  /** What `POST /api/authorize` answers to the same question in the same state. */
+  /** The answer of `POST /api/authorize` to the same question in the same state. */
   allowed: z.boolean(),
   /** `allow(actor, action, resource)`. */
   question: call,
-  /** The active policy; `null` where there is none, and everything is denied. */
+  /** The active policy; `null` if there is none: then everything is denied. */
   policy: z.object({ id: z.int(), filename: z.string() }).nullable(),
-  /** Why it is allowed; `null` where it is not, or where the search for it was cut. */
+  /** Why it is allowed; `null` if it is denied, or if the search was truncated. */
   derivation: step.nullable(),
-  /** Why it is denied; `null` where it is not. */
+  /** Why it is denied; `null` if it is allowed. */
   denial: miss.nullable(),
-  /** Of a denial: what the question names and the policy does not have, with what it has instead. Nodes of earlier versions do not say it. */
+  /**
+   * For a denial: names in the question that the policy does not have, with the most similar names that it has. Nodes
+   * of earlier versions do not send it.
+   */
   unknown: z.array(z.string()).default([]),
-  /** `null` where the explanation is whole. */
+  /** `null` if the explanation is complete. */
   truncated: z.object({ reason: cutReason, message: z.string() }).nullable(),
 });
 export type Explanation = z.output<typeof explanationSchema>;

@@ -1,27 +1,31 @@
 /**
- * Why something is not true: the rules that could have made it true, those first of which the fewest conditions were missing, with the values
- * that the other conditions gave. A missing condition that has rules of its own is explained in turn.
+ * Failed attempts: why an atom is not true. They are the rules that could have derived it, with the values that their
+ * satisfied conditions gave; rules with the fewest missing conditions come first. A missing condition that has rules of
+ * its own is explained in turn.
  */
 import { literalVariables, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
 import { suggestion } from "../../polar/suggest.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
-import { atomKey, type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
 import type { FailedAttempt, ExplainedCall, HeldCondition, FailedCall, MissingCondition } from "./explanation.ts";
 import { bodyOf, type TypedBody, matchHead, negated, rulesFor, satisfy, solutions } from "./proof-search.ts";
 import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./rendering.ts";
 
-/** Of this many misses above each other, the first have several attempts told, the others the nearest alone. */
+/**
+ * The maximum nesting of failed calls. The outer levels show several attempts each, the inner ones only the best one.
+ */
 const levelsMax = 12;
 const wideLevels = 4;
 const attemptsMax = 3;
-/** Ways to satisfy the conditions of one rule that are followed at a time. */
+/** The number of partial solutions of one rule that are followed at a time. */
 const beamMax = 12;
 
 interface PartialAttempt {
   readonly bindings: Substitution;
   readonly held: readonly ProgramLiteral[];
-  /** Those of the held that so much makes true that none of it was chosen. */
+  /** The satisfied conditions with so many solutions that none was chosen. */
   readonly many: readonly ProgramLiteral[];
   readonly missing: readonly ProgramLiteral[];
   readonly open: readonly ProgramLiteral[];
@@ -32,25 +36,25 @@ type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
 export class FailedAttempts {
   readonly #active: ActivePolicy;
   readonly #answers: CallAnswers;
-  readonly #telling: Renderer;
-  readonly #told = new Set<string>();
-  #isExhausted = false;
+  readonly #renderer: Renderer;
+  readonly #rendered = new Set<string>();
+  #isLimitReached = false;
 
-  /** What takes more work than it may is left out, and `telling` hears of it. */
-  constructor(active: ActivePolicy, answers: CallAnswers, telling: Renderer) {
+  /** Leaves out what takes more work than allowed, and marks the rendering as truncated. */
+  constructor(active: ActivePolicy, answers: CallAnswers, renderer: Renderer) {
     this.#active = active;
     this.#answers = answers;
-    this.#telling = telling;
+    this.#renderer = renderer;
   }
 
   of(atom: OpenAtom): FailedCall {
-    return this.#miss(atom, 0);
+    return this.#failedCall(atom, 0);
   }
 
-  #miss(atom: OpenAtom, level: number): FailedCall {
-    const key = atomKey(atom);
+  #failedCall(atom: OpenAtom, level: number): FailedCall {
+    const key = factKey(atom);
     const rules = rulesFor(atom, this.#active);
-    const untold: FailedCall = {
+    const empty: FailedCall = {
       call: callOf(atom),
       storable: this.#answers.isStorable(atom),
       attempts: [],
@@ -58,15 +62,15 @@ export class FailedAttempts {
       again: false,
       did_you_mean: null,
     };
-    if (this.#told.has(key)) return { ...untold, again: rules.length > 0 };
-    if (level >= Math.min(levelsMax, this.#telling.depthMax) || this.#isExhausted)
-      return { ...untold, more: rules.length > 0 };
-    this.#told.add(key);
-    const found = this.#unlessExhausted(() => this.#attempts(atom, rules, level));
-    return { ...untold, ...(found ?? { more: rules.length > 0 }) };
+    if (this.#rendered.has(key)) return { ...empty, again: rules.length > 0 };
+    if (level >= Math.min(levelsMax, this.#renderer.depthMax) || this.#isLimitReached)
+      return { ...empty, more: rules.length > 0 };
+    this.#rendered.add(key);
+    const found = this.#withinLimits(() => this.#attempts(atom, rules, level));
+    return { ...empty, ...(found ?? { more: rules.length > 0 }) };
   }
 
-  /** The best attempts, none where no rule could give it at all. */
+  /** The best attempts; none if no rule could derive the atom at all. */
   #attempts(
     atom: OpenAtom,
     rules: readonly ProgramRule[],
@@ -80,25 +84,25 @@ export class FailedAttempts {
     if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
     const attempts: FailedAttempt[] = [];
     for (const { rule, partial } of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
-      if (this.#isExhausted || !this.#telling.takeEntry()) break;
-      const told = this.#unlessExhausted(() => this.#describe(rule, partial, level + 1));
-      if (told) attempts.push(told);
+      if (this.#isLimitReached || !this.#renderer.takeEntry()) break;
+      const rendered = this.#withinLimits(() => this.#describe(rule, partial, level + 1));
+      if (rendered) attempts.push(rendered);
     }
     return { attempts, more: ordered.length > attempts.length };
   }
 
-  #unlessExhausted<T>(body: () => T): T | undefined {
+  #withinLimits<T>(body: () => T): T | undefined {
     try {
       return body();
     } catch (error) {
       if (!(error instanceof WorkLimitReached)) throw error;
-      this.#telling.truncate(error.reason);
-      this.#isExhausted = true;
+      this.#renderer.truncate(error.reason);
+      this.#isLimitReached = true;
       return undefined;
     }
   }
 
-  /** A String that would make some rule's head fit, and is written much like the one there is. */
+  /** A String that would make a rule's head match and is similar to the given one. */
   #suggest(atom: OpenAtom): string | null {
     for (const [position, arg] of atom.args.entries()) {
       if (arg?.type !== "String") continue;
@@ -113,7 +117,7 @@ export class FailedAttempts {
     return null;
   }
 
-  /** The way through the rule's conditions on which the fewest are missing. */
+  /** The partial solution of the rule with the fewest missing conditions. */
   #attempt(rule: ProgramRule, start: Substitution): { readonly rule: ProgramRule; readonly partial: PartialAttempt }[] {
     let partials: PartialAttempt[] = [{ bindings: start, held: [], many: [], missing: [], open: rule.body }];
     while (partials.some(({ open }) => open.length > 0)) {
@@ -121,12 +125,15 @@ export class FailedAttempts {
       next.sort((one, other) => one.missing.length - other.missing.length);
       partials = next.slice(0, beamMax);
     }
-    // Where too much made a condition true to try it all, it may be that nothing but the right choice is missing.
+    // If a condition has too many solutions to try, possibly only the right choice is missing.
     const best = partials.find(({ missing }) => missing.length > 0) ?? partials.find(({ many }) => many.length > 0);
     return best ? [{ rule, partial: best }] : [];
   }
 
-  /** One condition further: one that holds, if there is one, and calls before tests; else one that does not. */
+  /**
+   * Extends the partial solution by one condition: one that holds if there is one, calls before tests; otherwise one
+   * that does not hold.
+   */
   #extend(partial: PartialAttempt, rule: ProgramRule): PartialAttempt[] {
     this.#answers.step();
     const body: TypedBody = { ...bodyOf(rule), literals: rule.body };
@@ -134,11 +141,11 @@ export class FailedAttempts {
     const candidates = byBoundness(calls.length > 0 ? calls : partial.open, partial.bindings);
     let unfollowed: ProgramLiteral | undefined;
     for (const literal of candidates) {
-      const ways = this.#ways(literal, body, partial.bindings);
-      if (ways === "many") unfollowed ??= literal;
-      else if (ways.length > 0) {
+      const solutions = this.#solutions(literal, body, partial.bindings);
+      if (solutions === "many") unfollowed ??= literal;
+      else if (solutions.length > 0) {
         const rest = { held: [...partial.held, literal], open: without(partial.open, literal) };
-        return ways.map((bindings) => ({ ...partial, ...rest, bindings }));
+        return solutions.map((bindings) => ({ ...partial, ...rest, bindings }));
       }
     }
     const literal = candidates.find((candidate) => candidate !== unfollowed) ?? unfollowed;
@@ -148,8 +155,8 @@ export class FailedAttempts {
     return [{ ...partial, held: [...partial.held, literal], many: [...partial.many, literal], open }];
   }
 
-  /** The first ways in which a condition holds. */
-  #ways(literal: ProgramLiteral, body: TypedBody, start: Substitution): readonly Substitution[] | "many" {
+  /** The first solutions of a condition. */
+  #solutions(literal: ProgramLiteral, body: TypedBody, start: Substitution): readonly Substitution[] | "many" {
     const found: Substitution[] = [];
     try {
       for (const bindings of satisfy(literal, body, start, this.#answers)) {
@@ -158,7 +165,7 @@ export class FailedAttempts {
       }
     } catch (error) {
       if (!(error instanceof WorkLimitReached && error.isOfOneCall)) throw error;
-      this.#telling.truncate(error.reason);
+      this.#renderer.truncate(error.reason);
       return "many";
     }
     return found;
@@ -168,7 +175,7 @@ export class FailedAttempts {
     const inOrder = (literals: readonly ProgramLiteral[]): ProgramLiteral[] =>
       rule.body.filter((literal) => literals.includes(literal));
     return {
-      rule: this.#telling.rule(rule),
+      rule: this.#renderer.rule(rule),
       held: inOrder(partial.held).map((literal) => this.#held(literal, rule, partial)),
       missing: inOrder(partial.missing)
         .filter((literal) => !isPointless(literal, partial))
@@ -194,22 +201,22 @@ export class FailedAttempts {
   #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution, level: number): MissingCondition {
     if (literal.kind !== "call") {
       const text = formatLiteral(literal, bindings, this.#answers.now, rule.types);
-      return { kind: "test", text, because: this.#because(literal, rule, bindings) ?? null };
+      return { kind: "test", text, because: this.#counterExample(literal, rule, bindings) ?? null };
     }
     const atom = atomOf(literal, bindings, this.#answers);
-    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#miss(atom, level) };
-    // Of a call with open arguments there are too many things to explain: it is only named, unless it is the question itself.
-    const told = { attempts: [], more: false, again: false, did_you_mean: null };
+    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#failedCall(atom, level) };
+    // A call with open arguments has too much to explain, so it is only named, unless it is the question itself.
+    const rendered = { attempts: [], more: false, again: false, did_you_mean: null };
     const storable = this.#answers.isStorable(atom);
-    return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...told };
+    return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...rendered };
   }
 
   #call(literal: CallLiteral, rule: ProgramRule, bindings: Substitution): ExplainedCall {
     return callOfLiteral(literal, bindings, this.#answers.now, rule.types);
   }
 
-  /** What makes a negated condition true. */
-  #because(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): string | undefined {
+  /** The atoms that make a negated condition true. */
+  #counterExample(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): string | undefined {
     if (literal.kind !== "not") return undefined;
     const inner = negated(literal.body, bodyOf(rule));
     const [found] = solutions(inner, bindings, this.#answers);
@@ -218,7 +225,7 @@ export class FailedAttempts {
   }
 }
 
-/** Where all calls hold, only a test stands in the way; a call may be missing for much. */
+/** Attempts with fewer missing calls come first: if all calls hold, only a test fails. */
 function compareNearness(one: PartialAttempt, other: PartialAttempt): number {
   const missingCalls = ({ missing }: PartialAttempt): number => missing.filter(({ kind }) => kind === "call").length;
   return (
@@ -228,7 +235,7 @@ function compareNearness(one: PartialAttempt, other: PartialAttempt): number {
   );
 }
 
-/** A comparison with a value that a missing call would have given. */
+/** A comparison with a value that a missing call would have provided. */
 function isPointless(literal: ProgramLiteral, { bindings, missing }: PartialAttempt): boolean {
   if (literal.kind !== "compare" || !missing.some(({ kind }) => kind === "call")) return false;
   return literalVariables(literal).some((variable) => (bindings[variable]?.id ?? openId) === openId);

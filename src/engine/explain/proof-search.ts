@@ -1,6 +1,7 @@
 /**
- * All ways to make the body of a rule true, one condition after the other, with the engine's answers for its calls. Calls come first, the one
- * of which most is known before others; then what they leave to be tested.
+ * The proof search: all solutions of the body of a rule, one condition after the other, with the engine's answers to
+ * its calls. Calls come first, those with the most known arguments before others; then the remaining conditions are
+ * tested.
  */
 import type { ProgramLiteral, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
 import { literalVariables, termVariables } from "../../datalog/ir/program.ts";
@@ -13,18 +14,21 @@ import type { CallAnswers, CallArgument } from "./call-answers.ts";
 type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
 type VariableTypes = readonly (ReadonlySet<string> | undefined)[];
 
-/** A body with what is known of its variables. `scope` are those that mean the same around it, in a `not`, as inside. */
+/**
+ * A rule body with the types of its variables. `scope` contains the variables that mean the same inside and around it,
+ * if it is the body of a `not`.
+ */
 export interface TypedBody {
   readonly literals: readonly ProgramLiteral[];
   readonly types: VariableTypes;
   readonly scope: ReadonlySet<number>;
 }
 
-/** Hears of what keeps a body from being true. */
+/** Observes why a body has no solution. */
 export interface Observer {
-  /** A negated conjunction is true, for these values. */
+  /** A negated conjunction is true for these values. */
   blocked(negated: TypedBody, bindings: Substitution): void;
-  /** Nothing makes the call true. */
+  /** Nothing satisfies the call. */
   failed(call: OpenAtom): void;
 }
 
@@ -37,7 +41,7 @@ export function bodyOf(rule: ProgramRule): TypedBody {
   };
 }
 
-/** The rules whose heads may be the atom. */
+/** The rules whose heads may match the atom. */
 export function rulesFor(atom: OpenAtom, { program }: ActivePolicy): readonly ProgramRule[] {
   const args = atom.args.map((arg) =>
     arg ? { types: new Set([arg.type]), id: arg.id } : { types: undefined, id: undefined },
@@ -45,7 +49,7 @@ export function rulesFor(atom: OpenAtom, { program }: ActivePolicy): readonly Pr
   return program.heads.get(atom.predicate)?.candidates(args) ?? [];
 }
 
-/** What the head of the rule says of its variables, if it is to give this atom. */
+/** The bindings of the rule's variables if its head matches the atom. */
 export function matchHead(rule: ProgramRule, atom: OpenAtom, answers: CallAnswers): Substitution | undefined {
   return unify(rule.head, atom.args, new Array(rule.types.length).fill(undefined), rule.types, answers.now);
 }
@@ -65,7 +69,10 @@ export function* solutions(
     yield* solutions(rest, next, answers, observer);
 }
 
-/** The ways in which one condition holds. A variable that a test needs and nothing gave a value to stands for every value of its type. */
+/**
+ * The solutions of one condition. A variable that a condition needs and that has no value stands for every value of its
+ * type.
+ */
 export function* satisfy(
   literal: ProgramLiteral,
   body: TypedBody,
@@ -115,7 +122,7 @@ function* test(
     if (holds(literal, known, body.types, answers.now)) yield known;
 }
 
-/** The conjunction inside a `not`, whose further variables are its own. */
+/** The conjunction inside a `not`; variables that do not occur outside are its own. */
 export function negated(literals: readonly ProgramLiteral[], around: TypedBody): TypedBody {
   const types: (ReadonlySet<string> | undefined)[] = around.types.map((known, variable) =>
     around.scope.has(variable) ? known : undefined,
@@ -164,14 +171,14 @@ function unify(
   return next;
 }
 
-/** The value that is both, where an open one may still become the other. */
+/** The value that satisfies both; an open value can become the other one. */
 function chooseValue(known: Value, value: Value): Value | undefined {
   if (known.type !== value.type) return undefined;
   if (known.id === openId) return value;
   return known.id === value.id || value.id === openId ? known : undefined;
 }
 
-/** What was left open is true of every value. */
+/** A value that was left open stands for every value. */
 function closed(bindings: Substitution): Substitution {
   return bindings.map((value) => (value?.id === openId ? { type: value.type, id: anyId } : value));
 }
@@ -185,8 +192,8 @@ function sameValue(one: Value, other: Value): boolean {
 }
 
 /**
- * The condition to look at next: a test that has all its values, else the call of which most is known, else any test. A call that more makes true
- * than may be looked at waits for others to say which of it is meant.
+ * The next condition: a test whose values are known, else the call with the most known arguments, else any test. A call
+ * with more answers than may be read waits for other conditions to restrict it.
  */
 function nextLiteral(body: TypedBody, bindings: Substitution, answers: CallAnswers): number | undefined {
   const { literals, scope } = body;
@@ -204,7 +211,10 @@ function nextLiteral(body: TypedBody, bindings: Substitution, answers: CallAnswe
   return (scored.find(isListed) ?? first).index;
 }
 
-/** What nothing but a `not` says something about may be any value, or one of those that the calls and the `!=` inside name. */
+/**
+ * A variable that only a `not` restricts may have any value, or one of the values that the calls and the `!=` inside
+ * name.
+ */
 function* withCandidates(
   literal: Extract<ProgramLiteral, { kind: "not" }>,
   body: TypedBody,
@@ -220,7 +230,7 @@ function* withCandidates(
     const without = known.with(variable, undefined);
     const values = [
       ...namedValues(variable, literal.body, body.types, without, answers),
-      // Conditions that are still to come may want one, too.
+      // Later conditions may need one, too.
       ...unequalValues(variable, body.literals, body.types, without, answers),
     ];
     for (const value of values) yield any.with(variable, value);
@@ -244,7 +254,7 @@ function namedValues(
   });
 }
 
-/** Values that the variable is said to be unequal to, under `not` or not, where they are of its types. */
+/** Values of the right type that the variable must differ from, inside a `not` or outside. */
 function unequalValues(
   variable: number,
   literals: readonly ProgramLiteral[],
@@ -262,7 +272,10 @@ function unequalValues(
   });
 }
 
-/** Any value of the first type that each variable may have, and then of each other type that one of them may have: a `not` may tell them apart. */
+/**
+ * Any value of the first type of each variable, and then of each other type that one of them may have: a `not` may tell
+ * the types apart.
+ */
 function* ofAnyType(variables: readonly number[], body: TypedBody, bindings: Substitution): Generator<Substitution> {
   const any = withAny(variables, body, bindings);
   yield any;
@@ -291,7 +304,7 @@ function holds(
   if (literal.kind === "type") {
     const value = valueOf(literal.term, bindings, now);
     if (value) return literal.types.has(value.type);
-    // Some value is, unless there is none of these types.
+    // Some value has the type, unless no value has any of these types.
     return (types[variableOf(literal.term)] ?? literal.types).size > 0;
   }
   const [left, right] = [valueOf(literal.left, bindings, now), valueOf(literal.right, bindings, now)];

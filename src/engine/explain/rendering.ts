@@ -1,11 +1,12 @@
-/** From what was found out to what is told of it: calls and rules as text with their places, proofs as steps, all within bounds. */
+/** Rendering of explanations: calls and rules as text with their positions, and proofs as steps, all within limits. */
 import type { Limits } from "../../config/limits.ts";
 import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { type LineStarts, lineStarts, positionAt, type Source } from "../../polar/source.ts";
 import type { Span } from "../../polar/span.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
-import { atomKey, type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
 import type { Proof } from "./derivation.ts";
 import type { ExplainedCall, TruncationReason, ExplainedRule, ExplainedStep } from "./explanation.ts";
 
@@ -15,9 +16,9 @@ const ruleLengthMax = 100;
 
 export class Renderer {
   readonly #sources: ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
-  /** How deep steps and attempts may nest. */
+  /** The maximum nesting of steps and attempts. */
   readonly depthMax: number;
-  readonly #told = new Set<string>();
+  readonly #rendered = new Set<string>();
   #entriesLeft: number;
   #cut: TruncationReason | undefined;
 
@@ -27,7 +28,7 @@ export class Renderer {
     this.depthMax = limits.explanationDepthMax;
   }
 
-  /** The first bound that was met. */
+  /** The first limit that was reached. */
   get truncation(): TruncationReason | undefined {
     return this.#cut;
   }
@@ -36,21 +37,21 @@ export class Renderer {
     this.#cut ??= reason;
   }
 
-  /** True where one more entry may be told. */
+  /** Whether one more entry fits. */
   takeEntry(): boolean {
     if (this.#entriesLeft === 0) this.truncate("entries");
     else this.#entriesLeft -= 1;
     return this.#cut !== "entries";
   }
 
-  /** `null` for a rule that no text has. */
+  /** `null` for a rule that is not in the text. */
   rule({ span, implicit }: Pick<ProgramRule, "span" | "implicit">): ExplainedRule | null {
     if (implicit) return null;
     const { text, starts } = this.#sources.get(span.file) ?? { text: "", starts: [] };
     return { text: ruleText(span, text), file: span.file, ...positionAt(starts, span.start) };
   }
 
-  /** The proof as steps. What was told before is not told again. */
+  /** The proof as steps. A conclusion that was rendered before is not repeated. */
   steps(proof: Proof): ExplainedStep {
     return this.#step(proof, 0);
   }
@@ -62,14 +63,14 @@ export class Renderer {
     const { rule, atom } = proof;
     const conclusion = callOf(atom);
     if (isPolicyFact(rule)) return { kind: "fact", fact: conclusion, from: "policy", rule: this.rule(rule) };
-    const key = atomKey(atom);
-    if (this.#told.has(key)) return { kind: "again", conclusion };
+    const key = factKey(atom);
+    if (this.#rendered.has(key)) return { kind: "again", conclusion };
     if (depth >= this.depthMax) {
       this.truncate("depth");
       return { kind: "cut", conclusion };
     }
-    const path = pathOf(proof, (inner) => this.#told.has(atomKey(inner.atom)));
-    for (const walked of path) this.#told.add(atomKey(walked.atom));
+    const path = pathOf(proof, (inner) => this.#rendered.has(factKey(inner.atom)));
+    for (const walked of path) this.#rendered.add(factKey(walked.atom));
     const parts = path.flatMap((walked, index) => walked.parts.filter((part) => part !== path[index + 1]));
     const steps: ExplainedStep[] = [];
     for (const part of parts) {
@@ -82,15 +83,15 @@ export class Renderer {
 
 type ByRule = Extract<Proof, { kind: "rule" }>;
 
-/** A rule that needs itself again and again, beside facts and tests alone, walks along a path of facts. */
-function pathOf(start: ByRule, isTold: (inner: ByRule) => boolean): readonly ByRule[] {
+/** A rule that depends on itself repeatedly, and otherwise only on facts and tests, follows a path of facts. */
+function pathOf(start: ByRule, isRendered: (inner: ByRule) => boolean): readonly ByRule[] {
   const path = [start];
   for (let next: ByRule | undefined = start; next !== undefined;) {
     const derived: ByRule[] = next.parts
       .filter((part) => part.kind === "rule")
       .filter((part) => !isPolicyFact(part.rule));
     const [inner] = derived;
-    const goesOn = derived.length === 1 && inner && isSameText(inner.rule, start.rule) && !isTold(inner);
+    const goesOn = derived.length === 1 && inner && isSameText(inner.rule, start.rule) && !isRendered(inner);
     next = goesOn ? inner : undefined;
     if (next) path.push(next);
   }
@@ -101,7 +102,7 @@ function isSameText({ span }: ProgramRule, { span: other }: ProgramRule): boolea
   return span.file === other.file && span.start === other.start && span.end === other.end;
 }
 
-/** A rule without conditions is a fact that the policy has. */
+/** A rule without conditions is a fact in the policy. */
 export function isPolicyFact({ body, implicit }: ProgramRule): boolean {
   return body.length === 0 && !implicit;
 }
@@ -114,7 +115,7 @@ export function callOf(atom: OpenAtom): ExplainedCall {
   return { text: formatAtom(atom), predicate: splitKey(atom.predicate)[0], args: atom.args.map(argumentOf) };
 }
 
-/** A condition of a rule with the values that are known; of the others the type, where there is only one. */
+/** A condition of a rule with its known values; unknown values have their type if there is only one. */
 export function callOfLiteral(
   literal: Extract<ProgramLiteral, { kind: "call" }>,
   bindings: Substitution,
@@ -134,7 +135,7 @@ function argumentOf(value: Value | undefined): ExplainedCall["args"][number] {
   return { type: value.type, id: value.id === openId ? null : value.id };
 }
 
-/** The rule at the span in `text` as written, on one line, without its semicolon, cut where it is long. */
+/** The rule at the span in `text`: on one line, without its semicolon, truncated if it is long. */
 export function ruleText({ start, end }: Pick<Span, "start" | "end">, text: string): string {
   const whole = text
     .slice(start, end)

@@ -1,11 +1,13 @@
 /**
- * Which rules take part in an answer: every rule whose conditions hold for something that the answer was derived from, in any of its
- * derivations, and what made a `not` fail. It is what the coverage of policy tests counts.
+ * Rule coverage: which rules take part in an answer. These are the rules whose conditions hold for an atom that the
+ * answer was derived from, in any derivation, and the rules that made a `not` fail. The coverage of policy tests counts
+ * them.
  */
 import type { ProgramRule } from "../../datalog/ir/program.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import type { CallAnswers } from "./call-answers.ts";
-import { atomKey, type Substitution, type OpenAtom, valueOf } from "./atom.ts";
+import { factKey } from "../request/keys.ts";
+import { type Substitution, type OpenAtom, valueOf } from "./atom.ts";
 import { bodyOf, type TypedBody, matchHead, type Observer, rulesFor, solutions } from "./proof-search.ts";
 
 export class RuleCoverage {
@@ -14,18 +16,18 @@ export class RuleCoverage {
   readonly #answers: CallAnswers;
   readonly #visited = new Set<string>();
 
-  /** The rules found are added to `rules`. */
+  /** Adds the rules that it finds to `rules`. */
   constructor(active: ActivePolicy, answers: CallAnswers, rules: Set<ProgramRule>) {
     this.#active = active;
     this.#answers = answers;
     this.#rules = rules;
   }
 
-  /** Follows whatever makes the atom true, or a `not` on the way to it false. Throws `Exhausted`. */
+  /** Follows everything that makes the atom true, or makes a `not` on the way to it fail. Throws `WorkLimitReached`. */
   visit(start: OpenAtom): void {
     const waiting: OpenAtom[] = [start];
     for (let atom = waiting.pop(); atom; atom = waiting.pop()) {
-      const key = atomKey(atom);
+      const key = factKey(atom);
       if (this.#visited.has(key)) continue;
       this.#visited.add(key);
       const found = atom;

@@ -1,60 +1,59 @@
-/** The statements that fill and change one closure's table. Steps go through the same emitter as questions do; `?` parameters are ids. */
+/**
+ * The SQL statements that fill and update one closure's table. Steps are emitted in the same way as queries. `?`
+ * parameters are symbols.
+ */
 import { must } from "../../util/assert.ts";
 import type { FlatCondition, FlatTerm } from "../../datalog/ir/flat.ts";
-import type { Closure } from "../../datalog/specialise/closures.ts";
-import type { ClosureStep, StepTerm } from "../../datalog/specialise/closure-steps.ts";
-import {
-  type SqlContext,
-  emitSelect,
-  type SqlCatalogue,
-  StatementParameters,
-  type Relation,
-  type Select,
-} from "../../datalog/sql/emit.ts";
+import type { Closure, ClosureStep, StepTerm } from "../../datalog/ir/closure.ts";
+import { type SqlContext, emitSelect, StatementParameters } from "../../datalog/sql/emit.ts";
+import type { SqlCatalogue, Relation, Select } from "../../datalog/ir/select.ts";
 
-/** From and to. */
+/** A start and an end. */
 export type Pair = readonly [from: number, to: number];
 
 export interface Parametrised {
   readonly sql: string;
-  /** The variables of the step whose ids the parameters are, in order. */
+  /** The variables of the step whose symbols are the parameters, in order. */
   readonly variables: readonly number[];
 }
 
-/** Where the ends of a change are gathered; they belong to the writing connection. */
+/** The scratch tables in which the starts and ends of a change are gathered. They belong to the writing connection. */
 export const scratchTables = `CREATE TEMP TABLE IF NOT EXISTS closure_from (c0 INTEGER PRIMARY KEY);
 CREATE TEMP TABLE IF NOT EXISTS closure_to (c0 INTEGER PRIMARY KEY);
 CREATE TEMP TABLE IF NOT EXISTS closure_walk (c0 INTEGER, c1 INTEGER, PRIMARY KEY (c0, c1)) WITHOUT ROWID`;
 
-/** All of them, for the writing connection to empty. */
+/** All scratch tables, which the writing connection clears after each change. */
 export const scratchTableNames = ["closure_from", "closure_to", "closure_walk"];
 
 export class ClosureSql {
-  /** Fills the empty table from the facts; at most `?1` rows. */
+  /** Fills the empty table from the facts, with at most `?1` rows. */
   readonly fill: string;
-  /** What should be in the table; at most `?1` rows. */
+  /** The rows that the table should have, at most `?1`. */
   readonly all: string;
-  /** Where steps begin, each once; at most `?1` rows. */
+  /** The distinct starts of steps, at most `?1`. */
   readonly starts: string;
-  /** Fills the table with what the gathered starts reach; at most `?1` rows. */
+  /** Fills the table with the rows that the gathered starts reach, at most `?1`. */
   readonly fillFrom: string;
-  /** Whether the pair `?1`, `?2` is one of a step. */
+  /** Whether a step makes the pair `?1`, `?2`. */
   readonly stepHolds: string;
-  /** A row where the pair `?1`, `?2` is in the table. */
+  /** One row if the table contains the pair `?1`, `?2`. */
   readonly contains: string;
-  /** `?1` and all that reaches it, without what reaches `?2` already. */
+  /** Gathers `?1` and everything that reaches it, except what reaches `?2` already. */
   readonly gatherNewFrom: string;
-  /** `?1` and all that reaches it. */
+  /** Gathers `?1` and everything that reaches it. */
   readonly gatherFrom: string;
-  /** `?1` and all that it reaches. */
+  /** Gathers `?1` and everything that it reaches. */
   readonly gatherTo: string;
-  /** Adds the pairs of what was gathered. */
+  /** Adds all pairs of the gathered starts and ends. */
   readonly join: string;
-  /** Takes them away. */
+  /** Deletes all pairs of the gathered starts and ends. */
   readonly part: string;
-  /** From each start along the steps, through other starts, to the first that is none; at most `?1` rows. */
+  /**
+   * Walks from each gathered start along the steps, through other gathered starts, to the first symbol that is none; at
+   * most `?1` rows.
+   */
   readonly walk: string;
-  /** Puts back what the walk found: its places, and what those that are no starts reach. */
+  /** Inserts the rows that the walk found, and everything that the symbols beyond the gathered starts reach. */
   readonly rejoin: string;
   readonly #closure: Closure;
   readonly #names: SqlCatalogue;
@@ -81,11 +80,11 @@ export class ClosureSql {
       WHERE t.a1 = w.c1 AND w.c1 NOT IN (SELECT c0 FROM closure_from) AND ${isLost("t.a2")}`;
   }
 
-  /** The pairs that the step makes of the fact which is its atom `index`. */
+  /** The pairs that the step makes of a fact that matches its atom `index`. */
   pairsOver(step: ClosureStep, index: number): Parametrised {
     const parameters = new StatementParameters();
     const others = step.atoms.filter((_, position) => position !== index).flatMap(variablesOf);
-    // Whatever else the fact says, the statement does not ask: it must not have a parameter for it.
+    // The statement must have no parameter for a variable that it does not use.
     const known = new Set([0, 1, ...others]).intersection(new Set(variablesOf(must(step.atoms[index]))));
     const outer = new Map([...known].map((number) => [`v${number}`, parameters.number(String(number))]));
     const relations = step.atoms.flatMap((atom, position) => (position === index ? [] : [stepRelation(step, atom)]));
@@ -103,7 +102,7 @@ export class ClosureSql {
     ]);
     const cases = this.#closure.steps.map((step) => {
       const relations = step.atoms.map((atom) => stepRelation(step, atom));
-      // Nothing but a condition looks at the types of what is given: facts of the same predicate may lead between others.
+      // Only a condition checks the types of given symbols: facts of the same predicate may connect other types.
       const conditions = [0, 1].flatMap((index) => typeCondition(endOf(step, index)));
       const select = { ...selectOf([], step, relations), conditions };
       return `EXISTS (${emitSelect(select, () => "1", emission, outer)})`;
@@ -117,13 +116,17 @@ export class ClosureSql {
     return `WITH begun(c0) AS (${begun.join(" UNION ALL ")}) SELECT DISTINCT c0 FROM begun LIMIT ?1`;
   }
 
-  /** Where steps lead from anywhere, or from what is in `starts`, over anything or over that alone. A step goes on from values of its own type alone. */
+  /**
+   * The pairs that steps make from all starts, or from those in the table `starts`, through any symbol or only through
+   * those. A step continues only from values of its own type.
+   */
   #walk(starts?: string, over: "starts" | "anything" = "anything"): string {
     const emission = this.#emission();
-    const among = (step: ClosureStep): Relation[] => (starts === undefined ? [] : [named(starts, [endOf(step, 0)])]);
-    const through = (step: ClosureStep): Relation[] => (over === "starts" ? among(step) : []);
-    const walked = (step: ClosureStep): Relation => named("walk", [variable(origin), endOf(step, 0)]);
-    const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], among(step), emission));
+    const fromStarts = (step: ClosureStep): Relation[] =>
+      starts === undefined ? [] : [namedTable(starts, [endOf(step, 0)])];
+    const through = (step: ClosureStep): Relation[] => (over === "starts" ? fromStarts(step) : []);
+    const walked = (step: ClosureStep): Relation => namedTable("walk", [variable(origin), endOf(step, 0)]);
+    const first = this.#closure.steps.map((step) => this.#step(step, [0, 1], fromStarts(step), emission));
     const next = this.#closure.steps.map((step) =>
       this.#step(step, [origin, 1], [walked(step), ...through(step)], emission),
     );
@@ -157,14 +160,14 @@ function selectOf(head: readonly number[], step: ClosureStep, relations: readonl
   return { head: terms, relations, conditions: [], negations: [] };
 }
 
-/** The variable for where a walk began; steps have none of that number. */
+/** The variable for the start of a walk; no step has a variable with this number. */
 const origin = 1_000_000;
 
 function variable(id: number): FlatTerm {
   return { kind: "var", id, type: undefined };
 }
 
-/** Variable 0 or 1 of the step. */
+/** Variable 0 (start) or 1 (end) of the step. */
 function endOf(step: ClosureStep, index: number): FlatTerm {
   return termOf(step, { kind: "var", index });
 }
@@ -174,7 +177,7 @@ function typeCondition(term: FlatTerm): FlatCondition[] {
   return type === undefined ? [] : [{ kind: "type", term, types: [type] }];
 }
 
-function named(name: string, args: readonly FlatTerm[]): Relation {
+function namedTable(name: string, args: readonly FlatTerm[]): Relation {
   return { table: { kind: "named", name }, args, computed: false };
 }
 

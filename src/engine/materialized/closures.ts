@@ -1,15 +1,19 @@
 /**
- * How closures are kept: filled when a policy becomes active, changed with each fact in the transaction of that fact. A new pair of a step joins
- * all that reaches its start with all that its end reaches. A lost pair takes away whatever may have led over it, and what has another way is
- * found again by walking from those starts alone, until the walk is where everything is still known. Both are exact with cycles and with
- * several ways, and cost about what they change; past a limit the closure is given up, and questions walk the facts instead.
+ * Materialized closures: transitive closures of steps as tables. They are filled when a policy becomes active, and
+ * updated with each fact in the transaction of that fact.
+ *
+ * A new pair of a step joins everything that reaches its start with everything that its end reaches. A removed pair
+ * deletes all rows that may have depended on it; rows that have another path are found again by walking from the
+ * affected starts alone, until the walk reaches rows that are still known. Both updates are exact with cycles and with
+ * several paths, and cost about as much as they change. Beyond a limit a closure is abandoned, and queries walk the
+ * facts instead.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { ClosureStep } from "../../datalog/specialise/closure-steps.ts";
-import type { Closure } from "../../datalog/specialise/closures.ts";
+import type { ClosureStep, Closure } from "../../datalog/ir/closure.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
-import type { SqlCatalogue } from "../../datalog/sql/emit.ts";
-import type { Connection, SqlStatement } from "../../runtime/sqlite.ts";
+import type { SqlCatalogue } from "../../datalog/ir/select.ts";
+import type { SqlStatement } from "../../runtime/sqlite.ts";
+import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
 import {
   addClosureRows,
   type ClosureTable,
@@ -20,18 +24,18 @@ import {
 } from "../../store/facts/closure-tables.ts";
 import type { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import { dropStatistics } from "../../store/statistics/table-statistics.ts";
-import type { Fact } from "../../store/facts/fact.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { jsonParameter } from "../request/json-parameter.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { findSymbol, symbolRange, findTypeId } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { type Activation, invalidatePlans, usableActivation } from "../policy/activation.ts";
 import { ClosureSql, scratchTables, scratchTableNames, type Pair, type Parametrised } from "./closure-sql.ts";
 import { closuresOf } from "./policy-closures.ts";
 
-/** A place in a step where a fact of a predicate can stand. */
+/** An atom of a step that a fact can match. */
 interface FactOccurrence {
-  readonly kept: MaterializedClosure;
+  readonly materialized: MaterializedClosure;
   readonly step: ClosureStep;
   readonly index: number;
   readonly pairs: Parametrised;
@@ -42,37 +46,39 @@ interface MaterializedClosure {
   readonly sql: ClosureSql;
 }
 
-/** The closures of the active policy on a writing connection. */
+/** The materialized closures of the active policy on the writing connection. */
 export class Closures {
   readonly #database: Connection;
-  readonly #places: ReadonlyMap<string, readonly FactOccurrence[]>;
+  readonly #occurrences: ReadonlyMap<string, readonly FactOccurrence[]>;
 
   private constructor(database: Connection, activation: Activation | undefined, limits: Limits) {
     this.#database = database;
     const tables = new Map(closureTables(database).map((table) => [table.name, table]));
-    const places = (activation ? closuresOf(activation.active, limits) : []).flatMap((closure) => {
+    const occurrences = (activation ? closuresOf(activation.active, limits) : []).flatMap((closure) => {
       const table = tables.get(closure.name);
-      return table?.isMaterialized ? placesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
+      return table?.isMaterialized ? occurrencesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
     });
-    this.#places = Map.groupBy(places, ({ step, index }) => must(step.atoms[index]).predicate);
+    this.#occurrences = Map.groupBy(occurrences, ({ step, index }) => must(step.atoms[index]).predicate);
   }
 
-  /** Made once for as long as the policy and its closures stay the same. */
+  /** Cached as long as the policy and its closures stay the same. */
   static of(database: Connection, limits: Limits): Closures {
     const activation = usableActivation(database);
-    const known = made.get(database);
+    const known = database.catalogue.get(cachedClosures);
     if (known && known.activation === activation) return known.closures;
     const closures = new Closures(database, activation, limits);
-    made.set(database, { activation, closures });
+    database.catalogue.set(cachedClosures, { activation, closures });
     return closures;
   }
 
-  /** Where the fact can stand in a step, and the pairs that steps make of it. */
+  /** The pairs that steps make of the fact. */
   pairsOver(fact: Fact): FactPair[] {
-    const places = this.#places.get(predicateKey(fact.predicate, fact.args.length));
-    if (!places) return [];
-    return places.flatMap((place) =>
-      fits(place, fact) ? this.#pairs(place, fact).map((pair) => ({ kept: place.kept, pair })) : [],
+    const occurrences = this.#occurrences.get(predicateKey(fact.predicate, fact.args.length));
+    if (!occurrences) return [];
+    return occurrences.flatMap((occurrence) =>
+      fits(occurrence, fact)
+        ? this.#pairs(occurrence, fact).map((pair) => ({ materialized: occurrence.materialized, pair }))
+        : [],
     );
   }
 
@@ -83,144 +89,158 @@ export class Closures {
     });
     const [from, to] = [ids.get(0), ids.get(1)];
     if (step.atoms.length === 1 && from !== undefined && to !== undefined) return [[from, to]];
-    const rows = statement(this.#database, pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
+    const rows = this.#database.statement(pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
     return rows.map((row) => [Number(row[0]), Number(row[1])]);
   }
 }
 
-const made = new WeakMap<Connection, { readonly activation: Activation | undefined; readonly closures: Closures }>();
+interface CachedClosures {
+  readonly activation: Activation | undefined;
+  readonly closures: Closures;
+}
+
+const cachedClosures: CatalogueKey<CachedClosures> = { name: "closures" };
 
 export interface FactPair {
-  readonly kept: MaterializedClosure;
+  readonly materialized: MaterializedClosure;
   readonly pair: Pair;
 }
 
-/** Of what was gathered, each start with an end of each type, and each end with a start of each type. */
+/** Of the gathered symbols, each start with one end of each type, and each end with one start of each type. */
 const oneOfEach = `SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN (SELECT min(c0) AS c0 FROM closure_to GROUP BY c0 >> 32) AS t
   UNION SELECT f.c0, t.c0 FROM (SELECT min(c0) AS c0 FROM closure_from GROUP BY c0 >> 32) AS f CROSS JOIN closure_to AS t`;
 
-/** What one event does to the closures. Nothing of it outlives the event: its transaction may be rolled back. */
+/**
+ * The changes of one event to the closures. Nothing of it outlives the event, because its transaction may be rolled
+ * back.
+ */
 export class ClosureChange {
   readonly #database: Connection;
   readonly #limits: Limits;
   readonly #closures: Closures;
-  readonly #degrees: StatisticsUpdate;
-  /** By how many rows each closure has grown. */
-  readonly #grown = new Map<MaterializedClosure, number>();
-  readonly #givenUp = new Set<MaterializedClosure>();
+  readonly #statistics: StatisticsUpdate;
+  /** The number of rows that each closure gained. */
+  readonly #rowsGained = new Map<MaterializedClosure, number>();
+  readonly #abandoned = new Set<MaterializedClosure>();
   /** On the clock of `performance.now()`. */
   readonly #endMs: number;
-  #canGather = false;
+  #hasScratchTables = false;
 
-  constructor(database: Connection, limits: Limits, degrees: StatisticsUpdate) {
+  constructor(database: Connection, limits: Limits, statistics: StatisticsUpdate) {
     this.#database = database;
     this.#limits = limits;
     this.#endMs = performance.now() + limits.closureTimeMsMax;
-    this.#degrees = degrees;
+    this.#statistics = statistics;
     this.#closures = Closures.of(database, limits);
   }
 
-  /** To be told when the fact is there. */
+  /** Call it after the fact was inserted. */
   add(fact: Fact): void {
-    for (const { kept, pair } of this.#closures.pairsOver(fact)) if (!this.#givenUp.has(kept)) this.#join(kept, pair);
+    for (const { materialized, pair } of this.#closures.pairsOver(fact))
+      if (!this.#abandoned.has(materialized)) this.#addPair(materialized, pair);
   }
 
-  /** To be asked before a fact goes: what it may take with it. */
+  /** The pairs that may be lost with a fact. Call it before the fact is deleted. */
   pairsLostWith(fact: Fact): FactPair[] {
     return this.#closures.pairsOver(fact);
   }
 
-  /** To be told when it has gone. */
+  /** Call it after the fact was deleted, with the result of `pairsLostWith`. */
   remove(lost: readonly FactPair[]): void {
-    for (const { kept, pair } of lost) if (!this.#givenUp.has(kept) && !this.#holds(kept, pair)) this.#part(kept, pair);
+    for (const { materialized, pair } of lost)
+      if (!this.#abandoned.has(materialized) && !this.#holds(materialized, pair)) this.#removePair(materialized, pair);
   }
 
-  /** To be called once after all changes. */
+  /** Call it once after all changes. */
   finish(): void {
-    for (const [kept, grown] of this.#grown) {
-      if (addClosureRows(this.#database, kept.table, grown) > this.#limits.closureRowsMax) this.#givenUp.add(kept);
+    for (const [materialized, grown] of this.#rowsGained) {
+      if (addClosureRows(this.#database, materialized.table, grown) > this.#limits.closureRowsMax)
+        this.#abandoned.add(materialized);
     }
-    for (const { table } of this.#givenUp) emptyClosureTable(this.#database, table);
-    if (this.#givenUp.size > 0) invalidatePlans(this.#database);
+    for (const { table } of this.#abandoned) emptyClosureTable(this.#database, table);
+    if (this.#abandoned.size > 0) invalidatePlans(this.#database);
   }
 
   #holds({ sql }: MaterializedClosure, [from, to]: Pair): boolean {
     return this.#run(sql.stepHolds).values(from, to)[0]?.[0] === 1;
   }
 
-  #join(kept: MaterializedClosure, [from, to]: Pair): void {
-    const { sql } = kept;
+  #addPair(materialized: MaterializedClosure, [from, to]: Pair): void {
+    const { sql } = materialized;
     if (this.#run(sql.contains).values(from, to).length > 0) return;
-    if (this.#isLate()) return void this.#givenUp.add(kept);
-    this.#makeRoom();
+    if (this.#isPastDeadline()) return void this.#abandoned.add(materialized);
+    this.#createScratchTables();
     const starts = this.#run(sql.gatherNewFrom).run(from, to);
     const ends = this.#run(sql.gatherTo).run(to);
-    if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
+    if (this.#exceedsLimit(starts * ends)) this.#abandoned.add(materialized);
     else {
-      this.#count(kept, this.#run(sql.join).run());
-      // Each start with some end and each end with some start is enough: those with the same are counted.
-      for (const row of this.#run(oneOfEach).values()) this.#degrees.sampleRow(kept.table.table, row.map(Number));
+      this.#addRows(materialized, this.#run(sql.join).run());
+      // The statistics count rows with equal columns, so it is enough to look at each start with one end and each end
+      // with one start.
+      for (const row of this.#run(oneOfEach).values())
+        this.#statistics.sampleRow(materialized.table.table, row.map(Number));
     }
-    this.#forget();
+    this.#clearScratchTables();
   }
 
-  #part(kept: MaterializedClosure, [from, to]: Pair): void {
-    const { sql } = kept;
-    if (this.#isLate()) return void this.#givenUp.add(kept);
-    this.#makeRoom();
+  #removePair(materialized: MaterializedClosure, [from, to]: Pair): void {
+    const { sql } = materialized;
+    if (this.#isPastDeadline()) return void this.#abandoned.add(materialized);
+    this.#createScratchTables();
     const starts = this.#run(sql.gatherFrom).run(from);
     const ends = this.#run(sql.gatherTo).run(to);
-    if (this.#isTooMuch(starts * ends)) this.#givenUp.add(kept);
+    if (this.#exceedsLimit(starts * ends)) this.#abandoned.add(materialized);
     else {
-      this.#count(kept, -this.#run(sql.part).run());
-      if (this.#isTooMuch(this.#run(sql.walk).run(this.#limits.closureUpdateRowsMax + 1))) this.#givenUp.add(kept);
-      else this.#count(kept, this.#run(sql.rejoin).run());
+      this.#addRows(materialized, -this.#run(sql.part).run());
+      if (this.#exceedsLimit(this.#run(sql.walk).run(this.#limits.closureUpdateRowsMax + 1)))
+        this.#abandoned.add(materialized);
+      else this.#addRows(materialized, this.#run(sql.rejoin).run());
     }
-    this.#forget();
+    this.#clearScratchTables();
   }
 
-  /** For each event anew: tables that were made in a transaction are gone when it is rolled back. */
-  #makeRoom(): void {
-    if (this.#canGather) return;
+  /** Runs for each event: a rollback removes tables that the transaction created. */
+  #createScratchTables(): void {
+    if (this.#hasScratchTables) return;
     this.#database.exec(scratchTables);
-    this.#canGather = true;
+    this.#hasScratchTables = true;
   }
 
-  /** Many facts of one event may each change many rows, and nothing else is written meanwhile. */
-  #isLate(): boolean {
+  /** Many facts of one event may each change many rows, and other writes wait meanwhile. */
+  #isPastDeadline(): boolean {
     return performance.now() > this.#endMs;
   }
 
-  #isTooMuch(rows: number): boolean {
+  #exceedsLimit(rows: number): boolean {
     return rows > this.#limits.closureUpdateRowsMax;
   }
 
-  #count(kept: MaterializedClosure, rows: number): void {
-    this.#grown.set(kept, (this.#grown.get(kept) ?? 0) + rows);
-    this.#degrees.addRowCount(kept.table.table, rows);
+  #addRows(materialized: MaterializedClosure, rows: number): void {
+    this.#rowsGained.set(materialized, (this.#rowsGained.get(materialized) ?? 0) + rows);
+    this.#statistics.addRowCount(materialized.table.table, rows);
   }
 
-  #forget(): void {
+  #clearScratchTables(): void {
     for (const table of scratchTableNames) this.#run(`DELETE FROM ${table}`).run();
   }
 
   #run(sql: string): SqlStatement {
-    return statement(this.#database, sql);
+    return this.#database.statement(sql);
   }
 }
 
-/** Whether others wait meanwhile: then what takes longer than `closureTimeMsMax` is not filled but walked. */
+/** Whether other writes wait: then a closure that takes longer than `closureTimeMsMax` is not filled. */
 export type FillTime = "bounded" | "unbounded";
 
 /**
- * Makes the closures that are kept be those of the active policy: missing ones are filled, others dropped; with `retry`, those that were given
- * up are tried again. Inside the caller's transaction.
+ * Makes the materialized closures match the active policy: fills missing ones and drops others. With `retry`, abandoned
+ * closures are tried again. Runs inside the caller's transaction.
  */
 export function refreshClosures(
   database: Connection,
   limits: Limits,
   retry: boolean,
-  patience: FillTime = "unbounded",
+  fillTime: FillTime = "unbounded",
 ): void {
   const endMs = performance.now() + limits.closureTimeMsMax;
   const activation = usableActivation(database);
@@ -239,7 +259,7 @@ export function refreshClosures(
   for (const [name, closure] of wanted) {
     const table = createClosureTable(database, name);
     const isFilled =
-      patience === "bounded"
+      fillTime === "bounded"
         ? fillUntil(endMs, database, closure, table, limits)
         : fill(database, closure, table, limits);
     if (!isFilled) emptyClosureTable(database, table);
@@ -248,7 +268,7 @@ export function refreshClosures(
   if (isChanged) invalidatePlans(database);
 }
 
-/** False where the closure is too large to be kept. */
+/** Returns false if the closure is too large to be materialized. */
 function fill(database: Connection, closure: Closure, table: ClosureTable, limits: Limits): boolean {
   if (closure.steps.length > stepsMax) return false;
   const rows = database.prepare(sqlFor(database, closure, table).fill).run(limits.closureRowsMax + 1);
@@ -257,8 +277,8 @@ function fill(database: Connection, closure: Closure, table: ClosureTable, limit
 }
 
 /**
- * The same by some starts at a time, so that it can be ended: a statement of SQLite can't. A closure of a chain of 3,000 folders has 5 million rows
- * and takes a minute, in which nothing else can be written.
+ * As `fill`, but a few starts at a time, so that it can stop: a running SQLite statement cannot be interrupted. The
+ * closure of a chain of 3,000 folders has 5 million rows and takes a minute, during which nothing else can be written.
  */
 function fillUntil(
   endMs: number,
@@ -275,14 +295,14 @@ function fillUntil(
   const gather = database.prepare("INSERT OR IGNORE INTO closure_from SELECT value FROM json_each(?1)");
   const fillFrom = database.prepare(sql.fillFrom);
   let rows = 0;
-  let together = 1;
+  let batchSize = 1;
   try {
-    for (let first = 0; first < starts.length; first += together) {
+    for (let first = 0; first < starts.length; first += batchSize) {
       const startMs = performance.now();
       if (startMs > endMs || rows > closureRowsMax) return false;
       database.exec("DELETE FROM closure_from");
-      together = Math.min(2 * together, startsTogetherMax);
-      gather.run(JSON.stringify(starts.slice(first, first + together).map(([id]) => Number(id))));
+      batchSize = Math.min(2 * batchSize, startsPerBatchMax);
+      gather.run(jsonParameter(starts.slice(first, first + batchSize).map(([id]) => Number(id))));
       rows += fillFrom.run(closureRowsMax + 1 - rows);
     }
   } finally {
@@ -292,13 +312,13 @@ function fillUntil(
   return rows <= closureRowsMax;
 }
 
-/** What as many starts reach takes some 10 ms, where each reaches some tens. */
-const startsTogetherMax = 64;
+/** Filling from so many starts takes about 10 ms if each reaches a few dozen rows. */
+const startsPerBatchMax = 64;
 
-/** SQLite takes 500 selections in one statement, and to fill a table takes two of them a step. */
+/** SQLite accepts 500 SELECTs in one statement, and filling a table takes two of them for each step. */
 const stepsMax = 200;
 
-/** All closures of an empty store, those that were given up among them. */
+/** Creates all closures again for an empty store, including abandoned ones. */
 export function clearClosures(database: Connection, limits: Limits): void {
   for (const table of closureTables(database)) {
     dropClosureTable(database, table);
@@ -307,7 +327,10 @@ export function clearClosures(database: Connection, limits: Limits): void {
   refreshClosures(database, limits, true);
 }
 
-/** Says where a closure's table is not what the facts say it should be; `undefined` where all are right. Computes all of them anew. */
+/**
+ * Describes a difference between a closure's table and the facts; `undefined` if there is none. Computes all closures
+ * again.
+ */
 export function findClosureDamage(database: Connection, limits: Limits): string | undefined {
   const activation = usableActivation(database);
   const tables = new Map(closureTables(database).map((table) => [table.name, table]));
@@ -343,22 +366,20 @@ function sqlFor(database: Connection, closure: Closure, { table }: ClosureTable)
   return new ClosureSql(closure, table, names);
 }
 
-function placesIn(closure: Closure, kept: MaterializedClosure): FactOccurrence[] {
+function occurrencesIn(closure: Closure, materialized: MaterializedClosure): FactOccurrence[] {
   return closure.steps.flatMap((step) =>
-    step.atoms.map((_, index) => ({ kept, step, index, pairs: kept.sql.pairsOver(step, index) })),
+    step.atoms.map((_, index) => ({ materialized, step, index, pairs: materialized.sql.pairsOver(step, index) })),
   );
 }
 
 function fits({ step, index }: FactOccurrence, fact: Fact): boolean {
-  const values = new Map<number, string>();
+  const values = new Map<number, Value>();
   return must(step.atoms[index]).args.every((arg, position) => {
     const value = must(fact.args[position]);
     if (arg.kind === "const") return arg.value.type === value.type && arg.value.id === value.id;
     const type = step.types[arg.index];
     if (type !== undefined && type !== value.type) return false;
-    const text = JSON.stringify([value.type, value.id]);
-    const before = values.get(arg.index) ?? text;
-    values.set(arg.index, text);
-    return before === text;
+    const earlier = values.getOrInsert(arg.index, value);
+    return earlier.type === value.type && earlier.id === value.id;
   });
 }

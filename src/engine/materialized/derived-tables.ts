@@ -1,10 +1,13 @@
-/** What a store keeps besides facts so that questions are answered fast, and can make anew from them: indexes, closures and degrees. */
+/**
+ * Derived tables: the indexes, closures and statistics that make queries fast. They are computed from the facts and the
+ * policy, and can be rebuilt.
+ */
 import type { Limits } from "../../config/limits.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import {
-  clearDegrees,
+  clearStatistics,
   dropAllStatistics,
   dropOutdatedStatistics,
   ensureStatistics,
@@ -18,8 +21,8 @@ import { clearClosures, findClosureDamage, type FillTime, refreshClosures } from
 import { askedConstants, indexOrders, type Orders } from "./indexes.ts";
 
 /**
- * Makes it be that of the active policy; with `retry`, closures that were given up are tried again. The policy's tables and constants must be
- * there. Inside the caller's transaction.
+ * Makes the derived tables match the active policy. With `retry`, abandoned closures are tried again. The policy's
+ * tables and constants must exist. Runs inside the caller's transaction.
  */
 export function refreshDerived(database: Connection, limits: Limits, retry: boolean, patience?: FillTime): void {
   const active = usableActivation(database)?.active;
@@ -29,21 +32,23 @@ export function refreshDerived(database: Connection, limits: Limits, retry: bool
   if (orders) refreshDegrees(database, active, orders);
 }
 
-/** To be called when there are no facts any more. */
+/** Call it when all facts were deleted. */
 export function clearDerived(database: Connection, limits: Limits): void {
   clearClosures(database, limits);
-  clearDegrees(database);
+  clearStatistics(database);
   refreshDerived(database, limits, true);
 }
 
-/** To be called when facts and policy are others than before: all of it is made anew, as for a policy that has just become active. */
+/**
+ * Rebuilds everything, as for a policy that has just become active. Call it when facts and policy have been replaced.
+ */
 export function rebuildDerived(database: Connection, limits: Limits): void {
   clearClosures(database, limits);
   dropAllStatistics(database);
   refreshDerived(database, limits, true);
 }
 
-/** The indexes of these orders and no others. */
+/** Creates exactly these indexes. */
 function refreshIndexes(database: Connection, orders: Orders): void {
   for (const { table, predicate, arity } of factTables(database))
     setIndexes(database, table, orders.get(predicateKey(predicate, arity)) ?? []);
@@ -57,7 +62,7 @@ function refreshDegrees(database: Connection, { program }: ActivePolicy, orders:
       ([place, values]) => [place + 1, new Set(values.map((value) => must(findSymbol(database, value))))] as const,
     );
     const own = Array.from({ length: arity }, (_, column) => column);
-    // Of those that begin as the table does, its own tells more.
+    // Of all orders that begin with the first column, the order of the table tells the most.
     const others = (orders.get(key) ?? []).filter(([first]) => first !== 0);
     const numbered = [own, ...others].map((order) => order.map((column) => column + 1));
     ensureStatistics(database, table, { orders: numbered, distinguished: new Map(apart) });
@@ -71,12 +76,15 @@ const closureOrders = [
   [2, 1],
 ];
 
-/** Says where a closure's table is not what the facts say; `undefined` where all are right. */
+/** Describes a difference between a closure's table and the facts; `undefined` if there is none. */
 export function findDerivedDamage(database: Connection, limits: Limits): string | undefined {
   return database.transaction(() => findClosureDamage(database, limits));
 }
 
-/** Makes what is missing or in another shape than this binary wants; with `damaged`, all closures anew. Degrees too where they may be far too large. */
+/**
+ * Creates derived tables that are missing or that this version needs in another form; with `damaged`, all closures.
+ * Computes statistics again if they may be far too high.
+ */
 export function repairDerived(database: Connection, limits: Limits, damaged: boolean): void {
   database.transaction(() => {
     if (damaged) clearClosures(database, limits);

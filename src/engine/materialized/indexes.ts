@@ -1,28 +1,30 @@
 /**
- * Which orders of a fact table the rules of a policy can use: one for each argument from which a join may come, led by it, then the
- * arguments that rules fix to constants, then the rest. Where the same thing is asked for with one of several constants (any of three roles), such
- * an argument comes last: then one look finds all of them. The primary key already gives the order of the arguments themselves.
+ * The indexes of the fact tables that the rules of a policy can use: one for each argument by which a join may find
+ * facts. An index begins with this argument, followed by the arguments that rules fix to constants, and then the rest.
+ * If rules ask for one of several constants (any of three roles), that argument comes last, so that one lookup finds
+ * all of them. The primary key already gives the order of the arguments themselves.
  */
 import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { literalVariables } from "../../datalog/ir/program.ts";
+import { constantKey, listKey, numberKey, typeSetKey } from "../../datalog/ir/key.ts";
 import { must } from "../../util/assert.ts";
 
 interface ArgumentUse {
   readonly arity: number;
-  /** Places whose value can be known before the fact is read. */
+  /** Positions whose value can be known before the fact is read. */
   readonly joined: Set<number>;
   readonly constant: Set<number>;
-  /** By place and by the types of the arguments, the constants that rules ask for. */
+  /** The constants that rules ask for, by position and types of the arguments. */
   readonly constants: Map<string, Set<string>>;
-  /** Places where one of several is asked for. */
+  /** Positions where rules ask for one of several constants. */
   readonly several: Set<number>;
-  /** Places that hold something other than texts, numbers and truth values. */
+  /** Positions that hold values other than strings, integers and booleans. */
   readonly objects: Set<number>;
 }
 
 const primitives: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]);
 
-/** By predicate key, the orders in which its facts are kept beside their own: column numbers from 0. */
+/** The column orders of the indexes, by predicate key: column numbers from 0. */
 export type Orders = ReadonlyMap<string, readonly (readonly number[])[]>;
 
 export function indexOrders(program: DatalogProgram): Orders {
@@ -42,34 +44,34 @@ export function indexOrders(program: DatalogProgram): Orders {
       });
     }
   }
-  handOn(program, uses);
+  propagateSeveral(program, uses);
   return new Map([...uses].map(([predicate, use]) => [predicate, ordersOf(use)]));
 }
 
-/** Who asks a rule for one of several constants asks its body for the same. */
-function handOn(program: DatalogProgram, uses: ReadonlyMap<string, ArgumentUse>): void {
+/** A call that asks a rule for one of several constants makes its body ask for the same. */
+function propagateSeveral(program: DatalogProgram, uses: ReadonlyMap<string, ArgumentUse>): void {
   const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
   const asked = [...uses].flatMap(([predicate, { several }]) =>
     [...several].map((position) => ({ predicate, position })),
   );
-  // Grows while it is gone through, by each place once.
+  // The loop adds to this list, each position once.
   for (const { predicate, position } of asked) {
     for (const { head, body } of rules.get(predicate) ?? []) {
       const term = head[position];
       if (term?.kind !== "var") continue;
       for (const call of calls(body)) {
         const { several } = must(uses.get(call.predicate));
-        for (const [place, arg] of call.args.entries()) {
-          if (arg.kind !== "var" || arg.index !== term.index || several.has(place)) continue;
-          several.add(place);
-          asked.push({ predicate: call.predicate, position: place });
+        for (const [position, arg] of call.args.entries()) {
+          if (arg.kind !== "var" || arg.index !== term.index || several.has(position)) continue;
+          several.add(position);
+          asked.push({ predicate: call.predicate, position: position });
         }
       }
     }
   }
 }
 
-/** By predicate key and place, the distinct constants that rules ask for. */
+/** The distinct constants that rules ask for, by predicate key and position. */
 export function askedConstants(program: DatalogProgram): Map<string, Map<number, readonly Constant[]>> {
   const asked = new Map<string, Map<number, Map<string, Constant>>>();
   for (const { predicate, args } of program.rules.flatMap((rule) => calls(rule.body))) {
@@ -93,10 +95,6 @@ function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value):
   return value;
 }
 
-function constantKey({ type, id }: Constant): string {
-  return `${type.length} ${type}${id}`;
-}
-
 function newUse(arity: number): ArgumentUse {
   return {
     arity,
@@ -109,16 +107,17 @@ function newUse(arity: number): ArgumentUse {
 }
 
 /**
- * A place that rules also fix to constants, or that holds a plain value beside an object, such as the name of a role beside the resource: it
- * has too few values to lead an index, and SQLite would take that index all the same. Of two that are equally good it takes the one that was made
- * last: led by the first argument, mostly an actor, whose facts a question reads anyway.
+ * An argument that rules also fix to constants, or that holds a primitive value beside an object (such as the name of a
+ * role beside the resource), has too few values to lead an index, but SQLite would use that index all the same. Of two
+ * equally good indexes SQLite uses the one that was created last: the index led by the first argument, mostly an actor,
+ * whose facts a query reads anyway.
  */
 function ordersOf({ arity, joined, constant, several, objects }: ArgumentUse): number[][] {
   const columns = Array.from({ length: arity }, (_, column) => column);
   const leading = [...joined].filter((first) => !constant.has(first));
-  const beside = leading.some((first) => first !== 0 && objects.has(first));
+  const objectJoins = leading.some((first) => first !== 0 && objects.has(first));
   return leading
-    .filter((first) => (first === 0 ? several.size > 0 : objects.has(first) || !beside))
+    .filter((first) => (first === 0 ? several.size > 0 : objects.has(first) || !objectJoins))
     .sort((left, right) => right - left)
     .map((first) => [
       first,
@@ -126,10 +125,10 @@ function ordersOf({ arity, joined, constant, several, objects }: ArgumentUse): n
       ...columns.filter((column) => column !== first && !constant.has(column) && !several.has(column)),
       ...columns.filter((column) => column !== first && several.has(column)),
     ])
-    .filter((order) => order.some((column, place) => column !== place));
+    .filter((order) => order.some((column, position) => column !== position));
 }
 
-/** How many constants there are now, for the same place beside the same types. */
+/** Adds a constant, and returns how many there are at the same position with the same argument types. */
 function addConstant(
   { constants }: ArgumentUse,
   call: CallLiteral,
@@ -137,8 +136,8 @@ function addConstant(
   position: number,
   id: string,
 ): number {
-  const types = call.args.map((arg) => (arg.kind === "var" ? [...(rule.types[arg.index] ?? ["any"])] : arg.kind));
-  const key = JSON.stringify([position, types]);
+  const types = call.args.map((arg) => (arg.kind === "var" ? typeSetKey(rule.types[arg.index]) : arg.kind));
+  const key = numberKey(position) + listKey(types);
   const known = constants.get(key) ?? new Set();
   constants.set(key, known.add(id));
   return known.size;
@@ -153,7 +152,7 @@ function calls(body: readonly ProgramLiteral[]): CallLiteral[] {
   });
 }
 
-/** True where the variable can be known from somewhere else than this call: the head, another call, a condition. */
+/** Whether the variable can get its value outside of this call: from the head, another call or a condition. */
 function isShared(variable: number, call: CallLiteral, rule: ProgramRule): boolean {
   if (rule.head.some((term) => term.kind === "var" && term.index === variable)) return true;
   const mentions = rule.body.flatMap(literalVariables).filter((index) => index === variable).length;

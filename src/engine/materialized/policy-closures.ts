@@ -1,19 +1,22 @@
-/** Which closures questions under a policy may read: those of all rules that ask for themselves again. */
+/** The closures that queries under a policy can use: those of all recursive rules. */
 import type { Limits } from "../../config/limits.ts";
-import type { Closure } from "../../datalog/specialise/closures.ts";
-import type { DatalogProgram, ProgramRule } from "../../datalog/ir/program.ts";
+import type { Closure } from "../../datalog/ir/closure.ts";
+import { listKey, programTermKey, stringKey, typeKey } from "../../datalog/ir/key.ts";
+import type { DatalogProgram, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
 import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
-import { type Goal, findClosures, TooManyNodes } from "../../datalog/specialise/specialise.ts";
+import { findClosures } from "../../datalog/pipeline.ts";
+import { type Goal, TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import { Budget, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { inferTypings, withoutTypeVariables } from "../../datalog/analysis/typings.ts";
+import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
 
-/** By the limits under which they were looked for. */
+/** By the limits of the search. */
 const found = new WeakMap<ActivePolicy, Map<string, readonly Closure[]>>();
 
-/** In no particular order; none where the policy has more than its limits allow: then everything is walked. */
+/** In no particular order. Empty if the policy exceeds the limits: then queries walk all facts. */
 export function closuresOf(active: ActivePolicy, limits: ClosureSearchLimits): readonly Closure[] {
   const key = `${limits.closuresMax} ${limits.planNodesMax} ${limits.policyTypingsMax}`;
   let underLimits = found.get(active);
@@ -34,10 +37,10 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
       signatures: active.signatures,
       closures: (closure) => {
         closures.set(closure.name, closure);
-        // It is only noted here: nothing has to be rewritten.
+        // Only collects the closures: nothing has to be rewritten.
         return false;
       },
-      // As much as the goals could take one by one.
+      // The sum of what the goals may take one by one.
       nodesMax: limits.planNodesMax * goals.length,
       typingsMax: limits.policyTypingsMax * goals.length,
     });
@@ -48,7 +51,7 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
   return closures.size > limits.closuresMax ? [] : [...closures.values()];
 }
 
-/** What the heads of recursive rules give, once for each combination of types. */
+/** The heads of recursive rules as goals, once for each combination of types. */
 function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSearchLimits): Goal[] {
   const budget = new Budget(limits.policyTypingsMax, "types");
   const goals = new Map<string, Goal>();
@@ -56,14 +59,18 @@ function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSe
     const typed = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
     for (const types of withoutTypeVariables(typed)) {
       const goal: Goal = { calls: [{ predicate: rule.predicate, args: rule.head }], types };
-      const key = rule.head.map((term) => (term.kind === "var" ? [term.index, types[term.index]] : term));
-      goals.set(JSON.stringify([rule.predicate, key]), goal);
+      const head = rule.head.map((term) => headTermKey(term, types));
+      goals.set(stringKey(rule.predicate) + listKey(head), goal);
     }
   }
   return [...goals.values()];
 }
 
-/** Rules that may ask for themselves again, without those that give the clock. */
+function headTermKey(term: ProgramTerm, types: readonly TypeName[]): string {
+  return programTermKey(term) + (term.kind === "var" ? typeKey(types[term.index]) : "");
+}
+
+/** Recursive rules, except those whose head contains the current time. */
 function recursiveRules(program: DatalogProgram): ProgramRule[] {
   const rules = cyclicRules(program);
   const graph = new RuleGraph(rules);

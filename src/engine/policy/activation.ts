@@ -1,11 +1,10 @@
-/** The active policy of a store, compiled once a connection. */
-import type { Connection } from "../../runtime/sqlite.ts";
-import { statement } from "../../store/connection/statements.ts";
+/** The active policy of a store, compiled once for each connection. */
+import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
 
-/** A policy as it became active: another object whenever questions have to be planned anew. */
+/** A policy that became active. It is another object whenever all queries have to be planned again. */
 export interface Activation {
   readonly active: ActivePolicy;
   readonly stamp: number;
@@ -16,14 +15,17 @@ interface CachedActivation extends Activation {
   readonly filename: string | null;
 }
 
-const cachedActivations = new WeakMap<Connection, CachedActivation>();
+const cachedActivation: CatalogueKey<CachedActivation> = { name: "active policy" };
 
-/** The policy that this connection sees active now; `undefined` where none was loaded. */
+/** The policy that is active for this connection; `undefined` if none was loaded. */
 export function activationOf(database: Connection): Activation | undefined {
   return snapshotState(database).activation;
 }
 
-/** As `activationOf`, but `undefined` where this binary can't use the policy: facts go on being written under it. */
+/**
+ * As `activationOf`, but `undefined` if this version cannot use the policy. Facts can still be written under such a
+ * policy.
+ */
 export function usableActivation(database: Connection): Activation | undefined {
   try {
     return activationOf(database);
@@ -39,10 +41,10 @@ export interface SnapshotState {
   readonly statisticsStamp: number;
 }
 
-/** As `activationOf`, with the number of changes and the stamp of the degrees that this connection sees. */
+/** The state that this connection sees: the active policy, the number of changes, and the stamp of the statistics. */
 export function snapshotState(database: Connection): SnapshotState {
   const row = must(
-    statement(database, "SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
+    database.statement("SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
     "the store has no state",
   );
   return {
@@ -53,23 +55,23 @@ export function snapshotState(database: Connection): SnapshotState {
 }
 
 function activationFor(database: Connection, id: number, stamp: number): Activation | undefined {
-  const known = cachedActivations.get(database);
+  const known = database.catalogue.get(cachedActivation);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;
   const [source, filename] = must(
-    statement(database, "SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
+    database.statement("SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
     "the active policy is missing",
   ).map((text) => (text === null ? null : String(text)));
-  const present = { source: must(source), filename: filename ?? null, stamp };
-  const isSame = known?.source === present.source && known.filename === present.filename;
+  const current = { source: must(source), filename: filename ?? null, stamp };
+  const isSame = known?.source === current.source && known.filename === current.filename;
   if (isSame && known.stamp === stamp) return known;
-  const made = { ...present, active: activate(present.source, present.filename) };
-  cachedActivations.set(database, made);
-  return made;
+  const activation = { ...current, active: activate(current.source, current.filename) };
+  database.catalogue.set(cachedActivation, activation);
+  return activation;
 }
 
-/** Makes every question be planned anew, on all connections, from the commit of the present transaction on. */
+/** Makes all connections plan every query again, from the commit of the current transaction on. */
 export function invalidatePlans(database: Connection): void {
-  // By chance, not by counting: a number that was rolled back must not come again.
-  statement(database, "UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
+  // A random number instead of a counter: a number that was rolled back must not come again.
+  database.statement("UPDATE state SET plan_stamp = 1 + abs(random() % 9007199254740990)").run();
 }

@@ -1,33 +1,34 @@
-/** A policy made ready to answer: compiled, as Datalog, with the fact types it accepts. */
+/** A compiled policy, ready to answer: the checked policy, its Datalog program, and the fact types that it accepts. */
+import { LRUCache } from "lru-cache";
 import type { PolarLimits } from "../../polar/limits.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Policy } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { type FactType, inferFactTypes } from "../../datalog/analysis/fact-types.ts";
-import { normalise, type SizeLimits } from "../../datalog/rewrite/normalise.ts";
+import type { FactType } from "../../datalog/analysis/fact-types.ts";
+import { compileProgram, type ProgramLimits } from "../../datalog/pipeline.ts";
+import { constantKey, stringKey } from "../../datalog/ir/key.ts";
 import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
-import { signaturesFor } from "../../datalog/specialise/specialise.ts";
-import { createUniverse, type Universe } from "../../datalog/ir/universe.ts";
+import type { Universe } from "../../datalog/ir/universe.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface ActivePolicy {
   readonly policy: Policy;
   readonly universe: Universe;
   readonly program: DatalogProgram;
-  /** What may be stored; predicates are keys (`has_role/3`). */
+  /** The fact types that may be stored; predicates are keys (`has_role/3`). */
   readonly factTypes: readonly FactType[];
-  /** What each predicate can hold without context facts. */
+  /** The argument types with which each predicate can hold, without context facts. */
   readonly signatures: Signatures;
-  /** Every constant that a rule mentions. */
+  /** All constants in rules. */
   readonly constants: readonly Constant[];
-  /** Every type that a rule or a declaration mentions. */
+  /** All types in rules and declarations. */
   readonly types: ReadonlySet<string>;
 }
 
-/** What one node accepted, every node must be able to use, whatever its own limits: they hold for new policies. */
-const acceptedPolicyLimits: Limits = {
+/** A policy that one node has accepted must work on every node, so the limits of a node apply only to new policies. */
+export const acceptedPolicyLimits: Limits = {
   ...defaultLimits,
   policyBytesMax: Number.MAX_SAFE_INTEGER,
   policyNestingMax: Number.MAX_SAFE_INTEGER,
@@ -39,24 +40,26 @@ const acceptedPolicyLimits: Limits = {
   policyPredicatesMax: Number.MAX_SAFE_INTEGER,
 };
 
-/** A policy that becomes active is asked for several times, by who lays out its tables and by who answers: the last ones are kept. */
-const recentPolicies = new Map<string, ActivePolicy>();
-const recentPoliciesMax = 4;
+/**
+ * A policy that becomes active is needed several times, to create its tables and to answer, so the most recent ones are
+ * cached.
+ */
+const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
 
-/** For a policy that was checked when it was accepted; where it does not compile now, this binary is older than the one that took it. */
+/**
+ * Compiles a policy that was checked when it was accepted. If it does not compile now, another node with a newer
+ * version has accepted it.
+ */
 export function activate(source: string, filename: string | null): ActivePolicy {
-  const key = JSON.stringify([filename, source]);
-  const active = recentPolicies.get(key) ?? make(source, filename);
-  recentPolicies.delete(key);
+  const key = (filename === null ? "-" : stringKey(filename)) + source;
+  const recent = recentPolicies.get(key);
+  if (recent) return recent;
+  const active = compileAccepted(source, filename);
   recentPolicies.set(key, active);
-  for (const oldest of recentPolicies.keys()) {
-    if (recentPolicies.size <= recentPoliciesMax) break;
-    recentPolicies.delete(oldest);
-  }
   return active;
 }
 
-function make(source: string, filename: string | null): ActivePolicy {
+function compileAccepted(source: string, filename: string | null): ActivePolicy {
   const { policy, diagnostics } = compile(
     [{ name: filename ?? "policy.polar", text: source }],
     polarLimits(acceptedPolicyLimits),
@@ -68,12 +71,7 @@ function make(source: string, filename: string | null): ActivePolicy {
 }
 
 export function prepare(policy: Policy, limits: Limits): ActivePolicy {
-  const universe = createUniverse(policy);
-  const program = normalise(policy, universe, sizeLimits(limits));
-  const factTypes = inferFactTypes(policy, program, universe, {
-    typingsMax: limits.policyTypingsMax,
-    predicatesMax: limits.policyPredicatesMax,
-  });
+  const { universe, program, factTypes, signatures } = compileProgram(policy, programLimits(limits));
   const constants = collectConstants(program);
   const types = new Set([
     ...policy.types.keys(),
@@ -81,15 +79,16 @@ export function prepare(policy: Policy, limits: Limits): ActivePolicy {
     ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
     ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
   ]);
-  const signatures = signaturesFor(program, factTypes, [], limits.policyTypingsMax);
   return { policy, universe, program, factTypes, signatures, constants, types };
 }
 
-export function sizeLimits(limits: Limits): SizeLimits {
+export function programLimits(limits: Limits): ProgramLimits {
   return {
     alternativesMax: limits.policyAlternativesMax,
     ruleConditionsMax: limits.policyRuleConditionsMax,
     conditionsMax: limits.policyConditionsMax,
+    typingsMax: limits.policyTypingsMax,
+    predicatesMax: limits.policyPredicatesMax,
   };
 }
 
@@ -102,14 +101,14 @@ export function polarLimits(limits: Limits): PolarLimits {
   };
 }
 
-/** Several files as one text, for the one source that a policy is stored as. */
+/** Several files as one text: a policy is stored as one source. */
 export function joinSources(sources: readonly Source[]): string {
   return sources.map((source) => source.text).join("\n");
 }
 
 function collectConstants(program: DatalogProgram): Constant[] {
   const found = new Map<string, Constant>();
-  const add = (value: Constant): void => void found.set(JSON.stringify([value.type, value.id]), value);
+  const add = (value: Constant): void => void found.set(constantKey(value), value);
   const visit = (literal: ProgramLiteral): void => {
     if (literal.kind === "not") literal.body.forEach(visit);
     const terms = literal.kind === "call" ? literal.args : "left" in literal ? [literal.left, literal.right] : [];

@@ -1,10 +1,11 @@
 /**
- * The `allow` rules of a policy's own, and the permissions that they allow. They replace the default ones, which allow every permission, so a permission
- * that they leave out is not enough to be allowed. Oso Cloud accepts such policies without a warning.
+ * The custom `allow` rules of a policy, and the permissions that they allow. Custom rules replace the default rules,
+ * which allow every permission, so a permission that they leave out is not enough to be allowed. Oso Cloud accepts such
+ * policies without a warning.
  */
 import { ArgumentIndex, mayUnify } from "../../datalog/ir/argument-index.ts";
-import { argumentPattern } from "../../datalog/analysis/fact-types.ts";
 import {
+  argumentPattern,
   programCalls,
   predicateKey,
   type DatalogProgram,
@@ -18,15 +19,20 @@ import type { Rule } from "../../polar/policy.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
 export interface CustomAllow {
-  /** The first of the rules. */
+  /** The first custom `allow` rule. */
   readonly rule: Rule;
-  /** Whether one of the rules, or one that they lead to, asks for the permission. False is certain, true is not. */
+  /**
+   * Whether a custom `allow` rule, or a rule that it depends on, asks for the permission. False is certain, true is
+   * not.
+   */
   asksFor(permission: CallPattern): boolean;
-  /** Whether one of the rules may allow an action of the permission's name. False is certain, true is not. */
+  /**
+   * Whether a custom `allow` rule may allow an action with the name of the permission. False is certain, true is not.
+   */
   mayAllow(permission: CallPattern): boolean;
 }
 
-/** `undefined` where the default rules are there. */
+/** `undefined` if the policy has the default rules. */
 export function customAllow({ policy, program }: ActivePolicy): CustomAllow | undefined {
   const rule = policy.rules.find(({ predicate, implicit }) => predicate === "allow" && !implicit);
   if (!rule) return undefined;
@@ -39,7 +45,7 @@ export function customAllow({ policy, program }: ActivePolicy): CustomAllow | un
   };
 }
 
-/** Patterns of permissions. */
+/** An index of permission patterns. */
 class PatternIndex {
   readonly #byPredicate = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<CallPattern>()]));
 
@@ -57,7 +63,7 @@ const isAskedByApplications = /^allow(?:_|$)/;
 
 const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arity));
 
-/** What the heads of `allow`, `allow_field` and the like allow, as the permission of the same name. */
+/** The heads of `allow`, `allow_field` and similar rules, as patterns of the permission with the same name. */
 function* allowedBy(program: DatalogProgram): Generator<CallPattern> {
   for (const { predicate, head, types } of program.rules) {
     const [name, arity] = splitKey(predicate);
@@ -70,7 +76,10 @@ function* allowedBy(program: DatalogProgram): Generator<CallPattern> {
   }
 }
 
-/** The calls that can make some `allow`, `allow_field` or the like true by being true: an even number of `not`s lies between the two. */
+/**
+ * The calls that can make an `allow`, `allow_field` or similar rule true by being true: an even number of negations
+ * lies between the two.
+ */
 function* grantedBy(program: DatalogProgram): Generator<CallPattern> {
   const rules = Map.groupBy(program.rules, ({ predicate }) => predicate);
   const seen = new Set<string>();
@@ -105,7 +114,7 @@ export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
   return permissionKeys.flatMap((key): Diagnostic[] => {
     const permissions = active.program.rules.filter(({ predicate }) => predicate === key);
     const patterns = permissions.map((permission) => ({ permission, pattern: headOf(permission) }));
-    // A permission that no `allow` rule allows may still be a condition of others that are allowed.
+    // A permission that no `allow` rule allows may still be a condition of other permissions that are allowed.
     const isNoneAllowed = patterns.every(({ pattern }) => !own.mayAllow(pattern));
     const lost = patterns.flatMap(({ permission, pattern }) =>
       isNoneAllowed || !own.asksFor(pattern) ? [permission] : [],
@@ -127,7 +136,10 @@ export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
   });
 }
 
-/** Where the rules ask for none of the permissions, and where they ask for some: then they may restrict what the default one would give. */
+/**
+ * `none`: the rules ask for no permission. `some`: they ask for some, so they may be meant to restrict what the default
+ * rule would allow.
+ */
 const texts = {
   resource: {
     none: {

@@ -1,4 +1,7 @@
-/** Whether the policy has a use for a fact (polar.md 6.4). One that no rule could look at is most likely a slip, and would silently do nothing. */
+/**
+ * The fact schema check: whether any rule of the policy can use a fact (polar.md 6.4). A fact that no rule can use is
+ * most likely a mistake, and would silently have no effect.
+ */
 import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
@@ -8,12 +11,12 @@ import type { ActivePolicy } from "./active-policy.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 
 export interface FactSchemaProblem {
-  /** `has_role(User, "reader", Org) is not used in policy`, with the nearest that is. */
+  /** `has_role(User, "reader", Org) is not used in policy`, with the most similar fact types that are used. */
   readonly problem: string;
   readonly fix: string;
 }
 
-/** What is wrong with a fact, `undefined` where it may be stored. Without a policy nothing may. */
+/** The problem with a fact; `undefined` if the fact may be stored. Without a policy no fact may be stored. */
 export function checkFactSchema(fact: Fact, active: ActivePolicy | undefined): FactSchemaProblem | undefined {
   const key = predicateKey(fact.predicate, fact.args.length);
   const types = fact.args.map((arg) => arg.type);
@@ -30,7 +33,9 @@ export function checkFactSchema(fact: Fact, active: ActivePolicy | undefined): F
 
 const nearestMax = 5;
 
-/** Fact types of the same name, else of the most similar one; those first that agree with the most arguments. */
+/**
+ * Fact types with the same name, or else with the most similar name; those that agree in the most arguments come first.
+ */
 function nearest(predicate: string, types: readonly string[], accepted: readonly FactType[]): FactType[] {
   const byName = Map.groupBy(accepted, (known) => splitKey(known.predicate)[0]);
   const alike = byName.get(predicate) ?? byName.get(suggestion(predicate, byName.keys()) ?? "") ?? [];
@@ -40,12 +45,12 @@ function nearest(predicate: string, types: readonly string[], accepted: readonly
   return alike.toSorted((one, other) => agreement(other) - agreement(one)).slice(0, nearestMax);
 }
 
-/** `has_role(User, String, Org)`; `_` where any type is accepted. */
+/** `has_role(User, String, Org)`; `_` stands for any type. */
 export function formatFactType(known: FactType): string {
   return `${splitKey(known.predicate)[0]}(${known.types.map((type) => type ?? "_").join(", ")})`;
 }
 
-/** As the official server shows it: strings as literals, other values by type. */
+/** In the format of Oso Cloud: strings as literals, other values as their types. */
 function formatFact(fact: Fact): string {
   const args = fact.args.map((arg) => (arg.type === "String" ? stringLiteral(arg.id) : arg.type));
   return `${fact.predicate}(${args.join(", ")})`;

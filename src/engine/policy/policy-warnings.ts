@@ -1,8 +1,9 @@
 /**
- * What is allowed in a policy and yet hardly meant: rules that can never hold or say nothing new, names that nobody can have, tests that can't
- * fail, facts of tests that nothing looks at. Each warning is certain: something in the policy has to be corrected.
+ * Warnings about things that are allowed in a policy but hardly intended: rules that can never hold or repeat another
+ * rule, names that nobody can have, tests that cannot fail, test facts that nothing uses. Each warning is certain:
+ * something in the policy has to be corrected.
  */
-import type { ArgumentPattern } from "../../datalog/analysis/fact-types.ts";
+import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import {
   duplicateRules,
@@ -24,12 +25,12 @@ export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagno
   const reach = reachability(policy, program, universe, signatures, typingsMax);
   return [
     ...(hasNoActor(active)
-      ? warnOfNoActor(policy)
-      : [...warnOfDeadRules(reach, active), ...warnOfNames(reach, active)]),
-    ...warnOfDuplicates(active),
+      ? noActorWarnings(policy)
+      : [...unreachableRuleWarnings(reach, active), ...ungrantedNameWarnings(reach, active)]),
+    ...duplicateRuleWarnings(active),
     ...unusedRuleWarnings(policy),
     ...replacedDefaultWarnings(active),
-    ...policy.tests.flatMap((test) => warnOfTest(test, reach, active)),
+    ...policy.tests.flatMap((test) => testWarnings(test, reach, active)),
   ];
 }
 
@@ -45,8 +46,8 @@ function rulesOfActors(policy: Policy): Policy["rules"] {
   return policy.rules.filter((rule) => rule.params.some(({ type }) => type === "Actor"));
 }
 
-/** One warning for what would otherwise be one for each rule. */
-function warnOfNoActor(policy: Policy): Diagnostic[] {
+/** One warning instead of one for each rule. */
+function noActorWarnings(policy: Policy): Diagnostic[] {
   return rulesOfActors(policy)
     .slice(0, 1)
     .map(({ span }) =>
@@ -56,7 +57,7 @@ function warnOfNoActor(policy: Policy): Diagnostic[] {
     );
 }
 
-function warnOfDeadRules({ dead }: Reachability, { program }: ActivePolicy): Diagnostic[] {
+function unreachableRuleWarnings({ dead }: Reachability, { program }: ActivePolicy): Diagnostic[] {
   const present = new Set(program.rules.map(({ span }) => span));
   return dead.map(({ span }) =>
     present.has(span)
@@ -69,7 +70,7 @@ function warnOfDeadRules({ dead }: Reachability, { program }: ActivePolicy): Dia
   );
 }
 
-function warnOfDuplicates({ program }: ActivePolicy): Diagnostic[] {
+function duplicateRuleWarnings({ program }: ActivePolicy): Diagnostic[] {
   return duplicateRules(program).map(({ rule, first }) =>
     warning("rule/duplicate", rule, "this rule says the same as an earlier one", {
       hint: "remove one of the two",
@@ -78,7 +79,7 @@ function warnOfDuplicates({ program }: ActivePolicy): Diagnostic[] {
   );
 }
 
-function warnOfNames(reach: Reachability, { policy, universe }: ActivePolicy): Diagnostic[] {
+function ungrantedNameWarnings(reach: Reachability, { policy, universe }: ActivePolicy): Diagnostic[] {
   return policy.names.flatMap(({ name, kind, owner, span }): Diagnostic[] => {
     if (kind === "relation") return [];
     const types = owner === "global" ? undefined : universe.concrete(owner);
@@ -108,7 +109,7 @@ function grantedThrough(kind: DeclaredName["kind"]): readonly string[] {
   return kind === "role" ? ["has_role"] : ["has_permission", "allow"];
 }
 
-function warnOfTest(test: PolicyTest, reach: Reachability, active: ActivePolicy): Diagnostic[] {
+function testWarnings(test: PolicyTest, reach: Reachability, active: ActivePolicy): Diagnostic[] {
   const facts = test.facts.map(({ predicate, args }): CallPattern => ({
     predicate: predicateKey(predicate, args.length),
     args: args.map(({ type, id }) => ({ types: new Set([type]), id })),
@@ -124,10 +125,10 @@ function warnOfTest(test: PolicyTest, reach: Reachability, active: ActivePolicy)
       warning("test/cannot-fail", test.span, message, { hint: "assert something: `assert allow(…);`" }),
     ];
   }
-  return [...unused, ...test.assertions.flatMap((assertion) => warnOfAssertion(assertion, facts, reach, active))];
+  return [...unused, ...test.assertions.flatMap((assertion) => assertionWarnings(assertion, facts, reach, active))];
 }
 
-function warnOfAssertion(
+function assertionWarnings(
   assertion: Assertion,
   facts: readonly CallPattern[],
   reach: Reachability,
@@ -154,8 +155,9 @@ function warnOfAssertion(
 }
 
 /**
- * Whether what must not be true is something that the policy speaks of: for somebody, a rule or a fact may make it true, or its name is a
- * declared one. Tests that deny, say, bots what only users may have guard the rules, and are none the worse for it.
+ * Whether a negative assertion is about something that exists in the policy: a rule or a fact may make it true for some
+ * actor, or its name is declared. A test that denies, say, bots a permission that only users may have guards the rules
+ * and is not a mistake.
  */
 function isConceivable(pattern: CallPattern, reach: Reachability, { policy, universe }: ActivePolicy): boolean {
   const [, ...rest] = pattern.args;
@@ -175,12 +177,12 @@ function isConceivable(pattern: CallPattern, reach: Reachability, { policy, univ
   );
 }
 
-/** Predicates whose second argument is a declared name. */
+/** The predicates whose second argument is a declared name. */
 const takesNames: ReadonlySet<string> = new Set(
   ["allow", "has_permission", "has_role"].flatMap((name) => [predicateKey(name, 2), predicateKey(name, 3)]),
 );
 
-/** `undefined` where no values have the types asked for. */
+/** `undefined` if no value has the types of the assertion. */
 export function patternOf(
   { predicate, params }: Pick<Assertion, "predicate" | "params">,
   universe: ActivePolicy["universe"],

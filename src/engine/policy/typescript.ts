@@ -1,18 +1,22 @@
 /**
- * The types of a policy as TypeScript, for the official client: `new Oso<PolarTypes>(…)` then takes only facts that some rule can use and asks
- * only what some rule can answer. The layout is that of Oso Cloud's own generator, so that changing over shows no difference but the heading.
+ * The generator of TypeScript types for the official client. `new Oso<PolarTypes>(…)` then accepts only facts that a
+ * rule can use, and queries that a rule can answer. The layout is that of Oso Cloud's own generator, so that after a
+ * switch only the heading differs.
  */
 import { clientTypes, type ClientArgument, type ClientTuple } from "../../datalog/print/client-types.ts";
 import { policyMetadata, type ResourceMetadata } from "../../polar/metadata.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
-/** The type checker compares a call with every tuple: 500 of them cost TypeScript 5 three seconds, and some ten thousand are past its limits. */
+/**
+ * The type checker compares a call with every tuple: 500 tuples take TypeScript 5 three seconds, and about ten thousand
+ * exceed its limits.
+ */
 const tuplesMax = 200;
-/** More than any editor bears. */
+/** More lines than any editor can handle. */
 const linesMax = 200_000;
 
-/** `command` is what the heading tells to run again. Throws `too_large` where nobody could use the result. */
+/** `command` is the command that the heading shows. Throws `too_large` if the result would be too large to use. */
 export function generateTypeScript({ policy, program, universe }: ActivePolicy, command: string): string {
   const { facts, queries } = clientTypes(policy, program, universe, tuplesMax);
   checkLength([...facts, ...queries]);

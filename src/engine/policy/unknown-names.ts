@@ -1,6 +1,8 @@
-/** Names in a question that the policy does not have, each with the nearest one that it has: nothing but a slip tells them apart from a denial. */
-import { argumentPattern } from "../../datalog/analysis/fact-types.ts";
-import { programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
+/**
+ * Names in a question that the policy does not have, each with the most similar name that it has. Otherwise a typing
+ * mistake looks like a denial.
+ */
+import { argumentPattern, programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable } from "../../datalog/ir/signature.ts";
 import type { DeclaredName } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
@@ -9,11 +11,11 @@ import type { ActivePolicy } from "./active-policy.ts";
 
 export interface AskedCall {
   readonly predicate: string;
-  /** `id` where the question says which value. */
+  /** `id` is absent if the question does not give the value. */
   readonly args: readonly { readonly type: string; readonly id?: string }[];
 }
 
-/** A sentence for each of them. */
+/** One sentence for each unknown name. */
 export function unknownNames(call: AskedCall, active: ActivePolicy): string[] {
   const types = call.args.flatMap((_, position) => unknownType(call, position, active));
   return [...unknownPredicate(call, active), ...new Set(types), ...unknownName(call, active)];
@@ -33,7 +35,7 @@ function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }
 
 const builtIn: readonly string[] = ["String", "Integer", "Boolean"];
 
-/** Where the rules take any type, one that they do not name is told only if it looks like another. */
+/** If the rules accept any type, an unknown type is reported only if it is similar to a known one. */
 function unknownType(call: AskedCall, position: number, active: ActivePolicy): string[] {
   const type = call.args[position]?.type ?? "";
   const known = new Set([...active.policy.types.keys(), ...active.types, ...builtIn]);
@@ -57,7 +59,7 @@ const kinds: ReadonlyMap<string, DeclaredName["kind"]> = new Map([
   ["has_relation", "relation"],
 ]);
 
-/** An action, a role or a relation that neither the block of the type declares nor a rule names. */
+/** An action, a role or a relation that neither the block of the type declares nor a rule mentions. */
 function unknownName({ predicate, args }: AskedCall, active: ActivePolicy): string[] {
   const kind = kinds.get(predicate);
   const name = args[1];
@@ -68,18 +70,21 @@ function unknownName({ predicate, args }: AskedCall, active: ActivePolicy): stri
     ...declaredNames(kind, isKnownType ? owner : undefined, args.length, active),
     ...active.program.rules.flatMap((rule) => namesIn(rule, kind, isKnownType ? owner : undefined, args.length)),
   ]);
-  // Where the policy names none, all of them are data.
+  // If the policy mentions no such name, all of them are data.
   if (known.size === 0 || known.has(name.id)) return [];
   const where = isKnownType ? ` of ${quote(owner)}` : "";
   return [`the policy has no ${kind} ${quote(name.id)}${where}${didYouMean(name.id, known)}`];
 }
 
-/** `has_relation` begins with what has it, the others end with what they are for, if it is not the whole system. */
+/**
+ * The position of the argument whose type declares the name: the first one in `has_relation`, otherwise the third one,
+ * which global roles and permissions lack.
+ */
 function ownerOf(predicate: string): number {
   return predicate === "has_relation" ? 0 : 2;
 }
 
-/** Of all types where none is said. */
+/** The names of one type, or of all types if `owner` is undefined. */
 function declaredNames(
   kind: DeclaredName["kind"],
   owner: string | undefined,

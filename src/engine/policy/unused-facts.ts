@@ -1,9 +1,10 @@
 /**
- * Facts that a new policy leaves without a use: the policy before looked at facts of their types, the new one does not. They stay, are ignored,
- * and count again as soon as a policy uses them. Whoever changes a policy should hear of it.
+ * Unused facts: stored facts whose types the previous policy used and a new policy does not use. They stay in the
+ * store, are ignored, and count again as soon as a policy uses them. The warning tells the person who changes the
+ * policy.
  */
 import { isCovered } from "../../datalog/analysis/fact-types.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
 import { formatFactType } from "./fact-schema.ts";
 import type { ActivePolicy } from "./active-policy.ts";
@@ -15,7 +16,7 @@ export interface UnusedFacts {
   readonly count: number;
 }
 
-/** By type, sorted; empty where nothing is left behind. Reads all facts of the predicates in question, and only those. */
+/** The unused facts by type, sorted. Reads all facts of the predicates in question, and only those. */
 export function findUnusedFacts(
   database: Connection,
   before: ActivePolicy | undefined,
@@ -34,7 +35,7 @@ export function findUnusedFacts(
     .toSorted((one, other) => (one.signature < other.signature ? -1 : 1));
 }
 
-/** As a sentence for whoever loads the policy. */
+/** One sentence for the person who loads the policy. */
 export function describeUnusedFacts(orphans: readonly UnusedFacts[]): string {
   const list = orphans.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
   return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;

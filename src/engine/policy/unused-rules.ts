@@ -1,24 +1,27 @@
-/** Rules that change no decision, because no rule on the way from `allow` asks for their predicate. Oso Cloud accepts such policies without a warning. */
+/**
+ * Unused rules: rules that change no decision, because no rule on the way from `allow` calls their predicate. Oso Cloud
+ * accepts such policies without a warning.
+ */
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Expression, Policy, Rule } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
 import { must } from "../../util/assert.ts";
 
-/** Applications ask for these by name: `allow` with any arguments, and `allow_field` and its like. */
-const askedFor: readonly string[] = [
+/** Applications query these predicates by name; also `allow` with any arguments, and `allow_field` and similar ones. */
+const queriedByName: readonly string[] = [
   "has_role/2",
   "has_role/3",
   "has_permission/2",
   "has_permission/3",
   "has_relation/3",
 ];
-const alsoAskedFor = /^allow(?:_|\/)/;
+const alsoQueriedByName = /^allow(?:_|\/)/;
 
 export function unusedRuleWarnings(policy: Policy): Diagnostic[] {
   const calls = callsOf(policy.rules);
   const used = reachedFrom(
-    [...askedFor, ...calls.keys().filter((key) => alsoAskedFor.test(key)), ...testedKeys(policy)],
+    [...queriedByName, ...calls.keys().filter((key) => alsoQueriedByName.test(key)), ...testedKeys(policy)],
     calls,
   );
   const unused = [...calls.keys()].filter((key) => !used.has(key));
@@ -30,7 +33,7 @@ export function unusedRuleWarnings(policy: Policy): Diagnostic[] {
   return notCalled(unused, calls).map((key) => {
     const [name, arity] = splitKey(key);
     const isOneOfSeveral = (arities.get(name)?.length ?? 0) > 1;
-    return warnOfUnused(isOneOfSeveral ? `${quote(name)} with ${countOf(arity)}` : quote(name), must(firsts.get(key)));
+    return unusedWarning(isOneOfSeveral ? `${quote(name)} with ${countOf(arity)}` : quote(name), must(firsts.get(key)));
   });
 }
 
@@ -38,14 +41,17 @@ function countOf(count: number): string {
   return count === 1 ? "one argument" : `${count} arguments`;
 }
 
-/** What a test asserts is for applications to ask, unless its name says that it should deny. */
+/** A predicate that a test asserts is one that applications query, unless its name says that it should deny. */
 function testedKeys({ tests }: Policy): string[] {
   return tests.flatMap(({ assertions }) =>
     assertions.flatMap((assertion) => (isMeantToDeny(assertion.predicate) ? [] : [keyOf(assertion)])),
   );
 }
 
-/** Those that no other of them asks for, and one of each circle: what only another one asks for gets no warning of its own. */
+/**
+ * The unused predicates that no other unused one calls, and one of each cycle. A predicate that only an unused one
+ * calls gets no warning of its own.
+ */
 function notCalled(unused: readonly string[], calls: Calls): string[] {
   const calledByOthers = new Set(
     unused.flatMap((key) => [...(calls.get(key) ?? [])].filter((called) => called !== key)),
@@ -63,7 +69,7 @@ function notCalled(unused: readonly string[], calls: Calls): string[] {
   return unused.filter((key) => told.has(key));
 }
 
-function warnOfUnused(name: string, { predicate, span, body }: Rule): Diagnostic {
+function unusedWarning(name: string, { predicate, span, body }: Rule): Diagnostic {
   const what = body === undefined ? "fact" : "rule";
   return {
     code: "rule/unused",
@@ -79,13 +85,13 @@ function warnOfUnused(name: string, { predicate, span, body }: Rule): Diagnostic
 const denials =
   /(?:^|_)(?:den(?:y|ied|ies)|forbid(?:s|den)?|block(?:s|ed)?|reject(?:s|ed)?|disallow(?:s|ed)?|prohibit(?:s|ed)?|refuse[sd]?|ban(?:s|ned)?|revoke[sd]?|suspend(?:s|ed)?|exclude[sd]?|cannot|cant|(?:can|may|must|should)_not|not_(?:allowed|permitted|authori[sz]ed)|un(?:allowed|authori[sz]ed))(?:_|$)/;
 
-/** Whether one of the words in the name says so, in `snake_case` or `camelCase`. */
+/** Whether a word in the name (in `snake_case` or `camelCase`) means a denial. */
 function isMeantToDeny(name: string): boolean {
   const words = name
     .replaceAll(/(\p{Ll}|\d)(?=\p{Lu})/gu, "$1_")
     .replaceAll("::", "_")
     .replace(/\?$/, "");
-  // What one may do to others: `can_block(user, other)` takes nothing away from anybody.
+  // `can_block(user, other)` says what an actor may do to others, and takes no access away.
   return denials.test(words.toLowerCase()) && !/^(?:can|may|must|should)_(?!not)/.test(words.toLowerCase());
 }
 
@@ -93,7 +99,7 @@ function keyOf({ predicate, params }: Pick<Rule, "predicate" | "params">): strin
   return predicateKey(predicate, params.length);
 }
 
-/** By predicate key, the keys that its rules ask for. */
+/** The predicate keys that the rules of each predicate key call. */
 type Calls = ReadonlyMap<string, ReadonlySet<string>>;
 
 function callsOf(rules: readonly Rule[]): Calls {
@@ -105,7 +111,7 @@ function callsOf(rules: readonly Rule[]): Calls {
   return calls;
 }
 
-/** These and all that they lead to. What was `seen` is not followed again. */
+/** The roots and all predicates that they call, directly or indirectly. Predicates in `seen` are not followed again. */
 function reachedFrom(roots: readonly string[], calls: Calls, seen = new Set<string>()): ReadonlySet<string> {
   const waiting = [...roots];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {

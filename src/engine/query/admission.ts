@@ -1,68 +1,71 @@
 /**
- * Which questions are answered at once, on the thread that serves: a statement of SQLite can't be ended, so whoever may ask must not be able to
- * start one there that takes long. What may look at too many rows, whatever it is asked with, is for elsewhere.
+ * Admission control of the serving thread. A running SQLite statement cannot be interrupted, so a client must not be
+ * able to start a long one there. A query whose cost bound is too high, whatever its parameters are, is offloaded to a
+ * worker process.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { type CostBound, costBoundOf } from "./cost-bound.ts";
-import { notAFailure } from "../../telemetry/tracing.ts";
-import type { Plan } from "./plans.ts";
+import { OffloadRequired } from "./offload-required.ts";
+import type { Plan, StatementPlan } from "./plans.ts";
 
-/** The question has to be asked of an engine whose process can be ended. */
-export class OffloadRequired extends Error {
-  readonly [notAFailure] = true;
-}
-
+/** The cost bound of a plan as a function, and its values for the current statistics. */
 interface PlanBounds {
   readonly costBound: CostBound;
-  /** By the length of what a question lists. */
-  readonly bounds: Map<number, number>;
-  degrees: TableStatistics;
+  /** The statistics that the bounds were computed from. */
+  readonly statistics: TableStatistics;
+  /** By the length of the longest list in the question. */
+  readonly byLength: Map<number, number>;
 }
 
 export class Admission {
   readonly #database: Connection;
   readonly #rowsMax: number;
   readonly #valuesMax: number;
-  readonly #known = new WeakMap<Plan, PlanBounds>();
+  readonly #planBounds = new WeakMap<StatementPlan, PlanBounds>();
 
   constructor(database: Connection, limits: Limits) {
     this.#database = database;
-    this.#rowsMax = limits.queryRowsInPlaceMax;
-    this.#valuesMax = limits.answerValuesInPlaceMax;
+    this.#rowsMax = limits.servingThreadQueryRowsMax;
+    this.#valuesMax = limits.servingThreadAnswerValuesMax;
   }
 
-  /** Throws `OffloadRequired`. `listed` is the length of the longest list that the question brings. */
-  admit(plan: Plan, degrees: TableStatistics, listed: number): void {
+  /**
+   * Throws `OffloadRequired` if the plan may examine too many rows. `listed` is the length of the longest list in the
+   * question.
+   */
+  admit(plan: Plan, statistics: TableStatistics, listed: number): void {
     if (plan.kind !== "statement") return;
-    let known = this.#known.get(plan);
-    if (!known)
-      this.#known.set(plan, (known = { costBound: costBoundOf(this.#database, plan), bounds: new Map(), degrees }));
-    if (known.degrees !== degrees) {
-      known.bounds.clear();
-      known.degrees = degrees;
-    }
+    const bounds = this.#boundsOf(plan, statistics);
     const length = roundedUp(listed);
-    let bound = known.bounds.get(length);
-    if (bound === undefined)
-      known.bounds.set(length, (bound = known.costBound({ statistics: degrees, listed: length })));
+    let bound = bounds.byLength.get(length);
+    if (bound === undefined) bounds.byLength.set(length, (bound = bounds.costBound({ statistics, listed: length })));
     this.admitRows(bound);
   }
 
-  /** The same for what may look at so many rows. */
+  /** Throws `OffloadRequired` if a query that may examine so many rows has to be offloaded. */
   admitRows(bound: number): void {
-    // Not a number is no bound either.
-    if (!(bound <= this.#rowsMax)) throw new OffloadRequired(`it may look at ${bound} rows`);
+    // The comparison is also false for NaN, which is no bound.
+    if (!(bound <= this.#rowsMax)) throw new OffloadRequired(`it may examine ${bound} rows`);
   }
 
-  /** The same for an answer that may have so many values. */
+  /** Throws `OffloadRequired` if an answer that may have so many values has to be offloaded. */
   admitValues(bound: number): void {
     if (!(bound <= this.#valuesMax)) throw new OffloadRequired(`its answer may have ${bound} values`);
   }
+
+  #boundsOf(plan: StatementPlan, statistics: TableStatistics): PlanBounds {
+    const cached = this.#planBounds.get(plan);
+    if (cached?.statistics === statistics) return cached;
+    const costBound = cached?.costBound ?? costBoundOf(this.#database, plan);
+    const bounds = { costBound, statistics, byLength: new Map() };
+    this.#planBounds.set(plan, bounds);
+    return bounds;
+  }
 }
 
-/** To a power of two: bounds are kept for few lengths. */
+/** Rounds up to a power of two, so that bounds are cached for few lengths. */
 function roundedUp(length: number): number {
   return length <= 1 ? 1 : 2 ** Math.ceil(Math.log2(length));
 }

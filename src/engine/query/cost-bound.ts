@@ -1,21 +1,22 @@
 /**
- * How many rows a statement may come to look at, whatever it is asked with: read from SQLite's own plan of it, which says the loops and by which
- * columns each finds its rows, and the degrees of the tables. A product of upper bounds, so mostly far above what happens; what the plan says in
- * words that are not known here may be anything.
+ * Cost bounds of statements: how many rows a statement may examine, whatever its parameters are. A bound is computed
+ * from the plan that SQLite reports (`EXPLAIN QUERY PLAN`), which lists the loops and the columns by which each loop
+ * finds its rows, and from the statistics of the tables. It is a product of upper bounds, so it is mostly far above the
+ * real cost. A plan step in unknown words is unbounded.
  */
-import type { Loop } from "../../datalog/sql/emit.ts";
+import type { Loop } from "../../datalog/ir/select.ts";
 import type { PlannedStatement, TableExpression } from "../../datalog/sql/statement.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 
-/** What a bound hangs on. */
+/** What a bound depends on. */
 export interface CostInputs {
   readonly statistics: TableStatistics;
-  /** The most values that a question brings in one list: ids to choose from, context facts. */
+  /** The length of the longest list in the question: ids to choose from, or context facts. */
   readonly listed: number;
 }
 
-/** The most rows that a statement may look at, infinite where there is no telling. */
+/** The maximum number of rows that a statement may examine; infinite if it is not known. */
 export type CostBound = (sizes: CostInputs) => number;
 
 type BoundedStatement = Pick<PlannedStatement, "sql" | "parameters" | "loops" | "expressions">;
@@ -48,19 +49,19 @@ function planOf(database: Connection, { sql, parameters }: BoundedStatement): Qu
   }
 }
 
-/** What a part of a plan gives and looks at. */
+/** The maximum number of rows that a part of a plan returns and examines. */
 interface RowBound {
   readonly rows: number;
   readonly examined: number;
 }
 
-const anything: RowBound = { rows: Number.POSITIVE_INFINITY, examined: Number.POSITIVE_INFINITY };
+const unbounded: RowBound = { rows: Number.POSITIVE_INFINITY, examined: Number.POSITIVE_INFINITY };
 
 class CostBoundCalculation {
   readonly #loops: ReadonlyMap<string, readonly Loop[]>;
   readonly #expressions: ReadonlyMap<string, TableExpression>;
   readonly #sizes: CostInputs;
-  /** Of table expressions, by their names. */
+  /** The row bounds of common table expressions, by name. */
   readonly #rows = new Map<string, number>();
 
   constructor(
@@ -73,11 +74,11 @@ class CostBoundCalculation {
     this.#sizes = sizes;
   }
 
-  /** Loops one in the other, in the order of the steps; what is asked for each of their rows comes after them. */
+  /** Nested loops, in the order of the steps. The subqueries for each of their rows come after them. */
   block(steps: readonly QueryPlanStep[]): RowBound {
     let rows = 1;
     let looks = 1;
-    let asked = 0;
+    let subqueries = 0;
     for (const { detail, steps: inner } of steps) {
       const [first = "", second = ""] = detail.split(" ");
       if (detail === "SCAN CONSTANT ROW" || detail.startsWith("USE TEMP B-TREE") || first === "BLOOM") continue;
@@ -90,33 +91,33 @@ class CostBoundCalculation {
         this.#rows.set(second, expression.rows);
         looks += expression.examined;
       } else if (/^(CORRELATED )?(SCALAR|LIST) SUBQUERY/.test(detail)) {
-        asked += this.block(inner).examined;
+        subqueries += this.block(inner).examined;
       } else if (detail.startsWith("MERGE") || detail === "COMPOUND QUERY") {
         const parts = inner.map((part) => this.block(part.steps));
         looks += rows * sum(parts.map((part) => part.examined));
         rows *= sum(parts.map((part) => part.rows));
-      } else return anything;
+      } else return unbounded;
     }
-    return { rows, examined: looks + rows * asked };
+    return { rows, examined: looks + rows * subqueries };
   }
 
-  /** What a loop looks at, and what of it is of the kinds that the statement wants. */
+  /** The bound of one loop: all rows that it examines, and those with the types that the statement wants. */
   #loop(detail: string, alias: string): RowBound {
     if (detail.includes("USING INTEGER PRIMARY KEY (rowid=?)")) return { rows: 1, examined: 1 };
-    const named = alias === "json_each" ? this.#sizes.listed : this.#rows.get(alias);
-    if (named !== undefined) return { rows: named, examined: named };
+    const expressionRows = alias === "json_each" ? this.#sizes.listed : this.#rows.get(alias);
+    if (expressionRows !== undefined) return { rows: expressionRows, examined: expressionRows };
     const loops = this.#loops.get(alias);
-    if (!loops) return anything;
+    if (!loops) return unbounded;
     const equal = columnsIn(detail, /\ba(\d+)=\?/g);
-    // SQLite goes by these columns alone; what the others are is seen only then.
+    // SQLite searches only by these columns; it checks all other columns of a row afterwards.
     const used = new Set([...equal, ...columnsIn(detail, /\ba(\d+)[<>]\?/g)]);
     const bounds = loops.map(({ table, ranges: within }): RowBound => {
       if (table === undefined) return { rows: 0, examined: 0 };
       const listed = table === "json_each" ? this.#sizes.listed : this.#rows.get(table);
       if (listed !== undefined) return { rows: listed, examined: listed };
-      const { statistics: degrees } = this.#sizes;
-      const seen = within.map((ranges, index) => (used.has(index + 1) ? ranges : undefined));
-      return { rows: degrees.most(table, equal, within), examined: degrees.most(table, equal, seen) };
+      const { statistics } = this.#sizes;
+      const searched = within.map((ranges, index) => (used.has(index + 1) ? ranges : undefined));
+      return { rows: statistics.most(table, equal, within), examined: statistics.most(table, equal, searched) };
     });
     return {
       rows: Math.max(...bounds.map(({ rows }) => rows)),
@@ -128,36 +129,39 @@ class CostBoundCalculation {
     const [setup, ...recursive] = steps;
     if (setup?.detail !== "SETUP") return this.block(steps);
     const expression = this.#expressions.get(name);
-    if (!expression) return anything;
-    // Rows are distinct, and their values come out of what is read. Each is gone on from once.
+    if (!expression) return unbounded;
+    // A recursive expression: its rows are distinct, consist of values from the tables that it reads, and are expanded
+    // once each.
     this.#rows.set(name, 1);
-    const begun = this.block(setup.steps);
-    const different = expression.columns.map((terms, column) => this.#different(terms, name, column, steps));
-    const rows = expression.tags * different.reduce((product, values) => product * values, 1);
-    return { rows, examined: begun.examined + rows * sum(recursive.map((step) => this.block(step.steps).examined)) };
+    const initial = this.block(setup.steps);
+    const distinct = expression.columns.map((terms, column) => this.#distinctOf(terms, name, column, steps));
+    const rows = expression.tags * distinct.reduce((product, values) => product * values, 1);
+    return { rows, examined: initial.examined + rows * sum(recursive.map((step) => this.block(step.steps).examined)) };
   }
 
-  /** How many different values the terms of a column can have. */
-  #different(terms: ReadonlySet<string>, name: string, column: number, steps: readonly QueryPlanStep[]): number {
+  /** How many distinct values the terms of a column can have. */
+  #distinctOf(terms: ReadonlySet<string>, name: string, column: number, steps: readonly QueryPlanStep[]): number {
     const values = [...terms].map((term) => {
       if (/^(\d+|NULL|\(\?\d+ \+ 0\))$/.test(term)) return 1;
       const [, alias = "", from] = /^(t\d+)\.[ac](\d+)$/.exec(term) ?? [];
       const tables = (this.#loops.get(alias) ?? []).map(({ table }) => table);
       const [table] = tables;
-      if (table === undefined || tables.length > 1 || table === "json_each") return this.#values(steps);
-      if (table === name) return Number(from) === column ? 0 : this.#values(steps);
+      if (table === undefined || tables.length > 1 || table === "json_each") return this.#distinctIn(steps);
+      if (table === name) return Number(from) === column ? 0 : this.#distinctIn(steps);
       return this.#rows.get(table) ?? this.#sizes.statistics.rows(table);
     });
     return Math.max(1, sum(values));
   }
 
-  /** How many different values there can be in what the steps read, and in what the request brings. */
-  #values(steps: readonly QueryPlanStep[]): number {
-    const { statistics: degrees, listed } = this.#sizes;
+  /** How many distinct values the tables of the steps and the request can have. */
+  #distinctIn(steps: readonly QueryPlanStep[]): number {
+    const { statistics, listed } = this.#sizes;
     const widths = new Map<string, number>();
     for (const { table, ranges: within } of this.#loopsOf(steps))
       if (table !== undefined && table !== "json_each") widths.set(table, Math.max(1, within.length));
-    return 1 + listed + sum([...widths].map(([table, width]) => this.#rows.get(table) ?? width * degrees.rows(table)));
+    return (
+      1 + listed + sum([...widths].map(([table, width]) => this.#rows.get(table) ?? width * statistics.rows(table)))
+    );
   }
 
   #loopsOf(steps: readonly QueryPlanStep[]): Loop[] {

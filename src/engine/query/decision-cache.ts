@@ -1,134 +1,147 @@
 /**
- * Decisions kept for those who ask again. An entry stands as long as no fact of a predicate that its plan reads has changed, which the store
- * counts in the very transaction that answers; where facts were compared with the clock, it stands for that second alone. Questions with context
- * facts are never kept. What is asked least goes first, as a clock of pages finds it (Corbató 1968): whoever was asked for since the hand passed
- * stays for another round.
+ * The decision cache. An entry is valid until a fact of a predicate that its plan depends on changes; the store counts
+ * these changes, and the cache compares the counts in the transaction that answers. If facts were compared with the
+ * clock, the entry is valid only in that second. Questions with context facts are never cached.
+ *
+ * Eviction follows the clock algorithm for pages (Corbató 1968): an entry that was used since the hand passed it stays
+ * for another round.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
-import { statement } from "../../store/connection/statements.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Plan, StatementPlan } from "./plans.ts";
+import { questionKey } from "../request/keys.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 
 interface Entry {
   readonly allowed: boolean;
-  readonly standing: PlanVersion;
-  readonly generation: number;
-  /** The second in which it stands, in seconds since 1970; `undefined` where the clock does not matter. */
+  readonly planVersion: PlanVersion;
+  readonly invalidations: number;
+  /** The second in which the entry is valid, in seconds since 1970; `undefined` if it does not depend on the time. */
   readonly second: number | undefined;
-  /** Whether it was asked for since the hand passed. */
-  wasAsked: boolean;
+  /** Whether the entry was used since the hand passed it. */
+  wasUsed: boolean;
 }
 
-/** How often the answers of a plan were made void. */
+/** Counts how often the decisions of a plan became invalid. */
 interface PlanVersion {
-  generation: number;
+  invalidations: number;
 }
 
-/** Plans that were dropped meanwhile are among them. */
+/** Includes plans that the planner has evicted meanwhile. */
 const plansMax = 10_000;
 
-/** Longer questions are not worth their memory. */
+/** Longer keys are not worth their memory. */
 const keyLengthMax = 512;
 
 export class DecisionCache {
   readonly #entriesMax: number;
-  readonly #standings = new Map<StatementPlan, PlanVersion>();
+  readonly #planVersions = new Map<StatementPlan, PlanVersion>();
   readonly #entries = new Map<string, Entry>();
-  /** Goes through the entries, to whose end those go that stay, and so it never ends while there are any. */
+  /**
+   * Iterates over the entries. An entry that stays moves to the end of the map, so the iterator never ends while there
+   * are entries.
+   */
   #hand = this.#entries.entries();
   #version = -1;
 
-  /** With 0 it remembers nothing. */
+  /** With 0 the cache is off. */
   constructor(entriesMax: number) {
     this.#entriesMax = entriesMax;
   }
 
-  /** Makes void what changes since the last look can have touched. To be called in the transaction of each question. */
+  /**
+   * Invalidates the decisions that a change since the last call can affect. Call it in the transaction of each query.
+   */
   invalidateChanged(database: Connection, version: number): void {
     if (version === this.#version || this.#entriesMax === 0) return;
-    const changed = statement(database, "SELECT id FROM relation WHERE version > ?1").values(this.#version);
+    const changed = database.statement("SELECT id FROM relation WHERE version > ?1").values(this.#version);
     this.#version = version;
     if (changed.length === 0) return;
     const ids = new Set(changed.map((row) => Number(row[0])));
-    for (const [plan, standing] of this.#standings) if (!plan.reads.isDisjointFrom(ids)) standing.generation += 1;
+    for (const [plan, planVersion] of this.#planVersions)
+      if (!plan.dependencies.isDisjointFrom(ids)) planVersion.invalidations += 1;
   }
 
-  /** The decision, if it stands in the state of the last look and at `now`. */
+  /** The cached decision, if it is valid at `now` and in the state of the last `invalidateChanged`. */
   find(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     if (this.#entriesMax === 0) return undefined;
-    const key = typeof question === "string" ? stringKey(question) : this.keyOf(question);
+    const key = typeof question === "string" ? bodyKey(question) : this.keyOf(question);
     if (key === undefined) return undefined;
     const entry = this.#entries.get(key);
-    const stands =
+    const isValid =
       entry !== undefined &&
-      entry.generation === entry.standing.generation &&
+      entry.invalidations === entry.planVersion.invalidations &&
       (entry.second === undefined || entry.second === now);
-    if (!stands) return undefined;
-    entry.wasAsked = true;
+    if (!isValid) return undefined;
+    entry.wasUsed = true;
     metrics.decisionCache.inc(hit);
     return entry.allowed;
   }
 
-  /** Under what a decision on the question is kept; `undefined` for what is not kept. */
-  keyOf({ actor, action, resource, contextFacts, text }: AuthorizeQuestion): string | undefined {
+  /** The key of a decision on the question; `undefined` if the decision is not cached. */
+  keyOf(question: AuthorizeQuestion): string | undefined {
+    const { contextFacts, text } = question;
     if (contextFacts.length > 0 || this.#entriesMax === 0) return undefined;
-    const known = text === undefined ? undefined : stringKey(text);
+    const known = text === undefined ? undefined : bodyKey(text);
     if (known !== undefined) return known;
-    // With their lengths, since ids may hold any character.
-    const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
-    const key = `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;
+    const key = questionKey(question);
     return key.length > keyLengthMax ? undefined : key;
   }
 
-  /** Under `key`, as `keyOf` gives it. `second` is the one in which the decision stands, where it hangs on the clock. */
+  /**
+   * Caches a decision under a key from `keyOf`. `second` is the only second in which it is valid, if it depends on the
+   * time.
+   */
   add(key: string, plan: Plan, allowed: boolean, second: number | undefined): void {
     if (plan.kind !== "statement") return;
     metrics.decisionCache.inc(miss);
-    const standing = this.#standingOf(plan);
-    this.#put(key, { allowed, standing, generation: standing.generation, second, wasAsked: false });
+    const planVersion = this.#planVersionOf(plan);
+    this.#put(key, { allowed, planVersion, invalidations: planVersion.invalidations, second, wasUsed: false });
   }
 
-  /** Forgets everything: the plans are others now. */
+  /** Forgets everything, because the plans have changed. */
   clear(): void {
-    this.#standings.clear();
+    this.#planVersions.clear();
     this.#entries.clear();
     this.#hand = this.#entries.entries();
   }
 
-  #standingOf(plan: StatementPlan): PlanVersion {
-    const known = this.#standings.get(plan);
+  #planVersionOf(plan: StatementPlan): PlanVersion {
+    const known = this.#planVersions.get(plan);
     if (known) return known;
-    if (this.#standings.size >= plansMax) this.clear();
-    const standing = { generation: 0 };
-    this.#standings.set(plan, standing);
-    return standing;
+    if (this.#planVersions.size >= plansMax) this.clear();
+    const planVersion = { invalidations: 0 };
+    this.#planVersions.set(plan, planVersion);
+    return planVersion;
   }
 
   #put(key: string, entry: Entry): void {
-    if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#forgetOne();
+    if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#evictOne();
     this.#entries.set(key, entry);
   }
 
-  #forgetOne(): void {
+  #evictOne(): void {
     for (let round = 0; ; round++) {
       const { value, done } = this.#hand.next();
       if (done) return;
       const [key, entry] = value;
       this.#entries.delete(key);
-      // Where all were asked for, none is looked for longer than a question may wait.
-      if (!entry.wasAsked || round === roundsMax) return;
-      entry.wasAsked = false;
+      // If all entries were used, the search ends after `roundsMax` rounds: it must not delay the query.
+      if (!entry.wasUsed || round === roundsMax) return;
+      entry.wasUsed = false;
       this.#entries.set(key, entry);
     }
   }
 }
 
-/** How many that stay are looked at for one that goes. */
+/** How many entries the hand passes at most to evict one. */
 const roundsMax = 16;
 
-/** Where a text begins as JSON of an object does, it is no key that is made here. */
-function stringKey(text: string): string | undefined {
+/**
+ * A request body as a key. It begins with `{`, and a key that is made from a question begins with a digit, so they
+ * cannot collide.
+ */
+function bodyKey(text: string): string | undefined {
   return text.length <= keyLengthMax && text.startsWith("{") ? text : undefined;
 }
 

@@ -1,36 +1,35 @@
 /**
- * What a question becomes under a policy: the specialised rules, the closures that are kept for it, the SQL, and how SQLite goes about it. Over an
- * empty store it is the same wherever it is asked; over that of a node it is what this node does.
+ * The report of `ostiary plan`: how a question is answered under a policy. It shows the specialised rules, the
+ * materialized closures, the SQL, and SQLite's query plan. Over an empty store the report is the same everywhere; over
+ * a node's store it shows what this node does.
  */
 import type { Limits } from "../../config/limits.ts";
-import {
-  type ClosureLabels,
-  printClosure,
-  type PrintedNode,
-  printNodes,
-  printQuestion,
-} from "../../datalog/print/print-rules.ts";
+import { compileProgram, passes, type PassName } from "../../datalog/pipeline.ts";
+import { PassTrace } from "../../datalog/print/pass-trace.ts";
+import { printClosure, type PrintedNode, printNodes, printQuestion } from "../../datalog/print/print-rules.ts";
+import type { ClosureLabels } from "../../datalog/print/print-terms.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { factTables } from "../../store/facts/fact-tables.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { createState } from "../../store/log/store-state.ts";
 import { symbolRange } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { AppError } from "../../util/app-error.ts";
-import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
+import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
-import { type Plan, Planner, type Shape, type ShapeVariable } from "./plans.ts";
+import { type Plan, Planner } from "./plans.ts";
+import type { Shape, ShapeVariable } from "./shapes.ts";
 import { closuresOf } from "../materialized/policy-closures.ts";
 import { unknownNames } from "../policy/unknown-names.ts";
 
-/** One argument of a question: a value that comes with it, a value of the policy, or what is asked for. */
+/** One argument of a question: a value from the request, a constant of the policy, or a value that is asked for. */
 export type PlanArgument =
   | { readonly kind: "given" | "asked"; readonly type: string }
   | { readonly kind: "constant"; readonly type: string; readonly id: string };
@@ -40,7 +39,7 @@ export interface PlanQuestion {
   readonly args: readonly PlanArgument[];
 }
 
-/** A node with the places of the rules that it comes from; none for those that stand in no file. */
+/** A predicate node with the positions of its rules; rules that stand in no file have none. */
 export interface PlacedNode {
   readonly node: string;
   readonly recursive: boolean;
@@ -50,60 +49,78 @@ export interface PlacedNode {
 export interface PlanReport {
   readonly question: string;
   /**
-   * `statement`: one SQL statement. `steps`: none fits, rules are evaluated step by step. `nothing`: no rule and no fact can answer. `not-listable`:
-   * a value is asked for that only a negation or a comparison restricts.
+   * `statement`: one SQL statement. `steps`: no statement fits, the evaluator answers. `nothing`: no rule and no fact
+   * can answer. `not-listable`: the question asks for a value that only a negation or a comparison restricts.
    */
   readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
-  /** What the question names and the policy does not have, with what it has instead. */
+  /** Names in the question that the policy does not have, with the most similar names that it has. */
   readonly unknown: readonly string[];
-  /** The question over nodes, and the nodes. */
+  /** The question as a conjunction of nodes, and the nodes. */
   readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
-  /** Tables of transitive closures that the statement reads, and those that are too large: these are walked. */
+  /**
+   * Tables of transitive closures that the statement reads, and closures that are too large to be materialized, so that
+   * queries walk the facts.
+   */
   readonly closures: readonly {
     readonly table: string;
     readonly step: string;
     readonly rows: number;
     readonly kept: boolean;
   }[];
-  /** The most rows that the statement may look at, whatever it is asked with; `null` where no statement answers, or there is no telling. */
+  /** The cost bound of the statement in rows; `null` if no statement answers, or the bound is not known. */
   readonly rowsMax: number | null;
-  /** Tables of facts that it names, with their predicates. */
+  /** The fact tables that the statement names, with their predicates. */
   readonly tables: readonly { readonly table: string; readonly predicate: string }[];
-  /** Further orders of those tables, which the policy keeps, as far as the statement uses them. */
+  /** Indexes of these tables that the policy needs and the statement uses. */
   readonly indexes: readonly string[];
-  /** Numbers in the statement that stand for values of the policy, and between which the values of a type are. */
+  /** Symbols in the statement with their values, and symbol ranges with their types. */
   readonly constants: readonly { readonly id: number; readonly value: string }[];
   readonly types: readonly { readonly low: number; readonly high: number; readonly type: string }[];
   readonly sql: string | null;
-  /** What goes into the statement with each question, in order. */
+  /** The parameters of the statement, in order. */
   readonly parameters: readonly string[];
-  /** SQLite's own plan, a line a step, indented by its depth. */
+  /** SQLite's query plan, one line for each step, indented by depth. */
   readonly queryPlan: readonly string[];
+  /** Present on request: the program after each pass of the compiler that ran, as far as the question reaches it. */
+  readonly passes?: readonly PassReport[];
 }
 
-/** Over an empty store. All `sources` together are a policy without errors. */
-export function reportPlan(sources: readonly Source[], question: PlanQuestion, limits: Limits): PlanReport {
+export interface PassReport {
+  readonly pass: PassName;
+  /** What the pass does, and the reason. */
+  readonly why: string;
+  readonly program: readonly string[];
+}
+
+export interface PlanReportOptions {
+  readonly limits: Limits;
+  readonly withPasses: boolean;
+}
+
+/** Reports over an empty store. All `sources` together are one policy without errors. */
+export function reportPlan(sources: readonly Source[], question: PlanQuestion, options: PlanReportOptions): PlanReport {
+  const { limits } = options;
   const store = openStore(":memory:");
   try {
     createState(store, "plan", "plan");
     const effect = { kind: "policy", id: 1, source: joinSources(sources), filename: null } as const;
     store.transaction(() => applyEvent(store, { offset: 1, timeMs: 0, traceparent: null, effect }, limits));
-    return reportOver(store, must(activationOf(store)).active, sources, question, limits);
+    return reportOver(store, must(activationOf(store)).active, sources, question, options);
   } finally {
     store.close();
   }
 }
 
-/** As a node with the store at `path` has it now: under its policy, with its closures and what it knows of its tables. */
-export function reportStoredPlan(path: string, question: PlanQuestion, limits: Limits): PlanReport {
+/** Reports over the store at `path`, with its policy, its closures and its statistics. */
+export function reportStoredPlan(path: string, question: PlanQuestion, options: PlanReportOptions): PlanReport {
   const store = openStore(path, { readonly: true });
   try {
     return store.transaction(() => {
       const active = activationOf(store)?.active;
-      const [row] = statement(store, "SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
+      const [row] = store.statement("SELECT source, filename FROM policy ORDER BY id DESC LIMIT 1").values();
       if (!active || !row) throw new AppError("not_found", "no policy is active there");
       const source = { name: String(row[1] ?? "policy.polar"), text: String(row[0]) };
-      return reportOver(store, active, [source], question, limits);
+      return reportOver(store, active, [source], question, options);
     });
   } finally {
     store.close();
@@ -115,16 +132,16 @@ function reportOver(
   active: ActivePolicy,
   sources: readonly Source[],
   question: PlanQuestion,
-  limits: Limits,
+  { limits, withPasses }: PlanReportOptions,
 ): PlanReport {
-  const degrees = new TableStatistics(store);
-  const plans = new Planner(store, active, limits, "statement", degrees);
+  const statistics = new TableStatistics(store);
+  const planner = new Planner(store, active, limits, "statement", statistics);
   const closures = closuresOf(active, limits);
   const tables = new Map(closureTables(store).map((table) => [table.name, table]));
   const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name)?.table ?? "closure"]));
   const shape = shapeOf(question);
-  const plan = plans.planFor("question", shape);
-  const body = plans.specialised(shape, plan.kind !== "evaluator");
+  const plan = planner.planFor("question", shape);
+  const body = planner.specialised(shape, plan.kind !== "evaluator");
   const names = question.args.map(argumentName);
   const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();
   return {
@@ -138,14 +155,33 @@ function reportOver(
         }
       : null,
     closures: closures.flatMap((closure) => {
-      const present = tables.get(closure.name);
-      if (!present) return [];
-      const { table, rows, isMaterialized: kept } = present;
+      const stored = tables.get(closure.name);
+      if (!stored) return [];
+      const { table, rows, isMaterialized: kept } = stored;
       return used.has(table) || !kept ? [{ table, step: printClosure(closure), rows, kept }] : [];
     }),
-    rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics: degrees, listed: 1 })) : null,
+    rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics, listed: 1 })) : null,
     ...statementOf(store, plan),
+    ...(withPasses && {
+      passes: tracePasses(active, planner, shape, new PassTrace(predicateOf(shape), names, labels)),
+    }),
   };
+}
+
+/** Compiles the policy and the question once more, and prints the program after each pass. */
+function tracePasses(
+  active: ActivePolicy,
+  planner: Planner,
+  shape: Shape,
+  trace: PassTrace<PassName>,
+): readonly PassReport[] {
+  compileProgram(active.policy, programLimits(acceptedPolicyLimits), trace);
+  planner.tracePasses(shape, trace);
+  return trace.outputs.map(({ pass, program }) => ({ pass, why: passes[pass], program }));
+}
+
+function predicateOf({ calls }: Shape): string {
+  return must(calls[0]).predicate;
 }
 
 function finite(number: number): number | null {
@@ -163,7 +199,7 @@ function placed({ node, recursive, rules }: PrintedNode, sources: readonly Sourc
   return { node, recursive, rules: rules.map(({ text, span }) => ({ text, place: placeOf(span.start, sources) })) };
 }
 
-/** Of an offset in the joined sources. */
+/** The position of an offset in the joined sources. */
 function placeOf(offset: number, sources: readonly Source[]): PlacedNode["rules"][number]["place"] {
   let start = 0;
   for (const { name, text } of sources) {
@@ -245,6 +281,6 @@ function argumentName(arg: PlanArgument): string {
 }
 
 function constantText(type: string, id: string): string {
-  if (type === "String") return JSON.stringify(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${JSON.stringify(id)}}`;
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

@@ -1,20 +1,26 @@
 /**
- * Goal shapes and their plans. A shape is what does not change from one request to the next: the calls, which arguments are given, their
- * types, the constants of the policy among them, and the predicates and types of context facts. Each shape is planned once a policy: one
- * prepared statement, or the tabled evaluator where no single statement fits.
+ * The planner: it turns a query shape into a plan, once per policy. A plan is one prepared SQL statement, or the rules
+ * for the tabled evaluator if no single statement fits.
  */
 import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
-import { closurePredicates } from "../../datalog/specialise/closures.ts";
+import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
-import type { Constant, ProgramTerm } from "../../datalog/ir/program.ts";
+import { listKey } from "../../datalog/ir/key.ts";
+import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
-import { type SpecialisedBody, signaturesFor, specialise, TooManyNodes } from "../../datalog/specialise/specialise.ts";
-import type { SqlCatalogue } from "../../datalog/sql/emit.ts";
+import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
+import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
+import { type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
+import type { PassTrace } from "../../datalog/print/pass-trace.ts";
+import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
+import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
-import { planStatement, type PlannedStatement } from "../../datalog/sql/statement.ts";
-import type { Connection, SqlStatement } from "../../runtime/sqlite.ts";
+import type { PlannedStatement, StatementGoal } from "../../datalog/sql/statement.ts";
+import type { SqlStatement } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { relationId, tableOf } from "../../store/facts/fact-tables.ts";
@@ -22,149 +28,144 @@ import { findSymbol } from "../../store/facts/symbols.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import { type ParameterBinding, parameterBinding } from "./parameter-bindings.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
-import { OffloadRequired } from "./admission.ts";
+import { OffloadRequired } from "./offload-required.ts";
+import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
+import { factTypeKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
-
-/** A variable of a question: one given value, a list of them, or free. A constant of the policy is given in the shape itself. */
-export interface ShapeVariable {
-  readonly type: string;
-  readonly mode: "constant" | "one" | "several" | "free";
-  readonly constant: Constant | undefined;
-}
-
-export interface Shape {
-  /** Predicate keys and the numbers of their variables. */
-  readonly calls: readonly { readonly predicate: string; readonly variables: readonly number[] }[];
-  readonly variables: readonly ShapeVariable[];
-  readonly context: readonly FactType[];
-}
 
 export type Plan =
   | { readonly kind: "nothing" }
-  /** Answering would take a list that no stored fact can give. */
+  /** An answer would have to list values that no stored fact limits. */
   | { readonly kind: "not-enumerable" }
   | {
       readonly kind: "statement";
       readonly sql: string;
       readonly prepared: SqlStatement;
       readonly parameters: readonly string[];
-      /** What the parameters stand for. */
+      /** The bindings of the parameters. */
       readonly bindings: readonly ParameterBinding[];
       readonly loops: PlannedStatement["loops"];
       readonly expressions: PlannedStatement["expressions"];
-      /** The relations whose facts decide. */
-      readonly reads: ReadonlySet<number>;
-      /** As in `Statement`. */
+      /** The ids of the relations on whose facts the answer depends. */
+      readonly dependencies: ReadonlySet<number>;
+      /** As in `PlannedStatement`. */
       readonly clock:
         "never" | "always" | { readonly prepared: SqlStatement; readonly bindings: readonly ParameterBinding[] };
     }
   | { readonly kind: "evaluator"; readonly body: SpecialisedBody };
 
+/** The value that a parameter of a statement gets at each execution. */
+export type ParameterBinding =
+  /** The symbol of the value that the question gives for a variable, or a list of the symbols of its values. */
+  | { readonly kind: "value" | "values"; readonly variable: number }
+  /** The context facts of a predicate key. */
+  | { readonly kind: "context"; readonly predicate: string }
+  /** The time, as the symbol of an Integer or as seconds; the maximum number of rows. */
+  | { readonly kind: "now" | "nowSeconds" | "limit" }
+  /** The request-scoped symbols with their strings. */
+  | { readonly kind: "brought" };
+
 export type StatementPlan = Extract<Plan, { kind: "statement" }>;
 
-/** Which way questions are answered: by one statement where it fits, or always by the tabled evaluator. */
+/** How queries are answered: by one statement if it fits, or always by the tabled evaluator. */
 export type Strategy = "statement" | "evaluator";
 
 export class Planner {
   readonly types: TypeIds;
+  readonly allowShapes = new AllowShapes();
   readonly #database: Connection;
   readonly #active: ActivePolicy;
   readonly #limits: Limits;
   readonly #strategy: Strategy;
-  readonly #degrees: TableStatistics;
-  readonly #plans = new Map<string, Plan>();
+  readonly #statistics: TableStatistics;
+  readonly #plans: LRUCache<string, Plan>;
   readonly #typingsMax: number;
-  readonly #isInPlace: boolean;
-  /** Keys of shapes that take too long to plan where others wait. */
-  readonly #tooCostly = new Set<string>();
-  readonly #signatures = new Map<string, Signatures>();
+  readonly #onServingThread: boolean;
+  /** The keys of shapes whose planning takes too long for the serving thread. */
+  readonly #tooLongToPlan: LRUCache<string, true>;
+  readonly #signatures: LRUCache<string, Signatures>;
   readonly #strings: ReadonlySet<string>;
   readonly #orders: Orders;
-  /** By name, the tables of the closures that are kept. */
+  /** The tables of the materialized closures, by closure name. */
   readonly #closures: ReadonlyMap<string, string>;
 
-  /** `degrees` as they are now. With `onServingThread` others wait for the plans: then a shape that takes long to plan is `OffloadRequired`. */
+  /**
+   * `statistics` are the current ones. On the serving thread, a shape whose planning takes long throws
+   * `OffloadRequired`.
+   */
   constructor(
     database: Connection,
     active: ActivePolicy,
     limits: Limits,
     strategy: Strategy,
-    degrees: TableStatistics,
-    inPlace = false,
+    statistics: TableStatistics,
+    onServingThread = false,
   ) {
-    const { policyTypingsMax, planTypingsInPlaceMax } = limits;
-    this.#isInPlace = inPlace;
-    this.#typingsMax = inPlace ? Math.min(policyTypingsMax, planTypingsInPlaceMax) : policyTypingsMax;
-    this.#degrees = degrees;
+    const { planCacheEntriesMax, policyTypingsMax, servingThreadPlanTypingsMax } = limits;
+    // `maxSize` instead of `max`: the cache reserves memory for `max` entries in advance.
+    const bound = { maxSize: planCacheEntriesMax, sizeCalculation: () => 1 };
+    this.#plans = new LRUCache({ ...bound, dispose: finalizePlan });
+    this.#tooLongToPlan = new LRUCache(bound);
+    this.#signatures = new LRUCache(bound);
+    this.#onServingThread = onServingThread;
+    this.#typingsMax = onServingThread ? Math.min(policyTypingsMax, servingThreadPlanTypingsMax) : policyTypingsMax;
+    this.#statistics = statistics;
     this.types = new TypeIds(database);
     this.#database = database;
     this.#active = active;
     this.#limits = limits;
     this.#strategy = strategy;
     this.#closures = new Map(
-      closureTables(database).flatMap(({ name, table, isMaterialized: kept }) => (kept ? [[name, table]] : [])),
+      closureTables(database).flatMap(({ name, table, isMaterialized }) => (isMaterialized ? [[name, table]] : [])),
     );
     this.#orders = indexOrders(active.program);
     this.#strings = new Set(active.constants.flatMap((constant) => (constant.type === "String" ? [constant.id] : [])));
   }
 
-  /** True of a string that the policy mentions, for which shapes are worth specialising. */
+  /** Whether the policy mentions the string: then a specialised plan is worth its cost. */
   isConstant(text: string): boolean {
     return this.#strings.has(text);
   }
 
-  /** Those that the block of a type declares. */
+  /** The permissions that the block of a type declares. */
   permissions(type: string): readonly string[] {
     return this.#active.policy.types.get(type)?.permissions ?? [];
   }
 
   hasPlan(key: string): boolean {
-    return this.#plans.has(short(key));
+    return this.#plans.has(shortened(key));
   }
 
-  /** The plan of a shape, made now where it is new. `longKey` must tell shapes apart. Throws `OffloadRequired`. */
+  /** The plan of a shape; a new shape is planned now. `longKey` identifies the shape. Throws `OffloadRequired`. */
   planFor(longKey: string, shape: Shape): Plan {
-    const key = short(longKey);
-    const known = this.#plans.get(key);
-    metrics.planCache.inc(known ? hit : miss);
-    if (known) return known;
-    const hasManyCalls = shape.calls.length > this.#limits.queryCallsInPlaceMax;
-    if (this.#isInPlace && (hasManyCalls || this.#tooCostly.has(key)))
+    const key = shortened(longKey);
+    const cached = this.#plans.get(key);
+    metrics.planCache.inc(cached ? hit : miss);
+    if (cached) return cached;
+    const hasManyCalls = shape.calls.length > this.#limits.servingThreadQueryCallsMax;
+    if (this.#onServingThread && (hasManyCalls || this.#tooLongToPlan.has(key)))
       throw new OffloadRequired("it takes long to plan");
-    const plan = this.#make(key, shape);
-    if (this.#plans.size >= this.#limits.planCacheEntriesMax) this.#drop();
+    const plan = this.#plan(key, shape);
     this.#plans.set(key, plan);
     return plan;
   }
 
-  /** True where the store has become another since these were made: what then was the best order may not be now. */
-  isOutdated(degrees: TableStatistics): boolean {
-    return degrees.totalRows > 8 * Math.max(1000, this.#degrees.totalRows);
+  /** Whether the store has grown so much that the join orders may no longer be the best ones. */
+  isOutdated(statistics: TableStatistics): boolean {
+    return statistics.totalRows > 8 * Math.max(1000, this.#statistics.totalRows);
   }
 
   close(): void {
-    while (this.#plans.size > 0) this.#drop();
-  }
-
-  #drop(): void {
-    const oldest = this.#plans.entries().next().value;
-    if (!oldest) return;
-    if (oldest[1].kind === "statement") {
-      oldest[1].prepared.finalize();
-      if (typeof oldest[1].clock !== "string") oldest[1].clock.prepared.finalize();
-    }
-    this.#plans.delete(oldest[0]);
+    this.#plans.clear();
   }
 
   /**
-   * The rules behind a question, `undefined` where nothing can answer it. Closures are for statements alone: the evaluator walks, so each can be
-   * held against the other.
+   * The specialised rules of a shape; `undefined` if nothing can answer it. Only statements use closures: the evaluator
+   * walks the facts, so that tests can compare the two.
    */
-  specialised(shape: Shape, withClosures: boolean): SpecialisedBody | undefined {
+  specialised(shape: Shape, withClosures: boolean, trace?: PassTrace<PassName>): SpecialisedBody | undefined {
     const goal = {
       calls: shape.calls.map(({ predicate, variables }) => ({
         predicate,
@@ -172,18 +173,19 @@ export class Planner {
       })),
       types: shape.variables.map((variable) => variable.type),
     };
-    return specialise(goal, {
+    const options = {
       program: this.#active.program,
       facts: this.#active.factTypes,
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
-      ...(withClosures && { closures: ({ name }) => this.#closures.has(name) }),
+      ...(withClosures && { closures: ({ name }: Closure) => this.#closures.has(name) }),
       nodesMax: this.#limits.planNodesMax,
       typingsMax: this.#typingsMax,
-    });
+    };
+    return specialise(goal, options, trace);
   }
 
-  #make(key: string, shape: Shape): Plan {
+  #plan(key: string, shape: Shape): Plan {
     try {
       const statement = this.#strategy === "statement" ? this.#statement(shape) : undefined;
       if (statement) return statement;
@@ -191,49 +193,28 @@ export class Planner {
       return body ? { kind: "evaluator", body } : { kind: "nothing" };
     } catch (error) {
       if (!(error instanceof TooManyNodes) && !(error instanceof TooLarge)) throw error;
-      if (this.#isInPlace) {
-        if (this.#tooCostly.size >= this.#limits.planCacheEntriesMax) this.#tooCostly.clear();
-        this.#tooCostly.add(key);
+      if (this.#onServingThread) {
+        this.#tooLongToPlan.set(key, true);
         throw new OffloadRequired("it takes long to plan");
       }
       throw new AppError("query_too_expensive", "the policy is too large for this question");
     }
   }
 
-  /** `undefined` where no statement fits. */
+  /** `undefined` if no statement fits. */
   #statement(shape: Shape): Plan | undefined {
     const body = this.specialised(shape, true);
     if (!body) return { kind: "nothing" };
-    const terms = shape.variables.map((variable, index): FlatTerm => {
-      if (variable.constant) return { kind: "const", value: variable.constant };
-      if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
-      return { kind: "var", id: index, type: variable.type };
-    });
-    const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
-    const goal = {
-      body,
-      terms,
-      head: terms.filter((_, index) => isAsked(index)),
-      ids: terms.flatMap((term, index) =>
-        shape.variables[index]?.mode === "several"
-          ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
-          : [],
-      ),
-      firstVariable: terms.length,
-    };
     try {
-      const reads = new Set<number>();
-      const statement = planStatement(goal, this.#names(reads), {
-        clausesMax: this.#limits.planClausesMax,
-        stepsMax: this.#limits.planStepsMax,
-      });
+      const dependencies = new Set<number>();
+      const statement = this.#planStatement(statementGoal(shape, body), dependencies);
       const { clock } = statement;
       return {
         kind: "statement",
         ...statement,
         bindings: statement.parameters.map(parameterBinding),
         prepared: this.#prepare(statement.sql),
-        reads,
+        dependencies,
         clock:
           typeof clock === "string"
             ? clock
@@ -246,7 +227,23 @@ export class Planner {
     }
   }
 
-  /** SQLite has limits of its own (depth, size of a statement); what passes them is for the evaluator. */
+  #planStatement(goal: StatementGoal, dependencies: Set<number>, trace?: PassTrace<PassName>): PlannedStatement {
+    const limits = { clausesMax: this.#limits.planClausesMax, stepsMax: this.#limits.planStepsMax };
+    return planStatement(goal, this.#catalogue(dependencies), limits, trace);
+  }
+
+  /** Compiles the shape again, for the trace. */
+  tracePasses(shape: Shape, trace: PassTrace<PassName>): void {
+    const body = this.specialised(shape, true, trace);
+    if (!body) return;
+    try {
+      this.#planStatement(statementGoal(shape, body), new Set(), trace);
+    } catch (error) {
+      if (!(error instanceof NotEnumerable) && !(error instanceof NotPlannable)) throw error;
+    }
+  }
+
+  /** SQLite has limits of its own (nesting depth, statement size). The evaluator answers what exceeds them. */
   #prepare(sql: string): SqlStatement {
     try {
       return this.#database.prepare(sql);
@@ -257,24 +254,22 @@ export class Planner {
 
   #signaturesWith(context: readonly FactType[]): Signatures {
     if (context.length === 0) return this.#active.signatures;
-    const key = JSON.stringify(context);
-    let known = this.#signatures.get(key);
-    if (!known) {
-      if (this.#signatures.size >= this.#limits.planCacheEntriesMax) this.#signatures.clear();
-      this.#signatures.set(
-        key,
-        (known = signaturesFor(this.#active.program, this.#active.factTypes, context, this.#limits.policyTypingsMax)),
-      );
+    const key = listKey(context.map(factTypeKey));
+    let cached = this.#signatures.get(key);
+    if (!cached) {
+      const { program, factTypes } = this.#active;
+      cached = signaturesFor(program, factTypes, context, this.#limits.policyTypingsMax);
+      this.#signatures.set(key, cached);
     }
-    return known;
+    return cached;
   }
 
-  /** Adds to `reads` the relations that a statement comes to name. */
-  #names(reads: Set<number>): SqlCatalogue {
+  /** Adds the relations that a statement names to `dependencies`. */
+  #catalogue(dependencies: Set<number>): SqlCatalogue {
     const database = this.#database;
     const relation = (predicate: string): number | undefined => {
       const id = relationId(database, ...splitKey(predicate));
-      if (id !== undefined) reads.add(id);
+      if (id !== undefined) dependencies.add(id);
       return id;
     };
     return {
@@ -284,7 +279,7 @@ export class Planner {
             order.every((position, place) => positions.includes(position) === place < positions.length) &&
             (next === undefined || order[positions.length] === next),
         ),
-      rowsMax: (table, columns, within) => this.#degrees.most(table, columns, within),
+      rowsMax: (table, columns, within) => this.#statistics.most(table, columns, within),
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
         if (closure !== undefined) closurePredicates(predicate).forEach(relation);
@@ -297,8 +292,34 @@ export class Planner {
   }
 }
 
-/** Shapes come from requests and may be megabytes long; what is kept of them must not be. */
-function short(key: string): string {
+function statementGoal(shape: Shape, body: SpecialisedBody): StatementGoal {
+  const terms = shape.variables.map((variable, index): FlatTerm => {
+    if (variable.constant) return { kind: "const", value: variable.constant };
+    if (variable.mode === "one") return { kind: "param", name: `value:${index}`, type: variable.type };
+    return { kind: "var", id: index, type: variable.type };
+  });
+  const isAsked = (index: number): boolean => ["free", "several"].includes(must(shape.variables[index]).mode);
+  return {
+    body,
+    terms,
+    head: terms.filter((_, index) => isAsked(index)),
+    ids: terms.flatMap((term, index) =>
+      shape.variables[index]?.mode === "several"
+        ? [{ kind: "ids" as const, param: `values:${index}`, args: [term] }]
+        : [],
+    ),
+    firstVariable: terms.length,
+  };
+}
+
+function finalizePlan(plan: Plan): void {
+  if (plan.kind !== "statement") return;
+  plan.prepared.finalize();
+  if (typeof plan.clock !== "string") plan.clock.prepared.finalize();
+}
+
+/** Shapes come from requests, and their keys may be megabytes long; a cached key must not be. */
+function shortened(key: string): string {
   return key.length <= 1024 ? key : createHash("sha256").update(key).digest("base64");
 }
 
@@ -307,4 +328,24 @@ const miss = { result: "miss" } as const;
 
 function termOf(variable: ShapeVariable, index: number): ProgramTerm {
   return variable.constant ? { kind: "const", value: variable.constant } : { kind: "var", index };
+}
+
+/** The binding that belongs to a parameter name of `datalog/sql/statement.ts`. */
+function parameterBinding(name: string): ParameterBinding {
+  const colon = name.indexOf(":");
+  const [kind, rest] = colon < 0 ? [name, ""] : [name.slice(0, colon), name.slice(colon + 1)];
+  switch (kind) {
+    case "value":
+    case "values":
+      return { kind, variable: Number(rest) };
+    case "context":
+      return { kind, predicate: rest };
+    case "now":
+    case "nowSeconds":
+    case "limit":
+    case "brought":
+      return { kind };
+    default:
+      throw new Error(`broken assumption: unknown parameter ${name}`);
+  }
 }

@@ -1,28 +1,33 @@
-/** One question on its way: values become ids, the plan runs, ids become texts. */
+/**
+ * The execution of one plan with the values of one request: values become symbols, the plan runs, symbols become
+ * strings.
+ */
 import type { Limits } from "../../config/limits.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
-import type { SpecialisedBody } from "../../datalog/specialise/specialise.ts";
-import type { Connection, SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
+import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
+import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { recordRows, type Span, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { sortRows, sortStrings } from "./string-order.ts";
-import type { ParameterBinding } from "./parameter-bindings.ts";
+import { jsonParameter } from "../request/json-parameter.ts";
+import { rowKey } from "../request/keys.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
 import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
 import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
-import { OffloadRequired } from "./admission.ts";
-import type { Plan, StatementPlan } from "./plans.ts";
+import { OffloadRequired } from "./offload-required.ts";
+import type { ParameterBinding, Plan, StatementPlan } from "./plans.ts";
 import type { TypeIds } from "../request/type-ids.ts";
 
-/** By variable: the value, or the values, that the request gives. */
+/** The value, or the values, that the request gives for each variable. */
 export type GivenValues = readonly (Value | readonly Value[] | undefined)[];
 
 export type ExecutionLimits = Limits & {
-  /** The most facts that the evaluator reads in one go. */
+  /** The maximum number of facts that the evaluator reads at a time. */
   readonly factsAtATimeMax: number | undefined;
-  /** Whether others wait for the answer: then what takes many steps is `OffloadRequired`. */
+  /** On the serving thread, a query that takes many steps throws `OffloadRequired`. */
   readonly onServingThread: boolean;
 };
 
@@ -30,11 +35,11 @@ export class QueryExecution {
   readonly #database: Connection;
   readonly #types: TypeIds;
   readonly #plan: Plan;
-  readonly #brought: RequestSymbols;
+  readonly #symbols: RequestSymbols;
   readonly #now: number;
   readonly #limits: ExecutionLimits;
 
-  /** `now` in seconds since 1970. */
+  /** `now` is in seconds since 1970. */
   constructor(
     database: Connection,
     types: TypeIds,
@@ -46,25 +51,25 @@ export class QueryExecution {
     this.#database = database;
     this.#plan = plan;
     this.#types = types;
-    this.#brought = new RequestSymbols(database, types, contextFacts);
+    this.#symbols = new RequestSymbols(database, types, contextFacts);
     this.#now = now;
     this.#limits = limits;
   }
 
-  /** Whether there is any answer, all variables being given. */
+  /** Whether there is an answer; all variables are given. */
   holds(given: GivenValues): boolean {
     return this.#plan.kind === "statement"
       ? withSpan("query", {}, QueryExecution.#holds, this, given)
-      : this.#stepByStep(this.#plan, given, []).length > 0;
+      : this.#withoutStatement(this.#plan, given, []).length > 0;
   }
 
-  static #holds(span: Span, answering: QueryExecution, given: GivenValues): boolean {
-    const isAllowed = must(answering.#execute(given, 1)[0])[0] === 1;
+  static #holds(span: Span, execution: QueryExecution, given: GivenValues): boolean {
+    const isAllowed = must(execution.#execute(given, 1)[0])[0] === 1;
     if (span.isRecording()) span.setAttributes(decisionAttributes(isAllowed, "miss"));
     return isAllowed;
   }
 
-  /** Of a yes or no: whether the answer may be another in the next second. */
+  /** Whether the decision may differ in another second. */
   dependsOnTime(given: GivenValues): boolean {
     if (this.#plan.kind !== "statement") return true;
     const { clock } = this.#plan;
@@ -72,43 +77,50 @@ export class QueryExecution {
     return must(this.#read(clock, given, 1)[0])[0] === 1;
   }
 
-  /** Whether facts are compared with the clock; of what is answered step by step that is not known, so they may be. */
+  /** Whether rules compare facts with the clock. For the evaluator this is not known, so it may be. */
   get mayDependOnTime(): boolean {
     if (this.#plan.kind === "statement") return this.#plan.clock !== "never";
     return this.#plan.kind === "evaluator";
   }
 
-  /** Distinct rows of the variables `asked`, sorted; `null` for a wildcard. To sort them here takes a tenth of what it takes SQLite. */
+  /**
+   * Distinct rows of the variables `asked`, sorted; `null` is a wildcard. Sorting here takes a tenth of the time that
+   * SQLite takes.
+   */
   rows(given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    return sortRows(this.#bounded(this.#found(given, asked), asked));
+    return sortRows(this.#checkCount(this.#run(given, asked), asked));
   }
 
-  /** The texts of the one free variable, the last, sorted, `*` for a wildcard. */
+  /** The ids of the last variable, which is the only free one, sorted; `*` is a wildcard. */
   ids(given: GivenValues): string[] {
     const asked = [given.length];
-    const rows = this.#bounded(this.#found(given, asked), asked);
+    const rows = this.#checkCount(this.#run(given, asked), asked);
     return sortStrings(rows.map((row) => row[0] ?? "*"));
   }
 
-  #found(given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    if (this.#plan.kind !== "statement") return this.#stepByStep(this.#plan, given, asked);
-    const { onServingThread: inPlace, answerValuesInPlaceMax } = this.#limits;
-    const most = this.#rowsMax(asked);
-    const inPlaceRowsMax = Math.floor(answerValuesInPlaceMax / Math.max(1, asked.length));
-    const rowsMax = inPlace ? Math.min(inPlaceRowsMax, most) : most;
-    const found = withSpan("query", {}, (span) => {
-      const rows = this.#execute(given, rowsMax + 1);
-      if (asked.length > 0) recordRows(span, rows.length);
-      return rows;
+  #run(given: GivenValues, asked: readonly number[]): (string | null)[][] {
+    if (this.#plan.kind !== "statement") return this.#withoutStatement(this.#plan, given, asked);
+    const { onServingThread, servingThreadAnswerValuesMax } = this.#limits;
+    const limit = this.#rowsMaxFor(asked);
+    const servingThreadRowsMax = Math.floor(servingThreadAnswerValuesMax / Math.max(1, asked.length));
+    const rowsMax = onServingThread ? Math.min(servingThreadRowsMax, limit) : limit;
+    const rows = withSpan("query", {}, (span) => {
+      const found = this.#execute(given, rowsMax + 1);
+      if (asked.length > 0) recordRows(span, found.length);
+      return found;
     });
-    if (asked.length === 0) return found[0]?.[0] === 1 ? [[]] : [];
-    if (found.length > rowsMax && rowsMax < most) throw new OffloadRequired(`its answer has more than ${rowsMax} rows`);
-    // Columns are texts of values, or NULL.
-    return found as (string | null)[][];
+    if (asked.length === 0) return rows[0]?.[0] === 1 ? [[]] : [];
+    if (rows.length > rowsMax && rowsMax < limit) throw new OffloadRequired(`its answer has more than ${rowsMax} rows`);
+    // The columns are strings of values, or NULL.
+    return rows as (string | null)[][];
   }
 
-  /** Where no statement answers. */
-  #stepByStep(plan: Exclude<Plan, StatementPlan>, given: GivenValues, asked: readonly number[]): (string | null)[][] {
+  /** Runs a plan that is not a statement. */
+  #withoutStatement(
+    plan: Exclude<Plan, StatementPlan>,
+    given: GivenValues,
+    asked: readonly number[],
+  ): (string | null)[][] {
     switch (plan.kind) {
       case "nothing":
         return [];
@@ -143,27 +155,27 @@ export class QueryExecution {
     given: GivenValues,
     limit: number,
   ): SqlValue[][] {
-    let listing: number | undefined;
+    let newSymbolsAt: number | undefined;
     const values: SqlValue[] = [];
     for (const binding of bindings) {
-      if (binding.kind === "brought") listing = values.length;
+      if (binding.kind === "brought") newSymbolsAt = values.length;
       values.push(binding.kind === "brought" ? null : this.#bound(binding, given, limit));
     }
-    // After all ids: they may bring values that must be listed.
-    if (listing !== undefined) values[listing] = this.#brought.toJson();
+    // Comes after all other bindings, because they may add request-scoped symbols.
+    if (newSymbolsAt !== undefined) values[newSymbolsAt] = this.#symbols.toJson();
     return prepared.values(...values);
   }
 
   #bound(binding: Exclude<ParameterBinding, { kind: "brought" }>, given: GivenValues, limit: number): SqlValue {
     switch (binding.kind) {
       case "value":
-        return this.#brought.idOf(must(given[binding.variable]) as Value);
+        return this.#symbols.symbolOf(must(given[binding.variable]) as Value);
       case "values":
-        return JSON.stringify(this.#ids(given[binding.variable]));
+        return jsonParameter(this.#symbolsOf(given[binding.variable]));
       case "context":
-        return JSON.stringify(this.#brought.rows(binding.predicate));
+        return jsonParameter(this.#symbols.rows(binding.predicate));
       case "now":
-        return this.#brought.idOf({ type: "Integer", id: String(this.#now) });
+        return this.#symbols.symbolOf({ type: "Integer", id: String(this.#now) });
       case "nowSeconds":
         return this.#now;
       case "limit":
@@ -173,45 +185,45 @@ export class QueryExecution {
     }
   }
 
-  #ids(given: GivenValues[number]): number[] {
+  #symbolsOf(given: GivenValues[number]): number[] {
     if (given === undefined) return [];
-    return [given].flat().map((value) => this.#brought.idOf(value as Value));
+    return [given].flat().map((value) => this.#symbols.symbolOf(value as Value));
   }
 
   #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
     const {
       queryStepsMax,
-      queryStepsInPlaceMax,
+      servingThreadQueryStepsMax,
       queryValuesMax,
       queryTimeMsMax,
       factsAtATimeMax,
-      onServingThread: inPlace,
+      onServingThread,
     } = this.#limits;
-    const reader = new FactReader(this.#database, this.#types, this.#brought, this.#now, factsAtATimeMax);
-    const stepsMax = inPlace ? queryStepsInPlaceMax : queryStepsMax;
-    const rowsMax = this.#rowsMax(asked);
+    const reader = new FactReader(this.#database, this.#types, this.#symbols, this.#now, factsAtATimeMax);
+    const stepsMax = onServingThread ? servingThreadQueryStepsMax : queryStepsMax;
+    const rowsMax = this.#rowsMaxFor(asked);
     const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(
-      body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#ids(given[variable]))),
+      body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#symbolsOf(given[variable]))),
     )) {
       for (const row of new Evaluation(reader, limits).run(body, known, asked)) {
-        const texts = row.map((id) => (id === undefined ? null : must(this.#brought.valueOf(id)).id));
-        rows.set(JSON.stringify(texts), texts);
+        const ids = row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id));
+        rows.set(rowKey(ids), ids);
       }
       if (rows.size > rowsMax) throw tooManyAnswers(rowsMax);
     }
     return [...rows.values()];
   }
 
-  #bounded<T>(rows: T[], asked: readonly number[]): T[] {
-    const rowsMax = this.#rowsMax(asked);
+  #checkCount<T>(rows: T[], asked: readonly number[]): T[] {
+    const rowsMax = this.#rowsMaxFor(asked);
     if (rows.length > rowsMax) throw tooManyAnswers(rowsMax);
     return rows;
   }
 
-  /** The more variables there are, the fewer rows fit into memory. */
-  #rowsMax(asked: readonly number[]): number {
+  /** With more variables, fewer rows fit into memory. */
+  #rowsMaxFor(asked: readonly number[]): number {
     const { queryRowsMax, queryValuesMax } = this.#limits;
     return Math.min(queryRowsMax, Math.max(1, Math.floor(queryValuesMax / Math.max(1, asked.length))));
   }
@@ -233,7 +245,7 @@ function* combinations(
   else for (const value of first) yield* combinations(rest, [...prefix, value]);
 }
 
-/** Of a span that decides. */
+/** The attributes of a tracing span that makes a decision. */
 export function decisionAttributes(isAllowed: boolean, cache: "hit" | "miss"): Readonly<Record<string, string>> {
   return { "ostiary.decision": isAllowed ? "allow" : "deny", "ostiary.decision_cache": cache };
 }

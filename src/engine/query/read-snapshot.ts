@@ -1,14 +1,18 @@
 /**
- * Reads of one state of the store. To take a state's lock and to look at which state it is costs as much as five lookups, so whoever reads next has
- * the same one for a moment, as long as nothing has changed.
+ * A read snapshot of the store that consecutive queries reuse. Taking SQLite's read lock and reading which state it protects costs as
+ * much as five lookups, so the snapshot stays open for a moment and serves the next query too, as long as the store has not changed.
  */
-import type { Connection, SqlStatement } from "../../runtime/sqlite.ts";
-import { systemClock, type Clock } from "../../util/clock.ts";
-import { type SequenceLock, readSequence } from "../../store/connection/sequence-lock.ts";
+import type { SqlStatement } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
+import { type Clock, systemClock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
 
-/** For so long, nothing that was written meanwhile is moved from the log into the file: little, where writes are many. */
-const heldMsMax = 10;
+/**
+ * How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages of the write-ahead log into the file,
+ * which is a short delay if writes are many.
+ */
+const holdMs = 10;
 
 export class ReadSnapshot {
   readonly #database: Connection;
@@ -16,18 +20,17 @@ export class ReadSnapshot {
   readonly #after: Clock["after"];
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
-  /** The state that the open transaction reads, as `changes` names it, where the next one may have it too. */
-  #held: number | undefined;
+  /** The sequence number of the state that the open transaction reads, if the next query may reuse the transaction. */
+  #reusable: number | undefined;
   #isOpen = false;
-  #isReading = false;
-  /** The state when the present read began. */
-  #entered: number | undefined;
-  /** What was read of the open transaction, once it was. */
+  #isActive = false;
+  /** The sequence number when the active query began; `undefined` if the store was changing. */
+  #sequence: number | undefined;
+  /** Read once from the open transaction. */
   #state: SnapshotState | undefined;
-  /** Whether the open transaction will be ended soon. */
-  #isEnding = false;
+  #isReleaseScheduled = false;
 
-  /** `database` is a connection that nobody else begins transactions on; `changes` tell of all that changes in its file. */
+  /** No other code begins transactions on `database`; `changes` counts all changes of its file. */
   constructor(database: Connection, changes: SequenceLock | undefined, after: Clock["after"] = systemClock.after) {
     this.#after = after;
     this.#database = database;
@@ -36,75 +39,76 @@ export class ReadSnapshot {
     this.#commit = database.prepare("COMMIT");
   }
 
-  /** Whether this is inside of a read, whose state may not be the present one any more. */
-  get isReading(): boolean {
-    return this.#isReading;
+  /** Whether a query is running. Its state may be older than the current one. */
+  get isActive(): boolean {
+    return this.#isActive;
   }
 
-  /** Runs `body` over one state. Inside of another one, both are of its state, whatever has changed since. */
+  /** Runs `body` over one state. Nested calls read the state of the outermost one, even if the store has changed since. */
   run<T>(body: () => T): T {
-    const isInner = this.enter();
+    const isNested = this.acquire();
     try {
       return body();
     } finally {
-      this.leave(isInner);
+      this.release(isNested);
     }
   }
 
-  /** Begins what `run` does, for whoever would have to make a closure for that: `leave` has to follow, with what this gives. */
-  enter(): boolean {
-    if (this.#isReading) return true;
-    this.#entered = this.#present();
-    if (this.#entered === undefined || this.#entered !== this.#held) {
-      this.#letGo();
+  /** The first half of `run`, for callers on the hot path that cannot afford a closure. Pass the result to `release`. */
+  acquire(): boolean {
+    if (this.#isActive) return true;
+    this.#sequence = this.#currentSequence();
+    if (this.#sequence === undefined || this.#sequence !== this.#reusable) {
+      this.#endTransaction();
       this.#begin.run();
       this.#isOpen = true;
     }
-    this.#isReading = true;
+    this.#isActive = true;
     return false;
   }
 
-  leave(isInner: boolean): void {
-    if (isInner) return;
-    this.#isReading = false;
-    if (this.#entered !== undefined && this.#present() === this.#entered) this.#hold(this.#entered);
-    else this.#letGo();
+  /** The second half of `run`. Keeps the snapshot open for reuse if the store did not change meanwhile. */
+  release(isNested: boolean): void {
+    if (isNested) return;
+    this.#isActive = false;
+    if (this.#sequence !== undefined && this.#currentSequence() === this.#sequence) this.#keepOpen(this.#sequence);
+    else this.#endTransaction();
   }
 
-  /** The state that the present read is of. */
+  /** The state of the open snapshot. */
   state(): SnapshotState {
     return (this.#state ??= snapshotState(this.#database));
   }
 
   close(): void {
-    this.#letGo();
+    this.#endTransaction();
     this.#begin.finalize();
     this.#commit.finalize();
   }
 
-  #present(): number | undefined {
+  #currentSequence(): number | undefined {
     return this.#changes && readSequence(this.#changes);
   }
 
-  #hold(state: number): void {
-    this.#held = state;
-    if (this.#isEnding) return;
-    this.#isEnding = true;
-    this.#after(heldMsMax, () => {
-      this.#isEnding = false;
-      this.#letGo();
+  #keepOpen(sequence: number): void {
+    this.#reusable = sequence;
+    if (this.#isReleaseScheduled) return;
+    this.#isReleaseScheduled = true;
+    this.#after(holdMs, () => {
+      this.#isReleaseScheduled = false;
+      this.#endTransaction();
     });
   }
 
-  #letGo(): void {
-    this.#held = undefined;
+  #endTransaction(): void {
+    this.#reusable = undefined;
     this.#state = undefined;
     if (!this.#isOpen) return;
     this.#isOpen = false;
     try {
       this.#commit.run();
     } catch {
-      // Of a damaged file even the end of a read may fail. Nothing is lost with it, and who asks next meets the damage.
+      // On a damaged file even the end of a read can fail. A read loses nothing by it, and the next query reports the damage.
     }
   }
 }

@@ -1,36 +1,37 @@
 /**
- * What an engine answers from at present: the state of the store that it reads, the plans of the policy that is active in it, and the decisions that
- * are remembered of it. Each question is read of one state, whose time is taken.
+ * A read view: the consistent set of things that an engine answers from. It consists of a read snapshot of the store, the planner of the
+ * policy that is active in this snapshot, the statistics of the tables, and the cached decisions that are valid in it. Each query uses
+ * one read view, whose duration is recorded.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
-import { type SequenceLock, readSequence } from "../../store/connection/sequence-lock.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Clock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
+import type { AuthorizeQuestion } from "../request/questions.ts";
 import { DecisionCache } from "./decision-cache.ts";
 import { Planner, type Strategy } from "./plans.ts";
-import type { AuthorizeQuestion } from "../request/questions.ts";
 import { ReadSnapshot } from "./read-snapshot.ts";
 
 export interface ReadViewOptions {
   readonly limits: Limits;
   readonly strategy: Strategy;
   readonly onServingThread: boolean;
-  /** As in `EngineOptions`, these three. */
+  /** These three as in `EngineOptions`. */
   readonly changes: SequenceLock | undefined;
   readonly after: Clock["after"] | undefined;
   readonly inTransaction: boolean;
 }
 
-/** A question that is being answered. */
+/** A query that is running. */
 export interface ReadHandle {
-  /** Names the state that was there when it began, where nothing else is read already. */
-  readonly change: number | undefined;
+  /** The sequence number of the store when the query began; `undefined` for a nested query. */
+  readonly sequence: number | undefined;
   readonly startMs: number;
-  /** Whether it is asked inside of another read. */
-  readonly isInner: boolean;
+  /** Whether the query runs inside of another read. */
+  readonly isNested: boolean;
 }
 
 export class ReadView {
@@ -38,95 +39,100 @@ export class ReadView {
   readonly #database: Connection;
   readonly #options: Pick<ReadViewOptions, "limits" | "strategy" | "onServingThread">;
   readonly #changes: SequenceLock | undefined;
-  /** None where whoever asks has begun a transaction. */
-  readonly #reads: ReadSnapshot | undefined;
-  /** The state of which the memo speaks, as `changes` names it. */
-  #seen: number | undefined;
-  #degrees: { readonly of: TableStatistics; readonly stamp: number } | undefined;
-  #plans: { readonly activation: object; readonly planner: Planner } | undefined;
+  /** `undefined` if the caller has begun a transaction itself. */
+  readonly #snapshot: ReadSnapshot | undefined;
+  /** The sequence number of the state in which the cached decisions are valid. */
+  #decisionsSequence: number | undefined;
+  #statistics: { readonly of: TableStatistics; readonly stamp: number } | undefined;
+  #planner: { readonly activation: object; readonly planner: Planner } | undefined;
 
   constructor(database: Connection, { changes, after, inTransaction, ...options }: ReadViewOptions) {
     this.#database = database;
     this.#options = options;
     this.#changes = changes;
-    this.decisions = new DecisionCache(options.limits.decisionMemoEntriesMax);
-    if (!inTransaction) this.#reads = new ReadSnapshot(database, changes, after);
+    this.decisions = new DecisionCache(options.limits.decisionCacheEntriesMax);
+    if (!inTransaction) this.#snapshot = new ReadSnapshot(database, changes, after);
   }
 
   /** Runs `body` over one state. */
   read<T>(body: () => T): T {
-    return this.#reads ? this.#reads.run(body) : body();
+    return this.#snapshot ? this.#snapshot.run(body) : body();
   }
 
-  /** Runs `body` over one state, and takes its time. */
-  timed<T>(kind: QueryKind, body: (reading: ReadHandle) => T): T {
-    const reading = this.begin();
+  /** Runs `body` over one state and records its duration. */
+  timed<T>(kind: QueryKind, body: (handle: ReadHandle) => T): T {
+    const handle = this.begin();
     try {
-      return body(reading);
+      return body(handle);
     } finally {
-      this.end(kind, reading);
+      this.end(kind, handle);
     }
   }
 
-  /** Begins what `timed` does, for whoever would have to make a closure for that: `end` has to follow, with what this gives. */
+  /** The first half of `timed`, for callers on the hot path that cannot afford a closure. Pass the result to `end`. */
   begin(): ReadHandle {
-    // Inside of another read the state may be an older one.
-    const change = this.#changes && this.#reads?.isReading !== true ? readSequence(this.#changes) : undefined;
+    // The state of a nested query may be older than the current one.
+    const sequence = this.#changes && this.#snapshot?.isActive !== true ? readSequence(this.#changes) : undefined;
     const startMs = performance.now();
-    return { change, startMs, isInner: this.#reads?.enter() ?? true };
+    return { sequence, startMs, isNested: this.#snapshot?.acquire() ?? true };
   }
 
-  end(kind: QueryKind, { startMs, isInner }: ReadHandle): void {
-    this.#reads?.leave(isInner);
+  /** The second half of `timed`. */
+  end(kind: QueryKind, { startMs, isNested }: ReadHandle): void {
+    this.#snapshot?.release(isNested);
     metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
   }
 
-  /** Those of the policy that is active in the state that is read; `undefined` where none is. From then on the memo speaks of this state. */
-  plans({ change }: ReadHandle): Planner | undefined {
-    this.#seen = undefined;
-    const { activation, version, statisticsStamp: degreeStamp } = this.#state();
+  /**
+   * The planner of the policy that is active in the snapshot; `undefined` if no policy is active. Afterwards the decision cache holds
+   * only decisions that are valid in this snapshot.
+   */
+  planner({ sequence }: ReadHandle): Planner | undefined {
+    this.#decisionsSequence = undefined;
+    const { activation, version, statisticsStamp } = this.#state();
     if (!activation) return undefined;
-    const statistics = this.#degreesAt(degreeStamp);
+    const statistics = this.#statisticsAt(statisticsStamp);
     this.decisions.invalidateChanged(this.#database, version);
-    // What was read belongs to this number, if no change has begun by now.
-    if (this.#changes && change === readSequence(this.#changes)) this.#seen = change;
-    const known = this.#plans?.activation === activation ? this.#plans.planner : undefined;
-    if (known && !known.types.isStale() && !known.isOutdated(statistics)) return known;
-    this.#plans?.planner.close();
+    // The snapshot belongs to the sequence number from before the read only if no change has begun since.
+    if (this.#changes && sequence === readSequence(this.#changes)) this.#decisionsSequence = sequence;
+    const current = this.#planner?.activation === activation ? this.#planner.planner : undefined;
+    if (current && !current.types.isStale() && !current.isOutdated(statistics)) return current;
+    this.#planner?.planner.close();
     this.decisions.clear();
-    const { limits, strategy, onServingThread: inPlace } = this.#options;
-    const plans = new Planner(this.#database, activation.active, limits, strategy, statistics, inPlace);
-    this.#plans = { activation, planner: plans };
-    return plans;
+    const { limits, strategy, onServingThread } = this.#options;
+    const planner = new Planner(this.#database, activation.active, limits, strategy, statistics, onServingThread);
+    this.#planner = { activation, planner };
+    return planner;
   }
 
-  /** As they are in the state that is read. */
-  degrees(): TableStatistics {
-    return this.#degreesAt(this.#state().statisticsStamp);
+  /** The statistics in the snapshot. */
+  statistics(): TableStatistics {
+    return this.#statisticsAt(this.#state().statisticsStamp);
   }
 
-  /** What is remembered, if nothing has changed since the last question: then the store need not be asked. */
+  /** A cached decision, if the store has not changed since the last query: then the lookup needs no snapshot. */
   cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
-    if (this.#seen === undefined || !this.#changes || readSequence(this.#changes) !== this.#seen) return undefined;
+    const valid = this.#decisionsSequence;
+    if (valid === undefined || !this.#changes || readSequence(this.#changes) !== valid) return undefined;
     return this.decisions.find(question, now);
   }
 
   close(): void {
-    this.#reads?.close();
-    this.#plans?.planner.close();
+    this.#snapshot?.close();
+    this.#planner?.planner.close();
   }
 
-  #degreesAt(stamp: number): TableStatistics {
-    if (this.#degrees?.stamp !== stamp) this.#degrees = { of: new TableStatistics(this.#database), stamp };
-    return this.#degrees.of;
+  #statisticsAt(stamp: number): TableStatistics {
+    if (this.#statistics?.stamp !== stamp) this.#statistics = { of: new TableStatistics(this.#database), stamp };
+    return this.#statistics.of;
   }
 
   #state(): SnapshotState {
-    return this.#reads?.state() ?? snapshotState(this.#database);
+    return this.#snapshot?.state() ?? snapshotState(this.#database);
   }
 }
 
-/** Attributes made once: recording is on the path of every question. */
+/** The attributes are made only once, because every query records its duration. */
 const kinds = {
   authorize: { kind: "authorize" },
   list: { kind: "list" },

@@ -1,162 +1,162 @@
 /**
- * Lists that were begun in pages. All ids of such a list are taken at once, of one state and at one moment, and kept until its last page was
- * given: so its pages fit together, whatever is written meanwhile. Open read transactions of SQLite, one a list, would need no copy, but none of
- * the write-ahead log could be folded back while any client dawdles.
+ * Result sets of lists that clients read in pages. All ids of a list are computed at once, at one revision and one
+ * moment, and kept until the client has read the last page, so the pages of a list are consistent whatever is written
+ * meanwhile. One open read transaction per list would need no copy, but then SQLite could not checkpoint its
+ * write-ahead log while any client is slow.
  *
- * The same list of the same revision is kept once, however many are on their way through it. What is kept is bounded in number, bytes and age.
- * Where there is no room, the key that keeps the most loses its oldest list, so that no key takes the room of all others.
+ * A list of one revision is stored once, however many clients read it. The result sets are bounded in number, bytes and
+ * age. If there is no room, the API key that uses the most room loses its oldest result set, so one key cannot take the
+ * room of all others.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Revision } from "../../store/log/revision.ts";
+import type { Listing } from "../request/questions.ts";
 
-export type { Revision };
-
-/** A whole list, and all that it hangs on beside the question. */
-export interface Listing extends Revision {
-  /** The moment that it was taken for, in seconds since 1970; `null` where facts are not compared with the clock. */
-  readonly second: number | null;
-  /** Sorted, `*` among them where every resource of the type is meant. */
-  readonly ids: readonly string[];
-}
+export type { Revision } from "../../store/log/revision.ts";
 
 export type ListingVersion = Omit<Listing, "ids">;
 
-/** The same with its ids in one block of memory: as it is kept, and as it comes from a worker process. */
+/**
+ * A listing with its ids in one block of memory: the form in which it is stored and in which a worker process returns
+ * it.
+ */
 export interface PackedListing extends ListingVersion {
   readonly ids: PackedStrings;
 }
 
-export function packListing({ ids, ...name }: Listing): PackedListing {
-  return { ...name, ids: packStrings(ids) };
+export function packListing({ ids, ...version }: Listing): PackedListing {
+  return { ...version, ids: packStrings(ids) };
 }
 
 export type ResultSetLimits = Pick<
   Limits,
-  "listingsKeptMax" | "listingsKeptBytesMax" | "listingKeptMs" | "listingFinishedKeptMs"
+  "listCursorsMax" | "listCursorsBytesMax" | "listCursorTtlMs" | "listCursorFinishedTtlMs"
 >;
 
 export interface ResultPage {
   readonly ids: readonly string[];
-  /** The place of the id after them; `null` where they are the last. */
+  /** The position of the next id; `null` after the last one. */
   readonly next: number | null;
 }
 
 interface ResultSet {
-  readonly texts: PackedStrings;
-  /** The API key that began it first. */
-  readonly holder: string;
-  /** When it is too old, in milliseconds. */
-  readonly oldMs: number;
-  /** When it goes: then, or sooner if it was finished. */
-  endMs: number;
-  /** How many are on their way through it. */
+  readonly strings: PackedStrings;
+  /** The API key that first began to read it. */
+  readonly apiKey: string;
+  /** When the result set expires, in milliseconds. */
+  readonly expiresMs: number;
+  /** When it is dropped: at `expiresMs`, or earlier if all readers have finished. */
+  dropMs: number;
+  /** How many clients are reading it. */
   readers: number;
 }
 
 export class ResultSets {
   readonly #limits: ResultSetLimits;
   readonly #nowMs: () => number;
-  /** In the order in which they were begun. */
-  readonly #kept = new Map<string, ResultSet>();
+  /** In the order in which they were added. */
+  readonly #resultSets = new Map<string, ResultSet>();
   #bytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `nowMs` is a clock that only goes forward. */
+  /** `nowMs` is a monotonic clock. */
   constructor(limits: ResultSetLimits, nowMs: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#nowMs = nowMs;
   }
 
   get isEmpty(): boolean {
-    return this.#kept.size === 0;
+    return this.#resultSets.size === 0;
   }
 
   /**
-   * Keeps a copy of the list, where there is no room at the cost of the key that keeps the most; one that is larger than all room is not kept.
-   * `question` is a digest of what was asked.
+   * Adds a result set. If there is no room, the API key that uses the most room loses its oldest result sets. A list
+   * that is larger than all room is not added. `question` is a digest of the question.
    */
-  add(question: string, { ids, ...name }: PackedListing, holder = ""): void {
-    const { listingsKeptMax, listingsKeptBytesMax, listingKeptMs } = this.#limits;
-    if (listingsKeptMax === 0) return;
-    const texts = ids;
-    if (bytesOf(texts) > listingsKeptBytesMax) return;
-    const key = keyOf(question, name);
-    const readers = (this.#find(question, name)?.readers ?? 0) + 1;
+  add(question: string, { ids, ...version }: PackedListing, apiKey = ""): void {
+    const { listCursorsMax, listCursorsBytesMax, listCursorTtlMs } = this.#limits;
+    if (listCursorsMax === 0) return;
+    const strings = ids;
+    if (bytesOf(strings) > listCursorsBytesMax) return;
+    const key = keyOf(question, version);
+    const readers = (this.#find(question, version)?.readers ?? 0) + 1;
     this.#drop(key);
-    const oldMs = this.#nowMs() + listingKeptMs;
-    this.#kept.set(key, { texts, holder, oldMs, endMs: oldMs, readers });
-    this.#bytes += bytesOf(texts);
-    this.#dropEnded();
-    while (this.#kept.size > listingsKeptMax) this.#drop(this.#oldestOfLargest(() => 1));
-    while (this.#bytes > listingsKeptBytesMax) this.#drop(this.#oldestOfLargest(({ texts }) => bytesOf(texts)));
+    const expiresMs = this.#nowMs() + listCursorTtlMs;
+    this.#resultSets.set(key, { strings, apiKey, expiresMs, dropMs: expiresMs, readers });
+    this.#bytes += bytesOf(strings);
+    this.#dropExpired();
+    while (this.#resultSets.size > listCursorsMax) this.#drop(this.#oldestOfLargest(() => 1));
+    while (this.#bytes > listCursorsBytesMax) this.#drop(this.#oldestOfLargest(({ strings }) => bytesOf(strings)));
   }
 
-  /** The first `count` ids of a list that is kept already, for one more who begins it. */
-  begin(question: string, name: ListingVersion, count: number): ResultPage | undefined {
-    const kept = this.#find(question, name);
-    const page = kept && pageOf(kept.texts, 0, count);
-    if (kept && page?.next !== null) {
-      kept.readers += 1;
-      kept.endMs = kept.oldMs;
+  /** The first `count` ids of a list that is stored already, for one more reader. */
+  begin(question: string, version: ListingVersion, count: number): ResultPage | undefined {
+    const found = this.#find(question, version);
+    const page = found && pageOf(found.strings, 0, count);
+    if (found && page?.next !== null) {
+      found.readers += 1;
+      found.dropMs = found.expiresMs;
     }
     return page;
   }
 
-  /** `count` ids from the place `start` on, none past the end; `undefined` where the list is not kept. With its last page a list is finished. */
-  page(question: string, name: ListingVersion, start: number, count: number): ResultPage | undefined {
-    const kept = this.#find(question, name);
-    const page = kept && pageOf(kept.texts, start, count);
-    if (kept && page?.next === null && page.ids.length > 0) this.#finish(kept);
+  /**
+   * `count` ids from the position `start`; `undefined` if the list is not stored. Reading the last page finishes the
+   * list for this reader.
+   */
+  page(question: string, version: ListingVersion, start: number, count: number): ResultPage | undefined {
+    const found = this.#find(question, version);
+    const page = found && pageOf(found.strings, start, count);
+    if (found && page?.next === null && page.ids.length > 0) this.#finish(found);
     return page;
   }
 
-  /** Forgets everything. */
   clear(): void {
-    this.#kept.clear();
+    this.#resultSets.clear();
     this.#bytes = 0;
     clearTimeout(this.#timer);
   }
 
-  #find(question: string, name: ListingVersion): ResultSet | undefined {
-    const kept = this.#kept.get(keyOf(question, name));
-    return kept && kept.endMs > this.#nowMs() ? kept : undefined;
+  #find(question: string, version: ListingVersion): ResultSet | undefined {
+    const found = this.#resultSets.get(keyOf(question, version));
+    return found && found.dropMs > this.#nowMs() ? found : undefined;
   }
 
-  /** An answer may get lost, so for a moment the last page can be asked for again. */
-  #finish(kept: ResultSet): void {
-    kept.readers = Math.max(0, kept.readers - 1);
-    if (kept.readers > 0) return;
-    kept.endMs = Math.min(kept.endMs, this.#nowMs() + this.#limits.listingFinishedKeptMs);
-    this.#dropEnded();
+  /** A response may get lost, so the last page can be requested again for a moment. */
+  #finish(found: ResultSet): void {
+    found.readers = Math.max(0, found.readers - 1);
+    if (found.readers > 0) return;
+    found.dropMs = Math.min(found.dropMs, this.#nowMs() + this.#limits.listCursorFinishedTtlMs);
+    this.#dropExpired();
   }
 
-  /** The oldest list of the key whose lists have the greatest sum of sizes. */
-  #oldestOfLargest(sizeOf: (kept: ResultSet) => number): string {
+  /** The oldest result set of the API key whose result sets have the greatest total size. */
+  #oldestOfLargest(sizeOf: (resultSet: ResultSet) => number): string {
     const sums = new Map<string, number>();
-    for (const kept of this.#kept.values()) sums.set(kept.holder, (sums.get(kept.holder) ?? 0) + sizeOf(kept));
+    for (const resultSet of this.#resultSets.values())
+      sums.set(resultSet.apiKey, (sums.get(resultSet.apiKey) ?? 0) + sizeOf(resultSet));
     const largest = Math.max(...sums.values());
-    for (const [key, { holder }] of this.#kept) if (sums.get(holder) === largest) return key;
-    throw new Error("nothing is kept");
+    for (const [key, { apiKey }] of this.#resultSets) if (sums.get(apiKey) === largest) return key;
+    throw new Error("there are no result sets");
   }
 
   #drop(key: string): void {
-    const kept = this.#kept.get(key);
-    if (kept) this.#bytes -= bytesOf(kept.texts);
-    this.#kept.delete(key);
+    const found = this.#resultSets.get(key);
+    if (found) this.#bytes -= bytesOf(found.strings);
+    this.#resultSets.delete(key);
   }
 
-  /** Now, and again when the next one ends: what nobody asks for must not stay in memory. */
-  #dropEnded(): void {
+  /** Drops expired result sets, now and when the next one expires, so that unused ones do not stay in memory. */
+  #dropExpired(): void {
     const nowMs = this.#nowMs();
     let nextMs = Infinity;
-    for (const [key, { endMs }] of this.#kept) {
-      if (endMs <= nowMs) this.#drop(key);
-      else nextMs = Math.min(nextMs, endMs);
+    for (const [key, { dropMs }] of this.#resultSets) {
+      if (dropMs <= nowMs) this.#drop(key);
+      else nextMs = Math.min(nextMs, dropMs);
     }
     clearTimeout(this.#timer);
     if (nextMs === Infinity) return;
-    this.#timer = setTimeout(() => this.#dropEnded(), nextMs - nowMs + 1);
-    // A process that has nothing else to do may end.
+    this.#timer = setTimeout(() => this.#dropExpired(), nextMs - nowMs + 1);
+    // The timer does not keep the process alive.
     this.#timer.unref();
   }
 }
@@ -165,29 +165,32 @@ function keyOf(question: string, { epoch, offset, second }: ListingVersion): str
   return `${epoch} ${offset} ${second} ${question}`;
 }
 
-/** Many texts as one block of UTF-8: a fraction of the memory of as many strings, and known to the byte. Threads and processes hand it on as it is. */
+/**
+ * Many strings as one block of UTF-8. It uses a fraction of the memory of as many strings, its size is known exactly,
+ * and threads and processes pass it on unchanged.
+ */
 export interface PackedStrings {
   readonly block: Uint8Array<ArrayBuffer>;
-  /** Where each ends in the block. */
+  /** The end of each string in the block. */
   readonly ends: Uint32Array<ArrayBuffer>;
 }
 
 export function packStrings(given: readonly string[]): PackedStrings {
   const joined = given.join("");
   const isAscii = Buffer.byteLength(joined) === joined.length;
-  // Halves of surrogate pairs, which context facts may bring, must not meet.
-  const texts = isAscii ? given : given.map((text) => text.toWellFormed());
-  const block = new TextEncoder().encode(isAscii ? joined : texts.join(""));
-  const ends = new Uint32Array(texts.length);
+  // Lone surrogates, which context facts may hold, must not form pairs when the strings are joined.
+  const strings = isAscii ? given : given.map((string) => string.toWellFormed());
+  const block = new TextEncoder().encode(isAscii ? joined : strings.join(""));
+  const ends = new Uint32Array(strings.length);
   let end = 0;
-  texts.forEach((text, index) => {
-    end += isAscii ? text.length : Buffer.byteLength(text);
+  strings.forEach((string, index) => {
+    end += isAscii ? string.length : Buffer.byteLength(string);
     ends[index] = end;
   });
   return { block, ends };
 }
 
-/** `count` of the texts from the place `start` on. */
+/** The page of `count` strings from the position `start`. */
 export function pageOf({ block, ends }: PackedStrings, start: number, count: number): ResultPage {
   const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
   const end = Math.min(start + count, ends.length);

@@ -1,4 +1,4 @@
-/** The order of texts in answers: by code points, which is that of their UTF-8 bytes, in which SQLite sorts. */
+/** The order of strings in answers: by code point, which equals the byte order of UTF-8, in which SQLite sorts. */
 
 export function compareStrings(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
@@ -10,29 +10,31 @@ export function compareStrings(left: string, right: string): number {
 }
 
 /** Sorts in place. */
-export function sortStrings(texts: string[]): string[] {
-  // Without surrogates it is the order of UTF-16 units, which the runtime sorts by in a fraction of the time.
-  return texts.some((text) => surrogate.test(text)) ? texts.sort(compareStrings) : texts.sort();
+export function sortStrings(strings: string[]): string[] {
+  // Without surrogates, code point order equals UTF-16 unit order, which the runtime sorts in a fraction of the time.
+  return strings.some((text) => surrogate.test(text)) ? strings.sort(compareStrings) : strings.sort();
 }
 
 type StringRow = (string | null)[];
 
-/** Rows, no two alike, by their texts from left to right, `null` before all of them. Sorts in place, where it can't do better. */
+/** Sorts distinct rows by their strings from left to right, `null` first. Sorts in place if no faster way exists. */
 export function sortRows(rows: StringRow[]): StringRow[] {
   const [first] = rows;
   if (first?.length === 1) return sortSingles(rows);
-  return rows.sort(rows.some((row) => row.some((text) => text !== null && surrogate.test(text))) ? byTexts : byUnits);
+  return rows.sort(
+    rows.some((row) => row.some((text) => text !== null && surrogate.test(text))) ? byCodePoints : byUnits,
+  );
 }
 
-/** Texts alone are sorted many times as fast as rows. */
+/** Strings alone are sorted many times faster than rows. */
 function sortSingles(rows: readonly StringRow[]): StringRow[] {
-  const texts: string[] = [];
-  for (const [text] of rows) if (text !== null && text !== undefined) texts.push(text);
-  const sorted: StringRow[] = sortStrings(texts).map((text) => [text]);
-  return texts.length < rows.length ? [[null], ...sorted] : sorted;
+  const strings: string[] = [];
+  for (const [text] of rows) if (text !== null && text !== undefined) strings.push(text);
+  const sorted: StringRow[] = sortStrings(strings).map((text) => [text]);
+  return strings.length < rows.length ? [[null], ...sorted] : sorted;
 }
 
-function byTexts(left: StringRow, right: StringRow): number {
+function byCodePoints(left: StringRow, right: StringRow): number {
   return compareRows(left, right, compareStrings);
 }
 
@@ -52,7 +54,7 @@ function compareRows(left: StringRow, right: StringRow, compare: (text: string, 
 
 const surrogate = /[\ud800-\udfff]/;
 
-/** Surrogates stand for the code points past all others, but some units come after them. */
+/** Surrogates encode the highest code points, but some UTF-16 units are greater than surrogates. */
 function rankAt(text: string, index: number): number {
   const unit = text.charCodeAt(index);
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x1_0000 : unit;

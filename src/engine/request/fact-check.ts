@@ -1,4 +1,4 @@
-/** What a fact must look like to be stored or to be a context fact, whatever the policy (polar.md 8). */
+/** The form that every fact needs, as a stored fact or as a context fact, whatever the policy is (polar.md 8). */
 import type { Limits } from "../../config/limits.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
@@ -8,7 +8,7 @@ import { fitsInBytes } from "../../util/text-length.ts";
 const integerMin = -(2n ** 63n);
 const integerMax = 2n ** 63n - 1n;
 
-/** Throws `invalid_request` naming the argument at fault. */
+/** Throws `invalid_request`, which names the invalid argument. */
 export function checkFact(fact: Fact, limits: Limits): void {
   const refuse = (problem: string): never => {
     throw new AppError("invalid_request", `fact \`${fact.predicate}\`: ${problem}`);
@@ -23,9 +23,10 @@ export function checkFact(fact: Fact, limits: Limits): void {
 
 function problemOfArgument({ type, id }: Value, bytesMax: number): string | undefined {
   if (type === "" || id === "") return "has an empty type or id";
-  if (id === "*") return "has the id `*`, which only answers use; say which values are meant in a rule of the policy";
+  if (id === "*")
+    return "has the id `*`, which is reserved for answers; write a rule in the policy to cover all values";
   for (const text of [type, id]) {
-    // The database would store another character in its place, and two such values would become one.
+    // The database would store a replacement character, and two different values could become one.
     if (!text.isWellFormed()) return "holds half of a character (a lone surrogate)";
     if (!fitsInBytes(text, bytesMax))
       return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
@@ -36,7 +37,7 @@ function problemOfArgument({ type, id }: Value, bytesMax: number): string | unde
   return undefined;
 }
 
-/** Throws `invalid_request` for an Integer or a Boolean that is none: compared with others, it would be taken for some value. */
+/** Throws `invalid_request` for an invalid Integer or Boolean: a comparison would take it for another value. */
 export function checkValue(value: Value): void {
   const problem = problemOf(value);
   if (problem !== undefined) throw new AppError("invalid_request", problem);

@@ -1,7 +1,9 @@
-/** Questions as JSON, for those that are too large to be read on the serving thread: only the thread that answers one reads it. */
-import type { QuestionKind, Questions } from "../workers/ask-engine.ts";
+/**
+ * Questions as JSON. A question that is too large for the serving thread is parsed only by the thread that answers it.
+ */
+import type { QuestionKind, Questions } from "./questions.ts";
 
-/** A question that was checked, as JSON. */
+/** A valid question as JSON. */
 export class SerializedQuestion<Kind extends QuestionKind> {
   readonly kind: Kind;
   readonly json: string;
@@ -12,7 +14,7 @@ export class SerializedQuestion<Kind extends QuestionKind> {
   }
 }
 
-/** As `JSON.stringify` takes it: a map becomes a list of its entries. */
+/** A map becomes a list of its entries. */
 export const questionToJson = (question: object): string =>
   JSON.stringify(question, (_, value: unknown) => (value instanceof Map ? [...value] : value));
 

@@ -1,12 +1,13 @@
-/** The questions that a node answers and the shapes of their answers, as `engine.ts` takes them and `http/` and the policy tests ask them. */
-import type { Fact, Value } from "../../store/facts/fact.ts";
+/** The questions that a node answers, and their answers. */
+import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
+import type { Revision } from "../../store/log/revision.ts";
 
 export interface AuthorizeQuestion {
   readonly actor: Value;
   readonly action: string;
   readonly resource: Value;
   readonly contextFacts: readonly Fact[];
-  /** What the question came as, where there are no context facts: the decision is remembered under it. */
+  /** The request body, if there are no context facts: it is the key in the decision cache. */
   readonly text?: string;
 }
 
@@ -25,7 +26,7 @@ export interface ListQuestion {
 }
 
 export interface ListingQuestion extends ListQuestion {
-  /** The second that it is asked for, since 1970; the present one where it is absent. */
+  /** The second for which the list is computed, since 1970; by default the current one. */
   readonly now?: number | undefined;
 }
 
@@ -35,12 +36,39 @@ export interface ActionsQuestion {
   readonly contextFacts: readonly Fact[];
 }
 
-/** A conjunction of calls over named variables, each with a concrete type and, optionally, the ids that it may take. */
+/**
+ * A conjunction of calls over named variables. Each variable has a concrete type and, optionally, a list of ids that it
+ * may have.
+ */
 export interface Query {
   readonly calls: readonly { readonly predicate: string; readonly variables: readonly string[] }[];
   readonly variables: ReadonlyMap<string, { readonly type: string; readonly ids: readonly string[] | null }>;
   readonly contextFacts: readonly Fact[];
 }
 
-/** One answer: variable name to id, `null` where every value of the variable's type would do. */
+/** One answer: variable names with ids; `null` means that every value of the variable's type satisfies the query. */
 export type QueryRow = Readonly<Record<string, string | null>>;
+
+/** A complete list with everything that it depends on besides the question. */
+export interface Listing extends Revision {
+  /** The second for which it was computed, since 1970; `null` if facts are not compared with the time. */
+  readonly second: number | null;
+  /** Sorted; `*` among them stands for every resource of the type. */
+  readonly ids: readonly string[];
+}
+
+/** All kinds of questions, by the name of the engine's method that answers them. */
+export interface Questions {
+  authorize: { readonly question: AuthorizeQuestion; readonly answer: boolean };
+  authorizeResources: { readonly question: ResourcesQuestion; readonly answer: Value[] };
+  list: { readonly question: ListQuestion; readonly answer: string[] };
+  listing: { readonly question: ListingQuestion; readonly answer: Listing };
+  actions: { readonly question: ActionsQuestion; readonly answer: string[] };
+  query: { readonly question: Query; readonly answer: QueryRow[] };
+  facts: { readonly question: FactPattern; readonly answer: Fact[] };
+}
+
+export type QuestionKind = keyof Questions;
+
+/** The kinds whose answers are lists, which may be large. */
+export type ListAnswerKind = "authorizeResources" | "list" | "query" | "facts";

@@ -1,21 +1,23 @@
 /**
- * The values of one request as interned ids. Those that the store does not know get ids of their own for as long as the request lasts: equal
- * values the same id, different values different ones, so that two unknown users are never mistaken for each other.
+ * The symbols of the values of one request. Values that the store does not have get request-scoped symbols: equal
+ * values get the same symbol and different values get different ones, so two unknown users are never taken for each
+ * other.
  */
 import { predicateKey } from "../../datalog/ir/program.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { findSymbolOfType } from "../../store/facts/symbol-cache.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { requestSymbol } from "../../store/facts/symbols.ts";
 import { checkValue } from "./fact-check.ts";
+import { jsonParameter } from "./json-parameter.ts";
+import { valueKey } from "./keys.ts";
 import type { TypeIds } from "./type-ids.ts";
 
 export class RequestSymbols {
   readonly #database: Connection;
   readonly #types: TypeIds;
-  /** None of them where there is nothing to be in them, as with most requests. */
-  #ids: Map<string, number> | undefined;
+  /** Both maps are created only when needed; most requests do not need them. */
+  #symbols: Map<string, number> | undefined;
   #values: Map<number, Value> | undefined;
   #facts: ReadonlyMap<string, number[][]> | undefined;
 
@@ -25,12 +27,12 @@ export class RequestSymbols {
     if (contextFacts.length > 0) this.#facts = this.#rowsOf(contextFacts);
   }
 
-  /** By predicate key. */
+  /** The context facts as rows of symbols, by predicate key. */
   #rowsOf(facts: readonly Fact[]): Map<string, number[][]> {
     const rows = new Map<string, number[][]>();
     for (const fact of facts) {
       const key = predicateKey(fact.predicate, fact.args.length);
-      const row = fact.args.map((arg) => this.idOf(arg));
+      const row = fact.args.map((arg) => this.symbolOf(arg));
       const known = rows.get(key);
       if (known) known.push(row);
       else rows.set(key, [row]);
@@ -38,45 +40,46 @@ export class RequestSymbols {
     return rows;
   }
 
-  /** Throws `invalid_request` for a value that is none of its type. */
-  idOf(value: Value): number {
+  /** Throws `invalid_request` for an id that is not valid for its type. */
+  symbolOf(value: Value): number {
     const type = this.#types.stored(value.type);
     const stored = type === undefined ? undefined : findSymbolOfType(this.#database, type, value.id);
     if (stored !== undefined) return stored;
-    const key = JSON.stringify([value.type, value.id]);
-    const known = this.#ids?.get(key);
+    const key = valueKey(value);
+    const known = this.#symbols?.get(key);
     if (known !== undefined) return known;
     checkValue(value);
-    this.#ids ??= new Map();
+    this.#symbols ??= new Map();
     this.#values ??= new Map();
-    const id = requestSymbol(this.#types.of(value.type), this.#ids.size);
-    this.#ids.set(key, id);
-    this.#values.set(id, value);
-    return id;
+    const symbol = requestSymbol(this.#types.of(value.type), this.#symbols.size);
+    this.#symbols.set(key, symbol);
+    this.#values.set(symbol, value);
+    return symbol;
   }
 
-  /** Of the values that the store does not know. */
-  ids(): Iterable<number> {
+  /** The request-scoped symbols. */
+  newSymbols(): Iterable<number> {
     return this.#values?.keys() ?? [];
   }
 
-  valueOf(id: number): Value | undefined {
-    const brought = this.#values?.get(id);
-    if (brought) return brought;
-    const row = statement(
-      this.#database,
-      "SELECT type.name, symbol.value FROM symbol CROSS JOIN type ON type.id = symbol.type WHERE symbol.id = ?1",
-    ).values(id)[0];
+  valueOf(symbol: number): Value | undefined {
+    const requestScoped = this.#values?.get(symbol);
+    if (requestScoped) return requestScoped;
+    const row = this.#database
+      .statement(
+        "SELECT type.name, symbol.value FROM symbol CROSS JOIN type ON type.id = symbol.type WHERE symbol.id = ?1",
+      )
+      .values(symbol)[0];
     return row && { type: String(row[0]), id: String(row[1]) };
   }
 
-  /** The context facts of a predicate key. */
+  /** The context facts of a predicate key, as rows of symbols. */
   rows(predicate: string): readonly (readonly number[])[] {
     return this.#facts?.get(predicate) ?? [];
   }
 
-  /** `[[id, text], …]` of the values that the store does not know, for SQL. */
+  /** `[[symbol, id], …]` of the request-scoped symbols, as a parameter for SQL. */
   toJson(): string {
-    return this.#values === undefined ? "[]" : JSON.stringify([...this.#values].map(([id, value]) => [id, value.id]));
+    return this.#values === undefined ? "[]" : jsonParameter([...this.#values].map(([symbol, { id }]) => [symbol, id]));
   }
 }

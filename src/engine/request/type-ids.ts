@@ -1,65 +1,69 @@
 /**
- * Numbers of types, also of those that the store does not have but a request brings (in context facts). Statements hold such a number as text,
- * so it stays the same for as long as they are kept, and a type that the store comes to know makes everything planned before stale.
+ * Ids of types, including types that only a request has (in context facts). SQL statements contain these ids, so an id
+ * stays the same as long as plans are cached. When the store learns a type that had a request-scoped id, all plans
+ * become stale.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { lastTypeId, symbolRange, firstTemporaryTypeId, findTypeId } from "../../store/facts/symbols.ts";
 
-/** Types that one policy's plans may bring before all of them are dropped. */
-const broughtTypesMax = 10_000;
+/** More request-scoped types than this make the plans of one policy stale. */
+const requestScopedTypesMax = 10_000;
 
 export class TypeIds {
   readonly #database: Connection;
-  readonly #brought = new Map<string, number>();
+  readonly #requestScoped = new Map<string, number>();
   readonly #stored = new Map<string, number>();
-  /** The newest type of the store when no brought one was among its types. */
+  /** The newest type of the store when it last contained no request-scoped type. */
   #newestSeen = 0;
 
   constructor(database: Connection) {
     this.#database = database;
   }
 
-  /** The number of a type; a stored type keeps its own. */
+  /** The id of a type; a stored type has its stored id. */
   of(type: string): number {
-    return this.stored(type) ?? this.#broughtNumber(type);
+    return this.stored(type) ?? this.#requestScopedId(type);
   }
 
   range(type: string): { readonly low: number; readonly high: number } {
     return symbolRange(this.of(type));
   }
 
-  contains(type: string, id: number | undefined): boolean {
-    if (id === undefined) return false;
+  contains(type: string, symbol: number | undefined): boolean {
+    if (symbol === undefined) return false;
     const { low, high } = this.range(type);
-    return id >= low && id <= high;
+    return symbol >= low && symbol <= high;
   }
 
-  /** True where numbers that were handed out are no longer right. Asked before each question, so it looks only where the store has new types. */
+  /**
+   * Whether request-scoped ids are no longer right. Called before each query, so it reads the store only if it has new
+   * types.
+   */
   isStale(): boolean {
-    if (this.#brought.size === 0) return false;
-    if (this.#brought.size > broughtTypesMax) return true;
+    if (this.#requestScoped.size === 0) return false;
+    if (this.#requestScoped.size > requestScopedTypesMax) return true;
     const newest = lastTypeId(this.#database);
     if (newest === this.#newestSeen) return false;
-    for (const type of this.#brought.keys()) if (this.stored(type) !== undefined) return true;
+    for (const type of this.#requestScoped.keys()) if (this.stored(type) !== undefined) return true;
     this.#newestSeen = newest;
     return false;
   }
 
-  /** The number of a type that the store has. It never takes one away, so what it said once holds. */
+  /** The id of a type that the store has. The store never removes a type, so an id that was found once stays valid. */
   stored(type: string): number | undefined {
-    const known = this.#stored.get(type);
-    if (known !== undefined) return known;
-    const number = findTypeId(this.#database, type);
-    if (number !== undefined) this.#stored.set(type, number);
-    return number;
+    const cached = this.#stored.get(type);
+    if (cached !== undefined) return cached;
+    const id = findTypeId(this.#database, type);
+    if (id !== undefined) this.#stored.set(type, id);
+    return id;
   }
 
-  #broughtNumber(type: string): number {
-    const known = this.#brought.get(type);
-    if (known !== undefined) return known;
-    if (this.#brought.size === 0) this.#newestSeen = lastTypeId(this.#database);
-    const number = firstTemporaryTypeId + this.#brought.size;
-    this.#brought.set(type, number);
-    return number;
+  #requestScopedId(type: string): number {
+    const cached = this.#requestScoped.get(type);
+    if (cached !== undefined) return cached;
+    if (this.#requestScoped.size === 0) this.#newestSeen = lastTypeId(this.#database);
+    const id = firstTemporaryTypeId + this.#requestScoped.size;
+    this.#requestScoped.set(type, id);
+    return id;
   }
 }

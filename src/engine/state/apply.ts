@@ -1,14 +1,14 @@
 /**
- * The only code that changes facts, policy or keys (but for `undo.ts`, its way back). Live writes, edges, catch-up and recovery all go through it, so all copies are equal by
- * construction. It is deterministic: the same events from the same state give the same rows, digest included.
+ * The only code that changes facts, policy and API keys, except `undo.ts`, which reverts it. Live writes, replicas,
+ * catch-up and recovery all apply events with it, so all databases are equal by construction. It is deterministic: the
+ * same events on the same state give the same rows and the same digest.
  */
 import { desc } from "drizzle-orm";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../../store/facts/fact-tables.ts";
 import * as schema from "../../store/connection/schema.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { intern, internType } from "../../store/facts/symbols.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
@@ -20,7 +20,7 @@ import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policy
 import type { Effect, Event } from "./event.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 
-/** Applies one event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to advance. */
+/** Applies one event inside the caller's transaction. The caller advances epoch, offset, hash and time of `state`. */
 export function applyEvent(database: Connection, event: Event, limits: Limits = defaultLimits): void {
   const { effect } = event;
   switch (effect.kind) {
@@ -40,38 +40,40 @@ export function applyEvent(database: Connection, event: Event, limits: Limits = 
 }
 
 function applyFacts(database: Connection, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
-  const degrees = new StatisticsUpdate(database);
-  const closures = new ClosureChange(database, limits, degrees);
+  const statistics = new StatisticsUpdate(database);
+  const closures = new ClosureChange(database, limits, statistics);
   const changed = new Map<string, Fact>();
   let sum = parseDigest(readDigest(database));
   for (const fact of effect.deleted) {
     if (!hasFact(database, fact)) continue;
-    const lost = closures.pairsLostWith(fact);
-    degrees.addRowCount(must(deleteFact(database, fact)).table, -1);
-    closures.remove(lost);
+    const lostPairs = closures.pairsLostWith(fact);
+    statistics.addRowCount(must(deleteFact(database, fact)).table, -1);
+    closures.remove(lostPairs);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum -= factElement(fact);
   }
   for (const fact of effect.inserted) {
     const row = insertFact(database, fact);
     if (!row) continue;
-    degrees.addRowCount(row.table, 1);
-    degrees.addRow(row.table, row.ids);
+    statistics.addRowCount(row.table, 1);
+    statistics.addRow(row.table, row.ids);
     closures.add(fact);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);
     sum += factElement(fact);
   }
   closures.finish();
-  degrees.finish();
+  statistics.finish();
   writeDigest(database, formatDigest(sum));
   for (const { predicate, args } of changed.values())
-    statement(
-      database,
-      "UPDATE relation SET version = (SELECT version FROM state) WHERE predicate = ?1 AND arity = ?2",
-    ).run(predicate, args.length);
+    database
+      .statement("UPDATE relation SET version = (SELECT version FROM state) WHERE predicate = ?1 AND arity = ?2")
+      .run(predicate, args.length);
 }
 
-/** The new policy's tables, indexes, types and constants are made in the transaction that makes it active: readers see one or the other. */
+/**
+ * Creates the tables, indexes, types and constants of the new policy in the same transaction that makes the policy
+ * active, so readers see either all or nothing.
+ */
 function applyPolicy(
   database: Connection,
   effect: Extract<Effect, { kind: "policy" }>,
@@ -85,14 +87,17 @@ function applyPolicy(
     .insert(schema.policy)
     .values({ id: effect.id, source: effect.source, filename: effect.filename, timeMs })
     .run();
-  layOutTables(database, activate(effect.source, effect.filename));
-  statement(database, "UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
+  createPolicyTables(database, activate(effect.source, effect.filename));
+  database.statement("UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
   invalidatePlans(database);
   refreshDerived(database, limits, true, "bounded");
 }
 
-/** What the policy's questions name: its fact tables, its types and constants. Inside the caller's transaction. */
-export function layOutTables(database: Connection, active: ActivePolicy): void {
+/**
+ * Creates what queries under the policy name: its fact tables, types and constants. Runs inside the caller's
+ * transaction.
+ */
+export function createPolicyTables(database: Connection, active: ActivePolicy): void {
   for (const type of active.types) internType(database, type);
   for (const constant of active.constants) intern(database, constant);
   for (const fact of active.factTypes) {
@@ -109,16 +114,15 @@ function applyClear(database: Connection, offset: number, limits: Limits): void 
   if (policy) sum += policyElement(policy.id, policy.source);
   for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
   writeDigest(database, formatDigest(sum));
-  statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
+  database.statement("UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
 function applyKeys(database: Connection, effect: Extract<Effect, { kind: "keys" }>): void {
   let sum = parseDigest(readDigest(database));
-  const take = (id: string): void => {
-    const [row] = statement(
-      database,
-      "DELETE FROM api_key WHERE id = ?1 RETURNING id, name, role, hash, time_ms",
-    ).values(id);
+  const remove = (id: string): void => {
+    const [row] = database
+      .statement("DELETE FROM api_key WHERE id = ?1 RETURNING id, name, role, hash, time_ms")
+      .values(id);
     if (row)
       sum -= keyElement({
         id: String(row[0]),
@@ -128,9 +132,9 @@ function applyKeys(database: Connection, effect: Extract<Effect, { kind: "keys" 
         timeMs: Number(row[4]),
       });
   };
-  for (const id of effect.removed) take(id);
+  for (const id of effect.removed) remove(id);
   for (const key of effect.added) {
-    take(key.id);
+    remove(key.id);
     database.orm.insert(schema.apiKey).values(key).run();
     sum += keyElement(key);
   }
@@ -141,12 +145,12 @@ function roleOf(role: unknown): "admin" | "write" | "read" {
   return role === "admin" || role === "write" ? role : "read";
 }
 
-/** The digest as it is kept along the way. */
+/** The digest that `apply` maintains incrementally. */
 export function readDigest(database: Connection): string {
-  return String(must(statement(database, "SELECT digest FROM state").values()[0], "the store has no state")[0]);
+  return String(must(database.statement("SELECT digest FROM state").values()[0], "the store has no state")[0]);
 }
 
-/** Inside the caller's transaction; counts as a change. */
+/** Counts as a change. Runs inside the caller's transaction. */
 export function writeDigest(database: Connection, digest: string): void {
-  statement(database, "UPDATE state SET digest = ?1, version = version + 1").run(digest);
+  database.statement("UPDATE state SET digest = ?1, version = version + 1").run(digest);
 }

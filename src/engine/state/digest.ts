@@ -1,6 +1,9 @@
 /**
- * The state digest: a set hash over everything that decides answers, the sum modulo 2^64 of a 64-bit hash of each element. Adding and taking
- * away cost one hash each, and the order of events does not matter. Two nodes at the same position whose digests differ have diverged.
+ * The state digest: a set hash over everything that decides answers, the sum modulo 2^64 of a 64-bit hash of each
+ * element. Adding or removing an element costs one hash, and the order of events does not matter. Two nodes at the same
+ * position with different digests have diverged.
+ *
+ * The hashed texts are part of the file format: the digest is stored and exchanged between nodes of different versions.
  */
 import type { ApiKey } from "./event.ts";
 import { sha256Bytes, sha256Into } from "../../runtime/sha256.ts";
@@ -10,7 +13,7 @@ const mask = (1n << 64n) - 1n;
 
 export const emptyDigest = "0000000000000000";
 
-/** A digest as 16 hexadecimal digits, and as the number that it stands for. */
+/** Converts a digest of 16 hexadecimal digits into a number. */
 export function parseDigest(digest: string): bigint {
   return BigInt(`0x${digest}`);
 }
@@ -32,7 +35,10 @@ export function keyElement(key: ApiKey): bigint {
   return hash(JSON.stringify(["key", key.id, key.role, key.hash]));
 }
 
-/** What the hash of a fact is made of: this, for each argument a comma and its `valueText`, and `]`: a JSON array of texts. */
+/**
+ * The hashed text of a fact is a JSON array of strings: this prefix, for each argument a comma and its `valueText`, and
+ * `]`.
+ */
 export function factText(predicate: string): string {
   return `["fact",${JSON.stringify(predicate)}`;
 }
@@ -41,18 +47,18 @@ export function valueText(type: string, id: string): string {
   return `${JSON.stringify(type)},${JSON.stringify(id)}`;
 }
 
-/** Sums up the hashes of many elements, without a `bigint` for each. */
+/** Sums up the hashes of many elements without allocating a `bigint` for each of them. */
 export class HashSum {
   #count = 0;
   #high = 0;
   #low = 0;
 
-  /** `text` is the UTF-8 of what the element's hash is made of. */
+  /** `text` is the UTF-8 encoding of the element's hashed text. */
   add(text: Uint8Array): void {
     sha256Into(text, bytes);
     this.#high += view.getUint32(0);
     this.#low += view.getUint32(4);
-    // Numbers are exact up to 2^53.
+    // Carries before the sums exceed 2^53, up to which numbers are exact.
     if (++this.#count % 2 ** 20 === 0) this.#carry();
   }
 

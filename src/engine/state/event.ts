@@ -1,9 +1,10 @@
 /**
- * Events: what the log holds, the broker carries and `apply` applies. An event carries effects (the facts really inserted, the facts really
- * deleted, after wildcards were resolved), never questions, so that every copy ends in the same state. One write transaction is one event.
+ * Events: the entries of the log, which brokers carry and `apply` applies. An event contains effects (the facts that
+ * were really inserted and deleted, after wildcards were resolved), never requests, so every replica ends in the same
+ * state. One write transaction is one event.
  */
 import { z } from "zod";
-import type { Fact } from "../../store/facts/fact.ts";
+import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
 const value = z.object({ type: z.string().min(1), id: z.string().min(1) }).strict();
@@ -12,7 +13,7 @@ const fact = z.object({ predicate: z.string().min(1), args: listOf(value, { min:
 export const apiKeyRole = z.enum(["admin", "write", "read"]);
 export type ApiKeyRole = z.infer<typeof apiKeyRole>;
 
-/** An API key as it is stored and replicated: the hash of its text, never the text. */
+/** An API key as it is stored and replicated: with the hash of its text, never the text itself. */
 const apiKey = z
   .object({
     id: z.string().min(1),
@@ -24,7 +25,10 @@ const apiKey = z
   .strict();
 export type ApiKey = z.infer<typeof apiKey>;
 
-/** Names the request that was done: who sends it again is told so, on whatever node (`store/log/idempotency.ts`). */
+/**
+ * The idempotency key of the request: a client that repeats the request gets the same answer from any node
+ * (`store/log/idempotency.ts`).
+ */
 const request = z
   .string()
   .regex(/^[0-9a-f]{32}$/)
@@ -38,23 +42,23 @@ const effect = z.discriminatedUnion("kind", [
       id: z.number().int().positive(),
       source: z.string(),
       filename: z.string().nullable(),
-      /** What its sender was told of it, to be told so again. */
+      /** The warning in the answer, which a repeated request gets too. */
       warning: z.string().optional(),
       request,
     })
     .strict(),
-  /** All facts go; policy and keys stay. */
+  /** Deletes all facts; policy and keys stay. */
   z.object({ kind: z.literal("clear"), request }).strict(),
   z
     .object({
       kind: z.literal("keys"),
       added: listOf(apiKey, {}),
       removed: listOf(z.string(), {}),
-      /** The keys that those took the place of, or that were removed: what is needed to go back. */
+      /** The keys that were replaced or removed: undo needs them. */
       replaced: listOf(apiKey, {}).optional(),
     })
     .strict(),
-  /** A new epoch begins: nothing of the state changes, only who goes on with this history. */
+  /** A new epoch begins: the state does not change, only the primary that continues this history. */
   z
     .object({ kind: z.literal("epoch"), epoch: z.string().regex(/^[0-9a-f]{16}$/), term: z.number().int().positive() })
     .strict(),
@@ -62,8 +66,8 @@ const effect = z.discriminatedUnion("kind", [
 export type Effect = z.infer<typeof effect>;
 
 /**
- * The effect that this text stands for; throws where it is none. Most are small changes of facts, and those pass by a few looks: all of the schema would
- * take half as long again as to apply them.
+ * Decodes an effect; throws if the text is not one. Most effects are small changes of facts, so these are checked by
+ * hand: the full schema would take half as long as applying them.
  */
 export function decodeEffect(body: string): Effect {
   const value: unknown = JSON.parse(body);
@@ -75,9 +79,9 @@ export function decodeEffect(body: string): Effect {
 
 type FactsEffect = Extract<Effect, { kind: "facts" }>;
 
-/** True of nothing that the schema would refuse. */
+/** Accepts nothing that the schema would refuse. */
 function isFactsEffect(value: unknown): value is FactsEffect {
-  // A fourth key would be the name of the request.
+  // The optional fourth key is the idempotency key.
   const named = typeof value === "object" && value !== null && "request" in value;
   if (named && !(typeof value.request === "string" && /^[0-9a-f]{32}$/.test(value.request))) return false;
   if (!hasKeys(value, named ? 4 : 3) || !("kind" in value) || value.kind !== "facts") return false;
@@ -106,17 +110,16 @@ function hasKeys(value: unknown, count: number): value is object {
 }
 
 export interface Event {
-  /** Position in the log, from 1 without gaps. */
+  /** The position in the log, from 1 without gaps. */
   readonly offset: number;
-  /** Time of commit on the primary, in ms since 1970. */
+  /** The time of the commit on the primary, in ms since 1970. */
   readonly timeMs: number;
-  /** W3C trace context of the request that caused it, where that was sampled. */
+  /** The W3C trace context of the request that caused the event, if it was sampled. */
   readonly traceparent: string | null;
   readonly effect: Effect;
 }
 
-/** One element of `POST /api/batch`: facts to add, or patterns of facts to take away. */
+/** One element of `POST /api/batch`: facts to insert, or patterns of facts to delete. */
 export type FactChange = { readonly inserts: readonly Fact[] } | { readonly deletes: readonly FactPattern[] };
 
 export type { Fact, FactPattern } from "../../store/facts/fact.ts";
-import type { FactPattern } from "../../store/facts/fact.ts";

@@ -1,9 +1,9 @@
 /**
- * From what a client asks to change to what really changes: facts are checked against the fact types of the active policy, wildcard deletes
- * become the facts that they cover, and changes in one batch see those before them.
+ * Resolves requested changes into effects: it checks facts against the fact schema of the active policy, turns wildcard
+ * deletes into the facts that they match, and lets each change of a batch see the changes before it.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { hasFact, matchFacts } from "../../store/facts/fact-tables.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -12,8 +12,12 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import type { FactChange, Effect } from "./event.ts";
 import { checkFact } from "../request/fact-check.ts";
+import { factKey } from "../request/keys.ts";
 
-/** The net effect of the changes, in order. Throws `invalid_request` naming the first fact that may not be stored, and changes nothing. */
+/**
+ * The net effect of the changes, in order. Throws `invalid_request` for the first fact that may not be stored, and
+ * changes nothing.
+ */
 export function resolveChanges(
   database: Connection,
   changes: readonly FactChange[],
@@ -38,7 +42,7 @@ function checkAccepted(fact: Fact, active: ActivePolicy | undefined): void {
   if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.fix}`);
 }
 
-/** Facts touched by a batch: whether each was stored before, and whether it is after what came so far. */
+/** The facts that a batch touches: whether each was stored before, and whether it exists after the changes so far. */
 class PendingChanges {
   readonly #database: Connection;
   readonly #touched = new Map<string, { readonly fact: Fact; readonly stored: boolean; present: boolean }>();
@@ -52,9 +56,9 @@ class PendingChanges {
   }
 
   delete(pattern: FactPattern, factsMax: number): void {
-    // Facts that an earlier change of this batch took away are still stored, but no longer there to be covered.
+    // Facts that an earlier change of this batch deleted are still stored, but the pattern no longer matches them.
     const stored = matchFacts(this.#database, pattern, factsMax + 1 + this.#touched.size);
-    const present = stored.filter((fact) => this.#touched.get(keyOf(fact))?.present !== false);
+    const present = stored.filter((fact) => this.#touched.get(factKey(fact))?.present !== false);
     if (present.length > factsMax) {
       throw new AppError(
         "too_large",
@@ -75,15 +79,11 @@ class PendingChanges {
   }
 
   #touch(fact: Fact, present: boolean): void {
-    const key = keyOf(fact);
+    const key = factKey(fact);
     const known = this.#touched.get(key);
     if (known) known.present = present;
     else this.#touched.set(key, { fact, stored: hasFact(this.#database, fact), present });
   }
-}
-
-function keyOf(fact: Fact): string {
-  return JSON.stringify([fact.predicate, ...fact.args.flatMap((arg) => [arg.type, arg.id])]);
 }
 
 function mutable(fact: Fact): { predicate: string; args: { type: string; id: string }[] } {

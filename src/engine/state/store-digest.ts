@@ -1,17 +1,19 @@
 /**
- * The digest of everything that is stored, computed anew: what the one that is kept along the way must equal. A million facts take a second: rows
- * are read as ids, a value, which comes in many facts, is made into text once, and a fact's text is put together from the bytes of its values.
+ * The digest of all stored facts, the policy and the API keys, computed from scratch. It must equal the digest that `apply` maintains
+ * incrementally. A million facts take about a second, because each value, which occurs in many facts, is encoded only once: rows are
+ * read as symbols, and the bytes of a fact are assembled from the bytes of its values.
  */
 import { desc } from "drizzle-orm";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import * as schema from "../../store/connection/schema.ts";
 import { factTables } from "../../store/facts/fact-tables.ts";
 import { scanRows } from "../../store/facts/scan-facts.ts";
-import * as schema from "../../store/connection/schema.ts";
+import { ordinalOf, typeIdOf } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
-import { HashSum, factText, formatDigest, keyElement, policyElement } from "./digest.ts";
-import { EncodedValues } from "./encoded-values.ts";
+import { factText, formatDigest, HashSum, keyElement, policyElement, valueText } from "./digest.ts";
 
-/** The caller's transaction makes it one state, whatever is written meanwhile. Throws where a fact names a value that there is not. */
+/** The caller's transaction makes the digest one of a single state. Throws if a fact refers to a value that does not exist. */
 export function computeDigest(database: Connection): string {
   let sum = sumFacts(database);
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
@@ -21,17 +23,17 @@ export function computeDigest(database: Connection): string {
 }
 
 function sumFacts(database: Connection): bigint {
-  const texts = new EncodedValues(database);
+  const values = new EncodedValues(database);
   const sum = new HashSum();
-  const line = new FactEncoder();
+  const encoded = new EncodedFact();
   for (const { table, predicate, arity } of factTables(database)) {
-    line.begin(factText(predicate));
+    encoded.setPredicate(factText(predicate));
     for (const page of scanRows(database, table, arity)) {
-      for (const ids of page) {
-        line.restart();
-        // By number: an iterator for each fact would take a tenth of the time.
-        for (let index = 0; index < arity; index++) line.append(texts, must(ids[index]));
-        sum.add(line.end());
+      for (const symbols of page) {
+        encoded.restart();
+        // An index loop: an iterator for each fact would take a tenth of the time.
+        for (let index = 0; index < arity; index++) encoded.append(values, must(symbols[index]));
+        sum.add(encoded.finish());
       }
     }
   }
@@ -41,40 +43,40 @@ function sumFacts(database: Connection): bigint {
 const encoder = new TextEncoder();
 const endOfFact = "]".charCodeAt(0);
 
-/** The text of one fact after another, in the same memory. */
-class FactEncoder {
+/** A buffer in which the hashed bytes of one fact after another are assembled. */
+class EncodedFact {
   #bytes = new Uint8Array(4096);
-  /** What is given out, by length: making one takes longer than filling it. */
+  /** Views on the buffer, by length: making a view takes longer than filling it. */
   #views: Uint8Array[] = [];
-  #beginning = 0;
+  #prefixLength = 0;
   #length = 0;
 
-  /** What all begin with from now on. */
-  begin(text: string): void {
+  /** Sets the text with which the facts that follow begin. */
+  setPredicate(text: string): void {
     const bytes = encoder.encode(text);
     this.#length = 0;
     this.#reserve(bytes.length);
     this.#bytes.set(bytes);
-    this.#beginning = bytes.length;
+    this.#prefixLength = bytes.length;
   }
 
   restart(): void {
-    this.#length = this.#beginning;
+    this.#length = this.#prefixLength;
   }
 
-  append(texts: EncodedValues, id: number): void {
-    texts.find(id);
-    const { bytes, start, end } = texts;
+  append(values: EncodedValues, symbol: number): void {
+    values.find(symbol);
+    const { bytes, start, end } = values;
     this.#reserve(end - start);
-    const own = this.#bytes;
+    const target = this.#bytes;
     let length = this.#length;
-    // They are few: a call to copy them would take longer.
-    for (let at = start; at < end; at++) own[length++] = bytes[at] as number;
+    // Values are short: a call that copies the bytes would take longer than this loop.
+    for (let at = start; at < end; at++) target[length++] = bytes[at] as number;
     this.#length = length;
   }
 
-  /** Valid until the next fact. */
-  end(): Uint8Array {
+  /** The bytes of the fact, valid until the next one is begun. */
+  finish(): Uint8Array {
     this.#reserve(1);
     this.#bytes[this.#length++] = endOfFact;
     return (this.#views[this.#length] ??= this.#bytes.subarray(0, this.#length));
@@ -86,5 +88,83 @@ class FactEncoder {
     larger.set(this.#bytes);
     this.#bytes = larger;
     this.#views = [];
+  }
+}
+
+/** Above this size values are looked up each time, which takes ten times as long. */
+const encodedBytesMax = 128 * 2 ** 20;
+const pageRows = 5000;
+
+/**
+ * The encodings of values (a comma and `valueText`), found by symbol. All of them lie in one buffer, which takes 30 MB for a million
+ * values.
+ */
+class EncodedValues {
+  /** The encoding that `find` found last lies in `bytes` from `start` up to, but without, `end`. */
+  bytes: Uint8Array;
+  start = 0;
+  end = 0;
+  readonly #typeNames: ReadonlyMap<number, string>;
+  readonly #select: SqlStatement;
+  #buffer = new Uint8Array(2 ** 20);
+  #bufferLength = 0;
+  /** By type id and ordinal, the start of each encoding in the buffer; the next start is its end. */
+  readonly #starts: number[][] = [];
+
+  constructor(database: Connection) {
+    const types = database.orm.select().from(schema.type).all();
+    this.#typeNames = new Map(types.map(({ id, name }) => [id, name]));
+    this.#select = database.prepare("SELECT type, value FROM symbol WHERE id = ?1");
+    this.#fill(database);
+    this.bytes = this.#buffer;
+  }
+
+  /** Throws if no value has this symbol. */
+  find(symbol: number): void {
+    const starts = this.#starts[typeIdOf(symbol)];
+    const ordinal = ordinalOf(symbol);
+    const [start, end] = [starts?.[ordinal], starts?.[ordinal + 1]];
+    if (start === undefined || end === undefined) return this.#lookUp(symbol);
+    this.bytes = this.#buffer;
+    this.start = start;
+    this.end = end;
+  }
+
+  #lookUp(symbol: number): void {
+    const [type, value] = must(this.#select.values(symbol)[0], "every value of a fact is known");
+    this.bytes = this.#encode(type, value);
+    this.start = 0;
+    this.end = this.bytes.length;
+  }
+
+  #fill(database: Connection): void {
+    const select = database.prepare(`SELECT id, type, value FROM symbol WHERE id > ?1 ORDER BY id LIMIT ${pageRows}`);
+    let last = 0;
+    while (this.#bufferLength < encodedBytesMax) {
+      const page = select.values(last);
+      for (const [symbol, type, value] of page) this.#add((last = Number(symbol)), this.#encode(type, value));
+      if (page.length < pageRows) break;
+    }
+  }
+
+  #add(symbol: number, encoding: Uint8Array): void {
+    const starts = (this.#starts[typeIdOf(symbol)] ??= []);
+    const ordinal = ordinalOf(symbol);
+    // After a gap in the ordinals the end of the value before the gap would be lost, so this value is looked up each time.
+    if (starts.length > 0 && ordinal !== starts.length - 1) return;
+    if (this.#bufferLength + encoding.length > this.#buffer.length) {
+      const larger = new Uint8Array((this.#bufferLength + encoding.length) * 2);
+      larger.set(this.#buffer);
+      this.#buffer = larger;
+    }
+    this.#buffer.set(encoding, this.#bufferLength);
+    starts[ordinal] = this.#bufferLength;
+    this.#bufferLength += encoding.length;
+    starts[ordinal + 1] = this.#bufferLength;
+  }
+
+  #encode(type: SqlValue | undefined, value: SqlValue | undefined): Uint8Array {
+    const name = must(this.#typeNames.get(Number(type)), "every type of a value is known");
+    return encoder.encode(`,${valueText(name, String(value))}`);
   }
 }

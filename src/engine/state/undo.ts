@@ -1,17 +1,17 @@
 /**
- * The way back: takes away what `apply` did for one event, so that a store comes to where it stood before it. Only whoever restores a backup goes
- * there, in a file that nobody answers from yet; so what is kept besides facts (indexes, closures, degrees) is not followed along the way, but made
- * anew where it ends. Throws where the store is not what the event left behind: then log and data do not belong together.
+ * Undo: reverts what `apply` did for one event, so that a store returns to the state before it. Only a point-in-time
+ * recovery does so, in a file that no node answers from yet. Therefore derived tables (indexes, closures, statistics)
+ * are not updated for each event, but rebuilt at the end. Throws if the store is not in the state that the event left:
+ * then log and data do not belong together.
  */
 import { desc, inArray } from "drizzle-orm";
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../../store/facts/fact-tables.ts";
 import * as schema from "../../store/connection/schema.ts";
-import { statement } from "../../store/connection/statements.ts";
 import { AppError } from "../../util/app-error.ts";
 import { unreachable } from "../../util/assert.ts";
-import { layOutTables, readDigest, writeDigest } from "./apply.ts";
+import { createPolicyTables, readDigest, writeDigest } from "./apply.ts";
 import { invalidatePlans, usableActivation } from "../policy/activation.ts";
 import { rebuildDerived } from "../materialized/derived-tables.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
@@ -21,8 +21,8 @@ import { computeDigest } from "./store-digest.ts";
 type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
 
 /**
- * Undoes the last event inside the caller's transaction. Epoch, offset, hash and time of `state` are the caller's to take back, and `finishUndo`
- * comes after the last one.
+ * Undoes the last event inside the caller's transaction. The caller sets epoch, offset, hash and time of `state` back,
+ * and calls `finishUndo` after the last event.
  */
 export function undoEvent(database: Connection, { offset, effect }: Pick<Event, "offset" | "effect">): void {
   switch (effect.kind) {
@@ -41,38 +41,39 @@ export function undoEvent(database: Connection, { offset, effect }: Pick<Event, 
   }
 }
 
-/** Makes anew what hangs on facts and policy. Inside the caller's transaction. */
+/** Rebuilds everything that is derived from facts and policy. Runs inside the caller's transaction. */
 export function finishUndo(database: Connection, limits: Limits): void {
   invalidatePlans(database);
   const active = usableActivation(database)?.active;
-  if (active) layOutTables(database, active);
+  if (active) createPolicyTables(database, active);
   else for (const { table } of factTables(database)) setIndexes(database, table, []);
   rebuildDerived(database, limits);
-  statement(database, "UPDATE relation SET version = (SELECT version FROM state)").run();
+  database.statement("UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
 function undoFacts(database: Connection, offset: number, { inserted, deleted }: EffectOf<"facts">): void {
   let sum = parseDigest(readDigest(database));
   for (const fact of inserted) {
-    if (!deleteFact(database, fact)) throw misfit(offset, "a fact that it inserted is not there");
+    if (!deleteFact(database, fact)) throw cannotUndo(offset, "a fact that it inserted is not there");
     sum -= factElement(fact);
   }
   for (const fact of deleted) {
-    if (!insertFact(database, fact)) throw misfit(offset, "a fact that it deleted is there");
+    if (!insertFact(database, fact)) throw cannotUndo(offset, "a fact that it deleted is there");
     sum += factElement(fact);
   }
   writeDigest(database, formatDigest(sum));
 }
 
-/** Policies are never thrown away, so the one before is there. */
+/** The store never deletes policies, so the previous one still exists. */
 function undoPolicy(database: Connection, offset: number, { id, source }: EffectOf<"policy">): void {
   const { orm } = database;
   const [last, before] = orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(2).all();
-  if (last?.id !== id || last.source !== source) throw misfit(offset, "the policy that it made active is another one");
-  statement(database, "DELETE FROM policy WHERE id = ?1").run(id);
+  if (last?.id !== id || last.source !== source)
+    throw cannotUndo(offset, "the policy that it made active is another one");
+  database.statement("DELETE FROM policy WHERE id = ?1").run(id);
   let sum = parseDigest(readDigest(database)) - policyElement(id, source);
   if (before) sum += policyElement(before.id, before.source);
-  statement(database, "UPDATE state SET policy_id = ?1").run(before?.id ?? 0);
+  database.statement("UPDATE state SET policy_id = ?1").run(before?.id ?? 0);
   writeDigest(database, formatDigest(sum));
 }
 
@@ -82,12 +83,13 @@ function undoClear(database: Connection, offset: number): void {
 }
 
 function undoKeys(database: Connection, offset: number, { added, replaced }: EffectOf<"keys">): void {
-  if (replaced === undefined) throw misfit(offset, "an older version wrote it, and did not say which keys it replaced");
+  if (replaced === undefined)
+    throw cannotUndo(offset, "an older version wrote it, and did not say which keys it replaced");
   let sum = parseDigest(readDigest(database));
   const ids = added.map(({ id }) => id);
-  const gone = database.orm.delete(schema.apiKey).where(inArray(schema.apiKey.id, ids)).returning().all();
-  if (gone.length !== new Set(ids).size) throw misfit(offset, "a key that it added is not there");
-  for (const key of gone) sum -= keyElement(key);
+  const removed = database.orm.delete(schema.apiKey).where(inArray(schema.apiKey.id, ids)).returning().all();
+  if (removed.length !== new Set(ids).size) throw cannotUndo(offset, "a key that it added is not there");
+  for (const key of removed) sum -= keyElement(key);
   for (const key of replaced) {
     database.orm.insert(schema.apiKey).values(key).run();
     sum += keyElement(key);
@@ -95,6 +97,6 @@ function undoKeys(database: Connection, offset: number, { added, replaced }: Eff
   writeDigest(database, formatDigest(sum));
 }
 
-function misfit(offset: number, why: string): AppError {
+function cannotUndo(offset: number, why: string): AppError {
   return new AppError("conflict", `the event ${offset} can't be undone: ${why}`);
 }

@@ -1,6 +1,7 @@
 /**
- * Whether an uploaded policy is taken, and why not, in the shape in which clients of Oso Cloud expect it (`SavePolicyError`), with our diagnostics
- * beside it. A policy that has errors, or whose own tests fail, is refused whole; the one before stays active.
+ * Acceptance of uploaded policies. A policy with errors or failing tests is refused as a whole, and the previous policy
+ * stays active. The refusal has the form that clients of Oso Cloud expect (`SavePolicyError`), together with our
+ * diagnostics.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
@@ -13,11 +14,14 @@ import { failureToJson, testResult, validationError } from "./policy-report.ts";
 
 export interface AcceptedPolicy {
   readonly active: ActivePolicy;
-  /** A sentence with the first of its warnings; undefined where there are none. The answer to an upload has no other place for them. */
+  /**
+   * One sentence with its first warnings; undefined if there are none. The response to an upload has no other place for
+   * them.
+   */
   readonly warning: string | undefined;
 }
 
-/** Throws `invalid_policy`, whose details are the body of the answer. */
+/** Throws `invalid_policy`, whose details are the body of the response. */
 export function acceptPolicy(
   sources: readonly Source[],
   options: { readonly runTests: boolean; readonly limits: Limits },
@@ -36,7 +40,7 @@ export function acceptPolicy(
   }
   if (tests !== undefined && !tests.success) {
     const failed = tests.tests.filter(({ passed, total }) => passed < total).map(({ name }) => `\`${name}\``);
-    // An answer with thousands of them would be megabytes long.
+    // A response with thousands of failures would be megabytes long.
     const failures = tests.failures.slice(0, policyProblemsMax);
     const result = testResult({ ...tests, failures }, sources);
     const reasons = result.errors.map(({ message }) => message).join("\n");
@@ -49,22 +53,22 @@ export function acceptPolicy(
   return { active, warning: describeWarnings(diagnostics, sources) };
 }
 
-/** The sentence is stored with the policy. */
-const [warningsToldMax, warningCharactersMax] = [3, 600];
+/** Small limits, because the sentence is stored with the policy. */
+const [warningsDescribedMax, warningCharactersMax] = [3, 600];
 
 function describeWarnings(warnings: readonly Diagnostic[], sources: readonly Source[]): string | undefined {
   if (warnings.length === 0) return undefined;
-  const told = warnings.slice(0, warningsToldMax).map((warning) => {
+  const described = warnings.slice(0, warningsDescribedMax).map((warning) => {
     const { file, line, column, message, hint } = diagnosticToJson(warning, sources);
     const text = `${file}:${line}:${column}: ${message}${hint === undefined ? "" : ` (hint: ${hint})`}`;
     return text.length > warningCharactersMax ? `${text.slice(0, warningCharactersMax)}…` : text;
   });
   const count = `${warnings.length} warning${warnings.length > 1 ? "s" : ""}`;
-  return `the policy has ${count}, which \`POST /api/validate\` lists: ${listedWith(told, warnings.length)}`;
+  return `the policy has ${count}, which \`POST /api/validate\` lists: ${listedWith(described, warnings.length)}`;
 }
 
-function listedWith(told: readonly string[], count: number): string {
-  return (count > told.length ? [...told, `and ${count - told.length} more`] : told).join("; ");
+function listedWith(described: readonly string[], count: number): string {
+  return (count > described.length ? [...described, `and ${count - described.length} more`] : described).join("; ");
 }
 
 function listed(names: readonly string[], max: number): readonly string[] {

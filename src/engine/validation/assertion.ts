@@ -1,37 +1,42 @@
-/** One assertion of a policy test (polar.md 10): what it expects, what the engine answers, and where the two differ. */
+/**
+ * The check of one assertion of a policy test (polar.md 10): what it expects, what the engine answers, and the
+ * difference.
+ */
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Assertion, Expression, Term } from "../../polar/policy.ts";
+import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { assert, must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import type { CallAnswers, CallArgument } from "../explain/call-answers.ts";
+import { factKey, valueKey } from "../request/keys.ts";
 import { anyId, type GroundAtom, formatAtom, type OpenAtom } from "../explain/atom.ts";
 
 export interface AssertionOutcome {
-  /** What the assertion demands and the engine does not say. */
+  /** Atoms that the assertion expects and the engine does not answer. */
   readonly missing: readonly OpenAtom[];
-  /** What the engine says and the assertion does not allow. */
+  /** Atoms that the engine answers and the assertion does not expect. */
   readonly surplus: readonly GroundAtom[];
-  /** `undefined` where the assertion holds. */
+  /** `undefined` if the assertion holds. */
   readonly problem: string | undefined;
 }
 
-/** Throws `AppError` where the question can't be answered, `Exhausted` where it takes too much work. */
+/** Throws `AppError` if the question cannot be answered, and `WorkLimitReached` if it takes too much work. */
 export function checkAssertion(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): AssertionOutcome {
   const found = assertedAtoms(assertion, active, answers);
   const open = openAtom(assertion);
   if (assertion.iff) return compareWithList(assertion, assertion.iff, open, found);
-  if (found.length > 0 === assertion.expected) return held;
+  if (found.length > 0 === assertion.expected) return satisfied;
   if (assertion.expected) return { missing: [open], surplus: [], problem: "expected true, came false" };
   const problem = `expected false, came true${describe(assertion, found)}`;
   return { missing: [], surplus: found, problem };
 }
 
-const held: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
+const satisfied: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
 
 /**
- * The values that the variable has in all answers together must be the listed ones (polar.md 14), whatever other variables there are; of
- * `assert_not`, any others. A wildcard answer is never a listed value.
+ * The values of the variable in all answers together must be the listed ones (polar.md 14), whatever the other
+ * variables are. For `assert_not` they must differ. A wildcard answer is never a listed value.
  */
 function compareWithList(
   assertion: Assertion,
@@ -42,55 +47,63 @@ function compareWithList(
   assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
   const { name } = iff.term;
   const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
-  const textsOf = (atom: GroundAtom): string[] => valuesOf(must(atom.args[isNamed.indexOf(true)])).map(printValue);
-  const listed = new Map(iff.values.map(({ type, id }) => [printValue({ type, id }), { type, id }]));
-  const came = new Set(found.flatMap(textsOf));
-  const missing = [...listed].filter(([text]) => !came.has(text));
-  const surplus = [...came].filter((text) => !listed.has(text));
+  const valuesIn = (atom: GroundAtom): readonly Value[] => valuesOf(must(atom.args[isNamed.indexOf(true)]));
+  const listed = byKey(iff.values.map(({ type, id }) => ({ type, id })));
+  const actual = byKey(found.flatMap(valuesIn));
+  const missing = [...listed].flatMap(([key, value]) => (actual.has(key) ? [] : [value]));
+  const surplus = [...actual].flatMap(([key, value]) => (listed.has(key) ? [] : [value]));
   const same = missing.length + surplus.length === 0;
-  if (same === assertion.expected) return held;
+  if (same === assertion.expected) return satisfied;
   if (!assertion.expected) {
     return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, came exactly those" };
   }
-  const difference = [...missing.map(([text]) => `missing ${text}`), ...surplus.map((text) => `not expected ${text}`)];
+  const difference = [
+    ...missing.map((value) => `missing ${printValue(value)}`),
+    ...surplus.map((value) => `not expected ${printValue(value)}`),
+  ];
   return {
-    missing: missing.map(([, value]) => ({
+    missing: missing.map((value) => ({
       ...open,
       args: open.args.map((arg, index) => (isNamed[index] ? value : arg)),
     })),
-    surplus: found.filter((atom) => textsOf(atom).some((text) => !listed.has(text))),
-    problem: `expected ${list([...listed.keys()], "no answers")}; came ${list([...came], "none")}; ${difference.join(", ")}`,
+    surplus: found.filter((atom) => valuesIn(atom).some((value) => !listed.has(valueKey(value)))),
+    problem: `expected ${printValues(listed, "no answers")}; came ${printValues(actual, "none")}; ${difference.join(", ")}`,
   };
 }
 
-/** Every Boolean are two. */
+/** "Every Boolean" is two values. */
 function valuesOf(value: Value): readonly Value[] {
   if (value.type !== "Boolean" || value.id !== anyId) return [value];
   return ["true", "false"].map((id) => ({ type: "Boolean", id }));
 }
 
-function list(texts: readonly string[], none: string): string {
-  return texts.length === 0 ? none : texts.join(", ");
+function byKey(values: readonly Value[]): ReadonlyMap<string, Value> {
+  return new Map(values.map((value) => [valueKey(value), value]));
 }
 
-/** Everything that the assertion's head covers and the engine says, in order of its values. */
+function printValues(values: ReadonlyMap<string, Value>, none: string): string {
+  return values.size === 0 ? none : [...values.values()].map(printValue).join(", ");
+}
+
+/** All atoms that match the assertion and that the engine answers, sorted by their text. */
 export function assertedAtoms(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): GroundAtom[] {
   const predicate = predicateKey(assertion.predicate, assertion.params.length);
   const atoms = new Map<string, GroundAtom>();
   for (const args of answers.everyRow(predicate, argumentsOf(assertion, active))) {
     const atom = { predicate, args };
-    atoms.set(formatAtom(atom), atom);
+    atoms.set(factKey(atom), atom);
   }
-  return [...atoms].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, atom]) => atom);
+  const printed = [...atoms.values()].map((atom) => [formatAtom(atom), atom] as const);
+  return printed.sort(([one], [other]) => (one < other ? -1 : 1)).map(([, atom]) => atom);
 }
 
-/** What is asserted, open where it has variables. */
+/** The asserted atom; variables are open arguments. */
 export function openAtom({ predicate, params }: Assertion): OpenAtom {
   const args = params.map(({ term }) => valueOf(term));
   return { predicate: predicateKey(predicate, params.length), args };
 }
 
-/** A variable may have the types that all its mentions allow. */
+/** A variable may have the types that all its occurrences allow. */
 function argumentsOf({ params }: Assertion, { universe }: ActivePolicy): CallArgument[] {
   const names = params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
   return params.map(({ term }, position) => {
@@ -125,5 +138,5 @@ function variablesOf({ params }: Assertion, { args }: GroundAtom): string {
 function printValue({ type, id }: Value): string {
   if (id === anyId) return `every ${type}`;
   if (type === "Integer" || type === "Boolean") return id;
-  return type === "String" ? JSON.stringify(id) : `${type}{${JSON.stringify(id)}}`;
+  return type === "String" ? stringLiteral(id) : `${type}{${stringLiteral(id)}}`;
 }

@@ -1,10 +1,10 @@
 /**
- * The verdict on an uploaded policy, apart from its activation: the check may take as long as a policy's tests may, and the writer must not wait
- * for it. A verdict on a text holds for this text whatever else is written; only the warning about unused facts depends on the policy that is
- * replaced, and so the verdict names that one.
+ * The approval of an uploaded policy, which happens before its activation: the check takes as long as the policy's
+ * tests, and the writer must not wait for it. An approval of a text stays valid whatever else is written. Only the
+ * warning about unused facts depends on the policy that is replaced, so the approval names that policy.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { activationOf } from "../policy/activation.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
@@ -17,16 +17,19 @@ export interface UploadedPolicy {
 }
 
 export interface PolicyApproval {
-  /** The number of the policy that was active when the check looked; 0 for none. */
+  /** The id of the policy that was active during the check; 0 for none. */
   readonly replaces: number;
-  /** What there is to say of the policy although it is taken, as a sentence. */
+  /** The warnings about the accepted policy, as one sentence. */
   readonly warning?: string;
 }
 
-/** Stands for a check that has not been made. */
+/** The approval of a policy that was not checked. */
 export const noApproval: PolicyApproval = { replaces: -1 };
 
-/** `reading` runs a function in one transaction on the store, after the expensive part. Throws `invalid_policy` where the policy is refused. */
+/**
+ * `reading` runs a function in one read transaction on the store, after the expensive part. Throws `invalid_policy` if
+ * the policy is refused.
+ */
 export function approvePolicy(
   { source, filename, runTests }: UploadedPolicy,
   limits: Limits,

@@ -1,10 +1,9 @@
 /**
- * Is this policy fit to become active? Everything that can be told beforehand: the diagnostics of the language, negation that has no meaning,
- * rules too large to compile, and the policy's own tests. Used alike by the command line, by uploads and by editors.
+ * The check whether a policy can become active: the diagnostics of the language, negation without a meaning, rules that
+ * are too large to compile, and the policy's own tests. The command line, uploads and editors all use it.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { findOpenComparisons } from "../../datalog/analysis/open-comparison.ts";
-import { findNegativeCycles } from "../../datalog/analysis/stratify.ts";
+import { checkProgram } from "../../datalog/pipeline.ts";
 import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
@@ -15,12 +14,12 @@ import { policyWarnings } from "../policy/policy-warnings.ts";
 import { runPolicyTests, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {
-  /** `undefined` where a diagnostic is an error. */
+  /** `undefined` if a diagnostic is an error. */
   readonly policy: Policy | undefined;
-  /** The same, ready to answer. */
+  /** The same policy, compiled. */
   readonly active: ActivePolicy | undefined;
   readonly diagnostics: readonly Diagnostic[];
-  /** `undefined` where tests were not asked for, or the policy has errors. */
+  /** `undefined` if tests were not requested, or if the policy has errors. */
   readonly tests: TestRun | undefined;
 }
 
@@ -39,7 +38,7 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   const startMs = performance.now();
   let active: ActivePolicy | undefined;
   const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
-    const found = deepen(checked, limits);
+    const found = compileAndCheck(checked, limits);
     active = found.active;
     return found.diagnostics;
   });
@@ -48,11 +47,15 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   return { policy, active, diagnostics, tests };
 }
 
-/** What only shows once the rules are Datalog. */
-function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+/** Compiles the policy, and runs the checks that need the Datalog program. */
+function compileAndCheck(
+  policy: Policy,
+  limits: Limits,
+): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
   try {
     const active = prepare(policy, limits);
-    const diagnostics = findNegativeCycles(active.program).map((cycle): Diagnostic => ({
+    const { negativeCycles, openComparisons } = checkProgram(active.program);
+    const diagnostics = negativeCycles.map((cycle): Diagnostic => ({
       code: "rule/negative-cycle",
       severity: "error",
       message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
@@ -62,7 +65,7 @@ function deepen(policy: Policy, limits: Limits): { active: ActivePolicy | undefi
         ? {}
         : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
     }));
-    for (const { rule } of findOpenComparisons(active.program)) {
+    for (const { rule } of openComparisons) {
       diagnostics.push({
         code: "rule/open-comparison",
         severity: "error",

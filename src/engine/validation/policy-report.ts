@@ -1,6 +1,6 @@
 /**
- * What was found about a policy, as JSON: the one form in which the command line and the API tell it. Test results keep the shape that
- * Oso Cloud documents (`PolicyTestResult`, http-api 2.1), with our places and reasons beside it.
+ * The report on a policy check as JSON, which the command line and the API return. Test results have the form that Oso
+ * Cloud documents (`PolicyTestResult`, http-api 2.1), together with our positions and reasons.
  */
 import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
 import { positionAt, type Source, startsOf } from "../../polar/source.ts";
@@ -10,11 +10,11 @@ import type { PolicyCheck } from "./policy-check.ts";
 import type { Coverage, TestFailure, TestRun } from "./policy-tests.ts";
 
 export interface PolicyReport extends Partial<PolicyTestResult> {
-  /** No errors, and every test that ran passed. */
+  /** No errors, and every executed test passed. */
   readonly success: boolean;
-  /** Errors and warnings, by place. */
+  /** Errors and warnings, by position. */
   readonly problems: readonly DiagnosticJson[];
-  /** The failed assertions again, with place, what came and why. Only where tests ran. */
+  /** The failed assertions with position, answer and reason. Only if tests were executed. */
   readonly failures?: readonly FailureJson[];
   readonly coverage?: CoverageJson;
 }
@@ -33,7 +33,7 @@ export type FailureJson = DiagnosticJson & { readonly test: string };
 export interface CoverageJson {
   readonly rules: number;
   readonly exercised: number;
-  /** False where following an answer took more work than allowed, so that rules may have been missed. */
+  /** False if following an answer took more work than allowed, so that covered rules may be missing. */
   readonly complete: boolean;
   readonly unexercised: readonly {
     readonly file: string;
@@ -43,7 +43,7 @@ export interface CoverageJson {
   }[];
 }
 
-/** `runTests` says whether tests were asked for: of a policy with errors, they fail with these. */
+/** `runTests` says whether tests were requested: for a policy with errors, the tests fail with these errors. */
 export function policyReport(
   { policy, diagnostics, tests }: PolicyCheck,
   sources: readonly Source[],
@@ -66,7 +66,7 @@ export function policyReport(
   };
 }
 
-/** An error of a policy as Oso Cloud's clients know it. */
+/** An error of a policy in the form that clients of Oso Cloud expect. */
 export function validationError({
   file,
   line,
@@ -81,10 +81,10 @@ export function validationError({
 export function testResult({ success, tests, failures }: TestRun, sources: readonly Source[]): PolicyTestResult {
   const errors = failures.map(({ test, diagnostic }) => {
     const { code, span, message, notes = [] } = diagnostic;
-    const said = `${placeOf(span, sources)}: test \`${test}\`: \`${textOf(span, sources)}\` failed: ${message}`;
+    const failure = `${placeOf(span, sources)}: test \`${test}\`: \`${textOf(span, sources)}\` failed: ${message}`;
     return {
       error_type: code === "test/failed" ? ("AssertionFailed" as const) : ("ServerError" as const),
-      message: [said, ...notes.map((note) => `  ${note}`)].join("\n"),
+      message: [failure, ...notes.map((note) => `  ${note}`)].join("\n"),
     };
   });
   return { success, errors, tests };

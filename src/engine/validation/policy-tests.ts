@@ -1,9 +1,11 @@
 /**
- * Runs the `test` blocks of a policy (polar.md 10): each with its own facts and nothing else, on the engine over a database in memory, so that a
- * test says what a node will say. What fails is explained, and on demand it is counted which rules the assertions exercised.
+ * The runner of the `test` blocks of a policy (polar.md 10). Each test runs with its own facts only, on the engine over
+ * a database in memory, so it answers as a node will. Failed assertions are explained, and on request the runner counts
+ * which rules the assertions exercised.
  *
- * The engine's evaluator answers, not its SQL statements: it can be stopped, so that no test holds up a node that takes a policy, and for
- * questions that are asked once, planning a statement does not pay. That the two agree is what `test/fuzz` is for.
+ * The evaluator answers, not SQL statements: it can be stopped, so no test delays a node that receives a policy, and
+ * planning a statement is not worth its cost for questions that are asked once. `test/fuzz` verifies that both give the
+ * same answers.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import type { ProgramRule } from "../../datalog/ir/program.ts";
@@ -33,22 +35,22 @@ import { patternOf } from "../policy/policy-warnings.ts";
 export interface TestRun {
   readonly success: boolean;
   readonly tests: readonly { readonly name: string; readonly passed: number; readonly total: number }[];
-  /** Assertions that do not hold (`test/failed`) or could not be answered (`test/error`). */
+  /** Assertions that do not hold (`test/failed`) or that could not be answered (`test/error`). */
   readonly failures: readonly TestFailure[];
-  /** `undefined` where it was not asked for. */
+  /** `undefined` if coverage was not requested. */
   readonly coverage: Coverage | undefined;
 }
 
 export interface TestFailure {
   readonly test: string;
-  /** With `notes` that say why. */
+  /** Its `notes` give the reasons. */
   readonly diagnostic: Diagnostic;
 }
 
 export interface Coverage {
-  /** Every written rule, in order, and whether some assertion exercised it. */
+  /** Every rule of the policy text, in order, and whether an assertion exercised it. */
   readonly rules: readonly { readonly span: Span; readonly exercised: boolean }[];
-  /** False where following an answer took more work than allowed, so that rules may have been missed. */
+  /** False if following an answer took more work than allowed, so that covered rules may be missing. */
   readonly complete: boolean;
 }
 
@@ -57,7 +59,10 @@ export interface TestOptions {
   readonly limits?: Limits;
   /** Seconds since 1970. */
   readonly clock?: () => number;
-  /** When the check began that the tests are a part of, on the clock of `performance.now()`: all of it together has its time. */
+  /**
+   * The start of the check that the tests are part of, on the clock of `performance.now()`: the time limit applies to
+   * the whole check.
+   */
   readonly startMs?: number;
 }
 
@@ -70,7 +75,11 @@ export function runPolicyTests(active: ActivePolicy, sources: readonly Source[],
     const failures = results.flatMap((result) => result.failures);
     return {
       success: failures.length === 0,
-      tests: results.map(({ name, total, failures: own }) => ({ name, passed: total - own.length, total })),
+      tests: results.map(({ name, total, failures: customRules }) => ({
+        name,
+        passed: total - customRules.length,
+        total,
+      })),
       failures,
       coverage: options.coverage === true ? runner.coverage() : undefined,
     };
@@ -85,7 +94,7 @@ interface TestResult {
   readonly failures: readonly TestFailure[];
 }
 
-/** Explaining takes longer than testing, and nobody reads more than these at once. */
+/** Limited, because an explanation takes longer than a test and nobody reads more of them at once. */
 const explainedMax = 10;
 const explanationLinesMax = 24;
 
@@ -94,13 +103,13 @@ class TestRunner {
   readonly #sources: readonly Source[];
   readonly #limits: Limits;
   readonly #clock: () => number;
-  readonly #measures: boolean;
+  readonly #countsCoverage: boolean;
   readonly #store = openStore(":memory:");
   readonly #engine: Engine;
   /** On the clock of `performance.now()`. */
   readonly #endMs: number;
   readonly #exercised = new Set<ProgramRule>();
-  /** Looked for once, by the first assertion that needs it. */
+  /** Computed once, for the first assertion that needs it. */
   #ownAllow: { readonly found: CustomAllow | undefined } | undefined;
   #isComplete = true;
   #explained = 0;
@@ -111,7 +120,7 @@ class TestRunner {
     this.#sources = sources;
     this.#limits = options.limits ?? defaultLimits;
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    this.#measures = options.coverage === true;
+    this.#countsCoverage = options.coverage === true;
     createState(this.#store, "test", "test");
     this.#endMs = (options.startMs ?? performance.now()) + this.#limits.policyCheckTimeMsMax;
     const queryTimeMsMax = Math.min(this.#limits.queryTimeMsMax, this.#limits.policyCheckTimeMsMax);
@@ -122,8 +131,8 @@ class TestRunner {
 
   run(test: PolicyTest): TestResult {
     const { name, assertions } = test;
-    if (this.#isTooLate()) {
-      const failures = assertions.map((assertion) => ({ test: name, diagnostic: this.#tooLate(assertion) }));
+    if (this.#isPastDeadline()) {
+      const failures = assertions.map((assertion) => ({ test: name, diagnostic: this.#pastDeadline(assertion) }));
       return { name, total: assertions.length, failures };
     }
     const inserted = test.facts.map(({ predicate, args }) => ({
@@ -135,7 +144,7 @@ class TestRunner {
     const options = { now: this.#clock(), stepsMax, endMs: this.#endMs, types: typesOf(test) };
     const answers = new CallAnswers(this.#engine, this.#active, options);
     const failures = assertions.flatMap((assertion): TestFailure[] => {
-      const diagnostic = this.#isTooLate() ? this.#tooLate(assertion) : this.#check(assertion, answers);
+      const diagnostic = this.#isPastDeadline() ? this.#pastDeadline(assertion) : this.#check(assertion, answers);
       return diagnostic ? [{ test: name, diagnostic }] : [];
     });
     this.#apply({ kind: "clear" });
@@ -159,7 +168,7 @@ class TestRunner {
     const { span } = assertion;
     try {
       const outcome = checkAssertion(assertion, this.#active, answers);
-      if (this.#measures) this.#measure(assertion, answers);
+      if (this.#countsCoverage) this.#addCoverage(assertion, answers);
       if (outcome.problem === undefined) return undefined;
       const notes = this.#explain(assertion, outcome, answers);
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
@@ -170,56 +179,59 @@ class TestRunner {
     }
   }
 
-  #isTooLate(): boolean {
+  #isPastDeadline(): boolean {
     return performance.now() > this.#endMs;
   }
 
-  #tooLate({ span }: Assertion): Diagnostic {
+  #pastDeadline({ span }: Assertion): Diagnostic {
     const message = `the tests of the policy take longer than ${this.#limits.policyCheckTimeMsMax} ms`;
     return { code: "test/error", severity: "error", message, span };
   }
 
-  /** Why it is not as asserted, for the first differences. */
+  /** The reasons for the first differences between the assertion and the answer. */
   #explain(assertion: Assertion, { missing, surplus }: AssertionOutcome, answers: CallAnswers): string[] {
     if (this.#explained >= explainedMax) return [];
     this.#explained += 1;
-    const telling = new Renderer(this.#sources, this.#limits);
-    const misses = new FailedAttempts(this.#active, answers, telling);
+    const renderer = new Renderer(this.#sources, this.#limits);
+    const failedAttempts = new FailedAttempts(this.#active, answers, renderer);
     const derivations = new Derivations(this.#active, answers);
     const notes: string[] = [];
     try {
-      for (const atom of missing.slice(0, 2)) notes.push(...cut(failedCallLines(misses.of(atom))));
+      for (const atom of missing.slice(0, 2)) notes.push(...shortened(failedCallLines(failedAttempts.of(atom))));
       for (const atom of surplus.slice(0, 2)) {
         const proof = derivations.of(atom);
-        if (proof) notes.push(...cut(derivationLines(telling.steps(proof))));
+        if (proof) notes.push(...shortened(derivationLines(renderer.steps(proof))));
       }
-      notes.push(...this.#tellOfDefault(assertion, answers, telling));
+      notes.push(...this.#defaultAllowNote(assertion, answers, renderer));
     } catch (error) {
       if (!(error instanceof WorkLimitReached)) throw error;
-      telling.truncate(error.reason);
+      renderer.truncate(error.reason);
     }
-    return telling.truncation === undefined
+    return renderer.truncation === undefined
       ? notes
-      : [...notes, "saying all of why takes more work than a test may take"];
+      : [...notes, "the full explanation takes more work than a test may take"];
   }
 
-  /** A permission that holds and is not enough, since `allow` rules of the policy's own replace the default one. Throws `Exhausted`. */
-  #tellOfDefault(assertion: Assertion, answers: CallAnswers, telling: Renderer): string[] {
+  /**
+   * A note for a permission that holds but is not enough, because custom `allow` rules replace the default rule. Throws
+   * `WorkLimitReached`.
+   */
+  #defaultAllowNote(assertion: Assertion, answers: CallAnswers, renderer: Renderer): string[] {
     if (assertion.predicate !== "allow" || !assertion.expected) return [];
     this.#ownAllow ??= { found: customAllow(this.#active) };
-    const own = this.#ownAllow.found;
+    const customRules = this.#ownAllow.found;
     const permission = { ...assertion, predicate: "has_permission" };
     const pattern = patternOf(permission, this.#active.universe);
-    if (!own || !pattern) return [];
-    const mayHelp = own.asksFor(pattern) && own.mayAllow(pattern);
+    if (!customRules || !pattern) return [];
+    const mayHelp = customRules.asksFor(pattern) && customRules.mayAllow(pattern);
     if (mayHelp || !this.#holds(permission, answers)) return [];
-    const { file, line, column } = must(telling.rule(own.rule));
+    const { file, line, column } = must(renderer.rule(customRules.rule));
     return [
       `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default one, which would ask for it`,
     ];
   }
 
-  /** False, too, where the question can't be answered. */
+  /** Also false if the question cannot be answered. */
   #holds(assertion: Assertion, answers: CallAnswers): boolean {
     try {
       return checkAssertion(assertion, this.#active, answers).problem === undefined;
@@ -229,12 +241,12 @@ class TestRunner {
     }
   }
 
-  #measure(assertion: Assertion, answers: CallAnswers): void {
+  #addCoverage(assertion: Assertion, answers: CallAnswers): void {
     const exercised = new RuleCoverage(this.#active, answers, this.#exercised);
     try {
       const found = assertedAtoms(assertion, this.#active, answers);
       for (const atom of found) exercised.visit(atom);
-      // What a `not` kept from being true exercised the rules behind the `not`.
+      // If a `not` prevented the answer, the rules behind the `not` were exercised.
       if (found.length === 0) exercised.visit(openAtom(assertion));
     } catch (error) {
       if (!(error instanceof WorkLimitReached)) throw error;
@@ -249,12 +261,12 @@ class TestRunner {
   }
 }
 
-function cut(lines: readonly string[]): string[] {
+function shortened(lines: readonly string[]): string[] {
   if (lines.length <= explanationLinesMax) return [...lines];
   return [...lines.slice(0, explanationLinesMax), `… ${lines.length - explanationLinesMax} more lines`];
 }
 
-/** Of the values that a test names. */
+/** The types of the values that a test names. */
 function typesOf({ facts, assertions }: PolicyTest): string[] {
   const terms = assertions.flatMap(({ params }) => params.map(({ term }) => term));
   const literals = terms.flatMap((term) => (term.kind === "literal" ? [term] : []));

@@ -1,6 +1,6 @@
 /**
- * Answers as JSON in parts, for those that are too large to be made or held in one piece on the serving thread. A worker process makes a part when
- * the one before it is on its way to the client.
+ * Answers as JSON in parts, for answers that are too large to be made or held as a whole on the serving thread. A
+ * worker process makes each part while the one before is on its way to the client.
  */
 
 /** One part of an answer's JSON. */
@@ -9,14 +9,14 @@ export interface AnswerPart {
   readonly isLast: boolean;
 }
 
-/** Where the parts after the first come from. */
+/** The source of the parts after the first. */
 export interface PartSource {
   next(): Promise<AnswerPart>;
   /** Ends the work. `isWhole` says whether the last part was read, so that nothing is left to do. */
   end(isWhole: boolean): void;
 }
 
-/** The caller has to read all of it, or close it. */
+/** An answer in parts. The caller has to read all parts or call `close`. */
 export class AnswerParts {
   readonly #source: PartSource | undefined;
   #part: AnswerPart | undefined;
@@ -26,12 +26,12 @@ export class AnswerParts {
     this.#source = source;
   }
 
-  /** The whole answer, where it has one part only. */
+  /** The whole answer if it has only one part. */
   get whole(): string | undefined {
     return this.#part?.isLast === true ? this.#part.text : undefined;
   }
 
-  /** The next part. Rejects where the process that makes them has ended. */
+  /** The next part. Rejects if the worker process has ended. */
   async next(): Promise<AnswerPart> {
     const part = this.#part ?? (await this.#source?.next());
     this.#part = undefined;
@@ -45,10 +45,10 @@ export class AnswerParts {
   }
 }
 
-/** Long enough that a part costs little for each byte, short enough that a few of them cost little memory. */
+/** Long enough that the cost of a part does not matter, short enough that a few parts need little memory. */
 const partCharacters = 128 * 1024;
 
-/** The pieces up to the next bound between parts. */
+/** Takes pieces until the part is long enough. */
 export function takePart(pieces: Iterator<string>): AnswerPart {
   const taken: string[] = [];
   for (let length = 0; length < partCharacters;) {
@@ -60,7 +60,7 @@ export function takePart(pieces: Iterator<string>): AnswerPart {
   return { text: taken.join(""), isLast: false };
 }
 
-/** The JSON of a list, piece by piece; of an object with the list under a key, where one is given. */
+/** The JSON of a list in pieces; if a key is given, of an object that holds the list under this key. */
 export function* listPieces(items: Iterable<unknown>, key: string | undefined): Generator<string, undefined> {
   yield key === undefined ? "[" : `{${JSON.stringify(key)}:[`;
   let separator = "";

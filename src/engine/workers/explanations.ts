@@ -1,24 +1,25 @@
-/** Explanations of decisions, aside from the thread that answers questions. */
+/** Explanations of decisions, in worker processes. */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 import { checkFact } from "../request/fact-check.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 
-/** One key has one at work, and another key need not wait for it. */
-const explanationsAtWorkMax = 2;
+/** While an explanation for one API key runs, another key need not wait for it. */
+const explanationsRunningMax = 2;
 
 export class Explanations {
   readonly #limits: Limits;
-  readonly #lane: WorkerQueue;
+  readonly #queue: WorkerQueue;
 
   constructor(limits: Limits) {
     this.#limits = limits;
     const { explanationsWaitingMax, explanationTimeMsMax, queryTimeMsMax, queryMemoryBytesMax } = limits;
-    this.#lane = new WorkerQueue({
+    this.#queue = new WorkerQueue({
       waitingMax: explanationsWaitingMax,
-      atWorkMax: explanationsAtWorkMax,
-      // The decision has the time of any question. An explanation ends by itself in time, but for a last question that it asks.
+      runningMax: explanationsRunningMax,
+      // The decision has the time of any question. An explanation stops by itself in time, except for the last question
+      // that it asks.
       timeMsMax: queryTimeMsMax + 2 * explanationTimeMsMax,
       memoryBytesMax: queryMemoryBytesMax,
       description: "explanations",
@@ -27,9 +28,12 @@ export class Explanations {
     });
   }
 
-  /** As JSON, of the decision about the facts and the policy in the file at `storePath`. Throws as `Engine.authorize` does, and as the lane does. */
+  /**
+   * Returns the explanation as JSON, for the facts and the policy in the file at `storePath`. Throws as
+   * `Engine.authorize` and `WorkerQueue.run` do.
+   */
   async explain(question: AuthorizeQuestion, storePath: string, holder: string): Promise<string> {
     for (const fact of question.contextFacts) checkFact(fact, this.#limits);
-    return this.#lane.run(holder, (worker) => worker.call("explain", { question, storePath, limits: this.#limits }));
+    return this.#queue.run(holder, (worker) => worker.call("explain", { question, storePath, limits: this.#limits }));
   }
 }

@@ -1,51 +1,57 @@
 /**
- * Checks of policies in worker processes: of those that are only asked about, and of those that are to become active. Each kind has a queue of its
- * own, so that keys that may only read hold up no upload.
+ * Policy checks in worker processes: for requests that only check a policy, and for uploads. Each kind has its own
+ * queue, so that API keys that may only read cannot delay an upload.
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
-import type { CheckRequest } from "./worker-main.ts";
+import type { CheckRequest } from "./engine-worker.ts";
 import { WorkerPool } from "./worker-pool.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 
 export class PolicyChecks {
   readonly #limits: Limits;
-  readonly #lane: WorkerQueue;
+  readonly #queue: WorkerQueue;
 
   constructor(limits: Limits) {
     this.#limits = limits;
-    this.#lane = new WorkerQueue(laneOptions(limits));
+    this.#queue = new WorkerQueue(queueOptions(limits));
   }
 
-  /** The report (`policy-report.ts`) as JSON. Stores nothing. Throws `too_many_requests` where too many wait, `query_too_expensive` where it takes too much time or memory. */
+  /**
+   * Returns the report (`policy-report.ts`) as JSON, and stores nothing. Throws `too_many_requests` if too many checks
+   * wait, and `query_too_expensive` if the check takes too much time or memory.
+   */
   check(request: Omit<CheckRequest, "limits">, holder: string): Promise<string> {
-    return this.#lane.run(holder, (worker) => worker.call("check", { ...request, limits: this.#limits }));
+    return this.#queue.run(holder, (worker) => worker.call("check", { ...request, limits: this.#limits }));
   }
 }
 
-/** Throws `invalid_policy` where the policy is refused, otherwise as `PolicyChecks.check` does. `holder` is the API key that sent it. */
+/**
+ * Throws `invalid_policy` if the policy is refused, and otherwise as `PolicyChecks.check` does. `holder` is the API key
+ * of the client.
+ */
 export type ApprovePolicy = (
   request: UploadedPolicy & { readonly storePath: string },
   holder: string,
 ) => Promise<PolicyApproval>;
 
 export function approvePolicies(limits: Limits): ApprovePolicy {
-  // Who uploads must learn in time whether the policy was taken: an edge waits for its primary no longer than for this and the check.
-  const options = { ...laneOptions(limits), cells: uploadCells, waitMsMax: limits.policyCheckTimeMsMax };
-  // Tests that take too long end by themselves, and then the answer says which ones: for that there is time left.
-  const lane = new WorkerQueue({ ...options, timeMsMax: 1.5 * limits.policyCheckTimeMsMax });
-  return (upload, holder) => lane.run(holder, (worker) => worker.call("approve", { ...upload, limits }));
+  // An upload must be answered in time: an edge waits for its primary only for the wait and the check together.
+  const options = { ...queueOptions(limits), pool: uploadWorkers, waitMsMax: limits.policyCheckTimeMsMax };
+  // Tests that take too long stop by themselves, and the response names them: the deadline leaves time for that.
+  const queue = new WorkerQueue({ ...options, timeMsMax: 1.5 * limits.policyCheckTimeMsMax });
+  return (upload, holder) => queue.run(holder, (worker) => worker.call("approve", { ...upload, limits }));
 }
 
-/** Of all primaries of this process: an upload needs no process of its own. */
-const uploadCells = new WorkerPool();
+/** Shared by all primaries of this process, so that not every upload starts a process. */
+const uploadWorkers = new WorkerPool();
 
-function laneOptions(limits: Limits): WorkerQueueOptions {
+function queueOptions(limits: Limits): WorkerQueueOptions {
   const { policyChecksWaitingMax, policyChecksAtWorkMax, policyCheckTimeMsMax, policyCheckMemoryBytesMax } = limits;
   return {
     waitingMax: policyChecksWaitingMax,
-    atWorkMax: policyChecksAtWorkMax,
+    runningMax: policyChecksAtWorkMax,
     timeMsMax: policyCheckTimeMsMax,
     memoryBytesMax: policyCheckMemoryBytesMax,
     description: "checks of policies",

@@ -1,6 +1,7 @@
 /**
- * What a node answers with: its engine on the thread that serves, and for what that does not take, one in a process aside, which is ended at its
- * limit. Those who ask for what is answered at once never wait for the others.
+ * The query dispatcher of a node. A question is answered by the engine on the serving thread if admission control
+ * allows it, and otherwise by an engine in a worker process, which is killed at its deadline. Questions on the serving
+ * thread never wait for offloaded ones.
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
@@ -9,27 +10,26 @@ import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import type { WorkerHandle } from "../../runtime/worker.ts";
 import type { AnswerParts } from "./answer-parts.ts";
 import { WorkerQueue } from "./worker-queue.ts";
-import type { AnswerRequest, WorkerCommands } from "./worker-main.ts";
-import type { Engine } from "../engine.ts";
-import { OffloadRequired } from "../query/admission.ts";
+import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
+import { type Engine, askEngine } from "../engine.ts";
+import { OffloadRequired } from "../query/offload-required.ts";
 import { packListing, type PackedListing } from "../query/result-sets.ts";
-import { askEngine, type ListAnswerKind, type QuestionKind, type Questions } from "./ask-engine.ts";
 import { SerializedQuestion } from "../request/question-json.ts";
-import type { ListingQuestion } from "../request/questions.ts";
+import type { ListAnswerKind, ListingQuestion, QuestionKind, Questions } from "../request/questions.ts";
 
 export class QueryDispatcher {
   readonly #engine: () => Engine;
   readonly #limits: Limits;
-  readonly #lane: WorkerQueue;
+  readonly #queue: WorkerQueue;
 
-  /** `engine` gives the present one, or throws `not_ready`. */
+  /** `engine` returns the current engine, or throws `not_ready`. */
   constructor(engine: () => Engine, limits: Limits) {
     this.#engine = engine;
     this.#limits = limits;
-    const { queriesAsideMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
+    const { offloadedQueriesMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
     const { largeResponsesMax, largeResponseTimeMsMax } = limits;
-    this.#lane = new WorkerQueue({
-      waitingMax: queriesAsideMax,
+    this.#queue = new WorkerQueue({
+      waitingMax: offloadedQueriesMax,
       timeMsMax: queryTimeMsMax,
       slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,
@@ -40,15 +40,15 @@ export class QueryDispatcher {
     });
   }
 
-  /** The decision on the question that came as `text`, where it is remembered and still stands. */
+  /** The decision cached for the request body `text`, if it is still valid. */
   cachedDecision(text: string): boolean | undefined {
     return this.#engine().cachedDecision(text);
   }
 
   /**
-   * A promise for what is answered aside alone: most answers are here at once, and then nobody should have to wait for a promise. Throws, or rejects, as
-   * the engine's method of that name does, `query_too_expensive` at the limits, `too_many_requests` where too many take long. `holder` is the API key
-   * that asks.
+   * Returns a promise only for an offloaded question: most answers are ready at once, and awaiting a promise costs
+   * time. Throws or rejects as the engine's method of that name does, with `query_too_expensive` at the limits, and
+   * with `too_many_requests` if too many questions are offloaded. `holder` is the API key of the client.
    */
   ask<Kind extends QuestionKind>(
     kind: Kind,
@@ -58,15 +58,15 @@ export class QueryDispatcher {
     const engine = this.#engine();
     return (
       answerOnServingThread(engine, kind, question) ??
-      this.#askAside(engine, kind, holder, (cell, store) =>
-        cell.call("answer", { kind, question: textOf(question), ...store }),
+      this.#offload(engine, kind, holder, (worker, store) =>
+        worker.call("answer", { kind, question: textOf(question), ...store }),
       )
     );
   }
 
   /**
-   * The same for answers that are lists: as what is sent as JSON, with the list under `key` where one is given, or as parts of that JSON. Parts have to
-   * be read or closed.
+   * As `ask`, for answers that are lists: returns the object that is sent as JSON, with the list under `key` if one is
+   * given, or the parts of that JSON. The caller has to read or close the parts.
    */
   async askList<Kind extends ListAnswerKind>(
     kind: Kind,
@@ -79,38 +79,38 @@ export class QueryDispatcher {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     const request = { kind, question: textOf(question), key, ...store };
-    return withSpan("query aside", {}, () =>
-      this.#lane.runParts(
+    return withSpan("offloaded query", {}, () =>
+      this.#queue.runParts(
         holder,
-        (cell) => cell.call("answerParts", request),
-        (cell) => cell.call("openEngine", store),
-        // Few facts are answered in place.
+        (worker) => worker.call("answerParts", request),
+        (worker) => worker.call("openEngine", store),
+        // Only small lists of facts are answered on the serving thread.
         kind === "facts",
       ),
     );
   }
 
-  /** The same for a list that is given in pages. */
+  /** As `ask`, for a list that is read in pages. */
   async listing(question: ListingQuestion, holder: string): Promise<PackedListing> {
     const engine = this.#engine();
     const listing = answerOnServingThread(engine, "listing", question);
     if (listing !== undefined) return packListing(listing);
-    return this.#askAside(engine, "listing", holder, (cell, store) => cell.call("listing", { question, ...store }));
+    return this.#offload(engine, "listing", holder, (worker, store) => worker.call("listing", { question, ...store }));
   }
 
-  async #askAside<T>(
+  async #offload<T>(
     engine: Engine,
     kind: QuestionKind,
     holder: string,
-    ask: (cell: WorkerHandle<WorkerCommands, never>, store: Store) => Promise<unknown>,
+    ask: (worker: WorkerHandle<WorkerCommands, never>, store: Store) => Promise<unknown>,
   ): Promise<T> {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
-    const answer = await withSpan("query aside", {}, async (span) => {
-      const answered = await this.#lane.run(
+    const answer = await withSpan("offloaded query", {}, async (span) => {
+      const answered = await this.#queue.run(
         holder,
-        (cell) => ask(cell, store),
-        (cell) => cell.call("openEngine", store),
+        (worker) => ask(worker, store),
+        (worker) => worker.call("openEngine", store),
       );
       if (Array.isArray(answered)) recordRows(span, answered.length);
       return answered;
@@ -125,7 +125,7 @@ export class QueryDispatcher {
 
 type Store = Pick<AnswerRequest, "limits" | "storePath">;
 
-/** Undefined where the question is for a worker process. */
+/** Undefined if the question has to be offloaded. */
 function answerOnServingThread<Kind extends QuestionKind>(
   engine: Engine,
   kind: Kind,

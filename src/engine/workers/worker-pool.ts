@@ -1,41 +1,44 @@
-/** Worker processes without work, kept for a moment in case there is more. */
+/** A pool of idle worker processes, which wait for a moment for more work. */
+import type { WorkerKind } from "../../runtime/worker.ts";
 import { type WorkerProcess, spawnWorkerProcess } from "../../runtime/worker-process.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { WorkerCommands } from "./worker-main.ts";
+import type { WorkerCommands } from "./engine-worker.ts";
+
+export const engineWorker: WorkerKind = { name: "engine", entry: "engine/workers/engine-worker.ts" };
 
 export type PooledWorker = WorkerProcess<WorkerCommands>;
 
-/** How long a process without work is kept. */
+/** How long an idle process is kept. */
 const idleMs = 60_000;
 
 export class WorkerPool {
   readonly #idle = new Map<PooledWorker, ReturnType<typeof setTimeout>>();
 
-  /** Throws where the system starts no process. */
+  /** Throws if the system cannot start a process. */
   take(): PooledWorker {
     const [known] = this.#idle;
     if (!known) return this.#spawn();
-    const [cell] = known;
-    this.#forget(cell);
-    return cell;
+    const [pooled] = known;
+    this.#forget(pooled);
+    return pooled;
   }
 
-  keep(cell: PooledWorker): void {
-    if (cell.worker.hasExited) return;
-    const end = (): void => cell.worker.terminate(new AppError("not_ready", "the process is not needed now"));
+  keep(pooled: PooledWorker): void {
+    if (pooled.worker.hasExited) return;
+    const end = (): void => pooled.worker.terminate(new AppError("not_ready", "the process is not needed now"));
     const timer = setTimeout(end, idleMs);
     timer.unref();
-    this.#idle.set(cell, timer);
+    this.#idle.set(pooled, timer);
   }
 
   #spawn(): PooledWorker {
-    const cell = spawnWorkerProcess<WorkerCommands>("aside");
-    void cell.worker.exited.then(() => this.#forget(cell));
-    return cell;
+    const pooled = spawnWorkerProcess<WorkerCommands>(engineWorker);
+    void pooled.worker.exited.then(() => this.#forget(pooled));
+    return pooled;
   }
 
-  #forget(cell: PooledWorker): void {
-    clearTimeout(this.#idle.get(cell));
-    this.#idle.delete(cell);
+  #forget(pooled: PooledWorker): void {
+    clearTimeout(this.#idle.get(pooled));
+    this.#idle.delete(pooled);
   }
 }

@@ -2,7 +2,9 @@
  * Reads of the log for the change feed: one at a time, by turns of the API keys that ask, and between two of them the thread that serves is free for at
  * least as long as the last one took. So no key can take the thread with pages and streams, however far back they begin.
  */
+import type { Limits } from "../../config/limits.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
+import { SlotPool } from "../../util/slot-pool.ts";
 
 interface Waiting {
   readonly holder: string;
@@ -41,5 +43,25 @@ export class LogReadQueue {
       this.#isBusy = false;
       this.#next();
     }, performance.now() - startMs);
+  }
+}
+
+export class EventPages {
+  readonly #places: SlotPool;
+  readonly #reads: LogReadQueue;
+
+  constructor({ eventPagesMax }: Pick<Limits, "eventPagesMax">, reads: LogReadQueue) {
+    this.#places = new SlotPool(eventPagesMax, "pages of events");
+    this.#reads = reads;
+  }
+
+  /** What `read` gives, when it is the turn of `holder`. Throws `too_many_requests` where too many wait. */
+  async read<T>(holder: string, read: () => T): Promise<T> {
+    this.#places.acquire(holder);
+    try {
+      return await this.#reads.read(holder, read);
+    } finally {
+      this.#places.release(holder);
+    }
   }
 }

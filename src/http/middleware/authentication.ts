@@ -3,6 +3,7 @@
  * hash its text costs a request 4 µs, and while no event has come in the answer is the same; with the next event, which may be a key's removal,
  * everything is forgotten.
  */
+import { LRUCache } from "lru-cache";
 import { authenticate } from "../../engine/authenticate.ts";
 import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
@@ -10,12 +11,12 @@ import { AppError } from "../../util/app-error.ts";
 
 /** Finds the valid key in the text of an `Authorization` header. Throws `unauthorized` where there is none in it. */
 export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | undefined {
-  const valid = new Map<string, ApiKey>();
+  const valid = new LRUCache<string, ApiKey>({ max: keysMax });
   let validIn: ReturnType<Node["state"]>;
   return (authorization) => {
     // INVARIANT: the state is read before the copy is asked, so what is kept is never older than the state under which it is kept.
     const state = node.state();
-    if (state !== validIn || valid.size >= keysMax) {
+    if (state !== validIn) {
       valid.clear();
       validIn = state;
     }

@@ -12,8 +12,7 @@ import { traceIdOf } from "../../telemetry/trace-context.ts";
 import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { BodyReader } from "../request/body-reader.ts";
-import type { ByteReservation } from "../response/byte-budget.ts";
+import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { type LargeResponses, wholeCharactersMax } from "../response/large-responses.ts";
 
 const log = getLogger("http");
@@ -24,7 +23,7 @@ export interface BodyHandlers {
   readonly large: LargeResponses;
 }
 
-export interface Exchange extends BodyHandlers {
+export interface Exchange extends BodyHandlers, BodyOwner {
   /** The caller's, or a new one: it is in our log, in the answer, and in the text of the SDKs' errors. */
   readonly requestId: string;
   readonly method: string;
@@ -44,10 +43,6 @@ export interface Exchange extends BodyHandlers {
   key: ApiKey | undefined;
   /** When the key had been checked and the body was here; of a request that is traced. */
   decodedMs: number | undefined;
-  /** Whether all of the body has arrived. */
-  bodyIsRead: boolean;
-  /** The part of the byte budget that the body takes. */
-  bodyReservation: ByteReservation | undefined;
 }
 
 /** Kept on the request itself: a weak map of requests costs as much as reading one. */

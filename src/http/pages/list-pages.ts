@@ -65,7 +65,7 @@ export class ListPages {
     const token = parsePageToken(text, digest);
     const { start, second } = token;
     const size = Math.min(token.size, this.#limits.listPageEntriesMax);
-    if (second !== null && secondNow() - second > this.#limits.listingKeptMs / 1000) throw listGone();
+    if (second !== null && secondNow() - second > this.#limits.listCursorTtlMs / 1000) throw listGone();
     // For a list that is kept, too: a node that does not trust its copy answers nothing.
     this.#present();
     const page =

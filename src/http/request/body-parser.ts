@@ -5,11 +5,11 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { questionFromJson, SerializedQuestion } from "../../engine/request/question-json.ts";
-import { spawnWorker, type WorkerHandle } from "../../runtime/worker.ts";
+import { spawnWorker, type WorkerHandle, type WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import type { BodyCommands } from "./body-worker.ts";
-import { LargeBody } from "./large-body.ts";
+import { LargeBody } from "./body-reader.ts";
 import { type ParsedRequest, type RequestName, type RequestParsers, requestParsers } from "./request-schemas.ts";
 
 interface Job {
@@ -19,6 +19,8 @@ interface Job {
   readonly resolve: (json: string) => void;
   readonly reject: (error: unknown) => void;
 }
+
+const bodyWorker: WorkerKind = { name: "body", entry: "http/request/body-worker.ts" };
 
 type Thread = WorkerHandle<BodyCommands, never>;
 
@@ -112,7 +114,7 @@ export class BodyParser {
 
   #started(): Thread {
     if (this.#thread !== undefined && !this.#thread.hasExited) return this.#thread;
-    this.#thread = spawnWorker<BodyCommands>("body");
+    this.#thread = spawnWorker<BodyCommands>(bodyWorker);
     this.#thread.notify("setLimits", this.#limits);
     return this.#thread;
   }

@@ -7,9 +7,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { ByteBudget } from "../response/byte-budget.ts";
-import { type Exchange, holderOf } from "../middleware/exchange.ts";
-import { LargeBody } from "./large-body.ts";
+import type { ByteBudget, ByteReservation } from "../response/byte-budget.ts";
 import { describeJsonError } from "./json-error.ts";
 
 /** Smaller bodies are read in one piece and not counted: `requestsInFlightMax` bounds how many of them there can be. */
@@ -19,6 +17,28 @@ const parsedHereBytesMax = 64 * 1024;
 const sweepIntervalMs = 500;
 
 type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
+
+/** The part of an exchange that belongs to its body. */
+export interface BodyOwner {
+  /** The API key that sent the request; undefined if the route needs none. */
+  readonly key: { readonly id: string } | undefined;
+  /** Whether the whole body has arrived. */
+  bodyIsRead: boolean;
+  /** The bytes of the budget that the body uses. */
+  bodyReservation: ByteReservation | undefined;
+}
+
+/** A request body that is too large to be parsed on the serving thread: its bytes. */
+export class LargeBody {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The id of the API key that sent it. */
+  readonly holder: string;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>, holder: string) {
+    this.holder = holder;
+    this.bytes = bytes;
+  }
+}
 
 /** A body that is being read. */
 interface PendingBody {
@@ -66,29 +86,29 @@ export class BodyReader {
    * The body as a string; empty where there is none. Its bytes stay in the budget until the exchange is finished. Rejects with AppError `too_large`,
    * `request_timeout` (too slow), `request_aborted` (the client went away) or `not_ready` (the budget is used up).
    */
-  async read(exchange: Exchange, request: Request, bytesMax: number): Promise<string> {
-    const body = await this.readBody(exchange, request, bytesMax);
+  async read(owner: BodyOwner, request: Request, bytesMax: number): Promise<string> {
+    const body = await this.readBody(owner, request, bytesMax);
     return body instanceof LargeBody ? decodeText(body.bytes) : body;
   }
 
   /** The same, where another thread parses large bodies: those stay bytes. */
-  readBody(exchange: Exchange, request: Request, bytesMax: number): Promise<string | LargeBody> {
+  readBody(owner: BodyOwner, request: Request, bytesMax: number): Promise<string | LargeBody> {
     const declared = request.headers.get("content-length");
     if (declared === null && request.body === null) return Promise.resolve("");
     if (Number(declared) > bytesMax) return Promise.reject(tooLarge(bytesMax));
     return declared !== null && Number(declared) <= smallBytesMax
-      ? this.#watched(exchange, () => request.text())
-      : this.#watched(exchange, (reading) => this.#readPieces(exchange, request, bytesMax, reading));
+      ? this.#watched(owner, () => request.text())
+      : this.#watched(owner, (reading) => this.#readPieces(owner, request, bytesMax, reading));
   }
 
   /** The body as a value; `null` where there is none, for the schema to judge. A large one is for `BodyParser`. */
-  async readJson(exchange: Exchange, request: Request, bytesMax: number): Promise<unknown> {
-    const body = await this.readBody(exchange, request, bytesMax);
+  async readJson(owner: BodyOwner, request: Request, bytesMax: number): Promise<unknown> {
+    const body = await this.readBody(owner, request, bytesMax);
     return body instanceof LargeBody ? body : parseJson(body);
   }
 
   /** One promise and two functions for a body: nearly all requests have a small one, and each further step is a tenth of their time. */
-  #watched<T>(exchange: Exchange, read: (reading: PendingBody) => Promise<T>): Promise<T> {
+  #watched<T>(owner: BodyOwner, read: (reading: PendingBody) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const reading: PendingBody = { startedMs: performance.now(), receivedBytes: 0, reject, index: -1 };
       this.#readings.add(reading);
@@ -97,7 +117,7 @@ export class BodyReader {
         (body) => {
           // A late one is nobody's any more.
           if (!this.#readings.delete(reading)) return undefined;
-          exchange.bodyIsRead = true;
+          owner.bodyIsRead = true;
           return resolve(body);
         },
         (error: unknown) => {
@@ -114,24 +134,24 @@ export class BodyReader {
   }
 
   async #readPieces(
-    exchange: Exchange,
+    owner: BodyOwner,
     request: Request,
     bytesMax: number,
     reading: PendingBody,
   ): Promise<string | LargeBody> {
     const reader = request.body?.getReader();
     if (reader === undefined) return "";
-    exchange.bodyReservation ??= this.#budget.take(0, holderOf(exchange));
+    owner.bodyReservation ??= this.#budget.take(0, owner.key?.id ?? "");
     const pieces: Uint8Array[] = [];
     for (let piece = await reader.read(); !piece.done && reading.index !== -1; piece = await reader.read()) {
       reading.receivedBytes += piece.value.byteLength;
       if (reading.receivedBytes > bytesMax) throw tooLarge(bytesMax);
       // Twice: the pieces, and what they become.
-      if (exchange.bodyReservation?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
+      if (owner.bodyReservation?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
       pieces.push(piece.value);
     }
     const bytes = Buffer.concat(pieces, reading.receivedBytes);
-    return bytes.byteLength <= parsedHereBytesMax ? decodeText(bytes) : new LargeBody(bytes, holderOf(exchange));
+    return bytes.byteLength <= parsedHereBytesMax ? decodeText(bytes) : new LargeBody(bytes, owner.key?.id ?? "");
   }
 
   #sweep(): void {

@@ -1,6 +1,7 @@
 /**
- * What each route with a body takes: a schema, and what the rest of the program is asked with. Small bodies are parsed on the serving thread, large
- * ones in another (`body-parser.ts`), which finds them here by name.
+ * The schemas of all requests with a body, each written once, with the limits as part of them. A parser validates a body and returns the value that the
+ * rest of the program uses. Small bodies are parsed on the serving thread and large ones on another thread (`body-parser.ts`), which finds the parser here
+ * by its name.
  */
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
@@ -12,96 +13,52 @@ import type {
   Query,
   ResourcesQuestion,
 } from "../../engine/request/questions.ts";
+import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { AppError } from "../../util/app-error.ts";
 import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
 import { validator } from "./schema-error.ts";
-import { commonSchemas } from "./common-schemas.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
 export type RequestName = keyof RequestParsers;
-/** What a body becomes. */
 export type ParsedRequest<Name extends RequestName> = ReturnType<RequestParsers[Name]>;
 
-/** By name, a function from a body to what it asks for. Each throws `invalid_request` or `too_large` for a body that it does not take. */
+/** The parsers by name. Each throws AppError `invalid_request` or `too_large` for an invalid body. */
 export function requestParsers(limits: Limits) {
-  return { ...questionsOf(limits), ...policiesOf(limits), ...changesOf(limits) };
+  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits) };
 }
 
-function questionsOf(limits: Limits) {
-  const { text, name, value, contextFacts, optionalContextFacts } = commonSchemas(limits);
-  const actor = { actor_type: name, actor_id: name };
-  const resource = { resource_type: name, resource_id: name };
-  const facts = { context_facts: optionalContextFacts };
-  const resources = listOf(value, { max: limits.listPageEntriesMax });
-  const list = {
-    ...actor,
-    action: name,
-    resource_type: name,
-    ...facts,
-    page_size: z.int().min(1).nullish(),
-    page_token: z.string().nullish(),
-  };
-  return {
-    authorize: toAuthorize(z.object({ ...actor, action: name, ...resource, ...facts })),
-    authorizeResources: toResources(z.object({ ...actor, action: name, resources, ...facts })),
-    list: toList(z.object(list)),
-    actions: toActions(z.object({ ...actor, ...resource, ...facts })),
-    query: toQuery(queryBody(limits, { text, name, contextFacts })),
-  };
+/** The parts that several requests have in common. */
+function commonSchemas({ identifierBytesMax, contextFactsMax }: Limits) {
+  /** A text that can be empty. */
+  const text = z.string().refine((given) => fitsInBytes(given, identifierBytesMax), {
+    error: `must not be longer than ${identifierBytesMax} bytes`,
+  });
+  /** A type, an id, or the name of a predicate, a role or an action. */
+  const name = text.min(1);
+  const value = z.object({ type: name, id: name });
+  /** A fact, stored or of one request. The engine checks more than this shape. */
+  const fact = z.object({ predicate: name, args: argumentsOf(value) });
+  return { text, name, value, fact, contextFacts: listOf(fact, { max: contextFactsMax }) };
+}
+
+function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
+  return listOf(schema, { min: 1, max: factArgumentsMax, error: `must have 1 to ${factArgumentsMax} entries` });
 }
 
 interface ActorBody {
   readonly actor_type: string;
   readonly actor_id: string;
-  readonly context_facts: AuthorizeQuestion["contextFacts"];
 }
+const actorOf = ({ actor_type, actor_id }: ActorBody) => ({ type: actor_type, id: actor_id });
 
-const asked = ({ actor_type, actor_id, context_facts }: ActorBody) => ({
-  actor: { type: actor_type, id: actor_id },
-  contextFacts: context_facts,
-});
-
-type Body<T> = z.ZodType<T>;
-interface ResourceBody extends ActorBody {
+interface ResourceBody {
   readonly resource_type: string;
   readonly resource_id: string;
 }
-
 const resourceOf = ({ resource_type, resource_id }: ResourceBody) => ({ type: resource_type, id: resource_id });
-
-function toAuthorize(schema: Body<ResourceBody & { readonly action: string }>) {
-  const take = validator("body", schema);
-  return (value: unknown): AuthorizeQuestion => {
-    const body = take(value);
-    return { ...asked(body), action: body.action, resource: resourceOf(body) };
-  };
-}
-
-function toActions(schema: Body<ResourceBody>) {
-  const take = validator("body", schema);
-  return (value: unknown): ActionsQuestion => {
-    const body = take(value);
-    return { ...asked(body), resource: resourceOf(body) };
-  };
-}
-
-function toResources(schema: Body<ActorBody & Pick<ResourcesQuestion, "action" | "resources">>) {
-  const take = validator("body", schema);
-  return (value: unknown): ResourcesQuestion => {
-    const body = take(value);
-    return { ...asked(body), action: body.action, resources: body.resources };
-  };
-}
-
-interface ListBody extends ActorBody {
-  readonly action: string;
-  readonly resource_type: string;
-  readonly page_size?: number | null | undefined;
-  readonly page_token?: string | null | undefined;
-}
 
 /** A list, or a page of it. */
 export interface ListRequest {
@@ -110,62 +67,127 @@ export interface ListRequest {
   readonly pageToken: string | null;
 }
 
-function toList(schema: Body<ListBody>) {
-  const take = validator("body", schema);
-  return (value: unknown): ListRequest => {
-    const body = take(value);
-    const question = { ...asked(body), action: body.action, resourceType: body.resource_type };
-    const pageToken = body.page_token || null;
-    if (pageToken !== null && pageToken.length > pageTokenCharactersMax) throw malformedToken();
-    return { question, pageSize: body.page_size ?? null, pageToken };
+function questionParsers(limits: Limits) {
+  const { name, value, contextFacts } = commonSchemas(limits);
+  const actor = { actor_type: name, actor_id: name };
+  const resource = { resource_type: name, resource_id: name };
+  const facts = { context_facts: contextFacts.nullish().transform((given) => given ?? []) };
+  const authorize = z
+    .object({ ...actor, action: name, ...resource, ...facts })
+    .transform((body): AuthorizeQuestion => ({
+      actor: actorOf(body),
+      action: body.action,
+      resource: resourceOf(body),
+      contextFacts: body.context_facts,
+    }));
+  const authorizeResources = z
+    .object({ ...actor, action: name, resources: listOf(value, { max: limits.listPageEntriesMax }), ...facts })
+    .transform((body): ResourcesQuestion => ({
+      actor: actorOf(body),
+      action: body.action,
+      resources: body.resources,
+      contextFacts: body.context_facts,
+    }));
+  const actions = z.object({ ...actor, ...resource, ...facts }).transform((body): ActionsQuestion => ({
+    actor: actorOf(body),
+    resource: resourceOf(body),
+    contextFacts: body.context_facts,
+  }));
+  const page = { page_size: z.int().min(1).nullish(), page_token: z.string().nullish() };
+  const list = z
+    .object({ ...actor, action: name, resource_type: name, ...facts, ...page })
+    .transform((body): ListRequest => ({
+      question: {
+        actor: actorOf(body),
+        action: body.action,
+        resourceType: body.resource_type,
+        contextFacts: body.context_facts,
+      },
+      pageSize: body.page_size ?? null,
+      pageToken: body.page_token || null,
+    }));
+  const parseList = validator("body", list);
+  return {
+    authorize: validator("body", authorize),
+    authorizeResources: validator("body", authorizeResources),
+    actions: validator("body", actions),
+    list: (value: unknown): ListRequest => {
+      const request = parseList(value);
+      if (request.pageToken !== null && request.pageToken.length > pageTokenCharactersMax) throw malformedToken();
+      return request;
+    },
+    query: validator("body", querySchema(limits)),
   };
 }
 
-type QueryPieces = Pick<ReturnType<typeof commonSchemas>, "text" | "name" | "contextFacts">;
+/**
+ * A fast path for `POST /api/authorize` that accepts nearly all of its bodies: five texts and no context facts. It returns `undefined` for all other
+ * bodies, which the schema has to validate. The schema takes as long as a cached decision. A property test proves that both give the same question.
+ * The decision is cached under `text`, the text of the body.
+ */
+export function simpleAuthorizeQuestion(
+  body: unknown,
+  text: string,
+  { identifierBytesMax: max }: Pick<Limits, "identifierBytesMax">,
+): AuthorizeQuestion | undefined {
+  if (body === null || typeof body !== "object") return undefined;
+  const { actor_type, actor_id, action, resource_type, resource_id, context_facts } = body as Record<string, unknown>;
+  const hasNoFacts = context_facts === undefined || (Array.isArray(context_facts) && context_facts.length === 0);
+  if (!hasNoFacts || !isName(actor_type, max) || !isName(actor_id, max) || !isName(action, max)) return undefined;
+  if (!isName(resource_type, max) || !isName(resource_id, max)) return undefined;
+  const actor = { type: actor_type, id: actor_id };
+  const resource = { type: resource_type, id: resource_id };
+  return { actor, action, resource, contextFacts: noFacts, text };
+}
 
-/** Unlike elsewhere all keys are required, as documented: a question that lost its calls on the way would get more answers, not fewer. */
-function queryBody(limits: Limits, { text, name, contextFacts }: QueryPieces) {
+const noFacts: AuthorizeQuestion["contextFacts"] = [];
+
+function isName(name: unknown, bytesMax: number): name is string {
+  return typeof name === "string" && name !== "" && fitsInBytes(name, bytesMax);
+}
+
+/** All keys are required, as documented: if a query lost its calls on the way, it would get more results, not fewer. */
+function querySchema(limits: Limits) {
+  const { text, name, contextFacts } = commonSchemas(limits);
   const { queryCallsMax, queryVariablesMax, queryIdsMax, identifierBytesMax } = limits;
   const call = z.tuple([name, listOf(name, { max: queryVariablesMax })]);
   const constraint = z.object({ type: name, ids: listOf(text, { max: queryIdsMax }).nullable() });
-  return z.object({
-    predicate: call,
-    // With the predicate, which is one of them.
-    calls: listOf(call, { max: queryCallsMax - 1 }),
-    constraints: recordOf(constraint, { max: queryVariablesMax, keyBytesMax: identifierBytesMax }),
-    context_facts: contextFacts,
-  });
+  return z
+    .object({
+      predicate: call,
+      // The predicate is one of the calls.
+      calls: listOf(call, { max: queryCallsMax - 1 }),
+      constraints: recordOf(constraint, { max: queryVariablesMax, keyBytesMax: identifierBytesMax }),
+      context_facts: contextFacts,
+    })
+    .transform((body, context): Query => {
+      const variables = new Map(Object.entries(body.constraints));
+      const calls = [body.predicate, ...body.calls].map(([predicate, names]) => ({ predicate, variables: names }));
+      const untyped = calls.flatMap((each) => each.variables).find((variable) => !variables.has(variable));
+      if (untyped !== undefined)
+        context.addIssue({
+          code: "custom",
+          path: ["constraints"],
+          message: `must say of which type \`${untyped}\` is`,
+        });
+      return { calls, variables, contextFacts: body.context_facts };
+    });
 }
 
-function toQuery(schema: ReturnType<typeof queryBody>) {
-  const take = validator("body", schema);
-  return (value: unknown): Query => {
-    const body = take(value);
-    const variables = new Map(Object.entries(body.constraints));
-    const calls = [body.predicate, ...body.calls].map(([predicate, names]) => ({ predicate, variables: names }));
-    for (const call of calls) {
-      const unknown = call.variables.find((name) => !variables.has(name));
-      if (unknown !== undefined)
-        throw new AppError("invalid_request", `\`constraints\` in the body must say of which type \`${unknown}\` is`);
-    }
-    return { calls, variables, contextFacts: body.context_facts };
-  };
-}
-
-function policiesOf({ policyFilesMax, policyFilenameBytesMax }: Limits) {
+function policyParsers({ policyFilesMax, policyFilenameBytesMax }: Limits) {
   const filename = z.string().refine((given) => fitsInBytes(given, policyFilenameBytesMax), {
     error: `must not be longer than ${policyFilenameBytesMax} bytes`,
   });
   const file = z.object({ filename: filename.min(1), src: z.string() });
-  const source = {
+  const policy = {
     src: z.string().optional(),
     filename: filename.nullish(),
     files: listOf(file, { min: 1, max: policyFilesMax }).optional(),
   };
   return {
     policy: validator("body", z.object({ src: z.string(), filename: filename.nullish() })),
-    validate: validator("body", z.object(source).transform(withSources)),
-    test: validator("body", z.object({ ...source, coverage: z.boolean().default(false) }).transform(withSources)),
+    validate: validator("body", z.object(policy).transform(withSources)),
+    test: validator("body", z.object({ ...policy, coverage: z.boolean().default(false) }).transform(withSources)),
   };
 }
 
@@ -175,7 +197,7 @@ interface PolicyBody {
   readonly files?: readonly { readonly filename: string; readonly src: string }[] | undefined;
 }
 
-/** One text, as `POST /api/policy` takes it, or several files that are one policy. */
+/** A policy is either one text, as in `POST /api/policy`, or several files. */
 function withSources<Body extends PolicyBody>(
   { src, filename, files, ...rest }: Body,
   context: z.RefinementCtx,
@@ -189,38 +211,42 @@ function withSources<Body extends PolicyBody>(
   return { ...rest, sources };
 }
 
-function changesOf(limits: Limits) {
-  return {
-    batch: toChanges(limits),
-    key: validator("body", z.object({ name: z.string().min(1).max(100), role: apiKeyRole })),
-    promote: validator(
-      "body",
-      z
-        .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
-        .refine(({ force, graceful }) => !(force && graceful), {
-          error: "`force` passes over a primary that answers, `graceful` takes over from it: say one of them",
-        }),
-    ),
-  };
+function changeParsers(limits: Limits) {
+  const key = z.object({ name: z.string().min(1).max(100), role: apiKeyRole });
+  const promote = z
+    .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
+    .refine(({ force, graceful }) => !(force && graceful), {
+      error:
+        "must not have both `force`, which replaces a primary even if it answers, and `graceful`, which takes over from it",
+    });
+  return { batch: batchParser(limits), key: validator("body", key), promote: validator("body", promote) };
 }
 
-/** One transaction, in the order given: a fact inserted by one change may be deleted by the next. */
-function toChanges(limits: Limits) {
-  const { fact, pattern } = commonSchemas(limits);
+/** A batch is one transaction in the given order: a change can delete a fact that an earlier change inserts. */
+function batchParser(limits: Limits) {
+  const { name, fact } = commonSchemas(limits);
   const { batchEntriesMax: max } = limits;
+  const patternValue = z
+    .object({ type: name.nullable(), id: name.nullable() })
+    .refine(({ type, id }) => type !== null || id === null, {
+      path: ["type"],
+      error: "must say of which type this id is",
+    });
+  /** The facts to delete: `null` matches all types or ids. */
+  const pattern = z.object({ predicate: name, args: argumentsOf(patternValue) });
   const change = z
     .object({ inserts: listOf(fact, { max }).optional(), deletes: listOf(pattern, { max }).optional() })
     .refine(({ inserts, deletes }) => (inserts === undefined) !== (deletes === undefined), {
       error: 'must be either `{"inserts": [...]}` or `{"deletes": [...]}`: their order matters',
     });
-  const take = validator("body", listOf(change, { max }));
+  const parse = validator("body", listOf(change, { max }));
   return (value: unknown): FactChange[] => {
-    const body = take(value);
-    const entries = body.reduce((sum, { inserts, deletes }) => sum + (inserts ?? deletes ?? []).length, 0);
+    const changes = parse(value);
+    const entries = changes.reduce((sum, { inserts, deletes }) => sum + (inserts ?? deletes ?? []).length, 0);
     if (entries > max) {
       const message = `the batch has ${entries} entries, at most ${max} are allowed, send it in parts`;
       throw new AppError("too_large", message);
     }
-    return body.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] }));
+    return changes.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] }));
   };
 }

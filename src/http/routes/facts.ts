@@ -3,12 +3,14 @@ import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
+import type { FactPattern } from "../../engine/state/event.ts";
+import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Node, Writes } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { writeResponse, writeMetaOf } from "./write-response.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
-import { factPatternOf } from "../request/fact-pattern.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 export function factReads(node: Node, limits: Limits, answers: QueryDispatcher) {
@@ -38,4 +40,44 @@ export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: B
 
 function count(facts: number): string {
   return facts === 1 ? "1 fact" : `${facts} facts`;
+}
+
+/**
+ * The query string of `GET /api/facts`: `predicate`, and `args.<n>.type` and `args.<n>.id` from 0. What is missing or empty may be anything,
+ * and arguments may be left off at the end. A predicate there must be: the Node client drops its query string on the way to a fallback, and
+ * must not get all facts for it.
+ */
+function factPatternOf(query: Readonly<Record<string, string>>): FactPattern {
+  const predicate = query["predicate"];
+  if (!predicate || predicate === "_") {
+    throw new AppError("invalid_request", "`predicate` in the query is missing, it says which facts to read");
+  }
+  const args: { type: string | null; id: string | null }[] = [];
+  for (const [name, text] of Object.entries(query)) {
+    if (!name.startsWith("args.") || text === "") continue;
+    const { index, part } = argumentOf(name);
+    while (args.length <= index) args.push({ type: null, id: null });
+    Object.assign(args[index] ?? {}, { [part]: text });
+  }
+  const untyped = args.findIndex(({ type, id }) => id !== null && type === null);
+  if (untyped !== -1) {
+    throw new AppError(
+      "invalid_request",
+      `\`args.${untyped}.type\` in the query must say of which type \`args.${untyped}.id\` is`,
+    );
+  }
+  return { predicate, args };
+}
+
+/** Misspelt arguments are refused: without them the answer would hold more than was asked for. */
+function argumentOf(name: string): { readonly index: number; readonly part: "type" | "id" } {
+  const match = /^args\.(\d)\.(type|id)$/.exec(name);
+  const index = Number(match?.[1]);
+  if (match === null || index >= factArgumentsMax) {
+    throw new AppError(
+      "invalid_request",
+      `\`${name}\` in the query must be \`args.<n>.type\` or \`args.<n>.id\` with n from 0 to ${factArgumentsMax - 1}`,
+    );
+  }
+  return { index, part: match[2] === "id" ? "id" : "type" };
 }

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
 import type { Node, NodeHealth } from "../../replication/node.ts";
-import { describeReplication } from "./replication-status.ts";
+import type { ReplicaStateName } from "../../replication/node-state.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
 
 /**
@@ -53,4 +53,20 @@ export function healthRoutes(node: Node) {
     .get("/healthcheck", (context) => answer(context, canAnswer))
     .get("/api/healthcheck", (context) => answer(context, canAnswer))
     .get("/readyz", (context) => answer(context, shouldBeAsked));
+}
+
+const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
+  BOOTSTRAP: "it has no copy yet and fetches the first one",
+  CATCHUP: "it fetches the events that it has missed over HTTP",
+  LIVE: "a broker brings the events",
+  FOLLOWING: "it asks the primary for events over HTTP",
+  DISCONNECTED: "the primary does not answer: this copy may be old",
+  DIVERGED: "its copy was wrong or damaged, and it fetches another one",
+};
+
+/** Undefined where a node follows nobody, or only fetches a snapshot now and then. */
+function describeReplication({ state, feedConnected }: NodeHealth): string | undefined {
+  if (state !== "STALE_FEED") return texts[state];
+  const why = feedConnected ? "the broker is connected, but brings nothing" : "no broker is connected";
+  return `it asks the primary for events over HTTP, because ${why}`;
 }

@@ -1,4 +1,7 @@
-/** The types whose values act: somewhere in the policy one of them is allowed something, has a role or a permission, or is what a relation of an actor leads to. */
+/**
+ * The types whose values act: somewhere in the policy one of them is allowed something, has a role or a permission, or
+ * is what a relation of an actor leads to.
+ */
 import type { Declarations } from "../declarations.ts";
 import type { Block, Head, Name, Program, Term } from "../syntax.ts";
 import { atomsOf, callsOf } from "../walk.ts";
@@ -30,7 +33,7 @@ export function actorTypes(program: Program, declarations: Declarations): Readon
       for (const type of relatedActors(statement, declarations)) found.add(type);
     }
   }
-  // Where nobody acts, the policy still means somebody to.
+  // A policy without any actor still needs one to be useful.
   if (found.size === 0 && declarations.types.values().every(({ kind }) => kind !== "actor")) found.add("User");
   return found;
 }

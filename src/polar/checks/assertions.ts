@@ -1,6 +1,7 @@
 /**
- * `iff` says which values a variable of the assertion takes. Only `variable in [...]` is known to be used; another condition would
- * leave open what the full set of answers is, so it is refused rather than guessed at. And nothing can be asserted of the clock itself.
+ * `iff` says which values a variable of the assertion takes. Only `variable in [...]` is known to be used; another
+ * condition would leave open what the full set of answers is, so it is refused rather than guessed at. And nothing can
+ * be asserted of the clock itself.
  */
 import { quote } from "../report.ts";
 import type { Context } from "./context.ts";
@@ -11,14 +12,9 @@ export function checkAssertions({ program, report }: Context): void {
   )) {
     for (const { term } of head.params) {
       if (term.kind !== "now") continue;
-      report.error(
-        "test/clock-in-assertion",
-        term.span,
-        "nothing can be asserted of the clock: it differs at each run",
-        {
-          hint: "write a time in seconds, such as `1700000000`",
-        },
-      );
+      report.error("test/clock-in-assertion", term.span, "an assertion cannot use the clock: it differs in each run", {
+        hint: "write a time in seconds, such as `1700000000`",
+      });
     }
     if (!iff) continue;
     const { span } = iff;

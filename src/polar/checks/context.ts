@@ -12,5 +12,5 @@ export interface Context {
 
 export const primitiveTypes: ReadonlySet<string> = new Set(["String", "Integer", "Boolean"]);
 
-/** Above all actors and all resources; they have no values of their own. */
+/** Supertypes of all actors and of all resources. They have no values of their own. */
 export const abstractTypes: ReadonlySet<string> = new Set(["Actor", "Resource"]);

@@ -1,4 +1,4 @@
-/** Facts have one to five arguments; rules may have as many as they like. */
+/** Facts have one to five arguments. Rules may have any number. */
 import { factArgumentsMax } from "../policy.ts";
 import { quote } from "../report.ts";
 import type { Name } from "../syntax.ts";

@@ -1,4 +1,4 @@
-/** Fixtures that tests include exist, and do not add up to more than the limit. */
+/** Fixtures that tests include exist, and their total size is within the limit. */
 import { quote } from "../report.ts";
 import type { Context } from "./context.ts";
 

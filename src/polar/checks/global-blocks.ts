@@ -1,4 +1,4 @@
-/** One global block, without relations: there is no object that could be related. */
+/** A policy has at most one global block. It has no relations, because there is no object that could be related. */
 import type { Context } from "./context.ts";
 
 export function checkGlobalBlocks({ program, report }: Context): void {

@@ -1,6 +1,7 @@
 /**
- * A type is an actor or a resource, under a name that is free. Opening a block again adds to it; what happens to a type that is both, nobody
- * says, and one that may act by one block and not by the other is a slip: an error.
+ * A type is either an actor or a resource, and its name is not reserved. A second block of a type adds to the first.
+ * The language does not define a type that is both an actor and a resource, and such a pair of blocks is probably a
+ * mistake, so it is an error.
  */
 import { quote } from "../report.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";

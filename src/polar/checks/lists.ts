@@ -1,4 +1,7 @@
-/** A list after `in` holds values. The grammar lets variables pass; what they would mean there is written nowhere. */
+/**
+ * A list after `in` holds values only. The grammar allows variables, but the language does not define their meaning
+ * there.
+ */
 import { expressionsOf, writtenExpressions } from "../walk.ts";
 import type { Context } from "./context.ts";
 

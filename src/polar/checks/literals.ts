@@ -1,4 +1,4 @@
-/** Values that no fact can hold: an id `*` or an empty one, a value of `Actor`, an `Integer` that is none. */
+/** Values that no fact can hold: the id `*`, an empty id, a value of `Actor`, a malformed `Integer`. */
 import { quote } from "../report.ts";
 import type { Program, Term } from "../syntax.ts";
 import { callsOf, termsOf, writtenExpressions } from "../walk.ts";
@@ -8,12 +8,12 @@ export function checkLiterals({ program, report }: Context): void {
   for (const { stage, term } of literals(program)) {
     const text = term.kind === "typed" ? term.value.text : term.kind === "string" ? term.text : "";
     if (text === "*") {
-      report.error(`${stage}/wildcard-id`, term.span, "`*` is no id: it stands for every value in answers", {
-        hint: "for every value of a type, use a variable such as `_: User` in a rule",
+      report.error(`${stage}/wildcard-id`, term.span, "`*` is not an id: in answers it means every value", {
+        hint: "to match every value of a type, use a variable such as `_: User` in a rule",
       });
     }
     if (term.kind !== "typed") {
-      // The empty string may be compared with; only a fact cannot hold it.
+      // A rule may compare with the empty string; only a fact cannot hold it.
       if (stage === "test" && term.kind === "string" && text === "")
         report.error("test/empty-id", term.span, "a fact cannot hold the empty string");
       continue;

@@ -1,4 +1,7 @@
-/** A name means one thing in a type: role, permission or relation. Opening a block again may repeat a name, not change it. */
+/**
+ * A name has one meaning in a type: role, permission or relation. A second block may repeat a name with the same
+ * meaning.
+ */
 import { type DeclaredName, type TypeEntry, declaredNames } from "../declarations.ts";
 import { quote } from "../report.ts";
 import type { Block } from "../syntax.ts";
@@ -40,7 +43,7 @@ function checkBlock(block: Block, owner: string, first: ReadonlyMap<string, Decl
   }
 }
 
-/** A type may declare again what it inherits, if it means the same. Two supertypes must mean the same, too. */
+/** A type may repeat an inherited name with the same meaning. Two supertypes with one name must agree, too. */
 function checkInherited(type: TypeEntry, context: Context): void {
   for (const supertype of type.supertypes) {
     for (const inherited of context.declarations.types.get(supertype.text)?.names.values() ?? []) {

@@ -1,6 +1,6 @@
 /**
- * `not` works on any condition here. The official documents promise it for a single fact whose variables occur elsewhere too; a policy
- * that goes further gets a warning, because it may be refused there.
+ * `not` works on any condition here. Oso Cloud documents it only for a single fact whose variables also occur
+ * elsewhere. A policy that goes further gets a warning, because Oso Cloud may reject it.
  */
 import type { NameKind } from "../declarations.ts";
 import { unreachable } from "../../util/assert.ts";
@@ -35,8 +35,8 @@ export function checkNegation(context: Context): void {
 }
 
 /**
- * `role matches String and not has_role(user, role, org)` holds as soon as there is any other string, so nearly always: `matches` says what a
- * variable may be, and gives it no value. `scope` is what is known where the expression stands.
+ * `role matches String and not has_role(user, role, org)` is true as soon as any other string exists, so nearly always:
+ * `matches` restricts the type of a variable, but gives it no value. `scope` are the variables known at the expression.
  */
 function reportLoose(expression: Expression, scope: Scope, context: Context): void {
   if (expression.kind === "or") {
@@ -60,11 +60,11 @@ function reportLoose(expression: Expression, scope: Scope, context: Context): vo
   }
 }
 
-/** The variables of a condition, where it holds. */
+/** What a condition says about its variables. */
 interface Variables {
-  /** Those that have a value. */
+  /** Variables with a value. */
   readonly given: ReadonlySet<string>;
-  /** Those that have a type and no value, at least in one of its alternatives. */
+  /** Variables with a type but no value, in at least one alternative. */
   readonly loose: ReadonlySet<string>;
 }
 
@@ -79,7 +79,7 @@ function isKnown(name: string, how: keyof Variables, scope: Scope | undefined): 
 
 const none: ReadonlySet<string> = new Set();
 
-/** Looks at each condition once, however many others it is a part of. */
+/** Computes the variables of each condition only once, although conditions are nested. */
 function variablesOnce(): (expression: Expression) => Variables {
   const known = new Map<Expression, Variables>();
   const find = (expression: Expression): Variables => {
@@ -128,7 +128,7 @@ function beyondDocuments(operand: Expression, derived: ReadonlySet<string>): str
 
 const predicateOfKind: Readonly<Partial<Record<NameKind, string>>> = { role: "has_role", permission: "has_permission" };
 
-/** Name and arity of all that has rules with a body. */
+/** Name and arity of each predicate that has a rule with a body. */
 function derivedPredicates({
   program,
   declarations,

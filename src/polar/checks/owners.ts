@@ -1,28 +1,29 @@
 /**
- * The owners of names: for every type, and for everything that rules can ask for in its place, the types that a value may have there and the names
- * that blocks declare for them. Computed once for a policy, without recursion, since a chain of `extends` may be as long as the text allows.
+ * The owners of names. An owner is a type, or a set of types that a rule can ask for (all actors, all resources, any),
+ * with the types that a value may have and the names that blocks declare for them. Owners are computed once per policy
+ * and without recursion, because a chain of `extends` may be as long as the text allows.
  */
 import type { NameKind, TypeEntry } from "../declarations.ts";
 import { quote } from "../report.ts";
 import { type Context, primitiveTypes } from "./context.ts";
 
 export interface Owner {
-  /** Who does not declare a name: `` `Doc` declares no ``, to be followed by its kind. */
+  /** The beginning of a message, `` `Doc` declares no ``; the kind of the name follows. */
   readonly declaresNo: string;
   readonly types: ReadonlySet<string>;
-  /** `undefined` where some are not known. */
+  /** `undefined` if some names are unknown. */
   readonly names: Names | undefined;
 }
 
 type Names = Readonly<Record<NameKind, ReadonlySet<string>>>;
 
-/** A type that a rule says of a variable; `exact` leaves out the types below it. */
+/** A type that a rule requires of a variable. `exact` excludes its subtypes. */
 export interface SaidType {
   readonly type: string;
   readonly exact: boolean;
 }
 
-/** More than policies need, and less than takes long: of types and names that are passed on to the types above. */
+/** A bound on the types and names that are copied to supertypes: more than policies need, and fast enough. */
 const passedOnMax = 1_000_000;
 
 export class Owners {
@@ -32,7 +33,7 @@ export class Owners {
   readonly #exact = new Map<string, Owner>();
   readonly #declarations: Context["declarations"];
 
-  /** `undefined` where the types have errors that leave open what they inherit, and where there is too much of it. */
+  /** `undefined` if errors leave open what types inherit, or if they inherit too much. */
   static of({ declarations, limits }: Context): Owners | undefined {
     const types = [...declarations.types.values()];
     const isKnown = !declarations.tooMany && declarations.cyclic.size === 0;
@@ -58,7 +59,10 @@ export class Owners {
     };
   }
 
-  /** Of a value of which all these types are said: the narrowest of them stands for all. `undefined` where no type with names is all of them. */
+  /**
+   * The owner with the fewest types, for a value that must have all of these types. `undefined` if no type with names
+   * fits all.
+   */
   narrowest(said: readonly SaidType[]): Owner | undefined {
     if (said.some(({ type }) => primitiveTypes.has(type))) return undefined;
     const [first = this.#any, ...others] = said.map((one) => this.#of(one));
@@ -68,9 +72,9 @@ export class Owners {
       : undefined;
   }
 
-  /** Whether a value may be of both. */
+  /** Whether a value may belong to both owners. */
   overlap(one: Owner, other: Owner): boolean {
-    // Only what may be of any type may be of a type without a block.
+    // A type without a block belongs to no owner except the one for any type.
     return one === this.#any || other === this.#any || !one.types.isDisjointFrom(other.types);
   }
 
@@ -95,7 +99,7 @@ function union(declaresNo: string, types: readonly TypeEntry[]): Owner {
   };
 }
 
-/** Of each type and those below it, subtypes before supertypes. */
+/** The owner of each type with its subtypes, or `undefined` if that is too much work. */
 function subtrees(types: readonly TypeEntry[]): ReadonlyMap<string, Owner> | undefined {
   const open = new Map(
     types.map(({ name, names, incomplete }) => {
@@ -104,7 +108,7 @@ function subtrees(types: readonly TypeEntry[]): ReadonlyMap<string, Owner> | und
     }),
   );
   let passedOn = 0;
-  // A subtype is always higher in steps than what it extends.
+  // A subtype always has a greater height than its supertypes.
   for (const { name, supertypes } of types.toSorted((one, other) => other.height - one.height)) {
     const from = open.get(name);
     for (const { text } of supertypes) {

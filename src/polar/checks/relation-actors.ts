@@ -1,7 +1,7 @@
 /**
- * `"viewer" if "owner"` says that the actor is the owner, so the relation must lead to something that can be an actor. One that leads
- * to a resource can never hold; nearly always `"role" on "owner"` was meant. The official documents do not say what happens, and a
- * rule that quietly grants nothing helps nobody: it is an error.
+ * `"viewer" if "owner"` means that the actor is the owner, so the type of the relation must be able to be an actor. If
+ * it is a resource, the rule can never be true; nearly always the author meant `"role" on "owner"`. Oso Cloud does not
+ * document this case. A rule that silently grants nothing is not useful, so it is an error here.
  */
 import { type DeclaredName, withSupertypes } from "../declarations.ts";
 import { quote } from "../report.ts";
@@ -18,12 +18,12 @@ export function checkRelationActors(context: Context): void {
       const relation = relationToActor(atom, block, context);
       const type = relation?.type?.text;
       if (!relation || type === undefined || possible.has(type)) continue;
-      // A type without a block may well be an actor; a warning says that it is not declared.
+      // A type without a block may be an actor. Another check warns that the type is not declared.
       if (!declarations.types.has(type) && !primitiveTypes.has(type)) continue;
       report.error(
         "block/relation-to-resource",
         atom.span,
-        `relation ${quote(relation.name)} is to ${quote(type)}, which is no actor`,
+        `relation ${quote(relation.name)} is to ${quote(type)}, which is not an actor`,
         {
           hint: primitiveTypes.has(type)
             ? `make it a fact: ${quote(`${relation.name}(resource, …)`)}`
@@ -35,7 +35,7 @@ export function checkRelationActors(context: Context): void {
   }
 }
 
-/** The relation that the atom wants to lead to the actor. */
+/** The relation whose target the atom compares with the actor. */
 function relationToActor(atom: ShorthandAtom, block: Block, { declarations }: Context): DeclaredName | undefined {
   if (block.blockKind === "global" || (atom.kind !== "name" && atom.kind !== "on") || !atom.term.quoted)
     return undefined;

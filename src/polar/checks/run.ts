@@ -1,4 +1,4 @@
-/** Every check, in no order that matters: each looks at the whole tree and reports what it finds. */
+/** Runs every check. Each one reads the whole tree and adds to the report, so their order does not matter. */
 import type { Context } from "./context.ts";
 import { checkAssertions } from "./assertions.ts";
 import { checkRelationActors } from "./relation-actors.ts";

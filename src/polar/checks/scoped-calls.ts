@@ -1,14 +1,14 @@
 /**
- * The calls of a condition, each with what the conjunctions around it say of its variables. Another alternative of an `or`, and what stands below
- * another `not`, say nothing of them.
+ * The calls of a condition, each with the restrictions that the enclosing conjunctions put on its variables. Other
+ * alternatives of an `or`, and other negations, do not restrict them.
  */
 import type { Call, Expression, Head, Scalar } from "../syntax.ts";
 import type { SaidType } from "./owners.ts";
 
-/** What is said where an expression stands: by the conjunction of which it is a part, and by those further out. */
+/** The restrictions at an expression: those of its own conjunction, and of the enclosing ones. */
 export interface Scope {
   readonly types: ReadonlyMap<string, readonly SaidType[]>;
-  /** The strings that a variable may be, by `=` or `in`. */
+  /** The strings that `=` or `in` allow for a variable. */
   readonly strings: ReadonlyMap<string, readonly Scalar[]>;
   readonly outer: Scope | undefined;
 }
@@ -16,11 +16,11 @@ export interface Scope {
 export interface ScopedCall {
   readonly call: Call;
   readonly scope: Scope;
-  /** It stands below a `not`, or below three of them. */
+  /** True inside an odd number of negations. */
   readonly isNegated: boolean;
 }
 
-/** What the types of a head's parameters say. */
+/** The restrictions by the types of a head's parameters. */
 export function scopeOfHead({ params }: Head): Scope {
   const typed = params.flatMap(({ term, type }) =>
     term.kind === "variable" && term.name !== "_" && type ? [[term.name, type.text] as const] : [],
@@ -33,7 +33,7 @@ export function scopeOfTypes(types: readonly (readonly [string, readonly SaidTyp
   return { types: new Map(types), strings: new Map(), outer: undefined };
 }
 
-/** The scope of all that the condition demands without an alternative. */
+/** The restrictions by the parts of the body that are not alternatives. */
 export function scopeOfBody(body: Expression | undefined, outer: Scope): Scope {
   return body === undefined ? outer : narrowed(conjunctsOf(body), outer);
 }
@@ -56,7 +56,7 @@ export function typesSaidOf(variable: string, scope: Scope): SaidType[] {
   return found;
 }
 
-/** `undefined` where nothing says which strings it may be. */
+/** `undefined` if nothing restricts the variable to certain strings. */
 export function stringsSaidOf(variable: string, scope: Scope): readonly Scalar[] | undefined {
   for (let at: Scope | undefined = scope; at; at = at.outer) {
     const found = at.strings.get(variable);
@@ -65,12 +65,12 @@ export function stringsSaidOf(variable: string, scope: Scope): readonly Scalar[]
   return undefined;
 }
 
-/** `a and (b and c)` as its three parts; anything but an `and` is the one part of itself. */
+/** `a and (b and c)` as its three parts. Any other expression is its only part. */
 function conjunctsOf(expression: Expression): Expression[] {
   return expression.kind === "and" ? expression.operands.flatMap(conjunctsOf) : [expression];
 }
 
-/** Each is looked at for every call: more of them than people write are left out. */
+/** Every call reads all of them, so further ones are ignored. People write fewer. */
 const typesMax = 8;
 const stringsMax = 32;
 

@@ -1,4 +1,7 @@
-/** `roles = [...]`, `permissions = [...]` and `relations = {...}`: the right names, once each, with the right contents. */
+/**
+ * The sections of a block are `roles = [...]`, `permissions = [...]` and `relations = {...}`, each at most once and
+ * well-formed.
+ */
 import { quote } from "../report.ts";
 import type { Block, List, Section } from "../syntax.ts";
 import type { Context } from "./context.ts";
@@ -65,7 +68,7 @@ function checkItems(list: List, section: string, { report }: Context): void {
       const hint = item.kind === "variable" ? { hint: `write ${quote(`"${item.name}"`)}` } : {};
       report.error("block/name-not-string", item.span, `${quote(section)} holds names in double quotes only`, hint);
     } else if (item.text === "" || item.text === "*") {
-      const reason = item.text === "" ? "it is empty" : "it stands for every name in answers";
+      const reason = item.text === "" ? "it is empty" : "in answers it means every name";
       report.error("block/unusable-name", item.span, `${quote(`"${item.text}"`)} cannot be a name: ${reason}`);
     }
   }

@@ -1,4 +1,4 @@
-/** Names in shorthand rules are declared, and stand where their kind may stand. */
+/** Names in shorthand rules are declared, and their kind fits their position. */
 import type { Names, TypeEntry } from "../declarations.ts";
 import { quote } from "../report.ts";
 import type { Block, ShorthandAtom, ShorthandTerm } from "../syntax.ts";
@@ -21,7 +21,7 @@ interface Scope {
   readonly block: string;
   readonly isGlobal: boolean;
   readonly names: Names;
-  /** Some names are not known, so none can be called undeclared. */
+  /** Some names are unknown, so no name can be reported as undeclared. */
   readonly incomplete: boolean;
 }
 
@@ -62,7 +62,7 @@ function checkAtom(atom: ShorthandAtom, scope: Scope, context: Context): void {
       return checkName(atom.term, scope, context);
     case "on":
       if (scope.isGlobal) {
-        const message = "`on` cannot stand in the `global` block: nothing is related to it";
+        const message = "`on` is not allowed in the `global` block: it has no relations";
         return context.report.error("block/on-in-global", atom.span, message);
       }
       if (!atom.target.quoted && atom.target.text === "resource") return checkName(atom.term, scope, context);
@@ -123,7 +123,7 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
     );
   }
   if (!term.quoted)
-    return checkWord(term, scope, context, "before `on` stands a name in quotes, `role` or `permission`");
+    return checkWord(term, scope, context, "before `on` write a name in quotes, `role` or `permission`");
   const related = relation.type && declarations.types.get(relation.type.text);
   if (!relation.type || (!related && program.incomplete)) return;
   if (!related) {
@@ -166,10 +166,10 @@ function checkDeclared(term: ShorthandTerm, scope: Scope, { report, declarations
   });
 }
 
-/** Words that stand for a variable: `role` and `permission`. */
+/** Only the words `role` and `permission` may be used as variables. */
 function checkWord(term: ShorthandTerm, scope: Scope, { report }: Context, message: string): void {
   if (term.text === "role" || term.text === "permission") return;
-  report.error("block/name-not-quoted", term.span, `${quote(term.text)} cannot stand here: ${message}`, {
+  report.error("block/name-not-quoted", term.span, `${quote(term.text)} is not allowed here: ${message}`, {
     hint: scope.names.has(term.text)
       ? `write ${quote(`"${term.text}"`)}`
       : `write ${quote(`"${term.text}"`)} and declare it, or ${quote(`${term.text}(resource)`)} for a fact`,

@@ -1,4 +1,4 @@
-/** A variable that occurs once is a slip, or says "anything"; `_` or `_name` says so without doubt. */
+/** A variable that occurs once is a mistake or means "any value". `_` or `_name` make the second meaning explicit. */
 import { quote } from "../report.ts";
 import type { Block, RuleStatement, ShorthandRule, Term, Variable } from "../syntax.ts";
 import { callsOf, termsOf } from "../walk.ts";
@@ -33,7 +33,7 @@ function reportSingletons(terms: Iterable<Term>, known: ReadonlySet<string>, { r
   for (const variable of once.values()) {
     if (!variable || variable.name.startsWith("_") || known.has(variable.name)) continue;
     report.warning("rule/singleton", variable.span, `variable ${quote(variable.name)} occurs only once in this rule`, {
-      hint: `if any value will do, write ${quote(`_${variable.name}`)} or \`_\``,
+      hint: `if any value is meant, write ${quote(`_${variable.name}`)} or \`_\``,
     });
   }
 }

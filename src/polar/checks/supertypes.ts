@@ -1,6 +1,7 @@
 /**
- * `extends` names declared types and leads nowhere back. A resource cannot extend an actor: the official documents are silent, and it
- * would be an actor by its type and a resource by its word. An actor may extend a resource, as every actor is one.
+ * `extends` names declared types without a cycle. A resource cannot extend an actor: Oso Cloud does not document it,
+ * and such a type would be an actor by its supertype and a resource by its keyword. An actor may extend a resource,
+ * because every actor is a resource too.
  */
 import type { TypeEntry } from "../declarations.ts";
 import { quote } from "../report.ts";
@@ -24,7 +25,7 @@ export function checkSupertypes(context: Context): void {
     report.error("block/cyclic-extends", type.span, `${quote(type.name)} extends itself`, {
       hint: others.includes(type.name)
         ? "remove it from its own `extends`"
-        : "break the circle at one of its supertypes",
+        : "break the cycle at one of its supertypes",
     });
   }
 }
@@ -35,7 +36,7 @@ function checkSupertype(type: TypeEntry, supertype: Name, { program, declaration
   if (primitiveTypes.has(text)) {
     report.error("block/primitive-supertype", span, `${quote(text)} has no subtypes`);
   } else if (text === "Resource" || (text === "Actor" && type.kind === "actor")) {
-    // Said twice, but true.
+    // Redundant, but correct.
   } else if (text === "Actor" || (declared?.kind === "actor" && type.kind === "resource")) {
     report.error(
       "block/resource-extends-actor",
@@ -53,7 +54,7 @@ function checkSupertype(type: TypeEntry, supertype: Name, { program, declaration
   }
 }
 
-/** As opposed to a type that only extends one on the circle. */
+/** False for a type that only extends a type on the cycle. */
 function isOnCycle(type: TypeEntry, { declarations, limits }: Context): boolean {
   if (declarations.cyclic.size > limits.diagnosticsMax) return true;
   const above = new Set(type.supertypes.map((supertype) => supertype.text));

@@ -1,4 +1,4 @@
-/** Tests are told apart by their names. */
+/** The names of tests, and of fixtures, are unique. */
 import { quote } from "../report.ts";
 import type { Name } from "../syntax.ts";
 import type { Context } from "./context.ts";
@@ -16,7 +16,7 @@ export function checkTestNames({ program, report }: Context): void {
     if (!first) return void seen.set(name.text, name);
     report.error(code, name.span, `the name ${quote(name.text)} is taken`, {
       hint: "rename one of the two",
-      related: [{ message: "it was given here first", span: first.span }],
+      related: [{ message: "it is used here first", span: first.span }],
     });
   }
 }

@@ -1,10 +1,11 @@
 /**
- * A comparison needs values on both sides. A variable gets one from the head, from a fact or rule that is not negated, from `=` with
- * something that has a value, or from `in`; the order of conditions does not matter. With `or` it must get one on every way that leads
- * to the comparison.
+ * A comparison needs values on both sides. A variable gets its value from the head, from a fact or rule that is not
+ * negated, from `=` with a term that has a value, or from `in`. The order of conditions does not matter. With `or`,
+ * every alternative that leads to the comparison must give the value.
  *
- * An `=` needs one side of which anything else is said, a value or with `matches` a type. Between two variables of which nothing is known it
- * would say nothing, and yet take them away from a `not` beside it, where they would be any value at all: the rule would be turned around.
+ * An `=` needs one side with a value or, by `matches`, a type. An equality of two otherwise unrestricted variables
+ * would be meaningless, and it would bind them outside a neighbouring `not`, where they could then be any value. That
+ * would invert the meaning of the rule.
  */
 import { quote } from "../report.ts";
 import type { Expression, Term, Variable } from "../syntax.ts";
@@ -20,15 +21,15 @@ export function checkUnbound(context: Context): void {
   }
 }
 
-/** Variables that have a value here, on top of those that have one further out. */
+/** Variables that have a value here, in addition to those of the outer scope. */
 interface Scope {
   readonly names: Set<string>;
   readonly outer: Scope | undefined;
-  /** A type is taken for a value. */
+  /** Whether a type counts as a value. */
   readonly typesCount: boolean;
 }
 
-/** `bound` are the variables that have a value, `known` those that have one or a type. */
+/** `bound` are the variables with a value, `known` those with a value or a type. */
 function check(expression: Expression, bound: Scope, known: Scope, context: Context): void {
   switch (expression.kind) {
     case "and":
@@ -46,7 +47,7 @@ function check(expression: Expression, bound: Scope, known: Scope, context: Cont
       const { left, right, span } = expression;
       if (left.kind !== "variable" || right.kind !== "variable" || isBound(left, known) || isBound(right, known))
         return;
-      const message = `${quote(left.name)} and ${quote(right.name)} are made equal, but nothing else is said of them`;
+      const message = `${quote(left.name)} and ${quote(right.name)} are equal, but nothing else restricts them`;
       return context.report.error("rule/unbound-variable", span, message, { hint: "bind one of them with a fact" });
     }
     default:
@@ -62,7 +63,7 @@ function within(expression: Expression, scope: Scope): Scope {
   return { ...scope, names: gained(expression, scope), outer: scope };
 }
 
-/** The variables that `expression` gives a value where it holds. */
+/** The variables that have a value whenever `expression` is true. */
 function gained(expression: Expression, scope: Scope): Set<string> {
   switch (expression.kind) {
     case "and":
@@ -90,7 +91,7 @@ function gained(expression: Expression, scope: Scope): Set<string> {
   }
 }
 
-/** What the conditions of an `and` give each other: `x = y and y = z and p(z)`. */
+/** The variables of an `and`. Its conditions give values to each other: `x = y and y = z and p(z)`. */
 function gainedByAll(operands: readonly Expression[], outer: Scope): Set<string> {
   const inside: Scope = { ...outer, names: new Set(), outer };
   const equalities = operands.filter((operand) => operand.kind === "equal");
@@ -102,7 +103,7 @@ function gainedByAll(operands: readonly Expression[], outer: Scope): Set<string>
   return inside.names;
 }
 
-/** Follows the equalities from what has a value to what gets one. Each variable is visited once, however they are ordered. */
+/** Propagates values along the equalities. It visits each variable once, in any order of the equalities. */
 function spread(equalities: readonly Extract<Expression, { kind: "equal" }>[], inside: Scope): void {
   const neighbours = new Map<string, Term[]>();
   const waiting: Term[] = [];

@@ -1,7 +1,8 @@
 /**
- * Roles, permissions and relations that calls and heads of rules name and no block declares. The warning finds misspelt names: below a `not` such a
- * name lets everybody pass. It is no error, since Oso Cloud accepts such policies. There is no warning where one rule gives the name and another
- * asks for it, and none for types whose blocks declare nothing at all.
+ * Warnings about roles, permissions and relations that calls and heads of rules use and no block declares. They find
+ * misspelled names; under a `not` such a name would let everybody pass. It is not an error, because Oso Cloud accepts
+ * such policies. There is no warning if one rule derives the name and another one asks for it, and none for types whose
+ * blocks declare no names.
  */
 import type { NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
@@ -20,7 +21,7 @@ import {
 } from "./scoped-calls.ts";
 
 export function checkUndeclaredNames(context: Context): void {
-  // What a rule that was not read to its end gives is not known.
+  // After a syntax error the names that a rule derives are unknown.
   if (context.report.diagnostics.some(({ code }) => code.startsWith("syntax/"))) return;
   const owners = Owners.of(context);
   if (!owners) return;
@@ -42,20 +43,20 @@ export function checkUndeclaredNames(context: Context): void {
   for (const rule of rules) checkRule(rule, known, context);
 }
 
-/** A rule, as far as it names roles, permissions and relations. */
+/** The roles, permissions and relations that a rule names. */
 interface NamingRule {
   readonly predicate: string;
   readonly head: Naming | undefined;
   readonly calls: readonly Naming[];
 }
 
-/** A head or a call with the name of a role, a permission or a relation. */
+/** A head or a call with the name of a role, permission or relation. */
 interface Naming {
   readonly place: "head" | "body" | "not";
   readonly predicate: string;
   readonly arity: number;
   readonly kind: NameKind;
-  /** Those that it may have; `undefined` where it may have any. */
+  /** The possible names; `undefined` for any name. */
   readonly names: readonly Scalar[] | undefined;
   readonly owner: Owner;
 }
@@ -82,7 +83,7 @@ function longhandRule({ head, body }: RuleStatement, owners: Owners): NamingRule
   };
 }
 
-/** The checks of shorthand see to names in quotes; `role if …` gives any role, and calls are as in longhand. */
+/** `checks/shorthand.ts` checks the quoted names. `role if …` derives any role, and calls are as in longhand. */
 function shorthandRule({ head, body }: Block["rules"][number], block: Block, owners: Owners): NamingRule {
   const isGlobal = block.blockKind === "global";
   const resource = { type: block.name.text, exact: false };
@@ -117,7 +118,7 @@ function namingOf({ place, predicate: { text }, args }: Written, scope: Scope, o
   const [first, name, last] = args;
   const arity = args.length;
   if (kind === undefined || !first || !name || arity > 3 || (kind === "relation" && arity < 3)) return undefined;
-  // `has_relation` begins with what has it, the others end with what they are for.
+  // The owner is the first argument of `has_relation` and the last argument of the others.
   const owned = kind === "relation" ? first : last;
   const owner = owned === undefined ? owners.global : ownerOf(owned, scope, owners);
   return owner && { place, predicate: text, arity, kind, names: namesOf(name.term, scope), owner };
@@ -137,15 +138,15 @@ function namesOf(term: Term, scope: Scope): readonly Scalar[] | undefined {
 
 interface Known {
   readonly owners: Owners;
-  /** By heads of rules. */
+  /** Names in heads of rules. */
   readonly given: NameIndex;
-  /** By conditions of rules that name what they ask for. */
+  /** Names in conditions of rules. */
   readonly asked: NameIndex;
-  /** By conditions of rules that ask for every name. */
+  /** Conditions of rules that ask for any name. */
   readonly askedByVariable: NameIndex;
 }
 
-/** The names that some heads or conditions have, with the owners for which they have them. */
+/** The names of heads or of conditions, with the owners that they are used for. */
 class NameIndex {
   readonly #owners: Owners;
   readonly #hasOwnAllow: boolean;
@@ -174,13 +175,13 @@ class NameIndex {
     });
   }
 
-  /** Names that they have for the owner. */
+  /** Names that are used for the owner of `naming`. */
   *names(naming: Naming): Generator<string> {
     const names = this.#names.get(keyOf(this.#asked(naming.predicate), naming.arity, undefined)) ?? [];
     for (const name of names) if (this.has(naming, name)) yield name;
   }
 
-  /** The default `allow` is `has_permission` by another name. */
+  /** The default `allow` is the same as `has_permission`. */
   #asked(predicate: string): string {
     return predicate === "allow" && !this.#hasOwnAllow ? "has_permission" : predicate;
   }
@@ -190,7 +191,7 @@ function keyOf(predicate: string, arity: number, name: string | undefined): stri
   return JSON.stringify([predicate, arity, name]);
 }
 
-/** A name that several calls of a rule may have, as with `role in […]`, needs to be known to one of them. */
+/** A name that several calls of a rule share, as with `role in […]`, has to be known for one of them. */
 function checkRule({ head, calls }: NamingRule, known: Known, context: Context): void {
   const unknown = new Map<Scalar, Naming | undefined>();
   for (const naming of head ? [head, ...calls] : calls) {
@@ -209,7 +210,7 @@ function isUndeclared(name: string, naming: Naming, { given, asked }: Known): bo
   return !(naming.place === "head" ? asked : given).has(naming, name);
 }
 
-/** A policy may leave all names of a type to the facts, and give all permissions or roles of a type in longhand. */
+/** False for a type that declares none: its names may all come from facts, or from longhand rules. */
 function declaresSome({ place, predicate, kind }: Naming, names: NonNullable<Owner["names"]>): boolean {
   if (place === "head" || predicate === "allow") return names[kind].size > 0;
   return Object.values(names).some(({ size }) => size > 0);
@@ -220,7 +221,7 @@ function report({ text, span }: Scalar, naming: Naming, known: Known, { report: 
   const other = kinds.find((one) => owner.names?.[one].has(text));
   const sameName = other && `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`;
   const hint = sameName ?? findings.suggest(text, knownNames(naming, known));
-  // An action need not be a permission, and a rule that asks for every role may mean one that no block declares.
+  // An action need not be a declared permission, and a rule that asks for any role may mean an undeclared one.
   const mayBeMeant = place === "head" && (predicate === "allow" || known.askedByVariable.has(naming, text));
   if (hint === undefined && mayBeMeant) return;
   const consequence = place === "head" && predicate === "allow" ? ofAction : consequences[place];
@@ -229,7 +230,7 @@ function report({ text, span }: Scalar, naming: Naming, known: Known, { report: 
   });
 }
 
-/** Those that are declared, and for a condition those that rules give. */
+/** The declared names and, for a condition, those that rules derive. */
 function* knownNames(naming: Naming, { given }: Known): Generator<string> {
   yield* naming.owner.names?.[naming.kind] ?? [];
   if (naming.place !== "head") yield* given.names(naming);
@@ -237,10 +238,10 @@ function* knownNames(naming: Naming, { given }: Known): Generator<string> {
 
 const kinds: readonly NameKind[] = ["role", "permission", "relation"];
 
-const ofAction = ": only a question for this very action finds this rule";
+const ofAction = ": only a question for exactly this action uses this rule";
 
 const consequences: Readonly<Record<Naming["place"], string>> = {
-  head: ": this rule gives it, and no rule asks for it by name",
-  body: ", and no rule gives it: only a fact with this name can",
-  not: ", and no rule gives it, so this `not` excludes nobody by it, unless a fact has this name",
+  head: ": this rule derives it, and no rule asks for it by name",
+  body: ", and no rule derives it: only a fact with this name can make it true",
+  not: ", and no rule derives it, so this `not` excludes nobody unless a fact has this name",
 };

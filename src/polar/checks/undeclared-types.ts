@@ -1,6 +1,6 @@
 /**
- * Types without a block: a warning, once each. The documents ask for a block, yet the vendor's own policies go without, so it cannot be
- * an error.
+ * Types without a block: one warning each. Oso Cloud's documentation requires a block, but its own example policies
+ * omit some, so it is not an error.
  */
 import { quote } from "../report.ts";
 import type { Name, Program, Term } from "../syntax.ts";

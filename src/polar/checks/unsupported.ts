@@ -1,4 +1,4 @@
-/** Statements that the grammar knows from the older library and that mean nothing in the cloud dialect. */
+/** Statements of the older library that the grammar accepts and that have no meaning in the cloud dialect. */
 import type { Context } from "./context.ts";
 
 export function checkUnsupported({ program, report }: Context): void {

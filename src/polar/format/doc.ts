@@ -1,14 +1,14 @@
 /**
- * Text whose line breaks are still open: the usual small algebra of pretty printers (Wadler's, with the groups of Prettier). A group stands
- * on one line where it fits, and otherwise ends the line at each of its own `line`s. Widths are added up while a document is built, so that
- * "does it fit" never looks inside: laying out stays linear, however large or nested the text is.
+ * The document algebra of the pretty printer (Wadler's, with the groups of Prettier): text with undecided line breaks.
+ * A group is on one line if it fits; otherwise each of its own `line`s breaks. Constructors sum the widths, so that the
+ * test whether a group fits never descends into it: the layout takes linear time for text of any size and nesting.
  */
 export type Doc = string | Concat | Indent | Group | Line | Suffix;
 
 interface Measured {
-  /** The width on one line; infinite where a line has to end inside. */
+  /** The width on one line; infinite if it contains a hard line break. */
   readonly flat: number;
-  /** The width up to the first place inside where the line may end, or of everything where it may not. */
+  /** The width up to the first possible line break inside, or the whole width if there is none. */
   readonly lead: number;
   readonly mayEnd: boolean;
 }
@@ -18,7 +18,7 @@ interface Concat extends Measured {
   readonly parts: readonly Doc[];
 }
 
-/** Lines that begin inside stand further to the right. */
+/** Lines that begin inside are indented. */
 interface Indent extends Measured {
   readonly kind: "indent";
   readonly content: Doc;
@@ -31,15 +31,15 @@ interface Group extends Measured {
 
 interface Line extends Measured {
   readonly kind: "line";
-  /** What stands in its place where the line goes on. */
+  /** The text in place of the break if the line continues. */
   readonly joint: string;
-  /** What stands before it where the line ends. */
+  /** The text before the break if the line ends. */
   readonly ending: string;
-  /** An empty line follows where the line ends. */
+  /** Whether an empty line follows if the line ends. */
   readonly blank: boolean;
 }
 
-/** Stands at the end of the line, whatever else comes on it, and does not count for its width. */
+/** Text that moves to the end of its line and does not count for the width. */
 interface Suffix extends Measured {
   readonly kind: "suffix";
   readonly text: string;
@@ -84,7 +84,7 @@ export function measure(doc: Doc): Measured {
   return typeof doc === "string" ? { flat: doc.length, lead: doc.length, mayEnd: false } : doc;
 }
 
-/** It cannot stand on one line. */
+/** True if the document cannot be on one line. */
 export function isTall(doc: Doc): boolean {
   return measure(doc).flat === Infinity;
 }

@@ -1,8 +1,11 @@
-/** Decides where the lines of a document end. Without recursion: its depth is that of the text. */
+/**
+ * The layout: decides where the lines of a document end. It does not recurse, because documents nest as deep as the
+ * text.
+ */
 import { must, unreachable } from "../../util/assert.ts";
 import { type Doc, measure } from "./doc.ts";
 
-/** Must be finite: no width is enough for what has to end a line. */
+/** `width` must be finite, because a hard line break has an infinite width. */
 export function layout(doc: Doc, width: number): string {
   const output: string[] = [];
   const waiting: Waiting[] = [{ doc, indent: 0, isFlat: false }];
@@ -50,12 +53,12 @@ export function layout(doc: Doc, width: number): string {
 
 interface Waiting {
   readonly doc: Doc;
-  /** Where lines begin; past the middle of the page no further to the right, or deep nesting would be nothing but blanks. */
+  /** The column where lines begin. It is at most the middle of the page, so that deep nesting leaves room for text. */
   readonly indent: number;
   readonly isFlat: boolean;
 }
 
-/** What must stay on the line after the group, such as `);`. Past `most` the sum does not matter any more. */
+/** The width of the text that must stay on the line after the group, such as `);`. The sum stops at `most`. */
 function widthOfRest(waiting: readonly Waiting[], most: number): number {
   let width = 0;
   for (let index = waiting.length - 1; index >= 0; index -= 1) {

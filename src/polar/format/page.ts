@@ -1,10 +1,10 @@
 /**
- * The text that is formatted, read once from front to back: what is printed keeps its order, so the comments that belong to a place are
- * those that come before it and were not printed yet.
+ * The source text with its comments, read once from beginning to end. The formatter keeps the order of the text, so the
+ * comments that belong to an offset are those before it that are not printed yet.
  *
- * They are put where a line may end anyway. One that stood behind something stays at the end of that line; one that stood alone keeps a line
- * of its own; what stands where no line may end (`a = # why`) waits for the next place where it may. So each comment is, when it is read
- * again, where it was printed, and formatting twice changes nothing.
+ * Comments are printed at possible line breaks. A comment after other text stays at the end of that line; a comment on
+ * its own line keeps one; a comment where no line may end (`a = # why`) moves to the next possible line break. So a
+ * second run finds each comment where the first run printed it, and formatting twice changes nothing.
  */
 import { must } from "../../util/assert.ts";
 import { type Doc, concat, hardLine, indent, line, suffix } from "./doc.ts";
@@ -18,7 +18,7 @@ export interface Page {
   next: number;
 }
 
-/** Comments before a place: one that goes to the end of the line, and those that get lines of their own. */
+/** Comments before an offset: one at the end of the line, and those on lines of their own. */
 interface Remarks {
   readonly trailing: Doc | undefined;
   readonly lines: readonly LineOfOwn[];
@@ -26,7 +26,7 @@ interface Remarks {
 
 export interface LineOfOwn {
   readonly doc: Doc;
-  /** An empty line stood above it. */
+  /** Whether an empty line was above it. */
   readonly blank: boolean;
 }
 
@@ -35,7 +35,7 @@ function takeRemarks(page: Page, offset: number): Remarks {
   return { trailing, lines: takeLines(page, offset) };
 }
 
-/** The next comment, if it stood behind something. */
+/** The next comment, if other text was before it on its line. */
 export function takeTrailing(page: Page, offset: number): Doc | undefined {
   const comment = page.comments[page.next];
   if (!comment || comment.start >= offset || comment.startsLine) return undefined;
@@ -53,10 +53,13 @@ export function takeLines(page: Page, offset: number): LineOfOwn[] {
   }
 }
 
-/** What comes before a place: an opening mark such as `(` or `if`, after which no empty line is kept, or a part like the next one. */
+/**
+ * The kind of text before a line break: an opening mark such as `(` or `if`, after which no empty line is kept, or a
+ * part like the next.
+ */
 export type Before = "opening" | "part";
 
-/** A place where the line may end, before the part that begins at `offset`. */
+/** A possible line break before the part that begins at `offset`. */
 export function lineBefore(page: Page, joint: string, offset: number, before: Before): Doc {
   const { trailing, lines } = takeRemarks(page, offset);
   const blank = isBlankAbove(page, offset) && (before === "part" || lines.length > 0);
@@ -64,14 +67,17 @@ export function lineBefore(page: Page, joint: string, offset: number, before: Be
   return concat([trailing ?? "", ...onLines(lines, before), hardLine(blank)]);
 }
 
-/** The place before the closing mark at `offset`. Comments that come before it belong inside; so does `ending`, the comma before it. */
+/**
+ * A possible line break before the closing mark at `offset`. Comments before it belong inside, and so does `ending`,
+ * the comma before it.
+ */
 export function lineBeforeClosing(page: Page, joint: string, offset: number, before: Before, ending = ""): Doc {
   const { trailing, lines } = takeRemarks(page, offset);
   if (!trailing && lines.length === 0) return line(joint, { ending });
   return concat([ending, trailing ?? "", indent(onLines(lines, before)), hardLine()]);
 }
 
-/** The `;` at `offset`. Comments on lines of their own before it, such as a condition that was taken out, stay before it. */
+/** The `;` at `offset`. Comments on lines of their own before it, such as a disabled condition, stay before it. */
 export function semicolon(page: Page, offset: number): Doc {
   const comments = page.comments.slice(page.next, page.next + 2).filter((comment) => comment.start < offset);
   if (comments.every((comment) => !comment.startsLine)) return ";";
@@ -83,7 +89,7 @@ function onLines(lines: readonly LineOfOwn[], before: Before): Doc[] {
   return lines.flatMap(({ doc, blank }, index) => [hardLine(blank && (index > 0 || before === "part")), doc]);
 }
 
-/** Whether a line without anything stands between what begins at `offset` and what is before it. */
+/** Whether an empty line is before the text at `offset`. */
 export function isBlankAbove({ text }: Page, offset: number): boolean {
   let breaks = 0;
   for (let at = offset - 1; at >= 0; at -= 1) {
@@ -94,7 +100,7 @@ export function isBlankAbove({ text }: Page, offset: number): boolean {
   return breaks > 1;
 }
 
-/** The mark that follows `offset`: a `)` or a `;` that no node of the tree remembers. */
+/** The token after `offset`: a `)` or a `;`, whose position the tree does not have. */
 export function tokenAfter(page: Page, offset: number): Token {
   return must(page.tokens[firstFrom(page, offset)]);
 }

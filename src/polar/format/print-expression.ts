@@ -1,4 +1,4 @@
-/** Conditions, of longhand and of shorthand rules alike: `and` and `or` at the end of lines, and no more parentheses than are needed. */
+/** Prints conditions of longhand and shorthand rules, with `and` and `or` at the end of lines and few parentheses. */
 import { unreachable } from "../../util/assert.ts";
 import { stringLiteral } from "../string-literal.ts";
 import type { Expression, ShorthandExpression, ShorthandTerm } from "../syntax.ts";
@@ -57,7 +57,7 @@ function printConnected(page: Page, { kind, operands }: Connected): Doc {
   return concat(parts);
 }
 
-/** Also an `and` inside an `or` gets its parentheses, which it does not need: not every reader has the precedence in mind. */
+/** An `and` inside an `or` gets parentheses, although it does not need them: not every reader knows the precedence. */
 function printOperand(page: Page, operand: Condition): Doc {
   if (!isConnected(operand)) return printExpression(page, operand);
   const { start, end } = operand.span;
@@ -67,7 +67,7 @@ function printOperand(page: Page, operand: Condition): Doc {
   return group(["(", indent(parts), lineBeforeClosing(page, "", closing, "part"), ")"]);
 }
 
-/** With its opening parenthesis, if it has one. */
+/** The start of the operand, including its opening parenthesis. */
 function startOf(page: Page, operand: Condition): number {
   const { start } = operand.span;
   const before = tokenBefore(page, start);

@@ -1,16 +1,16 @@
-/** Statements one below the other, in a file or between braces, with the comments and single empty lines between them. */
+/** Prints the statements of a file or between braces, with the comments and single empty lines between them. */
 import { type Doc, concat, hardLine, indent, isTall } from "./doc.ts";
 import { type LineOfOwn, type Page, isBlankAbove, takeLines, takeTrailing } from "./page.ts";
 
 export interface Item {
   readonly start: number;
-  /** Called in the order of the text. */
+  /** Must be called in the order of the text. */
   readonly print: () => Doc;
-  /** Stands apart from others by an empty line where it takes several lines. */
+  /** Whether empty lines separate it from its neighbours if it takes several lines. */
   readonly isBlock?: boolean;
 }
 
-/** `head`, `{`, a line for each item, and `}`, which stands at `closing`. */
+/** `head`, `{`, a line for each item, and the `}` at offset `closing`. */
 export function printBraces(page: Page, head: Doc, items: readonly Item[], closing: number): Doc {
   const trailing = takeTrailing(page, items[0]?.start ?? closing);
   const lines = printItems(page, items, closing);
@@ -18,7 +18,7 @@ export function printBraces(page: Page, head: Doc, items: readonly Item[], closi
   return concat([head, "{", trailing ?? "", indent(lines), hardLine(), "}"]);
 }
 
-/** Each line begins with its line break. `end` is where what they stand in ends. */
+/** Each line begins with its line break. `end` is the end of the enclosing file or block. */
 export function printItems(page: Page, items: readonly Item[], end: number): Doc[] {
   const parts: Doc[] = [];
   let afterTall = false;

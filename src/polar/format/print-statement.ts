@@ -1,4 +1,7 @@
-/** Whole statements. What a rule demands stands on the line of its head where it fits, and else below it, a condition a line. */
+/**
+ * Prints whole statements. The body of a rule is on the line of its head if it fits, otherwise below it, one condition
+ * per line.
+ */
 import { unreachable } from "../../util/assert.ts";
 import { stringLiteral } from "../string-literal.ts";
 import type {
@@ -108,7 +111,7 @@ function printFlags(flags: readonly Name[]): string {
   return flags.map(({ text }) => `${text} `).join("");
 }
 
-/** `head if condition;`, or the head alone where there is none. The `;` ends at `end`. */
+/** `head if condition;`, or `head;` without a condition. The `;` ends at `end`. */
 function printConditional(
   page: Page,
   head: readonly Doc[],
@@ -118,11 +121,11 @@ function printConditional(
 ): Doc {
   if (!condition) return terminated(page, concat(head), end);
   const body = [lineBefore(page, " ", condition.span.start, "opening"), printExpression(page, condition)];
-  // The `;` is part of the group: a comment that keeps it away from the conditions gives them lines of their own.
+  // The `;` is part of the group, so a comment before the `;` puts the conditions on lines of their own.
   return group([...head, word, indent(body), semicolon(page, end - 1)]);
 }
 
-/** With its `;`, which ends at `end`. */
+/** The statement with its `;`, which ends at `end`. */
 function terminated(page: Page, statement: Doc, end: number): Doc {
   return concat([statement, semicolon(page, end - 1)]);
 }

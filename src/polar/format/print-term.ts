@@ -1,4 +1,4 @@
-/** Terms, calls, heads and lists: all that stands between brackets. */
+/** Prints terms, and calls, heads, lists and dictionaries with their brackets. */
 import { unreachable } from "../../util/assert.ts";
 import { stringLiteral } from "../string-literal.ts";
 import type { Call, Dictionary, Head, List, Name, Param, Term } from "../syntax.ts";
@@ -30,7 +30,7 @@ export function nameItem({ text, span }: Name): Item {
   return { text, start: span.start };
 }
 
-/** Inside round brackets; the grammar allows no comma before the closing one. */
+/** The items in parentheses. The grammar allows no comma before the closing one. */
 export function printArguments(page: Page, items: readonly Item[], closing: number): Doc {
   return enclose(page, { open: "(", close: ")", joint: "", ending: "" }, items, closing);
 }
@@ -43,9 +43,9 @@ export interface Item {
 interface Brackets {
   readonly open: string;
   readonly close: string;
-  /** Inside of the brackets, where everything is on one line. */
+  /** The text next to the brackets if everything is on one line. */
   readonly joint: string;
-  /** Before the closing one, where it is on its own line. */
+  /** The text before the closing bracket if that is on its own line. */
   readonly ending: string;
 }
 

@@ -1,4 +1,7 @@
-/** Gives a backup of this node to whoever may have one: made in a thread aside, in a file that loses its name as soon as it is open for sending. */
+/**
+ * Serves backups of this node. A backup is made by a worker thread, in a file that is unlinked once it is open for
+ * sending.
+ */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
@@ -10,18 +13,18 @@ import { streamFile } from "../snapshots/snapshot-server.ts";
 import type { System } from "../system.ts";
 
 export interface BackupServerOptions {
-  /** Where the database is now. AppError `not_ready` while there is none that can be trusted. */
+  /** The current path of the database. AppError `not_ready` while there is none that can be trusted. */
   readonly storePath: () => string;
-  /** As `StoreWriter.copyIfReplaced`, where the node has a writer. */
+  /** See `StoreWriter.copyIfReplaced`, on nodes with a writer. */
   readonly copyIfReplaced?: (target: string) => Promise<boolean>;
-  /** The data directory, in which the file is made; nothing of it stays there. */
+  /** The data directory. The file is made there and removed again. */
   readonly data: string;
-  /** For the MAC. */
+  /** The key hash for the MAC. */
   readonly nodeKeyHash: string | undefined;
   readonly system: Pick<System, "spawnWorker">;
 }
 
-/** AppError `too_many_requests` while another one is made. */
+/** AppError `too_many_requests` while another backup is made. */
 export function createBackupServer({
   storePath,
   copyIfReplaced: saveReplaced,
@@ -31,16 +34,16 @@ export function createBackupServer({
 }: BackupServerOptions): () => Promise<Response> {
   const directory = join(data, "backup");
   const target = join(directory, "making.zst");
-  const saved = join(directory, "saved.db");
-  let making = false;
+  const copied = join(directory, "saved.db");
+  let isMaking = false;
   return async () => {
-    if (making) throw new AppError("too_many_requests", "another backup is being made, try again when it is done");
+    if (isMaking) throw new AppError("too_many_requests", "another backup is being made, try again when it is done");
     const path = storePath();
-    making = true;
+    isMaking = true;
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      removeFiles([target, saved]);
-      const source = (await saveReplaced?.(saved)) === true ? saved : path;
+      removeFiles([target, copied]);
+      const source = (await saveReplaced?.(copied)) === true ? copied : path;
       const { manifest, size } = await buildBackupInWorker(system, source, target, nodeKeyHash);
       const name = `${manifest.environment}-${manifest.offset}.backup`;
       return new Response(
@@ -54,8 +57,8 @@ export function createBackupServer({
         },
       );
     } finally {
-      removeFiles([target, ...databaseFiles(saved)]);
-      making = false;
+      removeFiles([target, ...databaseFiles(copied)]);
+      isMaking = false;
     }
   };
 }

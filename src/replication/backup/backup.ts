@@ -1,8 +1,10 @@
 /**
- * A backup: one file with all that a node has (facts, policies, keys, the log, and what going back needs), made from one state of its database while
- * the node goes on. It has the form of a snapshot. Nobody is told that it is there before it was read again, unpacked, and found to be what was copied.
+ * Makes a backup: one file with all data of a node (facts, policies, keys, the log, and the data for point-in-time
+ * recovery), from one state of the database, while the node runs. It has the format of a snapshot. A backup succeeds
+ * only after it has been read back, unpacked and verified.
  */
-import { renameSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
 import { copyPathOf, databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -14,17 +16,17 @@ import { realSystem } from "../system.ts";
 import { checkLogAt } from "./check-log.ts";
 
 export interface BackupOptions {
-  /** Where the backup is to be; what was there is replaced once the new one has proved good. */
+  /** The path of the backup. An existing file is replaced after the new backup was verified. */
   readonly target: string;
-  /** Writes the backup into the file at `path`. */
+  /** Writes the backup to the file at `path`. */
   readonly write: (path: string) => Promise<unknown>;
   readonly limits: Limits;
   readonly onStep: OnStep;
-  /** Hears of what is not as it should be and can be made from the facts. */
+  /** Gets damage that can be repaired from the facts. */
   readonly warn: WarningListener;
 }
 
-/** Throws, and leaves no file, where the backup is not good. */
+/** Throws, and leaves no file, if the backup is not valid. */
 export async function backUp({ target, write, limits, onStep, warn }: BackupOptions): Promise<Snapshot> {
   const [unchecked, unpacked] = [`${target}.unchecked`, `${target}.unpacked`];
   removeFiles([unchecked]);
@@ -33,14 +35,14 @@ export async function backUp({ target, write, limits, onStep, warn }: BackupOpti
       throw error instanceof AppError ? error : fileError(target, "written", error);
     });
     await verifyBackup(unchecked, unpacked, limits, warn, onStep);
-    renameSync(unchecked, target);
+    installFile(unchecked, target);
     return openSnapshot(target);
   } finally {
     removeFiles([unchecked, ...databaseFiles(unpacked)]);
   }
 }
 
-/** From the database at `storePath`, whether a node uses it or not. Without `nodeKeyHash` the backup has no MAC. */
+/** Copies the database at `storePath`, whether or not a node uses it. Without `nodeKeyHash` the backup has no MAC. */
 export function backupWriter(
   storePath: string,
   onStep: BackupOptions["onStep"],
@@ -53,7 +55,7 @@ export function backupWriter(
   };
 }
 
-/** Unpacks it, however large it is, and checks all of it, the log as well. Throws where it is not sound. */
+/** Unpacks a backup of any size and verifies it completely, including the log. Throws if it is damaged. */
 export async function unpackBackup(
   backup: Snapshot,
   target: string,
@@ -77,7 +79,7 @@ async function verifyBackup(
     onStep("reading it again", { path: unpacked, bytes: backup.manifest.unpackedBytes, next: "checking it" });
     await unpackBackup(backup, unpacked, limits, warn);
   } catch (cause) {
-    throw new AppError("internal", `what was copied is not sound, so there is no backup: ${reasonOf(cause)}`, {
+    throw new AppError("internal", `the copy is damaged, so no backup was made: ${reasonOf(cause)}`, {
       cause,
     });
   }

@@ -1,5 +1,8 @@
-/** Whether the log that a store carries is the history of its state: without a gap, chained from row to row, up to where the state stands. */
-import type { Connection } from "../../runtime/sqlite.ts";
+/**
+ * Checks that the log of a store leads to its state: without a gap, with valid chain hashes, up to the current
+ * position.
+ */
+import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { readEpochs } from "../../store/log/epochs.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";
@@ -8,7 +11,7 @@ import { chainHash } from "../position.ts";
 
 const page = { eventsMax: 5000, bytesMax: 8 * 1024 * 1024 };
 
-/** As `checkLog`, of the store in the file at `path`. */
+/** As `checkLog`, for the store in the file at `path`. */
 export function checkLogAt(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
@@ -18,7 +21,7 @@ export function checkLogAt(path: string): void {
   }
 }
 
-/** Throws where it is not. A store without a log is no contradiction: there is nothing to go back over. */
+/** Throws if the log is damaged. An empty log is valid. */
 export function checkLog(store: Connection): void {
   const log = openLog(store);
   const state = readState(store);
@@ -26,20 +29,20 @@ export function checkLog(store: Connection): void {
   if (last === undefined) return;
   const { offset, hash, digest } = last;
   if (offset !== state.offset || hash !== state.hash || (digest ?? state.digest) !== state.digest)
-    throw new Error(`the log is damaged: it ends at ${offset} with another state than the one that is stored`);
-  for (const { epoch, offset: beginning, hash: wanted } of readEpochs(store)) {
-    if ((log.hashAt(beginning) ?? wanted) !== wanted)
+    throw new Error(`the log is damaged: it ends at ${offset} with another state than the stored one`);
+  for (const { epoch, offset: beginning, hash: expected } of readEpochs(store)) {
+    if ((log.hashAt(beginning) ?? expected) !== expected)
       throw new Error(`the log is damaged: the epoch ${epoch} began with another history at ${beginning}`);
   }
 }
 
-/** The last row. */
+/** Returns the last row. */
 function checkChain(log: Log): StoredLogRow | undefined {
   let before: { readonly offset: number; readonly hash: string } | undefined = { offset: 0, hash: zeroHash };
   let last: StoredLogRow | undefined;
   for (;;) {
     const rows = log.read(last?.offset ?? 0, page);
-    // What comes before the first row was trimmed, and nothing tells its hash.
+    // Earlier rows were trimmed, and the hash before the first row is unknown.
     if (last === undefined && rows[0]?.offset !== 1) before = undefined;
     for (const row of rows) {
       if (before !== undefined && (row.offset !== before.offset + 1 || chainHash(before.hash, row) !== row.hash))

@@ -1,12 +1,13 @@
 /**
- * Takes a store back in time, event by event from its newest state, in a file that nobody else uses. After each event the digest must be the one
- * that the log has for the row before; what is left afterwards is a store as it was then, with the log up to there.
+ * Takes a store back to a point in time by undoing one event after the other, in a file that no one else uses. After
+ * each event the digest must be the one that the log has for the previous row. The result is the store as it was then,
+ * with the log up to that point.
  */
 import type { Limits } from "../../config/limits.ts";
 import { readDigest } from "../../engine/state/apply.ts";
 import { decodeEffect, type Effect } from "../../engine/state/event.ts";
 import { finishUndo, undoEvent } from "../../engine/state/undo.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { rewindIdempotencyRecords } from "../../store/log/idempotency.ts";
 import { removeLastEpoch } from "../../store/log/epochs.ts";
 import { offsetsAt } from "../../store/log/log-retention.ts";
@@ -16,15 +17,15 @@ import { advanceState, readState, zeroHash, type StoreState } from "../../store/
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 
-/** Where to go back to; the newest state where neither is said. */
+/** The point to recover; undefined for the newest state. */
 export type RecoveryTarget = { readonly offset: number } | { readonly timeMs: number } | undefined;
 
-/** How many events of which kind were undone. */
+/** How many events of each kind were undone. */
 export type UndoneEvents = Readonly<Partial<Record<Effect["kind"], number>>>;
 
 /**
- * The offset that is meant. AppError `gone` where it is before the earliest moment, `invalid_request` where it is after the newest; `untilMs` is up to
- * when the store knows that there was nothing newer.
+ * The offset of a recovery target. AppError `gone` if it is before the earliest point, `invalid_request` if it is after
+ * the newest. The store knows of all events until `untilMs`.
  */
 export function recoveryOffset(store: Connection, destination: RecoveryTarget, untilMs: number): number {
   const newest = readState(store);
@@ -43,7 +44,7 @@ export function recoveryOffset(store: Connection, destination: RecoveryTarget, u
     return destination.offset;
   }
   if (destination.timeMs > untilMs)
-    throw new AppError("invalid_request", `what was at ${wanted} is not known: this ends at ${formatTime(untilMs)}`);
+    throw new AppError("invalid_request", `the state at ${wanted} is unknown: the data end at ${formatTime(untilMs)}`);
   const places = offsetsAt(store, destination.timeMs, untilMs);
   if (places === undefined && destination.timeMs >= newest.timeMs) return newest.offset;
   const { first, last } = places ?? { first: 0, last: 0 };
@@ -51,12 +52,15 @@ export function recoveryOffset(store: Connection, destination: RecoveryTarget, u
   if (first !== last)
     throw new AppError(
       "invalid_request",
-      `${wanted} may be any place from offset ${Math.max(first, earliest.offset)} to ${last}, since the clock of the primary was set in between: say the offset (\`ostiary restore --to-offset\`)`,
+      `${wanted} is ambiguous: it may be any offset from ${Math.max(first, earliest.offset)} to ${last}, because the clock of the primary was set in between. Give the offset (\`ostiary restore --to-offset\`)`,
     );
   return last;
 }
 
-/** Goes back to an offset that `recoveryOffset` gave. Throws, and changes nothing, where log and data do not belong together. */
+/**
+ * Recovers the state at an offset from `recoveryOffset`. Throws, and changes nothing, if the log does not match the
+ * data.
+ */
 export function recoverTo(
   store: Connection,
   target: number,
@@ -89,13 +93,13 @@ function undoLastEvent(store: Connection, log: Log, offset: number): Effect["kin
   const parsed = decodeEffect(row.body);
   undoEvent(store, { offset, effect: parsed });
   if (parsed.kind === "epoch") removeLastEpoch(store, parsed.epoch);
-  // Null in rows of older binaries: then what counts is where it ends.
+  // Older versions stored no digest. Then only the final state is checked.
   const wanted = (offset === 1 ? emptyPosition : log.rowAt(offset - 1))?.digest ?? null;
   const digest = readDigest(store);
   if (wanted !== null && digest !== wanted)
     throw new AppError(
       "conflict",
-      `without the event ${offset} the digest is ${digest}, the log says ${wanted}: log and data do not belong together`,
+      `without the event ${offset} the digest is ${digest}, the log says ${wanted}: the log does not match the data`,
     );
   return parsed.kind;
 }

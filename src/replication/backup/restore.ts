@@ -1,15 +1,16 @@
 /**
- * A backup becomes a primary's data directory: unpacked and checked from end to end, taken back to the moment that is asked for, and put in its place
- * as the beginning of a new epoch. So every node and every token of the history that is left behind learns of it: an edge that is ahead is told that
- * it has diverged, saves what only it has, and takes a snapshot.
+ * Restores a backup as the data directory of a primary. The backup is unpacked and checked completely, taken back to
+ * the requested point in time, and installed as the beginning of a new epoch. So all nodes and tokens of the abandoned
+ * history notice: an edge that is ahead is told that it has diverged, saves the events that only it has, and takes a
+ * snapshot.
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import {
   historyOf,
-  installStore,
   lockDirectory,
   nextStorePath,
   currentStorePath,
@@ -40,69 +41,69 @@ import { unpackBackup } from "./backup.ts";
 import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./point-in-time.ts";
 
 export interface RestoreOptions {
-  /** The backup. */
+  /** The path of the backup. */
   readonly file: string;
-  /** The data directory, made where it is missing. */
+  /** The data directory. Created if it is missing. */
   readonly directory: string;
   readonly target: RecoveryTarget;
-  /** Also where there is a database already, which it then takes the place of. */
+  /** Replaces an existing database. */
   readonly force: boolean;
-  /** The greatest term that other nodes know; 0 where nobody could be asked. What is restored comes after it. */
+  /** The greatest term that other nodes know; 0 if no node could be asked. The restored history gets a later term. */
   readonly knownTerm: number;
-  /** Only says what would be: nothing is left of it. */
+  /** Only reports what would happen, and leaves nothing. */
   readonly dryRun: boolean;
-  /** For the backup's MAC; undefined where it is not known. */
+  /** For the backup's MAC; undefined if unknown. */
   readonly nodeKeyHash: string | undefined;
-  /** Also a backup whose MAC is missing or can't be verified. One whose MAC is wrong never is restored. */
+  /** Accepts a backup whose MAC is missing or cannot be verified. A backup with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;
   readonly limits: Limits;
   readonly onStep: OnStep;
-  /** Hears how many of the events that are to be undone are. */
+  /** Gets the number of events that are undone so far. */
   readonly onUndone?: (done: number, total: number) => void;
   readonly warn: WarningListener;
 }
 
 export interface RestoreResult extends PointInTime {
   readonly environment: string;
-  /** State digest there. */
+  /** The state digest at this point. */
   readonly digest: string;
   readonly undone: UndoneEvents;
-  /** What begins behind it. */
+  /** The new epoch that begins after it. */
   readonly epoch: string;
   readonly term: number;
-  /** Where the database stood whose place it took. */
+  /** The state of the database that was replaced. */
   readonly replaced: Pick<StoreState, "epoch" | "offset" | "term"> | undefined;
-  /** Where it is kept, because it was of another history. */
+  /** Where the replaced database is kept, if it was of another history. */
   readonly previous: string | undefined;
-  /** Whether a node of the environment has made the backup. */
+  /** Whether a node of the environment made the backup. */
   readonly authenticity: Authenticity;
 }
 
-/** AppError says what is wrong with the backup, the place or the destination; then the directory is as it was. */
+/** AppError says what is wrong with the backup, the directory or the target. Then the directory is unchanged. */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const { file, directory, target: destination, dryRun, limits, onStep, warn } = options;
   const snapshot = openBackup(file);
   const authenticity = requireAuthentic(snapshot, options.nodeKeyHash, options.allowUnauthenticated);
-  using place = openWorkspace(options);
-  const unpacked = join(place.path, "restoring.db");
+  using workspace = openWorkspace(options);
+  const unpacked = join(workspace.path, "restoring.db");
   try {
     onStep("unpacking", { path: unpacked, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
     await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
-    const known = Math.max(options.knownTerm, place.replaced?.term ?? 0);
+    const known = Math.max(options.knownTerm, workspace.replaced?.term ?? 0);
     const restored = recoverAndBeginEpoch(unpacked, destination, snapshot.manifest.madeMs, known, options);
     if (restored.offset < snapshot.manifest.offset) {
-      onStep("checking what it came to");
+      onStep("checking the result");
       await checkDatabaseInWorker(realSystem, unpacked, limits, warn);
     }
     const previous = dryRun ? undefined : install(unpacked, directory, restored);
-    return { ...restored, replaced: place.replaced, previous, authenticity };
+    return { ...restored, replaced: workspace.replaced, previous, authenticity };
   } finally {
     removeFiles(databaseFiles(unpacked));
   }
 }
 
-/** A backup, or a snapshot, of which there is only one moment. AppError says what is wrong with the file. */
+/** Opens a backup, or a snapshot, which has only one point in time. AppError says what is wrong with the file. */
 export function openBackup(file: string): Snapshot {
   try {
     return openSnapshot(file);
@@ -120,12 +121,15 @@ async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: 
 }
 
 interface Workspace extends Disposable {
-  /** Where the work is done, on the file system of the directory. */
+  /** The directory for the work, on the file system of the data directory. */
   readonly path: string;
   readonly replaced: RestoreResult["replaced"];
 }
 
-/** A running node has the directory's lock, so this is refused where there is one. A dry run asks for nothing of it and leaves nothing there. */
+/**
+ * Refused while a node runs in the directory, since that has the lock. A dry run needs no lock and leaves nothing
+ * there.
+ */
 function openWorkspace({ directory, force, dryRun }: RestoreOptions): Workspace {
   if (dryRun) {
     const workspace = mkdtempSync(join(existingParent(resolve(directory)), ".ostiary-dry-run-"));
@@ -146,7 +150,7 @@ function existingParent(path: string): string {
   return existsSync(above) ? above : existingParent(above);
 }
 
-/** Where the database stands that is there. AppError `conflict` where there is one, unless it may be replaced. */
+/** Returns the state of the existing database. AppError `conflict` if there is one that must not be replaced. */
 function readReplaced(directory: string, force: boolean): RestoreResult["replaced"] {
   const present = existsSync(directory) ? currentStorePath(directory) : undefined;
   if (present === undefined) return undefined;
@@ -163,11 +167,11 @@ function readReplaced(directory: string, force: boolean): RestoreResult["replace
       store.close();
     }
   } catch {
-    return undefined; // a damaged one is what restoring is for
+    return undefined; // a damaged one may be replaced
   }
 }
 
-/** Goes back in the unpacked file, and begins the new epoch there. */
+/** Recovers the point in time in the unpacked file, and begins the new epoch there. */
 function recoverAndBeginEpoch(
   path: string,
   destination: RecoveryTarget,
@@ -177,7 +181,7 @@ function recoverAndBeginEpoch(
 ): Omit<RestoreResult, "replaced" | "previous" | "authenticity"> {
   const store = openStore(path, { wal: false });
   try {
-    // Whoever is interrupted begins anew, and the file is synced when it is whole.
+    // An interrupted restore starts again, and the complete file is synced.
     store.exec("PRAGMA synchronous = OFF");
     const { term } = readState(store);
     const { state, undone } = recoverTo(store, recoveryOffset(store, destination, madeMs), limits, onUndone);
@@ -189,7 +193,7 @@ function recoverAndBeginEpoch(
   }
 }
 
-/** As the writer does it, but after all that was undone as well. */
+/** As the writer begins an epoch, but with a term after that of all undone events. */
 function beginEpochAfter(store: Connection, term: number, limits: Limits): Pick<RestoreResult, "epoch" | "term"> {
   return store.transaction(() => {
     const before = readState(store);
@@ -208,16 +212,16 @@ function beginEpochAfter(store: Connection, term: number, limits: Limits): Pick<
   }, "immediate");
 }
 
-/** Gives where the database of another history is kept whose place it took. */
+/** Returns where the replaced database is kept, if it was of another history. */
 function install(
   unpacked: string,
   directory: string,
   { epoch, offset }: Pick<RestoreResult, "epoch" | "offset">,
 ): string | undefined {
   const path = nextStorePath(directory);
-  installStore(unpacked, path);
+  installFile(unpacked, path);
   noteHistory(directory, must(historyOf(path)));
-  // What the directory says of another life would make the primary take this for an old database that was put back, or for an edge's.
+  // Old notes of the directory would make the primary take this for an old database, or for that of an edge.
   removePromotionNote(directory);
   writeNodeFile(directory, "role", "primary");
   writeNodeFile(directory, "position", `${epoch}:${offset + 1}`);

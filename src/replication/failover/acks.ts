@@ -1,7 +1,7 @@
 /**
- * How far the edges have come, as they say themselves: over the broker each time they have applied something, and with each request for the log.
- * A primary that was told to acknowledge a write only when some of them have it (`ack`) waits here; then one of those can take its place and
- * nothing acknowledged is lost.
+ * The acknowledged positions of edges. Edges report them over the broker each time they have applied events, and with
+ * each request for the log. With the setting `ack`, a primary acknowledges a write only when enough edges have it. Then
+ * one of those can replace it, and no acknowledged write is lost.
  */
 import type { Clock } from "../../util/clock.ts";
 
@@ -19,24 +19,24 @@ interface AckedPosition {
 export class Acks {
   readonly #needed: number;
   readonly #clock: Clock;
-  readonly #standings = new Map<string, AckedPosition>();
+  readonly #positions = new Map<string, AckedPosition>();
   readonly #waiters = new Set<Waiter>();
 
-  /** `needed` nodes must have an event before it counts; 0 waits for nobody. */
+  /** A write is acknowledged when `needed` edges have its event; 0 waits for none. */
   constructor(needed: number, clock: Clock) {
     this.#needed = needed;
     this.#clock = clock;
   }
 
-  /** A node says that it has everything of this epoch up to there. */
+  /** Records that a node has all events of this epoch up to the offset. */
   record(nodeId: string, epoch: string, offset: number): void {
-    const before = this.#standings.get(nodeId);
-    if (before?.epoch === epoch && before.offset >= offset) return;
-    this.#standings.set(nodeId, { epoch, offset });
+    const known = this.#positions.get(nodeId);
+    if (known?.epoch === epoch && known.offset >= offset) return;
+    this.#positions.set(nodeId, { epoch, offset });
     for (const waiter of this.#waiters) if (this.#has(waiter.epoch, waiter.offset)) waiter.resolve(true);
   }
 
-  /** Whether enough nodes have it, at the latest after `waitMs`. */
+  /** Resolves with whether enough nodes have the event, after `waitMs` at the latest. */
   waitFor(epoch: string, offset: number, waitMs: number): Promise<boolean> {
     if (this.#has(epoch, offset)) return Promise.resolve(true);
     return new Promise((resolve) => {
@@ -54,7 +54,7 @@ export class Acks {
   #has(epoch: string, offset: number): boolean {
     if (this.#needed === 0) return true;
     let nodes = 0;
-    for (const standing of this.#standings.values()) if (standing.epoch === epoch && standing.offset >= offset) nodes++;
+    for (const position of this.#positions.values()) if (position.epoch === epoch && position.offset >= offset) nodes++;
     return nodes >= this.#needed;
   }
 }

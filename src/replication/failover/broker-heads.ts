@@ -1,4 +1,7 @@
-/** What a primary finds at an external broker before it connects to it as one: the head that the broker has kept, and heads of a primary that is alive. */
+/**
+ * Reads the heads at an external broker before a primary connects there: the retained head, and heads of a primary that
+ * is alive.
+ */
 import { randomBytes } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
@@ -9,15 +12,15 @@ import { topicsOf } from "../transport/topics.ts";
 import type { System } from "../system.ts";
 
 export interface BrokerHeads {
-  /** The last head that a primary has left there. */
+  /** The last head that a primary has published there. */
   readonly retained: Head | undefined;
-  /** One of a primary that published two while this node listened. A broker may bring a single one late. */
+  /** The head of a primary that published two heads meanwhile. A single head may have been delayed by the broker. */
   readonly live: Head | undefined;
 }
 
-/** A broker that can't be reached delays a start by no more than this. */
+/** An unreachable broker delays a start by at most this time. */
 const readTimeoutMs = 4000;
-/** A broker sends what it has kept right after a subscription. */
+/** A broker sends its retained messages right after a subscription. */
 const retainedWaitMs = 500;
 
 export function externalBrokerUrls({ broker }: Config): readonly string[] {
@@ -25,8 +28,8 @@ export function externalBrokerUrls({ broker }: Config): readonly string[] {
 }
 
 /**
- * Listens at a broker for `liveWaitMs` after it has sent a retained head, and as long again after a head that is not. Where there is none, no primary
- * can be alive there.
+ * Listens at a broker for `liveWaitMs` after a retained head, and for as long again after another head. If there is
+ * none, no primary can be alive there.
  */
 export async function readBrokerHeads(
   url: string,
@@ -37,16 +40,16 @@ export async function readBrokerHeads(
 ): Promise<BrokerHeads> {
   const { environment, topicPrefix, brokerUsername: username, brokerPassword: password, limits } = config;
   const { head: topic } = topicsOf(topicPrefix, environment);
-  const seal = createMessageMac(nodeKeyHash);
-  // Not the name of a primary: one that runs would be disconnected.
+  const mac = createMessageMac(nodeKeyHash);
+  // Not the client id of a primary, since that would disconnect a running primary.
   const clientId = `ostiary-look-${randomBytes(4).toString("hex")}`;
   const { brokerConnectTimeoutMs: connectTimeoutMs, brokerKeepaliveMs: keepaliveMs } = limits;
-  const link = new BrokerConnection(
+  const connection = new BrokerConnection(
     { ...brokerTls(config), url, clientId, username, password, connectTimeoutMs, keepaliveMs, ownership: false },
     system,
   );
   let retained: Head | undefined;
-  let heard: Head | undefined;
+  let unconfirmed: Head | undefined;
   const { clock } = system;
   try {
     return await new Promise<BrokerHeads>((resolve) => {
@@ -56,29 +59,31 @@ export async function readBrokerHeads(
         cancel();
         cancel = clock.after(waitMs, end);
       };
-      link.onMessage((at, payload, isRetained) => {
-        const decoded = at === topic && seal.verify(topic, payload) ? decodeHead(payload) : undefined;
+      connection.onMessage((at, payload, isRetained) => {
+        const decoded = at === topic && mac.verify(topic, payload) ? decodeHead(payload) : undefined;
         const head = decoded !== undefined && "message" in decoded ? decoded.message : undefined;
         if (head?.s !== environment) return;
-        if (!isRetained && heard !== undefined && isSuccessorHead(heard, head)) return end(head);
+        if (!isRetained && unconfirmed !== undefined && isSuccessorHead(unconfirmed, head)) return end(head);
         if (isRetained) retained = head;
-        else heard = head;
+        else unconfirmed = head;
         waitFor(liveWaitMs);
       });
-      link.onConnect(() => {
-        link.subscribe([topic]).then(
+      connection.onConnect(() => {
+        connection.subscribe([topic]).then(
           () => clock.after(retainedWaitMs, () => retained ?? end()),
           () => end(),
         );
       });
-      link.start();
+      connection.start();
     });
   } finally {
-    await link.close();
+    await connection.close();
   }
 }
 
-/** Whether one process published both, one after the other. Those of earlier versions have no numbers. */
+/**
+ * Whether one process published both heads, one after the other. Heads of earlier versions have no sequence numbers.
+ */
 function isSuccessorHead(first: Head, second: Head): boolean {
   return first.i === second.i && (second.q ?? second.t) > (first.q ?? first.t);
 }

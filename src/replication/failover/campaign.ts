@@ -1,6 +1,7 @@
 /**
- * An edge's part in automatic failover: it watches the lease, takes it when it is free, and asks the other nodes for their votes. Of several edges the one
- * that has come furthest tries first. Where a promotion fails the lease is given back at once, so that another edge can try.
+ * The election campaign of an edge in automatic failover: it watches the lease, acquires it when it is free, and
+ * requests the votes of the other nodes. Of several edges, the one that is furthest on tries first. If a promotion
+ * fails, the lease is released immediately, so that another edge can try.
  */
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -13,25 +14,25 @@ import { Leadership } from "./leadership.ts";
 
 const log = getLogger("failover");
 
-/** How long a node waits for each one that has come further. */
+/** How long a node waits for each node that is further on. */
 const rankDelayMs = 700;
-/** After a promotion that failed. */
+/** The pause after a failed promotion. */
 const retryPauseMs = 1500;
 
 interface CampaignOptions {
   readonly lease: Lease;
-  /** This node's id. */
+  /** The id of this node. */
   readonly id: string;
   readonly ttlMs: number;
   readonly clock: Clock;
-  /** Where this edge stands. Undefined while it can't become the primary. */
+  /** The position of this edge. Undefined while it cannot become the primary. */
   readonly position: () => (EpochId & { readonly offset: number }) | undefined;
-  /** The greatest term that it has promised. */
+  /** The greatest term that this edge has promised. */
   readonly promisedTerm: () => number;
   readonly heads: () => Promise<readonly NodeHead[]>;
   /** Whether this node is being promoted, by an operator or by this campaign. */
   readonly isPromoting: () => boolean;
-  /** Takes the lease, asks for votes and makes this node the primary. The lease is given back where that fails. */
+  /** Acquires the lease, requests votes and makes this node the primary. Releases the lease if that fails. */
   readonly promote: (acquire: () => Promise<Leadership>) => Promise<unknown>;
 }
 
@@ -49,7 +50,7 @@ export class Campaign {
   }
 
   start(): void {
-    void this.#lookAndGoOn();
+    void this.#checkRepeatedly();
   }
 
   stop(): void {
@@ -57,14 +58,14 @@ export class Campaign {
     this.#cancel();
   }
 
-  async #lookAndGoOn(): Promise<void> {
-    await this.#look().catch((error: unknown) => this.#noteOutcome(reasonOf(error)));
+  async #checkRepeatedly(): Promise<void> {
+    await this.#check().catch((error: unknown) => this.#logOutcome(reasonOf(error)));
     if (!this.#isStopped) this.#cancel = this.#options.clock.after(this.#options.ttlMs / 6, () => this.start());
   }
 
   /**
-   * Takes the lease for a promotion that an operator asks for: at once where it is free or with `force`, otherwise when it expires. AppError `conflict` where
-   * another node keeps it, `not_ready` where the engine gives no answer.
+   * Acquires the lease for a promotion by an operator: immediately if it is free or with `force`, otherwise when it
+   * expires. AppError `conflict` if another node keeps it, `not_ready` if the engine does not answer.
    */
   async acquireForOperator(force: boolean): Promise<Leadership> {
     const { lease, clock, ttlMs } = this.#options;
@@ -73,7 +74,7 @@ export class Campaign {
       const leadership = await this.#acquire(await this.#options.heads(), force).catch((cause: unknown) => {
         throw new AppError(
           "not_ready",
-          `the lease can't be had: ${reasonOf(cause)}. Promote again when ${lease.engine} answers, or remove \`failover\` from the configuration of all nodes to promote without it`,
+          `the lease cannot be acquired: ${reasonOf(cause)}. Promote again when ${lease.engine} answers, or remove \`failover\` from the configuration of all nodes to promote without it`,
           { cause },
         );
       });
@@ -85,13 +86,13 @@ export class Campaign {
 
   async #whoHolds(): Promise<string> {
     const state = await this.#options.lease.holder().catch(() => undefined);
-    return `${state?.record.node ?? "another node"} holds the lease of the primary: let it hand over (--graceful), stop it first, or use force`;
+    return `${state?.record.node ?? "another node"} holds the lease of the primary: let it hand over (--graceful), stop it first, or use --force`;
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const { lease, clock, isPromoting, promote } = this.#options;
     const state = await lease.holder();
-    this.#noteOutcome(undefined);
+    this.#logOutcome(undefined);
     if (state?.isHeld === true) {
       this.#freeSinceMs = undefined;
       return;
@@ -106,7 +107,7 @@ export class Campaign {
       await promote(() => this.#acquireFree(heads));
     } catch (error) {
       if (error instanceof LeaseTakenError) return;
-      this.#noteRefusal(reasonOf(error));
+      this.#logRefusal(reasonOf(error));
       this.#notBeforeMs = clock.monotonicMs() + retryPauseMs;
     }
   }
@@ -114,11 +115,11 @@ export class Campaign {
   async #acquireFree(heads: readonly NodeHead[]): Promise<Leadership> {
     const leadership = await this.#acquire(heads, false);
     if (leadership === undefined) throw new LeaseTakenError();
-    log.warning("this edge has the lease of term {term} and asks for votes", { term: leadership.term });
+    log.warning("this edge has acquired the lease of term {term} and requests votes", { term: leadership.term });
     return leadership;
   }
 
-  /** How many others should try before this node. Undefined where it can't be the primary. */
+  /** The number of nodes that should try before this one. Undefined if this node cannot become the primary. */
   #rank(heads: readonly NodeHead[]): number | undefined {
     const own = this.#options.position();
     if (own === undefined) return undefined;
@@ -129,30 +130,34 @@ export class Campaign {
     }).length;
   }
 
-  /** Of a term that is later than all that this node and the others know of. */
+  /** The lease's term is later than all terms that this node and the others know. */
   async #acquire(heads: readonly NodeHead[], force: boolean): Promise<Leadership | undefined> {
-    const { lease, ttlMs, clock, position: standing, promisedTerm: promised } = this.#options;
-    const known = Math.max(standing()?.term ?? 0, promised(), ...heads.flatMap((head) => [head.n, head.promised ?? 0]));
-    return Leadership.acquire({ lease, minTerm: known, force, ttlMs, clock });
+    const { lease, ttlMs, clock, position, promisedTerm } = this.#options;
+    const minTerm = Math.max(
+      position()?.term ?? 0,
+      promisedTerm(),
+      ...heads.flatMap((head) => [head.n, head.promised ?? 0]),
+    );
+    return Leadership.acquire({ lease, minTerm, force, ttlMs, clock });
   }
 
-  /** Logs the same reason once: it may last until an operator does something. */
-  #noteRefusal(reason: string): void {
-    if (reason !== this.#refusal) log.warning("this edge was not promoted, and tries on: {reason}", { reason });
+  /** Logs each reason once, since it may last until an operator does something. */
+  #logRefusal(reason: string): void {
+    if (reason !== this.#refusal) log.warning("this edge was not promoted, it tries again: {reason}", { reason });
     this.#refusal = reason;
   }
 
-  /** Logs the first failure; the next one only after a success. */
-  #noteOutcome(problem: string | undefined): void {
+  /** Logs the first failure, and the next one only after a success. */
+  #logOutcome(problem: string | undefined): void {
     if (problem !== undefined && this.#problem === undefined)
-      log.warning("the lease of the primary can't be looked at: {reason}", { reason: problem });
+      log.warning("the lease of the primary cannot be read: {reason}", { reason: problem });
     this.#problem = problem;
   }
 }
 
-/** Another edge was faster. */
+/** Another edge has acquired the lease first. */
 class LeaseTakenError extends AppError {
   constructor() {
-    super("conflict", "another node has taken the lease: look in a moment who is the primary");
+    super("conflict", "another node has acquired the lease: check in a moment which node is the primary");
   }
 }

@@ -1,4 +1,7 @@
-/** An edge's two parts in a promotion, of which it has one at a time: it stands for its own, or pledges to a peer that stands. */
+/**
+ * The roles of an edge in a promotion: it is a candidate itself, or it votes for another candidate. It has one role at
+ * a time.
+ */
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/config.ts";
 import { requireWritable } from "../../store/directory/data-directory.ts";
@@ -15,21 +18,24 @@ import { type AcquireLease, type Mandate, obtainMandate } from "./promotion.ts";
 
 const log = getLogger("edge");
 
-/** How often an edge looks whether the one that it gave its pledge to still is about to be promoted. */
+/** How often an edge checks whether the candidate that has its vote is still being promoted. */
 const voteCheckMs = 1000;
 
 export interface Candidate {
-  /** The last epoch that this node was the primary of. */
+  /** The last epoch in which this node was the primary. */
   readonly lastLedEpoch: string | undefined;
-  /** Which attempt to become the primary is under way; it stays so once the node is to become it. */
+  /** Identifies the current attempt to become the primary. It stays set after a successful election. */
   readonly token: string | undefined;
-  /** The greatest term that this node has promised, or stood for. */
+  /** The greatest term that this node has promised or stood for. */
   readonly promisedTerm: number;
-  /** The candidate whose promotion this edge waits for. */
+  /** The candidate that has this edge's vote. */
   readonly votedFor: string | undefined;
-  /** Gives what it may begin as the primary. AppError `conflict` where it may not, `internal` where it could store nothing. */
+  /**
+   * Returns the mandate of a new primary. AppError `conflict` if the node may not become it, `internal` if it cannot
+   * store its promise.
+   */
   runElection(options: ElectionOptions): Promise<Mandate>;
-  /** AppError `conflict` where this node does not give its pledge. */
+  /** AppError `conflict` if this node does not grant its vote. */
   grantVote(request: VoteRequest): Promise<void>;
 }
 
@@ -39,58 +45,58 @@ export interface ElectionOptions extends Required<PromoteOptions> {
 
 export interface CandidateOptions {
   readonly config: Config;
-  /** This node's. */
+  /** The id of this node. */
   readonly id: string;
   readonly replica: Replica;
   readonly votes: Votes;
   readonly system: System;
 }
 
-/** What it starts is ended by `started`. */
+/** `started` ends what this starts. */
 export function openCandidate(options: CandidateOptions, started: AsyncDisposableStack): Candidate {
-  const { config, id, replica: following, votes: pledge, system } = options;
-  const { state: present, peers: upstream } = following;
+  const { config, id, replica, votes, system } = options;
+  const { state, peers } = replica;
   monitorVotes(options, started);
-  const led = lastLedEpoch(config.data);
+  const lastEpoch = lastLedEpoch(config.data);
   let token: string | undefined;
-  /** Of the lease that this node has for its candidacy. Undefined where it has none (yet). */
+  /** The term of the lease for this candidacy. Undefined without a lease. */
   let leasedTerm: number | undefined;
   let isDecided = false;
-  /** A candidacy without a lease, or with an earlier one, is superseded by a later lease. */
+  /** A later lease supersedes a candidacy without a lease or with an earlier one. */
   const isSupersededBy = ({ leased, wanted = 0 }: VoteRequest): boolean =>
     leased && config.failover !== undefined && !isDecided && wanted > (leasedTerm ?? 0);
   return {
-    lastLedEpoch: led,
+    lastLedEpoch: lastEpoch,
     get token() {
       return token;
     },
     get promisedTerm() {
-      return pledge.promisedTerm;
+      return votes.promisedTerm;
     },
     get votedFor() {
-      return pledge.candidate;
+      return votes.candidate;
     },
     async runElection({ force, graceful, automatic, acquire }) {
-      // A primary begins with an event of its own, and who could not write it would have given up its copy in vain.
+      // A primary first writes an event. A node that cannot do so must not give up its replica for nothing.
       requireWritable(config.data);
       const own = randomBytes(8).toString("hex");
       try {
         const candidacy = { node: id, token: own };
-        // Before that it asks nobody for anything, and may vote for another.
-        const onStanding = (): void => {
+        // Before that, this node has asked no other node for anything, and may still vote for another.
+        const onCandidacy = (): void => {
           token = own;
         };
-        const epochs = (): readonly Epoch[] => readEpochs(following.database.reader());
+        const epochs = (): readonly Epoch[] => readEpochs(replica.database.reader());
         const common = {
-          replica: following,
-          votes: pledge,
-          lastLedEpoch: led,
+          replica,
+          votes,
+          lastLedEpoch: lastEpoch,
           epochs,
           candidacy,
           ack: config.ack,
           system,
         };
-        const acquireNoted: AcquireLease = async (askToHandOver) => {
+        const acquireAndRecord: AcquireLease = async (askToHandOver) => {
           const leadership = await acquire(askToHandOver);
           leasedTerm = leadership?.term;
           return leadership;
@@ -100,8 +106,8 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
           force,
           graceful,
           automatic,
-          acquire: acquireNoted,
-          onCandidacy: onStanding,
+          acquire: acquireAndRecord,
+          onCandidacy,
         });
         isDecided = true;
         return mandate;
@@ -112,44 +118,45 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
       }
     },
     async grantVote(request) {
-      // It may be among its own peers. And who is in a later epoch has nothing to promise.
-      const isIdle = (): boolean => request.token === token || compareEpochs(present() ?? request, request) > 0;
+      // The candidate may be this node, if its own URL is among its peers. In a later epoch there is nothing to
+      // promise.
+      const isIdle = (): boolean => request.token === token || compareEpochs(state() ?? request, request) > 0;
       if (isIdle()) return;
-      // It asked a primary to hand over, which is none any more. With a lease it asks for the vote by the number of that.
+      // The request was for a primary, to hand over. With a lease, the candidate requests votes with the lease's term.
       if (config.failover !== undefined && request.graceful && request.wanted === undefined)
-        throw new AppError("conflict", "it is no primary that could hand over");
-      // What nobody stands for would never end, and what comes late is over.
-      if (!(await upstream.confirmsCandidacy(request)))
-        throw new AppError("conflict", `none of its peers says that it is ${request.node}, about to be promoted`);
+        throw new AppError("conflict", "it is not a primary that could hand over");
+      // A vote without a candidate would never end, and a late request may be for a candidacy that is over.
+      if (!(await peers.confirmsCandidacy(request)))
+        throw new AppError(
+          "conflict",
+          `none of its peers confirms that it is ${request.node} and about to be promoted`,
+        );
       if (isIdle()) return;
       if (token !== undefined && !request.force && !isSupersededBy(request))
         throw new AppError("conflict", "it is about to be promoted itself");
-      pledge.grant(request);
+      votes.grant(request);
     },
   };
 }
 
-/** Looks whether what was pledged still stands, by this node's own epoch and by what the others say of themselves. */
-function monitorVotes(
-  { replica: following, votes: pledge, system }: CandidateOptions,
-  started: AsyncDisposableStack,
-): void {
-  const { peers: upstream, state: present, onStateChange: onMoved } = following;
-  const moved = (): void => {
-    const state = present();
-    if (state !== undefined) pledge.onEpoch(state);
+/** Checks whether granted votes still hold, by this node's epoch and by the heads of the others. */
+function monitorVotes({ replica, votes, system }: CandidateOptions, started: AsyncDisposableStack): void {
+  const { peers, state, onStateChange } = replica;
+  const updateEpoch = (): void => {
+    const current = state();
+    if (current !== undefined) votes.onEpoch(current);
   };
-  moved();
-  onMoved(moved);
-  const look = async (): Promise<void> => {
-    const { granted: given } = pledge;
-    if (given.length === 0) return;
-    const heads = await upstream.heads();
-    pledge.onHeads(
+  updateEpoch();
+  onStateChange(updateEpoch);
+  const check = async (): Promise<void> => {
+    const { granted } = votes;
+    if (granted.length === 0) return;
+    const heads = await peers.heads();
+    votes.onHeads(
       heads.map(({ head }) => head),
-      given,
+      granted,
     );
   };
-  const complain = (error: unknown): void => log.error("what was pledged can't be looked at: {error}", { error });
-  started.defer(system.clock.every(voteCheckMs, () => void look().catch(complain)));
+  const logFailure = (error: unknown): void => log.error("the granted votes cannot be checked: {error}", { error });
+  started.defer(system.clock.every(voteCheckMs, () => void check().catch(logFailure)));
 }

@@ -1,8 +1,11 @@
 /**
- * Twins are two processes that take themselves for the same primary: two machines with copies of one volume, or a restore drill beside production.
- * The one that came later must not write: clients would get two answers, and of the two histories one would be lost. So before its first term a
- * primary asks its peers, who ask the primary that they follow, and listens at the external brokers. A twin that can't be heard of then is found while
- * both run, by its heads.
+ * Detects duplicate primaries: two processes that act as the same primary, on two copies of one volume, or in a restore
+ * drill beside production. The one that started later must not write: clients would get two different answers, and one
+ * of the two histories would be lost.
+ *
+ * Before its first term, a primary asks its peers, which ask the primary that they follow, and listens at the external
+ * brokers (`findPrimaries`). A duplicate that is unreachable then is detected by its heads while both run
+ * (`DuplicatePrimaryMonitor`).
  */
 import type { Config } from "../../config/config.ts";
 import { brokerAddress } from "../../config/broker-address.ts";
@@ -19,12 +22,12 @@ import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
 
 const log = getLogger("primary");
 
-/** A living primary publishes a head within so many intervals. */
+/** A live primary publishes a head within this number of intervals. */
 const headIntervalsWaited = 1.5;
 
 export interface PrimarySearch {
   readonly config: Config;
-  /** This node's. */
+  /** The id of this node. */
   readonly id: string;
   readonly peers: Peers | undefined;
   readonly state: () => StoreState;
@@ -35,15 +38,15 @@ export interface PrimarySearch {
 }
 
 export interface FoundPrimaries {
-  /** The heads of this history that brokers have kept. */
+  /** The retained heads of this history at brokers. */
   readonly retained: readonly Head[];
-  /** Says which other node is the primary now. Undefined where none is. */
+  /** Describes another node that is the primary now. Undefined if there is none. */
   readonly primary: string | undefined;
 }
 
-/** AppError `conflict` where another process of this very node is the primary of the same data. */
+/** AppError `conflict` if another process of this node is the primary of the same data. */
 export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimaries> {
-  const { config, id, peers, state: present, history, nodeKeyHash, system } = search;
+  const { config, id, peers, state, history, nodeKeyHash, system } = search;
   const waitMs = config.limits.headIntervalMs * headIntervalsWaited;
   const [atPeers, ...atBrokers] = await Promise.all([
     peers?.livePrimaries() ?? [],
@@ -56,34 +59,37 @@ export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimari
     ...atPeers.map((head) => ({ head, where: "a peer" })),
     ...atBrokers.flatMap(({ live, where }) => (live === undefined ? [] : [{ head: live, where }])),
   ];
-  const state = present();
+  const current = state();
   const alive = found.filter(({ head }) => head.f === history);
-  const twin = alive.find(({ head }) => (head.node ?? id) === id && isDuplicate(head, state));
-  if (twin !== undefined) throw refusal(twin.head, twin.where, config.data);
-  // One of an earlier epoch is replaced by this node, and will notice.
-  const other = alive.find(({ head }) => compareEpochs(epochOf(head), state) >= 0);
+  const duplicate = alive.find(({ head }) => (head.node ?? id) === id && isDuplicate(head, current));
+  if (duplicate !== undefined) throw refusal(duplicate.head, duplicate.where, config.data);
+  // A primary of an earlier epoch is replaced by this node, and will notice.
+  const other = alive.find(({ head }) => compareEpochs(epochOf(head), current) >= 0);
   return {
     retained: atBrokers.flatMap(({ retained }) => (retained?.f === history ? [retained] : [])),
     primary: other && `${other.head.node ?? "another node"} is the primary, as ${other.where} says`,
   };
 }
 
-/** Whether this living primary is another start of the one that stands there. One that other nodes have voted for is its successor, or a rival. */
-function isDuplicate(head: Head, present: StoreState): boolean {
-  return isSameFailover(head.n, present.term) && (head.n !== present.term || head.e === present.epoch);
+/**
+ * Whether this live primary was started on the same data as this node. One with votes of other nodes is a successor or
+ * a rival instead.
+ */
+function isDuplicate(head: Head, state: StoreState): boolean {
+  return isSameFailover(head.n, state.term) && (head.n !== state.term || head.e === state.epoch);
 }
 
 function refusal(head: Head, where: string, data: string): AppError {
   return new AppError(
     "conflict",
-    `another process of this node (${head.node ?? "of an earlier version"}) is the primary of the same data, ${where} says: \`${data}\` seems to be a copy of its directory. This primary does not start. Stop the other one first to move it here; or start this one as an edge; or, to look at a copy, without the peers and the brokers of the original`,
+    `another process of this node (${head.node ?? "of an earlier version"}) is the primary of the same data, ${where} says: \`${data}\` seems to be a copy of its directory. This primary does not start. Stop the other one first to move it here; or start this one as an edge; or, to inspect a copy, start it without the peers and the brokers of the original`,
   );
 }
 
 export interface DuplicatePrimaryMonitorOptions {
-  /** This node's. */
+  /** The id of this node. */
   readonly id: string;
-  /** Which start of its process this is. */
+  /** Identifies the start of this process. */
   readonly instance: string;
   readonly state: () => StoreState;
   readonly fence: Fence;
@@ -91,47 +97,52 @@ export interface DuplicatePrimaryMonitorOptions {
 
 export class DuplicatePrimaryMonitor {
   readonly #options: DuplicatePrimaryMonitorOptions;
-  #isFollowed = false;
-  #known: string | undefined;
+  #hasReplica = false;
+  #loggedInstance: string | undefined;
 
   constructor(options: DuplicatePrimaryMonitorOptions) {
     this.#options = options;
   }
 
-  /** A node stands in that epoch. */
+  /** Another node is in this epoch. */
   onReplicaEpoch(epoch: string): void {
-    this.#isFollowed ||= epoch === this.#options.state().epoch;
+    this.#hasReplica ||= epoch === this.#options.state().epoch;
   }
 
-  /** Whether a process of this node published the head in the present succession: this one, a former one, or a twin. Logs a twin once. */
+  /**
+   * Whether a process of this node published the head under the current failover term: this one, an earlier one, or a
+   * duplicate. Logs a duplicate once.
+   */
   isOfThisNode(head: Head, retained: boolean): boolean {
-    const { id, instance, state: present } = this.#options;
-    if (head.i === undefined || head.node !== id || !isSameFailover(head.n, present().term)) return false;
-    if (head.i !== instance && !retained && head.n >= present().term && this.#known !== head.i) {
-      this.#known = head.i;
+    const { id, instance, state } = this.#options;
+    if (head.i === undefined || head.node !== id || !isSameFailover(head.n, state().term)) return false;
+    if (head.i !== instance && !retained && head.n >= state().term && this.#loggedInstance !== head.i) {
+      this.#loggedInstance = head.i;
       log.error(
-        "another process of the node {id} takes itself for the primary of the same data: one of the two was started on a copy of the other's data directory. Stop the one that the nodes do not follow",
+        "another process of the node {id} acts as the primary of the same data: one of the two was started on a copy of the other's data directory. Stop the one that the nodes do not follow",
         { id },
       );
     }
     return true;
   }
 
-  /** Whether nobody is known to follow this primary, so that its peers should be asked. */
+  /** Whether no node is known to follow this primary. Then its peers should be asked. */
   get hasNoReplica(): boolean {
-    return !this.#isFollowed;
+    return !this.#hasReplica;
   }
 
-  /** These primaries are alive. */
+  /**
+   * Called with the heads of the primaries that are alive. If a duplicate was started earlier, this primary is fenced.
+   */
   onPrimaryHeads(primaries: readonly Head[]): void {
-    const { id, instance, state: present, fence } = this.#options;
+    const { id, instance, state, fence } = this.#options;
     const earlier = primaries.find(
       (head) =>
         head.node === id &&
         head.i !== undefined &&
         head.i !== instance &&
-        isSameFailover(head.n, present().term) &&
-        compareEpochs(epochOf(head), present()) < 0,
+        isSameFailover(head.n, state().term) &&
+        compareEpochs(epochOf(head), state()) < 0,
     );
     if (earlier !== undefined)
       fence.fence(

@@ -1,10 +1,11 @@
 /**
- * Keeps a primary that was replaced from writing on. It learns of its successor by whatever way comes first: a broker that gives its place to
- * another, a head of a later epoch there, a node that already follows the successor and asks for its log, or a peer that it asks itself. From then
- * on it writes and publishes nothing; what it has that the successor has not goes into a file for the operator. The same goes for a primary whose
- * directory was rolled back, until it has fetched from its peers what it lacks.
+ * The fence stops a primary that was replaced from writing. The primary notices its successor in several ways: a broker
+ * gives its client id to another client, a broker has a head of a later epoch, a node that already follows the
+ * successor requests the log, or a peer answers. From then on it writes and publishes nothing. Events that its
+ * successor does not have are saved to a file for the operator. A primary whose data directory was rolled back is
+ * fenced too, until it has fetched the missing events from its peers.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, type Epoch, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
@@ -16,7 +17,7 @@ import { removePromotionNote } from "../role-notes.ts";
 
 const log = getLogger("primary");
 
-/** Where a node stands in the history of a primary. */
+/** The position of another node in a history of this primary. */
 export interface ObservedPosition extends EpochId {
   readonly offset: number;
 }
@@ -27,14 +28,16 @@ export interface FenceOptions {
   readonly store: Connection;
   readonly state: () => StoreState;
   readonly storage: StorageStatus;
-  /** Called once, when the fence falls. `lacking` is what other nodes have and this one has not. */
+  /** Called once, when the primary is fenced. `lacking` is a position that other nodes have and this one has not. */
   readonly onFenced: (reason: FenceReason, lacking?: ObservedPosition) => void;
 }
 
 /**
- * Why this node is no primary any more. `replaced`: another one is, so it stays an edge. `behind`: its data are not the newest, or its directory was an
- * edge's: it asks for votes once it has caught up. `unleased`: it has lost the lease of the primary, and takes part in the choice of the next one.
- * `damaged`: it has given the lease up, since its database is damaged and other nodes have all that was acknowledged.
+ * Why this node is not the primary any more:
+ * - `replaced`: another node is the primary, so this one stays an edge.
+ * - `behind`: its data are not the newest, or its directory was an edge's. It requests votes once it has caught up.
+ * - `unleased`: it has lost the lease of the primary, and takes part in the next election.
+ * - `damaged`: it has given up the lease, because its database is damaged and other nodes have all acknowledged writes.
  */
 export type FenceReason = "replaced" | "behind" | "unleased" | "damaged";
 
@@ -58,17 +61,17 @@ export class Fence {
     return this.#reason !== undefined;
   }
 
-  /** Why this node takes no writes, for clients. Undefined while it does. */
+  /** Why this node accepts no writes, for clients. Undefined while it does. */
   get problem(): string | undefined {
     return this.#reason && fenceProblems[this.#reason];
   }
 
-  /** What only this node has, once that is known and if there is any. */
+  /** The events that only this node has, if there are any and they are known. */
   get unreplicated(): UnreplicatedEvents | undefined {
     return this.#saved === "nothing" ? undefined : this.#saved;
   }
 
-  /** Somebody has this epoch. `epochs` is that history or the end of it, where it is known. */
+  /** Another node is in this epoch. `epochs` is its history or the end of it, if known. */
   onEpoch(theirs: EpochId, epochs?: readonly Epoch[]): void {
     if (compareEpochs(theirs, this.#options.state()) <= 0) return;
     this.fence(`another node is the primary, of the later epoch ${theirs.epoch}`);
@@ -76,61 +79,69 @@ export class Fence {
   }
 
   fence(reason: string): void {
-    if (!this.#close("replaced")) return;
+    if (!this.#enter("replaced")) return;
     log.fatal(
-      "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it goes on as an edge; without, it answers from what it has",
+      "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it continues as an edge; without, it answers from the data that it has",
       { reason },
     );
-    this.#forgetPromotion();
+    this.#removePromotionNote();
   }
 
-  /** The directory is an edge's, or of a primary that may have been replaced: it is the primary again only with the votes of its peers, if at all. */
+  /**
+   * The directory is an edge's, or of a primary that may have been replaced. It becomes the primary again only with the
+   * votes of its peers.
+   */
   requireVotes(mayAsk: boolean): void {
-    if (!this.#close(mayAsk ? "behind" : "replaced")) return;
+    if (!this.#enter(mayAsk ? "behind" : "replaced")) return;
     log.warning(
       mayAsk
-        ? "this data directory was an edge's: this node asks its peers for their votes before it is the primary"
-        : "this node was replaced as the primary: it goes on as an edge; to make it the primary, promote it",
+        ? "this data directory was an edge's: this node requests the votes of its peers before it becomes the primary"
+        : "this node was replaced as the primary: it continues as an edge; to make it the primary, promote it",
     );
   }
 
-  /** This node has lost or given up the lease. The next primary may continue from this position or from an earlier one. */
+  /**
+   * This node has lost or given up the lease. The next primary may continue from this position or from an earlier one.
+   */
   loseLease(reason: string): void {
-    if (!this.#close("unleased")) return;
-    log.error("this node is not the primary any more: {reason}. It goes on as an edge", { reason });
+    if (!this.#enter("unleased")) return;
+    log.error("this node is not the primary any more: {reason}. It continues as an edge", { reason });
   }
 
-  /** The database is damaged. Only for a primary with a lease: another node can take that. */
+  /** The database is damaged. Only for a primary with a lease, since another node can acquire it. */
   giveUpDamaged(): void {
-    if (!this.#close("damaged")) return;
+    if (!this.#enter("damaged")) return;
     log.error(
-      "this node is not the primary any more: its database is damaged. It goes on as an edge with a fresh copy",
+      "this node is not the primary any more: its database is damaged. It continues as an edge with a fresh copy",
     );
   }
 
-  /** Others have come to there by what this node wrote, which it does not have itself any more. `isHeld`: a node has it still, and can give it back. */
-  stepDown(standing: ObservedPosition, isHeld: boolean): void {
-    if (!this.#close("behind", isHeld ? standing : undefined)) return;
+  /**
+   * Other nodes have reached a position that this node wrote and has lost. `isHeld`: a node still has it, and can
+   * return it.
+   */
+  stepDown(position: ObservedPosition, isHeld: boolean): void {
+    if (!this.#enter("behind", isHeld ? position : undefined)) return;
     log.error(
-      "the data directory of this primary is not the newest: other nodes have come to {epoch}:{offset}. It fetches from its peers what it lacks before it writes anything",
-      { epoch: standing.epoch, offset: standing.offset },
+      "the data directory of this primary is not the newest: other nodes are at {epoch}:{offset}. It fetches the missing events from its peers before it writes anything",
+      { epoch: position.epoch, offset: position.offset },
     );
   }
 
-  /** Before anything that could fail. False where it is closed already. */
-  #close(reason: FenceReason, lacking?: ObservedPosition): boolean {
+  /** Called before anything that may fail. Returns false if the primary is fenced already. */
+  #enter(reason: FenceReason, lacking?: ObservedPosition): boolean {
     if (this.#reason !== undefined) return false;
     this.#reason = reason;
     this.#options.onFenced(reason, lacking);
     return true;
   }
 
-  #forgetPromotion(): void {
+  #removePromotionNote(): void {
     const { directory } = this.#options;
     try {
       removePromotionNote(directory);
     } catch (error) {
-      // Started again it would take itself for the primary until it hears of its successor.
+      // After a restart this node would act as the primary until it notices its successor.
       log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
     }
   }
@@ -139,24 +150,24 @@ export class Fence {
     if (this.#saved !== undefined) return;
     const { directory, store, storage } = this.#options;
     const eventLog = openLog(store);
-    const present = readState(store);
+    const state = readState(store);
     let saved: UnreplicatedEvents | undefined;
     try {
       saved = saveUnreplicated(
         directory,
         eventLog,
-        present,
-        lastCommonOffset(present, eventLog, readEpochs(store), epochs),
+        state,
+        lastCommonOffset(state, eventLog, readEpochs(store), epochs),
       );
       storage.recovered("events");
     } catch (error) {
-      // They are still in the database, and the next one who knows of the successor makes another attempt.
+      // They are still in the database, and the next observation of the successor tries again.
       return storage.failed("events", error, directory);
     }
     this.#saved = saved ?? "nothing";
     if (saved === undefined) return;
     log.fatal(
-      "{events} of this primary never reached its successor, they are in {path}: see what of them is to be done again",
+      "{events} of this primary never reached its successor, they are in {path}: decide which of them to repeat",
       {
         events: describeUnreplicated(saved),
         path: saved.path,

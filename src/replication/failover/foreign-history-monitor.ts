@@ -1,7 +1,7 @@
 /**
- * Notices that nodes around a primary have another history than it: then one of them was started on a wrong or an empty directory, and with the
- * embedded broker and no peers a primary learns of that only when its edges ask it. Nothing follows from it but an alert: nodes of another history
- * neither fence this primary nor begin an epoch here.
+ * Notices that nodes around a primary have another history. Then one of them was started on a wrong or empty directory.
+ * With the embedded broker and without peers, a primary notices it only when its edges send requests. It only raises an
+ * alert: nodes of another history neither fence this primary nor begin an epoch here.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -10,7 +10,7 @@ import type { ForeignHistory, HistoryFilter } from "../history-guard.ts";
 const log = getLogger("history");
 
 const warningIntervalMs = 60_000;
-/** Nodes that are refused ask again within seconds. */
+/** Refused nodes send the next request within seconds. */
 const seenMs = 60_000;
 
 export class ForeignHistoryMonitor implements HistoryFilter {
@@ -18,9 +18,9 @@ export class ForeignHistoryMonitor implements HistoryFilter {
   readonly #clock: Pick<Clock, "monotonicMs">;
   #last: ForeignHistory | undefined;
   #seenAtMs = Number.NEGATIVE_INFINITY;
-  #complainedAtMs = Number.NEGATIVE_INFINITY;
+  #warnedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** `own` gives the first epoch of this primary's history. */
+  /** `own` returns the first epoch of this primary's history. */
   constructor(own: () => string, clock: Pick<Clock, "monotonicMs">) {
     this.#own = own;
     this.#clock = clock;
@@ -30,7 +30,7 @@ export class ForeignHistoryMonitor implements HistoryFilter {
     return this.#own();
   }
 
-  /** What was seen within the last minute. */
+  /** The other history that was seen within the last minute. */
   get foreign(): ForeignHistory | undefined {
     return this.#clock.monotonicMs() - this.#seenAtMs < seenMs ? this.#last : undefined;
   }
@@ -41,10 +41,10 @@ export class ForeignHistoryMonitor implements HistoryFilter {
     const isNew = this.#last === undefined || this.#last.history !== theirs;
     this.#last = { history: theirs ?? "unknown", from };
     this.#seenAtMs = nowMs;
-    if (!isNew && nowMs - this.#complainedAtMs < warningIntervalMs) return false;
-    this.#complainedAtMs = nowMs;
+    if (!isNew && nowMs - this.#warnedAtMs < warningIntervalMs) return false;
+    this.#warnedAtMs = nowMs;
     log.error(
-      "{from} has another history ({theirs}) than this primary ({own}): they share no beginning, so it does not follow. Was this primary started on an empty or a wrong directory? Stop it and mount its volume, restore a backup, or promote an edge. If this history is right, approve it on each of the others: {command}",
+      "{from} has another history ({theirs}) than this primary ({own}): they have no common beginning, so it does not follow. Was this primary started on an empty or a wrong directory? Stop it and mount its volume, restore a backup, or promote an edge. If this history is right, approve it on each of the others: {command}",
       {
         from,
         theirs: this.#last.history,

@@ -1,7 +1,8 @@
 /**
- * A primary hands over to an edge that is promoted gracefully: it takes no further write, finishes those that are under way, and tells where it then
- * stands. The edge fetches the rest and begins its term, which fences this primary. If that
- * node does not become the primary, this one takes writes again; with a lease, which it gave away, it becomes an edge.
+ * The handover of a primary to an edge that is promoted gracefully: it accepts no more writes, finishes pending ones,
+ * and reports its final position. The edge fetches the missing events and begins its term, which fences this primary.
+ * If the edge does not become the primary, this primary accepts writes again; if it has given away its lease, it
+ * becomes an edge.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -15,56 +16,56 @@ const handoverTimeoutMs = 20_000;
 export class Handover {
   readonly #clock: Clock;
   readonly #onGivenUp: (target: string) => void;
-  #writing = 0;
-  /** Resolves when nothing is written any more. */
+  #pendingWrites = 0;
+  /** Resolves when there are no more pending writes. */
   #idle: PromiseWithResolvers<void> | undefined;
-  #to: string | undefined;
+  #target: string | undefined;
   #cancel = (): void => {};
 
-  /** `onGivenUp` is called when the other node did not become the primary. */
-  constructor(clock: Clock, onGivenUp: (to: string) => void) {
+  /** `onGivenUp` is called if the other node did not become the primary. */
+  constructor(clock: Clock, onGivenUp: (target: string) => void) {
     this.#clock = clock;
     this.#onGivenUp = onGivenUp;
   }
 
-  /** The node that is to be the primary. Undefined while this one takes writes. */
-  get to(): string | undefined {
-    return this.#to;
+  /** The node that is to become the primary. Undefined while this one accepts writes. */
+  get target(): string | undefined {
+    return this.#target;
   }
 
-  /** AppError `not_ready` while this primary hands over. */
+  /** AppError `not_ready` during a handover. */
   requireInactive(): void {
-    if (this.#to === undefined) return;
-    throw new AppError("not_ready", `${this.#to} is about to become the primary: send the write again in a moment`);
+    if (this.#target === undefined) return;
+    throw new AppError("not_ready", `${this.#target} is about to become the primary: send the write again in a moment`);
   }
 
-  /** This primary ends: whether the other one has become it is not waited for any more. */
+  /** This primary stops. It does not wait for the other node any more. */
   close(): void {
     this.#cancel();
   }
 
-  /** Counts a write as under way while `work` runs. */
+  /** Counts a write as pending while `work` runs. */
   async trackWrite<Result>(work: () => Promise<Result>): Promise<Result> {
-    this.#writing++;
+    this.#pendingWrites++;
     try {
       return await work();
     } finally {
-      this.#writing--;
-      if (this.#writing === 0) this.#idle?.resolve();
+      this.#pendingWrites--;
+      if (this.#pendingWrites === 0) this.#idle?.resolve();
     }
   }
 
-  /** Takes no further writes. Resolves when those under way are finished. */
-  async start(to: string): Promise<void> {
-    log.warning("this primary hands over to {node} and takes no writes meanwhile", { node: to });
-    this.#to = to;
+  /** Accepts no more writes. Resolves when the pending ones are finished. */
+  async start(target: string): Promise<void> {
+    log.warning("this primary hands over to {node} and accepts no writes meanwhile", { node: target });
+    this.#target = target;
     this.#cancel();
     this.#cancel = this.#clock.after(handoverTimeoutMs, () => {
-      this.#to = undefined;
-      log.warning("{node} did not become the primary", { node: to });
-      this.#onGivenUp(to);
+      this.#target = undefined;
+      log.warning("{node} did not become the primary", { node: target });
+      this.#onGivenUp(target);
     });
-    if (this.#writing === 0) return;
+    if (this.#pendingWrites === 0) return;
     this.#idle ??= Promise.withResolvers<void>();
     await this.#idle.promise;
     this.#idle = undefined;

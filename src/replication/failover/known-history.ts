@@ -1,8 +1,9 @@
 /**
- * Keeps a primary from beginning a new history where there is an older one. An empty data directory mostly means that a volume is not mounted: a
- * primary that started on it would answer `deny` to everything, and its edges would have nobody to follow. So before it makes a database it looks for
- * an older history: at its peers, at the external brokers, which keep the last head of a primary, and in the notes of its own directory. A peer
- * or broker that does not answer within some seconds does not delay the start.
+ * Prevents a primary from beginning a new history if there is an older one. An empty data directory usually means that
+ * a volume is not mounted: a primary that started on it would answer `deny` to everything, and its edges would lose
+ * their primary. So before it creates a database it looks for an older history: at its peers, at the external brokers,
+ * which retain the last head of a primary, and in the notes of its own directory. A peer or broker that does not answer
+ * within a few seconds does not delay the start.
  */
 import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
@@ -24,23 +25,23 @@ const askTimeoutMs = 4000;
 interface KnownHistory {
   readonly history: string;
   readonly offset: number | undefined;
-  /** Who knows it, for a sentence. */
+  /** Where the history is known, for a sentence. */
   readonly where: string;
 }
 
-/** AppError `conflict` where somebody knows of a history, unless it is the one that an operator has abandoned. */
+/** AppError `conflict` if a history is known, unless it is the one that an operator has abandoned. */
 export async function requireNoKnownHistory(config: Config, system: PeerSystem): Promise<void> {
   const { data, environment } = config;
-  const noted = knownHistory(data);
+  const stored = knownHistory(data);
   const own: KnownHistory[] =
-    noted === undefined ? [] : [{ history: noted, offset: undefined, where: "this directory's notes" }];
+    stored === undefined ? [] : [{ history: stored, offset: undefined, where: "this directory's notes" }];
   const asked = await Promise.all([...askPeers(config, system), ...askBrokers(config, system)]);
   const abandoned = approvedHistory(data, "abandon-history");
   const known = [...own, ...asked.flatMap((found) => (found === undefined ? [] : [found]))];
   const first = known.find(({ history }) => history !== abandoned);
   if (first !== undefined) throw refusal(first, data, environment, abandoned);
   if (known.length > 0)
-    log.warning("this primary begins a new history, the history {abandoned} is abandoned", { abandoned });
+    log.warning("this primary begins a new history, the history {abandoned} was abandoned", { abandoned });
 }
 
 function refusal(
@@ -49,11 +50,11 @@ function refusal(
   environment: string,
   abandoned?: string,
 ): AppError {
-  const standing = offset === undefined ? "" : ` at offset ${offset}`;
-  const useless = abandoned === undefined ? "" : ` (That ${abandoned} is abandoned does not help.)`;
+  const position = offset === undefined ? "" : ` at offset ${offset}`;
+  const hint = abandoned === undefined ? "" : ` (That ${abandoned} is abandoned does not help.)`;
   return new AppError(
     "conflict",
-    `there is no database in \`${data}\`, but ${where} has the history ${history} of environment \`${environment}\`${standing}: this primary does not start empty. Is a volume not mounted? Mount it; or \`ostiary restore\` a backup into the directory; or \`ostiary promote\` an edge. To begin a new history on purpose: \`ostiary abandon-history ${history} --data ${data}\`, and start again${useless}`,
+    `there is no database in \`${data}\`, but ${where} has the history ${history} of environment \`${environment}\`${position}: this primary does not start empty. Is a volume not mounted? Mount it; or \`ostiary restore\` a backup into the directory; or \`ostiary promote\` an edge. To begin a new history on purpose: \`ostiary abandon-history ${history} --data ${data}\`, and start again${hint}`,
   );
 }
 
@@ -67,7 +68,7 @@ function askPeers(config: Config, system: PeerSystem): Promise<KnownHistory | un
     const answer = client.head(undefined).then(
       (head) => knownTo(url, head),
       (error: unknown) => {
-        log.info("{url} says nothing of an older history: {reason}", { url, reason: reasonOf(error) });
+        log.info("{url} did not tell whether there is an older history: {reason}", { url, reason: reasonOf(error) });
         return undefined;
       },
     );
@@ -79,7 +80,7 @@ function askPeers(config: Config, system: PeerSystem): Promise<KnownHistory | un
 
 function askBrokers(config: Config, system: PeerSystem): Promise<KnownHistory | undefined>[] {
   const nodeKeyHash = nodeKeyHashOf(config);
-  // Without the node key nobody can tell whose a head is.
+  // Without the node key, heads cannot be authenticated.
   if (nodeKeyHash === undefined) return [];
   return externalBrokerUrls(config).map(async (url) => {
     const { retained, live = retained } = await readBrokerHeads(url, config, nodeKeyHash, 0, system);

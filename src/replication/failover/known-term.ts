@@ -5,7 +5,7 @@ import { connectPeers } from "../transport/open-peers.ts";
 import type { PeerSystem } from "../transport/node-client.ts";
 
 export interface KnownTerm {
-  /** 0 where no node answered. */
+  /** 0 if no node answered. */
   readonly term: number;
   /** The nodes that did not answer. */
   readonly silent: readonly string[];
@@ -13,7 +13,10 @@ export interface KnownTerm {
 
 const timeoutMs = 5000;
 
-/** Asks the configured peers, and the primary of an edge's configuration, all at once. None without a node key to ask them with. */
+/**
+ * Asks the configured peers and, on an edge, the configured primary, all at the same time. Without a node key it asks
+ * none.
+ */
 export async function askKnownTerm(config: Config, system: PeerSystem): Promise<KnownTerm> {
   const { primary, peers } = config;
   const urls = [...new Set([...(primary === undefined ? [] : [primary]), ...peers])];

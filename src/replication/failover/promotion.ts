@@ -1,8 +1,8 @@
 /**
- * Whether an edge may take its primary's place. Not while that one answers, or another has taken it already, and not while a peer has more: the edge
- * first takes from its peers what it has not, so that whichever edge is promoted has all that any of them had. Of those it also has their pledge, so
- * that nothing is acknowledged behind its back. It does not decide that the primary is gone: an
- * operator does, or the lease (`failover/campaign.ts`).
+ * Decides whether an edge may replace its primary. It may not while the primary answers, while another node has
+ * replaced it already, or while a peer has more events: the edge first fetches them, so that a promoted edge has all
+ * events that any reachable edge has. It also needs the votes of its peers, so that nothing is acknowledged without it.
+ * It does not decide that the primary is gone: an operator or the lease does (`campaign.ts`).
  */
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -20,68 +20,71 @@ import type { Votes } from "./votes.ts";
 
 const catchUpWaitMs = 5000;
 const catchUpPollMs = 50;
-/** Enough for gigabytes that are in memory. The new primary's first audit looks at the rest. */
+/** Enough for gigabytes that are in memory. The new primary's first audit checks the rest. */
 const pagesCheckMs = 2000;
 
 export interface PromotionOptions {
   readonly replica: Replica;
-  /** What this node has promised itself. */
+  /** The votes that this node has granted. */
   readonly votes: Votes;
-  /** The last epoch that this node was the primary of. */
+  /** The last epoch in which this node was the primary. */
   readonly lastLedEpoch: string | undefined;
   /** The epochs of this node's history. */
   readonly epochs: () => readonly EpochId[];
-  /** What its peers are asked to give their pledge to. */
+  /** The candidacy for which the peers are asked to vote. */
   readonly candidacy: Candidacy;
-  /** Called before the first other node is asked for something: until then this node found that it may stand. */
+  /** Called before the first request to another node, when this node may be a candidate. */
   readonly onCandidacy: () => void;
-  /** How many edges have each write that was acknowledged (`--ack`), besides the primary. */
+  /** How many edges must have a write before it is acknowledged (`--ack`). */
   readonly ack: number;
-  /** Goes on whatever stands against it, but for a later epoch. */
+  /** Ignores all reasons against the promotion except a later epoch. */
   readonly force: boolean;
   /** Asks a primary that answers to hand over. */
   readonly graceful: boolean;
-  /** Whether the node itself asks, and no operator. Without a lease it then needs the vote of at least one other node. */
+  /**
+   * Whether the node itself decided, not an operator. Without a lease it then needs the vote of at least one other
+   * node.
+   */
   readonly automatic: boolean;
-  /** Gives the lease under which it is promoted, whose term the others are asked for; undefined where there is no such lease. */
+  /** Acquires the lease for the promotion, whose term the votes are requested for; undefined if there is none. */
   readonly acquire: AcquireLease;
   readonly system: System;
 }
 
-/** The present primary answers: nobody else becomes one without force. */
+/** The current primary answers. Without force, no other node becomes the primary. */
 export class PrimaryAliveError extends AppError {
   constructor(url: string) {
     super(
       "conflict",
-      `the primary ${url} is alive: let it hand over (--graceful), or stop it first, or use force, and what it accepts until it learns of its successor is lost to the others`,
+      `the primary ${url} is alive: let it hand over (--graceful), or stop it first, or use force, which loses the writes that it accepts until it notices its successor`,
     );
   }
 }
 
 /**
- * Acquires the lease of the primary; undefined where none is configured. A graceful promotion calls `requestHandover` first, so that a primary can give the
- * lease up.
+ * Acquires the lease of the primary; undefined if none is configured. A graceful promotion calls `requestHandover`
+ * first, so that the primary can release the lease.
  */
 export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
 
 /** What a node may begin as the primary. */
 export interface Mandate {
-  /** The epoch that its own will follow. */
+  /** The epoch before the new one. */
   readonly after: EpochId;
-  /** The term of its own: later than all that the nodes know that were asked. */
+  /** The term of the new epoch: later than all terms that the asked nodes know. */
   readonly term: number;
   readonly leadership: Leadership | undefined;
 }
 
-/** AppError `conflict` says why the node may not become the primary, and what `force` would pass over. */
+/** AppError `conflict` says why the node may not become the primary, and which reasons `force` would ignore. */
 export async function obtainMandate(options: PromotionOptions): Promise<Mandate> {
-  const { replica: following } = options;
-  following.engine();
-  // Nobody could repair the file of a primary. Computing the digest takes a second for a million facts, in which nobody can write; it was compared with
-  // the primary's at each event.
-  await following.checkPages(pagesCheckMs);
-  following.engine();
-  const state = must(following.state());
+  const { replica } = options;
+  replica.engine();
+  // A primary's file cannot be repaired from other nodes. Computing the digest takes a second for a million facts, and
+  // blocks writes. It was compared with the primary's digest at each event.
+  await replica.checkPages(pagesCheckMs);
+  replica.engine();
+  const state = must(replica.state());
   const { heads, leadership } = await obtainLease(options, state);
   try {
     return await collectVotes(options, state, heads, leadership);
@@ -93,21 +96,21 @@ export async function obtainMandate(options: PromotionOptions): Promise<Mandate>
 
 type PeerHeads = Awaited<ReturnType<Peers["heads"]>>;
 
-/** Before anybody promises anything, which would hold up the writes of a primary that is well. */
+/** Called before any node promises anything, since that would delay the writes of a healthy primary. */
 async function obtainLease(
-  { replica: following, candidacy, force, graceful, automatic, acquire, onCandidacy: onStanding }: PromotionOptions,
+  { replica, candidacy, force, graceful, automatic, acquire, onCandidacy }: PromotionOptions,
   state: StoreState,
 ): Promise<{ readonly heads: PeerHeads; readonly leadership: Leadership | undefined }> {
-  const heads = await following.peers.heads();
+  const heads = await replica.peers.heads();
   requireNoPrimary(heads, state, force || graceful);
-  // One without a lease is none that has lost it: it was not configured for failover yet, and is well.
+  // A primary without a lease has not lost it: it was not configured for failover yet, and is healthy.
   const unleased = heads.find(({ head }) => head.role === "primary" && head.e === state.epoch && head.leased !== true);
   if (automatic && unleased !== undefined) throw new PrimaryAliveError(unleased.url);
-  onStanding();
-  const leadership = await acquire(() => following.peers.requestHandover(state, candidacy));
-  // One that answered may hand over, or be an edge, by now.
-  const isUnsure = leadership !== undefined && heads.some(({ head }) => head.role === "primary");
-  return { heads: isUnsure ? await following.peers.heads() : heads, leadership };
+  onCandidacy();
+  const leadership = await acquire(() => replica.peers.requestHandover(state, candidacy));
+  // A primary that answered may be handing over, or be an edge by now.
+  const isUncertain = leadership !== undefined && heads.some(({ head }) => head.role === "primary");
+  return { heads: isUncertain ? await replica.peers.heads() : heads, leadership };
 }
 
 async function collectVotes(
@@ -116,38 +119,38 @@ async function collectVotes(
   heads: PeerHeads,
   leadership: Leadership | undefined,
 ): Promise<Mandate> {
-  const { replica: following, votes: pledge, candidacy, force, graceful, system } = options;
+  const { replica, votes, candidacy, force, graceful, system } = options;
   const leased = leadership !== undefined;
-  requireNoVoteGranted(pledge, force, leased);
+  requireNoVoteGranted(votes, force, leased);
   const term =
     leadership?.term ??
-    nextFailoverTerm(state.term, pledge.promisedTerm, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
-  requireUnpromisedTerm(term, pledge);
-  pledge.promiseTerm(term);
+    nextFailoverTerm(state.term, votes.promisedTerm, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
+  requireUnpromisedTerm(term, votes);
+  votes.promiseTerm(term);
   const answering = new Set(heads.map(({ url }) => url));
-  const how = { force, graceful, leased, wanted: term };
-  const asked = await following.peers.requestVotes(state, candidacy, how, answering);
-  const standings = asked.flatMap(({ url, answer }) =>
+  const voteOptions = { force, graceful, leased, wanted: term };
+  const responses = await replica.peers.requestVotes(state, candidacy, voteOptions, answering);
+  const voters = responses.flatMap(({ url, answer }) =>
     answer !== undefined && "head" in answer ? [{ url, head: answer.head }] : [],
   );
-  requireNoPrimary(standings, state, force || graceful);
-  if (!force) requireVotes(asked, standings, state, options, leased);
-  if (graceful) requireHandedOver(heads, standings, state, candidacy);
-  const furthest = Math.max(0, ...standings.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  const reached = await catchUpTo(following, furthest, system.clock);
-  // That may have taken seconds.
-  following.engine();
-  requireNoVoteGranted(pledge, force, leased);
+  requireNoPrimary(voters, state, force || graceful);
+  if (!force) requireVotes(responses, voters, state, options, leased);
+  if (graceful) requireHandedOver(heads, voters, state, candidacy);
+  const furthest = Math.max(0, ...voters.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
+  const reached = await catchUpTo(replica, furthest, system.clock);
+  // The votes may have taken seconds.
+  replica.engine();
+  requireNoVoteGranted(votes, force, leased);
   leadership?.requireValid();
-  if (pledge.promisedTerm > term && leased)
-    throw new AppError("conflict", "this node has voted for a later lease meanwhile");
-  // Only force passes over a greater promise, and then comes after it.
-  const promised = Math.max(0, ...standings.map(({ head }) => head.promised ?? 0));
+  if (votes.promisedTerm > term && leased)
+    throw new AppError("conflict", "this node has voted for a later lease in the meantime");
+  // Only force overrides a greater promise, and then uses a later term.
+  const promised = Math.max(0, ...voters.map(({ head }) => head.promised ?? 0));
   if (promised > term && leased) throw new AppError("conflict", "another node has acquired a later lease");
   if (reached || force) return { after: state, term: promised > term ? nextFailoverTerm(promised) : term, leadership };
   throw new AppError(
     "conflict",
-    `another node has come to ${furthest}, this one only to ${must(following.state()).offset}: promote that one, or use force and lose what is between`,
+    `another node is at ${furthest}, this one only at ${must(replica.state()).offset}: promote that one, or use force and lose the events in between`,
   );
 }
 
@@ -156,78 +159,87 @@ interface VoterHead {
   readonly head: NodeHead;
 }
 
-/** The primary does not answer, and nobody has taken its place. */
-function requireNoPrimary(standings: readonly VoterHead[], present: StoreState, force: boolean): void {
-  const later = standings.find(({ head }) => compareEpochs(epochOf(head), present) > 0);
+/** The primary does not answer, and no node has replaced it. */
+function requireNoPrimary(voters: readonly VoterHead[], current: StoreState, force: boolean): void {
+  const later = voters.find(({ head }) => compareEpochs(epochOf(head), current) > 0);
   if (later !== undefined) {
     throw new AppError(
       "conflict",
       `${later.url} knows of a later epoch than this node: another node was promoted, or this one is behind. It will follow when it can`,
     );
   }
-  const primary = standings.find(({ head }) => head.role === "primary" && head.e === present.epoch);
+  const primary = voters.find(({ head }) => head.role === "primary" && head.e === current.epoch);
   if (primary === undefined || force) return;
   throw new PrimaryAliveError(primary.url);
 }
 
-/** Others of the same term may have been voted for, by this node among them. */
-function requireUnpromisedTerm(term: number, pledge: Votes): void {
-  if (term > pledge.promisedTerm) return;
+/** Another node may have votes for the same term, possibly from this node. */
+function requireUnpromisedTerm(term: number, votes: Votes): void {
+  if (term > votes.promisedTerm) return;
   throw new AppError(
     "conflict",
-    `this node has promised the term ${pledge.promisedTerm}, which is not before ${term}: try again`,
+    `this node has promised the term ${votes.promisedTerm}, which is not before ${term}: try again`,
   );
 }
 
-/** This node has not promised to wait for another, other than one whose lease is over. */
-function requireNoVoteGranted(pledge: Votes, force: boolean, leased: boolean): void {
-  if (pledge.candidate === undefined || force || (leased && !pledge.isBinding)) return;
+/** This node has not voted for another candidate, except one whose lease is over. */
+function requireNoVoteGranted(votes: Votes, force: boolean, leased: boolean): void {
+  if (votes.candidate === undefined || force || (leased && !votes.isBinding)) return;
   throw new AppError(
     "conflict",
-    `${pledge.candidate} is about to be promoted: look in a moment whether it was, or use force`,
+    `${votes.candidate} is about to be promoted: check in a moment whether it was, or use force`,
   );
 }
 
 type VoteResponses = Awaited<ReturnType<Peers["requestVotes"]>>;
 
-/** Nobody else is being promoted, and each write that was or may yet be acknowledged is on a node that has given its pledge, or on this one. */
+/**
+ * No other node is being promoted, and each write that was or may be acknowledged is on a node that has granted its
+ * vote, or on this one.
+ */
 function requireVotes(
-  asked: VoteResponses,
-  standings: readonly VoterHead[],
+  responses: VoteResponses,
+  voters: readonly VoterHead[],
   state: StoreState,
-  { replica: following, lastLedEpoch: led, epochs, ack, automatic }: PromotionOptions,
+  { replica, lastLedEpoch: lastEpoch, epochs, ack, automatic }: PromotionOptions,
   leased: boolean,
 ): void {
-  for (const { url, answer } of asked) {
+  for (const { url, answer } of responses) {
     if (answer === undefined || !("refused" in answer)) continue;
     throw new AppError(
       "conflict",
-      `${url} does not give its pledge: ${answer.refused}. Look in a moment who is the primary, or use force`,
+      `${url} does not grant its vote: ${answer.refused}. Check in a moment which node is the primary, or use force`,
     );
   }
-  const needed = Math.max(ack, following.loop.isAckRequested ? 1 : 0);
-  const silent = asked.filter(({ answer }) => answer === undefined);
-  // One of them is the primary itself, unless that is an edge by now.
+  const needed = Math.max(ack, replica.loop.isAckRequested ? 1 : 0);
+  const silent = responses.filter(({ answer }) => answer === undefined);
+  // One of the silent nodes is the primary itself, unless that is an edge by now.
   const isPrimaryHere =
-    hasLed(led, epochs(), state) || standings.some(({ head }) => hasLed(head.led, head.epochs, state));
+    hasLed(lastEpoch, epochs(), state) || voters.some(({ head }) => hasLed(head.led, head.epochs, state));
   const edges = silent.length - (isPrimaryHere ? 0 : 1);
-  if (automatic && !leased && standings.length === 0)
-    throw new AppError("conflict", "no other node gives its pledge, and nobody has asked for this promotion");
+  if (automatic && !leased && voters.length === 0)
+    throw new AppError("conflict", "no other node grants its vote, and no operator has asked for this promotion");
   if (needed === 0 || edges < needed) return;
   throw new AppError(
     "conflict",
-    `${silent.map(({ url }) => url).join(" and ")} can't be asked: there may be writes that were acknowledged with \`--ack\` and that nobody else has. Promote when more nodes can be reached, or use force and accept their loss`,
+    `${silent.map(({ url }) => url).join(" and ")} cannot be asked: there may be writes that were acknowledged with \`--ack\` and that no other node has. Promote when more nodes can be reached, or use force and accept their loss`,
   );
 }
 
-/** Whether the last epoch that a node led is one of the present primary's: each of its starts begins one. An unknown epoch may be. */
-function hasLed(led: string | undefined, epochs: readonly EpochId[], present: StoreState): boolean {
-  if (led === undefined) return false;
-  const known = epochs.find(({ epoch }) => epoch === led);
-  return known === undefined || isSameFailover(known.term, present.term);
+/**
+ * Whether the last epoch that a node led is one of the current primary's: each of its starts begins an epoch. An
+ * unknown epoch may be.
+ */
+function hasLed(lastEpoch: string | undefined, epochs: readonly EpochId[], current: StoreState): boolean {
+  if (lastEpoch === undefined) return false;
+  const known = epochs.find(({ epoch }) => epoch === lastEpoch);
+  return known === undefined || isSameFailover(known.term, current.term);
 }
 
-/** The primary has stopped its writes for this candidate. One that does not say so goes on writing: it did not hear of it, or is of an earlier version. */
+/**
+ * The primary has stopped its writes for this candidate. If it does not say so, it still writes: it got no request, or
+ * is of an earlier version.
+ */
 function requireHandedOver(
   heads: readonly VoterHead[],
   answers: readonly VoterHead[],
@@ -244,11 +256,11 @@ function requireHandedOver(
   );
 }
 
-async function catchUpTo({ state: present, loop: follower }: Replica, offset: number, clock: Clock): Promise<boolean> {
-  const reached = (): boolean => (present()?.offset ?? 0) >= offset;
+async function catchUpTo({ state: current, loop }: Replica, offset: number, clock: Clock): Promise<boolean> {
+  const reached = (): boolean => (current()?.offset ?? 0) >= offset;
   for (const end = clock.monotonicMs() + catchUpWaitMs; !reached() && clock.monotonicMs() < end;) {
-    // As after a connection: whatever others have is fetched.
-    follower.onSubscribed();
+    // As after a connection: missing events are fetched from other nodes.
+    loop.onSubscribed();
     await sleep(clock, catchUpPollMs);
   }
   return reached();

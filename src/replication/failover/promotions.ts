@@ -1,4 +1,4 @@
-/** An edge's promotions, one at a time: those that an operator asks for, and with a lease those that the edge begins by itself. */
+/** The promotions of an edge, one at a time: by an operator, or by the edge itself if there is a lease. */
 import type { Promoted, PromoteOptions } from "../node.ts";
 import type { Candidate, CandidateOptions } from "./candidate.ts";
 import type { AcquireLease } from "./promotion.ts";
@@ -8,38 +8,38 @@ import type { Lease } from "./lease/lease.ts";
 export interface PromotionsOptions extends CandidateOptions {
   readonly candidate: Candidate;
   readonly lease: Lease | undefined;
-  /** Asks for votes and makes this node the primary. */
+  /** Requests votes and makes this node the primary. */
   readonly perform: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>;
 }
 
 export interface Promotions {
-  /** As an operator asks. */
+  /** A promotion by an operator. */
   promote(options: PromoteOptions): Promise<Promoted>;
-  /** From now on the edge takes a free lease. */
+  /** From now on the edge acquires the lease when it is free. */
   start(): void;
   stop(): void;
-  /** Resolves when none is under way. */
+  /** Resolves when no promotion is in progress. */
   waitUntilIdle(): Promise<void>;
 }
 
 export function openPromotions(options: PromotionsOptions): Promotions {
   const { lease, perform } = options;
-  let underWay: Promise<Promoted> | undefined;
-  /** The last one that the edge began by itself. */
+  let current: Promise<Promoted> | undefined;
+  /** The last promotion that the edge began by itself. */
   let own: Promise<Promoted | undefined> | undefined;
   const once: PromotionsOptions["perform"] = (how, acquire) =>
-    (underWay ??= perform(how, acquire).finally(() => (underWay = undefined)));
+    (current ??= perform(how, acquire).finally(() => (current = undefined)));
   const promoteItself = (acquire: AcquireLease): Promise<Promoted> => {
     // A primary that has lost its lease may still answer: it is asked to hand over.
     const promoted = once({ force: false, graceful: true, automatic: true }, acquire);
     own = promoted.catch(() => undefined);
     return promoted;
   };
-  const campaign = lease && createCampaign({ ...options, lease }, () => underWay !== undefined, promoteItself);
+  const campaign = lease && createCampaign({ ...options, lease }, () => current !== undefined, promoteItself);
   return {
     async promote(how) {
-      // What the edge began by itself was begun in another way: without force, say.
-      const promoted = underWay === undefined ? undefined : await own;
+      // The edge began its own promotion with other options, for example without force.
+      const promoted = current === undefined ? undefined : await own;
       if (promoted !== undefined) return promoted;
       return once(how, async (askToHandOver) => {
         if (campaign === undefined) return undefined;
@@ -49,7 +49,7 @@ export function openPromotions(options: PromotionsOptions): Promotions {
     },
     start: () => campaign?.start(),
     stop: () => campaign?.stop(),
-    waitUntilIdle: async () => void (await underWay?.catch(() => undefined)),
+    waitUntilIdle: async () => void (await current?.catch(() => undefined)),
   };
 }
 

@@ -1,7 +1,8 @@
 /**
- * Begins a term for each start of a primary, before its first write. A primary can't know that its directory is the newest: a machine that is rolled
- * back takes all notes of the directory back with it. In a term of its own it gives no position a second time, and tokens of writes that were lost
- * are known as such. A term that loses nothing costs one event: tokens stay valid, and followers go on from the log.
+ * Begins a new term at each start of a primary, before its first write. A primary cannot know whether its directory is
+ * the newest: if a machine is rolled back, all notes of the directory are rolled back too. In a new term it cannot
+ * assign a position twice, and tokens of lost writes are recognized. A term costs one event if nothing was lost: tokens
+ * stay valid, and replicas continue from the log.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -10,13 +11,13 @@ import { reasonOf } from "../../util/reason.ts";
 const log = getLogger("primary");
 
 export interface StartTermOptions {
-  /** The term that comes next, given the greatest one that others know of. */
+  /** Returns the next term, given the greatest term that other nodes know. */
   readonly next: (known: number) => number;
-  /** Begins it. */
+  /** Begins the term. */
   readonly begin: (term: number) => Promise<StoreState>;
-  /** Called once it has begun. */
+  /** Called when the term has begun. */
   readonly onBegun: () => void;
-  /** Whether none has to begin, since the history itself begins with this start. */
+  /** Whether no term has to begin, because the history begins with this start. */
   readonly isBegun: boolean;
 }
 
@@ -31,24 +32,24 @@ export class StartTerm {
     this.#isBegun = options.isBegun;
   }
 
-  /** Before that, this primary writes nothing, and its word that a copy is the newest is worth nothing. */
+  /** Before that, this primary writes nothing, and cannot tell other nodes whether they are up to date. */
   get isBegun(): boolean {
     return this.#isBegun;
   }
 
-  /** Begins the term unless it has begun. Throws what kept it from that: the storage, mostly. */
+  /** Begins the term if it has not begun. Throws if that fails, usually because of the storage. */
   begin(): Promise<void> {
     if (this.#isBegun) return Promise.resolve();
     this.#beginning ??= this.#begin().finally(() => (this.#beginning = undefined));
     return this.#beginning;
   }
 
-  /** Others know of that term, which this node can't have any more: the next write is of a later one. */
+  /** Other nodes know this term, which this node can no longer have: the next write gets a later one. */
   readonly beginAfter = (term: number): void => {
     this.#known = Math.max(this.#known, term);
     this.#isBegun = false;
     this.begin().catch((error: unknown) =>
-      log.warning("a new term could not begin, the next write tries again: {reason}", { reason: reasonOf(error) }),
+      log.warning("the new term could not begin, the next write tries again: {reason}", { reason: reasonOf(error) }),
     );
   };
 

@@ -1,7 +1,8 @@
 /**
- * A primary watches where other nodes stand: its peers, which it asks before its first write and then every few seconds, those that ask for its log,
- * and heads at brokers. A later term that nodes have voted for means that it was replaced. A later start of this very primary, or more events of its
- * present epoch than it has, mean that its directory is not the newest: it was rolled back. Then its peers have the rest.
+ * Detects whether a primary was replaced or rolled back, from the positions of other nodes: its peers, which it asks
+ * before its first write and then every few seconds, nodes that request its log, and heads at brokers. A later term
+ * that nodes have voted for means that it was replaced. A later start of the same primary, or more events of its
+ * current epoch than it has, mean that its directory was rolled back. Then its peers have the missing events.
  */
 import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -18,19 +19,19 @@ export interface SuccessorDetectorOptions {
   readonly peers: Peers | undefined;
   readonly fence: Fence;
   readonly state: () => StoreState;
-  /** How many edges have each write that was acknowledged, besides this primary. */
+  /** How many edges must have a write before it is acknowledged. */
   readonly ack: number;
-  /** Begins a later term than this one. Without peers the missing events cannot be fetched. */
+  /** Begins a later term than this one. Without peers, the missing events cannot be fetched. */
   readonly beginAfter: (term: number) => void;
   readonly intervalMs: number;
   readonly clock: Clock;
 }
 
 export interface SuccessorDetector {
-  /** A node with a replica stands there. `epochs` is its history, where that is known. */
-  onPeerPosition(standing: ObservedPosition, epochs?: NodeHead["epochs"]): void;
-  /** A head at a broker says that a primary stood there. Nobody may have it any more. */
-  onBrokerPosition(standing: ObservedPosition, epochs?: NodeHead["epochs"]): void;
+  /** A node with a replica is at this position. `epochs` is its history, if known. */
+  onPeerPosition(position: ObservedPosition, epochs?: NodeHead["epochs"]): void;
+  /** A head at a broker says that a primary was at this position. Perhaps no node has it any more. */
+  onBrokerPosition(position: ObservedPosition, epochs?: NodeHead["epochs"]): void;
   /** Asks the peers once. */
   askPeers(): Promise<void>;
   start(): void;
@@ -38,40 +39,40 @@ export interface SuccessorDetector {
 }
 
 export function createSuccessorDetector(options: SuccessorDetectorOptions): SuccessorDetector {
-  const { peers, fence, state: present, ack, beginAfter, intervalMs, clock } = options;
+  const { peers, fence, state, ack, beginAfter, intervalMs, clock } = options;
   let cancel = (): void => {};
   let isStopped = false;
 
-  const judge = (standing: ObservedPosition, epochs: NodeHead["epochs"] | undefined, isHeld: boolean): void => {
-    const isAhead = isAheadOf(standing, present());
-    if (!isAhead) return fence.onEpoch(standing, epochs);
-    if (peers !== undefined) return fence.stepDown(standing, isHeld);
+  const judge = (position: ObservedPosition, epochs: NodeHead["epochs"] | undefined, isHeld: boolean): void => {
+    const isAhead = isAheadOf(position, state());
+    if (!isAhead) return fence.onEpoch(position, epochs);
+    if (peers !== undefined) return fence.stepDown(position, isHeld);
     if (ack > 0)
       return fence.fence(
-        `another node has come to ${standing.epoch}:${standing.offset}, which this primary has not, though it was acknowledged: the data directory is not the newest. Set \`--peers\`, so that this node can fetch it, or promote that edge`,
+        `another node is at ${position.epoch}:${position.offset}, which was acknowledged, but this primary does not have it: its data directory is not the newest. Set \`--peers\`, so that this node can fetch it, or promote that edge`,
       );
     log.error(
-      "another node has come to {epoch}:{offset}, which this primary has not: its data directory is not the newest. It goes on from its own state, and edges save what only they have; with `--peers` this node would have fetched it",
-      { epoch: standing.epoch, offset: standing.offset },
+      "another node is at {epoch}:{offset}, which this primary does not have: its data directory is not the newest. It continues from its own state, and edges save the events that only they have; with `--peers` this node would have fetched them",
+      { epoch: position.epoch, offset: position.offset },
     );
-    beginAfter(standing.term);
+    beginAfter(position.term);
   };
-  const seen: SuccessorDetector["onPeerPosition"] = (standing, epochs) => judge(standing, epochs, true);
+  const seen: SuccessorDetector["onPeerPosition"] = (position, epochs) => judge(position, epochs, true);
   const look = async (): Promise<void> => {
     const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
-    // The latest first: a primary that was replaced must learn of its successor before it takes itself for one that is only behind.
+    // The latest first: a primary that was replaced must notice its successor before it considers itself only behind.
     for (const head of heads.toSorted((one, other) => compareEpochs(epochOf(other), epochOf(one))))
       seen({ ...epochOf(head), offset: head.l }, head.epochs);
   };
-  const again = (): void => {
+  const scheduleCheck = (): void => {
     if (isStopped) return;
-    cancel = clock.after(intervalMs, () => void look().then(again, again));
+    cancel = clock.after(intervalMs, () => void look().then(scheduleCheck, scheduleCheck));
   };
   return {
     onPeerPosition: seen,
-    onBrokerPosition: (standing, epochs) => judge(standing, epochs, false),
+    onBrokerPosition: (position, epochs) => judge(position, epochs, false),
     askPeers: look,
-    start: again,
+    start: scheduleCheck,
     stop() {
       isStopped = true;
       cancel();
@@ -79,10 +80,10 @@ export function createSuccessorDetector(options: SuccessorDetectorOptions): Succ
   };
 }
 
-/** Whether a node that stands there has more of what this primary wrote than the primary itself. */
-function isAheadOf({ epoch, term, offset }: ObservedPosition, present: StoreState): boolean {
-  if (epoch === present.epoch) return offset > present.offset;
-  if (!isSameFailover(term, present.term)) return false;
+/** Whether a node at this position has more of this primary's own events than the primary itself. */
+function isAheadOf({ epoch, term, offset }: ObservedPosition, state: StoreState): boolean {
+  if (epoch === state.epoch) return offset > state.offset;
+  if (!isSameFailover(term, state.term)) return false;
   // Two copies of one directory may both have begun the next term.
-  return term > present.term || (term === present.term && isStartTerm(term));
+  return term > state.term || (term === state.term && isStartTerm(term));
 }

@@ -1,12 +1,12 @@
 /**
- * One event enters a store, on the primary that made it and on every copy alike: its effect is applied, its row goes into the log, and what
- * belongs to replication alone moves on, all in the caller's transaction. So the log never holds an event that was not applied, nor the
- * other way round, and whoever has applied the events can take over from whoever wrote them.
+ * Commits one event to a store, in the same way on its primary and on every replica. It applies the effect, appends the
+ * row to the log, and updates the replication state, all in the caller's transaction. So every event in the log was
+ * applied and every applied event is in the log, and any replica with these events can become the primary.
  */
 import type { Limits } from "../../config/limits.ts";
 import { applyEvent } from "../../engine/state/apply.ts";
 import type { Effect } from "../../engine/state/event.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { putIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { beginEpoch } from "../../store/log/epochs.ts";
 import type { Log, LogRow, StoredLogRow } from "../../store/log/log.ts";
@@ -14,8 +14,8 @@ import { advanceState, type StoreState } from "../../store/log/store-state.ts";
 import { chainHash } from "../position.ts";
 
 /**
- * Commits the event of `row`, whose body is `effect` as text, behind a state with this position. Gives the row as it stands in the log. `hash` is the
- * chain hash after it, where that is known already.
+ * Commits the event of `row` after a state with this position. The body of `row` is the text of `effect`. Returns the
+ * stored row. `hash` is the chain hash after the event, if the caller knows it.
  */
 export function commitEvent(
   store: Connection,
@@ -38,7 +38,7 @@ export function commitEvent(
   return stored;
 }
 
-/** Facts inserted and deleted. */
+/** The number of inserted and deleted facts. */
 export function factCounts(effect: Effect): { readonly inserted: number; readonly deleted: number } {
   if (effect.kind !== "facts") return { inserted: 0, deleted: 0 };
   return { inserted: effect.inserted.length, deleted: effect.deleted.length };

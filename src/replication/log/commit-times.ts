@@ -1,10 +1,10 @@
 /**
- * When the last events were committed on the primary. An event's own time is when it was asked for, since its row is written before the commit; so what is
- * measured from the commit on, on other nodes too, needs this.
+ * The times of the last commits on the primary. An event's own time is when it was requested, since its row is written
+ * before the commit. So latencies since the commit, also on other nodes, need these times.
  */
 import type { Writer } from "./writer.ts";
 
-/** Those of earlier commits are forgotten: who is behind by more has waited for other reasons than the commit. */
+/** Earlier times are dropped: a replica that is further behind waited for other reasons than the commit. */
 const commitsMax = 10_000;
 
 interface CommitTime {
@@ -14,17 +14,19 @@ interface CommitTime {
 }
 
 export class CommitTimes {
-  /** In ascending order of offsets. */
+  /** Ordered by offset, ascending. */
   #commits: CommitTime[] = [];
-  /** The events after this one are known. */
+  /** The times of events after this offset are known. */
   #knownAfter: number;
 
-  /** What was committed up to `offset` is not known. */
+  /** Times of commits up to `offset` are unknown. */
   constructor(offset: number) {
     this.#knownAfter = offset;
   }
 
-  /** The events up to `offset` that were not committed before are committed now. `atMs` is in ms since 1970. */
+  /**
+   * Records that the events up to `offset` that were not committed yet are committed now. `atMs` is in ms since 1970.
+   */
   record(offset: number, atMs: number): void {
     this.#commits.push({ offset, atMs });
     if (this.#commits.length < 2 * commitsMax) return;
@@ -33,7 +35,7 @@ export class CommitTimes {
     this.#commits = this.#commits.slice(forgotten);
   }
 
-  /** When each of the rows was committed, null where that is not known; undefined where none is. */
+  /** When each row was committed, null if unknown; undefined if no time is known. */
   of(rows: readonly { readonly offset: number }[]): (number | null)[] | undefined {
     const times = rows.map(({ offset }) => this.#at(offset));
     return times.some((time) => time !== null) ? times : undefined;
@@ -48,12 +50,12 @@ export class CommitTimes {
       if ((this.#commits[middle]?.offset ?? 0) < offset) low = middle + 1;
       else high = middle;
     }
-    // A thousandth of a millisecond is enough, and shorter.
+    // A resolution of 1 µs is enough, and makes messages shorter.
     return Math.round((this.#commits[low]?.atMs ?? 0) * 1000) / 1000;
   }
 }
 
-/** Of the writer's commits from now on. */
+/** Records the times of the writer's commits from now on. */
 export function recordCommitTimes(writer: Pick<Writer, "state" | "onStateChange">): CommitTimes {
   const times = new CommitTimes(writer.state.offset);
   writer.onStateChange(({ state }, committedMs) => times.record(state.offset, committedMs));

@@ -3,7 +3,7 @@
  * events. A position has an epoch and an offset, like a consistency token, so a client cannot continue in another
  * history than the one that it has read.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { containsOffset, epochAt, readEpochs, type Epoch } from "../../store/log/epochs.ts";
 import { openLog, type Log, type ReadBounds, type StoredLogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";

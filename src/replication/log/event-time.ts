@@ -1,19 +1,22 @@
 /**
- * The time of an event: when it was asked for, by the wall clock of the primary. It tells people when something happened, and orders nothing: offsets
- * do. Clocks are corrected, so times may go back. Small corrections do not show; where a clock was ahead by more than that, later events have right
- * times again at once, and events from before the correction keep their wrong ones.
+ * The time of an event: when it was requested, by the wall clock of the primary. It is for people and orders nothing;
+ * offsets do. Clocks are corrected, so times may decrease. Small corrections are hidden. After a correction by more
+ * than that, the next events have correct times immediately, and earlier events keep their wrong times.
  */
 import type { Clock } from "../../util/clock.ts";
 
-/** Corrections up to this are hidden: the times of events stay equal until the clock has caught up. */
+/** Corrections up to this are hidden: event times stay equal until the clock has caught up. */
 export const hiddenCorrectionMsMax = 5000;
 
-/** The time of an event that was asked for at `wantedMs`, after one whose time is `lastMs`. */
+/** The time of an event that was requested at `wantedMs` and follows an event of time `lastMs`. */
 export function eventTime(wantedMs: number, lastMs: number): number {
   return lastMs - wantedMs > hiddenCorrectionMsMax ? wantedMs : Math.max(wantedMs, lastMs);
 }
 
-/** How old a copy is at most whose last event has this time. One of the future says that a clock is wrong, by as much at least. */
+/**
+ * The maximum age of a replica whose last event has this time. A time in the future means that a clock is wrong by at
+ * least this much.
+ */
 export function ageOf(timeMs: number, clock: Pick<Clock, "wallMs">): number {
   return Math.abs(clock.wallMs() - timeMs);
 }

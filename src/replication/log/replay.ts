@@ -1,11 +1,11 @@
 /**
- * How a copy follows: events of its primary go through the same `commitEvent` as on the primary itself.
- * INVARIANT: nothing but the next offset of this history is ever applied, and nothing whose chain hash or digest does not come out as announced; a
- * copy refuses rather than guesses.
+ * Applies the events of a primary on a replica, with the same `commitEvent` as on the primary. INVARIANT: a replica
+ * applies only the event with the next offset of its history, and only if the chain hash and the digest match those of
+ * the primary. Otherwise it refuses the events.
  */
 import type { Limits } from "../../config/limits.ts";
 import { decodeEffect, type Effect } from "../../engine/state/event.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Log, LogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -19,15 +19,15 @@ export interface ReplayRequest {
   readonly rows: readonly LogRow[];
   /** The primary's chain hash after the last row. */
   readonly hash: string;
-  /** Its digest there; null where it is not known. */
+  /** The primary's digest there; null if unknown. */
   readonly digest: string | null;
-  /** When the primary committed each row, in ms since 1970; null where nobody knows. */
+  /** When the primary committed each row, in ms since 1970; null if unknown. */
   readonly committedMs?: readonly (number | null)[] | undefined;
 }
 
 export interface ReplayResult {
   readonly state: StoreState;
-  /** What each event left behind: heads name some of these offsets, and the digests must agree. */
+  /** The result of each event. Heads name some of these offsets, and their digests must match. */
   readonly events: readonly ReplayedEvent[];
 }
 
@@ -36,7 +36,7 @@ export interface ReplayedEvent {
   readonly timeMs: number;
   readonly traceparent: string | null;
   readonly digest: string;
-  /** Facts that it inserted, and that it deleted. */
+  /** Number of facts that the event inserted and deleted. */
   readonly inserted: number;
   readonly deleted: number;
   readonly startMs: number;
@@ -49,8 +49,8 @@ interface DecodedEvent {
 }
 
 /**
- * Applies the rows inside the caller's transaction, which is to be rolled back where this throws: AppError `conflict` where they do not follow this
- * copy's position or history, or lead to another state.
+ * Applies the rows in the caller's transaction. The caller must roll it back if this throws: AppError `conflict` if the
+ * rows do not continue this replica's history, or lead to another state.
  */
 export function replay(
   store: Connection,
@@ -60,15 +60,15 @@ export function replay(
   before = readState(store),
 ): ReplayResult {
   const hashes = verifyChain(before, request);
-  // All of them before the first is applied.
+  // Decodes all rows before applying the first.
   const decoded = request.rows.map(decodeRow);
   let position: { readonly offset: number; readonly hash: string } = before;
-  const events = decoded.map(({ row, effect: decidedThere }, index): ReplayedEvent => {
+  const events = decoded.map(({ row, effect }, index): ReplayedEvent => {
     const startMs = preciseNow();
-    const stored = commitEvent(store, log, position, row, decidedThere, limits, hashes[index]);
+    const stored = commitEvent(store, log, position, row, effect, limits, hashes[index]);
     position = stored;
     const { offset, timeMs, traceparent, digest } = stored;
-    const counts = factCounts(decidedThere);
+    const counts = factCounts(effect);
     return { offset, timeMs, traceparent, digest: String(digest), ...counts, startMs, endMs: preciseNow() };
   });
   const state = readState(store);
@@ -76,12 +76,12 @@ export function replay(
   return { state, events };
 }
 
-/** What arrives is checked like any other input, before any of it is applied. */
+/** Received rows are validated like any other input before any of them is applied. */
 function decodeRow(row: LogRow): DecodedEvent {
   return { row, effect: decodeEffect(row.body) };
 }
 
-/** The chain hash after each row. */
+/** Returns the chain hash after each row. */
 function verifyChain(state: StoreState, request: ReplayRequest): string[] {
   request.rows.forEach((row, index) => {
     const expected = state.offset + index + 1;

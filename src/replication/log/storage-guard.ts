@@ -1,6 +1,7 @@
 /**
- * What the writer knows of the storage under its database: whether the files are still in place, how much space is free, whether the last commit failed
- * because of the disk, and whether the write-ahead log is too long. It refuses writes before they could fail halfway, and says when it is worth a try again.
+ * The state of the storage under the writer's database: whether the files are in place, how much space is free, whether
+ * the last commit failed because of the disk, and whether the write-ahead log (WAL) is too long. It refuses writes
+ * before they fail halfway, and limits how often recovery is tried.
  */
 import { dirname } from "node:path";
 import type { Limits } from "../../config/limits.ts";
@@ -17,10 +18,10 @@ import {
 } from "../../util/storage-failure.ts";
 import type { WriteRequest } from "./append.ts";
 
-/** How low the free space may be for a write: any at all, half of the reserve, or the reserve. */
+/** The free space that a write needs: none, half of the reserve, or all of it. */
 export type SpaceRequirement = "any" | "half" | "reserve";
 
-/** Keys can be removed on any disk that takes a commit at all, since that is how access is taken away. */
+/** Removing keys is allowed on any disk that accepts a commit, since it revokes access. */
 export function spaceRequirementOf(request: WriteRequest): SpaceRequirement {
   switch (request.kind) {
     case "keys":
@@ -35,11 +36,11 @@ export function spaceRequirementOf(request: WriteRequest): SpaceRequirement {
   }
 }
 
-/** Between two looks at the free space: little can be written meanwhile. */
+/** How long a measurement of free space is valid: little can be written meanwhile. */
 const freeSpaceValidMs = 100;
-/** Between two attempts to recover that are made because of writes; the timer makes its own. */
+/** The minimum time between two recovery attempts caused by writes. The timer has its own interval. */
 const retryPauseMs = 100;
-/** Above the reserve before ordinary writes go on, so that a disk at the limit does not change its state with each write. */
+/** Ordinary writes resume at this multiple of the reserve, so that a disk at the limit does not flap. */
 const reserveSlack = 1.1;
 
 export class StorageGuard {
@@ -53,7 +54,7 @@ export class StorageGuard {
   #low: StorageFailure | undefined;
   #space: { readonly atMs: number; readonly missing: "nothing" | "reserve" | "half" } | undefined;
 
-  /** Of the database at `path`, which is open. A `reserveBytes` of 0 keeps none. */
+  /** `path` is the open database. A `reserveBytes` of 0 reserves nothing. */
   constructor(path: string, reserveBytes: number, limits: Limits, clock: Clock) {
     this.#files = new StoreFiles(path);
     this.#reserveBytes = reserveBytes;
@@ -61,22 +62,22 @@ export class StorageGuard {
     this.#clock = clock;
   }
 
-  /** What failed, until a probe has shown that it is over. */
+  /** The current failure, until a successful commit shows that it is over. */
   get failure(): StorageFailure | undefined {
     return this.#failure;
   }
 
-  /** What to report: a failure, or that there is too little space for ordinary writes. */
+  /** The problem to report: a failure, or too little space for ordinary writes. */
   get problem(): StorageFailure | undefined {
     return this.#failure ?? this.#low ?? this.#longWal;
   }
 
-  /** Bytes of the write-ahead log when it was last looked at. */
+  /** The size of the write-ahead log at the last check. */
   get walBytes(): number {
     return this.#files.walBytes;
   }
 
-  /** Notes the failure of a commit or of anything else. False where it was none of the storage. */
+  /** Records the failure of a commit or of another operation. Returns false if the storage did not cause it. */
   recordFailure(error: unknown): boolean {
     const failure = storageFailureIn(error);
     if (failure === undefined) return false;
@@ -86,7 +87,7 @@ export class StorageGuard {
     return true;
   }
 
-  /** Throws the failure again where it is too early to see whether it is over. */
+  /** Throws the failure again if it is too early for another attempt. */
   requirePause(): void {
     if (this.#clock.monotonicMs() - this.#failedAtMs < retryPauseMs) throw this.#error;
   }
@@ -96,18 +97,18 @@ export class StorageGuard {
     this.#space = undefined;
   }
 
-  /** Throws where the files of the database are not in place. Takes 4 µs, so each commit can afford it. */
+  /** Throws if the files of the database are not in place. It takes 4 µs, so each commit can afford it. */
   requireFiles(): void {
     this.#files.check();
   }
 
-  /** The same for all of them, and looks at the free space. */
+  /** As `requireFiles`, and also measures the free space. */
   check(): void {
     this.#files.checkAll();
     this.#missing();
   }
 
-  /** Throws a StorageError where the disk has too little space for such a write, or the write-ahead log may not become longer. */
+  /** Throws a StorageError if the disk has too little space for such a write, or the write-ahead log is too long. */
   requireSpace(need: SpaceRequirement): void {
     if (need === "any") return;
     const missing = this.#missing();
@@ -149,7 +150,7 @@ function lowSpace(freeBytes: number, reserveBytes: number): StorageFailure {
   return { reason: "reserve", detail: `${freeBytes} bytes are free, ${reserveBytes} are reserved` };
 }
 
-/** What to tell those whose writes failed. `wasCommitting`: the disk may have all of it, although nobody was told so. */
+/** The error for the senders of failed writes. `wasCommitting`: the disk may have stored the whole commit. */
 export function writeRefusal(error: unknown, wasCommitting: boolean): unknown {
   const failure = storageFailureIn(error);
   if (failure === undefined) return error;

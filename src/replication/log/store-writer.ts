@@ -1,7 +1,9 @@
 /**
- * The only connection that writes a node's store. Writes that wait together are committed together: one transaction, one fsync, but each request
- * in a savepoint and with an event of its own, so that a refused one spoils nothing. Usually in a thread of its own (`writer-worker.ts`).
+ * The only connection that writes a node's store. Waiting writes are committed together, in one transaction with one
+ * fsync. Each request has its own savepoint and event, so that a refused request does not affect the others. It usually
+ * runs in a thread of its own (`writer-worker.ts`).
  */
+import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
@@ -43,30 +45,37 @@ export interface CommittedWrite extends Omit<Appended, "row"> {
   readonly committedMs: number;
 }
 
-/** Where a commit leads. */
+/** The change that a commit makes. */
 export interface StateChange {
   readonly state: StoreState;
-  /** What was written, where it is no more than fits a message of the feed: so nobody has to read it again. Empty otherwise, and on a copy. */
+  /**
+   * The committed rows, if they fit into one message of the event stream, so that no one has to read them again. Empty
+   * otherwise, and on replicas.
+   */
   readonly rows: readonly StoredLogRow[];
 }
 
 /**
- * `moving` comes before a commit that may yet fail, `moved` after each that moved the position, to where the last `moving` said: so that little
- * is left to be said once it is on disk, when everybody waits for it. `committedMs` in ms since 1970 with a fraction: whoever has asked since then was
- * answered with it. `storage` comes each time that the storage begins to fail in another way, and with null when it works again.
- * `checkpoint` comes after each, with the bytes of the log before it. `clockSetMs` says by how much the wall clock was set. `damaged` comes each second while pages of the file at `path` are damaged. `trouble` is a failure
- * that nobody waits for.
+ * Events of the writer:
+ * - `committing` comes before a commit, which may still fail. `committed` comes after each commit that changed the
+ *   state to that of the last `committing`. So little remains to be sent after the sync, when everyone waits for it.
+ *   `committedMs` is in ms since 1970 with a fraction; queries that began later see the commit.
+ * - `storage` comes when the storage begins to fail in another way, and with null when it works again.
+ * - `checkpoint` comes after each checkpoint, with the size of the write-ahead log before it.
+ * - `clockSetMs` tells by how much the wall clock was set.
+ * - `damaged` comes each second while pages of the file at `path` are damaged.
+ * - `trouble` is a failure without a waiting caller.
  */
 export type WriterEvent =
-  | { readonly moving: StateChange }
-  | { readonly moved: { readonly committedMs: number } }
+  | { readonly committing: StateChange }
+  | { readonly committed: { readonly committedMs: number } }
   | { readonly storage: StorageFailure | null }
   | { readonly clockSetMs: number }
   | { readonly checkpoint: { readonly ms: number; readonly walBytes: number } }
   | { readonly damaged: { readonly path: string; readonly problem: string } }
   | { readonly trouble: string };
 
-/** What a replay did. */
+/** The result of a committed replay. */
 export interface CommittedReplay extends ReplayResult {
   /** When the replay began, in ms since 1970. */
   readonly startMs: number;
@@ -80,7 +89,7 @@ interface QueuedWrite {
   readonly reject: (error: unknown) => void;
 }
 
-type WriteOutcome = { readonly appended: Appended; readonly name: string | undefined } | { readonly error: unknown };
+type WriteOutcome = { readonly appended: Appended; readonly digest: string | undefined } | { readonly error: unknown };
 
 interface GroupOutcome {
   readonly outcomes: readonly WriteOutcome[];
@@ -88,46 +97,52 @@ interface GroupOutcome {
   readonly hasMoved: boolean;
 }
 
-/** Enough that a burst costs few fsyncs, few enough that the first of the group does not wait long for the last. */
+/**
+ * Large enough that a burst needs few fsyncs, small enough that the first write of a group does not wait long for the
+ * last.
+ */
 const groupWritesMax = 256;
-/** Requests that changed nothing, and so left no event that would remember them. */
+/** Requests that changed nothing, so no event records them. */
 const unchangedWritesMax = 10_000;
-/** How often the files and the free space are looked at, and an attempt is made to end a failure. */
+/** How often the files and the free space are checked, and recovery from a failure is tried. */
 const storageCheckMs = 1000;
-/** The longest that a commit is only in the log, unless readers keep it there. */
+/** The longest time that a commit is only in the write-ahead log, unless readers keep it there. */
 const walKeptMsMax = 30_000;
 const pagesStepBytes = 2 ** 20;
 
 export class StoreWriter {
-  readonly #tell: (event: WriterEvent) => void;
+  readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
-  readonly #idle = new Map<string, WriteResult>();
+  readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
   #open: WriterConnection | undefined;
-  /** Where the open store stands, as far as this has moved it. */
+  /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;
   #waiting: QueuedWrite[] = [];
   #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
-  #checkpointAtMs = Number.NEGATIVE_INFINITY;
+  #truncatedAtMs = Number.NEGATIVE_INFINITY;
   #committedAtMs = Number.NEGATIVE_INFINITY;
   /** When the last checkpoint was made. */
-  #movedAtMs = Number.NEGATIVE_INFINITY;
-  #toldStorage: StorageFailure["reason"] | undefined;
+  #checkpointMs = Number.NEGATIVE_INFINITY;
+  #reportedStorage: StorageFailure["reason"] | undefined;
   #cancelTimers = (): void => {};
 
-  /** `tell` is called before and after each commit that moves the position. */
-  constructor(tell: (event: WriterEvent) => void, clock: Clock) {
+  /** `emit` is called before and after each commit that changes the state. */
+  constructor(emit: (event: WriterEvent) => void, clock: Clock) {
     this.#clock = clock;
-    this.#tell = tell;
+    this.#emit = emit;
   }
 
-  /** Opens the file, makes it where it is missing and may be made, and tells where it stands. Another file that was open before is closed. */
+  /**
+   * Opens the file and creates it if it is missing, if that is allowed. Returns its state. Closes the file that was
+   * open before.
+   */
   open(options: WriterOpenOptions): StoreState {
     this.close();
     const open = openWriterConnection(options, this.#clock);
     this.#open = open;
     let state: StoreState;
     try {
-      state = this.#begin(open);
+      state = this.#initialize(open);
     } catch (error) {
       this.close();
       throw error;
@@ -141,8 +156,8 @@ export class StoreWriter {
   #startTimers({ pages, limits }: WriterConnection): void {
     const { path } = pages;
     const scrub = new PageScrub(pages, limits.scrubIntervalMs, {
-      onDamage: (problem) => this.#tell({ damaged: { path, problem } }),
-      onUnreadable: (reason) => this.#tell({ trouble: `the pages of \`${path}\` can't be compared: ${reason}` }),
+      onDamage: (problem) => this.#emit({ damaged: { path, problem } }),
+      onUnreadable: (reason) => this.#emit({ trouble: `the pages of \`${path}\` cannot be compared: ${reason}` }),
     });
     const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
     const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
@@ -153,8 +168,8 @@ export class StoreWriter {
     };
   }
 
-  /** Makes what a store lacks. Gives where it stands. */
-  #begin(open: WriterConnection): StoreState {
+  /** Creates what the store lacks. Returns its state. */
+  #initialize(open: WriterConnection): StoreState {
     const { store, limits } = open;
     const { environment } = open.options;
     const state = runTransaction(open, () => {
@@ -166,13 +181,16 @@ export class StoreWriter {
     return state;
   }
 
-  /** Queues a write; those that are queued when the thread gets round to it share a transaction. */
+  /** Queues a write. The next transaction contains all queued writes. */
   write(request: WriteRequest, meta: WriteMeta): Promise<CommittedWrite> {
     if (this.#waiting.length === 0) setImmediate(() => this.#commitWaiting());
     return new Promise((resolve, reject) => this.#waiting.push({ request, meta, resolve, reject }));
   }
 
-  /** Applies what a primary wrote, all or none. AppError `conflict` where it does not follow, or leads to another state. */
+  /**
+   * Applies events of a primary, all or none. AppError `conflict` if they do not continue this history, or lead to
+   * another state.
+   */
   replay(request: ReplayRequest): CommittedReplay {
     const startMs = this.#clock.preciseMs();
     const open = this.#requireStorage();
@@ -189,9 +207,9 @@ export class StoreWriter {
     this.#committedAtMs = this.#clock.monotonicMs();
     const { state } = result;
     this.#state = state;
-    if (request.rows.length > 0) this.#tell({ moved: { committedMs } });
+    if (request.rows.length > 0) this.#emit({ committed: { committedMs } });
     this.#trim(open, state);
-    this.#boundWal(open);
+    this.#limitWal(open);
     return { ...result, startMs, committedMs };
   }
 
@@ -199,7 +217,7 @@ export class StoreWriter {
     const { store, log, limits } = open;
     return beginTransaction(open, () => {
       const replayed = replay(store, log, request, limits, this.#state);
-      this.#tell({ moving: { state: replayed.state, rows: [] } });
+      this.#emit({ committing: { state: replayed.state, rows: [] } });
       return replayed;
     });
   }
@@ -215,8 +233,8 @@ export class StoreWriter {
   }
 
   /**
-   * Copies what is open into a new file at `target` where the files at its path are gone or others, and says whether they are: then nobody can read the
-   * database by its path any more.
+   * If the files at the path of the open database are gone or replaced, no one can read it by its path any more. Then
+   * this copies it into a new file at `target` and returns true.
    */
   copyIfReplaced(target: string): boolean {
     const { guard, store } = must(this.#open);
@@ -230,7 +248,7 @@ export class StoreWriter {
     return true;
   }
 
-  /** Compares the pages of the file for at most `maxMs`. Resolves with the damage that is known then. */
+  /** Compares pages of the file with their checksums for at most `maxMs`. Resolves with the known damage. */
   async checkPages(maxMs: number): Promise<string | undefined> {
     const { pages } = must(this.#open);
     const endMs = this.#clock.monotonicMs() + maxMs;
@@ -242,24 +260,26 @@ export class StoreWriter {
     return pages.problem;
   }
 
-  /** Reads the damaged pages of the file at `path` again. Returns the damage that is left. Throws where another file is open. */
+  /**
+   * Reads the damaged pages of the file at `path` again. Returns the remaining damage. Throws if another file is open.
+   */
   checkDamagedPages(path: string): string | undefined {
     const { pages } = must(this.#open);
     if (pages.path !== path) throw new Error(`\`${path}\` is not the file that is open`);
     return pages.checkDamaged();
   }
 
-  /** Lets go of the file, with everything in it and nothing in the WAL. */
+  /** Closes the file, with an empty write-ahead log. */
   close(): void {
     const { store, pages } = this.#open ?? {};
-    // Gone whatever happens: a file that is damaged must not keep its successor from being opened.
+    // First, so that a damaged file cannot keep the next one from being opened.
     this.#open = undefined;
     this.#state = undefined;
     this.#cancelTimers();
     try {
       store?.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
-      // Whatever is in the WAL is found there by the next one who opens the file.
+      // The next connection to the file finds the content of the write-ahead log there.
       if (storageFailureIn(error) === undefined) throw error;
     } finally {
       pages?.close();
@@ -278,7 +298,7 @@ export class StoreWriter {
       begun = beginTransaction(open, () => this.#attemptAll(must(this.#open), group));
       commitTransaction(open, begun.transaction);
     } catch (error) {
-      // Of the group nothing can be seen.
+      // Nothing of the group is visible.
       if (open !== undefined) this.#storageFailed(open, error);
       const reason = writeRefusal(error, begun !== undefined);
       for (const write of group) write.reject(reason);
@@ -288,22 +308,25 @@ export class StoreWriter {
     this.#committedAtMs = this.#clock.monotonicMs();
     const { outcomes, state, hasMoved } = begun.result;
     this.#state = state;
-    if (hasMoved) this.#tell({ moved: { committedMs } });
+    if (hasMoved) this.#emit({ committed: { committedMs } });
     group.forEach((write, index) => this.#settle(write, must(outcomes[index]), committedMs));
     this.#trim(open, state);
-    this.#boundWal(open);
+    this.#limitWal(open);
   }
 
   #settle(write: QueuedWrite, outcome: WriteOutcome, committedMs: number): void {
     if ("error" in outcome) return write.reject(outcome.error);
-    const { appended, name } = outcome;
+    const { appended, digest } = outcome;
     const { result, startMs, decidedMs } = appended;
-    // Only now: what it found done already may have been part of the same commit.
-    if (result.unchanged === true && name !== undefined) this.#remember(name, result);
+    // Not earlier: the change that made the request a no-op may be part of the same commit.
+    if (result.unchanged === true && digest !== undefined) this.#unchangedWrites.set(digest, result);
     write.resolve({ result, startMs, decidedMs, committedMs });
   }
 
-  /** What is open, where its storage works. A failure that is over ends here; one that is not is thrown again. */
+  /**
+   * Returns the open connection if its storage works. Tries to recover from an earlier failure, and throws it if it
+   * persists.
+   */
   #requireStorage(): WriterConnection {
     const open = must(this.#open, "the writer has a store open");
     const { guard } = open;
@@ -316,97 +339,103 @@ export class StoreWriter {
   }
 
   /**
-   * Opens the file again, since a connection that saw a failure may know less than it should, and commits something. That overwrites what a failed
-   * commit may have left behind in the WAL, which a start after a crash would otherwise take for committed. Throws where it fails.
+   * Opens the file again, since a connection that saw a failure may have missed changes, and makes a commit. The commit
+   * overwrites what a failed commit may have left in the write-ahead log; a start after a crash would otherwise treat
+   * it as committed. Throws if it fails.
    */
   #recover(before: WriterConnection): WriterConnection {
     const open = reopenWriterConnection(before);
     this.#open = open;
     before.store.close();
     verifyCommits(open, this.#clock.wallMs());
-    this.#continueFrom(readState(open.store));
+    this.#resumeFrom(readState(open.store));
     open.guard.recordRecovery();
-    this.#tellStorage(open.guard.problem);
+    this.#reportStorage(open.guard.problem);
     return open;
   }
 
-  /** The file was opened again and stands here. */
-  #continueFrom(state: StoreState): void {
+  /** Continues from the state of the reopened file. */
+  #resumeFrom(state: StoreState): void {
     const known = must(this.#state, "the writer knows where its store stands");
     if (state.offset < known.offset || (state.offset === known.offset && state.hash !== known.hash))
       throw new StorageError(
         "STORE_REPLACED",
-        `the database is at offset ${state.offset}, this node had come to ${known.offset}`,
+        `the database is at offset ${state.offset}, this node was at ${known.offset} before`,
       );
     if (state.offset === known.offset) return;
     this.#state = state;
-    this.#tell({ moving: { state, rows: [] } });
-    this.#tell({ moved: { committedMs: this.#clock.preciseMs() } });
+    this.#emit({ committing: { state, rows: [] } });
+    this.#emit({ committed: { committedMs: this.#clock.preciseMs() } });
   }
 
   #storageFailed({ guard }: WriterConnection, error: unknown): void {
-    if (guard.recordFailure(error)) this.#tellStorage(guard.problem);
+    if (guard.recordFailure(error)) this.#reportStorage(guard.problem);
   }
 
-  #tellStorage(problem: StorageFailure | undefined): void {
-    if (problem?.reason === this.#toldStorage) return;
-    this.#toldStorage = problem?.reason;
-    this.#tell({ storage: problem ?? null });
+  #reportStorage(problem: StorageFailure | undefined): void {
+    if (problem?.reason === this.#reportedStorage) return;
+    this.#reportedStorage = problem?.reason;
+    this.#emit({ storage: problem ?? null });
   }
 
-  /** On a timer, so that a node that nobody writes to notices what happens to its files, and when it is over. */
+  /** Called by a timer, so that a node without writes notices changes of its files, and the end of a failure. */
   #checkStorage(): void {
     const open = this.#open;
     if (open === undefined) return;
     const clockSetMs = open.steadyClock.observe();
-    if (clockSetMs !== undefined) this.#tell({ clockSetMs });
+    if (clockSetMs !== undefined) this.#emit({ clockSetMs });
     try {
       open.guard.check();
       if (open.guard.failure !== undefined) this.#recover(open);
-      else this.#moveLog(open);
+      else this.#checkpointIfIdle(open);
     } catch (error) {
-      // Whatever else it is, the next write meets it.
+      // Other errors are met by the next write.
       open.guard.recordFailure(error);
     }
-    this.#tellStorage(open.guard.problem);
+    this.#reportStorage(open.guard.problem);
   }
 
   /**
-   * The scrub compares pages of the file, so what is only in the log must not stay there for long. A checkpoint delays a write by two syncs of the disk:
-   * it is made when nothing was written for a while, and every 30 s otherwise.
+   * The scrub compares pages of the file, so commits must not stay only in the write-ahead log for long. A checkpoint
+   * delays a write by two syncs. It is made when there was no write for a while, and every 30 s otherwise.
    */
-  #moveLog(open: WriterConnection): void {
+  #checkpointIfIdle(open: WriterConnection): void {
     const now = this.#clock.monotonicMs();
     const isIdle = now - this.#committedAtMs >= storageCheckMs;
-    this.#boundWal(open, isIdle || now - this.#movedAtMs >= walKeptMsMax ? 1 : undefined);
+    this.#limitWal(open, isIdle || now - this.#checkpointMs >= walKeptMsMax ? 1 : undefined);
   }
 
-  /** A WAL is used again from its start only when no reader needs it any more, so under steady reads it would grow for ever. */
-  #boundWal(open: WriterConnection, framesMax?: number): void {
+  /**
+   * The write-ahead log restarts at its beginning only when no reader needs it. Under steady reads it would grow
+   * without a limit.
+   */
+  #limitWal(open: WriterConnection, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
     const { walBytes } = open.guard;
     const made = (): void => {
-      this.#movedAtMs = now;
-      this.#tell({ checkpoint: { ms: Math.round(this.#clock.monotonicMs() - now), walBytes } });
+      this.#checkpointMs = now;
+      this.#emit({ checkpoint: { ms: Math.round(this.#clock.monotonicMs() - now), walBytes } });
     };
     try {
       const isLong = open.guard.walBytes > open.limits.walCheckpointBytes;
-      if (!isLong || now - this.#checkpointAtMs < storageCheckMs) {
+      if (!isLong || now - this.#truncatedAtMs < storageCheckMs) {
         if (limitWal(open, framesMax)) made();
         return;
       }
-      this.#checkpointAtMs = now;
+      this.#truncatedAtMs = now;
       truncateWal(open);
       made();
     } catch (error) {
-      // The writes are committed and answered. A later commit tries again.
-      if (storageFailureIn(error) === undefined)
-        this.#tell({ trouble: `no checkpoint can be made: ${reasonOf(error)}` });
+      // The writes are committed, and their senders have the results. A later commit tries again.
+      if (storageFailureIn(error) === undefined) this.#emit({ trouble: `the checkpoint failed: ${reasonOf(error)}` });
       this.#storageFailed(open, error);
     }
   }
 
-  /** Inside the caller's transaction. Whatever can be done before its commit is, since others wait for what comes after that. */
+  /**
+   * Runs in the caller's transaction. It does as much as possible before the commit, since others wait for what comes
+   * after it.
+   */
   #attemptAll({ store, limits }: WriterConnection, group: readonly QueuedWrite[]): GroupOutcome {
     const outcomes = group.map((write) => this.#attempt(write));
     const rows = outcomes.flatMap((outcome) =>
@@ -414,11 +443,11 @@ export class StoreWriter {
     );
     const state = readState(store);
     const hasMoved = rows.length > 0;
-    if (hasMoved) this.#tell({ moving: { state, rows: rowsForMessage(rows, limits) } });
+    if (hasMoved) this.#emit({ committing: { state, rows: rowsForMessage(rows, limits) } });
     return { outcomes, state, hasMoved };
   }
 
-  /** Only what is appended needs space: what is so already, or was done before, is answered on any disk. */
+  /** Only an appended event needs space. Requests that change nothing, or were done before, succeed on any disk. */
   #attempt({ request, meta }: QueuedWrite): WriteOutcome {
     const { store, log, limits, guard } = must(this.#open);
     let refused: unknown;
@@ -426,19 +455,20 @@ export class StoreWriter {
       try {
         guard.requireSpace(spaceRequirementOf(request));
       } catch (error) {
-        this.#tellStorage(guard.problem);
+        this.#reportStorage(guard.problem);
         throw (refused = writeRefusal(error, false));
       }
     };
-    const name = idempotencyDigest(request, meta);
-    const idle = name === undefined ? undefined : this.#idle.get(name);
+    const digest = idempotencyDigest(request, meta);
+    const unchanged = digest === undefined ? undefined : this.#unchangedWrites.get(digest);
     const now = this.#clock.preciseMs();
-    if (idle !== undefined) return { appended: { result: idle, startMs: now, decidedMs: now, row: undefined }, name };
+    if (unchanged !== undefined)
+      return { appended: { result: unchanged, startMs: now, decidedMs: now, row: undefined }, digest };
     store.exec("SAVEPOINT request");
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, admit);
       store.exec("RELEASE request");
-      return { appended, name };
+      return { appended, digest };
     } catch (error) {
       const isRefused = refused !== undefined && error === refused;
       // A failing disk fails the whole transaction, and may have ended it already.
@@ -449,30 +479,23 @@ export class StoreWriter {
     }
   }
 
-  #remember(request: string, result: WriteResult): void {
-    this.#idle.set(request, result);
-    if (this.#idle.size <= unchangedWritesMax) return;
-    const oldest = this.#idle.keys().next();
-    if (!oldest.done) this.#idle.delete(oldest.value);
-  }
-
-  /** Keeps the log short, a tenth of its length at a time or now and then, so that most commits don't pay for it. */
+  /** Trims the log by a tenth of its length at a time, or at intervals, so that most commits do not pay for it. */
   #trim(open: WriterConnection, { offset }: StoreState): void {
     const { store, log, limits, steadyClock: time } = open;
     const now = this.#clock.monotonicMs();
-    const grown = offset - this.#trimmed.offset > limits.logEventsKept / 10;
+    const grown = offset - this.#trimmed.offset > limits.retentionEvents / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
     this.#trimmed = { offset, atMs: now };
-    const retention = { events: limits.logEventsKept, bytes: limits.logBytesKept };
+    const retention = { events: limits.retentionEvents, bytes: limits.retentionBytes };
     try {
       const { nowMs } = time;
-      const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.logAgeKeptMs, nowMs);
+      const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.retentionAgeMs, nowMs);
       const excess = Math.max(excessOffset(store, retention) ?? 0, aged ?? 0);
       if (excess > 0) store.transaction(() => log.trim(excess), "immediate");
-      // Slowly, so that somebody may notice that the clock is wrong.
+      // Slowly, so that operators can notice a wrong clock.
       if (aged !== undefined) time.restart();
     } catch (error) {
-      // The writes are committed and answered, the log is only longer than it has to be, and a later commit tries again.
+      // The writes are committed. The log is only longer than necessary, and a later commit tries again.
       this.#storageFailed(open, error);
     }
   }
@@ -480,8 +503,8 @@ export class StoreWriter {
 
 function rowsForMessage(
   rows: readonly StoredLogRow[],
-  { feedBatchEventsMax, feedBatchBytesMax }: Limits,
+  { publishBatchEventsMax, publishBatchBytesMax }: Limits,
 ): readonly StoredLogRow[] {
   const bytes = rows.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
-  return rows.length <= feedBatchEventsMax && bytes <= feedBatchBytesMax ? rows : [];
+  return rows.length <= publishBatchEventsMax && bytes <= publishBatchBytesMax ? rows : [];
 }

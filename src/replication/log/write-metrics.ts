@@ -1,9 +1,12 @@
-/** Counts the writes of clients by what they ask for and how they end. */
+/** Counts the writes of clients by kind and result. */
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { WriteRequest, WriteResult } from "./append.ts";
 
-/** Runs `write`, which calls `onCommitted` when the write is done here: what fails later only lacks acknowledgements. */
+/**
+ * Runs `write`, which calls `onCommitted` when the write is committed here. Later failures concern only
+ * acknowledgements.
+ */
 export async function countWrite(
   kind: WriteRequest["kind"],
   write: (onCommitted: () => void) => Promise<WriteResult>,

@@ -1,10 +1,18 @@
-/** What can be asked of the writer from another thread. */
+/** The commands that other threads can send to the writer. */
 import type { FactChange } from "../../engine/state/event.ts";
+import type { WorkerKind } from "../../runtime/worker.ts";
 import type { NodeSetting } from "../../store/keys/api-keys.ts";
 import type { WriteMeta, WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { WriterOpenOptions } from "./writer-connection.ts";
 import type { StoreWriter } from "./store-writer.ts";
+
+/** Most of its messages are small objects. JSON cannot represent the parameter of `open`, and that of `writeJson` is JSON. */
+export const writerWorker = {
+  name: "writer",
+  entry: "replication/log/writer-worker.ts",
+  encoding: { clonedCommands: ["open", "writeJson"] },
+} as const satisfies WorkerKind;
 
 export type WriterCommands = ReturnType<typeof writerCommands>;
 

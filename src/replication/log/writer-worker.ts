@@ -1,14 +1,14 @@
-/** The writer in a thread of its own, so that a commit never holds up a read. */
+/** The thread of the writer, so that a commit never delays a read. */
 import { serveWorker } from "../../runtime/worker.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { systemClock } from "../../util/clock.ts";
 import { StoreWriter, type WriterEvent } from "./store-writer.ts";
-import { writerCommands, type WriterCommands } from "./writer-commands.ts";
+import { writerCommands, writerWorker, type WriterCommands } from "./writer-commands.ts";
 
 const writer = new StoreWriter((event) => emit(event), systemClock);
-const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), stop, "writer");
+const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), stop, writerWorker.encoding);
 
-/** The node closes its other connections before. */
+/** The node closes its other connections first. */
 function stop(): void {
   writer.close();
   closeRawFiles();

@@ -1,6 +1,7 @@
 /**
- * The main thread's side of the writer: sends requests over, knows where the store stands, and puts what the Worker measured into the trace of
- * the request. Nothing here waits for another write; those that wait are grouped in the Worker.
+ * The main thread's interface to the writer: it sends requests to the worker, knows the state of the store, and adds
+ * the worker's measurements to the trace of the request. Writes do not wait for each other here; the worker groups
+ * waiting writes.
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatDuration } from "../../config/setting-types.ts";
@@ -24,7 +25,7 @@ import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
-import type { WriterCommands } from "./writer-commands.ts";
+import { writerWorker, type WriterCommands } from "./writer-commands.ts";
 
 const log = getLogger("writer");
 
@@ -32,11 +33,11 @@ export interface WriterOptions {
   readonly environment: string;
   readonly synchronous: "FULL" | "NORMAL";
   readonly limits: Limits;
-  /** Free space below which ordinary writes are refused, in bytes; none where it is not given. */
+  /** Free space below which ordinary writes are refused, in bytes. The default is none. */
   readonly reserveBytes?: number;
 }
 
-/** A batch whose changes are JSON, which only the Worker reads. */
+/** A batch whose changes are JSON that only the worker parses. */
 export interface SerializedBatch {
   readonly kind: "batch";
   readonly json: string;
@@ -49,10 +50,10 @@ interface DamagedFile {
 
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
-/** The same failure may come each second. */
+/** The same failure may occur each second. */
 const warningIntervalMs = 60_000;
 
-/** How often a policy is checked again because another one became active meanwhile. */
+/** How often a policy is checked again because another one became active in the meantime. */
 const policyChecksMax = 3;
 
 export class Writer {
@@ -60,76 +61,82 @@ export class Writer {
   readonly #options: WriterOptions;
   readonly #clock: Clock;
   readonly #approve: ApprovePolicy;
-  /** Tells those who read when the store may have changed. */
+  /** Tells readers when the store may have changed. */
   readonly changes = newSequenceLock();
-  /** What is reported of the storage of this node. */
+  /** The reported state of this node's storage. */
   readonly storage = new StorageStatus();
-  readonly #onMoved: ((move: StateChange, committedMs: number) => void)[] = [];
+  readonly #onStateChange: ((change: StateChange, committedMs: number) => void)[] = [];
   #state: StoreState | undefined;
-  /** Where the next commit leads, or the last one has led. */
-  #moving: StateChange | undefined;
-  #failed = false;
+  /** The change of the current or last commit. */
+  #committing: StateChange | undefined;
+  #hasFailed = false;
   #path = "";
-  readonly #onReplaced: (() => void)[] = [];
+  readonly #onFilesReplaced: (() => void)[] = [];
   readonly #onDamaged: ((damaged: DamagedFile) => void)[] = [];
-  readonly #troubles: ReturnType<typeof rateLimiter>;
+  readonly #warningLimit: ReturnType<typeof rateLimiter>;
 
   constructor(options: WriterOptions, system: Pick<System, "spawnWorker" | "approvePolicies" | "clock"> = realSystem) {
     this.#options = options;
     this.#clock = system.clock;
-    this.#troubles = rateLimiter(warningIntervalMs, system.clock);
+    this.#warningLimit = rateLimiter(warningIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
-    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>("writer");
+    this.#worker = system.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
     this.#worker.onEvent((event) => {
-      if ("moving" in event) return void (this.#moving = event.moving);
-      if ("clockSetMs" in event) return this.#clockSet(event.clockSetMs);
-      if ("storage" in event) return this.#storageChanged(event.storage);
-      if ("trouble" in event) return this.#troubled(event.trouble);
+      if ("committing" in event) return void (this.#committing = event.committing);
+      if ("clockSetMs" in event) return this.#warnOfClock(event.clockSetMs);
+      if ("storage" in event) return this.#onStorageChange(event.storage);
+      if ("trouble" in event) return this.#warn(event.trouble);
       if ("checkpoint" in event) return log.debug("made a checkpoint of the write-ahead log", event.checkpoint);
       if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
-      const move = must(this.#moving, "the writer says where a commit leads before it");
-      this.#state = move.state;
-      for (const listener of this.#onMoved) listener(move, event.moved.committedMs);
+      const change = must(this.#committing, "the writer announces a change before its commit");
+      this.#state = change.state;
+      for (const listener of this.#onStateChange) listener(change, event.committed.committedMs);
     });
     void this.#watch();
   }
 
-  /** Where the open store stands, as of the last commit that this thread has heard of. */
+  /** The state of the open store after the last commit that this thread knows. */
   get state(): StoreState {
     return must(this.#state, "the writer has a store open");
   }
 
-  /** Called after each commit that moved the position, with when that was in ms since 1970. */
-  onStateChange(listener: (move: StateChange, committedMs: number) => void): void {
-    this.#onMoved.push(listener);
+  /** Calls the listener after each commit that changed the state, with the time of the commit in ms since 1970. */
+  onStateChange(listener: (change: StateChange, committedMs: number) => void): void {
+    this.#onStateChange.push(listener);
   }
 
-  /** Called when the files of the database are found to be gone or replaced. */
+  /** Calls the listener when the files of the database are gone or replaced. */
   onFilesReplaced(listener: () => void): void {
-    this.#onReplaced.push(listener);
+    this.#onFilesReplaced.push(listener);
   }
 
-  /** Called each second while pages of the file at `path` are damaged. */
+  /** Calls the listener each second while pages of the file at `path` are damaged. */
   onDamaged(listener: (damaged: DamagedFile) => void): void {
     this.#onDamaged.push(listener);
   }
 
-  /** Compares the pages of the open file for at most `maxMs`. Resolves with the damage, if any. Rejects where the file can't be read. */
+  /**
+   * Compares pages of the open file for at most `maxMs`. Resolves with the damage, if any. Rejects if the file cannot
+   * be read.
+   */
   checkPages(maxMs: number): Promise<string | undefined> {
     return this.#worker.call("checkPages", maxMs);
   }
 
-  /** Reads the damaged pages of the file at `path` again. Resolves with the damage that is left. Rejects where another file is open. */
+  /**
+   * Reads the damaged pages of the file at `path` again. Resolves with the remaining damage. Rejects if another file is
+   * open.
+   */
   checkDamagedPages(path: string): Promise<string | undefined> {
     return this.#worker.call("checkDamagedPages", path);
   }
 
-  /** Whether the Worker died by itself: then nothing can be written any more. */
+  /** Whether the worker thread has died. Then no more writes are possible. */
   get hasFailed(): boolean {
-    return this.#failed;
+    return this.#hasFailed;
   }
 
-  /** Opens the file, and makes it where it is missing unless it may not be made. */
+  /** Opens the file, and creates it if it is missing and may be created. */
   async open(path: string, { create = true } = {}): Promise<StoreState> {
     const { changes } = this;
     this.#path = path;
@@ -138,19 +145,19 @@ export class Writer {
     return state;
   }
 
-  /** Lets go of the open file, with everything in it and nothing in the WAL. */
+  /** Closes the open file, with an empty write-ahead log. */
   close(): Promise<void> {
     return this.#worker.call("close");
   }
 
-  /** `admit` throws where nothing may be written any more. It is asked again after a policy was checked, which may take long. */
+  /** `admit` throws if this node must not write. It is called again after a policy check, which may take long. */
   async write(
     request: WriteRequest | SerializedBatch,
     meta: WriteMeta,
     admit: () => void = () => {},
   ): Promise<WriteResult> {
     admit();
-    const { result, startMs, decidedMs, committedMs } = await this.#decided(request, meta, admit).catch(countFailure);
+    const { result, startMs, decidedMs, committedMs } = await this.#decide(request, meta, admit).catch(countFailure);
     const { offset, inserted = 0, deleted = 0 } = result;
     const changed = { "ostiary.facts.inserted": inserted, "ostiary.facts.deleted": deleted };
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": offset, ...changed };
@@ -161,7 +168,7 @@ export class Writer {
     return { ...result, committedMs };
   }
 
-  #decided(request: WriteRequest | SerializedBatch, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
+  #decide(request: WriteRequest | SerializedBatch, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
     if ("json" in request) return this.#worker.call("writeJson", request.json, meta);
     return request.kind === "policy"
       ? this.#writePolicy(request, meta, admit)
@@ -169,9 +176,10 @@ export class Writer {
   }
 
   /**
-   * The policy is checked in a worker process while others write, and then appended if the policy that it replaces is still the active one.
-   * Otherwise it is checked against the new active one, as if it had come after that: the last upload wins. Its tests need not run again. The
-   * first attempt, without a check, is for requests that are answered without one: repeated ones, and the active policy once more.
+   * The policy is checked in a worker process while other writes continue. Then it is appended if the policy that it
+   * replaces is still the active one. Otherwise it is checked against the new active policy, as if it had been uploaded
+   * after that one: the last upload wins. Its tests do not run again. The first attempt, without a check, serves
+   * requests that need no check: repeated ones, and uploads of the active policy.
    */
   async #writePolicy(request: PolicyRequest, meta: WriteMeta, admit: () => void): Promise<CommittedWrite> {
     let approval: PolicyApproval = noApproval;
@@ -193,14 +201,16 @@ export class Writer {
 
   #logCommitted(kind: string, { epoch, offset, inserted, deleted, unchanged, repeated }: WriteResult): void {
     const properties = { kind, epoch, offset, inserted, deleted, unchanged, repeated };
-    log.debug("a write ({kind}) was committed, up to {offset}", properties);
+    log.debug("committed a write ({kind}) at {offset}", properties);
   }
 
   replay(request: ReplayRequest): Promise<CommittedReplay> {
     return this.#worker.call("replay", request).catch(countFailure);
   }
 
-  /** Begins a new epoch of that term behind what is there, as an event of its own. AppError `conflict` where the term is not a later one. */
+  /**
+   * Begins a new epoch with this term, with an event of its own. AppError `conflict` if the term is not a later one.
+   */
   async startEpoch(term: number): Promise<StoreState> {
     const request = { kind: "epoch", epoch: mintEpoch(this.#clock), term } as const;
     await this.write(request, { traceparent: null });
@@ -215,41 +225,41 @@ export class Writer {
     return this.#worker.call("writeSetting", key, value);
   }
 
-  /** As `StoreWriter.copyIfReplaced`. */
+  /** See `StoreWriter.copyIfReplaced`. */
   copyIfReplaced(target: string): Promise<boolean> {
     return this.#worker.call("saveReplaced", target);
   }
 
-  /** Finishes what was asked, empties the WAL and lets go of the file. */
+  /** Finishes pending requests, empties the write-ahead log and closes the file. */
   stop(): Promise<void> {
     return this.#worker.stop();
   }
 
-  #troubled(trouble: string): void {
-    if (this.#troubles(trouble) > 0) log.warning("{trouble}", { trouble });
+  #warn(trouble: string): void {
+    if (this.#warningLimit(trouble) > 0) log.warning("{trouble}", { trouble });
   }
 
-  #clockSet(setMs: number): void {
+  #warnOfClock(setMs: number): void {
     log.warning(
       "the clock of this machine was set {direction} by {seconds} s: events get their times from it, and none are removed by age until it has been steady for {steady}",
       {
         direction: setMs > 0 ? "forward" : "back",
         seconds: Math.round(Math.abs(setMs) / 1000),
-        steady: formatDuration(this.#options.limits.logAgeSteadyMs),
+        steady: formatDuration(this.#options.limits.retentionClockSteadyMs),
       },
     );
   }
 
-  #storageChanged(failure: StorageFailure | null): void {
+  #onStorageChange(failure: StorageFailure | null): void {
     this.storage.set("database", failure ?? undefined, this.#path);
-    if (failure?.reason === "replaced") for (const listener of this.#onReplaced) listener();
+    if (failure?.reason === "replaced") for (const listener of this.#onFilesReplaced) listener();
   }
 
   async #watch(): Promise<void> {
     const error = await this.#worker.exited;
     if (error === undefined) return;
-    this.#failed = true;
-    log.fatal("the writer died, this node takes no further changes and has to be started anew: {error}", { error });
+    this.#hasFailed = true;
+    log.fatal("the writer thread died: this node accepts no more changes and must be restarted: {error}", { error });
   }
 }
 

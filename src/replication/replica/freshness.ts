@@ -12,7 +12,7 @@ import type { Clock } from "../../util/clock.ts";
 import { epochOf, type Head } from "../transport/messages.ts";
 
 export interface FreshnessOptions {
-  readonly limits: Pick<Limits, "pollIntervalMs" | "staleFeedAfterMs" | "readyAgeMsMax">;
+  readonly limits: Pick<Limits, "pollIntervalMs" | "brokerSilenceMsMax" | "readyAgeMsMax">;
   /** The oldest database that may answer. */
   readonly maxStalenessMs: number | undefined;
   readonly clock: Clock;
@@ -151,7 +151,7 @@ export class Freshness {
 
   /** Whether the event stream delivers heads. */
   get isStreamAlive(): boolean {
-    return this.#clock.monotonicMs() - this.#headAtMs <= this.#limits.staleFeedAfterMs;
+    return this.#clock.monotonicMs() - this.#headAtMs <= this.#limits.brokerSilenceMsMax;
   }
 
   /** Whether the primary has answered recently enough to trust heads. */

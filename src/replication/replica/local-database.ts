@@ -5,7 +5,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { Engine } from "../../engine/engine.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { type SequenceLock, newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import { removeReplacedStores, quarantineStore } from "../../store/directory/data-directory.ts";
 import { openStore } from "../../store/connection/open-store.ts";

@@ -3,6 +3,7 @@
  * stream is alive, and from polls while it is silent. It measures how fresh this replica is, compares its digests with
  * the primary's, and sends what it finds to the replica's state machine.
  */
+import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -68,7 +69,7 @@ export class PrimaryMonitor {
 
   start(): void {
     const { clock, limits } = this.#options;
-    this.#cancelTicks = clock.every(Math.min(500, limits.staleFeedAfterMs / 2), () => this.#pollIfDue());
+    this.#cancelTicks = clock.every(Math.min(500, limits.brokerSilenceMsMax / 2), () => this.#pollIfDue());
     this.#confirmations.start();
   }
 
@@ -91,7 +92,7 @@ export class PrimaryMonitor {
 
   /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
   get isConfirmed(): boolean {
-    return this.#freshness.confirmedMsAgo <= this.#options.limits.staleFeedAfterMs;
+    return this.#freshness.confirmedMsAgo <= this.#options.limits.brokerSilenceMsMax;
   }
 
   /** Whether the primary waits for acknowledgements of this replica. */
@@ -177,7 +178,7 @@ export class PrimaryMonitor {
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.#freshness.supersededMsAgo(head);
-    if (lateMs <= this.#options.limits.staleFeedAfterMs || this.#warnings() === 0) return;
+    if (lateMs <= this.#options.limits.brokerSilenceMsMax || this.#warnings() === 0) return;
     log.warning(
       "the broker at {broker} sends heads that were superseded at least {seconds} s ago. They are ignored: it repeats or delays messages. Check the broker, who may publish there, and whether it is overloaded",
       { broker, seconds: Math.floor(lateMs / 1000) },
@@ -281,14 +282,11 @@ const digestsMax = 4096;
  * there is a bug or a damaged disk, and this replica's database must not answer.
  */
 class DigestHistory {
-  readonly #digests = new Map<string, string>();
+  readonly #digests = new LRUCache<string, string>({ max: digestsMax });
 
   /** Remembers the digest after an event. */
   record(epoch: string, offset: number, digest: string): void {
     this.#digests.set(`${epoch}:${offset}`, digest);
-    if (this.#digests.size <= digestsMax) return;
-    const oldest = this.#digests.keys().next();
-    if (!oldest.done) this.#digests.delete(oldest.value);
   }
 
   /**

@@ -10,13 +10,14 @@ import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
-import { metrics, type ReplicaStateName } from "../../telemetry/metrics.ts";
+import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
+import type { ReplicaStateName } from "../node-state.ts";
 import type { ReplayRequest } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";
 import type { Writer } from "../log/writer.ts";
@@ -83,7 +84,7 @@ export class ReplicaLoop {
     this.#options = options;
     const { environment, limits, clock, maxStalenessMs, peers, state, onDivergence, onVerified } = options;
     const send = (input: ReplicaInput): void => void this.#send(input);
-    this.#buffer = createBatchBuffer(limits.feedBufferMessagesMax, limits.feedBufferBytesMax);
+    this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
     this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
     this.#warnings = rateLimiter(warningIntervalMs, clock);
     this.#monitor = new PrimaryMonitor({

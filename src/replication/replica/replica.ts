@@ -126,7 +126,7 @@ export async function openReplica(
   writer.onFilesReplaced(() => loop.onFilesLost());
   const damage = handleDamage(database, writer, loop, started, system);
   // A disk may lose data that nobody reads, so the whole database is read from time to time.
-  started.defer(clock.every(limits.copyCheckIntervalMs, () => void audit(database, loop, damage.suspect, system)));
+  started.defer(clock.every(limits.databaseCheckIntervalMs, () => void audit(database, loop, damage.suspect, system)));
   const waiters = new OffsetWaiters({
     state,
     epochs: () => readEpochs(database.reader()),

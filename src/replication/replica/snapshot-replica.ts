@@ -5,7 +5,8 @@
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { isDamage, type Connection } from "../../runtime/sqlite.ts";
+import { isDamage } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { writeNodeFile } from "../../store/directory/data-directory.ts";
 import { PageChecksums } from "../../store/integrity/page-checksums.ts";
 import { PageScrub, scrubTickMs, type ScrubReports } from "../../store/integrity/page-scrub.ts";

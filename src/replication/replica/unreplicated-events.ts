@@ -3,8 +3,9 @@
  * history does not have them. They are saved to a file for the operator, one JSON object per line. They are never
  * dropped silently, because a client may have been told that they were committed.
  */
-import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Log } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 
@@ -32,7 +33,8 @@ export function saveUnreplicated(
   const first = log.read(common, { eventsMax: 1, bytesMax: 1 })[0];
   if (first === undefined) return undefined;
   const path = join(directory, `unreplicated-${state.epoch}-${first.offset}-${state.offset}.ndjson`);
-  const file = openSync(path, "w", 0o600);
+  const temporary = `${path}.new`;
+  const file = openSync(temporary, "w", 0o600);
   let events = 0;
   try {
     for (let after = first.offset - 1; ;) {
@@ -47,9 +49,9 @@ export function saveUnreplicated(
       events += rows.length;
       after = last.offset;
     }
-    fsyncSync(file);
   } finally {
     closeSync(file);
   }
+  installFile(temporary, path);
   return { path, events, trimmed: first.offset - common - 1 };
 }

@@ -1,19 +1,20 @@
 /**
- * Whether a database can be trusted: SQLite finds file and indexes sound, and the digest computed anew over everything in it is the one that it
- * carries. The first alone would miss a flipped bit inside a value, and that may be somebody's role; the second never looks into an index. Each
- * takes a second for a million facts, so they are done by two threads. What this binary keeps besides facts (tables of a newer format, closures,
- * degrees) is made here, for copies that nobody writes to.
+ * Checks whether a database can be trusted: SQLite's integrity check must pass, and the digest computed over the whole
+ * content must equal the stored digest. The integrity check alone would miss a flipped bit inside a value, which may be
+ * someone's role; the digest does not cover indexes. Each takes a second for a million facts, so two threads do them.
+ * For databases that no one writes to, this also rebuilds derived data (tables of a newer format, closures,
+ * statistics).
  */
 import type { Limits } from "../../config/limits.ts";
 import { findDerivedDamage, repairDerived } from "../../engine/materialized/derived-tables.ts";
 import { computeDigest } from "../../engine/state/store-digest.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { requireKnownSchema, requireKnownSchemaIn } from "../../store/integrity/schema-check.ts";
 import { findState, type StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
 
-/** Throws where the file is not what SQLite would have written. */
+/** Throws if the structure of the file is damaged. */
 export function checkStructure(path: string): void {
   const store = openStore(path, { readonly: true });
   try {
@@ -24,15 +25,15 @@ export function checkStructure(path: string): void {
   }
 }
 
-/** The check of what is in a file. It keeps the file open, with the policy compiled, from the first step to the last. */
+/** The check of a file's content. It keeps the file open, with the compiled policy, from the first step to the last. */
 export class ContentCheck {
   readonly #store: Connection;
   readonly #limits: Limits;
   #problem: string | undefined;
 
   /**
-   * Brings the tables up to date, so nobody else may have begun to read. Throws where the file is no store, of a newer format, or has schema objects
-   * that no node makes: that is looked at before anything is written.
+   * Updates the tables to the current format, so no one else may read the file yet. Throws if the file is not a store,
+   * is of a newer format, or has schema objects that no node makes; this is checked before anything is written.
    */
   constructor(path: string, limits: Limits) {
     requireKnownSchemaIn(path);
@@ -40,7 +41,9 @@ export class ContentCheck {
     this.#limits = limits;
   }
 
-  /** Where the copy stands. Throws where its facts, keys and policy are not those of its digest. Only reads. */
+  /**
+   * Returns the state of the database. Throws if its facts, keys and policy do not match its digest. Does not write.
+   */
   read(): StoreState {
     const state = must(findState(this.#store), "a store has a state row");
     const digest = this.#store.transaction(() => computeDigest(this.#store));
@@ -50,10 +53,13 @@ export class ContentCheck {
     return state;
   }
 
-  /** Makes anew what can be made from sound facts, once the file is known to be sound. Says what was wrong, where something was. */
+  /**
+   * Rebuilds damaged derived data from the facts, once the file is known to be sound. Returns what was wrong, if
+   * anything.
+   */
   repair(): string | undefined {
     repairDerived(this.#store, this.#limits, this.#problem !== undefined);
-    return this.#problem && `${this.#problem}; it was made anew from the facts, which are sound`;
+    return this.#problem && `${this.#problem}; it was rebuilt from the facts, which are sound`;
   }
 
   close(): void {
@@ -66,7 +72,7 @@ function requireIntegrity(store: Connection): void {
   if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
 }
 
-/** Whether the copy in use still is what its digest says, while others read and write it. Throws where it is not. */
+/** Checks a database in use while others read and write it. Throws if it is damaged or does not match its digest. */
 export function auditDatabase(path: string): void {
   const store = openStore(path, { readonly: true });
   try {

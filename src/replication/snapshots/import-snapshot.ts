@@ -1,4 +1,4 @@
-/** A snapshot that somebody brought along as a file becomes the copy in a data directory: by a command, or when a node starts. */
+/** Imports a snapshot file as the database of a data directory: by a command, or when a node starts. */
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
 import {
@@ -28,7 +28,7 @@ import { findVerifiedDatabase } from "./verified-database.ts";
 
 const log = getLogger("snapshot");
 
-/** The snapshot in the file. AppError names the file, and says why it can't be read or is of no use. */
+/** Opens a snapshot file. AppError names the file and says why it cannot be read or used. */
 export function openSnapshotFile(path: string): Snapshot {
   try {
     const snapshot = openSnapshot(path);
@@ -42,23 +42,26 @@ export function openSnapshotFile(path: string): Snapshot {
 export interface SnapshotImportOptions {
   readonly file: string;
   readonly data: string;
-  /** Replaces a copy that is there. */
+  /** Replaces the existing database. */
   readonly force: boolean;
   readonly limits: Limits;
-  /** For the MAC; undefined where it is not known. */
+  /** For the MAC; undefined if unknown. */
   readonly nodeKeyHash: string | undefined;
-  /** Also a file whose MAC is missing or can't be verified. One whose MAC is wrong never is. */
+  /** Accepts a file whose MAC is missing or cannot be verified. A file with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;
   readonly onStep?: OnStep;
 }
 
 export interface ImportedSnapshot extends InstalledSnapshot {
   readonly authenticity: Authenticity;
-  /** Where the database of another history is kept whose place it took. */
+  /** Where the replaced database of another history is kept. */
   readonly previous: string | undefined;
 }
 
-/** Puts it into the directory of a node that does not run, once it is checked from end to end. AppError says why where that is refused. */
+/**
+ * Imports it into the directory of a node that is not running, after checking it completely. AppError says why it is
+ * refused.
+ */
 export async function importSnapshot(options: SnapshotImportOptions): Promise<ImportedSnapshot> {
   const { file, data, force, limits, nodeKeyHash, allowUnauthenticated, onStep } = options;
   const snapshot = openSnapshotFile(file);
@@ -71,7 +74,7 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
     const installed = await install(snapshot, data, limits, guard, realSystem);
     guard.adopt(must(historyOf(installed.path)));
     const previous = removeReplacedStores(data, false);
-    // Who makes it a primary's one day has to begin an epoch of its own: others may have gone on from here.
+    // If this node becomes a primary one day, it must begin a new epoch: others may have continued from here.
     if (readNodeFile(data, "role") === undefined) writeNodeFile(data, "role", "fallback");
     return { ...installed, authenticity, previous };
   } finally {
@@ -79,7 +82,9 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
   }
 }
 
-/** AppError `invalid_request` where nothing shows that a node of this environment has made the file, unless that is allowed. */
+/**
+ * AppError `invalid_request` if the file is not authenticated by a node of this environment, unless that is allowed.
+ */
 export function requireAuthentic(
   { path, signed }: Snapshot,
   nodeKeyHash: string | undefined,
@@ -95,14 +100,17 @@ export function requireAuthentic(
   throw new AppError(
     "invalid_request",
     authenticity === "absent"
-      ? `\`${path}\` is not authenticated: it has no MAC, since an older version made it, or somebody without the node key. If you know where it comes from, use --allow-unauthenticated`
-      : `\`${path}\` can't be authenticated: its MAC is verified with the node key, and none is given. Put it into OSTIARY_NODE_KEY; or if you know where the file comes from, use --allow-unauthenticated`,
+      ? `\`${path}\` is not authenticated: it has no MAC, because an older version made it, or someone without the node key. If you know where it comes from, use --allow-unauthenticated`
+      : `\`${path}\` cannot be authenticated: its MAC is verified with the node key, and none is given. Put it into OSTIARY_NODE_KEY; or if you know where the file comes from, use --allow-unauthenticated`,
   );
 }
 
 function requireImportTarget(data: string, { manifest }: Snapshot, force: boolean): void {
   if (readNodeFile(data, "role") === "primary")
-    throw new AppError("conflict", `\`${data}\` is a primary's; import into the directory of an edge or a fallback`);
+    throw new AppError(
+      "conflict",
+      `\`${data}\` belongs to a primary; import into the directory of an edge or a fallback`,
+    );
   const present = currentStorePath(data);
   if (present === undefined) return;
   const state = readStateAt(present);
@@ -110,11 +118,11 @@ function requireImportTarget(data: string, { manifest }: Snapshot, force: boolea
   if (!force)
     throw new AppError(
       "conflict",
-      `\`${data}\` has a copy already${state === undefined ? "" : `, at offset ${state.offset}`}; \`--force\` replaces it`,
+      `\`${data}\` already has a database${state === undefined ? "" : `, at offset ${state.offset}`}; \`--force\` replaces it`,
     );
 }
 
-/** Undefined where the file is damaged too much to tell. */
+/** Undefined if the file is damaged too much to tell. */
 function readStateAt(path: string): StoreState | undefined {
   try {
     const store = openStore(path, { readonly: true });
@@ -147,9 +155,10 @@ async function install(
 }
 
 /**
- * The path of the database that an edge or a fallback starts from: its own where that is sound, or what the configured snapshot holds where that
- * stands further on in the same epoch or in a later term, or where there is none. Undefined where there is neither. AppError where one is of another environment, or
- * where there is no copy and no such file either.
+ * Returns the path of the database that an edge or a fallback starts from. It is its own database if that is sound. It
+ * is the configured snapshot if there is no database, or if the snapshot is further on in the same epoch or of a later
+ * term. Undefined if there is neither. AppError if one of them is of another environment, or if there is no database
+ * and the file does not exist.
  */
 export async function chooseInitialDatabase(
   { data, environment, limits, nodeKey, import: file }: Config,
@@ -165,23 +174,23 @@ export async function chooseInitialDatabase(
     requireAuthenticFile(snapshot, nodeKeyHashOf({ nodeKey }));
     return (await install(snapshot, data, limits, guard, system)).path;
   } catch (error) {
-    // What could be mended by a fetch is no reason not to start; what somebody has configured wrongly is, unless this node can do without, or has
-    // started before.
+    // A start fails only because of a wrong configuration, and only if the node has never started and has no database.
+    // It can fetch a snapshot from other nodes otherwise.
     if (own === undefined && guard.own === undefined && error instanceof AppError && error.code !== "invalid_request")
       throw error;
-    log.error("the snapshot {file} is not imported: {reason}", { file, reason: reasonOf(error) });
+    log.error("the snapshot {file} was not imported: {reason}", { file, reason: reasonOf(error) });
     return own;
   }
 }
 
-/** Nobody is there to allow it otherwise. */
+/** At a start there is no one to allow an unauthenticated file. */
 function requireAuthenticFile(snapshot: Snapshot, nodeKeyHash: string | undefined): void {
   const { path, signed } = snapshot;
   if (authenticityOf(signed, nodeKeyHash) === "verified")
     return log.info("the snapshot {file} is authenticated by a MAC with the node key", { file: path });
   throw new AppError(
     "invalid_request",
-    `\`${path}\` is not authenticated: it has no MAC, since an older version made it, or somebody without the node key. Make it anew; or if you know where it comes from, use \`ostiary snapshot import --allow-unauthenticated\``,
+    `\`${path}\` is not authenticated: it has no MAC, because an older version made it, or someone without the node key. Make it again; or if you know where it comes from, use \`ostiary snapshot import --allow-unauthenticated\``,
   );
 }
 
@@ -189,7 +198,9 @@ function isNewer({ path, manifest }: Snapshot, own: StoreState | undefined, hist
   if (own === undefined) return true;
   if (own.epoch === manifest.epoch) return own.offset < manifest.offset;
   if (manifest.term !== undefined && manifest.history === history) return manifest.term > own.term;
-  log.warning("the snapshot {file} is of another epoch than this node's copy, and is not imported", { file: path });
+  log.warning("the snapshot {file} is of another epoch than this node's database, and was not imported", {
+    file: path,
+  });
   return false;
 }
 
@@ -199,7 +210,7 @@ const readErrors: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
 };
 
-/** What is said of a file names it. */
+/** An error about a snapshot file, with its name. */
 export function snapshotFileError(path: string, error: unknown): AppError {
   const cause = error instanceof AppError ? (error.cause ?? error) : error;
   const why = readErrors[(error as NodeJS.ErrnoException).code ?? ""];

@@ -1,8 +1,12 @@
-/** How a snapshot becomes this node's copy: fetched beside the present one, checked from end to end, and only then put in its place. */
+/**
+ * Fetches a snapshot and makes it this node's database: it is fetched and checked beside the current one, which it then
+ * replaces.
+ */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
-import { historyOf, installStore, nextStorePath } from "../../store/directory/data-directory.ts";
+import { historyOf, nextStorePath } from "../../store/directory/data-directory.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -31,37 +35,38 @@ export interface SnapshotInstallOptions {
   readonly environment: string;
   readonly limits: Limits;
   readonly system: System;
-  /** Is told where the snapshot cannot be stored. */
+  /** Is told if the snapshot cannot be stored. */
   readonly storage?: StorageStatus;
-  /** Which history may take the place of this node's. */
+  /** Decides which history may replace this node's. */
   readonly guard: HistoryGuard;
-  /** For the MAC. */
+  /** The key hash for the MAC. */
   readonly nodeKeyHash: string | undefined;
-  /** Where the copy stands that is replaced, where there is one that was answered from: whoever read it is not taken back. */
+  /** The state of the database to replace, if it answered queries: the state must not go back for their readers. */
   readonly state?: StoreState | undefined;
 }
 
-/** Puts the primary's newest snapshot into the directory, or tells that the one with `knownTag` still is the newest. */
+/** Installs the primary's newest snapshot. Returns "unchanged" if the one with `knownTag` is still the newest. */
 export async function fetchSnapshot(
   options: SnapshotInstallOptions,
   knownTag?: string,
 ): Promise<InstalledSnapshot | "unchanged"> {
-  const { primary, directory, environment, system, storage, state: present, guard, nodeKeyHash } = options;
-  // Stays for the next attempt until it is whole.
+  const { primary, directory, environment, system, storage, state, guard, nodeKeyHash } = options;
+  // The file stays for the next attempt until it is complete.
   const packed = join(directory, "incoming.zst");
   const startMs = system.clock.monotonicMs();
-  log.debug("asking {url} for a snapshot", { url: primary.url });
+  log.debug("requesting a snapshot from {url}", { url: primary.url });
   try {
     await requireOwnHistory(options);
-    // Asked before the download: a node of another environment or an older version would fetch it again and again.
+    // Checked before the download: otherwise a snapshot of another environment or version would be downloaded
+    // repeatedly.
     const snapshot = await primary.snapshot(packed, knownTag, (manifest, signed) => {
-      // One of an older version has no MAC: then what it comes over has to do, a connection to a node that knows the node key.
+      // Older versions send no MAC. Then the connection to a node that knows the node key has to be enough.
       authenticityOf(signed, nodeKeyHash);
       requireKnownFormat(manifest);
       requireEnvironment(manifest, environment);
       if (manifest.history !== undefined) guard.require(manifest.history, primary.url);
-      if (present?.epoch === manifest.epoch && manifest.offset < present.offset)
-        throw new Error(`the snapshot is of ${manifest.offset}, this copy had come to ${present.offset} already`);
+      if (state?.epoch === manifest.epoch && manifest.offset < state.offset)
+        throw new Error(`the snapshot is at ${manifest.offset}, this replica is already at ${state.offset}`);
       requireDiskSpace(directory, manifest, packed);
     });
     if (snapshot === "unchanged") {
@@ -88,12 +93,15 @@ export async function fetchSnapshot(
   }
 }
 
-/** Throws where the rest of the snapshot and the database in it do not fit: the disk would be full for nothing, and again at the next attempt. */
+/**
+ * Throws if there is no space for the rest of the snapshot and for its database. Otherwise each attempt would fill the
+ * disk.
+ */
 function requireDiskSpace(directory: string, { bytes, unpackedBytes }: SnapshotManifest, packed: string): void {
   const free = diskSpaceOf(directory)?.freeBytes;
   const neededBytes = Math.max(0, bytes - sizeOf(packed)) + unpackedBytes;
   if (free === undefined || free >= neededBytes) return;
-  throw Object.assign(new Error(`a snapshot takes ${neededBytes} more bytes while it is unpacked, ${free} are free`), {
+  throw Object.assign(new Error(`unpacking the snapshot needs ${neededBytes} more bytes, ${free} are free`), {
     code: "ENOSPC",
   });
 }
@@ -102,19 +110,21 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** Nodes of older versions do not say in a snapshot which history it is of, and it may be large. */
+/**
+ * Older versions do not name the history of a snapshot, and a snapshot may be large. So this asks for their head first.
+ */
 async function requireOwnHistory({ guard, primary }: SnapshotInstallOptions): Promise<void> {
   if (guard.own === undefined) return;
   const { epochs } = await primary.head(undefined);
   guard.require(epochs[0]?.epoch, primary.url);
 }
 
-/** Where a snapshot is unpacked and checked. */
+/** The path where a snapshot is unpacked and checked. */
 export function unpackPath(directory: string): string {
   return join(directory, "incoming.db");
 }
 
-/** Puts a snapshot, checked from end to end, into the directory as its present database. */
+/** Unpacks and checks a snapshot completely, and installs it as the current database of the directory. */
 export async function installSnapshot(
   snapshot: Snapshot,
   {
@@ -124,7 +134,7 @@ export async function installSnapshot(
     guard,
     from,
   }: Pick<SnapshotInstallOptions, "directory" | "limits" | "system" | "guard"> & {
-    /** Where it comes from. */
+    /** The sender, for messages. */
     readonly from: string;
   },
 ): Promise<InstalledSnapshot> {
@@ -133,7 +143,7 @@ export async function installSnapshot(
     const { state, unpackMs, checkMs } = await unpackSnapshotInWorker(system, snapshot, unpacked, limits);
     guard.require(historyOf(unpacked), from);
     const path = nextStorePath(directory);
-    installStore(unpacked, path);
+    installFile(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });
     log.info("installed a snapshot at {offset}, unpacked in {unpackMs} ms and checked in {checkMs} ms", {
       offset: state.offset,

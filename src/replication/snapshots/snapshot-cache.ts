@@ -1,7 +1,8 @@
 /**
- * A node's snapshots, made when somebody asks: one build at a time, whoever comes meanwhile gets the same one, and a young one is given out again
- * although there are newer events, since its receiver reads the log from there anyway. Two files are kept: the newest, and the one before that was
- * asked for last, for whoever has a part of it. They outlive the node's process.
+ * A node's snapshots, made on request. There is one build at a time, which serves all requests in the meantime. A
+ * recent snapshot is reused although there are newer events, since its receiver reads the log from there anyway. Two
+ * files are kept across restarts: the newest, and the other one that was requested last, for receivers that have a part
+ * of it.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -17,52 +18,52 @@ import { buildSnapshotInWorker, verifySnapshotInWorker } from "./snapshot-jobs.t
 const log = getLogger("snapshot");
 
 export interface SnapshotCache {
-  /** The newest there is, or a new one where that is old. */
+  /** Returns the newest snapshot, or makes a new one if that is too old. */
   get(): Promise<Snapshot>;
-  /** The kept one with this `snapshotBytesTag`. */
+  /** Returns the cached snapshot with this `snapshotBytesTag`. */
   find(tag: string): Snapshot | undefined;
 }
 
 export interface SnapshotCacheOptions {
-  /** Where the database is now. */
+  /** The current path of the database. */
   readonly storePath: () => string;
-  /** Where snapshots are kept; nothing else that ends with `.zst` may be there. */
+  /** The directory of the snapshots. It must not contain other files that end with `.zst`. */
   readonly directory: string;
-  /** Up to this age a snapshot is young. */
+  /** The maximum age of a snapshot that is reused. */
   readonly reuseMs: number;
-  /** Where the database stands. */
+  /** The current state of the database. */
   readonly state: () => StoreState;
-  /** For the MAC. */
+  /** The key hash for the MAC. */
   readonly nodeKeyHash: string;
   readonly system: Pick<System, "clock" | "spawnWorker">;
 }
 
 interface CachedSnapshot {
   readonly snapshot: Snapshot;
-  /** By the monotonic clock; long ago where it was made by an earlier process. */
+  /** By the monotonic clock; minus infinity if an earlier process made it. */
   readonly madeMs: number;
-  askedMs: number;
-  /** False while nobody has read it since the start of this process. */
-  isWhole: boolean;
+  requestedMs: number;
+  /** False until the file was compared with its checksum in this process. */
+  isVerified: boolean;
 }
 
 const cachedMax = 2;
 
 export function openSnapshotCache(options: SnapshotCacheOptions): SnapshotCache {
-  const { storePath, directory, reuseMs, state: present, nodeKeyHash, system } = options;
+  const { storePath, directory, reuseMs, state, nodeKeyHash, system } = options;
   const { clock } = system;
-  let kept = readCached(directory, nodeKeyHash);
+  let cached = readCached(directory, nodeKeyHash);
   let building: Promise<CachedSnapshot> | undefined;
 
   const build = async (): Promise<CachedSnapshot> => {
     const startMs = clock.monotonicMs();
-    log.debug("making a snapshot at {offset}", { offset: present().offset });
+    log.debug("making a snapshot at {offset}", { offset: state().offset });
     const snapshot = await buildSnapshotInWorker(system, storePath(), directory, nodeKeyHash);
-    // Counted from the end: who could not wait so long comes again.
+    // Counted from the end of the build: receivers that did not wait come again.
     const madeMs = clock.monotonicMs();
-    const made = { snapshot, madeMs, askedMs: madeMs, isWhole: true };
-    kept = [made, ...kept.toSorted((left, right) => right.askedMs - left.askedMs)].slice(0, cachedMax);
-    removeOthers(directory, kept);
+    const made = { snapshot, madeMs, requestedMs: madeMs, isVerified: true };
+    cached = [made, ...cached.toSorted((left, right) => right.requestedMs - left.requestedMs)].slice(0, cachedMax);
+    removeOthers(directory, cached);
     metrics.snapshots.inc({ action: "built" });
     const { offset, bytes } = snapshot.manifest;
     const ms = Math.round(madeMs - startMs);
@@ -70,16 +71,16 @@ export function openSnapshotCache(options: SnapshotCacheOptions): SnapshotCache 
     return made;
   };
 
-  /** A damaged file would be refused by whoever gets it, again and again. */
+  /** Every receiver would refuse a damaged file. */
   const checked = async (old: CachedSnapshot): Promise<CachedSnapshot> => {
     log.debug("comparing the snapshot of an earlier start with its checksum: {path}", { path: old.snapshot.path });
     try {
       await verifySnapshotInWorker(system, old.snapshot);
-      old.isWhole = true;
+      old.isVerified = true;
       return old;
     } catch (error) {
-      log.warning("{path} is not given out: {reason}", { path: old.snapshot.path, reason: reasonOf(error) });
-      kept = kept.filter((other) => other !== old);
+      log.warning("the snapshot {path} is not used: {reason}", { path: old.snapshot.path, reason: reasonOf(error) });
+      cached = cached.filter((other) => other !== old);
       return build();
     }
   };
@@ -97,44 +98,44 @@ export function openSnapshotCache(options: SnapshotCacheOptions): SnapshotCache 
 
   return {
     async get() {
-      const found = findReusable(kept, present(), clock.monotonicMs() - reuseMs);
-      const given = found?.isWhole === true ? found : await (building ??= prepare(found));
-      given.askedMs = clock.monotonicMs();
-      return given.snapshot;
+      const found = findReusable(cached, state(), clock.monotonicMs() - reuseMs);
+      const result = found?.isVerified === true ? found : await (building ??= prepare(found));
+      result.requestedMs = clock.monotonicMs();
+      return result.snapshot;
     },
     find(tag) {
-      const found = kept.find(({ snapshot }) => snapshotBytesTag(snapshot.manifest) === tag);
+      const found = cached.find(({ snapshot }) => snapshotBytesTag(snapshot.manifest) === tag);
       if (found === undefined || !existsSync(found.snapshot.path)) return undefined;
-      found.askedMs = clock.monotonicMs();
+      found.requestedMs = clock.monotonicMs();
       return found.snapshot;
     },
   };
 }
 
-/** The one that can be given out as it is: it is of where the store stands, or was made after `youngMs`. */
+/** Finds a snapshot that can be reused: it has the state of the store, or was made after `youngMs`. */
 function findReusable(
-  kept: readonly CachedSnapshot[],
+  cached: readonly CachedSnapshot[],
   { epoch, offset, hash }: StoreState,
   youngMs: number,
 ): CachedSnapshot | undefined {
   const isPresent = ({ manifest }: Snapshot): boolean => manifest.offset === offset && manifest.hash === hash;
-  return kept.find(
+  return cached.find(
     ({ snapshot, madeMs }) =>
       snapshot.manifest.epoch === epoch && (isPresent(snapshot) || madeMs > youngMs) && existsSync(snapshot.path),
   );
 }
 
-/** What an earlier process has kept, in the order of their positions. */
+/** The snapshots of an earlier process, newest first. */
 function readCached(directory: string, nodeKeyHash: string): CachedSnapshot[] {
   const found = filesIn(directory).flatMap((path): CachedSnapshot[] => {
     try {
       const long = Number.NEGATIVE_INFINITY;
       const snapshot = openSnapshot(path);
-      // One of an older version, or made under another node key.
+      // It is of an older version, or was made with another node key.
       if (authenticityOf(snapshot.signed, nodeKeyHash) !== "verified") return [];
-      return [{ snapshot, madeMs: long, askedMs: long, isWhole: false }];
+      return [{ snapshot, madeMs: long, requestedMs: long, isVerified: false }];
     } catch {
-      return []; // it goes with the next one that is made
+      return []; // removed when the next snapshot is made
     }
   });
   return found
@@ -142,8 +143,8 @@ function readCached(directory: string, nodeKeyHash: string): CachedSnapshot[] {
     .slice(0, cachedMax);
 }
 
-function removeOthers(directory: string, kept: readonly CachedSnapshot[]): void {
-  const paths = new Set(kept.map(({ snapshot }) => snapshot.path));
+function removeOthers(directory: string, cached: readonly CachedSnapshot[]): void {
+  const paths = new Set(cached.map(({ snapshot }) => snapshot.path));
   removeFiles(filesIn(directory).filter((path) => !paths.has(path)));
 }
 

@@ -1,4 +1,7 @@
-/** What can be done with snapshots and whole copies in a thread aside, because copying or reading a large database blocks whoever does it. */
+/**
+ * The commands of a snapshot worker. They run in a thread of their own, because copying or reading a large database
+ * blocks the thread.
+ */
 import type { Limits } from "../../config/limits.ts";
 import {
   buildBackup,
@@ -31,7 +34,7 @@ export function snapshotCommands() {
     },
     read: (): StoreState => must(content).read(),
     mend: (): string | undefined => must(content).repair(),
-    /** Lets go of what was opened. */
+    /** Closes the file that was opened. */
     close: (): void => content?.close(),
   };
 }

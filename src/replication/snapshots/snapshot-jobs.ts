@@ -1,7 +1,7 @@
-/** Runs the work on snapshots in Workers, which live only as long as a job: between jobs their memory is better spent elsewhere. */
+/** Runs jobs on snapshots in worker threads. A thread lives only as long as its job, to free its memory. */
 import { statSync } from "node:fs";
 import type { Limits } from "../../config/limits.ts";
-import type { WorkerHandle } from "../../runtime/worker.ts";
+import type { WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
 import type { SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -11,9 +11,11 @@ import type { SnapshotCommands } from "./snapshot-commands.ts";
 
 const log = getLogger("snapshot");
 
+export const snapshotWorker: WorkerKind = { name: "snapshot", entry: "replication/snapshots/snapshot-worker.ts" };
+
 type WorkerSpawner = Pick<System, "spawnWorker">;
 
-/** Hears of what could be mended from the facts. */
+/** Gets the damage that was repaired from the facts. */
 export type WarningListener = (problem: string) => void;
 
 const logWarning: WarningListener = (warning) => log.warn("{warning}", { warning });
@@ -28,7 +30,7 @@ export function buildSnapshotInWorker(
   return withWorkers(system, (spawn) => spawn().call("build", storePath, directory, nodeKeyHash));
 }
 
-/** The same. */
+/** Without `nodeKeyHash` the backup has no MAC. */
 export function buildBackupInWorker(
   system: WorkerSpawner,
   storePath: string,
@@ -38,21 +40,21 @@ export function buildBackupInWorker(
   return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target, nodeKeyHash));
 }
 
-/** Throws AppError `invalid_request` where the file is not the one that was written. */
+/** Throws AppError `invalid_request` if the file is not as it was written. */
 export function verifySnapshotInWorker(system: WorkerSpawner, snapshot: Snapshot): Promise<void> {
   return withWorkers(system, (spawn) => spawn().call("verify", snapshot));
 }
 
 export interface UnpackedSnapshot {
   readonly state: StoreState;
-  /** How long both took. */
+  /** Duration of each step. */
   readonly unpackMs: number;
   readonly checkMs: number;
 }
 
 /**
- * Unpacks a snapshot that was received, and tells where it stands. Throws, and leaves no file at `target`, unless it is sound and everything in it
- * is what the manifest says.
+ * Unpacks a received snapshot and returns its state. Throws, and leaves no file at `target`, unless the database is
+ * sound and its content matches the manifest.
  */
 export async function unpackSnapshotInWorker(
   system: WorkerSpawner,
@@ -78,7 +80,7 @@ export async function unpackSnapshotInWorker(
   }
 }
 
-/** Where a sound copy stands. Throws where it is not sound, or not a store. */
+/** Returns the state of a sound database. Throws if it is not sound, or not a store. */
 export function checkDatabaseInWorker(
   system: WorkerSpawner,
   path: string,
@@ -92,19 +94,19 @@ export function checkDatabaseInWorker(
   });
 }
 
-/** Reads a copy that is in use from end to end; rejects where it is not what its digest says. */
+/** Reads a database in use completely. Rejects if it does not match its digest. */
 export function auditDatabaseInWorker(system: WorkerSpawner, storePath: string): Promise<void> {
   return withWorkers(system, (spawn) => spawn().call("audit", storePath));
 }
 
-/** The check of a smaller database takes less time than the start of a second thread. */
+/** Smaller databases are checked faster than a second thread starts. */
 const secondWorkerBytesMin = 8 * 2 ** 20;
 
 interface DatabaseCheckOptions {
   readonly path: string;
   readonly limits: Limits;
   readonly warn: WarningListener;
-  /** Of the snapshot that it came out of. */
+  /** The manifest of the snapshot that contained the database. */
   readonly manifest: SnapshotManifest | undefined;
 }
 
@@ -118,16 +120,16 @@ async function checkDatabase(
   await content.call("open", path, limits);
   const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);
   if (manifest !== undefined) requireMatchingState(state, manifest);
-  const mended = await content.call("mend");
-  if (mended !== undefined) warn(mended);
+  const repaired = await content.call("mend");
+  if (repaired !== undefined) warn(repaired);
   return state;
 }
 
-/** Whatever the job has spawned ends with it, also where it failed: nobody may still be reading a file that is taken away then. */
+/** Ends all workers of a job with it, even if it fails: no one may read a file that is removed afterwards. */
 async function withWorkers<T>(system: WorkerSpawner, job: (spawn: () => SnapshotWorker) => Promise<T>): Promise<T> {
   const workers: SnapshotWorker[] = [];
   const spawn = (): SnapshotWorker => {
-    const worker = system.spawnWorker<SnapshotCommands, never>("snapshot");
+    const worker = system.spawnWorker<SnapshotCommands, never>(snapshotWorker);
     workers.push(worker);
     return worker;
   };

@@ -1,6 +1,7 @@
 /**
- * How a node gives a snapshot to others: as the one file that it is, in parts for who has the beginning already (RFC 9110, 13 and 14). The tag of
- * an answer names these very bytes; who only wants to know whether there is another state shows the tag of the state.
+ * Serves a snapshot file to other nodes, completely or in parts for nodes that already have the beginning (RFC 9110,
+ * sections 13 and 14). The ETag identifies the exact bytes. A node that only asks whether there is another state sends
+ * the tag of the state instead.
  */
 import { closeSync, openSync, read } from "node:fs";
 import { promisify } from "node:util";
@@ -13,24 +14,24 @@ const log = getLogger("snapshot");
 
 const chunkBytes = 256 * 1024;
 
-export async function serveSnapshot({ headers }: Request, keeper: SnapshotCache): Promise<Response> {
+export async function serveSnapshot({ headers }: Request, cache: SnapshotCache): Promise<Response> {
   const ifRange = headers.get("range") === null ? null : headers.get("if-range");
-  // An older one is still good for who has begun with it: the log goes on from there.
-  const begun = ifRange === null ? undefined : keeper.find(ifRange);
-  const snapshot = begun ?? (await keeper.get());
+  // An older snapshot is still good for a node that has a part of it: the log continues from there.
+  const partial = ifRange === null ? undefined : cache.find(ifRange);
+  const snapshot = partial ?? (await cache.get());
   const { manifest, size } = snapshot;
   const tag = snapshotBytesTag(manifest);
   const common = { ETag: tag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache" };
-  const known = (headers.get("if-none-match") ?? "").split(",").map((name) => name.trim());
-  if (known.includes(tag) || known.includes(snapshotTag(manifest))) {
-    log.debug("the snapshot at {offset} is known to the node that asks", { offset: manifest.offset });
+  const knownTags = (headers.get("if-none-match") ?? "").split(",").map((name) => name.trim());
+  if (knownTags.includes(tag) || knownTags.includes(snapshotTag(manifest))) {
+    log.debug("the requesting node already has the snapshot at {offset}", { offset: manifest.offset });
     return new Response(null, { status: 304, headers: common });
   }
 
-  const wanted = ifRange === null || ifRange === tag ? parseRange(headers.get("range"), size) : "all";
-  if (wanted === "none")
+  const range = ifRange === null || ifRange === tag ? parseRange(headers.get("range"), size) : "all";
+  if (range === "none")
     return new Response(null, { status: 416, headers: { ...common, "Content-Range": `bytes */${size}` } });
-  const { first, last } = wanted === "all" ? { first: 0, last: size - 1 } : wanted;
+  const { first, last } = range === "all" ? { first: 0, last: size - 1 } : range;
   metrics.snapshots.inc({ action: "served" });
   log.debug("sending a snapshot at {offset}, bytes {first} to {last} of {size}", {
     offset: manifest.offset,
@@ -39,11 +40,11 @@ export async function serveSnapshot({ headers }: Request, keeper: SnapshotCache)
     size,
   });
   const content = { "Content-Type": "application/zstd", "Content-Length": String(last - first + 1) };
-  const part = wanted === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
+  const part = range === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
   return new Response(
     streamFile(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
     {
-      status: wanted === "all" ? 200 : 206,
+      status: range === "all" ? 200 : 206,
       headers: { ...common, ...content, ...part },
     },
   );
@@ -54,7 +55,10 @@ interface ByteRange {
   readonly last: number;
 }
 
-/** What is asked for of so many bytes: a part, nothing that there is, or all; also where it is asked in a way that need not be understood. */
+/**
+ * The requested part of a file with `size` bytes: a range, "none" if it is out of bounds, or "all", also for ranges of
+ * other forms.
+ */
 function parseRange(header: string | null, size: number): ByteRange | "all" | "none" {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header ?? "") ?? [];
   if (from === undefined || to === undefined || (from === "" && to === "")) return "all";
@@ -67,8 +71,8 @@ function parseRange(header: string | null, size: number): ByteRange | "all" | "n
 const readAt = promisify(read);
 
 /**
- * The bytes of a file from one to another, both included, as fast as they are taken. The file is opened at once: it may lose its name meanwhile.
- * `onSent` hears how many were taken.
+ * Streams the bytes of a file from `first` to `last` (inclusive), as fast as they are read. The file is opened
+ * immediately, because it may be unlinked meanwhile. `onSent` gets the number of bytes that were read.
  */
 export function streamFile(
   path: string,
@@ -79,28 +83,28 @@ export function streamFile(
   const file = openSync(path, "r");
   let at = first;
   let isReading = false;
-  let isOver = false;
+  let isClosed = false;
   const next = async (piece: Uint8Array): Promise<number> => {
     isReading = true;
     try {
       return (await readAt(file, piece, 0, piece.length, at)).bytesRead;
     } finally {
       isReading = false;
-      if (isOver) closeSync(file);
+      if (isClosed) closeSync(file);
     }
   };
-  /** Closes it once, and not under a read: by then its number may be another file's. */
+  /** Closes the file once, and not during a read: its descriptor might belong to another file by then. */
   const end = (): void => {
-    if (!isOver && !isReading) closeSync(file);
-    isOver = true;
+    if (!isClosed && !isReading) closeSync(file);
+    isClosed = true;
   };
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const piece = new Uint8Array(Math.min(chunkBytes, last + 1 - at));
         const bytesRead = await next(piece);
-        if (isOver) return;
-        if (bytesRead === 0) throw new Error(`\`${path}\` has become shorter`);
+        if (isClosed) return;
+        if (bytesRead === 0) throw new Error(`\`${path}\` was truncated`);
         at += bytesRead;
         onSent(bytesRead);
         controller.enqueue(piece.subarray(0, bytesRead));

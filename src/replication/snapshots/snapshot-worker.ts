@@ -1,7 +1,7 @@
-/** Makes and checks snapshots in a thread of its own. */
+/** The thread that makes and checks snapshots. */
 import { serveWorker } from "../../runtime/worker.ts";
 import { snapshotCommands, type SnapshotCommands } from "./snapshot-commands.ts";
 
 const commands = snapshotCommands();
 
-serveWorker<SnapshotCommands>(commands, () => commands.close(), "snapshot");
+serveWorker<SnapshotCommands>(commands, () => commands.close());

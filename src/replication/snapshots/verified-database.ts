@@ -1,4 +1,7 @@
-/** Whether a copy on disk can be started from. Edges and fallbacks can always get another one, so a damaged one only costs time. */
+/**
+ * Finds a sound database to start from. Edges and fallbacks can always get another one, so a damaged one only costs
+ * time.
+ */
 import type { Limits } from "../../config/limits.ts";
 import { quarantineStore, storePathsIn } from "../../store/directory/data-directory.ts";
 import { requireEnvironment } from "../../store/log/store-state.ts";
@@ -11,8 +14,9 @@ import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
 const log = getLogger("store");
 
 /**
- * The path of the present database. A damaged one is put aside; the one that it had replaced, which stays until its successor is proven, then takes
- * its place, or else a snapshot does. One of another environment throws.
+ * Returns the path of the current database. A damaged one is moved out of the way. Its place takes the one that it
+ * replaced, which stays until its successor is verified, or a snapshot. Throws if the database is of another
+ * environment.
  */
 export async function findVerifiedDatabase(
   directory: string,
@@ -27,8 +31,8 @@ export async function findVerifiedDatabase(
     } catch (error) {
       if (error instanceof AppError && error.code === "conflict") throw error;
       throwIfStorageFailed(error, path);
-      const aside = quarantineStore(path);
-      log.error("the database {path} is damaged and put aside as {aside}: {error}", { path, aside, error });
+      const movedTo = quarantineStore(path);
+      log.error("the database {path} is damaged and was moved to {movedTo}: {error}", { path, movedTo, error });
     }
   }
   return undefined;

@@ -1,13 +1,18 @@
 /**
- * One connection to an MQTT broker, kept up. Each attempt is a fresh MQTT.js client without reconnection of its own: so nothing is ever queued
- * or sent again behind our back (a message that an ACL refuses would be, for ever), the protocol version is chosen anew (5 first, 3.1.1 where
- * that is refused: MQTT.js never falls back), and delays have back-off and jitter.
+ * A permanent connection to an MQTT broker. Each attempt uses a new MQTT.js client that does not reconnect by itself.
+ * So MQTT.js never queues or resends a message (it would resend a message that an ACL refuses forever), each attempt
+ * negotiates the protocol version again (5 first, then 3.1.1: MQTT.js never falls back), and delays have backoff and
+ * jitter.
  *
- * Fencing: a primary has a fixed client id. When the broker says that somebody else took it (DISCONNECT 142), another primary lives. MQTT 3.1.1
- * closes without a word, for this as for a missing permission: there it is taken for the same where it happens right after connecting, again and
- * again. Then the link stays away for a moment, under another id, and looks at the heads: who took the place may be the primary of before that
- * came back and does not know yet. It gives up for good before a head of a successor, and takes its place back from a predecessor. A broker may lie:
- * it may end connections for no reason and repeat this primary's own heads. So neither fences, and writes wait for a look only now and then.
+ * Fencing: a primary has a fixed client id. DISCONNECT with reason 142 says that another client took this id, so there
+ * is another primary. MQTT 3.1.1 closes the connection without a reason, both for a takeover and for a missing
+ * permission. There, several closes in a row shortly after connecting count as a takeover. After a takeover the
+ * connection stays closed for a moment and listens for heads under another client id, because the new owner may be the
+ * previous primary that has not noticed yet that it was replaced. A head of a successor fences this primary for good; a
+ * head of a predecessor lets it take its client id back.
+ *
+ * A broker may lie: it may end connections without a reason, and repeat heads of this primary. So neither fences, and
+ * such an ownership check blocks writes only now and then.
  */
 import { randomBytes } from "node:crypto";
 import type { IClientOptions, MqttClient } from "mqtt";
@@ -23,43 +28,46 @@ import { windowMax, type BrokerTransport } from "./broker-transport.ts";
 const log = getLogger("broker");
 
 export interface BrokerConnectionOptions {
-  /** Asked anew for each attempt, where it may change. */
+  /** Read for each attempt, since the address may change. */
   readonly url: string | (() => string);
   readonly clientId: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** Of TLS; PEM texts. Without `ca` the system's authorities hold. */
+  /** PEM texts for TLS. Without `ca`, the authorities of the system are trusted. */
   readonly ca?: string | string[] | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
   readonly will?: { readonly topic: string; readonly payload: string } | undefined;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
-  /** Where the broker is known to speak MQTT 3.1.1 only, so that 5 need not be tried. */
+  /** Whether the broker is known to support only MQTT 3.1.1, so that version 5 need not be tried. */
   readonly isMqtt3?: boolean;
-  /** Set where the client id stands for a claim that only one process may have. */
+  /** Set if only one process may use the client id. */
   readonly ownership: false | Ownership;
 }
 
 export interface Ownership {
-  /** The topic to which who has it publishes all the time. */
+  /** The topic to which the owner publishes its heads. */
   readonly headTopic: string;
-  /** Whose head this is: `unknown` where it may be an old one of this process, or of no primary at all. */
+  /** Who published this head. `unknown`: it may be an old head of this process, or not from a primary at all. */
   classify(payload: Uint8Array): "successor" | "predecessor" | "unknown";
 }
 
-/** Short: a broker that is back serves only nodes that are connected. */
+/** Short, because a broker that has recovered serves only connected nodes. */
 const reconnectDelay = { minMs: 500, maxMs: 1900 };
 const disconnectTimeoutMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const ownershipCheckMs = 3000;
-/** After a look that found nobody, this link raises no doubt for this time: a broker must not be able to keep a primary from writing. */
+/**
+ * After a check that found no other owner, ownership counts as certain for this time. So a broker cannot keep a primary
+ * from writing.
+ */
 const ownershipCertainMs = 60_000;
 const sessionTakenOverReason = 142;
-/** Of a packet besides its payload: the topic above all, which is shorter. */
+/** Upper bound of a packet's size without its payload: mainly the topic, which is shorter. */
 const headerBytesMax = 512;
-/** Refusals that mean "not this protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
+/** Reason codes that mean "unsupported protocol version": 1 in MQTT 3.1.1, 132 in MQTT 5. */
 const unsupportedVersion = new Set([1, 132]);
 
 export class BrokerConnection implements BrokerTransport {
@@ -74,13 +82,13 @@ export class BrokerConnection implements BrokerTransport {
   #payloadBytesMax = Number.POSITIVE_INFINITY;
   #failures = 0;
   #quickCloses = 0;
-  #complaint: string | undefined;
-  /** Calls off the next attempt, where one is to come. */
+  #loggedReason: string | undefined;
+  /** Cancels the next attempt, if one is scheduled. */
   #cancelRetry: (() => void) | undefined;
-  #looking: MqttClient | undefined;
-  #doubted = false;
-  #doubtAgainAtMs = Number.NEGATIVE_INFINITY;
-  #ended = false;
+  #ownershipCheck: MqttClient | undefined;
+  #isOwnershipUncertain = false;
+  #certainUntilMs = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
 
   constructor(options: BrokerConnectionOptions, system: Pick<System, "clock" | "connectMqtt"> = realSystem) {
     this.#options = options;
@@ -88,7 +96,7 @@ export class BrokerConnection implements BrokerTransport {
     this.#version = options.isMqtt3 === true ? 4 : 5;
   }
 
-  /** Starts to connect. Listeners are registered before, so that none misses the first connection. */
+  /** Starts to connect. Register listeners first, so that they see the first connection. */
   start(): void {
     this.#attempt();
   }
@@ -106,9 +114,9 @@ export class BrokerConnection implements BrokerTransport {
     return this.#client?.connected ?? false;
   }
 
-  /** Whether the broker has given this link's identity to another, and it is not known yet to whom. */
+  /** Whether the broker has given this client id to another client and the new owner is not known yet. */
   get isOwnershipUncertain(): boolean {
-    return this.#doubted;
+    return this.#isOwnershipUncertain;
   }
 
   get window(): number {
@@ -124,7 +132,7 @@ export class BrokerConnection implements BrokerTransport {
     this.#onMessage.push(listener);
   }
 
-  /** Called once, when another process has taken over this link's identity. */
+  /** Calls the listener once, when a successor has taken over the client id. */
   onFenced(listener: () => void): void {
     this.#onFenced.push(listener);
   }
@@ -136,10 +144,10 @@ export class BrokerConnection implements BrokerTransport {
   ): Promise<void> {
     const client = this.#client;
     if (client === undefined || !client.connected) throw new Error("not connected to the broker");
-    // MQTT.js does not look at it, and the broker would end the connection.
+    // MQTT.js does not check the size, and the broker would end the connection.
     const bytes = Buffer.byteLength(payload);
     if (bytes > this.#payloadBytesMax)
-      throw new Error(`the broker takes no message of ${bytes} bytes: raise the largest packet that it allows`);
+      throw new Error(`the broker accepts no message of ${bytes} bytes: raise the largest packet that it allows`);
     try {
       await client.publishAsync(topic, payload, options);
     } catch (error) {
@@ -147,7 +155,7 @@ export class BrokerConnection implements BrokerTransport {
     }
   }
 
-  /** Subscribes at QoS 0. Throws where the broker refuses. */
+  /** Subscribes at QoS 0. Throws if the broker refuses. */
   async subscribe(topics: readonly string[]): Promise<void> {
     const client = this.#client;
     if (client === undefined || !client.connected) throw new Error("not connected to the broker");
@@ -156,24 +164,24 @@ export class BrokerConnection implements BrokerTransport {
     if (refused.length > 0) throw new Error(`the broker refuses subscriptions to ${refused.join(", ")}`);
   }
 
-  /** Drops the present connection and makes a new one, with nothing left over from the old; at once where none is there to be dropped. */
+  /** Replaces the current connection by a new one. If there is none, it makes the next attempt immediately. */
   reconnect(): void {
     if (this.#client !== undefined) return void this.#client.end(true);
-    if (this.#cancelRetry === undefined || this.#looking !== undefined || this.#ended) return;
+    if (this.#cancelRetry === undefined || this.#ownershipCheck !== undefined || this.#isClosed) return;
     this.#cancelRetry();
     this.#failures = 0;
     this.#attempt();
   }
 
   async close(): Promise<void> {
-    this.#ended = true;
+    this.#isClosed = true;
     this.#cancelRetry?.();
-    this.#looking?.end(true);
+    this.#ownershipCheck?.end(true);
     const client = this.#client;
     this.#client = undefined;
     if (client === undefined) return;
-    // A clean goodbye withholds the will; a broker that doesn't answer must not hold up the stop. MQTT.js waits for it without an end, also
-    // where the connection is gone already, and takes no second word.
+    // A clean DISCONNECT suppresses the will. A broker that does not answer must not delay the stop: MQTT.js waits for
+    // it without a limit, even if the connection is already gone, and a second `end` does nothing.
     let cancel = (): void => {};
     const late = new Promise<void>((resolve) => {
       cancel = this.#system.clock.after(disconnectTimeoutMs, resolve);
@@ -193,11 +201,11 @@ export class BrokerConnection implements BrokerTransport {
     let isTakenOver = false;
 
     client.on("connect", (connack) => {
-      // Its answer may come after this link was closed.
+      // The broker may answer after this connection was closed.
       if (this.#client !== client) return;
       connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
-      this.#complaint = undefined;
+      this.#loggedReason = undefined;
       this.#window = Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
       this.#payloadBytesMax = (connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY) - headerBytesMax;
       log.info("connected to the broker at {url}, MQTT {version}", {
@@ -211,7 +219,7 @@ export class BrokerConnection implements BrokerTransport {
     });
     client.on("error", (error) => {
       explained = true;
-      this.#failed(error);
+      this.#recordFailure(error);
     });
     client.on("disconnect", (packet) => {
       log.warning("the broker at {url} ends the connection with reason {reason}", {
@@ -219,19 +227,19 @@ export class BrokerConnection implements BrokerTransport {
         reason: packet.reasonCode ?? 0,
       });
       isTakenOver = packet.reasonCode === sessionTakenOverReason;
-      // MQTT 3.1.1 says nothing, and many a close has another reason.
-      const mayDoubt = this.#system.clock.monotonicMs() >= this.#doubtAgainAtMs;
-      this.#doubted = isTakenOver && mayDoubt && this.#options.ownership !== false;
+      // MQTT 3.1.1 gives no reason, and connections close for many reasons.
+      const mayBeUncertain = this.#system.clock.monotonicMs() >= this.#certainUntilMs;
+      this.#isOwnershipUncertain = isTakenOver && mayBeUncertain && this.#options.ownership !== false;
     });
     client.on("close", () => {
-      log.debug("the connection to the broker {broker} is closed", { broker: this.name });
-      if (this.#client !== client || this.#ended) return;
+      log.debug("the connection to the broker {broker} was closed", { broker: this.name });
+      if (this.#client !== client || this.#isClosed) return;
       if (connectedMs !== undefined) this.#countQuickClose(this.#system.clock.monotonicMs() - connectedMs);
-      else if (!explained) this.#failed(new Error("it ends the connection without an answer"));
+      else if (!explained) this.#recordFailure(new Error("it closed the connection without an answer"));
       this.#discard(client);
-      const { ownership: exclusive } = this.#options;
+      const { ownership } = this.#options;
       isTakenOver ||= this.#version === 4 && this.#quickCloses >= quickClosesMax;
-      if (exclusive && isTakenOver) this.#lookForAnother(exclusive);
+      if (ownership && isTakenOver) this.#checkOwnership(ownership);
       else this.#scheduleRetry();
     });
   }
@@ -258,16 +266,16 @@ export class BrokerConnection implements BrokerTransport {
     };
   }
 
-  #failed(error: Error & { readonly code?: unknown }): void {
+  #recordFailure(error: Error & { readonly code?: unknown }): void {
     if (this.#version === 5 && typeof error.code === "number" && unsupportedVersion.has(error.code)) {
       this.#version = 4;
       return;
     }
     this.#failures++;
     const reason = explainBrokerError(error);
-    // One line per change, not per attempt: a broker may be away for hours.
-    if (reason === this.#complaint) return;
-    this.#complaint = reason;
+    // Log changes only, not each attempt: a broker may be away for hours.
+    if (reason === this.#loggedReason) return;
+    this.#loggedReason = reason;
     log.warning("no connection to the broker at {url}: {reason}", { url: this.#url, reason });
   }
 
@@ -275,41 +283,41 @@ export class BrokerConnection implements BrokerTransport {
     this.#quickCloses = livedMs < quickCloseMs ? this.#quickCloses + 1 : 0;
   }
 
-  /** Listens for heads. Where there are new ones they are another's, since this one is not connected. */
-  #lookForAnother({ headTopic: heads, classify: judge }: Ownership): void {
+  /** Listens for heads. New heads are from another primary, since this one is not connected. */
+  #checkOwnership({ headTopic, classify }: Ownership): void {
     this.#quickCloses = 0;
     const clientId = `${this.#options.clientId}-${randomBytes(4).toString("hex")}`;
     const client = this.#system.connectMqtt({ ...mqttAddress(this.#url), ...this.#clientOptions(), clientId });
-    this.#looking = client;
+    this.#ownershipCheck = client;
     client.on("error", () => {});
-    client.on("connect", () => client.subscribe(heads, { qos: 0 }));
-    const endLook = (): void => {
+    client.on("connect", () => client.subscribe(headTopic, { qos: 0 }));
+    const endCheck = (): void => {
       this.#cancelRetry?.();
-      this.#looking = undefined;
-      this.#doubted = false;
+      this.#ownershipCheck = undefined;
+      this.#isOwnershipUncertain = false;
       client.end(true);
     };
     client.on("message", (topic, payload, packet) => {
       for (const listener of this.#onMessage) listener(topic, payload, packet.retain);
-      if (packet.retain || this.#looking !== client) return;
-      const owner = judge(payload);
+      if (packet.retain || this.#ownershipCheck !== client) return;
+      const owner = classify(payload);
       if (owner === "unknown") return;
       if (owner === "successor") return this.#fence();
-      endLook();
+      endCheck();
       this.#attempt();
     });
-    // With some chance, so that two who look at the same time do not do it again.
+    // A random delay, so that two primaries that check at the same time do not do so again.
     const { clock } = this.#system;
     this.#cancelRetry = clock.after(ownershipCheckMs * (0.75 + clock.random()), () => {
-      this.#doubtAgainAtMs = clock.monotonicMs() + ownershipCertainMs;
-      endLook();
+      this.#certainUntilMs = clock.monotonicMs() + ownershipCertainMs;
+      endCheck();
       this.#scheduleRetry();
     });
   }
 
   #scheduleRetry(): void {
-    if (this.#ended) return;
-    // A broker that takes a connection and ends it at once is no better than one that takes none.
+    if (this.#isClosed) return;
+    // A broker that accepts a connection and closes it immediately is no better than one that accepts none.
     const steps = Math.max(this.#failures, this.#quickCloses - 1);
     const { clock } = this.#system;
     const delayMs = backoffMs(steps, reconnectDelay, clock.random());
@@ -318,32 +326,35 @@ export class BrokerConnection implements BrokerTransport {
 
   #discard(client: MqttClient): void {
     client.removeAllListeners();
-    client.on("error", () => {}); // a socket may still report how it died
+    client.on("error", () => {}); // a socket may still report an error
     client.end(true);
     this.#client = undefined;
   }
 
   #fence(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#cancelRetry?.();
-    this.#looking?.end(true);
+    this.#ownershipCheck?.end(true);
     const client = this.#client;
     if (client !== undefined) this.#discard(client);
     for (const listener of this.#onFenced) listener();
   }
 }
 
-/** Taken apart here, because MQTT.js would do it with the deprecated `url.parse`, which complains on standard error. */
+/** Parses the address here, because MQTT.js would use the deprecated `url.parse`, which writes a warning to stderr. */
 function mqttAddress(url: string): IClientOptions {
   const { scheme, host, port, path } = brokerAddress(url);
   const address = { protocol: scheme, host, port };
   if (!scheme.startsWith("ws")) return { ...address, hostname: host };
-  // Here it puts a URL together again.
+  // MQTT.js builds a URL from these parts.
   return { ...address, hostname: host.includes(":") ? `[${host}]` : host, path };
 }
 
-/** What a node presents to external brokers over TLS, and the authority that it trusts there. AppError `conflict` names the setting whose file can't be read or used. */
+/**
+ * The certificates that a node presents to external brokers and trusts there. AppError `conflict` names the setting
+ * whose file cannot be read or used.
+ */
 export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Config): TlsFiles {
   return readTlsFiles("broker", { ca, cert, key });
 }

@@ -1,26 +1,29 @@
-/** Why there is no connection to a broker, with what to look at: TLS and MQTT name what they noticed, seldom what is to be done. */
+/**
+ * Explains why a connection to a broker failed and how to fix it. TLS and MQTT report what they noticed, but seldom
+ * what to do.
+ */
 
-/** What an error says, and the cure where one is known. */
+/** The message of the error, with the fix if one is known. */
 export function explainBrokerError(error: Error): string {
-  const cure = fixFor(error);
-  return cure === undefined ? error.message : `${error.message.trimEnd()} (${cure})`;
+  const fix = fixFor(error);
+  return fix === undefined ? error.message : `${error.message.trimEnd()} (${fix})`;
 }
 
 function fixFor(error: Error & { readonly code?: unknown }): string | undefined {
   if (typeof error.code === "number") return error.code > 0 ? fixes.get(error.code) : undefined;
-  // What the other side noticed has no code of its own: it comes as the name of a TLS alert.
+  // An error on the other side has no code: it arrives as the name of a TLS alert.
   const alert = tlsAlertFixes.find(([pattern]) => pattern.test(error.message));
   return alert?.[1] ?? (typeof error.code === "string" ? fixes.get(error.code) : undefined);
 }
 
 const unknownAuthority =
-  "the broker's certificate comes from nobody who is trusted here: `brokerCa` names its authority";
+  "the broker's certificate is from an authority that this node does not trust: name the authority in `brokerCa`";
 const wrongLogin = "check `brokerUsername` and `brokerPassword`, or the name in `brokerCert`";
 const missingPermission = "the broker's access rules do not permit it: check its ACL for this user";
 const ownCertificate =
-  "the broker does not accept the certificate in `brokerCert`: check by whom it is issued, and till when";
+  "the broker does not accept the certificate in `brokerCert`: check its issuer and its expiry date";
 
-/** By codes of TLS and sockets, and by reasons of MQTT: below 128 those of 3.1.1. */
+/** By TLS and socket error code, and by MQTT reason code. Codes below 128 are of MQTT 3.1.1. */
 const fixes = new Map<string | number, string>([
   ["SELF_SIGNED_CERT_IN_CHAIN", unknownAuthority],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", unknownAuthority],

@@ -1,8 +1,8 @@
 /**
- * The embedded broker (aedes, MQTT 3.1.1): over TCP where a port is set, and over WebSocket on the HTTP port. Nodes log in with their id and
- * the node key. INVARIANT: nobody but this process writes events or heads. An edge may publish its own status and nothing else, and read
- * events and heads and nothing else; whoever tries more is logged, and loses the connection where it tried to write, because MQTT 3.1.1 has
- * no other way to say no to a publisher.
+ * The embedded broker (aedes, MQTT 3.1.1). It listens on TCP if a port is set, and on the HTTP port over WebSocket.
+ * Nodes log in with their id and the node key. INVARIANT: only this process writes events and heads. An edge may
+ * publish its own status and may read events and heads. Other attempts are logged. An edge that tries to publish more
+ * loses its connection, because MQTT 3.1.1 has no other way to refuse a publisher.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -21,23 +21,23 @@ export interface EmbeddedBrokerOptions {
   readonly topics: Topics;
   /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
-  /** The most connections that have logged in. */
+  /** The maximum number of connections that have logged in. */
   readonly connectionsMax: number;
-  /** The most that have not: these come from anybody, and must not take the places of nodes. */
+  /** The maximum number of connections that have not logged in. Anyone can open these; they must not displace nodes. */
   readonly loginsWaitingMax: number;
-  /** The largest packet that a node may send; its status is a few hundred bytes. */
+  /** The maximum size of a packet from a node. A status has a few hundred bytes. */
   readonly packetBytesMax: number;
-  /** How long a subscriber may take nothing before it loses its connection. */
+  /** How long a subscriber may read nothing before it loses its connection. */
   readonly drainTimeoutMs: number;
 }
 
 export interface EmbeddedBroker extends BrokerTransport {
   readonly clients: number;
-  /** Takes over a connection, whatever it came in by. */
+  /** Serves a connection from any listener. */
   handle(connection: Duplex): void;
-  /** Called with what nodes say of themselves. */
+  /** Calls the listener with each status that a node publishes. */
   onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
-  /** Opens a TCP listener. Resolves with the port; 0 takes a free one. */
+  /** Opens a TCP listener. Resolves with the port; port 0 selects a free one. */
   listen(hostname: string, port: number): Promise<number>;
 }
 
@@ -122,18 +122,18 @@ function brokerOptions(
       done(null, false);
     },
     authorizePublish(client, packet, done) {
-      // `null` is this process itself.
+      // `null` is this process.
       if (client === null) return done(null);
       if (packet.topic === topics.status(client.id)) return done(null);
       log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic: packet.topic });
-      done(new Error("a node may publish nothing but its own status"));
+      done(new Error("a node may publish only its own status"));
     },
     authorizeSubscribe(client, subscription, done) {
       if (readable.has(subscription.topic)) return done(null, subscription);
       log.error("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
       done(null, null);
     },
-    // A subscription that was made is checked again at delivery, so that no path around the above gives anything away.
+    // Checked again at delivery, so that a flaw in the checks above leaks nothing.
     authorizeForward: (client: Client, packet) =>
       readable.has(packet.topic) && client.id && !isSlow(client.conn) ? packet : null,
   };
@@ -144,8 +144,8 @@ const loginTimeoutMs = 5000;
 const warningIntervalMs = 10_000;
 
 /**
- * The connections of the broker. Connections that have not logged in have a few places of their own, and a new one replaces the oldest. So a client that only
- * connects cannot use up the places of nodes, and cannot keep a node from logging in.
+ * The client connections. Connections that have not logged in have a small quota of their own, and a new one replaces
+ * the oldest. So a client that only connects cannot displace nodes or keep a node from logging in.
  */
 class ClientConnections {
   readonly #options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">;
@@ -169,7 +169,7 @@ class ClientConnections {
     oldest.destroy();
   }
 
-  /** Whether there is a place for it. */
+  /** Whether the connection is within the limit. */
   logIn(connection: Duplex): boolean {
     if (this.#loggedIn.size >= this.#options.connectionsMax) return false;
     if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
@@ -186,15 +186,16 @@ class ClientConnections {
 }
 
 function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {
-  // The client id is where a status may be written, so it must be the user name, and a name that can't reach another topic.
+  // A node may publish its status to the topic of its client id. So the client id must be the user name, and must not
+  // reach another topic.
   if (username !== client.id || !isNodeId(client.id)) return "the user name must be the client id";
   if (!keyIsRight) return "wrong node key";
-  return client.clean ? undefined : "what waits for an absent session has no bounds, connect with a clean one";
+  return client.clean ? undefined : "messages for a persistent session would grow without a limit: use a clean session";
 }
 
 const nodeIdLengthMax = 64;
 
-/** Node ids stand in topics, where `/`, `+` and `#` have a meaning. */
+/** Node ids are part of topics, and `/`, `+` and `#` have a meaning there. */
 function isNodeId(text: string): boolean {
   return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
 }
@@ -204,8 +205,8 @@ function listenOn(server: Server, hostname: string, port: number): Promise<numbe
     server.once("error", (cause) => {
       const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
       const message = taken
-        ? "is taken: choose another `mqttPort`, or 0 for MQTT over WebSocket alone"
-        : "can't be opened";
+        ? "is in use: choose another `mqttPort`, or 0 for MQTT over WebSocket only"
+        : "cannot be opened";
       reject(new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause }));
     });
     server.listen(port, hostname, () => {

@@ -1,11 +1,12 @@
 /**
- * The primary's brokers: the embedded one, external ones, or both. Each has a publisher of its own over the same log, with its own place in it,
- * so that one that is slow or away holds up none of the others. Edges that hear an event twice drop the second.
+ * The event stream of a primary: it publishes events and heads at its brokers, which are the embedded one, external
+ * ones, or both. Each broker has its own publisher with its own cursor in the log, so that a slow or unreachable broker
+ * does not delay the others. Edges ignore events that they already have.
  */
 import { scryptSync } from "node:crypto";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { compareEpochs, firstEpoch } from "../../store/log/epochs.ts";
 import { verifyKey } from "../../store/keys/api-keys.ts";
 import { openLog } from "../../store/log/log.ts";
@@ -27,46 +28,55 @@ import { Publisher } from "./publisher.ts";
 import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./message-mac.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
-const log = getLogger("feed");
+const log = getLogger("event-stream");
 
 export interface EventStream {
   readonly embedded: EmbeddedBroker | undefined;
   readonly brokers: readonly BrokerStatus[];
-  /** The greatest sequence number that a head of this primary had until now. */
+  /** The greatest sequence number that a head of this primary has had. */
   readonly headSequenceNumber: number;
-  /** Whether a broker has given this primary's place to another, and it is not known yet whether that is its successor. */
+  /**
+   * Whether a broker has given this primary's client id to another client, and it is not known yet whether that is a
+   * successor.
+   */
   readonly isOwnershipUncertain: boolean;
   start(): void;
-  /** Publishes nothing more, for good: another primary has taken over. */
+  /** Stops publishing for good, because another primary has taken over. */
   stop(): void;
   /** Publishes a head now. */
   publishHead(): void;
-  /** Something was committed. */
+  /** Publishes a commit. */
   wake(moved: StateChange): void;
   close(): Promise<void>;
 }
 
-/** The primary, as its heads and batches tell of it. */
+/** The primary, as described in its heads and batches. */
 export interface EventStreamSender {
-  /** The node's id. */
+  /** The node id. */
   readonly node: string;
-  /** Which start of its process it is. */
+  /** Identifies the start of the process. */
   readonly instance: string;
-  /** Null while its word that a copy is the newest is worth nothing. */
+  /** Null while the primary cannot know that its data are the newest. */
   readonly ageMs: () => number | null | undefined;
   readonly commits: CommitTimes;
 }
 
-/** Who hears of others at the brokers. */
+/** Receives messages of other nodes at the brokers. */
 export interface EventStreamListener {
-  /** A head at a broker: this primary's own, one from before its start, or that of another primary, which is alive unless it is `retained`. */
+  /**
+   * A head at a broker: from this primary, from an earlier start of it, or from another primary. If it is not
+   * `retained`, its primary is alive.
+   */
   head(head: Head, retained: boolean): void;
   status(nodeId: string, status: NodeStatus): void;
-  /** A broker has given this primary's place to another. */
+  /** A broker has given this primary's client id to a successor. */
   fenced(reason: string): void;
 }
 
-/** `store` is a read-only connection for the feed. AppError `conflict` where a port is taken or a certificate can't be used. */
+/**
+ * `store` is a read-only connection for the event stream. AppError `conflict`: a port is in use, or a certificate
+ * cannot be used.
+ */
 export async function openEventStream(
   config: Config,
   store: Connection,
@@ -77,32 +87,32 @@ export async function openEventStream(
 ): Promise<EventStream> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
-  const seal = createMessageMac(nodeKeyHash);
+  const mac = createMessageMac(nodeKeyHash);
   const { clock } = system;
   const sequence = new HeadSequence({
     directory: config.data,
-    blockSize: limits.headNumbersReserved,
+    blockSize: limits.headSequencesReserved,
     wallMs: () => clock.wallMs(),
   });
-  const claim = primaryOwnership(store, topics, seal, sequence);
-  const links = openConnections(config, claim, system);
+  const ownership = primaryOwnership(store, topics, mac, sequence);
+  const connections = openConnections(config, ownership, system);
   const embedded = config.broker.includes(embeddedBroker)
     ? await openEmbeddedBroker(config, topics, nodeKeyHash)
     : undefined;
-  const outlets = config.broker.flatMap((url): BrokerTransport[] => {
-    const outlet = url === embeddedBroker ? embedded : links.get(url);
-    return outlet === undefined ? [] : [outlet];
+  const transports = config.broker.flatMap((url): BrokerTransport[] => {
+    const transport = url === embeddedBroker ? embedded : connections.get(url);
+    return transport === undefined ? [] : [transport];
   });
-  const believed = createMacVerifier(seal);
-  const hear: MessageHandler = (broker, topic, payload, retained) => {
-    if (believed(broker, topic, payload)) dispatch(listener, topics, topic, payload, retained);
+  const verify = createMacVerifier(mac);
+  const handle: MessageHandler = (broker, topic, payload, retained) => {
+    if (verify(broker, topic, payload)) dispatch(listener, topics, topic, payload, retained);
   };
-  // Before anything is published, so that the head which a broker has kept is heard of before it is replaced.
-  embedded?.onStatus((topic, payload) => hear(embedded.name, topic, payload, false));
-  for (const link of links.values()) subscribeAt(link, topics, hear, listener);
+  // Subscribes before publishing, so that a retained head is received before it is replaced.
+  embedded?.onStatus((topic, payload) => handle(embedded.name, topic, payload, false));
+  for (const connection of connections.values()) subscribeAt(connection, topics, handle, listener);
   const newHead = createHeadReader(config, store, sequence, sender, clock);
   const common = { store, topics, limits, clock, newHead, commitTimes: sender.commits };
-  const publishers = outlets.map((outlet) => new Publisher({ ...common, transport: withMac(outlet, seal) }));
+  const publishers = transports.map((transport) => new Publisher({ ...common, transport: withMac(transport, mac) }));
   let stopped = false;
   let cancelHeads = (): void => {};
   const stop = (): void => {
@@ -113,30 +123,30 @@ export async function openEventStream(
   return {
     embedded,
     get brokers() {
-      return outlets.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
+      return transports.map(({ name, connected }) => ({ broker: name, connected: connected && !stopped }));
     },
     get headSequenceNumber() {
       return sequence.last;
     },
     get isOwnershipUncertain() {
-      return [...links.values()].some((link) => link.isOwnershipUncertain);
+      return [...connections.values()].some((connection) => connection.isOwnershipUncertain);
     },
     start() {
       if (stopped) return;
       cancelHeads = clock.every(limits.headIntervalMs, () => publishHeads(publishers, newHead));
       for (const publisher of publishers) publisher.start();
-      for (const link of links.values()) link.start();
+      for (const connection of connections.values()) connection.start();
     },
     stop() {
       stopped = true;
       stop();
-      for (const link of links.values()) void link.close();
+      for (const connection of connections.values()) void connection.close();
     },
     publishHead: () => publishHeads(publishers, newHead),
     wake: (moved) => publishers.forEach((publisher) => publisher.publishPending(moved)),
     async close() {
       stop();
-      await Promise.all(outlets.map((outlet) => outlet.close()));
+      await Promise.all(transports.map((transport) => transport.close()));
     },
   };
 }
@@ -165,7 +175,9 @@ function createHeadReader(
   };
 }
 
-/** The same head goes to all brokers, so that an edge knows it by its number wherever it comes first. */
+/**
+ * Publishes the same head at all brokers. So its number identifies it for edges, at whichever broker it arrives first.
+ */
 function publishHeads(publishers: readonly Publisher[], newHead: HeadReader): void {
   if (!publishers.some(({ isReady }) => isReady)) return;
   const head = newHead();
@@ -176,17 +188,19 @@ function publishHeads(publishers: readonly Publisher[], newHead: HeadReader): vo
 type MessageHandler = (broker: string, topic: string, payload: Uint8Array, retained: boolean) => void;
 
 function subscribeAt(
-  link: BrokerConnection,
+  connection: BrokerConnection,
   topics: Topics,
-  hear: MessageHandler,
+  handle: MessageHandler,
   listener: EventStreamListener,
 ): void {
-  link.onMessage((topic, payload, retained) => hear(link.name, topic, payload, retained));
-  link.onFenced(() => listener.fenced(`the broker ${link.name} has given its place to another primary`));
-  link.onConnect(() => {
-    link.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
-      log.warning("this primary can't hear at {broker} what others say: {reason}", {
-        broker: link.name,
+  connection.onMessage((topic, payload, retained) => handle(connection.name, topic, payload, retained));
+  connection.onFenced(() =>
+    listener.fenced(`the broker ${connection.name} accepted another primary in place of this one`),
+  );
+  connection.onConnect(() => {
+    connection.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
+      log.warning("this primary cannot receive messages of other nodes at {broker}: {reason}", {
+        broker: connection.name,
         reason: reasonOf(error),
       }),
     );
@@ -230,21 +244,23 @@ async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: s
 }
 
 /**
- * A primary gives way to those of later epochs; and to one of its own, which only a copy of its directory can be: the last who came stays, since its
- * sequence begins where the other's reserved numbers end. A head of this epoch with a smaller number may be this primary's own, which the broker repeats.
- * It does not give way to one of another history, which was started on an empty directory.
+ * A primary yields to primaries of later epochs. It also yields to a primary of the same epoch, which must run on a
+ * copy of its data directory: there the one that started last wins, because its sequence numbers begin after the
+ * numbers that the other has reserved. A head of the same epoch with a smaller number may be this primary's own head,
+ * repeated by the broker. It does not yield to a primary of another history, which was started on an empty data
+ * directory.
  */
 function primaryOwnership(
   store: Connection,
   { head: heads }: Topics,
-  seal: MessageMac,
+  mac: MessageMac,
   sequence: HeadSequence,
 ): Ownership {
   const { epoch: history } = firstEpoch(store);
   return {
     headTopic: heads,
     classify(payload) {
-      const decoded = seal.verify(heads, payload) ? decodeHead(payload) : undefined;
+      const decoded = mac.verify(heads, payload) ? decodeHead(payload) : undefined;
       if (decoded === undefined || "problem" in decoded) return "unknown";
       const { message } = decoded;
       if ((message.f ?? history) !== history) return "unknown";
@@ -255,8 +271,8 @@ function primaryOwnership(
   };
 }
 
-/** The ways to external brokers, by URL. */
-function openConnections(config: Config, claim: Ownership, system: System): ReadonlyMap<string, BrokerConnection> {
+/** The connections to external brokers, by URL. */
+function openConnections(config: Config, ownership: Ownership, system: System): ReadonlyMap<string, BrokerConnection> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
@@ -271,7 +287,7 @@ function openConnections(config: Config, claim: Ownership, system: System): Read
         ...tls,
         connectTimeoutMs: limits.brokerConnectTimeoutMs,
         keepaliveMs: limits.brokerKeepaliveMs,
-        ownership: claim,
+        ownership,
       },
       system,
     );
@@ -279,9 +295,9 @@ function openConnections(config: Config, claim: Ownership, system: System): Read
 }
 
 /**
- * The same for every primary of an environment, since that is how two of them notice each other. Brokers let any user take any client id, so it
- * comes from the secret that only primaries have, the password or the private key: an edge that knew it could fence the primary. Slowly, because
- * brokers log client ids.
+ * All primaries of an environment have the same client id, so that two of them notice each other. Brokers let any user
+ * choose any client id. So it is derived from a secret that only primaries have, the password or the private key: an
+ * edge that knew the id could fence the primary. The derivation is slow, because brokers log client ids.
  */
 function primaryClientId({ environment, brokerPassword }: Config, brokerKey: string | undefined): string {
   const name = `ostiary-primary-${environment}`;

@@ -1,6 +1,7 @@
 /**
- * The edge's brokers. It subscribes to each, and takes what comes first: an event that it has already is dropped by its offset. It also tells
- * each how it is, for whoever looks at the broker.
+ * The subscription of an edge to the event stream at its brokers. It subscribes to each broker and uses the message
+ * that arrives first; the replica drops events that it already has. It also publishes the status of the edge at each
+ * broker.
  */
 import { getCACertificates } from "node:tls";
 import { embeddedBroker } from "../../config/broker-address.ts";
@@ -29,20 +30,20 @@ export interface EventReceiver {
   readonly isAckRequested: boolean;
   receiveBatch(payload: Uint8Array): void;
   receiveHead(payload: Uint8Array, retained: boolean, broker: string): void;
-  /** Called after each subscription. Messages may have been missed before. */
+  /** Called after each subscription, since messages may have been missed before. */
   onSubscribed(): void;
 }
 
 export interface EventSubscriberOptions {
   readonly config: Config;
-  /** This node's. */
+  /** The id of this node. */
   readonly id: string;
   readonly peers: Peers;
   readonly receiver: EventReceiver;
   /** The state that the node publishes about itself. */
   readonly health: () => { readonly state: string; readonly ageMs: number | null };
   readonly state: () => StoreState | undefined;
-  /** Whether the primary may count this node for its acknowledgements. */
+  /** Whether the primary may count this node's acknowledgements. */
   readonly mayAcknowledge: () => boolean;
   readonly system: System;
 }
@@ -50,57 +51,64 @@ export interface EventSubscriberOptions {
 export interface EventSubscriber {
   readonly brokers: readonly BrokerStatus[];
   start(): void;
-  /** The copy has moved on: the primary may be waiting to hear of it. */
+  /** Called when the replica has applied events, since the primary may wait for the acknowledgement. */
   onStateChange(): void;
-  /** Says goodbye; without it the wills speak. */
+  /** Publishes a last status and disconnects. Without it, the brokers publish the wills. */
   close(): Promise<void>;
 }
 
-/** AppError `conflict` where a certificate can't be used. */
+/** AppError `conflict`: a certificate cannot be used. */
 export function openEventSubscriber(options: EventSubscriberOptions): EventSubscriber {
-  const { config, id, peers: upstream, receiver, health, state: present, mayAcknowledge: counts, system } = options;
+  const { config, id, peers, receiver, health, state: replicaState, mayAcknowledge, system } = options;
   const topics = topicsOf(config.topicPrefix, config.environment);
-  const seal = createMessageMac(hashKey(must(config.nodeKey, "an edge has a node key")));
-  const links = openConnections(options, topics, seal);
+  const mac = createMessageMac(hashKey(must(config.nodeKey, "an edge has a node key")));
+  const connections = openConnections(options, topics, mac);
   const statusTopic = topics.status(id);
-  const publishAt = (link: BrokerConnection): Promise<void> => {
+  const publishAt = (connection: BrokerConnection): Promise<void> => {
     const { state, ageMs } = health();
-    const { epoch = null, offset = null, hash = null } = (counts() ? present() : undefined) ?? {};
-    // The hash names the history, so a repeated message cannot be taken for one of another history.
-    const standing = { epoch, offset, hash };
-    return publishNodeStatus(withMac(link, seal), statusTopic, { state, ...standing, ageMs, version: build.version });
+    const { epoch = null, offset = null, hash = null } = (mayAcknowledge() ? replicaState() : undefined) ?? {};
+    // The hash identifies the history, so that a repeated message cannot count for another history.
+    const position = { epoch, offset, hash };
+    return publishNodeStatus(withMac(connection, mac), statusTopic, {
+      state,
+      ...position,
+      ageMs,
+      version: build.version,
+    });
   };
-  const believed = createMacVerifier(seal);
-  for (const link of links) subscribeAt(link, topics, receiver, believed, () => publishAt(link));
-  // The broker inside the primary moves with it.
-  upstream.onPrimaryChange(() => links.forEach((link) => link.reconnect()));
-  const acknowledge = links.map((link) => coalesce(() => publishAt(link)));
-  let endStatuses = (): void => {};
+  const verify = createMacVerifier(mac);
+  for (const connection of connections) subscribeAt(connection, topics, receiver, verify, () => publishAt(connection));
+  // The embedded broker is in the primary's process.
+  peers.onPrimaryChange(() => connections.forEach((connection) => connection.reconnect()));
+  const acknowledge = connections.map((connection) => coalesce(() => publishAt(connection)));
+  let cancelStatuses = (): void => {};
 
   return {
     get brokers() {
-      return links.map(({ name, connected }) => ({ broker: name, connected }));
+      return connections.map(({ name, connected }) => ({ broker: name, connected }));
     },
     start() {
-      endStatuses = system.clock.every(statusIntervalMs, () => links.forEach((link) => void publishAt(link)));
-      for (const link of links) link.start();
+      cancelStatuses = system.clock.every(statusIntervalMs, () =>
+        connections.forEach((connection) => void publishAt(connection)),
+      );
+      for (const connection of connections) connection.start();
     },
     onStateChange() {
       if (receiver.isAckRequested) for (const publish of acknowledge) publish();
     },
     async close() {
-      endStatuses();
+      cancelStatuses();
       await Promise.all(
-        links.map(async (link) => {
-          await publishNodeStatus(withMac(link, seal), statusTopic, { state: "GONE" });
-          await link.close();
+        connections.map(async (connection) => {
+          await publishNodeStatus(withMac(connection, mac), statusTopic, { state: "GONE" });
+          await connection.close();
         }),
       );
     },
   };
 }
 
-/** Runs `work` once at a time, and once more where it was asked for meanwhile: what is sent is where the copy stands then. */
+/** Runs `work` one at a time, and once more if it was requested meanwhile. So the last status is the current one. */
 function coalesce(work: () => Promise<void>): () => void {
   let running = false;
   let wanted = false;
@@ -118,9 +126,9 @@ function coalesce(work: () => Promise<void>): () => void {
 }
 
 function openConnections(
-  { config, id, peers: upstream, system }: EventSubscriberOptions,
+  { config, id, peers, system }: EventSubscriberOptions,
   topics: Topics,
-  seal: MessageMac,
+  mac: MessageMac,
 ): BrokerConnection[] {
   const { broker, brokerUsername, brokerPassword, limits } = config;
   const nodeKey = must(config.nodeKey, "an edge has a node key");
@@ -129,67 +137,73 @@ function openConnections(
     clientId: id,
     will: {
       topic: topics.status(id),
-      payload: seal.sign(topics.status(id), JSON.stringify({ v: 1, role: "edge", state: "GONE" })),
+      payload: mac.sign(topics.status(id), JSON.stringify({ v: 1, role: "edge", state: "GONE" })),
     },
     connectTimeoutMs: limits.brokerConnectTimeoutMs,
     keepaliveMs: limits.brokerKeepaliveMs,
     ownership: false,
   } as const;
   return broker.map((url) => {
-    // The broker inside the primary is reached over the primary's own port; nothing else has to be configured.
+    // The embedded broker is reached over the primary's HTTP port. Nothing else has to be configured.
     if (url === embeddedBroker) {
-      const socket = (): string => `${upstream.primary.url.replace(/^http/, "ws")}/mqtt`;
-      // Whom requests to the primary trust is good enough here as well.
+      const socket = (): string => `${peers.primary.url.replace(/^http/, "ws")}/mqtt`;
+      // As for requests to the primary, the default authorities are trusted as well.
       const ca = tls.ca === undefined ? undefined : [...getCACertificates("default"), tls.ca];
       return new BrokerConnection(
         { ...common, url: socket, username: id, password: nodeKey, ca, isMqtt3: true },
         system,
       );
     }
-    // The node key opens all data. It is for the broker inside the primary, and for no other that somebody forgot to set a password for.
-    const ownPassword = new URL(url).hostname === new URL(upstream.primary.url).hostname ? nodeKey : undefined;
+    // The node key gives access to all data. It must not be sent to another host just because no password is
+    // configured.
+    const ownPassword = new URL(url).hostname === new URL(peers.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
     return new BrokerConnection({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);
   });
 }
 
-/** Subscribes first and catches up then, at every connection: so nothing can fall between the two. */
+/**
+ * For each connection it subscribes first and requests a catch-up afterwards, so that no event is missed in between.
+ */
 function subscribeAt(
-  link: BrokerConnection,
+  connection: BrokerConnection,
   topics: Topics,
   receiver: EventReceiver,
-  believed: ReturnType<typeof createMacVerifier>,
+  verify: ReturnType<typeof createMacVerifier>,
   publishStatus: () => Promise<void>,
 ): void {
-  link.onMessage((topic, payload, retained) => {
-    if (!believed(link.name, topic, payload)) return;
+  connection.onMessage((topic, payload, retained) => {
+    if (!verify(connection.name, topic, payload)) return;
     if (topic === topics.events) receiver.receiveBatch(payload);
-    else if (topic === topics.head) receiver.receiveHead(payload, retained, link.name);
+    else if (topic === topics.head) receiver.receiveHead(payload, retained, connection.name);
   });
-  let complained = false;
+  let hasLoggedFailure = false;
   const subscribe = async (): Promise<void> => {
     try {
-      await link.subscribe([topics.events, topics.head]);
-      complained = false;
+      await connection.subscribe([topics.events, topics.head]);
+      hasLoggedFailure = false;
       receiver.onSubscribed();
       await publishStatus();
     } catch (error) {
-      // Once, until it succeeds: what the broker refuses it refuses at each attempt.
-      if (!complained)
-        log.error("the feed at {broker} can't be followed: {reason}", { broker: link.name, reason: reasonOf(error) });
-      complained = true;
-      link.reconnect();
+      // Logged once until it succeeds, since the broker refuses each attempt.
+      if (!hasLoggedFailure)
+        log.error("cannot subscribe to the event stream at {broker}: {reason}", {
+          broker: connection.name,
+          reason: reasonOf(error),
+        });
+      hasLoggedFailure = true;
+      connection.reconnect();
     }
   };
-  link.onConnect(() => void subscribe());
+  connection.onConnect(() => void subscribe());
 }
 
-/** Tells whoever looks at the broker how this node is. */
-async function publishNodeStatus(link: BrokerTransport, topic: string, status: object): Promise<void> {
-  if (!link.connected) return;
+/** Publishes the status of this node for people who look at the broker. */
+async function publishNodeStatus(connection: BrokerTransport, topic: string, status: object): Promise<void> {
+  if (!connection.connected) return;
   try {
-    await link.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });
+    await connection.publish(topic, JSON.stringify({ v: 1, role: "edge", ...status }), { qos: 0, retain: true });
   } catch {
-    // The connection is just going: the next one begins with a status.
+    // The connection is closing. The next one publishes a status first.
   }
 }

@@ -1,16 +1,17 @@
 /**
- * The sequence numbers of a primary's heads. A broker can repeat a head that it has seen, so an edge believes a head only if its number is greater
- * than every number before it. A number must therefore never be used twice, not even after a crash: numbers are reserved in blocks, and the end of
- * the block is noted in the data directory before the first number of it is used. A start continues at the end of the last reserved block.
+ * Sequence numbers for a primary's heads. A broker can repeat an old head, so an edge accepts a head only if its number
+ * is greater than all numbers before it. A number must therefore never be used twice, not even after a crash: numbers
+ * are reserved in blocks, and the end of a block is stored in the data directory before its first number is used. A
+ * restart continues at the end of the last reserved block.
  */
 import { join } from "node:path";
 import { readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { reasonOf } from "../../util/reason.ts";
 
-const log = getLogger("feed");
+const log = getLogger("event-stream");
 
-const noteName = "head-sequence";
+const fileName = "head-sequence";
 
 export interface HeadSequenceOptions {
   /** The data directory. */
@@ -22,66 +23,68 @@ export interface HeadSequenceOptions {
 
 export class HeadSequence {
   readonly #directory: string;
-  readonly #block: number;
+  readonly #blockSize: number;
   #next: number;
   /** The first number that is not reserved. */
   #end: number;
-  #failed = false;
-  #exhausted = false;
+  #hasFailed = false;
+  #isExhausted = false;
 
-  constructor({ directory, blockSize: block, wallMs }: HeadSequenceOptions) {
+  constructor({ directory, blockSize, wallMs }: HeadSequenceOptions) {
     this.#directory = directory;
-    this.#block = block;
+    this.#blockSize = blockSize;
     this.#next = this.#end = firstNumber(directory, wallMs);
   }
 
-  /** The greatest number that a head may have had until now, also one from before the last start. */
+  /** The greatest number that a head may have had until now, including heads from before the last start. */
   get last(): number {
     return this.#next - 1;
   }
 
-  /** A number that no head had before. Undefined if none is reserved and the disk takes no reservation: then there is no head. */
+  /** A number that no head had before. Undefined if none is reserved and the disk accepts no reservation. */
   next(): number | undefined {
-    if (this.#end - this.#next <= this.#block / 2) this.#reserve();
+    if (this.#end - this.#next <= this.#blockSize / 2) this.#reserve();
     if (this.#next < this.#end) {
-      this.#exhausted = false;
+      this.#isExhausted = false;
       return this.#next++;
     }
-    if (!this.#exhausted)
+    if (!this.#isExhausted)
       log.error(
-        "no sequence number is left: this primary publishes no heads until it can write to {directory}, edges ask it over HTTP instead",
+        "no sequence number is left: this primary publishes no heads until it can write to {directory}; edges ask it over HTTP instead",
         { directory: this.#directory },
       );
-    this.#exhausted = true;
+    this.#isExhausted = true;
     return undefined;
   }
 
   #reserve(): void {
-    const end = this.#next + this.#block;
+    const end = this.#next + this.#blockSize;
     try {
-      writeNodeFile(this.#directory, noteName, String(end));
+      writeNodeFile(this.#directory, fileName, String(end));
     } catch (error) {
-      if (!this.#failed)
+      if (!this.#hasFailed)
         log.error(
-          "sequence numbers of heads can't be reserved in {path}, {count} are left: make room there, or make it writable. It is tried again with each head: {reason}",
-          { path: join(this.#directory, noteName), count: this.#end - this.#next, reason: reasonOf(error) },
+          "sequence numbers of heads cannot be reserved in {path}, {count} are left: free some space there, or make it writable. Each head tries again: {reason}",
+          { path: join(this.#directory, fileName), count: this.#end - this.#next, reason: reasonOf(error) },
         );
-      this.#failed = true;
+      this.#hasFailed = true;
       return;
     }
-    if (this.#failed) log.info("sequence numbers of heads can be reserved again");
-    this.#failed = false;
+    if (this.#hasFailed) log.info("sequence numbers of heads can be reserved again");
+    this.#hasFailed = false;
     this.#end = end;
   }
 }
 
-/** The end of the last reserved block. Where the note is damaged, the time in ms: no primary has published that many heads. */
+/**
+ * The end of the last reserved block. If the file is damaged, the time in ms: no primary has published that many heads.
+ */
 function firstNumber(directory: string, wallMs: () => number): number {
-  const note = readNodeFile(directory, noteName);
-  if (note === undefined) return 1;
-  if (/^\d{1,15}$/.test(note)) return Number(note);
-  log.error("{path} is damaged: the sequence of heads goes on from the present time", {
-    path: join(directory, noteName),
+  const stored = readNodeFile(directory, fileName);
+  if (stored === undefined) return 1;
+  if (/^\d{1,15}$/.test(stored)) return Number(stored);
+  log.error("{path} is damaged: sequence numbers of heads continue from the current time", {
+    path: join(directory, fileName),
   });
   return wallMs();
 }

@@ -1,5 +1,5 @@
-/** A node's head: where it stands, and from where on its log is still there. */
-import type { Connection } from "../../runtime/sqlite.ts";
+/** Reads the head of a node: its position, and where its log starts. */
+import type { Connection } from "../../store/connection/connection.ts";
 import { readEpochs } from "../../store/log/epochs.ts";
 import type { Log } from "../../store/log/log.ts";
 import { readState } from "../../store/log/store-state.ts";
@@ -8,19 +8,19 @@ import type { Head } from "./messages.ts";
 
 export interface HeadOptions {
   readonly role: Head["role"];
-  /** Whether others shall say how far they have come as soon as they have. */
+  /** Whether replicas should acknowledge their position immediately. */
   readonly ack: boolean;
-  /** A primary's: the head's sequence number. */
+  /** The sequence number of the head, on a primary. */
   readonly sequenceNumber: number | undefined;
-  /** How long ago this copy was known to be the newest, null where that is not known. Undefined for a primary, whose copy is the newest. */
+  /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary, which always is. */
   readonly ageMs: number | null | undefined;
-  /** The node's id. */
+  /** The id of this node. */
   readonly node: string;
-  /** A primary's: which start of its process it is. */
+  /** Identifies the start of the process, on a primary. */
   readonly instance: string | undefined;
 }
 
-/** Reads it; the caller's transaction makes state and log belong to the same moment. */
+/** Call it in a transaction, so that state and log are from the same moment. */
 export function readHead(
   store: Connection,
   log: Log,

@@ -1,9 +1,11 @@
 /**
- * What nodes say over a broker carries a seal that only who has the node key can make. A broker decides by its access list who may publish, and that
- * list is written by people: without a seal whoever may publish by mistake could add events that edges apply (the chain hash is no secret to who
- * reads the feed), or say that another primary is there. The seal is bound to the topic, so one node's status is not another's.
+ * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. A broker's
+ * access list decides who may publish, and people make mistakes in access lists. Without a MAC, anyone who may publish
+ * by mistake could add events that edges apply (the chain hash is not secret for readers of the event stream), or claim
+ * that there is another primary. The MAC covers the topic, so the status of one node is not valid for another.
  *
- * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and all that stands before it.
+ * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and everything before
+ * it.
  */
 import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
@@ -14,9 +16,9 @@ import type { BrokerTransport } from "./broker-transport.ts";
 const log = getLogger("seal");
 
 export interface MessageMac {
-  /** `json` is an object with members. */
+  /** Appends the MAC to `json`, which is an object with members. */
   sign(topic: string, json: string): string;
-  /** Whether the message comes from a node of this environment, and from that topic. */
+  /** Whether a node of this environment sent the message to this topic. */
   verify(topic: string, payload: Uint8Array): boolean;
 }
 
@@ -26,16 +28,16 @@ const memberStart = ',"m":"';
 const memberEnd = '"}';
 const suffixBytes = memberStart.length + macHexDigits + memberEnd.length;
 
-/** `nodeKeyHash` is what a primary keeps of the node key, and what everybody else can make of it. */
+/** `nodeKeyHash` is the hash of the node key, which a primary stores and other nodes compute. */
 export function createMessageMac(nodeKeyHash: string): MessageMac {
-  // A key of its own: what seals the feed is of no use elsewhere.
+  // A separate key, so that this MAC is valid nowhere else.
   const key = hmacWith(Buffer.from(nodeKeyHash, "hex"))("ostiary feed 1");
   const hmac = hmacWith(Buffer.from(key, "hex"));
-  const mark = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, macHexDigits);
+  const macOf = (topic: string, body: string | Uint8Array): string => hmac(`${topic}\0`, body).slice(0, macHexDigits);
   return {
     sign(topic, json) {
       const body = json.slice(0, -1);
-      return `${body}${memberStart}${mark(topic, body)}${memberEnd}`;
+      return `${body}${memberStart}${macOf(topic, body)}${memberEnd}`;
     },
     verify(topic, payload) {
       const split = payload.byteLength - suffixBytes;
@@ -43,13 +45,13 @@ export function createMessageMac(nodeKeyHash: string): MessageMac {
       const given = Buffer.from(payload.subarray(split));
       return timingSafeEqual(
         given,
-        Buffer.from(`${memberStart}${mark(topic, payload.subarray(0, split))}${memberEnd}`),
+        Buffer.from(`${memberStart}${macOf(topic, payload.subarray(0, split))}${memberEnd}`),
       );
     },
   };
 }
 
-/** Seals all that is published. */
+/** Appends the MAC to everything that is published. */
 export function withMac(outlet: BrokerTransport, seal: MessageMac): BrokerTransport {
   return {
     name: outlet.name,
@@ -65,17 +67,17 @@ export function withMac(outlet: BrokerTransport, seal: MessageMac): BrokerTransp
   };
 }
 
-/** Tells whether a message may be believed. What may not is counted, and now and then the log says what is to be done. */
+/** Returns a function that verifies a message. Refused messages are counted, and logged from time to time. */
 export function createMacVerifier(seal: MessageMac): (broker: string, topic: string, payload: Uint8Array) => boolean {
-  let complainedAtMs = Number.NEGATIVE_INFINITY;
+  let warnedAtMs = Number.NEGATIVE_INFINITY;
   return (broker, topic, payload) => {
     if (seal.verify(topic, payload)) return true;
     metrics.brokerMessagesRejected.inc();
     const now = performance.now();
-    if (now - complainedAtMs < warningIntervalMs) return false;
-    complainedAtMs = now;
+    if (now - warnedAtMs < warningIntervalMs) return false;
+    warnedAtMs = now;
     log.error(
-      "somebody without this environment's node key publishes to {topic} at {broker}, it is ignored: check the access list of the broker (who may write there?), and that all nodes have the same node key",
+      "a client without this environment's node key publishes to {topic} at {broker}, the message is ignored: check in the broker's access list who may write there, and that all nodes have the same node key",
       { topic, broker },
     );
     return false;

@@ -1,15 +1,33 @@
 /**
- * What travels between nodes, as JSON with short names. Batches go over the broker, pages over HTTP, and both carry the log's rows as the text
- * that the chain hash was made of. Everything that arrives passes these schemas; a message of another version is no message.
+ * The messages between nodes: JSON with short member names. Batches of events travel over the broker, pages of the log
+ * over HTTP. Both carry the log's rows as the text that the chain hash covers. Every received message is checked
+ * against these schemas. Members that a later version adds are ignored; a message whose meaning has changed has another
+ * `v` and is rejected.
  *
- * `s` environment, `e` epoch, `n` its term, `p` offset before the first row, `l` offset of the last row, `h` chain hash after it, `d` digest at it,
- * `t` time of sending, which is only informative; `ev` rows; `c` when each was committed, which is only informative too (not said by older versions); `f` the first epoch of the history (not said by older versions); `from` where the epoch
- * began (offset and hash), `role` of the sender, `ack` whether it waits for others; `q` the head's sequence number: a primary of one epoch gives each
- * head it publishes a greater one, and names the last one over HTTP. So heads are ordered by `n` and `q`, and one that a broker repeats is known as old.
- * An older primary sends none. `i` which start of a node's process a primary is: two with the same `node` and different `i` are twins. `a` how many ms ago the copy of a sender that is not the primary was known to be the newest, null where it does not know;
- * `node` its id, `led` the last epoch that it was the primary of, `candidacy` which attempt of it to become the primary is under way, `promised` the greatest
- * term that it has promised to a candidate, `votedFor` the candidate that it waits for now, `leased` whether a primary acts under a lease, `handsOverTo` the candidate for which a primary has stopped its writes.
- * What a later version adds is passed over; what it changes has another `v`.
+ * - `s`: the environment
+ * - `e`: the epoch, `n`: its term
+ * - `p`: the offset before the first row, `l`: the offset of the last row
+ * - `h`: the chain hash after the last row, `d`: the digest there
+ * - `t`: the time of sending, for information only
+ * - `ev`: the rows
+ * - `c`: when each row was committed, for information only (not sent by older versions)
+ * - `f`: the first epoch of the history (not sent by older versions)
+ * - `from`: the position where the epoch began (offset and hash)
+ * - `trim`: the offset of the last event that the log no longer has
+ * - `role`: the role of the sender, `node`: its id
+ * - `i`: identifies the start of a primary's process. Two primaries with the same `node` and different `i` are
+ *   duplicates.
+ * - `ack`: whether the sender waits for acknowledgements
+ * - `q`: the sequence number of a head. A primary increases it with each head of an epoch, and sends the last one over
+ *   HTTP. So heads are ordered by `n` and `q`, and a head that a broker repeats is recognized as old. Older primaries
+ *   send none.
+ * - `a`: for how many ms a sender that is not the primary has not been known to be up to date; null if it does not know
+ * - `led`: the last epoch in which the node was the primary
+ * - `candidacy`: the current attempt of the node to become the primary
+ * - `promised`: the greatest term that the node has promised to a candidate
+ * - `pledgedTo`: the candidate that has the node's vote and is not promoted yet
+ * - `leased`: whether the primary acts under a lease
+ * - `handsOverTo`: the candidate for which the primary has stopped its writes
  */
 import { z } from "zod";
 import type { EpochId } from "../../store/log/epochs.ts";
@@ -23,7 +41,7 @@ const hash = z.string().regex(/^[0-9a-f]{16}$/);
 const traceparent = z.string().max(64).nullable();
 const common = { v: z.literal(1), s: z.string().min(1), e: hash, t: timeMs };
 
-/** A body too large for the broker: who gets this fetches the row over HTTP. */
+/** A body that is too large for the broker. The receiver fetches the row over HTTP. */
 const bodyReference = z.object({ ref: z.string().regex(/^[0-9a-f]{64}$/), size: z.number().int().positive() }).strict();
 const completeRow = z.tuple([offset, timeMs, z.string(), z.string(), traceparent]);
 const publishedRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), bodyReference]), traceparent]);
@@ -57,7 +75,7 @@ const headSchema = z.object({
   node: z.string().optional(),
   i: hash.optional(),
 });
-/** The epoch after the last row is that of `e`: one of the rows may begin it. */
+/** `e` is the epoch after the last row; one of the rows may begin it. */
 const pageSchema = z.object({
   e: hash,
   p: offset,
@@ -79,14 +97,17 @@ const nodeHeadSchema = headSchema.extend({
   handsOverTo: z.string().optional(),
   leased: z.boolean().optional(),
 });
-/** Why a node gives no page from somebody's position, and what history it has itself: enough to tell who is ahead, and where they part. */
+/**
+ * Why a node does not send the page after a position, with its own history. That shows which node is ahead, and where
+ * the histories diverge.
+ */
 const refusalSchema = z.object({
   code: z.enum(["epoch", "diverged", "ahead", "trimmed"]),
   message: z.string(),
   head: headSchema,
   epochs,
 });
-/** An older edge gives no hash. */
+/** Older edges send no hash. */
 const statusSchema = z.object({
   v: z.literal(1),
   epoch: hash.nullable(),
@@ -96,21 +117,21 @@ const statusSchema = z.object({
 
 export type EventBatch = z.infer<typeof batchSchema>;
 export type PublishedRow = z.infer<typeof publishedRow>;
-/** Where the primary stands, at one moment. */
+/** The position of a node at one moment. */
 export type Head = z.infer<typeof headSchema>;
-/** A stretch of the log, possibly empty, and the head at the moment when it was read. */
+/** A part of the log, possibly empty, and the head when it was read. */
 export type LogPage = z.infer<typeof pageSchema>;
 
-/** The head with the history that led there. */
+/** A head with the node's history. */
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
-/** Why a position can't be followed. */
+/** Why the log has no continuation of a position. */
 export type LogRefusal = z.infer<typeof refusalSchema>;
-/** The epoch of a head, as epochs are compared. */
+/** The epoch of a head, in the form that is used for comparisons. */
 export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e, term: n });
-/** What a node says of itself: where it stands. */
+/** The position that a node publishes about itself. */
 export type NodeStatus = z.infer<typeof statusSchema>;
 
-/** The message, or the reason why it is none. */
+/** The message, or the reason why it was rejected. */
 export type DecodedMessage<T> = { readonly message: T } | { readonly problem: string };
 
 export const decodeBatch = (payload: Uint8Array | string): DecodedMessage<EventBatch> =>
@@ -123,7 +144,7 @@ export const decodeRefusal = (payload: Uint8Array | string): DecodedMessage<LogR
   decode(refusalSchema, payload);
 export const decodeStatus = (payload: Uint8Array | string): DecodedMessage<NodeStatus> => decode(statusSchema, payload);
 
-/** The rows of a batch, or `undefined` where one of them is only referred to. */
+/** The rows of a batch, or `undefined` if the batch only references one of them. */
 export function batchRows(batch: EventBatch): LogRow[] | undefined {
   const rows: LogRow[] = [];
   for (const [offset, timeMs, kind, body, traceparent] of batch.ev) {
@@ -137,7 +158,7 @@ export function pageRows(page: LogPage): LogRow[] {
   return page.ev.map(([offset, timeMs, kind, body, traceparent]) => ({ offset, timeMs, kind, body, traceparent }));
 }
 
-/** When the primary committed the rows after `offset`, where the message says it of each of its rows. */
+/** When the primary committed the rows after `offset`, if the message has these times. */
 export function commitTimesAfter(
   { ev, c }: Pick<EventBatch, "ev" | "c">,
   offset: number,
@@ -145,11 +166,11 @@ export function commitTimesAfter(
   return c?.length === ev.length ? c.filter((_, index) => (ev[index]?.[0] ?? 0) > offset) : undefined;
 }
 
-/** `isOne` is true of nothing that the schema would refuse, and quicker. */
+/** `isOne` is a fast check that accepts nothing that the schema would reject. */
 function decode<T>(
   schema: z.ZodType<T>,
   payload: Uint8Array | string,
-  isOne?: (value: unknown) => value is T,
+  isValid?: (value: unknown) => value is T,
 ): DecodedMessage<T> {
   let value: unknown;
   try {
@@ -157,12 +178,12 @@ function decode<T>(
   } catch {
     return { problem: "no JSON" };
   }
-  if (isOne?.(value)) return { message: value };
+  if (isValid?.(value)) return { message: value };
   const parsed = schema.safeParse(value);
   return parsed.success ? { message: parsed.data } : { problem: describeProblem(parsed.error) };
 }
 
-/** The messages that come all the time: with the schema alone decoding one would take as long as to apply it. */
+/** A fast check for the most frequent messages: with the schema alone, decoding takes as long as applying. */
 function isBatch(value: unknown): value is EventBatch {
   if (typeof value !== "object" || value === null) return false;
   const { v, s, e, n, t, p, l, h, d, ev, c } = value as Record<string, unknown>;

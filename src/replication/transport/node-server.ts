@@ -5,7 +5,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import { openLog, type Log } from "../../store/log/log.ts";
 import { findApiKey } from "../../store/keys/api-keys.ts";

@@ -1,11 +1,12 @@
 /**
- * The primary's end of the feed. It reads the log table behind a cursor and hands batches to the broker, a few at a time; nothing waits in a
- * queue, since the log already is one. The broker is a wake-up call that carries its payload: whenever the cursor is far behind, or a
- * connection was lost, the rest is left to the edges' catching up over HTTP, and the feed goes on at the head.
+ * Publishes the events of a primary to one broker. It reads the log table behind a cursor and sends batches to the
+ * broker, a few at a time. It needs no queue, since the log is one. The broker only spares edges the polling: if the cursor
+ * is far behind or the connection was lost, publishing continues at the head, and edges fetch the skipped events over
+ * HTTP.
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openLog, type Log, type StoredLogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
@@ -21,46 +22,46 @@ import type { Topics } from "./topics.ts";
 
 const log = getLogger("publish");
 
-/** A feed that is further behind than this in time jumps to the head. */
+/** If the oldest unpublished event is older than this, publishing continues at the head. */
 const backlogMsMax = 5000;
 
 export interface PublisherOptions {
-  /** A read-only connection of its own. */
+  /** A read-only connection that only the publisher uses. */
   readonly store: Connection;
   readonly transport: BrokerTransport;
   readonly topics: Topics;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly commitTimes: CommitTimes;
-  /** Makes a head with a number of its own. Undefined while there are no numbers. */
+  /** Reads a head with a new sequence number. Undefined while there are no numbers. */
   readonly newHead: () => Head | undefined;
 }
 
 export class Publisher {
   readonly #store: Connection;
   readonly #log: Log;
-  readonly #outlet: BrokerTransport;
+  readonly #transport: BrokerTransport;
   readonly #topics: Topics;
   readonly #limits: Limits;
   readonly #clock: Clock;
-  readonly #commits: CommitTimes;
+  readonly #commitTimes: CommitTimes;
   readonly #newHead: PublisherOptions["newHead"];
   #cursor: number;
   #epoch: string;
   #inFlight = 0;
-  /** Counts connections, so that an answer that comes late is not counted for the next one. */
+  /** Counts connections, so that a late acknowledgement does not count for the next connection. */
   #connection = 0;
   #stopped = false;
-  #complained = false;
+  #hasLoggedFailure = false;
 
-  constructor({ store, transport: outlet, topics, limits, clock, commitTimes: commits, newHead }: PublisherOptions) {
+  constructor({ store, transport, topics, limits, clock, commitTimes, newHead }: PublisherOptions) {
     this.#store = store;
     this.#log = openLog(store);
-    this.#outlet = outlet;
+    this.#transport = transport;
     this.#topics = topics;
     this.#limits = limits;
     this.#clock = clock;
-    this.#commits = commits;
+    this.#commitTimes = commitTimes;
     this.#newHead = newHead;
     const { offset, epoch } = readState(store);
     this.#cursor = offset;
@@ -68,37 +69,37 @@ export class Publisher {
   }
 
   start(): void {
-    this.#outlet.onConnect(() => {
+    this.#transport.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
-      this.#jump(readState(this.#store));
+      this.#skipToHead(readState(this.#store));
     });
   }
 
-  /** Something was committed: `moved`, where that is known. */
-  publishPending(moved?: StateChange): void {
-    if (this.#stopped || !this.#outlet.connected) return;
-    const state = moved?.state ?? readState(this.#store);
-    // A message is of one epoch: where another begins, edges go over to it by the log.
-    const turned = state.epoch !== this.#epoch;
-    if (turned || state.offset - this.#cursor > this.#limits.feedBacklogEventsMax) this.#jump(state);
-    const window = Math.min(this.#outlet.window, this.#limits.feedWindowMessagesMax);
+  /** Publishes what was committed. `change` is the last commit, if the caller knows it. */
+  publishPending(change?: StateChange): void {
+    if (this.#stopped || !this.#transport.connected) return;
+    const state = change?.state ?? readState(this.#store);
+    // A message holds events of one epoch. Edges get to the next epoch through the log.
+    const isNewEpoch = state.epoch !== this.#epoch;
+    if (isNewEpoch || state.offset - this.#cursor > this.#limits.publishBacklogEventsMax) this.#skipToHead(state);
+    const window = Math.min(this.#transport.window, this.#limits.publishInFlightMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
-      const rows = this.#following(moved);
+      const rows = this.#nextRows(change);
       const first = rows[0];
       const last = rows.at(-1);
       if (first === undefined || last === undefined) return;
       if (this.#clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
-        return this.#jump(state);
+        return this.#skipToHead(state);
       const batch = this.#batch(state, rows);
       this.#cursor = last.offset;
       void this.#send(batch, rows);
     }
   }
 
-  #following(moved: StateChange | undefined): readonly StoredLogRow[] {
-    if (moved?.rows[0]?.offset === this.#cursor + 1) return moved.rows;
-    const { feedBatchEventsMax: eventsMax, feedBatchBytesMax: bytesMax } = this.#limits;
+  #nextRows(change: StateChange | undefined): readonly StoredLogRow[] {
+    if (change?.rows[0]?.offset === this.#cursor + 1) return change.rows;
+    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#limits;
     return this.#log.read(this.#cursor, { eventsMax, bytesMax });
   }
 
@@ -111,13 +112,13 @@ export class Publisher {
     const startTime = this.#clock.preciseMs();
     this.#inFlight++;
     try {
-      await this.#outlet.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
+      await this.#transport.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
       metrics.brokerEvents.inc({ direction: "published" }, rows.length);
-      if (isDebugging()) logPublished(batch, this.#outlet.name, this.#clock.preciseMs() - startTime);
-      this.#complained = false;
+      if (isDebugging()) logPublished(batch, this.#transport.name, this.#clock.preciseMs() - startTime);
+      this.#hasLoggedFailure = false;
     } catch (error) {
-      // Whatever it was (connection lost, not allowed), the edges learn of these events from the log.
-      this.#complain(error);
+      // After any failure (connection lost, not permitted), edges get these events from the log.
+      this.#logFailure(error);
     }
     recordPublishSpans(rows, startTime, this.#clock.preciseMs());
     if (connection !== this.#connection) return;
@@ -137,16 +138,16 @@ export class Publisher {
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
-      ev: rows.map((row) => toPublishedRow(row, this.#limits.feedInlineBytesMax)),
-      c: this.#commits.of(rows),
+      ev: rows.map((row) => toPublishedRow(row, this.#limits.publishEventBytesMax)),
+      c: this.#commitTimes.of(rows),
     };
   }
 
-  /** Leaves out whatever was not published yet. */
-  #jump(state: StoreState): void {
+  /** Skips everything that is not published yet. */
+  #skipToHead(state: StoreState): void {
     if (state.offset > this.#cursor)
-      log.info("the feed at {broker} goes on at {head}, edges fetch {count} events themselves", {
-        broker: this.#outlet.name,
+      log.info("publishing at {broker} continues at {head}, edges fetch {count} events over HTTP", {
+        broker: this.#transport.name,
         head: state.offset,
         count: state.offset - this.#cursor,
       });
@@ -159,22 +160,22 @@ export class Publisher {
 
   /** Whether a head can be published. */
   get isReady(): boolean {
-    return !this.#stopped && this.#outlet.connected;
+    return !this.#stopped && this.#transport.connected;
   }
 
   publishHead(head: Head): void {
     if (!this.isReady) return;
-    this.#outlet
+    this.#transport
       .publish(this.#topics.head, JSON.stringify(head), { qos: 0, retain: true })
-      .catch((error: unknown) => this.#complain(error));
+      .catch((error: unknown) => this.#logFailure(error));
   }
 
-  /** Once, until something gets through again: a missing permission would fill the log otherwise. */
-  #complain(error: unknown): void {
-    if (this.#complained) return;
-    this.#complained = true;
-    log.error("the broker at {broker} does not take what this primary publishes, edges have to ask: {reason}", {
-      broker: this.#outlet.name,
+  /** Logs once until a message succeeds again, because a missing permission would fill the log. */
+  #logFailure(error: unknown): void {
+    if (this.#hasLoggedFailure) return;
+    this.#hasLoggedFailure = true;
+    log.error("the broker at {broker} does not accept what this primary publishes, edges use HTTP instead: {reason}", {
+      broker: this.#transport.name,
       reason: reasonOf(error),
     });
   }
@@ -190,10 +191,10 @@ function toPublishedRow(row: StoredLogRow, inlineBytesMax: number): PublishedRow
 function logPublished({ p, l, ev }: EventBatch, broker: string, milliseconds: number): void {
   const announced = ev.filter(([, , , body]) => typeof body !== "string").length;
   const properties = { first: p + 1, last: l, announced, broker, ms: Number(milliseconds.toFixed(3)) };
-  log.debug("published events {first} to {last}, {announced} of them without their bodies, at {broker}", properties);
+  log.debug("published events {first} to {last} at {broker}, {announced} of them without their bodies", properties);
 }
 
-/** One span per sampled event, in the trace of the request that wrote it. */
+/** Records one span per sampled event, in the trace of the request that wrote it. */
 function recordPublishSpans(rows: readonly StoredLogRow[], startTime: number, endTime: number): void {
   for (const { traceparent: parent, offset } of rows) {
     if (parent === null) continue;

@@ -1,7 +1,7 @@
 /**
- * Fetching a snapshot. What has arrived stays on disk: when the line breaks, or the node is started anew, the rest is asked for, and where the
- * sender no longer gives those very bytes, the download begins anew. Nothing is trusted here but the manifest, which has a MAC where it comes from a
- * node of this version: whether the bytes are the right ones is seen when they are unpacked.
+ * Downloads a snapshot. Received bytes stay on disk: after a broken connection or a restart only the rest is requested,
+ * and if the sender no longer has the same bytes, the download starts again. Only the manifest is checked here; it has
+ * a MAC if the sender is of this version. The content is checked when the snapshot is unpacked.
  */
 import { statSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -20,33 +20,36 @@ import { formatMegabytes } from "../../util/megabytes.ts";
 
 const log = getLogger("snapshot");
 
-/** How many bytes there are by now, and how many there will be. */
+/** Gets the number of received bytes and the total size. */
 export type DownloadProgress = (received: number, size: number) => void;
 
-/** What a snapshot says of itself, and its MAC. */
+/** Gets the manifest and its MAC. */
 export type AcceptSnapshot = (manifest: SnapshotManifest, signed: SignedManifest) => void;
 
 export interface SnapshotDownloadOptions {
-  /** Sends the request, with these headers among others. */
+  /** Sends the request with these headers and others. */
   readonly get: (headers: Record<string, string>) => Promise<Response>;
-  /** Where the file is to be, and where its beginning may be. */
+  /** The path of the file, which may already hold the first part. */
   readonly target: string;
-  /** The `snapshotTag` of what is known already. */
+  /** The `snapshotTag` of the snapshot that the node already has. */
   readonly knownTag: string | undefined;
-  /** Throws where there is no use in a download. Called as soon as the manifest has arrived. */
+  /** Throws if the snapshot is of no use. Called as soon as the manifest has arrived. */
   readonly accept: AcceptSnapshot;
   readonly onProgress: DownloadProgress;
-  /** What to say where the answer is none of those that are expected. */
+  /** Makes the error for an unexpected response. */
   readonly responseError: (response: Response) => Promise<Error>;
 }
 
-/** Downloads the snapshot, or tells that the one with the known tag still is the newest. After a failure, call it again. */
+/**
+ * Downloads the snapshot. Returns "unchanged" if the one with the known tag is still the newest. After a failure, call
+ * it again.
+ */
 export async function downloadSnapshot(options: SnapshotDownloadOptions): Promise<Snapshot | "unchanged"> {
   const { get, target, knownTag, responseError: failure } = options;
-  const begun = readPartialDownload(target);
+  const partial = readPartialDownload(target);
   const response = await get({
     ...(knownTag === undefined ? {} : { "If-None-Match": knownTag }),
-    ...(begun === undefined ? {} : { Range: `bytes=${begun.received}-`, "If-Range": begun.tag }),
+    ...(partial === undefined ? {} : { Range: `bytes=${partial.received}-`, "If-Range": partial.tag }),
   });
   switch (response.status) {
     case 304:
@@ -56,14 +59,14 @@ export async function downloadSnapshot(options: SnapshotDownloadOptions): Promis
       await receive(response, options, { received: 0, front: undefined });
       break;
     case 206:
-      if (begun === undefined || !isContinuation(response, begun)) throw wrongPartError(target);
-      log.info("going on with a snapshot after {bytes} bytes", { bytes: begun.received });
-      await receive(response, options, begun);
+      if (partial === undefined || !isContinuation(response, partial)) throw wrongPartError(target);
+      log.info("continuing the download of a snapshot after {bytes} bytes", { bytes: partial.received });
+      await receive(response, options, partial);
       break;
     case 416:
-      // All of it is here: what is asked for then is what follows the last byte.
-      if (begun === undefined || begun.received !== begun.size) throw wrongPartError(target);
-      removeOnError(target, () => options.accept(begun.front.manifest, begun.front.signed));
+      // The file is complete: the request was for the bytes after the last one.
+      if (partial === undefined || partial.received !== partial.size) throw wrongPartError(target);
+      removeOnError(target, () => options.accept(partial.front.manifest, partial.front.signed));
       break;
     default:
       throw await failure(response);
@@ -78,14 +81,14 @@ interface PartialDownload {
   readonly tag: string;
 }
 
-/** What an earlier attempt has left, as far as it can be told. */
+/** The part that an earlier attempt has stored, if it is usable. */
 function readPartialDownload(path: string): PartialDownload | undefined {
   try {
     const front = readHeader(path);
     const [received, size] = [statSync(path).size, sizeOf(front)];
     if (received <= size) return { received, front, size, tag: snapshotBytesTag(front.manifest) };
   } catch {
-    // There is none, or too little of it.
+    // There is no file, or too little of it.
   }
   removeFiles([path]);
   return undefined;
@@ -98,17 +101,19 @@ function isContinuation(response: Response, { received, size, tag }: PartialDown
 
 function wrongPartError(target: string): Error {
   removeFiles([target]);
-  return new Error("another part of the snapshot came than was asked for; it is fetched anew");
+  return new Error(
+    "the sender returned another part of the snapshot than requested; it is downloaded again from the start",
+  );
 }
 
-/** Writes what comes to where it belongs. The file is taken away where going on with it would be of no use. */
+/** Writes the response to the file. Removes the file if a continuation would be of no use. */
 async function receive(
   response: Response,
   { target, accept, onProgress }: SnapshotDownloadOptions,
-  begun: { readonly received: number; readonly front: SnapshotHeader | undefined },
+  partial: { readonly received: number; readonly front: SnapshotHeader | undefined },
 ): Promise<void> {
-  const file = await open(target, begun.front === undefined ? "w" : "a", 0o600);
-  let { received, front } = begun;
+  const file = await open(target, partial.front === undefined ? "w" : "a", 0o600);
+  let { received, front } = partial;
   let unreadable = new Uint8Array();
   const judge = (chunk: Uint8Array): void => {
     received += chunk.byteLength;
@@ -120,8 +125,8 @@ async function receive(
     if (front !== undefined && received > sizeOf(front)) throw new Error("the snapshot is longer than it says");
   };
   try {
-    if (begun.front !== undefined) {
-      const { manifest, signed } = begun.front;
+    if (partial.front !== undefined) {
+      const { manifest, signed } = partial.front;
       removeOnError(target, () => accept(manifest, signed));
     }
     for await (const chunk of response.body ?? []) {
@@ -131,7 +136,7 @@ async function receive(
       if (front !== undefined) onProgress(received, sizeOf(front));
     }
   } catch (error) {
-    // On a full disk what has come so far would be in the way of everything else.
+    // On a full disk the partial file would take space that others need.
     if (storageFailureIn(error) !== undefined) removeFiles([target]);
     throw error;
   } finally {
@@ -156,13 +161,13 @@ function sizeOf({ length, manifest }: SnapshotHeader): number {
 
 const reportIntervalMs = 5000;
 
-/** Says in the log now and then how far it has come. */
+/** Logs the progress from time to time. */
 export function logProgress(intervalMs = reportIntervalMs): DownloadProgress {
-  let saidMs = performance.now();
+  let loggedMs = performance.now();
   return (received, size) => {
     const nowMs = performance.now();
-    if (nowMs - saidMs < intervalMs) return;
-    saidMs = nowMs;
+    if (nowMs - loggedMs < intervalMs) return;
+    loggedMs = nowMs;
     log.info("fetching a snapshot: {percent} %, {received} of {size} MB", {
       percent: Math.floor((100 * received) / size),
       received: formatMegabytes(received),

@@ -1,13 +1,14 @@
 /**
- * The three kinds of topics. There is exactly one topic of events, since brokers keep order only within one subscription at one QoS: events
- * go out at QoS 1 (the acknowledgement is the primary's flow control) and are subscribed to at QoS 0, all others are QoS 0 throughout.
+ * The three kinds of MQTT topics. There is exactly one topic for events, because brokers keep the order only within one
+ * subscription at one QoS. Events are published at QoS 1 (the acknowledgement is the primary's flow control) and
+ * subscribed to at QoS 0. All other messages use QoS 0.
  */
 export interface Topics {
-  /** Batches of events, written by the primary alone. */
+  /** Batches of events. Only the primary writes them. */
   readonly events: string;
-  /** Where the primary stands: retained, each second. */
+  /** The head of the primary: retained, published each second. */
   readonly head: string;
-  /** A node's own status: retained, and its will. The only topic that an edge may write. */
+  /** The status of one node: retained, and its will. An edge may write to no other topic. */
   status(nodeId: string): string;
 }
 

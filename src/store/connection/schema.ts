@@ -1,38 +1,61 @@
 /**
- * The fixed tables, for typed queries. Their SQL is in `migrations/`. Interned values and fact tables are not here: every question and every
- * fact goes through them, by prepared statements.
+ * The fixed tables of a store: the single source of their definition. Typed queries use it, and `scripts/migration`
+ * compares it with the last migration and writes the next one. Fact tables and closure tables are not here: they follow
+ * the active policy (`facts/`).
+ *
+ * Drizzle cannot express that all tables are STRICT, and which ones are WITHOUT ROWID; the migrations say so.
  */
-import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { sql } from "drizzle-orm";
+import { check, index, integer, primaryKey, sqliteTable, text, unique } from "drizzle-orm/sqlite-core";
 
-export const state = sqliteTable("state", {
-  one: integer().primaryKey(),
-  environment: text().notNull(),
-  epoch: text().notNull(),
-  offset: integer().notNull(),
-  hash: text().notNull(),
-  timeMs: integer("time_ms").notNull(),
-  digest: text().notNull(),
-  policyId: integer("policy_id").notNull(),
-  planStamp: integer("plan_stamp").notNull().default(0),
-  version: integer().notNull().default(0),
-  degreeStamp: integer("degree_stamp").notNull().default(0),
-  term: integer().notNull().default(0),
-});
+/** One row: the position of this store in its history, and what the events up to there have led to. */
+export const state = sqliteTable(
+  "state",
+  {
+    one: integer().primaryKey(),
+    environment: text().notNull(),
+    epoch: text().notNull(),
+    /** Of the last event that the store contains; 0 before the first one. */
+    offset: integer().notNull(),
+    hash: text().notNull(),
+    timeMs: integer("time_ms").notNull(),
+    /** Set hash of the whole state. */
+    digest: text().notNull(),
+    /** 0 while no policy is active. */
+    policyId: integer("policy_id").notNull(),
+    /**
+     * Another number whenever queries have to be planned again: a policy became active, or a closure table was created
+     * or dropped.
+     */
+    planStamp: integer("plan_stamp").notNull().default(0),
+    /** Counts changes. */
+    version: integer().notNull().default(0),
+    /** Another number whenever the statistics change, except for row counts. */
+    degreeStamp: integer("degree_stamp").notNull().default(0),
+    term: integer().notNull().default(0),
+  },
+  ({ one }) => [check("state_one", sql`${one} = 1`)],
+);
 
+/** The log: one event a row, offsets without gaps. */
 export const log = sqliteTable("log", {
   offset: integer().primaryKey(),
   timeMs: integer("time_ms").notNull(),
   kind: text().notNull(),
   body: text().notNull(),
   traceparent: text(),
+  /** The chain hash of this row and all rows before it. */
   hash: text().notNull(),
+  /** The state's digest after the event; null in rows that a version before format 5 wrote. So is `total`. */
   digest: text(),
+  /** Bytes of all bodies up to this one, this one included. */
   total: integer(),
 });
 
+/** All epochs of this history. An epoch begins behind `offset`, where the epoch before ended with chain hash `hash`. */
 export const epoch = sqliteTable("epoch", {
   term: integer().primaryKey(),
-  epoch: text().notNull(),
+  epoch: text().notNull().unique(),
   offset: integer().notNull(),
   hash: text().notNull(),
   timeMs: integer("time_ms").notNull(),
@@ -53,13 +76,99 @@ export const apiKey = sqliteTable("api_key", {
   timeMs: integer("time_ms").notNull(),
 });
 
+/** Settings that belong to this node and never leave it, such as the hash of the node key. */
 export const node = sqliteTable("node", { key: text().primaryKey(), value: text().notNull() });
 
-export const type = sqliteTable("type", { id: integer().primaryKey(), name: text().notNull() });
+/** Idempotency records: a client that sends a write again gets the first result, and nothing is written twice. */
+export const answered = sqliteTable(
+  "answered",
+  {
+    request: text().primaryKey(),
+    offset: integer().notNull(),
+    inserted: integer().notNull(),
+    deleted: integer().notNull(),
+  },
+  ({ offset }) => [index("answered_offset").on(offset)],
+);
 
-export const relation = sqliteTable("relation", {
+/**
+ * The facts that an event `clear` deleted (their symbols, as JSON), for as long as the log has the event. Point-in-time
+ * recovery needs them.
+ */
+export const cleared = sqliteTable(
+  "cleared",
+  {
+    offset: integer().notNull(),
+    relation: integer().notNull(),
+    ids: text().notNull(),
+  },
+  ({ offset }) => [index("cleared_offset").on(offset)],
+);
+
+export const type = sqliteTable("type", { id: integer().primaryKey(), name: text().notNull().unique() });
+
+/**
+ * Symbols: interned values. The upper bits of an id are its type, so that "is a User" is a range condition; ids stay
+ * below 2^53.
+ */
+export const symbol = sqliteTable(
+  "symbol",
+  {
+    id: integer().primaryKey(),
+    type: integer().notNull(),
+    value: text().notNull(),
+  },
+  (columns) => [unique().on(columns.type, columns.value)],
+);
+
+/**
+ * Predicates and their fact tables (`fact_<id>`, columns a1 to a<arity>). `version` is that of the state when the facts
+ * changed last.
+ */
+export const relation = sqliteTable(
+  "relation",
+  {
+    id: integer().primaryKey(),
+    predicate: text().notNull(),
+    arity: integer().notNull(),
+    version: integer().notNull().default(0),
+  },
+  ({ predicate, arity }) => [unique().on(predicate, arity)],
+);
+
+/**
+ * Closures and their tables (`closure_<id>`, columns a1 and a2). `kept` is 0 for a closure with too many rows: its
+ * table is empty.
+ */
+export const closure = sqliteTable("closure", {
   id: integer().primaryKey(),
-  predicate: text().notNull(),
-  arity: integer().notNull(),
-  version: integer().notNull().default(0),
+  name: text().notNull().unique(),
+  rows: integer().notNull(),
+  kept: integer().notNull(),
+});
+
+/**
+ * Statistics of fact tables and closure tables (`statistics/`): the most rows that share values in a set of columns,
+ * for each kind of row. Without columns, kind `rows` is the number of rows, and kind `bound` a number that is mostly
+ * larger and seldom changes.
+ */
+export const degree = sqliteTable(
+  "degree",
+  {
+    tableName: text("table_name").notNull(),
+    columns: text().notNull(),
+    kinds: text().notNull(),
+    most: integer().notNull(),
+  },
+  ({ tableName, columns, kinds }) => [primaryKey({ columns: [tableName, columns, kinds] })],
+);
+
+/**
+ * The shape of the statistics of a table: the orders of its columns, and by column the values that are kinds of their
+ * own; both JSON.
+ */
+export const degreeShape = sqliteTable("degree_shape", {
+  tableName: text("table_name").primaryKey(),
+  orders: text().notNull(),
+  apart: text().notNull(),
 });

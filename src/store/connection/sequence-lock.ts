@@ -1,7 +1,8 @@
 /**
- * Whether a store has changed, without asking it: a number that the thread which writes and those which read share (a sequence lock, Lameter
- * 2005). It is odd from before a commit until after it, and another one afterwards. Who saw the same even number before and after it
- * read knows which state it has read, and whether that is still the present one.
+ * A sequence lock (Lameter 2005): a number that the writing thread and the reading threads share, and that shows
+ * without a query whether the store has changed. It is odd during a commit, and each commit leaves another even number.
+ * A reader that saw the same even number before and after it read knows which state it has read, and can tell later
+ * whether that state is still current.
  */
 
 export type SequenceLock = Int32Array<SharedArrayBuffer>;
@@ -10,7 +11,7 @@ export function newSequenceLock(): SequenceLock {
   return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 }
 
-/** Runs what may change the store. */
+/** Runs `body`, which may change the store. */
 export function whileWriting<T>(changes: SequenceLock, body: () => T): T {
   Atomics.add(changes, 0, 1);
   try {
@@ -20,7 +21,7 @@ export function whileWriting<T>(changes: SequenceLock, body: () => T): T {
   }
 }
 
-/** Names the present state; `undefined` while it may be changing. */
+/** The number of the current state; undefined during a commit. */
 export function readSequence(changes: SequenceLock): number | undefined {
   const number = Atomics.load(changes, 0);
   return (number & 1) === 0 ? number : undefined;

@@ -1,66 +1,75 @@
 /**
- * Numbers of values by their texts: what is kept here need not be looked up in the store, which would be a fourth of an answer. A hash table with open
- * addresses in many parts; each grows by itself, and begins anew by itself when it is full, so that nobody waits long for that. All that is known of
- * a text is in one place: finding it touches two lines of memory. It is kept small, 40 MB for a million texts of ten letters, since the more memory
- * there is, the later the collector clears away what questions leave behind.
+ * A hash table from the string of a symbol to its ordinal, in typed arrays. A lookup in the store would take a quarter
+ * of the time of a decision.
+ *
+ * It uses open addressing and consists of many partitions. Each partition grows on its own, and is emptied on its own
+ * when it is full, so that no request waits long for either. An entry holds all data of its string in one place, so a
+ * lookup touches two cache lines. The table is small (40 MB for a million strings of ten letters), because the garbage
+ * collector runs the later, the more memory is in use.
  */
 import { must } from "../../util/assert.ts";
 
-const partBits = 8;
+const partitionBits = 8;
 const slotsMin = 16;
-/** So many slots in a row are hardly ever taken where half of all are free, unless somebody has chosen texts that meet. */
+/**
+ * While half of the slots are free, so many slots in a row are hardly ever taken, unless somebody has chosen strings
+ * that collide.
+ */
 const probesMax = 32;
-/** Longer texts are not kept. */
+/** Longer strings are not cached. */
 const lengthMax = 64;
-/** Nor are those of later types; nobody has as many. */
+/** Strings of types with a greater id are not cached. No policy has as many types. */
 const typeMax = 0xffff;
-/** A slot tells in 22 bits where an entry begins and has 10 bits of its hash above that; no entry begins at 0, so that 0 is none. */
-const placeBits = 22;
-const tagBits = 32 - placeBits;
-/** An entry in bytes: the type (2), the number (4), the form (1), and one or two bytes for each unit of UTF-16. */
-const [numberAt, formAt, textAt] = [2, 6, 7] as const;
-/** Of the form; the other bits are the length. */
+/**
+ * A slot: the offset of an entry in the lower 22 bits, and 10 bits of its hash above. No entry is at offset 0, so 0 is
+ * an empty slot.
+ */
+const offsetBits = 22;
+const tagBits = 32 - offsetBits;
+/** An entry in bytes: the type (2), the ordinal (4), the form (1), and one or two bytes for each unit of UTF-16. */
+const [ordinalAt, formAt, textAt] = [2, 6, 7] as const;
+/** A bit of the form: two bytes for each unit. The other bits are the length. */
 const wide = 0x80;
 
 export class SymbolHashTable {
-  /** By chance, so that nobody knows which texts meet. */
+  /** Random, so that nobody can choose strings that collide. */
   readonly #seed = Math.floor(Math.random() * 2 ** 32);
-  readonly #parts: readonly TablePartition[];
-  readonly #textsMax: number;
+  readonly #partitions: readonly TablePartition[];
+  readonly #stringsMax: number;
   #count = 0;
-  #hasBegunAnew = false;
+  #wasEmptied = false;
 
-  /** Keeps about so many at most. */
-  constructor(textsMax: number) {
-    this.#textsMax = textsMax;
-    // Parts are not all equally full: hardly any has as many more as this.
-    const countMax = Math.ceil(textsMax / 2 ** partBits + 5 * Math.sqrt(textsMax / 2 ** partBits));
-    this.#parts = Array.from({ length: 2 ** partBits }, () => new TablePartition(this.#seed, countMax));
+  /** The table holds about `stringsMax` entries at most. */
+  constructor(stringsMax: number) {
+    this.#stringsMax = stringsMax;
+    // Partitions are not equally full. Five standard deviations are hardly ever exceeded.
+    const countMax = Math.ceil(stringsMax / 2 ** partitionBits + 5 * Math.sqrt(stringsMax / 2 ** partitionBits));
+    this.#partitions = Array.from({ length: 2 ** partitionBits }, () => new TablePartition(this.#seed, countMax));
   }
 
-  /** Whether what is added now may take the place of something else. */
+  /** Whether an entry that is added now may displace others. */
   get isFull(): boolean {
-    return this.#count >= this.#textsMax || this.#hasBegunAnew;
+    return this.#count >= this.#stringsMax || this.#wasEmptied;
   }
 
-  /** Which of the values of its type it is, `undefined` where that is not known here. */
+  /** The ordinal of the symbol within its type; undefined if it is not cached. */
   find(type: number, text: string): number | undefined {
     if (text.length > lengthMax) return undefined;
     const hash = hashOf(this.#seed, type, text);
-    return this.#partOf(hash).find(hash, type, text);
+    return this.#partitionOf(hash).find(hash, type, text);
   }
 
-  /** `number` is the value's for ever, and was not known here. */
-  add(type: number, text: string, number: number): void {
+  /** `ordinal` belongs to the symbol for ever. The symbol must not be cached yet. */
+  add(type: number, text: string, ordinal: number): void {
     if (text.length > lengthMax || type > typeMax) return;
     const hash = hashOf(this.#seed, type, text);
-    const more = this.#partOf(hash).add(hash, type, text, number);
-    this.#count += more;
-    if (more < 0) this.#hasBegunAnew = true;
+    const added = this.#partitionOf(hash).add(hash, type, text, ordinal);
+    this.#count += added;
+    if (added < 0) this.#wasEmptied = true;
   }
 
-  #partOf(hash: number): TablePartition {
-    return must(this.#parts[hash >>> (32 - partBits)]);
+  #partitionOf(hash: number): TablePartition {
+    return must(this.#partitions[hash >>> (32 - partitionBits)]);
   }
 }
 
@@ -70,7 +79,7 @@ class TablePartition {
   #count = 0;
   #slots = new Int32Array(slotsMin);
   #bytes = new Uint8Array(0);
-  /** Where the next entry goes. */
+  /** The offset of the next entry. */
   #end = 1;
 
   constructor(seed: number, countMax: number) {
@@ -84,28 +93,28 @@ class TablePartition {
     for (let probe = 0; probe < probesMax; probe++) {
       const slot = slots[(hash + probe) & (slots.length - 1)] ?? 0;
       if (slot === 0) return undefined;
-      if (slot >>> placeBits !== tagOf(hash)) continue;
-      const at = slot & (2 ** placeBits - 1);
+      if (slot >>> offsetBits !== tagOf(hash)) continue;
+      const at = slot & (2 ** offsetBits - 1);
       if (pairAt(bytes, at) === type && isAt(bytes, at, text))
-        return pairAt(bytes, at + numberAt) + pairAt(bytes, at + numberAt + 2) * 2 ** 16;
+        return pairAt(bytes, at + ordinalAt) + pairAt(bytes, at + ordinalAt + 2) * 2 ** 16;
     }
     return undefined;
   }
 
-  /** Gives by how many there are more now: fewer, where it begins anew. */
-  add(hash: number, type: number, text: string, number: number): number {
+  /** Returns how many entries were added: a negative number if the partition was emptied. */
+  add(hash: number, type: number, text: string, ordinal: number): number {
     if (this.#countMax === 0) return 0;
     const before = this.#count;
     const isWide = /[^\0-\xff]/.test(text);
     const length = textAt + text.length * (isWide ? 2 : 1);
-    if (before >= this.#countMax || this.#end + length > 2 ** placeBits) this.#beginAnew();
-    if (this.#end + length > this.#bytes.length) this.#extend(length);
-    if (this.#count * 2 >= this.#slots.length) this.#spread();
+    if (before >= this.#countMax || this.#end + length > 2 ** offsetBits) this.#empty();
+    if (this.#end + length > this.#bytes.length) this.#growBytes(length);
+    if (this.#count * 2 >= this.#slots.length) this.#growSlots();
     if (!insertSlot(this.#slots, hash, this.#end)) return this.#count - before;
     const [bytes, at] = [this.#bytes, this.#end];
     putPair(bytes, at, type);
-    putPair(bytes, at + numberAt, number);
-    putPair(bytes, at + numberAt + 2, Math.floor(number / 2 ** 16));
+    putPair(bytes, at + ordinalAt, ordinal);
+    putPair(bytes, at + ordinalAt + 2, Math.floor(ordinal / 2 ** 16));
     bytes[at + formAt] = text.length | (isWide ? wide : 0);
     for (let index = 0; index < text.length; index++) {
       if (isWide) putPair(bytes, at + textAt + index * 2, text.charCodeAt(index));
@@ -116,20 +125,20 @@ class TablePartition {
     return this.#count - before;
   }
 
-  #beginAnew(): void {
+  #empty(): void {
     this.#count = 0;
     this.#slots = new Int32Array(slotsMin);
     this.#bytes = new Uint8Array(0);
     this.#end = 1;
   }
 
-  #extend(length: number): void {
+  #growBytes(length: number): void {
     const before = this.#bytes;
     this.#bytes = new Uint8Array(Math.ceil((this.#end + length) * 1.2));
     this.#bytes.set(before);
   }
 
-  #spread(): void {
+  #growSlots(): void {
     const bytes = this.#bytes;
     this.#slots = new Int32Array(this.#slots.length * 2);
     for (let at = 1; at < this.#end;) {
@@ -139,12 +148,12 @@ class TablePartition {
   }
 }
 
-/** Whether there was a free slot near enough. */
+/** Returns false if no slot near enough is free. */
 function insertSlot(slots: Int32Array, hash: number, at: number): boolean {
   for (let probe = 0; probe < probesMax; probe++) {
     const slot = (hash + probe) & (slots.length - 1);
     if (slots[slot] !== 0) continue;
-    slots[slot] = (tagOf(hash) << placeBits) | at;
+    slots[slot] = (tagOf(hash) << offsetBits) | at;
     return true;
   }
   return false;
@@ -157,16 +166,16 @@ function hashOf(seed: number, type: number, text: string): number {
   return hash ^ (hash >>> 15);
 }
 
-/** The same of an entry. */
+/** The hash of an entry. */
 function hashAt(seed: number, bytes: Uint8Array, at: number): number {
   let hash = seed ^ pairAt(bytes, at);
   for (let unit = 0; unit < lengthAt(bytes, at); unit++) hash = Math.imul(hash ^ unitAt(bytes, at, unit), 0x01000193);
   return hash ^ (hash >>> 15);
 }
 
-/** Bits that decide neither the part nor, in most parts, the slot. */
+/** Bits that decide neither the partition nor, in most partitions, the slot. */
 function tagOf(hash: number): number {
-  return (hash >>> (32 - partBits - tagBits)) & (2 ** tagBits - 1);
+  return (hash >>> (32 - partitionBits - tagBits)) & (2 ** tagBits - 1);
 }
 
 function isAt(bytes: Uint8Array, at: number, text: string): boolean {

@@ -1,76 +1,37 @@
 /**
- * What the one connection that writes a file need not look up again: ids of values and of types, and which predicates have tables. Nobody else can
- * change them, and they change by being added alone; what was added in a transaction that is rolled back is forgotten with all the rest.
+ * The cache of the only connection that writes a file: ids of symbols and types, tables of predicates, and row counts
+ * of the statistics. No other connection can change these, and they only grow, so an entry stays valid until a
+ * transaction is rolled back.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
-
-export interface WriterCache {
-  /** By type and value; null where the store does not have the value. */
-  readonly values: Map<string, Map<string, number | null>>;
-  readonly types: Map<string, number>;
-  /** The last id given to a value of each type, by the type's number. */
-  readonly lastIds: Map<number, number>;
-  /** By predicate and arity. */
-  readonly relations: Map<string, number>;
-  /** Of how many rows of a fact table something is the same, by what that is and by the ids; none that were not all counted. */
-  readonly rowCounts: Map<string, Map<number | string, number>>;
-  /** The degrees of fact tables (`degrees.ts`), by table, columns and kinds. */
-  readonly maxRows: Map<string, number>;
-  /** How many values and counts there are. */
-  entries: number;
-}
-
-interface CachedByWriter {
-  readonly remembered: WriterCache;
-  rollbacks: number;
-}
-
 const entriesMax = 200_000;
 
-const connections = new WeakMap<Connection, CachedByWriter>();
+export class WriterCache {
+  /** Symbols by type and value; null for a value that the store does not have. */
+  readonly symbols = new Map<string, Map<string, number | null>>();
+  /** Type ids by name. */
+  readonly types = new Map<string, number>();
+  /** The last symbol of each type, by type id. */
+  readonly lastIds = new Map<number, number>();
+  /** Relation ids by predicate and arity. */
+  readonly relations = new Map<string, number>();
+  /** By statistic and by the ids that rows share: how many rows of a fact table share them. Only complete counts. */
+  readonly rowCounts = new Map<string, Map<number | string, number>>();
+  /** The largest count of each statistic of fact tables, by table, columns and kinds. */
+  readonly maxRows = new Map<string, number>();
+  /** The number of symbols and row counts. */
+  entries = 0;
 
-/** To be called for a connection that alone writes its file. */
-export function enableWriterCache(database: Connection): void {
-  const remembered: WriterCache = {
-    values: new Map(),
-    types: new Map(),
-    lastIds: new Map(),
-    relations: new Map(),
-    rowCounts: new Map(),
-    maxRows: new Map(),
-    entries: 0,
-  };
-  connections.set(database, { remembered, rollbacks: database.rollbacks });
-}
-
-/** `undefined` where nothing is remembered, since others may write. */
-export function writerCacheOf(database: Connection): WriterCache | undefined {
-  const kept = connections.get(database);
-  if (kept === undefined) return undefined;
-  const { remembered } = kept;
-  if (kept.rollbacks !== database.rollbacks || remembered.entries > entriesMax) {
-    kept.rollbacks = database.rollbacks;
-    forget(remembered);
+  get isFull(): boolean {
+    return this.entries > entriesMax;
   }
-  return remembered;
-}
 
-/** To be called when rows of fact tables have gone. */
-export function forgetRowCounts(database: Connection): void {
-  connections.get(database)?.remembered.rowCounts.clear();
-}
-
-/** To be called when degrees were computed anew. */
-export function forgetMaxRows(database: Connection): void {
-  connections.get(database)?.remembered.maxRows.clear();
-}
-
-function forget(remembered: WriterCache): void {
-  remembered.values.clear();
-  remembered.types.clear();
-  remembered.lastIds.clear();
-  remembered.relations.clear();
-  remembered.rowCounts.clear();
-  remembered.maxRows.clear();
-  remembered.entries = 0;
+  clear(): void {
+    this.symbols.clear();
+    this.types.clear();
+    this.lastIds.clear();
+    this.relations.clear();
+    this.rowCounts.clear();
+    this.maxRows.clear();
+    this.entries = 0;
+  }
 }

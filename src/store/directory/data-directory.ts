@@ -7,7 +7,6 @@
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -17,7 +16,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { openSqlite, type Connection } from "../../runtime/sqlite.ts";
+import { writeFileAtomically } from "../../runtime/atomic-file.ts";
+import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
@@ -88,8 +88,8 @@ function unusableError(path: string, error: unknown): unknown {
 }
 
 /** SQLite's own file lock: the system lets go of it however the process ends, and it needs no pid file that could be stale. */
-function takeLock(path: string): Connection {
-  let lock: Connection | undefined;
+function takeLock(path: string): SqliteDatabase {
+  let lock: SqliteDatabase | undefined;
   try {
     lock = openSqlite(path, { create: true });
     lock.exec("PRAGMA locking_mode = EXCLUSIVE");
@@ -113,13 +113,6 @@ export function currentStorePath(directory: string): string | undefined {
 /** Where the next database goes. */
 export function nextStorePath(directory: string): string {
   return storePath(directory, (storeNumbers(directory).at(-1) ?? 0) + 1);
-}
-
-/** Puts a complete database into its place, so that it is there after a power cut too. */
-export function installStore(path: string, target: string): void {
-  sync(path);
-  renameSync(path, target);
-  sync(dirname(target));
 }
 
 /** All databases, the present one first. The others were replaced. */
@@ -219,14 +212,7 @@ export function readNodeFile(directory: string, name: string): string | undefine
 
 /** Written whole or not at all. Waits for the disk, unless a power cut may take this text back to the one before, or to none. */
 export function writeNodeFile(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
-  const { wait = true } = options;
-  const temporary = join(directory, `${name}.new`);
-  withSpareDescriptor(() => {
-    writeFileSync(temporary, text, { mode: 0o600 });
-    if (wait) sync(temporary);
-    renameSync(temporary, join(directory, name));
-    if (wait) sync(directory);
-  });
+  withSpareDescriptor(() => writeFileAtomically(join(directory, name), text, { durable: options.wait ?? true }));
 }
 
 /**
@@ -273,14 +259,4 @@ function storeNumbers(directory: string): number[] {
 
 function storePath(directory: string, number: number): string {
   return join(directory, `store-${number}.db`);
-}
-
-/** Waits until a file, or the names in a directory, are on the disk. */
-function sync(path: string): void {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

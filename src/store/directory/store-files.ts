@@ -5,8 +5,13 @@
 import { statSync } from "node:fs";
 import { StorageError } from "../../util/storage-failure.ts";
 
-/** Of the database at `path` and its log, by now; 0 for a file that is not there. */
-export function fileBytes(path: string): { readonly database: number; readonly wal: number } {
+export interface FileBytes {
+  readonly database: number;
+  readonly wal: number;
+}
+
+/** The sizes of the database at `path` and of its write-ahead log; 0 for a file that does not exist. */
+export function fileBytes(path: string): FileBytes {
   const bytes = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   return { database: bytes(path), wal: bytes(`${path}-wal`) };
 }

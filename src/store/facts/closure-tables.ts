@@ -1,22 +1,24 @@
-/** Closure tables: one a transitive closure that questions read, of interned ids, found from either end. */
-import type { Connection } from "../../runtime/sqlite.ts";
-import type { ClosureCounts } from "../../telemetry/metrics.ts";
+/**
+ * Closure tables: one for each transitive closure that queries read. A row is a pair of symbols, indexed from both
+ * ends.
+ */
+import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
-import { statement } from "../connection/statements.ts";
 
 export interface ClosureTable {
   readonly id: number;
-  /** As in `Closure`. */
+  /** The name of the `Closure`. */
   readonly name: string;
   readonly table: string;
   readonly rows: number;
-  /** False where it is too large: its table is empty then. */
+  /** False for a closure that is too large: its table is empty. */
   readonly isMaterialized: boolean;
 }
 
-/** All closures, kept or not. */
+/** All closures, materialized or not. */
 export function closureTables(database: Connection): ClosureTable[] {
-  return statement(database, "SELECT id, name, rows, kept FROM closure ORDER BY id")
+  return database
+    .statement("SELECT id, name, rows, kept FROM closure ORDER BY id")
     .values()
     .map(([id, name, rows, kept]) => ({
       id: Number(id),
@@ -27,22 +29,31 @@ export function closureTables(database: Connection): ClosureTable[] {
     }));
 }
 
-/** How many are kept, how many were given up, and the rows of all. */
+export interface ClosureCounts {
+  /** Closures with a table. */
+  readonly kept: number;
+  /** Closures that are too large for a table; queries walk the facts instead. */
+  readonly walked: number;
+  /** The rows of all tables. */
+  readonly rows: number;
+}
+
+/** Counts the closures. */
 export function countClosures(database: Connection): ClosureCounts {
   const sql = "SELECT count(*) FILTER (WHERE kept = 1), count(*) FILTER (WHERE kept = 0), total(rows) FROM closure";
-  const [kept, walked, rows] = (statement(database, sql).values()[0] ?? []).map(Number);
+  const [kept, walked, rows] = (database.statement(sql).values()[0] ?? []).map(Number);
   return { kept: must(kept), walked: must(walked), rows: must(rows) };
 }
 
-/** An empty table for a closure that had none. */
+/** Creates the empty table of a closure. */
 export function createClosureTable(database: Connection, name: string): ClosureTable {
-  const id = Number(statement(database, "SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
-  statement(database, "INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
+  const id = Number(database.statement("SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
+  database.statement("INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
   database.exec(closureTableSql(id));
   return { id, name, table: closureTableName(id), rows: 0, isMaterialized: true };
 }
 
-/** Of the table and its index. */
+/** The statements that create the table and its index. */
 export function closureTableSql(id: number): string {
   const table = closureTableName(id);
   return `CREATE TABLE ${table} (a1 INTEGER NOT NULL, a2 INTEGER NOT NULL, PRIMARY KEY (a1, a2)) WITHOUT ROWID;
@@ -54,21 +65,20 @@ function closureTableName(id: number): string {
 }
 
 export function dropClosureTable(database: Connection, { id, table }: ClosureTable): void {
-  statement(database, "DELETE FROM closure WHERE id = ?1").run(id);
+  database.statement("DELETE FROM closure WHERE id = ?1").run(id);
   database.exec(`DROP TABLE ${table}`);
 }
 
-/** Says by how many rows the table has grown. Gives how many it has now. */
+/** Adds to the row count of a closure. Returns the new count. */
 export function addClosureRows(database: Connection, { id }: ClosureTable, grown: number): number {
-  const [row] = statement(database, "UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows").values(
-    id,
-    grown,
-  );
+  const [row] = database
+    .statement("UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows")
+    .values(id, grown);
   return Number(row?.[0]);
 }
 
-/** Takes all rows away, because there are too many: it is not kept from now on. */
+/** Deletes all rows, because there are too many. The closure is not materialized from now on. */
 export function emptyClosureTable(database: Connection, { id, table }: ClosureTable): void {
   database.exec(`DELETE FROM ${table}`);
-  statement(database, "UPDATE closure SET rows = 0, kept = 0 WHERE id = ?1").run(id);
+  database.statement("UPDATE closure SET rows = 0, kept = 0 WHERE id = ?1").run(id);
 }

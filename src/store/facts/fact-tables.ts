@@ -1,23 +1,23 @@
 /**
- * Fact tables: one a predicate and arity, of interned ids, `WITHOUT ROWID` on all columns, with the further orders that the active policy
- * asks for. Tables are named by number: nothing of a policy's text becomes part of SQL.
+ * Fact tables: one for each predicate and arity. A row holds the symbols of the arguments; the primary key is all
+ * columns (`WITHOUT ROWID`), and the active policy decides which further indexes there are. The names of tables are
+ * numbers, so no text of a policy becomes part of SQL.
  */
-import type { Connection, SqlValue } from "../../runtime/sqlite.ts";
+import type { SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
 import { relation, type } from "../connection/schema.ts";
 import { must } from "../../util/assert.ts";
-import { forgetRowCounts, writerCacheOf } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { intern, findSymbol, symbolRange, findTypeId } from "./symbols.ts";
 
-/** The number of a predicate, `undefined` where it has no table. */
+/** The id of the relation of a predicate; undefined if it has no table. */
 export function relationId(database: Connection, predicate: string, arity: number): number | undefined {
-  const relations = writerCacheOf(database)?.relations;
+  const relations = database.writerCache?.relations;
   const name = `${predicate}/${arity}`;
   const known = relations?.get(name);
   if (known !== undefined) return known;
   const sql = "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2";
-  const found = statement(database, sql).values(predicate, arity)[0]?.[0];
+  const found = database.statement(sql).values(predicate, arity)[0]?.[0];
   if (found === undefined) return undefined;
   relations?.set(name, Number(found));
   return Number(found);
@@ -27,18 +27,18 @@ export function tableOf(relation: number): string {
   return `fact_${relation}`;
 }
 
-/** The table of a predicate, `undefined` where it has none. */
+/** The table of a predicate; undefined if it has none. */
 export function factTable(database: Connection, predicate: string, arity: number): string | undefined {
   const id = relationId(database, predicate, arity);
   return id === undefined ? undefined : tableOf(id);
 }
 
-/** The table of a predicate, which is made where it is missing. */
+/** The table of a predicate. Creates a missing table. */
 export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
   const known = factTable(database, predicate, arity);
   if (known) return known;
-  const id = Number(statement(database, "SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
-  statement(database, "INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
+  const id = Number(database.statement("SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
+  database.statement("INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
   database.exec(factTableSql(id, arity));
   return tableOf(id);
 }
@@ -49,7 +49,7 @@ export function factTableSql(id: number, arity: number): string {
   return `CREATE TABLE ${tableOf(id)} (${declared.join(", ")}, PRIMARY KEY (${columns.join(", ")})) WITHOUT ROWID`;
 }
 
-/** `order` of column numbers from 1. */
+/** `order` lists column numbers, counted from 1. */
 export function factIndexSql(table: string, order: readonly number[]): string {
   return `CREATE INDEX ${factIndexName(table, order)} ON ${table} (${order.map((column) => `a${column}`).join(", ")})`;
 }
@@ -58,12 +58,14 @@ function factIndexName(table: string, order: readonly number[]): string {
   return `${table}_by_${order.join("_")}`;
 }
 
-/** Makes the indexes of a fact table be these (each an order of column numbers from 0), and no others. */
+/**
+ * Creates and drops indexes, so that a fact table has exactly these. Each order lists column numbers, counted from 0.
+ */
 export function setIndexes(database: Connection, table: string, orders: readonly (readonly number[])[]): void {
   const numbered = orders.map((order) => order.map((column) => column + 1));
   const wanted = new Map(numbered.map((order) => [factIndexName(table, order), order]));
   const present = database
-    // Unlike a look into sqlite_schema it does not read through all tables.
+    // A query on sqlite_schema would read the rows of all tables.
     .prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'")
     .values(table)
     .map((row) => String(row[0]));
@@ -73,7 +75,7 @@ export function setIndexes(database: Connection, table: string, orders: readonly
   }
 }
 
-/** All fact tables, with what they hold. */
+/** All fact tables with their predicates. */
 export function factTables(
   database: Connection,
 ): { readonly id: number; readonly table: string; readonly predicate: string; readonly arity: number }[] {
@@ -81,50 +83,54 @@ export function factTables(
   return rows.map(({ id, predicate, arity }) => ({ id, table: tableOf(id), predicate, arity }));
 }
 
-/** Where a fact is stored: the ids of its arguments are a row of the table. */
+/** The row of a fact: the symbols of its arguments. */
 export interface StoredRow {
   readonly table: string;
   readonly ids: readonly number[];
 }
 
-/** Adds a fact. Gives its row, `undefined` where it was there before. */
+/** Inserts a fact. Returns its row; undefined if the store had the fact already. */
 export function insertFact(database: Connection, fact: Fact): StoredRow | undefined {
   const table = ensureFactTable(database, fact.predicate, fact.args.length);
   const slots = fact.args.map((_, index) => `?${index + 1}`).join(", ");
   const ids = fact.args.map((arg) => intern(database, arg));
-  const added = statement(database, `INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids);
+  const added = database.statement(`INSERT OR IGNORE INTO ${table} VALUES (${slots})`).run(...ids);
   return added > 0 ? { table, ids } : undefined;
 }
 
-/** Takes a fact away. Gives the row that it had, `undefined` where it was not there. */
+/** Deletes a fact. Returns the row that it had; undefined if the store did not have the fact. */
 export function deleteFact(database: Connection, fact: Fact): StoredRow | undefined {
-  const found = locate(database, fact);
+  const found = findRow(database, fact);
   if (!found) return undefined;
   const { table, ids } = found;
-  forgetRowCounts(database);
-  const deleted = statement(database, `DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
+  database.writerCache?.rowCounts.clear();
+  const deleted = database.statement(`DELETE FROM ${table} WHERE ${equalities(ids.length)}`).run(...ids);
   return deleted > 0 ? found : undefined;
 }
 
 export function hasFact(database: Connection, fact: Fact): boolean {
-  const found = locate(database, fact);
+  const found = findRow(database, fact);
   if (!found) return false;
   return (
-    statement(database, `SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
+    database.statement(`SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
       .length > 0
   );
 }
 
-/** The stored facts that a pattern covers, at most `limit`, in no particular order. The number of arguments must be equal. */
+/** The stored facts that match a pattern of the same arity, at most `limit`, in no particular order. */
 export function matchFacts(database: Connection, pattern: FactPattern, limit: number): Fact[] {
   const query = matching(database, pattern);
   if (!query) return [];
-  return statement(database, query.sql)
+  return database
+    .statement(query.sql)
     .values(...query.parameters, limit)
     .map((row) => factOf(pattern, row));
 }
 
-/** All of them, one by one: many take no more memory than few. They are of one state where the caller has begun a transaction. */
+/**
+ * All stored facts that match a pattern, one by one, in constant memory. In a transaction of the caller all are of one
+ * state.
+ */
 export function* eachMatch(database: Connection, pattern: FactPattern): Generator<Fact> {
   const query = matching(database, pattern);
   if (!query) return;
@@ -136,16 +142,16 @@ export function* eachMatch(database: Connection, pattern: FactPattern): Generato
   }
 }
 
-/** As SQLite has it. */
+/** SQLite's value for "no limit". */
 const noLimit = -1;
 
 interface Matching {
   readonly sql: string;
-  /** All but the last, which is the most rows. */
+  /** All parameters but the last one, which is the limit. */
   readonly parameters: readonly SqlValue[];
 }
 
-/** Undefined where nothing can match. */
+/** Undefined if no fact can match. */
 function matching(database: Connection, pattern: FactPattern): Matching | undefined {
   const table = factTable(database, pattern.predicate, pattern.args.length);
   if (!table) return undefined;
@@ -153,7 +159,8 @@ function matching(database: Connection, pattern: FactPattern): Matching | undefi
   const parameters: SqlValue[] = [];
   for (const [index, arg] of pattern.args.entries()) {
     if (arg.type === null) continue;
-    const range = arg.id === null ? typeRange(database, arg.type) : exactly(database, { type: arg.type, id: arg.id });
+    const range =
+      arg.id === null ? typeRange(database, arg.type) : symbolOnly(database, { type: arg.type, id: arg.id });
     if (!range) return undefined;
     conditions.push(`t.a${index + 1} BETWEEN ?${parameters.length + 1} AND ?${parameters.length + 2}`);
     parameters.push(range.low, range.high);
@@ -178,7 +185,7 @@ function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fac
   };
 }
 
-/** How many facts of the predicate there are of each combination of argument types. Looks at every fact. */
+/** Counts the facts of a predicate for each combination of argument types. Reads every fact. */
 export function countByTypes(
   database: Connection,
   predicate: string,
@@ -196,7 +203,8 @@ export function countByTypes(
       .all()
       .map(({ id, name }) => [id, name]),
   );
-  return statement(database, `SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
+  return database
+    .statement(`SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
     .values()
     .map((row) => ({
       types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
@@ -204,35 +212,38 @@ export function countByTypes(
     }));
 }
 
-/** Takes all facts away, and keeps them under the offset of the event that did it; tables, indexes and interned values stay. */
+/**
+ * Deletes all facts, and saves them under the offset of the event that deletes them. Tables, indexes and symbols stay.
+ */
 export function clearFacts(database: Connection, offset: number): void {
   for (const { id, table, arity } of factTables(database)) {
     const ids = columnNames(arity).join(", ");
-    const keep = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
-    statement(database, keep).run(offset, id);
+    const save = `INSERT INTO cleared (offset, relation, ids) SELECT ?1, ?2, json_array(${ids}) FROM ${table}`;
+    database.statement(save).run(offset, id);
     database.exec(`DELETE FROM ${table}`);
   }
-  forgetRowCounts(database);
+  database.writerCache?.rowCounts.clear();
 }
 
-/** Brings back what `clearFacts` kept under that offset. The tables are empty. */
+/** Inserts the facts that `clearFacts` saved under that offset. The tables must be empty. */
 export function restoreClearedFacts(database: Connection, offset: number): void {
   const arities = new Map(factTables(database).map(({ id, arity }) => [id, arity]));
-  // Those of a table were kept one after another: so each is read twice, and not once for each table there is.
+  // The facts of a table were saved one after another. By their rowids each is read twice, and not once for each table.
   const kept = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
-  for (const [relation, first, last] of statement(database, kept)
+  for (const [relation, first, last] of database
+    .statement(kept)
     .values(offset)
     .map((row) => row.map(Number))) {
-    const arity = must(arities.get(must(relation)), "what was cleared had a table");
+    const arity = must(arities.get(must(relation)), "a cleared fact had a table");
     const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
     const restore = `INSERT INTO ${tableOf(must(relation))} SELECT ${ids.join(", ")} FROM cleared
       WHERE rowid BETWEEN ?1 AND ?2 AND offset = ?3 AND relation = ?4`;
-    statement(database, restore).run(must(first), must(last), offset, must(relation));
+    database.statement(restore).run(must(first), must(last), offset, must(relation));
   }
-  statement(database, "DELETE FROM cleared WHERE offset = ?1").run(offset);
+  database.statement("DELETE FROM cleared WHERE offset = ?1").run(offset);
 }
 
-function locate(database: Connection, fact: Fact): StoredRow | undefined {
+function findRow(database: Connection, fact: Fact): StoredRow | undefined {
   const table = factTable(database, fact.predicate, fact.args.length);
   if (!table) return undefined;
   const ids: number[] = [];
@@ -244,7 +255,7 @@ function locate(database: Connection, fact: Fact): StoredRow | undefined {
   return { table, ids };
 }
 
-function exactly(database: Connection, value: Value): { readonly low: number; readonly high: number } | undefined {
+function symbolOnly(database: Connection, value: Value): { readonly low: number; readonly high: number } | undefined {
   const id = findSymbol(database, value);
   return id === undefined ? undefined : { low: id, high: id };
 }

@@ -1,4 +1,7 @@
-/** Facts as data: `predicate(arg1, …, argN)`, every argument a typed value. The shapes are those of the wire (http-api). */
+/**
+ * Facts as data: `predicate(arg1, …, argN)`. Every argument is a typed value. The HTTP API and the log use the same
+ * shapes.
+ */
 
 export interface Value {
   readonly type: string;
@@ -10,7 +13,7 @@ export interface Fact {
   readonly args: readonly Value[];
 }
 
-/** For reads and deletes: `null` id is any value of the type, `null` type and id is any value at all. */
+/** A pattern for reads and deletes. A null id matches every value of the type, a null type and id match every value. */
 export interface FactPattern {
   readonly predicate: string;
   readonly args: readonly { readonly type: string | null; readonly id: string | null }[];

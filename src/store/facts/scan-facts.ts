@@ -1,9 +1,9 @@
-/** All stored facts, one by one, in pages along the primary key: a million of them take no more memory than a thousand. */
-import type { Connection, SqlValue } from "../../runtime/sqlite.ts";
+/** Reads all stored facts in constant memory: page by page along the primary keys. */
+import type { SqlValue } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import type { Fact, Value } from "./fact.ts";
 import { factTables } from "./fact-tables.ts";
-import { statement } from "../connection/statements.ts";
 import { typeIdOf } from "./symbols.ts";
 
 const pageRows = 5000;
@@ -14,7 +14,7 @@ export function* scanFacts(database: Connection): Generator<Fact> {
       for (const ids of page) yield { predicate, args: ids.map((id) => valueOf(database, id)) };
 }
 
-/** The rows of a fact table, as ids, page by page. */
+/** The rows of a fact table, as symbols, page by page. */
 export function* scanRows(database: Connection, table: string, arity: number): Generator<readonly number[][]> {
   const columns = Array.from({ length: arity }, (_, index) => `a${index + 1}`);
   const slots = columns.map((_, index) => `?${index + 1}`).join(", ");
@@ -32,9 +32,9 @@ export function* scanRows(database: Connection, table: string, arity: number): G
   select.finalize();
 }
 
-/** The value of an id that a fact has. */
+/** The value of a symbol that a fact has. */
 function valueOf(database: Connection, id: number): Value {
-  const [name] = must(statement(database, "SELECT name FROM type WHERE id = ?1").values(typeIdOf(id))[0]);
-  const [value] = must(statement(database, "SELECT value FROM symbol WHERE id = ?1").values(id)[0]);
+  const [name] = must(database.statement("SELECT name FROM type WHERE id = ?1").values(typeIdOf(id))[0]);
+  const [value] = must(database.statement("SELECT value FROM symbol WHERE id = ?1").values(id)[0]);
   return { type: String(name), id: String(value) };
 }

@@ -1,50 +1,30 @@
 /**
- * What a connection that answers questions knows of ids without looking into its file: an id stays a value's for ever, unless whatever gave it was
- * rolled back. What is looked up is kept, and what the file holds can be read ahead.
+ * Lookups through the symbol cache of a reading connection. A symbol belongs to its value for ever, unless the
+ * transaction that interned it is rolled back. The cache keeps what was looked up; a warm-up fills it from the file.
  */
-import { defaultLimits } from "../../config/limits.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
-import { SymbolHashTable } from "../connection/symbol-hash-table.ts";
-import { statement } from "../connection/statements.ts";
+import type { Connection } from "../connection/connection.ts";
 import { ordinalOf, symbolRange, typeIdOf } from "./symbols.ts";
 
-interface CachedSymbols {
-  readonly ids: SymbolHashTable;
-  readonly idsMax: number;
-  readonly rollbacks: number;
-}
-
-/** A step takes about a third of a millisecond. */
+/** A step of the warm-up takes about a third of a millisecond. */
 const rowsPerStep = 200;
 
-/** How many ids `findSymbolOfType` keeps for this connection, about. What it knows already stays, where it is to keep as many. */
-export function configureSymbolCache(database: Connection, idsMax: number): SymbolHashTable {
-  const known = connections.get(database);
-  if (known?.rollbacks === database.rollbacks && known.idsMax === idsMax) return known.ids;
-  const ids = new SymbolHashTable(idsMax);
-  connections.set(database, { ids, idsMax, rollbacks: database.rollbacks });
-  return ids;
-}
-
-const connections = new WeakMap<Connection, CachedSymbols>();
-
-/** The interned id of a value of a type that the store has, by the type's number; `undefined` where the store does not have the value. */
+/** The symbol of a string of the given type; undefined if the store does not have it. */
 export function findSymbolOfType(database: Connection, type: number, text: string): number | undefined {
-  const ids = symbolCacheOf(database);
+  const ids = database.symbolCache;
   const number = ids.find(type, text);
   if (number !== undefined) return symbolRange(type).low + number;
-  const found = statement(database, "SELECT id FROM symbol WHERE type = ?1 AND value = ?2").values(type, text)[0]?.[0];
+  const found = database.statement("SELECT id FROM symbol WHERE type = ?1 AND value = ?2").values(type, text)[0]?.[0];
   if (found === undefined) return undefined;
   ids.add(type, text, ordinalOf(Number(found)));
   return Number(found);
 }
 
-/** Reads the ids of all values ahead, or as many as are kept, but for the few that nothing is kept of: some at each step. */
+/** Reads symbols into the cache until it is full or has all that it can hold; `rowsPerStep` symbols at each step. */
 export function* warmUpSymbolCache(database: Connection): Generator<undefined, void> {
   const select = database.prepare(`SELECT id, value FROM symbol WHERE id > ?1 ORDER BY id LIMIT ${rowsPerStep}`);
   let last = 0;
   for (;;) {
-    const ids = symbolCacheOf(database);
+    const ids = database.symbolCache;
     const rows = select.values(last);
     for (const [id, value] of rows) {
       if (ids.isFull) return;
@@ -55,10 +35,4 @@ export function* warmUpSymbolCache(database: Connection): Generator<undefined, v
     if (rows.length < rowsPerStep) return;
     yield;
   }
-}
-
-function symbolCacheOf(database: Connection): SymbolHashTable {
-  const known = connections.get(database);
-  if (known?.rollbacks === database.rollbacks) return known.ids;
-  return configureSymbolCache(database, known?.idsMax ?? defaultLimits.valueIdsKeptMax);
 }

@@ -4,7 +4,7 @@
  * the integrity check nor the digest looks at them. So a file from elsewhere is compared, before anything is written to it, with what the migrations
  * and the tables of its facts and closures come to in an empty database.
  */
-import { openSqlite, type Connection } from "../../runtime/sqlite.ts";
+import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable } from "../../util/printable.ts";
 import { closureTableSql } from "../facts/closure-tables.ts";
@@ -36,7 +36,7 @@ export function requireKnownSchemaIn(path: string): void {
 }
 
 /** The same of an open database, or of one that is attached to it. Inside the caller's transaction. */
-export function requireKnownSchema(database: Connection, schema: SchemaName = "main"): void {
+export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName = "main"): void {
   const version = Number(database.prepare(`PRAGMA ${schema}.user_version`).values()[0]?.[0]);
   if (version > schemaVersion) throw newerFormatError(database.path, version);
   const found = objectsOf(database, schema);
@@ -58,7 +58,7 @@ export function requireKnownSchema(database: Connection, schema: SchemaName = "m
   }
 }
 
-function objectsOf(database: Connection, schema: SchemaName): ReadonlyMap<string, SchemaObject> {
+function objectsOf(database: SqliteDatabase, schema: SchemaName): ReadonlyMap<string, SchemaObject> {
   const rows = database.prepare(`SELECT type, name, tbl_name, sql FROM ${schema}.sqlite_schema`).values();
   const objects = rows.map(([type, name, table, sql]): SchemaObject => ({
     type: String(type),
@@ -78,8 +78,8 @@ const columnsMax = 2000;
 
 /** Which orders a table has indexes for is up to the policy; each has to be one of its columns, as they are. */
 function createFactTables(
-  expected: Connection,
-  database: Connection,
+  expected: SqliteDatabase,
+  database: SqliteDatabase,
   schema: SchemaName,
   found: ReadonlyMap<string, SchemaObject>,
 ): void {
@@ -102,12 +102,12 @@ function createFactTables(
   }
 }
 
-function createClosureTables(expected: Connection, database: Connection, schema: SchemaName): void {
+function createClosureTables(expected: SqliteDatabase, database: SqliteDatabase, schema: SchemaName): void {
   for (const [id] of numbersIn(database, `SELECT id FROM ${schema}.closure`))
     expected.exec(closureTableSql(Number(id)));
 }
 
-function numbersIn(database: Connection, sql: string): number[][] {
+function numbersIn(database: SqliteDatabase, sql: string): number[][] {
   return database
     .prepare(sql)
     .values()

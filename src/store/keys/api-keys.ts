@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { eq } from "drizzle-orm";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { openStore } from "../connection/open-store.ts";
 import * as schema from "../connection/schema.ts";
 

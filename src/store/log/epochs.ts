@@ -3,10 +3,9 @@
  * where a node is promoted or a backup restored, and continues the history up to there. So this tells which positions a history contains.
  */
 import { asc } from "drizzle-orm";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import * as schema from "../connection/schema.ts";
-import { statement } from "../connection/statements.ts";
 
 /** What epochs are ordered by. */
 export interface EpochId {
@@ -44,8 +43,8 @@ export function firstEpoch(database: Connection): Epoch {
 /** Makes it the store's present epoch. */
 export function beginEpoch(database: Connection, { epoch, term, offset, hash, timeMs }: Epoch): void {
   const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
-  statement(database, insert).run(epoch, term, offset, hash, timeMs);
-  statement(database, "UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
+  database.statement(insert).run(epoch, term, offset, hash, timeMs);
+  database.statement("UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
 }
 
 /** Takes the present epoch away, as if it had never begun. Gives the one before, which goes on. Throws where there is none. */
@@ -53,8 +52,8 @@ export function removeLastEpoch(database: Connection, epoch: string): Epoch {
   const epochs = readEpochs(database);
   const [before, last] = epochs.slice(-2);
   if (before === undefined || last?.epoch !== epoch) throw new Error(`${epoch} is not the last of several epochs`);
-  statement(database, "DELETE FROM epoch WHERE epoch = ?1").run(epoch);
-  statement(database, "UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(before.epoch, before.term);
+  database.statement("DELETE FROM epoch WHERE epoch = ?1").run(epoch);
+  database.statement("UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(before.epoch, before.term);
   return before;
 }
 

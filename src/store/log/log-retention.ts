@@ -2,8 +2,7 @@
  * How much of the log must go, and where it stood at some moment. Offsets and sizes ascend along the log. Times do so only while nobody sets the clock
  * back: what is searched by time is right also where they do not.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
-import { statement } from "../connection/statements.ts";
+import type { Connection } from "../connection/connection.ts";
 
 /** How much of the log is kept at most. */
 export interface Retention {
@@ -37,14 +36,12 @@ export function expiredOffset(database: Connection, ageMs: number, nowMs: number
   const { first, last } = ends;
   const bound = first + Math.max(1, Math.floor((last - first + 1) * agedShareMax));
   const oldestMs = nowMs - ageMs;
-  const young = statement(
-    database,
-    "SELECT offset FROM log WHERE offset < ?1 AND time_ms >= ?2 AND time_ms <= ?3 ORDER BY offset LIMIT 1",
-  ).values(bound, oldestMs, nowMs)[0]?.[0];
-  const aged = statement(
-    database,
-    "SELECT offset FROM log WHERE offset < ?1 AND time_ms < ?2 ORDER BY offset DESC LIMIT 1",
-  ).values(young ?? bound, oldestMs)[0]?.[0];
+  const young = database
+    .statement("SELECT offset FROM log WHERE offset < ?1 AND time_ms >= ?2 AND time_ms <= ?3 ORDER BY offset LIMIT 1")
+    .values(bound, oldestMs, nowMs)[0]?.[0];
+  const aged = database
+    .statement("SELECT offset FROM log WHERE offset < ?1 AND time_ms < ?2 ORDER BY offset DESC LIMIT 1")
+    .values(young ?? bound, oldestMs)[0]?.[0];
   return typeof aged === "number" ? aged : undefined;
 }
 
@@ -83,8 +80,8 @@ interface LogBounds {
 
 function logBoundsOf(database: Connection): LogBounds | undefined {
   // Each for itself: together they would look at every row.
-  const first = statement(database, "SELECT min(offset) FROM log").values()[0]?.[0];
-  const last = statement(database, "SELECT max(offset) FROM log").values()[0]?.[0];
+  const first = database.statement("SELECT min(offset) FROM log").values()[0]?.[0];
+  const last = database.statement("SELECT max(offset) FROM log").values()[0]?.[0];
   return typeof first === "number" && typeof last === "number" ? { first, last } : undefined;
 }
 
@@ -102,5 +99,5 @@ function lastWhere({ first, last }: LogBounds, holds: (offset: number) => boolea
 
 /** Bytes of all bodies up to and with this one. Rows of older binaries have none. */
 function totalAt(database: Connection, offset: number): number {
-  return Number(statement(database, "SELECT total FROM log WHERE offset = ?1").values(offset)[0]?.[0] ?? 0);
+  return Number(database.statement("SELECT total FROM log WHERE offset = ?1").values(offset)[0]?.[0] ?? 0);
 }

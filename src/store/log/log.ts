@@ -4,9 +4,9 @@
  * Old rows are trimmed by number, age and size; whoever needs one of them takes a snapshot.
  */
 import { eq, gt, lte, min } from "drizzle-orm";
-import type { Connection, SqlRow } from "../../runtime/sqlite.ts";
+import type { SqlRow } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { log } from "../connection/schema.ts";
-import { statement } from "../connection/statements.ts";
 
 /** One event as it is stored and sent: `body` is the JSON text of its effect. */
 export interface LogRow {
@@ -82,7 +82,7 @@ export function openLog(database: Connection): Log {
       }
     },
     rowAt(offset) {
-      const found = statement(database, `SELECT ${columns} FROM log WHERE offset = ?1`).values(offset)[0];
+      const found = database.statement(`SELECT ${columns} FROM log WHERE offset = ?1`).values(offset)[0];
       return found && rowOf(found);
     },
     hashAt(offset) {
@@ -97,7 +97,7 @@ export function openLog(database: Connection): Log {
     },
     trim(offset) {
       orm.delete(log).where(lte(log.offset, offset)).run();
-      statement(database, "DELETE FROM cleared WHERE offset <= ?1").run(offset);
+      database.statement("DELETE FROM cleared WHERE offset <= ?1").run(offset);
     },
     dropAfter(offset) {
       orm.delete(log).where(gt(log.offset, offset)).run();

@@ -1,5 +1,5 @@
 /** How far back in time a store can be taken: as far as its log says what every event did. */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { readState } from "./store-state.ts";
 
 /** A moment in the history of a store: after the event at `offset`, 0 before the first. */

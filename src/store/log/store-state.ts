@@ -4,10 +4,9 @@
  */
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
 import { beginEpoch } from "./epochs.ts";
 import * as schema from "../connection/schema.ts";
-import { statement } from "../connection/statements.ts";
 import { firstTerm } from "./terms.ts";
 
 export interface StoreState {
@@ -40,7 +39,7 @@ export function readState(database: Connection): StoreState {
 
 /** The state, or `undefined` in a file that holds none yet. */
 export function findState(database: Connection): StoreState | undefined {
-  const row = statement(database, selectState).values()[0];
+  const row = database.statement(selectState).values()[0];
   if (row === undefined) return undefined;
   return {
     environment: String(row[0]),
@@ -71,7 +70,7 @@ export function advanceState(
   next: { readonly offset: number; readonly hash: string; readonly timeMs: number },
 ): string {
   const { offset, hash, timeMs } = next;
-  return String(must(statement(database, updatePosition).values(offset, hash, timeMs)[0], "the store has a state")[0]);
+  return String(must(database.statement(updatePosition).values(offset, hash, timeMs)[0], "the store has a state")[0]);
 }
 
 /** Refuses a file of another environment: its facts would answer questions that were never asked of them. */

@@ -2,18 +2,9 @@
  * Snapshots: one consistent copy of the whole store as a compressed file, made without stopping anybody and checked from end to end before anybody
  * trusts it. The database is shipped, not its rows: loading rows and indexes anew takes five times as long.
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { installFile } from "../../runtime/atomic-file.ts";
 import { compressFile, decompressFile, digestFile } from "../../runtime/compress.ts";
 import { AppError } from "../../util/app-error.ts";
 import { schemaVersion } from "../connection/open-store.ts";
@@ -64,7 +55,7 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   try {
     const { epoch, offset, sha256 } = await packStore(storePath, building, "snapshot", nodeKeyHash);
     const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}${snapshotEnding}`);
-    renameSync(building, path);
+    installFile(building, path);
     return openSnapshot(path);
   } finally {
     removeFiles([building]);

@@ -3,7 +3,7 @@
  * copied one by one, as `VACUUM INTO` does it (SQLite's transfer of whole records, indexes included), so that what stays behind is never read, and
  * does not have to be deleted from a copy that then has to be written a second time.
  */
-import { createSqliteWithSource, type Connection } from "../../runtime/sqlite.ts";
+import { createSqliteWithSource, type SqliteDatabase } from "../../runtime/sqlite.ts";
 import { mappedBytesMax, newerFormatError, openStore, schemaVersion } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { requireKnownSchema } from "../integrity/schema-check.ts";
@@ -64,7 +64,7 @@ function copyAsItIs(source: string, target: string, left: ReadonlySet<string>): 
   }
 }
 
-function copyTables(copy: Connection, left: ReadonlySet<string>): void {
+function copyTables(copy: SqliteDatabase, left: ReadonlySet<string>): void {
   const made = copy
     .prepare(
       "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'",

@@ -1,36 +1,35 @@
 /**
- * What degrees are kept of: the columns that each order of a table begins with, and the kinds of its rows. An owner of ten thousand repositories is
- * in two teams, so rows that a policy tells apart are counted apart.
+ * The shape of a table's statistics: the column prefixes and the kinds of rows that are counted. Rows that the policy
+ * distinguishes are counted separately, because an owner of ten thousand repositories may be a member of only two
+ * teams.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { CatalogueKey, Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
-import { forgetMaxRows } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { symbolRange, typeIdOf } from "../facts/symbols.ts";
 
-/** Up to so many rows with the same values are counted with each new one. */
+/** Groups of up to so many rows are counted with each new row. */
 export const exactRowsMax = 128;
-/** By how much more may have grown before somebody counted them again. */
+/** By how much a larger group may grow before it is counted again. */
 export const uncountedGrowth = 1.25;
 
-/** What a value is: the number of its type, or itself (ids are above all numbers of types), or `any`. */
+/** The kind of a value: its type id, or its symbol (symbols are greater than all type ids), or `anyKind`. */
 export type ValueKind = number;
 export const anyKind: ValueKind = 0;
 
-/** The ids from one to another, both included. */
+/** A range of symbols, both ends included. */
 export interface SymbolRange {
   readonly low: number;
   readonly high: number;
 }
 
 export interface StatisticsShape {
-  /** The orders of the table's columns (numbers from 1) in which rows are found; the degrees are of what these begin with. */
+  /** The orders of columns (counted from 1) that the table has indexes for. Statistics are kept for their prefixes. */
   readonly orders: readonly (readonly number[])[];
-  /** By column, the ids that are kinds of their own; all others are of the kind of their type. */
+  /** By column: the symbols that are kinds of their own. The kind of all others is their type. */
   readonly distinguished: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
-/** Columns that an order begins with, and those that come after them. */
+/** The first columns of an order, and the columns after them. */
 export interface ColumnPrefix {
   readonly columns: readonly number[];
   readonly rest: readonly number[];
@@ -40,24 +39,29 @@ export interface TypedPrefix extends ColumnPrefix {
   readonly kinds: readonly ValueKind[];
 }
 
-/** Of any order, the fewest columns first; neither none of them nor all, and the same ones once. */
+/**
+ * The prefixes of all orders, short ones first. None is empty or has all columns, and each set of columns occurs once.
+ */
 export function prefixesOf({ orders }: StatisticsShape): ColumnPrefix[] {
   const all = orders.flatMap((order) =>
     order.slice(1).map((_, index) => ({ columns: order.slice(0, index + 1), rest: order.slice(index + 1) })),
   );
-  const distinct = new Map(all.map((beginning) => [columnsKey(beginning.columns), beginning]));
+  const distinct = new Map(all.map((prefix) => [columnsKey(prefix.columns), prefix]));
   return [...distinct.values()].sort((left, right) => left.columns.length - right.columns.length);
 }
 
-/** As far as the order finds rows of these kinds in one place: up to the first column after the beginning of which only the type is known. */
+/**
+ * The kinds of a prefix: those of the columns up to the first one after the prefix whose kind is a type. `anyKind` for
+ * the others.
+ */
 export function kindsOfPrefix({ columns, rest }: ColumnPrefix, kinds: readonly ValueKind[]): ValueKind[] {
   const last = rest.findIndex((column) => typeIdOf(must(kinds[column - 1])) === 0);
-  const told = new Set([...columns, ...(last < 0 ? rest : rest.slice(0, last + 1))]);
-  return kinds.map((kind, index) => (told.has(index + 1) ? kind : anyKind));
+  const counted = new Set([...columns, ...(last < 0 ? rest : rest.slice(0, last + 1))]);
+  return kinds.map((kind, index) => (counted.has(index + 1) ? kind : anyKind));
 }
 
-export function kindOf(id: number, apart: ReadonlySet<number> | undefined): ValueKind {
-  return apart?.has(id) ? id : typeIdOf(id);
+export function kindOf(id: number, distinguished: ReadonlySet<number> | undefined): ValueKind {
+  return distinguished?.has(id) ? id : typeIdOf(id);
 }
 
 export function rangeOfKind(kind: ValueKind): SymbolRange {
@@ -69,7 +73,7 @@ export function rangesOverlap(left: SymbolRange, right: SymbolRange): boolean {
   return left.low <= right.high && right.low <= left.high;
 }
 
-/** Whichever order they come in: the same columns have the same degree. */
+/** The canonical key of a set of columns. */
 export function columnsKey(columns: readonly number[]): string {
   return [...columns].sort((left, right) => left - right).join();
 }
@@ -78,43 +82,50 @@ export function numbersIn(text: string): number[] {
   return text.split(",").map(Number);
 }
 
-export function putShape(database: Connection, table: string, { orders, distinguished: apart }: StatisticsShape): void {
-  statement(
-    database,
-    "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
-  ).run(table, JSON.stringify(orders), JSON.stringify([...apart].map(([column, ids]) => [column, [...ids]])));
+export function putShape(database: Connection, table: string, { orders, distinguished }: StatisticsShape): void {
+  database
+    .statement(
+      "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
+    )
+    .run(table, JSON.stringify(orders), JSON.stringify([...distinguished].map(([column, ids]) => [column, [...ids]])));
 }
 
 export function readShape(database: Connection, table: string): StatisticsShape | undefined {
-  const [row] = statement(database, "SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
+  const [row] = database.statement("SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
   if (!row) return undefined;
   const text = row.join(" ");
-  let shapes = parsed.get(database);
-  if (!shapes) parsed.set(database, (shapes = new Map()));
+  const shapes = database.catalogue.get(parsedShapes) ?? new Map<string, ParsedShape>();
+  database.catalogue.set(parsedShapes, shapes);
   const known = shapes.get(table);
   if (known?.text === text) return known.shape;
-  const apart = JSON.parse(String(row[1])) as [number, number[]][];
+  const distinguished = JSON.parse(String(row[1])) as [number, number[]][];
   const shape = {
     orders: JSON.parse(String(row[0])) as number[][],
-    distinguished: new Map(apart.map(([column, ids]) => [column, new Set(ids)])),
+    distinguished: new Map(distinguished.map(([column, ids]) => [column, new Set(ids)])),
   };
   shapes.set(table, { text, shape });
   return shape;
 }
 
-/** The last shape of each table, which seldom changes. */
-const parsed = new WeakMap<Connection, Map<string, { readonly text: string; readonly shape: StatisticsShape }>>();
-
-export function putMaxRows(database: Connection, table: string, columns: string, kinds: string, most: number): void {
-  forgetMaxRows(database);
-  statement(
-    database,
-    "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
-  ).run(table, columns, kinds, most);
+interface ParsedShape {
+  readonly text: string;
+  readonly shape: StatisticsShape;
 }
 
-/** Makes every bound be computed anew, on all connections, from the commit of the present transaction on. */
+/** The last shape of each table, which seldom changes. */
+const parsedShapes: CatalogueKey<Map<string, ParsedShape>> = { name: "statistics shapes" };
+
+export function putMaxRows(database: Connection, table: string, columns: string, kinds: string, most: number): void {
+  database.writerCache?.maxRows.clear();
+  database
+    .statement(
+      "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
+    )
+    .run(table, columns, kinds, most);
+}
+
+/** From the commit of the transaction on, all connections read the statistics again. */
 export function stampStatistics(database: Connection): void {
-  // By chance, not by counting: a number that was rolled back must not come again.
-  statement(database, "UPDATE state SET degree_stamp = 1 + abs(random() % 9007199254740990)").run();
+  // Random, not counted: a number that was rolled back must not occur again.
+  database.statement("UPDATE state SET degree_stamp = 1 + abs(random() % 9007199254740990)").run();
 }

@@ -1,8 +1,10 @@
 /**
- * How degrees follow the rows of a transaction: at the cost of a look or two for each new one. Few rows with the same values are counted each time,
- * many of them now and then.
+ * Updates the statistics of tables within the transaction that inserts rows, at the cost of one or two lookups for each
+ * new row. A small group of rows with the same values is counted each time, a large one only for a sample of its new
+ * rows.
  */
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { WriterCache } from "../connection/writer-cache.ts";
 import { must } from "../../util/assert.ts";
 import {
   anyKind,
@@ -20,40 +22,41 @@ import {
   stampStatistics,
   uncountedGrowth,
 } from "./statistics-shape.ts";
-import { writerCacheOf, type WriterCache } from "../connection/writer-cache.ts";
-import { statement } from "../connection/statements.ts";
 import { typeIdOf } from "../facts/symbols.ts";
 
-/** Of more than `few`, one row in `most / looked` is counted with: that they have grown by a quarter unseen is as likely as 1 in 10 million. */
+/**
+ * Of a group with more than `exactRowsMax` rows, one new row in `maxRows / sampleRate` causes a count. The probability
+ * that a group grows by a quarter without a count is 1 in 10 million.
+ */
 const sampleRate = 64;
 
-/** Stands for more than `few` rows that nobody has counted to the end. */
+/** Stands for more than `exactRowsMax` rows that were not all counted. */
 const notCounted = Number.POSITIVE_INFINITY;
 
-/** What one transaction does to the degrees. */
+/** The update of the statistics by one transaction. */
 export class StatisticsUpdate {
   readonly #database: Connection;
-  /** The last id of each type before it. */
+  /** The last symbol of each type before the transaction. */
   readonly #lastIds: ReadonlyMap<number, number>;
   readonly #grown = new Map<string, number>();
   readonly #added = new Map<string, AddedRows>();
 
   constructor(database: Connection) {
     this.#database = database;
-    this.#lastIds = new Map(writerCacheOf(database)?.lastIds);
+    this.#lastIds = new Map(database.writerCache?.lastIds);
   }
 
-  /** To be told by how many rows a table has grown. */
+  /** Notes by how many rows a table has grown. */
   addRowCount(table: string, rows: number): void {
     this.#grown.set(table, (this.#grown.get(table) ?? 0) + rows);
   }
 
-  /** To be told of each row that is new in a fact table, with the ids in its columns. */
+  /** Notes a new row of a fact table: the symbols in its columns. Must be called for each new row. */
   addRow(table: string, row: readonly number[]): void {
     this.#addedTo(table, true).add(row);
   }
 
-  /** To be told of rows that are new in another table: some of them, among which those of which there are most the same. */
+  /** Notes a new row of another table. A sample is enough that has rows of the largest groups. */
   sampleRow(table: string, row: readonly number[]): void {
     this.#addedTo(table, false).add(row);
   }
@@ -64,34 +67,35 @@ export class StatisticsUpdate {
     return added;
   }
 
-  /** To be called once after all changes. */
+  /** Writes the statistics. To be called once after all changes. */
   finish(): void {
     let isRaised = false;
     for (const [table, grown] of this.#grown) {
       const counted =
         "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'rows' RETURNING most";
-      const rows = Number(statement(this.#database, counted).values(table, grown)[0]?.[0] ?? 0);
-      // Twice as many, so that the bound stays the same for long.
+      const rows = Number(this.#database.statement(counted).values(table, grown)[0]?.[0] ?? 0);
+      // Twice as many as needed, so that the bound seldom changes.
       const raised =
         "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'bound' AND most < ?2";
-      if (statement(this.#database, raised).run(table, rows) > 0) isRaised = true;
+      if (this.#database.statement(raised).run(table, rows) > 0) isRaised = true;
     }
     for (const added of this.#added.values()) if (added.finish()) isRaised = true;
     if (isRaised) stampStatistics(this.#database);
   }
 }
 
-/** New rows of one table, which are looked at once all of them are there: many have the same values. */
+/** The new rows of one table. They are evaluated together at the end, because many have the same values. */
 class AddedRows {
   readonly #database: Connection;
   readonly #table: string;
   readonly #shape: StatisticsShape | undefined;
   readonly #lastIds: ReadonlyMap<number, number>;
-  /** Where all rows that come are seen, what is known of how many are the same stays known. */
-  readonly #remembered: WriterCache | undefined;
-  /** By the kinds of their values. */
+  /** Only if every new row is noted here: then the row counts in the cache can be kept up to date. */
+  readonly #writerCache: WriterCache | undefined;
+  /** New rows by the kinds of their values. */
   readonly #rows = new Map<string, { readonly kinds: readonly ValueKind[]; readonly rows: (readonly number[])[] }>();
-  readonly #most = new Map<string, number>();
+  /** Used without a writer cache. */
+  readonly #maxRows = new Map<string, number>();
   readonly #counted = new Map<string, Map<number | string, number>>();
   #isRaised = false;
 
@@ -100,81 +104,82 @@ class AddedRows {
     this.#table = table;
     this.#shape = readShape(database, table);
     this.#lastIds = lastIds;
-    this.#remembered = isAll ? writerCacheOf(database) : undefined;
+    this.#writerCache = isAll ? database.writerCache : undefined;
   }
 
   add(row: readonly number[]): void {
     if (!this.#shape) return;
-    const { distinguished: apart } = this.#shape;
-    const kinds = row.map((id, index) => kindOf(id, apart.get(index + 1)));
+    const { distinguished } = this.#shape;
+    const kinds = row.map((id, index) => kindOf(id, distinguished.get(index + 1)));
     const key = kinds.join();
     const known = this.#rows.get(key);
     if (known) known.rows.push(row);
     else this.#rows.set(key, { kinds, rows: [row] });
   }
 
-  /** Whether a bound had to be raised. */
+  /** Returns whether a statistic was raised. */
   finish(): boolean {
     const groups = [...this.#rows.values()].map(({ kinds, rows }) => ({
       rows,
-      degrees: cachedRowStatistics(must(this.#shape), kinds, this.#table),
+      statistics: cachedRowStatistics(must(this.#shape), kinds, this.#table),
     }));
-    // First all that is known: rows of several kinds may count as the same, and what is counted below has all of them.
-    if (this.#remembered !== undefined)
-      for (const { rows, degrees } of groups)
-        for (const degree of degrees) this.#recount(this.#remembered, degree, rows);
-    for (const { rows, degrees } of groups) for (const row of rows) this.#look(row, degrees);
+    // The cached counts come first: rows of several kinds may be in one group, and the counts below include all of
+    // them.
+    if (this.#writerCache !== undefined)
+      for (const { rows, statistics } of groups)
+        for (const statistic of statistics) this.#addToCache(this.#writerCache, statistic, rows);
+    for (const { rows, statistics } of groups) for (const row of rows) this.#update(row, statistics);
     return this.#isRaised;
   }
 
-  #look(row: readonly number[], degrees: readonly RowStatistic[]): void {
+  #update(row: readonly number[], statistics: readonly RowStatistic[]): void {
     const bounds: number[] = [];
-    for (const degree of degrees) {
-      const most = this.#mostOf(degree);
-      // With more values the same there are no more rows.
-      let rows = degree.isSingle ? 1 : Number.POSITIVE_INFINITY;
-      for (const place of degree.fewer) rows = Math.min(rows, must(bounds[place]));
-      if (rows > most) rows = this.#count(row, degree, most);
-      bounds.push(Math.min(rows, most));
-      if (rows <= most) continue;
+    for (const statistic of statistics) {
+      const maxRows = this.#maxRowsOf(statistic);
+      // A group that shares more values has no more rows.
+      let rows = statistic.isSingle ? 1 : Number.POSITIVE_INFINITY;
+      for (const index of statistic.coarser) rows = Math.min(rows, must(bounds[index]));
+      if (rows > maxRows) rows = this.#count(row, statistic, maxRows);
+      bounds.push(Math.min(rows, maxRows));
+      if (rows <= maxRows) continue;
       const raised = rows < exactRowsMax ? rows : Math.ceil(rows * uncountedGrowth);
-      this.#raise(degree, raised);
-      bounds[degree.place] = raised;
+      this.#raise(statistic, raised);
+      bounds[statistic.index] = raised;
     }
   }
 
-  #mostOf({ columns, kinds, key }: RowStatistic): number {
-    const kept = this.#remembered?.maxRows ?? this.#most;
+  #maxRowsOf({ columns, kinds, key }: RowStatistic): number {
+    const cache = this.#writerCache?.maxRows ?? this.#maxRows;
     const name = `${this.#table} ${key}`;
-    const known = kept.get(name);
+    const known = cache.get(name);
     if (known !== undefined) return known;
     const sql = "SELECT most FROM degree WHERE table_name = ?1 AND columns = ?2 AND kinds = ?3";
-    const most = Number(statement(this.#database, sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
-    kept.set(name, most);
-    return most;
+    const maxRows = Number(this.#database.statement(sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
+    cache.set(name, maxRows);
+    return maxRows;
   }
 
-  #raise({ columns, kinds, key }: RowStatistic, most: number): void {
-    this.#most.set(`${this.#table} ${key}`, most);
-    putMaxRows(this.#database, this.#table, columns, kinds, most);
+  #raise({ columns, kinds, key }: RowStatistic, maxRows: number): void {
+    this.#maxRows.set(`${this.#table} ${key}`, maxRows);
+    putMaxRows(this.#database, this.#table, columns, kinds, maxRows);
     this.#isRaised = true;
   }
 
-  /** Brings what is known up to date: there are more of the same now, and of a value that is new there are only these. */
-  #recount(remembered: WriterCache, { same, counts }: RowStatistic, rows: readonly (readonly number[])[]): void {
+  /** Adds new rows to the cached counts of their groups. A group with a new symbol consists of these rows only. */
+  #addToCache(cache: WriterCache, { same, counts }: RowStatistic, rows: readonly (readonly number[])[]): void {
     const added = new Map<number | string, { readonly row: readonly number[]; rows: number }>();
     for (const row of rows) {
       const key = keyOf(row, same);
-      const more = added.get(key);
-      if (more) more.rows++;
+      const group = added.get(key);
+      if (group) group.rows++;
       else added.set(key, { row, rows: 1 });
     }
-    let known = remembered.rowCounts.get(counts);
-    if (!known) remembered.rowCounts.set(counts, (known = new Map()));
+    let known = cache.rowCounts.get(counts);
+    if (!known) cache.rowCounts.set(counts, (known = new Map()));
     for (const [key, { row, rows: more }] of added) {
       const before = known.get(key);
       if (before === undefined && !same.some((column) => this.#isNew(must(row[column - 1])))) continue;
-      if (before === undefined) remembered.entries++;
+      if (before === undefined) cache.entries++;
       known.set(key, (before ?? 0) + more);
     }
   }
@@ -184,11 +189,11 @@ class AddedRows {
     return last !== undefined && id > last;
   }
 
-  /** How many rows have the same values, or `most` where they are no more, as far as is looked. */
-  #count(row: readonly number[], { same, sql, ranges, counts }: RowStatistic, most: number): number {
+  /** The number of rows in the group of a row; `maxRows` for a large group that is not counted this time. */
+  #count(row: readonly number[], { same, sql, ranges, counts }: RowStatistic, maxRows: number): number {
     const key = keyOf(row, same);
-    const remembered = this.#remembered?.rowCounts.get(counts);
-    const before = remembered?.get(key);
+    const rowCounts = this.#writerCache?.rowCounts.get(counts);
+    const before = rowCounts?.get(key);
     if (before !== undefined && before !== notCounted) return before;
     let counted = this.#counted.get(counts);
     if (!counted) this.#counted.set(counts, (counted = new Map()));
@@ -196,16 +201,16 @@ class AddedRows {
     if (known !== undefined) return known;
     const ids = same.map((column) => must(row[column - 1]));
     const upTo = (limit: number): number =>
-      Number(statement(this.#database, `SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
+      Number(this.#database.statement(`SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
     let rows = before ?? upTo(exactRowsMax + 1);
     if (rows > exactRowsMax)
-      rows = most < exactRowsMax || hashFraction(row) * most < sampleRate ? upTo(-1) : notCounted;
-    if (remembered !== undefined) {
-      if (before === undefined) must(this.#remembered).entries++;
-      // Once they are all counted they need never be again.
-      remembered.set(key, rows);
+      rows = maxRows < exactRowsMax || hashFraction(row) * maxRows < sampleRate ? upTo(-1) : notCounted;
+    if (rowCounts !== undefined) {
+      if (before === undefined) must(this.#writerCache).entries++;
+      // A complete count stays right: `#addToCache` keeps it up to date.
+      rowCounts.set(key, rows);
     }
-    if (rows === notCounted) rows = most;
+    if (rows === notCounted) rows = maxRows;
     counted.set(key, rows);
     return rows;
   }
@@ -215,80 +220,84 @@ function keyOf(row: readonly number[], columns: readonly number[]): number | str
   return columns.length === 1 ? must(row[must(columns[0]) - 1]) : columns.map((column) => row[column - 1]).join();
 }
 
-/** One of the degrees that a row of certain kinds belongs to. */
+/**
+ * One of the statistics that a row of certain kinds belongs to. Its group: the rows that share the values of its
+ * columns.
+ */
 interface RowStatistic {
-  readonly place: number;
+  readonly index: number;
   readonly columns: string;
   readonly kinds: string;
-  /** Of both. */
+  /** Columns and kinds. */
   readonly key: string;
-  /** The columns whose values are not given by their kind. */
+  /** The columns whose values their kind does not determine. */
   readonly same: readonly number[];
-  /** Whether only one row can have the same values. */
+  /** Whether a group has only one row. */
   readonly isSingle: boolean;
-  /** Gives those rows that have the ids in `same` and are within these bounds, as many as its last parameter says. */
+  /** Selects the rows of a group: its parameters are the symbols in `same`, then `ranges`, then the limit. */
   readonly sql: string;
   readonly ranges: readonly number[];
-  /** The same where the same is counted. */
+  /** The key of the row counts in the caches: the same for statistics that count the same groups. */
   readonly counts: string;
-  /** Those before it that are of at least as many rows. */
-  readonly fewer: readonly number[];
+  /** The indexes of the statistics before this one whose groups contain its groups. */
+  readonly coarser: readonly number[];
 }
 
-/** Shapes are read once a transaction, and are the same for as long as a policy is active: what follows from one is kept with it. */
+/** A shape is the same object for as long as a policy is active, so its statistics are cached with it. */
 const statisticsByShape = new WeakMap<StatisticsShape, Map<string, RowStatistic[]>>();
 
 function cachedRowStatistics(shape: StatisticsShape, kinds: readonly ValueKind[], table: string): RowStatistic[] {
-  let made = statisticsByShape.get(shape);
-  if (!made) statisticsByShape.set(shape, (made = new Map()));
+  let cached = statisticsByShape.get(shape);
+  if (!cached) statisticsByShape.set(shape, (cached = new Map()));
   const name = `${table} ${kinds.join()}`;
-  let degrees = made.get(name);
-  if (!degrees) made.set(name, (degrees = rowStatisticsOf(shape, kinds, table)));
-  return degrees;
+  let statistics = cached.get(name);
+  if (!statistics) cached.set(name, (statistics = rowStatisticsOf(shape, kinds, table)));
+  return statistics;
 }
 
 function rowStatisticsOf(shape: StatisticsShape, kinds: readonly ValueKind[], table: string): RowStatistic[] {
   const isGiven = (column: number): boolean => typeIdOf(must(kinds[column - 1])) !== 0;
-  const all = prefixesOf(shape).map((beginning) => ({ ...beginning, kinds: kindsOfPrefix(beginning, kinds) }));
-  return all.map((beginning, place): RowStatistic => {
-    const { columns, rest } = beginning;
+  const all = prefixesOf(shape).map((prefix) => ({ ...prefix, kinds: kindsOfPrefix(prefix, kinds) }));
+  return all.map((prefix, index): RowStatistic => {
+    const { columns, rest } = prefix;
     const same = columns.filter((column) => !isGiven(column));
-    const conditions = same.map((column, index) => `a${column} = ?${index + 1}`);
+    const conditions = same.map((column, position) => `a${column} = ?${position + 1}`);
     const ranges: number[] = [];
     for (const column of [...columns.filter(isGiven), ...rest]) {
-      const kind = must(beginning.kinds[column - 1]);
+      const kind = must(prefix.kinds[column - 1]);
       if (kind === anyKind) continue;
       const { low, high } = rangeOfKind(kind);
       const next = same.length + ranges.length + 1;
       conditions.push(low === high ? `a${column} = ?${next}` : `a${column} BETWEEN ?${next} AND ?${next + 1}`);
       ranges.push(...(low === high ? [low] : [low, high]));
     }
-    const after = `LIMIT ?${same.length + ranges.length + 1}`;
-    const fewer = all.flatMap((one, before) => (before < place && countsAsMany(one, beginning) ? [before] : []));
-    const sql = `SELECT 1 FROM ${table} WHERE ${conditions.join(" AND ")} ${after}`;
-    const named = { columns: columnsKey(columns), kinds: beginning.kinds.join() };
+    const limit = `LIMIT ?${same.length + ranges.length + 1}`;
+    const coarser = all.flatMap((other, before) => (before < index && contains(other, prefix) ? [before] : []));
+    const sql = `SELECT 1 FROM ${table} WHERE ${conditions.join(" AND ")} ${limit}`;
+    const named = { columns: columnsKey(columns), kinds: prefix.kinds.join() };
     return {
-      place,
+      index,
       ...named,
       key: `${named.columns} ${named.kinds}`,
       same,
-      isSingle: kinds.every((_, index) => columns.includes(index + 1) || isGiven(index + 1)),
+      isSingle: kinds.every((_, position) => columns.includes(position + 1) || isGiven(position + 1)),
       sql,
       ranges,
       counts: `${sql} ${ranges.join()}`,
-      fewer,
+      coarser,
     };
   });
 }
 
-function countsAsMany(one: TypedPrefix, other: TypedPrefix): boolean {
+/** Whether each group of `other` is part of a group of `prefix`. */
+function contains(prefix: TypedPrefix, other: TypedPrefix): boolean {
   return (
-    one.columns.every((column) => other.columns.includes(column)) &&
-    one.kinds.every((kind, index) => kind === anyKind || kind === other.kinds[index])
+    prefix.columns.every((column) => other.columns.includes(column)) &&
+    prefix.kinds.every((kind, index) => kind === anyKind || kind === other.kinds[index])
   );
 }
 
-/** A number from 0 to 1 that rows have by chance: the same for the same row. */
+/** A hash of a row, from 0 to 1. */
 function hashFraction(row: readonly number[]): number {
   let hash = 0;
   for (const id of row) hash = Math.imul(hash ^ id ^ typeIdOf(id), 0x9e37_79b1) >>> 0;

@@ -1,4 +1,4 @@
-/** What every implementation of `Lease` has to do, run against an engine. */
+/** The requirements of every implementation of `Lease`, run against an engine. */
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
@@ -27,7 +27,7 @@ export interface TestedEngine {
   readonly options?: Partial<LeaseOptions>;
 }
 
-/** For what a busy machine adds. */
+/** An allowance for a busy machine. */
 const slackMs = 400;
 
 export function testLeaseConformance(engine: TestedEngine): void {
@@ -41,7 +41,7 @@ export function testLeaseConformance(engine: TestedEngine): void {
 
 type Open = (place: string, node: string, send?: Fetch) => Lease;
 
-/** Opens leases of two nodes in a new place, or of any node in any place. */
+/** Opens leases of two nodes at a new place, or of any node at any place. */
 function opening({ ttlMs, url, options }: TestedEngine): { open: Open; pair: () => [Lease, Lease] } {
   const open: Open = (place, node, send = (target, init) => fetch(target, init)) =>
     openLease({ url: place, node, ttlMs, ...options }, { fetch: send, clock: systemClock });
@@ -56,7 +56,7 @@ function taking(engine: TestedEngine): void {
   const { open, pair } = opening(engine);
   const { url } = engine;
 
-  test("takes a free lease, and nobody else gets it", async () => {
+  test("a free lease is acquired, and no other node gets it", async () => {
     const [a, b] = pair();
     expect(await a.holder()).toBeUndefined();
     const held = await acquired(a);
@@ -65,7 +65,7 @@ function taking(engine: TestedEngine): void {
     expect(await b.holder()).toEqual({ record: held, isHeld: true });
   });
 
-  test("begins a term after the one known", async () => {
+  test("the term begins after the known one", async () => {
     const [a, b] = pair();
     const known = nextFailoverTerm(nextFailoverTerm(0)) + 7;
     const held = await acquired(a, known);
@@ -83,7 +83,7 @@ function taking(engine: TestedEngine): void {
     expect((await b.holder())?.record.node).toBe("b");
   });
 
-  test("of five nodes that come at once exactly one gets it, and terms only grow", async () => {
+  test("of five simultaneous nodes exactly one gets it, and terms only increase", async () => {
     const place = url();
     const leases = ["a", "b", "c", "d", "e"].map((node) => open(place, node));
     let term = 0;
@@ -115,7 +115,7 @@ function expiry(engine: TestedEngine): void {
     expect(await a.holder()).toEqual({ record: held, isHeld: true });
   });
 
-  test("never expires early, and then another node takes it with a later term", async () => {
+  test("it never expires early, and then another node acquires it with a later term", async () => {
     const [a, b] = pair();
     const askedMs = performance.now();
     const held = await acquired(a);
@@ -128,7 +128,7 @@ function expiry(engine: TestedEngine): void {
     await b.renew(taken);
   });
 
-  test("is held again after its expiry as long as nobody took it", async () => {
+  test("it is held again after its expiry if no node has acquired it", async () => {
     const [a, b] = pair();
     const held = await acquired(a);
     await Bun.sleep(ttlMs + lateMs);
@@ -142,7 +142,7 @@ function releases(engine: TestedEngine): void {
   const { open, pair } = opening(engine);
   const { ttlMs, lateMs, url } = engine;
 
-  test("a release leaves it to anybody at once, and its record stays", async () => {
+  test("a released lease is free immediately, and its record stays", async () => {
     const [a, b] = pair();
     const held = await acquired(a);
     await a.renew({ ...held, hasHistory: true });
@@ -152,7 +152,7 @@ function releases(engine: TestedEngine): void {
     expect(await acquired(b)).toMatchObject({ term: nextFailoverTerm(held.term), node: "b", hasHistory: true });
   });
 
-  test("a release to a successor leaves it to that one at once", async () => {
+  test("a lease that is released to a successor is free for that node immediately", async () => {
     const place = url();
     const [a, b, c] = [open(place, "a"), open(place, "b"), open(place, "c")];
     const held = await acquired(a);
@@ -164,7 +164,7 @@ function releases(engine: TestedEngine): void {
     expect(taken.successor).toBeUndefined();
   });
 
-  test("where the successor does not come, others get it after the expiry", async () => {
+  test("if the successor does not come, others get it after the expiry", async () => {
     const [a, b] = pair();
     const held = await acquired(a);
     await a.release(held, "x");
@@ -178,7 +178,7 @@ function failures(engine: TestedEngine): void {
   const { open, pair } = opening(engine);
   const { name, ttlMs, url, urlAt, isWrite } = engine;
 
-  test("its own acquisition whose answer was lost is adopted", async () => {
+  test("a node adopts its own acquisition if the answer was lost", async () => {
     const [place, lossy] = [url(), lossyFetch(isWrite)];
     const [a, b] = [open(place, "a", lossy.fetch), open(place, "b")];
     lossy.loses = "all from the next write on";
@@ -206,7 +206,7 @@ function failures(engine: TestedEngine): void {
     expect(await lease.holder()).toEqual({ record: held, isHeld: false });
   });
 
-  test("a renewal whose answer was lost does no harm", async () => {
+  test("a renewal whose answer was lost is harmless", async () => {
     const [place, lossy] = [url(), lossyFetch(isWrite)];
     const a = open(place, "a", lossy.fetch);
     const held = await acquired(a);
@@ -217,7 +217,7 @@ function failures(engine: TestedEngine): void {
     expect(await a.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: true });
   });
 
-  test("an engine that is down or silent fails each call in time, by name", async () => {
+  test("calls of a stopped or silent engine fail in time, and name the engine", async () => {
     using silent = await listenSilently();
     const places = [urlAt(1), urlAt(silent.port)];
     for (const place of places) {
@@ -233,7 +233,7 @@ function failures(engine: TestedEngine): void {
     }
   });
 
-  test("closed, it asks nothing any more", async () => {
+  test("after it was closed, it sends no more requests", async () => {
     const [a] = pair();
     a.close();
     expect(String(await refused(a.holder()))).toContain("shutting down");
@@ -265,7 +265,7 @@ async function eventuallyAcquired(lease: Lease, withinMs: number): Promise<Lease
   }
 }
 
-/** Takes connections and says nothing. */
+/** Accepts connections and does not answer. */
 async function listenSilently(): Promise<Disposable & { readonly port: number }> {
   const server = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,7 +1,7 @@
 /**
- * A test server with the part of the Kubernetes API that a Lease object needs, as its documentation has it. It answers
- * 409 to a create of what exists and to an update of another `resourceVersion` than the current one, 404 for an unknown
- * object, 401 to a wrong bearer token, and 422 to what the function ValidateLeaseSpec of Kubernetes refuses.
+ * A test server with the part of the Kubernetes API that a Lease object needs, following its documentation. It answers
+ * 409 to creating an existing object and to an update of another `resourceVersion` than the current one, 404 for an
+ * unknown object, 401 for a wrong bearer token, and 422 for what the function ValidateLeaseSpec of Kubernetes refuses.
  */
 import type { Certificate } from "../../e2e/certificates.ts";
 
@@ -14,7 +14,7 @@ export interface KubernetesServer {
   readonly port: number;
   /** By namespace and name. */
   readonly objects: Map<string, LeaseObject>;
-  /** Whom it lets in. */
+  /** The bearer token that it accepts. */
   token: string;
   stop(): Promise<void>;
 }

@@ -1,9 +1,9 @@
-/** A `fetch` that can lose answers: the request arrives, and its sender waits in vain. */
+/** A `fetch` that can lose answers: the request arrives, and its sender gets no answer. */
 import type { Fetch } from "../../../src/replication/system.ts";
 
 export interface LossyFetch {
   readonly fetch: Fetch;
-  /** Of `one write` only the answer to that is lost. */
+  /** With `one write`, only the answer to that write is lost. */
   loses: "nothing" | "answers" | "one write" | "all from the next write on";
 }
 

@@ -1,7 +1,7 @@
 /**
  * A test server with the part of the S3 API that a lease needs: GET and PUT of an object, strongly consistent, with
- * conditional writes (412 where the condition does not hold), as AWS documents them. It computes the signature (version
- * 4) of each request with `node:crypto`, and refuses a request with another one.
+ * conditional writes (412 if the condition does not hold), as AWS documents them. It computes the signature (version 4)
+ * of each request with `node:crypto`, and refuses a request with another one.
  */
 import { createHash, createHmac } from "node:crypto";
 
@@ -17,7 +17,7 @@ export interface S3Server {
   readonly objects: ReadonlyMap<string, string>;
   /** Headers of conditional writes that it ignores, as some storages do. */
   ignored: readonly string[];
-  /** Answers that it gives to the next PUT requests instead of a write. */
+  /** Answers that it gives to the next PUT requests instead of writing. */
   readonly nextPuts: { status: number; code: string }[];
   stop(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Calls of a coordination engine, bounded in time. Each call of a lease ends within a third of its time to live, so
- * that a holder can try again before it expires. A failure names the engine and what to do.
+ * Calls of a coordination engine with a time limit. Each call of a lease ends within a third of its time to live, so
+ * that the holder can try again before it expires. A failure names the engine and what to do.
  */
 import type { Clock } from "../../../util/clock.ts";
 import { deadline } from "../../../util/deadline.ts";
@@ -9,13 +9,13 @@ import { LeaseLostError } from "./lease.ts";
 
 export interface EngineCallsOptions {
   readonly engine: string;
-  /** What the reader of a failure should check. */
+  /** What to check after a failure. */
   readonly remedy: string;
   readonly ttlMs: number;
   readonly clock: Clock;
 }
 
-/** How long a call may take as a whole. */
+/** The maximum duration of a whole call. */
 export function leaseCallTimeoutMs(ttlMs: number): number {
   return Math.floor(ttlMs / 3);
 }
@@ -30,7 +30,7 @@ export class EngineCalls {
     this.#budgetMs = leaseCallTimeoutMs(options.ttlMs);
   }
 
-  /** Rejects with LeaseLostError as `body` does, and with a message that names the engine for all else. */
+  /** Rejects with LeaseLostError if `body` does, and otherwise with a message that names the engine. */
   async run<Result>(what: string, body: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
     const { engine, remedy, clock } = this.#options;
     using late = deadline(clock, this.#budgetMs);
@@ -50,7 +50,7 @@ export class EngineCalls {
   }
 }
 
-/** One request of a call, which gets a part of the time: what remains is for another attempt. */
+/** One attempt of a call. It gets a part of the time, which leaves some for another attempt. */
 export async function withAttemptTimeout<Result>(
   clock: Clock,
   timeoutMs: number,
@@ -66,10 +66,10 @@ export async function withAttemptTimeout<Result>(
   }
 }
 
-/** Far more than a record takes, also with what other programs have put beside it. */
+/** Far more than a record needs, even if other programs have added data. */
 const answerBytesMax = 1024 * 1024;
 
-/** The text of an engine's answer. Throws where it is longer than any that is expected. */
+/** Reads an engine's response. Throws if it is longer than any valid one. */
 export async function readBoundedText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -81,7 +81,7 @@ export async function readBoundedText(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Who has the lease that this node believed to have. */
+/** The error for a holder whose lease another node has acquired. */
 export function leaseLostError(
   engine: string,
   record: { readonly node: string; readonly term: number } | undefined,

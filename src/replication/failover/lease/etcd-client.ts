@@ -1,6 +1,6 @@
 /**
- * A client of etcd v3 over its HTTP gateway for JSON. It knows the members of a cluster: where one gives no usable
- * answer it asks the next, and stays with the one that answered.
+ * A client of etcd v3 over its JSON gateway. It knows all members of the cluster: if one gives no usable answer it asks
+ * the next one, and then stays with the member that answered.
  */
 import { z } from "zod";
 import { describeProblem } from "../../../util/bounded-schema.ts";
@@ -13,18 +13,18 @@ export interface EtcdClientOptions {
   readonly endpoints: readonly string[];
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** How long the calls of the lease may take that this client serves, as a whole. */
+  /** The maximum duration of a whole call of the lease. */
   readonly budgetMs: number;
   readonly tls: RequestInit;
 }
 
-/** 64-bit integers are strings in JSON. Zero is left out. */
+/** 64-bit integers are strings in JSON. Zero is omitted. */
 export const int64 = z.union([z.string().regex(/^-?\d+$/), z.int().transform(String)]).default("0");
 
 const authenticated = z.object({ token: z.string().min(1) });
 const refusal = z.object({ message: z.string().optional(), error: z.string().optional() });
 
-/** Another member would say the same. */
+/** Other members would refuse the request as well. */
 class EtcdRefusal extends Error {}
 class TokenRejectedError extends Error {}
 
@@ -39,7 +39,7 @@ export class EtcdClient {
     this.#system = system;
   }
 
-  /** Asks the members in turn. A request may reach two of them, so it must be one that may be repeated. */
+  /** Asks the members in turn. A request may reach two of them, so it must be idempotent. */
   async call<Schema extends z.ZodType>(
     path: string,
     body: object,
@@ -47,7 +47,7 @@ export class EtcdClient {
     signal: AbortSignal,
   ): Promise<z.output<Schema>> {
     const { endpoints, budgetMs } = this.#options;
-    // Each member leaves time for the others, and all of them for another call.
+    // Leaves time for the other members, and for another call.
     const timeoutMs = Math.floor(budgetMs / (endpoints.length + 1));
     const failures: string[] = [];
     for (let tried = 0; tried < endpoints.length; tried++) {
@@ -67,7 +67,7 @@ export class EtcdClient {
     throw new Error(failures.join(", "));
   }
 
-  /** Logs in where that is configured, and once more where the token has expired. */
+  /** Logs in if credentials are configured, and again if the token has expired. */
   async #authorized<Schema extends z.ZodType>(
     endpoint: string,
     path: string,
@@ -126,7 +126,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The message decides: versions differ in the status for a token that is not valid any more. */
+/** The message decides, since versions use different status codes for an invalid token. */
 function responseError(status: number, answer: unknown, token: string | undefined): Error {
   const parsed = refusal.safeParse(answer);
   const message = (parsed.success ? (parsed.data.message ?? parsed.data.error) : undefined) ?? "no reason given";

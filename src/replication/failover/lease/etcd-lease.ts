@@ -1,10 +1,10 @@
 /**
- * The lease of the primary in etcd v3: one key, which holds the record for good and is only written in transactions
- * that compare its revision.
+ * The lease of the primary in etcd v3: one key that always holds the record and is only written in transactions that
+ * compare its revision.
  *
- * It does not use the leases of etcd, which delete a key that nobody keeps alive. A leader that stood still, and was
- * replaced meanwhile, deletes keys that are alive by the clock of its successor (github.com/etcd-io/etcd/issues/15247;
- * etcd 3.5.16 still does when its process is stopped and continued). Another node then got the lease of the primary
+ * It does not use the leases of etcd, which delete a key that no one keeps alive. An etcd leader that was suspended and
+ * replaced meanwhile deletes keys that are alive by the clock of its successor (github.com/etcd-io/etcd/issues/15247;
+ * etcd 3.5.16 still does when its process is stopped and continued). Then another node got the lease of the primary
  * while its holder had just renewed it. So the nodes observe the expiry themselves, as with the other engines.
  */
 import { z } from "zod";
@@ -35,7 +35,7 @@ export function etcdLease(
   return new RecordLease(new EtcdStore(client, `${prefix}/term`), { engine, remedy, node, ttlMs }, system.clock);
 }
 
-/** By the revision of its last modification. Reads are linearizable, which is etcd's default. */
+/** A key and the revision of its last modification. Reads are linearizable, which is etcd's default. */
 class EtcdStore implements RecordStore<string> {
   readonly #client: EtcdClient;
   readonly #name: string;

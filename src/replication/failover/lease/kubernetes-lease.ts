@@ -1,6 +1,6 @@
 /**
- * The lease of the primary as a Lease object of Kubernetes. The API server refuses a write of an object that has
- * changed since it was read (`metadata.resourceVersion`). What the object holds is in `kubernetes-object.ts`.
+ * The lease of the primary as a Lease object of Kubernetes. The API server refuses to write an object that has changed
+ * since it was read (`metadata.resourceVersion`). `kubernetes-object.ts` defines the content of the object.
  */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -29,7 +29,7 @@ const pod: PodEnvironment = {
   serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
 };
 
-/** Throws AppError `conflict` where the URL needs a pod and this is none. */
+/** Throws AppError `conflict` if the URL needs a pod and this process runs in none. */
 export function kubernetesLease(
   place: KubernetesLocation,
   options: LeaseOptions,
@@ -71,13 +71,13 @@ function accessOf(
   if (host === undefined || port === undefined)
     throw new AppError(
       "conflict",
-      "`failover` begins with `kubernetes://` and this is no pod; use `kubernetes+https://host:port/namespace/name`",
+      "`failover` begins with `kubernetes://`, but this process runs in no pod; use `kubernetes+https://host:port/namespace/name`",
     );
   const tokenPath = join(serviceAccount, "token");
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     tls: tls.ca === undefined ? { ...tls, ca: readAuthority(join(serviceAccount, "ca.crt")) } : tls,
-    // Kubernetes writes another one there before this one expires.
+    // Kubernetes replaces the token before it expires.
     authorization: async () => bearer(await readFile(tokenPath, "utf8")),
   };
 }
@@ -131,7 +131,7 @@ class KubernetesStore implements RecordStore<LeaseObject> {
       : await this.#request("PUT", `/${name}`, body, signal);
   }
 
-  /** Undefined where there is no such object, or where it is not the one any more that was read. */
+  /** Undefined if the object does not exist, or has changed since it was read. */
   async #request(
     method: string,
     path: string,
@@ -153,7 +153,7 @@ class KubernetesStore implements RecordStore<LeaseObject> {
         ...this.#options.tls,
       });
       const text = await readBoundedText(response);
-      // A namespace that is missing gives 404 as well, but then nothing can be created in it either.
+      // A missing namespace also gives 404, but then creating the object fails as well.
       if (method === "POST" ? response.status === 409 : response.status === 404 || response.status === 409)
         return undefined;
       if (!response.ok) throw new Error(`${response.status} ${messageIn(text) ?? response.statusText}`);

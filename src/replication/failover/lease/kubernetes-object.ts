@@ -1,6 +1,6 @@
 /**
- * The record of a lease in a Lease object of Kubernetes (coordination.k8s.io/v1), both ways. The fields of its `spec`
- * say what other tools expect there. What only Ostiary knows is in annotations.
+ * Converts the record of a lease to and from a Lease object of Kubernetes (coordination.k8s.io/v1). The fields of its
+ * `spec` have the values that other tools expect. Annotations hold the data that only Ostiary uses.
  */
 import { z } from "zod";
 import { describeProblem } from "../../../util/bounded-schema.ts";
@@ -10,7 +10,7 @@ import { storedRecordSchema, type StoredRecord } from "./stored-record.ts";
 export const apiVersion = "coordination.k8s.io/v1";
 const annotationPrefix = "ostiary.dev/";
 
-/** Loose: a write keeps what others have put into the object. */
+/** A loose schema: a write keeps what others have added to the object. */
 const leaseObject = z.looseObject({
   metadata: z.looseObject({
     resourceVersion: z.string().min(1),
@@ -27,7 +27,7 @@ const leaseObject = z.looseObject({
 });
 export type LeaseObject = z.output<typeof leaseObject>;
 
-/** Throws where the API server's answer is no Lease object, or that of another program. */
+/** Throws if the API server's answer is not a Lease object, or the object is of another program. */
 export function parseLeaseObject(text: string): RecordVersion<LeaseObject> {
   let value: unknown;
   try {
@@ -61,7 +61,7 @@ function toStoredRecord({ metadata: { annotations = {} }, spec }: LeaseObject): 
   return parsed.data;
 }
 
-/** The object to write: new, or what was read with another record. */
+/** The object to write: a new one, or the one that was read with another record. */
 export function toLeaseObject(
   record: StoredRecord,
   replaced: RecordVersion<LeaseObject> | undefined,
@@ -106,7 +106,7 @@ function toAnnotations({
   return Object.fromEntries(Object.entries(own).map(([name, value]) => [annotationPrefix + name, value]));
 }
 
-/** As client-go has it: a lease that was released has no holder and lasts one second. The times are only for people. */
+/** As in client-go: a released lease has no holder and lasts one second. The times are only for people. */
 function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | undefined, now: string): object {
   const before = replaced?.origin.spec;
   const isSame = replaced?.record?.token === record.token && replaced.record.term === record.term;
@@ -120,7 +120,7 @@ function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | und
   };
 }
 
-/** `metav1.MicroTime`: six digits after the second. */
+/** `metav1.MicroTime` has six digits after the second. */
 function microTime(wallMs: number): string {
   return new Date(wallMs).toISOString().replace("Z", "000Z");
 }

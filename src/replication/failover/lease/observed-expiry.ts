@@ -1,10 +1,10 @@
 /**
- * The expiry of a lease as this node observes it. No clocks of two machines are compared: a lease has expired when its record
- * has not changed for as long as the lease lasts, by this node's own clock. The leader election of client-go does the
- * same. So a node that has just started waits that long before it takes a lease that was not released.
+ * The expiry of a lease as this node observes it. It compares no clocks of two machines: a lease has expired when its
+ * record has not changed for as long as the lease lasts, by this node's own clock. The leader election of client-go
+ * does the same. So a node that has just started waits that long before it acquires a lease that was not released.
  *
- * While the store gives no answers, the holder cannot renew its lease either, and may go on by the word of its peers. So
- * once there are answers again, it gets half of the time to live for a renewal.
+ * While the store does not answer, the holder cannot renew its lease either, and may continue with the confirmation of
+ * its peers. So once the store answers again, the holder has half of the time to live for a renewal.
  */
 import type { Clock } from "../../../util/clock.ts";
 
@@ -13,7 +13,7 @@ export class ObservedExpiry {
   #version: string | undefined;
   #sinceMs = 0;
   #readMs = 0;
-  /** Whether an attempt to read has failed since the last reading. */
+  /** Whether an attempt to read has failed since the last successful one. */
   #hasMissed = false;
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
@@ -21,12 +21,12 @@ export class ObservedExpiry {
   }
 
   /**
-   * Called after each reading, not before: the lease must not expire here before it does for its holder. `durationMs` is
-   * how long the lease lasts.
+   * Call it after each reading, not before: the lease must not expire here before it does for its holder. `durationMs`
+   * is how long the lease lasts.
    */
   observe(version: string, durationMs: number): void {
     const nowMs = this.#clock.monotonicMs();
-    // A node that did not ask, since it was busy with a promotion, has not heard a silence.
+    // A node that did not ask, for example during a promotion, has not observed that the store was silent.
     const wasSilent = this.#hasMissed && nowMs - this.#readMs > durationMs / 2;
     this.#readMs = nowMs;
     this.#hasMissed = false;
@@ -35,7 +35,7 @@ export class ObservedExpiry {
     this.#version = version;
   }
 
-  /** Called after each attempt to read that gave no answer. */
+  /** Call it after each attempt to read without an answer. */
   missed(): void {
     this.#hasMissed = true;
   }

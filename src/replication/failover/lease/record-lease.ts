@@ -1,6 +1,6 @@
 /**
- * The lease of the primary as one record in a store with compare-and-swap: it replaces a record only if that is still
- * the one that was read. The store knows nothing of the expiry (`observed-expiry.ts`).
+ * The lease of the primary as one record in a store with compare-and-swap: a write replaces the record only if it is
+ * still the one that was read. The store knows nothing of the expiry (`observed-expiry.ts`).
  */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../../util/clock.ts";
@@ -17,18 +17,18 @@ import {
   acquiredRecord,
 } from "./stored-record.ts";
 
-/** A record as it was read. */
+/** A record and the version that was read. */
 export interface RecordVersion<Origin> {
-  /** Undefined where there is a place for a record and none in it. */
+  /** Undefined if the object exists and holds no record. */
   readonly record: StoredRecord | undefined;
   /** What the store needs for the next write. */
   readonly origin: Origin;
 }
 
 export interface RecordStore<Origin> {
-  /** Undefined where nothing is stored. */
+  /** Undefined if nothing is stored. */
   read(signal: AbortSignal): Promise<RecordVersion<Origin> | undefined>;
-  /** Creates the record, or replaces the version given. Undefined where somebody else was faster. */
+  /** Creates the record, or replaces the given version. Undefined if another node has written first. */
   write(
     record: StoredRecord,
     replaced: RecordVersion<Origin> | undefined,
@@ -49,7 +49,7 @@ export class RecordLease<Origin> implements Lease {
   readonly #calls: EngineCalls;
   readonly #expiry: ObservedExpiry;
   #writes = 0;
-  /** Written or read last: while this node holds the lease, nobody else should have changed it. */
+  /** The version that was written or read last. While this node holds the lease, no other node should change it. */
   #known: RecordVersion<Origin> | undefined;
 
   constructor(store: RecordStore<Origin>, options: RecordLeaseOptions, clock: Clock) {
@@ -68,7 +68,7 @@ export class RecordLease<Origin> implements Lease {
         const record = stored?.record;
         const isOwn = isHeldBy(record, this.#token);
         if (!(isOwn || force || this.#isFree(record))) return undefined;
-        // Its own is of an earlier acquisition whose answer was lost.
+        // The record is of an earlier acquisition of this process whose answer was lost.
         const next =
           isOwn && record.term > minTerm
             ? record
@@ -95,7 +95,7 @@ export class RecordLease<Origin> implements Lease {
   }
 
   holder(): Promise<LeaseState | undefined> {
-    return this.#calls.run("a question for its holder", async (signal) => {
+    return this.#calls.run("a request for its holder", async (signal) => {
       const record = (await this.#read(signal))?.record;
       if (record === undefined) return undefined;
       return { record: toLeaseRecord(record), isHeld: !record.released && !this.#expiry.hasExpired(record.ttlMs) };
@@ -111,9 +111,9 @@ export class RecordLease<Origin> implements Lease {
     return this.#expiry.hasExpired(record.ttlMs);
   }
 
-  /** Writes what `body` makes of the record, as long as that is the one held. Resolves with whether it was. */
+  /** Writes `body(record)` if the record is still the held one. Resolves with whether it was. */
   async #change(held: LeaseRecord, body: (record: StoredRecord) => NextRecord, signal: AbortSignal): Promise<boolean> {
-    // Mostly it is what this node wrote last, and one request is enough.
+    // Usually this is the node's own last write. Then one request is enough.
     let stored = this.#isOf(held, this.#known?.record) ? this.#known : await this.#read(signal);
     for (;;) {
       const record = stored?.record;
@@ -143,8 +143,8 @@ export class RecordLease<Origin> implements Lease {
   }
 
   /**
-   * Undefined where somebody else was faster; then `#known` is what they wrote. Where the answer was lost, it reads
-   * whether the write has arrived.
+   * Undefined if another node has written first; then `#known` is its record. If the answer was lost, this reads the
+   * record to find out whether the write has arrived.
    */
   async #write(
     record: NextRecord,

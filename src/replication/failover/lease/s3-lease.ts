@@ -1,7 +1,7 @@
 /**
- * The lease of the primary as an object of S3, or of a storage with the same API. Conditional writes make it safe:
+ * The lease of the primary as an object in S3 or a storage with the same API. Conditional writes make it safe:
  * `If-None-Match: *` creates the object, `If-Match` replaces the version that was read. Some storages ignore these
- * headers. So the first write of a process tries them on a second object, with `.probe` after the key.
+ * headers. So the first write of a process tests them on a second object, with `.probe` after the key.
  */
 import { AwsV4Signer } from "aws4fetch";
 import { createHash } from "node:crypto";
@@ -14,7 +14,7 @@ import type { Lease, LeaseOptions } from "./lease.ts";
 import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
 import { parseRecord, type StoredRecord } from "./stored-record.ts";
 
-/** Throws AppError `conflict` where the environment has no credentials. */
+/** Throws AppError `conflict` if the environment has no credentials. */
 export function s3Lease(
   place: S3Location,
   { node, ttlMs }: LeaseOptions,
@@ -29,7 +29,7 @@ export function s3Lease(
     system,
   );
   const engine = `S3 at ${endpoint ?? `AWS (${region})`} (\`s3://${bucket}/${key}\`)`;
-  // Without the right to list, AWS says of an object that does not exist that access is denied.
+  // Without the permission to list, AWS answers "access denied" for an object that does not exist.
   const remedy =
     "check that the bucket exists and that the credentials allow s3:ListBucket, and s3:GetObject and s3:PutObject " +
     `for \`${key}\` and \`${key}.probe\``;
@@ -69,7 +69,7 @@ interface S3Response {
   readonly text: string;
 }
 
-/** Of an object by its ETag. */
+/** The object and its ETag. */
 class S3Store implements RecordStore<string> {
   readonly #options: S3StoreOptions;
   readonly #system: Pick<System, "fetch" | "clock">;
@@ -168,14 +168,17 @@ class S3Store implements RecordStore<string> {
   }
 }
 
-/** In the path where the storage has an address of its own, or where the name would not fit the certificate of AWS. */
+/**
+ * The bucket is part of the path if the storage has its own address, or if its name would not match the certificate of
+ * AWS.
+ */
 function urlOf({ bucket, key, endpoint, region }: S3Location): string {
   if (endpoint !== undefined) return `${endpoint}/${bucket}/${key}`;
   const domain = `s3.${region}.amazonaws.com`;
   return bucket.includes(".") ? `https://${domain}/${bucket}/${key}` : `https://${bucket}.${domain}/${key}`;
 }
 
-/** Somebody else was faster: 404 where the object was deleted meanwhile, 409 where another write is under way. */
+/** Another node was first: 404 if the object was deleted meanwhile, 409 if another write is in progress. */
 function isConflict({ status, text }: S3Response): boolean {
   return status === 412 || status === 409 || (status === 404 && errorCodeIn(text) !== "NoSuchBucket");
 }

@@ -1,4 +1,6 @@
-/** The record of a lease as the engines store it: what `lease.ts` says, what tells each write from others, and for how long it holds. */
+/**
+ * The record of a lease as the engines store it: the fields of `lease.ts`, an id of each write, and the time to live.
+ */
 import { z } from "zod";
 import { nextFailoverTerm } from "../../../store/log/terms.ts";
 import { describeProblem } from "../../../util/bounded-schema.ts";
@@ -12,19 +14,19 @@ export const storedRecordSchema = z.object({
   token: id,
   successor: id.optional(),
   hasHistory: z.boolean(),
-  /** Given up by its holder, so that nobody has to wait. A renewal that was still under way must not take it back. */
+  /** Released by its holder, so that no node has to wait. A renewal in flight must not undo it. */
   released: z.boolean().default(false),
-  /** Another one with each write: so each write can be seen, and a writer finds its own again. */
+  /** A new value for each write. So other nodes notice each write, and a writer recognizes its own. */
   renewal: id,
   /** How long the lease lasts, by its holder's setting. */
   ttlMs: z.number().positive(),
 });
 
 export type StoredRecord = z.output<typeof storedRecordSchema>;
-/** What the next write says, before it gets a name and a time to live. */
+/** The content of the next write, before it gets a value of `renewal` and a time to live. */
 export type NextRecord = Omit<StoredRecord, "renewal" | "ttlMs">;
 
-/** Throws where it is no record: somebody else writes to the same place. */
+/** Throws if it is not a record: another program writes to the same place. */
 export function parseRecord(text: string, place: string): StoredRecord {
   let value: unknown;
   try {
@@ -37,7 +39,10 @@ export function parseRecord(text: string, place: string): StoredRecord {
   return parsed.data;
 }
 
-/** Of a node that takes the lease after what is stored. Throws where no later term can be counted: nobody has begun so many. */
+/**
+ * The record of a node that acquires the lease after the stored one. Throws if there is no later term, which no cluster
+ * reaches.
+ */
 export function acquiredRecord(
   stored: StoredRecord | undefined,
   { node, token, minTerm }: { readonly node: string; readonly token: string; readonly minTerm: number },
@@ -45,23 +50,23 @@ export function acquiredRecord(
   const term = nextFailoverTerm(stored?.term ?? 0, minTerm);
   if (!Number.isSafeInteger(term))
     throw new Error(
-      "its record has a term that is too great to be true; remove the record, and see who may write there",
+      "its record has a term that is too great to be real; remove the record, and check who may write there",
     );
   return { term, node, token, hasHistory: stored?.hasHistory ?? false, released: false };
 }
 
-/** With what its holder has learned since. */
+/** The record with what its holder has learned since. */
 export function renewedRecord(stored: StoredRecord, held: LeaseRecord): NextRecord {
   return { ...stored, hasHistory: stored.hasHistory || held.hasHistory };
 }
 
-/** Given up: at once, or to one node. */
+/** The released record: free immediately, or reserved for one node. */
 export function releasedRecord(stored: StoredRecord, held: LeaseRecord, successor: string | undefined): NextRecord {
   const renewed = renewedRecord(stored, held);
   return successor === undefined ? { ...renewed, released: true } : { ...renewed, successor };
 }
 
-/** Whether a process may go on with this record: it is of this process, which has not given it up. */
+/** Whether a process still holds this record: it wrote the record and has not released it. */
 export function isHeldBy(stored: StoredRecord | undefined, token: string): stored is StoredRecord {
   return stored !== undefined && stored.token === token && !stored.released && stored.successor === undefined;
 }

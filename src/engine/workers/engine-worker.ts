@@ -1,10 +1,13 @@
-/** What may take seconds, in a process that can be ended: questions, explanations of decisions, checks of policies. */
+/**
+ * The entry point of the worker process: it answers offloaded queries, explains decisions and checks policies. These
+ * may take seconds, and the process can be killed at its deadline.
+ */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { diagnosticToJson } from "../../polar/render.ts";
 import type { Source } from "../../polar/source.ts";
 import { serveWorker } from "../../runtime/worker.ts";
-import type { Connection } from "../../runtime/sqlite.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import type { FactPattern } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -13,22 +16,27 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
 import { listPieces, takePart, type AnswerPart } from "./answer-parts.ts";
 import { packListing, type PackedListing } from "../query/result-sets.ts";
-import { askEngine, type ListAnswerKind, type QuestionKind, type Questions } from "./ask-engine.ts";
 import { questionFromJson } from "../request/question-json.ts";
-import { Engine } from "../engine.ts";
+import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
 import { policyReport } from "../validation/policy-report.ts";
-import type { AuthorizeQuestion, ListingQuestion } from "../request/questions.ts";
+import type {
+  AuthorizeQuestion,
+  ListAnswerKind,
+  ListingQuestion,
+  QuestionKind,
+  Questions,
+} from "../request/questions.ts";
 
 export interface CheckRequest {
   readonly sources: readonly Source[];
   readonly runTests: boolean;
   readonly coverage: boolean;
   readonly limits: Limits;
-  /** The file with the facts that the policy would meet. */
+  /** The database file with the facts that the policy would apply to. */
   readonly storePath: string;
 }
 
@@ -58,37 +66,37 @@ export interface ListingRequest extends Pick<AnswerRequest, "limits" | "storePat
 export interface PartsRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
   readonly kind: ListAnswerKind;
   readonly question: Questions[ListAnswerKind]["question"] | string;
-  /** Of the list in the answer; without one the list is the answer. */
+  /** The key of the list in the answer; without a key the list is the whole answer. */
   readonly key: string | undefined;
 }
 
 export type WorkerCommands = typeof commands;
 
 const commands = {
-  /** The report as JSON, which nobody on the way to the client has to read. */
+  /** Returns the report as JSON, so that no thread on the way to the client has to parse it. */
   check({ sources, storePath, ...options }: CheckRequest): string {
     const checked = checkPolicy(sources, options);
     const report = policyReport(checked, sources, options);
     const { active } = checked;
-    const orphans = active ? reading(storePath, (store) => orphansIn(store, active)) : [];
-    if (orphans.length === 0) return JSON.stringify(report);
+    const unusedFacts = active ? inTransaction(storePath, (store) => unusedFactsIn(store, active)) : [];
+    if (unusedFacts.length === 0) return JSON.stringify(report);
     const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
-    const message = describeUnusedFacts(orphans);
+    const message = describeUnusedFacts(unusedFacts);
     const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
     return JSON.stringify({ ...report, problems: [...report.problems, warning] });
   },
 
   approve({ limits, storePath, ...policy }: ApproveRequest): PolicyApproval {
-    return approvePolicy(policy, limits, (body) => reading(storePath, body));
+    return approvePolicy(policy, limits, (body) => inTransaction(storePath, body));
   },
 
-  /** The explanation as JSON. */
+  /** Returns the explanation as JSON. */
   explain({ question, limits, storePath }: ExplainRequest): string {
     const clock = Math.floor(Date.now() / 1000);
-    return JSON.stringify(reading(storePath, (store) => explainDecision(store, question, { limits, clock })));
+    return JSON.stringify(inTransaction(storePath, (store) => explainDecision(store, question, { limits, clock })));
   },
 
-  /** Makes the next question wait for nothing but its answer. */
+  /** Opens the engine in advance, so that the next question waits only for its answer. */
   openEngine({ limits, storePath }: Pick<AnswerRequest, "limits" | "storePath">): void {
     engineOver(storePath, limits).warmUpPolicy();
   },
@@ -102,25 +110,25 @@ const commands = {
     return withinMemory(limits, () => packListing(engineOver(storePath, limits).listing(question)));
   },
 
-  /** The first part of the answer as JSON; the others come with `nextPart`. */
+  /** Returns the first part of the answer as JSON; `nextPart` returns the others. */
   answerParts(request: PartsRequest): AnswerPart {
     answerLimits = request.limits;
     return withinMemory(request.limits, () => {
-      pieces = listPieces(itemsOf(request), request.key);
-      return takePart(pieces);
+      answerPieces = listPieces(itemsOf(request), request.key);
+      return takePart(answerPieces);
     });
   },
 
   nextPart(): AnswerPart {
-    return withinMemory(answerLimits, () => takePart(must(pieces, "an answer was begun")));
+    return withinMemory(answerLimits, () => takePart(must(answerPieces, "an answer was begun")));
   },
 };
 
-/** The answer that is being given in parts. */
-let pieces: Iterator<string> | undefined;
+/** The answer that is currently sent in parts. */
+let answerPieces: Iterator<string> | undefined;
 let answerLimits = defaultLimits;
 
-/** Facts are read from the store as they are sent; other answers have to be whole before they are sorted. */
+/** Facts are read from the store while they are sent; other answers must be complete before they can be sorted. */
 function itemsOf({ kind, question, limits, storePath }: PartsRequest): Iterable<unknown> {
   const engine = engineOver(storePath, limits);
   const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
@@ -137,30 +145,30 @@ function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
   }
 }
 
-serveWorker(commands, () => {}, "aside");
+serveWorker(commands, () => {});
 
-function orphansIn(store: Connection, active: ActivePolicy): ReturnType<typeof findUnusedFacts> {
+function unusedFactsIn(store: Connection, active: ActivePolicy): ReturnType<typeof findUnusedFacts> {
   return findUnusedFacts(store, activationOf(store)?.active, active);
 }
 
-/** The engine of the last question, which is mostly that of the next one too. */
-let present: { readonly engine: Engine; readonly storePath: string } | undefined;
+/** The engine of the last question, which mostly answers the next one too. */
+let current: { readonly engine: Engine; readonly storePath: string } | undefined;
 
 function engineOver(storePath: string, limits: Limits): Engine {
-  if (present?.storePath === storePath) return present.engine;
-  present?.engine.close();
-  present = undefined;
-  const store = opened(storePath);
-  // Of the whole process, which has no other work at the same time.
+  if (current?.storePath === storePath) return current.engine;
+  current?.engine.close();
+  current = undefined;
+  const store = openReadOnly(storePath);
+  // The limit applies to the whole process, which has no other work at the same time.
   store.exec(`PRAGMA hard_heap_limit = ${limits.queryMemoryBytesMax}`);
-  const engine = new Engine(store, { limits: { ...limits, decisionMemoEntriesMax: 0 } });
-  present = { engine, storePath };
+  const engine = new Engine(store, { limits: { ...limits, decisionCacheEntriesMax: 0 } });
+  current = { engine, storePath };
   return engine;
 }
 
-/** In one transaction: whatever is read is of one state. */
-function reading<T>(storePath: string, body: (store: Connection) => T): T {
-  const store = opened(storePath);
+/** Runs `body` in one transaction, so that it reads one state. */
+function inTransaction<T>(storePath: string, body: (store: Connection) => T): T {
+  const store = openReadOnly(storePath);
   try {
     return store.transaction(() => body(store));
   } finally {
@@ -168,11 +176,11 @@ function reading<T>(storePath: string, body: (store: Connection) => T): T {
   }
 }
 
-/** A copy may be replaced, and its file be gone, between the request and now. */
-function opened(storePath: string): Connection {
+/** The database may be replaced, and its file deleted, between the request and now. */
+function openReadOnly(storePath: string): Connection {
   try {
     return openStore(storePath, { readonly: true });
   } catch (error) {
-    throw new AppError("not_ready", "the copy of the data was just replaced, try again", { cause: error });
+    throw new AppError("not_ready", "the database was just replaced, try again", { cause: error });
   }
 }

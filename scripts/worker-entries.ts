@@ -1,0 +1,6 @@
+/** The entry points of the program's workers, relative to `src/`: every file whose name ends in `-worker.ts`. */
+import { resolve } from "node:path";
+
+const source = resolve(import.meta.dir, "../src");
+
+export const workerEntries: readonly string[] = [...new Bun.Glob("**/*-worker.ts").scanSync(source)].sort();

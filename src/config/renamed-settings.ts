@@ -1,0 +1,55 @@
+/**
+ * The names of settings in 0.1.0, for those that were renamed. This release accepts them with a warning that gives the new name; the next release
+ * removes them.
+ *
+ * In 0.1.0 all limits were in the section `limits`, which was part of their flags and variables: `limits.queryTimeMsMax`, `--limits-query-time-ms-max`.
+ */
+import { namesOf, settings, type Setting, type SettingNames } from "./settings.ts";
+
+/** The limits that had another name in 0.1.0, by today's name. */
+const oldLimits: Readonly<Record<string, string>> = {
+  retentionEvents: "logEventsKept",
+  retentionBytes: "logBytesKept",
+  retentionAgeMs: "logAgeKeptMs",
+  retentionClockSteadyMs: "logAgeSteadyMs",
+  listCursorsMax: "listingsKeptMax",
+  listCursorsBytesMax: "listingsKeptBytesMax",
+  listCursorTtlMs: "listingKeptMs",
+  listCursorFinishedTtlMs: "listingFinishedKeptMs",
+  servingThreadQueryRowsMax: "queryRowsInPlaceMax",
+  servingThreadQueryStepsMax: "queryStepsInPlaceMax",
+  servingThreadAnswerValuesMax: "answerValuesInPlaceMax",
+  servingThreadTimeMsMax: "queryTimeInPlaceMsMax",
+  servingThreadQueryCallsMax: "queryCallsInPlaceMax",
+  servingThreadPlanTypingsMax: "planTypingsInPlaceMax",
+  offloadedQueriesMax: "queriesAsideMax",
+  decisionCacheEntriesMax: "decisionMemoEntriesMax",
+  symbolCacheEntriesMax: "valueIdsKeptMax",
+  publishBatchEventsMax: "feedBatchEventsMax",
+  publishBatchBytesMax: "feedBatchBytesMax",
+  publishEventBytesMax: "feedInlineBytesMax",
+  publishInFlightMessagesMax: "feedWindowMessagesMax",
+  publishBacklogEventsMax: "feedBacklogEventsMax",
+  catchUpBufferMessagesMax: "feedBufferMessagesMax",
+  catchUpBufferBytesMax: "feedBufferBytesMax",
+  brokerSilenceMsMax: "staleFeedAfterMs",
+  headSequencesReserved: "headNumbersReserved",
+  databaseCheckIntervalMs: "copyCheckIntervalMs",
+};
+
+/** The section of 0.1.0 that no setting is in any more. */
+const oldSection = "limits";
+export const oldSections: ReadonlySet<string> = new Set([oldSection]);
+
+function oldNamesOf({ path, configPath }: Setting): SettingNames | undefined {
+  const [parent, key = ""] = configPath;
+  const oldPath = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : configPath;
+  return oldPath.join(".") === path.join(".") ? undefined : namesOf(oldPath);
+}
+
+export const oldNames: ReadonlyMap<Setting, SettingNames> = new Map(
+  settings.flatMap((setting) => {
+    const old = oldNamesOf(setting);
+    return old === undefined ? [] : [[setting, old] as const];
+  }),
+);

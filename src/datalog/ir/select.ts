@@ -1,0 +1,93 @@
+/**
+ * Selects: clauses without recursive atoms, over sources that can be in a FROM clause, and what they need from the
+ * store.
+ */
+import { type FlatArgument, type FlatCondition, type FlatTerm, mapConditionTerms } from "./flat.ts";
+import type { Constant } from "./program.ts";
+
+/** A source for a FROM clause. `args` are its columns, in order. */
+export interface JoinSource {
+  readonly args: readonly FlatArgument[];
+  /** True for a common table expression. Among equally selective sources, tables come first. */
+  readonly computed: boolean;
+  /** True for the demanded calls of a recursion, which are few: this source comes first if nothing is bound yet. */
+  readonly leads?: boolean;
+}
+
+/** What SQL generation needs to know about the store: tables, indexes, symbols and statistics. */
+export interface SqlCatalogue {
+  /**
+   * Whether an index of the facts of a predicate key begins with the arguments at these positions, in any order; with
+   * `next`, also whether that argument comes after them, so that a range of it can be scanned.
+   */
+  hasIndex(predicate: string, positions: readonly number[], next?: number): boolean;
+  /**
+   * The maximum number of rows of a table with equal values in the columns (numbers from 1) and with values in the
+   * ranges. Infinite if unknown.
+   */
+  rowsMax(table: string, columns: readonly number[], within: Loop["ranges"]): number;
+  /** The table of a predicate key or a closure; `undefined` if no fact of it was ever stored. */
+  factTable(predicate: string): string | undefined;
+  /** The symbol id of a constant, or -1 if the store does not have it. */
+  idOf(value: Constant): number;
+  /** The range of symbol ids of a type; empty if the store has no such type. */
+  idRange(type: string): IdRange;
+}
+
+/** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
+export interface Relation extends JoinSource {
+  /**
+   * True if the other arguments find few rows, so that constants are tested on these rows instead of one lookup for
+   * each.
+   */
+  readonly filtered?: boolean;
+  /** Only for a closure with two known ends: it also relates each value to itself. */
+  readonly isReflexive?: boolean;
+  readonly table:
+    | { readonly kind: "fact"; readonly predicate: string }
+    | { readonly kind: "context"; readonly predicate: string }
+    | { readonly kind: "ids"; readonly param: string }
+    /** A table or common table expression with the columns `c0 …`. */
+    | { readonly kind: "named"; readonly name: string }
+    /**
+     * The rows with this tag, of a common table expression with the columns `c0 …`. `columns` is the column of each
+     * argument.
+     */
+    | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
+}
+
+/** A source in a FROM clause: a loop of SQLite's query plan, which names it by its alias. */
+export interface Loop {
+  readonly alias: string;
+  /** `json_each` for a list of the request; `undefined` for a source without rows. */
+  readonly table: string | undefined;
+  /** The id ranges of each column, for a table of facts or a closure; `undefined` for any value. */
+  readonly ranges: readonly (readonly IdRange[] | undefined)[];
+}
+
+export interface IdRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** A clause ready for SQL. */
+export interface Select {
+  readonly head: readonly FlatTerm[];
+  readonly relations: readonly Relation[];
+  readonly conditions: readonly FlatCondition[];
+  readonly negations: readonly (readonly Select[])[];
+}
+
+/** The select with `rename` applied to every term. */
+export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
+  return {
+    head: select.head.map(rename),
+    relations: select.relations.map((relation) => renameRelation(relation, rename)),
+    conditions: select.conditions.map((condition) => mapConditionTerms(condition, rename)),
+    negations: select.negations.map((bodies) => bodies.map((body) => mapSelectTerms(body, rename))),
+  };
+}
+
+export function renameRelation(relation: Relation, rename: (term: FlatTerm) => FlatTerm): Relation {
+  return { ...relation, args: relation.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))) };
+}

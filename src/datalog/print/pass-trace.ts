@@ -1,0 +1,88 @@
+/** Collects the program after each pass of the pipeline, as text. It contains only what one question reaches. */
+import type { FactType } from "../analysis/fact-types.ts";
+import type { FlatClause } from "../ir/flat.ts";
+import type { DatalogProgram } from "../ir/program.ts";
+import type { Select } from "../ir/select.ts";
+import type { Signatures } from "../ir/signature.ts";
+import type { SpecialisedBody } from "../ir/specialised.ts";
+import type { DecisionNode } from "../sql/decision-tree.ts";
+import { printClause, printDecisionTree, printSelect } from "./print-clauses.ts";
+import { printProgramRule, printSignature, reachedPredicates } from "./print-program.ts";
+import { printNodes, printQuestion } from "./print-rules.ts";
+import type { ClosureLabels } from "./print-terms.ts";
+
+export interface PassOutput<Pass> {
+  readonly pass: Pass;
+  readonly program: readonly string[];
+}
+
+export class PassTrace<Pass> {
+  readonly outputs: PassOutput<Pass>[] = [];
+  readonly #closures: ClosureLabels;
+  readonly #arguments: readonly string[];
+  #reached: ReadonlySet<string>;
+
+  /** `predicate` is what the question calls, and `questionArguments` are the names of its variables. */
+  constructor(predicate: string, questionArguments: readonly string[], closures: ClosureLabels) {
+    this.#reached = new Set([predicate]);
+    this.#arguments = questionArguments;
+    this.#closures = closures;
+  }
+
+  program(pass: Pass, program: DatalogProgram): void {
+    this.#reached = reachedPredicates(program, this.#reached);
+    this.#add(pass, program.rules.filter(({ predicate }) => this.#reached.has(predicate)).map(printProgramRule));
+  }
+
+  factTypes(pass: Pass, factTypes: readonly FactType[]): void {
+    const reached = factTypes.filter(({ predicate }) => this.#reached.has(predicate));
+    this.#add(
+      pass,
+      reached.map(({ predicate, types }) => printSignature(predicate, types)),
+    );
+  }
+
+  signatures(pass: Pass, signatures: Signatures): void {
+    const reached = [...signatures].filter(([predicate]) => this.#reached.has(predicate));
+    this.#add(
+      pass,
+      reached.flatMap(([predicate, list]) => list.all().map((signature) => printSignature(predicate, signature))),
+    );
+  }
+
+  /** `undefined` is a goal that nothing can answer. */
+  nodes(pass: Pass, goals: readonly (SpecialisedBody | undefined)[]): void {
+    const lines = goals.flatMap((body) => {
+      if (!body) return ["nothing can answer the question"];
+      const nodes = printNodes(body, this.#closures).flatMap(({ node, recursive, rules }) => [
+        recursive ? `${node}, recursive` : node,
+        ...rules.map(({ text }) => `  ${text}`),
+      ]);
+      return [printQuestion(body, this.#arguments, this.#closures), ...nodes];
+    });
+    this.#add(pass, lines);
+  }
+
+  clauses(pass: Pass, clauses: readonly FlatClause[]): void {
+    this.#add(
+      pass,
+      clauses.map((clause) => printClause(clause, this.#closures)),
+    );
+  }
+
+  selects(pass: Pass, selects: readonly Select[], definitions: readonly string[] = []): void {
+    this.#add(pass, [...selects.map((select) => printSelect(select, this.#closures)), ...definitions]);
+  }
+
+  tree(pass: Pass, root: DecisionNode): void {
+    this.#add(pass, printDecisionTree(root, this.#closures));
+  }
+
+  sql(pass: Pass, sql: string): void {
+    this.#add(pass, [sql]);
+  }
+
+  #add(pass: Pass, program: readonly string[]): void {
+    this.outputs.push({ pass, program });
+  }
+}

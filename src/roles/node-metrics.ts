@@ -1,0 +1,139 @@
+/** The gauges that show the state of the nodes in this process. Each scrape of `/metrics` reads them from the nodes. */
+import type { Engine } from "../engine/engine.ts";
+import type { Node, NodeHealth } from "../replication/node.ts";
+import { replicaStateNames } from "../replication/node-state.ts";
+import { build } from "../runtime/version.ts";
+import { observedGauge } from "../telemetry/metrics.ts";
+import { AppError } from "../util/app-error.ts";
+
+/** What a node reports at a scrape. */
+export interface NodeReading {
+  readonly version: string;
+  readonly health: NodeHealth;
+  /** Undefined while the node has no database. */
+  readonly size: ReturnType<Engine["size"]> | undefined;
+}
+
+type NodeReader = () => NodeReading;
+
+const readers = new Set<NodeReader>();
+
+/** Exposes a node until the result is called. */
+export function exposeNode(read: NodeReader): () => void {
+  readers.add(read);
+  return () => readers.delete(read);
+}
+
+export function readNode(node: Node): NodeReading {
+  return { version: build.version, health: node.health(), size: sizeOf(node) };
+}
+
+function sizeOf(node: Node): NodeReading["size"] {
+  try {
+    return node.engine().size();
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_ready") return undefined;
+    throw error;
+  }
+}
+
+/** If several nodes set a gauge without labels, the value of the last one is exposed. */
+function gauge<Label extends string>(
+  name: string,
+  help: string,
+  labelNames: readonly Label[],
+  show: (set: (labels: Record<Label, string>, value: number) => void, reading: NodeReading) => void,
+): void {
+  observedGauge<Label>(
+    name,
+    help,
+    (shown) => {
+      for (const read of readers) show((labels, value) => shown.set(labels, value), read());
+    },
+    labelNames,
+  );
+}
+
+/** Without a value the gauge is not exposed: it does not apply to the role. */
+function valueGauge(name: string, help: string, valueOf: (reading: NodeReading) => number | null | undefined): void {
+  observedGauge(name, help, (shown) => {
+    for (const read of readers) {
+      const value = valueOf(read());
+      if (value !== undefined && value !== null) shown.set(value);
+    }
+  });
+}
+
+gauge(
+  "ostiary_node_info",
+  "Always 1; the labels say which node this is",
+  ["role", "version"],
+  (set, { version, health: { role } }) => set({ role, version }, 1),
+);
+gauge(
+  "ostiary_replica_state",
+  "1 for the `state` in which this node is, 0 for the others",
+  ["state"],
+  (set, { health }) => {
+    for (const state of replicaStateNames) set({ state }, state === health.state ? 1 : 0);
+  },
+);
+valueGauge("ostiary_log_offset", "The last offset of this node's log", ({ health }) =>
+  health.role === "primary" ? health.offset : undefined,
+);
+valueGauge(
+  "ostiary_applied_offset",
+  "The last offset that this node's database contains",
+  ({ health }) => health.offset,
+);
+gauge(
+  "ostiary_broker_connected",
+  "1 where this node is connected to the `broker` (`host:port`), 0 where it is not",
+  ["broker"],
+  (set, { health }) => {
+    for (const { broker, connected } of health.brokers) set({ broker }, connected ? 1 : 0);
+  },
+);
+valueGauge(
+  "ostiary_foreign_history",
+  "1 while another node has a history that shares no beginning with this node's, so that neither takes over from the other",
+  ({ health }) => (health.foreignHistory === undefined ? 0 : 1),
+);
+valueGauge("ostiary_broker_clients", "Clients connected to the embedded broker", ({ health }) => health.brokerClients);
+valueGauge(
+  "oso_fallback_snapshot_age_ms",
+  "Milliseconds since the snapshot that this fallback answers from was taken",
+  ({ health: { role, ageMs } }) => (role === "fallback" ? ageMs : undefined),
+);
+valueGauge(
+  "ostiary_replica_age_seconds",
+  "On edges and fallbacks, seconds since their data were last known to be the primary's latest",
+  ({ health: { role, ageMs } }) => (role === "primary" || ageMs === null ? undefined : ageMs / 1000),
+);
+valueGauge("ostiary_stored_facts", "Facts in this node's database", ({ size }) => size?.facts);
+gauge(
+  "ostiary_stored_bytes",
+  "Sizes of the files of this node's database; `file` is database, or wal (the write-ahead log)",
+  ["file"],
+  (set, { size }) => {
+    if (size === undefined) return;
+    set({ file: "database" }, size.files.database);
+    set({ file: "wal" }, size.files.wal);
+  },
+);
+valueGauge(
+  "ostiary_storage_ok",
+  "1 where this node can store what it should, 0 where its disk is full, fails or was taken away",
+  ({ health }) => (health.storageOk ? 1 : 0),
+);
+gauge(
+  "ostiary_closures",
+  "Transitive closures of the active policy; `state` is kept (as a table), or walked (with each query, because it is too large)",
+  ["state"],
+  (set, { size }) => {
+    if (size === undefined) return;
+    set({ state: "kept" }, size.closures.kept);
+    set({ state: "walked" }, size.closures.walked);
+  },
+);
+valueGauge("ostiary_closure_rows", "Rows of all closures that are kept", ({ size }) => size?.closures.rows);

@@ -1,0 +1,350 @@
+/**
+ * The README and the manual are true as far as a machine can tell: the names in them exist, their lists are complete, their links lead somewhere, and
+ * their commands print what they show. UPDATE=1 writes generated tables and outputs anew; then read the diff.
+ */
+import { beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join, posix } from "node:path";
+import { builtBinary, projectRoot } from "../scripts/built-binary.ts";
+import { defaultLimits } from "../src/config/limits.ts";
+import { groupHeadings, settings, type Setting } from "../src/config/settings.ts";
+import { createApp } from "../src/http/app.ts";
+import { statusOf } from "../src/http/middleware/errors.ts";
+import { describeMetrics } from "../src/telemetry/metrics.ts";
+import { anchorsOf, linksOf, manualPaths, named, readDocument, sourceOf, type Document } from "./manual/document.ts";
+import { isShown, runDocument, runnable, withOutputs } from "./manual/session.ts";
+import { withCluster } from "./replication/cluster.ts";
+
+const binary = await builtBinary();
+const isUpdating = process.env["UPDATE"] === "1";
+
+const documents = ["README.md", ...manualPaths].map(readDocument);
+const page = (name: string): Document => readDocument(`appliance/manual/${name}.md`);
+const architecture = readDocument("src/ARCHITECTURE.md");
+const allCode = documents.flatMap(({ code }) => code);
+
+const filesOf = (pattern: string): string => [...new Bun.Glob(pattern).scanSync(projectRoot)].map(sourceOf).join("\n");
+
+describe.each(documents.concat(architecture).map((document) => [document.path, document] as const))(
+  "%s names",
+  (_path, { text, code }) => {
+    test("scripts, folders and files that exist", () => {
+      const paths = named(/(?<![[\w/.-])(?:src|scripts|test|appliance|compose)\/[\w./-]*[\w/]/g, text);
+      expect(paths.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
+    });
+
+    test("variables that are settings", () => {
+      const known = [...settings.map(({ variable }) => variable), "OSTIARY_CONFIG", "OSTIARY_PACKAGES"];
+      const variables = named(/\bOSTIARY_[A-Z][A-Z_]*/g, text);
+      expect(variables.filter((variable) => !known.includes(variable))).toEqual([]);
+    });
+
+    test("settings that exist", () => {
+      const names = settings.flatMap(({ path }) => [path.at(-1), path.join(".")]);
+      const limits = named(/(?<=`)[a-z]+(?:[A-Z][a-z]+)*(?:Max|Min|Ms|Bytes|Kept)(?=`)/g, text);
+      const options = sourceOf("src/client/redundant-fetch.ts");
+      expect(limits.filter((name) => !names.includes(name) && !options.includes(`readonly ${name}?`))).toEqual([]);
+    });
+
+    test("routes that exist", () => {
+      const routes = filesOf("src/http/**/*.ts");
+      const paths = named(/(?<=^|[ 0`])\/(?:api\/\w+|healthcheck|readyz|metrics)/gm, code.join("\n"));
+      expect(paths.filter((path) => !routes.includes(`"${path}"`))).toEqual([]);
+    });
+
+    test("metrics and headers that exist", () => {
+      const known = describeMetrics().flatMap(({ name }) => [name, `${name}_bucket`, `${name}_count`, `${name}_sum`]);
+      expect(named(/\bostiary_\w+/g, text).filter((name) => !known.includes(name))).toEqual([]);
+      const sources = filesOf("src/**/*.ts");
+      const headers = named(/\b(?:X-[A-Za-z-]+|Server-Timing|Retry-After|OsoOffset|Ostiary-[A-Z]\w+)\b/g, text);
+      expect(headers.filter((header) => !sources.toLowerCase().includes(header.toLowerCase()))).toEqual([]);
+    });
+  },
+);
+
+test("links between documents lead to files and headings that exist", () => {
+  const linked = ["README.md", "CHANGELOG.md", "SECURITY.md", "src/ARCHITECTURE.md", ...manualPaths];
+  const broken = linked.flatMap((path) => {
+    const targets = linksOf(sourceOf(path)).filter((target) => !/^https?:/.test(target));
+    return targets.filter((target) => !leadsSomewhere(path, target)).map((target) => `${path}: ${target}`);
+  });
+  expect(broken).toEqual([]);
+});
+
+function leadsSomewhere(from: string, target: string): boolean {
+  const [file = "", anchor] = target.split("#");
+  const path = file === "" ? from : posix.join(posix.dirname(from), file);
+  if (!existsSync(join(projectRoot, path))) return false;
+  return anchor === undefined || anchorsOf(sourceOf(path)).has(anchor);
+}
+
+describe("lists are complete", () => {
+  test("the API reference has a heading for each route, and for no other", async () => {
+    await withCluster(async (cluster) => {
+      const { node } = await cluster.primary();
+      const app = createApp(node, defaultLimits);
+      const routes = app.routes.map(({ method, path }) => `${method} ${path}`);
+      app.close();
+      const headings = [...page("api").text.matchAll(/^#{2,3} `([A-Z]+ \/[^`]+)`$/gm)].map(([, name = ""]) => name);
+      expect(headings.toSorted()).toEqual(routes.toSorted());
+    });
+  });
+
+  test("its table of errors has each code with its status", () => {
+    const rows = [...page("api").text.matchAll(/^\| (\d{3}) +\| `(\w+)` +\|/gm)];
+    const shown = rows.map(([, status, code]) => `${code} ${status}`).toSorted();
+    const thrown = Object.entries(statusOf).map(([code, status]) => `${code} ${status}`);
+    expect(shown).toEqual(thrown.toSorted());
+  });
+
+  test("the metrics page describes each metric, and no other", () => {
+    const rows = describeMetrics().map(({ name, type, labelNames, help }) => [
+      `\`${name}\``,
+      type,
+      unitOf(name),
+      labelNames.map((label) => `\`${label}\``).join(", "),
+      help,
+    ]);
+    expectSection("metrics", "metrics", tableOf([["metric", "type", "unit", "labels", "description"], ...rows]));
+  });
+
+  test("its table of spans names each span, and no other", () => {
+    const spans = named(/(?<=\b(?:withSpan|recordSpan|span)\(\s*")[^"]+/g, filesOf("src/**/*.ts"));
+    expect(spans).toContain("append");
+    const rows = page("metrics").text.matchAll(/^\| ((?:`[^`]+`(?:, )?)+) +\| (?:the node asked|primary|edge)/gm);
+    const shown = [...rows].flatMap(([, names = ""]) => named(/(?<=`)[^`,]+(?=`)/g, names));
+    // The span of a request is renamed to its method and route.
+    expect(shown.map((name) => (name === "METHOD /route" ? "request" : name)).toSorted()).toEqual(spans);
+  });
+
+  test("the settings page describes each setting, under the heading of its group", () => {
+    const groups = Object.entries(groupHeadings).map(([group, heading]) => {
+      const rows = settings.filter((setting) => setting.group === group).map(settingRow);
+      const table = tableOf([["setting", "default", "description", "allowed"], ...rows]);
+      return group === "advanced"
+        ? `## Advanced settings\n\n${advancedIntroduction}\n\n${table}`
+        : `### ${heading}\n\n${table}`;
+    });
+    expectSection("settings", "settings", groups.join("\n"));
+  });
+
+  test("each alert uses metrics and labels that exist", () => {
+    const metrics = new Map(describeMetrics().map(({ name, labelNames }) => [name, labelNames]));
+    const alerts = page("troubleshooting").blocks.filter(({ language }) => language === "promql");
+    expect(alerts.length).toBeGreaterThan(15);
+    for (const { text } of alerts)
+      for (const [, name = "", matchers = ""] of text.matchAll(
+        /\b(ostiary_\w+?)(?:_bucket|_count)?(?:\{([^}]*)\}|\b)/g,
+      )) {
+        const labels = [...matchers.matchAll(/(\w+)=/g)].map(([, label = ""]) => label);
+        expect({ name, known: metrics.has(name) }).toEqual({ name, known: true });
+        expect(labels.filter((label) => !metrics.get(name)?.includes(label))).toEqual([]);
+      }
+  });
+
+  test("each alert has a section with symptom, cause and remedy", () => {
+    const [, ...all] = page("troubleshooting").text.split(/^## /m);
+    const sections = all.filter((section) => section.includes("```promql"));
+    const parts = ["**Symptom.**", "**Cause.**", "**What to do.**"];
+    expect(sections.filter((section) => !parts.every((part) => section.includes(part)))).toEqual([]);
+  });
+
+  test("the architecture names each folder, each kind of request between nodes, and each table", () => {
+    const folders = [...new Bun.Glob("src/**/*").scanSync({ cwd: projectRoot, onlyFiles: false })]
+      .filter((path) => !path.includes("."))
+      .map((path) => path.replaceAll("\\", "/"));
+    expect(folders.filter((folder) => !architecture.inBackticks.includes(folder))).toEqual([]);
+    const requests = named(/(?<=")\/replication\/v1\/[\w-]+(?=["?])/g, filesOf("src/**/*.ts"));
+    expect(requests.length).toBeGreaterThan(4);
+    expect(requests.filter((request) => !architecture.text.includes(request))).toEqual([]);
+    const tables = named(/(?<=CREATE TABLE )\w+/g, filesOf("src/store/**/*.sql"));
+    expect(tables.filter((table) => !architecture.inBackticks.includes(table))).toEqual([]);
+  });
+
+  test("every page of the manual is linked from the README", () => {
+    const links = linksOf(sourceOf("README.md"));
+    expect(manualPaths.filter((path) => !links.includes(path))).toEqual([]);
+  });
+});
+
+/** Compares a generated section with the one between the markers of a page, and writes it with UPDATE=1. */
+function expectSection(name: string, section: string, generated: string): void {
+  const { path, text } = page(name);
+  const [opening, closing] = [
+    `<!-- ${section}: written by UPDATE=1 scripts/bun test test/manual.test.ts -->`,
+    `<!-- end of ${section} -->`,
+  ];
+  const [start, end] = [text.indexOf(opening) + opening.length, text.indexOf(closing)];
+  expect(end).toBeGreaterThan(start);
+  if (isUpdating) writeFileSync(join(projectRoot, path), `${text.slice(0, start)}\n\n${generated}\n${text.slice(end)}`);
+  else expect(text.slice(start, end).trim()).toBe(generated.trim());
+}
+
+/** As the formatter aligns it. */
+function tableOf([heading = [], ...rows]: readonly (readonly string[])[]): string {
+  const cells = rows.map((row) => row.map((cell) => cell.replaceAll("|", String.raw`\|`)));
+  const widths = heading.map((_, column) => Math.max(3, ...[heading, ...cells].map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  return [line(heading), line(widths.map((width) => "-".repeat(width))), ...cells.map(line), ""].join("\n");
+}
+
+const advancedIntroduction = `Internal limits and intervals, in the section \`advanced\` of the file. The defaults fit nearly all installations:
+change one only if a message, a metric or another page of this manual names it. Limits of events, policies and facts
+should be the same on all nodes.`;
+
+function settingRow({ name, default: byDefault, description, allowed }: Setting): string[] {
+  const value = byDefault === undefined || byDefault === "" ? "" : `\`${String(byDefault)}\``;
+  return [`\`${name}\``, value, description, allowed];
+}
+
+function unitOf(name: string): string {
+  if (/_ms$|^oso_fallback_http_requests$/.test(name)) return "ms";
+  if (name.endsWith("_seconds")) return "s";
+  if (/_bytes(?:_total)?$/.test(name)) return "bytes";
+  return name.endsWith("_offset") ? "offset" : "count";
+}
+
+describe("flags", () => {
+  const commands = [
+    "serve",
+    "dev",
+    "config",
+    "validate",
+    "test",
+    "fmt",
+    "explain-rules",
+    "generate-types",
+    "explain",
+    "plan",
+    "keys create",
+    "keys list",
+    "keys revoke",
+    "health",
+    "promote",
+    "events",
+    "backup",
+    "restore",
+    "snapshot create",
+    "snapshot inspect",
+    "snapshot import",
+    "adopt-history",
+    "abandon-history",
+    "version",
+  ];
+  const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);
+  const helps = new Map<string, string>();
+
+  beforeAll(async () => {
+    await Promise.all(commands.map(async (command) => helps.set(command, await help(command))));
+  }, 60_000);
+
+  test("belong to their command", () => {
+    const used = allCode.flatMap((line) =>
+      commands.flatMap((command) => {
+        const called = new RegExp(`\\bostiary ${command}\\b([^|]*)`).exec(line)?.[1];
+        return called === undefined ? [] : flagsOf(called).map((flag) => ({ command, flag }));
+      }),
+    );
+    expect(used.length).toBeGreaterThan(20);
+    const known = (command: string): string[] => [...flagsOf(helps.get(command) ?? ""), "--help", "--all"];
+    expect(used.filter(({ command, flag }) => !known(command).includes(flag))).toEqual([]);
+  });
+
+  test("or to their script", () => {
+    const used = [...allCode, ...architecture.code].flatMap((line) => {
+      const [, script, rest] = /^scripts\/(\w+)(.*)/.exec(line) ?? [];
+      return script === undefined || rest === undefined || script === "bun"
+        ? []
+        : flagsOf(rest).map((flag) => ({ script, flag }));
+    });
+    expect(used.length).toBeGreaterThan(3);
+    expect(used.filter(({ script, flag }) => !sourceOf(`scripts/${script}.ts`).includes(`  ${flag} `))).toEqual([]);
+  });
+
+  test("or, if they stand alone, to one of them", () => {
+    const scripts = ["up", "bench", "chaos", "siege", "sim", "test", "release"].map((script) =>
+      sourceOf(`scripts/${script}.ts`),
+    );
+    const known = [
+      ...settings.map(({ flag }) => flag as string),
+      ...flagsOf([...helps.values(), ...scripts].join("\n")),
+    ];
+    const alone = [...documents, architecture]
+      .flatMap(({ inBackticks }) => inBackticks)
+      .filter((text) => text.startsWith("--"))
+      .flatMap(flagsOf);
+    expect(alone.length).toBeGreaterThan(20);
+    expect(alone.filter((flag) => !known.includes(flag))).toEqual([]);
+  });
+
+  test("and every command of the program is named", async () => {
+    const listed = named(/(?<=^ {2})[a-z][a-z-]+(?= )/gm, (await help("")).split("\nExamples:")[0] ?? "");
+    expect(listed.length).toBeGreaterThan(15);
+    const shown = page("getting-started").inBackticks;
+    expect(
+      listed.filter(
+        (command) =>
+          command !== "help" &&
+          !shown.some((text) => text.split(" ").at(-1) === command || text.startsWith(`ostiary ${command}`)),
+      ),
+    ).toEqual([]);
+  });
+});
+
+describe("commands", () => {
+  const shells = ["sh", "bash", "zsh"].filter((shell) => Bun.which(shell) !== null);
+  const scripts = documents.flatMap(({ blocks }) =>
+    blocks.filter(({ language }) => language === "sh").map(({ text }) => text),
+  );
+
+  test.each(shells)("are right for %s", (shell) => {
+    expect(scripts.length).toBeGreaterThan(20);
+    const refused = scripts.flatMap((script) => {
+      const { stderr, exitCode } = Bun.spawnSync([shell, "-n"], { stdin: Buffer.from(script) });
+      return exitCode === 0 ? [] : [`${script}${stderr.toString()}`];
+    });
+    expect(refused).toEqual([]);
+  });
+
+  test("have no comments, which zsh refuses at its prompt, and do not rely on word splitting, which zsh does not do", () => {
+    const lines = scripts.flatMap((script) => script.split("\n"));
+    expect(lines.filter((line) => /(?:^|\s)#/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^\$\w/.test(line.trim()))).toEqual([]);
+    expect(lines.filter((line) => /^bun\b/.test(line))).toEqual([]);
+    expect(allCode.filter((text) => text.startsWith("bun "))).toEqual([]);
+  });
+
+  const shown = documents.filter((document) => runnable(document).length > 0);
+
+  test("of several pages are run", () => {
+    expect(shown.length).toBeGreaterThan(5);
+  });
+
+  const hasTools = ["bash", "curl"].every((tool) => Bun.which(tool) !== null);
+
+  test.skipIf(!hasTools).each(shown.map((document) => [document.path, document] as const))(
+    "of %s print what the page shows",
+    async (path, document) => {
+      const runs = await runDocument(document, binary);
+      expect(runs.length).toBe(runnable(document).length);
+      if (isUpdating) writeFileSync(join(projectRoot, path), withOutputs(readDocument(path), runs));
+      for (const run of runs.filter((run) => !isUpdating && !isShown(run)))
+        expect({ command: run.command, output: run.printed }).toEqual({
+          command: run.command,
+          output: run.output.text,
+        });
+    },
+    60_000,
+  );
+});
+
+async function help(command: string): Promise<string> {
+  const words = command === "" ? [] : command.split(" ");
+  const program = Bun.spawn([binary, ...words, "--help"], {
+    cwd: projectRoot,
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  return program.stdout.text();
+}

@@ -103,7 +103,7 @@ export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
 }
 
 /**
- * Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and where the file is too
+ * Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and if the file is too
  * short.
  */
 export function readHeader(path: string): SnapshotHeader {

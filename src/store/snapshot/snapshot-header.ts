@@ -110,9 +110,9 @@ export function readHeader(path: string): SnapshotHeader {
   const bytes = new Uint8Array(snapshotHeaderBytesMax);
   const file = openSync(path, "r");
   try {
-    const front = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
-    if (front === undefined) throw damagedSnapshotError("it ends within its header");
-    return front;
+    const header = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
+    if (header === undefined) throw damagedSnapshotError("it ends within its header");
+    return header;
   } finally {
     closeSync(file);
   }

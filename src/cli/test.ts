@@ -1,17 +1,19 @@
+/** `ostiary test`: checks a policy and runs its test blocks. */
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport, printReportAsJson } from "./policy-report.ts";
 import { watchFiles } from "./watch-files.ts";
 
 const details = `
-Each \`test\` block runs on a policy and facts of its own, nothing else is there. Of an assertion that fails it is said what was expected, what
-came, and why: what makes it true, or which facts were missing.
+Each \`test\` block runs on the policy and its own facts only. For a failed assertion the command prints the expected and
+the actual result and the reason: the rules and facts that make it true, or the missing facts.
 
---coverage counts the rules that helped to make some assertion's answer true (or made a \`not\` on the way to it fail), and lists the others.
+--coverage counts the rules that contributed to a true result of an assertion (or made a \`not\` in it fail), and lists the
+other rules.
 
 Examples:
   ostiary test policy.polar
-  ostiary test --watch --coverage blocks.polar rules.polar tests.polar    several files are one policy
+  ostiary test --watch --coverage blocks.polar rules.polar tests.polar    several files form one policy
   ostiary test --json policy.polar
 `;
 
@@ -25,10 +27,10 @@ export const testCommand: AddCommand = (program, finish) => {
   program
     .command("test")
     .description("Check a policy and run its test blocks")
-    .argument("<files...>", "policy files; several form one policy")
-    .option("--coverage", "count the rules that the tests exercise, and list the others")
-    .option("--watch", "run again whenever a file changes, until Ctrl-C")
-    .option("--json", "results and problems as JSON; with --watch, one line a run")
+    .argument("<files...>", "Policy files; several form one policy")
+    .option("--coverage", "Count the rules that the tests exercise, and list the others")
+    .option("--watch", "Run again after each change of a file, until Ctrl-C")
+    .option("--json", "Print results and problems as JSON; with --watch, one line per run")
     .addHelpText("after", details)
     .action(async (files: string[], options: Options) => {
       let isGood = false;

@@ -1,24 +1,24 @@
-/** Waits for changes of files that somebody is editing. */
+/** Watches files for changes. */
 import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { printError, stopSignal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 
-/** Looking is cheap, works on every file system, and follows a file that an editor replaces. */
-const lookEveryMs = 200;
+/** Polling is cheap, works on all file systems, and notices a file that an editor replaces. */
+const pollIntervalMs = 200;
 
-/** Calls `run` now and after each change of a file, one call at a time, until the process is asked to stop. */
+/** Calls `run` now and after each change of a file, one call at a time, until a stop signal. */
 export async function watchFiles(paths: readonly string[], run: () => Promise<void>): Promise<void> {
-  const asked = stopSignal();
+  const stopRequested = stopSignal();
   let known: string | undefined;
   do {
     const found = await stateOf(paths);
     if (found === known) continue;
-    // As it was before the files were read: what changes while they are, is looked at again.
+    // The state before the files are read, so that a change during the run causes another run.
     known = found;
     await run();
-    await printError(`watching ${paths.map(printable).join(", ")}, Ctrl-C ends it\n`);
-  } while ((await Promise.race([sleep(lookEveryMs), asked])) === undefined);
+    await printError(`watching ${paths.map(printable).join(", ")} for changes, press Ctrl-C to stop\n`);
+  } while ((await Promise.race([sleep(pollIntervalMs), stopRequested])) === undefined);
 }
 
 async function stateOf(paths: readonly string[]): Promise<string> {

@@ -109,7 +109,7 @@ export class Faults {
       await undo();
     }
     // A restarted edge cannot follow a primary that is down.
-    const fit = (health: Health): boolean => health.ok && (this.#isFeedDisturbed() || isFollowing(health));
+    const fit = (health: Health): boolean => health.ok && (this.#isEventStreamDisturbed() || isFollowing(health));
     try {
       await this.#cluster.recovered(host, fit);
     } catch (error) {
@@ -121,7 +121,7 @@ export class Faults {
     this.#active.delete(host);
   }
 
-  #isFeedDisturbed(): boolean {
+  #isEventStreamDisturbed(): boolean {
     return ["primary", "broker-a", "broker-b"].some((host) => this.#active.has(host as Host));
   }
 

@@ -6,7 +6,7 @@ import type { FactChange } from "../../src/engine/state/event.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import type { OpenQuestion, Step } from "../histories/history.ts";
-import type { Plan } from "../histories/replay.ts";
+import type { StepPlan } from "../histories/replay.ts";
 import type { Truth } from "../histories/truth.ts";
 import { isTrue, questionsOf } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
@@ -128,7 +128,7 @@ export function policiesOf({ policies }: Drawn): Map<string, string> {
   return new Map(policies.map((text, index) => [nameOf(index), text]));
 }
 
-export function plansOf({ policies, first, steps }: Drawn): Plan[] {
+export function plansOf({ policies, first, steps }: Drawn): StepPlan[] {
   const load: Step = { kind: "policy", policy: nameOf(0), undone: false };
   const fill: DrawnStep = { kind: "write", changes: [{ kind: "insert", facts: first }], way: "accepted" };
   const plans = steps.flatMap(({ watched, ...one }) => {
@@ -138,7 +138,7 @@ export function plansOf({ policies, first, steps }: Drawn): Plan[] {
   return [
     () => [load],
     ...[fill, ...plans].map(
-      (one): Plan =>
+      (one): StepPlan =>
         (truth, checked) =>
           planned(one, policies, truth, checked),
     ),

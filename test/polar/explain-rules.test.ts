@@ -34,10 +34,10 @@ function standsFor(text: string): void {
   ];
   const again = compile(files, { ...limits, sourceBytesMax: Infinity });
   expect(again.policy && rulesOf(again.policy)).toEqual(rulesOf(policy));
-  const told = again.diagnostics.filter(
+  const reported = again.diagnostics.filter(
     ({ code, span }) => code === "rule/singleton" && span.file === "longhand.polar",
   );
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
 }
 
 /** Sorted rules, with variables named in the order of their use. */

@@ -89,8 +89,8 @@ test(`policies keep their tree, comments and meaning (${hasCorpus ? "with" : "wi
     const before = compileText(text);
     const after = compileText(formatted(text));
     expect(withoutSpans(after.policy)).toBe(withoutSpans(before.policy));
-    const told = ({ diagnostics }: typeof before) => diagnostics.map(({ code, message }) => `${code}: ${message}`);
-    expect(told(after)).toEqual(told(before));
+    const reported = ({ diagnostics }: typeof before) => diagnostics.map(({ code, message }) => `${code}: ${message}`);
+    expect(reported(after)).toEqual(reported(before));
   }
 });
 

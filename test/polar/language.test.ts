@@ -117,12 +117,12 @@ describe("the tables name", () => {
     const golden = readdirSync(join(import.meta.dir, "diagnostics")).filter((name) => name.endsWith(".txt"));
     const shown = golden.map((name) => readFileSync(join(import.meta.dir, "diagnostics", name), "utf8")).join("\n");
     for (const severity of ["error", "warning"]) {
-      const told = unique(
+      const reported = unique(
         [...shown.matchAll(new RegExp(`${severity}: .*\\[(\\S+)\\]$`, "gm"))].map(([, code]) => must(code)),
       );
       const named = rowsOf(severity).flatMap(([codes]) => diagnosticsIn(codes));
-      expect(told.length).toBeGreaterThan(2);
-      expect(told.filter((code) => !named.includes(code))).toEqual([]);
+      expect(reported.length).toBeGreaterThan(2);
+      expect(reported.filter((code) => !named.includes(code))).toEqual([]);
     }
   });
 

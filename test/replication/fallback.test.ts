@@ -1,4 +1,4 @@
-/** Fallbacks: verified snapshots on a timer, and the last one on disk when nobody can be reached. */
+/** Fallbacks: verified snapshots on a timer, and the last one on disk if no node can be reached. */
 import { expect, test } from "bun:test";
 import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-test("a fallback fetches snapshots on its timer, and nothing where nothing changed", () =>
+test("a fallback fetches snapshots on its timer, and nothing if nothing has changed", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -28,19 +28,20 @@ test("a fallback fetches snapshots on its timer, and nothing where nothing chang
     const ages: number[] = [];
     await eventually(() => {
       ages.push(fallback.node.health().ageMs ?? -1);
-      expect(ages.some((age, index) => age < (ages[index - 1] ?? 0))).toBe(true); // it was confirmed anew
+      expect(ages.some((age, index) => age < (ages[index - 1] ?? 0))).toBe(true); // it was confirmed again
     });
     expect(currentStorePath(fallback.data)).toBe(store);
     await insert(primary.node, "bob");
     await eventually(() => expect(mayRead(fallback.node, "bob")).toBe(true));
     expect(positionOf(fallback.node)).toEqual(positionOf(primary.node));
-    // Reads with a token of a position that it lacks are answered at once, since it may be all that is left.
+    // Reads with a token of a position that it lacks are answered immediately, since it may be the only node that is
+    // left.
     await fallback.node.waitFor(`${primary.node.health().epoch}:999`);
     await fallback.node.waitFor("a token of another service");
     expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
   }));
 
-test("a fallback removes the copies that it has replaced, also where it fetches one each second", () =>
+test("a fallback removes the databases that it has replaced, even if it fetches one each second", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -49,12 +50,12 @@ test("a fallback removes the copies that it has replaced, also where it fetches 
       await insert(primary.node, `user-${refresh}`);
       await converged(fallback.node, primary.node);
     }
-    // Those of the last two seconds may still be read.
+    // Databases of the last two seconds may still be read.
     const copies = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
     expect(copies.length).toBeLessThan(6);
   }));
 
-test("a fallback takes a snapshot that stands at the same offset with other events", () =>
+test("a fallback takes a snapshot with the same offset and other events", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -66,7 +67,7 @@ test("a fallback takes a snapshot that stands at the same offset with other even
     await converged(fallback.node, second.node);
     const { port } = new URL(second.url);
     await second.stop();
-    // Nothing is left that would tell the primary of its later days: its term is the same as the one that was lost.
+    // No note is left that would tell the primary about the lost events: its term is the same as the lost one.
     await Bun.write(join(primary.data, "store-1.db"), backup);
     rmSync(join(primary.data, "position"));
     const restored = await cluster.primary({ port });
@@ -76,7 +77,7 @@ test("a fallback takes a snapshot that stands at the same offset with other even
     expect([mayRead(fallback.node, "lost"), mayRead(fallback.node, "new")]).toEqual([false, true]);
   }));
 
-test("a fallback starts from its disk, and says how old that is", () =>
+test("a fallback starts from its disk, and reports the age of its data", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -94,7 +95,7 @@ test("a fallback starts from its disk, and says how old that is", () =>
     expect(response.status).toBe(200);
   }));
 
-test("a fallback with a damaged copy is not ready until it has a sound one", () =>
+test("a fallback with a damaged database is not ready until it has a sound one", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -115,7 +116,7 @@ test("a fallback with a damaged copy is not ready until it has a sound one", () 
     expect(mayRead(second.node, "user-99")).toBe(true);
   }));
 
-test("a copy that is found damaged while it is compared with the newest is fetched anew", () =>
+test("a database that is found damaged by the comparison with the newest snapshot is fetched again", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -143,7 +144,7 @@ test("a copy that is found damaged while it is compared with the newest is fetch
     await slow.stop(true);
   }));
 
-test("a fallback goes on answering from its old copy when what it is offered is not sound", () =>
+test("a fallback continues to answer from its database if the offered snapshot is not sound", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);

@@ -26,7 +26,7 @@ const head = (node: string, candidacy: string | undefined, { epoch, term } = pre
 const withVotes = (body: (votes: Votes, directory: string) => void): Promise<void> =>
   withDirectory(async (directory) => body(new Votes(directory), directory));
 
-describe("a pledge", () => {
+describe("a vote", () => {
   test("survives a restart, and ends with a later epoch", () =>
     withVotes((votes, directory) => {
       votes.grant(asking("b", "1"));
@@ -123,7 +123,7 @@ describe("a pledge", () => {
   test.each(["{", "[]x", '[{"node":"b"}]', '{"node":"b"}'])("that cannot be read must not be forgotten: %s", (text) =>
     withDirectory(async (directory) => {
       writeFileSync(join(directory, "pledge"), text);
-      expect(() => new Votes(directory)).toThrow(`\`${join(directory, "votes")}\` cannot be read`);
+      expect(() => new Votes(directory)).toThrow(`\`${join(directory, "pledge")}\` cannot be read`);
     }),
   );
 });

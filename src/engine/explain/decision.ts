@@ -3,8 +3,8 @@
  * /api/authorize`, whatever happens to the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import { contextSignatures } from "../../datalog/pipeline.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
@@ -114,7 +114,7 @@ function answersFor(
     types: [...stored, ...requestTypes],
     contextFacts,
     ...(context.length > 0 && {
-      signatures: signaturesFor(active.program, active.factTypes, context, limits.policyTypingsMax),
+      signatures: contextSignatures(active, context, limits.policyTypingsMax),
     }),
   });
 }

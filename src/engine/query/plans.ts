@@ -12,8 +12,7 @@ import { listKey } from "../../datalog/ir/key.ts";
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
-import { type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
+import { contextSignatures, type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
@@ -257,8 +256,7 @@ export class Planner {
     const key = listKey(context.map(factTypeKey));
     let cached = this.#signatures.get(key);
     if (!cached) {
-      const { program, factTypes } = this.#active;
-      cached = signaturesFor(program, factTypes, context, this.#limits.policyTypingsMax);
+      cached = contextSignatures(this.#active, context, this.#limits.policyTypingsMax);
       this.#signatures.set(key, cached);
     }
     return cached;

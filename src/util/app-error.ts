@@ -18,7 +18,7 @@ export type ErrorCode =
   | "request_timeout" // the body arrived too slowly
   | "too_large"
   | "too_many_requests"
-  | "not_ready" // 503 with Retry-After: no valid database yet, primary unreachable, consistency token not reached in time
+  | "not_ready" // 503 with Retry-After: no valid database yet, primary unreachable, token not reached in time
   | "read_only" // a write to a fallback
   | "internal";
 

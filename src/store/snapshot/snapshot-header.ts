@@ -103,16 +103,16 @@ export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
 }
 
 /**
- * Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and where the file is too
+ * Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and if the file is too
  * short.
  */
 export function readHeader(path: string): SnapshotHeader {
   const bytes = new Uint8Array(snapshotHeaderBytesMax);
   const file = openSync(path, "r");
   try {
-    const front = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
-    if (front === undefined) throw damagedSnapshotError("it ends within its header");
-    return front;
+    const header = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
+    if (header === undefined) throw damagedSnapshotError("it ends within its header");
+    return header;
   } finally {
     closeSync(file);
   }

@@ -3,7 +3,7 @@
  * receiver verifies all of it before use. A snapshot contains the database file, because loading rows and building
  * indexes takes five times as long.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
 import { compressFile, decompressFile, digestFile } from "../../runtime/compress.ts";
@@ -120,12 +120,11 @@ export function copyPathOf(target: string): string {
 
 type UnversionedManifest = Omit<SnapshotManifest, "snapshot">;
 
-/** Writes the final header, and waits for the disk: after a power cut, a file with the final name is complete. */
-function writeHeader(path: string, front: Uint8Array): void {
+/** Replaces the preliminary header. `installFile` syncs the file before it gets its final name. */
+function writeHeader(path: string, header: Uint8Array): void {
   const file = openSync(path, "r+");
   try {
-    writeSync(file, front, 0, front.length, 0);
-    fsyncSync(file);
+    writeSync(file, header, 0, header.length, 0);
   } finally {
     closeSync(file);
   }

@@ -80,7 +80,7 @@ export async function describeAppliance(options: ApplianceOptions): Promise<Appl
     directory,
     async stop() {
       // The replicas first, so that they log no errors about a missing primary.
-      await Promise.all([...edges, fallback].map((follower) => follower.stop()));
+      await Promise.all([...edges, fallback].map((node) => node.stop()));
       await primary.stop();
       removeTemporary();
     },

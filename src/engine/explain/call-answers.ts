@@ -13,7 +13,7 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import { listKey, numberKey, stringKey, typeSetKey } from "../../datalog/ir/key.ts";
+import { listKey, numberKey, stringKey, typeListKey, typeSetKey } from "../../datalog/ir/key.ts";
 import { factKey, valueKey } from "../request/keys.ts";
 import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
@@ -179,7 +179,7 @@ export class CallAnswers {
         );
         if (partial.length > this.#typingsMax) throw new WorkLimitReached("steps");
       });
-      for (const types of partial) found.set(types.join(), types);
+      for (const types of partial) found.set(typeListKey(types), types);
     }
     return [...found.values()];
   }

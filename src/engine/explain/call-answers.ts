@@ -3,17 +3,17 @@
  * whether an atom is a fact. Each call is asked only once. The number of questions is bounded, because an explanation
  * is worth only limited work.
  */
-import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
 import { covers } from "../../datalog/analysis/fact-types.ts";
+import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
+import { listKey, numberKey, stringKey, typeListKey, typeSetKey } from "../../datalog/ir/key.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/ir/signature.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import { listKey, numberKey, stringKey, typeListKey, typeSetKey } from "../../datalog/ir/key.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey, valueKey } from "../request/keys.ts";
 import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";

@@ -24,10 +24,10 @@ export class WorkLimitReached extends Error {
   /** One call took too much work; others may still succeed. */
   readonly isOfOneCall: boolean;
 
-  constructor(reason: WorkLimitReached["reason"], isOfOneQuestion = false) {
+  constructor(reason: WorkLimitReached["reason"], isOfOneCall = false) {
     super(`too many ${reason}`);
     this.reason = reason;
-    this.isOfOneCall = isOfOneQuestion;
+    this.isOfOneCall = isOfOneCall;
   }
 }
 

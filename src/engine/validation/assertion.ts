@@ -7,10 +7,10 @@ import type { Assertion, Expression, Term } from "../../polar/policy.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { assert, must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
+import { anyId, formatAtom, type GroundAtom, type OpenAtom } from "../explain/atom.ts";
 import type { CallAnswers, CallArgument } from "../explain/call-answers.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey, valueKey } from "../request/keys.ts";
-import { anyId, type GroundAtom, formatAtom, type OpenAtom } from "../explain/atom.ts";
 
 export interface AssertionOutcome {
   /** Atoms that the assertion expects and the engine does not answer. */

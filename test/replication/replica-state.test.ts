@@ -174,7 +174,7 @@ const requestedThroughBackoff = Object.fromEntries(
   Object.keys(states).map((name) => [name, name === "stopped" ? "same" : "same: request missed"]),
 ) as Row;
 
-/** Where no cell is given, the state stays the same and there is no command. So `stopped` has none. */
+/** Where no entry is given, the state stays the same and there is no command. So `stopped` has none. */
 const table: Record<keyof typeof inputs, Row> = {
   "ready: nothing received": readyToCatchUp,
   "ready: next batch": {

@@ -24,7 +24,7 @@ export function healthRoutes(node: Node) {
   const answer = ({ request, route, set }: Context, fit: (health: NodeHealth) => boolean) => {
     exchangeOf(request).route = route;
     const health = node.health();
-    const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, feedConnected, brokers } =
+    const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, isBrokerConnected, brokers } =
       health;
     const following = describeReplication(health);
     if (!fit(health)) set.status = 503;
@@ -41,9 +41,9 @@ export function healthRoutes(node: Node) {
       digest: digest === null ? null : fingerprint(digest),
       age_ms: ageMs,
       ...(visibleAfterMs === undefined ? {} : { commit_to_visible_ms: visibleAfterMs }),
-      feed_connected: feedConnected,
+      feed_connected: isBrokerConnected,
       brokers,
-      ...(health.pledgedTo === undefined ? {} : { pledged_to: health.pledgedTo }),
+      ...(health.votedFor === undefined ? {} : { pledged_to: health.votedFor }),
       ...(health.unreplicated === undefined ? {} : { unreplicated_events: health.unreplicated }),
     };
   };
@@ -65,8 +65,8 @@ const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
 };
 
 /** Undefined where a node follows nobody, or only fetches a snapshot now and then. */
-function describeReplication({ state, feedConnected }: NodeHealth): string | undefined {
+function describeReplication({ state, isBrokerConnected }: NodeHealth): string | undefined {
   if (state !== "STALE_FEED") return texts[state];
-  const why = feedConnected ? "the broker is connected, but brings nothing" : "no broker is connected";
+  const why = isBrokerConnected ? "the broker is connected, but brings nothing" : "no broker is connected";
   return `it asks the primary for events over HTTP, because ${why}`;
 }

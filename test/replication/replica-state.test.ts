@@ -90,7 +90,6 @@ const inputs = {
   "distrusted: other": { type: "distrusted", reason: "", isDamage: false, nowMs },
   fileVerified: { type: "fileVerified" },
   filesLost: { type: "filesLost" },
-  pollSkipped: { type: "pollSkipped" },
   stopped: { type: "stopped" },
 } as const satisfies Record<string, ReplicaInput>;
 
@@ -273,16 +272,6 @@ const table: Record<keyof typeof inputs, Row> = {
     "damaged, catchingUp": "catchingUp announced then missed: wake",
   },
   filesLost: missed,
-  pollSkipped: {
-    ...woken,
-    live: "behind missed: wake",
-    behind: "same: wake",
-    "behind, delayed": "same: wake",
-    catchingUp: "catchingUp announced then announced: wake",
-    "catchingUp twice": "same: wake",
-    "diverged, catchingUp": "diverged catchingUp announced then announced: wake",
-    "damaged, catchingUp": "damaged catchingUp announced then announced: wake",
-  },
   stopped: {
     ...Object.fromEntries(
       Object.entries(states).map(([name, { name: kind }]) => [

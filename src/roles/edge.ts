@@ -98,7 +98,7 @@ export async function startEdgeNode(
     led: candidate.lastLedEpoch,
     candidacy: () => candidate.token,
     promised: () => candidate.promisedTerm,
-    pledgedTo: () => candidate.votedFor,
+    votedFor: () => candidate.votedFor,
     vote: candidate.grantVote,
     ack: false,
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.ageMs }),
@@ -191,9 +191,9 @@ function edgeHealth(replica: Replica, { brokers }: EventSubscriber, votes: Votes
     digest: state?.digest ?? null,
     ageMs: replica.ageMs(),
     visibleAfterMs: loop.visibleAfterMs,
-    feedConnected: brokers.some(({ connected }) => connected),
+    isBrokerConnected: brokers.some(({ connected }) => connected),
     brokers,
     ...foreignHealth(replica.historyGuard),
-    ...(votes.candidate === undefined ? {} : { pledgedTo: votes.candidate }),
+    ...(votes.candidate === undefined ? {} : { votedFor: votes.candidate }),
   };
 }

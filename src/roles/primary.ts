@@ -532,7 +532,7 @@ function primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged }
     offset,
     digest,
     ageMs: 0,
-    feedConnected: brokers.some(({ connected }) => connected),
+    isBrokerConnected: brokers.some(({ connected }) => connected),
     brokers,
     ...(embedded === undefined ? {} : { brokerClients: embedded.clients }),
     ...(fence.unreplicated === undefined ? {} : { unreplicated: fence.unreplicated.events }),

@@ -188,7 +188,7 @@ describe("import", () => {
     expect(JSON.parse(first.output)).toEqual(report);
     const again = await run(["snapshot", "import", "given.zst", "--data", "imported"]);
     expect(again).toMatchObject({ status: 1, output: "" });
-    expect(again.errors).toContain(`has a copy already, at offset ${offset}; \`--force\` replaces it`);
+    expect(again.errors).toContain(`already has a database, at offset ${offset}; \`--force\` replaces it`);
     const forced = await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"]);
     expect(forced.output).toStartWith(`imported/store-2.db: environment \`test\` at offset ${offset}; `);
     // The replaced database stays until a node has verified the new one.
@@ -211,7 +211,7 @@ describe("import", () => {
     expect((await importInto()).errors).toContain("another process is using the data directory");
     directory.unlock();
     writeFileSync(join(data, "role"), "primary");
-    expect((await importInto()).errors).toContain("is a primary's");
+    expect((await importInto()).errors).toContain("belongs to a primary");
     rmSync(join(data, "role"));
     expect((await importInto()).status).toBe(0);
     await withCluster(async (cluster) => {

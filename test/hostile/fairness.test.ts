@@ -122,7 +122,7 @@ test(
         for (let count = 0; count < 4; count++) sources.push(await openSource(primary.url));
         const stream = { accept: "text/event-stream" };
         const refused = await api.call("GET", "/api/events", { headers: stream });
-        expect(refused).toMatchObject(refusedWith("too many event streams: this API key holds 4 of 8 places"));
+        expect(refused).toMatchObject(refusedWith("too many event streams: this API key holds 4 of 8 slots"));
         expect(refused.headers.get("retry-after")).toBe("1");
         const other = await keyOf(api);
         const opened = await fetch(`${primary.url}/api/events`, { headers: { ...stream, ...other } });
@@ -152,7 +152,7 @@ test(
         process.kill(Number(checker?.pid), "SIGSTOP");
         const greedy = Array.from({ length: 5 }, () => check());
         const refused = (await Promise.all(greedy.slice(2)))[0];
-        expect(refused).toMatchObject(refusedWith("this API key holds 2 of 4 places"));
+        expect(refused).toMatchObject(refusedWith("this API key holds 2 of 4 slots"));
         expect(await check(await keyOf(api))).toMatchObject({ status: 200, json: { success: true } });
         process.kill(Number(checker?.pid), "SIGCONT");
         expect((await Promise.all(greedy)).map(({ status }) => status)).toEqual([200, 200, 429, 429, 429]);
@@ -199,7 +199,7 @@ test(
         });
         const key = await keyOf(api);
         await eventually(() => expect(refused.length).toBeGreaterThan(0), waitMs);
-        expect(refused[0]).toMatchObject(refusedWith("this API key holds 2 of 3 places"));
+        expect(refused[0]).toMatchObject(refusedWith("this API key holds 2 of 3 slots"));
         // The slow query of the other key continues beside the two.
         const other = ask(key);
         await eventually(() => expect(refused.length).toBe(2), waitMs);

@@ -265,15 +265,15 @@ test("the closures of an activated policy, and of a batch, have a time limit", (
 
   const store = storeWith(policy(declared), facts);
   applyWithin(store, 1, policy(nested, 2));
-  expect(closureTables(store)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(closureTables(store)).toMatchObject([{ isMaterialized: false, rows: 0 }]);
   expect(maySee(store)).toBe(true);
   applyWithin(store, 60_000, policy(`${nested} `, 3));
-  expect(closureTables(store)).toMatchObject([{ kept: true, rows }]);
+  expect(closureTables(store)).toMatchObject([{ isMaterialized: true, rows }]);
   expect(maySee(store)).toBe(true);
 
   const batched = storeWith(policy(nested));
   applyWithin(batched, 1, facts);
-  expect(closureTables(batched)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(closureTables(batched)).toMatchObject([{ isMaterialized: false, rows: 0 }]);
   expect(maySee(batched)).toBe(true);
 });
 

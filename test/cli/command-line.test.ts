@@ -49,7 +49,7 @@ describe("help", () => {
       expect(flat).toContain(`${flag} <`);
       expect(flat).toContain(`[${variable}]`);
       expect(flat).toContain(description);
-      if (value !== undefined) expect(flat).toContain(`(default: ${String(value)})`);
+      if (value !== undefined && value !== "") expect(flat).toContain(`(default: ${String(value)})`);
     }
   });
 

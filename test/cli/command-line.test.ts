@@ -330,7 +330,7 @@ describe("a node", () => {
       OSTIARY_DATA: join(directory, "old-names"),
       OSTIARY_ADMIN_KEY: adminKey,
     });
-    const [line = ""] = await readUntil(node.stderr, /^.*limits\.apiKeysMax.*$/m);
+    const [, line = ""] = await readUntil(node.stderr, /^(.*limits\.apiKeysMax.*)\n[^]*listens on/m);
     expect(JSON.parse(line)).toMatchObject({
       level: "warning",
       message:

@@ -1,6 +1,6 @@
 /**
- * The fact schema check: whether any rule of the policy can use a fact (polar.md 6.4). A fact that no rule can use is
- * most likely a mistake, and would silently have no effect.
+ * The fact schema check: whether any rule of the policy can use a fact (`polar/LANGUAGE.md`). A fact that no rule can
+ * use is most likely a mistake, and would silently have no effect.
  */
 import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";

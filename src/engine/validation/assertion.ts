@@ -1,5 +1,5 @@
 /**
- * The check of one assertion of a policy test (polar.md 10): what it expects, what the engine answers, and the
+ * The check of one assertion of a policy test: what it expects, what the engine answers, and the
  * difference.
  */
 import { predicateKey } from "../../datalog/ir/program.ts";
@@ -35,7 +35,7 @@ export function checkAssertion(assertion: Assertion, active: ActivePolicy, answe
 const satisfied: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
 
 /**
- * The values of the variable in all answers together must be the listed ones (polar.md 14), whatever the other
+ * The values of the variable in all answers together must be the listed ones, whatever the other
  * variables are. For `assert_not` they must differ. A wildcard answer is never a listed value.
  */
 function compareWithList(

@@ -1,5 +1,5 @@
 /**
- * The runner of the `test` blocks of a policy (polar.md 10). Each test runs with its own facts only, on the engine over
+ * The runner of the `test` blocks of a policy. Each test runs with its own facts only, on the engine over
  * a database in memory, so it answers as a node will. Failed assertions are explained, and on request the runner counts
  * which rules the assertions exercised.
  *

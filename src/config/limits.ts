@@ -48,7 +48,7 @@ const limitShape = {
   listPageEntriesMax: count(10_000, "Maximum number of entries on one page of a list"),
   listCursorsMax: count(
     1000,
-    "Maximum number of cursors. A cursor holds the result of a paged list at the revision of its first page, so that later pages are consistent with it; 0 turns cursors off",
+    "Maximum number of cursors. A cursor holds the result set of a paged list at the revision of its first page, so that later pages are consistent with it; 0 turns cursors off",
     0,
   ),
   listCursorsBytesMax: size(64 * MiB, "Maximum size of all cursors together; the oldest are removed first"),

@@ -8,7 +8,7 @@ import type { Serve } from "./network.ts";
 import type { Process } from "./machines.ts";
 import type { Time } from "./time.ts";
 
-export interface JudgeCounts {
+export interface CheckerCounts {
   answers: number;
   /** Responses to requests with a token. */
   withToken: number;
@@ -23,7 +23,7 @@ export interface JudgeCounts {
   latest: number;
 }
 
-export interface JudgeOptions {
+export interface CheckerOptions {
   readonly time: Time;
   readonly fail: (violation: Violation) => void;
   /** The limit of the edges, if they have one. */
@@ -38,7 +38,7 @@ export interface JudgeOptions {
 const freshSlackMs = 100;
 
 export class Checker {
-  readonly counts: JudgeCounts = {
+  readonly counts: CheckerCounts = {
     answers: 0,
     withToken: 0,
     lost: 0,
@@ -47,13 +47,13 @@ export class Checker {
     fresh: 0,
     latest: 0,
   };
-  readonly #options: JudgeOptions;
+  readonly #options: CheckerOptions;
   readonly #time: Time;
   readonly #fail: (violation: Violation) => void;
   /** The write of each token. */
   readonly #tokens = new Map<string, Point>();
 
-  constructor(options: JudgeOptions) {
+  constructor(options: CheckerOptions) {
     const { time, fail } = options;
     this.#options = options;
     this.#time = time;
@@ -65,7 +65,7 @@ export class Checker {
   }
 
   /** Serves a request, and checks the response. */
-  async witness(process: Process, request: Request, serve: Serve): Promise<Response> {
+  async check(process: Process, request: Request, serve: Serve): Promise<Response> {
     const question = questionOf(request.method, new URL(request.url));
     if (question === undefined) return serve(request);
     const body = question === "facts" ? undefined : ((await request.clone().json()) as Body);
@@ -77,7 +77,7 @@ export class Checker {
     const answer = response.status === 200 ? ((await response.clone().json()) as unknown) : undefined;
     if (!process.alive || this.#time.nowMs < process.deceivedUntilMs) return response;
     try {
-      this.#judge({ process, question, body, token, latest, fromMs, status: response.status, answer });
+      this.#checker({ process, question, body, token, latest, fromMs, status: response.status, answer });
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       this.#fail(error);
@@ -85,7 +85,7 @@ export class Checker {
     return response;
   }
 
-  #judge(given: Given): void {
+  #checker(given: Given): void {
     const { process, status, token } = given;
     const possible = process.watcher.since(Math.min(given.fromMs, process.unsureSinceMs));
     const wanted = token === undefined ? undefined : this.#tokens.get(token);

@@ -31,7 +31,7 @@ export interface ClientOptions {
   readonly time: Time;
   readonly network: Network;
   readonly histories: Histories;
-  readonly judge: Checker;
+  readonly checker: Checker;
   readonly random: Random;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;
@@ -217,25 +217,25 @@ export class Clients {
   }
 
   #acknowledge(name: string, { token, body }: Answer, attempt: number): void {
-    const { histories, judge, time, fail } = this.#options;
+    const { histories, checker, time, fail } = this.#options;
     this.counts.acknowledged++;
     if (attempt > 0) this.counts.repeated++;
     if (token === null) return fail(new Violation(`the write ${name} was answered without a token`));
     const request = `admin/${name}`;
     const isThere = (candidate: Point): boolean => isAt(histories, candidate, token);
-    const tells = ({ inserted, deleted }: Point): boolean =>
+    const matches = ({ inserted, deleted }: Point): boolean =>
       !body.includes("inserted") || body.includes(`${facts(inserted)} inserted, ${facts(deleted)} deleted`);
     // After the restore of an old backup, one token may name two writes. The response is about the one that it
     // describes.
     const done = histories.done(request).filter(isThere);
-    const point = done.find(tells) ?? done[0];
+    const point = done.find(matches) ?? done[0];
     const idle = histories.foundIdle(request).find(isThere);
-    if (idle !== undefined) judge.learn(token, idle);
+    if (idle !== undefined) checker.learn(token, idle);
     else if (point === undefined)
       return fail(new Violation(`the write ${name} was answered with ${token}, where it was not done`));
     if (point !== undefined) {
-      judge.learn(token, point);
-      if (!tells(point)) {
+      checker.learn(token, point);
+      if (!matches(point)) {
         const message = `${facts(point.inserted)} inserted, ${facts(point.deleted)} deleted`;
         return fail(new Violation(`the write ${name} was answered with ${body}, it did ${message}`));
       }

@@ -63,27 +63,27 @@ export class Cluster {
   readonly engine: SimulatedEngine;
   readonly brokers: readonly SimulatedBroker[];
   readonly clients: Clients;
-  readonly judge: Checker;
+  readonly checker: Checker;
   readonly members: readonly Machine[];
   readonly fallback: Machine;
   /** A second process that sometimes runs on a copy of the primary's directory. */
-  readonly twin: Machine;
+  readonly duplicate: Machine;
   readonly root: string;
   readonly trace: string[] = [];
-  readonly plant: Mutation;
+  readonly mutation: Mutation;
   /** The node that the operator regards as the primary. */
   primary: Machine;
   violation: Error | undefined;
   /** The epochs that began without an operator. */
   readonly chosen = new Set<string>();
 
-  constructor(seed: number, plant: Mutation) {
-    this.plant = plant;
+  constructor(seed: number, mutation: Mutation) {
+    this.mutation = mutation;
     this.random = new Random(seed);
     this.shape = {
       ...shapeOf(this.random.fork("shape")),
-      failover: plant.failover ?? this.random.fork("failover").chance(0.3),
-      ...plant.shape,
+      failover: mutation.failover ?? this.random.fork("failover").chance(0.3),
+      ...mutation.shape,
     };
     this.root = mkdtempSync(join(hasMemory() ? inMemory : tmpdir(), "ostiary-sim-"));
     const { time, histories } = this;
@@ -102,7 +102,7 @@ export class Cluster {
           this.random.fork(`broker ${index}`),
         ),
     );
-    this.judge = new Checker({
+    this.checker = new Checker({
       time,
       fail,
       maxStalenessMs: this.shape.strict ? maxStalenessMs : undefined,
@@ -115,16 +115,16 @@ export class Cluster {
       brokers: this.brokers,
       histories,
       disks: this.disks,
-      judge: this.judge,
+      checker: this.checker,
       engine: this.engine,
       random: this.random.fork("machines"),
-      plant,
+      mutation,
       trace: (text) => this.note(text),
       fail: (violation: Violation) => fail(violation),
     };
     this.members = ["a", "b", "c", "d"].map((name) => new Machine(name, this.root, world));
     this.fallback = new Machine("f", this.root, world);
-    this.twin = new Machine("t", this.root, world);
+    this.duplicate = new Machine("t", this.root, world);
     const clocks = this.random.fork("clocks");
     if (this.shape.skewed) for (const machine of this.machines) machine.skewMs = clocks.pick(skewsMs);
     this.primary = must(this.members[0]);
@@ -133,7 +133,7 @@ export class Cluster {
       time,
       network: this.network,
       histories,
-      judge: this.judge,
+      checker: this.checker,
       random: this.random.fork("clients"),
       trace: (text) => this.note(text),
       fail,
@@ -163,7 +163,7 @@ export class Cluster {
   }
 
   /** The health of a node, as a process on the same machine can request it. */
-  async standing(machine: Machine): Promise<Standing | undefined> {
+  async health(machine: Machine): Promise<Standing | undefined> {
     const serve = this.network.served(machine.name);
     if (serve === undefined) return undefined;
     const response = await serve(new Request(`${machine.url}/healthcheck`));
@@ -178,13 +178,13 @@ export class Cluster {
   }
 
   /** Starts a second process of the primary on another machine, on this copy of its directory. */
-  startTwin(directory: string): Promise<void> {
-    this.twin.restore(directory);
-    return this.twin.start({ ...this.#config(this.primary, "primary"), data: this.twin.directory });
+  startDuplicate(directory: string): Promise<void> {
+    this.duplicate.restore(directory);
+    return this.duplicate.start({ ...this.#config(this.primary, "primary"), data: this.duplicate.directory });
   }
 
   close(): void {
-    for (const machine of [...this.machines, this.twin]) machine.kill();
+    for (const machine of [...this.machines, this.duplicate]) machine.kill();
     rmSync(this.root, { recursive: true, force: true });
   }
 
@@ -202,7 +202,7 @@ export class Cluster {
     };
     if (role !== "fallback") {
       flags["adminKey"] = adminKey;
-      flags["ack"] = this.shape.ack === 0 || this.plant.impatient === true ? "none" : `edges:${this.shape.ack}`;
+      flags["ack"] = this.shape.ack === 0 || this.mutation.impatient === true ? "none" : `edges:${this.shape.ack}`;
       flags["broker"] = this.brokers.map(({ host }) => `mqtt://${host}`).join(",");
     }
     if (role !== "fallback" && this.shape.failover) {

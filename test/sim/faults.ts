@@ -78,7 +78,7 @@ export const faults: readonly Fault[] = [
     name: "a copy of the primary's directory is started on another machine",
     weight: 3,
     failover: false,
-    strike: startTwin,
+    strike: startDuplicate,
   },
   { name: "the coordination engine is frozen", weight: 4, failover: true, strike: stopEngine },
   { name: "a node is partitioned from the coordination engine", weight: 6, failover: true, strike: partFromEngine },
@@ -108,9 +108,9 @@ function part(scene: Scene): boolean {
   const { cluster, random } = scene;
   const [one, other] = [random.pick(cluster.machines), random.pick(cluster.machines)];
   if (one === other) return false;
-  const mends = [cluster.network.cut(one.name, other.name)];
-  if (random.chance(0.7)) mends.push(cluster.network.cut(other.name, one.name));
-  return later(scene, 300, 12_000, () => mends.forEach((mend) => mend()));
+  const repairs = [cluster.network.cut(one.name, other.name)];
+  if (random.chance(0.7)) repairs.push(cluster.network.cut(other.name, one.name));
+  return later(scene, 300, 12_000, () => repairs.forEach((repair) => repair()));
 }
 
 function isolate(scene: Scene): boolean {
@@ -137,13 +137,13 @@ async function startAlone(scene: Scene): Promise<boolean> {
   return later(scene, 100, 5000, () => startAgain(scene, before));
 }
 
-async function startTwin(scene: Scene): Promise<boolean> {
+async function startDuplicate(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
-  if (!cluster.primary.up || cluster.twin.process !== undefined) return false;
-  const path = join(cluster.root, `twin-${cluster.time.nowMs}`);
+  if (!cluster.primary.up || cluster.duplicate.process !== undefined) return false;
+  const path = join(cluster.root, `duplicate-${cluster.time.nowMs}`);
   cluster.primary.backup(path);
-  void cluster.startTwin(path);
-  return later(scene, 3000, 9000, () => cluster.twin.kill());
+  void cluster.startDuplicate(path);
+  return later(scene, 3000, 9000, () => cluster.duplicate.kill());
 }
 
 function stopEngine(scene: Scene): boolean {
@@ -157,9 +157,9 @@ function partFromEngine(scene: Scene): boolean {
   const { cluster, random } = scene;
   const { name } = random.chance(0.5) ? cluster.primary : random.pick(cluster.members);
   const { host } = cluster.engine;
-  const mends = [cluster.network.cut(name, host)];
-  if (random.chance(0.6)) mends.push(cluster.network.cut(host, name));
-  return later(scene, 300, 12_000, () => mends.forEach((mend) => mend()));
+  const repairs = [cluster.network.cut(name, host)];
+  if (random.chance(0.6)) repairs.push(cluster.network.cut(host, name));
+  return later(scene, 300, 12_000, () => repairs.forEach((repair) => repair()));
 }
 
 /** Usually longer than the lease. */
@@ -202,9 +202,9 @@ async function handOver({ operator, random }: Scene): Promise<boolean> {
 function partFromBroker(scene: Scene): boolean {
   const { cluster, random } = scene;
   const [machine, broker] = [random.pick(cluster.members), random.pick(cluster.brokers)];
-  const mends = [cluster.network.cut(machine.name, broker.host)];
-  if (random.chance(0.6)) mends.push(cluster.network.cut(broker.host, machine.name));
-  return later(scene, 300, 15_000, () => mends.forEach((mend) => mend()));
+  const repairs = [cluster.network.cut(machine.name, broker.host)];
+  if (random.chance(0.6)) repairs.push(cluster.network.cut(broker.host, machine.name));
+  return later(scene, 300, 15_000, () => repairs.forEach((repair) => repair()));
 }
 
 function restartBroker(scene: Scene): boolean {
@@ -230,18 +230,18 @@ function brokerLies(scene: Scene, lie: Lie): boolean {
 /** At a time when its data may be too old to answer. */
 const questionsMs = [7000, 8000, 9000, 9500];
 
-/** Then the edge can judge the age of its data only by the messages of the brokers. */
+/** Then the edge can checker the age of its data only by the messages of the brokers. */
 function brokersLieToOne(scene: Scene): boolean {
   const { cluster } = scene;
   const edge = anEdge(scene);
   if (edge === undefined) return false;
   for (const broker of cluster.brokers) broker.lie("repeat");
   const others = cluster.members.filter((other) => other !== edge);
-  const mends = others.map(({ name }) => cutBothWays(cluster, edge.name, name));
+  const repairs = others.map(({ name }) => cutBothWays(cluster, edge.name, name));
   for (const delayMs of questionsMs) cluster.time.at(delayMs, undefined, () => void cluster.clients.ask(edge.name));
   return later(scene, 10_000, 20_000, () => {
     for (const broker of cluster.brokers) broker.lie(undefined);
-    for (const mend of mends) mend();
+    for (const repair of repairs) repair();
   });
 }
 
@@ -399,7 +399,7 @@ async function usurp(scene: Scene): Promise<boolean> {
   const { cluster, operator, random } = scene;
   const candidates = await operator.candidates();
   if (candidates.length === 0 || !cluster.primary.up) return false;
-  if (isReplaced(await cluster.standing(cluster.primary))) return false;
+  if (isReplaced(await cluster.health(cluster.primary))) return false;
   await operator.promote(random.pick(candidates), true);
   return true;
 }

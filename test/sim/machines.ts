@@ -47,9 +47,9 @@ export interface World {
   readonly histories: Histories;
   readonly disks: DiskCounts;
   readonly random: Random;
-  readonly judge: Checker;
+  readonly checker: Checker;
   readonly engine: SimulatedEngine;
-  readonly plant: Mutation;
+  readonly mutation: Mutation;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;
 }
@@ -186,7 +186,7 @@ export class Machine {
     this.#process = process;
     attachDisk(process, this.disk, process.watcher);
     world.trace(`${this.name} starts as ${config.role}`);
-    const { fragileTimer, starting } = world.plant;
+    const { fragileTimer, starting } = world.mutation;
     starting?.(this.directory);
     if (fragileTimer !== undefined) process.clock.every(1000, () => fragileTimer(process));
     const system = this.#systemOf(process, random);
@@ -204,8 +204,8 @@ export class Machine {
 
   /** A node survives system errors in timers; any other error ends it. */
   #timerFailed(error: unknown): void {
-    const { plant, fail, trace } = this.#world;
-    if (isSystemError(error) && plant.fragileTimer === undefined)
+    const { mutation, fail, trace } = this.#world;
+    if (isSystemError(error) && mutation.fragileTimer === undefined)
       trace(`  ${this.name}: a timer failed: ${String(error)}`);
     else fail(new Violation(`${this.name} ends, since a timer failed: ${String(error)}`));
   }
@@ -312,7 +312,7 @@ export class Machine {
     for (const broker of this.#world.brokers) broker.crashed(process, machine);
     const from = this.directory;
     // Connections of the dead process are still open and may write when they are collected, but not to these files.
-    const { forgetfulDisks, hastyEdges } = this.#world.plant;
+    const { forgetfulDisks, hastyEdges } = this.#world.mutation;
     const isHasty = hastyEdges === true && process.role === "edge";
     const forgetful = machine && (process.watcher.synchronous === "NORMAL" || forgetfulDisks || isHasty);
     this.#moveTo((target) => {
@@ -376,7 +376,7 @@ export class Machine {
           random: threads,
           machineDisk: this.disk,
           watcher: process.watcher,
-          plant: this.#world.plant,
+          mutation: this.#world.mutation,
         }),
       approvePolicies: (limits) => approveSimulated({ time, owner: process, random: random.fork("policies") }, limits),
       serve: ({ fetch: serve, stopGraceMs }) =>
@@ -385,14 +385,14 @@ export class Machine {
   }
 
   #listen(process: Process, serve: Serve, stopGraceMs: number): ReturnType<ClusterSystem["serve"]> {
-    const { time, network, plant, judge } = this.#world;
-    const planted: Serve = (request) => plant.serve?.(process, request, serve) ?? serve(request);
+    const { time, network, mutation, checker } = this.#world;
+    const mutated: Serve = (request) => mutation.serve?.(process, request, serve) ?? serve(request);
     let inFlight = 0;
     let idle = (): void => {};
     const close = network.listen(this.name, process, async (request) => {
       inFlight++;
       try {
-        return await judge.witness(process, request, planted);
+        return await checker.check(process, request, mutated);
       } finally {
         inFlight--;
         if (inFlight === 0) idle();

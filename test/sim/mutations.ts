@@ -30,6 +30,6 @@ export interface Mutation {
 
 export const noMutation: Mutation = {};
 
-export function mutateWriter(plant: Mutation, owner: Owner, commands: WriterCommands): WriterCommands {
-  return plant.writer?.(owner, commands) ?? commands;
+export function mutateWriter(mutation: Mutation, owner: Owner, commands: WriterCommands): WriterCommands {
+  return mutation.writer?.(owner, commands) ?? commands;
 }

@@ -118,14 +118,14 @@ export class Operator {
     this.#cluster.note(
       `promoting ${edge.name}${force ? " with force" : ""}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`,
     );
-    const standing = await this.#cluster.standing(edge);
-    if (answer?.status !== 200 && standing?.role !== "primary") {
+    const health = await this.#cluster.health(edge);
+    if (answer?.status !== 200 && health?.role !== "primary") {
       this.counts.refusedPromotions++;
       return false;
     }
     this.counts.promotions++;
     if (force) this.counts.forcedPromotions++;
-    this.promotions.push({ epoch: standing?.epoch ?? null, forced: force });
+    this.promotions.push({ epoch: health?.epoch ?? null, forced: force });
     this.#cluster.primary = edge;
     // A backup of the previous primary must not replace later events.
     this.#backups.clear();
@@ -157,11 +157,11 @@ export class Operator {
     const standings = await Promise.all(
       members
         .filter((member) => member !== primary && member.up)
-        .map(async (member) => ({ member, standing: await this.#cluster.standing(member) })),
+        .map(async (member) => ({ member, health: await this.#cluster.health(member) })),
     );
     return standings
-      .filter(({ standing }) => standing?.role === "edge" && standing.offset !== null)
-      .toSorted((a, b) => (b.standing?.offset ?? 0) - (a.standing?.offset ?? 0))
+      .filter(({ health }) => health?.role === "edge" && health.offset !== null)
+      .toSorted((a, b) => (b.health?.offset ?? 0) - (a.health?.offset ?? 0))
       .map(({ member }) => member);
   }
 
@@ -171,7 +171,7 @@ export class Operator {
       const { process } = machine;
       if (process === undefined) void this.#cluster.start(machine);
       else if (process.failed !== undefined) await this.#afterFailure(machine, process.failed);
-      else if (isReplaced(await this.#cluster.standing(machine))) await this.demote(machine);
+      else if (isReplaced(await this.#cluster.health(machine))) await this.demote(machine);
     }
     await this.#replaceLostPrimary();
   }
@@ -180,10 +180,9 @@ export class Operator {
    * A primary that gave way to a copy of itself is an edge. When that copy is gone, an edge has to become the primary.
    */
   async #replaceLostPrimary(): Promise<void> {
-    const { primary, twin, shape } = this.#cluster;
-    if (shape.failover || twin.process !== undefined) return;
-    if ((await this.#cluster.standing(primary))?.role !== "edge" || (await primariesOf(this.#cluster)).length > 0)
-      return;
+    const { primary, duplicate, shape } = this.#cluster;
+    if (shape.failover || duplicate.process !== undefined) return;
+    if ((await this.#cluster.health(primary))?.role !== "edge" || (await primariesOf(this.#cluster)).length > 0) return;
     const [edge] = await this.candidates();
     if (edge !== undefined) await this.promote(edge, false);
   }
@@ -199,8 +198,8 @@ export class Operator {
   /** The operator may be wrong about which node is the primary. */
   async #acceptSuccessor(machine: Machine): Promise<void> {
     for (const other of this.#cluster.members) {
-      const standing = other === machine ? undefined : await this.#cluster.standing(other);
-      if (standing?.role === "primary" && standing.state === "PRIMARY") this.#cluster.primary = other;
+      const health = other === machine ? undefined : await this.#cluster.health(other);
+      if (health?.role === "primary" && health.state === "PRIMARY") this.#cluster.primary = other;
     }
   }
 
@@ -245,16 +244,16 @@ export class Operator {
   }
 }
 
-export function isReplaced(standing: Standing | undefined): boolean {
-  return standing?.state === "FENCED";
+export function isReplaced(health: Standing | undefined): boolean {
+  return health?.state === "FENCED";
 }
 
 /** The nodes that regard themselves as the primary. */
 export async function primariesOf(cluster: Cluster): Promise<readonly Machine[]> {
   const found: Machine[] = [];
   for (const member of cluster.members) {
-    const standing = await cluster.standing(member);
-    if (standing?.role === "primary" && !isReplaced(standing)) found.push(must(member));
+    const health = await cluster.health(member);
+    if (health?.role === "primary" && !isReplaced(health)) found.push(must(member));
   }
   return found;
 }

@@ -14,7 +14,7 @@ const calmMsMax = 25_000;
  */
 export async function calm({ cluster, operator, undo }: Scene): Promise<Machine | undefined> {
   const { time } = cluster;
-  for (const mend of undo) mend();
+  for (const repair of undo) repair();
   const endMs = time.nowMs + calmMsMax;
   await time.sleep(aftermathMs);
   while (time.nowMs < endMs) {
@@ -33,20 +33,20 @@ export async function unrest(cluster: Cluster): Promise<string | undefined> {
   const primaries = await primariesOf(cluster);
   if (primaries.length !== 1) return `${primaries.map(({ name }) => name).join(" and ") || "nobody"} is the primary`;
   const standings = await Promise.all(
-    cluster.machines.map(async (machine) => ({ name: machine.name, standing: await cluster.standing(machine) })),
+    cluster.machines.map(async (machine) => ({ name: machine.name, health: await cluster.health(machine) })),
   );
-  const first = standings[0]?.standing;
+  const first = standings[0]?.health;
   const said = standings.map(
-    ({ name, standing }) => `${name} ${standing?.state} ${standing?.epoch}:${standing?.offset} ${standing?.digest}`,
+    ({ name, health }) => `${name} ${health?.state} ${health?.epoch}:${health?.offset} ${health?.digest}`,
   );
   const quiet = ["PRIMARY", "LIVE", "FOLLOWING", "SNAPSHOT"];
   const agreed = standings.every(
-    ({ standing }) =>
-      standing !== undefined &&
-      quiet.includes(standing.state) &&
-      standing.epoch === first?.epoch &&
-      standing.offset === first?.offset &&
-      standing.digest === first?.digest,
+    ({ health }) =>
+      health !== undefined &&
+      quiet.includes(health.state) &&
+      health.epoch === first?.epoch &&
+      health.offset === first?.offset &&
+      health.digest === first?.digest,
   );
   return agreed ? undefined : said.join("; ");
 }

@@ -8,7 +8,7 @@ import { Cluster, retentionEvents } from "./cluster.ts";
 import type { DiskCounts } from "./disks.ts";
 import { faults } from "./faults.ts";
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
-import { positionOf, type JudgeCounts } from "./checker.ts";
+import { positionOf, type CheckerCounts } from "./checker.ts";
 import type { LeaseCounts } from "./leases.ts";
 import type { NetworkCounts } from "./network.ts";
 import { Operator, primariesOf, type OperatorCounts, type Unreplicated } from "./operator.ts";
@@ -25,7 +25,7 @@ export interface Outcome {
   /** The number of faults by name. */
   readonly faults: Readonly<Record<string, number>>;
   readonly clients: ClientCounts;
-  readonly answers: JudgeCounts;
+  readonly answers: CheckerCounts;
   readonly network: NetworkCounts;
   readonly brokers: BrokerCounts;
   readonly operator: OperatorCounts;
@@ -41,8 +41,8 @@ const stepsMax = 80;
 const bootMs = 10_000;
 const restMs = 120_000;
 
-export async function runSeed(seed: number, plant: Mutation = noMutation): Promise<Outcome> {
-  const cluster = new Cluster(seed, plant);
+export async function runSeed(seed: number, mutation: Mutation = noMutation): Promise<Outcome> {
+  const cluster = new Cluster(seed, mutation);
   const operator = new Operator(cluster);
   const scene: Scene = { cluster, operator, random: cluster.random.fork("faults"), undo: new Set() };
   const struck: Record<string, number> = {};
@@ -72,7 +72,7 @@ export async function runSeed(seed: number, plant: Mutation = noMutation): Promi
     states: cluster.histories.size,
     faults: struck,
     clients: cluster.clients.counts,
-    answers: cluster.judge.counts,
+    answers: cluster.checker.counts,
     network: cluster.network.counts,
     brokers: sum(cluster.brokers.map(({ counts }) => counts)),
     operator: operator.counts,
@@ -131,7 +131,7 @@ async function strike(scene: Scene, struck: Record<string, number>): Promise<voi
 
 function chosenFault({ cluster, random }: Scene): Fault {
   const possible = faults.filter((fault) => fits(fault, cluster));
-  const { favourite } = cluster.plant;
+  const { favourite } = cluster.mutation;
   if (favourite !== undefined && random.chance(0.5)) return must(possible.find(({ name }) => name === favourite));
   const total = possible.reduce((sum, { weight }) => sum + weight, 0);
   let at = random.next() * total;
@@ -141,7 +141,7 @@ function chosenFault({ cluster, random }: Scene): Fault {
 /** Without faults, all nodes reach the same state. */
 async function rest(scene: Scene): Promise<void> {
   scene.cluster.note("--- peace");
-  for (const mend of scene.undo) mend();
+  for (const repair of scene.undo) repair();
   await becomeQuiet(scene, "no peace");
 }
 

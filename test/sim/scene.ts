@@ -78,12 +78,12 @@ export function partition(scene: Scene, machines: readonly Machine[], lowMs: num
     ...cluster.brokers.map(({ host }) => host),
     cluster.engine.host,
   ];
-  const mends = machines.flatMap(({ name }) => others.map((other) => cutBothWays(cluster, name, other)));
-  return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
+  const repairs = machines.flatMap(({ name }) => others.map((other) => cutBothWays(cluster, name, other)));
+  return later(scene, lowMs, highMs, () => repairs.forEach((repair) => repair()));
 }
 
 /** Returns the function that repairs the path. */
 export function cutBothWays({ network }: Cluster, one: string, other: string): () => void {
-  const mends = [network.cut(one, other), network.cut(other, one)];
-  return () => mends.forEach((mend) => mend());
+  const repairs = [network.cut(one, other), network.cut(other, one)];
+  return () => repairs.forEach((repair) => repair());
 }

@@ -30,7 +30,7 @@ export const scenes: readonly Fault[] = [
     name: "a copy of the primary's directory is started and reaches all others",
     weight: 1,
     failover: false,
-    strike: startTwin,
+    strike: startDuplicate,
   },
   {
     name: "a copy of the primary's directory is started in a partition that then heals",
@@ -76,8 +76,8 @@ async function partPrimary(scene: Scene): Promise<boolean> {
   partition(scene, [primary], successorWithinMs + 2000, successorWithinMs + 3000);
   const others = cluster.members.filter((member) => member !== primary);
   for (const endMs = time.nowMs + successorWithinMs; time.nowMs < endMs; await time.sleep(100)) {
-    const standings = await Promise.all(others.map((member) => cluster.standing(member)));
-    if (standings.some((standing) => standing?.role === "primary")) return true;
+    const standings = await Promise.all(others.map((member) => cluster.health(member)));
+    if (standings.some((health) => health?.role === "primary")) return true;
   }
   throw new Violation(`no node has replaced ${primary.name} after ${successorWithinMs} ms of silence`);
 }
@@ -113,13 +113,13 @@ async function promoteUnseen(scene: Scene): Promise<boolean> {
   if (primary === undefined || edge === undefined) return false;
   const voters = cluster.members.filter((member) => member !== primary && member !== edge);
   const unseen = [primary.name, ...cluster.brokers.map(({ host }) => host)];
-  const mends = unseen.map((name) => cutBothWays(cluster, edge.name, name));
-  later(scene, 7000, 12_000, () => mends.forEach((mend) => mend()));
+  const repairs = unseen.map((name) => cutBothWays(cluster, edge.name, name));
+  later(scene, 7000, 12_000, () => repairs.forEach((repair) => repair()));
   for (let writes = 0; writes < writesMeanwhile; writes++)
     time.at(writes * 150, undefined, () => void clients.write(primary.name));
   time.at(random.between(1100, 1700), undefined, () => {
     const voter = random.pick(voters);
-    mends.push(cutBothWays(cluster, edge.name, voter.name));
+    repairs.push(cutBothWays(cluster, edge.name, voter.name));
     if (random.chance(0.5)) voter.kill();
     if (voter.process === undefined) void cluster.start(voter, "edge");
   });
@@ -151,15 +151,15 @@ async function promoteTwo(scene: Scene): Promise<boolean> {
 }
 
 /** The second process must step down before it has acknowledged anything. */
-async function startTwin(scene: Scene): Promise<boolean> {
+async function startDuplicate(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
-  const { clients, time, twin } = cluster;
+  const { clients, time, duplicate } = cluster;
   const primary = await startCopy(scene);
   if (primary === undefined) return false;
   for (let writes = 0; writes < 4; writes++) {
     void clients.write(primary.name);
     await time.sleep(2000);
-    if (await clients.isWritten(twin.name))
+    if (await clients.isWritten(duplicate.name))
       throw new Violation(`a copy of ${primary.name} acknowledges writes beside it`);
   }
   await requirePrimary(cluster, primary);
@@ -169,13 +169,13 @@ async function startTwin(scene: Scene): Promise<boolean> {
 /** It reaches no other node when it starts, and writes until it does. */
 async function joinTwin(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
-  const { time, twin } = cluster;
+  const { time, duplicate } = cluster;
   const primary = await startCopy(scene);
   if (primary === undefined) return false;
-  partition(scene, [twin], 7000, 8000);
+  partition(scene, [duplicate], 7000, 8000);
   await time.sleep(14_000);
-  const standing = await cluster.standing(twin);
-  if (standing?.role === "primary" && !isReplaced(standing))
+  const health = await cluster.health(duplicate);
+  if (health?.role === "primary" && !isReplaced(health))
     throw new Violation(`a copy of ${primary.name} stays a primary beside it`);
   await requirePrimary(cluster, primary);
   return true;
@@ -184,18 +184,18 @@ async function joinTwin(scene: Scene): Promise<boolean> {
 /** Returns the primary whose copy it is, or undefined if there is none now. */
 async function startCopy(scene: Scene): Promise<Machine | undefined> {
   const { cluster } = scene;
-  const { time, twin } = cluster;
-  const primary = twin.process === undefined ? await calm(scene) : undefined;
+  const { time, duplicate } = cluster;
+  const primary = duplicate.process === undefined ? await calm(scene) : undefined;
   if (primary === undefined) return undefined;
-  const path = join(cluster.root, `twin-${time.nowMs}`);
+  const path = join(cluster.root, `duplicate-${time.nowMs}`);
   primary.backup(path);
-  void cluster.startTwin(path);
-  later(scene, 15_000, 16_000, () => twin.kill());
+  void cluster.startDuplicate(path);
+  later(scene, 15_000, 16_000, () => duplicate.kill());
   return primary;
 }
 
 async function requirePrimary(cluster: Cluster, primary: Machine): Promise<void> {
-  const standing = await cluster.standing(primary);
-  if (standing?.role !== "primary" || isReplaced(standing))
+  const health = await cluster.health(primary);
+  if (health?.role !== "primary" || isReplaced(health))
     throw new Violation(`${primary.name} gave way to a copy of itself`);
 }

@@ -33,7 +33,7 @@ export interface ThreadOptions {
   readonly random: Random;
   readonly machineDisk: SimulatedDisk;
   readonly watcher: StoreWatcher;
-  readonly plant: Mutation;
+  readonly mutation: Mutation;
 }
 
 const delayMsMax = 2;
@@ -44,7 +44,7 @@ export function spawnSimulated<C extends Commands, Event>(
   { name, encoding }: WorkerKind,
   options: ThreadOptions,
 ): WorkerHandle<C, Event> {
-  const { time, owner, clock, random, machineDisk, watcher, plant } = options;
+  const { time, owner, clock, random, machineDisk, watcher, mutation } = options;
   const here = new Line(time, owner, random);
   const there = new Line(time, owner, random);
   const near = withEncoding(encoding, { send: (message) => there.send(message), onMessage: here.onMessage });
@@ -56,7 +56,7 @@ export function spawnSimulated<C extends Commands, Event>(
       if ("committed" in event) watcher.moved(must(moving));
       emit(event);
     }, clock);
-    const commands = watchedWriter(mutateWriter(plant, owner, writerCommands(writer)), watcher);
+    const commands = watchedWriter(mutateWriter(mutation, owner, writerCommands(writer)), watcher);
     const emit = serveCommands<typeof commands, WriterEvent>(commands, () => commands.close(), far);
   } else if (name === "snapshot") {
     const commands = snapshotCommands();

@@ -17,7 +17,7 @@ import type { ReceivedBatch } from "./batch-buffer.ts";
 
 /**
  * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up. Events that the event
- * stream announces without their bodies, and events of which a polled primary tells, always come over HTTP.
+ * stream announces without their bodies, and events that a polled primary reports, always come over HTTP.
  */
 export type CatchUpCause = "announced" | "polled" | "missed";
 

@@ -177,8 +177,8 @@ interface RefreshTimer {
 }
 
 /**
- * Refreshes now and then on a timer. After a failure it retries sooner, and much sooner without time. The jitter keeps
- * a fleet of nodes apart.
+ * Refreshes on a timer. After a failure it retries sooner, and much sooner while `hasTime` is false. The jitter keeps a
+ * fleet of nodes apart.
  */
 function startTimer(
   refresh: () => Promise<void>,

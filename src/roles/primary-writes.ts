@@ -4,7 +4,6 @@ import type { Fence } from "../replication/failover/fence.ts";
 import type { Handover } from "../replication/failover/handover.ts";
 import type { Leadership } from "../replication/failover/leadership.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
-import { countWrite } from "../replication/log/write-metrics.ts";
 import type { Writer } from "../replication/log/writer.ts";
 import type { WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import type { DamageMonitor } from "../replication/replica/damage-monitor.ts";
@@ -91,4 +90,27 @@ function unacknowledged(reason: string): AppError {
     "not_ready",
     `the write is committed here, but ${reason}: send it again to be sure of it, it is done only once`,
   );
+}
+
+/**
+ * Counts a write of a client by kind and result. Runs `write`, which calls `onCommitted` when the write is committed
+ * here. Later failures concern only acknowledgements.
+ */
+async function countWrite(
+  kind: WriteRequest["kind"],
+  write: (onCommitted: () => void) => Promise<WriteResult>,
+): Promise<WriteResult> {
+  let isCommitted = false;
+  try {
+    const result = await write(() => void (isCommitted = true));
+    metrics.writes.inc({ kind, result: result.repeated ? "repeated" : result.unchanged ? "unchanged" : "done" });
+    return result;
+  } catch (error) {
+    metrics.writes.inc({ kind, result: isCommitted ? "unacknowledged" : isRefusal(error) ? "refused" : "failed" });
+    throw error;
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof AppError && error.code !== "not_ready" && error.code !== "internal";
 }

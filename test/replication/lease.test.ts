@@ -314,7 +314,7 @@ test("URLs of `failover`", () => {
   ];
   for (const url of usable) expect([url, failoverUrlProblem(url)]).toEqual([url, undefined]);
   const problems: readonly (readonly [string, string])[] = [
-    ["a:2379", "is no URL"],
+    ["a:2379", "is not a URL"],
     ["consul://a", "must begin with"],
     ["etcd://user:secret@a", "user or a password"],
     ["etcd://a,,b", "members of etcd"],
@@ -324,7 +324,7 @@ test("URLs of `failover`", () => {
     ["kubernetes://Default/x", "kubernetes://namespace/name"],
     ["kubernetes+http:///default/x", "kubernetes+http://host:port/namespace/name"],
     ["s3://bucket", "bucket and an object"],
-    ["s3://bucket/key?secret=secret", "only"],
+    ["s3://bucket/key?secret=secret", "except"],
     ["s3://bucket/key?endpoint=ftp://x", "endpoint"],
   ];
   for (const [url, problem] of problems) {

@@ -71,7 +71,7 @@ function join(programs: readonly Program[]): Program {
   };
 }
 
-/** The parser and the checks recurse, so this bounds the stack whatever the setting says. */
+/** The parser and the checks recurse, so this bounds the stack for every setting. */
 const largestDepth = 1000;
 
 export function nestingMax({ depthMax }: PolarLimits): number {

@@ -1,7 +1,7 @@
 /**
  * Finds the parts of a policy that no facts can make true: rules with unsatisfiable conditions, rules that repeat
- * another, names that nothing grants, and questions without an answer. The analysis is conservative: whatever is not
- * certain counts as possible, so warnings are correct.
+ * another, names that nothing grants, and questions without an answer. The analysis is conservative: uncertain cases
+ * count as possible, so warnings are correct.
  */
 import type { Policy, Rule } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";

@@ -1,6 +1,6 @@
 /**
- * Selects: clauses without recursive atoms, over sources that can be in a FROM clause, and what they need from the
- * store.
+ * Selects: clauses without recursive atoms, over sources for a FROM clause, and the part of the store that SQL
+ * generation uses.
  */
 import { type FlatArgument, type FlatCondition, type FlatTerm, mapConditionTerms } from "./flat.ts";
 import type { Constant } from "./program.ts";

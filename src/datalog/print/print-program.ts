@@ -1,4 +1,4 @@
-/** Prints what the passes over a whole policy give: rules in normal form, types of facts, signatures. */
+/** Prints the results of the passes over a whole policy: rules in normal form, types of facts, signatures. */
 import { unreachable } from "../../util/assert.ts";
 import type { FactType } from "../analysis/fact-types.ts";
 import { type DatalogProgram, programCalls, type ProgramLiteral, type ProgramRule, splitKey } from "../ir/program.ts";

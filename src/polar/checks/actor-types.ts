@@ -1,6 +1,6 @@
 /**
- * The types whose values act: somewhere in the policy one of them is allowed something, has a role or a permission, or
- * is what a relation of an actor leads to.
+ * The types that act as actors. The policy allows one of their values something, gives it a role or a permission, or
+ * uses it as the actor of a relation. The hint for an undeclared type depends on this.
  */
 import type { Declarations } from "../declarations.ts";
 import type { Block, Head, Name, Program, Term } from "../syntax.ts";

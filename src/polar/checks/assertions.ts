@@ -1,7 +1,6 @@
 /**
- * `iff` says which values a variable of the assertion takes. Only `variable in [...]` is known to be used; another
- * condition would leave open what the full set of answers is, so it is refused rather than guessed at. And nothing can
- * be asserted of the clock itself.
+ * `iff` lists the values of a variable of the assertion. Only `variable in [...]` is allowed, because another condition
+ * would not define the full set of answers. An assertion can't use the clock.
  */
 import { quote } from "../report.ts";
 import type { Context } from "./context.ts";

@@ -33,7 +33,7 @@ export class Owners {
   readonly #exact = new Map<string, Owner>();
   readonly #declarations: Context["declarations"];
 
-  /** `undefined` if errors leave open what types inherit, or if they inherit too much. */
+  /** `undefined` if inheritance is unknown because of errors, or too large. */
   static of({ declarations, limits }: Context): Owners | undefined {
     const types = [...declarations.types.values()];
     const isKnown = !declarations.tooMany && declarations.cyclic.size === 0;

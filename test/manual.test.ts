@@ -88,7 +88,7 @@ describe("lists are complete", () => {
       const headings = [...page("api").text.matchAll(/^#{2,3} `([A-Z]+ \/[^`]+)`$/gm)].map(([, name = ""]) => name);
       expect(headings.toSorted()).toEqual(routes.toSorted());
     });
-  });
+  }, 30_000);
 
   test("its table of errors has each code with its status", () => {
     const rows = [...page("api").text.matchAll(/^\| (\d{3}) +\| `(\w+)` +\|/gm)];

@@ -36,7 +36,7 @@ async function main({ seeds, first, failover }: Piece, abreast: number): Promise
   const totals = noTotals();
   const next = async (): Promise<void> => {
     for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
-      addTotals(totals, await runAside(piece, join(directory, `${piece.first}.json`)));
+      addTotals(totals, await runInProcess(piece, join(directory, `${piece.first}.json`)));
       process.stderr.write(`${totals.runs} of ${seeds} seeds, ${totals.failures} failed\n`);
     }
   };
@@ -45,7 +45,7 @@ async function main({ seeds, first, failover }: Piece, abreast: number): Promise
   return totals.failures === 0 ? 0 : 1;
 }
 
-async function runAside({ first, seeds, failover }: Piece, result: string): Promise<Totals> {
+async function runInProcess({ first, seeds, failover }: Piece, result: string): Promise<Totals> {
   const options = [
     "--piece",
     result,

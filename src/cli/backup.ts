@@ -56,36 +56,39 @@ export const backupCommand: AddCommand = (program) => {
       if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
       // Other users must not read the backup.
       keepFilesPrivate();
-      const given = await nodeKeyHashFrom(options);
+      const nodeKeyHash = await nodeKeyHashFrom(options);
       const warnings: string[] = [];
-      const made = await withProgress((progress) =>
+      const backup = await withProgress((progress) =>
         backUp({
           target: out,
-          write: data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), given, progress),
+          write:
+            data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), nodeKeyHash, progress),
           limits: defaultLimits,
           onStep: progress.begin,
           warn: (problem) => warnings.push(problem),
         }),
       );
-      const authenticity = authenticityOf(made.signed, given);
+      const authenticity = authenticityOf(backup.signed, nodeKeyHash);
       if (authenticity === "absent")
         warnings.push(
           "the backup has no MAC, so `ostiary restore` needs --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a backup with a MAC",
         );
       for (const warning of warnings) await printWarning(warning);
-      await print(json ? `${JSON.stringify(contentOf(made, authenticity))}\n` : describeContent(made, authenticity));
+      await print(
+        json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
+      );
     });
 };
 
 /** A primary that created its node key itself stores the hash in its database. */
-function copyOf(path: string, given: string | undefined, progress: ProgressLine): BackupOptions["write"] {
-  return backupWriter(path, progress.begin, given ?? storedNodeKeyHash(path));
+function copyOf(path: string, nodeKeyHash: string | undefined, progress: ProgressLine): BackupOptions["write"] {
+  return backupWriter(path, progress.begin, nodeKeyHash ?? storedNodeKeyHash(path));
 }
 
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
   const { url, key } = accessOf(command, "admin");
   return async (target) => {
-    let begun = false;
+    let hasBegun = false;
     progress.begin(`waiting for ${url}`);
     await downloadSnapshot({
       get: (headers) => request(url, { ...headers, Authorization: `Bearer ${key}` }),
@@ -93,8 +96,8 @@ function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["wri
       knownTag: undefined,
       accept() {},
       onProgress: (received, size) => {
-        if (!begun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
-        begun = true;
+        if (!hasBegun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
+        hasBegun = true;
         progress.reached(received, size);
       },
       responseError: refusalOf,

@@ -18,14 +18,14 @@ import { UsageError } from "./command.ts";
 import type { ProgressLine } from "./progress-line.ts";
 import { requireStoreIn } from "./stored-data.ts";
 
-export async function snapshotFromNode(given: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+export async function snapshotFromNode(nodeUrl: string, out: string, progress: ProgressLine): Promise<Snapshot> {
   const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
   if (!nodeKey) throw new UsageError("OSTIARY_NODE_KEY is not set; set it to the node key");
-  if (!URL.canParse(given)) throw new UsageError(`\`${given}\` is not a URL, such as http://127.0.0.1:8080`);
-  const url = given.replace(/\/+$/, "");
+  if (!URL.canParse(nodeUrl)) throw new UsageError(`\`${nodeUrl}\` is not a URL, such as http://127.0.0.1:8080`);
+  const url = nodeUrl.replace(/\/+$/, "");
   requireWritable(out);
   const part = `${out}.part`;
-  let begun = false;
+  let hasBegun = false;
   progress.begin("waiting for the snapshot");
   try {
     const snapshot = await downloadSnapshot({
@@ -38,8 +38,8 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
       knownTag: undefined,
       accept() {},
       onProgress: (received, size) => {
-        if (!begun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
-        begun = true;
+        if (!hasBegun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
+        hasBegun = true;
         progress.reached(received, size);
       },
       responseError: refusalOf,

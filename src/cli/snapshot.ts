@@ -99,16 +99,16 @@ function addCreate(group: Command): void {
         throw new UsageError(
           "the source of the snapshot is missing or not unique: use either `--url`, a running node, or `--data`, its directory",
         );
-      const made = await withProgress((progress) =>
+      const snapshot = await withProgress((progress) =>
         data === undefined
           ? snapshotFromNode(url ?? "", out, progress)
           : snapshotFromDirectory(data, out, nodeKeyHash, progress),
       );
-      if (authenticityOf(made.signed, nodeKeyHash) === "absent")
+      if (authenticityOf(snapshot.signed, nodeKeyHash) === "absent")
         await printWarning(
           "the snapshot has no MAC, so nodes and `ostiary snapshot import` accept it only with --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a snapshot with a MAC",
         );
-      await print(json ? `${JSON.stringify(madeReport(made), null, 2)}\n` : describeMade(made));
+      await print(json ? `${JSON.stringify(jsonReport(snapshot), null, 2)}\n` : describeSnapshot(snapshot));
     });
 }
 
@@ -117,10 +117,10 @@ interface InspectOptions extends NodeKeyOptions {
   readonly json?: true;
 }
 
-function madeReport({ path, size, manifest }: Snapshot): object {
+function jsonReport({ path, size, manifest }: Snapshot): object {
   return { file: path, size, ...manifest };
 }
 
-function describeMade({ path, size, manifest: { environment, offset } }: Snapshot): string {
+function describeSnapshot({ path, size, manifest: { environment, offset } }: Snapshot): string {
   return `${printable(path)}: environment \`${printable(environment)}\` at offset ${offset}, ${formatMegabytes(size)} MB\n`;
 }

@@ -1,7 +1,7 @@
 /**
- * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and
- * API keys. It is synchronous and runs on the serving thread. It computes each answer in one read snapshot, so the
- * answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
+ * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and API keys.
+ * It is synchronous, and runs on the serving thread or in a worker process. It computes each answer in one read
+ * snapshot, so the answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
  */
 import { eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../config/limits.ts";
@@ -31,7 +31,7 @@ import type { ApiKey } from "./state/event.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
-import type { Plan, Planner, Strategy } from "./query/plans.ts";
+import type { Plan, Planner, Strategy } from "./query/planner.ts";
 import { type QueryKind, ReadView } from "./query/read-view.ts";
 import type {
   ActionsQuestion,

@@ -32,8 +32,8 @@ export function knownHistory(data: string): string | undefined {
   const noted = readNodeFile(data, ownName);
   if (noted !== undefined) return noted;
   // Directories of older versions have no such file.
-  const present = currentStorePath(data);
-  return present === undefined ? undefined : historyOf(present);
+  const path = currentStorePath(data);
+  return path === undefined ? undefined : historyOf(path);
 }
 
 export function noteHistory(data: string, history: string): void {

@@ -31,9 +31,9 @@ import type { Takeover } from "./primary.ts";
 const log = getLogger("edge");
 
 export interface EdgeOptions {
-  /** Starts a primary in place of this edge, which has just ended. Without it the edge cannot be promoted. */
+  /** Starts a primary after this edge, which has just ended. Without it the edge cannot be promoted. */
   readonly becomePrimary?: (takeover: Takeover) => Promise<Promoted>;
-  /** Called before this edge ends to make place for a primary. `requests` of those under way wait for the primary. */
+  /** Called before this edge ends so that a primary can start. `requests` of those under way wait for the primary. */
   readonly onEnding?: (requests: number) => Promise<void>;
   /** The lease of the primary, with `failover`. The edge acquires it when it is free, and then asks for votes. */
   readonly lease?: Lease | undefined;

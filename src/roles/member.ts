@@ -191,8 +191,8 @@ class Member {
     lacking: ObservedPosition | undefined,
     term: number | null | undefined,
   ): Promise<void> {
-    const { term: present } = node.health();
-    if (present !== null && term !== null && term !== undefined && !isSameFailover(present, term))
+    const { term: current } = node.health();
+    if (current !== null && term !== null && term !== undefined && !isSameFailover(current, term))
       throw new Superseded("another node was promoted meanwhile");
     if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
     await node.promote?.({ force: false, automatic: true });

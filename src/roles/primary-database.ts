@@ -45,26 +45,26 @@ export async function openPrimaryDatabase(
   system: ClusterSystem,
 ): Promise<PrimaryDatabase> {
   const { data, limits } = config;
-  const present = currentStorePath(data);
-  if (present === undefined) {
+  const path = currentStorePath(data);
+  if (path === undefined) {
     await requireNoKnownHistory(config, system);
     const created = await createDatabase(writer, data);
     consumeApproval(data, "abandon-history");
     return { path: created, isNew: true };
   }
   consumeApproval(data, "abandon-history");
-  await checkDatabaseInWorker(system, present, limits).catch((cause: unknown) => {
-    throwIfStorageFailed(cause, present);
+  await checkDatabaseInWorker(system, path, limits).catch((cause: unknown) => {
+    throwIfStorageFailed(cause, path);
     // A newer version wrote it, so it is not damaged.
     if (cause instanceof AppError && cause.code === "conflict") throw cause;
     throw new AppError(
       "internal",
-      `the database \`${present}\` is damaged, restore it from a backup or a node's copy: ${reasonOf(cause)}`,
+      `the database \`${path}\` is damaged, restore it from a backup or a node's copy: ${reasonOf(cause)}`,
       { cause },
     );
   });
   removeReplacedDatabases(data, true);
-  return { path: present, isNew: false };
+  return { path, isNew: false };
 }
 
 /**

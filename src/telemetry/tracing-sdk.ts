@@ -25,7 +25,18 @@ import {
 } from "@opentelemetry/sdk-trace";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { getLogger } from "./logger.ts";
-import type { Tracing, TracingOptions } from "./tracing.ts";
+
+export interface TracingOptions {
+  /** If set, it overrides OTEL_TRACES_SAMPLER. */
+  readonly sampleRatio?: number | undefined;
+  /** Attributes of this node in addition to the name of the service: role, node, version, environment. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface Tracing {
+  /** Exports the remaining spans, for some seconds at most, and ends tracing. */
+  stop(): Promise<void>;
+}
 
 const stopTimeoutMs = 3000; // a dead collector must not delay a shutdown for longer
 const warningIntervalMs = 60_000;

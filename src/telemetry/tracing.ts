@@ -16,18 +16,7 @@ import { AppError } from "../util/app-error.ts";
 import { preciseNow } from "../util/clock.ts";
 import { maskSecrets } from "./mask-secrets.ts";
 import { childOf, parseTraceparent } from "./trace-context.ts";
-
-export interface TracingOptions {
-  /** If set, it overrides OTEL_TRACES_SAMPLER. */
-  readonly sampleRatio?: number | undefined;
-  /** Attributes of this node in addition to the name of the service: role, node, version, environment. */
-  readonly attributes: Readonly<Record<string, string>>;
-}
-
-export interface Tracing {
-  /** Exports the remaining spans, for some seconds at most, and ends tracing. */
-  stop(): Promise<void>;
-}
+import type { Tracing, TracingOptions } from "./tracing-sdk.ts";
 
 export interface SpanOptions {
   readonly kind?: SpanKind;

@@ -89,7 +89,7 @@ export function outcomeOf({ cluster, options, disks, violations, primaries, ...j
     network: options.network.kind,
     seed: options.seed,
     seconds: options.seconds,
-    faults: tally(judged.faults),
+    faults: countFaults(judged.faults),
     writes: { ...counts, perSecond: counts.acknowledged / loadedSeconds, lost },
     reads,
     disks: { ...disks, failures: disks.failures.slice(0, shownMax), missing: cluster.disks.missing },
@@ -134,7 +134,7 @@ function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number)
   };
 }
 
-function tally(faults: readonly InjectedFault[]): Record<string, Record<string, number>> {
+function countFaults(faults: readonly InjectedFault[]): Record<string, Record<string, number>> {
   const kinds = [...new Set<AnyKind>([...faultKinds, ...memberFaultKinds])];
   const struck = kinds.filter((kind) => faults.some((fault) => fault.kind === kind));
   return Object.fromEntries(

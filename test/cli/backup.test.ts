@@ -109,7 +109,7 @@ describe("from a data directory and back", () => {
           2,
           "is not a time with a zone",
         ],
-        [["restore", "history.backup", "--to-time", "2026-11-26T07:00:00Z", "--to-offset", "3"], 2, "give one of them"],
+        [["restore", "history.backup", "--to-time", "2026-11-26T07:00:00Z", "--to-offset", "3"], 2, "use one of them"],
         [
           ["restore", "history.backup", "--data", "new", "--to-time", "2999-01-01T00:00:00Z"],
           1,

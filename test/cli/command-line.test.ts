@@ -323,6 +323,23 @@ describe("a node", () => {
     expect((await run(["keys", "list"], access)).errors).toContain("error: no answer from http://127.0.0.1:");
   }, 30_000);
 
+  test("logs a warning about a setting with its name of 0.1.0", async () => {
+    const node = start(["serve", "--role", "primary", "--limits-api-keys-max", "7", "--log-format", "json"], {
+      OSTIARY_PORT: "0",
+      OSTIARY_MQTT_PORT: "0",
+      OSTIARY_DATA: join(directory, "old-names"),
+      OSTIARY_ADMIN_KEY: adminKey,
+    });
+    const [line = ""] = await readUntil(node.stderr, /^.*limits\.apiKeysMax.*$/m);
+    expect(JSON.parse(line)).toMatchObject({
+      level: "warning",
+      message:
+        "limits.apiKeysMax from the flag --limits-api-keys-max is the old name of advanced.apiKeysMax (OSTIARY_API_KEYS_MAX, --api-keys-max); the next release does not accept it",
+    });
+    node.kill("SIGTERM");
+    expect(await node.exited).toBe(0);
+  }, 30_000);
+
   test("that waits for its primary ends immediately on a signal", async () => {
     const parameters = [
       "serve",

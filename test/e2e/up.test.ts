@@ -37,7 +37,7 @@ async function runToItsEnd(...flags: string[]): Promise<{ readonly report: Repor
 
 test("scripts/up reports that edges get events over HTTP without a broker", async () => {
   const { report, progress } = await runToItsEnd("--broker", `mqtt://127.0.0.1:${await freePort()}`);
-  const polling = "it asks the primary for events over HTTP, because no broker is connected";
+  const polling = "it gets events from the primary over HTTP, because no broker is connected";
   const { nodes } = report;
   expect(nodes.map(({ following }) => following)).toEqual([undefined, polling, polling, undefined]);
   for (const edge of ["edge-a", "edge-b"])
@@ -84,7 +84,7 @@ test.each(shells)(
       expect(output.match(/^x-ostiary-snapshot-age-ms: \d+\r?\n\{"allowed":(?:true|false)\}$/gim)).toHaveLength(1);
       expect(output).toContain("ostiary_");
       await says("primary: it ended with signal SIGKILL");
-      await says("edge-a: the primary does not answer: this copy may be old");
+      await says("edge-a: the primary does not answer: its database may be old");
     } finally {
       up.kill("SIGINT");
       await Promise.all([up.exited, reading]);

@@ -10,7 +10,7 @@ import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { OffloadRequired } from "../../src/engine/query/offload-required.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
-import { Planner } from "../../src/engine/query/plans.ts";
+import { Planner } from "../../src/engine/query/planner.ts";
 import type { Shape, ShapeVariable } from "../../src/engine/query/shapes.ts";
 import { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";

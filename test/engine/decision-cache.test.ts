@@ -1,6 +1,6 @@
 /**
  * The decision cache is never stale. A caching engine is asked repeatedly while facts, policy and time change, and its
- * answers are compared with the oracle, which caches nothing. `MEMO_STEPS` is the number of questions, `MEMO_SEED` the
+ * answers are compared with the oracle, which caches nothing. `DECISION_CACHE_STEPS` is the number of questions, `DECISION_CACHE_SEED` the
  * seed.
  */
 import { describe, expect, test } from "bun:test";
@@ -88,11 +88,11 @@ function truthOf(policy: Policy, facts: Iterable<string>, now: number): boolean[
 }
 
 function compiled(source: string): Policy {
-  return must(checkPolicy([{ name: "memo.polar", text: source }], { runTests: false }).policy);
+  return must(checkPolicy([{ name: "decisions.polar", text: source }], { runTests: false }).policy);
 }
 
-const steps = Number(process.env["MEMO_STEPS"] ?? 100_000);
-const seed = Number(process.env["MEMO_SEED"] ?? 20_271);
+const steps = Number(process.env["DECISION_CACHE_STEPS"] ?? 100_000);
+const seed = Number(process.env["DECISION_CACHE_SEED"] ?? 20_271);
 
 /** Random whole numbers below a bound; the same seed gives the same numbers. */
 function drawing(from: number): (bound: number) => number {
@@ -117,7 +117,7 @@ describe("cached decisions are right", () => {
   ])(
     "through changes of facts, policy and clock, %s",
     async (_, decisionCacheEntriesMax) => {
-      const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+      const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
       const store = openStore(join(folder, "data.db"), { synchronous: "NORMAL" });
       createState(store, "test", "test");
       const reader = openStore(join(folder, "data.db"), { readonly: true });
@@ -160,7 +160,7 @@ describe("cached decisions are right", () => {
         }
       }
       const hits = (await decisionCacheHits()) - before;
-      console.log(`seed ${seed}, ${steps} questions: ${allowed} allowed, ${hits} remembered`);
+      console.log(`seed ${seed}, ${steps} questions: ${allowed} allowed, ${hits} from the cache`);
       expect(allowed).toBeGreaterThan(steps / 20);
       expect(hits).toBeGreaterThan(decisionCacheEntriesMax > 100 ? steps / 4 : steps / 50);
       engine.close();
@@ -171,7 +171,7 @@ describe("cached decisions are right", () => {
   );
 
   test("while another thread writes", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+    const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
     const path = join(folder, "store-1.db");
     const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits: defaultLimits });
     const draw = drawing(seed);
@@ -232,7 +232,7 @@ test("it evicts the entries that are used least, and only as many as necessary",
 });
 
 test("a change during a list is noticed afterwards", () => {
-  const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
   const path = join(folder, "store-1.db");
   const writer = openStore(path);
   createState(writer, "test", "test");

@@ -62,11 +62,11 @@ describe("refused", () => {
     ["six arguments", fact("has_role", "A:1", "A:2", "A:3", "A:4", "A:5", "A:6"), "facts hold 1 to 5"],
     ["the id of wildcards", fact("has_role", "User:*", "String:member", "Repo:a"), "has the id `*`"],
     ["an empty id", fact("has_role", "User:", "String:member", "Repo:a"), "empty type or id"],
-    ["no integer", fact("stars", "Repo:a", "Integer:4.5"), "no 64-bit integer"],
-    ["an integer in another form", fact("stars", "Repo:a", "Integer:04"), "no 64-bit integer"],
-    ["an integer too large", fact("stars", "Repo:a", "Integer:9223372036854775808"), "no 64-bit integer"],
-    ["half a character", fact("has_role", "User:a\ud801", "String:member", "Repo:a"), "lone surrogate"],
-    ["no boolean", fact("noted", "Repo:a", "Boolean:yes"), "no boolean"],
+    ["an invalid integer", fact("stars", "Repo:a", "Integer:4.5"), "not a 64-bit integer"],
+    ["an integer in another form", fact("stars", "Repo:a", "Integer:04"), "not a 64-bit integer"],
+    ["an integer too large", fact("stars", "Repo:a", "Integer:9223372036854775808"), "not a 64-bit integer"],
+    ["a lone surrogate", fact("has_role", "User:a\ud801", "String:member", "Repo:a"), "lone surrogate"],
+    ["an invalid boolean", fact("noted", "Repo:a", "Boolean:yes"), "not a boolean"],
     ["an id too long", fact("has_role", `User:${"x".repeat(5000)}`, "String:member", "Repo:a"), "bytes long"],
   ])("%s", (_, wrong, message) => {
     expect(() => resolveChanges(storeWith(policy(source)), [{ inserts: [wrong] }])).toThrow(message);

@@ -145,13 +145,13 @@ class Run {
       return this.#isRefused(() => this.#nodes.write(request));
     if (undone) return this.#undo(request);
     const [before, after] = [this.truth.after([]), this.truth.after(changes)];
-    const gone = [...before].filter(([key]) => !after.has(key)).map(([, fact]) => fact);
+    const deleted = [...before].filter(([key]) => !after.has(key)).map(([, fact]) => fact);
     const result = this.#nodes.write(request);
     this.truth.write(changes);
     this.#causes.push("write");
-    this.#countDeletes(changes, gone);
+    this.#countDeletes(changes, deleted);
     const effect = `${result.inserted ?? 0} inserted, ${result.deleted ?? 0} deleted`;
-    const wanted = `${[...after.keys()].filter((key) => !before.has(key)).length} inserted, ${gone.length} deleted`;
+    const wanted = `${[...after.keys()].filter((key) => !before.has(key)).length} inserted, ${deleted.length} deleted`;
     return effect === wanted ? [] : [`${effect}, should be ${wanted}`];
   }
 
@@ -235,13 +235,13 @@ class Run {
     this.#counts.overturned[others.length > 0 ? "several" : cause] += 1;
   }
 
-  #countDeletes(changes: readonly FactChange[], gone: readonly Fact[]): void {
+  #countDeletes(changes: readonly FactChange[], deleted: readonly Fact[]): void {
     const { primary, edges } = this.#nodes;
     const patterns = changes.flatMap((change) => ("deletes" in change ? change.deletes : []));
     const open = patterns.filter(({ args }) => args.some(({ id }) => id === null));
     this.#counts.wildcards += open.length;
-    if (patterns.length === open.length) this.#counts.wildcardFacts += gone.length;
-    countConnections(primary.store, gone, this.#counts);
+    if (patterns.length === open.length) this.#counts.wildcardFacts += deleted.length;
+    countConnections(primary.store, deleted, this.#counts);
     countClosures(
       primary.store,
       edges.map(({ store }) => store),

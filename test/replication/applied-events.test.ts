@@ -1,4 +1,4 @@
-/** What is counted of events on their way to an edge, and from when to when their way is measured. */
+/** The metrics of events on their way to an edge: their counts, and the time from the commit until they are visible. */
 import { describe, expect, test } from "bun:test";
 import { recordAppliedEvents } from "../../src/replication/replica/applied-events.ts";
 import { CommitTimes } from "../../src/replication/log/commit-times.ts";
@@ -29,14 +29,14 @@ async function changed(before: Readonly<Record<string, number>>) {
   return Object.fromEntries(Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)]));
 }
 
-/** As many facts as do not fit a message. */
+/** More facts than fit into a message. */
 const largeUsers = (write: number): string[] => Array.from({ length: 20 }, (_, index) => `u${write}-${index}`);
 const smallMessages = { "advanced.publishEventBytesMax": "1KiB" };
 
 const insertLarge = (node: PrimaryNode, write: number) => insert(node, ...largeUsers(write));
 
-describe("events that the feed only announces", () => {
-  test("are fetched, and neither gaps nor reasons to catch up", () =>
+describe("events that the event stream announces without bodies", () => {
+  test("are fetched, and count neither as gaps nor as catch-ups", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(smallMessages);
       await loadPolicy(primary.node);
@@ -46,7 +46,7 @@ describe("events that the feed only announces", () => {
       const states = new Set<string>();
       const look = setInterval(() => states.add(edge.node.health().state), 1);
       for (let write = 0; write < 20; write++) await insertLarge(primary.node, write);
-      // Several at a time, and small ones among them, which come in messages.
+      // Several together, with small events between them, which fit into messages.
       for (let round = 0; round < 10; round++) {
         const writes = Array.from({ length: 4 }, (_, index) => insertLarge(primary.node, 100 + 4 * round + index));
         await Promise.all([...writes, insert(primary.node, `small-${round}`)]);
@@ -62,7 +62,7 @@ describe("events that the feed only announces", () => {
       expect([...states]).toEqual(["LIVE"]);
     }));
 
-  test("are fetched by polling where there is no feed, which is no catching up either", () =>
+  test("are fetched by polling without a broker, which is no catch-up either", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -76,14 +76,14 @@ describe("events that the feed only announces", () => {
         await converged(fallback.node, primary.node);
       }
       await eventually(async () => {
-        // On a busy machine a request for the head may fail, which is a reason to catch up.
+        // On a busy machine a request for the head may fail, which causes a catch-up.
         const catchUps = (await total(metrics.confirmations, { result: "failed" })) - failedBefore;
         expect(await changed(before)).toEqual({ gaps: 0, catchUps, feed: 0, fetch: 0, poll: 5, catch_up: 0 });
       });
     }));
 });
 
-/** So long before they were committed the writes were asked for: longer than a clock that was set back would be hidden. */
+/** How long before their commits the writes were requested: longer than a clock correction that is hidden. */
 const queuedMs = 8000;
 
 function insertQueued(node: PrimaryNode, users: readonly string[]) {
@@ -91,22 +91,22 @@ function insertQueued(node: PrimaryNode, users: readonly string[]) {
   return node.writes.batch([{ inserts: users.map((user) => reader(user)) }], meta);
 }
 
-describe("from the commit on the primary until it is visible is measured", () => {
-  test.each(["in a message", "fetched"])("of an event that came %s", (way) =>
+describe("the time from the commit until an event is visible", () => {
+  test.each(["in a message", "by a fetch"])("is measured for an event that arrives %s", (way) =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(smallMessages);
       await loadPolicy(primary.node);
       const edge = await cluster.edge("edge-1", primary);
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
       const before = await total(metrics.commitToVisible, { le: 2.5 });
-      await insertQueued(primary.node, way === "fetched" ? largeUsers(0) : ["ann"]);
+      await insertQueued(primary.node, way === "by a fetch" ? largeUsers(0) : ["ann"]);
       await converged(edge.node, primary.node);
       await eventually(() => expect(edge.node.health().visibleAfterMs).toBeLessThan(2500));
       await eventually(async () => expect(await total(metrics.commitToVisible, { le: 2.5 })).toBe(before + 1));
     }),
   );
 
-  test("of events that an edge missed; of those that nobody knows the commit of, from when they were asked for", () =>
+  test("is measured for missed events, from the request if the time of the commit is unknown", () =>
     withCluster(async (cluster) => {
       const first = await cluster.primary();
       await loadPolicy(first.node);
@@ -118,7 +118,7 @@ describe("from the commit on the primary until it is visible is measured", () =>
       await Bun.sleep(awayMs);
       const back = await cluster.edge("edge-1", first);
       await converged(back.node, first.node);
-      // What is counted of events follows their visibility.
+      // The events are counted after they are visible.
       await eventually(() => expect(back.node.health().visibleAfterMs).toBeGreaterThanOrEqual(awayMs));
       expect(back.node.health().visibleAfterMs).toBeLessThan(queuedMs);
       await back.stop();
@@ -133,7 +133,7 @@ describe("from the commit on the primary until it is visible is measured", () =>
       await eventually(async () => expect(await late()).toBe(before + 1));
     }));
 
-  test("never as less than nothing where the clocks of two machines differ", async () => {
+  test("is never negative if the clocks of two machines differ", async () => {
     const event = { offset: 7, traceparent: null, digest: "", inserted: 1, deleted: 0, startMs: 1004, endMs: 1005 };
     const arrived = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
     const state = {} as never;
@@ -167,7 +167,7 @@ test("the precise time follows a wall clock that is set while the process runs",
   expect(new Set(times).size).toBeGreaterThan(10);
 });
 
-test("the commits of the last events are known, several of which may have been in one", () => {
+test("the commit times of the last events are known, and one commit may have several events", () => {
   const times = new CommitTimes(10);
   const of = (...offsets: number[]) => times.of(offsets.map((offset) => ({ offset })));
   expect(of(10, 11)).toBeUndefined();

@@ -108,7 +108,7 @@ export class Cluster {
     );
   }
 
-  /** An edge as the command line starts it: it can be promoted, and then answers as a primary at the same address. */
+  /** An edge as the command line starts it: it can be promoted, and then answers as the primary at the same address. */
   async promotable(
     name: string,
     flags: Flags,
@@ -175,7 +175,7 @@ export function successorOf(original: { readonly data: string }, target: string)
   return target;
 }
 
-/** A copy of the data directory of a primary, which may still run. */
+/** Copies the data directory of a primary, which may still run. */
 export function duplicateOf({ data }: { readonly data: string }, target: string): string {
   cpSync(data, target, { recursive: true, filter: (path) => !/(?:\/lock|-shm)$/.test(path) });
   return target;
@@ -243,7 +243,7 @@ export function converged(edge: Node, primary: Node): Promise<void> {
   return eventually(() => expect(positionOf(edge)).toEqual(positionOf(primary)));
 }
 
-/** Repeats an expectation until it holds, for at most some seconds. */
+/** Repeats an expectation until it holds, for at most `withinMs`. */
 export async function eventually(expectation: () => void | Promise<void>, withinMs = 15_000): Promise<void> {
   const end = performance.now() + withinMs;
   for (;;) {

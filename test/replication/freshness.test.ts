@@ -1,4 +1,4 @@
-/** What proves to a copy that it is the newest, by a clock that the test moves. */
+/** What proves that a replica has all events, with a clock that the test controls. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { decodeHead, type Head } from "../../src/replication/transport/messages.ts";
@@ -48,100 +48,100 @@ function movedClock(): MovedClock {
   };
 }
 
-function freshCopy(maxStalenessMs?: number) {
+function newReplica(maxStalenessMs?: number) {
   const clock = movedClock();
   const freshness = new Freshness({ limits: defaultLimits, maxStalenessMs, clock });
-  const reach = (): void => void freshness.onPosition({ epoch, offset: 10 });
+  const atPosition = (): void => void freshness.onPosition({ epoch, offset: 10 });
   return {
     clock,
     freshness,
-    /** The primary answers with that number. */
-    answer(change: Partial<Head>, question = freshness.startProbe()) {
-      freshness.onPrimaryHead(head(change), question);
-      freshness.expect({ head: head(change), atMs: proofTimeOf(head(change), question), source: "primary" });
-      reach();
+    /** The primary answers with this head. */
+    answer(change: Partial<Head>, probe = freshness.startProbe()) {
+      freshness.onPrimaryHead(head(change), probe);
+      freshness.expect({ head: head(change), atMs: proofTimeOf(head(change), probe), source: "primary" });
+      atPosition();
     },
-    /** A head comes by the feed. */
-    hear(change: Partial<Head>) {
+    /** A head arrives on the event stream. */
+    receive(change: Partial<Head>) {
       const kind = freshness.classify(head(change), false);
       if (kind !== "newer") return kind;
       freshness.onHead(head(change));
       freshness.expect({ head: head(change), atMs: clock.monotonicMs(), source: "stream" });
-      reach();
+      atPosition();
       return kind;
     },
   };
 }
 
-test("a head proves something only behind an answer of the primary, and with a greater number than all before", () => {
-  const { freshness, clock, answer, hear } = freshCopy();
-  expect(hear({ q: 7 })).toBe("hint");
+test("a head counts only after an answer of the primary, and with a greater number than all before", () => {
+  const { freshness, clock, answer, receive } = newReplica();
+  expect(receive({ q: 7 })).toBe("hint");
   expect(freshness.ageMs).toBeNull();
   answer({ q: 7 });
   expect(freshness.ageMs).toBe(0);
   clock.pass(1000);
-  expect([hear({ q: 7 }), hear({ q: 6 }), hear({}), hear({ e: later, n: 6, q: 1 })]).toEqual([
+  expect([receive({ q: 7 }), receive({ q: 6 }), receive({}), receive({ e: later, n: 6, q: 1 })]).toEqual([
     "same",
     "older",
     "hint",
     "hint",
   ]);
-  expect(hear({ e: later, n: 4, q: 100 })).toBe("older");
+  expect(receive({ e: later, n: 4, q: 100 })).toBe("older");
   expect(freshness.classify(head({ q: 8 }), true)).toBe("hint");
   expect(freshness.ageMs).toBe(1000);
-  expect(hear({ q: 8 })).toBe("newer");
+  expect(receive({ q: 8 })).toBe("newer");
   expect(freshness.ageMs).toBe(0);
-  expect(hear({ q: 8 })).toBe("same");
-  // Whoever asks the primary learns of numbers that are still on their way.
+  expect(receive({ q: 8 })).toBe("same");
+  // An answer of the primary may name a number whose head is still on its way.
   answer({ q: 20 });
-  expect([hear({ q: 19 }), hear({ q: 20 }), hear({ q: 21 })]).toEqual(["older", "same", "newer"]);
+  expect([receive({ q: 19 }), receive({ q: 20 }), receive({ q: 21 })]).toEqual(["older", "same", "newer"]);
 });
 
-test("another epoch has numbers of its own, and so has a primary whose directory is an old one", () => {
-  const { answer, hear, freshness } = freshCopy();
+test("another epoch has its own numbers, and so has a primary with an old directory", () => {
+  const { answer, receive, freshness } = newReplica();
   answer({ q: 100 });
   answer({ e: later, n: 6, q: 3 });
-  expect(hear({ q: 101 })).toBe("older");
+  expect(receive({ q: 101 })).toBe("older");
   answer({ q: 100 });
   const early = freshness.startProbe();
-  expect(hear({ q: 102 })).toBe("newer");
-  // It was asked before.
+  expect(receive({ q: 102 })).toBe("newer");
+  // The request was sent before that head.
   answer({ q: 101 }, early);
-  expect(hear({ q: 102 })).toBe("same");
+  expect(receive({ q: 102 })).toBe("same");
   answer({ q: 50 });
-  expect(hear({ q: 51 })).toBe("newer");
+  expect(receive({ q: 51 })).toBe("newer");
 });
 
-test("without answers of the primary heads are believed for a window and one poll interval, and never too long", () => {
+test("without answers of the primary, heads are trusted for a window and one poll interval", () => {
   for (const [maxMs, windowMs, trustMs] of [
     [undefined, 6000, 8000],
     [30_000, 6000, 8000],
     [5000, 2500, 4500],
     [1000, 500, 1000],
   ] as const) {
-    const { freshness, clock, answer, hear } = freshCopy(maxMs);
+    const { freshness, clock, answer, receive } = newReplica(maxMs);
     expect(freshness.windowMs).toBe(windowMs);
     answer({ q: 1 });
     for (let q = 2, atMs = 100; atMs <= trustMs; q++, atMs += 100) {
       clock.pass(100);
-      hear({ q });
+      receive({ q });
       expect(freshness.ageMs).toBe(0);
     }
     expect(freshness.isTrusted).toBe(true);
     clock.pass(100);
-    hear({ q: 1000 });
+    receive({ q: 1000 });
     expect(freshness.ageMs).toBe(trustMs + 100);
     expect(freshness.isTrusted).toBe(false);
   }
 });
 
-test("what arrives late was true when it was asked for", () => {
-  const { freshness, clock, answer } = freshCopy();
-  const question = freshness.startProbe();
+test("a late answer counts from the time of its request", () => {
+  const { freshness, clock, answer } = newReplica();
+  const probe = freshness.startProbe();
   clock.pass(700);
-  answer({ q: 1 }, question);
+  answer({ q: 1 }, probe);
   expect(freshness.ageMs).toBe(700);
-  // An edge in place of a primary is no newer than it knows itself to be.
+  // An edge that answers instead of a primary is as old as it reports.
   answer({ role: "edge", a: 300 });
   expect(freshness.ageMs).toBe(300);
   clock.pass(1000);
@@ -151,11 +151,11 @@ test("what arrives late was true when it was asked for", () => {
   expect(freshness.ageMs).toBe(0);
 });
 
-test("a head ahead of the copy counts from its own moment, once the copy is there", () => {
-  const { freshness, clock, answer, hear } = freshCopy();
+test("a head ahead of the replica counts from its own time, once the replica has reached it", () => {
+  const { freshness, clock, answer, receive } = newReplica();
   answer({ q: 1 });
   clock.pass(1000);
-  expect(hear({ q: 2, l: 12 })).toBe("newer");
+  expect(receive({ q: 2, l: 12 })).toBe("newer");
   clock.pass(500);
   expect(freshness.ageMs).toBe(1500);
   freshness.onPosition({ epoch, offset: 11 });
@@ -164,17 +164,17 @@ test("a head ahead of the copy counts from its own moment, once the copy is ther
   expect(freshness.ageMs).toBe(500);
 });
 
-test("how long ago a head was superseded", () => {
-  const { freshness, clock, answer, hear } = freshCopy();
+test("the time since a head was superseded", () => {
+  const { freshness, clock, answer, receive } = newReplica();
   answer({ q: 1 });
   for (let q = 2; q < 8; q++) {
     clock.pass(1000);
-    hear({ q });
+    receive({ q });
   }
   expect([6, 4, 1].map((q) => freshness.supersededMsAgo(head({ q })))).toEqual([0, 2000, 5000]);
 });
 
-test("the primary is asked within each window, and not again when it was asked for another reason", () => {
+test("the primary is asked within each window, but not if it was asked for another reason", () => {
   const clock = movedClock();
   let asked = 0;
   const ask = (): Promise<void> => (asked++, Promise.resolve());
@@ -189,7 +189,7 @@ test("the primary is asked within each window, and not again when it was asked f
   expect(asked).toBe(1);
 });
 
-test("nothing is asked after a stop, although an answer that was under way comes later", async () => {
+test("there is no request after a stop, even if an earlier answer arrives later", async () => {
   const clock = movedClock();
   let asked = 0;
   const confirmations = new Confirmations({ windowMs: 4000, clock, ask: () => (asked++, Promise.resolve()) });
@@ -201,7 +201,7 @@ test("nothing is asked after a stop, although an answer that was under way comes
   expect(asked).toBe(0);
 });
 
-test("hints of which the primary knows nothing are followed less and less often", () => {
+test("announcements of events that the primary does not have cause fewer and fewer catch-ups", () => {
   const clock = movedClock();
   const askedAtMs: number[] = [];
   let brings = false;
@@ -214,7 +214,7 @@ test("hints of which the primary knows nothing are followed less and less often"
     hints.request();
     clock.pass(10);
   }
-  // At least half of a delay passes, so at least one second between two requests in the end.
+  // At least half of each delay passes, so in the end at least one second between two requests.
   expect(askedAtMs.length).toBeLessThan(15);
   brings = true;
   clock.pass(2000);
@@ -223,7 +223,7 @@ test("hints of which the primary knows nothing are followed less and less often"
   expect(askedAtMs.length).toBe(before + 3);
 });
 
-test("numbers and ages of heads are such", () => {
+test("numbers and ages of heads are validated", () => {
   for (const wrong of [{ q: -1 }, { q: 1.5 }, { q: "1" }, { q: 2 ** 60 }, { a: -1 }, { a: "0" }])
     expect(decodeHead(JSON.stringify({ ...head({}), ...wrong }))).toHaveProperty("problem");
   for (const right of [{}, { q: 0 }, { q: 2 ** 50 }, { a: null }, { a: 12 }])

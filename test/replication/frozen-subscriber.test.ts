@@ -1,4 +1,4 @@
-/** Nodes that are frozen while they are subscribed to the embedded broker: the other edges do not notice. */
+/** Frozen subscribers of the embedded broker do not delay the other edges. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
@@ -33,7 +33,7 @@ test.each([
         while (offset() < target) await Bun.sleep(5);
         return performance.now() - startMs;
       };
-      // Some 25 KB each, until all of them have lost their connection.
+      // About 25 KB each, until all subscribers have lost their connection.
       for (let count = 0; count < 1500 && primary.node.health().brokerClients !== 1; count++) {
         const users = Array.from({ length: 80 }, (_, index) => reader(`${count}-${index}-${"x".repeat(220)}`));
         await primary.node.writes.batch([{ inserts: users }], untraced);
@@ -41,12 +41,12 @@ test.each([
         await Bun.sleep(5);
       }
       expect(primary.node.health().brokerClients).toBe(1);
-      // Without a bound of its own each message would wait for the drain time-out, here 2 s.
+      // Without a separate limit, each message would wait for the drain timeout, here 2 s.
       expect(Math.max(...(await Promise.all(late)))).toBeLessThan(1000);
       await converged(edge.node, primary.node);
       for (const socket of frozen) socket.destroy();
     },
-    // Heads so seldom that they help too late.
+    // Heads are so rare that they help too late.
     { "advanced.brokerDrainTimeoutMs": "2s", "advanced.headIntervalMs": "4s", "advanced.brokerSilenceMsMax": "60s" },
   ),
 );

@@ -1,4 +1,4 @@
-/** A head that names events which do not come: how long the node waits, and that heads do not pile up checks. */
+/** Heads that announce events which do not arrive: how long the node waits, and that many heads make one check. */
 import { expect, test } from "bun:test";
 import type { Head } from "../../src/replication/transport/messages.ts";
 import { GapCheck } from "../../src/replication/replica/gap-check.ts";
@@ -26,15 +26,15 @@ function setUp() {
       body();
     }
   };
-  const hear = (l: number): void => check.schedule({ e: at.epoch, l } as Head, present());
-  return { at, timers, check, pass, hear };
+  const receive = (l: number): void => check.schedule({ e: at.epoch, l } as Head, present());
+  return { at, timers, check, pass, receive };
 }
 
 test("many heads at one position make one check, however long the node is busy", () => {
-  const { at, timers, pass, hear } = setUp();
+  const { at, timers, pass, receive } = setUp();
   at.isBusy = true;
   for (let head = 4; head < 300; head++) {
-    hear(head);
+    receive(head);
     expect(timers.size).toBe(1);
     pass();
   }
@@ -44,15 +44,15 @@ test("many heads at one position make one check, however long the node is busy",
   expect([at.gaps, timers.size]).toEqual([1, 0]);
 });
 
-test("events that come in time are no gap, and the next head is checked anew", () => {
-  const { at, timers, check, pass, hear } = setUp();
-  hear(4);
+test("events that arrive in time are no gap, and the next head is checked again", () => {
+  const { at, timers, check, pass, receive } = setUp();
+  receive(4);
   at.offset = 4;
-  hear(5);
+  receive(5);
   expect(timers.size).toBe(1);
   pass();
   expect(at.gaps).toBe(1);
-  hear(6);
+  receive(6);
   check.stop();
   expect(timers.size).toBe(0);
 });

@@ -1,10 +1,13 @@
-/** While no broker can be reached, edges wait for the primary's next head over HTTP: writes and tokens take no longer than with a feed. */
+/**
+ * While no broker can be reached, edges long-poll the primary for its next head: writes and tokens take no longer than
+ * with the event stream.
+ */
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { eventually, insert, loadPolicy, mayRead, post, reader, withCluster, type Cluster } from "./cluster.ts";
 import { openBrokerProxy } from "./broker-proxy.ts";
 
-/** Nothing but a word of the primary can be in time: the next poll is a minute away. */
+/** Only an answer of the primary can be in time, because the next poll is a minute away. */
 const flags = {
   "advanced.pollIntervalMs": "1m",
   "advanced.brokerSilenceMsMax": "300ms",
@@ -12,7 +15,7 @@ const flags = {
   "advanced.consistencyWait": "5s",
 };
 
-/** A primary and two edges whose only broker is gone. */
+/** A primary and two edges whose only broker is down. */
 async function withoutBroker(cluster: Cluster, more: Record<string, string> = {}) {
   const mqttPort = await freePort();
   const primary = await cluster.primary({ ...flags, ...more, mqttPort: String(mqttPort) });
@@ -26,8 +29,8 @@ async function withoutBroker(cluster: Cluster, more: Record<string, string> = {}
   return { primary, edges, mqttPort };
 }
 
-describe("with no broker that can be reached", () => {
-  test("a write through an edge is there when it is answered, and another edge has it for its token", () =>
+describe("without a reachable broker", () => {
+  test("an edge has applied a forwarded write when it answers, and another edge applies it for its token", () =>
     withCluster(async (cluster) => {
       const { edges } = await withoutBroker(cluster);
       const [one, other] = edges;
@@ -40,7 +43,7 @@ describe("with no broker that can be reached", () => {
       }
     }));
 
-  test("a write that has to be on edges is acknowledged", () =>
+  test("a write that needs acknowledgements is acknowledged", () =>
     withCluster(async (cluster) => {
       const { primary, edges } = await withoutBroker(cluster, { ack: "edges:2", "advanced.ackTimeoutMs": "5s" });
       for (const user of ["ann", "bob", "eve"]) {
@@ -50,7 +53,7 @@ describe("with no broker that can be reached", () => {
     }));
 
   test(
-    "edges say in plain words that they ask the primary over HTTP, and why",
+    "edges report that they ask the primary over HTTP, and why",
     () =>
       withCluster(
         async (cluster) => {
@@ -58,15 +61,15 @@ describe("with no broker that can be reached", () => {
           const following = async (url: string) =>
             ((await (await fetch(`${url}/healthcheck`)).json()) as { following?: string }).following;
           expect(await following(edges[0].url)).toBe(
-            "it asks the primary for events over HTTP, because no broker is connected",
+            "it gets events from the primary over HTTP, because no broker is connected",
           );
           expect(await following(primary.url)).toBeUndefined();
           const connected = await cluster.edge("edge-3", primary);
-          await eventually(async () => expect(await following(connected.url)).toBe("a broker brings the events"));
+          await eventually(async () => expect(await following(connected.url)).toBe("it gets events from a broker"));
           await primary.stop();
           for (const { url } of [edges[0], connected])
             await eventually(
-              async () => expect(await following(url)).toBe("the primary does not answer: this copy may be old"),
+              async () => expect(await following(url)).toBe("the primary does not answer: its database may be old"),
               15_000,
             );
         },
@@ -75,7 +78,7 @@ describe("with no broker that can be reached", () => {
     30_000,
   );
 
-  test("edges say that they are as new as the primary, and stop without waiting for it", () =>
+  test("edges report that they have all events, and stop without waiting for the primary", () =>
     withCluster(async (cluster) => {
       const { primary, edges } = await withoutBroker(cluster);
       await Bun.sleep(500);
@@ -83,7 +86,7 @@ describe("with no broker that can be reached", () => {
       expect((await fetch(`${edges[0].url}/readyz`)).status).toBe(200);
       const startMs = performance.now();
       await primary.stop();
-      // Otherwise the nodes that wait for its next head would hold it up.
+      // Otherwise the long polls of other nodes would delay the stop.
       expect(performance.now() - startMs).toBeLessThan(4000);
     }));
 });

@@ -48,7 +48,7 @@ async function positionAt(url: string): Promise<NodePosition> {
   return (await (await fetch(`${url}/healthcheck`)).json()) as NodePosition;
 }
 
-/** The token of a write, once it is accepted. */
+/** Returns the token of a write, once it is accepted. */
 async function written(url: string, user: string): Promise<string> {
   const tokens: string[] = [];
   await eventually(async () => {
@@ -336,7 +336,7 @@ describe("a primary that is replaced", () => {
 
 describe("a second process on a copy of a primary's directory", () => {
   test(
-    "does not start while the first one runs, and does once it is gone",
+    "starts only after the first process has ended",
     () =>
       withCluster(async (cluster) => {
         const { a, ofPrimary } = await threeMembers(cluster);
@@ -350,7 +350,7 @@ describe("a second process on a copy of a primary's directory", () => {
         const { epoch, state } = await positionAt(a.url);
         expect(state).toBe("PRIMARY");
         await written(a.url, "ann");
-        // A volume that moves to another machine.
+        // As when a volume moves to another machine.
         await a.stop();
         const moved = await member(cluster, { ...elsewhere, data: duplicateOf(a, join(cluster.directory, "moved")) });
         await written(moved.url, "bob");

@@ -1,4 +1,4 @@
-/** What a copy says of itself, and what becomes of one that is not what it should be: it is noticed, nothing wrong is answered, and it is replaced. */
+/** The health of a replica: old and damaged databases are detected, never give a wrong answer, and are replaced. */
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -36,8 +36,8 @@ function storeOf({ data }: Running<Node>): string {
   return join(data, name ?? "");
 }
 
-describe("a copy that gets old", () => {
-  test("says at /readyz that others should be asked, and answers all the same", () =>
+describe("an old replica", () => {
+  test("is not ready at /readyz, and answers all the same", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -52,7 +52,7 @@ describe("a copy that gets old", () => {
       expect(await mayReadAt(edge, "ann")).toMatchObject({ status: 200, allowed: true });
     }));
 
-  test("answers nothing where the configuration says so", () =>
+  test("does not answer if the configuration forbids it", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -69,7 +69,7 @@ describe("a copy that gets old", () => {
     }));
 });
 
-test("who asks for the latest sees all that the primary had acknowledged, or is told that it can't be known", () =>
+test("a read of the latest state contains all acknowledged writes, or is refused", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -87,8 +87,8 @@ test("who asks for the latest sees all that the primary had acknowledged, or is 
     expect(await mayReadAt(edge, "user-0")).toMatchObject({ status: 200, allowed: true });
   }));
 
-describe("a damaged copy in use", () => {
-  test("is given up as soon as a question meets the damage, and replaced", () =>
+describe("a damaged database in use", () => {
+  test("stops answering when a query finds the damage, and is replaced", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary({ "advanced.decisionCacheEntriesMax": "0" });
       await loadPolicy(primary.node);
@@ -116,7 +116,7 @@ describe("a damaged copy in use", () => {
       expect(await mayReadAt(edge, "user-5")).toMatchObject({ status: 200, allowed: true });
     }));
 
-  test("is found by the check that is made now and then, where no question would notice", () =>
+  test("is found by the periodic check if no query finds it", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -125,7 +125,7 @@ describe("a damaged copy in use", () => {
       await converged(edge.node, primary.node);
       const before = storeOf(edge);
       const store = openSqlite(before);
-      // Whoever had it open may be closing it still.
+      // Open connections may still be closing.
       store.exec("PRAGMA busy_timeout = 5000");
       store.exec("UPDATE symbol SET value = 'mallory' WHERE value = 'ann'");
       store.close();
@@ -139,7 +139,7 @@ describe("a damaged copy in use", () => {
       }, 10_000);
     }));
 
-  test("of a primary is found by the same check, and then it answers nothing", () =>
+  test("of a primary is found by the same check, and then the primary does not answer", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary({ "advanced.databaseCheckIntervalMs": "300ms" });
       await loadPolicy(primary.node);
@@ -152,7 +152,7 @@ describe("a damaged copy in use", () => {
       expect((await mayReadAt(primary, "mallory")).status).toBe(503);
     }));
 
-  test("shows in the next event that leads to another digest than on the primary", () =>
+  test("is found at the next event, which leads to another digest than on the primary", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -161,7 +161,7 @@ describe("a damaged copy in use", () => {
       await converged(edge.node, primary.node);
       const store = openSqlite(storeOf(edge));
       store.exec("PRAGMA busy_timeout = 5000");
-      // Bob's role is gone here, and the digest has not noticed.
+      // Bob's role is deleted here without a change of the digest.
       store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT id FROM symbol WHERE value = 'bob')");
       store.close();
       await primary.node.writes.batch([{ deletes: [reader("bob")] }], untraced);
@@ -173,7 +173,7 @@ describe("a damaged copy in use", () => {
       expect(["ann", "bob", "cat"].map((user) => mayRead(edge.node, user))).toEqual([true, false, true]);
     }));
 
-  test("of a primary answers nothing and takes nothing, since there is nothing better", () =>
+  test("of a primary neither answers nor accepts writes, because there is no other source", () =>
     withCluster(async (cluster) => {
       const flags = { "advanced.decisionCacheEntriesMax": "0" };
       const filled = await cluster.primary(flags);
@@ -181,7 +181,7 @@ describe("a damaged copy in use", () => {
       for (let first = 0; first < 10_000; first += 1000) {
         await insert(filled.node, ...Array.from({ length: 1000 }, (_, index) => `user-${first + index}`));
       }
-      // So that what is read is read from the file, and not from what was not yet put there.
+      // Empties the WAL, so that reads come from the database file.
       await filled.stop();
       const primary = await cluster.primary(flags);
       const path = storeOf(primary);
@@ -199,8 +199,8 @@ describe("a damaged copy in use", () => {
     }));
 });
 
-describe("a fallback that follows", () => {
-  test("is seconds behind at most, goes on when all are gone, and never waits", () =>
+describe("a fallback with `follow`", () => {
+  test("is at most seconds behind, answers when all other nodes are gone, and never waits", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);

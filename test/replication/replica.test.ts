@@ -1,4 +1,4 @@
-/** Edges that follow a primary with its embedded broker: they converge, whoever restarts and whatever was missed. */
+/** Edges with the embedded broker of their primary: they converge after restarts and missed events. */
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
@@ -18,7 +18,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-test("a page that comes in slowly is waited for, one that stops is not", () =>
+test("a page that arrives slowly is waited for, a page that stalls is not", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -48,7 +48,7 @@ test("a page that comes in slowly is waited for, one that stops is not", () =>
     await slowLine.stop(true);
   }));
 
-/** Gives `bytes` in so many pieces, or only the first half of them in one and then nothing. */
+/** Sends `bytes` in so many pieces, or only the first half in one piece and then nothing. */
 function trickle(bytes: Uint8Array, pieces: number, pauseMs: number): ReadableStream<Uint8Array> {
   const size = Math.ceil(bytes.length / Math.max(2, pieces));
   return new ReadableStream({
@@ -63,7 +63,7 @@ function trickle(bytes: Uint8Array, pieces: number, pauseMs: number): ReadableSt
 }
 
 describe("an edge", () => {
-  test("starts from a snapshot, follows, and comes to the same state", () =>
+  test("starts from a snapshot, applies events, and reaches the same state", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -81,7 +81,7 @@ describe("an edge", () => {
       expect(primary.node.health().brokerClients).toBe(1);
     }));
 
-  test("that was stopped goes on from its own file", () =>
+  test("that was stopped continues from its own file", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -96,7 +96,7 @@ describe("an edge", () => {
       expect(currentStorePath(second.data)).toBe(store); // no snapshot was needed
     }));
 
-  test("answers while the primary is away, and follows it again when it is back", () =>
+  test("answers while the primary is down, and catches up when it is back", () =>
     withCluster(
       async (cluster) => {
         const primary = await cluster.primary();
@@ -120,7 +120,7 @@ describe("an edge", () => {
       { "advanced.brokerSilenceMsMax": "300ms", "advanced.pollIntervalMs": "100ms" },
     ));
 
-  test("that missed what was trimmed takes a snapshot while it goes on answering", () =>
+  test("that missed trimmed events fetches a snapshot while it continues to answer", () =>
     withCluster(
       async (cluster) => {
         const primary = await cluster.primary();
@@ -142,7 +142,7 @@ describe("an edge", () => {
       { "retention.events": "10" },
     ));
 
-  test("whose file is damaged puts it aside and takes a snapshot", () =>
+  test("whose file is damaged keeps it under another name and fetches a snapshot", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -158,7 +158,7 @@ describe("an edge", () => {
       expect(readdirSync(edge.data).filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
     }));
 
-  test("sends writes on, and has them when it answers", () =>
+  test("forwards writes, and has applied them when it answers", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -183,7 +183,7 @@ describe("an edge", () => {
       expect(performance.now() - startMs).toBeLessThan(1500);
     }));
 
-  test("waits for the position of a token, and not for ever", () =>
+  test("waits for the position of a token, but not without limit", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);

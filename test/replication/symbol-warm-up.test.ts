@@ -1,4 +1,6 @@
-/** A node reads the ids of all values into memory while it answers, so that questions need not look them up. */
+/**
+ * The warm-up of the symbol cache: a node loads all symbols while it answers, so that queries need not look them up.
+ */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -15,13 +17,13 @@ const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
 
 interface Opened {
   readonly copy: LocalDatabase;
-  /** The connection that writes its file. */
+  /** The connection that writes to the file. */
   readonly writer: Connection;
-  /** Does all that was to be done later, and what comes of that. */
+  /** Runs all timers, and those that they start. */
   readonly wait: () => void;
 }
 
-/** A copy of a file in which each user may read one document. */
+/** A local database in which each user may read one document. */
 const withCopy = (body: (opened: Opened) => void, limits = defaultLimits): Promise<void> =>
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
@@ -55,23 +57,23 @@ const mayRead = (copy: LocalDatabase, id: string): boolean =>
     contextFacts: [],
   });
 
-/** How many of the users are found when the file no longer tells their ids. */
+/** How many of the users are found when the file no longer has their symbols. */
 const knownWithoutFile = ({ copy, writer, wait }: Opened): number => {
-  // It makes the plan, which looks ids up as well.
+  // Plans the query, which looks up symbols as well.
   expect(mayRead(copy, "nobody")).toBe(false);
   writer.exec("DELETE FROM symbol");
-  // Until then a question may be of the state of the one before.
+  // Before that, a query may use the previous state.
   wait();
   return users.filter((user) => mayRead(copy, user)).length;
 };
 
-test("all ids are there a moment after the start", () =>
+test("all symbols are loaded a moment after the start", () =>
   withCopy((opened) => {
     opened.wait();
     expect(knownWithoutFile(opened)).toBe(users.length);
   }));
 
-test("none is read ahead where none is kept", () =>
+test("no symbol is loaded without a cache", () =>
   withCopy(
     (opened) => {
       opened.wait();
@@ -80,19 +82,19 @@ test("none is read ahead where none is kept", () =>
     { ...defaultLimits, symbolCacheEntriesMax: 0 },
   ));
 
-test("nothing is read ahead of a copy that is closed", () =>
+test("no symbol is loaded from a database that is closed", () =>
   withCopy(({ copy, wait }) => {
     copy.close();
     expect(wait).not.toThrow();
   }));
 
-test("where they can't be read, the node says so and goes on", () =>
+test("if the symbols cannot be read, the node logs it and continues", () =>
   withCapturedLog((lines) =>
     withCopy(({ copy, writer, wait }) => {
       writer.exec("ALTER TABLE symbol RENAME TO lost");
       wait();
       writer.exec("ALTER TABLE lost RENAME TO symbol");
-      expect(lines.join("\n")).toContain("ids can't be read ahead");
+      expect(lines.join("\n")).toContain("the symbol cache cannot be warmed up");
       expect(users.every((user) => mayRead(copy, user))).toBe(true);
     }),
   ));

@@ -1,7 +1,7 @@
 /**
- * Simulated MQTT brokers, as bad as real ones are: they acknowledge what they then drop, forget everything when they restart, give a client's place to
- * another of the same name, and learn only after a while that somebody is gone. The client has of MQTT.js what a `BrokerLink` uses, and goes
- * under the real one.
+ * Simulated MQTT brokers with the faults of real ones: they acknowledge messages that they then drop, forget everything
+ * at a restart, disconnect a client when another of the same name connects, and detect a lost client only after a
+ * while. The simulated client has the part of MQTT.js that a `BrokerConnection` uses.
  */
 import { EventEmitter } from "node:events";
 import type { IClientOptions, MqttClient } from "mqtt";
@@ -9,14 +9,14 @@ import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
 
-/** How bad a broker is. Probabilities are of each delivery to each subscriber. */
+/** The faults of a broker. Probabilities apply to each delivery to each subscriber. */
 export interface BrokerWeather {
   dropped: number;
   doubled: number;
   late: number;
 }
 
-/** What a broker does that lies: it drops events and repeats one old head, or delays all by the same time. */
+/** What a lying broker does: it drops events and repeats one old head, or delays all messages by the same time. */
 export type Lie = "repeat" | "delay";
 
 export const fairBroker: BrokerWeather = { dropped: 0, doubled: 0, late: 0 };
@@ -34,7 +34,7 @@ export interface BrokerCounts {
   late: number;
   restarts: number;
   takeovers: number;
-  /** Messages that it held back, delayed or repeated as a lie. */
+  /** Messages that a lying broker dropped, delayed or repeated. */
   lies: number;
 }
 
@@ -45,12 +45,12 @@ const isHead = ({ topic }: Message): boolean => topic.endsWith("/head");
 
 export class SimulatedBroker {
   readonly host: string;
-  /** Knows MQTT 3.1.1 only. */
+  /** Supports only MQTT 3.1.1. */
   readonly old: boolean;
   readonly counts: BrokerCounts = { published: 0, dropped: 0, doubled: 0, late: 0, restarts: 0, takeovers: 0, lies: 0 };
   weather: BrokerWeather = fairBroker;
   #lie: Lie | undefined;
-  /** The one that it repeats. */
+  /** The head that it repeats. */
   #oldHead: Message | undefined;
   #up = true;
   readonly time: Time;
@@ -73,7 +73,7 @@ export class SimulatedBroker {
     return this.#up;
   }
 
-  /** Everything that it knew is gone. */
+  /** It loses all of its state. */
   stop(): void {
     this.#up = false;
     this.counts.restarts++;
@@ -87,18 +87,18 @@ export class SimulatedBroker {
     this.#up = true;
   }
 
-  /** Lies from now on, or does so no more. */
+  /** Begins or stops to lie. */
   lie(lie: Lie | undefined): void {
     this.#lie = lie;
     this.#oldHead = [...this.#retained.values()].find(isHead);
   }
 
   crashed(owner: Owner, machine: boolean): void {
-    // Of a machine that is gone it hears nothing, and finds out in time.
+    // It gets no message when a machine goes down, and detects that later.
     for (const client of this.#clients.values()) if (client.owner === owner && !machine) this.vanished(client);
   }
 
-  /** True where the client is welcome. */
+  /** Whether it accepts the client. */
   accept(client: SimulatedClient): boolean {
     const other = this.#clients.get(client.id);
     if (other !== undefined) {
@@ -115,7 +115,7 @@ export class SimulatedBroker {
     return this.#up && this.#clients.get(client.id) === client;
   }
 
-  /** Without a goodbye: its will speaks. */
+  /** The connection ends without a DISCONNECT, so the will is published. */
   vanished(client: SimulatedClient): void {
     if (!this.has(client)) return;
     this.#clients.delete(client.id);
@@ -135,7 +135,7 @@ export class SimulatedBroker {
     }
   }
 
-  /** Of nodes' words about themselves there is nothing to be gained. */
+  /** A lie about the statuses of nodes has no effect. */
   #lieTo(client: SimulatedClient, message: Message): boolean {
     if (this.#lie === undefined || message.topic.includes("/node/")) return false;
     this.counts.lies++;
@@ -165,7 +165,7 @@ export class SimulatedBroker {
     client.deliver(message, this.random.between(0, 1000));
   }
 
-  /** Both sides find out within a keepalive and a half that nothing comes from the other. */
+  /** Both sides detect within one and a half keepalive intervals that nothing arrives from the other. */
   #watch(client: SimulatedClient): void {
     const periodMs = (client.options.keepalive ?? 5) * 1000 * keepaliveFactor * this.random.between(0.7, 1);
     this.time.at(periodMs, undefined, () => {
@@ -178,7 +178,7 @@ export class SimulatedBroker {
   }
 }
 
-/** The broker's own words for a version that it does not know. */
+/** The error of a broker for an unknown protocol version. */
 const unacceptableVersion = 1;
 
 export class SimulatedClient extends EventEmitter {
@@ -215,7 +215,7 @@ export class SimulatedClient extends EventEmitter {
     return [...this.#topics].some((filter) => matches(filter, topic));
   }
 
-  /** Whether something that should have come through did not: then the connection is dead, though neither side may know. */
+  /** Whether a message was lost: then the connection is dead, although neither side may know. */
   severed(): boolean {
     this.#severed ||= !this.#reached(true) || !this.#reached(false);
     return this.#severed;
@@ -234,7 +234,7 @@ export class SimulatedClient extends EventEmitter {
     });
   }
 
-  /** The connection is gone, and this end has noticed. */
+  /** The connection is lost, and this end has detected it. */
   lost(reasonCode?: number): void {
     this.#broker.time.at(this.#broker.random.between(0.2, 4), this.owner, () => {
       if (this.#ended) return;
@@ -324,7 +324,7 @@ export class SimulatedClient extends EventEmitter {
     this.emit("close");
   }
 
-  /** To the broker, in order. */
+  /** Sends to the broker, in order. */
   #send(arrive: () => void): void {
     const { time, random } = this.#broker;
     if (this.severed()) return;

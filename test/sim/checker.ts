@@ -1,6 +1,7 @@
 /**
- * Holds every answer of every node against the truth: it must be right of a state that the node had between question and answer, and that state must
- * contain the write whose token the question carried. Where edges may not answer from old copies, it must not be older than that.
+ * Checks each response of each node against the true histories: it must be right for a state that the node had between
+ * the request and the response, and that state must contain the write whose token the request carried. If edges may not
+ * answer from old data, the state must not be older than allowed.
  */
 import { backFrom, isWithin, Violation, type Point } from "./histories.ts";
 import type { Serve } from "./network.ts";
@@ -9,31 +10,31 @@ import type { Time } from "./time.ts";
 
 export interface JudgeCounts {
   answers: number;
-  /** Answers to questions with a token. */
+  /** Responses to requests with a token. */
   withToken: number;
-  /** 409: the write of the token is said to be lost. */
+  /** Responses 409: the write of the token is reported as lost. */
   lost: number;
-  /** The same where the node had only not heard of it yet. */
+  /** The same if the write was only not known to the node yet. */
   lostEarly: number;
   notReady: number;
-  /** Answers of edges that may answer from no old copy. */
+  /** Responses of edges that may not answer from old data. */
   fresh: number;
-  /** Answers of edges that were asked for the latest. */
+  /** Responses of edges to requests for the latest state. */
   latest: number;
 }
 
 export interface JudgeOptions {
   readonly time: Time;
   readonly fail: (violation: Violation) => void;
-  /** Of edges, where they have such a limit. */
+  /** The limit of the edges, if they have one. */
   readonly maxStalenessMs: number | undefined;
-  /** Whether a lease says who is the primary. */
+  /** Whether a lease determines the primary. */
   readonly isLeased: boolean;
-  /** Where the history stands that goes on. */
+  /** The end of the surviving history. */
   readonly living: () => Point | undefined;
 }
 
-/** Between a commit and the moment when others can know of it. */
+/** The time between a commit and the moment when other nodes can know it. */
 const freshSlackMs = 100;
 
 export class Checker {
@@ -49,7 +50,7 @@ export class Checker {
   readonly #options: JudgeOptions;
   readonly #time: Time;
   readonly #fail: (violation: Violation) => void;
-  /** The write whose position each token is. */
+  /** The write of each token. */
   readonly #tokens = new Map<string, Point>();
 
   constructor(options: JudgeOptions) {
@@ -63,7 +64,7 @@ export class Checker {
     this.#tokens.set(token, point);
   }
 
-  /** Serves a request, and looks at the answer. */
+  /** Serves a request, and checks the response. */
   async witness(process: Process, request: Request, serve: Serve): Promise<Response> {
     const question = questionOf(request.method, new URL(request.url));
     if (question === undefined) return serve(request);
@@ -103,7 +104,7 @@ export class Checker {
         `${process.name} answers ${JSON.stringify(given.body ?? given.question)} with ${JSON.stringify(given.answer)}, which is right at none of ${possible.map(positionOf).join(", ")}`,
       );
     if (process.role === "edge") this.#judgeAge(given, possible.at(-1));
-    if (process.role === "edge") this.#judgeLatest(given, right);
+    if (process.role === "edge") this.#checkLatest(given, right);
     if (token === undefined || process.role === "fallback") return;
     this.counts.withToken++;
     if (wanted === undefined || right.some((point) => isWithin(wanted, point))) return;
@@ -113,8 +114,8 @@ export class Checker {
   }
 
   /**
-   * What followed, and is part of the history that goes on, must not have been there for long. What followed in another epoch a primary that was replaced
-   * need not know yet, unless a lease kept it from vouching for anything.
+   * Later events of the surviving history must be recent. A primary that was replaced need not know events of another
+   * epoch yet, unless a lease keeps it from confirming anything.
    */
   #judgeAge({ process, fromMs }: Given, point: Point | undefined): void {
     const { maxStalenessMs, living, isLeased } = this.#options;
@@ -132,10 +133,11 @@ export class Checker {
   }
 
   /**
-   * What the primary had committed before the question, and is part of the history that goes on, must be in the answer. What followed in another epoch
-   * a primary that was replaced need not know yet, unless a lease kept it from vouching for anything.
+   * The response must contain all events of the surviving history that the primary had committed before the request. A
+   * primary that was replaced need not know events of another epoch yet, unless a lease keeps it from confirming
+   * anything.
    */
-  #judgeLatest({ process, latest }: Given, right: readonly Point[]): void {
+  #checkLatest({ process, latest }: Given, right: readonly Point[]): void {
     const end = this.#options.living();
     if (latest === undefined || end === undefined || !isWithin(latest, end)) return;
     this.counts.latest++;
@@ -172,7 +174,7 @@ interface Given {
   readonly question: Question;
   readonly body: Body | undefined;
   readonly token: string | undefined;
-  /** Where the primary stood, if the answer must contain all that it had. */
+  /** The primary's position, if the response must contain all of its events. */
   readonly latest: Point | undefined;
   readonly fromMs: number;
   readonly status: number;
@@ -201,7 +203,7 @@ function isRight({ question, body, answer }: Given, { facts }: Point): boolean {
   return texts.length === facts.size && texts.every((text) => facts.has(text));
 }
 
-/** The fact that lets somebody read a repository. */
+/** The fact that lets a user read a repository. */
 export function readerText(user: string, repo: string): string {
   return `has_role(User:${user}, String:reader, Repo:${repo})`;
 }

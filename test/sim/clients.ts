@@ -1,6 +1,6 @@
 /**
- * The applications: they write through any node and send a write again, under the same name and perhaps elsewhere, until they have an answer; and they ask
- * any node, with and without the tokens of what was written.
+ * The simulated applications. They write through any node and repeat a write with the same idempotency key, maybe at
+ * another node, until they get a response. They also send queries to any node, with and without tokens of writes.
  */
 import { deadline } from "../../src/util/deadline.ts";
 import { adminKey } from "../replication/cluster.ts";
@@ -13,7 +13,7 @@ import { clockOf, type Owner, type Time } from "./time.ts";
 export interface Acknowledged {
   readonly request: string;
   readonly token: string;
-  /** Where it was done; undefined where it asked for what was so already. */
+  /** The position of the write. Undefined if it changed nothing. */
   readonly point: Point | undefined;
   readonly atMs: number;
 }
@@ -21,7 +21,7 @@ export interface Acknowledged {
 export interface ClientCounts {
   writes: number;
   acknowledged: number;
-  /** Acknowledged only after the request had been sent more than once. */
+  /** Acknowledged only after the request was repeated. */
   repeated: number;
   unanswered: number;
   questions: number;
@@ -35,11 +35,11 @@ export interface ClientOptions {
   readonly random: Random;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;
-  /** Names of the nodes: of those that take writes, and of all. */
+  /** The names of the nodes that accept writes, and of all nodes. */
   readonly writable: readonly string[];
   readonly all: readonly string[];
   readonly mayLosePolicy: boolean;
-  /** Whether a lease says who is the primary. */
+  /** Whether a lease determines the primary. */
   readonly isLeased: boolean;
 }
 
@@ -53,7 +53,7 @@ const users = Array.from({ length: 6 }, (_, index) => `u${index}`);
 const repos = ["main", "docs", "infra"];
 const attemptsMax = 6;
 const clientTimeoutMs = 12_000;
-/** Of several requests between nodes, and the moment for which a node waits for the feed. */
+/** The time of several requests between nodes, and the time that a node waits for the event stream. */
 const promptMs = 500;
 const tokensKept = 30;
 
@@ -62,7 +62,7 @@ export class Clients {
   readonly acknowledged: Acknowledged[] = [];
   readonly #options: ClientOptions;
   readonly #owner: Owner = { name: "client", alive: true, frozenUntilMs: 0 };
-  /** When a primary of each term first acknowledged a write. */
+  /** When the primary of each term first acknowledged a write. */
   readonly #firstAcknowledged: { readonly term: number; readonly atMs: number }[] = [];
   #requests = 0;
   #policies = 0;
@@ -71,7 +71,7 @@ export class Clients {
     this.#options = options;
   }
 
-  /** Writes something, and does not let go before it is answered or there is no more hope. */
+  /** Writes something, and repeats it until it gets a response or gives up. */
   async write(host?: string): Promise<void> {
     const { random } = this.#options;
     const kind = random.next();
@@ -80,12 +80,15 @@ export class Clients {
     else await this.#write("/api/batch", this.#changes(), host);
   }
 
-  /** Whether a node that nobody should write to acknowledges a write. */
+  /** Whether a node that must not accept writes acknowledges one. */
   async isWritten(host: string): Promise<boolean> {
     return (await this.call(host, "POST", "/api/batch", this.#changes()))?.status === 200;
   }
 
-  /** Writes at one node and reads that at another, while both reach the primary and it acknowledges alone: neither takes long. */
+  /**
+   * Writes at one node and reads the write at another, while both reach the primary and it needs no acknowledgements:
+   * neither takes long.
+   */
   async writeAndRead(writer: string, reader: string): Promise<void> {
     const name = `w${this.#requests++}`;
     const written = await this.#inTime(name, writer, "POST", "/api/batch", this.#changes(), { "X-Request-ID": name });
@@ -103,9 +106,9 @@ export class Clients {
     const tookMs = Math.round(time.nowMs - startMs);
     trace(`${what} at ${asked[0]}: ${answer?.status ?? "no answer"} after ${tookMs} ms`);
     if (answer?.status === 200 && tookMs <= promptMs) return answer;
-    // Now and then a write fails for no other reason.
+    // A write may also fail by chance.
     if (answer?.status === 503 && answer.body.includes("the disk is full")) return undefined;
-    // The policy may be lost with the history that it was in.
+    // The policy may be lost with its history.
     if (answer?.status === 400 && answer.body.includes("no policy is loaded yet")) return undefined;
     const found = `${answer?.status ?? "no answer"} ${answer?.status === 200 ? "" : answer?.body}`;
     fail(new Violation(`${what} at ${asked[0]} took ${tookMs} ms although only brokers are down: ${found}`));
@@ -113,7 +116,7 @@ export class Clients {
   }
 
   async loadPolicy(): Promise<void> {
-    // A comment makes it another policy, of the same meaning; long ones do not travel over the broker.
+    // A comment makes it another policy with the same meaning. Long ones do not fit into a message.
     const comment = "#".repeat(1 + (this.#policies % 3) * 400);
     await this.#write("/api/policy", { filename: "", src: `${policy}\n${comment} ${this.#policies++}\n` });
   }
@@ -142,7 +145,7 @@ export class Clients {
     else await this.call(to, "GET", "/api/facts?predicate=has_role", undefined, headers);
   }
 
-  /** Undefined where no answer came. */
+  /** Undefined if no response arrived. */
   async call(
     to: string,
     method: string,
@@ -168,7 +171,7 @@ export class Clients {
     }
   }
 
-  /** At that node first, where one is named. */
+  /** Begins at the given node, if any. */
   async #write(path: string, body: unknown, host?: string): Promise<void> {
     const { random, writable, time, trace } = this.#options;
     const name = `w${this.#requests++}`;
@@ -182,7 +185,7 @@ export class Clients {
         this.#requireOnePrimary(name, answer, attempt, sentMs);
         return this.#acknowledge(name, answer, attempt);
       }
-      // Where no edge has to have it, the only policy may go with its primary.
+      // Without acknowledgements, the only policy may be lost with its primary.
       const hasNoPolicy = this.#options.mayLosePolicy && answer?.body.includes("no policy is loaded yet") === true;
       if (answer !== undefined && answer.status !== 503 && !hasNoPolicy)
         return this.#options.fail(
@@ -193,13 +196,16 @@ export class Clients {
     this.counts.unanswered++;
   }
 
-  /** With a lease, what is sent after a later primary has acknowledged something is not acknowledged by an earlier one. */
+  /**
+   * With a lease, an earlier primary does not acknowledge a write that is sent after a later primary has acknowledged
+   * one.
+   */
   #requireOnePrimary(name: string, { token }: Answer, attempt: number, sentMs: number): void {
     const { histories, time, fail, isLeased } = this.#options;
     if (!isLeased || token === null) return;
     const term = histories.termOf(token.split(":")[0] ?? "");
     const later = this.#firstAcknowledged.find((first) => first.term > term && first.atMs < sentMs);
-    // What is sent again may be answered with the position that it got before.
+    // A repeated write may be answered with its first position.
     if (later !== undefined && attempt === 0)
       fail(
         new Violation(
@@ -219,7 +225,8 @@ export class Clients {
     const isThere = (candidate: Point): boolean => isAt(histories, candidate, token);
     const tells = ({ inserted, deleted }: Point): boolean =>
       !body.includes("inserted") || body.includes(`${facts(inserted)} inserted, ${facts(deleted)} deleted`);
-    // Where an old backup was put back, one token may name two writes: this answer is of the one that it tells of.
+    // After the restore of an old backup, one token may name two writes. The response is about the one that it
+    // describes.
     const done = histories.done(request).filter(isThere);
     const point = done.find(tells) ?? done[0];
     const idle = histories.foundIdle(request).find(isThere);
@@ -259,7 +266,7 @@ export const policy = `actor User {}
 resource Repo { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }
 `;
 
-/** Whether the token's position is where `point` was committed, in its own epoch or as a later one has it. */
+/** Whether `point` was committed at the token's position, in its own epoch or in a later one that contains it. */
 function isAt(histories: Histories, point: Point, token: string): boolean {
   const [epoch = "", offset] = token.split(":");
   return Number(offset) === point.offset && (epoch === point.epoch || histories.continues(point, epoch));

@@ -1,4 +1,4 @@
-/** The simulated cluster: four nodes of which one is the primary, a fallback, brokers, a network, and the truth about them. */
+/** The simulated cluster: four nodes (one is the primary), a fallback, brokers, a network, and the true histories. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,22 +18,25 @@ import type { Mutation } from "./mutations.ts";
 import { Random } from "./random.ts";
 import { Time } from "./time.ts";
 
-/** What differs from seed to seed. */
+/** The configuration that the seed chooses. */
 export interface Shape {
   readonly ack: number;
   readonly brokers: number;
   readonly oldBroker: boolean;
   readonly queueMax: number;
   readonly follow: boolean;
-  /** Whether files are torn. A write that only one edge had is lost with its file, so where edges have to have it, this is not always so. */
+  /**
+   * Whether files are damaged. That loses a write that only one edge has, so with acknowledgements not every seed does
+   * it.
+   */
   readonly tears: boolean;
-  /** Whether the nodes' wall clocks are off from the beginning. */
+  /** Whether the nodes' wall clocks are wrong from the beginning. */
   readonly skewed: boolean;
-  /** Whether nodes choose the primary by themselves, with a lease. */
+  /** Whether the nodes elect the primary themselves, with a lease. */
   readonly failover: boolean;
-  /** Whether edges answer from no copy that may be older than `maxStalenessMs`. */
+  /** Whether edges refuse to answer from data that may be older than `maxStalenessMs`. */
   readonly strict: boolean;
-  /** How long the lease lasts. */
+  /** The duration of the lease. */
   readonly leaseMs: number;
 }
 
@@ -63,15 +66,15 @@ export class Cluster {
   readonly judge: Checker;
   readonly members: readonly Machine[];
   readonly fallback: Machine;
-  /** Runs now and then on a copy of the primary's directory. */
+  /** A second process that sometimes runs on a copy of the primary's directory. */
   readonly twin: Machine;
   readonly root: string;
   readonly trace: string[] = [];
   readonly plant: Mutation;
-  /** Whom the operator takes for the primary. */
+  /** The node that the operator regards as the primary. */
   primary: Machine;
   violation: Error | undefined;
-  /** The epochs that begun without an operator. */
+  /** The epochs that began without an operator. */
   readonly chosen = new Set<string>();
 
   constructor(seed: number, plant: Mutation) {
@@ -159,7 +162,7 @@ export class Cluster {
     return machine === this.primary ? "primary" : "edge";
   }
 
-  /** What a node says of itself, as only somebody on the same machine can ask. */
+  /** The health of a node, as a process on the same machine can request it. */
   async standing(machine: Machine): Promise<Standing | undefined> {
     const serve = this.network.served(machine.name);
     if (serve === undefined) return undefined;
@@ -167,14 +170,14 @@ export class Cluster {
     return (await response.json()) as Standing;
   }
 
-  /** With failover the nodes choose the primary, and nobody tells this cluster. */
+  /** With failover the nodes elect the primary, so this has to find it. */
   #led({ by, epoch }: Point): void {
     if (!this.shape.failover) return;
     this.chosen.add(epoch);
     this.primary = must(this.members.find(({ name }) => name === by));
   }
 
-  /** Starts a second process of the primary, elsewhere, on this copy of its directory. */
+  /** Starts a second process of the primary on another machine, on this copy of its directory. */
   startTwin(directory: string): Promise<void> {
     this.twin.restore(directory);
     return this.twin.start({ ...this.#config(this.primary, "primary"), data: this.twin.directory });
@@ -218,10 +221,10 @@ export class Cluster {
   }
 }
 
-/** What is older is gone from a log, also where nobody else has it. */
+/** Older events are trimmed from the log, even if no other node has them. */
 export const retentionEvents = 40;
 
-/** Small, so that what is rare comes often: trimmed logs, full inboxes, bodies that are only referred to. */
+/** Small, so that rare cases happen often: trimmed logs, full buffers, batches without bodies. */
 const limits = {
   "retention.events": String(retentionEvents),
   "advanced.logTrimIntervalMs": "1s",
@@ -238,11 +241,11 @@ const limits = {
   "advanced.logTimeoutMs": "3s",
   "advanced.snapshotTimeoutMs": "4s",
   "advanced.stopGraceMs": "3s",
-  // Measured in real time, of which there is little on a busy machine.
+  // Measured in real time, which is scarce on a busy machine.
   "advanced.servingThreadTimeMsMax": "1m",
 } as const;
 
-/** How far wall clocks are off. */
+/** How wrong wall clocks are. */
 export const skewsMs = [0, -3_600_000, -5000, 5000, 3_600_000] as const;
 
 function shapeOf(random: Random): Omit<Shape, "failover"> {

@@ -1,6 +1,6 @@
 /**
- * What the system does for a process that dies: its connections to databases are closed. Here all processes are one, and nothing but this knows which
- * connections belonged to the dead one.
+ * Closes the database connections of a simulated process that dies, as the operating system does for a real one. Here
+ * all simulated processes are one, so this records which connections belong to which.
  */
 import { Database, type Statement } from "bun:sqlite";
 import { must } from "../../src/util/assert.ts";
@@ -12,11 +12,11 @@ interface Connection {
   readonly statements: Set<WeakRef<Statement>>;
 }
 
-/** Those in a transaction that writes. */
+/** The connections with a write transaction. */
 const writing = new WeakSet<Database>();
 const connections = new Map<Owner, Map<Database, Connection>>();
 
-/** Notes from now on who opens what. */
+/** Records from now on which process opens which connection. */
 function watchConnections(): void {
   const { prepare, run, close } = Database.prototype;
   Database.prototype.prepare = function (this: Database, ...call: Parameters<typeof prepare>) {
@@ -28,7 +28,7 @@ function watchConnections(): void {
   Database.prototype.run = function (this: Database, ...call: Parameters<typeof run>) {
     const owner = actor.getStore();
     if (owner !== undefined) connectionOf(owner, this);
-    // Whoever holds a lock is in this thread, and can't let go of it while it is waited for.
+    // The holder of a lock runs in this thread, so it cannot release the lock while another waits for it.
     const [sql, ...rest] = call;
     if (sql === "BEGIN IMMEDIATE") writing.add(this);
     else if (sql === "ROLLBACK") writing.delete(this);
@@ -53,14 +53,14 @@ function connectionOf(owner: Owner, database: Database): Connection {
   return connection;
 }
 
-/** As the system would, without a word to the process. Its files must be somebody else's by now: closing writes to them. */
+/** Closes them without telling the process. Its files must have been moved before, because closing writes to them. */
 export function closeConnections(owner: Owner): void {
   for (const { database, statements } of connections.get(owner)?.values() ?? []) {
     for (const statement of statements) statement.deref()?.finalize();
     try {
       database.close();
     } catch {
-      // Damaged, or its files are gone.
+      // It is damaged, or its files are gone.
     }
   }
   connections.delete(owner);

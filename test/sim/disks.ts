@@ -1,7 +1,7 @@
 /**
- * The disk of a simulated machine, and its faults. While it is full or fails, transactions are not committed, notes are not written, and snapshots are
- * neither made nor unpacked. What a failed sync has written may be on the disk all the same: SQLite has rolled back by then, but whoever opens the
- * files after a crash finds a transaction that was never acknowledged.
+ * The disk of a simulated machine, and its faults. While it is full or fails, transactions do not commit, small files
+ * are not written, and snapshots are neither made nor unpacked. The data of a failed sync may be on the disk all the
+ * same: SQLite has rolled back, but after a crash the next process finds a transaction that was never acknowledged.
  */
 import type { Database } from "bun:sqlite";
 import { closeSync, existsSync, lstatSync, openSync, readSync, rmSync, symlinkSync, writeSync } from "node:fs";
@@ -10,12 +10,12 @@ import type { Random } from "./random.ts";
 import type { Owner } from "./time.ts";
 import type { StoreWatcher } from "./observed-writer.ts";
 
-/** `unsteady` fails now and then, in any of the ways. */
+/** `unsteady` fails by chance, in any of the ways. */
 export type DiskState = "well" | "full" | "failing" | "unsteady";
 
 export interface DiskCounts {
   commitsFailed: number;
-  /** Of these, how many have left what they wrote. */
+  /** How many of these left their data on the disk. */
   commitsLeft: number;
   snapshotsFailed: number;
 }
@@ -28,14 +28,14 @@ const errors: Readonly<Record<Failure, { readonly code: string; readonly errno: 
   sync: { code: "SQLITE_IOERR_FSYNC", errno: 1034, message: "disk I/O error" },
 };
 
-/** The files that a node writes whole, beside its database. */
+/** The files that a node replaces as a whole, beside its database. */
 const notes = [
   ...["role", "position", "node-id", "snapshot.json", "pledge", "promoted"],
   ...["head-sequence", "history", "refused-history"],
 ] as const;
-/** Whoever writes to it is told that the disk is full. */
+/** Every write to it fails because the device is full. */
 const fullDevice = "/dev/full";
-/** How likely anything fails on an unsteady disk. */
+/** The probability of a failure on an unsteady disk. */
 const unsteadiness = 0.3;
 
 export class SimulatedDisk {
@@ -43,7 +43,7 @@ export class SimulatedDisk {
   readonly #counts: DiskCounts;
   #directory: string;
   #state: DiskState = "well";
-  /** Called when a commit that failed has left what it wrote. */
+  /** Called when a failed commit has left its data on the disk. */
   onLeft = (): void => {};
 
   constructor(directory: string, random: Random, counts: DiskCounts) {
@@ -61,13 +61,13 @@ export class SimulatedDisk {
     this.#spoilNotes();
   }
 
-  /** Where the machine's files are now. */
+  /** The current directory of the machine's files. */
   set directory(directory: string) {
     this.#directory = directory;
     this.#spoilNotes();
   }
 
-  /** Ends a transaction that writes, in place of `commit`. */
+  /** Ends a write transaction instead of `commit`. */
   commit(database: Database, watcher: StoreWatcher, commit: () => void): void {
     const failure = this.#draw();
     if (failure === undefined) return commit();
@@ -81,7 +81,7 @@ export class SimulatedDisk {
     throw Object.assign(new Error(errors[failure].message), errors[failure]);
   }
 
-  /** Whatever writes more than a note. */
+  /** A write of more than a small file. */
   requireRoom(): void {
     const failure = this.#draw();
     if (failure === undefined) return;
@@ -103,7 +103,7 @@ export class SimulatedDisk {
     }
   }
 
-  /** A note is written to another name first. */
+  /** A small file is written under another name first. */
   #spoilNotes(): void {
     for (const note of notes) {
       const path = join(this.#directory, `${note}.new`);
@@ -124,7 +124,7 @@ interface Attached {
 
 const attached = new WeakMap<Owner, Attached>();
 
-/** All that the process writes goes to this disk. */
+/** The process writes everything to this disk. */
 export function attachDisk(owner: Owner, disk: SimulatedDisk, watcher: StoreWatcher): void {
   attached.set(owner, { disk, watcher });
 }
@@ -142,11 +142,11 @@ const [lastFrameAt, copiedAt] = [16, 96];
 const autoCheckpointPages = 1000;
 
 /**
- * Commits, and then takes back that it did: the frames stay in the write-ahead log, but its index does not know of them, which is how SQLite leaves
- * them when it can't sync. False where the log would begin anew, over frames that somebody may still read.
+ * Commits, and then undoes the commit in the index of the WAL only: the frames stay in the WAL, as SQLite leaves them
+ * when a sync fails. Returns false if the WAL would restart over frames that a reader may still use.
  */
 function leaveUncommitted(database: Database, watcher: StoreWatcher, commit: () => void): boolean {
-  // A file that is only checked has no write-ahead log.
+  // A file that is only checked has no WAL.
   if (!existsSync(`${database.filename}-shm`)) {
     database.run("ROLLBACK");
     return false;

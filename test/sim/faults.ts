@@ -1,4 +1,4 @@
-/** What goes wrong in a simulated cluster, and when. Each fault says whether it can happen now, and puts itself right after a while where it can. */
+/** The faults of a simulated cluster. Each decides whether it can happen now, and most of them end after a while. */
 import { join } from "node:path";
 import { fairBroker, type Lie } from "./brokers.ts";
 import { skewsMs, type Cluster } from "./cluster.ts";
@@ -13,7 +13,7 @@ import {
   cutBothWays,
   down,
   type Fault,
-  isolated,
+  partitionOne,
   later,
   type Scene,
   startAgain,
@@ -45,42 +45,47 @@ export const faults: readonly Fault[] = [
     strike: (scene) => down(scene, up(scene.cluster.fallback), (machine) => machine.kill()),
   },
   { name: "a node is frozen", weight: 4, strike: freeze },
-  { name: "two nodes are parted", weight: 5, strike: part },
-  { name: "a node is parted from all", weight: 3, strike: isolate },
-  { name: "a node is parted from a broker", weight: 4, strike: partFromBroker },
+  { name: "two nodes are partitioned", weight: 5, strike: part },
+  { name: "a node is partitioned from all others", weight: 3, strike: isolate },
+  { name: "a node is partitioned from a broker", weight: 4, strike: partFromBroker },
   { name: "a broker is restarted", weight: 4, strike: restartBroker },
-  { name: "a broker drops, doubles and delays", weight: 6, strike: brokerWeather },
+  { name: "a broker drops, duplicates and delays messages", weight: 6, strike: brokerWeather },
   { name: "a broker drops events and repeats an old head", weight: 3, strike: (scene) => brokerLies(scene, "repeat") },
-  { name: "a broker delays everything", weight: 2, strike: (scene) => brokerLies(scene, "delay") },
+  { name: "a broker delays all messages", weight: 2, strike: (scene) => brokerLies(scene, "delay") },
   { name: "all brokers lie to an edge that does not reach its primary", weight: 5, strike: brokersLieToOne },
   { name: "the network is bad", weight: 6, strike: networkWeather },
-  { name: "a file is torn while its node is down", weight: 4, strike: tearDown },
-  { name: "a file is torn under a node", weight: 3, strike: tearUp },
-  { name: "bits flip under a node", weight: 4, strike: flipBits },
+  { name: "a file is damaged while its node is down", weight: 4, strike: tearDown },
+  { name: "a file is damaged while its node runs", weight: 3, strike: tearUp },
+  { name: "bits flip in the file of a running node", weight: 4, strike: flipBits },
   { name: "a disk is full", weight: 3, strike: (scene) => spoilDisk(scene, "full") },
   { name: "a disk fails", weight: 3, strike: (scene) => spoilDisk(scene, "failing") },
-  { name: "a disk fails now and then", weight: 3, strike: (scene) => spoilDisk(scene, "unsteady") },
-  { name: "a clock is put wrong", weight: 2, strike: skew },
+  { name: "a disk fails by chance", weight: 3, strike: (scene) => spoilDisk(scene, "unsteady") },
+  { name: "a clock is set wrong", weight: 2, strike: skew },
   { name: "a backup is made", weight: 3, strike: backUp },
-  { name: "an old backup is put back", weight: 2, strike: restore },
+  { name: "an old backup is restored", weight: 2, strike: restore },
   { name: "an edge is promoted over a dead primary", weight: 4, failover: false, strike: failOver },
-  { name: "an edge is promoted over a parted primary", weight: 3, failover: false, strike: failOverParted },
+  { name: "an edge is promoted over a partitioned primary", weight: 3, failover: false, strike: failOverParted },
   { name: "an edge is promoted over a living primary", weight: 2, failover: false, strike: usurp },
   {
-    name: "the only edge that has a write loses its power, and then is promoted",
+    name: "the only edge that has a write loses its power and is then promoted",
     weight: 2,
     failover: false,
     strike: failOverAfterPowerCut,
   },
   { name: "two edges that do not reach each other are promoted", weight: 2, failover: false, strike: failOverTwice },
-  { name: "a primary of before starts where it reaches nobody", weight: 3, failover: false, strike: startAlone },
-  { name: "a copy of the primary's directory is started elsewhere", weight: 3, failover: false, strike: startTwin },
-  { name: "the engine stands still", weight: 4, failover: true, strike: stopEngine },
-  { name: "a node is parted from the engine", weight: 6, failover: true, strike: partFromEngine },
+  { name: "a former primary starts and reaches no other node", weight: 3, failover: false, strike: startAlone },
+  {
+    name: "a copy of the primary's directory is started on another machine",
+    weight: 3,
+    failover: false,
+    strike: startTwin,
+  },
+  { name: "the coordination engine is frozen", weight: 4, failover: true, strike: stopEngine },
+  { name: "a node is partitioned from the coordination engine", weight: 6, failover: true, strike: partFromEngine },
   { name: "the primary is frozen", weight: 6, failover: true, strike: freezePrimary },
-  { name: "the primary is parted from all", weight: 4, failover: true, strike: isolatePrimary },
+  { name: "the primary is partitioned from all others", weight: 4, failover: true, strike: isolatePrimary },
   { name: "the primary hands over", weight: 4, failover: true, strike: handOver },
-  { name: "an old copy of a directory is put back", weight: 4, failover: true, strike: putBack },
+  { name: "an old copy of a directory is restored", weight: 4, failover: true, strike: putBack },
   ...scenes,
 ];
 
@@ -109,10 +114,12 @@ function part(scene: Scene): boolean {
 }
 
 function isolate(scene: Scene): boolean {
-  return isolated(scene, scene.random.pick(scene.cluster.machines), 300, 10_000);
+  return partitionOne(scene, scene.random.pick(scene.cluster.machines), 300, 10_000);
 }
 
-/** After its successor was promoted, and twice: it begins a term each time, and none of them may come after its successor's. */
+/**
+ * After its successor was promoted, and twice: each start begins a term, and none may be later than the successor's.
+ */
 async function startAlone(scene: Scene): Promise<boolean> {
   const { cluster, operator, random } = scene;
   const [edge] = await operator.candidates();
@@ -120,7 +127,7 @@ async function startAlone(scene: Scene): Promise<boolean> {
   const before = cluster.primary;
   if (before.process !== undefined) before.kill();
   if (!(await operator.promote(edge, false))) return later(scene, 100, 3000, () => startAgain(scene, before));
-  isolated(scene, before, 14_000, 15_000);
+  partitionOne(scene, before, 14_000, 15_000);
   for (let starts = 0; starts < 2; starts++) {
     void cluster.start(before, "primary");
     for (let writes = 0; writes < 2; writes++) void cluster.clients.write(edge.name);
@@ -145,7 +152,7 @@ function stopEngine(scene: Scene): boolean {
   return later(scene, 300, 12_000, engine.stop());
 }
 
-/** The primary as often as all others. */
+/** The primary is chosen as often as all other nodes together. */
 function partFromEngine(scene: Scene): boolean {
   const { cluster, random } = scene;
   const { name } = random.chance(0.5) ? cluster.primary : random.pick(cluster.members);
@@ -155,30 +162,30 @@ function partFromEngine(scene: Scene): boolean {
   return later(scene, 300, 12_000, () => mends.forEach((mend) => mend()));
 }
 
-/** Mostly for longer than its lease lasts. */
+/** Usually longer than the lease. */
 function freezePrimary({ cluster, random }: Scene): boolean {
   if (!cluster.primary.up) return false;
   cluster.primary.freeze(random.between(1000, 12_000));
   return true;
 }
 
-/** When another node may be the primary. */
-const successionMs = [8000, 10_000, 12_000, 14_000];
+/** At a time when another node may be the primary. */
+const electionDelaysMs = [8000, 10_000, 12_000, 14_000];
 
-/** Clients still reach it, and write to it and to others when it may have a successor. */
+/** Clients still reach it. They write to it and to other nodes when it may have a successor. */
 function isolatePrimary(scene: Scene): boolean {
   const { cluster, random } = scene;
   const { primary } = cluster;
   if (!primary.up) return false;
   const others = cluster.members.filter((member) => member !== primary);
-  for (const delayMs of successionMs) {
+  for (const delayMs of electionDelaysMs) {
     cluster.time.at(delayMs - 1000, undefined, () => void cluster.clients.write(random.pick(others).name));
     cluster.time.at(delayMs, undefined, () => void cluster.clients.write(primary.name));
   }
-  return isolated(scene, primary, 1000, 18_000);
+  return partitionOne(scene, primary, 1000, 18_000);
 }
 
-/** As of a machine that is rolled back. Without peers that have the rest its writes would be lost, so all others run. */
+/** As if a machine is rolled back. Its writes would be lost without peers that have them, so all other nodes run. */
 async function putBack({ cluster, operator, random }: Scene): Promise<boolean> {
   const machine = random.pick(cluster.members);
   if (!cluster.members.every(({ up }) => up)) return false;
@@ -220,10 +227,10 @@ function brokerLies(scene: Scene, lie: Lie): boolean {
   return later(scene, 3000, 20_000, () => broker.lie(undefined));
 }
 
-/** When its copy may be too old to be answered from. */
+/** At a time when its data may be too old to answer. */
 const questionsMs = [7000, 8000, 9000, 9500];
 
-/** Nothing but what they say tells it how old its copy is. */
+/** Then the edge can judge the age of its data only by the messages of the brokers. */
 function brokersLieToOne(scene: Scene): boolean {
   const { cluster } = scene;
   const edge = anEdge(scene);
@@ -250,16 +257,14 @@ function networkWeather(scene: Scene): boolean {
   return later(scene, 1000, 10_000, () => (cluster.network.weather = fair));
 }
 
-/** Of an edge or the fallback: what a primary alone has can't be repaired by anybody. */
+/** The file of an edge or the fallback: no other node has the events that only the primary has. */
 function tearDown(scene: Scene): boolean {
   const { cluster, random } = scene;
   if (!cluster.shape.tears) return false;
-  const candidates = cluster.machines.filter(
-    (machine) => isFollower(cluster, machine) && machine.process === undefined,
-  );
+  const candidates = cluster.machines.filter((machine) => isReplica(cluster, machine) && machine.process === undefined);
   if (candidates.length > 0) return random.pick(candidates).tear();
   const edge = anEdge(scene);
-  if (edge === undefined || !isFollower(cluster, edge)) return false;
+  if (edge === undefined || !isReplica(cluster, edge)) return false;
   edge.kill();
   later(scene, 100, 5000, () => startAgain(scene, edge));
   return edge.tear();
@@ -267,13 +272,13 @@ function tearDown(scene: Scene): boolean {
 
 function tearUp({ cluster, random }: Scene): boolean {
   if (!cluster.shape.tears) return false;
-  const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.up);
+  const candidates = cluster.machines.filter((machine) => isReplica(cluster, machine) && machine.up);
   return candidates.length > 0 && random.pick(candidates).tear();
 }
 
 function flipBits({ cluster, random }: Scene): boolean {
   if (!cluster.shape.tears) return false;
-  const candidates = cluster.machines.filter((machine) => isFollower(cluster, machine) && machine.up);
+  const candidates = cluster.machines.filter((machine) => isReplica(cluster, machine) && machine.up);
   if (candidates.length === 0) return false;
   const machine = random.pick(candidates);
   for (const delayMs of askedAfterFlipMs)
@@ -281,19 +286,22 @@ function flipBits({ cluster, random }: Scene): boolean {
   return machine.flipBits();
 }
 
-/** When its node must have noticed. */
+/** At a time when the node must have detected it. */
 const askedAfterFlipMs = [1300, 1500, 1700, 2000, 2500, 3000, 3500];
 
-/** A file is torn only where others have all that is in it: of a primary that was replaced and has told nobody yet, it is the only copy. */
-function isFollower({ primary, engine }: Cluster, machine: Machine): boolean {
+/**
+ * A file is damaged only if other nodes have all of its data: the file of a replaced primary may have unreplicated
+ * events.
+ */
+function isReplica({ primary, engine }: Cluster, machine: Machine): boolean {
   if (machine === primary || machine.wasPrimary || engine.isHolder(machine.name)) return false;
   const [own, newest] = [machine.point, primary.point];
   return own === undefined || (newest !== undefined && isWithin(own, newest));
 }
 
 /**
- * The primary's as often as all others. Now and then its node or its power goes as well, mostly right after a commit that failed, and comes back while
- * the disk still fails or later.
+ * The disk of the primary is chosen as often as all others together. Sometimes its node or its power fails as well,
+ * usually right after a failed commit, and comes back while the disk still fails or later.
  */
 function spoilDisk(scene: Scene, state: DiskState): boolean {
   const { cluster, random } = scene;
@@ -347,19 +355,22 @@ async function failOverParted(scene: Scene): Promise<boolean> {
   const { cluster, operator, random } = scene;
   const [edge] = await operator.candidates();
   if (edge === undefined || !cluster.primary.up) return false;
-  isolated(scene, cluster.primary, 2000, 15_000);
+  partitionOne(scene, cluster.primary, 2000, 15_000);
   await cluster.time.sleep(random.between(0, 3000));
   await operator.promote(edge, random.chance(0.2));
   return true;
 }
 
-/** The others miss what the primary and one edge have. Both lose their power; the edge comes back first. */
+/**
+ * The other nodes miss an event that the primary and one edge have. Both lose their power, and the edge comes back
+ * first.
+ */
 async function failOverAfterPowerCut(scene: Scene): Promise<boolean> {
   const { cluster, operator, random } = scene;
   const before = cluster.primary;
   const [edge, ...others] = await operator.candidates();
   if (cluster.shape.ack !== 1 || !before.up || edge === undefined || others.length === 0) return false;
-  for (const other of others) isolated(scene, other, 2500, 3500);
+  for (const other of others) partitionOne(scene, other, 2500, 3500);
   for (let writes = 0; writes < 4; writes++) void cluster.clients.write(before.name);
   await cluster.time.sleep(random.between(800, 2000));
   before.cutPower();
@@ -370,14 +381,14 @@ async function failOverAfterPowerCut(scene: Scene): Promise<boolean> {
   return later(scene, 100, 12_000, () => startAgain(scene, before));
 }
 
-/** Two operators, say, or a lease that was held twice. */
+/** As if two operators act, or two nodes hold the lease. */
 async function failOverTwice(scene: Scene): Promise<boolean> {
   const { cluster, operator } = scene;
   const [one, other] = await operator.candidates();
   if (one === undefined || other === undefined) return false;
   const before = cluster.primary;
   if (before.process !== undefined) before.kill();
-  isolated(scene, one, 2000, 10_000);
+  partitionOne(scene, one, 2000, 10_000);
   await Promise.all([operator.promote(one, false), operator.promote(other, false)]);
   return later(scene, 100, 12_000, () => startAgain(scene, before));
 }

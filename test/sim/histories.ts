@@ -1,6 +1,7 @@
 /**
- * The truth, kept beside the cluster and without it: every state that a primary ever committed, as a plain set of facts, and from which state it
- * came. Where two primaries wrote at once, or an old backup was put back, histories part; so this is a tree. A state is known by the chain hash at it.
+ * The true histories, recorded outside of the cluster: each state that a primary ever committed, as a plain set of
+ * facts, and its previous state. Histories diverge if two primaries write at the same time or an old backup is
+ * restored, so this is a tree. A state is identified by its chain hash.
  */
 import {
   idempotencyDigest,
@@ -14,33 +15,33 @@ import type { StoreState } from "../../src/store/log/store-state.ts";
 export interface Point {
   readonly hash: string;
   readonly parent: Point | undefined;
-  /** In force after the event that led here. */
+  /** The policy after the event. */
   readonly epoch: string;
   readonly offset: number;
-  /** As the node had it that committed the event; not known of every state. */
+  /** The digest of the node that committed the event. Not known for every state. */
   readonly digest: string | undefined;
   readonly facts: ReadonlySet<string>;
-  /** What its sender called the request that was done here. */
+  /** The idempotency key of the request. */
   readonly request: string | undefined;
-  /** The same as events name it. */
+  /** The idempotency key as events store it. */
   readonly requestHash: string | undefined;
   readonly inserted: number;
   readonly deleted: number;
   readonly atMs: number;
-  /** Which node committed it. */
+  /** The node that committed it. */
   readonly by: string;
 }
 
 type Position = Pick<StoreState, "epoch" | "offset" | "hash">;
 
-/** What went wrong: the cluster did what it must never do. */
+/** A violated invariant: the cluster did something that it must never do. */
 export class Violation extends Error {}
 
 export class Histories {
   readonly #points = new Map<string, Point>();
-  /** What a node has failed to commit and may find on its disk. */
+  /** Events that a node failed to commit and may find on its disk. */
   readonly #left = new Map<string, Point>();
-  /** How many of these were found. */
+  /** How many of these events were found. */
   revived = 0;
   readonly #byRequest = new Map<string, Point[]>();
   readonly #idle = new Map<string, Point[]>();
@@ -60,7 +61,7 @@ export class Histories {
     return this.#points.size;
   }
 
-  /** A store was made that has no history yet. */
+  /** A new database without a history was created. */
   begin(state: Position, by: string): Point {
     return this.#add({
       hash: state.hash,
@@ -83,7 +84,7 @@ export class Histories {
     return point ?? this.#revive(this.#left.get(keyOf(state)));
   }
 
-  /** The node `by` has failed to commit a request as the next event behind `parent`, but its disk may have it. */
+  /** The node `by` failed to commit a request as the next event after `parent`, but its disk may have the event. */
   left(
     parent: Point,
     written: { readonly request: WriteRequest; readonly meta: WriteMeta } & Pick<Point, "epoch" | "offset">,
@@ -111,7 +112,7 @@ export class Histories {
     return point;
   }
 
-  /** A node has it after all. */
+  /** A node has found the event on its disk. */
   #revive(point: Point | undefined): Point | undefined {
     if (point === undefined || !this.#left.delete(keyOf(point))) return point;
     this.#revive(point.parent);
@@ -119,32 +120,35 @@ export class Histories {
     return this.#add(point);
   }
 
-  /** The node that stands at `point` had nothing to do for a request: it asked for what was so already. */
+  /** A request changed nothing at a node that was at `point`. */
   idle(request: string, point: Point): void {
     push(this.#idle, request, point);
   }
 
-  /** Where a request had nothing to do. */
+  /** The points at which a request changed nothing. */
   foundIdle(request: string): readonly Point[] {
     return this.#idle.get(request) ?? [];
   }
 
-  /** All states at a position: several where histories parted within an epoch. */
+  /** All states at a position: several if histories diverged within an epoch. */
   at(epoch: string, offset: number): readonly Point[] {
     return this.#byPosition.get(`${epoch}:${offset}`) ?? [];
   }
 
-  /** Where the request was done: more than once on histories that parted, never more than once on one. */
+  /** The points at which the request was done: several on diverged histories, at most one on each history. */
   done(request: string): readonly Point[] {
     return this.#byRequest.get(request) ?? [];
   }
 
-  /** Whether there is a history that contains `point` and has come to that epoch. */
+  /** Whether a history contains `point` and has reached that epoch. */
   continues(point: Point, epoch: string): boolean {
     return (this.#beginnings.get(epoch) ?? []).some((first) => isWithin(point, first));
   }
 
-  /** Whether a history of the same term or a later one parted from that of the point before it: nodes give the point up for such a history. */
+  /**
+   * Whether a history of the same or a later term diverged before the point: nodes abandon the point for such a
+   * history.
+   */
   hasRivalOf(point: Point): boolean {
     const termOf = ({ epoch }: Point): number => this.#terms.get(epoch) ?? 0;
     return [...this.#points.values()].some(
@@ -152,13 +156,13 @@ export class Histories {
     );
   }
 
-  /** How many events came after it on the longest history that contains it. */
+  /** How many events follow it on the longest history that contains it. */
   wentOnFor(point: Point): number {
     const after = [...this.#points.values()].filter((other) => isWithin(point, other));
     return Math.max(...after.map(({ offset }) => offset)) - point.offset;
   }
 
-  /** The node `by` has committed a request as the next event behind `parent`. */
+  /** The node `by` has committed a request as the next event after `parent`. */
   committed(
     parent: Point,
     written: { readonly request: WriteRequest; readonly meta: WriteMeta; readonly result: WriteResult },
@@ -189,7 +193,7 @@ export class Histories {
     this.#onLed(point);
   }
 
-  /** 0 of a history's first epoch. */
+  /** 0 for the first epoch of a history. */
   termOf(epoch: string): number {
     return this.#terms.get(epoch) ?? 0;
   }
@@ -209,14 +213,14 @@ export class Histories {
   }
 }
 
-/** Whether the history that has come to `end` contains `point`. */
+/** Whether the history that ends at `end` contains `point`. */
 export function isWithin(point: Point, end: Point): boolean {
   let at: Point | undefined = end;
   while (at !== undefined && at.offset > point.offset) at = at.parent;
   return at === point;
 }
 
-/** The states from `end` back, as long as `holds`. */
+/** The states from `end` backwards, while `holds` is true. */
 export function* backFrom(end: Point, holds: (point: Point) => boolean): Generator<Point> {
   for (let at: Point | undefined = end; at !== undefined && holds(at); at = at.parent) yield at;
 }

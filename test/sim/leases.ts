@@ -1,6 +1,7 @@
 /**
- * The simulated coordination engine that keeps the lease of the primary: one record with compare-and-swap, under the real lease. It may stand still for a
- * while and lose requests and answers, some nodes may not reach it, and the clocks by which nodes observe the lease run a little faster or slower.
+ * The simulated coordination engine that stores the lease of the primary: one record with compare-and-swap, below the
+ * real lease code. It may freeze for a while and lose requests and responses, some nodes may not reach it, and the
+ * clocks by which nodes observe the lease run a little faster or slower.
  */
 import type { Lease, LeaseOptions } from "../../src/replication/failover/lease/lease.ts";
 import {
@@ -17,7 +18,7 @@ import type { Owner, Time } from "./time.ts";
 export interface LeaseCounts {
   reads: number;
   writes: number;
-  /** Writes over a record that another node has replaced. */
+  /** Writes that failed because another node had replaced the record. */
   conflicts: number;
   unanswered: number;
 }
@@ -27,7 +28,7 @@ const ratesOfClocks = [0.96, 1, 1.04];
 export class SimulatedEngine {
   readonly host = "engine";
   readonly counts: LeaseCounts = { reads: 0, writes: 0, conflicts: 0, unanswered: 0 };
-  /** It gives no answer while it stands still. */
+  /** It does not answer while it is frozen. */
   isDown = false;
   readonly #time: Time;
   readonly #network: Network;
@@ -56,7 +57,7 @@ export class SimulatedEngine {
     return new RecordLease(store, { engine: "the simulated engine", remedy: "wait", node, ttlMs }, observing);
   }
 
-  /** Whether that node had the lease last: it is the primary, or about to be. */
+  /** Whether the node had the lease last: it is the primary, or is about to be. */
   isHolder(name: string): boolean {
     return this.#record?.node === name;
   }
@@ -76,7 +77,7 @@ export class SimulatedEngine {
     return { record, origin: ++this.#revision };
   }
 
-  /** The request or its answer may be lost. */
+  /** The request or its response may be lost. */
   #call<T>(from: string, owner: Owner, work: () => T, signal: AbortSignal): Promise<T> {
     const { lost } = this.#network.weather;
     return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 /**
- * A simulated machine with a node on it, as an operator sees it: it is started in some role, stopped, killed, cut off its power, and its disk goes
- * bad. Everything on it but its surroundings is what runs everywhere, from the listener's handler to the files.
+ * A simulated machine with a node, as an operator sees it: it is started in a role, stopped, killed, loses its power,
+ * and its disk fails. Only its environment is simulated; the node is the real code, from the listener's handler to the
+ * files.
  */
 import {
   copyFileSync,
@@ -53,7 +54,7 @@ export interface World {
   readonly fail: (violation: Violation) => void;
 }
 
-/** The pages that hold facts. */
+/** The pages with facts. */
 function leavesOfFacts(path: string): readonly number[] {
   const store = openSqlite(path, { readonly: true });
   try {
@@ -64,10 +65,10 @@ function leavesOfFacts(path: string): readonly number[] {
   }
 }
 
-/** What waited while a process was frozen is done by then. */
+/** After this time a process has done the work that waited while it was frozen. */
 const thawMs = 100;
 
-/** After that a node has compared all pages of its small database with their checksums. */
+/** After this time a node has compared all pages of its small database with their checksums. */
 const knowsPagesAfterMs = 1200;
 
 const damageReported =
@@ -85,7 +86,7 @@ export class Process implements Owner {
   alive = true;
   frozenUntilMs = 0;
   frozenFromMs = 0;
-  /** Until when nobody can know of a bit that has flipped in its database. */
+  /** Until when the process cannot know of flipped bits in its database. */
   deceivedUntilMs = 0;
   running: RunningNode | undefined;
   failed: unknown;
@@ -101,7 +102,7 @@ export class Process implements Owner {
     this.#time = world.time;
   }
 
-  /** Since when its answers may be of an older state than its file is. */
+  /** Since when its responses may be of an older state than its file. */
   get unsureSinceMs(): number {
     return this.#time.nowMs < this.frozenUntilMs + thawMs ? this.frozenFromMs : Number.POSITIVE_INFINITY;
   }
@@ -116,11 +117,11 @@ export class Machine {
   #directories = 0;
   #starts = 0;
   #process: Process | undefined;
-  /** Where its database stood when the last process ended. */
+  /** The position of its database when the last process ended. */
   #leftAt: Point | undefined;
-  /** Whether its files were damaged at any time. */
+  /** Whether its files were ever damaged. */
   #wasTorn = false;
-  /** How far its wall clock is off. */
+  /** How wrong its wall clock is. */
   skewMs = 0;
 
   constructor(name: string, root: string, world: World) {
@@ -140,12 +141,12 @@ export class Machine {
     return join(this.#root, String(this.#directories));
   }
 
-  /** The process that runs, or has failed to. */
+  /** The process that runs, or failed to start. */
   get process(): Process | undefined {
     return this.#process;
   }
 
-  /** Where its database stands, at the most: what a power cut took was there before. */
+  /** The last known position of its database. A power cut may have lost events before it. */
   get point(): Point | undefined {
     return this.#process?.watcher.point ?? this.#leftAt;
   }
@@ -154,7 +155,7 @@ export class Machine {
     return this.#process?.running !== undefined && this.#process.stopping === undefined;
   }
 
-  /** Whether it ran as a primary last. */
+  /** Whether it last ran as a primary. */
   get wasPrimary(): boolean {
     try {
       return readFileSync(join(this.directory, "role"), "utf8") === "primary";
@@ -163,10 +164,10 @@ export class Machine {
     }
   }
 
-  /** Resolves when it has come up, or has failed to. */
+  /** Resolves when the node runs, or its start has failed. */
   async start(config: Config): Promise<void> {
     const world = this.#world;
-    // Another one for each start, or each would give its epochs the same names.
+    // One stream per start, because otherwise all starts would create the same epochs.
     const random = this.#random.fork(`start ${++this.#starts}`);
     const process = new Process(
       this.name,
@@ -201,7 +202,7 @@ export class Machine {
     });
   }
 
-  /** A node goes on where the system has failed at something; anything else ends it. */
+  /** A node survives system errors in timers; any other error ends it. */
   #timerFailed(error: unknown): void {
     const { plant, fail, trace } = this.#world;
     if (isSystemError(error) && plant.fragileTimer === undefined)
@@ -209,7 +210,7 @@ export class Machine {
     else fail(new Violation(`${this.name} ends, since a timer failed: ${String(error)}`));
   }
 
-  /** Lets it finish. Resolves when it is down. */
+  /** Stops the node cleanly. Resolves when it is down. */
   async stop(): Promise<void> {
     const process = this.#process;
     if (process?.running === undefined) return this.kill();
@@ -222,12 +223,12 @@ export class Machine {
     if (this.#process === process) this.#process = undefined;
   }
 
-  /** The process is gone, its files are as the system has them. */
+  /** The process ends, and its files are as the system has them. */
   kill(): void {
     this.#end(false);
   }
 
-  /** The power is gone, and with it what had not been synced. */
+  /** The power fails, and data that was not synced is lost. */
   cutPower(): void {
     this.#end(true);
   }
@@ -238,13 +239,13 @@ export class Machine {
     this.#process.frozenUntilMs = this.#world.time.nowMs + durationMs;
   }
 
-  /** A copy of all its files, as they are on the disk. */
+  /** Copies all of its files, as they are on the disk. */
   backup(target: string): Point | undefined {
     copyDirectory(this.directory, target);
     return this.#process?.watcher.point;
   }
 
-  /** Puts back a backup in place of everything. It must be down. */
+  /** Replaces all files by a backup. The node must be down. */
   restore(backup: string): void {
     this.#moveTo((target) => copyDirectory(backup, target));
   }
@@ -254,7 +255,7 @@ export class Machine {
     this.#moveTo((target) => mkdirSync(target, { recursive: true }));
   }
 
-  /** Overwrites some pages of its database with what never was there. False where there is none. */
+  /** Overwrites some pages of its database with garbage. Returns false if there is no database. */
   tear(): boolean {
     const stores = readdirSync(this.directory).filter((name) => /^store-\d+\.db$/.test(name));
     const latest = stores.toSorted((a, b) => Number(b.slice(6, -3)) - Number(a.slice(6, -3)))[0];
@@ -273,7 +274,10 @@ export class Machine {
     return true;
   }
 
-  /** Flips some bits of facts in the database in use. False where the process does not know yet what is in its pages. */
+  /**
+   * Flips some bits of facts in the database in use. Returns false if the process does not know the checksums of its
+   * pages yet.
+   */
   flipBits(): boolean {
     const process = this.#process;
     const { nowMs } = this.#world.time;
@@ -284,15 +288,15 @@ export class Machine {
     this.#wasTorn = true;
     process.deceivedUntilMs = Math.max(nowMs, process.frozenUntilMs) + knowsPagesAfterMs;
     for (const page of pages) {
-      // What is in a page is at its end.
+      // The content of a page is at its end.
       for (let flips = 0; flips < 3; flips++)
         flipBit(opened.path, page * pageBytes - 1 - this.#random.below(150), this.#random.below(8));
     }
     return true;
   }
 
-  /** Looks at what its node logs: a sound database must never be taken for a damaged one. */
-  hears(text: string): void {
+  /** Checks a log line of its node: a sound database must never be reported as damaged. */
+  checkLogLine(text: string): void {
     if (this.#wasTorn || !damageReported.test(text)) return;
     this.#world.fail(new Violation(`${this.name} takes a sound database for a damaged one: ${text}`));
   }
@@ -307,14 +311,14 @@ export class Machine {
     this.#world.network.crashed(process, machine);
     for (const broker of this.#world.brokers) broker.crashed(process, machine);
     const from = this.directory;
-    // Connections of the dead process are still open, and what they do when they are collected must not be done to these files.
+    // Connections of the dead process are still open and may write when they are collected, but not to these files.
     const { forgetfulDisks, hastyEdges } = this.#world.plant;
     const isHasty = hastyEdges === true && process.role === "edge";
     const forgetful = machine && (process.watcher.synchronous === "NORMAL" || forgetfulDisks || isHasty);
     this.#moveTo((target) => {
       copyDirectory(from, target);
       if (forgetful) loseTail(from, target, this.#random);
-      // What a failed sync has written is on the disk or not.
+      // The data of a failed sync may be on the disk or not.
       else if (machine && this.#random.chance(0.5)) loseUncommitted(from, target);
     });
     closeConnections(process);
@@ -347,7 +351,7 @@ export class Machine {
           clock: process.clock,
           async fetch(url, init) {
             const response = await fetch(url, init);
-            // From here on it is work on files, until the snapshot is there or is given up.
+            // From here on it is real work on files, until the snapshot is complete or abandoned.
             if (url.endsWith("/snapshot") && isAsking) endDownload = time.work();
             return response;
           },
@@ -411,7 +415,7 @@ export class Machine {
 
 const pageBytes = 4096;
 
-/** Not the `-shm`: it is memory, and the next who opens the database makes it anew. */
+/** Without the `-shm`, which is shared memory: the next process that opens the database creates it. */
 function copyDirectory(from: string, to: string): void {
   mkdirSync(to, { recursive: true });
   for (const entry of readdirSync(from, { withFileTypes: true })) {
@@ -424,7 +428,10 @@ function copyDirectory(from: string, to: string): void {
 const walHeaderBytes = 32;
 const frameHeaderBytes = 24;
 
-/** With `synchronous=NORMAL` the WAL is synced before a checkpoint only: what came after may be gone, in the middle of a frame. */
+/**
+ * With `synchronous=NORMAL` the WAL is synced only before a checkpoint. Later data may be lost, also in the middle of a
+ * frame.
+ */
 function loseTail(from: string, to: string, random: Random): void {
   for (const { path, bytes, frames, copied } of logsIn(from, to)) {
     const kept = copied + random.below(frames - copied + 1);
@@ -433,7 +440,7 @@ function loseTail(from: string, to: string, random: Random): void {
   }
 }
 
-/** Frames that no commit stands for: SQLite has not told anybody of them. */
+/** Removes frames without a commit: SQLite has not reported them as committed. */
 function loseUncommitted(from: string, to: string): void {
   for (const { path, bytes, frames } of logsIn(from, to)) {
     const end = walHeaderBytes + frames * (frameHeaderBytes + pageBytes);
@@ -441,13 +448,13 @@ function loseUncommitted(from: string, to: string): void {
   }
 }
 
-/** The write-ahead logs in a copy: by their index, the last frame that was committed, and how many were copied into the database. */
+/** The WALs in a copy, with the last committed frame and the number of checkpointed frames of their index. */
 function* logsIn(from: string, to: string) {
   for (const name of readdirSync(to)) {
     if (!/^store-\d+\.db-wal$/.test(name)) continue;
     const path = join(to, name);
     const memory = join(from, name.replace(/-wal$/, "-shm"));
-    // It was closed just now, so all of its log is in the database.
+    // It was just closed, so the whole WAL is in the database.
     if (!existsSync(memory)) continue;
     const index = readFileSync(memory);
     yield { path, bytes: statSync(path).size, frames: index.readUInt32LE(16), copied: index.readUInt32LE(96) };

@@ -1,4 +1,7 @@
-/** The simulation is worth something only if it notices what is wrong: each of these is planted into the program under test, and must be found. */
+/**
+ * Mutation tests of the simulation: each mutation puts a bug into the program under test, and the simulation must find
+ * it.
+ */
 import { Database } from "bun:sqlite";
 import { describe, expect, mock, test } from "bun:test";
 import { rmSync } from "node:fs";
@@ -23,20 +26,20 @@ import { Process } from "./machines.ts";
 import type { Mutation } from "./mutations.ts";
 import { runSeed } from "./run.ts";
 
-/** Chance decides whether a fault shows in a run; within so many it does. */
+/** A bug shows by chance. It must show within so many seeds. */
 const seedsMax = 40;
 
-/** The plant is found as what it is. It may show in another way first, which is a finding as well, but not this one. */
-async function expectFound(plant: Mutation, wanted: RegExp): Promise<void> {
+/** Expects that the mutation is found with this violation. Other violations that it causes do not count. */
+async function expectFound(mutation: Mutation, wanted: RegExp): Promise<void> {
   const messages: string[] = [];
   for (let seed = 1; seed <= seedsMax && !wanted.test(messages.at(-1) ?? ""); seed++) {
-    const { failure } = await runSeed(seed, { failover: false, ...plant });
+    const { failure } = await runSeed(seed, { failover: false, ...mutation });
     if (failure !== undefined) messages.push(failure.message);
   }
   expect(messages.at(-1)).toMatch(wanted);
 }
 
-/** Runs `body` while a class has other members. */
+/** Runs `body` while members of a class are replaced. */
 async function changed<C extends object>(
   prototype: C,
   members: { readonly [Name in keyof C]?: PropertyDescriptor },
@@ -51,9 +54,9 @@ async function changed<C extends object>(
   }
 }
 
-/** Each start of a primary begins a succession, which nobody has voted for. */
-const startsAreSuccessions: Mutation = {
-  favourite: "a primary of before starts where it reaches nobody",
+/** Each start of a primary begins the term of a failover, without votes. */
+const startsAreFailovers: Mutation = {
+  favourite: "a former primary starts and reaches no other node",
   writer: (_owner, commands) => ({
     ...commands,
     write(request, meta) {
@@ -65,7 +68,7 @@ const startsAreSuccessions: Mutation = {
 
 /** The terms of earlier versions: the time at which they begin. */
 const termsOfClocks: Mutation = {
-  favourite: "a clock is put wrong",
+  favourite: "a clock is set wrong",
   writer: (owner, commands) => ({
     ...commands,
     write(request, meta) {
@@ -78,7 +81,7 @@ const termsOfClocks: Mutation = {
 /** The heads that a primary gives over HTTP, without what says whether it may still be one. */
 const assuredHeads: Mutation = {
   failover: true,
-  favourite: "the primary and an edge are parted from all others",
+  favourite: "the primary and an edge are partitioned from all others",
   async serve(_process, request, serve) {
     const response = await serve(request);
     if (response.status !== 200 || new URL(request.url).pathname !== "/replication/v1/head") return response;
@@ -87,8 +90,8 @@ const assuredHeads: Mutation = {
   },
 };
 
-const unseen = "an edge is promoted that others reach and its primary does not";
-const powerCut = "the only edge that has a write loses its power, and then is promoted";
+const unseen = "an edge is promoted that the others reach and its primary does not";
+const powerCut = "the only edge that has a write loses its power and is then promoted";
 const withVotes = { ack: 1, tears: false };
 
 /** Runs `body` while a primary starts without a look at other processes of its node. */
@@ -131,9 +134,9 @@ function loseFact(path: string): void {
   store.close();
 }
 
-describe("is found:", () => {
-  test("an event that an edge skips", async () => {
-    const plant: Mutation = {
+describe("the simulation finds", () => {
+  test("an edge that loses a fact while it applies an event", async () => {
+    const mutation: Mutation = {
       writer(owner, commands) {
         let [path, replays] = ["", 0];
         return {
@@ -147,21 +150,21 @@ describe("is found:", () => {
         };
       },
     };
-    await expectFound(plant, /which is right at none of/);
+    await expectFound(mutation, /which is right at none of/);
   }, 120_000);
 
-  test("a request that is done twice", async () => {
-    const plant: Mutation = {
+  test("a write that is done twice", async () => {
+    const mutation: Mutation = {
       writer: (_owner, commands) => ({
         ...commands,
         write: (request, { traceparent }) => commands.write(request, { traceparent }),
       }),
     };
-    await expectFound(plant, /did a request again|where it was not done|was answered with/);
+    await expectFound(mutation, /did a request again|where it was not done|was answered with/);
   }, 120_000);
 
-  test("an answer before its token", async () => {
-    const plant: Mutation = {
+  test("a response that does not wait for its token", async () => {
+    const mutation: Mutation = {
       serve(process, request, serve) {
         if (process.role !== "edge" || !request.headers.has("osooffset")) return undefined;
         const stripped = new Request(request);
@@ -169,16 +172,16 @@ describe("is found:", () => {
         return Promise.resolve(serve(stripped));
       },
     };
-    await expectFound(plant, /the token says/);
+    await expectFound(mutation, /the token says/);
   }, 120_000);
 
   test("an acknowledged write that was not on the disk", async () => {
-    const plant: Mutation = { forgetfulDisks: true, favourite: powerCut, shape: withVotes };
-    await expectFound(plant, /is gone|is lost|the token says|no policy is loaded yet/);
+    const mutation: Mutation = { forgetfulDisks: true, favourite: powerCut, shape: withVotes };
+    await expectFound(mutation, /is gone|is lost|the token says|no policy is loaded yet/);
   }, 120_000);
 
   test("a write that is acknowledged although its commit failed", async () => {
-    const plant: Mutation = {
+    const mutation: Mutation = {
       writer(_owner, commands) {
         let state: StoreState | undefined;
         return {
@@ -200,19 +203,19 @@ describe("is found:", () => {
         };
       },
     };
-    await expectFound(plant, /where it was not done|no such row/);
+    await expectFound(mutation, /where it was not done|no such row/);
   }, 120_000);
 
-  test("a node that ends when a timer meets a full disk", async () => {
-    const plant: Mutation = {
+  test("a node that ends when a timer fails on a full disk", async () => {
+    const mutation: Mutation = {
       fragileTimer: ({ directory }) =>
         writeNodeFile(directory, "position", readNodeFile(directory, "position") ?? "-:0"),
     };
-    await expectFound(plant, /ends, since a timer failed/);
+    await expectFound(mutation, /ends, since a timer failed/);
   }, 120_000);
 
-  test("a copy that is thrown away because of a disk that fails", async () => {
-    const plant: Mutation = {
+  test("a database that is rejected because of a failing disk", async () => {
+    const mutation: Mutation = {
       writer: (_owner, commands) => ({
         ...commands,
         replay(request) {
@@ -225,7 +228,7 @@ describe("is found:", () => {
         },
       }),
     };
-    await expectFound(plant, /takes a sound database for a damaged one/);
+    await expectFound(mutation, /takes a sound database for a damaged one/);
   }, 120_000);
 
   test("a write that is acknowledged before enough edges have it", async () => {
@@ -233,12 +236,12 @@ describe("is found:", () => {
   }, 120_000);
 
   test("an edge that counts for an acknowledgement before it is on its disk", async () => {
-    const plant: Mutation = { hastyEdges: true, favourite: powerCut, shape: withVotes };
-    await expectFound(plant, /was acknowledged by|is gone, without a trace/);
+    const mutation: Mutation = { hastyEdges: true, favourite: powerCut, shape: withVotes };
+    await expectFound(mutation, /was acknowledged by|is gone, without a trace/);
   }, 240_000);
 
-  test("the latest that is not waited for", async () => {
-    const plant: Mutation = {
+  test("a read of the latest state that does not wait", async () => {
+    const mutation: Mutation = {
       serve(process, request, serve) {
         if (process.role !== "edge" || !request.headers.has("ostiary-consistency")) return undefined;
         const stripped = new Request(request);
@@ -246,25 +249,25 @@ describe("is found:", () => {
         return Promise.resolve(serve(stripped));
       },
     };
-    await expectFound(plant, /answers the latest from/);
+    await expectFound(mutation, /answers the latest from/);
   }, 120_000);
 
-  test("a position that is used twice, since a start begins no term", async () => {
+  test("a position that is used twice, because a start begins no term", async () => {
     const none = {
       isBegun: { get: () => true, configurable: true },
       begin: { value: async () => {}, configurable: true },
     };
-    const plant: Mutation = { favourite: "an old backup is put back" };
+    const mutation: Mutation = { favourite: "an old backup is restored" };
     await changed(StartTerm.prototype, none, () =>
-      expectFound(plant, /a position that was used before|the token says/),
+      expectFound(mutation, /a position that was used before|the token says/),
     );
   }, 240_000);
 
-  test("a start that counts as a succession, so that a primary which was rolled back deposes its successor", async () => {
-    await expectFound(startsAreSuccessions, /was acknowledged by|is gone, without a trace|no peace/);
+  test("a start that counts as a failover, so that a primary with an old directory deposes its successor", async () => {
+    await expectFound(startsAreFailovers, /was acknowledged by|is gone, without a trace|no peace/);
   }, 240_000);
 
-  test("a primary that does not step aside for its successor", async () => {
+  test("a primary that does not step down for its successor", async () => {
     const stubborn = {
       onEpoch: { value: () => {}, configurable: true },
       fence: { value: () => {}, configurable: true },
@@ -273,7 +276,7 @@ describe("is found:", () => {
   }, 240_000);
 
   test("a replayed head that counts as fresh", async () => {
-    // As if heads had no numbers, and their word were enough.
+    // As if heads had no sequence numbers, and no confirmation were needed.
     const credulous = {
       classify: { value: (_head: unknown, retained: boolean) => (retained ? "hint" : "newer"), configurable: true },
       confirmedMsAgo: { get: () => 0, configurable: true },
@@ -281,37 +284,41 @@ describe("is found:", () => {
     await changed(Freshness.prototype, credulous, () => expectFound({}, /its copy is too old/));
   }, 120_000);
 
-  test("bits that flip in a database in use, whose pages nobody compares with their checksums", async () => {
-    const plant: Mutation = { favourite: "bits flip under a node" };
-    // The pass is over at once.
+  test("flipped bits in a database in use whose pages are not compared with their checksums", async () => {
+    const mutation: Mutation = { favourite: "bits flip in the file of a running node" };
+    // The pass ends immediately.
     const blind = { check: { value: () => 1, configurable: true } };
-    await changed(PageChecksums.prototype, blind, () => expectFound(plant, /which is right at none of/));
+    await changed(PageChecksums.prototype, blind, () => expectFound(mutation, /which is right at none of/));
   }, 120_000);
 
   test("a token that is refused although its write is there", async () => {
-    const plant: Mutation = {
+    const mutation: Mutation = {
       serve(_process, request) {
         if (!request.headers.has("osooffset")) return undefined;
         return Promise.resolve(Response.json({ message: "lost" }, { status: 409 }));
       },
     };
-    await expectFound(plant, /is lost, which it has/);
+    await expectFound(mutation, /is lost, which it has/);
   }, 120_000);
 
-  test("a primary that vouches for copies although it may have been replaced", async () => {
+  test("a primary that confirms replicas although it may have been replaced", async () => {
     await expectFound(assuredHeads, /answers the latest from|its copy is too old/);
   }, 120_000);
 
-  test("a primary that does not look at its lease, where nothing but that keeps it from writing", async () => {
-    const plant: Mutation = { failover: true, favourite: "the primary is parted from all", shape: { ack: 0 } };
+  test("a primary that ignores its lease, when only the lease keeps it from writing", async () => {
+    const mutation: Mutation = {
+      failover: true,
+      favourite: "the primary is partitioned from all others",
+      shape: { ack: 0 },
+    };
     const valid = { problem: { get: () => undefined, configurable: true } };
-    await changed(Leadership.prototype, valid, () => expectFound(plant, /two primaries at once/));
+    await changed(Leadership.prototype, valid, () => expectFound(mutation, /two primaries at once/));
   }, 120_000);
 
-  test("a vote that is no promise", async () => {
+  test("a vote that promises nothing", async () => {
     const forgetful = { grant: { value: () => {}, configurable: true } };
-    const plant: Mutation = { favourite: unseen, shape: withVotes };
-    await changed(Votes.prototype, forgetful, () => expectFound(plant, /was acknowledged by 1 edges/));
+    const mutation: Mutation = { favourite: unseen, shape: withVotes };
+    await changed(Votes.prototype, forgetful, () => expectFound(mutation, /was acknowledged by 1 edges/));
   }, 120_000);
 
   test("a vote that is forgotten at a restart", async () => {
@@ -327,35 +334,37 @@ describe("is found:", () => {
       },
       configurable: true,
     };
-    const plant: Mutation = {
-      favourite: "two edges are promoted at once that others reach and they do not each other",
+    const mutation: Mutation = {
+      favourite: "two edges that do not reach each other are promoted together with common voters",
       shape: { ack: 0 },
     };
-    await changed(Votes.prototype, { grant: generous }, () => expectFound(plant, /both promoted with the same votes/));
+    await changed(Votes.prototype, { grant: generous }, () =>
+      expectFound(mutation, /both promoted with the same votes/),
+    );
   }, 120_000);
 
-  test("terms that clocks give, so that a clock that was wrong once keeps later primaries from their place", async () => {
+  test("terms from clocks, so that a clock that was wrong once prevents later promotions", async () => {
     await expectFound(termsOfClocks, /can't be promoted with all well: 409 .*does not come after the current one/);
   }, 120_000);
 
-  test("a read that waits for the feed, which is silent, and asks nobody", async () => {
-    const plant: Mutation = { favourite: "all brokers are down, and nothing else", shape: { ack: 0 } };
+  test("a read that waits for the silent event stream and does not ask the primary", async () => {
+    const mutation: Mutation = { favourite: "only the brokers are down", shape: { ack: 0 } };
     const patient = { requestCatchUp: { value: () => {}, configurable: true } };
-    await changed(ReplicaLoop.prototype, patient, () => expectFound(plant, /although only brokers are down/));
+    await changed(ReplicaLoop.prototype, patient, () => expectFound(mutation, /although only brokers are down/));
   }, 120_000);
 
-  test("a primary that starts on a copy of another's directory, since it does not ask for that one", async () => {
-    const plant: Mutation = { favourite: "a copy of the primary's directory is started while all reach each other" };
-    await withoutSearch(() => expectFound(plant, /acknowledges writes beside it|gave way to a copy of itself/));
+  test("a primary that starts on a copy of another's directory without asking for other primaries", async () => {
+    const mutation: Mutation = { favourite: "a copy of the primary's directory is started and reaches all others" };
+    await withoutSearch(() => expectFound(mutation, /acknowledges writes beside it|gave way to a copy of itself/));
   }, 120_000);
 
-  test("a primary on a copy of another's directory that does not see whom the others follow", async () => {
-    const plant: Mutation = {
-      favourite: "a copy of the primary's directory is started apart from all, and joins them",
+  test("a primary on a copy of another's directory that ignores which primary the replicas have", async () => {
+    const mutation: Mutation = {
+      favourite: "a copy of the primary's directory is started in a partition that then heals",
     };
     const blind = { onPrimaryHeads: { value: () => {}, configurable: true } };
     await changed(twins.DuplicatePrimaryMonitor.prototype, blind, () =>
-      expectFound(plant, /stays a primary beside it/),
+      expectFound(mutation, /stays a primary beside it/),
     );
   }, 120_000);
 
@@ -363,8 +372,8 @@ describe("is found:", () => {
     await ignoring("retryDue", () => expectFound({}, /no peace/));
   }, 120_000);
 
-  test("a replica that goes on answering from a damaged database", async () => {
-    const mutation: Mutation = { favourite: "bits flip under a node" };
+  test("a replica that continues to answer from a damaged database", async () => {
+    const mutation: Mutation = { favourite: "bits flip in the file of a running node" };
     await ignoring("distrusted", () => expectFound(mutation, /which is right at none of/));
   }, 120_000);
 });

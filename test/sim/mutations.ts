@@ -1,4 +1,4 @@
-/** Faults that are planted into the program under test, to see that the simulation notices them. In earnest there are none. */
+/** Mutations of the program under test. They prove that the simulation finds the bugs that they cause. */
 import type { WriterCommands } from "../../src/replication/log/writer-commands.ts";
 import type { Shape } from "./cluster.ts";
 import type { Serve } from "./network.ts";
@@ -6,25 +6,25 @@ import type { Process } from "./machines.ts";
 import type { Owner } from "./time.ts";
 
 export interface Mutation {
-  /** In place of the writer's commands. */
+  /** Replaces the writer's commands. */
   readonly writer?: (owner: Owner, commands: WriterCommands) => WriterCommands;
-  /** In place of the listener's handler. */
+  /** Replaces the listener's handler. */
   readonly serve?: (process: Process, request: Request, serve: Serve) => Promise<Response> | undefined;
-  /** Disks say that they have written what they have not. */
+  /** Disks report data as synced that they have not synced. */
   readonly forgetfulDisks?: boolean;
-  /** Done with the data directory of each node before it starts. */
+  /** Called with the data directory of each node before it starts. */
   readonly starting?: (directory: string) => void;
-  /** Done each second on a node that ends when it fails. */
+  /** Called each second. An error in it ends the node. */
   readonly fragileTimer?: (process: Process) => void;
-  /** Edges are told that their disks need not have it, where they should. */
+  /** Edges do not sync their writes, although they should. */
   readonly hastyEdges?: boolean;
-  /** The name of a fault that strikes as often as all others together. */
+  /** The name of a fault that happens as often as all others together. */
   readonly favourite?: string;
-  /** What the seed does not choose. */
+  /** Overrides the choices of the seed. */
   readonly shape?: Partial<Shape>;
-  /** Whether nodes choose the primary by themselves; by chance where it is not said. */
+  /** Whether the nodes elect the primary themselves. By chance if undefined. */
   readonly failover?: boolean;
-  /** Nodes are told to wait for no edges, where they should. */
+  /** Primaries do not wait for acknowledgements, although they should. */
   readonly impatient?: boolean;
 }
 

@@ -1,12 +1,13 @@
 /**
- * The network between the simulated nodes. A request may be lost on its way, and so may its answer, after the work was done; connections break in the
- * middle of a body; some ways are cut, in one direction or both, and then nothing comes through and nobody is told.
+ * The network between the simulated nodes. A request may be lost, and so may its response, after the work was done.
+ * Connections break in the middle of a body. Some paths are cut, in one direction or both: then messages are lost
+ * without an error.
  */
 import type { Fetch } from "../../src/replication/system.ts";
 import type { Random } from "./random.ts";
 import type { Owner, Time } from "./time.ts";
 
-/** How bad the network is. Probabilities are of each request. */
+/** The faults of the network. Probabilities apply to each request. */
 export interface Weather {
   lost: number;
   reset: number;
@@ -52,7 +53,7 @@ export class Network {
     this.#random = random;
   }
 
-  /** Cuts the way from one host to another. Returns the way to mend it. */
+  /** Cuts the path from one host to another. Returns the function that repairs it. */
   cut(from: string, to: string): () => void {
     const key = `${from}>${to}`;
     this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1);
@@ -75,13 +76,13 @@ export class Network {
     };
   }
 
-  /** What answers at a host, for somebody who sits there. */
+  /** The handler at a host, for a caller on the same host. */
   served(host: string): Serve | undefined {
     const listening = this.#listening.get(host);
     return listening?.owner.alive === true ? listening.serve : undefined;
   }
 
-  /** The process is gone. Those who asked it something learn of that, unless the whole machine is. */
+  /** The process has ended. Its clients get a connection error, unless the whole machine is down. */
   crashed(owner: Owner, machine: boolean): void {
     for (const exchange of this.#open) {
       if (exchange.server !== owner) continue;
@@ -90,7 +91,7 @@ export class Network {
     }
   }
 
-  /** What `owner` at `host` has for `fetch`. */
+  /** The `fetch` of `owner` at `host`. */
   fetchFrom(host: string, owner: Owner): Fetch {
     return (url, init) => {
       const random = this.#random.fork(`request ${this.#requests++}`);
@@ -116,13 +117,13 @@ export class Network {
     this.#time.at(this.#delayMs(random), undefined, () => {
       const listening = this.#listening.get(to);
       if (listening === undefined || !listening.owner.alive) return way.fail("ECONNREFUSED");
-      // A process that is frozen takes the connection, and answers when it goes on.
+      // A frozen process accepts the connection, and answers when it continues.
       this.#time.at(0, listening.owner, () => void this.#serve(way, to, listening, new Request(url, rest)));
     });
   }
 
   async #serve(way: Way, to: string, { owner, serve }: Listening, request: Request): Promise<void> {
-    // It has closed its listener while this was in its queue.
+    // It closed its listener while this request was in the queue.
     if (this.#listening.get(to)?.owner !== owner) return way.fail("ECONNRESET");
     const exchange = { server: owner, reset: () => way.fail("ECONNRESET") };
     this.#open.add(exchange);
@@ -140,7 +141,7 @@ export class Network {
 
   #lose(way: Way): void {
     this.counts.lost++;
-    // Mostly nobody is told; where a router is polite, or the kernel has given up, there is an error.
+    // Usually there is no error. A router may send one, or the kernel may give up.
     if (way.random.chance(0.3)) way.fail("ETIMEDOUT", way.random.between(50, 4000));
   }
 
@@ -154,7 +155,7 @@ export class Network {
       this.counts.broken++;
       return brokenStream(bytes.slice(0, random.below(bytes.length)));
     }
-    // Small ones have checksums enough on their way.
+    // TCP checksums protect small bodies well enough.
     if (bytes.length > 0 && url.endsWith("/snapshot") && random.chance(this.weather.damagedBody)) {
       this.counts.damaged++;
       const damaged = bytes.slice();
@@ -170,7 +171,7 @@ export class Network {
   }
 }
 
-/** One request under way. */
+/** A request under way. */
 class Way {
   readonly random: Random;
   readonly host: string;

@@ -1,6 +1,6 @@
 /**
- * Looks over the shoulder of a node's writer: what it opened, what it committed and where its file stands at each moment, before anybody else can
- * know. What the events did is not read from it: that is worked out from the requests.
+ * Observes a node's writer: the file that it opened, its commits, and its position at each time, before other parts can
+ * know them. The effect of an event is not read from the writer; it is computed from the request.
  */
 import {
   idempotencyDigest,
@@ -25,13 +25,13 @@ interface LeftRow {
   readonly kind: string;
   readonly hash: string;
   readonly digest: string | undefined;
-  /** As events name it. */
+  /** As events store it. */
   readonly request: string | undefined;
-  /** Where a new one begins. */
+  /** Where a new epoch begins. */
   readonly epoch: string | undefined;
 }
 
-/** How long reads may still be of the state before, once the file has moved on or another took its place. */
+/** How long reads may still use the previous state after a commit or a new file. */
 const lagMs = 20;
 
 export class StoreWatcher {
@@ -40,16 +40,16 @@ export class StoreWatcher {
   readonly #histories: Histories;
   readonly #fail: (violation: Violation) => void;
   readonly #trail: Trace[] = [];
-  /** What a node without a writer had or may have made its copy. */
+  /** The states that a node without a writer has or may have made its own. */
   readonly #held = new Set<Point>();
   readonly #rows = new Map<number, { readonly hash: string; readonly digest: string | undefined }>();
-  /** Events of a commit that was taken back, whose requests were not refused yet, and the state that those before lead to. */
+  /** Events of a commit that was rolled back, whose requests have not failed yet, and the state before them. */
   #left: LeftRow[] = [];
   #leftAt: Point | undefined;
   #reader: SqliteDatabase | undefined;
   #opened: { readonly path: string; readonly atMs: number } | undefined;
   #point: Point | undefined;
-  /** How careful the writer is with what it commits. */
+  /** The `synchronous` mode of the writer. */
   synchronous: WriterOpenOptions["synchronous"] = "FULL";
 
   constructor(name: string, time: Time, histories: Histories, fail: (violation: Violation) => void) {
@@ -59,24 +59,24 @@ export class StoreWatcher {
     this.#fail = fail;
   }
 
-  /** The file that is open, and since when. */
+  /** The open file, and since when it is open. */
   get opened(): { readonly path: string; readonly atMs: number } | undefined {
     return this.#opened;
   }
 
-  /** Where the file stands. */
+  /** The position of the file. */
   get point(): Point | undefined {
     return this.#point;
   }
 
-  /** The states that a read since `fromMs` may have been of. */
+  /** The states that a read since `fromMs` may have used. */
   since(fromMs: number): readonly Point[] {
     if (this.#trail.length === 0) return [...this.#held];
     const first = this.#trail.findLastIndex(({ atMs }) => atMs < fromMs - lagMs);
     return this.#trail.slice(Math.max(0, first)).map(({ point }) => point);
   }
 
-  /** Before the file is closed or replaced. */
+  /** Call this before the file is closed or replaced. */
   letGo(): void {
     this.#reader?.close();
     this.#reader = undefined;
@@ -103,7 +103,7 @@ export class StoreWatcher {
       this.#rows.set(Number(offset), { hash: String(hash), digest: digest === null ? undefined : String(digest) });
   }
 
-  /** A commit is about to be taken back, and what it wrote stays on the disk. */
+  /** A commit will be rolled back, and its data stays on the disk. */
   left(): void {
     if (this.#point === undefined || this.#reader === undefined) return;
     const columns = "offset, kind, hash, digest, json_extract(body, '$.request'), json_extract(body, '$.epoch')";
@@ -118,7 +118,7 @@ export class StoreWatcher {
     }));
   }
 
-  /** A request failed. Where its event is on the disk all the same, whoever opens the file later may find it. */
+  /** A request failed. If its event is on the disk all the same, the next process that opens the file may find it. */
   refused(request: WriteRequest, meta: WriteMeta): void {
     const name = idempotencyDigest(request, meta);
     const kind = request.kind === "batch" ? "facts" : request.kind;
@@ -132,7 +132,7 @@ export class StoreWatcher {
     if (this.#left.length === 0) this.#leftAt = undefined;
   }
 
-  /** What the writer says that it did with a request. */
+  /** The result of a request, as the writer reports it. */
   wrote(request: WriteRequest, meta: WriteMeta, result: WriteResult): void {
     if (result.unchanged === true && meta.idempotencyKey !== undefined && this.#point !== undefined)
       this.#histories.idle(meta.idempotencyKey, this.#point);
@@ -150,7 +150,7 @@ export class StoreWatcher {
     });
   }
 
-  /** A copy was checked, or a snapshot unpacked, and found sound; perhaps it is answered from. */
+  /** A database was checked, or a snapshot unpacked, and found sound. The node may answer from it. */
   found(state: StoreState): void {
     this.#attempt(() => this.#held.add(this.#require(state)));
   }
@@ -187,7 +187,7 @@ export class StoreWatcher {
   }
 }
 
-/** The writer's commands, with somebody looking on. */
+/** The writer's commands, observed. */
 export function watchedWriter(commands: WriterCommands, watcher: StoreWatcher): WriterCommands {
   return {
     ...commands,

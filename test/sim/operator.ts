@@ -1,6 +1,7 @@
 /**
- * Whoever runs the cluster: starts what is down, promotes an edge when the primary is gone, puts back old backups, and makes an edge of a primary that
- * was replaced. What he may do without losing an acknowledged write, and what not, is written down here, and held against what was lost.
+ * The simulated operator of the cluster: starts nodes that are down, promotes an edge when the primary is down,
+ * restores old backups, and makes a replaced primary an edge. This file defines which of these actions may lose
+ * acknowledged writes, and the losses are checked against that.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,10 +21,10 @@ export interface OperatorCounts {
 }
 
 export interface Unreplicated {
-  /** Of the node when it saved the event. */
+  /** The epoch of the node when it saved the event. */
   readonly epoch: string;
   readonly offset: number;
-  /** As events name it. */
+  /** As events store it. */
   readonly request: string;
 }
 
@@ -34,7 +35,7 @@ interface Restore {
 
 interface Promotion {
   readonly epoch: string | null;
-  /** Whether what stood against it was passed over. */
+  /** Whether it was forced. */
   readonly forced: boolean;
 }
 
@@ -53,7 +54,7 @@ export class Operator {
   readonly #backups = new Map<Machine, { readonly path: string; readonly point: Point | undefined }>();
   #backupCount = 0;
   readonly #copies = new Map<Machine, { readonly path: string; readonly point: Point | undefined }>();
-  /** What was found in files of events that were never replicated, of directories that are gone. */
+  /** The events in files of unreplicated events of directories that were deleted. */
   readonly #kept = new Map<string, Unreplicated>();
 
   constructor(cluster: Cluster) {
@@ -66,21 +67,21 @@ export class Operator {
     this.#backups.set(primary, { path, point: primary.backup(path) });
   }
 
-  /** Of the present epoch: one of before would look like a primary that was replaced. */
+  /** A backup of the current epoch. A backup of an earlier epoch would look like a replaced primary. */
   get hasBackup(): boolean {
     const { primary } = this.#cluster;
     const epoch = this.#backups.get(primary)?.point?.epoch;
     return epoch !== undefined && epoch === primary.process?.watcher.point?.epoch;
   }
 
-  /** Of a node that may be an edge, now and then. */
+  /** Backups of any node. */
   copy(machine: Machine, random: Random): void {
     if (!machine.up || random.chance(0.5)) return;
     const path = join(this.#cluster.root, `copy-${this.#backupCount++}`);
     this.#copies.set(machine, { path, point: machine.backup(path) });
   }
 
-  /** Puts the copy of a node's files in place of them, and starts it. Whether there was one. */
+  /** Replaces a node's files by a copy, and starts it. Returns whether there was a copy. */
   async putBack(machine: Machine): Promise<boolean> {
     const copy = this.#copies.get(machine);
     const before = machine.process?.watcher.point;
@@ -95,7 +96,7 @@ export class Operator {
     return true;
   }
 
-  /** Puts a copy of the primary's files in place of them, as of a machine that is rolled back, and starts it. */
+  /** Replaces the primary's files by a copy, as if its machine is rolled back, and starts it. */
   async restore(): Promise<void> {
     const { primary } = this.#cluster;
     const backup = this.#backups.get(primary);
@@ -110,7 +111,7 @@ export class Operator {
     await this.#cluster.start(primary);
   }
 
-  /** Tells an edge to become the primary. Whether it has. */
+  /** Promotes an edge. Returns whether it became the primary. */
   async promote(edge: Machine, force: boolean): Promise<boolean> {
     const { clients } = this.#cluster;
     const answer = await clients.call(edge.name, "POST", "/api/promote", { force });
@@ -126,12 +127,12 @@ export class Operator {
     if (force) this.counts.forcedPromotions++;
     this.promotions.push({ epoch: standing?.epoch ?? null, forced: force });
     this.#cluster.primary = edge;
-    // What was saved of the primary of before must not be put back over what came after it.
+    // A backup of the previous primary must not replace later events.
     this.#backups.clear();
     return true;
   }
 
-  /** Tells an edge to take over from the primary, which hands over. */
+  /** Promotes an edge gracefully: the primary hands over. */
   async handOver(edge: Machine): Promise<void> {
     const answer = await this.#cluster.clients.call(edge.name, "POST", "/api/promote", { graceful: true });
     this.#cluster.note(`handing over to ${edge.name}: ${answer?.status ?? "no answer"} ${answer?.body ?? ""}`);
@@ -139,7 +140,7 @@ export class Operator {
     else this.counts.refusedPromotions++;
   }
 
-  /** The same where nothing is wrong: then it must succeed. */
+  /** The same without faults: then it must succeed. */
   async succeed(edge: Machine): Promise<void> {
     const answer = await this.#cluster.clients.call(edge.name, "POST", "/api/promote", { graceful: true });
     this.#cluster.note(
@@ -150,7 +151,7 @@ export class Operator {
     this.#cluster.primary = edge;
   }
 
-  /** Edges that are up, whoever has most first. */
+  /** The edges that are up, the one with the most events first. */
   async candidates(): Promise<readonly Machine[]> {
     const { members, primary } = this.#cluster;
     const standings = await Promise.all(
@@ -164,7 +165,7 @@ export class Operator {
       .map(({ member }) => member);
   }
 
-  /** Makes edges of primaries that know that they were replaced, and starts what is down. */
+  /** Makes primaries edges that know that they were replaced, and starts nodes that are down. */
   async tidyUp(): Promise<void> {
     for (const machine of this.#cluster.machines) {
       const { process } = machine;
@@ -172,6 +173,19 @@ export class Operator {
       else if (process.failed !== undefined) await this.#afterFailure(machine, process.failed);
       else if (isReplaced(await this.#cluster.standing(machine))) await this.demote(machine);
     }
+    await this.#replaceLostPrimary();
+  }
+
+  /**
+   * A primary that gave way to a copy of itself is an edge. When that copy is gone, an edge has to become the primary.
+   */
+  async #replaceLostPrimary(): Promise<void> {
+    const { primary, twin, shape } = this.#cluster;
+    if (shape.failover || twin.process !== undefined) return;
+    if ((await this.#cluster.standing(primary))?.role !== "edge" || (await primariesOf(this.#cluster)).length > 0)
+      return;
+    const [edge] = await this.candidates();
+    if (edge !== undefined) await this.promote(edge, false);
   }
 
   async demote(machine: Machine): Promise<void> {
@@ -182,7 +196,7 @@ export class Operator {
     void this.#cluster.start(machine, "edge");
   }
 
-  /** The operator's own idea of who is the primary may be the one that is wrong. */
+  /** The operator may be wrong about which node is the primary. */
   async #acceptSuccessor(machine: Machine): Promise<void> {
     for (const other of this.#cluster.members) {
       const standing = other === machine ? undefined : await this.#cluster.standing(other);
@@ -193,7 +207,7 @@ export class Operator {
   async #afterFailure(machine: Machine, failure: unknown): Promise<void> {
     machine.kill();
     if (!String(failure).includes("is damaged")) return void this.#cluster.start(machine);
-    // A primary's database can't be mended; its data are those of its edges.
+    // A primary's database cannot be repaired; its edges have the data.
     if (machine === this.#cluster.primary) return;
     this.keepUnreplicated();
     this.counts.wiped++;
@@ -201,7 +215,7 @@ export class Operator {
     void this.#cluster.start(machine, "edge");
   }
 
-  /** Whether the operator knew that this write might be lost: he put back a backup from before it. */
+  /** Whether the operator knew that this write might be lost, because of the restore of an earlier backup. */
   wasRestoredAway(point: Point): boolean {
     return this.#restores.some(({ before, after }) => isWithin(point, before) && !isWithin(point, after));
   }
@@ -210,7 +224,7 @@ export class Operator {
     for (const event of this.#unreplicatedNow()) this.#kept.set(`${event.request} ${event.offset}`, event);
   }
 
-  /** The events that are in files of what was never replicated. */
+  /** The events in files of unreplicated events. */
   unreplicated(): readonly Unreplicated[] {
     this.keepUnreplicated();
     return [...this.#kept.values()];
@@ -235,7 +249,7 @@ export function isReplaced(standing: Standing | undefined): boolean {
   return standing?.state === "FENCED";
 }
 
-/** The nodes that take themselves for the primary. */
+/** The nodes that regard themselves as the primary. */
 export async function primariesOf(cluster: Cluster): Promise<readonly Machine[]> {
   const found: Machine[] = [];
   for (const member of cluster.members) {

@@ -1,16 +1,16 @@
-/** When nothing is wrong in a simulated cluster: one node is the primary, and all others have come to the same state. */
+/** Quiescence of a simulated cluster: one node is the primary, and all others have reached the same state. */
 import type { Cluster } from "./cluster.ts";
 import type { Machine } from "./machines.ts";
 import { primariesOf } from "./operator.ts";
 import type { Scene } from "./scene.ts";
 
-/** What was struck just now may yet lead to more: a node that crashes a while after its disk has failed. */
+/** A fault may have later consequences, such as a node that crashes a while after its disk failed. */
 const aftermathMs = 5000;
 const calmMsMax = 25_000;
 
 /**
- * Mends everything and waits until all is well, for a scene in which one thing alone goes wrong. Gives the primary, also where the operator took another node
- * for it; undefined where it takes too long.
+ * Ends all faults and waits for quiescence, before a fault that must happen alone. Returns the primary, even if the
+ * operator regarded another node as the primary, or undefined after a timeout.
  */
 export async function calm({ cluster, operator, undo }: Scene): Promise<Machine | undefined> {
   const { time } = cluster;
@@ -28,7 +28,7 @@ export async function calm({ cluster, operator, undo }: Scene): Promise<Machine 
   return undefined;
 }
 
-/** What is not as it should be. */
+/** What prevents quiescence. */
 export async function unrest(cluster: Cluster): Promise<string | undefined> {
   const primaries = await primariesOf(cluster);
   if (primaries.length !== 1) return `${primaries.map(({ name }) => name).join(" and ") || "nobody"} is the primary`;

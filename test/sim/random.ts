@@ -1,4 +1,7 @@
-/** Chance from a seed: the same seed, the same run. Each part of a simulation has a stream of its own, so that one more draw here moves nothing there. */
+/**
+ * Random numbers from a seed, so that a run can be repeated. Each part of a simulation has its own stream: another draw
+ * in one part changes nothing in the others.
+ */
 
 export class Random {
   #state: number;
@@ -7,17 +10,17 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** A stream that belongs to this name. */
+  /** The stream of this name. */
   fork(name: string): Random {
     let hash = this.#state ^ 0x9e3779b9;
     for (const character of name) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
     const forked = new Random(hash);
-    // Seeds that differ in a bit begin with similar numbers.
+    // The first numbers of similar seeds are similar.
     for (let index = 0; index < 4; index++) forked.next();
     return forked;
   }
 
-  /** From 0 up to 1 (mulberry32). */
+  /** From 0 to 1 (mulberry32). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = this.#state;
@@ -26,12 +29,12 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
   }
 
-  /** From `low` up to `high`. */
+  /** From `low` to `high`. */
   between(low: number, high: number): number {
     return low + this.next() * (high - low);
   }
 
-  /** A whole number from 0 up to, not including, `count`. */
+  /** An integer from 0 to `count` - 1. */
   below(count: number): number {
     return Math.floor(this.next() * count);
   }

@@ -1,4 +1,4 @@
-/** One seed: a cluster is made, lives through a while of faults and work, is left in peace, and is looked at. */
+/** The run of one seed: a cluster starts, works under faults for a while, recovers without faults, and is checked. */
 import { startLogging } from "../../src/telemetry/logger.ts";
 import { must } from "../../src/util/assert.ts";
 import { reasonOf } from "../../src/util/reason.ts";
@@ -22,7 +22,7 @@ export interface Outcome {
   readonly steps: number;
   readonly simulatedMs: number;
   readonly states: number;
-  /** Faults by kind. */
+  /** The number of faults by name. */
   readonly faults: Readonly<Record<string, number>>;
   readonly clients: ClientCounts;
   readonly answers: JudgeCounts;
@@ -31,7 +31,7 @@ export interface Outcome {
   readonly operator: OperatorCounts;
   readonly leases: LeaseCounts & { readonly chosen: number };
   readonly disks: DiskCounts & { readonly commitsFound: number };
-  /** Acknowledged writes that the history that went on has not, for reasons that allow it. */
+  /** Acknowledged writes that the surviving history lacks, for allowed reasons. */
   readonly lost: number;
   readonly failure: Error | undefined;
   readonly trace: readonly string[];
@@ -50,7 +50,7 @@ export async function runSeed(seed: number, plant: Mutation = noMutation): Promi
     const text = line.slice(25).trimEnd();
     const name = actor.getStore()?.name;
     cluster.note(`  ${name ?? "-"}: ${text}`);
-    cluster.machines.find((machine) => machine.name === name)?.hears(text);
+    cluster.machines.find((machine) => machine.name === name)?.checkLogLine(text);
   });
   let [steps, lost] = [0, 0];
   let failure: Error | undefined;
@@ -92,12 +92,12 @@ async function boot(cluster: Cluster): Promise<void> {
   await time.pass(bootMs, () => machines.every(({ up }) => up));
   await during(cluster, clients.loadPolicy());
   if (!cluster.shape.failover) return;
-  // Without acknowledgements of edges a primary takes the only policy with it.
+  // Without acknowledgements, the only policy may be lost with its primary.
   const { point: loaded } = cluster.primary;
   await time.pass(bootMs, () => cluster.members.every(({ point }) => point === loaded));
 }
 
-/** Lets time pass until it is done. */
+/** Lets simulated time pass until the work is done. */
 async function during(cluster: Cluster, work: Promise<unknown>): Promise<void> {
   let done = false;
   let failure: unknown;
@@ -138,14 +138,14 @@ function chosenFault({ cluster, random }: Scene): Fault {
   return must(possible.find(({ weight }) => (at -= weight) < 0));
 }
 
-/** All is well again, and stays so: then all nodes come to the same state. */
+/** Without faults, all nodes reach the same state. */
 async function rest(scene: Scene): Promise<void> {
   scene.cluster.note("--- peace");
   for (const mend of scene.undo) mend();
   await becomeQuiet(scene, "no peace");
 }
 
-/** Whatever happened before, an edge can take over from the primary, and all follow it. */
+/** Whatever happened before, an edge can take over from the primary, and all others follow it. */
 async function succeed(scene: Scene): Promise<void> {
   const { cluster, operator, random } = scene;
   const before = cluster.primary.point;
@@ -157,7 +157,7 @@ async function succeed(scene: Scene): Promise<void> {
   await becomeQuiet(scene, `no peace since ${edge.name} was promoted with all well`);
   if (cluster.violation !== undefined) return;
   const [primary] = await primariesOf(cluster);
-  // Where the operator restarts it with its new role, the lease may go to another.
+  // If the operator restarts it with its new role, another node may get the lease.
   if (primary !== edge && edge.process === promoted)
     throw new Violation(`${edge.name} was promoted with all well, and is not the primary`);
   if (before === undefined || edge.point === undefined || !isWithin(before, edge.point))
@@ -177,7 +177,10 @@ async function becomeQuiet({ cluster, operator }: Scene, otherwise: string): Pro
   }
 }
 
-/** Nothing that was acknowledged is missing, but what the operator threw away himself or knows of by a file. Gives the number of those. */
+/**
+ * No acknowledged write is missing, except those that the operator discarded or that are saved in a file. Returns the
+ * number of these.
+ */
 function requireKept(cluster: Cluster, operator: Operator): number {
   const end = cluster.primary.process?.watcher.point;
   if (end === undefined) throw new Violation("the primary has no history");
@@ -196,15 +199,16 @@ function requireKept(cluster: Cluster, operator: Operator): number {
 }
 
 /**
- * What is in files of what was never replicated is not in the history that went on. Where a rival history is lost with its primary, and by force or with
- * an old backup, a history may go on that was given up before, for another one (`hasRivalOf`).
+ * The surviving history has no events that are saved in files of unreplicated events. Exception: with force or an old
+ * backup, a history that was abandoned for a rival may survive after all if the rival is lost with its primary
+ * (`hasRivalOf`).
  */
 function requireGone({ histories }: Cluster, { counts }: Operator, saved: readonly Unreplicated[], end: Point): void {
   if (counts.forcedPromotions > 0 || counts.restores > 0) return;
   const points = new Map([...backFrom(end, () => true)].map((point) => [point.offset, point]));
   const there = saved.find(({ epoch, offset, request }) => {
     const point = points.get(offset);
-    // Sent again, a request may be done at the same offset of another history.
+    // A repeated request may be done at the same offset of another history.
     const isSame = point?.requestHash === request && (point.epoch === epoch || histories.continues(point, epoch));
     return isSame && !histories.hasRivalOf(point);
   });
@@ -212,7 +216,10 @@ function requireGone({ histories }: Cluster, { counts }: Operator, saved: readon
     throw new Violation(`the event at ${there.offset} is in the history that went on, and in a file of what is not`);
 }
 
-/** While edges had to have it first, only what was thrown away by force may be missing: nothing is acknowledged beside a successor either. */
+/**
+ * With acknowledgements, only writes that were discarded by force may be missing. No write is acknowledged beside a
+ * successor either.
+ */
 function requireExcuse({ shape, chosen }: Cluster, { promotions }: Operator, point: Point, end: Point): void {
   const [begin] = [...backFrom(end, (at) => !isWithin(at, point))].slice(-1);
   const promotion = promotions.find(({ epoch }) => epoch === begin?.epoch);

@@ -1,4 +1,4 @@
-/** Where faults strike, and what many of them do. */
+/** The environment of faults, and helpers that many faults use. */
 import type { Cluster } from "./cluster.ts";
 import type { Machine } from "./machines.ts";
 import type { Operator } from "./operator.ts";
@@ -8,17 +8,17 @@ export interface Scene {
   readonly cluster: Cluster;
   readonly operator: Operator;
   readonly random: Random;
-  /** Undoes all that was not undone yet. */
+  /** The functions that end faults that have not ended yet. */
   readonly undo: Set<() => void>;
 }
 
 export interface Fault {
   readonly name: string;
-  /** Against the others. */
+  /** Relative to the others. */
   readonly weight: number;
-  /** Whether it can only happen with failover, or only without; both where it is not said. */
+  /** Whether it can happen only with failover, or only without. Undefined: both. */
   readonly failover?: boolean;
-  /** False where it can't happen now. */
+  /** Returns false if it cannot happen now. */
   readonly strike: (scene: Scene) => boolean | Promise<boolean>;
 }
 
@@ -26,7 +26,7 @@ export function fits({ failover }: Fault, { shape }: Cluster): boolean {
   return failover === undefined || failover === shape.failover;
 }
 
-/** Undoes it after a while, or when all is to be well. */
+/** Ends the fault after a while, or when all faults must end. */
 export function later(scene: Scene, lowMs: number, highMs: number, undo: () => void): true {
   const once = (): void => {
     if (scene.undo.delete(once)) undo();
@@ -55,7 +55,10 @@ export function down(scene: Scene, machine: Machine | undefined, how: (machine: 
   return later(scene, 100, 9000, () => startAgain(scene, machine));
 }
 
-/** With the role that it has by then. One that was replaced comes back as what it was, now and then: it does not know yet. */
+/**
+ * Starts it in its current role. Sometimes a replaced primary starts as a primary, because it does not know its
+ * successor yet.
+ */
 export function startAgain({ cluster, random }: Scene, machine: Machine): void {
   if (machine.process !== undefined) return;
   const proper = cluster.roleOf(machine);
@@ -63,12 +66,12 @@ export function startAgain({ cluster, random }: Scene, machine: Machine): void {
   void cluster.start(machine, asBefore ? "primary" : proper);
 }
 
-export function isolated(scene: Scene, machine: Machine, lowMs: number, highMs: number): true {
-  return parted(scene, [machine], lowMs, highMs);
+export function partitionOne(scene: Scene, machine: Machine, lowMs: number, highMs: number): true {
+  return partition(scene, [machine], lowMs, highMs);
 }
 
-/** They reach each other, and nobody else but clients reaches them. */
-export function parted(scene: Scene, machines: readonly Machine[], lowMs: number, highMs: number): true {
+/** The machines reach each other, and only clients reach them. */
+export function partition(scene: Scene, machines: readonly Machine[], lowMs: number, highMs: number): true {
   const { cluster } = scene;
   const others = [
     ...cluster.machines.filter((other) => !machines.includes(other)).map(({ name }) => name),
@@ -79,7 +82,7 @@ export function parted(scene: Scene, machines: readonly Machine[], lowMs: number
   return later(scene, lowMs, highMs, () => mends.forEach((mend) => mend()));
 }
 
-/** Gives what mends it. */
+/** Returns the function that repairs the path. */
 export function cutBothWays({ network }: Cluster, one: string, other: string): () => void {
   const mends = [network.cut(one, other), network.cut(other, one)];
   return () => mends.forEach((mend) => mend());

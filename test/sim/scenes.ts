@@ -1,46 +1,51 @@
-/** Faults that are told from others only where nothing else goes wrong: each begins when all is well, and ends before the next fault strikes. */
+/**
+ * Faults whose effect can be checked only without other faults: each begins in a quiescent cluster, and ends before the
+ * next fault.
+ */
 import { join } from "node:path";
 import type { Cluster } from "./cluster.ts";
 import { Violation } from "./histories.ts";
 import type { Machine } from "./machines.ts";
 import { isReplaced } from "./operator.ts";
 import { calm } from "./quiescence.ts";
-import { anEdge, cutBothWays, type Fault, later, parted, type Scene, startAgain } from "./scene.ts";
+import { anEdge, cutBothWays, type Fault, later, partition, type Scene, startAgain } from "./scene.ts";
 
 export const scenes: readonly Fault[] = [
-  { name: "the primary and an edge are parted from all others", weight: 1, failover: true, strike: partWithEdge },
-  { name: "the primary is parted from all, and nothing else", weight: 1, failover: true, strike: partPrimary },
-  { name: "all brokers are down, and nothing else", weight: 1, strike: stopBrokers },
+  { name: "the primary and an edge are partitioned from all others", weight: 1, failover: true, strike: partWithEdge },
+  { name: "only the primary is partitioned from all others", weight: 1, failover: true, strike: partPrimary },
+  { name: "only the brokers are down", weight: 1, strike: stopBrokers },
   {
-    name: "an edge is promoted that others reach and its primary does not",
+    name: "an edge is promoted that the others reach and its primary does not",
     weight: 1,
     failover: false,
     strike: promoteUnseen,
   },
   {
-    name: "two edges are promoted at once that others reach and they do not each other",
+    name: "two edges that do not reach each other are promoted together with common voters",
     weight: 1,
     failover: false,
     strike: promoteTwo,
   },
   {
-    name: "a copy of the primary's directory is started while all reach each other",
+    name: "a copy of the primary's directory is started and reaches all others",
     weight: 1,
     failover: false,
     strike: startTwin,
   },
   {
-    name: "a copy of the primary's directory is started apart from all, and joins them",
+    name: "a copy of the primary's directory is started in a partition that then heals",
     weight: 1,
     failover: false,
     strike: joinTwin,
   },
 ];
 
-/** Until after its successor has begun. */
+/** Until its successor has begun. */
 const writesMeanwhile = 25;
 
-/** Once the others have another primary: the edge knows nothing of it, and must not take the old one's word. */
+/**
+ * When the others have another primary. The edge does not know it, and must not trust a confirmation of the old one.
+ */
 async function partWithEdge(scene: Scene): Promise<boolean> {
   const { cluster, random } = scene;
   const { clients, time } = cluster;
@@ -48,7 +53,7 @@ async function partWithEdge(scene: Scene): Promise<boolean> {
   const edge = anEdge(scene);
   if (primary === undefined || edge === undefined) return false;
   const others = cluster.members.filter((member) => member !== primary && member !== edge);
-  parted(scene, [primary, edge], 16_000, 18_000);
+  partition(scene, [primary, edge], 16_000, 18_000);
   await time.sleep(random.between(8000, 9000));
   for (let questions = 0; questions < 4; questions++) {
     void clients.write(random.pick(others).name);
@@ -59,25 +64,28 @@ async function partWithEdge(scene: Scene): Promise<boolean> {
   return true;
 }
 
-/** By far enough for a lease of 5 s and a second or two for votes. */
+/** More than enough for a lease of 5 s and a second or two for votes. */
 const successorWithinMs = 12_000;
 
-/** It gives no answer, also no refusal: all the same another node takes its place soon. */
+/** It gives no response, not even an error. All the same another node becomes the primary soon. */
 async function partPrimary(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
   const { time } = cluster;
   const primary = await calm(scene);
   if (primary === undefined) return false;
-  parted(scene, [primary], successorWithinMs + 2000, successorWithinMs + 3000);
+  partition(scene, [primary], successorWithinMs + 2000, successorWithinMs + 3000);
   const others = cluster.members.filter((member) => member !== primary);
   for (const endMs = time.nowMs + successorWithinMs; time.nowMs < endMs; await time.sleep(100)) {
     const standings = await Promise.all(others.map((member) => cluster.standing(member)));
     if (standings.some((standing) => standing?.role === "primary")) return true;
   }
-  throw new Violation(`nobody has taken the place of ${primary.name} after ${successorWithinMs} ms of silence`);
+  throw new Violation(`no node has replaced ${primary.name} after ${successorWithinMs} ms of silence`);
 }
 
-/** Whoever waits for an event has it as soon as with a broker. Acknowledgements of edges are not waited for so, and take until the feed counts as silent. */
+/**
+ * A read that waits for an event takes no longer than with a broker. Acknowledgements take until the event stream
+ * counts as silent.
+ */
 async function stopBrokers(scene: Scene): Promise<boolean> {
   const { cluster, random } = scene;
   const { brokers, clients, time } = cluster;
@@ -92,8 +100,9 @@ async function stopBrokers(scene: Scene): Promise<boolean> {
 }
 
 /**
- * The old primary writes on, while the others give the edge their votes and it has not begun its term. One of them then loses the way to it, and perhaps its
- * process: whatever it promised it must not count for the old primary any more.
+ * The old primary continues to write, while the others vote for the edge and its term has not begun. One of the voters
+ * then loses its connection to the edge, and maybe its process. Because of its vote it must not count for the old
+ * primary any more.
  */
 async function promoteUnseen(scene: Scene): Promise<boolean> {
   const { cluster, operator, random } = scene;
@@ -119,7 +128,10 @@ async function promoteUnseen(scene: Scene): Promise<boolean> {
   return true;
 }
 
-/** One of the others votes for both, or for one of them. With one edge that must have each write, neither could be sure that the other has none. */
+/**
+ * One of the others votes for both, or for one of them. If one edge must have each write, neither candidate could be
+ * sure that the other has none.
+ */
 async function promoteTwo(scene: Scene): Promise<boolean> {
   const { cluster, operator, random } = scene;
   const { time } = cluster;
@@ -138,7 +150,7 @@ async function promoteTwo(scene: Scene): Promise<boolean> {
   return true;
 }
 
-/** The newcomer must be the one that gives way, before it has acknowledged anything. */
+/** The second process must step down before it has acknowledged anything. */
 async function startTwin(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
   const { clients, time, twin } = cluster;
@@ -154,13 +166,13 @@ async function startTwin(scene: Scene): Promise<boolean> {
   return true;
 }
 
-/** It could hear of nobody when it started, and writes until it does. */
+/** It reaches no other node when it starts, and writes until it does. */
 async function joinTwin(scene: Scene): Promise<boolean> {
   const { cluster } = scene;
   const { time, twin } = cluster;
   const primary = await startCopy(scene);
   if (primary === undefined) return false;
-  parted(scene, [twin], 7000, 8000);
+  partition(scene, [twin], 7000, 8000);
   await time.sleep(14_000);
   const standing = await cluster.standing(twin);
   if (standing?.role === "primary" && !isReplaced(standing))
@@ -169,7 +181,7 @@ async function joinTwin(scene: Scene): Promise<boolean> {
   return true;
 }
 
-/** Gives the primary whose copy it is; undefined where it can't be now. */
+/** Returns the primary whose copy it is, or undefined if there is none now. */
 async function startCopy(scene: Scene): Promise<Machine | undefined> {
   const { cluster } = scene;
   const { time, twin } = cluster;

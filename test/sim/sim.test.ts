@@ -1,6 +1,6 @@
 /**
- * Whole clusters under faults, in one process and in simulated time, seed after seed. SIM_SEEDS=200 runs more of them, SIM_SEED=7 one alone with
- * its trace; `scripts/sim` runs a thousand.
+ * The simulation: whole clusters under faults, in one process and in simulated time, one per seed. SIM_SEEDS=200 runs
+ * more seeds, SIM_SEED=7 only one, with its trace; `scripts/sim` runs a thousand.
  */
 import { expect, test } from "bun:test";
 import { regressions } from "./regressions.ts";
@@ -47,7 +47,7 @@ test.skipIf(alone !== undefined)(
   2 * minutes,
 );
 
-/** The trace without what is random by nature: names of directories and requests, sizes, real time. */
+/** The trace without its random parts: names of directories and requests, sizes, real time. */
 function comparable({ trace }: Outcome): readonly string[] {
   return trace.map((line) =>
     line

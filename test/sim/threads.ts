@@ -1,6 +1,6 @@
 /**
- * The threads of a simulated node, in the thread of the test: the same commands at the end of the same kind of port, with a delay each way. What
- * goes over it is copied as between threads.
+ * The workers of a simulated node, in the thread of the test: the same commands behind the same kind of port, with a
+ * delay in each direction. Messages are copied as between threads.
  */
 import type { Limits } from "../../src/config/limits.ts";
 import { approvePolicy } from "../../src/engine/validation/policy-approval.ts";
@@ -37,7 +37,7 @@ export interface ThreadOptions {
 }
 
 const delayMsMax = 2;
-/** Long enough for other policies to become active meanwhile. */
+/** Long enough that other policies can become active meanwhile. */
 const checkDelayMsMax = 500;
 
 export function spawnSimulated<C extends Commands, Event>(
@@ -82,7 +82,10 @@ export function spawnSimulated<C extends Commands, Event>(
   return connectChannel<C, Event>({ ...near, onEnd: () => {}, end: () => {} });
 }
 
-/** In place of the worker processes that check policies: the check itself takes no simulated time, its queue and its messages do. */
+/**
+ * Replaces the worker processes that check policies. The check itself takes no simulated time, but its queue and its
+ * messages do.
+ */
 export function approveSimulated(
   { time, owner, random }: Pick<ThreadOptions, "time" | "owner" | "random">,
   limits: Limits,
@@ -102,7 +105,7 @@ export function approveSimulated(
   };
 }
 
-/** Messages come in the order in which they were sent. */
+/** Messages arrive in the order in which they were sent. */
 class Line {
   readonly #time: Time;
   readonly #owner: Owner;

@@ -1,17 +1,17 @@
 /**
- * Simulated time. Whatever waits in the cluster waits here, for its moment; moments come in order, and each is lived through to the end (all that
- * follows from it without waiting has happened) before the next one comes. Real work that takes real time, such as compressing a snapshot,
- * takes none here: time stands still until it is done.
+ * Simulated time. All timers of the cluster wait here. They run in order, and everything that follows from a timer
+ * without waiting happens before the next timer runs. Real work that takes real time, such as compressing a snapshot,
+ * takes no simulated time: time stops until it is done.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "../../src/util/clock.ts";
 import type { Random } from "./random.ts";
 
-/** Whose moments these are: they pass by unlived once it is dead. */
+/** The owner of timers. They do not run when it is dead. */
 export interface Owner {
   readonly name: string;
   readonly alive: boolean;
-  /** While it is frozen, its moments wait until then. */
+  /** While it is frozen, its timers wait until then. */
   readonly frozenUntilMs: number;
 }
 
@@ -23,19 +23,19 @@ interface Moment {
   cancelled: boolean;
 }
 
-/** When simulated time begins, in ms since 1970. */
+/** The start of simulated time, in ms since 1970. */
 export const beginning = Date.UTC(2030, 0, 1);
 
-/** The longest that work on files takes, in real time, on a machine that has much else to do. */
+/** The longest real time of work on files, on a busy machine. */
 const workMsMax = 60_000;
 
-/** Who is being simulated at present. */
+/** The owner whose code runs now. */
 export const actor = new AsyncLocalStorage<Owner>();
 
 export class Time {
   #nowMs = 0;
   #order = 0;
-  /** Changes whenever something is done that has to do with others. */
+  /** Changes after each action that affects other owners. */
   #activity = 0;
   #working = 0;
   readonly #heap: Moment[] = [];
@@ -58,12 +58,12 @@ export class Time {
     return new Promise((resolve) => this.at(delayMs, owner, resolve));
   }
 
-  /** Something happens that may lead to more. */
+  /** An action has happened that may cause others. */
   touch(): void {
     this.#activity++;
   }
 
-  /** Real work: time stands still until it is done. */
+  /** Runs real work: simulated time stops until it is done. */
   async working<T>(work: Promise<T>): Promise<T> {
     const end = this.work();
     try {
@@ -73,7 +73,7 @@ export class Time {
     }
   }
 
-  /** The same for work that ends where the result is called. */
+  /** The same for work that ends when the returned function is called. */
   work(): () => void {
     this.touch();
     this.#working++;
@@ -85,7 +85,7 @@ export class Time {
     };
   }
 
-  /** Lets `durationMs` pass. `body` is looked at after each moment, and ends it where it says true. */
+  /** Lets `durationMs` pass. Calls `body` after each timer, and ends early if it returns true. */
   async pass(durationMs: number, body: () => boolean = () => false): Promise<boolean> {
     const endMs = this.#nowMs + durationMs;
     await this.settle();
@@ -108,7 +108,7 @@ export class Time {
     return false;
   }
 
-  /** Until nothing moves any more but what waits for its moment. */
+  /** Waits until only timers are left. */
   async settle(): Promise<void> {
     const startMs = performance.now();
     for (let quiet = 0; quiet < 3;) {
@@ -162,12 +162,12 @@ function swap(heap: Moment[], left: number, right: number): void {
   heap[right] = a;
 }
 
-/** What becomes of an error that a timer's work throws. */
+/** Handles an error that a timer throws. */
 type OnThrown = (error: unknown) => void;
 
 /**
- * A node's own clock. `skewMs` is how far its wall clock is off, and may change while it runs. As with the system's clock, a timer whose work throws is
- * reported and goes on.
+ * The clock of a node. `skewMs` is the error of its wall clock, and may change while it runs. As with the system's
+ * clock, an error in a timer is reported, and a repeated timer continues.
  */
 export function clockOf(
   time: Time,

@@ -1,4 +1,4 @@
-/** Many runs added up, and said in a few lines. */
+/** The totals of many runs, in a few lines. */
 import type { Outcome } from "./run.ts";
 
 export interface Totals {
@@ -65,7 +65,7 @@ export function totalsText({ runs, failures, counts, faults }: Totals): string {
   return [`${runs} seeds, ${failures} failed`, ...lines(counts), `${struck} faults:`, ...lines(kinds)].join("\n");
 }
 
-/** What is needed to see why a seed failed, and to run it again. */
+/** The report of a failed seed, with the command that runs it again. */
 export function failureText({ seed, failure, trace }: Outcome, lines = 60): string {
   return [
     `seed ${seed}: ${failure?.message ?? "no failure"}`,

@@ -156,7 +156,7 @@ export class CallAnswers {
     if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
   }
 
-  /** The concrete types with which the predicate can hold for these arguments. */
+  /** All combinations of concrete types with which the predicate can hold for these arguments. */
   #typings(predicate: string, args: readonly CallArgument[]): string[][] {
     const found = new Map<string, string[]>();
     const known = (): FactArgument[] =>

@@ -58,9 +58,9 @@ function noActorWarnings(policy: Policy): Diagnostic[] {
 }
 
 function unreachableRuleWarnings({ dead }: Reachability, { program }: ActivePolicy): Diagnostic[] {
-  const present = new Set(program.rules.map(({ span }) => span));
+  const compiled = new Set(program.rules.map(({ span }) => span));
   return dead.map(({ span }) =>
-    present.has(span)
+    compiled.has(span)
       ? warning("rule/unreachable", span, "this rule can never hold: no fact or rule has arguments of these types", {
           hint: "compare the types in the head and after `matches` with those of the rules that it calls",
         })

@@ -36,7 +36,7 @@ export function findUnusedFacts(
 }
 
 /** One sentence for the person who loads the policy. */
-export function describeUnusedFacts(orphans: readonly UnusedFacts[]): string {
-  const list = orphans.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
+export function describeUnusedFacts(unused: readonly UnusedFacts[]): string {
+  const list = unused.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
   return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;
 }

@@ -65,8 +65,8 @@ function notCalled(unused: readonly string[], calls: Calls): string[] {
     reachedFrom([key], calls, seen);
     return true;
   });
-  const told = new Set(found);
-  return unused.filter((key) => told.has(key));
+  const reported = new Set(found);
+  return unused.filter((key) => reported.has(key));
 }
 
 function unusedWarning(name: string, { predicate, span, body }: Rule): Diagnostic {

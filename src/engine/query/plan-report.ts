@@ -24,7 +24,7 @@ import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } f
 import { activationOf } from "../policy/activation.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
-import { type Plan, Planner } from "./plans.ts";
+import { type Plan, Planner } from "./planner.ts";
 import type { Shape, ShapeVariable } from "./shapes.ts";
 import { closuresOf } from "../materialized/policy-closures.ts";
 import { unknownNames } from "../policy/unknown-names.ts";

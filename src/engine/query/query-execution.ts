@@ -18,7 +18,7 @@ import { RequestSymbols } from "../request/request-symbols.ts";
 import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
 import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
 import { OffloadRequired } from "./offload-required.ts";
-import type { ParameterBinding, Plan, StatementPlan } from "./plans.ts";
+import type { ParameterBinding, Plan, StatementPlan } from "./planner.ts";
 import type { TypeIds } from "../request/type-ids.ts";
 
 /** The value, or the values, that the request gives for each variable. */

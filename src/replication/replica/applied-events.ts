@@ -15,7 +15,7 @@ import type { CommittedReplay } from "../log/store-writer.ts";
 import type { EventBatch } from "../transport/messages.ts";
 import type { AnnouncedEvents } from "./replica-state.ts";
 
-const log = getLogger("follow");
+const log = getLogger("replica");
 
 /**
  * How events arrived: in a message of the event stream (`feed`), fetched because the stream only announced them,

@@ -14,7 +14,7 @@ import type { FreshnessProbe } from "./freshness.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { PeerNode, Peers } from "../transport/peers.ts";
 
-const log = getLogger("follow");
+const log = getLogger("replica");
 
 export interface CatchUpOptions {
   readonly environment: string;

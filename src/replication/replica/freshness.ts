@@ -170,7 +170,7 @@ export class Freshness {
 }
 
 /**
- * Since when an answer proves the primary's position. An edge that answers in place of a primary knows an older
+ * Since when an answer proves the primary's position. An edge that answers instead of a primary knows an older
  * position, or none.
  */
 export function proofTimeOf({ role, a: ageMs }: Head, { atMs }: FreshnessProbe): number | undefined {

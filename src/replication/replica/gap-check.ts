@@ -30,10 +30,10 @@ export class GapCheck {
   schedule(head: Head, { epoch, offset }: StoreState): void {
     if (this.#pending?.epoch === epoch && this.#pending.offset === offset) return;
     this.stop();
-    const { clock, graceMs, state: present, isBusy, onGap } = this.#options;
+    const { clock, graceMs, state, isBusy, onGap } = this.#options;
     const cancel = clock.after(graceMs, () => {
       this.#pending = undefined;
-      const now = present();
+      const now = state();
       if (now?.epoch !== head.e || now.offset !== offset || offset >= head.l) return;
       if (isBusy()) this.schedule(head, now);
       else onGap();

@@ -79,8 +79,8 @@ export class OffsetWaiters {
   }
 
   #reach(epoch: string, offset: number): Reach {
-    const { state: present, epochs } = this.#options;
-    const state = present();
+    const { epochs } = this.#options;
+    const state = this.#options.state();
     if (state === undefined) return "pending";
     if (state.epoch === epoch) return state.offset >= offset ? "reached" : "pending";
     const isContained = containsOffset(epochs(), state.offset, epoch, offset);

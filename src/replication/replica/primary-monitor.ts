@@ -18,7 +18,7 @@ import { Freshness, proofTimeOf, type ExpectedHead, type FreshnessProbe } from "
 import { GapCheck } from "./gap-check.ts";
 import type { ReplicaInput } from "./replica-state.ts";
 
-const log = getLogger("follow");
+const log = getLogger("replica");
 
 /** A broker can cause a warning again and again. */
 const warningIntervalMs = 60_000;

@@ -43,7 +43,7 @@ import {
   transition,
 } from "./replica-state.ts";
 
-const log = getLogger("follow");
+const log = getLogger("replica");
 
 /** A broker can cause a warning again and again. */
 const warningIntervalMs = 60_000;

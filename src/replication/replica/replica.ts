@@ -36,7 +36,7 @@ import { OffsetWaiters } from "./offset-waiters.ts";
 import { ReplicaLoop, type ReplicaLoopOptions } from "./replica-loop.ts";
 import { describeUnreplicated, saveUnreplicated, type UnreplicatedEvents } from "./unreplicated-events.ts";
 
-const log = getLogger("copy");
+const log = getLogger("replica");
 
 export interface Replica {
   readonly database: LocalDatabase;

@@ -63,11 +63,11 @@ export function createWriteForwarder(
       if (options.isForeign())
         throw new AppError("not_ready", "the primary has another history than this node, nothing was written");
       if (!options.isPrimaryAlive()) await requireAlive(options);
-      const answer = await send(request, options, warn);
-      span.setAttribute("http.response.status_code", answer.status);
-      const token = answer.headers["osooffset"];
-      if (token !== undefined && answer.status < 300) await waitUntilApplied(token, options);
-      return answer;
+      const response = await send(request, options, warn);
+      span.setAttribute("http.response.status_code", response.status);
+      const token = response.headers["osooffset"];
+      if (token !== undefined && response.status < 300) await waitUntilApplied(token, options);
+      return response;
     });
 }
 
@@ -158,9 +158,9 @@ async function probe(primaryUrl: string, { clock, fetch }: WriteForwarderOptions
 }
 
 /** The write is committed, whatever happens here. Only this replica may be late. */
-async function waitUntilApplied(token: string, { waiters: arrivals, waitMs }: WriteForwarderOptions): Promise<void> {
+async function waitUntilApplied(token: string, { waiters, waitMs }: WriteForwarderOptions): Promise<void> {
   try {
-    await arrivals.waitFor(token, waitMs);
+    await waiters.waitFor(token, waitMs);
   } catch (error) {
     log.warning("answered a write before it was applied here: {reason}", {
       reason: reasonOf(error),

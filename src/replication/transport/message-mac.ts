@@ -13,7 +13,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
-const log = getLogger("seal");
+const log = getLogger("message-mac");
 
 export interface MessageMac {
   /** Appends the MAC to `json`, which is an object with members. */

@@ -15,7 +15,7 @@ import type { LogResponse, NodeClient, VoteResponse } from "./node-client.ts";
 import type { NodePosition } from "./node-server.ts";
 import type { Candidacy, VoteOptions } from "./vote-request.ts";
 
-const log = getLogger("upstream");
+const log = getLogger("peers");
 
 export interface PeerNode {
   /** The address without a path. */

@@ -9,7 +9,7 @@ import { applyEvent } from "../../src/engine/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact } from "../../src/engine/state/event.ts";
 import { indexOrders } from "../../src/engine/materialized/indexes.ts";
-import { type Plan, Planner } from "../../src/engine/query/plans.ts";
+import { type Plan, Planner } from "../../src/engine/query/planner.ts";
 import type { ShapeVariable } from "../../src/engine/query/shapes.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";

@@ -221,7 +221,7 @@ describe("restoring", () => {
       for (const [name, damage] of Object.entries(damages)) {
         writeFileSync(file, damage(Buffer.from(whole)));
         const { message } = await refusal(restoreTo(file, data));
-        expect(`${name}: ${message}`).toMatch(/damaged|no snapshot/);
+        expect(`${name}: ${message}`).toMatch(/damaged|not a snapshot/);
         expect(existsSync(data) ? readdirSync(data).filter((entry) => entry !== "lock") : []).toEqual([]);
       }
     }));

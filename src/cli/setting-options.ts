@@ -67,7 +67,7 @@ export function checkedConfig(sources: ConfigSources): Config {
 
 function settingOption(setting: Setting): Option {
   const { flag, placeholder, description, variable, default: value } = setting;
-  const defaultText = value === undefined ? "" : ` (default: ${String(value)})`;
+  const defaultText = value === undefined || value === "" ? "" : ` (default: ${String(value)})`;
   return new Option(`${flag} <${placeholder}>`, `${description}${defaultText} [${variable}]`).helpGroup(
     headingOf(setting),
   );

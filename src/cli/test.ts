@@ -1,8 +1,11 @@
 /** `ostiary test`: checks a policy and runs its test blocks. */
+import { stat } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { printError, stopSignal } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { readPolicyFiles } from "./policy-files.ts";
 import { check, printReport, printReportAsJson } from "./policy-report.ts";
-import { watchFiles } from "./watch-files.ts";
 
 const details = `
 Each \`test\` block runs on the policy and its own facts only. For a failed assertion the command prints the expected and
@@ -47,4 +50,35 @@ async function run(files: readonly string[], { coverage, json, watch }: Options)
   if (json) await printReportAsJson(checked, watch ? 0 : 2);
   else await printReport(checked);
   return checked.good;
+}
+
+/** Polling is cheap, works on all file systems, and notices a file that an editor replaces. */
+const pollIntervalMs = 200;
+
+/** Calls `run` now and after each change of a file, one call at a time, until a stop signal. */
+async function watchFiles(paths: readonly string[], run: () => Promise<void>): Promise<void> {
+  const stopRequested = stopSignal();
+  let known: string | undefined;
+  do {
+    const found = await stateOf(paths);
+    if (found === known) continue;
+    // The state before the files are read, so that a change during the run causes another run.
+    known = found;
+    await run();
+    await printError(`watching ${paths.map(printable).join(", ")} for changes, press Ctrl-C to stop\n`);
+  } while ((await Promise.race([sleep(pollIntervalMs), stopRequested])) === undefined);
+}
+
+async function stateOf(paths: readonly string[]): Promise<string> {
+  const states = await Promise.all(
+    paths.map(async (path) => {
+      try {
+        const { mtimeMs, size, ino } = await stat(path);
+        return [mtimeMs, size, ino];
+      } catch {
+        return null;
+      }
+    }),
+  );
+  return JSON.stringify(states);
 }

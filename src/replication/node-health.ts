@@ -30,13 +30,13 @@ export interface NodeHealth {
    */
   readonly visibleAfterMs?: number | null;
   /** Whether at least one broker is connected. */
-  readonly feedConnected: boolean;
+  readonly isBrokerConnected: boolean;
   /** In the order of the setting. */
   readonly brokers: readonly BrokerStatus[];
   /** How many nodes are connected to the embedded broker. */
   readonly brokerClients?: number;
   /** The candidate whose promotion an edge waits for. Meanwhile the edge does not count for acknowledgements. */
-  readonly pledgedTo?: string;
+  readonly votedFor?: string;
   /** The other history that a node nearby has and that this node does not adopt. */
   readonly foreignHistory?: string;
   /** How many events only this primary has, which was replaced. */

@@ -46,7 +46,6 @@ export async function startEdgeNode(
 ): Promise<Node> {
   const { limits, environment, data, consistencyWait } = config;
   const { clock } = system;
-  const id = nodeIdOf(config);
   const nodeKeyHash = hashKey(must(config.nodeKey, "an edge has a node key"));
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
@@ -57,6 +56,8 @@ export async function startEdgeNode(
   started.defer(() => {
     if (!isLockPassedOn) directory.unlock();
   });
+  // Not earlier: at a first start the id is stored in the directory, which the lock creates.
+  const id = nodeIdOf(config);
 
   // The replica. An edge that has voted for a candidate no longer counts for acknowledgements.
   const votes = new Votes(data);
@@ -98,7 +99,7 @@ export async function startEdgeNode(
     led: candidate.lastLedEpoch,
     candidacy: () => candidate.token,
     promised: () => candidate.promisedTerm,
-    pledgedTo: () => candidate.votedFor,
+    votedFor: () => candidate.votedFor,
     vote: candidate.grantVote,
     ack: false,
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.ageMs }),
@@ -191,9 +192,9 @@ function edgeHealth(replica: Replica, { brokers }: EventSubscriber, votes: Votes
     digest: state?.digest ?? null,
     ageMs: replica.ageMs(),
     visibleAfterMs: loop.visibleAfterMs,
-    feedConnected: brokers.some(({ connected }) => connected),
+    isBrokerConnected: brokers.some(({ connected }) => connected),
     brokers,
     ...foreignHealth(replica.historyGuard),
-    ...(votes.candidate === undefined ? {} : { pledgedTo: votes.candidate }),
+    ...(votes.candidate === undefined ? {} : { votedFor: votes.candidate }),
   };
 }

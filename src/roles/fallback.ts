@@ -141,7 +141,7 @@ function commonHealth(state: StoreState | undefined, ageMs: number | null, { pro
     offset: state?.offset ?? null,
     digest: state?.digest ?? null,
     ageMs,
-    feedConnected: false,
+    isBrokerConnected: false,
     brokers: [],
   } as const;
 }

@@ -106,6 +106,7 @@ export async function startPrimaryNode(
   // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
+  // Not earlier: at a first start the id is stored in the directory, which the lock creates.
   const id = nodeIdOf(config);
   const opened = await openData(started, config, announce, takeover, system);
   const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
@@ -532,7 +533,7 @@ function primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged }
     offset,
     digest,
     ageMs: 0,
-    feedConnected: brokers.some(({ connected }) => connected),
+    isBrokerConnected: brokers.some(({ connected }) => connected),
     brokers,
     ...(embedded === undefined ? {} : { brokerClients: embedded.clients }),
     ...(fence.unreplicated === undefined ? {} : { unreplicated: fence.unreplicated.events }),

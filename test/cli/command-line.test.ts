@@ -49,7 +49,7 @@ describe("help", () => {
       expect(flat).toContain(`${flag} <`);
       expect(flat).toContain(`[${variable}]`);
       expect(flat).toContain(description);
-      if (value !== undefined) expect(flat).toContain(`(default: ${String(value)})`);
+      if (value !== undefined && value !== "") expect(flat).toContain(`(default: ${String(value)})`);
     }
   });
 
@@ -330,7 +330,7 @@ describe("a node", () => {
       OSTIARY_DATA: join(directory, "old-names"),
       OSTIARY_ADMIN_KEY: adminKey,
     });
-    const [line = ""] = await readUntil(node.stderr, /^.*limits\.apiKeysMax.*$/m);
+    const [, line = ""] = await readUntil(node.stderr, /^(.*limits\.apiKeysMax.*)\n[^]*listens on/m);
     expect(JSON.parse(line)).toMatchObject({
       level: "warning",
       message:

@@ -370,7 +370,7 @@ describe("a primary without a database", () => {
     withBroker((broker) =>
       withCluster(async (cluster) => {
         const { port, primary, history } = await filled(cluster, { broker });
-        await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+        await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
         await Bun.sleep(300);
         await primary.stop();
         const { message } = await refusal(startEmpty(cluster, port, { broker }));
@@ -400,11 +400,11 @@ describe("a primary without a database", () => {
         const { port, primary } = await filled(cluster);
         await primary.stop();
         const empty = await startEmpty(cluster, "0", { broker });
-        await eventually(() => expect(empty.node.health().feedConnected).toBe(true));
+        await eventually(() => expect(empty.node.health().isBrokerConnected).toBe(true));
         await Bun.sleep(300);
         await empty.stop();
         const back = await cluster.primary({ port, broker });
-        await eventually(() => expect(back.node.health().feedConnected).toBe(true));
+        await eventually(() => expect(back.node.health().isBrokerConnected).toBe(true));
         await insert(back.node, "bob");
         expect(back.node.health()).toMatchObject({ state: "PRIMARY", ok: true });
         const edge = await cluster.edge("edge", back, { broker });

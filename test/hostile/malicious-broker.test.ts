@@ -77,7 +77,7 @@ const withEdge = (body: (scene: Scene) => Promise<void>, changes: Readonly<Recor
       await using line = await openBreakableProxy(primary.url);
       const edge = await cluster.edge("edge-1", line);
       await converged(edge.node, primary.node);
-      await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+      await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", isBrokerConnected: true }));
       const [actor, resource] = [
         { actor_type: "User", actor_id: "ann" },
         { resource_type: "Repo", resource_id: "main" },
@@ -367,7 +367,7 @@ test("a repeated status of an abandoned history acknowledges no write", () =>
   withCluster(
     async (cluster) => {
       const primary = await cluster.primary();
-      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
       const edge = await cluster.edge("edge-1", primary);
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
       await loadPolicy(primary.node);
@@ -387,7 +387,7 @@ test("a repeated status of an abandoned history acknowledges no write", () =>
       broker.treat = () => "drop";
       broker.forget();
       const restored = await cluster.primary({ data: copied });
-      await eventually(() => expect(restored.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(restored.node.health().isBrokerConnected).toBe(true));
       expect(restored.node.health()).toMatchObject({ epoch: expect.not.stringMatching(String(epoch)), term });
       const timer = setInterval(() => statuses.forEach((status) => broker.send(status)), 20);
       try {
@@ -404,7 +404,7 @@ test("a broker that reports a session takeover and repeats the primary's own hea
     async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
-      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
       await eventually(() => expect(broker.published.length).toBeGreaterThan(3));
       const head = must(broker.published.findLast(({ topic }) => topic === topics.head));
       const timer = setInterval(() => broker.send(head), 20);

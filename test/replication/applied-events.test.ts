@@ -135,15 +135,15 @@ describe("the time from the commit until an event is visible", () => {
 
   test("is never negative if the clocks of two machines differ", async () => {
     const event = { offset: 7, traceparent: null, digest: "", inserted: 1, deleted: 0, startMs: 1004, endMs: 1005 };
-    const arrived = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
+    const replayed = { events: [{ ...event, timeMs: 90_000 }], startMs: 1003, committedMs: 1006, wasPrepared: false };
     const state = {} as never;
     for (const committedMs of [undefined, [null], [99_000]]) {
-      const arrival = { source: "feed", receivedMs: 1002, committedMs, announced: undefined } as const;
-      expect(recordAppliedEvents({ ...arrived, state }, arrival)).toBe(4);
+      const delivery = { source: "feed", receivedMs: 1002, committedMs, announced: undefined } as const;
+      expect(recordAppliedEvents({ ...replayed, state }, delivery)).toBe(4);
     }
     const known = { source: "feed", receivedMs: 1002, committedMs: [1000.5], announced: undefined } as const;
     const before = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
-    recordAppliedEvents({ ...arrived, state }, known);
+    recordAppliedEvents({ ...replayed, state }, known);
     const after = (await metrics.commitToVisible.get()).values.find(({ metricName }) => metricName?.endsWith("_sum"));
     expect(Number(after?.value) - Number(before?.value)).toBeCloseTo(0.0055, 6);
   });

@@ -118,9 +118,9 @@ describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)",
         async (cluster) => {
           const primary = await cluster.primary(flags(mosquitto, "ostiary-primary"));
           await loadPolicy(primary.node);
-          await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+          await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
           await mosquitto.kill();
-          await eventually(() => expect(primary.node.health().feedConnected).toBe(false));
+          await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(false));
           await mosquitto.start();
           const witness = await clientAt(mosquitto, "ostiary-edge", "witness");
           const heads: { readonly l: number; readonly retained: boolean }[] = [];
@@ -129,7 +129,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)",
             heads.push({ l, retained: retain });
           });
           await witness.subscribeAsync(topics.head, { qos: 0 });
-          await eventually(() => expect(primary.node.health().feedConnected).toBe(true), 10_000);
+          await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true), 10_000);
           const connectedMs = performance.now();
           await eventually(() => expect(heads.length).toBeGreaterThan(0));
           expect(performance.now() - connectedMs).toBeLessThan(1000);
@@ -182,7 +182,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)",
             const primary = await cluster.primary(flags(mosquitto, "ostiary-edge"));
             await loadPolicy(primary.node);
             const edge = await cluster.edge("edge-1", primary, flags(mosquitto, "ostiary-edge"));
-            await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+            await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
             for (let index = 0; index < 5; index++) {
               await insert(primary.node, `user-${index}`);
               await Bun.sleep(100);
@@ -192,7 +192,7 @@ describe.skipIf(!installed)("a real Mosquitto (skipped if it is not installed)",
             expect(complaints).toHaveLength(1);
             expect(complaints[0]).toContain("Not authorized (the broker's access rules do not permit it");
             // Nothing was resent, and the connection is the first one.
-            expect(primary.node.health().feedConnected).toBe(true);
+            expect(primary.node.health().isBrokerConnected).toBe(true);
             expect(mosquitto.output.match(/as ostiary-primary-test/g)).toHaveLength(1);
           },
           { "advanced.brokerSilenceMsMax": "500ms", "advanced.pollIntervalMs": "200ms", "log.level": "warning" },
@@ -257,7 +257,7 @@ describe("an unreachable broker", () => {
       const primary = await cluster.primary({ mqttPort: String(mqttPort) });
       const proxy = await openBrokerProxy(mqttPort);
       const edge = await cluster.edge("edge-1", primary, { broker: proxy.url });
-      await eventually(() => expect(edge.node.health()).toMatchObject({ feedConnected: true }));
+      await eventually(() => expect(edge.node.health()).toMatchObject({ isBrokerConnected: true }));
       expect(proxy.connections.map(({ version }) => version)).toEqual([5, 4]);
       proxy.close();
     }));

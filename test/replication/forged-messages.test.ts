@@ -99,7 +99,7 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
       withCluster(async (cluster) => {
         const waiting = { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" };
         const primary = await cluster.primary({ ...login(mosquitto, "ostiary-primary"), ...waiting });
-        await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+        await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
         await withReader(mosquitto, async (intruder) => {
           const before = await refused();
           const status = { v: 1, epoch: primary.node.health().epoch, offset: 1000 };

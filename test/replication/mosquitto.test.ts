@@ -83,11 +83,11 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
           await insert(primary.node, "ann");
           await eventually(() => expect(mayRead(edge.node, "ann")).toBe(true));
           await eventually(() =>
-            expect(edge.node.health()).toMatchObject({ ok: true, state: "STALE_FEED", feedConnected: false }),
+            expect(edge.node.health()).toMatchObject({ ok: true, state: "STALE_FEED", isBrokerConnected: false }),
           );
           await mosquitto.start();
           await eventually(
-            () => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }),
+            () => expect(edge.node.health()).toMatchObject({ state: "LIVE", isBrokerConnected: true }),
             10_000,
           );
           await insert(primary.node, "bob");
@@ -162,11 +162,11 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
     withCluster(async (cluster) => {
       const older = await cluster.primary(flags("primary"));
       await loadPolicy(older.node);
-      await eventually(() => expect(older.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(older.node.health().isBrokerConnected).toBe(true));
       const data = successorOf(older, join(cluster.directory, "newer"));
       const newer = await cluster.primary({ ...flags("primary"), data });
-      await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
-      await eventually(() => expect(older.node.health().feedConnected).toBe(false));
+      await eventually(() => expect(newer.node.health().isBrokerConnected).toBe(true));
+      await eventually(() => expect(older.node.health().isBrokerConnected).toBe(false));
       const refused = await refusal(insert(older.node, "split"));
       expect(refused).toMatchObject({ code: "not_ready", message: expect.stringContaining("another primary") });
       await loadPolicy(newer.node);
@@ -174,18 +174,18 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
       await eventually(() => expect(older.node.health().state).toBe("FENCED"));
       // It does not connect again to take the client id back.
       await Bun.sleep(1500);
-      expect(newer.node.health().feedConnected).toBe(true);
-      expect(older.node.health().feedConnected).toBe(false);
+      expect(newer.node.health().isBrokerConnected).toBe(true);
+      expect(older.node.health().isBrokerConnected).toBe(false);
     }));
 
   test("an edge's password cannot fence the primary by taking its client id", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary(flags("primary"));
       await loadPolicy(primary.node);
-      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
       const intruder = await client("edge", "ostiary-primary-test");
       await Bun.sleep(300);
-      expect(primary.node.health().feedConnected).toBe(true);
+      expect(primary.node.health().isBrokerConnected).toBe(true);
       await insert(primary.node, "ann");
       await intruder.endAsync();
     }));
@@ -288,7 +288,7 @@ test("a broker that supports only MQTT 3.1.1 is used with that version", () =>
     await loadPolicy(primary.node);
     const edge = await cluster.edge("edge-1", primary, { broker: `mqtt://127.0.0.1:${port}` });
     await converged(edge.node, primary.node);
-    await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+    await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", isBrokerConnected: true }));
     await insert(primary.node, "ann");
     await converged(edge.node, primary.node);
   }));

@@ -90,7 +90,6 @@ const inputs = {
   "distrusted: other": { type: "distrusted", reason: "", isDamage: false, nowMs },
   fileVerified: { type: "fileVerified" },
   filesLost: { type: "filesLost" },
-  pollSkipped: { type: "pollSkipped" },
   stopped: { type: "stopped" },
 } as const satisfies Record<string, ReplicaInput>;
 
@@ -174,7 +173,7 @@ const requestedThroughBackoff = Object.fromEntries(
   Object.keys(states).map((name) => [name, name === "stopped" ? "same" : "same: request missed"]),
 ) as Row;
 
-/** Where no cell is given, the state stays the same and there is no command. So `stopped` has none. */
+/** Where no entry is given, the state stays the same and there is no command. So `stopped` has none. */
 const table: Record<keyof typeof inputs, Row> = {
   "ready: nothing received": readyToCatchUp,
   "ready: next batch": {
@@ -273,16 +272,6 @@ const table: Record<keyof typeof inputs, Row> = {
     "damaged, catchingUp": "catchingUp announced then missed: wake",
   },
   filesLost: missed,
-  pollSkipped: {
-    ...woken,
-    live: "behind missed: wake",
-    behind: "same: wake",
-    "behind, delayed": "same: wake",
-    catchingUp: "catchingUp announced then announced: wake",
-    "catchingUp twice": "same: wake",
-    "diverged, catchingUp": "diverged catchingUp announced then announced: wake",
-    "damaged, catchingUp": "damaged catchingUp announced then announced: wake",
-  },
   stopped: {
     ...Object.fromEntries(
       Object.entries(states).map(([name, { name: kind }]) => [

@@ -71,7 +71,7 @@ describe("an edge", () => {
       const edge = await cluster.edge("edge-1", primary);
       await converged(edge.node, primary.node);
       await eventually(() =>
-        expect(edge.node.health()).toMatchObject({ ok: true, state: "LIVE", feedConnected: true }),
+        expect(edge.node.health()).toMatchObject({ ok: true, state: "LIVE", isBrokerConnected: true }),
       );
       expect(mayRead(edge.node, "ann")).toBe(true);
       await Promise.all(Array.from({ length: 300 }, (_, index) => insert(primary.node, `user-${index}`)));
@@ -107,7 +107,7 @@ describe("an edge", () => {
         const { port } = new URL(primary.url);
         await primary.stop();
         await eventually(() =>
-          expect(edge.node.health()).toMatchObject({ ok: true, state: "DISCONNECTED", feedConnected: false }),
+          expect(edge.node.health()).toMatchObject({ ok: true, state: "DISCONNECTED", isBrokerConnected: false }),
         );
         expect(mayRead(edge.node, "ann")).toBe(true);
         expect(edge.node.health().ageMs).toBeGreaterThan(100);

@@ -83,7 +83,7 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
         const primary = await cluster.primary(login("ostiary-primary"));
         await loadPolicy(primary.node);
         const edge = await cluster.edge("edge-a", primary, login("ostiary-edge"));
-        await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+        await eventually(() => expect(edge.node.health()).toMatchObject({ state: "LIVE", isBrokerConnected: true }));
         await insert(primary.node, "ann");
         await converged(edge.node, primary.node);
       });
@@ -101,7 +101,7 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
         await cluster.edge("edge-b", primary, as("edge-b", mosquitto.webSocketUrl)),
       ];
       for (const { node } of edges)
-        await eventually(() => expect(node.health()).toMatchObject({ state: "LIVE", feedConnected: true }));
+        await eventually(() => expect(node.health()).toMatchObject({ state: "LIVE", isBrokerConnected: true }));
       await insert(primary.node, "ann");
       for (const { node } of edges) await converged(node, primary.node);
       for (const name of ["ostiary-primary", "edge-a", "edge-b"])
@@ -112,7 +112,7 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
     withCluster(async (cluster) => {
       const primary = await cluster.primary(as("ostiary-primary"));
       await loadPolicy(primary.node);
-      await eventually(() => expect(primary.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(primary.node.health().isBrokerConnected).toBe(true));
       const before = positionOf(primary.node);
       for (const clientId of ["edge-b", "ostiary-primary"]) {
         const intruder = await connectWith(clientId);
@@ -123,7 +123,7 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
         await intruder.publishAsync(topics.status("edge-a"), "{}", { qos: 1 });
         await intruder.endAsync();
       }
-      expect(primary.node.health().feedConnected).toBe(true);
+      expect(primary.node.health().isBrokerConnected).toBe(true);
       expect(positionOf(primary.node)).toEqual(before);
     }));
 
@@ -140,11 +140,11 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
   test("of two primaries with the same certificate the older one is fenced", () =>
     withCluster(async (cluster) => {
       const older = await cluster.primary(as("ostiary-primary"));
-      await eventually(() => expect(older.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(older.node.health().isBrokerConnected).toBe(true));
       const data = successorOf(older, join(cluster.directory, "newer"));
       const newer = await cluster.primary({ ...as("ostiary-primary"), data });
-      await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
-      await eventually(() => expect(older.node.health().feedConnected).toBe(false));
+      await eventually(() => expect(newer.node.health().isBrokerConnected).toBe(true));
+      await eventually(() => expect(older.node.health().isBrokerConnected).toBe(false));
       expect(await refusal(loadPolicy(older.node))).toMatchObject({ code: "not_ready" });
       await eventually(() => expect(older.node.health().state).toBe("FENCED"));
       // Here the certificate's name is the client id. So the ownership check of one primary disconnects the other one,

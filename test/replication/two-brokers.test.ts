@@ -124,7 +124,7 @@ describe.skipIf(!installed)("with two Mosquittos (skipped if it is not installed
           const end = performance.now() + 1500;
           for (let count = 0; performance.now() < end; count++) await write(`dead-${index}-${count}`);
           for (const { node } of [primary, edge]) {
-            expect(node.health().feedConnected).toBe(true);
+            expect(node.health().isBrokerConnected).toBe(true);
             expect(node.health().brokers).toContainEqual({ broker: name(broker), connected: false });
           }
           await broker.start();
@@ -183,10 +183,10 @@ describe.skipIf(!installed)("with two Mosquittos (skipped if it is not installed
       await eventually(() => expect(older.node.health().brokers.every(({ connected }) => connected)).toBe(true));
       const data = successorOf(older, join(cluster.directory, "newer"));
       const newer = await cluster.primary({ ...at("primary", second.url), data });
-      await eventually(() => expect(newer.node.health().feedConnected).toBe(true));
+      await eventually(() => expect(newer.node.health().isBrokerConnected).toBe(true));
       await eventually(() =>
         expect(older.node.health()).toMatchObject({
-          feedConnected: false,
+          isBrokerConnected: false,
           brokers: [
             { broker: name(first), connected: false },
             { broker: name(second), connected: false },
@@ -196,8 +196,8 @@ describe.skipIf(!installed)("with two Mosquittos (skipped if it is not installed
       expect(await refusal(insert(older.node, "split"))).toMatchObject({ code: "not_ready" });
       await loadPolicy(newer.node);
       await Bun.sleep(1500);
-      expect(newer.node.health().feedConnected).toBe(true);
-      expect(older.node.health().feedConnected).toBe(false);
+      expect(newer.node.health().isBrokerConnected).toBe(true);
+      expect(older.node.health().isBrokerConnected).toBe(false);
     }));
 
   test("the embedded one and an external one: each edge is served by those that it knows", () =>

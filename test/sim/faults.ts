@@ -261,10 +261,12 @@ function networkWeather(scene: Scene): boolean {
 function tearDown(scene: Scene): boolean {
   const { cluster, random } = scene;
   if (!cluster.shape.tears) return false;
-  const candidates = cluster.machines.filter((machine) => isReplica(cluster, machine) && machine.process === undefined);
+  const candidates = cluster.machines.filter(
+    (machine) => isRedundant(cluster, machine) && machine.process === undefined,
+  );
   if (candidates.length > 0) return random.pick(candidates).tear();
   const edge = anEdge(scene);
-  if (edge === undefined || !isReplica(cluster, edge)) return false;
+  if (edge === undefined || !isRedundant(cluster, edge)) return false;
   edge.kill();
   later(scene, 100, 5000, () => startAgain(scene, edge));
   return edge.tear();
@@ -272,13 +274,13 @@ function tearDown(scene: Scene): boolean {
 
 function tearUp({ cluster, random }: Scene): boolean {
   if (!cluster.shape.tears) return false;
-  const candidates = cluster.machines.filter((machine) => isReplica(cluster, machine) && machine.up);
+  const candidates = cluster.machines.filter((machine) => isRedundant(cluster, machine) && machine.up);
   return candidates.length > 0 && random.pick(candidates).tear();
 }
 
 function flipBits({ cluster, random }: Scene): boolean {
   if (!cluster.shape.tears) return false;
-  const candidates = cluster.machines.filter((machine) => isReplica(cluster, machine) && machine.up);
+  const candidates = cluster.machines.filter((machine) => isRedundant(cluster, machine) && machine.up);
   if (candidates.length === 0) return false;
   const machine = random.pick(candidates);
   for (const delayMs of askedAfterFlipMs)
@@ -293,7 +295,7 @@ const askedAfterFlipMs = [1300, 1500, 1700, 2000, 2500, 3000, 3500];
  * A file is damaged only if other nodes have all of its data: the file of a replaced primary may have unreplicated
  * events.
  */
-function isReplica({ primary, engine }: Cluster, machine: Machine): boolean {
+function isRedundant({ primary, engine }: Cluster, machine: Machine): boolean {
   if (machine === primary || machine.wasPrimary || engine.isHolder(machine.name)) return false;
   const [own, newest] = [machine.point, primary.point];
   return own === undefined || (newest !== undefined && isWithin(own, newest));

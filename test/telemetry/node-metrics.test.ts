@@ -14,7 +14,7 @@ const health: NodeHealth = {
   offset: 12,
   digest: "0123456789abcdef",
   ageMs: 1500,
-  feedConnected: true,
+  isBrokerConnected: true,
   brokers: [
     { broker: "a:1883", connected: true },
     { broker: "b:8883", connected: false },

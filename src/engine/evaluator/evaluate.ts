@@ -6,14 +6,14 @@
  * answer, `undefined` is a wildcard (every value of that argument's type), and linked positions are wildcards that must
  * be equal.
  */
+import { NotEnumerable } from "../../datalog/ir/flat.ts";
 import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
 import type {
+  PredicateNode,
   SpecialisedBody,
   SpecialisedCall,
   SpecialisedLiteral,
-  PredicateNode,
 } from "../../datalog/ir/specialised.ts";
-import { NotEnumerable } from "../../datalog/ir/flat.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";

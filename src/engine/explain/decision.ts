@@ -3,19 +3,19 @@
  * /api/authorize`, whatever happens to the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Connection } from "../../store/connection/connection.ts";
 import { contextSignatures } from "../../datalog/pipeline.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { activationOf } from "../policy/activation.ts";
 import { Engine } from "../engine.ts";
-import type { AuthorizeQuestion } from "../request/questions.ts";
-import { factTypesOf } from "../query/shapes.ts";
+import { activationOf } from "../policy/activation.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { unknownNames } from "../policy/unknown-names.ts";
-import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
+import { factTypesOf } from "../query/shapes.ts";
+import type { AuthorizeQuestion } from "../request/questions.ts";
 import type { GroundAtom } from "./atom.ts";
+import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import { Derivations } from "./derivation.ts";
-import type { TruncationReason, Explanation } from "./explanation.ts";
+import type { Explanation, TruncationReason } from "./explanation.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
 import { callOf, Renderer } from "./rendering.ts";
 

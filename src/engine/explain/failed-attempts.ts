@@ -6,11 +6,11 @@
 import { literalVariables, type ProgramCall, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
 import { suggestion } from "../../polar/suggest.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import { factKey } from "../request/keys.ts";
-import { type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
-import type { FailedAttempt, ExplainedCall, HeldCondition, FailedCall, MissingCondition } from "./explanation.ts";
-import { bodyOf, type TypedBody, matchHead, negated, rulesFor, satisfy, solutions } from "./proof-search.ts";
+import { formatLiteral, isClosed, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
+import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
+import type { ExplainedCall, FailedAttempt, FailedCall, HeldCondition, MissingCondition } from "./explanation.ts";
+import { bodyOf, matchHead, negated, rulesFor, satisfy, solutions, type TypedBody } from "./proof-search.ts";
 import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./rendering.ts";
 
 /**

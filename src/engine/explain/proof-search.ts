@@ -3,12 +3,19 @@
  * its calls. Calls come first, those with the most known arguments before others; then the remaining conditions are
  * tested.
  */
-import type { ProgramCall, ProgramLiteral, ProgramRule, ProgramTerm, VariableTypes } from "../../datalog/ir/program.ts";
-import { literalVariables, termVariables } from "../../datalog/ir/program.ts";
+import {
+  literalVariables,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+  type ProgramTerm,
+  termVariables,
+  type VariableTypes,
+} from "../../datalog/ir/program.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { anyId, type Substitution, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { anyId, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
 import type { CallAnswers, CallArgument } from "./call-answers.ts";
 
 /**

@@ -4,9 +4,15 @@
  * If rules ask for one of several constants (any of three roles), that argument comes last, so that one lookup finds
  * all of them. The primary key already gives the order of the arguments themselves.
  */
-import type { Constant, DatalogProgram, ProgramCall, ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
-import { literalVariables } from "../../datalog/ir/program.ts";
 import { constantKey, listKey, numberKey, typeSetKey } from "../../datalog/ir/key.ts";
+import {
+  type Constant,
+  type DatalogProgram,
+  literalVariables,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+} from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
 
 interface ArgumentUse {

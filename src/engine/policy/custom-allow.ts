@@ -3,17 +3,17 @@
  * which allow every permission, so a permission that they leave out is not enough to be allowed. Oso Cloud accepts such
  * policies without a warning.
  */
+import type { CallPattern } from "../../datalog/analysis/reachability.ts";
 import { ArgumentIndex, mayUnify } from "../../datalog/ir/argument-index.ts";
 import {
   argumentPattern,
-  programCalls,
-  predicateKey,
   type DatalogProgram,
+  predicateKey,
   type ProgramCall,
+  programCalls,
   type ProgramRule,
   splitKey,
 } from "../../datalog/ir/program.ts";
-import type { CallPattern } from "../../datalog/analysis/reachability.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Rule } from "../../polar/policy.ts";
 import type { ActivePolicy } from "./active-policy.ts";

@@ -3,21 +3,21 @@
  * rule, names that nobody can have, tests that cannot fail, test facts that nothing uses. Each warning is certain:
  * something in the policy has to be corrected.
  */
-import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
-import { predicateKey } from "../../datalog/ir/program.ts";
 import {
-  duplicateRules,
   type CallPattern,
+  duplicateRules,
   type Reachability,
   reachability,
 } from "../../datalog/analysis/reachability.ts";
+import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
+import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Assertion, DeclaredName, Policy, PolicyTest } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
 import { must } from "../../util/assert.ts";
-import { checkFactSchema } from "./fact-schema.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { replacedDefaultWarnings } from "./custom-allow.ts";
+import { checkFactSchema } from "./fact-schema.ts";
 import { unusedRuleWarnings } from "./unused-rules.ts";
 
 export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {

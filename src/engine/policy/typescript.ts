@@ -3,7 +3,7 @@
  * rule can use, and queries that a rule can answer. The layout is that of Oso Cloud's own generator, so that after a
  * switch only the heading differs.
  */
-import { clientTypes, type ClientArgument, type ClientTuple } from "../../datalog/print/client-types.ts";
+import { type ClientArgument, type ClientTuple, clientTypes } from "../../datalog/print/client-types.ts";
 import { policyMetadata, type ResourceMetadata } from "../../polar/metadata.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { ActivePolicy } from "./active-policy.ts";

@@ -2,7 +2,7 @@
  * Names in a question that the policy does not have, each with the most similar name that it has. Otherwise a typing
  * mistake looks like a denial.
  */
-import { argumentPattern, programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
+import { argumentPattern, predicateKey, programCalls, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable } from "../../datalog/ir/signature.ts";
 import type { DeclaredName } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";

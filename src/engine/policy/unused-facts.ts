@@ -4,11 +4,11 @@
  * policy.
  */
 import { isCovered } from "../../datalog/analysis/fact-types.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
-import { formatFactType } from "./fact-schema.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
+import { formatFactType } from "./fact-schema.ts";
 
 export interface UnusedFacts {
   /** `has_role(User, String, Repository)` */

@@ -11,15 +11,15 @@ import type { Fact, Value } from "../../store/facts/fact.ts";
 import { recordRows, type Span, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
-import { sortRows, sortStrings } from "./string-order.ts";
+import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
+import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
 import { jsonParameter } from "../request/json-parameter.ts";
 import { rowKey } from "../request/keys.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
-import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
-import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
+import type { TypeIds } from "../request/type-ids.ts";
 import { OffloadRequired } from "./offload-required.ts";
 import type { ParameterBinding, Plan, StatementPlan } from "./planner.ts";
-import type { TypeIds } from "../request/type-ids.ts";
+import { sortRows, sortStrings } from "./string-order.ts";
 
 /** The value, or the values, that the request gives for each variable. */
 export type GivenValues = readonly (Value | readonly Value[] | undefined)[];

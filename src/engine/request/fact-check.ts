@@ -1,4 +1,4 @@
-/** The form that every fact needs, as a stored fact or as a context fact, whatever the policy is (polar.md 8). */
+/** The form that every fact needs, as a stored fact or as a context fact, under each policy (`polar/LANGUAGE.md`). */
 import type { Limits } from "../../config/limits.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";

@@ -3,8 +3,8 @@
  * are too large to compile, and the policy's own tests. The command line, uploads and editors all use it.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { checkProgram } from "../../datalog/pipeline.ts";
 import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
+import { checkProgram } from "../../datalog/pipeline.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Policy } from "../../polar/policy.ts";

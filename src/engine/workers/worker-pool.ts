@@ -1,6 +1,6 @@
 /** A pool of idle worker processes, which wait for a moment for more work. */
+import { spawnWorkerProcess, type WorkerProcess } from "../../runtime/worker-process.ts";
 import type { WorkerKind } from "../../runtime/worker.ts";
-import { type WorkerProcess, spawnWorkerProcess } from "../../runtime/worker-process.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { WorkerCommands } from "./engine-worker.ts";
 

@@ -11,7 +11,7 @@ import type { WorkerHandle } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
-import { AnswerParts, type PartSource, type AnswerPart } from "./answer-parts.ts";
+import { type AnswerPart, AnswerParts, type PartSource } from "./answer-parts.ts";
 import type { WorkerCommands } from "./engine-worker.ts";
 import { type PooledWorker, WorkerPool } from "./worker-pool.ts";
 

@@ -25,7 +25,7 @@ export function healthRoutes(node: Node) {
   const respond = ({ request, route, set }: Context, isHealthy: (health: NodeHealth) => boolean) => {
     exchangeOf(request).route = route;
     const health = node.health();
-    const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, feedConnected, brokers } =
+    const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, isBrokerConnected, brokers } =
       health;
     const following = describeReplication(health);
     if (!isHealthy(health)) set.status = 503;
@@ -42,9 +42,9 @@ export function healthRoutes(node: Node) {
       digest: digest === null ? null : fingerprint(digest),
       age_ms: ageMs,
       ...(visibleAfterMs === undefined ? {} : { commit_to_visible_ms: visibleAfterMs }),
-      feed_connected: feedConnected,
+      feed_connected: isBrokerConnected,
       brokers,
-      ...(health.pledgedTo === undefined ? {} : { pledged_to: health.pledgedTo }),
+      ...(health.votedFor === undefined ? {} : { pledged_to: health.votedFor }),
       ...(health.unreplicated === undefined ? {} : { unreplicated_events: health.unreplicated }),
     };
   };
@@ -66,8 +66,8 @@ const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
 };
 
 /** Describes how a node gets events; undefined for a primary and for a fallback that only downloads snapshots. */
-function describeReplication({ state, feedConnected }: NodeHealth): string | undefined {
+function describeReplication({ state, isBrokerConnected }: NodeHealth): string | undefined {
   if (state !== "STALE_FEED") return texts[state];
-  const why = feedConnected ? "the broker is connected but silent" : "no broker is connected";
+  const why = isBrokerConnected ? "the broker is connected but silent" : "no broker is connected";
   return `it gets events from the primary over HTTP, because ${why}`;
 }

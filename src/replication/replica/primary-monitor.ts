@@ -226,7 +226,6 @@ export class PrimaryMonitor {
       if (!hasNews && clock.monotonicMs() - askedAtMs < waitMs / 2) break;
     }
     this.#isPolling = false;
-    if (!this.#isLive) send({ type: "pollSkipped" });
   }
 
   get #isLive(): boolean {

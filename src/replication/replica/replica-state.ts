@@ -137,8 +137,6 @@ export type ReplicaInput =
   /** A check has found the file sound: the disk could not read it for a while. */
   | { readonly type: "fileVerified" }
   | { readonly type: "filesLost" }
-  /** A poll of the primary was due, but this replica is not live. */
-  | { readonly type: "pollSkipped" }
   | { readonly type: "stopped" };
 
 export type ReplicaCommand =
@@ -226,8 +224,6 @@ export function transition(state: ReplicaState, input: ReplicaInput): Transition
     case "filesLost":
       if (state.memory.areFilesLost) return stay(state);
       return requested(remember(state, { areFilesLost: true }), "missed");
-    case "pollSkipped":
-      return requested(state, requestedCause(state));
     case "stopped":
       return to({ name: "stopped", isDiverged: state.name === "diverged" });
   }
@@ -317,12 +313,6 @@ function requested(state: Running, cause: CatchUpCause): Transition {
       return to({ ...state, catchUp: catchUp && { ...catchUp, next: mergeCauses(catchUp.next, cause) } }, wake);
     }
   }
-}
-
-function requestedCause(state: Running): CatchUpCause {
-  if (state.name === "behind") return state.cause;
-  const catchUp = state.name === "diverged" ? state.catchUp : state.name === "catchingUp" ? state : undefined;
-  return catchUp?.next ?? catchUp?.cause ?? "missed";
 }
 
 function onCaughtUp(state: Running): Transition {

@@ -41,7 +41,7 @@ export interface NodeServerOptions {
   /** The greatest term that this node has promised to a candidate. */
   readonly promised: () => number;
   /** The candidate whose promotion this edge waits for. */
-  readonly pledgedTo?: (() => string | undefined) | undefined;
+  readonly votedFor?: (() => string | undefined) | undefined;
   /** Of a primary: whether it acts under a lease (`failover`). */
   readonly leased?: boolean;
   /** The candidate for which this primary has stopped its writes. */
@@ -165,7 +165,7 @@ function serveHead(options: NodeServerOptions, request: Request, query: URLSearc
       led: options.led,
       candidacy: options.candidacy(),
       promised: options.promised(),
-      pledgedTo: options.pledgedTo?.(),
+      pledgedTo: options.votedFor?.(),
       leased: options.leased,
       handsOverTo: options.handsOverTo?.(),
     };

@@ -181,7 +181,7 @@ async function endOf(node: NodeProcess): Promise<string> {
 
 const faults = [
   ["pwrite EIO", "input/output errors", ""],
-  ["fsync EIO", "input/output errors", "not known whether the write was stored"],
+  ["fsync EIO", "input/output errors", "it is unknown whether the write was stored"],
   ["pwrite EROFS", "input/output errors", ""],
   ["* ENOSPC", "is full", "nothing was written"],
 ] as const;

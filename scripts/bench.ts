@@ -1,6 +1,7 @@
 /**
- * How fast it is on this machine. Times depend on the machine, so nothing is asserted; what can be compared with other machines and other days
- * are the ratios, each to a baseline that was measured in turns with it: a probe of SQLite, a bare echo server, bare inserts, a peer.
+ * The benchmarks. Times depend on the machine, so nothing is asserted. Comparable with other machines and days are the
+ * ratios, each to a baseline that was measured alternately with it: a probe of SQLite, a bare echo server, bare
+ * inserts, a peer.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,7 +50,7 @@ async function main({ json, ...options }: Options): Promise<void> {
   await measureAll(binary, directory, options, show);
   show(goalSection(sections));
   const seconds = Math.round((performance.now() - begin) / 1000);
-  console.log(`Took ${seconds} s. A ratio, with its name, compares with what was measured in turns with it.`);
+  console.log(`Took ${seconds} s. Each named ratio compares with a baseline that was measured alternately.`);
   if (json !== undefined) {
     const seeds = { facts: seed, questions: seed };
     const result = { ratios: ratiosOf(sections), machine, versions, seeds, facts, quick, full, seconds, sections };
@@ -87,7 +88,7 @@ function readOptions(): Options | string {
   return { facts, seed, quick, full, json };
 }
 
-// What was started and made goes with this process, however it ends.
+// Processes and files are removed when this process ends, however it ends.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
 try {
   const options = readOptions();

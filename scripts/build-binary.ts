@@ -1,7 +1,8 @@
 /**
- * Builds the program: Bun, the program and its workers in one file that needs nothing else but the C library. Bytecode makes it start in 25 ms instead of 80.
- * The two `--no-compile-autoload` flags matter for safety: without them a `bunfig.toml` or `.env` in the working directory would run code.
- * (Never `strip` the result: that removes the program and leaves a plain Bun.) The same sources, commit, Bun and target give the same bytes.
+ * Builds the program: Bun, the program and its workers in one file that needs only the C library. With bytecode it
+ * starts in 25 ms instead of 80 ms. The two `--no-compile-autoload` flags are important for safety: without them a
+ * `bunfig.toml` or `.env` in the working directory would run code. Never `strip` the result: that removes the program
+ * and leaves a plain Bun. The same sources, commit, Bun and target give the same bytes.
  */
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -11,14 +12,20 @@ const root = resolve(import.meta.dir, "..");
 
 export interface BuildOptions {
   readonly output: string;
-  /** Such as `linux-arm64`; without it the program runs on this machine. Bun takes its own program for another target from npm. */
+  /**
+   * Such as `linux-arm64`; by default the target is this machine. Bun downloads its program for another target from
+   * npm.
+   */
   readonly target?: string;
 }
 
-/** The file gets its name when it is complete, so a program that is started during the build is the old or the new one, never a part. */
+/**
+ * The file gets its name when it is complete, so that a start during the build runs the old or the new program, never a
+ * part.
+ */
 export async function buildBinary({ output, target }: BuildOptions): Promise<void> {
   mkdirSync(dirname(output), { recursive: true });
-  // A folder of its own and not another name: the name is part of the bytes.
+  // A separate folder rather than another name, because the name is part of the bytes.
   const folder = mkdtempSync(join(dirname(output), ".building-"));
   const unfinished = join(folder, "ostiary");
   const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
@@ -39,14 +46,14 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   }
 }
 
-/** The commit, marked where the tree differs from it; null where there is no git or no repository. */
+/** The commit, with a mark if the tree differs from it; null without git or a repository. */
 function commit(): string | null {
   const git = (...parameters: string[]): string | null => {
     if (Bun.which("git") === null) return null;
     const result = Bun.spawnSync(["git", ...parameters], { cwd: root, stderr: "ignore" });
     return result.success ? result.stdout.toString().trim() : null;
   };
-  // As long in every clone: git makes it longer where a repository has many objects.
+  // A fixed length, because git makes it longer in a repository with many objects.
   const head = git("rev-parse", "HEAD")?.slice(0, 12);
   if (head === undefined || head === "") return null;
   return git("status", "--porcelain") === "" ? head : `${head}-modified`;

@@ -1,6 +1,6 @@
 /**
- * Builds `dist/ostiary`, and beside it what applications import. With a target such as `linux-arm64` it builds `dist/ostiary-linux-arm64` alone; Bun takes
- * its own program for that target from npm.
+ * Builds `dist/ostiary` and the client package for applications. With a target such as `linux-arm64` it builds only
+ * `dist/ostiary-linux-arm64`; Bun downloads its program for that target from npm.
  */
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,4 +1,6 @@
-/** The binary that everything outside `src/` runs: `dist/ostiary`, built first where it is missing or older than what it is made from. */
+/**
+ * The binary for all code outside of `src/`: `dist/ostiary`. It is built if it is missing or older than its sources.
+ */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 

@@ -1,8 +1,9 @@
 /**
- * A cluster of real processes under faults drawn from a seed: nodes and brokers are killed and frozen, links are cut, disks fill up and fail, while
- * clients write and read all the time. In the end everything that was acknowledged must be there, all nodes must hold the same, no answer may have
- * been wrong, no read may have failed, and no node may have ended by itself. Where nodes choose the primary by themselves (`--failover`), no two of them
- * may have acknowledged writes at once, and writes must be possible again soon. How it is done, and how it is judged, is in `test/chaos`.
+ * A cluster of real processes under random faults from a seed: nodes and brokers are killed and frozen, links are cut,
+ * disks fill up and fail, while clients write and read all the time. At the end all acknowledged writes must exist, all
+ * nodes must have the same state, no answer may have been wrong, no read may have failed, and no node may have exited.
+ * With `--failover` no two nodes may have acknowledged writes at the same time, and writes must be possible again soon.
+ * The faults and the checks are in `test/chaos`.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -39,7 +40,7 @@ const usage = `scripts/chaos [--failover etcd] [--ack edges:N|none] [--broker em
   --proxies        cut links with proxies on loopback also where there could be network namespaces
   --json FILE      write the outcome, and the first of what was wrong, to a file as well`;
 
-/** Then clients still reach a primary that nobody else does. */
+/** Clients can then still reach a primary that no other node reaches. */
 const unguardedKinds: readonly AnyKind[] = ["cut from the cluster"];
 
 interface Options {
@@ -63,7 +64,7 @@ async function main({ plan, seconds, seed, writes, kinds, proxies, json }: Optio
     if (plan.members !== undefined) throw new Error(`--failover and --ack need network namespaces (${missing})`);
     tell(`links are cut with proxies (${missing})`);
   }
-  // What was started and made goes with this process, however it ends.
+  // Processes and files are removed when this process ends, however it ends.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
   const binary = await builtBinary();
   const hosts = hostsOf(plan);

@@ -1,9 +1,10 @@
 /**
- * What an application that installs this package can import: `dist/redundant-fetch.js`, plain JavaScript in one file for whatever runs it, and
- * its declarations. npm makes it as well, when it installs the package from a git checkout or packs it (`prepare` in package.json).
+ * Builds the client package for applications: `dist/redundant-fetch.js`, plain JavaScript in one file for all runtimes,
+ * and its declarations. npm runs it as well, when it installs the package from a git checkout or packs it (`prepare` in
+ * package.json).
  *
- * Bun bundles, but writes no declarations. Those of one entry file are its exports with their comments, less the bodies; what an exported
- * declaration names must be exported from that file too, or be the platform's.
+ * Bun bundles, but writes no declarations. The declarations of an entry file are its exports with their comments and
+ * without bodies; types in an exported declaration must be exported from that file as well, or belong to the platform.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -21,7 +22,7 @@ export async function buildClientPackage(folder = join(root, "dist")): Promise<v
   writeWhole(join(folder, "redundant-fetch.d.ts"), declarationsOf(entry, readFileSync(join(root, entry), "utf8")));
 }
 
-/** Beside the final name first, so that nobody reads half of it. */
+/** Writes a temporary file first, so that no program reads a part. */
 function writeWhole(path: string, text: string): void {
   const unfinished = `${path}.${process.pid}`;
   writeFileSync(unfinished, text);
@@ -60,7 +61,7 @@ interface Span {
   readonly end: number;
 }
 
-/** `name: T = value` can be left out, so it is declared as `name?: T`. */
+/** The parameter `name: T = value` is optional, so it is declared as `name?: T`. */
 function parameterOf(text: string, parameter: Span & { readonly left?: Span }): string {
   if (parameter.type !== "AssignmentPattern" || parameter.left === undefined) return source(text, parameter);
   return source(text, parameter.left).replace(":", "?:");

@@ -1,7 +1,7 @@
 /**
- * The environment in which buildah and podman run here: runc as runtime, and cgroups handled by files, because the defaults (crun, systemd)
- * are not there inside a container or on a CI machine. Both are told so by a `containers.conf` that is written into the given folder, so
- * that nothing in /etc changes.
+ * The environment of buildah and podman: runc as runtime and cgroups by files, because the defaults (crun, systemd) do
+ * not exist inside a container or on a CI machine. Both read a `containers.conf` that is written to the given folder,
+ * so that nothing in /etc changes.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,8 @@
 /**
- * Makes a data directory for `test/data-directories/`: a primary and an edge of the built binary go through a small history, answer questions, and
- * leave their files, compressed, with what they answered. To be run once for each version of the file format, before the first build of the next
- * one: `test/data-directories.test.ts` opens all of them with the code of its day. With a path it is another checkout's binary that does it.
+ * Creates a data directory for `test/data-directories/`: a primary and an edge of the built binary execute a small
+ * history, answer queries, and leave their compressed files and their answers. Run it once for each version of the file
+ * format, before the first build of the next one: `test/data-directories.test.ts` opens all of them with the present
+ * code. With a path it uses the binary of another checkout.
  */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,7 +43,9 @@ const parent = (type: string, child: string, above: string): Fact => [
   [type, above],
 ];
 
-/** About twenty events of every kind there is, the first of them the admin key's. A key that is made and one that is removed have the same name. */
+/**
+ * About twenty events of all kinds, the first one with the admin key. A created and a removed key have the same name.
+ */
 async function goThroughHistory(url: string): Promise<void> {
   const call = (method: string, path: string, body?: unknown): Promise<unknown> => ask(url, method, path, body);
   const policy = (src: string): Promise<unknown> => call("POST", "/api/policy", { src, filename: "policy.polar" });
@@ -64,7 +67,7 @@ async function goThroughHistory(url: string): Promise<void> {
   await insert(...chain("Team", 4), role("pia", "member", "Team", "1"), role("tom", "member", "Team", "3"));
   await insert(["grants_role", ["Team", "4"], ["String", "reader"], ["Folder", "7"]]);
   await insert(["grants_role", ["Team", "2"], ["String", "writer"], ["Folder", "2"]]);
-  // A cycle, and a second way round a cut.
+  // A cycle, and a second path around a deleted edge.
   await insert(parent("Folder", "9", "8"), parent("Folder", "4", "6"));
   await remove(asJson(parent("Folder", "4", "5")));
   await insert(role("mallory", "writer", "Folder", "9"), ["is_banned", ["User", "mallory"]]);
@@ -117,7 +120,7 @@ async function ask(url: string, method: string, path: string, body?: unknown): P
   return response.json();
 }
 
-/** Gives the version of the file format. */
+/** Returns the version of the file format. */
 async function make(directory: string): Promise<number> {
   mkdirSync(join(directory, "kept"));
   const secrets = { OSTIARY_NODE_KEY: nodeKey };
@@ -156,7 +159,7 @@ async function make(directory: string): Promise<number> {
   return format;
 }
 
-/** What the node has left, with databases compressed. Its lock is nothing, and snapshots are made anew. */
+/** The files of the node, with compressed databases, without its lock and its snapshots. */
 function keepFiles(directory: string, name: string): void {
   const kept = join(directory, "kept", name);
   mkdirSync(kept, { recursive: true });
@@ -171,7 +174,7 @@ function keepFiles(directory: string, name: string): void {
 
 function inspect(path: string): { format: number; epoch: string; offset: number; digest: string } {
   const database = openSqlite(path, { readonly: true });
-  // Whoever had it open may be closing it still.
+  // Another process can still be closing it.
   database.exec("PRAGMA busy_timeout = 5000");
   try {
     const [format] = database.prepare("PRAGMA user_version").values()[0] ?? [];

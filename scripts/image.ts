@@ -1,9 +1,11 @@
 /**
- * Builds the OCI image from `appliance/Containerfile` and writes it to `dist/` as two archives: `ostiary-image.tar` for `docker load` and
- * `podman load`, `ostiary-image-oci.tar` for registries and everything else. It needs no base image and no network: the binary and the few
- * C library files that it is linked against are all there is, and the latter are taken from this machine.
+ * Builds the OCI image from `appliance/Containerfile` and writes it to `dist/` as two archives: `ostiary-image.tar` for
+ * `docker load` and `podman load`, `ostiary-image-oci.tar` for registries and other tools. It needs no base image and
+ * no network: the image has only the binary and the files of the C library that it is linked against, from this
+ * machine.
  *
- * It uses buildah where that is installed (no daemon, chroot isolation, so it works inside a container as well) and Docker otherwise.
+ * It uses buildah if that is installed (without a daemon and with chroot isolation, so it works inside a container as
+ * well), otherwise Docker.
  */
 import { $ } from "bun";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
@@ -52,7 +54,7 @@ async function fillContext(context: string, binary: string): Promise<void> {
 
 async function buildWithBuildah(work: string): Promise<void> {
   const env = containerEnvironment(work);
-  // The docker format, because the OCI one has no place for the health check.
+  // The docker format, because the OCI format has no health check.
   await $`buildah build --isolation chroot --format docker --layers=false ${timestamp()} ${buildArguments()} -t ${name} ${join(work, "context")}`
     .env(env)
     .quiet();
@@ -62,8 +64,8 @@ async function buildWithBuildah(work: string): Promise<void> {
 }
 
 /**
- * With SOURCE_DATE_EPOCH the layers have the same bytes each time. The archives do not: a configuration in the docker format names the container in which
- * it was built.
+ * With SOURCE_DATE_EPOCH the layers are reproducible. The archives are not: a configuration in the docker format
+ * contains the id of the build container.
  */
 function timestamp(): string[] {
   const seconds = process.env["SOURCE_DATE_EPOCH"];

@@ -1,10 +1,12 @@
 /**
- * Writes the next migration of the fixed tables: what drizzle-kit finds different between `schema.ts` and the schema after the last migration
- * (`migrations/schema.json`). The argument names it: `scripts/migration node-labels` writes `migrations/0006-node-labels.sql`.
+ * Writes the next migration of the fixed tables: what drizzle-kit finds different between `schema.ts` and the schema
+ * after the last migration (`migrations/schema.json`). The argument names it: `scripts/migration node-labels` writes
+ * `migrations/0006-node-labels.sql`.
  *
- * Read the result before you commit it. Drizzle knows neither STRICT nor WITHOUT ROWID, so this adds the one, and the other is up to you. The first
- * five migrations are older than this script and written by hand. They stay as they are: drizzle-kit would quote names, spell types in lower case and
- * make unique constraints separate indexes, and a node refuses a snapshot whose schema has another text (`integrity/schema-check.ts`).
+ * Read the result before you commit it. Drizzle knows neither STRICT nor WITHOUT ROWID, so this adds the one, and the
+ * other is up to you. The first five migrations are older than this script and written by hand. They stay as they are:
+ * drizzle-kit would quote names, spell types in lower case and make unique constraints separate indexes, and a node
+ * refuses a snapshot whose schema has another text (`integrity/schema-check.ts`).
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,47 +1,48 @@
 /**
- * One node as an operating-system process: the built binary with settings from the environment, its output kept, started and stopped (or
- * killed) as often as one likes at the same address. `scripts/up` and the end-to-end tests run their nodes with it.
+ * One node as a process: the built binary with settings from the environment. It can be started, stopped and killed
+ * repeatedly at the same address, and its output is kept. `scripts/up` and the end-to-end tests run their nodes with
+ * it.
  */
 import { createServer } from "node:net";
 import { mkdirSync } from "node:fs";
 
 export interface NodeOptions {
   readonly binary: string;
-  /** Becomes the node id. */
+  /** The node id. */
   readonly name: string;
   readonly role: "primary" | "edge" | "fallback";
   readonly port: number;
   readonly directory: string;
-  /** Further settings by variable, and whatever else the process shall find in its environment. */
+  /** Further settings and other variables of the environment. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Where it is, where that is not simply this machine. */
+  /** Its host, if that is not this machine. */
   readonly place?: Place;
 }
 
-/** Such as a network namespace of its own. */
+/** A host such as a network namespace. */
 export interface Place {
-  /** What starts a program there, before the program's own words. It has to become that program, so that a signal reaches it. */
+  /** The command that starts a program there. It has to `exec` the program, so that signals reach it. */
   readonly through: readonly string[];
   /** The address to listen on. */
   readonly listen: string;
-  /** The address at which it is reached from here. */
+  /** The address at which this process reaches it. */
   readonly address: string;
 }
 
 const thisMachine: Place = { through: [], listen: "127.0.0.1", address: "127.0.0.1" };
 
-/** What `GET /healthcheck` says of a node. */
+/** The response of `GET /healthcheck`. */
 export interface Health {
-  /** By the answer's status: whether it can answer questions. */
+  /** Whether it can answer queries, from the status. */
   readonly ok: boolean;
   readonly role: string;
   readonly state: string;
-  /** This and what follows are null while there is no copy. */
+  /** This and the following members are null without a database. */
   readonly epoch: string | null;
   readonly term: number | null;
   readonly offset: number | null;
   readonly digest: string | null;
-  /** How it learns of events, in plain words; not of a primary. */
+  /** A description of how it gets events; undefined for a primary. */
   readonly following?: string;
 }
 
@@ -49,7 +50,7 @@ const newline = 10;
 const readyTimeoutMs = 20_000;
 const outputCharactersKept = 200_000;
 
-/** How much a node wrote to its output, over all its lives. */
+/** How much output a node wrote, in all its runs. */
 export interface OutputSize {
   readonly bytes: number;
   readonly lines: number;
@@ -61,7 +62,7 @@ export class NodeProcess {
   readonly url: string;
   readonly directory: string;
   readonly #options: NodeOptions;
-  /** How it ended without being asked to, each time. */
+  /** All unexpected exits. */
   readonly exits: string[] = [];
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #asked: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
@@ -75,7 +76,7 @@ export class NodeProcess {
     this.url = `http://${(options.place ?? thisMachine).address}:${options.port}`;
   }
 
-  /** Everything that the node wrote, over all its lives. */
+  /** The whole output, of all runs. */
   get output(): string {
     return this.#output;
   }
@@ -92,14 +93,14 @@ export class NodeProcess {
     return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  /** How the process ended; undefined while it runs, and before it was launched. */
+  /** How the process ended; undefined while it runs, and before it is started. */
   get ending(): string | undefined {
     if (this.#process === undefined || this.running) return undefined;
     const { exitCode, signalCode } = this.#process;
     return signalCode === null ? `status ${exitCode}` : `signal ${signalCode}`;
   }
 
-  /** Only launches the process; `ready` waits until it answers. */
+  /** Starts the process without waiting; `ready` waits until it answers. */
   launch(extra: Readonly<Record<string, string>> = {}): void {
     if (this.running) throw new Error(`${this.name} runs already`);
     const { binary, role, port, directory, environment, name, place = thisMachine } = this.#options;
@@ -116,7 +117,7 @@ export class NodeProcess {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
-      // Ctrl-C in a terminal goes to everybody in the group; who started this node decides when it stops.
+      // Ctrl-C in a terminal signals the whole process group, but the parent decides when this node stops.
       detached: true,
     });
     void this.#keep(this.#process.stdout);
@@ -129,7 +130,7 @@ export class NodeProcess {
     await this.ready(fit, timeoutMs);
   }
 
-  /** Resolves when the node says that it is fit to answer, or whatever else is asked of its health. */
+  /** Resolves when the node is healthy, or fulfils another condition of its health. */
   async ready(fit: (health: Health) => boolean = ({ ok }) => ok, timeoutMs = readyTimeoutMs): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
@@ -141,12 +142,12 @@ export class NodeProcess {
     }
   }
 
-  /** Undefined where nobody answers. */
+  /** Undefined if it does not answer. */
   health(): Promise<Health | undefined> {
     return healthAt(this.url).catch(() => undefined);
   }
 
-  /** Asks the node to end and resolves with its exit status. */
+  /** Stops the node with a signal and resolves with its exit status. */
   async stop(timeoutMs = 15_000): Promise<number> {
     const ending = this.#process;
     if (ending === undefined) return 0;
@@ -165,7 +166,7 @@ export class NodeProcess {
     await this.#process?.exited;
   }
 
-  /** Stops the process where it is, as a frozen machine would. */
+  /** Freezes the process, like a hanging machine. */
   signal(signal: "SIGSTOP" | "SIGCONT"): void {
     this.#process?.kill(signal);
   }
@@ -187,7 +188,7 @@ export class NodeProcess {
     }
   }
 
-  /** Takes and returns how many bytes of a line have come that has not ended yet. */
+  /** Takes and returns the number of bytes of the incomplete last line. */
   #measure(chunk: Uint8Array, begunBytes: number): number {
     let { bytes, lines, longestLineBytes } = this.#size;
     let [start, begun] = [0, begunBytes];
@@ -202,7 +203,7 @@ export class NodeProcess {
   }
 }
 
-/** Throws where nobody answers. */
+/** Throws if it does not answer. */
 export async function healthAt(url: string): Promise<Health> {
   const response = await fetch(`${url}/healthcheck`, { signal: AbortSignal.timeout(2000) });
   const told = (await response.json()) as Omit<Health, "ok">;
@@ -210,8 +211,7 @@ export async function healthAt(url: string): Promise<Health> {
 }
 
 /**
- * A port that nobody listens on, below the range from which the system takes the ports of outgoing connections, so that it is still free
- * when a node that was killed is started again.
+ * A free port below the range of outgoing connections, so that it is still free when a killed node is started again.
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
@@ -234,7 +234,7 @@ const canListen = (port: number): Promise<boolean> =>
     server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 
-/** An API key in the form that `OSTIARY_ADMIN_KEY` takes, new each time. */
+/** A new API key for `OSTIARY_ADMIN_KEY`. */
 export const newAdminKey = (environment = "default"): string => `e_${environment}_admin_${randomHex(24)}`;
 
 export const randomHex = (bytes: number): string =>

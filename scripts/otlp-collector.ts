@@ -1,6 +1,7 @@
 /**
- * A collector for one machine and one sitting: it takes OTLP over HTTP (protobuf, as the nodes export it), keeps the spans in memory and
- * hands out those of one trace. It lets `scripts/up` draw a trace across nodes, and the tests look at one, with nothing else installed.
+ * A small trace collector: it receives OTLP over HTTP (protobuf, like that of the nodes), keeps the spans in memory and
+ * returns those of one trace. With it `scripts/up` can draw a trace across nodes and the tests can check one, without
+ * other programs.
  */
 import { gunzipSync } from "node:zlib";
 import { bytes, integer, messages, readMessage, text, type Message } from "./protobuf.ts";
@@ -12,12 +13,12 @@ export interface Span {
   readonly parentSpanId: string;
   readonly name: string;
   readonly kind: number;
-  /** `service.instance.id` of the node that made it, or its `service.name`. */
+  /** The `service.instance.id` of its node, or its `service.name`. */
   readonly node: string;
   readonly startMs: number;
   readonly durationMs: number;
   readonly failed: boolean;
-  /** What the span, and each exception in it, says of a failure. */
+  /** The failure of the span, and its exceptions. */
   readonly failures: readonly string[];
   readonly attributes: Readonly<Record<string, AttributeValue>>;
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
@@ -26,7 +27,7 @@ export interface Span {
 type AttributeValue = string | number | boolean;
 
 export interface Collector {
-  /** What goes into `OTEL_EXPORTER_OTLP_ENDPOINT`. */
+  /** The value for `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   readonly url: string;
   readonly spans: readonly Span[];
   trace(traceId: string): readonly Span[];
@@ -87,7 +88,7 @@ function exceptions(span: Message): string[] {
   return messages(span, 11).flatMap((event) => Object.values(attributes(messages(event, 3))).map(String));
 }
 
-/** Numbers, strings and booleans; lists and maps, which the nodes do not send, are left out. */
+/** Numbers, strings and booleans. Lists and maps, which the nodes do not send, are ignored. */
 function attributes(pairs: readonly Message[]): Record<string, AttributeValue> {
   const result: Record<string, AttributeValue> = {};
   for (const pair of pairs) {

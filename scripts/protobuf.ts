@@ -1,6 +1,6 @@
 /**
- * Just enough of the protobuf wire format to read OTLP: a message becomes a map from field number to its raw values, in order. Which
- * field means what is for the caller to say. A library would bring a schema compiler for the sake of these few lines.
+ * The part of the protobuf wire format that OTLP needs: a message becomes a map from field numbers to raw values, in
+ * order. The caller knows the meaning of the fields. A library would need a schema compiler.
  */
 export type Message = ReadonlyMap<number, readonly Value[]>;
 type Value = bigint | Uint8Array;

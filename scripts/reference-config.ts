@@ -1,6 +1,7 @@
 /**
- * The text of the reference configuration `appliance/ostiary.yaml`: every setting with its description, its default and its other names, derived from
- * the schema. `test/appliance.test.ts` compares the file with it, and rewrites the file with UPDATE=1.
+ * The text of the reference configuration `appliance/ostiary.yaml`: every setting with its description, its default and
+ * its other names, derived from the schema. `test/appliance.test.ts` compares the file with it, and rewrites the file
+ * with UPDATE=1.
  */
 import { groupHeadings, settings, type Setting } from "../src/config/settings.ts";
 

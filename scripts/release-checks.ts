@@ -1,13 +1,13 @@
-/** What has to be true of a repository before a version of it is released, and the files of it that name the version. */
+/** The checks of a repository before a release, and the files that contain the version. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const versionPattern = /^(?:(?:0|[1-9]\d*)\.){2}(?:0|[1-9]\d*)(?:-[0-9a-z.-]+)?$/;
 
-/** Every reason why this version can't be released from the repository at `root`, each with its remedy. */
+/** All reasons why this version cannot be released from the repository at `root`, each with its remedy. */
 export function problemsOf(root: string, version: string): string[] {
   if (!versionPattern.test(version))
-    return [`\`${version}\` is no version: give three numbers, such as 0.2.0, or 0.2.0-rc.1 for a preview`];
+    return [`\`${version}\` is no version: use three numbers, such as 0.2.0, or 0.2.0-rc.1 for a preview`];
   const problems: string[] = [];
   const branch = git(root, "rev-parse", "--abbrev-ref", "HEAD");
   if (branch !== "main")
@@ -15,7 +15,7 @@ export function problemsOf(root: string, version: string): string[] {
   const changed = git(root, "status", "--porcelain", "--untracked-files=all").split("\n").filter(Boolean);
   if (changed.length > 0)
     problems.push(
-      `the tree has changes that are not committed: commit them or put them aside (git stash --include-untracked)\n${listOf(changed)}`,
+      `the tree has changes that are not committed: commit or stash them (git stash --include-untracked)\n${listOf(changed)}`,
     );
   const versions = releasedVersions(root);
   const last = versions.at(-1);
@@ -27,7 +27,7 @@ export function problemsOf(root: string, version: string): string[] {
   if (notes === undefined) problems.push(`CHANGELOG.md has no section \`## [${version}] - YYYY-MM-DD\`: write one`);
   else if (notes === "")
     problems.push(
-      `the section of ${version} in CHANGELOG.md is empty: say what changes for people who run or use Ostiary`,
+      `the section of ${version} in CHANGELOG.md is empty: describe the changes for people who run or use Ostiary`,
     );
   return problems;
 }
@@ -45,7 +45,7 @@ function releasedVersions(root: string): string[] {
   return tags.filter((tag) => versionPattern.test(tag)).toSorted(Bun.semver.order);
 }
 
-/** The section of a version in CHANGELOG.md without its heading. Undefined where there is none. */
+/** The section of a version in CHANGELOG.md without its heading; undefined if there is none. */
 export function notesOf(root: string, version: string): string | undefined {
   const path = join(root, "CHANGELOG.md");
   const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
@@ -53,7 +53,7 @@ export function notesOf(root: string, version: string): string | undefined {
   if (start === -1) return undefined;
   const length = lines.slice(start + 1).findIndex((line) => line.startsWith("## "));
   const section = lines.slice(start + 1, length === -1 ? undefined : start + 1 + length);
-  // Headings of groups alone say nothing.
+  // Headings without content do not count.
   return section.every((line) => line.trim() === "" || line.startsWith("#")) ? "" : section.join("\n").trim();
 }
 
@@ -62,7 +62,10 @@ function isHeadingOf(line: string, version: string): boolean {
   return named === version && date !== undefined && /^\d{4}-\d\d-\d\d$/.test(date);
 }
 
-/** Writes the version wherever the tree names it: `package.json`, from which the program has it, and the README's name of the image. */
+/**
+ * Writes the version to all files that contain it: `package.json`, which the program reads, and the name of the image
+ * in the README.
+ */
 export function setVersion(root: string, version: string): void {
   const replaceIn = (name: string, pattern: RegExp, text: string): void => {
     const path = join(root, name);
@@ -75,12 +78,12 @@ export function setVersion(root: string, version: string): void {
   replaceIn("README.md", /(?<=`ostiary-)\d[^`]*(?=\.tgz`)/, version);
 }
 
-/** The files that a release changes. Others may be edited while it is made. */
+/** The files that a release changes. Other files can be edited meanwhile. */
 export function filesOf(version: string): readonly string[] {
   return ["package.json", "README.md", `test/releases/${version}`];
 }
 
-/** Takes the branch back to the commit `before`, and the files of the release to what they were. Other files stay as they are. */
+/** Resets the branch to the commit `before`, and restores the files of the release. Other files do not change. */
 export function undoRelease(root: string, version: string, before: string): void {
   git(root, "reset", "--quiet", "--soft", before);
   git(root, "reset", "--quiet", "--", ...filesOf(version));
@@ -89,7 +92,7 @@ export function undoRelease(root: string, version: string, before: string): void
   git(root, "checkout", "--quiet", "--", ...tracked);
 }
 
-/** Throws where git does. */
+/** Throws if git fails. */
 export function git(root: string, ...words: string[]): string {
   const { success, stdout, stderr } = Bun.spawnSync(["git", "-C", root, ...words]);
   if (!success) throw new Error(`git ${words.join(" ")} failed: ${stderr.toString().trim()}`);

@@ -1,6 +1,7 @@
 /**
- * Makes a release: a commit with the version and with what this version leaves behind (`test/releases`), programs and an image built from that commit, their
- * checksums, release notes, and an annotated tag. Nothing is pushed or uploaded. Where a step fails, the commit is undone.
+ * Makes a release: a commit with the version and the recorded files of this version (`test/releases`), programs and an
+ * image built from that commit, their checksums, release notes, and an annotated tag. Nothing is pushed or uploaded. If
+ * a step fails, the commit is undone.
  */
 import { createHash } from "node:crypto";
 import { cpSync, createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +28,7 @@ The same commit gives the same programs with the same Bun: \`scripts/build linux
 again. The layers of the image are the same on the same system, since the C library is taken from it. Its archives are not: buildah notes the
 container in them in which it built.`;
 
-/** Linux alone: nothing here can run the others. */
+/** Only Linux, because this machine cannot test others. */
 const targets = ["linux-x64", "linux-arm64"] as const;
 const machine = `linux-${process.arch}`;
 
@@ -74,7 +75,7 @@ async function main(): Promise<number> {
   return 0;
 }
 
-/** Undefined where an option is unknown, which is said. */
+/** Undefined after the message about an unknown option. */
 function parse() {
   try {
     return parseArgs({
@@ -92,7 +93,7 @@ function parse() {
 }
 
 function imageProblems(): string[] {
-  const without = "or leave the image out with --no-image";
+  const without = "or omit the image with --no-image";
   if (Bun.which("buildah") !== null)
     return process.getuid?.() === 0 ? [] : [`buildah needs root to build the image: run this as root, ${without}`];
   if (Bun.which("docker") !== null) return [];
@@ -104,7 +105,7 @@ async function release(plan: Plan): Promise<void> {
   const before = git(root, "rev-parse", "HEAD");
   try {
     await step("set the version", async () => setVersion(root, version));
-    await step("build the program and record what it leaves behind", async () => {
+    await step("build the program and record its files", async () => {
       await run("scripts/build.ts");
       await run("test/releases/record.ts");
     });
@@ -130,7 +131,7 @@ async function release(plan: Plan): Promise<void> {
     });
   } catch (error) {
     undoRelease(root, version, before);
-    throw new Error(`${version} was not released, and what this had changed is undone: ${(error as Error).message}`, {
+    throw new Error(`${version} was not released, and all changes are undone: ${(error as Error).message}`, {
       cause: error,
     });
   }
@@ -145,7 +146,7 @@ async function buildFor({ version, output }: Plan, target: string): Promise<void
   const commit = git(root, "rev-parse", "HEAD").slice(0, 12);
   if (built.version !== version || built.commit !== commit)
     throw new Error(`the program says ${said.trim()} of itself, it should be ${version} at ${commit}`);
-  // The image takes it from there.
+  // The image is built from there.
   cpSync(path, join(root, "dist", "ostiary"));
 }
 
@@ -178,7 +179,7 @@ async function step(name: string, body: () => Promise<void>): Promise<void> {
   process.stdout.write(`${((performance.now() - begin) / 1000).toFixed(1)} s\n`);
 }
 
-/** A script of this project, whose output is shown where it fails. */
+/** Runs a script of this project, and shows its output if it fails. */
 async function run(script: string, environment: Readonly<Record<string, string>> = {}): Promise<void> {
   const child = Bun.spawn([process.execPath, join(root, script)], {
     cwd: root,

@@ -1,7 +1,7 @@
 /**
- * The root file system of an image that starts `FROM scratch`, as one tar archive: programs of this machine, the libraries that they are linked
- * against, some small files, and folders that belong to somebody else than root. An archive, because `ADD` keeps its owners and modes, while
- * `COPY` would need the files to have them already, which takes root. The same input gives the same bytes.
+ * The root file system of an image `FROM scratch` as one tar archive: programs of this machine, their libraries, some
+ * small files, and folders of other users than root. It is an archive because `ADD` keeps owners and modes, while
+ * `COPY` needs files with these owners, which requires root. The same input gives the same bytes.
  */
 import { $ } from "bun";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,9 +9,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 export interface RootContents {
-  /** From the path inside to the path on this machine. */
+  /** The path on this machine, by the path inside. */
   readonly programs: Readonly<Record<string, string>>;
-  /** From the path inside to the text. */
+  /** The text, by the path inside. */
   readonly files: Readonly<Record<string, string>>;
   /** Empty folders, with the numeric user that owns them. */
   readonly folders: Readonly<Record<string, number>>;
@@ -39,7 +39,7 @@ export async function writeRootArchive(tar: string, { programs, files, folders }
 /** Fixed times and order. */
 const same = ["--format=gnu", "--numeric-owner", "--sort=name", "--mtime=@0"];
 
-/** The dynamic loader and the libraries, as this machine finds them: inside they are looked for at the same place. */
+/** The dynamic loader and the libraries of this machine; inside they have the same paths. */
 async function librariesOf(program: string): Promise<string[]> {
   const listing = await $`ldd ${program}`.text();
   return [...listing.matchAll(/(\/\S+) \(0x/g)].flatMap((match) => match[1] ?? []);

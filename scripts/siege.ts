@@ -1,7 +1,8 @@
 /**
- * Attacks a primary, an edge and a fallback from outside, on loopback and within bounds, while honest clients use them: connections beyond the
- * descriptor limit, bodies that never end, expensive policies, full disks, 200,000 random requests. In the end, answers must have been fast, no
- * node may have exited, memory must be released, and nothing acknowledged may be lost. The parts are in `test/siege`.
+ * Attacks a primary, an edge and a fallback on loopback while honest clients use them: connections above the descriptor
+ * limit, endless bodies, expensive policies, full disks, 200,000 random requests. At the end responses must have been
+ * fast, no node may have exited, memory must be released, and no acknowledged write may be lost. The parts are in
+ * `test/siege`.
  */
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +39,8 @@ async function main(options: Options): Promise<number> {
   if (!isInside && missing === undefined) return inMountNamespace(options);
   tell(`seed ${options.seed}, ${options.seconds} s, ${options.facts} facts`);
   if (missing !== undefined) tell(`not run: full disks (${missing})`);
-  // What was started and made goes with this process, however it ends. A signal to the process group comes twice, also while it ends.
+  // Processes and files are removed when this process ends. A signal to the process group can arrive twice, also during
+  // the cleanup.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
   const outcome = await besiege({ ...options, binary, mayMount: isInside, tell });
   process.stdout.write(render(outcome));
@@ -48,7 +50,7 @@ async function main(options: Options): Promise<number> {
 
 const unshare = ["--mount", "--propagation", "private"];
 
-/** Why no file systems can be mounted here; undefined where they can. */
+/** Why this process cannot mount file systems; undefined if it can. */
 function missingForMounts(): string | undefined {
   if (process.getuid?.() !== 0) return "only root can mount file systems";
   for (const program of ["unshare", "mount"]) if (findProgram(program) === null) return `${program} is not installed`;
@@ -57,7 +59,7 @@ function missingForMounts(): string | undefined {
   return tried.success ? undefined : `no mount in a namespace of its own: ${tried.stderr.toString().trim()}`;
 }
 
-/** The same program in a mount namespace of its own: the file systems that it mounts are gone when it is. */
+/** Runs this program in its own mount namespace, which removes its mounted file systems at the end. */
 async function inMountNamespace({ seed }: Options): Promise<number> {
   const parameters = [...process.argv.slice(1), "--seed", String(seed)];
   const child = Bun.spawn([programPath("unshare"), ...unshare, process.execPath, ...parameters], {

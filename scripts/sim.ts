@@ -1,6 +1,6 @@
 /**
- * The simulation of `test/sim` on demand: whole clusters under faults drawn from seeds, in simulated time. Each process takes some of the seeds and
- * ends, since what a run leaves in memory adds up, and there are as many at a time as processors.
+ * Runs the simulation of `test/sim`: whole clusters under random faults from seeds, in simulated time. Each process
+ * runs some of the seeds and ends, because memory grows with each run. There are as many processes as processors.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -23,7 +23,7 @@ const seedsPerProcess = 25;
 interface Piece {
   readonly first: number;
   readonly seeds: number;
-  /** Whether a lease chooses the primary with every seed. */
+  /** Whether all seeds use automatic failover. */
   readonly failover: boolean;
 }
 
@@ -36,7 +36,7 @@ async function main({ seeds, first, failover }: Piece, abreast: number): Promise
   const totals = noTotals();
   const next = async (): Promise<void> => {
     for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) {
-      addTotals(totals, await runAside(piece, join(directory, `${piece.first}.json`)));
+      addTotals(totals, await runInProcess(piece, join(directory, `${piece.first}.json`)));
       process.stderr.write(`${totals.runs} of ${seeds} seeds, ${totals.failures} failed\n`);
     }
   };
@@ -45,7 +45,7 @@ async function main({ seeds, first, failover }: Piece, abreast: number): Promise
   return totals.failures === 0 ? 0 : 1;
 }
 
-async function runAside({ first, seeds, failover }: Piece, result: string): Promise<Totals> {
+async function runInProcess({ first, seeds, failover }: Piece, result: string): Promise<Totals> {
   const options = [
     "--piece",
     result,
@@ -60,7 +60,7 @@ async function runAside({ first, seeds, failover }: Piece, result: string): Prom
     stdout: "inherit",
     stderr: "inherit",
   });
-  if ((await child.exited) !== 0) throw new Error(`the process for the seeds from ${first} on did not come to its end`);
+  if ((await child.exited) !== 0) throw new Error(`the process for the seeds from ${first} on did not complete`);
   return JSON.parse(readFileSync(result, "utf8")) as Totals;
 }
 

@@ -1,11 +1,11 @@
 /**
- * The programs that the end-to-end tests need besides the binary. They are installed with apt-get where that is possible; elsewhere this says
- * what is missing and what that means. Nothing is installed that is there already.
+ * The programs that the end-to-end tests need besides the binary. Missing ones are installed with apt-get if possible;
+ * otherwise a message names them and the consequence.
  */
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 
 interface Tool {
-  /** One of these paths exists where it is installed. */
+  /** One of these paths exists if it is installed. */
   readonly paths: readonly string[];
   readonly package: string;
   readonly without: string;
@@ -33,7 +33,7 @@ const tools: readonly Tool[] = [
   },
 ];
 
-/** All of them, or those of the packages named. */
+/** All tools, or those of the given packages. */
 export async function installTools(wanted?: readonly string[]): Promise<void> {
   const missing = tools.filter((needed) => (wanted?.includes(needed.package) ?? true) && isMissing(needed));
   if (missing.length === 0) return;
@@ -63,8 +63,8 @@ function tool(program: string, without: string, packageName = program): Tool {
 }
 
 /**
- * Debian starts the service of a package that it installs, unless this program says that it must not (policy-rc.d). The
- * tests start servers of their own.
+ * Debian starts the service of an installed package unless the program policy-rc.d forbids it. The tests start their
+ * own servers.
  */
 function forbidServices(): () => void {
   const path = "/usr/sbin/policy-rc.d";

@@ -1,6 +1,7 @@
 /**
- * Every check and every test, stage after stage: `scripts/test` runs all, `scripts/test unit http` only those. Each check counts as one, each
- * test as one; at the end are the names of what failed and, as the last line, the sum. The status is 0 only when nothing failed.
+ * Runs all checks and tests in stages: `scripts/test` runs all, `scripts/test unit http` only these. Each check and
+ * each test counts as one. At the end it prints the names of failures and, as the last line, the totals. The status is
+ * 0 only if nothing failed.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +22,7 @@ interface Counts {
 }
 
 interface Result extends Counts {
-  /** Names of what failed. */
+  /** The names of failed checks and tests. */
   readonly failures: readonly string[];
 }
 
@@ -36,7 +37,10 @@ const upgrade = "test/releases/mixed-versions.test.ts";
 const isSlowOfReleases = (path: string): boolean => /^test\/releases\/(?:all-versions|reproducible)\./.test(path);
 const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
 
-/** One line after the other. Those of one line keep one processor busy each, so some of them run at the same time; what takes longest comes first. */
+/**
+ * The lines run one after another. The stages of one line use one processor each and run concurrently, the longest
+ * first.
+ */
 const stages: readonly (readonly Stage[])[] = [
   [check("types", [bun, "check", "--no-script"])],
   [check("format", [bun, "fmt", "--check", "--no-script"])],
@@ -59,9 +63,9 @@ const stages: readonly (readonly Stage[])[] = [
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
-  // After the others: they use up what there is.
+  // After the others, because they exhaust resources.
   [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 3 * minute)],
-  // Each scenario of these runs with the embedded broker and with Mosquitto.
+  // Each scenario runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
   [tests("upgrade", (path) => path === upgrade, true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
@@ -76,7 +80,7 @@ const longStages: readonly (readonly Stage[])[] = [
   [longRun("seeds", 60 * minute, "sim.ts", "--seeds", "1000")],
 ];
 
-/** More than processors, since some wait much. */
+/** More than processors, because some stages wait much. */
 const abreast = 3;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -141,7 +145,7 @@ function describe({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`;
 }
 
-/** A program that must end with status 0. What it says is shown where it does not. */
+/** A program that must end with status 0. Its output is shown if it fails. */
 function check(name: string, command: string[]): Stage {
   return {
     name,
@@ -154,7 +158,7 @@ function check(name: string, command: string[]): Stage {
   };
 }
 
-/** A script that runs for minutes and must end with status 0. Its output is shown as it comes. */
+/** A script that runs for minutes and must end with status 0. Its output is shown immediately. */
 function longRun(name: string, timeoutMs: number, script: string, ...parameters: string[]): Stage {
   return {
     name,
@@ -168,7 +172,7 @@ function longRun(name: string, timeoutMs: number, script: string, ...parameters:
   };
 }
 
-/** One run of `bun test` over the test files that belong to the stage. `showPassed` is for what takes long, to show that it moves. */
+/** One run of `bun test` with the test files of the stage. `showPassed` shows the progress of long stages. */
 function tests(name: string, belongs: (path: string) => boolean, showPassed = false, timeoutMs = 30 * minute): Stage {
   return {
     name,
@@ -178,13 +182,13 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
       const command = [
         bun,
         "test",
-        // Tests wait for what happens, not for a time: a machine that is busy with other things must not fail them.
+        // Tests wait for events, not for a time, so that a busy machine does not fail them.
         "--timeout=20000",
         ...files.map((path) => `./${path}`),
         "--reporter=junit",
         `--reporter-outfile=${report}`,
       ];
-      // A set: bun test repeats at the end what failed.
+      // A set, because bun test repeats failures at the end.
       const failures = new Set<string>();
       const { status } = await run(command, timeoutMs, (line) => {
         if (line.startsWith("(fail)")) failures.add(`${name}: ${line.slice("(fail)".length).trim()}`);
@@ -199,7 +203,7 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
   };
 }
 
-/** The same in several runs at the same time, each over a share of the files: for tests that wait more than they work. */
+/** Runs the files in several concurrent runs, for tests that mostly wait. */
 function inParts(count: number, name: string, belongs: (path: string) => boolean, timeoutMs: number): Stage {
   return {
     name,
@@ -222,7 +226,7 @@ function inParts(count: number, name: string, belongs: (path: string) => boolean
   };
 }
 
-/** The sums that stand on the outermost element of a JUnit report. None at all where the run did not get that far. */
+/** The totals of the outermost element of a JUnit report; undefined without a report. */
 function readCounts(report: string): Counts {
   let outermost: string;
   try {

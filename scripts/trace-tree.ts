@@ -1,4 +1,4 @@
-/** Draws the spans of one trace as a tree: what happened, on which node, how long after the start, and how long it took. */
+/** Draws the spans of one trace as a tree, with the node, the start time and the duration of each span. */
 import type { Span } from "./otlp-collector.ts";
 
 export function drawTrace(spans: readonly Span[]): string {

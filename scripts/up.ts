@@ -1,7 +1,7 @@
 /**
- * The first thing to run: starts a primary with its embedded broker, two edges and a fallback on this machine, loads the example company
- * through the official client, asks an edge a dozen questions about it, draws the trace of the write and of one decision across the nodes,
- * and leaves everything running until Ctrl-C.
+ * The demo: starts a primary with its embedded broker, two edges and a fallback on this machine, loads the example
+ * company through the official client, sends a dozen queries to an edge, draws the traces of the write and of one
+ * decision across the nodes, and keeps everything running until Ctrl-C.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -43,7 +43,7 @@ function parseFlags() {
   }
 }
 
-/** For people; programs get their JSON on standard output alone. */
+/** Prints for people; with --json, standard output has only the JSON. */
 const say = (text: string): void => void (flags.json ? process.stderr : process.stdout).write(`${text}\n`);
 
 interface Asked {
@@ -52,7 +52,7 @@ interface Asked {
   readonly answer: Answer;
   readonly expected: Answer;
   readonly right: boolean;
-  /** The first time the question is prepared, the second time it is known. */
+  /** The first call plans the query, the second one uses the cache. */
   readonly firstMs: number;
   readonly againMs: number;
 }
@@ -96,7 +96,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** Shows what is going on and how long it took. */
+/** Shows the result of a step and its duration. */
 async function step<T>(name: string, work: () => Promise<readonly [T, string]>): Promise<T> {
   const startMs = performance.now();
   const [result, outcome] = await work();
@@ -113,7 +113,10 @@ async function startNodes({ primary, edges, fallback }: Appliance): Promise<void
 
 const brokerWaitMs = 5000;
 
-/** An edge could answer earlier, but what it shall show is that it learns over MQTT. Without a broker it says what it does instead. */
+/**
+ * An edge could answer earlier, but the demo waits until it gets events over MQTT. Without a broker it shows the
+ * alternative.
+ */
 async function startEdge(edge: NodeProcess): Promise<void> {
   await step(edge.name, async () => {
     edge.launch();
@@ -122,7 +125,7 @@ async function startEdge(edge: NodeProcess): Promise<void> {
   });
 }
 
-/** By name, of those that follow a node. */
+/** By the name of each node that replicates another one. */
 async function followingOf({ nodes }: Appliance): Promise<ReadonlyMap<string, string | undefined>> {
   return new Map(await Promise.all(nodes.map(async (node) => [node.name, (await node.health())?.following] as const)));
 }
@@ -148,7 +151,7 @@ async function loadExample({ primary, edges, adminKey }: Appliance, collector: C
     if (!arrived) throw new Error(`the edges have not reached offset ${offset}`);
     return [undefined, `both have the policy and the facts (offset ${offset} of the log)`];
   });
-  // Where kept data hold these facts already, nothing is written, and no edge has anything to tell.
+  // If kept data have these facts already, nothing is written, and no edge has spans.
   const arrived = (name: string, span: string): boolean => hasSpan(collector.trace(traceId), name, span);
   await until(3000, async () => arrived(primary.name, "publish") && edges.every(({ name }) => arrived(name, "apply")));
   return collector.trace(traceId);
@@ -178,7 +181,7 @@ async function traceOneDecision({ edges, adminKey }: Appliance, collector: Colle
 
 type Fetch = (input: unknown, init?: { headers?: Record<string, string> }) => Promise<unknown>;
 
-/** The caller's own trace context, as any instrumented application sends it. */
+/** The trace context of the client, as instrumented applications send it. */
 const withTrace =
   (fetch: Fetch, traceId: string): Fetch =>
   (input, init) =>
@@ -220,14 +223,14 @@ const report = (
   traces: { write, read },
 });
 
-/** Resolves at the first Ctrl-C or request to end. */
+/** Resolves at the first Ctrl-C or stop signal. */
 function onStop(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve());
   });
 }
 
-/** Whether the condition came true in time. */
+/** Whether the condition became true in time. */
 async function until(timeoutMs: number, condition: () => Promise<boolean>): Promise<boolean> {
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await Bun.sleep(10)) {
     if (await condition()) return true;

@@ -1,4 +1,7 @@
-/** What ships around the binary agrees with the binary: the reference configuration with the schema, the units and recipes with its commands. */
+/**
+ * The files beside the binary agree with it: the reference configuration with the schema, the unit and the image with
+ * its settings.
+ */
 import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,12 +14,12 @@ import { parseYaml } from "../src/runtime/yaml.ts";
 const appliance = join(import.meta.dir, "../appliance");
 const referencePath = join(appliance, "ostiary.yaml");
 
-test("the reference configuration is the schema, written out", () => {
+test("the reference configuration has all settings of the schema", () => {
   if (process.env["UPDATE"] === "1" || !existsSync(referencePath)) writeFileSync(referencePath, referenceConfig());
   expect(readFileSync(referencePath, "utf8")).toBe(referenceConfig());
 });
 
-test("the reference configuration names every setting and no other, and changes nothing", () => {
+test("the reference configuration has exactly the settings, with their defaults", () => {
   const content = parseYaml(readFileSync(referencePath, "utf8"));
   expect(keysOf(content)).toEqual(settings.map(({ name }) => name).toSorted());
 
@@ -28,7 +31,7 @@ test("the reference configuration names every setting and no other, and changes 
   expect(describeConfig(loaded.config)).toEqual(describeConfig(bare.config));
 });
 
-test("variables that the image and the unit set are settings", () => {
+test("the variables of the image and the unit are settings", () => {
   const known: readonly string[] = settings.map(({ variable }) => variable);
   for (const file of ["Containerfile", "ostiary.service"]) {
     const used = readFileSync(join(appliance, file), "utf8").match(/OSTIARY_[A-Z_]+/g) ?? [];
@@ -39,12 +42,12 @@ test("variables that the image and the unit set are settings", () => {
 
 const analyze = Bun.which("systemd-analyze");
 
-test.skipIf(analyze === null)("systemd accepts the unit and finds it well confined", () => {
+test.skipIf(analyze === null)("systemd accepts the unit and rates it as well confined", () => {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-unit-"));
   try {
     const unit = join(folder, "ostiary.service");
     const text = readFileSync(join(appliance, "ostiary.service"), "utf8");
-    // `verify` wants the program to exist.
+    // `verify` requires that the program exists.
     writeFileSync(unit, text.replaceAll("/usr/local/bin/ostiary", process.execPath));
     const verified = Bun.spawnSync([analyze ?? "", "verify", unit]);
     expect(verified.stderr.toString()).toBe("");

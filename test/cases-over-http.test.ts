@@ -1,6 +1,7 @@
 /**
- * The case files once more, on running nodes: a primary that is written to through its API, an edge that learns of it by its feed, and a
- * fallback that fetches a snapshot. What the files name is asked; all that follows from their values was asked of the engine in `cases.test.ts`.
+ * The case files on running nodes: a primary that is written to through its API, an edge that receives its events from
+ * a broker, and a fallback that fetches a snapshot. Only the questions that the files name are asked; `cases.test.ts`
+ * asks the engine everything that follows from their values.
  */
 import { expect, test } from "bun:test";
 import { Glob } from "bun";
@@ -16,7 +17,7 @@ const folder = join(import.meta.dir, "cases");
 const wanted = process.env["CASE"] ?? "";
 const files = [...new Glob("**/*.yaml").scanSync(folder)].filter((file) => file.includes(wanted)).sort();
 
-/** A fallback takes a second to see something new, so it gets some of the cases. */
+/** A fallback needs a second to see changes, so it gets only some of the cases. */
 const fallbackEvery = 8;
 
 test("every case on a primary and an edge, some on a fallback", async () => {
@@ -26,7 +27,7 @@ test("every case on a primary and an edge, some on a fallback", async () => {
     const problems: string[] = [];
     for (const [index, file] of files.entries()) {
       const asked = parseCase(await Bun.file(join(folder, file)).text());
-      // A running node's clock is the real one.
+      // A running node uses the real time.
       if (asked.policy.includes("@current_unix_time")) continue;
       await edge.node.waitFor(await load(primary, asked));
       problems.push(...(await ask(file, asked, [primary, edge])));
@@ -37,8 +38,8 @@ test("every case on a primary and an edge, some on a fallback", async () => {
 }, 300_000);
 
 /**
- * Stores the facts under a policy that only declares them, then the case's own: some of its facts may be such as the policy would refuse.
- * Answers with the consistency token of the last write.
+ * Stores the facts under a policy that only declares them, then loads the case's own policy, which might refuse some of
+ * the facts. Returns the consistency token of the last write.
  */
 async function load(primary: Running<Node>, { facts, policy }: Case): Promise<string> {
   await post(primary, "/api/clear_data", undefined);

@@ -1,4 +1,4 @@
-/** Every case file on the oracle and on each engine. `CASE=name` runs the files whose path holds that name. */
+/** Every case file on the oracle and on each engine. `CASE=name` runs the files whose path contains that name. */
 import { describe, expect, test } from "bun:test";
 import { Glob } from "bun";
 import { join } from "node:path";

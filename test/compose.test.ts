@@ -1,4 +1,4 @@
-/** What nodes are told in the compose files is what the binary understands. Whether containers run with it is for the end-to-end tests to say. */
+/** The settings in the compose files are valid. The end-to-end tests run the containers. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const composeSchema = z.object({
   ),
 });
 
-/** What somebody would have exported. */
+/** The exported variables of the user. */
 const exported: Readonly<Record<string, string>> = {
   OSTIARY_NODE_KEY: "0123456789abcdef0123456789abcdef",
   OSTIARY_ADMIN_KEY: "e_default_admin_0123456789abcdef0123456789abcdef",
@@ -31,7 +31,7 @@ const substituted = (text: string): string =>
 
 test("there are compose files", () => expect(files).toContain("two-brokers.yaml"));
 
-// They have anchors, which files of settings do not.
+// Compose files have anchors, which configuration files must not have.
 describe.each(files)("compose/%s", (file) => {
   const { services } = composeSchema.parse(Bun.YAML.parse(readFileSync(join(folder, file), "utf8")));
   const nodes = Object.entries(services).filter(([, { command }]) => command?.[0] === "serve");

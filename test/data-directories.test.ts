@@ -1,14 +1,15 @@
 /**
- * Data directories of earlier versions, opened by today's code. `scripts/data-directory.ts` makes one for each format of the database, with a build of
- * that time: a primary's and an edge's files, and `told.json` with where they stood and what they answered. All hold the same history of 21 events:
- * keys made and removed, two policies (folders in folders, later teams in teams as well, and who is banned), facts put in and taken away one by one
- * and many at once, all facts cleared in the middle, a cycle of folders, ids with quotes and signs from all over Unicode.
+ * Data directories of earlier versions, opened by the current code. `scripts/data-directory.ts` creates one for each
+ * format of the database, with a build of that time: the files of a primary and of an edge, and `told.json` with their
+ * position and their answers. All have the same history of 21 events: keys created and deleted, two policies (nested
+ * folders, later also nested teams and banned users), facts inserted and deleted singly and in batches, all facts
+ * cleared in the middle, a cycle of folders, ids with quotes and with characters from all parts of Unicode.
  *
- *   format-1  tables of facts, and what every node has
- *   format-2  closures of stored relations are kept as tables
- *   format-3  changes are counted, for decisions that are remembered
- *   format-4  degrees are kept
- *   format-5  rows of the log have digests; epochs, answered requests and cleared facts are kept; edges have a log as well
+ *   format-1  fact tables, and the fixed tables of every node
+ *   format-2  closures of stored relations are tables
+ *   format-3  changes are counted, for the decision cache
+ *   format-4  statistics
+ *   format-5  digests in the log; tables of epochs, idempotency records and cleared facts; edges have a log too
  */
 import { describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -41,7 +42,7 @@ import { expectVerified } from "./replication/verify-database.ts";
 const kept = join(import.meta.dir, "data-directories");
 const formats = readdirSync(kept).toSorted();
 
-interface Told {
+interface RecordedNode {
   readonly adminKey: string;
   readonly nodeKey: string;
   readonly epoch: string;
@@ -50,11 +51,11 @@ interface Told {
   readonly answers: readonly { method: string; path: string; body: object; answer: unknown }[];
 }
 
-function toldBy(format: string): Told {
-  return JSON.parse(readFileSync(join(kept, format, "told.json"), "utf8")) as Told;
+function recordOf(format: string): RecordedNode {
+  return JSON.parse(readFileSync(join(kept, format, "told.json"), "utf8")) as RecordedNode;
 }
 
-/** Puts what a node of then left behind where a node of today will look for it. */
+/** Unpacks the files of an old node into the directory of a new one. */
 function unpack(format: string, node: "primary" | "edge", target: string): void {
   mkdirSync(target, { recursive: true });
   const source = join(kept, format, node);
@@ -71,15 +72,15 @@ async function ask(url: string, key: string, method: string, path: string, body:
   return response.json();
 }
 
-async function expectAnswers({ url }: Running<Node>, { adminKey, answers }: Told): Promise<void> {
+async function expectAnswers({ url }: Running<Node>, { adminKey, answers }: RecordedNode): Promise<void> {
   for (const { method, path, body, answer } of answers)
     expect([path, body, await ask(url, adminKey, method, path, body)]).toEqual([path, body, answer]);
 }
 
-function withNodes(format: string, body: (cluster: Cluster, told: Told) => Promise<void>): Promise<void> {
-  const told = toldBy(format);
-  const { nodeKey } = told;
-  return withCluster((cluster) => body(cluster, told), { environment: "default", nodeKey });
+function withNodes(format: string, body: (cluster: Cluster, recorded: RecordedNode) => Promise<void>): Promise<void> {
+  const recorded = recordOf(format);
+  const { nodeKey } = recorded;
+  return withCluster((cluster) => body(cluster, recorded), { environment: "default", nodeKey });
 }
 
 const timeoutMs = 60_000;
@@ -107,27 +108,27 @@ const carolReads = [
   },
 ];
 
-test("there is one of each format, the present one included", () => {
+test("there is one of each format, the current one included", () => {
   const wanted = Array.from({ length: schemaVersion }, (_, index) => `format-${index + 1}`);
   expect(formats).toEqual(wanted);
 });
 
 describe.each(formats)("a data directory of %s", (format) => {
   test(
-    "is a primary's: it goes on from where it stood, answers as it did, and takes writes, which edges follow",
+    "of a primary works: it continues at its position, gives the same answers, and accepts writes, which edges replicate",
     () =>
-      withNodes(format, async (cluster, told) => {
+      withNodes(format, async (cluster, recorded) => {
         const old = ["primary", "edge", "primary-as-edge"].map((name) => join(cluster.directory, name));
         const [directory = "", edgeDirectory = "", thirdDirectory = ""] = old;
         unpack(format, "primary", directory);
         unpack(format, "edge", edgeDirectory);
         unpack(format, "primary", thirdDirectory);
-        const primary = await cluster.primary({ adminKey: told.adminKey });
-        const { epoch, offset, digest, adminKey } = told;
-        // The start begins a term, and changes nothing else.
+        const primary = await cluster.primary({ adminKey: recorded.adminKey });
+        const { epoch, offset, digest, adminKey } = recorded;
+        // The start begins a term and changes nothing else.
         expect(positionOf(primary.node)).toMatchObject({ offset: offset + 1, digest });
         await primary.node.waitFor(`${epoch}:${offset}`);
-        await expectAnswers(primary, told);
+        await expectAnswers(primary, recorded);
 
         const edges = [
           await cluster.edge("edge", primary),
@@ -136,14 +137,14 @@ describe.each(formats)("a data directory of %s", (format) => {
         ];
         for (const edge of edges) {
           await converged(edge.node, primary.node);
-          await expectAnswers(edge, told);
+          await expectAnswers(edge, recorded);
         }
         expect(await ask(primary.url, adminKey, "POST", "/api/authorize", carol)).toEqual({ allowed: false });
         await ask(primary.url, adminKey, "POST", "/api/batch", carolReads);
         for (const edge of edges) await converged(edge.node, primary.node);
         for (const { url } of [primary, ...edges])
           expect(await ask(url, adminKey, "POST", "/api/authorize", carol)).toEqual({ allowed: true });
-        // Those that were there before had no need of a snapshot.
+        // The old directories needed no snapshot.
         for (const name of [edgeDirectory, thirdDirectory]) expect(currentStorePath(name)).toEndWith("store-1.db");
         await cluster.stop();
         const paths = [...old, join(cluster.directory, "new")].map((name) => must(currentStorePath(name)));
@@ -157,7 +158,7 @@ describe.each(formats)("a data directory of %s", (format) => {
   );
 
   test(
-    "is backed up as it is, and taken back as far as its log says all",
+    "can be backed up unchanged, and recovered to each point in time that its log covers",
     () =>
       withDirectory(async (directory) => {
         const data = join(directory, "data");
@@ -166,8 +167,8 @@ describe.each(formats)("a data directory of %s", (format) => {
         const before = readFileSync(path);
         const file = join(directory, "old.backup");
         const { manifest } = await backUp({ target: file, write: backupWriter(path, onStep), limits, onStep, warn });
-        const { offset, digest } = toldBy(format);
-        // Before the fifth format nobody kept what was cleared, which is the ninth event.
+        const { offset, digest } = recordOf(format);
+        // Cleared facts are saved since format 5. The ninth event is a clear.
         const earliest = format < "format-5" ? 9 : 0;
         expect(manifest).toMatchObject({ offset, digest, schema: schemaVersion, from: { offset: earliest } });
         expect(readFileSync(path).equals(before)).toBe(true);
@@ -213,7 +214,7 @@ const warn = (problem: string): never => {
   throw new Error(problem);
 };
 
-/** What the first events of a log make of an empty store. */
+/** An empty store with the first events of a log applied. */
 function appliedUpTo(path: string, offset: number): Connection {
   const source = openStore(path, { readonly: true });
   const store = openStore(":memory:");
@@ -226,7 +227,7 @@ function appliedUpTo(path: string, offset: number): Connection {
   return store;
 }
 
-/** By predicate, the orders that are kept beside its own, of those that another store knows as well. */
+/** The indexes of the fact tables whose predicates another store has too. */
 function indexesIn(store: Connection, other: Connection): string[] {
   const names = store.prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'");
   const known = new Set(factTables(other).map(({ predicate }) => predicate));

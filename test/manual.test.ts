@@ -182,11 +182,13 @@ function expectSection(name: string, section: string, generated: string): void {
 
 /** As the formatter aligns it. */
 function tableOf([heading = [], ...rows]: readonly (readonly string[])[]): string {
-  const cells = rows.map((row) => row.map((cell) => cell.replaceAll("|", String.raw`\|`)));
-  const widths = heading.map((_, column) => Math.max(3, ...[heading, ...cells].map((row) => row[column]?.length ?? 0)));
+  const columns = rows.map((row) => row.map((cell) => cell.replaceAll("|", String.raw`\|`)));
+  const widths = heading.map((_, column) =>
+    Math.max(3, ...[heading, ...columns].map((row) => row[column]?.length ?? 0)),
+  );
   const line = (row: readonly string[]): string =>
     `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
-  return [line(heading), line(widths.map((width) => "-".repeat(width))), ...cells.map(line), ""].join("\n");
+  return [line(heading), line(widths.map((width) => "-".repeat(width))), ...columns.map(line), ""].join("\n");
 }
 
 const advancedIntroduction = `Internal limits and intervals, in the section \`advanced\` of the file. The defaults fit nearly all installations:

@@ -2,14 +2,28 @@
 import { describe, expect, test } from "bun:test";
 import { workerEntries } from "../scripts/worker-entries.ts";
 import { checkBans } from "./tidy/bans.ts";
+import { checkFolderOrder, importCycles } from "./tidy/import-order.ts";
 import { checkLayers, unreachable } from "./tidy/layers.ts";
 import { parseSource, readSources } from "./tidy/source-file.ts";
+import { checkWords } from "./tidy/words.ts";
 
 const sources = readSources();
 
 describe("the tree is tidy", () => {
   test("imports follow the table of layers", () => {
     expect(sources.flatMap(checkLayers)).toEqual([]);
+  });
+
+  test("subfolders import in one direction", () => {
+    expect(sources.flatMap((file) => checkFolderOrder(file))).toEqual([]);
+  });
+
+  test("no files import each other in a circle", () => {
+    expect(importCycles(sources)).toEqual([]);
+  });
+
+  test("words are the standard terms", () => {
+    expect(sources.flatMap((file) => checkWords(file))).toEqual([]);
   });
 
   test("nothing banned is in it", () => {
@@ -80,6 +94,8 @@ describe("a banned thing is noticed", () => {
     ["src/polar/b.ts", `const now = new Date();`, "no clock"],
     ["src/datalog/b.ts", `const dice = Math.random();`, "no randomness"],
     ["src/datalog/b.ts", `const home = process.env;`, "no process"],
+    ["src/datalog/b.ts", `const key = JSON.stringify(term);`, "JSON is no key"],
+    ["src/engine/a/b.ts", `const isSame = JSON.stringify(term) === text;`, "JSON is no key"],
     ["src/a/b.ts", `enum Colour { Red }`, "no enums"],
     ["test/b.test.ts", `test.only("x", () => {});`, "left out or alone"],
     ["test/b.test.ts", `describe.skip("x", () => {});`, "left out or alone"],
@@ -117,4 +133,63 @@ test("a file that nothing reaches is noticed, also where a test imports it", () 
     parseSource("test/a.test.ts", `import "../src/cli/dead.ts";`),
   ];
   expect(unreachable(files, ["src/main.ts"])).toEqual(["src/cli/dead.ts"]);
+});
+
+describe("the order of subfolders", () => {
+  const orders = { "src/engine": ["state", "query", ".", "engine.ts"], "src/engine/query": ["plans", "."] };
+  test.each([
+    ["src/engine/state/a.ts", `import type { B } from "../query/b.ts";`, "`state` comes before `query`"],
+    ["src/engine/query/a.ts", `import { b } from "../authenticate.ts";`, "`query` comes before `.`"],
+    ["src/engine/authenticate.ts", `import { b } from "./engine.ts";`, "`.` comes before `engine.ts`"],
+    ["src/engine/query/plans/a.ts", `import { b } from "../b.ts";`, "`plans` comes before `.`"],
+  ])("%s: %s", (path, text, problem) => {
+    const found = checkFolderOrder(parseSource(path, `\n${text}`), orders);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toStartWith(`${path}:2: `);
+    expect(found[0]).toContain(problem);
+  });
+
+  test("names every subfolder", () => {
+    expect(checkFolderOrder(parseSource("src/engine/new/a.ts", ""), orders)).toEqual([
+      "src/engine/new/a.ts: `new` is not in the order of `src/engine`",
+    ]);
+  });
+
+  test("allows imports of earlier entries and of other folders", () => {
+    const text = `import "../state/a.ts"; import "./b.ts"; import "../../store/c.ts";`;
+    expect(checkFolderOrder(parseSource("src/engine/query/a.ts", text), orders)).toEqual([]);
+  });
+});
+
+test("files that import each other in a circle are noticed, types included", () => {
+  const files = [
+    parseSource("src/a.ts", `import { b } from "./b.ts";`),
+    parseSource("src/b.ts", `export type { C } from "./c.ts"; import { d } from "./d.ts";`),
+    parseSource("src/c.ts", `import type { A } from "./a.ts";`),
+    parseSource("src/d.ts", `import { e } from "./e.ts";`),
+    parseSource("src/e.ts", ""),
+    parseSource("src/f.ts", `const f = await import("./f.ts");`),
+  ];
+  expect(importCycles(files)).toEqual(["src/a.ts src/b.ts src/c.ts", "src/f.ts"]);
+});
+
+describe("a word that is not the standard term is noticed", () => {
+  test.each([
+    ["src/a/aside-lane.ts", ""],
+    ["src/a/b.ts", "function ask(idleCells: string): void {}"],
+    ["src/a/b.ts", "const a = { memoHits: 1 };"],
+    ["src/a/b.ts", `const message = "this is answered aside";`],
+    ["src/a/b.ts", "const message = `the feed of ${a} ends`;"],
+    ["src/a/b.ts", "/** The answer of\n * whoever asks. */"],
+    ["src/a/b.ts", "class A { #tallies = 0; }"],
+  ])("%s: %s", (path, text) => {
+    const found = checkWords(parseSource(path, text));
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(": say ");
+  });
+
+  test("and words that contain one are not complained of", () => {
+    const text = `const excellent = "cellar memory sealant"; // asides, feedback`;
+    expect(checkWords(parseSource("src/a/b.ts", text))).toEqual([]);
+  });
 });

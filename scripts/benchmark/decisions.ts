@@ -10,7 +10,7 @@ import { openStore } from "../../src/store/connection/open-store.ts";
 import { factTable } from "../../src/store/facts/fact-tables.ts";
 import type { Company } from "./company.ts";
 import type { Depth } from "./landmarks.ts";
-import { engineLimits, type Memo } from "./memo.ts";
+import { engineLimits, type DecisionCache } from "./decision-cache.ts";
 import { grantedQuestions, uniformQuestions } from "./questions.ts";
 import { pick, random, zipf, type Random } from "./random.ts";
 import { timeInTurns, warmUpBlocks, type Task, type Times } from "./timing.ts";
@@ -19,7 +19,7 @@ export interface DecisionTimes {
   readonly probe: Times;
   readonly uniform: Times;
   readonly granted: Times;
-  /** Questions of a pool, a few of them all the time, with the memo on. */
+  /** Questions of a pool, a few of them all the time, with the decision cache on. */
   readonly zipf: Times;
   readonly uniformAllowed: number;
   readonly grantedAllowed: number;
@@ -104,8 +104,8 @@ export function timeDepths(path: string, depths: readonly Depth[], blocks: numbe
 }
 
 /** With the ids of values in memory, as a node has them soon after its start. */
-export function openEngine(path: string, memo: Memo): Engine {
-  const engine = new Engine(openStore(path, { readonly: true }), { limits: engineLimits(memo) });
+export function openEngine(path: string, decisionCache: DecisionCache): Engine {
+  const engine = new Engine(openStore(path, { readonly: true }), { limits: engineLimits(decisionCache) });
   for (const _ of engine.warmUpSymbols());
   return engine;
 }

@@ -150,7 +150,7 @@ async function measureReplication({ directory, policy, quick, show }: Bench): Pr
 }
 
 /**
- * Zipf-distributed questions, to a node that has just begun and to one that has been asked such for a while: in its first seconds a memo shows how fast
+ * Zipf-distributed questions, to a node that has just begun and to one that has been asked such for a while: in its first seconds a decision cache shows how fast
  * it fills. Each time it is another sequence of questions.
  */
 async function askAgainOverHttp(bench: Bench, nodes: Nodes): Promise<section.HttpFigures> {

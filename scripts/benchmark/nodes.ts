@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../node-process.ts";
-import { nodeSettings, type Memo } from "./memo.ts";
+import { nodeSettings, type DecisionCache } from "./decision-cache.ts";
 
 export interface Nodes {
   readonly primary: NodeProcess;
@@ -14,30 +14,29 @@ export interface Nodes {
 export async function withNodes(
   binary: string,
   directory: string,
-  memo: Memo,
+  decisionCache: DecisionCache,
   body: (nodes: Nodes) => Promise<void>,
 ): Promise<void> {
   mkdirSync(directory, { recursive: true });
-  const nodes = await describeNodes(binary, directory, memo);
-  const followersFirst = [nodes.edge, nodes.primary];
-  const kill = (): void => followersFirst.forEach((node) => void node.kill());
+  const nodes = await describeNodes(binary, directory, decisionCache);
+  const edgeFirst = [nodes.edge, nodes.primary];
+  const kill = (): void => edgeFirst.forEach((node) => void node.kill());
   process.once("exit", kill);
   try {
     await body(nodes);
   } catch (error) {
-    for (const { name, output } of followersFirst)
-      console.error(`--- the last words of ${name}\n${output.slice(-2000)}`);
+    for (const { name, output } of edgeFirst) console.error(`--- the last words of ${name}\n${output.slice(-2000)}`);
     throw error;
   } finally {
-    for (const node of followersFirst) await node.stop();
+    for (const node of edgeFirst) await node.stop();
     process.removeListener("exit", kill);
   }
 }
 
-async function describeNodes(binary: string, directory: string, memo: Memo): Promise<Nodes> {
+async function describeNodes(binary: string, directory: string, decisionCache: DecisionCache): Promise<Nodes> {
   const [primaryPort, edgePort] = [await freePort(), await freePort()];
   const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
-  const settings = nodeSettings(memo, directory);
+  const settings = nodeSettings(decisionCache, directory);
   const node = (role: "primary" | "edge", port: number, environment: Readonly<Record<string, string>>) =>
     new NodeProcess({
       binary,

@@ -37,7 +37,7 @@ export function decisionsSection(facts: number, times: DecisionTimes): Section {
     ratio: { name, value: p50 / probe.p50 },
   });
   return {
-    title: `authorize in process, ${count(facts)} facts, memo off, beside one indexed probe of the same file`,
+    title: `authorize in process, ${count(facts)} facts, decision cache off, beside one indexed probe of the same file`,
     rows: [
       { what: "one indexed SQLite probe, p50", value: duration(probe.p50) },
       { what: "one indexed SQLite probe, p99", value: duration(probe.p99) },
@@ -49,7 +49,7 @@ export function decisionsSection(facts: number, times: DecisionTimes): Section {
       },
       overProbe(`pairs with a role (${percent(grantedAllowed)} allowed)`, "granted_check_p50_over_probe", granted),
       { what: "pairs with a role, p99", value: duration(granted.p99) },
-      overProbe("Zipf-distributed pairs, memo on", "zipf_check_p50_over_probe", zipf),
+      overProbe("Zipf-distributed pairs, decision cache on", "zipf_check_p50_over_probe", zipf),
     ],
   };
 }
@@ -60,7 +60,7 @@ const baseSize = 100_000;
 export function sizesSection(sizes: readonly SizedTimes[]): Section {
   const base = sizes.find(({ company }) => company.size === baseSize)?.times.p50;
   return {
-    title: "authorize in process as the company grows, uniform pairs, memo off, beside 100,000 facts",
+    title: "authorize in process as the company grows, uniform pairs, decision cache off, beside 100,000 facts",
     rows: sizes.map(({ company: { size }, times, allowed }) => ({
       what: `${count(size)} facts (${percent(allowed)} allowed), p50`,
       value: duration(times.p50),
@@ -74,7 +74,7 @@ export function sizesSection(sizes: readonly SizedTimes[]): Section {
 export function depthsSection(depths: readonly (readonly [Depth, Times])[]): Section {
   const first = depths[0]?.[1].p50;
   return {
-    title: "authorize in process, chains of folders with the role on the first (100 % allowed), memo off",
+    title: "authorize in process, chains of folders with the role on the first (100 % allowed), decision cache off",
     rows: depths.map(([{ folders }, { p50 }], index) => ({
       what: `${folders} deep, p50`,
       value: duration(p50),
@@ -90,7 +90,8 @@ export function listingsSection(listings: readonly ListingTimes[]): Section {
   const over = ({ asked, selected }: ListingTimes): number => asked.p50 / selected.p50;
   const worst = listings.toSorted((left, right) => over(right) - over(left))[0];
   return {
-    title: "answers of many rows in process, memo off, beside a plain SELECT of the same answer where it is stored",
+    title:
+      "answers of many rows in process, decision cache off, beside a plain SELECT of the same answer where it is stored",
     rows: [
       ...listings.flatMap((listing): Row[] => {
         const { name, key, rows, asked, selected } = listing;
@@ -114,7 +115,7 @@ export interface HttpFigures {
   readonly many: HttpRates;
   /** With one connection, where that was measured. */
   readonly one?: HttpRates;
-  /** While the memo fills, and the share of decisions that were remembered afterwards, where any are. */
+  /** While the decision cache fills, and the share of decisions that were remembered afterwards, where any are. */
   readonly filling?: HttpRates;
   readonly remembered?: number;
 }
@@ -126,7 +127,8 @@ export function httpSection(
 ): Section {
   const { echo, authorize } = many;
   const cores = pinned ? "server and load on a core each" : "server and load on any core";
-  const pairs = choice === "uniform" ? "uniform pairs, memo off" : "Zipf-distributed pairs, memo on";
+  const pairs =
+    choice === "uniform" ? "uniform pairs, decision cache off" : "Zipf-distributed pairs, decision cache on";
   return {
     title: `POST /api/authorize over HTTP, ${pairs}, beside a bare Bun.serve JSON echo (${cores})`,
     rows: [
@@ -158,7 +160,7 @@ const serverRow = (p99: number | undefined): Row[] =>
 
 const fillingRows = ({ echo, authorize }: HttpRates): Row[] => [
   {
-    what: "authorize in the first seconds, while the memo fills",
+    what: "authorize in the first seconds, while the decision cache fills",
     value: perSecond(authorize.perSecond, "requests"),
     ratio: { name: "http_zipf_filling_over_echo", value: authorize.perSecond / echo.perSecond },
   },
@@ -335,7 +337,7 @@ const peerNotes: Readonly<Record<string, string>> = {
 
 export function peersSection({ questions, allowed, ownPerSecond, peers }: PeerRates): Section {
   return {
-    title: `the same ${count(questions)} questions to others in process (${percent(allowed)} allowed, memo off): view = viewer + folder->view`,
+    title: `the same ${count(questions)} questions to others in process (${percent(allowed)} allowed, decision cache off): view = viewer + folder->view`,
     rows: [
       { what: "Ostiary (over its file)", value: perSecond(ownPerSecond, "checks") },
       ...peers.flatMap(({ name, rates }): Row[] => {

@@ -1,4 +1,7 @@
-/** The whole appliance on one machine: a primary with its embedded broker, two edges and a fallback, all on loopback and at free ports. */
+/**
+ * A whole cluster on one machine: a primary with its embedded broker, two edges and a fallback, on loopback with free
+ * ports.
+ */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,34 +15,34 @@ export interface Appliance {
   readonly adminKey: string;
   readonly directory: string;
   stop(): Promise<void>;
-  /** For when there is no time left to ask. */
+  /** Kills all nodes immediately. */
   kill(): void;
 }
 
 export interface ApplianceOptions {
   readonly binary: string;
-  /** Where data and keys are kept for the next time; a temporary directory where it is left out. */
+  /** The directory for data and keys; by default a temporary one. */
   readonly directory: string | undefined;
-  /** A broker in place of the one inside the primary. It must accept clients without a login. */
+  /** A broker instead of the embedded one. It must accept clients without a login. */
   readonly broker: string | undefined;
-  /** Where the nodes send their traces. */
+  /** The trace collector. */
   readonly collectorUrl: string;
 }
 
-/** Much less than usual, so that a change is soon there to be seen. */
+/** Much shorter than the default, so that changes are visible soon. */
 export const fallbackRefreshMs = 5000;
 
 const names = ["primary", "edge-a", "edge-b", "fallback"] as const;
 type Name = (typeof names)[number];
 
-/** What has to be the same when kept data is used again. */
+/** The values that must be the same when the data are used again. */
 interface Identity {
   readonly adminKey: string;
   readonly nodeKey: string;
   readonly ports: Readonly<Record<Name, number>>;
 }
 
-/** The processes are described, but not launched yet. */
+/** Returns the processes before their start. */
 export async function describeAppliance(options: ApplianceOptions): Promise<Appliance> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), "ostiary-"));
   const { adminKey, nodeKey, ports } = await identityOf(directory);
@@ -60,7 +63,7 @@ export async function describeAppliance(options: ApplianceOptions): Promise<Appl
       environment,
     });
 
-  // Edges reach the embedded broker over WebSocket on the primary's port, so that no port of its own has to be found for it.
+  // Edges connect to the embedded broker over WebSocket on the primary's port, so that it needs no port of its own.
   const primary = node("primary", "primary", { ...common, OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" });
   const edges = [node("edge-a", "edge", follow), node("edge-b", "edge", follow)] as const;
   const fallback = node("fallback", "fallback", { ...follow, OSTIARY_REFRESH: `${fallbackRefreshMs}ms` });
@@ -76,8 +79,8 @@ export async function describeAppliance(options: ApplianceOptions): Promise<Appl
     adminKey,
     directory,
     async stop() {
-      // Followers first, so that none of them complains about a primary that is gone.
-      await Promise.all([...edges, fallback].map((follower) => follower.stop()));
+      // The replicas first, so that they log no errors about a missing primary.
+      await Promise.all([...edges, fallback].map((node) => node.stop()));
       await primary.stop();
       removeTemporary();
     },

@@ -1,6 +1,6 @@
 /**
- * The facts of the example: two organizations, teams three deep, folders three deep, five repositories (one public), issues, two
- * contractors (one whose time is over), and a banned user.
+ * The facts of the example: two organizations, teams three deep, folders three deep, five repositories (one public),
+ * issues, two contractors (one whose time is over), and a banned user.
  */
 import type { IntoFact } from "oso-cloud";
 

@@ -1,4 +1,4 @@
-/** What the example asks an edge, with the answers that it must give. Names lead from `facts.ts` through `policy.polar` to each answer. */
+/** The queries of the example with their expected answers, which follow from `facts.ts` and `policy.polar`. */
 import { typedVar, type Oso } from "oso-cloud";
 import { Folder, Issue, Organization, Repository, Team, User } from "./facts.ts";
 

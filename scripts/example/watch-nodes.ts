@@ -1,9 +1,12 @@
-/** Says how each node learns of events, when that changes and when a node ends, so that people can stop one and see what the others do. */
+/**
+ * Prints how each node gets events when that changes, and when a node ends, so that users can stop a node and watch the
+ * others.
+ */
 import type { NodeProcess } from "../node-process.ts";
 
 const intervalMs = 1000;
 
-/** Until `stop` is called. What is known at the beginning is not said again. */
+/** Watches until `stop` is called. The first states are not printed. */
 export function watchNodes(nodes: readonly NodeProcess[], say: (text: string) => void): { stop(): void } {
   const known = new Map<string, string | undefined>();
   let stopped = false;

@@ -1,6 +1,7 @@
 /**
- * What an operator says about histories that share no beginning: a note in a node's data directory that names one history and is used up with it. It
- * is no setting, since a setting would stay in a compose file and hold for the next accident as well.
+ * Approvals by an operator for histories without a common beginning: a file in the data directory of a node names one
+ * history, and is deleted after its use. It is no setting, because a setting would stay in a compose file and also
+ * approve the next accident.
  */
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
@@ -22,35 +23,33 @@ export const adoptHistoryCommand: AddCommand = (program) => {
     program
       .command("adopt-history")
       .description(
-        "Let an edge or a fallback take over the data of a node whose history shares no beginning with its own, once: it has refused them, and its log names the history",
+        "Let an edge or a fallback replace its data with another history, once. The node refused that history because it has no common beginning with its own; its log has the id",
       )
-      .argument("<id>", "the other history, as the node's log names it"),
+      .argument("<id>", "the id of the other history, from the log of the node"),
   )
     .addHelpText(
       "after",
       `
-A node refuses such a history because it is mostly that of a primary that was started on an empty directory: mount its volume instead. The
-approval holds for this one history and is used up with it; the node, which may run meanwhile, looks for it at each attempt. The database that
-is replaced stays in the directory as previous-history.db.
+A node refuses such a history because the usual cause is a primary that was started on an empty directory: mount the
+volume of the primary instead. The approval is valid for this history only, and once. The node can keep running: it
+looks for the approval at each attempt. The replaced database stays in the directory as previous-history.db.
 
 In a container: docker exec edge ostiary adopt-history 0123456789abcdef`,
     )
     .action(async (id: string, options: Options) => {
       const data = await directoryOf(options);
       requireId(id);
-      if (!existsSync(data)) throw new UsageError(`\`${data}\` is no data directory of a node: there is none`);
+      if (!existsSync(data)) throw new UsageError(`\`${data}\` is no data directory of a node: it does not exist`);
       const own = knownHistory(data);
       if (own === id) throw new AppError("conflict", `the node in \`${data}\` has the history ${id} already`);
       const refused = refusedHistory(data);
       if (refused !== undefined && refused !== id)
         throw new AppError(
           "conflict",
-          `the node in \`${data}\` has refused the history ${refused}, not ${id}: an approval of ${id} would do nothing`,
+          `the node in \`${data}\` refused the history ${refused}, not ${id}: an approval of ${id} would have no effect`,
         );
-      give(data, "adopt-history", id);
-      await print(
-        `the node in ${data} may take over the history ${id}${own === undefined ? "" : `, in place of ${own}`}\n`,
-      );
+      writeApproval(data, "adopt-history", id);
+      await print(`the node in ${data} may accept the history ${id}${own === undefined ? "" : ` instead of ${own}`}\n`);
     });
 };
 
@@ -59,33 +58,36 @@ export const abandonHistoryCommand: AddCommand = (program) => {
     program
       .command("abandon-history")
       .description(
-        "Let a primary begin a new history in an empty directory although other nodes or a broker know an older one, once: it has refused to start, and said which",
+        "Let a primary begin a new history in an empty directory although other nodes or a broker have an older one, once. The primary refused to start and gave the id",
       )
-      .argument("<id>", "the older history, as the primary named it"),
+      .argument("<id>", "the id of the older history, from the message of the primary"),
   )
     .addHelpText(
       "after",
       `
-Mostly the directory is empty because a volume is not mounted: mount it instead, or use \`ostiary restore\` or \`ostiary promote\`. Nodes of the
-older history do not follow the new one before each of them is told to (\`ostiary adopt-history\`).`,
+The usual cause is a volume that is not mounted: mount it instead, or use \`ostiary restore\` or \`ostiary promote\`.
+Nodes with the older history do not accept the new one until each of them has an approval (\`ostiary adopt-history\`).`,
     )
     .action(async (id: string, options: Options) => {
       const data = await directoryOf(options);
       requireId(id);
       if (storeIn(data) !== undefined)
-        throw new AppError("conflict", `\`${data}\` has a database: this is for a primary that starts without one`);
-      give(data, "abandon-history", id);
-      await print(`the primary in ${data} may begin a new history although others know ${id}\n`);
+        throw new AppError(
+          "conflict",
+          `\`${data}\` has a database: the command is for a primary that starts without one`,
+        );
+      writeApproval(data, "abandon-history", id);
+      await print(`the primary in ${data} may begin a new history although others have ${id}\n`);
     });
 };
 
 function withDirectory(command: Command): Command {
   return command
     .option("--data <directory>", "The node's data directory (default: as for `serve`) [OSTIARY_DATA]")
-    .option("--config <file>", "The file that the node is started with [OSTIARY_CONFIG]");
+    .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]");
 }
 
-/** Which role the node has does not matter here, and may have been given to `serve` as a flag. */
+/** The role of the node does not matter here, and can be a flag of `serve`. */
 async function directoryOf({ data, config }: Options): Promise<string> {
   const flags = { role: "primary", ...(data === undefined ? {} : { data }) };
   const file = await configFile(config, process.env);
@@ -93,10 +95,11 @@ async function directoryOf({ data, config }: Options): Promise<string> {
 }
 
 function requireId(id: string): void {
-  if (!/^[0-9a-f]{16}$/.test(id)) throw new UsageError(`\`${id}\` names no history, such as 0123456789abcdef`);
+  if (!/^[0-9a-f]{16}$/.test(id))
+    throw new UsageError(`\`${id}\` is not the id of a history, such as 0123456789abcdef`);
 }
 
-function give(data: string, approval: Approval, id: string): void {
+function writeApproval(data: string, approval: Approval, id: string): void {
   keepFilesPrivate();
   approve(data, approval, id);
 }

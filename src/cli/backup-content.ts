@@ -1,4 +1,4 @@
-/** What a backup says of itself. */
+/** The description of a backup, as JSON and as text. */
 import { describePointInTime } from "../store/log/point-in-time.ts";
 import type { Snapshot } from "../store/snapshot/snapshot.ts";
 import { formatMegabytes } from "../util/megabytes.ts";

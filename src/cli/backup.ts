@@ -1,4 +1,7 @@
-/** A node's data as one file: from its data directory, whether it runs or not, or from a running node over its API. */
+/**
+ * `ostiary backup`: writes the data of a node to one file, from its data directory (the node can run or not) or over
+ * its API.
+ */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
@@ -19,14 +22,15 @@ import { type ProgressLine, withProgress } from "./progress-line.ts";
 import { requireStoreIn } from "./stored-data.ts";
 
 const details = `
-It holds facts, policies, keys (their hashes) and the log of one moment, and is made while the node goes on. Before it is there under its
-name it was read again, unpacked and compared with what was copied. What belongs to the node alone (the node key's hash) is not in it.
-With the node key (OSTIARY_NODE_KEY; a running node has it) it gets a MAC, which \`ostiary restore\` verifies: so nobody else can change it.
+A backup has the facts, policies, API keys (hashes) and the log at one revision. The node keeps running meanwhile. A backup
+succeeds only after it has been read back and verified; then it gets its name. It does not contain the hash of the node key.
+With the node key (OSTIARY_NODE_KEY; a running node has it) the backup gets a MAC, which \`ostiary restore\` verifies, so that
+only owners of the node key can change it.
 
 Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup              from the directory of a node, running or not
-  ostiary backup --url http://10.0.0.1:8080 --out monday.backup           from a running one, with OSO_AUTH in the environment
-  ostiary restore monday.backup --list                                    what moments it covers
+  ostiary backup --url http://10.0.0.1:8080 --out monday.backup           from a running node, with OSO_AUTH in the environment
+  ostiary restore monday.backup --list                                    which offsets and times it covers
 `;
 
 interface Options extends NodeKeyOptions {
@@ -39,49 +43,52 @@ interface Options extends NodeKeyOptions {
 export const backupCommand: AddCommand = (program) => {
   withNodeKey(withAccess(program.command("backup"), "admin"))
     .description(
-      "Write all data of a node into one file, from which `ostiary restore` makes a primary of any moment in its log",
+      "Write all data of a node to one file, from which `ostiary restore` restores a primary at any event in its log",
     )
-    .requiredOption("--out <file>", "Where to; what is there is replaced once the new one has proved good")
-    .option("--data <directory>", "The node's data directory, of which it is only read")
-    .option("--json", "as JSON")
+    .requiredOption("--out <file>", "The file to write; an existing one is replaced after the new one is verified")
+    .option("--data <directory>", "The data directory of the node; it is only read")
+    .option("--json", "Print JSON")
     .addHelpText("after", details)
     .action(async (options: Options, command: Command) => {
       const { out, data, url, json } = options;
       if (data !== undefined && url !== undefined)
-        throw new UsageError("--data and --url both say where the data come from: give one of them");
-      if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` can't be written: there is no such directory`);
-      // What is in it is nobody else's to read.
+        throw new UsageError("--data and --url are both sources of the data: use one of them");
+      if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
+      // Other users must not read the backup.
       keepFilesPrivate();
-      const given = await nodeKeyHashFrom(options);
+      const nodeKeyHash = await nodeKeyHashFrom(options);
       const warnings: string[] = [];
-      const made = await withProgress((progress) =>
+      const backup = await withProgress((progress) =>
         backUp({
           target: out,
-          write: data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), given, progress),
+          write:
+            data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), nodeKeyHash, progress),
           limits: defaultLimits,
           onStep: progress.begin,
           warn: (problem) => warnings.push(problem),
         }),
       );
-      const authenticity = authenticityOf(made.signed, given);
+      const authenticity = authenticityOf(backup.signed, nodeKeyHash);
       if (authenticity === "absent")
         warnings.push(
-          "the backup has no MAC, so `ostiary restore` asks for --allow-unauthenticated: put the node key into OSTIARY_NODE_KEY to make one that has",
+          "the backup has no MAC, so `ostiary restore` needs --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a backup with a MAC",
         );
       for (const warning of warnings) await printWarning(warning);
-      await print(json ? `${JSON.stringify(contentOf(made, authenticity))}\n` : describeContent(made, authenticity));
+      await print(
+        json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
+      );
     });
 };
 
-/** A primary that has made its node key itself has its hash in its database. */
-function copyOf(path: string, given: string | undefined, progress: ProgressLine): BackupOptions["write"] {
-  return backupWriter(path, progress.begin, given ?? storedNodeKeyHash(path));
+/** A primary that created its node key itself stores the hash in its database. */
+function copyOf(path: string, nodeKeyHash: string | undefined, progress: ProgressLine): BackupOptions["write"] {
+  return backupWriter(path, progress.begin, nodeKeyHash ?? storedNodeKeyHash(path));
 }
 
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
   const { url, key } = accessOf(command, "admin");
   return async (target) => {
-    let begun = false;
+    let hasBegun = false;
     progress.begin(`waiting for ${url}`);
     await downloadSnapshot({
       get: (headers) => request(url, { ...headers, Authorization: `Bearer ${key}` }),
@@ -89,8 +96,8 @@ function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["wri
       knownTag: undefined,
       accept() {},
       onProgress: (received, size) => {
-        if (!begun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
-        begun = true;
+        if (!hasBegun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
+        hasBegun = true;
         progress.reached(received, size);
       },
       responseError: refusalOf,

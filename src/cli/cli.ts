@@ -1,4 +1,6 @@
-/** The command line's table of contents. Every command is a file; none writes to standard output what is not its answer. */
+/**
+ * The command line: the list of all commands. Each command is a file, and writes only its result to standard output.
+ */
 import { Command, CommanderError } from "commander";
 import { isSystemError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
@@ -31,27 +33,27 @@ import { versionCommand, versionText } from "./version.ts";
 
 const examples = `
 Examples:
-  ostiary dev policy.polar                        a node to try things on, nothing to configure
+  ostiary dev policy.polar                        a node for experiments, without configuration
   ostiary validate policy.polar                   check a policy
   ostiary test policy.polar                       run its test blocks
-  ostiary fmt policy.polar                        put it into its canonical form
-  ostiary explain-rules policy.polar              say its shorthand rules in longhand
-  ostiary generate-types typescript policy.polar  types for clients, checked against the policy
-  ostiary plan policy.polar 'allow(User:_, read, Repository:_)'   what a question becomes
+  ostiary fmt policy.polar                        format it
+  ostiary explain-rules policy.polar              print its shorthand rules in longhand
+  ostiary generate-types typescript policy.polar  types for clients
+  ostiary plan policy.polar 'allow(User:_, read, Repository:_)'   the rules and the SQL of a query
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
-  ostiary config --role edge --primary http://10.0.0.1:8080     what would be in force
-  ostiary explain User:ann read Repository:x      why it is allowed or denied; OSO_URL and OSO_AUTH say where
-  ostiary events --follow                         what happens there, as it happens
-  ostiary promote --url http://10.0.0.2:8080      an edge becomes the primary
-  ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge take over another history, which its log names
-  ostiary backup --data /var/lib/ostiary --out monday.backup    everything in one file, while the node goes on
-  ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   as it was at seven
+  ostiary config --role edge --primary http://10.0.0.1:8080     print the effective settings
+  ostiary explain User:ann read Repository:x      why it is allowed or denied; with OSO_URL and OSO_AUTH
+  ostiary events --follow                         the changes of facts, policy and keys
+  ostiary promote --url http://10.0.0.2:8080      make an edge the primary
+  ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
+  ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
+  ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
-  ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      everything in one file, for \`ostiary snapshot import\`
+  ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      all data without the log, for \`ostiary snapshot import\`
 
-\`ostiary <command> --help\` says more about a command.
-Failures are red on a terminal: NO_COLOR=1 turns colours off, FORCE_COLOR=1 turns them on elsewhere.
+\`ostiary <command> --help\` describes a command.
+Failures are red on a terminal. NO_COLOR=1 turns colours off, FORCE_COLOR=1 turns them on without a terminal.
 `;
 
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {
@@ -61,9 +63,9 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
   };
   const program = new Command("ostiary")
     .description(
-      "Authorization for your own machines: Polar policies behind Oso Cloud's API, on nodes that answer by themselves.",
+      "Self-hosted authorization: Polar policies and Oso Cloud's API, on nodes that answer independently of each other.",
     )
-    .version(versionText, "-V, --version", "Say which build this is")
+    .version(versionText, "-V, --version", "Print the version")
     .exitOverride()
     .configureOutput({
       writeErr: (text) => void process.stderr.write(printableLines(text)),
@@ -95,7 +97,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     versionCommand,
   ];
   for (const command of commands) command(program, finish);
-  if (!parameters.includes("--all")) hideLimits(program);
+  if (!parameters.includes("--all")) hideAdvancedSettings(program);
 
   try {
     await program.parseAsync(asVersionCommand(parameters), { from: "user" });
@@ -118,24 +120,27 @@ function asVersionCommand(parameters: readonly string[]): readonly string[] {
   return isVersion && others.every((word) => word === "--json") ? ["version", ...others] : parameters;
 }
 
-/** There are so many that nobody finds the other settings among them. */
-function hideLimits(program: Command): void {
+/** Hides the advanced settings: there are so many that users would not find the others. */
+function hideAdvancedSettings(program: Command): void {
   for (const { options } of program.commands)
     for (const option of options) if (option.helpGroupHeading === advancedHeading) option.hideHelp();
 }
 
-/** What went wrong for people; a bug shows its stack, since nobody can do anything with its message alone. */
+/**
+ * The message for an error. An unexpected error shows its stack, because its message alone does not help to find the
+ * bug.
+ */
 function describe(error: unknown): string {
   if (error instanceof AppError) return printable(error.message);
   const failure = storageFailureIn(error);
   const path = pathIn(error);
   if (failure === undefined && isSystemError(error)) return printable(reasonOf(error));
   if (failure !== undefined && path !== undefined) return printable(describeStorageFailure(failure, path));
-  if (path !== undefined) return printable(`\`${path}\` can't be used: ${fileProblem(error)}; name another`);
+  if (path !== undefined) return printable(`\`${path}\` cannot be used: ${fileProblem(error)}; name another path`);
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-/** The file that the system named, or what SQLite can only have meant; undefined where it is about something else, such as a port. */
+/** The path of an error of the file system or of SQLite; undefined for other errors, such as those of a port. */
 function pathIn(error: unknown): string | undefined {
   const { path, code } = error as { readonly path?: unknown; readonly code?: unknown };
   if (typeof path === "string") return path;

@@ -1,4 +1,4 @@
-/** Failures in colour, for people. Text from elsewhere must have gone through `printable` before. */
+/** Errors and warnings in colour. Data in a message has to be passed through `printable` first. */
 import { printColored, wantsColor } from "../runtime/process.ts";
 import { printableLines } from "../util/printable.ts";
 
@@ -8,12 +8,12 @@ export function paint(stream: "stdout" | "stderr", color: keyof typeof codes, te
   return wantsColor(stream) ? `\u001b[${codes[color]}m${text}\u001b[0m` : text;
 }
 
-/** To standard error, and a line of its own. */
+/** Prints an error as one line on standard error. */
 export function printFailure(message: string): Promise<void> {
   return printColored("stderr", `${paint("stderr", "red", "error:")} ${printableLines(message)}\n`);
 }
 
-/** The same. */
+/** Prints a warning as one line on standard error. */
 export function printWarning(message: string): Promise<void> {
   return printColored("stderr", `${paint("stderr", "yellow", "warning:")} ${printableLines(message)}\n`);
 }

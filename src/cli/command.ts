@@ -1,11 +1,11 @@
-/** What the files of the command line share. */
+/** The types that all commands share. */
 import type { Command } from "commander";
 
-/** 0: done, 1: it did not work out or found problems, 2: it was called wrongly. */
+/** 0: success, 1: a failure, or problems in a policy, 2: wrong usage. */
 export type ExitStatus = 0 | 1 | 2;
 
-/** How a command adds itself to the program; `finish` takes its exit status where that is not 0. */
+/** Adds a command to the program. The command calls `finish` with an exit status other than 0. */
 export type AddCommand = (program: Command, finish: (status: ExitStatus) => void) => void;
 
-/** Called wrongly: the message says what is wrong and what would be right. Ends with status 2. */
+/** Wrong usage, which ends with status 2. The message gives the correct usage. */
 export class UsageError extends Error {}

@@ -1,4 +1,4 @@
-/** The file of settings that `--config` or the environment names. */
+/** The configuration file that `--config` or OSTIARY_CONFIG names. */
 import { createReadStream } from "node:fs";
 import type { ConfigSources } from "../config/load.ts";
 import { parseYaml, YamlError } from "../runtime/yaml.ts";
@@ -6,10 +6,10 @@ import { fileProblem } from "../util/file-problem.ts";
 import { printable } from "../util/printable.ts";
 import { UsageError } from "./command.ts";
 
-/** More than four times what all settings with their descriptions take. */
+/** More than four times the size of the reference configuration. */
 const bytesMax = 256 * 1024;
 
-/** Undefined where neither the flag nor the environment names one. */
+/** Undefined if neither the flag nor the environment names a file. */
 export async function configFile(
   flag: string | undefined,
   environment: NodeJS.ProcessEnv,
@@ -18,20 +18,20 @@ export async function configFile(
   return path ? { name: path, content: parse(path, await read(path)) } : undefined;
 }
 
-/** Also from a pipe (`--config <(…)`), hence as a stream. */
+/** Reads the file as a stream, because it can be a pipe (`--config <(…)`). */
 async function read(path: string): Promise<string> {
   const chunks: Buffer[] = [];
   try {
     for await (const chunk of createReadStream(path, { end: bytesMax })) chunks.push(chunk as Buffer);
   } catch (error) {
     throw new UsageError(
-      `the configuration file \`${printable(path)}\` can't be read: ${fileProblem(error)}; name a file with settings in \`--config\` or OSTIARY_CONFIG`,
+      `the configuration file \`${printable(path)}\` cannot be read: ${fileProblem(error)}; name a file with settings in \`--config\` or OSTIARY_CONFIG`,
     );
   }
   const bytes = Buffer.concat(chunks);
   if (bytes.length > bytesMax)
     throw new UsageError(
-      `the configuration file \`${printable(path)}\` has more than ${bytesMax / 1024} KiB: name a file with settings in \`--config\` or OSTIARY_CONFIG`,
+      `the configuration file \`${printable(path)}\` is larger than ${bytesMax / 1024} KiB: name a file with settings in \`--config\` or OSTIARY_CONFIG`,
     );
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -1,3 +1,4 @@
+/** `ostiary config`: prints the effective settings. */
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { describeConfig } from "../config/settings.ts";
 import { print, printError } from "../runtime/process.ts";
@@ -9,8 +10,8 @@ import { addSettingOptions, configFromCommand } from "./setting-options.ts";
 export const configCommand: AddCommand = (program) => {
   const command = program
     .command("config")
-    .description("Print the settings in force, secrets masked, or say what is wrong with them")
-    .option("--json", "as JSON");
+    .description("Print the effective settings with secrets masked, or the errors in them")
+    .option("--json", "Print JSON");
   addSettingOptions(command).action(async () => {
     const ignored = describeServiceVariables(process.env);
     if (ignored !== undefined) await printError(`note: ${ignored}\n`);

@@ -1,3 +1,4 @@
+/** `ostiary dev`: runs a node for development. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,10 +19,10 @@ interface DevOptions {
 export const devCommand: AddCommand = (program, finish) => {
   program
     .command("dev")
-    .description("Run one node to develop against: nothing to configure, a known test key, throw-away data")
-    .argument("[files...]", "policy files to load; several form one policy")
+    .description("Run one node for development: no configuration, the public test key, temporary data")
+    .argument("[files...]", "Policy files to load; several form one policy")
     .option("--port <number>", "The port to listen on (default: 8080) [OSO_PORT]")
-    .option("--data <directory>", "Keep the data here; without it they are thrown away at the end")
+    .option("--data <directory>", "Keep the data in this directory; by default the data are deleted at the end")
     .action(async (files: string[], options: DevOptions) => {
       const policy = check(await readPolicyFiles(files), { runTests: true });
       await (policy.good ? printProblems(policy) : printReport(policy));
@@ -41,7 +42,7 @@ export const devCommand: AddCommand = (program, finish) => {
     });
 };
 
-/** The test key is put in past the checks, which refuse it everywhere else: everybody knows it. */
+/** The test key is added after the checks, which refuse it because it is public. */
 function devConfig(
   options: DevOptions,
   data: string,
@@ -59,7 +60,7 @@ function devConfig(
   return { config: { ...config, adminKey: developmentKey }, warnings };
 }
 
-/** The variable that the official development server takes its port from. */
+/** The port from the variable of the official development server. */
 function officialPort(): string | undefined {
   const port = process.env["OSO_PORT"];
   if (port === undefined || port === "") return undefined;
@@ -72,7 +73,7 @@ function welcome(url: string, data: string | undefined): string {
     `Ostiary for development is ready at ${url}`,
     `  OSO_URL=${url}`,
     `  OSO_AUTH=${developmentKey}`,
-    data === undefined ? "  data are thrown away at the end (keep them with --data)" : `  data are kept in ${data}`,
+    data === undefined ? "  the data are deleted at the end (keep them with --data)" : `  the data are in ${data}`,
     "",
   ].join("\n");
 }

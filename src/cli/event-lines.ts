@@ -1,17 +1,17 @@
-/** An event of the change feed as lines for people: when, at which offset, what. */
+/** An event of the change feed as text lines with its time, its offset and its changes. */
 import { z } from "zod";
 import { formatValue } from "../engine/explain/atom.ts";
 import { unreachable } from "../util/assert.ts";
 import { printable } from "../util/printable.ts";
 
-/** Of a large event only so many changes are shown. */
+/** The maximum number of changes shown of one event. */
 const changesMax = 50;
 
 const fact = z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) });
 const key = z.object({ id: z.string(), name: z.string().optional(), role: z.string().optional() });
 const common = { time: z.string(), offset: z.string() };
 
-const known = z.discriminatedUnion("type", [
+const knownEvent = z.discriminatedUnion("type", [
   z.object({
     ...common,
     type: z.literal("ostiary.facts.changed"),
@@ -30,18 +30,18 @@ const known = z.discriminatedUnion("type", [
   }),
   z.object({ ...common, type: z.literal("ostiary.epoch.started"), data: z.object({ epoch: z.string() }) }),
 ]);
-type Known = z.output<typeof known>;
-const any = z.object({ ...common, type: z.string() });
+type KnownEvent = z.output<typeof knownEvent>;
+const anyEvent = z.object({ ...common, type: z.string() });
 
-/** Above the lines. */
+/** The headings of the columns. */
 export const eventHeadings = `${"TIME".padEnd(24)}  ${"OFFSET".padStart(8)}  CHANGE\n`;
 
-/** Whole lines. An event that this program does not know, of a newer node, is named at least. */
+/** Returns complete lines. An unknown event, from a newer node, has at least its type. */
 export function eventLines(event: unknown): string {
-  const told = known.safeParse(event).data;
-  const named = told ?? any.safeParse(event).data;
+  const parsed = knownEvent.safeParse(event).data;
+  const named = parsed ?? anyEvent.safeParse(event).data;
   if (named === undefined) return `${printable(JSON.stringify(event))}\n`;
-  const changes = told === undefined ? [named.type] : changesOf(told);
+  const changes = parsed === undefined ? [named.type] : changesOf(parsed);
   const more = changes.length - changesMax;
   const shown = more > 0 ? [...changes.slice(0, changesMax), `… ${more} more changes; --json has all`] : changes;
   return shown
@@ -49,7 +49,7 @@ export function eventLines(event: unknown): string {
     .join("");
 }
 
-function changesOf(event: Known): string[] {
+function changesOf(event: KnownEvent): string[] {
   switch (event.type) {
     case "ostiary.facts.changed":
       return [

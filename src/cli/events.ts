@@ -1,4 +1,4 @@
-/** What happened in an environment, and what happens: the change feed of a running node, for people and for programs. */
+/** `ostiary events`: prints the change feed of a running node, as text or as JSON. */
 import type { Command } from "commander";
 import { z } from "zod";
 import { printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
@@ -9,12 +9,12 @@ import { followEvents } from "./follow-events.ts";
 import { accessOf, callNode, withAccess, type NodeAccess } from "./node-api.ts";
 
 const details = `
-A place is an offset, or better the id of an event (\`epoch:offset\`), which is refused where it is part of no history any more. Where the log of the
-node does not reach back to it, or no history has it, the status is 1.
+A position is an offset or, better, the id of an event (\`epoch:offset\`), which is refused if it does not belong to the
+history of the node. The status is 1 if the log does not contain the position any more, or if no history has it.
 
 Examples:
-  ostiary events                          all that the node's log has
-  ostiary events --follow                 what happens from now on, until Ctrl-C; it comes back after an interruption and misses nothing
+  ostiary events                          all events in the log of the node
+  ostiary events --follow                 new events until Ctrl-C; it reconnects after an interruption and misses none
   ostiary events --after 1000 --follow --json | jq 'select(.type == "ostiary.facts.changed") | .data'`;
 
 interface Options {
@@ -26,15 +26,15 @@ interface Options {
 export const eventsCommand: AddCommand = (program) => {
   const command = program
     .command("events")
-    .description("Show what changed facts, policy and keys on a running node, in order")
-    .option("--follow", "go on with what happens")
-    .option("--after <place>", "begin behind it (default: all that is kept; with --follow, what comes)")
-    .option("--json", "as CloudEvents, one a line");
+    .description("Print the changes of facts, policy and API keys on a running node, in order")
+    .option("--follow", "Print new events as they occur")
+    .option("--after <position>", "Begin after this position (default: the whole log; with --follow, now)")
+    .option("--json", "Print CloudEvents, one per line");
   withAccess(command, "read")
     .addHelpText("after", details)
     .action(async ({ follow, after, json }: Options, self: Command) => {
       if (after !== undefined && !/^(?:[0-9a-f]{16}:)?\d{1,15}$/.test(after))
-        throw new UsageError(`\`${after}\` is no place in a log; write an offset, or the id of an event`);
+        throw new UsageError(`\`${after}\` is not a position in a log; use an offset or the id of an event`);
       const access = accessOf(self, "read");
       const textOf = (event: unknown): string => (json ? `${JSON.stringify(event)}\n` : eventLines(event));
       const headings = json ? "" : eventHeadings;
@@ -54,17 +54,20 @@ async function printAll(
   textOf: (event: unknown) => string,
   headings: string,
 ): Promise<void> {
-  let [from, above] = [after, headings];
+  let [position, heading] = [after, headings];
   for (;;) {
-    const query = new URLSearchParams({ limit: "1000", ...(from !== undefined && { after: from }) });
+    const query = new URLSearchParams({ limit: "1000", ...(position !== undefined && { after: position }) });
     const answer = page.safeParse(await callNode(access, "GET", `/api/events?${query}`));
     if (!answer.success)
-      throw new AppError("invalid_request", "the node's answer is not a page of events, it may be of another version");
+      throw new AppError(
+        "invalid_request",
+        "the response of the node is not a page of events; the node may have another version",
+      );
     const { events, next, head } = answer.data;
-    if (!(await printUntilClosed(above + events.map(textOf).join("")))) return;
-    above = "";
+    if (!(await printUntilClosed(heading + events.map(textOf).join("")))) return;
+    heading = "";
     if (next === head || events.length === 0) return;
-    from = next;
+    position = next;
   }
 }
 

@@ -1,4 +1,4 @@
-/** The longhand that each shorthand rule stands for, as Polar that could take its place. */
+/** `ostiary explain-rules`: prints the longhand of each shorthand rule, as Polar that can replace it. */
 import { defaultLimits } from "../config/limits.ts";
 import { polarLimits } from "../engine/policy/active-policy.ts";
 import { explainRules, type ExplainedRules } from "../polar/explain-rules.ts";
@@ -11,7 +11,8 @@ import { readPolicyFiles } from "./policy-files.ts";
 import { check, type CheckedPolicy, printReport } from "./policy-report.ts";
 
 const details = `
-A rule inside a block is short for one outside of it, about \`actor\` and \`resource\`. This prints, for each:
+A rule inside a block is shorthand for a rule outside of blocks, about \`actor\` and \`resource\`. For each such rule
+the command prints:
 
   # policy.polar:6:3: "read" if "member" on "org";
   has_permission(actor: Actor, "read", resource: Doc) if
@@ -19,8 +20,8 @@ A rule inside a block is short for one outside of it, about \`actor\` and \`reso
     has_relation(resource, "org", org) and
     has_role(actor, "member", org);
 
-and at the end the rules for \`allow\` that every policy without such a rule has. The output is Polar: instead of the
-rules in the blocks it makes the same policy. Rules that are longhand already are left out.
+At the end it prints the rules for \`allow\` that a policy without such a rule has. The output is Polar: the policy with
+these rules instead of its blocks is the same. Longhand rules are not printed.
 
 Examples:
   ostiary explain-rules policy.polar
@@ -30,9 +31,9 @@ Examples:
 export const explainRulesCommand: AddCommand = (program, finish) => {
   program
     .command("explain-rules")
-    .description("Print what the shorthand rules of a policy mean, in longhand")
-    .argument("<files...>", "policy files; several form one policy")
-    .option("--json", "places, shorthand and longhand as JSON")
+    .description("Print the shorthand rules of a policy in longhand")
+    .argument("<files...>", "Policy files; several form one policy")
+    .option("--json", "Print positions, shorthand and longhand as JSON")
     .addHelpText("after", details)
     .action(async (files: string[], options: { json?: true }) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
@@ -56,7 +57,7 @@ function renderExplained({ rules, implicit }: ExplainedRules, sources: readonly 
   });
   if (rules.length === 0) parts.push("# No rule of the policy is shorthand.\n");
   if (implicit.length > 0) {
-    const why = "# There without being written, because no rule of the policy is called `allow`:\n";
+    const why = "# Implicit, because no rule of the policy is called `allow`:\n";
     parts.push(`${why}${implicit.join("\n")}\n`);
   }
   return parts.join("\n");
@@ -82,7 +83,7 @@ function placesIn(sources: readonly Source[]) {
   return ({ file, start }: Span) => ({ file, ...positionAt(starts.get(file) ?? [0], start) });
 }
 
-/** A file may have any name, but the comment must end where its line does. */
+/** A file name can contain line breaks, but the comment must be one line. */
 function oneLine(name: string): string {
   return name.replace(/\p{Cc}/gu, "\u{fffd}");
 }

@@ -1,4 +1,4 @@
-/** Why a running node decides as it does, over its own API. */
+/** `ostiary explain`: prints why a running node allows or denies an action, from its API. */
 import type { Command } from "commander";
 import { explanationSchema } from "../engine/explain/explanation.ts";
 import { explanationLines } from "../engine/explain/explanation-text.ts";
@@ -10,11 +10,11 @@ import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 import { parseEntity, parseFact } from "./parse-fact.ts";
 
-/** A denial can have hundreds of lines, the nearest attempts first. */
+/** A denial can have hundreds of lines, the most successful attempts first. */
 const linesMax = 80;
 
 const details = `
-The status is 0 for an explanation, whether the decision is allowed or denied, and 1 where none came.
+The status is 0 for an explanation of any decision, and 1 if there is no explanation.
 
 Examples:
   ostiary explain User:ann read Repository:compiler
@@ -24,12 +24,12 @@ Examples:
 export const explainCommand: AddCommand = (program) => {
   const command = program
     .command("explain")
-    .description("Say why a running node allows or denies something: rules with their places, facts, what was missing")
-    .argument("<actor>", "its type and id, as in `User:ann`")
-    .argument("<action>", "what it would do, as in `read`")
-    .argument("<resource>", "its type and id, as in `Repository:compiler`")
-    .option("--context <fact>", "a fact that holds for this question alone; may be repeated", addFact, [])
-    .option("--json", "as JSON, with all that was found");
+    .description("Explain why a running node allows or denies an action: the rules, the facts, and missing facts")
+    .argument("<actor>", "Its type and id, such as `User:ann`")
+    .argument("<action>", "The action, such as `read`")
+    .argument("<resource>", "Its type and id, such as `Repository:compiler`")
+    .option("--context <fact>", "A context fact, for this question only; can be repeated", addFact, [])
+    .option("--json", "Print the whole explanation as JSON");
   withAccess(command, "read")
     .addHelpText("after", details)
     .action(async (actor: string, action: string, resource: string, options: Options, self: Command) => {
@@ -57,8 +57,7 @@ function addFact(written: string, others: readonly Fact[]): Fact[] {
 
 function render(answer: unknown): string {
   const parsed = explanationSchema.safeParse(answer);
-  if (!parsed.success)
-    throw new AppError("invalid_request", "the node's answer is of another version of this program; try --json");
+  if (!parsed.success) throw new AppError("invalid_request", "the response of the node has another format; try --json");
   const lines = explanationLines(parsed.data).map(printable);
   const shown =
     lines.length > linesMax

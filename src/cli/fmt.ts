@@ -1,4 +1,7 @@
-/** Policies in their one canonical form. Files are rewritten in place, each on its own: one that does not parse holds up no other. */
+/**
+ * `ostiary fmt`: formats policies. It rewrites each file independently: a file with syntax errors does not prevent the
+ * others.
+ */
 import { defaultLimits } from "../config/limits.ts";
 import { polarLimits } from "../engine/policy/active-policy.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
@@ -13,17 +16,17 @@ import { decode, readBytes } from "./policy-files.ts";
 import { replaceFile } from "./atomic-write.ts";
 
 const details = `
-The canonical form: two blanks of indent, one statement a line, lists and conditions on one line where they fit into
-100 columns and one below the other where they don't, parentheses around an \`and\` inside an \`or\`. All comments are
-kept, and of several empty lines one. There is nothing to configure. A policy means the same before and after, and
-formatting what is formatted changes nothing.
+The canonical form has two spaces of indentation and one statement per line. Lists and conditions are on one line if they
+fit into 100 columns, otherwise one below the other. An \`and\` inside an \`or\` has parentheses. All comments are kept, and
+one of several empty lines. There is no configuration. A policy means the same before and after, and formatting a formatted
+policy changes nothing.
 
-A file with syntax errors is left as it is, and its errors are told. Status 1 says that there were some, or that --check
-found a file to format.
+A file with syntax errors is not changed, and its errors are printed. The status is 1 if there were errors, or if --check
+found a file that is not formatted.
 
 Examples:
   ostiary fmt policy.polar
-  ostiary fmt --check policies/*.polar    in a build or a commit hook: changes nothing
+  ostiary fmt --check policies/*.polar    in a build or a commit hook: changes no file
   ostiary fmt < policy.polar              from an editor: standard input to standard output
 `;
 
@@ -36,31 +39,34 @@ interface Options {
 export const fmtCommand: AddCommand = (program, finish) => {
   program
     .command("fmt")
-    .description("Format policies, comments and all")
-    .argument("[files...]", "policy files to rewrite; without any, or for `-`, standard input goes to standard output")
-    .option("--check", "change nothing, tell which files are not in canonical form")
-    .option("--json", "what was changed and which problems there are, as JSON")
-    .option("--stdin-filename <name>", "what messages call standard input", "<stdin>")
+    .description("Format policies, with their comments")
+    .argument(
+      "[files...]",
+      "Policy files to rewrite; without files, or for `-`, standard input is formatted to standard output",
+    )
+    .option("--check", "Change no file, print the files that are not formatted")
+    .option("--json", "Print the changed files and the problems as JSON")
+    .option("--stdin-filename <name>", "The name of standard input in messages", "<stdin>")
     .addHelpText("after", details)
     .action(async (files: string[], options: Options) => {
       const isInput = files.length === 0 || files.includes("-");
       if (isInput && files.length > 1)
-        throw new UsageError("`-` stands for standard input, which can't be formatted together with files");
+        throw new UsageError("`-` means standard input, which cannot be formatted together with files");
       const results = isInput ? [await formatInput(options)] : await formatFiles(files, options);
-      const asked: Asked = { isInput, isCheck: options.check === true };
-      await (options.json ? tellAsJson(results, asked) : tell(results, asked));
-      finish(isGood(results, asked) ? 0 : 1);
+      const mode: FormatMode = { isInput, isCheck: options.check === true };
+      await (options.json ? printJson(results, mode) : printText(results, mode));
+      finish(isGood(results, mode) ? 0 : 1);
     });
 };
 
-interface Asked {
+interface FormatMode {
   readonly isInput: boolean;
   readonly isCheck: boolean;
 }
 
 interface Result {
   readonly file: string;
-  /** It is not, or was not, in canonical form. */
+  /** Whether it is not, or was not, in the canonical form. */
   readonly changed: boolean;
   readonly problems: readonly Diagnostic[];
   readonly source?: Source;
@@ -68,7 +74,7 @@ interface Result {
   readonly text?: string;
 }
 
-/** One after the other, so that a file named twice is not written twice at the same time. */
+/** Formats one file after another, so that a file that is named twice is not written concurrently. */
 async function formatFiles(files: readonly string[], { check }: Options): Promise<Result[]> {
   const results: Result[] = [];
   for (const file of files) {
@@ -88,7 +94,7 @@ function formatBytes(file: string, bytes: Uint8Array): Result {
   if ("code" in source) return { file, changed: false, problems: [source] };
   const formatted = format(source, polarLimits(defaultLimits));
   if ("diagnostics" in formatted) return { file, changed: false, problems: formatted.diagnostics, source };
-  // The bytes are compared, not the text: a byte order mark goes too.
+  // Compares bytes rather than texts, because the canonical form has no byte order mark.
   const changed = !Buffer.from(formatted.text).equals(bytes);
   return { file, changed, problems: [], source, text: formatted.text };
 }
@@ -106,29 +112,29 @@ async function rewrite(result: Result): Promise<Result> {
   }
 }
 
-function isGood(results: readonly Result[], { isCheck }: Asked): boolean {
+function isGood(results: readonly Result[], { isCheck }: FormatMode): boolean {
   return results.every(({ changed, problems }) => problems.length === 0 && !(isCheck && changed));
 }
 
-async function tell(results: readonly Result[], asked: Asked): Promise<void> {
+async function printText(results: readonly Result[], mode: FormatMode): Promise<void> {
   for (const { problems, source } of results) {
     await printColored("stderr", renderDiagnostics(problems, source ? [source] : [], { color: wantsColor("stderr") }));
   }
-  if (asked.isInput && !asked.isCheck) return printContent(results.map(({ text = "" }) => text).join(""));
+  if (mode.isInput && !mode.isCheck) return printContent(results.map(({ text = "" }) => text).join(""));
   const changed = results.filter((result) => result.changed);
-  const news = asked.isCheck ? "not in canonical form" : "formatted";
-  await print(changed.map(({ file }) => `${printable(file)}: ${news}\n`).join(""));
-  if (changed.length > 0 || !isGood(results, asked)) return;
+  const state = mode.isCheck ? "not in canonical form" : "formatted";
+  await print(changed.map(({ file }) => `${printable(file)}: ${state}\n`).join(""));
+  if (changed.length > 0 || !isGood(results, mode)) return;
   await print(`${results.map(({ file }) => printable(file)).join(", ")}: in canonical form\n`);
 }
 
-/** Standard input comes with its text, unless it was only to be checked. */
-async function tellAsJson(results: readonly Result[], asked: Asked): Promise<void> {
+/** The result of standard input contains the text, except with --check. */
+async function printJson(results: readonly Result[], mode: FormatMode): Promise<void> {
   const files = results.map(({ file, changed, problems, source, text }) => ({
     file,
     changed,
     problems: problems.map((problem) => diagnosticToJson(problem, source ? [source] : [])),
-    ...(asked.isInput && !asked.isCheck && text !== undefined && { text }),
+    ...(mode.isInput && !mode.isCheck && text !== undefined && { text }),
   }));
-  await print(`${JSON.stringify({ success: isGood(results, asked), files }, null, 2)}\n`);
+  await print(`${JSON.stringify({ success: isGood(results, mode), files }, null, 2)}\n`);
 }

@@ -1,6 +1,7 @@
 /**
- * Follows the change feed of a node: opens one event stream after another, each from the position where the last one ended, so that an interruption loses
- * no event. It ends when no node could continue: the position is in no log any more, or the API key is refused.
+ * Follows the change feed of a node: opens one event stream after another, each from the position where the last one
+ * ended, so that an interruption loses no event. It ends when no node could continue: the position is in no log any
+ * more, or the API key is refused.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
@@ -25,7 +26,9 @@ const bufferedCharactersMax = 64 * 2 ** 20;
 /** With these statuses another attempt may succeed. */
 const temporary = new Set([408, 429, 500, 502, 503, 504]);
 
-/** Calls `onEvent` with all events after a position, by default from now on. Throws AppError if no attempt can succeed. */
+/**
+ * Calls `onEvent` with all events after a position, by default from now on. Throws AppError if no attempt can succeed.
+ */
 export async function followEvents(
   access: NodeAccess,
   after: string | undefined,
@@ -47,7 +50,10 @@ interface StreamPosition {
   last: string | undefined;
 }
 
-/** Returns why the stream ended; `undefined` if `signal` ended it. Throws AppError if another stream would end in the same way. */
+/**
+ * Returns why the stream ended; `undefined` if `signal` ended it. Throws AppError if another stream would end in the
+ * same way.
+ */
 async function followOneStream(
   access: NodeAccess,
   position: StreamPosition,
@@ -87,8 +93,8 @@ async function followOneStream(
 }
 
 /**
- * The events of a response body, each after its id. An id can come without an event: it tells the position. `onBytes` is called for all bytes, also those
- * of a comment.
+ * The events of a response body, each after its id. An id can come without an event: it tells the position. `onBytes`
+ * is called for all bytes, also those of a comment.
  */
 async function* itemsOf(
   body: ReadableStream<Uint8Array> | null,

@@ -1,3 +1,4 @@
+/** `ostiary generate-types`: prints the types of a policy for clients. */
 import { Argument } from "commander";
 import { generateTypeScript } from "../engine/policy/typescript.ts";
 import { print, printContent } from "../runtime/process.ts";
@@ -8,8 +9,8 @@ import { check, printReport } from "./policy-report.ts";
 import { replaceFile } from "./atomic-write.ts";
 
 const help = `
-The types are for Oso Cloud's Node.js client, which then refuses misspelt roles, actions, predicates and types
-when the program is compiled:
+The types are for Oso Cloud's Node.js client. With them the TypeScript compiler rejects misspelt roles, actions,
+predicates and types:
 
   ostiary generate-types typescript policy.polar --output src/polar-types.ts
 
@@ -17,19 +18,19 @@ when the program is compiled:
   import type { PolarTypes } from "./polar-types.js";
   const oso = new Oso<PolarTypes>(url, apiKey);
 
-\`fact\` is what may be stored, \`query\` what may be asked; \`resources\`, and \`PolarResources\` as a value, hold the
-names that the blocks declare. Where the policy only ever writes out values (\`is_public(doc, true)\`), no other is
-taken: \`declare is_public(Doc, Boolean);\` opens the place. The same policy always gives the same text, so a build can
-compare it with the file.
+\`fact\` is the type of facts that can be stored, \`query\` that of facts in queries; \`resources\`, and \`PolarResources\` as
+a value, have the names that the blocks declare. If the policy uses an argument only with constants
+(\`is_public(doc, true)\`), the type accepts only these: \`declare is_public(Doc, Boolean);\` makes it accept all values. The
+same policy always gives the same text, so a build can compare it with the file.
 `;
 
 export const generateTypesCommand: AddCommand = (program, finish) => {
   program
     .command("generate-types")
-    .description("Print the types of a policy, for clients that are checked against it")
-    .addArgument(new Argument("<language>", "the language of the client").choices(["typescript"]))
-    .argument("<files...>", "policy files; several form one policy")
-    .option("--output <file>", "write them to this file, whole or not at all, instead of printing them")
+    .description("Print the types of a policy, for type-checked clients")
+    .addArgument(new Argument("<language>", "The language of the client").choices(["typescript"]))
+    .argument("<files...>", "Policy files; several form one policy")
+    .option("--output <file>", "Write the types to this file atomically instead of printing them")
     .addHelpText("after", help)
     .action(async (language: string, files: string[], options: { output?: string }) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
@@ -43,7 +44,7 @@ export const generateTypesCommand: AddCommand = (program, finish) => {
     });
 };
 
-/** A word of a command line, on one line whatever a file is called. */
+/** An argument of a command line as one line, whatever its characters. */
 function asWord(text: string): string {
   if (/^[\w./@%+=:,-]+$/.test(text)) return text;
   return JSON.stringify(text).replace(/[\u2028\u2029]/g, (separator) => `\\u${separator.charCodeAt(0).toString(16)}`);

@@ -1,4 +1,7 @@
-/** Whether a node can answer questions, as an exit status: what the image's health check and start scripts ask, with no other tool at hand. */
+/**
+ * `ostiary health`: whether a node can answer queries, as an exit status, for the health check of the image and for
+ * scripts.
+ */
 import { print } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { AppError } from "../util/app-error.ts";
@@ -13,16 +16,13 @@ const timeoutMs = 2500;
 export const healthCommand: AddCommand = (program, finish) => {
   program
     .command("health")
-    .description("Ask a node whether it can answer: status 0 if so, 1 if not")
-    .option(
-      "--url <url>",
-      "The node to ask (default: the one that OSTIARY_HOST and OSTIARY_PORT, or the file, describe)",
-    )
-    .option("--config <file>", "The file that the node was started with [OSTIARY_CONFIG]")
+    .description("Check whether a node can answer queries: status 0 if it can, 1 if not")
+    .option("--url <url>", "The URL of the node (default: from OSTIARY_HOST and OSTIARY_PORT, or from the file)")
+    .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
     .action(async (options: { url?: string; config?: string }) => {
       const url = options.url ?? (await ownUrl(options.config));
       if (!URL.canParse(url)) throw new UsageError(`\`${url}\` is not a URL, such as http://127.0.0.1:8080`);
-      const response = await ask(url.replace(/\/+$/, ""));
+      const response = await requestHealth(url.replace(/\/+$/, ""));
       await print(`${(await response.text()).trimEnd()}\n`);
       if (!response.ok) finish(1);
     });
@@ -30,19 +30,19 @@ export const healthCommand: AddCommand = (program, finish) => {
 
 async function ownUrl(config: string | undefined): Promise<string> {
   const file = await configFile(config, process.env);
-  // Which role it has does not matter here, and may have been given to `serve` as a flag.
+  // The role of the node does not matter here, and can be a flag of `serve`.
   const { host, port } = checkedConfig({ flags: { role: "primary" }, environment: process.env, file });
   return localUrl(host, port);
 }
 
-async function ask(url: string): Promise<Response> {
+async function requestHealth(url: string): Promise<Response> {
   try {
     return await fetch(`${url}/healthcheck`, { signal: AbortSignal.timeout(timeoutMs) });
   } catch (error) {
     const reason = connectionProblem(error) ?? reasonOf(error);
     throw new AppError(
       "not_ready",
-      `no answer from ${url}: ${reason}; check that a node runs there, or name another with \`--url\``,
+      `no answer from ${url}: ${reason}; check that a node runs there, or name another node with \`--url\``,
     );
   }
 }

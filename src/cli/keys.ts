@@ -1,4 +1,4 @@
-/** API keys of a running node, over its own API: whoever calls this holds an admin key already. */
+/** `ostiary keys`: creates, lists and revokes API keys of a running node over its API, which needs an admin key. */
 import { Option, type Command } from "commander";
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
@@ -12,7 +12,7 @@ interface ListedKey {
   readonly created: string;
 }
 
-interface MadeKey {
+interface CreatedKey {
   readonly id: string;
   readonly token: string;
 }
@@ -20,19 +20,19 @@ interface MadeKey {
 export const keysCommand: AddCommand = (program) => {
   const keys = program.command("keys").description("Create, list and revoke API keys on a running node");
   withAccess(keys.command("create"), "admin")
-    .description("Make a key; it is shown this once")
-    .addOption(new Option("--role <role>", "what it may do").choices(["admin", "write", "read"]).default("write"))
-    .requiredOption("--name <name>", "what it is for")
-    .option("--json", "as JSON, with its id")
+    .description("Create a key; only this command prints it")
+    .addOption(new Option("--role <role>", "Its permissions").choices(["admin", "write", "read"]).default("write"))
+    .requiredOption("--name <name>", "Its purpose")
+    .option("--json", "Print the key and its id as JSON")
     .action(async (options: { role: string; name: string; json?: true }, command: Command) => {
       const { role, name } = options;
-      const made = (await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name })) as MadeKey;
-      const { id, token } = made;
+      const response = (await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name })) as CreatedKey;
+      const { id, token } = response;
       await print(options.json ? `${JSON.stringify({ id, name, role, token }, null, 2)}\n` : `${printable(token)}\n`);
     });
   withAccess(keys.command("list"), "admin")
-    .description("Show the keys that there are, without their secrets")
-    .option("--json", "as JSON")
+    .description("List all keys, without their secrets")
+    .option("--json", "Print JSON")
     .action(async (options: { json?: true }, command: Command) => {
       const { keys: listed } = (await callNode(accessOf(command, "admin"), "GET", "/api/keys")) as {
         keys: ListedKey[];
@@ -43,9 +43,9 @@ export const keysCommand: AddCommand = (program) => {
       );
     });
   withAccess(keys.command("revoke"), "admin")
-    .description("Take a key away; nodes refuse it as soon as they learn of it")
-    .argument("<id>", "as `ostiary keys list` shows it")
-    .option("--json", "as JSON")
+    .description("Revoke a key; each node refuses it as soon as it has the event")
+    .argument("<id>", "The id from `ostiary keys list`")
+    .option("--json", "Print JSON")
     .action(async (id: string, options: { json?: true }, command: Command) => {
       await callNode(accessOf(command, "admin"), "DELETE", `/api/keys/${encodeURIComponent(id)}`);
       await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
@@ -54,13 +54,13 @@ export const keysCommand: AddCommand = (program) => {
 
 /** A table for people: columns with headings, one row per line. */
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [headings, ...rows].map((cells) => cells.map(printable));
-  const widths = headings.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0)));
+  const lines = [headings, ...rows].map((row) => row.map(printable));
+  const widths = headings.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)));
   return lines
     .map(
-      (cells) =>
-        `${cells
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      (row) =>
+        `${row
+          .map((text, column) => text.padEnd(widths[column] ?? 0))
           .join("  ")
           .trimEnd()}\n`,
     )

@@ -1,4 +1,4 @@
-/** Asking a running node over its own API, for the commands that do. */
+/** Requests to the API of a running node, for the commands that need one. */
 import type { Command } from "commander";
 import type { ApiKeyRole } from "../engine/state/event.ts";
 import { AppError } from "../util/app-error.ts";
@@ -11,13 +11,13 @@ export interface NodeAccess {
   readonly key: string;
 }
 
-/** Adds what says which node is asked. `role` is the least that the key must be allowed. */
+/** Adds the options that name the node. `role` is the weakest accepted role of the API key. */
 export function withAccess(command: Command, role: ApiKeyRole): Command {
   return command
-    .option("--url <url>", "The node to ask (default: http://127.0.0.1:8080) [OSO_URL]")
+    .option("--url <url>", "The URL of the node (default: http://127.0.0.1:8080) [OSO_URL]")
     .addHelpText(
       "after",
-      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"}, which this needs, is read from OSO_AUTH.`,
+      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"} is required, in the variable OSO_AUTH.`,
     );
 }
 
@@ -26,7 +26,7 @@ export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
     (command.getOptionValue("url") as string | undefined) ?? (process.env["OSO_URL"] || "http://127.0.0.1:8080");
   const key = process.env["OSO_AUTH"]?.trim();
   if (!key)
-    throw new UsageError(`OSO_AUTH is not set; put ${article(role).toLowerCase()} ${role} key of the node into it`);
+    throw new UsageError(`OSO_AUTH is not set; set it to ${article(role).toLowerCase()} ${role} key of the node`);
   if (!URL.canParse(url)) throw new UsageError(`\`${url}\` is not a URL, such as http://127.0.0.1:8080`);
   return { url: url.replace(/\/+$/, ""), key };
 }
@@ -35,7 +35,7 @@ function article(role: ApiKeyRole): string {
   return role === "admin" ? "An" : "A";
 }
 
-/** The answer's JSON. Throws `AppError` with what the node said where it refuses. */
+/** Returns the JSON of the response. Throws AppError with the message of the node if it refuses. */
 export async function callNode(
   { url, key }: NodeAccess,
   method: string,
@@ -57,13 +57,13 @@ export async function callNode(
   return response.json().catch(() => ({}));
 }
 
-/** What to say where nobody answers. */
+/** The message if the node does not answer. */
 export function noAnswerFrom(url: string, error: unknown): string {
-  return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another with \`--url\` or OSO_URL`;
+  return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another node with \`--url\` or OSO_URL`;
 }
 
-/** What a node says where it refuses. */
+/** The error of a response that refuses a request. */
 export async function errorFrom(url: string, response: Response): Promise<AppError> {
-  const answer = (await response.json().catch(() => ({}))) as { message?: string };
-  return new AppError("invalid_request", `${url} answered ${response.status}: ${answer.message ?? "no reason given"}`);
+  const body = (await response.json().catch(() => ({}))) as { message?: string };
+  return new AppError("invalid_request", `${url} answered ${response.status}: ${body.message ?? "no reason given"}`);
 }

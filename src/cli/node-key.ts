@@ -1,4 +1,4 @@
-/** The node key, as the commands take it that make or check files with a MAC. */
+/** The node key, for commands that write or verify files with a MAC. */
 import { Option, type Command } from "commander";
 import { hashKey } from "../store/keys/api-keys.ts";
 import type { Authenticity } from "../store/snapshot/snapshot-mac.ts";
@@ -12,20 +12,20 @@ export interface NodeKeyOptions {
 
 export function withNodeKey(command: Command): Command {
   return command
-    .option("--node-key <secret>", "The key that nodes show each other, for the file's MAC [OSTIARY_NODE_KEY]")
-    .option("--config <file>", "The file that the node is started with, which may name it [OSTIARY_CONFIG]");
+    .option("--node-key <secret>", "The node key, for the MAC of the file [OSTIARY_NODE_KEY]")
+    .option("--config <file>", "The configuration file of the node, which can contain the node key [OSTIARY_CONFIG]");
 }
 
 export function withUnauthenticated(command: Command): Command {
   return command.addOption(
     new Option(
       "--allow-unauthenticated",
-      "Also a file that has no MAC, or whose MAC can't be verified for want of the node key: only if you know where it comes from. One whose MAC is wrong is always refused",
+      "Accept a file without a MAC, or one whose MAC cannot be verified because the node key is not given. Use it only if you know the origin of the file. A file with a wrong MAC is always refused",
     ),
   );
 }
 
-/** Undefined where none is given. */
+/** Undefined if no node key is given. */
 export async function nodeKeyHashFrom({ nodeKey, config }: NodeKeyOptions): Promise<string | undefined> {
   const flags = { role: "primary", ...(nodeKey === undefined ? {} : { nodeKey }) };
   const file = await configFile(config, process.env);
@@ -36,5 +36,5 @@ export async function nodeKeyHashFrom({ nodeKey, config }: NodeKeyOptions): Prom
 export const authenticityTexts: Readonly<Record<Authenticity, string>> = {
   verified: "authenticated, its MAC was verified with the node key",
   absent: "not authenticated, it has no MAC",
-  unchecked: "not authenticated, it has a MAC, but no node key is given to verify it with",
+  unchecked: "not authenticated, it has a MAC, but no node key is given to verify it",
 };

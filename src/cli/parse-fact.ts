@@ -1,33 +1,33 @@
 /**
- * Values and facts as they are written on a command line: `User:ann` or, as in a policy, `User{"ann"}`; Strings in quotes, integers and booleans
- * bare. A fact is a call of these: `has_role(User:ann, "reader", Repository:x)`.
+ * Values and facts in command lines: `User:ann` or, as in a policy, `User{"ann"}`; strings in quotes, integers and
+ * booleans without. A fact is a predicate with such arguments: `has_role(User:ann, "reader", Repository:x)`.
  */
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { UsageError } from "./command.ts";
 
 const name = "[A-Za-z_][A-Za-z0-9_]*";
 const quoted = '"(?:[^"\\\\]|\\\\.)*"';
-/** Each form of a value, the last for ids that need no quotes. */
+/** The forms of a value; the last one is for ids that need no quotes. */
 const inPolicy = new RegExp(`(${name})\\s*\\{\\s*(${quoted}|-?\\d+|true|false)\\s*\\}`, "y");
 const quotedId = new RegExp(`(${name}):(${quoted})`, "y");
 const bareId = new RegExp(`(${name}):([^\\s",(){}]+)`, "y");
 const text = new RegExp(quoted, "y");
 const literal = /-?\d+|true\b|false\b/y;
 
-/** An actor or a resource. Everything after the colon is the id. */
+/** Parses an actor or a resource. The id is everything after the colon. */
 export function parseEntity(written: string, what: string): Value {
   const policyForm = matchAt(inPolicy, written, 0);
   if (policyForm?.[0].length === written.length) return entity(policyForm);
   const colon = written.indexOf(":");
   if (!new RegExp(`^${name}$`).test(written.slice(0, Math.max(0, colon))) || colon === written.length - 1)
-    throw new UsageError(`\`${written}\` is no ${what}; write its type and its id, as in \`User:ann\``);
+    throw new UsageError(`\`${written}\` is not a valid ${what}; write its type and its id, such as \`User:ann\``);
   return { type: written.slice(0, colon), id: written.slice(colon + 1) };
 }
 
 export function parseFact(written: string): Fact {
   const refuse = (): never => {
     throw new UsageError(
-      `\`${written}\` is no fact; write it as in \`has_role(User:ann, "reader", Repository:x)\`, Strings in quotes`,
+      `\`${written}\` is not a fact; write it like \`has_role(User:ann, "reader", Repository:x)\`, with strings in quotes`,
     );
   };
   const head = matchAt(new RegExp(`\\s*(${name})\\s*\\(\\s*`, "y"), written, 0) ?? refuse();
@@ -65,7 +65,7 @@ function unquote(string: string): string {
   try {
     return JSON.parse(string) as string;
   } catch {
-    throw new UsageError(`\`${string}\` has an escape that there is not`);
+    throw new UsageError(`\`${string}\` has an invalid escape`);
   }
 }
 

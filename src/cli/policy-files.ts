@@ -1,4 +1,4 @@
-/** Policy files as the commands take them: several form one policy, and each keeps its name for messages. */
+/** The policy files of a command: several form one policy, and each keeps its name for messages. */
 import { readFile } from "node:fs/promises";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Source } from "../polar/source.ts";
@@ -6,7 +6,7 @@ import { fileProblem } from "../util/file-problem.ts";
 
 export interface PolicyFiles {
   readonly sources: readonly Source[];
-  /** A problem for each file that is no text: told like any other problem of a policy. */
+  /** A problem for each file that cannot be read, reported like the other problems of a policy. */
   readonly unreadable: readonly Diagnostic[];
 }
 
@@ -27,7 +27,7 @@ export async function readBytes(path: string): Promise<Uint8Array | Diagnostic> 
   try {
     return await readFile(path);
   } catch (error) {
-    return unreadable(path, `the file can't be read: ${fileProblem(error)}; name a policy file that may be read`);
+    return unreadable(path, `the file cannot be read: ${fileProblem(error)}; name a readable policy file`);
   }
 }
 

@@ -1,4 +1,7 @@
-/** What is told about a policy: its problems with their places, and how its tests went. The same for every command that takes one. */
+/**
+ * The report about a policy: its problems with their positions, and the results of its tests. All commands that read
+ * policies use it.
+ */
 import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/validation/policy-check.ts";
 import { policyReport, type PolicyReport } from "../engine/validation/policy-report.ts";
 import type { TestRun } from "../engine/validation/policy-tests.ts";
@@ -13,12 +16,12 @@ import type { PolicyFiles } from "./policy-files.ts";
 export interface CheckedPolicy extends PolicyCheck {
   readonly sources: readonly Source[];
   readonly options: CheckOptions;
-  /** No errors, and every test that ran passed. */
+  /** Whether there are no errors and all tests passed. */
   readonly good: boolean;
 }
 
 export function check({ sources, unreadable }: PolicyFiles, options: CheckOptions): CheckedPolicy {
-  // What a missing file declares would be missed everywhere else: those problems would only hide this one.
+  // Without the declarations in an unreadable file there would be many other problems, which would hide this one.
   if (unreadable.length > 0) {
     return {
       policy: undefined,
@@ -34,13 +37,13 @@ export function check({ sources, unreadable }: PolicyFiles, options: CheckOption
   return { ...checked, sources, options, good: checked.policy !== undefined && checked.tests?.success !== false };
 }
 
-/** To standard error. */
+/** Prints to standard error. */
 export async function printProblems({ diagnostics, sources }: CheckedPolicy): Promise<void> {
   const text = renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") });
   if (text !== "") await printColored("stderr", text.endsWith("\n") ? text : `${text}\n`);
 }
 
-/** Problems go to standard error, test results to standard output. */
+/** Prints problems to standard error and test results to standard output. */
 export async function printReport(checked: CheckedPolicy): Promise<void> {
   const { sources, tests } = checked;
   await printProblems(checked);
@@ -51,7 +54,7 @@ export async function printReport(checked: CheckedPolicy): Promise<void> {
     );
 }
 
-/** One document; without line breaks where several follow each other. */
+/** Prints one JSON document; with indent 0 as one line, for several documents. */
 export async function printReportAsJson(checked: CheckedPolicy, indent: 0 | 2 = 2): Promise<void> {
   await print(`${JSON.stringify(policyReport(checked, checked.sources, checked.options), null, indent)}\n`);
 }
@@ -75,11 +78,11 @@ function countOf(tests: TestRun["tests"]): number {
 function renderCoverage({ coverage }: PolicyReport): string {
   if (!coverage) return "";
   const { rules, exercised, complete, unexercised } = coverage;
-  const incomplete = complete ? "" : " (or more: some answers took too many steps to follow)";
+  const incomplete = complete ? "" : " (or more: some answers needed too many steps to explain)";
   const sum = `${exercised} of ${rules} rules exercised by tests${incomplete}`;
   if (unexercised.length === 0) return `${sum}\n`;
-  const places = unexercised.map(({ file, line, column }) => `${printable(file)}:${line}:${column}`);
-  const width = Math.max(...places.map((place) => place.length));
-  const list = unexercised.map(({ rule }, index) => `  ${must(places[index]).padEnd(width)}  ${printable(rule)}`);
+  const positions = unexercised.map(({ file, line, column }) => `${printable(file)}:${line}:${column}`);
+  const width = Math.max(...positions.map((position) => position.length));
+  const list = unexercised.map(({ rule }, index) => `  ${must(positions[index]).padEnd(width)}  ${printable(rule)}`);
   return `${sum}, not exercised:\n${list.join("\n")}\n`;
 }

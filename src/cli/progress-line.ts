@@ -1,20 +1,20 @@
-/** What takes long, told on standard error while it lasts, and only where a person is looking. With a percentage where the end is known. */
+/** A progress line on standard error, if that is a terminal, with a percentage if the total is known. */
 import { statSync } from "node:fs";
 import type { GrowingFile } from "../replication/progress.ts";
 import { isTerminal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 
 export interface ProgressLine {
-  /** What is being done from now on, and the file that shows how far it has come. */
+  /** Begins a step, and gives the file whose size shows the progress. */
   begin(text: string, growing?: GrowingFile): void;
-  /** How much of what was begun is done. Shown at once, also where nothing else of this thread comes to run. */
+  /** Reports the progress of the step. It is shown immediately, even if the thread is busy and timers do not run. */
   reached(done: number, total: number): void;
 }
 
 const intervalMs = 200;
 const clear = "\r\u001B[2K";
 
-/** Nothing of the line is left when `body` is done. */
+/** Runs `body`, and clears the line at the end. */
 export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>): Promise<T> {
   const isShown = isTerminal("stderr");
   let [text, share, shownMs] = ["", "", 0];
@@ -49,7 +49,7 @@ function describeGrowth(text: string, { path, bytes, next }: GrowingFile): strin
   return size >= bytes ? next : `${text}${percentOf(size, bytes)}`;
 }
 
-/** Rounded down, so that 100 % means all of it. */
+/** Rounded down, so that 100 % means completion. */
 function percentOf(done: number, total: number): string {
   return total > 0 ? `: ${Math.min(100, Math.floor((100 * done) / total))} %` : "";
 }

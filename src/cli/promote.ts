@@ -1,4 +1,7 @@
-/** Makes an edge the primary, on the word of an operator or of a program outside. With `failover` the node needs the lease as well. */
+/**
+ * `ostiary promote`: makes an edge the primary, for an operator or another program. With `failover` the node also needs
+ * the lease.
+ */
 import type { Command } from "commander";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
@@ -13,17 +16,17 @@ interface Promoted {
 export const promoteCommand: AddCommand = (program) => {
   withAccess(program.command("promote"), "admin")
     .description(
-      "Make an edge the primary, under a new epoch: it first takes from its peers what it has not. Refused while the old primary answers, where another node has more or is promoted at the same time, and with `--ack` while so many edges can't be asked that only they may have a write that was acknowledged. With `failover` it waits for the lease: at most one and a half times its time to live",
+      "Make an edge the primary, under a new epoch. The edge first fetches missing events from its peers. The promotion is refused while the old primary answers, if another node has more events or is being promoted, and with `ack` if so many edges are unreachable that only they may have an acknowledged write. With `failover` it waits for the lease, at most one and a half times its time to live",
     )
     .option(
       "--force",
-      "also then: what the old primary accepts until it learns of its successor is then not part of the history that goes on; with `failover` it also takes the lease from its holder",
+      "Promote even then. Writes that the old primary accepts until it learns of the promotion are lost. With `failover` the node also takes the lease from its holder",
     )
     .option(
       "--graceful",
-      "take over from a primary that answers: it hands over what it has, refuses writes meanwhile (they may be sent again) and goes on as an edge",
+      "Replace a primary that answers: it hands over all events, refuses writes meanwhile (clients can repeat them) and continues as an edge",
     )
-    .option("--json", "as JSON")
+    .option("--json", "Print JSON")
     .action(async (options: { force?: true; graceful?: true; json?: true }, command: Command) => {
       keepFilesPrivate();
       const access = accessOf(command, "admin");
@@ -32,7 +35,7 @@ export const promoteCommand: AddCommand = (program) => {
       await print(
         options.json
           ? `${JSON.stringify(promoted)}\n`
-          : `${access.url} is the primary now, of epoch ${promoted.epoch} from offset ${promoted.offset} on\n`,
+          : `${access.url} is now the primary, with epoch ${promoted.epoch} from offset ${promoted.offset} on\n`,
       );
     });
 };

@@ -1,4 +1,4 @@
-/** A backup becomes the data directory of a primary, as it was at some moment. */
+/** `ostiary restore`: creates the data directory of a primary from a backup, at a chosen point in time. */
 import { z } from "zod";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
@@ -17,21 +17,22 @@ import { configFile } from "./config-file.ts";
 import { checkedConfig } from "./setting-options.ts";
 
 const details = `
-What is restored begins a new epoch: nodes of the history that is left behind, which may have seen more, save what only they have
-(\`unreplicated-….ndjson\` in their data directories) and take a snapshot; consistency tokens of writes that are not contained get 409.
-Nodes follow only a later term, so \`restore\` asks the nodes in \`peers\` for theirs and begins a later one. If they can't be asked, give the
-greatest one with --term (\`/healthcheck\` of a node shows it).
+The restored history begins a new epoch. Other nodes can have later events of the old history: they save these
+(\`unreplicated-….ndjson\` in their data directories) and download a snapshot. Consistency tokens of writes that are not in
+the restored history get 409. Nodes accept only a later term, so \`restore\` asks the nodes in \`peers\` for their terms and
+begins a later one. If they cannot be reached, give the greatest term with --term (\`/healthcheck\` of a node shows it).
 
 Examples:
-  ostiary restore monday.backup --list                                               what moments it covers
-  ostiary restore monday.backup --data /var/lib/ostiary                              its newest state
-  ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   as it was at seven
-  ostiary restore monday.backup --data /var/lib/ostiary --to-offset 4711 --dry-run   what that would come to
-  ostiary serve --role primary --data /var/lib/ostiary                               goes on from there
+  ostiary restore monday.backup --list                                               which offsets and times it covers
+  ostiary restore monday.backup --data /var/lib/ostiary                              the newest state
+  ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
+  ostiary restore monday.backup --data /var/lib/ostiary --to-offset 4711 --dry-run   print the result only
+  ostiary serve --role primary --data /var/lib/ostiary                               start the primary
 
-The backup's MAC is verified with the node key that was in force when it was made (OSTIARY_NODE_KEY, --node-key or the configuration file); one
-without a MAC, of an older version, needs --allow-unauthenticated.
-Run it as the user that the node runs as. The node key belongs to no backup: give the primary the one that the other nodes have (OSTIARY_NODE_KEY).
+The MAC of the backup is verified with the node key of the time when it was made (OSTIARY_NODE_KEY, --node-key or the
+configuration file); a backup without a MAC, from an older version, needs --allow-unauthenticated.
+Run the command as the user of the node. A backup does not contain the node key: give the primary the one of the other
+nodes (OSTIARY_NODE_KEY).
 `;
 
 interface Options {
@@ -50,27 +51,24 @@ interface Options {
 
 export const restoreCommand: AddCommand = (program) => {
   withUnauthenticated(program.command("restore"))
-    .description("Make a primary's data directory of a backup, as of any moment that its log reaches back to")
-    .argument("<file>", "what `ostiary backup` wrote")
+    .description("Create the data directory of a primary from a backup, at any point in time that its log covers")
+    .argument("<file>", "The file that `ostiary backup` wrote")
     .option(
       "--data <directory>",
-      "Where to: a directory without a node's data (default: as for `serve`) [OSTIARY_DATA]",
+      "The directory to create, without data of a node (default: as for `serve`) [OSTIARY_DATA]",
     )
-    .option("--to-offset <number>", "Go back to right after this event; 0 is before the first")
+    .option("--to-offset <number>", "Restore the state after this event; 0 is the state before the first")
     .option(
       "--to-time <time>",
-      "Go back to this time, such as 2026-11-26T07:00:00Z: what was committed then or before stays",
+      "Restore the state at this time, such as 2026-11-26T07:00:00Z, with all events up to it",
     )
-    .option("--term <number>", "The term that the other nodes are in, where they can't be asked")
-    .option("--force", "Replace the data that are in the directory, once the backup has proved good")
-    .option("--dry-run", "Do all of it, but leave nothing behind: only say what would be")
-    .option("--list", "Only say what is in the file and which moments it covers")
-    .option("--node-key <secret>", "The key that nodes show each other, for the file's MAC [OSTIARY_NODE_KEY]")
-    .option(
-      "--config <file>",
-      "The file that the node is started with, for its limits and the node key [OSTIARY_CONFIG]",
-    )
-    .option("--json", "as JSON")
+    .option("--term <number>", "The term of the other nodes, if they cannot be reached")
+    .option("--force", "Replace the data in the directory, after the backup is verified")
+    .option("--dry-run", "Do everything except the change of the directory, and print the result")
+    .option("--list", "Only print the content of the file, and which offsets and times it covers")
+    .option("--node-key <secret>", "The node key, for the MAC of the file [OSTIARY_NODE_KEY]")
+    .option("--config <file>", "The configuration file of the node, for its limits and the node key [OSTIARY_CONFIG]")
+    .option("--json", "Print JSON")
     .addHelpText("after", details)
     .action(async (file: string, options: Options) => {
       const destination = destinationOf(options);
@@ -93,21 +91,23 @@ export const restoreCommand: AddCommand = (program) => {
         limits: config.limits,
       });
       await print(
-        options.json ? `${JSON.stringify(asJson(restored))}\n` : tell(restored, config.data, options.dryRun ?? false),
+        options.json
+          ? `${JSON.stringify(asJson(restored))}\n`
+          : describeRestored(restored, config.data, options.dryRun ?? false),
       );
     });
 };
 
-/** The term after which the restored history begins. */
+/** The greatest known term; the restored history begins a later one. */
 async function knownTermOf({ term }: Options, config: Config): Promise<number> {
   if (term !== undefined) {
     if (/^\d{1,15}$/.test(term)) return Number(term);
-    throw new UsageError(`\`${term}\` is no term, such as 3145728`);
+    throw new UsageError(`\`${term}\` is not a term, such as 3145728`);
   }
   const known = await askKnownTerm(config, realClusterSystem);
   if (known.silent.length > 0)
     await printWarning(
-      `${known.silent.join(" and ")} did not tell its term (the node that is restored cannot). A node in a later term than the restored one does not follow it: if there is one, restore again with --term`,
+      `${known.silent.join(" and ")} did not answer with its term (the restored node itself cannot). A node in a later term than the restored one does not replicate it: if there is such a node, restore again with --term`,
     );
   return known.term;
 }
@@ -138,20 +138,20 @@ async function restoring(options: Omit<RestoreOptions, "onStep" | "onUndone" | "
 
 function destinationOf({ toOffset, toTime }: Options): RestoreOptions["target"] {
   if (toOffset !== undefined && toTime !== undefined)
-    throw new UsageError("--to-offset and --to-time both say where to go back to: give one of them");
+    throw new UsageError("--to-offset and --to-time both give the point in time: use one of them");
   if (toOffset !== undefined) {
-    if (!/^\d{1,15}$/.test(toOffset)) throw new UsageError(`\`${toOffset}\` is no offset, such as 4711`);
+    if (!/^\d{1,15}$/.test(toOffset)) throw new UsageError(`\`${toOffset}\` is not an offset, such as 4711`);
     return { offset: Number(toOffset) };
   }
   if (toTime === undefined) return undefined;
   if (!z.iso.datetime({ offset: true }).safeParse(toTime).success)
     throw new UsageError(
-      `\`${toTime}\` is no time with its zone, such as 2026-11-26T07:00:00Z or 2026-11-26T08:00:00+01:00`,
+      `\`${toTime}\` is not a time with a zone, such as 2026-11-26T07:00:00Z or 2026-11-26T08:00:00+01:00`,
     );
   return { timeMs: Date.parse(toTime) };
 }
 
-function tell(restored: RestoreResult, directory: string, dryRun: boolean): string {
+function describeRestored(restored: RestoreResult, directory: string, dryRun: boolean): string {
   const { environment, digest, undone, epoch, term, replaced, previous, authenticity } = restored;
   const counts = Object.entries(undone).map(([kind, count]) => `${count} ${kind}`);
   const total = Object.values(undone).reduce((sum, count) => sum + count, 0);
@@ -166,11 +166,11 @@ function tell(restored: RestoreResult, directory: string, dryRun: boolean): stri
     ...(previous === undefined
       ? []
       : [
-          `  kept      these data are of another history, and stay in ${printable(previous)}: remove it when nobody needs it`,
+          `  kept      the replaced data have another history and stay in ${printable(previous)}: delete them when you do not need them`,
         ]),
     dryRun
       ? "nothing was changed"
-      : `  epoch     ${epoch} begins, of term ${term}; start it with \`ostiary serve --role primary --data ${printable(directory)}\``,
+      : `  epoch     ${epoch} begins, in term ${term}; start the primary with \`ostiary serve --role primary --data ${printable(directory)}\``,
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -1,10 +1,10 @@
-/** A node's life as a process: logs and traces first, then the role, then waiting for a signal, then everything down in reverse order. */
+/** A node as a process: starts logs, traces and the role, waits for a signal, and stops them in reverse order. */
 import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
-import { pathsOpenToOthers } from "../store/directory/file-modes.ts";
+import { pathsOpenToOthers } from "../store/directory/data-directory.ts";
 import { getLogger, startLogging } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { startTracing } from "../telemetry/tracing.ts";
@@ -17,7 +17,7 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/** Resolves after a clean stop. Rejects where the node can't start. */
+/** Resolves after a clean stop. Rejects if the node cannot start. `warnings` about settings are logged. */
 export async function runNode(
   config: Config,
   warnings: readonly string[],
@@ -30,10 +30,10 @@ export async function runNode(
   warnAboutFileModes(config.data);
   logServiceVariables();
   for (const warning of warnings) log.warning("{warning}", { warning });
-  const report = reporter((error) => log.error("something failed that nobody waited for", { error }));
+  const report = errorReporter((error) => log.error("unhandled error: {error}", { error }));
   onUnhandledError(report);
   onFailedTimer(report);
-  const asked = stopSignal();
+  const stopRequested = stopSignal();
   const tracing = await startTracing({
     sampleRatio: config.trace.sampleRatio,
     attributes: {
@@ -44,8 +44,8 @@ export async function runNode(
     },
   });
   try {
-    // A start may take long (an edge without a primary waits for one), and whoever asks it to stop meanwhile is not kept waiting.
-    const node = await Promise.race([start(), asked.then(() => undefined)]);
+    // A start can take long (an edge waits for its primary), and a stop signal must end it.
+    const node = await Promise.race([start(), stopRequested.then(() => undefined)]);
     if (node === undefined) return;
     log.info("{role} {version} listens on {url}", {
       role: config.role,
@@ -53,8 +53,8 @@ export async function runNode(
       url: boundUrl(config.host, node.url),
     });
     await ready?.(node);
-    const signal = await asked;
-    log.info("{signal}: finishing what is in flight, then stopping", { signal });
+    const signal = await stopRequested;
+    log.info("{signal}: finishing the requests in flight, then stopping", { signal });
     await node.stop();
     log.info("stopped");
   } finally {
@@ -62,7 +62,10 @@ export async function runNode(
   }
 }
 
-/** Others may reach it there, not only this machine. With the port, also where that is 80. */
+/**
+ * The URL with the configured host, at which other machines can reach the node. It always has the port, even if that is
+ * 80.
+ */
 export function boundUrl(host: string, url: string): string {
   const { port } = new URL(url);
   return `http://${host.includes(":") ? `[${host}]` : host}:${port || "80"}`;
@@ -76,10 +79,10 @@ function logServiceVariables(): void {
 const reportIntervalMs = 1000;
 
 /**
- * Counts all failures, and logs one of a kind a second: what fails for want of descriptors or space fails again and again. One that ends the process is
- * always logged.
+ * Returns a function that counts all unhandled errors and logs one error of each kind per second: errors such as
+ * missing descriptors or disk space occur repeatedly. A fatal error is always logged.
  */
-function reporter(write: (error: unknown) => void): (error: unknown, isFatal?: boolean) => void {
+function errorReporter(write: (error: unknown) => void): (error: unknown, isFatal?: boolean) => void {
   const logged = rateLimiter(reportIntervalMs);
   return (error, isFatal = false) => {
     metrics.unhandledErrors.inc();
@@ -90,22 +93,22 @@ function reporter(write: (error: unknown) => void): (error: unknown, isFatal?: b
 
 const pathsMax = 5;
 
-/** What is in it is as secret as the keys that open it. */
+/** Warns if other users can read the data directory. */
 function warnAboutFileModes(data: string): void {
   const log = getLogger("node");
   try {
     const wide = pathsOpenToOthers(data);
-    // Of somebody else's files this process can change nothing, and a start that may not write there says so itself.
+    // If the files belong to another user, the start fails with its own message.
     if (wide.length === 0 || !isWritable(data)) return;
     const more = wide.length > pathsMax ? ` and ${wide.length - pathsMax} more` : "";
-    log.warning("others on this machine may open {paths}: take that away with {command}", {
+    log.warning("other users of this machine can open {paths}: remove the permissions with {command}", {
       paths: `${wide.slice(0, pathsMax).join(", ")}${more}`,
       command: `chmod -R go= ${data}`,
     });
   } catch (error) {
-    // The directory can't be made either, and that ends the start.
+    // The start fails as well, because the directory cannot be created.
     if ((error as NodeJS.ErrnoException).code === "ENOTDIR") return;
-    log.warning("the modes of the files in {data} can't be read: {reason}", { data, reason: reasonOf(error) });
+    log.warning("the permissions of the files in {data} cannot be read: {reason}", { data, reason: reasonOf(error) });
   }
 }
 

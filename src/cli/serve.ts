@@ -1,3 +1,4 @@
+/** `ostiary serve`: runs a node. */
 import type { Config } from "../config/config.ts";
 import { startEdge, startPrimary } from "../roles/member.ts";
 import { startFallback } from "../roles/fallback.ts";

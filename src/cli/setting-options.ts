@@ -1,6 +1,6 @@
 /**
- * The settings of `config/` as command-line options. Their flags, descriptions and defaults come from the schema, so `--help` always agrees with
- * the program.
+ * The settings of `config/` as command-line options. Their flags, descriptions and defaults come from the schema, so
+ * `--help` always agrees with the program.
  */
 import { Option, type Command } from "commander";
 import type { Config } from "../config/config.ts";
@@ -57,14 +57,17 @@ export function effectiveConfig(sources: ConfigSources): EffectiveConfig {
   throw new UsageError(`${count} wrong\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
 }
 
-/** The same for a command that reads some settings of a node: only the commands that start a node, and `ostiary config`, show warnings. */
+/**
+ * The same for a command that reads some settings of a node: only the commands that start a node, and `ostiary config`,
+ * show warnings.
+ */
 export function checkedConfig(sources: ConfigSources): Config {
   return effectiveConfig(sources).config;
 }
 
 function settingOption(setting: Setting): Option {
   const { flag, placeholder, description, variable, default: value } = setting;
-  const defaultText = value === undefined ? "" : ` (default: ${String(value)})`;
+  const defaultText = value === undefined || value === "" ? "" : ` (default: ${String(value)})`;
   return new Option(`${flag} <${placeholder}>`, `${description}${defaultText} [${variable}]`).helpGroup(
     headingOf(setting),
   );

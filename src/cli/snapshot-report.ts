@@ -1,4 +1,4 @@
-/** What `ostiary snapshot inspect` tells. */
+/** The report of `ostiary snapshot inspect`. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,19 +17,19 @@ import type { ProgressLine } from "./progress-line.ts";
 
 export interface SnapshotReport extends Partial<SnapshotManifest> {
   readonly file: string;
-  /** Of the file, in bytes. */
+  /** The size of the file in bytes. */
   readonly size?: number;
-  /** Whether a node of the environment has made it, as far as that can be told. */
+  /** Whether its MAC proves that a node of the environment made it. */
   readonly authenticity?: Authenticity;
-  /** What was looked at: the packed bytes, or everything that comes out of them. */
+  /** The checked part: the packed bytes, or also the unpacked database. */
   readonly checked: "bytes" | "everything";
-  /** What is wrong with it; null where nothing was found. */
+  /** The error in the file; null if there is none. */
   readonly problem: string | null;
-  /** What a node would make anew when it imports it. */
+  /** The parts that a node rebuilds when it imports the file. */
   readonly warnings: readonly string[];
 }
 
-/** Throws where the file can't be read at all. */
+/** Throws AppError if the file cannot be read. */
 export async function inspectSnapshot(
   file: string,
   { full, nodeKeyHash }: { readonly full: boolean; readonly nodeKeyHash: string | undefined },
@@ -49,7 +49,7 @@ export async function inspectSnapshot(
     requireKnownFormat(snapshot.manifest);
     authenticity = authenticityOf(snapshot.signed, nodeKeyHash);
     progress.begin("checking");
-    await (full ? unpackForNothing(snapshot, warnings, progress) : verifySnapshotInWorker(realSystem, snapshot));
+    await (full ? unpackTemporarily(snapshot, warnings, progress) : verifySnapshotInWorker(realSystem, snapshot));
     return report(null);
   } catch (error) {
     const problem = snapshotFileError(file, error);
@@ -58,7 +58,7 @@ export async function inspectSnapshot(
   }
 }
 
-async function unpackForNothing(snapshot: Snapshot, warnings: string[], progress: ProgressLine): Promise<void> {
+async function unpackTemporarily(snapshot: Snapshot, warnings: string[], progress: ProgressLine): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-inspect-"));
   const path = join(directory, "copy.db");
   try {
@@ -71,7 +71,10 @@ async function unpackForNothing(snapshot: Snapshot, warnings: string[], progress
 
 export function describeReport(report: SnapshotReport): string {
   const { file, problem, warnings, checked } = report;
-  const verdict = checked === "bytes" ? "its SHA-256 is right; `--full` checks what is in it" : "all of it is sound";
+  const verdict =
+    checked === "bytes"
+      ? "the SHA-256 is right; `--full` also checks the content"
+      : "the file and its content are valid";
   const rows: (readonly [string, string])[] = [
     ...manifestRows(report),
     [problem === null ? "check" : "problem", problem ?? verdict],
@@ -88,14 +91,14 @@ function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (rea
     ["environment", `${environment}`],
     ["position", `offset ${offset} of epoch ${epoch}, chain hash ${hash}`],
     ["digest", `${digest}`],
-    ["last change", timeMs === 0 ? "none yet" : momentOf(timeMs)],
-    ["made", momentOf(madeMs)],
+    ["last change", timeMs === 0 ? "none yet" : formatTime(timeMs)],
+    ["made", formatTime(madeMs)],
     ["size", `${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB in format ${schema}`],
     ["SHA-256", `${sha256}`],
     ...(authenticity === undefined ? [] : [["origin", authenticityTexts[authenticity]] as const]),
   ];
 }
 
-function momentOf(ms: number | undefined): string {
+function formatTime(ms: number | undefined): string {
   return new Date(ms ?? 0).toISOString();
 }

@@ -1,4 +1,7 @@
-/** Where the file of `ostiary snapshot create` comes from. It appears under its name when it is whole. */
+/**
+ * The sources of `ostiary snapshot create`: a running node or a data directory. The file gets its name when it is
+ * complete.
+ */
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { installFile } from "../runtime/atomic-file.ts";
@@ -15,14 +18,14 @@ import { UsageError } from "./command.ts";
 import type { ProgressLine } from "./progress-line.ts";
 import { requireStoreIn } from "./stored-data.ts";
 
-export async function snapshotFromNode(given: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+export async function snapshotFromNode(nodeUrl: string, out: string, progress: ProgressLine): Promise<Snapshot> {
   const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
-  if (!nodeKey) throw new UsageError("OSTIARY_NODE_KEY is not set; put the key into it that nodes show each other");
-  if (!URL.canParse(given)) throw new UsageError(`\`${given}\` is not a URL, such as http://127.0.0.1:8080`);
-  const url = given.replace(/\/+$/, "");
-  requirePlace(out);
+  if (!nodeKey) throw new UsageError("OSTIARY_NODE_KEY is not set; set it to the node key");
+  if (!URL.canParse(nodeUrl)) throw new UsageError(`\`${nodeUrl}\` is not a URL, such as http://127.0.0.1:8080`);
+  const url = nodeUrl.replace(/\/+$/, "");
+  requireWritable(out);
   const part = `${out}.part`;
-  let begun = false;
+  let hasBegun = false;
   progress.begin("waiting for the snapshot");
   try {
     const snapshot = await downloadSnapshot({
@@ -35,13 +38,13 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
       knownTag: undefined,
       accept() {},
       onProgress: (received, size) => {
-        if (!begun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
-        begun = true;
+        if (!hasBegun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
+        hasBegun = true;
         progress.reached(received, size);
       },
       responseError: refusalOf,
     });
-    if (snapshot === "unchanged") throw new Error("it says that nothing has changed");
+    if (snapshot === "unchanged") throw new Error("the node answered that nothing has changed");
     progress.begin("checking");
     authenticityOf(snapshot.signed, hashKey(nodeKey));
     await verifySnapshotInWorker(realSystem, snapshot).catch((error: unknown) => {
@@ -56,10 +59,10 @@ export async function snapshotFromNode(given: string, out: string, progress: Pro
 
 async function refusalOf(response: Response): Promise<Error> {
   const { message } = (await response.json().catch(() => ({}))) as { message?: string };
-  return new Error(`it answered ${response.status} ${message ?? "without a reason"}`);
+  return new Error(`the node answered ${response.status} ${message ?? "without a reason"}`);
 }
 
-/** Only reads what is in the directory, whoever else is at work there. */
+/** Only reads the directory; a node can use it at the same time. */
 export async function snapshotFromDirectory(
   data: string,
   out: string,
@@ -67,14 +70,17 @@ export async function snapshotFromDirectory(
   progress: ProgressLine,
 ): Promise<Snapshot> {
   const store = requireStoreIn(data);
-  const beside = emptyBeside(out);
+  const temporary = temporaryDirectoryFor(out);
   progress.begin("copying and packing");
   try {
-    return moved(await buildSnapshotInWorker(realSystem, store, beside, nodeKeyHash ?? storedNodeKeyHash(store)), out);
+    return moved(
+      await buildSnapshotInWorker(realSystem, store, temporary, nodeKeyHash ?? storedNodeKeyHash(store)),
+      out,
+    );
   } catch (error) {
     throw new AppError("internal", `no snapshot of \`${store}\`: ${reasonOf(error)}`, { cause: error });
   } finally {
-    rmSync(beside, { recursive: true, force: true });
+    rmSync(temporary, { recursive: true, force: true });
   }
 }
 
@@ -83,17 +89,18 @@ function moved(snapshot: Snapshot, out: string): Snapshot {
   return { ...snapshot, path: out };
 }
 
-/** A directory to work in, from where a file can be moved to `out`. */
-function emptyBeside(out: string): string {
-  requirePlace(out);
+/** Creates a temporary directory on the file system of `out`, so that a rename can move a file to `out`. */
+function temporaryDirectoryFor(out: string): string {
+  requireWritable(out);
   try {
     return mkdtempSync(join(dirname(out), `.${basename(out)}-`));
   } catch (error) {
-    throw new AppError("invalid_request", `\`${out}\` can't be written: ${reasonOf(error)}`, { cause: error });
+    throw new AppError("invalid_request", `\`${out}\` cannot be written: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-function requirePlace(out: string): void {
-  if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` can't be written: there is no such directory`);
-  if (existsSync(out) && !statSync(out).isFile()) throw new UsageError(`\`${out}\` can't be written: it is not a file`);
+function requireWritable(out: string): void {
+  if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
+  if (existsSync(out) && !statSync(out).isFile())
+    throw new UsageError(`\`${out}\` cannot be written: it is not a file`);
 }

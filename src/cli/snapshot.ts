@@ -1,4 +1,6 @@
-/** Snapshots as files: made from a node or its directory, looked at, and put into a directory for a node to start from. */
+/**
+ * `ostiary snapshot`: creates snapshots as files, inspects them, and imports them into the data directory of a node.
+ */
 import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { importSnapshot } from "../replication/snapshots/import-snapshot.ts";
@@ -35,13 +37,15 @@ interface ImportOptions extends NodeKeyOptions {
 }
 
 export const snapshotCommand: AddCommand = (program, finish) => {
-  const group = program.command("snapshot").description("Make, inspect and import a copy of all data as one file");
+  const group = program
+    .command("snapshot")
+    .description("Create, inspect and import a snapshot: all data except the log in one file");
   addCreate(group);
   withNodeKey(group.command("inspect"))
-    .description("Say what a snapshot holds, and whether it is whole: status 0 if so, 1 if not")
+    .description("Print the content of a snapshot and verify it: status 0 if it is valid, 1 if not")
     .argument("<file>")
-    .option("--full", "Unpack it as well, and check everything in it as a node would")
-    .option("--json", "as JSON")
+    .option("--full", "Also unpack it and check its content like a node")
+    .option("--json", "Print JSON")
     .action(async (file: string, options: InspectOptions) => {
       keepFilesPrivate();
       const nodeKeyHash = await nodeKeyHashFrom(options);
@@ -52,11 +56,11 @@ export const snapshotCommand: AddCommand = (program, finish) => {
       if (report.problem !== null) finish(1);
     });
   withUnauthenticated(withNodeKey(group.command("import")))
-    .description("Check a snapshot and make it the copy that an edge or a fallback starts from")
+    .description("Verify a snapshot and make it the database from which an edge or a fallback starts")
     .argument("<file>")
-    .requiredOption("--data <directory>", "The node's data directory; made where it is missing")
-    .option("--force", "Replace the copy that is there")
-    .option("--json", "as JSON")
+    .requiredOption("--data <directory>", "The data directory of the node; it is created if it does not exist")
+    .option("--force", "Replace an existing database")
+    .option("--json", "Print JSON")
     .action(async (file: string, options: ImportOptions) => {
       keepFilesPrivate();
       const { data, force, json, allowUnauthenticated = false } = options;
@@ -66,7 +70,7 @@ export const snapshotCommand: AddCommand = (program, finish) => {
         return importSnapshot({ ...common, force: force === true });
       });
       if (previous !== undefined)
-        await printError(`the database of the history that was there before is kept as ${printable(previous)}\n`);
+        await printError(`the replaced database has another history and is kept as ${printable(previous)}\n`);
       const { environment, epoch, offset, digest } = state;
       await print(
         json
@@ -78,14 +82,14 @@ export const snapshotCommand: AddCommand = (program, finish) => {
 
 function addCreate(group: Command): void {
   withNodeKey(group.command("create"))
-    .description("Write a snapshot to a file, from a running node or from a data directory; nothing is stopped for it")
-    .requiredOption("--out <file>", "Where to write it; readers see the file that was there, or the whole new one")
-    .option("--url <url>", "The primary or edge to ask, such as http://127.0.0.1:8080")
-    .option("--data <directory>", "A node's data directory, whether or not the node runs")
-    .option("--json", "as JSON")
+    .description("Write a snapshot to a file, from a running node or from a data directory; the node keeps running")
+    .requiredOption("--out <file>", "The file to write; it is replaced atomically")
+    .option("--url <url>", "The URL of a primary or an edge, such as http://127.0.0.1:8080")
+    .option("--data <directory>", "The data directory of a node, running or not")
+    .option("--json", "Print JSON")
     .addHelpText(
       "after",
-      "\nThe node key, with which a node is asked, is read from OSTIARY_NODE_KEY; with it the file also gets a MAC, so that nobody else can change it. What is broken off is gone on with when the same is\ndone again. The file holds everything but the log: keep it as you keep the data.",
+      "\nThe node key is read from OSTIARY_NODE_KEY: it authenticates the request to a node, and the file gets a MAC, so that only\nowners of the node key can change it. Run the command again to resume an interrupted download. The file contains all data\nexcept the log: protect it like the data.",
     )
     .action(async (options: CreateOptions) => {
       keepFilesPrivate();
@@ -93,18 +97,18 @@ function addCreate(group: Command): void {
       const nodeKeyHash = await nodeKeyHashFrom(options);
       if ((url === undefined) === (data === undefined))
         throw new UsageError(
-          "say where the snapshot comes from: either `--url`, a running node, or `--data`, its directory",
+          "the source of the snapshot is missing or not unique: use either `--url`, a running node, or `--data`, its directory",
         );
-      const made = await withProgress((progress) =>
+      const snapshot = await withProgress((progress) =>
         data === undefined
           ? snapshotFromNode(url ?? "", out, progress)
           : snapshotFromDirectory(data, out, nodeKeyHash, progress),
       );
-      if (authenticityOf(made.signed, nodeKeyHash) === "absent")
+      if (authenticityOf(snapshot.signed, nodeKeyHash) === "absent")
         await printWarning(
-          "the snapshot has no MAC, so nodes and `ostiary snapshot import` take it only with --allow-unauthenticated: put the node key into OSTIARY_NODE_KEY to make one that has",
+          "the snapshot has no MAC, so nodes and `ostiary snapshot import` accept it only with --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a snapshot with a MAC",
         );
-      await print(json ? `${JSON.stringify(madeReport(made), null, 2)}\n` : describeMade(made));
+      await print(json ? `${JSON.stringify(jsonReport(snapshot), null, 2)}\n` : describeSnapshot(snapshot));
     });
 }
 
@@ -113,10 +117,10 @@ interface InspectOptions extends NodeKeyOptions {
   readonly json?: true;
 }
 
-function madeReport({ path, size, manifest }: Snapshot): object {
+function jsonReport({ path, size, manifest }: Snapshot): object {
   return { file: path, size, ...manifest };
 }
 
-function describeMade({ path, size, manifest: { environment, offset } }: Snapshot): string {
+function describeSnapshot({ path, size, manifest: { environment, offset } }: Snapshot): string {
   return `${printable(path)}: environment \`${printable(environment)}\` at offset ${offset}, ${formatMegabytes(size)} MB\n`;
 }

@@ -1,9 +1,9 @@
-/** The database in a data directory that a command was given. */
+/** The database in the data directory of a command. */
 import { statSync } from "node:fs";
 import { currentStorePath } from "../store/directory/data-directory.ts";
 import { UsageError } from "./command.ts";
 
-/** Undefined where there is none, and where the path is that of a file. */
+/** Undefined if there is none, or if the path is a file. */
 export function storeIn(data: string): string | undefined {
   return statSync(data, { throwIfNoEntry: false })?.isDirectory() ? currentStorePath(data) : undefined;
 }
@@ -12,6 +12,6 @@ export function requireStoreIn(data: string): string {
   const path = storeIn(data);
   if (path !== undefined) return path;
   throw new UsageError(
-    `\`${data}\` is no data directory of a node: there is no database in it; name one with \`--data\``,
+    `\`${data}\` is not the data directory of a node: it contains no database; name one with \`--data\``,
   );
 }

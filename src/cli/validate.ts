@@ -1,3 +1,4 @@
+/** `ostiary validate`: checks a policy. */
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
@@ -8,8 +9,8 @@ export const validateCommand: AddCommand = (program, finish) => {
   program
     .command("validate")
     .description("Check a policy, without running its tests")
-    .argument("<files...>", "policy files; several form one policy")
-    .option("--json", "problems as JSON")
+    .argument("<files...>", "Policy files; several form one policy")
+    .option("--json", "Print problems as JSON")
     .action(async (files: string[], options: { json?: true }) => {
       const checked = check(await readPolicyFiles(files), { runTests: false });
       if (options.json) await printReportAsJson(checked);

@@ -1,3 +1,4 @@
+/** `ostiary version`: prints the version. */
 import { build } from "../runtime/version.ts";
 import { print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
@@ -5,8 +6,8 @@ import type { AddCommand } from "./command.ts";
 export const versionCommand: AddCommand = (program) => {
   program
     .command("version")
-    .description("Say which build this is")
-    .option("--json", "as JSON")
+    .description("Print the version")
+    .option("--json", "Print JSON")
     .action(async (options: { json?: true }) => {
       await print(options.json ? `${JSON.stringify(build)}\n` : `${versionText}\n`);
     });

@@ -1,20 +1,20 @@
 /**
- * One request to one node, with a time limit, and its answer read to the end: a node that dies half way through an answer has failed like one
- * that never began, and whoever gets the answer can't be disappointed any more.
+ * One request to one node, with a time limit. The response is read to its end, so that a node that dies in the middle
+ * of a response has failed like a node that never answered.
  */
 
-/** `fetch`, as far as it is used here. The official client has one of its own (`node-fetch` on Node), so it is not taken from the platform. */
+/** The part of `fetch` that is used here. The official client has its own `fetch` (`node-fetch` on Node). */
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
 export interface RequestAttempt {
-  readonly answer: Promise<Response>;
-  /** Ends the request where it is; nobody waits for its answer any more. */
+  readonly response: Promise<Response>;
+  /** Aborts the request. */
   abort(): void;
 }
 
-/** No node answered, or one did not in time. */
+/** No node answered in time. */
 export class NoAnswerError extends Error {
-  /** That of Node's network errors: the official client decides by it whether to ask the fallback that it was itself told of. */
+  /** The code of a network error of Node. The official client uses it to decide whether to ask its own fallback. */
   readonly code: string | undefined;
 
   constructor(message: string, code: string | undefined, cause?: unknown) {
@@ -40,25 +40,25 @@ export function attempt(fetch: Fetch, url: string, init: RequestInit, timeoutMs:
   };
   if (init.signal?.aborted === true) abort();
   init.signal?.addEventListener("abort", abort);
-  const answer = Promise.race([whole(), late]).finally(() => {
+  const response = Promise.race([whole(), late]).finally(() => {
     clearTimeout(timer);
     init.signal?.removeEventListener("abort", abort);
   });
-  return { answer, abort };
+  return { response, abort };
 }
 
-/** Such an answer must not have a body, not even an empty one. */
+/** Responses with these statuses must not have a body, not even an empty one. */
 const withoutBody = new Set([204, 205, 304]);
 
-async function readWhole(answer: Response): Promise<Response> {
-  const bytes = await answer.arrayBuffer();
+async function readWhole(streamed: Response): Promise<Response> {
+  const bytes = await streamed.arrayBuffer();
   const headers = new Headers();
-  answer.headers.forEach((value, name) => headers.append(name, value));
-  const { status, statusText } = answer;
+  streamed.headers.forEach((value, name) => headers.append(name, value));
+  const { status, statusText } = streamed;
   return new Response(withoutBody.has(status) ? null : bytes, { status, statusText, headers });
 }
 
-/** Whether nobody was there to take the request, so that it was not even sent. In doubt it was. */
+/** Whether the request was certainly not sent, because no connection was possible. */
 export function neverSent(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && beforeSending.has(code);

@@ -1,14 +1,15 @@
 /**
- * What this client has seen of each node, so that a dead one costs time once and not with each request. A node that failed rests: it is asked
- * after all others for a while, twice as long after each further failure. When that is over one request finds out whether it is back, and
- * the others stay away until that one knows. Nothing is asked in the background: an application that is idle is quiet.
+ * The availability of each node, as far as this client knows it, so that a dead node costs time once and not with each
+ * request. A node that failed rests: for a while it is asked after all others, twice as long after each further
+ * failure. After that, one request tests whether the node works again, and other requests avoid it until that one is
+ * done. There are no background requests: an idle application sends nothing.
  */
 
-/** The longest rest is the first one doubled this often. */
+/** The longest rest is the first rest, doubled this often. */
 const doublingsMax = 3;
 
 export class NodeAvailability {
-  /** Scheme, host, port and whatever path stands before `/api`, without a slash at the end. */
+  /** Scheme, host, port and the path before `/api`, without a slash at the end. */
   readonly base: string;
   readonly #restMs: number;
   #failures = 0;
@@ -19,7 +20,7 @@ export class NodeAvailability {
     this.#restMs = restMs;
   }
 
-  /** Whether it has not failed since its last answer. */
+  /** Whether it has not failed since its last response. */
   get isTrusted(): boolean {
     return this.#failures === 0;
   }
@@ -32,7 +33,7 @@ export class NodeAvailability {
     return this.#restsUntilMs > performance.now();
   }
 
-  /** A request is on its way. Where the node is in doubt, this request is the one that finds out. */
+  /** A request is sent. If the node has failed before, this request is the test. */
   requestStarted(): void {
     if (!this.isTrusted) this.#restsUntilMs = performance.now() + this.#restMs;
   }
@@ -48,7 +49,7 @@ export class NodeAvailability {
   }
 }
 
-/** Those that do not rest, in the order given, then the others, those first whose rest ends first. */
+/** The nodes that do not rest, in the given order, and the resting ones in the order in which their rests end. */
 export function byAvailability(nodes: readonly NodeAvailability[]): {
   readonly ready: NodeAvailability[];
   readonly resting: NodeAvailability[];

@@ -1,9 +1,10 @@
 /**
- * One read, asked of several nodes until one has a good answer. The first is asked at once; the next when that one has failed, or has said
- * nothing for a while. Who answers first wins, the others are aborted.
+ * A hedged read: one read that is sent to several nodes until one has a good response. The first node is asked
+ * immediately, the next one if that one fails or does not answer for a while. The first good response wins, and the
+ * other requests are aborted.
  *
- * The fallback comes last, since its copy may be old: after all others have failed, or when those that are still silent have failed before,
- * or when nobody has answered for long.
+ * The fallback is asked last, because its database may be old: after all other nodes have failed, or if the nodes that
+ * are still silent have failed before, or if no node has answered for long.
  */
 import { attempt, codeOf, NoAnswerError, type RequestAttempt, type Fetch } from "./attempt.ts";
 import { byAvailability, type NodeAvailability } from "./node-availability.ts";
@@ -16,7 +17,7 @@ export interface ReadRace {
   readonly hedgeAfterMs: number;
   readonly fallbackAfterMs: number;
   readonly timeoutMs: number;
-  /** The caller's own, with which it may give up. */
+  /** The abort signal of the caller. */
   readonly signal: AbortSignal | undefined;
 }
 
@@ -28,13 +29,13 @@ interface Runner {
   readonly node: NodeAvailability;
   readonly attempt: RequestAttempt;
   readonly startMs: number;
-  /** Whether the node was well when it was asked. */
+  /** Whether the node was trusted when it was asked. */
   readonly trusted: boolean;
 }
 
 class Race {
   readonly #race: ReadRace;
-  readonly #resolve: (answer: Response) => void;
+  readonly #resolve: (response: Response) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #queue: NodeAvailability[];
   readonly #running = new Set<Runner>();
@@ -43,7 +44,7 @@ class Race {
   readonly #startMs = performance.now();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(race: ReadRace, resolve: (answer: Response) => void, reject: (reason: unknown) => void) {
+  constructor(race: ReadRace, resolve: (response: Response) => void, reject: (reason: unknown) => void) {
     this.#race = race;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -53,16 +54,19 @@ class Race {
   begin(): void {
     const { signal } = this.#race;
     if (signal?.aborted === true) return this.#reject(signal.reason);
-    signal?.addEventListener("abort", this.#giveUp);
+    signal?.addEventListener("abort", this.#onAbort);
     this.#askNext();
   }
 
-  readonly #giveUp = (): void => {
+  readonly #onAbort = (): void => {
     this.#end();
     this.#reject(this.#race.signal?.reason);
   };
 
-  /** Asks the next node, or waits for those that were asked where there is none, or where it is too early for the fallback. */
+  /**
+   * Asks the next node. Waits for the running requests if there is no further node, or if it is too early for the
+   * fallback.
+   */
   #askNext(): void {
     clearTimeout(this.#timer);
     const next = this.#queue[0];
@@ -93,18 +97,18 @@ class Race {
     const runner = { node, attempt: attempt(fetch, url, init, timeoutMs), startMs, trusted: node.isTrusted };
     node.requestStarted();
     this.#running.add(runner);
-    void runner.attempt.answer.then(
-      (answer) => this.#answered(runner, answer),
+    void runner.attempt.response.then(
+      (response) => this.#received(runner, response),
       (error: unknown) => this.#failed(runner, error),
     );
   }
 
-  #answered(runner: Runner, answer: Response): void {
+  #received(runner: Runner, response: Response): void {
     if (!this.#running.delete(runner)) return;
-    if (answer.status < 500) runner.node.requestSucceeded();
+    if (response.status < 500) runner.node.requestSucceeded();
     else runner.node.requestFailed();
-    if (!mayBeBetterElsewhere(answer.status)) return this.#win(runner, answer);
-    this.#refusals.push(answer);
+    if (!mayDifferOnOtherNodes(response.status)) return this.#win(runner, response);
+    this.#refusals.push(response);
     this.#askNext();
   }
 
@@ -115,17 +119,18 @@ class Race {
     this.#askNext();
   }
 
-  #win(winner: Runner, answer: Response): void {
+  #win(winner: Runner, response: Response): void {
     const nowMs = performance.now();
     for (const { node, startMs } of this.#running) {
-      // Asked before the winner, and still silent: the next request should not wait for it. One that is frozen would never be noticed else.
+      // This node was asked before the winner and is still silent, so the next request should not wait for it. A frozen
+      // node is noticed only here.
       if (startMs <= winner.startMs && nowMs - startMs >= this.#race.hedgeAfterMs) node.requestFailed();
     }
     this.#end();
-    this.#resolve(answer);
+    this.#resolve(response);
   }
 
-  /** Of several refusals the one that leaves most hope: 503 may pass, 409 would not. */
+  /** Returns the refusal that is most likely temporary: 503 rather than 409. */
   #fail(): void {
     this.#end();
     const [refusal] = this.#refusals.sort((a, b) => b.status - a.status);
@@ -143,14 +148,14 @@ class Race {
 
   #end(): void {
     clearTimeout(this.#timer);
-    this.#race.signal?.removeEventListener("abort", this.#giveUp);
+    this.#race.signal?.removeEventListener("abort", this.#onAbort);
     const losers = [...this.#running];
     this.#running.clear();
     for (const loser of losers) loser.attempt.abort();
   }
 }
 
-/** Where no node is well, the fallback is second: what may be frozen is given one chance, not several, before an old answer is taken. */
+/** If all nodes rest, the fallback comes second: one node gets a chance before the client accepts an old result. */
 function queueOf({ nodes, fallback }: ReadRace): NodeAvailability[] {
   const { ready, resting } = byAvailability(nodes);
   const queue = [...ready, ...resting];
@@ -159,7 +164,8 @@ function queueOf({ nodes, fallback }: ReadRace): NodeAvailability[] {
 }
 
 /**
- * 5xx is the node's fault. 429: this node is busy. 409: the consistency token is of a history that this node does not have, or the page of a list
- * that another node keeps. What else begins with 4 is the question's own fault and the same everywhere.
+ * Whether another node may have a better response. 5xx is an error of the node. 429: this node is busy. 409: the
+ * consistency token belongs to a history that this node does not have, or the page to a list that another node has.
+ * Other 4xx are errors of the request, the same on all nodes.
  */
-const mayBeBetterElsewhere = (status: number): boolean => status >= 500 || status === 429 || status === 409;
+const mayDifferOnOtherNodes = (status: number): boolean => status >= 500 || status === 429 || status === 409;

@@ -1,44 +1,51 @@
 /**
- * Redundancy on the client's side, for the official client's option `fetchBuilder`: reads are asked of several nodes and the first good answer
- * wins, so that a node may die, freeze or be restarted without a read failing. No load balancer is needed, and none could do it as well: it
- * would not repeat a request that it has sent to a node that died.
+ * Client-side redundancy for the option `fetchBuilder` of the official client: reads are sent to several nodes and the
+ * first good response wins, so no read fails if a node dies, freezes or restarts. A load balancer is not needed, and
+ * could not do the same: it would not repeat a request that was sent to a node that died.
  *
- * Writes go to one node, once. Two of them in another order would be another outcome, and a write without an answer may have been done; whether
- * to repeat it is for the application to decide. Only where nobody was there to take it does it go to the next node.
+ * Writes go to one node, once. The order of writes matters, and a write without a response may have been executed, so
+ * the application has to decide whether to repeat it. A write goes to the next node only if it certainly was not sent.
  *
- * Nothing of Bun's or Node's own is used: this runs wherever there are `AbortController`, `Response` and `setTimeout`.
+ * This code needs only `AbortController`, `Response` and `setTimeout`, no API of Bun or Node.
  */
 import { attempt, NoAnswerError, neverSent, type Fetch } from "./attempt.ts";
 import { byAvailability, NodeAvailability } from "./node-availability.ts";
 import { raceReads } from "./read-race.ts";
 
 export interface RedundantFetchOptions {
-  /** The URL of a fallback node. It is asked for reads after all others, since its copy may be old; never for writes. */
+  /** The URL of a fallback. Reads ask it after all other nodes, because its database may be old; writes never do. */
   readonly fallback?: string;
-  /** How long a node may say nothing to a read before the next one is asked as well, in milliseconds. Default 50. */
+  /** How long a node can be silent before a read also asks the next one, in milliseconds. Default 50. */
   readonly hedgeAfterMs?: number;
   /**
-   * How long to wait for nodes that were well a moment ago before the fallback is asked, in milliseconds. Default 500, and 2500 for a read with a
-   * consistency token: a node waits 2000 for what it names before it says 503, and the fallback would not wait.
+   * How long a read waits for trusted nodes before it asks the fallback, in milliseconds. Default 500, and 2500 for a
+   * read with a consistency token: a node waits 2000 ms for the position of the token before it answers 503, while a
+   * fallback does not wait.
    */
   readonly fallbackAfterMs?: number;
-  /** The longest that one node may take for one answer, in milliseconds. Default 30000. The client's `fetchTimeoutMillis` has no effect. */
+  /**
+   * The time limit for one response of one node, in milliseconds. Default 30000. The option `fetchTimeoutMillis` of the
+   * client has no effect.
+   */
   readonly timeoutMs?: number;
-  /** For how long a node that failed is asked after all others, in milliseconds; doubled with each further failure, three times. Default 1000. */
+  /**
+   * How long a node that failed is asked after all others, in milliseconds; doubled with each further failure, up to
+   * three times. Default 1000.
+   */
   readonly restMs?: number;
 }
 
-/** What the official client's option `fetchBuilder` takes. */
+/** The type of the option `fetchBuilder` of the official client. */
 export type FetchBuilder = (
   fetch: (url: string, init?: RequestInit) => Promise<Response>,
 ) => (url: string, init?: RequestInit) => Promise<Response>;
 
 /**
- * A `fetchBuilder` that asks the nodes at `urls`, first ones first, whatever URL the client itself was made with. What it learns of the nodes'
- * health it keeps, so make one and let all clients of the application use it.
+ * Returns a `fetchBuilder` that asks the nodes at `urls` in this order, whatever the URL of the client is. It remembers
+ * the availability of the nodes, so create one and use it for all clients of the application.
  *
- * The client's own retries are replaced by it. A read rejects only when all nodes have failed, and with a status other than 2xx is answered
- * only what every node refused, or what is wrong with the question itself.
+ * It replaces the retries of the client. A read rejects only if all nodes have failed, and gets a status other than 2xx
+ * only if all nodes refused it or if the request is wrong.
  */
 export function redundantFetch(urls: readonly string[], options: RedundantFetchOptions = {}): FetchBuilder {
   const { hedgeAfterMs = 50, timeoutMs = 30_000, restMs = 1000 } = options;
@@ -47,7 +54,7 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
   if (urls.length === 0) throw new TypeError("redundantFetch needs the URL of at least one node");
   const nodeAt = (url: string): NodeAvailability => new NodeAvailability(checkedBase(url), restMs);
   const readers = urls.map(nodeAt);
-  // A node that can't reach the primary answers reads as ever, so who is well is another matter for writes.
+  // A node that cannot reach the primary still answers reads, so reads and writes need separate availabilities.
   const writers = urls.map(nodeAt);
   const fallback = options.fallback === undefined ? undefined : nodeAt(options.fallback);
 
@@ -62,8 +69,8 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
       if (!isRead(init.method ?? "GET", path)) return write({ fetch, nodes: writers, requestTo, timeoutMs });
       const signal = init.signal ?? undefined;
       const hasToken = new Headers(init.headers).has("OsoOffset");
-      const patienceMs = hasToken ? fallbackAfterMsWithToken : fallbackAfterMs;
-      const times = { hedgeAfterMs, fallbackAfterMs: patienceMs, timeoutMs };
+      const fallbackDelayMs = hasToken ? fallbackAfterMsWithToken : fallbackAfterMs;
+      const times = { hedgeAfterMs, fallbackAfterMs: fallbackDelayMs, timeoutMs };
       return raceReads({ fetch, nodes: readers, fallback, requestTo, signal, ...times });
     };
 }
@@ -82,11 +89,11 @@ async function write({ fetch, nodes, requestTo, timeoutMs }: Write): Promise<Res
     const { url, init } = requestTo(node);
     node.requestStarted();
     try {
-      const answer = await attempt(fetch, url, init, timeoutMs).answer;
-      // The answer counts as it is. But where the application repeats the write, the next node may do better.
-      if (answer.status < 500) node.requestSucceeded();
+      const response = await attempt(fetch, url, init, timeoutMs).response;
+      // The response is final. If the application repeats the write, another node may succeed.
+      if (response.status < 500) node.requestSucceeded();
       else node.requestFailed();
-      return answer;
+      return response;
     } catch (error) {
       if (init.signal?.aborted === true) throw error;
       node.requestFailed();
@@ -94,10 +101,10 @@ async function write({ fetch, nodes, requestTo, timeoutMs }: Write): Promise<Res
       refused = error;
     }
   }
-  throw new NoAnswerError("no node was there to take the write, nothing was written", "ECONNREFUSED", refused);
+  throw new NoAnswerError("no node could be reached for the write, nothing was written", "ECONNREFUSED", refused);
 }
 
-/** What the official clients of all languages ask, and what else Ostiary answers. Whatever is not named here is treated as a write. */
+/** The reads of the official clients of all languages and of Ostiary. All other requests are treated as writes. */
 const readsByPost = new Set([
   "authorize",
   "authorize_resources",
@@ -122,14 +129,17 @@ function isRead(method: string, path: string): boolean {
   return verb === "POST" && name !== undefined && readsByPost.has(name);
 }
 
-/** From `/api/` on, with the query: what stands before it belongs to the URL that the client was made with. */
+/** The path from `/api/` on, with the query string. The part before it belongs to the URL of the client. */
 function pathOf({ href, pathname, search }: URL): string {
   const start = pathname.lastIndexOf("/api/");
   if (start < 0) throw new TypeError(`\`${href}\` is not a URL of the API, which has \`/api/\` in its path`);
   return pathname.slice(start) + search;
 }
 
-/** The official client brings an agent of Node's `http` or `https`, by the URL that it was made with; the other can't use it. */
+/**
+ * The official client passes an agent of Node's `http` or `https`, according to its own URL; the other protocol cannot
+ * use it.
+ */
 function withoutAgent(init: RequestInit): RequestInit {
   const { agent: _, ...rest } = init as RequestInit & { readonly agent?: unknown };
   return rest;
@@ -137,10 +147,10 @@ function withoutAgent(init: RequestInit): RequestInit {
 
 function checkedBase(url: string): string {
   const parsed = parsedUrl(url);
-  // It is not repeated: what is wrong with it may be that it has a password in it.
+  // The message does not repeat the URL, which can contain a password.
   if (parsed === undefined) {
     throw new TypeError(
-      "redundantFetch takes URLs of nodes: `http://` or `https://`, host and port, without a password, a query or a fragment",
+      "redundantFetch needs URLs of nodes: `http://` or `https://`, host and port, without a password, a query or a fragment",
     );
   }
   return parsed.origin + parsed.pathname.replace(/\/+$/, "");
@@ -149,14 +159,14 @@ function checkedBase(url: string): string {
 function parsedUrl(url: string): URL | undefined {
   try {
     const parsed = new URL(url);
-    const further = parsed.username + parsed.password + parsed.search + parsed.hash;
-    return /^https?:$/.test(parsed.protocol) && further === "" ? parsed : undefined;
+    const unwanted = parsed.username + parsed.password + parsed.search + parsed.hash;
+    return /^https?:$/.test(parsed.protocol) && unwanted === "" ? parsed : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** The longest that a timer can wait. What is longer would fire at once. */
+/** The longest delay of a timer. A longer one would fire immediately. */
 const timerMsMax = 2 ** 31 - 1;
 
 function checkDurations(durations: Readonly<Record<string, number>>): void {

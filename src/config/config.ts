@@ -1,6 +1,7 @@
 /**
- * The schema of all settings: each has its type, its default and its description here, once. The keys of the file, the variables of the environment
- * (`OSTIARY_NODE_KEY`), the flags (`--node-key`), `--help`, the reference configuration and the checks at the start are derived from it.
+ * The schema of all settings: each has its type, its default and its description here, once. The keys of the file, the
+ * variables of the environment (`OSTIARY_NODE_KEY`), the flags (`--node-key`), `--help`, the reference configuration
+ * and the checks at the start are derived from it.
  *
  * By default a node is reachable from its own machine only.
  */
@@ -21,8 +22,8 @@ const isNodeUrl = (text: string): boolean => nodeUrl.test(text);
 const roles = ["primary", "edge", "fallback"] as const;
 
 /**
- * The environment and the API key of `ostiary dev`, as in the documentation and the examples of the official clients. All other commands refuse the
- * key, because it is public.
+ * The environment and the API key of `ostiary dev`, as in the documentation and the examples of the official clients.
+ * All other commands refuse the key, because it is public.
  */
 export const developmentEnvironment = "0123456789";
 export const developmentKey = "e_0123456789_12345_osotesttoken01xiIn";

@@ -1,16 +1,16 @@
-/** The setting `failover`: the URL of the place where a coordination engine keeps the lease of the primary. */
+/** The setting `failover`: the URL at which a coordination engine keeps the lease of the primary. */
 
 export interface EtcdLocation {
   readonly kind: "etcd";
   readonly protocol: "http" | "https";
-  /** With ports. */
+  /** With their ports. */
   readonly hosts: readonly string[];
   readonly prefix: string;
 }
 
 export interface KubernetesLocation {
   readonly kind: "kubernetes";
-  /** `http://host:port` or `https://host:port`; undefined for the API server of the pod's own cluster. */
+  /** `http://host:port` or `https://host:port`; undefined for the API server of the pod's cluster. */
   readonly server: string | undefined;
   readonly namespace: string;
   readonly name: string;
@@ -26,10 +26,10 @@ export interface S3Location {
 }
 
 export type LeaseLocation = EtcdLocation | KubernetesLocation | S3Location;
-type Parsed<Place> = Place | { readonly problem: string };
+type Parsed<Location> = Location | { readonly problem: string };
 
 const host = /^(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d{1,5})?$/;
-/** A DNS label; names of Lease objects may consist of several. */
+/** A DNS label; the name of a Lease object has one or more. */
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 const namespacePattern = new RegExp(`^${label}$`);
 const namePattern = new RegExp(`^${label}(?:\\.${label})*$`);
@@ -37,19 +37,19 @@ const bucketPattern = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const keyPattern = /^[\w.-]+(?:\/[\w.-]+)*$/;
 const defaultRegion = "us-east-1";
 
-/** Why a URL can't be used, as the end of a sentence that begins with the name of the setting. */
+/** The problem of a URL, as the end of a sentence that begins with the name of the setting. */
 export function failoverUrlProblem(url: string): string | undefined {
-  const place = parseFailoverUrl(url);
-  return "problem" in place ? place.problem : undefined;
+  const location = parseFailoverUrl(url);
+  return "problem" in location ? location.problem : undefined;
 }
 
-/** Never repeats the URL: it might contain a password. */
+/** A problem never repeats the URL, which can contain a password. */
 export function parseFailoverUrl(url: string): Parsed<LeaseLocation> {
   const [, scheme = "", authority = "", path = "", query = ""] =
     /^([a-z0-9+]+):\/\/([^/?#]*)\/?([^?#]*)(?:\?([^#]*))?$/.exec(url) ?? [];
-  if (scheme === "") return { problem: "is no URL such as `etcd://host:2379`" };
+  if (scheme === "") return { problem: "is not a URL such as `etcd://host:2379`" };
   if (url.includes("@"))
-    return { problem: "must not contain a user or a password: they belong into settings of their own" };
+    return { problem: "must not contain a user or a password: use `failoverUsername` and `failoverPassword`" };
   if (query !== "" && scheme !== "s3") return { problem: "must not have a query" };
   switch (scheme) {
     case "etcd":
@@ -96,7 +96,7 @@ function parseS3(bucket: string, key: string, query: string): Parsed<S3Location>
   const parameters = new URLSearchParams(query);
   for (const name of parameters.keys())
     if (name !== "endpoint" && name !== "region")
-      return { problem: "may have the parameters `endpoint` and `region` only" };
+      return { problem: "must have no parameters except `endpoint` and `region`" };
   const region = parameters.get("region") ?? defaultRegion;
   if (!/^[a-z0-9-]+$/.test(region)) return { problem: "must have a region such as `eu-central-1`" };
   const endpoint = parameters.get("endpoint")?.replace(/\/$/, "");

@@ -1,6 +1,7 @@
 /**
- * Variables that Kubernetes puts into each container for the Services of its namespace. Those of a Service named `ostiary` or `ostiary-…` begin as settings
- * do, and `OSTIARY_PORT` is the name of a setting. Each Service has a variable `…_SERVICE_HOST`; without it a variable is somebody's mistake, and is reported.
+ * The variables that Kubernetes sets in each container for the Services of its namespace. Those of a Service `ostiary`
+ * or `ostiary-…` begin like settings, and `OSTIARY_PORT` is the name of a setting. Each Service has a variable
+ * `…_SERVICE_HOST`; a variable without it is a typing error, and is reported.
  * https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
  */
 
@@ -11,7 +12,7 @@ const suffix =
   /^_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 const address = /^(?:tcp|udp|sctp):\/\//;
 
-/** Those that are not read. */
+/** The variables that are not read as settings. */
 export function serviceVariables(environment: Environment): readonly string[] {
   const services = Object.keys(environment)
     .filter((name) => name.startsWith("OSTIARY_") && name.endsWith(hostSuffix))
@@ -19,7 +20,7 @@ export function serviceVariables(environment: Environment): readonly string[] {
   const isOfService = (name: string): boolean =>
     services.some((service) => {
       if (!name.startsWith(service) || !suffix.test(name.slice(service.length))) return false;
-      // A person may set `OSTIARY_PORT` as well, in place of the one of the Service.
+      // The user can have replaced the `OSTIARY_PORT` of the Service.
       return name !== `${service}_PORT` || address.test(environment[name] ?? "");
     });
   return Object.keys(environment).filter(isOfService);
@@ -27,7 +28,7 @@ export function serviceVariables(environment: Environment): readonly string[] {
 
 const namesMax = 3;
 
-/** What to tell of them; undefined where there are none. */
+/** A message about them; undefined if there are none. */
 export function describeServiceVariables(environment: Environment): string | undefined {
   const names = serviceVariables(environment);
   if (names.length === 0) return undefined;

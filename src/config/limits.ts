@@ -1,8 +1,10 @@
 /**
- * Every limit of a node, with its unit in its name. A limit that Oso Cloud publishes has the same value here, because clients may rely on it; most
- * others were measured. A bounded function takes its limits as an argument, so that a test can set a low one.
+ * Every limit of a node, with its unit in its name. A limit that Oso Cloud publishes has the same value here, because
+ * clients may rely on it; most others were measured. A bounded function takes its limits as an argument, so that a test
+ * can set a low one.
  *
- * In the configuration file limits are in the section `advanced`, except the three of `retention`, which are for every operator.
+ * In the configuration file limits are in the section `advanced`, except the three of `retention`, which are for every
+ * operator.
  */
 import { z } from "zod";
 import { bytes, duration, formatBytes, formatDuration, integer, type Group, settingInfo } from "./setting-types.ts";

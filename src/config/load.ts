@@ -1,6 +1,7 @@
 /**
- * Loads the configuration: defaults, then the file, then the environment, then flags; later sources win. Loading finds all problems at once. Each
- * problem names the setting, its value, the source and the allowed values; it never repeats the value of a secret.
+ * Loads the configuration: defaults, then the file, then the environment, then flags; later sources win. Loading finds
+ * all problems at once. Each problem names the setting, its value, the source and the allowed values; it never repeats
+ * the value of a secret.
  */
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
@@ -225,7 +226,10 @@ function unknownVariables(environment: Environment): string[] {
   );
 }
 
-/** Those of the names that are no setting's, neither today's nor that of 0.1.0, each with the setting that was probably meant. */
+/**
+ * Those of the names that are no setting's, neither today's nor that of 0.1.0, each with the setting that was probably
+ * meant.
+ */
 function unknown(found: readonly string[], nameOf: (names: SettingNames) => string) {
   const current = settings.map(nameOf);
   const known = new Set([...current, ...oldNames.values().map(nameOf)]);

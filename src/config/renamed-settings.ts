@@ -1,8 +1,9 @@
 /**
- * The names of settings in 0.1.0, for those that were renamed. This release accepts them with a warning that gives the new name; the next release
- * removes them.
+ * The names of settings in 0.1.0, for those that were renamed. This release accepts them with a warning that gives the
+ * new name; the next release removes them.
  *
- * In 0.1.0 all limits were in the section `limits`, which was part of their flags and variables: `limits.queryTimeMsMax`, `--limits-query-time-ms-max`.
+ * In 0.1.0 all limits were in the section `limits`, which was part of their flags and variables:
+ * `limits.queryTimeMsMax`, `--limits-query-time-ms-max`.
  */
 import { namesOf, settings, type Setting, type SettingNames } from "./settings.ts";
 

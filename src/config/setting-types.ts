@@ -1,10 +1,13 @@
 /**
- * The types of settings. A file has numbers and texts, the environment and flags have only texts, so each type reads both; `z.encode` gives the form that
- * people write. `allowed` is the sentence shown with a refused value.
+ * The types of settings. A file has numbers and texts, the environment and flags have only texts, so each type reads
+ * both; `z.encode` gives the form that people write. `allowed` is the sentence shown with a refused value.
  */
 import { z } from "zod";
 
-/** The group of a setting: its heading in `--help` and in the reference configuration. `advanced` is also a section of the file. */
+/**
+ * The group of a setting: its heading in `--help` and in the reference configuration. `advanced` is also a section of
+ * the file.
+ */
 export type Group = "node" | "api" | "cluster" | "broker" | "failover" | "fallback" | "retention" | "logs" | "advanced";
 
 export interface SettingInfo {

@@ -1,4 +1,7 @@
-/** All settings as a flat list, derived from the schema. Loading, printing, the flags, `--help` and the reference configuration use it. */
+/**
+ * All settings as a flat list, derived from the schema. Loading, printing, the flags, `--help` and the reference
+ * configuration use it.
+ */
 import { z } from "zod";
 import { must } from "../util/assert.ts";
 import { configSchema, type Config } from "./config.ts";

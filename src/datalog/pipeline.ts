@@ -5,6 +5,9 @@
  * The first passes run once per policy (`compileProgram`, `checkProgram`), the others once per shape of a question
  * (`specialise`, `planStatement`). A trace, if there is one, receives the program after each pass: `ostiary plan
  * --passes` prints it.
+ *
+ * The passes from "order joins" to "build decision tree" are for a yes or no. For a list, the emitter orders the joins
+ * of each clause itself, and only answers that are constants of rules get a decision tree.
  */
 import type { Policy } from "../polar/policy.ts";
 import { type FactType, type FactTypeLimits, inferFactTypes } from "./analysis/fact-types.ts";
@@ -85,6 +88,15 @@ export function compileProgram(policy: Policy, limits: ProgramLimits, trace?: Pa
   const signatures = signaturesFor(program, factTypes, [], limits.typingsMax);
   trace?.signatures("infer signatures", signatures);
   return { universe, program, factTypes, signatures };
+}
+
+/** The pass "infer signatures" for a request with context facts of these types. */
+export function contextSignatures(
+  { program, factTypes }: Pick<CompiledProgram, "program" | "factTypes">,
+  context: readonly FactType[],
+  typingsMax: number,
+): Signatures {
+  return signaturesFor(program, factTypes, context, typingsMax);
 }
 
 /** Analyses that find rules without a meaning. They change nothing, so an accepted policy does not need them. */

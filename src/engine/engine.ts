@@ -1,7 +1,7 @@
 /**
- * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and
- * API keys. It is synchronous and runs on the serving thread. It computes each answer in one read snapshot, so the
- * answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
+ * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and API keys.
+ * It is synchronous, and runs on the serving thread or in a worker process. It computes each answer in one read
+ * snapshot, so the answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
  */
 import { eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../config/limits.ts";
@@ -9,30 +9,30 @@ import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
-import type { SequenceLock } from "../store/connection/sequence-lock.ts";
-import { findApiKey } from "../store/keys/api-keys.ts";
-import { countClosures, type ClosureCounts } from "../store/facts/closure-tables.ts";
-import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
-import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
-import { warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
 import * as schema from "../store/connection/schema.ts";
+import type { SequenceLock } from "../store/connection/sequence-lock.ts";
+import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
+import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
+import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
+import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
+import { warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
+import { findApiKey } from "../store/keys/api-keys.ts";
 import { readRevision, type Revision } from "../store/log/revision.ts";
 import { readState, type StoreState } from "../store/log/store-state.ts";
 import { countFacts } from "../store/statistics/table-statistics.ts";
-import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
-import type { Clock } from "../util/clock.ts";
 import { must } from "../util/assert.ts";
-import { activate } from "./policy/active-policy.ts";
+import type { Clock } from "../util/clock.ts";
 import { activationOf } from "./policy/activation.ts";
-import { QueryExecution, type ExecutionLimits, decisionAttributes, type GivenValues } from "./query/query-execution.ts";
-import type { ApiKey } from "./state/event.ts";
-import { checkFact } from "./request/fact-check.ts";
+import { activate } from "./policy/active-policy.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
-import type { Plan, Planner, Strategy } from "./query/plans.ts";
+import type { Plan, Planner, Strategy } from "./query/planner.ts";
+import { decisionAttributes, type ExecutionLimits, type GivenValues, QueryExecution } from "./query/query-execution.ts";
 import { type QueryKind, ReadView } from "./query/read-view.ts";
+import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
+import { checkFact } from "./request/fact-check.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -40,12 +40,12 @@ import type {
   ListingQuestion,
   ListQuestion,
   Query,
+  QueryRow,
   QuestionKind,
   Questions,
-  QueryRow,
   ResourcesQuestion,
 } from "./request/questions.ts";
-import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
+import type { ApiKey } from "./state/event.ts";
 
 export interface EngineOptions {
   readonly limits?: Limits;
@@ -269,7 +269,7 @@ export class Engine {
         const arity = fullPattern.args.length;
         // A given first argument is found with the primary key; every other pattern scans the table.
         const hasFirst = typeof fullPattern.args[0]?.id === "string";
-        const bound = statistics.most(table, hasFirst ? [1] : [], new Array(arity).fill(undefined));
+        const bound = statistics.maxRows(table, hasFirst ? [1] : [], new Array(arity).fill(undefined));
         this.#admission?.admitRows(bound);
         this.#admission?.admitValues(bound * arity);
         return matchFacts(this.#database, fullPattern, this.#limits.queryRowsMax);

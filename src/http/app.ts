@@ -1,6 +1,7 @@
 /**
- * The HTTP API of a node, as a function from request to answer. This file is the table of contents: which routes there are, and which of them
- * depend on what the node can do. `access.ts` says who may call them, `errors.ts` what goes wrong, `exchange.ts` what every answer carries.
+ * The HTTP API of a node: a function from requests to responses. This file lists the routes, and the routes that depend
+ * on the role of the node. See `middleware/` for access control, errors and common headers, `request/` for bodies and
+ * their schemas, and `response/` for large responses.
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
@@ -46,37 +47,40 @@ import { replicationRoutes } from "./routes/replication.ts";
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
-  /** Never rejects. `cut` ends the connection of a request within some seconds, also where its peer takes nothing of what waits for it. */
-  fetch(request: Request, cut?: Exchange["closeConnection"]): Response | Promise<Response>;
-  /** How many requests are not answered yet. */
+  /**
+   * Never rejects. `closeConnection` closes the connection of a request within some seconds, even if the client reads
+   * nothing.
+   */
+  fetch(request: Request, closeConnection?: Exchange["closeConnection"]): Response | Promise<Response>;
+  /** The number of requests without a response. */
   readonly inFlight: number;
   readonly routes: readonly RegisteredRoute[];
-  /** Ends answers that would go on for ever. */
+  /** Ends all streams and the worker threads. */
   close(): void;
-  /** Ends what goes on for ever, and nothing else: event streams, and nodes that wait for something new. */
+  /** Ends responses without a natural end: event streams, and long polls of other nodes. */
   endStreams(): void;
 }
 
 export function createApp(node: Node, limits: Limits): App {
-  const asked = new QueryDispatcher(() => node.engine(), limits);
+  const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
-  const authorize = authorizeHandler(node, limits, asked, bodies);
-  // Without `standardHostname` a request to a host with a short name is routed too.
+  const authorize = authorizeHandler(node, limits, queries, bodies);
+  // `standardHostname: false` also routes requests to hosts with short names.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
-    .use(answers)
+    .use(responses)
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(listRoutes(node, limits, asked, bodies))
-    .use(queryRoutes(node, limits, asked, bodies))
+    .use(listRoutes(node, limits, queries, bodies))
+    .use(queryRoutes(node, limits, queries, bodies))
     .use(explainRoutes(node, limits, bodies))
-    .use(factReads(node, limits, asked))
+    .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits))
     .use(policyCheckRoutes(node, limits, bodies))
@@ -87,8 +91,8 @@ export function createApp(node: Node, limits: Limits): App {
     .use(replicationRoutes(node));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
-  // What is asked all the time is not sent through all that Elysia does around a handler, which takes as long as the answer.
-  const exchanges = exchanging(node, limits, { bodies: reader, large }, (exchange, received) => {
+  // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
+  const exchanges = serveExchanges(node, limits, { bodies: reader, large }, (exchange, received) => {
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);
     attachExchange(request, exchange);
@@ -111,7 +115,7 @@ export function createApp(node: Node, limits: Limits): App {
   };
 }
 
-/** Who writes is a matter of the node's role, and settled here, once. */
+/** The write routes for the role of the node: a primary writes, an edge forwards, a fallback refuses. */
 function writeRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   if (node.writes !== undefined) {
     return new Elysia()
@@ -122,8 +126,8 @@ function writeRoutes(node: Node, limits: Limits, bodies: BodyParser) {
   return node.forward === undefined ? refusedWrites(node) : forwardedWrites(node, node.forward, limits);
 }
 
-/** What a route returned becomes the answer. */
-const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({ request, responseValue, set }) => {
+/** Turns the result of a route into a response. */
+const responses = new Elysia({ name: "responses" }).mapResponse({ as: "global" }, ({ request, responseValue, set }) => {
   const exchange = exchangeOf(request);
   if (responseValue instanceof Response) return prepareResponse(exchange, responseValue);
   if (responseValue instanceof AnswerParts) return replyChunks(exchange, responseValue);
@@ -132,15 +136,18 @@ const answers = new Elysia({ name: "answers" }).mapResponse({ as: "global" }, ({
 
 type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
 
-/** Opens an exchange and a span around each request, and bounds how many there are at a time. What is made for each request is little. */
-function exchanging(
+/**
+ * Begins an exchange and a span for each request, and bounds the number of concurrent requests. It allocates little per
+ * request.
+ */
+function serveExchanges(
   node: Node,
   limits: Limits,
   streams: BodyHandlers,
   handle: Handle,
 ): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
-  const answered = (exchange: Exchange, response: Response): Response => {
+  const succeeded = (exchange: Exchange, response: Response): Response => {
     inFlight -= 1;
     finishExchange(exchange, response);
     return response;
@@ -151,28 +158,32 @@ function exchanging(
     finishExchange(exchange, response);
     return response;
   };
-  const settled = (exchange: Exchange, answer: Promise<Response>): Promise<Response> =>
-    answer.then(
-      (response) => answered(exchange, response),
+  const settled = (exchange: Exchange, pending: Promise<Response>): Promise<Response> =>
+    pending.then(
+      (response) => succeeded(exchange, response),
       (error) => failed(exchange, error),
     );
-  const respond = (span: Span, received: Request, cut: Exchange["closeConnection"]): Response | Promise<Response> => {
-    const exchange = beginExchange(node, received, streams, span, cut);
+  const respond = (
+    span: Span,
+    received: Request,
+    closeConnection: Exchange["closeConnection"],
+  ): Response | Promise<Response> => {
+    const exchange = beginExchange(node, received, streams, span, closeConnection);
     inFlight += 1;
-    let answer: Response | Promise<Response>;
+    let response: Response | Promise<Response>;
     try {
-      if (inFlight > limits.requestsInFlightMax && !isReserved(received))
-        throw new AppError("not_ready", "too many requests at a time, try again");
-      answer = handle(exchange, received);
+      if (inFlight > limits.requestsInFlightMax && !isUnlimited(received))
+        throw new AppError("not_ready", "too many concurrent requests, try again");
+      response = handle(exchange, received);
     } catch (error) {
       return failed(exchange, error);
     }
-    return answer instanceof Promise ? settled(exchange, answer) : answered(exchange, answer);
+    return response instanceof Promise ? settled(exchange, response) : succeeded(exchange, response);
   };
   return {
-    fetch(received, cut) {
+    fetch(received, closeConnection) {
       const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
-      return withSpan("request", options, respond, received, cut);
+      return withSpan("request", options, respond, received, closeConnection);
     },
     get inFlight() {
       return inFlight;
@@ -185,15 +196,18 @@ function isAuthorize({ method, url }: Request): boolean {
   return method === "POST" && url.length === start + authorizePath.length && url.startsWith(authorizePath, start);
 }
 
-/** Whether a request is answered however many others there are: other nodes and health checks, which wait for nothing and hold nothing. */
-function isReserved({ url }: Request): boolean {
+/**
+ * Whether a request is exempt from the limit of concurrent requests: those of other nodes and health checks use few
+ * resources.
+ */
+function isUnlimited({ url }: Request): boolean {
   const path = pathOf(url);
   return path.startsWith("/replication/") || healthPaths.has(path);
 }
 
 /**
- * The request with a URL that routes are found in. Clients join their configured URL and `/api/…` without a look, so `//api/…` comes in; and where there
- * is no host the URL is only a path. Most requests are as they should be.
+ * The request with a normalized URL. Clients concatenate their configured URL and `/api/…`, which can give `//api/…`;
+ * without a `Host` header the URL is only a path. Most requests need no change.
  */
 function withRoutableUrl(request: Request): Request {
   const { url } = request;
@@ -208,7 +222,10 @@ function withRoutableUrl(request: Request): Request {
   return new Request(origin + single + (end === -1 ? "" : url.slice(end)), request);
 }
 
-/** A host that cannot be one is refused, as RFC 9112 (3.2) asks: proxies and servers that read it differently would route by different paths. */
+/**
+ * A malformed host is refused, as RFC 9112 (3.2) requires: proxies and servers that read it differently would route by
+ * different paths.
+ */
 function requireNoHost({ headers }: Request): void {
   if (headers.get("host")) throw new AppError("invalid_request", "the `Host` header is malformed");
 }

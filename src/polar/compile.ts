@@ -72,10 +72,10 @@ function join(programs: readonly Program[]): Program {
 }
 
 /** The parser and the checks recurse, so this bounds the stack whatever the setting says. */
-const depthCeiling = 1000;
+const largestDepth = 1000;
 
 export function nestingMax({ depthMax }: PolarLimits): number {
-  return Math.min(depthMax, depthCeiling);
+  return Math.min(depthMax, largestDepth);
 }
 
 /** The diagnostics to return: sorted, without duplicates, and at most `diagnosticsMax`. */

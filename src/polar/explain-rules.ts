@@ -1,5 +1,5 @@
 /**
- * Prints each shorthand rule in longhand. The output is Polar: a policy with the longhand in place of the shorthand has
+ * Prints each shorthand rule in longhand. The output is Polar: a policy with the longhand instead of the shorthand has
  * the same rules.
  */
 import { must } from "../util/assert.ts";

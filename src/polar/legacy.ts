@@ -94,10 +94,8 @@ function usesValue(token: Token): boolean {
 
 const clocks = /^(now|time|today|date|current_?(unix_?)?time(stamp)?|timestamp|unix_?time)$/i;
 
-/**
- * Reports and skips a call in place of a value (`now() < end`, `end > now()`). The caller puts a variable in its place.
- */
-export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolean {
+/** Reports and skips a call instead of a value (`now() < end`, `end > now()`). The caller inserts a variable. */
+export function skipCallAsValue(stream: Stream, side: "left" | "right"): boolean {
   const name = peek(stream);
   if (name.kind !== "identifier" || !isMark(peek(stream, 1), "(")) return false;
   const start = stream.index;
@@ -105,7 +103,7 @@ export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolea
   const isNext = isMark(peek(stream, -1), ",") && stream.calledAt === start - 1;
   advance(stream);
   skipParentheses(stream);
-  if (place === "left" && !usesValue(peek(stream))) {
+  if (side === "left" && !usesValue(peek(stream))) {
     stream.index = start;
     return false;
   }
@@ -115,18 +113,18 @@ export function skipCallAsValue(stream: Stream, place: "left" | "right"): boolea
     "syntax/call-as-value",
     spanFrom(stream, name),
     `${quote(`${name.text}(…)`)} has no value: a call is a condition`,
-    { hint: hintForCall(stream, name, start, place) },
+    { hint: hintForCall(stream, name, start, side) },
   );
   return true;
 }
 
 /** `start` is the first token of the call; the stream is after the call. */
-function hintForCall(stream: Stream, { text }: Token, start: number, place: "left" | "right"): string {
+function hintForCall(stream: Stream, { text }: Token, start: number, side: "left" | "right"): string {
   if (clocks.test(text)) return "the current time, in seconds, is `@current_unix_time`";
   const [second, first] = [stream.tokens[start - 2], stream.tokens[start - 1]];
-  if (place === "right" && second?.text === "forall" && first?.text === "(")
+  if (side === "right" && second?.text === "forall" && first?.text === "(")
     return "there is no `forall`: write that no value lacks the property, `not (g(…) and not h(…))`";
-  const [operator, value] = place === "left" ? [peek(stream), peek(stream, 1)] : [first, second];
+  const [operator, value] = side === "left" ? [peek(stream), peek(stream, 1)] : [first, second];
   const isComparison = value?.kind === "identifier" && /^(?:true|false)$/.test(value.text);
   if (isComparison && /^(?:==?|!=)$/.test(operator?.text ?? "")) {
     const isTrue = (value.text === "true") === (operator?.text !== "!=");
@@ -175,7 +173,7 @@ function isConnective(token: Token): boolean {
   return isWord(token, "and") || isWord(token, "or") || isWord(token, "matches");
 }
 
-/** Reports `@current_time` and similar flags in place of a value; the caller reads them as the current time. */
+/** Reports `@current_time` and similar flags instead of a value; the caller reads them as the current time. */
 export function acceptFlagAsValue(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind !== "flag") return false;

@@ -42,7 +42,7 @@ function parseCondition(stream: Stream): Expression | undefined {
   return term && parseOperator(stream, start, term);
 }
 
-/** A variable in place of the reported tokens. */
+/** A variable that replaces the reported tokens. */
 function variableAt(stream: Stream, token: Token): Term {
   return { kind: "variable", name: token.text, span: spanOf(stream, token) };
 }
@@ -66,7 +66,7 @@ function parseOperator(stream: Stream, start: Token, left: Term): Expression | u
   }
   if (isWord(token, "matches") || isMark(token, "matches!")) return parseMatches(stream, start, left);
   if (left.kind === "variable" && followsAccess(stream)) {
-    // A field or a method as a condition was reported; a fact takes its place.
+    // A field or a method as a condition was reported; a fact replaces it.
     return { kind: "call", predicate: { text: left.name, span: left.span }, args: [left], span: left.span };
   }
   if (left.kind === "boolean") return { kind: "boolean", value: left.text === "true", span: left.span };

@@ -16,7 +16,7 @@ export interface Stream {
   depth: number;
   /** Index of the token at which a missing `}` was last reported, so that several open blocks give one message. */
   unclosedAt: number;
-  /** Index of the token after the call that was last reported in place of a value. */
+  /** Index of the token after the call that was last reported instead of a value. */
   calledAt: number;
 }
 

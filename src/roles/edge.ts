@@ -46,7 +46,6 @@ export async function startEdgeNode(
 ): Promise<Node> {
   const { limits, environment, data, consistencyWait } = config;
   const { clock } = system;
-  const id = nodeIdOf(config);
   const nodeKeyHash = hashKey(must(config.nodeKey, "an edge has a node key"));
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
@@ -57,6 +56,8 @@ export async function startEdgeNode(
   started.defer(() => {
     if (!isLockPassedOn) directory.unlock();
   });
+  // Not earlier: at a first start the id is stored in the directory, which the lock creates.
+  const id = nodeIdOf(config);
 
   // The replica. An edge that has voted for a candidate no longer counts for acknowledgements.
   const votes = new Votes(data);

@@ -88,7 +88,7 @@ valueGauge(
 );
 gauge(
   "ostiary_broker_connected",
-  "1 where this node is connected to the `broker` (`host:port`), 0 where it is not",
+  "1 if this node is connected to the `broker` (`host:port`), 0 if not",
   ["broker"],
   (set, { health }) => {
     for (const { broker, connected } of health.brokers) set({ broker }, connected ? 1 : 0);
@@ -96,13 +96,13 @@ gauge(
 );
 valueGauge(
   "ostiary_foreign_history",
-  "1 while another node has a history that shares no beginning with this node's, so that neither takes over from the other",
+  "1 while another node has another history, so that neither node replicates the other",
   ({ health }) => (health.foreignHistory === undefined ? 0 : 1),
 );
 valueGauge("ostiary_broker_clients", "Clients connected to the embedded broker", ({ health }) => health.brokerClients);
 valueGauge(
   "oso_fallback_snapshot_age_ms",
-  "Milliseconds since the snapshot that this fallback answers from was taken",
+  "Age in milliseconds of the snapshot that this fallback answers from",
   ({ health: { role, ageMs } }) => (role === "fallback" ? ageMs : undefined),
 );
 valueGauge(
@@ -123,12 +123,12 @@ gauge(
 );
 valueGauge(
   "ostiary_storage_ok",
-  "1 where this node can store what it should, 0 where its disk is full, fails or was taken away",
+  "1 if this node can write to its disk, 0 if the disk is full, fails or is missing",
   ({ health }) => (health.storageOk ? 1 : 0),
 );
 gauge(
   "ostiary_closures",
-  "Transitive closures of the active policy; `state` is kept (as a table), or walked (with each query, because it is too large)",
+  "Transitive closures of the active policy; `state` is kept (as a table), or walked (by each query, because it is too large)",
   ["state"],
   (set, { size }) => {
     if (size === undefined) return;
@@ -136,4 +136,4 @@ gauge(
     set({ state: "walked" }, size.closures.walked);
   },
 );
-valueGauge("ostiary_closure_rows", "Rows of all closures that are kept", ({ size }) => size?.closures.rows);
+valueGauge("ostiary_closure_rows", "Rows of all closure tables", ({ size }) => size?.closures.rows);

@@ -98,7 +98,6 @@ export async function startPrimaryNode(
   const { limits, environment, data } = config;
   const { clock } = system;
   const isPromoted = takeover !== undefined;
-  const id = nodeIdOf(config);
   /** Each start of the process has its own. */
   const instance = mintEpoch(clock);
   // The parts stop in reverse order, also if a later part fails to start.
@@ -107,6 +106,8 @@ export async function startPrimaryNode(
   // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
+  // Not earlier: at a first start the id is stored in the directory, which the lock creates.
+  const id = nodeIdOf(config);
   const opened = await openData(started, config, announce, takeover, system);
   const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
   const state = (): StoreState => writer.state;

@@ -1,9 +1,10 @@
 /**
- * Accepted TCP connections, as the operating system knows them. `Bun.serve` only shows connections that have a request, so a client that connects and
- * stays silent is invisible, has no time limit, and costs a file descriptor. This finds all of them by their descriptors and can end single ones.
+ * Lists accepted TCP connections by their file descriptors, and can end single ones. `Bun.serve` only shows connections
+ * that have a request, so a client that connects and sends nothing is invisible, has no time limit, and takes a file
+ * descriptor.
  *
- * It calls libc, which is why it works on Linux alone. A `node:net` server in front of `Bun.serve` would work everywhere, but every byte of every
- * request would pass through JavaScript; this costs nothing until somebody asks.
+ * The code calls libc, so it works only on Linux. A `node:net` server in front of `Bun.serve` would work everywhere,
+ * but every byte of every request would pass through JavaScript. This costs nothing until it is called.
  */
 import { dlopen, ptr } from "bun:ffi";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
@@ -13,28 +14,28 @@ export interface AcceptedConnection {
   /** The client's address. */
   readonly address: string;
   readonly family: "ipv4" | "ipv6";
-  /** How much of what this process sent the client has acknowledged, in bytes. */
+  /** The bytes that this process sent and the client acknowledged. */
   readonly answeredBytes: number;
-  /** How much has come from the client, in bytes. */
+  /** The bytes that came from the client. */
   readonly receivedBytes: number;
-  /** Whether the client has sent something since it was last sent something. */
+  /** Whether the client has sent bytes after this process last sent some. */
   readonly isWaiting: boolean;
   /** Milliseconds since the last byte, in either direction. */
   readonly idleMs: number;
 }
 
 export interface ConnectionTable {
-  /** All connections that are open. */
+  /** All open connections. */
   accepted(): AcceptedConnection[];
-  /** Ends a connection of the last `accepted`. The event loop sees it closed; the descriptor is free a moment later. */
+  /** Ends a connection from the last call of `accepted`. The event loop then closes the descriptor. */
   end(connection: AcceptedConnection): void;
 }
 
-/** The connections that were accepted on this port of this process. Undefined where the system does not show them: everywhere but on Linux. */
+/** The connections that this process accepted on a port. Undefined on all systems but Linux. */
 export function connectionTable(port: number): ConnectionTable | undefined {
   if (process.platform !== "linux") return undefined;
   const libc = openLibc();
-  // Read now: later there may be no descriptor left to read it with.
+  // Read now, because later there may be no descriptor left for it.
   const descriptorsMax = descriptorLimit() ?? 0;
   return (
     libc && {
@@ -44,7 +45,7 @@ export function connectionTable(port: number): ConnectionTable | undefined {
   );
 }
 
-/** How many descriptors this process may have open; undefined where there is no limit, or none that can be read. */
+/** The limit of open descriptors of this process; undefined if there is none, or it cannot be read. */
 export function descriptorLimit(): number | undefined {
   try {
     const line = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
@@ -55,8 +56,8 @@ export function descriptorLimit(): number | undefined {
 }
 
 /**
- * The lowest descriptor that is free, which is the number of those in use where none below was closed; undefined where none is left. Costs two system
- * calls, whatever the number of connections.
+ * The lowest free descriptor. That is the number of descriptors in use, unless one below was closed. Undefined if none
+ * is free. Takes two system calls, independent of the number of connections.
  */
 export function lowestFreeDescriptor(): number | undefined {
   try {
@@ -80,17 +81,23 @@ function openLibc() {
         shutdown: { args: ["i32", "i32"], returns: "i32" },
       }).symbols;
     } catch {
-      // The other C library, then.
+      // Try the other C library.
     }
   }
   return undefined;
 }
 
 const [afInet, afInet6, ipprotoTcp, tcpInfo] = [2, 10, 6, 11];
-/** Offsets in `struct tcp_info` (linux/tcp.h): times since the last byte in milliseconds, bytes that the peer has acknowledged, bytes that have come. */
+/**
+ * Offsets in `struct tcp_info` (linux/tcp.h): ms since the last byte in either direction, bytes acknowledged by the
+ * peer, bytes received.
+ */
 const [lastDataSent, lastDataReceived, bytesAcked, bytesReceived] = [44, 52, 120, 128];
 
-/** Each over a buffer of its own: the runtime moves the bytes of a small array when its buffer is asked for, and pointers would lead nowhere. */
+/**
+ * Each has its own buffer: the runtime moves the bytes of a small array when its `buffer` is read, which would
+ * invalidate pointers.
+ */
 const address = new Uint8Array(new ArrayBuffer(128));
 const info = new Uint8Array(new ArrayBuffer(256));
 const length = new Uint32Array(new ArrayBuffer(4));
@@ -103,7 +110,7 @@ function accepted(libc: Libc, port: number, descriptors: Iterable<number>): Acce
     length[0] = address.length;
     if (libc.getsockname(descriptor, addressPointer, lengthPointer) !== 0 || portIn(address) !== port) continue;
     length[0] = address.length;
-    // Fails for the listener itself, and for what is ended already.
+    // Fails for the listener and for ended connections.
     if (libc.getpeername(descriptor, addressPointer, lengthPointer) !== 0) continue;
     const peer = addressIn(address);
     length[0] = info.length;
@@ -118,7 +125,7 @@ function accepted(libc: Libc, port: number, descriptors: Iterable<number>): Acce
   return found;
 }
 
-/** Where no descriptor is left to read the list with, all that there can be. */
+/** If no descriptor is left to read the list, all possible descriptors. */
 function openDescriptors(descriptorsMax: number): Iterable<number> {
   try {
     return readdirSync("/proc/self/fd").map(Number);

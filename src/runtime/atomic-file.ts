@@ -1,6 +1,7 @@
 /**
- * Atomic replacement of files. A reader sees the old file or the new one, never a part of it, and so does the next start after a power cut: the
- * content is on the disk before the file gets its name, and the name is on the disk before the call returns.
+ * Atomic replacement of files. A reader sees the old file or the new one, never a part of it, and so does the next
+ * start after a power cut: the content is on the disk before the file gets its name, and the name is on the disk before
+ * the call returns.
  */
 import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";

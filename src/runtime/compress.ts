@@ -1,4 +1,4 @@
-/** Zstandard, for snapshots on disk and on the wire. Files are streamed, so that their size does not become memory. */
+/** Zstandard compression for snapshots and HTTP bodies. Files are streamed, so memory does not depend on their size. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { Transform } from "node:stream";
@@ -13,30 +13,33 @@ export interface FileDigest {
 }
 
 const level = 3; // 135 MB of a database in 0.3 s; higher levels cost several times that for a few per cent
-/** With pieces of the usual 64 KiB, handing them over takes as long as the work itself. */
+/** With the usual 64 KiB, passing the pieces on takes as long as compressing them. */
 const pieceBytes = 2 ** 20;
 
-/** Compresses the file at `source` into a new file at `target`, after `front`. Gives size and hash of what it wrote after that. */
-export async function compressFile(source: string, target: string, front: Uint8Array): Promise<FileDigest> {
+/**
+ * Compresses the file at `source` into a new file at `target`, behind `header`. Returns size and hash of the compressed
+ * content.
+ */
+export async function compressFile(source: string, target: string, header: Uint8Array): Promise<FileDigest> {
   const compressor = createZstdCompress({
     chunkSize: pieceBytes,
     params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
   });
-  const meter = new DigestTransform();
-  // Whose file it is alone: what is packed may be as secret as what it came from.
+  const digest = new DigestTransform();
+  // For its owner only: a compressed file is as secret as its source.
   const output = createWriteStream(target, { flags: "wx", mode: 0o600 });
-  output.write(front);
-  await pipeline(createReadStream(source, { highWaterMark: pieceBytes }), compressor, meter, output);
-  return meter.digest();
+  output.write(header);
+  await pipeline(createReadStream(source, { highWaterMark: pieceBytes }), compressor, digest, output);
+  return digest.result();
 }
 
 /**
- * The way back, from byte `start` on; gives the size of what came out. Refuses to write more than `bytesMax`, since a small file can hold a very
- * large one.
+ * Decompresses a file from byte `start` on, and returns the size of the result. Throws if that exceeds `bytesMax`,
+ * because a small file can unpack to a very large one.
  */
 export async function decompressFile(source: string, target: string, start: number, bytesMax: number): Promise<number> {
   let bytes = 0;
-  const bound = new Transform({
+  const limiter = new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
       bytes += chunk.byteLength;
       if (bytes > bytesMax) done(new AppError("too_large", `the unpacked file is larger than ${bytesMax} bytes`));
@@ -46,13 +49,13 @@ export async function decompressFile(source: string, target: string, start: numb
   await pipeline(
     createReadStream(source, { start, highWaterMark: pieceBytes }),
     createZstdDecompress({ chunkSize: pieceBytes }),
-    bound,
+    limiter,
     createWriteStream(target, { flags: "wx", mode: 0o600 }),
   );
   return bytes;
 }
 
-/** Size and hash of a file from byte `start` on. */
+/** The size and the hash of a file from byte `start` on. */
 export async function digestFile(path: string, start: number): Promise<FileDigest> {
   const hash = createHash("sha256");
   let bytes = 0;
@@ -71,7 +74,7 @@ export function decompress(bytes: Uint8Array): Promise<Uint8Array> {
   return Bun.zstdDecompress(bytes);
 }
 
-/** Passes bytes through, counts and hashes them. */
+/** Passes bytes through, and counts and hashes them. */
 class DigestTransform extends Transform {
   readonly #hash = createHash("sha256");
   #bytes = 0;
@@ -86,7 +89,7 @@ class DigestTransform extends Transform {
     done(null, chunk);
   }
 
-  digest(): FileDigest {
+  result(): FileDigest {
     return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
   }
 }

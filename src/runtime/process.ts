@@ -1,8 +1,8 @@
-/** What a program needs of its process: the signals that ask it to stop, its input, its two output streams and its exit. */
+/** The process of the program: stop signals, unhandled errors, standard input and output. */
 import { printableLines } from "../util/printable.ts";
 import { damageCodes, storageFailureIn } from "../util/storage-failure.ts";
 
-/** Resolves at the first SIGTERM or SIGINT, with its name. A second one ends the process at once, for whoever can't wait. */
+/** Resolves with the name of the first SIGTERM or SIGINT. A second signal ends the process immediately. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
   return new Promise((resolve) => {
     let asked = false;
@@ -19,9 +19,9 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
 }
 
 /**
- * Hears of errors that no code caught. A rejected promise that nobody waited for must not take a node's answers away, and neither must a failure of the
- * system, such as a full disk or too many open files, or a page of a database that cannot be read: the process goes on. After any other uncaught
- * exception the state is unknown, so the process ends (`isFatal`).
+ * Reports errors that no code caught. A rejected promise without a handler must not stop a node. Neither must a failure
+ * of the system, such as a full disk or too many open files, or an unreadable page of a database. In these cases the
+ * process continues. After any other uncaught exception the state is unknown, so the process ends (`isFatal`).
  */
 export function onUnhandledError(report: (error: unknown, isFatal: boolean) => void): void {
   process.on("unhandledRejection", (error) => report(error, false));
@@ -32,13 +32,13 @@ export function onUnhandledError(report: (error: unknown, isFatal: boolean) => v
   });
 }
 
-/** What the system answers that is no mistake of the caller: it could not do something now. */
+/** Errors of the system that are not mistakes of the caller. */
 const systemErrors: ReadonlySet<unknown> = new Set(
   `EMFILE ENFILE ENOSPC EDQUOT EIO EROFS ENXIO ENODEV ESTALE EUCLEAN ENOMEM ENOBUFS EAGAIN EACCES EPERM ENOENT EPIPE ECONNRESET ECONNABORTED
   ECONNREFUSED ENOTCONN ETIMEDOUT EHOSTUNREACH EHOSTDOWN ENETUNREACH ENETDOWN ENETRESET EADDRNOTAVAIL`.split(/\s+/),
 );
 
-/** Whether the system, or SQLite on behalf of it, failed at something. */
+/** Whether an error comes from the system, directly or through SQLite. */
 export function isSystemError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;
@@ -53,14 +53,15 @@ function isUnreadable(error: unknown): boolean {
 }
 
 /**
- * Writes and waits until it is out, so that an exit right after cuts nothing off. Control characters but line breaks and tabs are escaped, whoever put
- * them there; JSON means the same afterwards. What comes from elsewhere and shall stay on its line goes through `printable` before.
+ * Writes text to standard output and waits until it is written, so that an exit right after loses nothing. Escapes
+ * control characters except line breaks and tabs; JSON keeps its meaning. Text from others that must stay on one line
+ * has to go through `printable` first.
  */
 export async function print(text: string): Promise<void> {
   await write(process.stdout, printableLines(text));
 }
 
-/** The same for what goes on for ever: false when nobody reads any more. */
+/** The same for endless output. Resolves with false when the reader has closed its end. */
 export function printUntilClosed(text: string): Promise<boolean> {
   return write(process.stdout, printableLines(text));
 }
@@ -69,17 +70,17 @@ export async function printError(text: string): Promise<void> {
   await write(process.stderr, printableLines(text));
 }
 
-/** As it is, for text that has colours of ours and nothing else that is not printable. */
+/** Writes text unchanged: the only control sequences in it are our own colours. */
 export async function printColored(stream: "stdout" | "stderr", text: string): Promise<void> {
   await write(process[stream], text);
 }
 
-/** A file's content for another program, byte for byte; escaped only where a person is looking. */
+/** Writes the content of a file, unchanged for another program, escaped on a terminal. */
 export async function printContent(text: string): Promise<void> {
   await write(process.stdout, isTerminal("stdout") ? printableLines(text) : text);
 }
 
-/** Files that this process and its children make from now on are for their owner alone. */
+/** From now on only the owner may open files that this process and its children create. */
 export function keepFilesPrivate(): void {
   process.umask(0o077);
 }
@@ -91,7 +92,10 @@ export async function readInput(): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Colours only for people: on a terminal, or where FORCE_COLOR asks for them (`0` and `false` do not), and never where NO_COLOR is set. */
+/**
+ * Whether to use colours: on a terminal, or if FORCE_COLOR is set (and not `0` or `false`), but never if NO_COLOR is
+ * set.
+ */
 export function wantsColor(stream: "stdout" | "stderr"): boolean {
   const { NO_COLOR: none = "", FORCE_COLOR: forced = "", TERM: terminal } = process.env;
   if (none !== "") return false;
@@ -99,7 +103,7 @@ export function wantsColor(stream: "stdout" | "stderr"): boolean {
   return isTerminal(stream) && terminal !== "dumb";
 }
 
-/** Whether a person is looking at what is written there. */
+/** Whether the stream is a terminal. */
 export function isTerminal(stream: "stdout" | "stderr"): boolean {
   return process[stream].isTTY === true;
 }
@@ -108,7 +112,7 @@ function write(stream: NodeJS.WriteStream, text: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => {
       if (!error) resolve(true);
-      // Whoever reads us may stop early (`ostiary config | head -1`); that is no failure of ours.
+      // The reader may stop early (`ostiary config | head -1`). That is not an error.
       else if ((error as NodeJS.ErrnoException).code === "EPIPE") resolve(false);
       else reject(error);
     });

@@ -1,6 +1,7 @@
 /**
- * The HTTP listener. One port carries the API and, where a broker is embedded, MQTT over WebSocket: the broker wants a node stream per
- * connection, so that is what `onConnection` gets. `development` stays false, since Bun's own error page shows source code.
+ * The HTTP listener. One port serves the API and, if a broker is embedded, MQTT over WebSocket. The broker needs a node
+ * stream for each connection, so `onConnection` gets one. `development` is false, because Bun's own error page shows
+ * source code.
  */
 import type { Duplex } from "node:stream";
 import { AppError } from "../util/app-error.ts";
@@ -10,24 +11,24 @@ import { WebSocketDuplex } from "./web-socket-duplex.ts";
 
 export interface ServeOptions {
   readonly hostname: string;
-  /** 0 takes any free port; the chosen one is in the result. */
+  /** 0 chooses a free port; the result has its number. */
   readonly port: number;
-  readonly fetch: (request: Request, cut: CloseConnection) => Response | Promise<Response>;
+  readonly fetch: (request: Request, close: CloseConnection) => Response | Promise<Response>;
   readonly websocket?: WebSocketEndpoint | undefined;
-  /** Bun itself cuts larger bodies off with an empty 413. The application's own, smaller limits answer with a message. */
+  /** Bun rejects larger bodies with an empty 413. The smaller limits of the application answer with a message. */
   readonly bodyBytesMax?: number;
-  /** A connection on which nothing moves is closed after this time. Must exceed the longest wait that a request may have. */
+  /** A connection without traffic is closed after this time. It must exceed the longest wait of a request. */
   readonly idleTimeoutMs?: number;
-  /** How long `stop` lets requests in flight go on before it cuts them. */
+  /** How long `stop` waits for requests before it closes their connections. */
   readonly stopGraceMs?: number;
 }
 
-/** Ends the connection of a request that came in, within some seconds, also where its peer takes nothing of the answer. */
+/** Closes the connection of a request within some seconds, even if the peer reads nothing of the response. */
 export type CloseConnection = (received: Request) => void;
 
 export interface WebSocketEndpoint {
   readonly path: string;
-  /** Confirmed where the client offers it (MQTT clients insist on `mqtt`). */
+  /** Confirmed if the client offers it (MQTT clients require `mqtt`). */
   readonly subprotocol: string;
   readonly onConnection: (duplex: Duplex) => void;
   readonly messageBytesMax?: number;
@@ -36,22 +37,22 @@ export interface WebSocketEndpoint {
 export interface Listener {
   readonly port: number;
   readonly url: string;
-  /** Its connections, where the system shows them. */
+  /** Its connections; undefined if the system does not list them. */
   readonly connections?: ConnectionTable | undefined;
-  /** Takes no new connections, closes the WebSockets, lets requests in flight finish (bounded). */
+  /** Stops listening, closes the WebSockets, and waits a limited time for the requests in flight. */
   stop(): Promise<void>;
 }
 
-const idleTimeoutMsMax = 255_000; // what Bun takes
-/** Bun can't close the connection of a request, but gives it up once nothing has moved on it for this time. */
-const cutAfterSeconds = 1;
+const idleTimeoutMsMax = 255_000; // the limit of Bun
+/** Bun cannot close the connection of a request, but it closes a connection without traffic for this time. */
+const closeAfterSeconds = 1;
 const mebibyte = 1024 * 1024;
 
 interface WebSocketData {
   duplex: WebSocketDuplex | undefined;
 }
 
-/** Starts to listen. Throws where the port is taken or the address is not ours. */
+/** Starts to listen. Throws if the port is taken or the address does not belong to this machine. */
 export function serve(options: ServeOptions): Listener {
   const open = new Set<WebSocketDuplex>();
   const server = listen(options, open);
@@ -81,11 +82,11 @@ const listenProblems: Readonly<Record<string, string>> = {
 };
 
 function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server<WebSocketData> {
-  let cut: CloseConnection | undefined;
+  let close: CloseConnection | undefined;
   return Bun.serve<WebSocketData>({
     hostname: options.hostname,
     port: options.port,
-    // Outside of development Bun shares the port with another process that does the same: two nodes would answer in turns.
+    // Otherwise Bun shares the port with another process that does the same, and two nodes would answer in turns.
     reusePort: false,
     development: false,
     idleTimeout: Math.min(options.idleTimeoutMs ?? 120_000, idleTimeoutMsMax) / 1000,
@@ -93,7 +94,7 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     fetch(request, bun) {
       const endpoint = asksForUpgrade(request) ? options.websocket : undefined;
       if (endpoint === undefined || pathOf(request.url) !== endpoint.path)
-        return options.fetch(request, (cut ??= cutting(bun)));
+        return options.fetch(request, (close ??= connectionCloser(bun)));
       if (bun.upgrade(request, { data: { duplex: undefined }, headers: upgradeHeaders(request, endpoint) })) return;
       return Response.json(
         { message: "a WebSocket upgrade was expected" },
@@ -103,7 +104,8 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
     error: () => Response.json({ message: "internal error" }, { status: 500 }),
     websocket: {
       maxPayloadLength: options.websocket?.messageBytesMax ?? mebibyte,
-      // What waits for a slow reader is the broker's to bound (its drain time-out); dropping frames silently would break the MQTT stream.
+      // The broker limits what waits for a slow reader (its drain time-out). Dropping frames would break the MQTT
+      // stream.
       backpressureLimit: 64 * mebibyte,
       closeOnBackpressureLimit: true,
       open(socket) {
@@ -120,8 +122,8 @@ function bunServe(options: ServeOptions, open: Set<WebSocketDuplex>): Bun.Server
   });
 }
 
-function cutting(bun: Bun.Server<WebSocketData>): CloseConnection {
-  return (received) => bun.timeout(received, cutAfterSeconds);
+function connectionCloser(bun: Bun.Server<WebSocketData>): CloseConnection {
+  return (received) => bun.timeout(received, closeAfterSeconds);
 }
 
 function asksForUpgrade(request: Request): boolean {
@@ -150,7 +152,7 @@ async function stopGently(
   if (outcome === "late") await server.stop(true);
 }
 
-/** The address under which this machine itself reaches a listener: who listens on every interface is asked on loopback. */
+/** The address of a listener for clients on this machine: loopback for a listener on all interfaces. */
 export function localUrl(hostname: string, port: number): string {
   const host = hostname === "0.0.0.0" || hostname === "::" ? "127.0.0.1" : hostname;
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;

@@ -1,17 +1,20 @@
-/** SHA-256 of short things, many of them, in a third of the time that `node:crypto` takes, since less is made for each. */
+/** SHA-256 of many short values. Takes a third of the time of `node:crypto`, because it allocates less. */
 
 export const sha256Bytes = 32;
 
-/** Writes the hash of the bytes, or of the text's UTF-8, into `hash`, which has `sha256Bytes` bytes. */
+/** Writes the hash of bytes, or of a string in UTF-8, into `hash`, which has `sha256Bytes` bytes. */
 export function sha256Into(content: string | Uint8Array, hash: Uint8Array): void {
   Bun.SHA256.hash(content as Bun.BlobOrStringOrBuffer, hash);
 }
 
-/** HMACs with one key (RFC 2104), as hex: each of all parts, one after the other. The key is taken in once. */
+/**
+ * Returns a function that computes the HMAC (RFC 2104) of the concatenated parts, as hex. The key is processed only
+ * once.
+ */
 export function hmacWith(key: Uint8Array): (...parts: (string | Uint8Array)[]) => string {
-  const begun = new Bun.CryptoHasher("sha256", key);
+  const keyed = new Bun.CryptoHasher("sha256", key);
   return (...parts) => {
-    const hasher = begun.copy();
+    const hasher = keyed.copy();
     for (const part of parts) hasher.update(part);
     return hasher.digest("hex");
   };

@@ -1,6 +1,6 @@
 /**
- * The SQLite driver. Everything that names `bun:sqlite` is here, so that another runtime needs another version of this file alone.
- * Rows come back as arrays (`values`) on hot paths and as objects elsewhere; integers above 2^53 never occur (ids stay below, hashes are text).
+ * The SQLite driver: the only file that uses `bun:sqlite`, so that another runtime needs another version of this file
+ * only. Rows are arrays. Integers above 2^53 never occur: symbols stay below, and hashes are strings.
  */
 import { constants, Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
@@ -12,11 +12,11 @@ export type SqlValue = string | number | null | Uint8Array;
 export type SqlRow = SqlValue[];
 
 export interface SqlStatement {
-  /** Runs it and tells how many rows changed. */
+  /** Runs the statement and returns how many rows changed. */
   run(...parameters: SqlValue[]): number;
   /** All rows, as arrays in column order. */
   values(...parameters: SqlValue[]): SqlRow[];
-  /** The same row by row, for results that are too large to be held. Columns need names of their own. */
+  /** The rows one by one, for results that do not fit into memory. The columns need distinct names. */
   rows(...parameters: SqlValue[]): Iterable<SqlRow>;
   finalize(): void;
 }
@@ -32,25 +32,25 @@ export interface Transaction {
 
 export interface SqliteDatabase {
   readonly path: string;
-  /** Whether a transaction is open; some errors of the disk end it. */
+  /** Whether a transaction is open. Some disk errors end a transaction. */
   readonly inTransaction: boolean;
-  /** How often something was rolled back on this connection, a savepoint or a transaction. */
+  /** How often a savepoint or a transaction was rolled back on this connection. */
   readonly rollbacks: number;
-  /** Typed queries on the fixed tables, over the same connection. */
+  /** Typed queries on the fixed tables, on the same connection. */
   readonly orm: Orm;
   prepare(sql: string): SqlStatement;
   /** One or more statements without parameters. */
   exec(sql: string): void;
-  /** Runs `body` in a transaction (`immediate` takes the write lock at once) and rolls back when it throws. */
+  /** Runs `body` in a transaction (`immediate` takes the write lock at its start), and rolls back if it throws. */
   transaction<T>(body: () => T, mode?: TransactionMode): T;
-  /** Begins one that whoever calls has to end: with a commit or, where that throws or is not to be, by rolling back. */
+  /** Begins a transaction. The caller must end it with a commit, or with a rollback if the commit throws. */
   begin(mode?: TransactionMode): Transaction;
   close(): void;
 }
 
 /**
- * Opens a file (or `:memory:`). Throws where it does not exist and `create` is not set, or where it is no database. What is made, and what SQLite
- * puts beside it, is its owner's alone.
+ * Opens a file (or `:memory:`). Throws if it does not exist and `create` is not set, or if it is not a database. Only
+ * the owner may open a new file and the files that SQLite creates for it.
  */
 export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): SqliteDatabase {
   if (options.create === true && path !== memory) makePrivate(path);
@@ -63,8 +63,9 @@ export function openSqlite(path: string, options: { readonly?: boolean; create?:
 const memory = ":memory:";
 
 /**
- * Makes the file where there is none, since SQLite would go by the umask. It gives the mode of a database to its log and journal. A file that is there is
- * not opened: closing it would give up the locks that other connections of this process hold (POSIX).
+ * Creates a missing file, because SQLite would use the umask. SQLite gives the mode of the database to its log and
+ * journal. An existing file is not opened: closing it would release the locks of all other connections of this process
+ * (POSIX).
  */
 function makePrivate(path: string): void {
   try {
@@ -75,25 +76,25 @@ function makePrivate(path: string): void {
 }
 
 /**
- * Whether an error, or what caused it, says that the file itself is damaged: its pages contradict each other, or are missing. A disk that fails or is
- * full is not damage (`storage-failure.ts`).
+ * Whether an error or one of its causes means that the file is damaged: its pages contradict each other, or are
+ * missing. A full or failing disk is not damage (`util/storage-failure.ts`).
  */
 export function isDamage(error: unknown): boolean {
   return damageIn(error) !== undefined;
 }
 
-/** What SQLite says of the damage, where an error or what caused it comes from that. */
+/** SQLite's message about the damage; undefined for other errors. */
 export function damageIn(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code } = error as { readonly code?: unknown };
   return typeof code === "string" && damageCodes.test(code) ? error.message : damageIn(error.cause);
 }
 
-/** A new file at `path`, beside which the one at `source` can be read as the schema `source`, and nothing can be written to it. */
+/** Creates a file at `path`, with the file at `source` attached read-only as the schema `source`. */
 export function createSqliteWithSource(path: string, source: string): SqliteDatabase {
   const { SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_URI } = constants;
   makePrivate(path);
-  // Only a URI can say that an attached file is not to be written.
+  // Only a URI can attach a file read-only.
   const flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI;
   const bun = new BunDatabase(pathToFileURL(path).href, flags);
   try {
@@ -155,7 +156,7 @@ class BunSqlite implements SqliteDatabase {
       commit: () => void this.#bun.run("COMMIT"),
       rollback: () => {
         this.#rollbacks++;
-        // Some errors have done it already.
+        // Some errors have rolled it back already.
         if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
       },
     };
@@ -168,8 +169,9 @@ class BunSqlite implements SqliteDatabase {
 }
 
 /**
- * All statements of a connection that were not collected yet, those of the object mapper included. SQLite keeps a closed connection's file and
- * locks for as long as any of its statements lives, which would be until some later garbage collection.
+ * All statements of a connection that were not garbage collected yet, also those of the object mapper. SQLite keeps the
+ * file and the locks of a closed connection until its last statement is finalized, which without this would be at some
+ * later garbage collection.
  */
 class LiveStatements {
   readonly #statements = new Set<WeakRef<BunStatement>>();

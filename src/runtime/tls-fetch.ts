@@ -1,15 +1,15 @@
-/** Client options of TLS for `fetch`, in the form of this runtime: the standard has none. */
+/** TLS options of `fetch` in this runtime. The standard has none. */
 
-/** PEM texts. */
+/** Certificates and keys in PEM format. */
 export interface TlsTexts {
-  /** The authorities to trust instead of the system's. */
+  /** The authorities to trust instead of those of the system. */
   readonly ca?: string | undefined;
   /** The client certificate and its private key. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
 }
 
-/** Goes into the second argument of `fetch` together with the standard options. */
+/** To be merged with the standard options in the second argument of `fetch`. */
 export function tlsFetchOptions({ ca, cert, key }: TlsTexts): RequestInit {
   const tls = {
     ...(ca === undefined ? {} : { ca }),

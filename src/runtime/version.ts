@@ -1,4 +1,4 @@
-/** Which build this is. The version is written once, in `package.json`; the commit is put in by `scripts/build`. */
+/** The version of this build. It comes from `package.json`; `scripts/build` inserts the commit. */
 import { version } from "../../package.json";
 
 declare const OSTIARY_COMMIT: string | null | undefined;
@@ -6,6 +6,6 @@ declare const OSTIARY_COMMIT: string | null | undefined;
 export const build = {
   version,
   bun: Bun.version,
-  /** Unknown when run from source. */
+  /** Null if the program runs from source. */
   commit: typeof OSTIARY_COMMIT === "undefined" ? null : OSTIARY_COMMIT,
 } as const;

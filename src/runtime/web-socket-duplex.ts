@@ -1,6 +1,6 @@
 /**
- * A WebSocket of the server as a node stream. Writing waits for the socket to drain; reading can't be paused (Bun has no such call), so a
- * reader that leaves more than `unreadBytesMax` behind loses its connection rather than our memory.
+ * A WebSocket of the server as a node stream. A write waits until the socket has drained. Bun cannot pause reading, so
+ * a connection is closed when its reader is more than `unreadBytesMax` behind.
  */
 import { Duplex } from "node:stream";
 
@@ -8,7 +8,7 @@ const unreadBytesMax = 8 * 1024 * 1024;
 
 export interface BinarySocket {
   readonly readyState: number;
-  /** Bytes sent, -1 when they wait for the peer, 0 when they were dropped. */
+  /** Returns the number of sent bytes, -1 if they wait for the peer, 0 if they were dropped. */
   send(data: Uint8Array): number;
   close(code?: number): void;
 }
@@ -27,7 +27,7 @@ export class WebSocketDuplex extends Duplex {
   receive(message: string | Uint8Array): void {
     if (this.destroyed) return;
     this.push(typeof message === "string" ? Buffer.from(message) : message);
-    if (this.readableLength > unreadBytesMax) this.destroy(new Error("the reader of a WebSocket fell too far behind"));
+    if (this.readableLength > unreadBytesMax) this.destroy(new Error("the reader of a WebSocket is too far behind"));
   }
 
   drained(): void {

@@ -1,13 +1,14 @@
 /**
  * A worker in its own process. A thread cannot be ended while it runs a statement of SQLite; a process can.
  *
- * The process has two threads. One runs the worker. The other passes messages on, notices when the parent process is gone, and measures the memory
- * of the process, JavaScript and SQLite together. It ends the process in the first case, and at the memory limit. The worker's thread cannot do
- * that in the middle of a statement or a loop, and the parent may be busy.
+ * The process has two threads. One runs the worker. The other passes messages on, notices when the parent process is
+ * gone, and measures the memory of the process, JavaScript and SQLite together. It ends the process in the first case,
+ * and at the memory limit. The worker's thread cannot do that in the middle of a statement or a loop, and the parent
+ * may be busy.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { AppError } from "../util/app-error.ts";
-import { lowerPriority, slowNiceness, workerNiceness } from "./priority.ts";
 import {
   type Commands,
   connectChannel,
@@ -19,6 +20,15 @@ import {
   type WorkerKind,
 } from "./worker.ts";
 
+/**
+ * The niceness of worker processes. The serving thread has 0: on Linux ten such processes weigh as much as it (`man 7
+ * sched`).
+ */
+export const workerNiceness = 10;
+
+/** The niceness of worker processes whose work has taken long: seventy of them weigh as much as the serving thread. */
+export const slowNiceness = 19;
+
 /** The first argument of a process that is to run a worker. The second one is the worker's entry point. */
 const workerProcessArgument = "worker-process";
 
@@ -28,7 +38,10 @@ const endedByItself = "the process that worked on this has ended, most likely si
 export interface WorkerProcess<C extends Commands> {
   /** Its `terminate` ends the process immediately. */
   readonly worker: WorkerHandle<C, never>;
-  /** Ends the process when it takes more than `bytesMax` in addition to its memory at the start. Its calls fail with `reason`. */
+  /**
+   * Ends the process when it takes more than `bytesMax` in addition to its memory at the start. Its calls fail with
+   * `reason`.
+   */
   limitMemory(bytesMax: number, reason: Error): void;
   /** The memory of the process without pages of files; 0 on systems that do not report it. */
   memoryBytes(): number;
@@ -55,7 +68,10 @@ interface MemoryLimit {
 /** A message from that thread, sent right before it ends the process. */
 const memoryExceeded = "memory exceeded";
 
-/** The entry point of the worker that this process has to run; undefined in all other processes. The command line has no such command. */
+/**
+ * The entry point of the worker that this process has to run; undefined in all other processes. The command line has no
+ * such command.
+ */
 export function workerProcessEntry(): string | undefined {
   const [first, entry] = process.argv.slice(2);
   return process.connected && first === workerProcessArgument ? entry : undefined;
@@ -103,7 +119,10 @@ class MemoryGuard {
   }
 }
 
-/** Without pages of files, which processes share and the system can reclaim. Includes them on systems that do not report them separately. */
+/**
+ * Without pages of files, which processes share and the system can reclaim. Includes them on systems that do not report
+ * them separately.
+ */
 function residentBytes(): number {
   return anonymousBytes("self") ?? process.memoryUsage.rss();
 }
@@ -163,9 +182,37 @@ function startWorkerProcess(entry: string): StartedProcess {
   };
 }
 
-/** The compiled program looks for a worker's entry point in its arguments (`workerProcessEntry`). Bun itself has to be told to run one. */
+/**
+ * The compiled program looks for a worker's entry point in its arguments (`workerProcessEntry`). Bun itself has to be
+ * told to run one.
+ */
 function programArguments(entry: string): readonly string[] {
   if (isCompiled()) return [];
   const [module, parameter] = [JSON.stringify(import.meta.url), JSON.stringify(entry)];
   return ["--eval", `const { serveWorkerProcess } = await import(${module}); await serveWorkerProcess(${parameter});`];
+}
+
+/**
+ * Sets the niceness of a process and all its threads: on Linux each thread has its own. Worker processes must not slow
+ * down the serving thread on a machine with few cores. Threads of the node's own process keep their priority: they
+ * share the threads that collect garbage, and such a thread inherits the priority of the thread that starts it.
+ */
+function lowerPriority(pid: number, niceness: number): void {
+  for (const thread of threadsOf(pid)) tryTo(() => setPriority(thread, niceness));
+}
+
+function threadsOf(pid: number): readonly number[] {
+  return tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
+}
+
+/**
+ * Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. Then the process keeps its
+ * priority.
+ */
+function tryTo<Result>(attempt: () => Result): Result | undefined {
+  try {
+    return attempt();
+  } catch {
+    return undefined;
+  }
 }

@@ -1,10 +1,11 @@
 /**
- * Typed calls into a Worker: the parent calls commands by name and gets promises; the worker may send events at any time. An `AppError` arrives
- * with its code, message and details. Any other error arrives as a plain error whose stack is the worker's. Codes of SQLite and of the system
- * arrive as well, because they tell a full disk from a damaged file.
+ * Typed calls into a Worker: the parent calls commands by name and gets promises; the worker may send events at any
+ * time. An `AppError` arrives with its code, message and details. Any other error arrives as a plain error whose stack
+ * is the worker's. Codes of SQLite and of the system arrive as well, because they tell a full disk from a damaged file.
  *
- * A worker starts from its source file under `bun run` and `bun test`, and from a further entry point inside the compiled binary, where paths
- * are relative to `src/`. `scripts/build` compiles every file whose name ends in `-worker.ts` as such an entry point.
+ * A worker starts from its source file under `bun run` and `bun test`, and from a further entry point inside the
+ * compiled binary, where paths are relative to `src/`. `scripts/build` compiles every file whose name ends in
+ * `-worker.ts` as such an entry point.
  */
 import { closeSync, openSync } from "node:fs";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
@@ -20,15 +21,15 @@ export interface WorkerKind {
 }
 
 /**
- * JSON instead of a structured clone, for messages in both directions. A thread that has just woken up reads an object from JSON in 20 µs, and the
- * same object from a structured clone in 66 µs.
+ * JSON instead of a structured clone, for messages in both directions. A thread that has just woken up reads an object
+ * from JSON in 20 µs, and the same object from a structured clone in 66 µs.
  */
 export interface MessageEncoding {
   /** Commands whose parameters JSON cannot represent, or that are JSON texts themselves: these are cloned. */
   readonly clonedCommands: readonly string[];
 }
 
-/** What a worker can be asked: its handlers, sync or async. */
+/** The commands of a worker: functions, sync or async. */
 export type Commands = Record<string, (...parameters: never[]) => unknown>;
 
 export interface WorkerHandle<C extends Commands, Event> {
@@ -36,22 +37,22 @@ export interface WorkerHandle<C extends Commands, Event> {
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** The same, with buffers that the worker gets without a copy: they are empty here afterwards. */
+  /** The same, but buffers are transferred, not copied: afterwards they are empty here. */
   callWithTransfer<Name extends keyof C & string>(
     transfer: readonly ArrayBuffer[],
     command: Name,
     ...parameters: Parameters<C[Name]>
   ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** A call without an answer: what the command gives or throws nobody learns. */
+  /** A call without a response: the result and the error of the command are discarded. */
   notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
-  /** Called for each event that the worker emits, in order. */
+  /** The listener is called for each event of the worker, in order. */
   onEvent(listener: (event: Event) => void): void;
-  /** Resolves when the worker is gone: with the reason where nobody asked it to stop. */
+  /** Resolves when the worker has ended: with a reason, unless it was stopped. */
   readonly exited: Promise<Error | undefined>;
   readonly hasExited: boolean;
-  /** Ends the worker at once, be it in the middle of JavaScript. What it was asked fails with `reason`. */
+  /** Ends the worker immediately, even in the middle of JavaScript. Its pending calls fail with `reason`. */
   terminate(reason: Error): void;
-  /** Lets the worker finish what it was asked, runs its `stop` and ends it. Calls made later fail. */
+  /** Waits for the pending calls, runs the worker's `stop` and ends it. Later calls fail. */
   stop(): Promise<void>;
 }
 
@@ -89,7 +90,9 @@ export interface WorkerChannel extends Channel {
   end(): void;
 }
 
-/** The same channel with encoded messages. Without an encoding messages are cloned. Both ends need the same encoding. */
+/**
+ * The same channel with encoded messages. Without an encoding messages are cloned. Both ends need the same encoding.
+ */
 export function withEncoding<C extends Channel>(encoding: MessageEncoding | undefined, channel: C): C {
   if (encoding === undefined) return channel;
   const isCloned = (message: object): boolean =>
@@ -108,7 +111,10 @@ export function connectChannel<C extends Commands, Event = never>(channel: Worke
   return new WorkerConnection<C, Event>(channel);
 }
 
-/** Bun ends the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this number. */
+/**
+ * Bun ends the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this
+ * number.
+ */
 const workerDescriptors = 32;
 
 /** Starts a worker thread. */
@@ -142,8 +148,8 @@ export function entryUrl(entry: string): URL | string {
 }
 
 /**
- * The worker's side: answers commands until the parent sends `stop`. The encoding is that of the worker's kind. Returns the function that sends an
- * event to the parent.
+ * The worker's side: answers commands until the parent sends `stop`. The encoding is that of the worker's kind. Returns
+ * the function that sends an event to the parent.
  */
 export function serveWorker<C extends Commands, Event = never>(
   commands: C,
@@ -302,7 +308,7 @@ interface SerializedError {
   readonly message: string;
   readonly details: object | undefined;
   readonly stack: string | undefined;
-  /** Of SQLite or of the system, of the error or of the first of its causes that has one. */
+  /** The code of SQLite or of the system, from the error or from the first of its causes that has one. */
   readonly systemCode: string | undefined;
   /** The message of the cause of an `AppError`. */
   readonly causeMessage: string | undefined;

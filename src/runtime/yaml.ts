@@ -1,6 +1,7 @@
 /**
- * YAML both ways, for files of settings. The only user of the package `yaml`. What settings never need is refused with its place, since it would hide a
- * mistake or cost much: anchors, aliases, tags, several documents, deep nesting. No message repeats text of the file, which may be a secret.
+ * Reads and writes YAML, for configuration files. The only user of the package `yaml`. Features that settings never
+ * need are rejected with their position, because they would hide a mistake or cost much: anchors, aliases, tags,
+ * several documents, deep nesting. No message repeats text of the file, which may be secret.
  */
 import {
   CST,
@@ -16,7 +17,7 @@ import {
   type YAMLParseError,
 } from "yaml";
 
-/** Says what is wrong and how to correct it, without text of the file. */
+/** The message says what is wrong and how to correct it, without text of the file. */
 export class YamlError extends Error {
   /** Both count from 1. */
   readonly line: number;
@@ -31,13 +32,13 @@ export class YamlError extends Error {
   }
 }
 
-/** Throws `YamlError`. Null where there is nothing but comments. */
+/** Throws `YamlError`. Returns null for a file that has only comments. */
 export function parseYaml(text: string): unknown {
   const problem = unprintable(text) ?? deepNesting(text);
   if (problem !== undefined) throw new YamlError(problem.message, text, problem.offset);
   const document = parseDocument(text, {
     ...{ prettyErrors: false, logLevel: "error", stringKeys: true },
-    // These hold as well where the file names another version of YAML, in which `no` is a boolean.
+    // These apply also if the file names another version of YAML, in which `no` is a boolean.
     ...{ schema: "core", merge: false, resolveKnownTags: false },
   });
   const [first] = [...document.errors, ...document.warnings].toSorted((left, right) => left.pos[0] - right.pos[0]);
@@ -62,16 +63,19 @@ interface Problem {
   readonly message: string;
 }
 
-/** Such as NUL, which some editors leave after a crash. */
+/** Finds control characters such as NUL, which some editors leave after a crash. */
 function unprintable(text: string): Problem | undefined {
   const offset = text.search(/[^\t\n\r\u0020-\u007e\u0085\u00a0-\ud7ff\ue000-\u{10ffff}]/u);
   return offset === -1 ? undefined : { offset, message: "a control character is here: remove it" };
 }
 
-/** Deeper text makes the parser slow, or overflows its stack. */
+/** Deeper nesting makes the parser slow, or overflows its stack. */
 const nestingMax = 16;
 
-/** Lists or groups that are nested too deeply in brackets or on one line. By indentation a file of limited size cannot nest them that deeply. */
+/**
+ * Finds lists or groups that are nested too deeply in brackets or on one line. Indentation cannot nest them that deeply
+ * in a file of limited size.
+ */
 function deepNesting(text: string): Problem | undefined {
   let [offset, inBrackets, onLine, isText] = [0, 0, 0, false];
   for (const token of new Lexer().lex(text)) {
@@ -86,13 +90,16 @@ function deepNesting(text: string): Problem | undefined {
         offset,
         message: `more than ${nestingMax} lists or groups are inside each other: write \`name: value\` lines`,
       };
-    // These stand for no text.
+    // These tokens have no text.
     if (token !== CST.SCALAR && token !== CST.DOCUMENT && token !== CST.FLOW_END) offset += token.length;
   }
   return undefined;
 }
 
-/** Where a quote or a bracket was opened that is not closed: the package names the place where it missed the end, which may be lines later. */
+/**
+ * The position of an unclosed quote or bracket. The package gives the position where it expected the end, which may be
+ * lines later.
+ */
 function openingOf(
   document: Document,
   { message, pos: [end] }: Pick<YAMLParseError, "message" | "pos">,
@@ -114,7 +121,7 @@ function firstAnchor(document: Document, text: string): number | undefined {
     Node(_key, node) {
       const [start] = node.range ?? [0];
       if (isAlias(node)) offset = start;
-      // The range of a value begins behind its anchor.
+      // The range of a value does not include its anchor.
       else if (node.anchor !== undefined) offset = text.lastIndexOf(`&${node.anchor}`, start);
       return offset === undefined ? undefined : visit.BREAK;
     },
@@ -127,7 +134,7 @@ const space = "write `name: value`, with a space after the colon";
 
 const unclosed = "the bracket that opens here is not closed: close it with `]` or `}`";
 
-/** The first entry that fits. Some messages of the package repeat the text, so none is shown. */
+/** The first matching entry is used. Messages of the package may repeat text of the file, so none is shown. */
 const meanings: readonly (readonly [code: ErrorCode, message: RegExp, meaning: string])[] = [
   ["MISSING_CHAR", /closing/, "the quote that opens here is not closed: close it"],
   ["MISSING_CHAR", /followed by map values/, `the value of a setting is missing: ${space}`],

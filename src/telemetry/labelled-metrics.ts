@@ -1,6 +1,7 @@
 /**
- * Counters and histograms for what is recorded with every request, in the form that prom-client's registry renders. Its own make a text of the
- * labels and look that up, which costs three of them 5 µs a request on a busy core; these go from label value to label value.
+ * Counters and histograms for the metrics of every request, in the form that the registry of prom-client renders. The
+ * ones of prom-client look up a string of all labels: three of them take 5 µs per request on a busy core. These look up
+ * one label value after the other.
  */
 import type { Metric, Registry } from "prom-client";
 
@@ -18,44 +19,44 @@ interface MetricDescription {
   readonly help: string;
 }
 
-/** Counts by labels. */
+/** A counter with labels. */
 export class LabelledCounter<Label extends string> {
   readonly type = "counter";
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly Label[];
-  readonly #cells: SeriesSet<Label, { count: number }>;
+  readonly #series: SeriesSet<Label, { count: number }>;
 
   constructor({ name, help }: MetricDescription, labelNames: readonly Label[], registry: Registry) {
     this.name = name;
     this.help = help;
     this.labelNames = labelNames;
-    this.#cells = new SeriesSet(labelNames, () => ({ count: 0 }));
+    this.#series = new SeriesSet(labelNames, () => ({ count: 0 }));
     register(registry, this);
   }
 
   inc(labels: Labels<Label>, by = 1): void {
-    this.#cells.at(labels).count += by;
+    this.#series.at(labels).count += by;
   }
 
-  /** As the registry asks for it. */
+  /** The registry calls this at each scrape. */
   get(): Promise<MetricDescription & { readonly values: readonly Sample[] }> {
-    const values = this.#cells.all().map(({ labels, cell: { count } }) => ({ labels, value: count }));
+    const values = this.#series.all().map(({ labels, value: { count } }) => ({ labels, value: count }));
     return Promise.resolve({ ...this, values });
   }
 }
 
-/** How many observed values are at most as large as each bound, and their sum, by labels. */
+/** A histogram with labels. */
 export class LabelledHistogram<Label extends string> {
   readonly type = "histogram";
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly Label[];
   readonly #bounds: readonly number[];
-  /** `counts` by the first bound that is not below a value; the last is for values above all. */
-  readonly #cells: SeriesSet<Label, { readonly counts: number[]; sum: number }>;
+  /** `counts` has an entry for each bucket; the last one is for values above all bounds. */
+  readonly #series: SeriesSet<Label, { readonly counts: number[]; sum: number }>;
 
-  /** `bounds` ascend. */
+  /** `bounds` are the upper bounds of the buckets, in ascending order. */
   constructor(
     { name, help }: MetricDescription,
     labelNames: readonly Label[],
@@ -66,26 +67,26 @@ export class LabelledHistogram<Label extends string> {
     this.help = help;
     this.labelNames = labelNames;
     this.#bounds = bounds;
-    this.#cells = new SeriesSet(labelNames, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
+    this.#series = new SeriesSet(labelNames, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
     register(registry, this);
   }
 
   observe(labels: Labels<Label>, value: number): void {
-    const cell = this.#cells.at(labels);
-    let place = 0;
-    while (place < this.#bounds.length && value > (this.#bounds[place] ?? 0)) place++;
-    cell.counts[place] = (cell.counts[place] ?? 0) + 1;
-    cell.sum += value;
+    const series = this.#series.at(labels);
+    let index = 0;
+    while (index < this.#bounds.length && value > (this.#bounds[index] ?? 0)) index++;
+    series.counts[index] = (series.counts[index] ?? 0) + 1;
+    series.sum += value;
   }
 
-  /** As the registry asks for it. */
+  /** The registry calls this at each scrape. */
   get(): Promise<MetricDescription & { readonly values: readonly Sample[] }> {
-    const values = this.#cells.all().flatMap(({ labels, cell: { counts, sum } }): Sample[] => {
+    const values = this.#series.all().flatMap(({ labels, value: { counts, sum } }): Sample[] => {
       let count = 0;
-      const buckets = [...this.#bounds, "+Inf"].map((le, place) => ({
+      const buckets = [...this.#bounds, "+Inf"].map((le, index) => ({
         metricName: `${this.name}_bucket`,
         labels: { le, ...labels },
-        value: (count += counts[place] ?? 0),
+        value: (count += counts[index] ?? 0),
       }));
       const [total, number] = [`${this.name}_sum`, `${this.name}_count`];
       return [...buckets, { metricName: total, labels, value: sum }, { metricName: number, labels, value: count }];
@@ -94,45 +95,45 @@ export class LabelledHistogram<Label extends string> {
   }
 }
 
-/** The registry takes whatever has a name and answers `get`; its type lists classes of its own. */
-function register(registry: Registry, tally: LabelledCounter<string> | LabelledHistogram<string>): void {
-  registry.registerMetric(tally as unknown as Metric);
+/** The registry accepts any object with a name and `get`, but its type requires a class of prom-client. */
+function register(registry: Registry, metric: LabelledCounter<string> | LabelledHistogram<string>): void {
+  registry.registerMetric(metric as unknown as Metric);
 }
 
-interface SeriesNode<Cell> {
-  readonly next: Map<LabelValue, SeriesNode<Cell>>;
-  cell: Cell | undefined;
+interface SeriesNode<Value> {
+  readonly next: Map<LabelValue, SeriesNode<Value>>;
+  value: Value | undefined;
 }
 
-/** One cell for each combination of label values that came. */
-class SeriesSet<Label extends string, Cell> {
+/** The time series of a metric: one value for each combination of label values that occurred. */
+class SeriesSet<Label extends string, Value> {
   readonly #names: readonly Label[];
-  readonly #make: () => Cell;
-  readonly #root: SeriesNode<Cell> = { next: new Map(), cell: undefined };
-  readonly #all: { readonly labels: Labels<Label>; readonly cell: Cell }[] = [];
+  readonly #make: () => Value;
+  readonly #root: SeriesNode<Value> = { next: new Map(), value: undefined };
+  readonly #all: { readonly labels: Labels<Label>; readonly value: Value }[] = [];
 
-  constructor(names: readonly Label[], make: () => Cell) {
+  constructor(names: readonly Label[], make: () => Value) {
     this.#names = names;
     this.#make = make;
   }
 
-  at(labels: Labels<Label>): Cell {
-    let branch = this.#root;
+  at(labels: Labels<Label>): Value {
+    let node = this.#root;
     for (const name of this.#names) {
-      let next = branch.next.get(labels[name]);
-      if (!next) branch.next.set(labels[name], (next = { next: new Map(), cell: undefined }));
-      branch = next;
+      let next = node.next.get(labels[name]);
+      if (!next) node.next.set(labels[name], (next = { next: new Map(), value: undefined }));
+      node = next;
     }
-    return (branch.cell ??= this.#add(labels));
+    return (node.value ??= this.#add(labels));
   }
 
-  all(): readonly { readonly labels: Labels<Label>; readonly cell: Cell }[] {
+  all(): readonly { readonly labels: Labels<Label>; readonly value: Value }[] {
     return this.#all;
   }
 
-  #add(labels: Labels<Label>): Cell {
-    const cell = this.#make();
-    this.#all.push({ labels: { ...labels }, cell });
-    return cell;
+  #add(labels: Labels<Label>): Value {
+    const value = this.#make();
+    this.#all.push({ labels: { ...labels }, value });
+    return value;
   }
 }

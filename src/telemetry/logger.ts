@@ -1,6 +1,6 @@
 /**
- * Log lines on standard error, for people or as JSON. Whatever reaches a line, secrets of API keys and values of properties whose names say
- * that they are secret are masked on the way out, so that one careless call can't put a key into somebody's log store.
+ * Log lines on standard error, as text or as JSON. Every line is masked: secrets of API keys, and values of properties
+ * with names of secrets. So no careless call can write a key to the log.
  */
 import { configureSync, getLogger as getLogtapeLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { context, trace } from "@opentelemetry/api";
@@ -12,7 +12,7 @@ import { traceIdOf } from "./trace-context.ts";
 export interface LoggingOptions {
   readonly level: "debug" | "info" | "warning" | "error";
   readonly format: "text" | "json";
-  /** Longer lines are cut, so that what strangers send cannot fill a disk. */
+  /** Longer lines are cut, so that input of strangers cannot fill the disk. */
   readonly lineBytesMax?: number;
 }
 
@@ -20,12 +20,12 @@ const lineBytesMaxDefault = 8192;
 
 let isDebug = false;
 
-/** Whether lines of level `debug` are written: to be asked before the values of a frequent line are put together. */
+/** Whether lines of level `debug` are written. To be checked before computing the values of a frequent line. */
 export function isDebugging(): boolean {
   return isDebug;
 }
 
-/** May be called again, as tests do; the last call holds. One call per thread. */
+/** Configures the log of this thread. A second call replaces the first; tests do that. */
 export function startLogging(options: LoggingOptions, write: (line: string) => void = writeToStderr): void {
   const format = options.format === "json" ? formatJson : formatText;
   isDebug = options.level === "debug";
@@ -39,12 +39,15 @@ export function startLogging(options: LoggingOptions, write: (line: string) => v
   });
 }
 
-/** The logger of a part, such as `broker`. Messages take `{name}` from their properties. */
+/** The logger of a component, such as `broker`. A message can contain properties as `{name}`. */
 export function getLogger(part: string): Logger {
   return getLogtapeLogger(["ostiary", part]);
 }
 
-/** Where the line cannot be written (the disk is full, nobody reads it) it is lost and counted: a node must not end because of its log. */
+/**
+ * A line that cannot be written (the disk is full, the reader is gone) is counted as lost: a node must not end because
+ * of its log.
+ */
 function writeToStderr(line: string): void {
   if (!process.stderr.listeners("error").includes(countLost)) process.stderr.on("error", countLost);
   try {
@@ -99,7 +102,7 @@ export function formatJson(record: LogRecord, lineBytesMax = lineBytesMaxDefault
   return Buffer.byteLength(whole) <= lineBytesMax ? whole : line(cut(message, lineBytesMax / 8), { cut: true });
 }
 
-/** At most so many bytes, with a mark where something is missing. */
+/** Cuts text to a number of bytes, and marks it as cut. */
 function cut(text: string, bytesMax: number): string {
   const bytes = Buffer.from(text);
   return bytes.length <= bytesMax ? text : `${new TextDecoder().decode(bytes.subarray(0, bytesMax))}… (cut)`;
@@ -124,7 +127,7 @@ function showValue(name: string, value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
 }
 
-/** The chain of causes, which for an error of a worker holds the stack of where it happened. */
+/** The stack with those of all causes. The cause of an error from a worker has the worker's stack. */
 function stackOf(error: Error): string {
   const own = error.stack ?? error.message;
   return error.cause instanceof Error ? `${own}\ncaused by ${stackOf(error.cause)}` : own;

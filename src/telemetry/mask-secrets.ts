@@ -1,4 +1,4 @@
-/** What secrets look like in texts that leave the node for somebody's log or trace store. */
+/** Masks secrets in text for logs and traces. */
 export const mask = "********";
 const apiKey = /\be_([A-Za-z0-9-]+)_([A-Za-z0-9-]+)_[A-Za-z0-9]+/g;
 const bearer = /\b(Bearer|Basic) [\w.~+/=-]+/g;
@@ -8,7 +8,7 @@ export function isSecretName(name: string): boolean {
   return secretName.test(name);
 }
 
-/** The same text without keys and tokens. */
+/** Replaces keys and tokens in a text. */
 export function maskSecrets(line: string): string {
   return line.replace(apiKey, `e_$1_$2_${mask}`).replace(bearer, `$1 ${mask}`);
 }

@@ -1,7 +1,8 @@
 /**
- * Every metric, in one place, with the name under which `/metrics` shows it. Those of each request are tallies (`tallies.ts`), the others
- * prom-client's, which cost less than the instruments of OpenTelemetry. Labels have few values by type: routes are patterns, never paths, and nothing of a request's
- * content becomes a label. Each thread has its own set, so a worker's numbers are recorded by whoever hears from it on the main thread.
+ * The metrics that `/metrics` exposes, except for the gauges that `roles/node-metrics.ts` reads from the running node.
+ * Metrics of each request use `labelled-metrics.ts`, the others prom-client, which is cheaper than the instruments of
+ * OpenTelemetry. Labels have few values: a route is a pattern, never a path, and no content of a request becomes a
+ * label. Each thread has its own registry, so the main thread records the metrics of its workers.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { LabelledCounter, LabelledHistogram } from "./labelled-metrics.ts";
@@ -86,12 +87,12 @@ export const metrics = {
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
-    "Queries that ran in a worker process since they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
+    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
     ["kind"],
   ),
   queryDuration: labelledHistogram(
     "ostiary_query_duration_seconds",
-    "Time that the engine takes for a query on the serving thread, except for decisions from the cache; `kind` is authorize, list, actions, query or facts",
+    "Time of a query on the serving thread, except for decisions from the cache; `kind` is authorize, list, actions, query or facts",
     querySeconds,
     ["kind"],
   ),
@@ -102,7 +103,7 @@ export const metrics = {
   ),
   eventsApplied: counter(
     "ostiary_events_applied_total",
-    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, since the feed only announces events larger than `publishEventBytesMax`), poll (over HTTP, while there is no feed) or catch_up (over HTTP, since this node had missed them)",
+    "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, because brokers only announce events larger than `publishEventBytesMax`), poll (over HTTP, without a broker) or catch_up (over HTTP, since this node had missed them)",
     ["source"],
   ),
   commitToVisible: new Histogram({
@@ -113,24 +114,24 @@ export const metrics = {
   }),
   brokerEvents: counter(
     "ostiary_broker_events_total",
-    "Events that a broker took from this node or brought to it, with or without their bodies; `direction` is published or received",
+    "Events that this node published to brokers or received from them, with or without their bodies; `direction` is published or received",
     ["direction"],
   ),
   brokerGaps: counter(
     "ostiary_broker_gaps_total",
-    "Messages of the feed before which others are missing, or that belong to another epoch",
+    "Messages of brokers with missing messages before them, or of another epoch",
   ),
   brokerDuplicates: counter(
     "ostiary_broker_duplicates_total",
-    "Messages of the feed whose events this node had already, by another broker or over HTTP",
+    "Messages of brokers whose events this node had already, from another broker or over HTTP",
   ),
   brokerMessagesRejected: counter(
     "ostiary_broker_messages_rejected_total",
-    "Messages of the feed that no node of this environment sent, or that continue another history",
+    "Messages of brokers that no node of this environment sent, or that continue another history",
   ),
   brokerStaleHeads: counter(
     "ostiary_broker_stale_heads_total",
-    "Heads of the feed that are older than one that this node knows: a broker repeats or delays messages",
+    "Heads from brokers that are older than one that this node knows: a broker repeats or delays messages",
   ),
   confirmations: counter(
     "ostiary_confirmations_total",
@@ -143,7 +144,7 @@ export const metrics = {
   ),
   catchUps: counter(
     "ostiary_catch_ups_total",
-    "Times that this node asked other nodes for what it had missed, also at each connection to a broker; `result` is done or failed",
+    "Catch-ups: requests to other nodes for missed events, also at each connection to a broker; `result` is done or failed",
     ["result"],
   ),
   eventStreams: new Gauge({
@@ -166,7 +167,7 @@ export const metrics = {
   ]),
   storageFailures: counter(
     "ostiary_storage_failures_total",
-    "Times that something could not be stored; `reason` is full, reserve (less space than the reserve), wal (the write-ahead log is too long), read_only, io, descriptors, permission, unopenable, replaced or other",
+    "Failed writes to the disk; `reason` is full, reserve (less space than the reserve), wal (the write-ahead log is too long), read_only, io, descriptors, permission, unopenable, replaced or other",
     ["reason"],
   ),
   leaseRenewals: counter(
@@ -176,13 +177,13 @@ export const metrics = {
   ),
   unhandledErrors: counter(
     "ostiary_unhandled_errors_total",
-    "Failures of timers, and failures of the system that no other code had handled; the node went on",
+    "Errors that no code handled, of timers and of the system; the node continued",
   ),
-  logLinesLost: counter("ostiary_log_lines_lost_total", "Lines of the log that could not be written"),
+  logLinesLost: counter("ostiary_log_lines_lost_total", "Log lines that could not be written"),
 } as const;
 
 /**
- * A gauge whose values are read at each scrape. `show` sets them; it is called after the values of the last scrape were removed.
+ * A gauge whose values are read at each scrape. `show` sets them, after the values of the previous scrape were removed.
  */
 export function observedGauge<Label extends string = never>(
   name: string,
@@ -218,7 +219,7 @@ new Gauge({
 
 export const metricsContentType = registry.contentType;
 
-/** Every metric, in the order of `/metrics`. */
+/** All metrics, in the order of `/metrics`. */
 export function describeMetrics(): readonly DescribedMetric[] {
   return registry.getMetricsAsArray() as unknown as readonly DescribedMetric[];
 }

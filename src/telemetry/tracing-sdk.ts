@@ -1,6 +1,7 @@
 /**
- * The SDK, put together: OTLP over HTTP as gzipped protobuf (the cheapest form, 9 µs a span), batches, and context that follows `await`.
- * Loaded only when there is a collector. The standard OTEL_ variables hold; SDK 3 itself reads only those of exporter and resource.
+ * The configured OpenTelemetry SDK: OTLP over HTTP as gzipped protobuf (the cheapest form, 9 µs per span), batches, and
+ * a context that follows `await`. Loaded only if there is a collector. The standard OTEL_ variables apply; SDK 3 itself
+ * reads only those of exporter and resource.
  */
 import { context, diag, DiagLogLevel, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
@@ -22,11 +23,23 @@ import {
   TracerProvider,
   type Sampler,
 } from "@opentelemetry/sdk-trace";
+import { rateLimiter } from "../util/rate-limiter.ts";
 import { getLogger } from "./logger.ts";
-import type { Tracing, TracingOptions } from "./tracing.ts";
 
-const stopTimeoutMs = 3000; // a dead collector must not hold a shutdown up
-const complaintIntervalMs = 60_000;
+export interface TracingOptions {
+  /** If set, it overrides OTEL_TRACES_SAMPLER. */
+  readonly sampleRatio?: number | undefined;
+  /** Attributes of this node in addition to the name of the service: role, node, version, environment. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface Tracing {
+  /** Exports the remaining spans, for some seconds at most, and ends tracing. */
+  stop(): Promise<void>;
+}
+
+const stopTimeoutMs = 3000; // a dead collector must not delay a shutdown for longer
+const warningIntervalMs = 60_000;
 
 export function startSdk(options: TracingOptions): Tracing {
   diag.setLogger(quietLogger(), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
@@ -63,7 +76,7 @@ async function stop(provider: TracerProvider): Promise<void> {
   context.disable();
 }
 
-/** Names as in the specification; the setting of ours wins, being the more deliberate one. */
+/** The names are those of the specification. Our own setting has priority. */
 function sampler(sampleRatio: number | undefined): Sampler {
   const ratio = sampleRatio ?? getNumberFromEnv("OTEL_TRACES_SAMPLER_ARG") ?? 1;
   if (sampleRatio !== undefined) return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) });
@@ -83,16 +96,13 @@ function sampler(sampleRatio: number | undefined): Sampler {
   }
 }
 
-/** A collector that is down is worth a line a minute, not one a batch. */
+/** Logs at most one line a minute while the collector is down. */
 function quietLogger() {
   const log = getLogger("tracing");
-  let last = Number.NEGATIVE_INFINITY;
-  const complain = (message: string): void => {
-    const now = performance.now();
-    if (now - last < complaintIntervalMs) return;
-    last = now;
-    log.warning("traces are not getting through: {message}", { message });
+  const allowed = rateLimiter(warningIntervalMs);
+  const warn = (message: string): void => {
+    if (allowed() > 0) log.warning("traces cannot be exported: {message}", { message });
   };
   const ignore = (): void => {};
-  return { error: complain, warn: complain, info: ignore, debug: ignore, verbose: ignore };
+  return { error: warn, warn, info: ignore, debug: ignore, verbose: ignore };
 }

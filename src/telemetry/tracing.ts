@@ -1,6 +1,6 @@
 /**
- * Spans, written by hand where they tell something: plugins cost ten times as much a request. Without an exporter in the environment
- * nothing of the SDK is loaded, and a span is one comparison and a call.
+ * Spans, written by hand: instrumentation plugins cost ten times as much per request. Without an exporter in the
+ * environment the SDK is not loaded, and a span costs one comparison and a call.
  */
 import {
   context,
@@ -16,33 +16,22 @@ import { AppError } from "../util/app-error.ts";
 import { preciseNow } from "../util/clock.ts";
 import { maskSecrets } from "./mask-secrets.ts";
 import { childOf, parseTraceparent } from "./trace-context.ts";
-
-export interface TracingOptions {
-  /** Overrides OTEL_TRACES_SAMPLER where it is set. */
-  readonly sampleRatio?: number | undefined;
-  /** What names this node beside the service's name: role, node, version, environment. */
-  readonly attributes: Readonly<Record<string, string>>;
-}
-
-export interface Tracing {
-  /** Sends what is still here (at most for some seconds) and ends tracing. */
-  stop(): Promise<void>;
-}
+import type { Tracing, TracingOptions } from "./tracing-sdk.ts";
 
 export interface SpanOptions {
   readonly kind?: SpanKind;
   readonly attributes?: Attributes;
-  /** The text that came with the request or event. Left out: child of the active span. */
+  /** The traceparent of the request or event. By default the span is a child of the active span. */
   readonly parent?: string | null | undefined;
-  /** Texts of other traces that caused this, such as those of the events in a batch. */
+  /** Traceparents of other traces that caused this span, such as those of the events in a batch. */
   readonly links?: readonly (string | null)[];
-  /** Milliseconds since 1970, where the work began before this call. */
+  /** When the work began, in ms since 1970; by default now. */
   readonly startTime?: number;
 }
 
 let active = false;
 
-/** Starts to export when the standard variables name a collector. One call per thread. */
+/** Starts tracing in this thread if the standard variables name a collector. */
 export async function startTracing(options: TracingOptions): Promise<Tracing> {
   if (!isConfigured(process.env)) return { stop: () => Promise.resolve() };
   const { startSdk } = await import("./tracing-sdk.ts");
@@ -57,8 +46,9 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
 }
 
 /**
- * Runs `body` inside a span, which ends with it (or with its promise) and records what it throws. It gets `first` and `second` after the span: where
- * something is called all the time, a closure each time for what it needs takes more than all else that a span costs which nobody records.
+ * Runs `body` in a span, which ends with it (or with its promise) and records its error. `body` gets `first` and
+ * `second` after the span, so that frequent callers need no closure: creating one costs more than the rest of a span
+ * that is not recorded.
  */
 export function withSpan<T>(name: string, options: SpanOptions, body: (span: Span) => T): T;
 export function withSpan<T, A, B>(
@@ -75,22 +65,22 @@ export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, f
 
 type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
 
-/** Apart from `withSpan`, whose every call would make room for what the closure in here needs. */
+/** A separate function: otherwise every call of `withSpan` would allocate the context of the closure in here. */
 function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, first: unknown, second: unknown): T {
   const parent = parentContext(options);
   const span = startIn(name, options, parent);
   return context.with(trace.setSpan(parent, span), () => settle(span, () => body(span, first, second)));
 }
 
-/** A span over something that began and ended elsewhere, such as the way of an event from commit to here. */
+/** Records a span of work that has begun and ended already, such as the delivery of an event after its commit. */
 export function recordSpan(name: string, options: SpanOptions & { readonly endTime: number }): void {
   if (!active) return;
-  // Between the two a clock may have been set.
+  // The clock may have been set between the two times.
   const endTime = Math.max(options.endTime, options.startTime ?? 0);
   startIn(name, options, parentContext(options)).end(endTime);
 }
 
-/** How many rows were found. */
+/** Records how many rows a query returned. */
 export function recordRows(span: Span, rows: number): void {
   if (span.isRecording()) span.setAttribute("db.response.returned_rows", rows);
 }
@@ -103,7 +93,7 @@ function isConfigured(environment: NodeJS.ProcessEnv): boolean {
   return [environment["OTEL_EXPORTER_OTLP_ENDPOINT"], environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]].some(Boolean);
 }
 
-/** Records nothing, but still hands the caller's own trace on to whoever asks for it. */
+/** A span that is not recorded, but still has the caller's trace context. */
 function bareSpan(parent: string | null | undefined): Span {
   const spanContext = parseTraceparent(parent);
   return spanContext === undefined ? noSpan : trace.wrapSpanContext(spanContext);
@@ -125,7 +115,8 @@ function startIn(name: string, options: SpanOptions, parent: Context): Span {
     {
       kind: options.kind ?? SpanKind.INTERNAL,
       ...(options.attributes === undefined ? {} : { attributes: options.attributes }),
-      // Left to itself the SDK starts spans at whole milliseconds, and the steps of a request, which take less, would show in a wrong order.
+      // By default the SDK starts spans at whole milliseconds. The steps of a request take less, and would be in a
+      // wrong order.
       startTime: options.startTime ?? preciseNow(),
       ...(links.length === 0 ? {} : { links }),
     },
@@ -158,10 +149,10 @@ function settle<T>(span: Span, body: () => T): T {
   return settled as T;
 }
 
-/** On errors that only say that the work is done elsewhere. */
+/** Marks errors that only say that the work is offloaded. */
 export const notAFailure = Symbol("not a failure");
 
-/** The text of a refusal repeats what was sent, so its code has to do. */
+/** Of an AppError only the code is recorded, because its message may repeat the request. */
 function fail(span: Span, error: unknown): void {
   if (error instanceof Error && notAFailure in error) span.setAttribute("ostiary.offloaded", true);
   else if (error instanceof AppError) {

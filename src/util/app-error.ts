@@ -1,29 +1,30 @@
 /**
- * A bad request, or a state of the appliance in which it can't be answered. `message` is public: lower case, user input in backticks, no
- * internals. What only the log may see goes into `cause`. The table from code to HTTP status is in `http/middleware/errors.ts`.
+ * The error for a bad request, or for a node that cannot answer. `message` is public: lower case, user input in
+ * backticks, no internals. Details for the log only are in `cause`. The table from code to HTTP status is in
+ * `http/middleware/errors.ts`.
  */
 export type ErrorCode =
   | "invalid_request" // malformed body, unknown predicate, wrong arguments
   | "invalid_policy" // `details` holds the body of the answer
-  | "query_not_enumerable" // a free variable that no stored fact can list
+  | "query_not_enumerable" // a variable whose values no stored fact enumerates
   | "query_too_expensive" // past its limit of time, rows or depth
   | "unauthorized"
   | "forbidden"
   | "not_found"
   | "conflict" // consistency token of a history that this node does not have, another epoch, a diverged position
-  | "list_gone" // a page of a list whose revision this node has no more
+  | "list_gone" // a page of a list whose revision this node does not hold any more
   | "gone" // a log position that was trimmed
   | "request_aborted" // the client went away before its body was complete
   | "request_timeout" // the body arrived too slowly
   | "too_large"
   | "too_many_requests"
-  | "not_ready" // 503 with Retry-After: no valid copy yet, primary unreachable, token not reached in time
+  | "not_ready" // 503 with Retry-After: no valid database yet, primary unreachable, token not reached in time
   | "read_only" // a write to a fallback
   | "internal";
 
 export class AppError extends Error {
   readonly code: ErrorCode;
-  /** A complete JSON body where the API asks for more than `{message}`. */
+  /** A complete JSON body, if the API requires more than `{message}`. */
   readonly details: object | undefined;
 
   constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: object } = {}) {

@@ -1,6 +1,7 @@
 /**
- * Zod schemas for values that others send. They check counts before elements and stop at the first problem, so that a refusal costs no more than
- * the value did to read. Zod's own lists and records check every element, and keep every issue, before they look at the count.
+ * Zod schemas for untrusted values. They check counts before elements and stop at the first problem, so that rejecting
+ * a value is not more expensive than parsing it. Zod's own lists and records check all elements, and collect all
+ * issues, before they check the count.
  */
 import { z } from "zod";
 import { clip, fitsInBytes } from "./text-length.ts";
@@ -8,7 +9,7 @@ import { clip, fitsInBytes } from "./text-length.ts";
 export interface ListBounds {
   readonly min?: number;
   readonly max?: number;
-  /** What the refusal of another count says. Without it, it says which bound the list breaks. */
+  /** The message for a wrong count. By default it says which bound is exceeded. */
   readonly error?: string;
 }
 
@@ -38,7 +39,7 @@ export interface RecordBounds {
   readonly keyBytesMax: number;
 }
 
-/** Any names of at most so many bytes, with a value of one kind each. The result has no prototype, so every name is one of its own. */
+/** A record with names of limited length. The result has no prototype, so no name is inherited. */
 export function recordOf<Value extends z.ZodType>(value: Value, { max, keyBytesMax }: RecordBounds) {
   return z.transform((given: unknown, context): Readonly<Record<string, z.output<Value>>> => {
     const refuse = (issue: object): never => {
@@ -61,7 +62,7 @@ export function recordOf<Value extends z.ZodType>(value: Value, { max, keyBytesM
   });
 }
 
-/** The first problem as one line for a log. What others sent is repeated up to a bound. */
+/** The first problem as one line for a log. Untrusted text in it is clipped. */
 export function describeProblem(error: z.ZodError): string {
   const [issue] = error.issues;
   const path = issue?.path.map((key) => clip(String(key), 64)).join(".") ?? "";

@@ -1,10 +1,13 @@
 /**
- * Whether the wall clock can be believed. A wall clock may be set, by mistake or by an attacker who controls its time source; a monotonic one cannot. As long as
- * both show that the same time has passed, the wall clock was not set meanwhile.
+ * A wall clock that is checked against the monotonic clock. A wall clock can be set, by mistake or by an attacker who
+ * controls its time source; a monotonic clock cannot. While both advance by the same time, the wall clock was not set.
  */
 import type { Clock } from "./clock.ts";
 
-/** How far they may drift apart: steps this small do not matter, and a clock that is slowed down or sped up to be corrected does so by less. */
+/**
+ * The allowed drift between the clocks. Smaller steps do not matter, and a correction by a slower or faster clock
+ * causes less drift.
+ */
 const driftMsMax = 1000;
 const driftShareMax = 0.001;
 
@@ -14,14 +17,17 @@ export class CheckedWallClock {
   /** The first observation since the wall clock was set. */
   #first: { readonly monotonicMs: number; readonly wallMs: number };
 
-  /** The wall clock is believed once it has agreed with the monotonic one for `steadyMs`. */
+  /** The wall clock is trusted after it has agreed with the monotonic clock for `steadyMs`. */
   constructor(clock: Pick<Clock, "monotonicMs" | "wallMs">, steadyMs: number) {
     this.#clock = clock;
     this.#steadyMs = steadyMs;
     this.#first = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
   }
 
-  /** Compares the clocks. Gives by how much the wall clock was set since the last time, where it was; negative where it was set back. */
+  /**
+   * Compares the clocks. If the wall clock was set since the last call, returns by how much; a negative number if it
+   * was set back.
+   */
   observe(): number | undefined {
     const seen = { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.wallMs() };
     const passedMs = seen.monotonicMs - this.#first.monotonicMs;
@@ -31,14 +37,14 @@ export class CheckedWallClock {
     return setMs;
   }
 
-  /** The time of the wall clock; undefined while it is not believed. */
+  /** The time of the wall clock; undefined while it is not trusted. */
   get nowMs(): number | undefined {
     this.observe();
     const passedMs = this.#clock.monotonicMs() - this.#first.monotonicMs;
     return passedMs >= this.#steadyMs ? this.#clock.wallMs() : undefined;
   }
 
-  /** Waits anew until the clock is believed. */
+  /** Trusts the clock only after another `steadyMs`. */
   restart(): void {
     this.#first = { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.wallMs() };
   }

@@ -1,16 +1,16 @@
-/** Time and chance, as one thing that is handed in: so that what waits, retries and times out can be run under a clock that a test moves. */
+/** Time, timers and random numbers as a dependency, so that tests can control them. */
 export interface Clock {
-  /** Milliseconds since some moment; never goes back. */
+  /** Milliseconds on a monotonic clock. */
   monotonicMs(): number;
   /** Milliseconds since 1970. */
   wallMs(): number;
-  /** The same with a fraction, for durations between nodes. The threads of a process agree on it. */
+  /** Milliseconds since 1970 with a fraction, for durations between nodes. All threads of a process agree on it. */
   preciseMs(): number;
-  /** Calls `body` once after `delayMs`, unless the result is called before. */
+  /** Calls `body` once after `delayMs`. The result cancels that. */
   after(delayMs: number, body: () => void): () => void;
-  /** Calls `body` each `intervalMs`, until the result is called. */
+  /** Calls `body` every `intervalMs`, until the result is called. */
   every(intervalMs: number, body: () => void): () => void;
-  /** From 0 up to 1, for jitter. */
+  /** A random number from 0 to 1, for jitter. */
   random(): number;
 }
 
@@ -19,11 +19,11 @@ export function sleep(clock: Pick<Clock, "after">, delayMs: number): Promise<voi
   return new Promise((resolve) => clock.after(delayMs, resolve));
 }
 
-/** Where the two clocks of a process differ by more, the wall clock was set since the process began. */
+/** If the clocks differ by more, the wall clock was set since the process started. */
 const settingMsMin = 5;
 let setByMs = 0;
 
-/** Milliseconds since 1970 with a fraction, by the wall clock as it is set now. */
+/** Milliseconds since 1970 with a fraction, by the current wall clock. */
 export function preciseNow(): number {
   const nowMs = performance.timeOrigin + performance.now() + setByMs;
   const differenceMs = Date.now() - nowMs;
@@ -34,18 +34,18 @@ export function preciseNow(): number {
 
 type OnFailedTimer = (error: unknown) => void;
 
-/** Default: report the failure as an unguarded timer would. A program that starts nodes sets its own handler. */
+/** By default a failure is an uncaught exception. A program that starts nodes sets its own handler. */
 let onFailed: OnFailedTimer = (error) =>
   queueMicrotask(() => {
     throw error;
   });
 
-/** Timers of the system's clock whose work throws are reported here, and go on. */
+/** Sets the handler for errors of timers of the system clock. A repeated timer continues after an error. */
 export function onFailedTimer(report: OnFailedTimer): void {
   onFailed = report;
 }
 
-function guarded(body: () => void): () => void {
+function withErrorHandler(body: () => void): () => void {
   return () => {
     try {
       body();
@@ -60,11 +60,11 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   preciseMs: preciseNow,
   after(delayMs, body) {
-    const timer = setTimeout(guarded(body), delayMs);
+    const timer = setTimeout(withErrorHandler(body), delayMs);
     return () => clearTimeout(timer);
   },
   every(intervalMs, body) {
-    const timer = setInterval(guarded(body), intervalMs);
+    const timer = setInterval(withErrorHandler(body), intervalMs);
     return () => clearInterval(timer);
   },
   random: () => Math.random(),

@@ -1,4 +1,4 @@
-/** Why no connection came about, in words; the runtime's own speak of a computer that may not be able to access a URL. */
+/** Describes why a connection failed. The messages of the runtime are less precise. */
 const problems: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there",
   ENOTFOUND: "its host is not known",
@@ -9,7 +9,7 @@ const problems: Readonly<Record<string, string>> = {
   ECONNRESET: "it has closed the connection",
 };
 
-/** Undefined where it is about something else. */
+/** Undefined for other errors. */
 export function connectionProblem(error: unknown): string | undefined {
   const { code } = error as { readonly code?: unknown };
   const problem = typeof code === "string" ? problems[code] : undefined;

@@ -1,11 +1,11 @@
-/** A signal that aborts at some time, by a clock that is handed in. */
+/** An abort signal with a time limit on a given clock. */
 import type { Clock } from "./clock.ts";
 
 export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** As `AbortSignal.timeout` does, after `delayMs`. Disposing of it stops the clock. */
+/** Like `AbortSignal.timeout`, on a given clock. Disposing it stops the timer. */
 export function deadline(clock: Clock, delayMs: number): Deadline {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new DOMException("The operation timed out.", "TimeoutError"));

@@ -1,6 +1,6 @@
 /**
- * A queue that is fair between holders, such as API keys. The next item is one of the holder that was served longest ago. Among the items of that holder
- * `isSooner` decides, and otherwise the order of arrival.
+ * A queue that is fair between holders, such as API keys. The next item is one of the holder that was served longest
+ * ago. Among the items of that holder `isSooner` decides, and otherwise the order of arrival.
  */
 import { LRUCache } from "lru-cache";
 

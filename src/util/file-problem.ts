@@ -1,4 +1,4 @@
-/** Why a file or a directory that somebody named can't be used, in words. */
+/** Describes why a file or a directory cannot be used. */
 const problems: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   ENOTDIR: "a part of its path is a file",

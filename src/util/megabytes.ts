@@ -1,4 +1,4 @@
-/** A number of bytes for people: `12.3` of a million each. */
+/** Formats a number of bytes in megabytes (10^6), such as `12.3`. */
 export function formatMegabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(1);
 }

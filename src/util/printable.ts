@@ -1,24 +1,24 @@
 /**
- * Text from elsewhere (names, ids, file names, messages of other programs) as a terminal may show it. A control character in it could move the
- * cursor, hide or repaint lines, or forge one; an invisible or a bidirectional one could show another name than it is. Each is written as its escape
- * sequence of JSON (`\u001b`), so that JSON that passes through here means the same as before.
+ * Makes untrusted text (names, ids, file names, messages of other programs) safe for a terminal. Control characters
+ * could move the cursor, hide or forge lines; invisible and bidirectional characters could make a name look like
+ * another one. Each of them is replaced by its escape sequence of JSON (`\u001b`), so JSON keeps its meaning.
  */
 
-/** Control and format characters, line and paragraph separators, and halves of characters. */
+/** Control and format characters, line and paragraph separators, and lone surrogates. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const unprintableInLines = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** On one line: line breaks and tabs are escaped as well. */
+/** Escapes text for one line: line breaks and tabs too. */
 export function printable(text: string): string {
-  return text.replace(unprintable, escaped);
+  return text.replace(unprintable, escapeCharacter);
 }
 
-/** The same for text that consists of lines: line breaks and tabs stay. */
+/** Escapes text of several lines: line breaks and tabs stay. */
 export function printableLines(text: string): string {
-  return text.replace(unprintableInLines, escaped);
+  return text.replace(unprintableInLines, escapeCharacter);
 }
 
-function escaped(character: string): string {
+function escapeCharacter(character: string): string {
   return character
     .split("")
     .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)

@@ -1,6 +1,7 @@
 /**
- * A rate limiter for log lines that outsiders can cause again and again: at most one line per interval and kind. A call returns how often this kind was
- * reported since its last line, this time included; it returns 0 if there must be no line now.
+ * A rate limiter for log lines that outsiders can cause again and again: at most one line per interval and kind. A call
+ * returns how often this kind was reported since its last line, this time included; it returns 0 if there must be no
+ * line now.
  */
 import { LRUCache } from "lru-cache";
 import { systemClock, type Clock } from "./clock.ts";

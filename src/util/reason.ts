@@ -1,9 +1,12 @@
-/** What to say of something that was thrown, in one line of a log: expected failures (nobody listens, a time-out) need no stack. */
+/**
+ * The message of an error on one line, for expected failures (nobody listens, a time-out) that need no stack in the
+ * log.
+ */
 export function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replaceAll("\n", " ");
 }
 
-/** The error itself, stack and all, unless it only says that somebody could not be reached. */
+/** The error with its stack for the log, or only its message if another node could not be reached. */
 export function detailOf(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const expected =

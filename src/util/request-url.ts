@@ -1,9 +1,9 @@
 /**
- * The parts of the URL of an incoming request, found by position. `new URL` is no help here: it throws on a malformed `Host` header, which every
- * client can send, and a request whose host is unusable has a URL that is only a path.
+ * Splits the URL of an incoming request by position. `new URL` throws on a malformed `Host` header, which every client
+ * can send, and a request with an unusable host has a URL that is only a path.
  */
 
-/** Where the path begins: behind the scheme and the host. 0 where the URL is only a path. */
+/** The position of the path, after scheme and host. 0 if the URL is only a path. */
 export function pathStart(url: string): number {
   if (url.startsWith("/")) return 0;
   const start = url.indexOf("/", url.indexOf("://") + 3);
@@ -16,7 +16,7 @@ export function pathOf(url: string): string {
   return url.slice(pathStart(url), query);
 }
 
-/** The path and the query, as they came in. */
+/** The path and the query, unchanged. */
 export function pathAndQueryOf(url: string): string {
   return url.slice(pathStart(url));
 }

@@ -1,7 +1,8 @@
 /**
- * A fixed number of places that several holders share, such as streams that are open or questions that are being answered. A holder may take one
- * more as long as it holds fewer than are free (dynamic thresholds: Choudhury and Hahne, 1998). Alone it gets half of all places; two that take what
- * they can get a third each. So no share has to be configured, and a holder that has nothing finds a free place at once.
+ * A pool of a fixed number of slots that several holders share, for open streams or running queries. A holder may
+ * acquire another slot while it has fewer slots than are free (dynamic thresholds: Choudhury and Hahne, 1998). A single
+ * holder gets half of all slots; two holders get a third each. So no share has to be configured, and a new holder finds
+ * a free slot immediately.
  */
 import { AppError } from "./app-error.ts";
 
@@ -11,10 +12,10 @@ export class SlotPool {
   readonly #held = new Map<string, number>();
   #used = 0;
 
-  /** `what` is in the text of a refusal: too many of this. */
-  constructor(max: number, what: string) {
+  /** `description` is the plural noun in the error: too many event streams. */
+  constructor(max: number, description: string) {
     this.#max = max;
-    this.#description = what;
+    this.#description = description;
   }
 
   heldBy(holder: string): number {
@@ -25,7 +26,7 @@ export class SlotPool {
     return this.heldBy(holder) < this.#max - this.#used;
   }
 
-  /** Throws `too_many_requests`. Who takes a place releases it. */
+  /** Throws `too_many_requests` if the holder may not have another slot. */
   acquire(holder: string): void {
     if (!this.canAcquire(holder)) throw this.refusalError(holder);
     this.#held.set(holder, this.heldBy(holder) + 1);
@@ -41,10 +42,10 @@ export class SlotPool {
 
   refusalError(holder: string): AppError {
     const free = this.#max - this.#used;
-    const rest = free === 0 ? "none is free" : `the ${free} free ones are kept for other keys`;
+    const rest = free === 0 ? "none is free" : `the ${free} free ones are reserved for other keys`;
     return new AppError(
       "too_many_requests",
-      `too many ${this.#description}: this API key holds ${this.heldBy(holder)} of ${this.#max} places, ${rest}, try again later`,
+      `too many ${this.#description}: this API key holds ${this.heldBy(holder)} of ${this.#max} slots, ${rest}, try again later`,
     );
   }
 }

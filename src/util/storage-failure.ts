@@ -1,6 +1,7 @@
 /**
- * Failures of what a node stores its data on: a full disk, a read-only file system, a device that fails, too few descriptors. They come from the
- * system or through SQLite, and they say nothing about whether the data are sound. This file alone decides what counts as one, and words it.
+ * Storage failures: a full disk, a read-only file system, a failing device, too few file descriptors. They come from
+ * the system, directly or through SQLite. A storage failure does not mean that the data are damaged. Only this file
+ * decides what a storage failure is, and describes it.
  */
 
 /** The values of the label `reason` of the metrics. */
@@ -17,11 +18,11 @@ export type StorageReason =
 
 export interface StorageFailure {
   readonly reason: StorageReason;
-  /** As the system or SQLite words it. May hold paths: for the log only. */
+  /** The message of the system or SQLite. It may contain paths, so it is for the log only. */
   readonly detail: string;
 }
 
-/** A failure that this program found itself. */
+/** A storage failure that this program detects itself. */
 export class StorageError extends Error {
   readonly code: keyof typeof ownCodes;
 
@@ -59,10 +60,10 @@ const reasonsOfFamilies: readonly (readonly [prefix: string, reason: StorageReas
   ["SQLITE_CANTOPEN", "unopenable"],
 ];
 
-/** Codes of SQLite's input/output errors that speak of the content of a file. */
+/** Codes of SQLite that mean a damaged file. */
 export const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR_(?:SHORT_READ|DATA)$)/;
 
-/** What failed, where an error or one of its causes is such a failure. */
+/** The storage failure in an error or in one of its causes; undefined for other errors. */
 export function storageFailureIn(error: unknown): StorageFailure | undefined {
   if (!(error instanceof Error)) return undefined;
   const reason = reasonOfCode((error as { readonly code?: unknown }).code);
@@ -75,7 +76,7 @@ function reasonOfCode(code: unknown): StorageReason | undefined {
 }
 
 interface FailureText {
-  /** With `node` for clients and with a path for operators. */
+  /** For clients the problem of the `node`, for operators with the path. */
   readonly problem: (where: "node" | { readonly path: string }) => string;
   readonly remedy: string;
 }
@@ -93,7 +94,7 @@ const failureTexts: Readonly<Record<StorageReason, FailureText>> = {
   },
   wal: {
     problem: (where) =>
-      `the write-ahead log on ${disk(where)} has reached its limit (\`walBytesMax\`), since readers hold it`,
+      `the write-ahead log on ${disk(where)} has reached its limit (\`walBytesMax\`), because readers hold it`,
     remedy: "wait until long reads, such as a backup, have ended",
   },
   read_only: {
@@ -127,24 +128,24 @@ const failureTexts: Readonly<Record<StorageReason, FailureText>> = {
   },
 };
 
-/** What to tell a client, without paths: only the problem. */
+/** The problem for clients, without paths. */
 export function publicStorageProblem(reason: StorageReason): string {
   return failureTexts[reason].problem("node");
 }
 
-/** What to tell a client whose write was refused. */
+/** The message for a client whose write was refused. */
 export function describeRefusedWrite(reason: StorageReason): string {
   const { problem, remedy } = failureTexts[reason];
   return `${problem("node")}, nothing was written: ${remedy}, then send the write again`;
 }
 
-/** What to tell a client whose write failed in the commit, where it may have reached the disk all the same. */
+/** The message for a client whose write failed in the commit: it may still have reached the disk. */
 export function describeUncertainWrite(reason: StorageReason): string {
   const { problem } = failureTexts[reason];
-  return `${problem("node")}, it is not known whether the write was stored: read whether it was, or send it again under the same \`X-Request-ID\`, it is done only once`;
+  return `${problem("node")}, it is unknown whether the write was stored: read the data to find out, or send the write again with the same \`X-Request-ID\`, then it is stored only once`;
 }
 
-/** What to tell an operator: the problem with its path, how to solve it, and what the system said. */
+/** The message for an operator: the problem with its path, how to solve it, and the message of the system. */
 export function describeStorageFailure({ reason, detail }: StorageFailure, path: string): string {
   const { problem, remedy } = failureTexts[reason];
   return `${problem({ path })}: ${remedy} (${detail})`;

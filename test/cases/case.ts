@@ -1,8 +1,10 @@
 /**
- * A case file: a policy, facts, questions and what they must be answered. The same file is asked of the oracle and of every engine.
+ * A case file: a policy, facts, questions and their answers. The oracle and every engine are asked the questions of the
+ * same file.
  *
- * Values are written `User:alice`; a bare word is a String, `42` an Integer, `true` a Boolean; what holds blanks or commas is quoted as in
- * JSON (`User:"a b"`). Facts are `has_role(User:alice, admin, Org:acme)`, checks `User:alice read Repo:anvil`.
+ * Values are written `User:alice`; a single word is a String, `42` an Integer, `true` a Boolean. Values with blanks or
+ * commas are quoted as in JSON (`User:"a b"`). Facts are written `has_role(User:alice, admin, Org:acme)`, checks
+ * `User:alice read Repo:anvil`.
  */
 import { z } from "zod";
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
@@ -15,9 +17,11 @@ export const question = z.union([
   z.strictObject({ actions: z.string(), ...answer }),
   z.strictObject({
     query: z.string(),
-    /** By variable: `Type` for any value of it, `Type:id` for one, a list for some, `Type []` for none. */
+    /**
+     * By variable: `Type` for any value of the type, `Type:id` for one value, a list for several, `Type []` for none.
+     */
     where: z.record(z.string(), z.union([z.string(), z.array(z.string())])),
-    /** Rows over the variables that are not fixed to one value; `"*"` for any value. Without it the oracle says what is right. */
+    /** Rows over the variables that are not fixed to one value; `"*"` is any value. Without rows the oracle decides. */
     expect: z.array(z.record(z.string(), z.string())).optional(),
     error: z.string().optional(),
   }),
@@ -40,10 +44,10 @@ export interface Check {
   readonly resource: Value;
 }
 
-/** The rows that answer a question, the code of the error, or nothing where the oracle is to say it. */
+/** The rows that answer a question, the code of the error, or nothing if the oracle decides. */
 export type Expected = { readonly rows: readonly QueryRow[] } | { readonly error: string } | undefined;
 
-/** `query` asks the same as a list or actions does: `allow` with one open variable. */
+/** `query` asks the same as `list` or `actions`: `allow` with one open variable. */
 export type Question = { readonly text: string; readonly query: Query; readonly expected: Expected } & (
   | { readonly kind: "list"; readonly actor: Value; readonly action: string; readonly type: string }
   | { readonly kind: "actions"; readonly actor: Value; readonly resource: Value }
@@ -186,7 +190,7 @@ function unquote(text: string): string {
   return text.startsWith('"') ? z.string().parse(JSON.parse(text)) : text;
 }
 
-/** A fact or value as a case file writes it. */
+/** A fact or value in the notation of case files. */
 export function printFact(fact: Fact): string {
   return `${fact.predicate}(${fact.args.map(printValue).join(", ")})`;
 }

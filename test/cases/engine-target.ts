@@ -15,7 +15,7 @@ import { advanceState, createState, readState } from "../../src/store/log/store-
 import type { Check } from "./case.ts";
 import type { Target } from "./run.ts";
 
-/** Unlike other targets it answers at once. */
+/** Unlike other targets, it answers synchronously. */
 export interface EngineTarget extends Target {
   authorize(check: Check): boolean;
   list(actor: Value, action: string, type: string): string[];
@@ -30,18 +30,18 @@ export interface EngineInput {
   readonly now: number;
 }
 
-/** An engine whose store goes on changing. */
+/** An engine whose store can change. */
 export interface LiveEngine extends Disposable {
   apply(effect: Effect): void;
   asking(contextFacts: readonly Fact[]): EngineTarget;
 }
 
-/** In a file, as a node has it: one connection writes, the engine reads on its own. */
+/** In a file, as on a node: one connection writes, and the engine reads on another. */
 export function openEngine(input: EngineInput, options: EngineOptions): EngineTarget & Disposable {
   return filled(openLiveEngine(input.now, options), input);
 }
 
-/** In memory and on one connection, for those who open thousands. */
+/** In memory and on one connection, for tests that open thousands. */
 export function openEngineInMemory(input: EngineInput, options: EngineOptions): EngineTarget & Disposable {
   const database = openStore(":memory:");
   createState(database, "test", "0000000000000001");
@@ -103,7 +103,7 @@ function live(
   };
 }
 
-/** What asks the engine with these context facts. */
+/** A target that asks the engine with these context facts. */
 export function targetOf(engine: Engine, contextFacts: readonly Fact[]): EngineTarget {
   return {
     authorize: (check) => engine.authorize({ ...check, contextFacts }),

@@ -1,4 +1,7 @@
-/** A running node, asked over HTTP: by the official client where that has the question, and as the client would send it where it has not. */
+/**
+ * A running node, asked over HTTP: with the official client if it supports the question, and otherwise in the way that
+ * the client would send it.
+ */
 import { Oso } from "oso-cloud";
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
@@ -55,7 +58,7 @@ function rethrow(error: unknown): never {
   throw error instanceof Error ? errorOf(error.message) : error;
 }
 
-/** Over the wire an error is a status and a sentence; the one that a case may expect is known by its words. */
+/** Over HTTP an error is a status and a sentence, so an expected error is recognised by its words. */
 function errorOf(text: string): Error {
   return text.includes("the answers can't be listed") ? new AppError("query_not_enumerable", text) : new Error(text);
 }

@@ -1,4 +1,7 @@
-/** What each case file demands of the oracle, and of every engine: the answers it names, and those that follow for every triple of its values. */
+/**
+ * Checks a case file on the oracle and on an engine: the answers that it names, and those that follow for every triple
+ * of its values.
+ */
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Value } from "../../src/store/facts/fact.ts";
@@ -7,11 +10,11 @@ import { oracle, type Oracle } from "../oracle.ts";
 import { differences } from "../oracle/differences.ts";
 import { allowQuery, printValue, type Case, type Check, type Question } from "./case.ts";
 
-/** Whatever answers questions over a case's policy and facts. Every question is asked with the case's context facts. */
+/** A target answers questions about the policy and the facts of a case. Every question has the case's context facts. */
 export interface Target {
   authorize(check: Check): boolean | Promise<boolean>;
   list(actor: Value, action: string, type: string): string[] | Promise<string[]>;
-  /** The same list, fetched in pages of `limit`, by those who give lists in pages. */
+  /** The same list, fetched in pages of `limit` ids, if the target supports pages. */
   pages?(actor: Value, action: string, type: string, limit: number): Promise<string[]>;
   actions(actor: Value, resource: Value): string[] | Promise<string[]>;
   query(query: Query): QueryRow[] | Promise<QueryRow[]>;
@@ -38,7 +41,7 @@ function valuesOf(asked: Case): Value[] {
   return [...checks, ...ranges.flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id })))];
 }
 
-/** Where the oracle disagrees with what the case file says; empty when all is well. */
+/** The differences between the oracle and the case file; empty if there are none. */
 export function checkOracle(asked: Case, slow: Oracle, policy: Policy): string[] {
   const problems = checks(asked).flatMap(({ check, allowed }) =>
     holds(slow, check) === allowed ? [] : [`${describe(check)} is ${!allowed}`],
@@ -59,12 +62,15 @@ export function checkOracle(asked: Case, slow: Oracle, policy: Policy): string[]
   return problems;
 }
 
-/** Where a target disagrees with the case file, or with the oracle about anything that can be asked of the case's values. */
+/**
+ * The differences between a target and the case file, or the oracle for everything that can be asked about the case's
+ * values.
+ */
 export async function checkTarget(asked: Case, slow: Oracle, policy: Policy, target: Target): Promise<string[]> {
   return [...(await checkNamed(asked, slow, target)), ...(await checkEverything(asked, slow, policy, target))];
 }
 
-/** Where a target disagrees with what the case file names. */
+/** The differences between a target and the answers that the case file names. */
 export async function checkNamed(asked: Case, slow: Oracle, target: Target): Promise<string[]> {
   const problems: string[] = [];
   for (const { check, allowed } of checks(asked)) {
@@ -76,7 +82,7 @@ export async function checkNamed(asked: Case, slow: Oracle, target: Target): Pro
   return problems;
 }
 
-/** A check has an answer, always. */
+/** A check always has an answer. */
 async function checkOne(check: Check, allowed: boolean, target: Target): Promise<string[]> {
   try {
     return (await target.authorize(check)) === allowed ? [] : [`${describe(check)} is ${!allowed}`];
@@ -97,7 +103,10 @@ function holds(slow: Oracle, { actor, action, resource }: Check): boolean {
   return slow.holds("allow", [actor, { type: "String", id: action }, resource]);
 }
 
-/** A named answer must be exactly the one that the file gives: wildcard and concrete rows side by side, as a client sees them. */
+/**
+ * A named answer must be exactly the one in the file: wildcard rows and concrete rows side by side, as a client sees
+ * them.
+ */
 async function checkQuestion(question: Question, slow: Oracle, target: Target): Promise<string[]> {
   const { query, expected } = question;
   const answer = await attempt(() => ask(question, target));
@@ -132,7 +141,7 @@ function actionsRows(actor: Value, resource: Value, actions: readonly string[]):
   return actions.map((action) => ({ actor: actor.id, action: action === "*" ? null : action, resource: resource.id }));
 }
 
-/** The answer's rows, or the code with which it was refused. Anything else that is thrown is a bug and goes on. */
+/** The rows of the answer, or the code of its error. Any other exception is a bug and propagates. */
 async function attempt(body: () => Promise<QueryRow[]>): Promise<{ rows: QueryRow[] } | { error: string }> {
   try {
     return { rows: await body() };
@@ -142,7 +151,7 @@ async function attempt(body: () => Promise<QueryRow[]>): Promise<{ rows: QueryRo
   }
 }
 
-/** All that can be asked about the values of a case: each triple as a check, in a list and among the actions. */
+/** Everything that can be asked about the values of a case: each triple as a check, in a list and among the actions. */
 async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target: Target): Promise<string[]> {
   const problems: string[] = [];
   const known = slow.domain.all.filter((value) => !value.fresh);
@@ -182,13 +191,13 @@ async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target
 
 type Answer = { rows: QueryRow[] } | { error: string };
 
-/** That something can't be listed is an honest answer; anything else must be right. */
+/** "Not enumerable" is a valid answer; any other answer must be right. */
 export function compare(slow: Oracle, query: Query, answer: Answer): string[] {
   if ("error" in answer) return answer.error === "query_not_enumerable" ? [] : [answer.error];
   return differences(slow, query, answer.rows);
 }
 
-/** Where every action is allowed, the answer names those that the resource's block declares. */
+/** If every action is allowed, the answer names the permissions that the resource's block declares. */
 export function compareActions(slow: Oracle, policy: Policy, actor: Value, resource: Value, answer: Answer): string[] {
   const query = allowQuery(actor, null, { type: resource.type, ids: [resource.id] }, []);
   const everything = slow.solutions(query).some((solution) => solution[1]?.fresh);

@@ -8,7 +8,7 @@ const every = (fromMs: number, toMs: number): number[] =>
   Array.from({ length: (toMs - fromMs) / 100 }, (_, index) => fromMs + index * 100);
 
 describe("a wait", () => {
-  test("is none while one write after the other is acknowledged", () => {
+  test("is none while writes are acknowledged continuously", () => {
     const figures = availabilityOf([possible(0)], every(0, 10_000), 10_000);
     expect(figures).toEqual({
       possibleMs: 10_000,
@@ -20,7 +20,7 @@ describe("a wait", () => {
     });
   });
 
-  test("begins with the last write that was acknowledged", () => {
+  test("begins with the last acknowledged write", () => {
     const times = [...every(0, 2000), ...every(7000, 10_000)];
     expect(availabilityOf([possible(0)], times, 10_000)).toMatchObject({ waits: 1, worstMs: 5100 });
   });
@@ -37,13 +37,13 @@ describe("a wait", () => {
     });
   });
 
-  test("begins again when another fault strikes", () => {
+  test("begins again at the next fault", () => {
     const times = [...every(0, 2000), ...every(7000, 10_000)];
     const turns = [possible(0), possible(1950), possible(4000)];
     expect(availabilityOf(turns, times, 10_000)).toMatchObject({ waits: 2, worstMs: 3000, medianMs: 3000 });
   });
 
-  test("counts also where no write ends it", () => {
+  test("counts even if no write ends it", () => {
     expect(availabilityOf([possible(0)], every(0, 2000), 10_000)).toMatchObject({ waits: 1, worstMs: 8100 });
     expect(availabilityOf([possible(0)], [], 10_000)).toMatchObject({ worstMs: 10_000 });
   });

@@ -1,7 +1,8 @@
 /**
- * For how long writes were not possible although they should have been. They should be while the coordination engine answers and enough nodes run, reach it
- * and each other; only then the clock runs, until the next write that is acknowledged. It starts again when another fault takes one of these nodes away:
- * then others have to come together.
+ * For how long writes were not possible although they should have been. They should be possible while the coordination
+ * engine answers and enough nodes run and reach it and each other. Only then the time counts, until the next
+ * acknowledged write. It starts again when another fault affects one of these nodes, since the others then have to
+ * elect a primary.
  */
 
 export interface AvailabilityFigures {
@@ -11,13 +12,13 @@ export interface AvailabilityFigures {
   readonly waits: number;
   readonly medianMs: number;
   readonly worstMs: number;
-  /** When the worst one began. */
+  /** When the longest wait began. */
   readonly worstFromMs: number;
-  /** Also while writes were not possible. */
+  /** Including the times when writes were not possible. */
   readonly longestWithoutMs: number;
 }
 
-/** From then on writes should be possible, or should not be. */
+/** From this time on, writes should be possible, or should not be. */
 export interface AvailabilityChange {
   readonly atMs: number;
   readonly isPossible: boolean;
@@ -25,7 +26,9 @@ export interface AvailabilityChange {
 
 const waitMsMin = 500;
 
-/** `acknowledgedMs` are the times of all acknowledgements, in any order; `turns` are in order, the first is where it begins. */
+/**
+ * `acknowledgedMs` has the times of all acknowledgements, in any order; `turns` is in order and begins at the start.
+ */
 export function availabilityOf(
   turns: readonly AvailabilityChange[],
   acknowledgedMs: readonly number[],
@@ -55,7 +58,7 @@ interface Gap {
   readonly lengthMs: number;
 }
 
-/** Between two moments: from one time to the next, also from the first moment and to the last. */
+/** The gaps between two moments: from one time to the next, and also from the first moment and to the last. */
 function gapsWithin(times: Float64Array, fromMs: number, toMs: number): Gap[] {
   const gaps: Gap[] = [];
   let lastMs = fromMs;

@@ -1,4 +1,4 @@
-/** The cluster that a run of chaos disturbs: nodes, brokers and perhaps members of etcd as processes, each on a host of its own. */
+/** The cluster of a chaos run: nodes, brokers and perhaps members of etcd as processes, each on a host of its own. */
 import { copyFileSync, linkSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,18 +12,18 @@ import { EtcdMember } from "./etcd.ts";
 import { isBroker, isEtcd, type Host, type Network } from "./network.ts";
 import { sendPolicy } from "./policy.ts";
 
-/** A process that can be killed and frozen, and come back. */
+/** A process that can be killed and frozen, and restarted. */
 export interface FaultTarget {
   kill(): Promise<void>;
   freeze(): void;
   thaw(): void;
-  /** After `kill`. */
+  /** Restarts it after `kill`. */
   start(): Promise<void>;
 }
 
 const recoveryMsMax = 40_000;
 const superviseMs = 300;
-/** Of what each node wrote, in the report of a run that failed. */
+/** The size of each node's output in the report of a failed run. */
 const wordsKept = 20_000;
 
 export class ChaosCluster {
@@ -33,7 +33,7 @@ export class ChaosCluster {
   readonly nodeKey = randomHex(32);
   readonly disks: Disks;
   readonly clocks: Clocks;
-  /** Holds all that is kept on disk. */
+  /** The directory for all data on disk. */
   readonly directory = mkdtempSync(join(tmpdir(), "ostiary-chaos-"));
   readonly #nodes = new Map<Host, NodeProcess>();
   readonly #brokers = new Map<Host, Mosquitto>();
@@ -55,11 +55,11 @@ export class ChaosCluster {
     this.network = network;
     this.disks = new Disks(this.directory, network.kind === "proxies");
     this.clocks = new Clocks(this.directory);
-    // Also where this process is interrupted. Signals are sent at once.
+    // Also if this process is interrupted. Signals are sent immediately.
     process.once("exit", this.#killAll);
   }
 
-  /** All running and all following. Whatever happens, `stop` has to follow. */
+  /** Resolves when all nodes run and all replicas follow. The caller must always call `stop` afterwards. */
   static async start(binary: string, network: Network, plan: ClusterPlan): Promise<ChaosCluster> {
     const cluster = new ChaosCluster(plan, network);
     try {
@@ -93,7 +93,7 @@ export class ChaosCluster {
     return must(this.#nodes.get(name));
   }
 
-  /** Where clients find a node. */
+  /** The address of a node for clients. */
   urlOf(name: NodeName): string {
     return `http://${this.network.address("clients", name)}`;
   }
@@ -110,7 +110,7 @@ export class ChaosCluster {
     };
   }
 
-  /** Resolves when a host is what it was: a node answers, and an edge follows. A broker needs nothing. */
+  /** Resolves when a host has recovered: a node answers, and an edge follows. A broker needs nothing. */
   async recovered(host: Host, fit: (health: Health) => boolean = isFollowing): Promise<void> {
     const node = this.#nodes.get(host);
     if (node === undefined) return;
@@ -119,26 +119,29 @@ export class ChaosCluster {
       try {
         return await node.ready(fit, Math.max(0, endMs - performance.now()));
       } catch (error) {
-        // It ended by itself: that is counted, and it is started again.
+        // It exited by itself: that is counted, and it is restarted.
         const hasEnded = !node.running || node.exits.length > exits;
         if (!hasEnded || performance.now() > endMs) throw error;
       }
     }
   }
 
-  /** Whether the coordination engine answers somebody whose links are whole. */
+  /** Whether the coordination engine answers a client with intact links. */
   hasEngine(): Promise<boolean> {
     return this.#askEngine((member) => member.hasQuorum());
   }
 
-  /** Makes the engine say that the primary has given up its lease, as no engine should. Resolves with whether it does. */
+  /**
+   * Makes the engine claim that the primary has released its lease, as no real engine should. Resolves with whether it
+   * does.
+   */
   takeLease(): Promise<boolean> {
     const released = (record: string): string =>
       JSON.stringify({ ...(JSON.parse(record) as object), released: true, renewal: randomHex(8) });
     return this.#askEngine((member) => member.replace("ostiary/term", released));
   }
 
-  /** The first member that does it is enough. */
+  /** The first member that accepts it is enough. */
   #askEngine(ask: (member: EtcdMember) => Promise<boolean>): Promise<boolean> {
     const answers = [...this.#etcd.values()].map(async (member) => {
       if (!(await ask(member))) throw new Error("no quorum");
@@ -149,7 +152,7 @@ export class ChaosCluster {
     );
   }
 
-  /** How nodes ended that nobody has killed. */
+  /** The exits of nodes that were not killed. */
   get exits(): readonly string[] {
     return [...this.#nodes.values()].flatMap(({ exits }) => exits);
   }
@@ -167,7 +170,7 @@ export class ChaosCluster {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** A build meanwhile must not change what is started again. */
+  /** A copy, since a build meanwhile must not change the program of a restart. */
   #keepBinary(binary: string): string {
     const kept = join(this.directory, "ostiary");
     try {
@@ -198,7 +201,7 @@ export class ChaosCluster {
     await Promise.all([...this.#brokers.values()].map((broker) => broker.start()));
   }
 
-  /** As a service manager does. */
+  /** Restarts the process like a service manager. */
   #startEnded(): void {
     for (const node of this.#nodes.values()) {
       if (node.running || node.exits.length === (this.#seen.get(node) ?? 0)) continue;
@@ -223,7 +226,9 @@ export class ChaosCluster {
     }
   }
 
-  /** The first one begins the history, with an engine once it has the lease. Where writes need edges, the policy does too. */
+  /**
+   * The first node begins the history, with an engine once it has the lease. If writes need edges, so does the policy.
+   */
   async #startNodes(): Promise<void> {
     const [first, ...others] = this.nodes as [NodeName, ...NodeName[]];
     this.node(first).launch();
@@ -234,7 +239,7 @@ export class ChaosCluster {
     await Promise.all(this.nodes.map((name) => this.recovered(name)));
   }
 
-  /** Some time may pass until there is a primary that takes it. */
+  /** It may take some time until a primary accepts it. */
   async #loadPolicy(name: NodeName): Promise<void> {
     for (const endMs = performance.now() + recoveryMsMax; ; await Bun.sleep(superviseMs)) {
       const answer = await sendPolicy(this.urlOf(name), this.adminKey);

@@ -1,6 +1,6 @@
 /**
- * A run of chaos from begin to end: clients write and read while faults strike, then everybody recovers, then it is judged: do all nodes hold the
- * same, is everything there that was acknowledged, was any answer wrong?
+ * A chaos run from beginning to end: clients write and read while faults are injected, then all nodes recover, and then
+ * the result is checked. Do all nodes have the same state, is every acknowledged write there, was any answer wrong?
  */
 import { checkHistory } from "./check-history.ts";
 import { frontOf, readableOf, type ClusterPlan } from "./cluster-plan.ts";
@@ -16,13 +16,13 @@ export interface ChaosRunOptions {
   readonly binary: string;
   readonly network: Network;
   readonly plan: ClusterPlan;
-  /** How long faults strike. */
+  /** How long faults are injected. */
   readonly seconds: number;
   readonly seed: number;
-  /** Those that are drawn from. */
+  /** The kinds of faults to draw from. */
   readonly kinds: readonly AnyKind[];
   readonly writesPerSecond: number;
-  /** Progress, for people. */
+  /** Prints progress for people. */
   readonly tell: (text: string) => void;
 }
 
@@ -69,7 +69,7 @@ async function suffer(cluster: ChaosCluster, options: ChaosRunOptions): Promise<
   const { probes, terms, figures } = await disturbance.stop(writers);
   const isEqual = await waitUntilEqual(cluster, recoveryMsMax);
   const recoveryMs = performance.now() - quietMs;
-  tell(`everybody has recovered; checking ${writers.writes.length} writes and ${readers.reads.length} reads`);
+  tell(`all nodes have recovered; checking ${writers.writes.length} writes and ${readers.reads.length} reads`);
 
   const ends = await readFinalState(cluster);
   const known = new Map([...terms, ...ends.epochs.map(({ epoch, term }) => [epoch, term] as const)]);

@@ -1,4 +1,4 @@
-/** The checker accepts what a right cluster answers, and notices each fault that is planted. */
+/** The checker accepts the answers of a correct cluster, and detects each planted fault. */
 import { describe, expect, test } from "bun:test";
 import { checkHistory, type HistoryFault } from "./check-history.ts";
 import type { Answer, Epoch, History, Read, Write } from "./history.ts";
@@ -8,7 +8,7 @@ const seeds = Array.from({ length: 15 }, (_, index) => index + 1);
 const faultsOf = (history: History): Set<HistoryFault> => new Set(checkHistory(history).map(({ fault }) => fault));
 
 describe("a simulated cluster", () => {
-  test("that is right is found right, whatever the seed", () => {
+  test("is accepted if it is correct, for every seed", () => {
     for (const seed of seeds) {
       const history = simulatedHistory(seed);
       expect(history.writes.length).toBeGreaterThan(800);
@@ -33,7 +33,7 @@ describe("a simulated cluster", () => {
     ["two acknowledging primaries", ["two acknowledging primaries"]],
   ];
 
-  test.each(planted)("with a %s is found wrong, whatever the seed", (fault, signs) => {
+  test.each(planted)("with a %s is rejected, for every seed", (fault, signs) => {
     for (const seed of seeds) {
       const found = faultsOf(simulatedHistory(seed, fault));
       expect({ seed, found: signs.some((sign) => found.has(sign)) }).toEqual({ seed, found: true });
@@ -56,7 +56,7 @@ describe("by hand", () => {
     ["an old one from a node that may be old", holds(1), { ...token(9), mayBeOld: true }, undefined],
     ["two at once", holds(2, 3), {}, "impossible answer"],
     ["two at once from a node that may be old", holds(2, 3), { mayBeOld: true }, "impossible answer"],
-    ["one that nobody wrote", holds(4), {}, "impossible answer"],
+    ["one that was never written", holds(4), {}, "impossible answer"],
     ["one before it was written", holds(3), { startMs: 41, endMs: 49 }, "answer from the future"],
     ["one that is being written", holds(3), { startMs: 41, endMs: 51 }, undefined],
     ["yes to an old one with a token of the next", has(2, true), token(9), "stale answer"],
@@ -71,7 +71,7 @@ describe("by hand", () => {
     );
   });
 
-  test("a node that goes back, though another answered in between", () => {
+  test("a node that goes back, although another one answered in between", () => {
     const reads = [
       read(holds(3), { startMs: 70, endMs: 71 }),
       read(holds(1), { startMs: 72, endMs: 73, node: "other" }),
@@ -111,7 +111,7 @@ describe("by hand", () => {
       expect(faultOf(r, s)).toEqual(new Set(["impossible answer"]));
   });
 
-  test("a write that was sent twice may stand anywhere between its begin and its answer; one without an answer anywhere", () => {
+  test("a write that was sent twice may be anywhere between its begin and its answer; one without an answer anywhere", () => {
     const twice = { ...write(3, 50, 60, 12), sends: 2 };
     const faultOf = (last: Write, offset: number) =>
       faultsOf(seen({ writes: [...writes.slice(0, 2), last], reads: [read(holds(2), token(offset))] }));
@@ -159,19 +159,19 @@ describe("several primaries", () => {
     expect(faultsOf(seen({ writes: [...first, inB(write(3, 50, 60, 9))], epochs, ends }))).toEqual(new Set());
   });
 
-  test("and what the first acknowledged beyond the beginning of the second is lost", () => {
+  test("and writes of the first one beyond the beginning of the second are lost", () => {
     const writes = [...first, write(3, 50, 60, 8)];
     const violations = checkHistory(seen({ writes, epochs, ends }));
     expect(violations.map(({ fault }) => fault)).toEqual(["lost write"]);
     expect(violations[0]?.message).toContain("a from 0 on, b from 7 on");
   });
 
-  test("and what was acknowledged in an epoch that is not part of the history is lost", () => {
+  test("and writes of an epoch that is not part of the history are lost", () => {
     const writes = [...first, { ...write(3, 50, 60, 6), token: { epoch: "c", offset: 6 } }];
     expect(faultsOf(seen({ writes, epochs, ends }))).toEqual(new Set(["lost write"]));
   });
 
-  test("and a token of what was lost says nothing about an answer", () => {
+  test("and a token of a lost write says nothing about an answer", () => {
     const reads = [read({ kind: "register", register: "r", versions: [1] }, { token: { epoch: "a", offset: 100 } })];
     expect(faultsOf(seen({ writes: first.slice(0, 1), reads, epochs }))).toEqual(new Set());
   });
@@ -181,7 +181,7 @@ describe("several primaries", () => {
     ["sent after the second acknowledged something", { sentMs: 61 }, true],
     ["begun before, but sent after that", { startMs: 50, sentMs: 61 }, true],
     ["done by an attempt before", { sentMs: 61, sends: 2 }, false],
-  ])("and the first acknowledges what was %s", (_, given, isFound) => {
+  ])("and the first one acknowledges a write that was %s", (_, given, isFound) => {
     const late = { ...write(1, 50, 70, 6, "s"), ...given };
     const writes = [...first, inB(write(1, 50, 60, 9, "t")), late];
     const found = faultsOf(seen({ writes, epochs }));

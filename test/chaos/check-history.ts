@@ -1,13 +1,14 @@
 /**
- * Whether a right cluster could have given the answers of a history.
+ * Checks whether a correct cluster could have given the answers of a history.
  *
- * The log is one sequence of events, and an acknowledged write says where in it it stands. (Where primaries were replaced, it is the log that survived,
- * and `surviving.ts` sorts out what is not in it.) So each answer is true of a range of offsets: from where
- * the version that it names came in, to before the next one did. A read is right where that range is not empty and reaches beyond its
- * token (the copy was not older than what it names), and beyond what was read from the same node before it began (no copy goes back).
+ * The log is one sequence of events, and an acknowledged write names its position. (After failovers, this is the
+ * surviving log; `surviving-history.ts` handles writes that are not part of it.) So each answer is true for a range of
+ * offsets: from the event of the version that it names to the event of the next version. A read is correct if this
+ * range is not empty, and extends beyond its token (the replica was not older than the token) and beyond earlier reads
+ * of the same node (no replica goes back).
  *
- * What can't be known is taken in favour of the cluster: of a write that was sent twice only that it was done after it was begun and before
- * it was acknowledged; of one without an answer not even that.
+ * Unknown facts count in favour of the cluster: a write that was sent twice happened between its begin and its
+ * acknowledgement; a write without an answer happened at any time, or never.
  */
 import { checkPrimaries } from "./check-primaries.ts";
 import type { Answer, History, Position, Read, Versions, Write } from "./history.ts";
@@ -15,22 +16,22 @@ import { Registers, withOffsetsBefore } from "./registers.ts";
 import { survivingHistory } from "./surviving-history.ts";
 
 export type HistoryFault =
-  | "lost write" // acknowledged, and not there at the end, or not part of the history that survived
-  | "impossible state" // at the end: a register with several versions, with one that nobody wrote; nodes that differ
+  | "lost write" // acknowledged, but missing at the end, or not part of the surviving history
+  | "impossible state" // at the end: a register with several versions or with a version that was never written; nodes that differ
   | "impossible answer" // true at no offset
-  | "answer from the future" // names what had not been written yet
+  | "answer from the future" // names a version that was not written yet
   | "stale answer" // older than its token
-  | "step back" // older than what the same node said before
+  | "step back" // older than an earlier answer of the same node
   | "writes out of order" // positions that contradict the times
-  | "two acknowledging primaries"; // one acknowledged what was sent after its successor had acknowledged something
+  | "two acknowledging primaries"; // a primary acknowledged a write that was sent after its successor had acknowledged one
 
 export interface Violation {
   readonly fault: HistoryFault;
-  /** With all that is needed to understand it. */
+  /** Contains all that is needed to understand the violation. */
   readonly message: string;
 }
 
-/** From the first offset at which something is true to before the first at which it is not any more. */
+/** From the first offset at which something is true to the first offset at which it is not any more. */
 interface Range {
   readonly from: number;
   readonly to: number;
@@ -99,7 +100,7 @@ function checkReads(reads: readonly Read[], registers: Registers): Violation[] {
   return found;
 }
 
-/** Where the answer is true. Undefined where that is nowhere, which goes into `found`, or where nothing can be said. */
+/** The range where the answer is true. Undefined if there is none, which goes into `found`, or if it is unknown. */
 function rangeOf(read: Read, registers: Registers, found: Violation[]): Range | undefined {
   const { answer } = read;
   if (answer.kind === "has" && !answer.has) return rangeOfDenial(read, answer, registers);
@@ -125,7 +126,7 @@ function rangeOf(read: Read, registers: Registers, found: Violation[]): Range | 
   return undefined;
 }
 
-/** Each register that the answer speaks of, with the versions that it was said to have. */
+/** Each register in the answer, with the versions that the answer says it has. */
 function statedBy(answer: Answer, registers: Registers): (readonly [string, readonly number[]])[] {
   switch (answer.kind) {
     case "register":
@@ -141,17 +142,20 @@ function statedBy(answer: Answer, registers: Registers): (readonly [string, read
 
 const notYet = "had not been written yet";
 
-/** Where the register has this version, or what is wrong with that. */
+/** The range where the register has this version, or the problem with it. */
 function rangeOfVersion(register: string, version: number, registers: Registers, endMs: number): Range | string {
   const to = registers.version(register, version + 1)?.latest ?? Infinity;
   if (version === 0) return { from: 0, to };
   const written = registers.version(register, version);
-  if (written === undefined) return `nobody wrote version ${version} of ${register}`;
+  if (written === undefined) return `version ${version} of ${register} was never written`;
   if (written.write.startMs > endMs) return `version ${version} of ${register} ${notYet}`;
   return { from: written.earliest, to };
 }
 
-/** "It does not have this version": true before it came in, and after the next one did. Something follows only where there is no after. */
+/**
+ * The range of "it does not have this version": before its event, and after the next one. Only useful if there is no
+ * next one.
+ */
 function rangeOfDenial(
   read: Read,
   { register, version }: Answer & { kind: "has" },

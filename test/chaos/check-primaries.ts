@@ -1,6 +1,7 @@
 /**
- * Whether two primaries acknowledged writes at the same time. Once a successor has acknowledged a write, whatever is sent from then on must be refused by
- * the primary of before, or reach the successor. So there are two where a write of an earlier epoch was sent after one of a later epoch was acknowledged.
+ * Checks whether two primaries acknowledged writes at the same time. After a successor has acknowledged a write, the
+ * old primary must refuse every write that is sent from then on, or forward it to the successor. So there are two
+ * acknowledging primaries if a write of an earlier epoch was sent after a write of a later epoch was acknowledged.
  */
 import type { Violation } from "./check-history.ts";
 import type { History, Write } from "./history.ts";
@@ -25,7 +26,7 @@ export function checkPrimaries({ writes, terms }: History): Violation[] {
   for (const one of acknowledged.sort((a, b) => a.write.sentMs - b.write.sentMs)) {
     for (let done = ended[next]; done !== undefined && done.write.endMs < one.write.sentMs; done = ended[++next])
       if (done.term > (latest?.term ?? -Infinity)) latest = done;
-    // What was sent before may have been done then: the answer to another attempt names the epoch of the first.
+    // A repeated write may have been done by an earlier attempt: its answer names the epoch of that attempt.
     if (latest === undefined || latest.term <= one.term || one.write.sends > 1) continue;
     const pair = `${one.epoch} ${latest.epoch}`;
     const known = pairs.get(pair);

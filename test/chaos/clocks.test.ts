@@ -1,4 +1,4 @@
-/** A clock that is set wrong is wrong for one process only, and its monotonic clock stays right. */
+/** A wrong clock affects only one process, and its monotonic clock stays right. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ setInterval(() => console.log(JSON.stringify([Date.now() / 1000, performance.now
 `;
 
 test.skipIf(new Clocks(tmpdir()).missing !== undefined)(
-  "a clock is set, and set right again (skipped without libfaketime)",
+  "a clock is set wrong, and right again (skipped without libfaketime)",
   async () => {
     const folder = mkdtempSync(join(tmpdir(), "ostiary-clocks-"));
     const clocks = new Clocks(folder);

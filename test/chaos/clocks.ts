@@ -1,23 +1,24 @@
 /**
- * Clocks of the processes of a cluster, which can be set wrong one by one. `libfaketime`, preloaded, adds to the time of day what stands in a file; the
- * monotonic clock stays right, as when somebody sets the clock of a machine. etcd is out of its reach, since Go asks the system for the time by itself.
+ * The clocks of the processes of a cluster, which can be set wrong one by one. The preloaded `libfaketime` adds the
+ * offset in a file to the time of day; the monotonic clock stays right, as when the clock of a machine is set. It does
+ * not affect etcd, because Go programs ask the system for the time directly.
  */
 import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export class Clocks {
-  /** Why clocks can't be set here; undefined where they can. */
+  /** Why clocks cannot be set on this machine; undefined if they can. */
   readonly missing: string | undefined;
   readonly #directory: string;
   readonly #library = findLibrary();
 
-  /** What says how wrong they are is kept in this directory. */
+  /** The directory for the files with the offsets. */
   constructor(directory: string) {
     this.#directory = directory;
     if (this.#library === undefined) this.missing = "libfaketime is not installed (package faketime)";
   }
 
-  /** What a process has to find in its environment. */
+  /** The environment variables that a process needs. */
   prepare(name: string): Readonly<Record<string, string>> {
     if (this.#library === undefined) return {};
     this.set(name, 0);
@@ -32,7 +33,7 @@ export class Clocks {
   /** Takes effect within a second. */
   set(name: string, seconds: number): void {
     const file = this.#fileOf(name);
-    // Never half of it.
+    // A rename, so that a process never reads half of it.
     writeFileSync(`${file}.new`, `${seconds < 0 ? "" : "+"}${seconds}\n`);
     renameSync(`${file}.new`, file);
   }

@@ -1,6 +1,6 @@
 /**
- * Watches a cluster whose primary changes: which epochs there are, who is the primary, and whether writes should be possible. What faults do to the nodes
- * it is told; whether the coordination engine answers it asks.
+ * Monitors a cluster whose primary changes: its epochs, its primary, and whether writes should be possible. It is told
+ * about the effects of faults on nodes, and it asks the coordination engine whether it answers.
  */
 import { healthAt } from "../../scripts/node-process.ts";
 import type { AvailabilityChange } from "./availability.ts";
@@ -36,12 +36,14 @@ export class ClusterMonitor {
     await this.#running;
   }
 
-  /** Who says of itself that it is the primary. */
+  /** The nodes that claim to be the primary. */
   get primaries(): readonly NodeName[] {
     return [...this.#leading];
   }
 
-  /** Whether enough nodes run and reach each other, from now on; `isLost` where one of them has just been taken away. */
+  /**
+   * Whether enough nodes run and reach each other, from now on; `isLost` if one of them was just affected by a fault.
+   */
   nodesChanged(areEnough: boolean, isLost: boolean): void {
     this.#hasNodes = areEnough;
     this.#turn(isLost);

@@ -1,7 +1,7 @@
 /**
- * What a cluster under chaos consists of, and with which settings its nodes run. Either one node is the primary for ever, as without promotions; or there
- * are three members, each of which may be the primary and finds the others by their addresses (`peers`), with or without a coordination engine that
- * decides which of them it is (`failover`).
+ * The nodes of a cluster under chaos, and their settings. Either one node is always the primary, without failover; or
+ * there are three members that can each be the primary and know the others' addresses (`peers`), with or without a
+ * coordination engine that decides which of them it is (`failover`).
  */
 import type { Mosquitto } from "../e2e/mosquitto.ts";
 import { etcdNames, hosts, isBroker, memberNames, type Host, type Network } from "./network.ts";
@@ -13,23 +13,25 @@ export type NodeName = (typeof fixedNodes)[number] | (typeof memberNodes)[number
 export const brokerKinds = ["mosquitto", "embedded"] as const;
 
 export interface ClusterPlan {
-  /** Undefined where one node is the primary for ever. */
+  /** Undefined if one node is always the primary. */
   readonly members: { readonly failover: boolean; readonly ack: string } | undefined;
   readonly broker: (typeof brokerKinds)[number];
 }
 
-/** Whether nothing keeps acknowledged writes from being lost, nor two nodes from being the primary: for the checker to report. */
+/**
+ * Whether nothing protects acknowledged writes and prevents two primaries. Then the checker has to report violations.
+ */
 export const isUnguarded = ({ members }: ClusterPlan): boolean => members?.failover === true && members.ack === "none";
 
 type Settings = Readonly<Record<string, string>>;
 
-/** A primary that has lost its lease without knowing it goes on long enough for its successor to come. */
+/** A primary that has lost its lease without noticing continues long enough for its successor to start. */
 const unguarded: Settings = { OSTIARY_FAILOVER_MAY_LOSE_WRITES: "true", OSTIARY_FAILOVER_TTL: "20s" };
 
 export interface ClusterAddresses {
   readonly network: Network;
   readonly adminKey: string;
-  /** Undefined where the nodes' own brokers are used. */
+  /** Undefined if the nodes' own brokers are used. */
   readonly mosquitto: Mosquitto | undefined;
 }
 
@@ -45,7 +47,7 @@ export const nodesOf = ({ members }: ClusterPlan): readonly NodeName[] =>
 /** The nodes that clients write to, and read from before they ask the fallback. */
 export const frontOf = (plan: ClusterPlan): readonly NodeName[] => nodesOf(plan).filter((name) => name !== "fallback");
 
-/** Which of them answer reads before the fallback is asked. */
+/** The nodes that are asked for reads before the fallback. */
 export const readableOf = (plan: ClusterPlan): readonly NodeName[] =>
   frontOf(plan).filter((name) => name !== "primary");
 

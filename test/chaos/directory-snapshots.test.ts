@@ -1,4 +1,4 @@
-/** Directories go back to what they were, and files lose their ends. */
+/** Directories are rolled back, and files are truncated. */
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
   }
 }
 
-test("a directory is set back with all that is in it", () =>
+test("a directory is rolled back with all its files", () =>
   withFolder(async (folder) => {
     const data = join(folder, "data");
     mkdirSync(join(data, "inner"), { recursive: true });
@@ -24,20 +24,20 @@ test("a directory is set back with all that is in it", () =>
     await copies.keep("node", data);
     writeFileSync(join(data, "inner", "kept"), "new");
     writeFileSync(join(data, "later"), "new");
-    // There is one that is young enough.
+    // There is one that is recent enough.
     await copies.keep("node", data);
     expect(await copies.putBack("node", data)).toBeLessThan(60_000);
     expect(readFileSync(join(data, "inner", "kept"), "utf8")).toBe("old");
     expect(existsSync(join(data, "later"))).toBe(false);
   }));
 
-test("a directory without a copy can't be set back", () =>
+test("a directory without a copy cannot be rolled back", () =>
   withFolder(async (folder) => {
     const failure = await new DirectorySnapshots(folder).putBack("node", folder).catch(String);
     expect(failure).toContain("there is no copy of the data of node");
   }));
 
-test("only a file of the database loses its end", () =>
+test("only a file of the database is truncated", () =>
   withFolder(async (folder) => {
     writeFileSync(join(folder, "store-1.db"), Buffer.alloc(50_000));
     writeFileSync(join(folder, "store-1.db-wal"), "");

@@ -1,6 +1,7 @@
 /**
- * Copies of the data directories of nodes, and how a directory becomes an old or a damaged one: as when the disk of a machine is set back to a snapshot, or
- * has lost the end of a file. All of it is done while the node of the directory does not run; a copy is also taken of one that is frozen.
+ * Copies of the data directories of nodes, and how a directory is rolled back or damaged: as when the disk of a machine
+ * is set back to a snapshot, or has lost the end of a file. The node of the directory does not run meanwhile; a copy is
+ * also taken of a frozen node.
  */
 import { mkdirSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
@@ -12,21 +13,21 @@ interface Copy {
   readonly takenMs: number;
 }
 
-/** An older copy is replaced by the next one. */
+/** The age after which a copy is replaced by the next one. */
 const keptMsMax = 60_000;
-/** How much a file loses at its end. */
+/** How many bytes a file loses at its end. */
 const tornBytesMax = 20_000;
 
 export class DirectorySnapshots {
   readonly #directory: string;
   readonly #copies = new Map<string, Copy>();
 
-  /** Copies are kept in this directory. */
+  /** The directory for the copies. */
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Takes a copy unless there is one that is not too old yet. */
+  /** Takes a copy unless there is a recent one. */
   async keep(name: string, data: string): Promise<void> {
     const now = performance.now();
     const before = this.#copies.get(name);
@@ -38,7 +39,7 @@ export class DirectorySnapshots {
     this.#copies.set(name, { path, takenMs: now });
   }
 
-  /** Sets the directory back. Gives how old it is then, in ms. */
+  /** Rolls the directory back. Returns the age of the copy in ms. */
   async putBack(name: string, data: string): Promise<number> {
     const kept = this.#copies.get(name);
     if (kept === undefined) throw new Error(`there is no copy of the data of ${name}`);
@@ -48,7 +49,7 @@ export class DirectorySnapshots {
   }
 }
 
-/** Cuts off the end of one of the files of the database. Gives which, and by how much. */
+/** Truncates one of the files of the database. Returns a description. */
 export function truncateFile(data: string, next: Random): string {
   const files = readdirSync(data).filter((name) => /\.db(?:-wal)?$/.test(name));
   const torn = files.filter((name) => statSync(join(data, name)).size > 0);
@@ -60,7 +61,7 @@ export function truncateFile(data: string, next: Random): string {
   return `${name} without its last ${lost} of ${size} bytes`;
 }
 
-/** In a process of its own: clients in this one measure how long their reads take. */
+/** In a process of its own, because clients in this process measure the duration of their reads. */
 async function copy(from: string, to: string): Promise<void> {
   const child = Bun.spawn([programPath("cp"), "-a", `${from}/.`, to], { stderr: "pipe" });
   if ((await child.exited) !== 0) throw new Error(`the copy of ${from} failed: ${await child.stderr.text()}`);

@@ -1,6 +1,7 @@
 /**
- * Asks a node whose disk fails, all the time and only this node: reads have to be answered, writes have to be done or refused with 503, and the
- * node has to say what is wrong. Afterwards it waits until the node takes writes again.
+ * Continuously sends requests to a node whose disk fails, and only to this node: reads must be answered, writes must be
+ * done or refused with 503, and the node must report the problem. Afterwards it waits until the node accepts writes
+ * again.
  */
 import { random, type Random } from "../../scripts/benchmark/random.ts";
 import type { NodeName } from "./cluster-plan.ts";
@@ -12,9 +13,9 @@ export interface DiskFigures {
   readsRefused: number;
   writesAcknowledged: number;
   writesRefused: number;
-  /** The longest that a primary took writes again after its disk was well. */
+  /** The longest time until a primary accepted writes after its disk had recovered. */
   writableAfterMs: number;
-  /** Each is one too many. */
+  /** Each one is a failure of the run. */
   readonly failures: string[];
 }
 
@@ -34,7 +35,7 @@ export interface DiskProbeOptions {
   readonly readers: Readers;
   readonly writers: Writers;
   readonly figures: DiskFigures;
-  /** Whether the node may say that it cannot read. */
+  /** Whether the node may report that it cannot read. */
   readonly mayRefuseReads: boolean;
 }
 
@@ -65,7 +66,7 @@ export class DiskProbe {
     await this.#running;
   }
 
-  /** A node that can commit nothing has to say so where load balancers and operators look. */
+  /** A node that cannot commit must report it for load balancers and operators. */
   async requireReported(fault: string): Promise<void> {
     const ready = await this.#call("GET", "/readyz").catch(() => undefined);
     const metrics = await this.#call("GET", "/metrics").catch(() => undefined);
@@ -82,7 +83,7 @@ export class DiskProbe {
         figures.writableAfterMs = Math.max(figures.writableAfterMs, performance.now() - startMs);
         return;
       }
-    this.#fail(`takes no writes ${writableWithinMs} ms after the end of: ${fault}`);
+    this.#fail(`accepts no writes ${writableWithinMs} ms after the end of: ${fault}`);
   }
 
   async #repeat(body: () => Promise<unknown>): Promise<void> {
@@ -92,7 +93,7 @@ export class DiskProbe {
     }
   }
 
-  /** Held against the history with all other reads. */
+  /** Checked against the history like all other reads. */
   async #read(): Promise<void> {
     const { node, readers, writers, figures } = this.#options;
     const { register, version } = writers.known(this.#next);
@@ -118,7 +119,7 @@ export class DiskProbe {
     }
   }
 
-  /** A fact that is none of a register. Gives the status of its answer. */
+  /** Writes a fact that belongs to no register. Returns the status of the response. */
   async #write(): Promise<number | undefined> {
     const { figures } = this.#options;
     const args = [{ type: "User", id: String(this.#writes++) }];

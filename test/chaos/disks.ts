@@ -1,7 +1,7 @@
 /**
- * The disks of a cluster's nodes, and what goes wrong with them. Each data directory is a file system in memory of its own, which is filled up or
- * made read-only; and an LD_PRELOAD library in front of the node's system calls (`failing-disk.c`) makes writes and syncs fail. Where the
- * machine permits one of these not, `missing` says why, and its faults are left out.
+ * The disks of the nodes, and their faults. Each data directory is a memory file system of its own, which is filled up
+ * or made read-only; and an LD_PRELOAD library (`failing-disk.c`) makes the node's writes and syncs fail. If the
+ * machine does not permit one of these, `missing` says why, and its faults are skipped.
  */
 import {
   closeSync,
@@ -36,15 +36,15 @@ export interface PreparedDisk {
 }
 
 export interface DiskFault {
-  /** What exactly fails. */
+  /** Describes the fault. */
   readonly text: string;
-  /** Whether no transaction can be committed while it lasts. */
+  /** Whether no transaction can be committed during the fault. */
   readonly isTotal: boolean;
   end(): Promise<void>;
 }
 
 const tmpfsBytes = 2 ** 30;
-/** What is left free before the ballast takes it. */
+/** The free space that remains without the ballast file. */
 const fillBytes = 2 ** 20;
 const refillMs = 100;
 const controlBytes = 4096;
@@ -63,7 +63,7 @@ const totalRules: ReadonlySet<string> = new Set([
 ]);
 
 export class Disks {
-  /** By what is missing, why. */
+  /** The reason for each missing fault. */
   readonly missing: Readonly<Record<string, string>>;
   readonly kinds: readonly DiskFaultKind[];
   readonly #root: string;
@@ -92,7 +92,7 @@ export class Disks {
     });
   }
 
-  /** Makes a node's data directory. Gives what the node has to find in its environment. */
+  /** Makes a node's data directory. Returns the environment variables for the node. */
   async prepare(name: string): Promise<PreparedDisk> {
     const directory = join(this.#root, name);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -111,7 +111,7 @@ export class Disks {
     return { directory, environment };
   }
 
-  /** Resolves when the fault is there. */
+  /** Resolves when the fault is in effect. */
   async begin(kind: DiskFaultKind, node: NodeProcess, next: Random): Promise<DiskFault> {
     switch (kind) {
       case "full disk":
@@ -130,7 +130,7 @@ export class Disks {
   }
 
   close(): void {
-    // One may lie over another, which makes the directory read-only.
+    // Another mount over it may make the directory read-only.
     for (const directory of this.#mounted)
       while (Bun.spawnSync([programPath("umount"), "--lazy", directory], { stderr: "ignore" }).success);
     this.#mounted.clear();
@@ -140,7 +140,7 @@ export class Disks {
     return `${directory}.control`;
   }
 
-  /** Whatever becomes free meanwhile is taken as well, as by another program that writes all it can. */
+  /** Space that becomes free meanwhile is used too, as by another program that writes as much as it can. */
   async #fill({ directory }: NodeProcess): Promise<DiskFault> {
     const ballast = join(directory, "ballast");
     const { blocks, bfree, bsize } = statfsSync(directory);
@@ -154,7 +154,7 @@ export class Disks {
     const timer = setInterval(fill, refillMs);
     return {
       text: "another program fills it up",
-      // What fits into the blocks that the WAL has already can still be written.
+      // Data that fit into the existing blocks of the WAL can still be written.
       isTotal: false,
       async end() {
         clearInterval(timer);
@@ -165,7 +165,7 @@ export class Disks {
     };
   }
 
-  /** A mount over the directory refuses what is opened from now on, the library what is open. */
+  /** A mount over the directory refuses files that are opened from now on; the library refuses writes to open ones. */
   async #makeReadOnly(node: NodeProcess): Promise<DiskFault> {
     const { directory } = node;
     const pid = String(this.#isShared ? process.pid : must(node.pid));
@@ -178,7 +178,7 @@ export class Disks {
       text: "everything fails with EROFS",
       isTotal: true,
       async end() {
-        // Where the node has ended, its mounts are gone.
+        // If the node has exited, its mounts are gone.
         if (existsProcess(pid)) await inside("umount", "--lazy", directory);
         await calls.end();
       },
@@ -190,7 +190,7 @@ export class Disks {
     return { text: rule, isTotal: totalRules.has(rule), end: async () => this.#write(directory, "") };
   }
 
-  /** In one write, since the nodes have it mapped. */
+  /** In one write, since the nodes have the file mapped. */
   #write(directory: string, rules: string): void {
     const bytes = Buffer.alloc(controlBytes);
     bytes.write(rules);
@@ -200,7 +200,7 @@ export class Disks {
   }
 }
 
-/** Lets a node keep those that it has, and have no more. */
+/** The node keeps its open descriptors, and gets no more. */
 async function takeDescriptors({ pid }: NodeProcess): Promise<DiskFault> {
   const limitsOf = `/proc/${must(pid)}`;
   const before = /^Max open files\s+(\d+)/m.exec(readFileSync(join(limitsOf, "limits"), "utf8"))?.[1];
@@ -216,7 +216,7 @@ async function takeDescriptors({ pid }: NodeProcess): Promise<DiskFault> {
   };
 }
 
-/** Why no file system can be mounted here; undefined where one can. */
+/** Why no file system can be mounted on this machine; undefined if one can. */
 function missingForMounts(root: string): string | undefined {
   if (process.getuid?.() !== 0) return "only root can mount file systems";
   for (const program of ["mount", "umount", "nsenter"])
@@ -229,7 +229,7 @@ function missingForMounts(root: string): string | undefined {
   return tried.success ? undefined : `no file system can be mounted: ${tried.stderr.toString().trim()}`;
 }
 
-/** The library of `failing-disk.c`, made in this directory. */
+/** The library of `failing-disk.c`, compiled into this directory. */
 export function compileLibrary(root: string): { readonly path: string } | { readonly missing: string } {
   if (process.platform !== "linux") return { missing: "libraries are preloaded on Linux only" };
   const compiler = findProgram("cc");
@@ -257,7 +257,7 @@ function existsProcess(pid: string): boolean {
   }
 }
 
-/** Not at once: clients in this process measure how long their reads take. */
+/** Asynchronous, because clients in this process measure the duration of their reads. */
 async function run(program: string, ...parameters: string[]): Promise<void> {
   const child = Bun.spawn([programPath(program), ...parameters], { stdout: "ignore", stderr: "pipe" });
   if ((await child.exited) === 0) return;

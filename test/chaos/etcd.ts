@@ -16,7 +16,7 @@ interface Answer {
 export class EtcdMember extends ServerProgram {
   readonly #url: string;
 
-  /** Its data are in this directory. */
+  /** The directory of its data. */
   constructor(name: Etcd, directory: string, network: Network) {
     const { through, listen, address, port } = network.place(name);
     const url = `http://${address}:${port}`;
@@ -32,24 +32,26 @@ export class EtcdMember extends ServerProgram {
       "log-level": "error",
     };
     mkdirSync(join(directory, name), { recursive: true, mode: 0o700 });
-    // What is written survives the kill of a process without a sync, and nobody pulls the plug of this machine.
+    // Written data survive the kill of a process without a sync, and this machine does not lose power.
     const flags = [...Object.entries(options).map(([key, value]) => `--${key}=${value}`), "--unsafe-no-fsync"];
     super([...through, programPath("etcd"), ...flags], { host: address, port });
     this.#url = url;
   }
 
-  /** Does not wait: without most of the other members it does not answer. */
+  /** Does not wait: without a majority of the members it does not answer. */
   override start(): Promise<void> {
     this.launch();
     return Promise.resolve();
   }
 
-  /** Whether it answers a read that most of the members have to confirm. */
+  /** Whether it answers a read that a majority of the members must confirm. */
   async hasQuorum(): Promise<boolean> {
     return (await this.#ask("range", { key: btoa("anything") })) !== undefined;
   }
 
-  /** Replaces the value of a key. Whether that was done: there is one, and nobody else has replaced it meanwhile. */
+  /**
+   * Replaces the value of a key. Returns whether that was done: the key exists, and no one has replaced it meanwhile.
+   */
   async replace(name: string, change: (value: string) => string): Promise<boolean> {
     const key = btoa(name);
     const found = (await this.#ask("range", { key }))?.kvs?.[0];
@@ -59,7 +61,7 @@ export class EtcdMember extends ServerProgram {
     return (await this.#ask("txn", { compare, success }))?.succeeded === true;
   }
 
-  /** Undefined where it gives no answer. */
+  /** Undefined if it does not answer. */
   async #ask(what: "range" | "txn", body: object): Promise<Answer | undefined> {
     try {
       const init = { method: "POST", body: JSON.stringify(body), signal: AbortSignal.timeout(askMs) };

@@ -1,4 +1,7 @@
-/** Who disturbs a cluster: `faults.ts` where one node is the primary for ever, `member-faults.ts` where it changes, and then watchers go with it. */
+/**
+ * Selects the fault injection of a cluster: `faults.ts` if one node is always the primary, `member-faults.ts` with
+ * monitors if it changes.
+ */
 import { availabilityOf } from "./availability.ts";
 import { noDiskFigures, type DiskFigures } from "./disk-probe.ts";
 import { faultKinds, Faults, type Clients, type FaultKind } from "./faults.ts";
@@ -20,12 +23,12 @@ export interface InjectedFault {
   readonly host: Host;
 }
 
-/** What disturbs a cluster, and what it has seen of it. */
+/** The fault injection, and what it has observed. */
 export interface FaultInjection {
   readonly disks: DiskFigures;
   readonly nameNow: (node: string) => string;
   run(lengthMs: number): Promise<readonly InjectedFault[]>;
-  /** When all writers have ended. */
+  /** Called when all writers have ended. */
   stop(writers: Writers): Promise<{
     readonly probes: History["writes"];
     readonly terms: History["terms"];
@@ -34,7 +37,7 @@ export interface FaultInjection {
 }
 
 interface FaultInjectionOptions {
-  /** Those that are drawn from. */
+  /** The kinds of faults to draw from. */
   readonly kinds: readonly AnyKind[];
   readonly seed: number;
   readonly tell: (text: string) => void;

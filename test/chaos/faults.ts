@@ -1,6 +1,7 @@
 /**
- * What is done to a cluster, drawn from a seed: processes are killed and come back, are frozen and thawed, links are cut and mended, disks fail and
- * recover, several at a time. What is never done is to leave reads without anybody to answer them, since then nothing could be asked of the cluster.
+ * Faults that are drawn from a seed: processes are killed and restarted, frozen and continued, links are cut and
+ * repaired, disks fail and recover, several at a time. At every moment some node can answer reads, since otherwise the
+ * cluster could not be tested.
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import type { Health } from "../../scripts/node-process.ts";
@@ -20,7 +21,7 @@ export interface Fault {
   readonly host: Host;
   /** By the clock of the history. */
   readonly startMs: number;
-  /** How long it lasts, without the recovery. */
+  /** The duration without the recovery. */
   readonly durationMs: number;
 }
 
@@ -40,13 +41,13 @@ export interface FaultsOptions {
 const atOnceMax = 3;
 const pauseMsMax = 1500;
 const [durationMsMin, durationMsMax] = [300, 5000];
-/** How likely a node is killed while its disk fails: it has to start with what the disk has kept. */
+/** The probability that a node is killed while its disk fails. It must then start with the data on its disk. */
 const killedMostly = 0.3;
-/** A node on whose disk nothing can be written says so by then. */
+/** Within this time a node reports that it cannot write to its disk. */
 const reportedAfterMs = 2000;
 
 export class Faults {
-  /** What nodes did while their disks failed. */
+  /** The behaviour of nodes while their disks failed. */
   readonly disks = noDiskFigures();
   readonly #cluster: ChaosCluster;
   readonly #clients: Clients;
@@ -64,7 +65,10 @@ export class Faults {
     this.#tell = tell;
   }
 
-  /** One after the other, overlapping, for as long; resolves with all of them when the last has passed and everybody has recovered. */
+  /**
+   * Injects overlapping faults for this time. Resolves with all of them when the last one is over and all nodes have
+   * recovered.
+   */
   async run(lengthMs: number): Promise<readonly Fault[]> {
     const endMs = performance.now() + lengthMs;
     const running: Promise<void>[] = [];
@@ -104,8 +108,8 @@ export class Faults {
       await Bun.sleep(durationMs);
       await undo();
     }
-    // An edge that lives again can't follow a primary that does not.
-    const fit = (health: Health): boolean => health.ok && (this.#isFeedDisturbed() || isFollowing(health));
+    // A restarted edge cannot follow a primary that is down.
+    const fit = (health: Health): boolean => health.ok && (this.#isEventStreamDisturbed() || isFollowing(health));
     try {
       await this.#cluster.recovered(host, fit);
     } catch (error) {
@@ -117,7 +121,7 @@ export class Faults {
     this.#active.delete(host);
   }
 
-  #isFeedDisturbed(): boolean {
+  #isEventStreamDisturbed(): boolean {
     return ["primary", "broker-a", "broker-b"].some((host) => this.#active.has(host as Host));
   }
 
@@ -142,7 +146,7 @@ export class Faults {
     const fault = await disks.begin(kind, node, this.#next);
     const text = `${kind} (${fault.text})`;
     tell(isKilled ? `${text}, then kill` : text);
-    // Who connects anew waits in vain while a node has no descriptors left.
+    // New connections wait while a node has no descriptors left.
     const isAsked = kind !== "no file descriptors";
     if (isAsked) probe.start();
     await Bun.sleep(durationMs);
@@ -155,7 +159,7 @@ export class Faults {
     else if (name === "primary") await probe.requireWritable(text);
   }
 
-  /** Resolves when the fault is there, with what ends it. */
+  /** Resolves when the fault is in effect, with a function that ends it. */
   async #begin(host: Host, kind: Exclude<FaultKind, DiskFaultKind>): Promise<() => Promise<void>> {
     const victim = this.#cluster.victim(host);
     const { network } = this.#cluster;
@@ -177,9 +181,9 @@ export class Faults {
 }
 
 /**
- * Who answers every read while there are these faults, whatever its token. The fallback does, unless it is dead, frozen or cut from those who ask; that
- * it is cut from the cluster only makes it older. An edge does where it learns of every write: itself sound, and the primary and a broker too; a primary has
- * a broker of its own where there are no others.
+ * The nodes that answer every read during these faults, with any token. The fallback does, unless it is dead, frozen or
+ * cut from the clients; if it is cut from the cluster it is only older. An edge does if it gets every write: it, the
+ * primary and a broker must be intact. A primary has its own broker if there are no others.
  */
 export function readersUnder(
   faults: ReadonlyMap<Host, FaultKind>,
@@ -193,7 +197,7 @@ export function readersUnder(
   return isFallbackThere ? [...edges, "fallback"] : edges;
 }
 
-/** With these a fallback answers what it has. A disk fault may end in a kill. */
+/** With these faults a fallback answers from its data. A disk fault may end in a kill. */
 const stillAnswers: ReadonlySet<FaultKind> = new Set(["cut from the cluster"]);
 
 const isDiskFault = (kind: FaultKind): kind is DiskFaultKind => diskFaultKinds.includes(kind as DiskFaultKind);

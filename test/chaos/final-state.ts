@@ -1,20 +1,20 @@
-/** What the nodes of a cluster hold when all is quiet. */
+/** The state of all nodes after the faults. */
 import { healthAt } from "../../scripts/node-process.ts";
 import { frontOf, type NodeName } from "./cluster-plan.ts";
 import type { Epoch, History, Versions } from "./history.ts";
 import type { ChaosCluster } from "./chaos-cluster.ts";
 import { versionsIn } from "./readers.ts";
 
-/** Whether all nodes come to the same position with the same digest. What a fallback holds follows on its timer. */
+/** Whether all nodes reach the same position with the same digest. A fallback follows on its timer. */
 export async function waitUntilEqual(cluster: ChaosCluster, withinMs: number): Promise<boolean> {
   for (const endMs = performance.now() + withinMs; performance.now() < endMs; await Bun.sleep(100)) {
-    const standings = await Promise.all(
+    const positions = await Promise.all(
       cluster.nodes.map(async (name) => {
         const health = await healthAt(cluster.urlOf(name)).catch(() => undefined);
         return health?.digest ? `${health.epoch}:${health.offset}:${health.digest}` : name;
       }),
     );
-    if (new Set(standings).size === 1) return true;
+    if (new Set(positions).size === 1) return true;
   }
   return false;
 }
@@ -24,7 +24,7 @@ export async function readFinalState(cluster: ChaosCluster): Promise<Pick<Histor
   return { ends, epochs: await epochsOf(cluster) };
 }
 
-/** All registers of a node, from the node itself. */
+/** Reads all registers of a node from the node itself. */
 async function heldBy(cluster: ChaosCluster, node: NodeName): Promise<Versions> {
   const response = await fetch(`${cluster.urlOf(node)}/api/facts?predicate=has_role`, {
     headers: { Authorization: `Bearer ${cluster.adminKey}` },
@@ -34,7 +34,7 @@ async function heldBy(cluster: ChaosCluster, node: NodeName): Promise<Versions> 
   return versionsIn(facts.map(({ args }) => ["has_role", ...args]));
 }
 
-/** Any of the nodes knows them, since all hold the same. */
+/** Any node knows them, since all have the same history. */
 async function epochsOf(cluster: ChaosCluster): Promise<readonly Epoch[]> {
   const [name] = frontOf(cluster.plan);
   if (name === undefined) return [];

@@ -1,4 +1,4 @@
-/** How each fault of a cluster whose primary changes is brought about, and undone. */
+/** How each fault of a cluster with a changing primary is started and ended. */
 import { below, pick, type Random } from "../../scripts/benchmark/random.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";
 import { truncateFile, type DirectorySnapshots } from "./directory-snapshots.ts";
@@ -7,9 +7,9 @@ import { etcdNames, isMember, isNode, memberNames, type Host } from "./network.t
 import type { ChaosCluster } from "./chaos-cluster.ts";
 
 export interface FaultAction {
-  /** What exactly was done. */
+  /** Describes the fault. */
   readonly text: string;
-  /** Takes the cause away. The host may need some time to recover. */
+  /** Ends the cause. The host may need some time to recover. */
   undo(): Promise<void>;
 }
 
@@ -31,7 +31,7 @@ export class MemberFaultActions {
     this.#options = options;
   }
 
-  /** Takes the first copies to which directories are set back. A frozen node leaves its directory as a killed one does. */
+  /** Takes the first copies for rollbacks. A frozen node leaves its directory like a killed one. */
   async keepCopies(): Promise<void> {
     const { cluster, copies } = this.#options;
     for (const name of memberNames) {
@@ -42,7 +42,7 @@ export class MemberFaultActions {
     }
   }
 
-  /** Resolves when the fault is there. */
+  /** Resolves when the fault is in effect. */
   async begin(host: Host, kind: MemberFaultKind): Promise<FaultAction> {
     const { cluster } = this.#options;
     const { network } = cluster;
@@ -81,7 +81,7 @@ export class MemberFaultActions {
     }
   }
 
-  /** Without `--ack`, it is the lease alone that keeps two nodes from being the primary at once. */
+  /** Without `--ack`, only the lease prevents two primaries at the same time. */
   async #unguard(text: string, host: Host): Promise<string> {
     const { cluster } = this.#options;
     if (!isUnguarded(cluster.plan) || !isMember(host)) return text;
@@ -109,7 +109,7 @@ export class MemberFaultActions {
     };
   }
 
-  /** One member is left of three. */
+  /** One of three members remains. */
   async #stopEngine(host: Host): Promise<FaultAction> {
     const { cluster, next } = this.#options;
     const other = cluster.victim(
@@ -152,7 +152,7 @@ export class MemberFaultActions {
     return { text: `clock wrong by ${seconds} s`, undo: async () => cluster.clocks.set(host, 0) };
   }
 
-  /** Nobody waits for the answer of a node that is struck by something else meanwhile. */
+  /** There is no wait for the answer of a node that is affected by another fault meanwhile. */
   async #promote(name: NodeName): Promise<FaultAction> {
     const { cluster, next } = this.#options;
     const isGraceful = next() < gracefulMostly;

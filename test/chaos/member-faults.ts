@@ -1,6 +1,7 @@
 /**
- * What is done to a cluster whose primary changes, drawn from a seed: as `faults.ts` does, and besides a node loses the coordination engine or the other
- * nodes alone, the engine loses its quorum, a directory is set back or loses the end of a file, a clock is set wrong, an operator promotes a node.
+ * Faults of a cluster with a changing primary, drawn from a seed. In addition to `faults.ts`: a node loses the
+ * coordination engine or only the other nodes, the engine loses its quorum, a directory is rolled back or loses the end
+ * of a file, a clock is set wrong, an operator promotes a node.
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { healthAt, type Health } from "../../scripts/node-process.ts";
@@ -36,18 +37,20 @@ export interface MemberFaultsOptions {
 
 const pauseMsMax = 2000;
 const durationMsMin = 300;
-/** By kind, where it is not 8 s. A lease of six seconds has to expire in some of them. */
+/** By kind, if it is not 8 s. A lease of six seconds has to expire during some of them. */
 const durationMsMax: Partial<Record<MemberFaultKind, number>> = {
   freeze: 20_000,
   "cut from the cluster": 15_000,
   "cut from the other nodes": 15_000,
 };
 const usualMsMax = 8000;
-/** So long a primary is cut off at least where another one is to come meanwhile. */
+/** A primary is cut off for at least this time if another one should replace it meanwhile. */
 const unguardedMs = 12_000;
-/** How likely it is that a member is chosen since it is the primary, and that a second member is struck. */
+/** The probability that the primary is chosen, and that a second member is affected. */
 const [primaryMostly, secondMostly, memberMostly] = [0.6, 0.2, 0.7];
-/** Drawn more often than the others: after these another node becomes the primary, and data are lost only where all nodes are well. */
+/**
+ * Drawn more often: after these another node becomes the primary, and data are lost only while all nodes are healthy.
+ */
 const shares: Partial<Record<MemberFaultKind, number>> = {
   kill: 3,
   freeze: 3,
@@ -59,13 +62,13 @@ const shares: Partial<Record<MemberFaultKind, number>> = {
 const catchUpMsMax = 30_000;
 
 export class MemberFaults {
-  /** By node, how often its directory was set back. */
+  /** By node, how often its directory was rolled back. */
   readonly setBack = new Map<string, number>();
   readonly #options: MemberFaultsOptions;
   readonly #kinds: readonly MemberFaultKind[];
   readonly #next: Random;
   readonly #acts: MemberFaultActions;
-  /** Then it is always the primary that is struck, and it alone. */
+  /** If set, only the primary is affected. */
   readonly #isUnguarded: boolean;
   /** Until a host has recovered. */
   readonly #active = new Map<Host, MemberFaultKind>();
@@ -92,13 +95,16 @@ export class MemberFaults {
     });
   }
 
-  /** The name of a node, and how often it was set back. */
+  /** The name of a node, and how often it was rolled back. */
   readonly nameNow = (node: string): string => {
     const times = this.setBack.get(node);
     return times === undefined ? node : `${node}#${times}`;
   };
 
-  /** One after the other, overlapping, for as long; resolves with all of them when the last has passed and everybody has recovered. */
+  /**
+   * Injects overlapping faults for this time. Resolves with all of them when the last one is over and all nodes have
+   * recovered.
+   */
   async run(lengthMs: number): Promise<readonly MemberFault[]> {
     await this.#acts.keepCopies();
     const endMs = performance.now() + lengthMs;
@@ -141,7 +147,7 @@ export class MemberFaults {
   }
 
   async #suffer({ kind, host, startMs, durationMs }: MemberFault): Promise<void> {
-    // As it was before the fault.
+    // Its role before the fault.
     const role = this.#roleOf(host);
     const tell = (what: string): void =>
       this.#options.tell(
@@ -174,7 +180,7 @@ export class MemberFaults {
     this.#options.watch.nodesChanged(together(this.#disturbed).length >= 2, false);
   }
 
-  /** Who follows again, follows a primary; and there is none for some time where others are disturbed. */
+  /** A node that follows again follows a primary, which may be missing for some time during other faults. */
   async #recover(host: Host, kind: MemberFaultKind): Promise<void> {
     const isAlone = (): boolean => this.#active.size === 1;
     const fit = (health: Health): boolean => health.ok && (!isAlone() || isFollowing(health));
@@ -186,7 +192,7 @@ export class MemberFaults {
     }
   }
 
-  /** What one of two has lost the other one has alone, until the first has it again. */
+  /** The events that one member has lost exist only on the other one, until the first has them again. */
   async #caughtUp(host: Host): Promise<void> {
     const target = Math.max(...(await this.#offsets()));
     for (const endMs = performance.now() + catchUpMsMax; performance.now() < endMs; await Bun.sleep(200)) {
@@ -196,7 +202,7 @@ export class MemberFaults {
     throw new Error(`it does not come to ${target}`);
   }
 
-  /** Whether all members hold what was acknowledged. */
+  /** Whether all members have all acknowledged writes. */
   async #areWell(): Promise<boolean> {
     const healths = await Promise.all(memberNames.map((name) => this.#health(name)));
     return healths.every((health) => health !== undefined && isFollowing(health));

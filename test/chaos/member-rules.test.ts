@@ -1,4 +1,4 @@
-/** Faults are combined so that nothing is asked of a cluster that it does not promise. */
+/** Faults are combined so that the cluster must only do what it promises. */
 import { describe, expect, test } from "bun:test";
 import { hostsOf } from "./cluster-plan.ts";
 import { hostsFor, isAllowed, memberFaultKinds, together, type MemberFaultKind } from "./member-rules.ts";
@@ -18,7 +18,7 @@ describe("a fault is allowed", () => {
     [{ "node-b": "freeze" }, "fallback", "cut from the cluster"],
   ])("%p, %s: %s", (faults, host, kind) => expect(isAllowed(mapOf(faults), host, kind, true)).toBe(true));
 
-  test("on each host that it is for, where there is no other", () => {
+  test("on each host that it is for, without other faults", () => {
     for (const kind of memberFaultKinds)
       for (const host of hostsFor(kind, hosts)) expect(isAllowed(mapOf({}), host, kind, false)).toBe(true);
   });
@@ -35,12 +35,12 @@ describe("a fault is not allowed", () => {
     ["on a third member", { "node-a": "kill", "node-b": "kill" }, "node-c", "kill"],
   ])("%s: %p, %s: %s", (_, faults, host, kind) => expect(isAllowed(mapOf(faults), host, kind, true)).toBe(false));
 
-  test("on a second member, unless two may be struck", () => {
+  test("on a second member, unless two may be affected", () => {
     expect(isAllowed(mapOf({ "node-b": "freeze" }), "node-a", "kill", false)).toBe(false);
   });
 });
 
-test("nodes are together that run and reach each other and the engine", () => {
+test("members are together if they run and reach each other and the engine", () => {
   expect(together(mapOf({}))).toEqual(["node-a", "node-b", "node-c"]);
   expect(together(mapOf({ "node-a": "cut from clients", "node-b": "wrong clock" }))).toHaveLength(3);
   expect(together(mapOf({ "node-a": "cut from the engine", "etcd-a": "kill" }))).toEqual(["node-b", "node-c"]);

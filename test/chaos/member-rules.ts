@@ -1,6 +1,7 @@
 /**
- * Which faults may strike a cluster whose primary changes, given those that it has already. `--ack edges:1` is a promise for one loss at a time, so a data
- * directory is set back or damaged only while all other nodes are well. And somebody must be left to answer each read.
+ * The faults that may be injected into a cluster with a changing primary, given its current faults. `--ack edges:1`
+ * protects against one loss at a time, so a data directory is rolled back or damaged only while all other nodes are
+ * healthy. And some node must be able to answer each read.
  */
 import { etcdNames, isBroker, isEtcd, isMember, memberNames, type Host, type Member } from "./network.ts";
 
@@ -20,13 +21,13 @@ export type MemberFaultKind = (typeof memberFaultKinds)[number];
 
 export type Active = ReadonlyMap<Host, MemberFaultKind>;
 
-/** These leave a node what it is. */
+/** These do not take a node away. */
 const mildKinds: ReadonlySet<MemberFaultKind> = new Set(["wrong clock", "promotion", "lease taken away"]);
 const isLoss = (kind: MemberFaultKind): boolean => (lossFaultKinds as readonly string[]).includes(kind);
-/** A fallback that has one of these still answers. */
+/** A fallback with one of these still answers. */
 const stillAnswers: ReadonlySet<MemberFaultKind> = new Set(["cut from the cluster"]);
 
-/** Where a kind may strike. */
+/** The hosts that a kind may affect. */
 export function hostsFor(kind: MemberFaultKind, hosts: readonly Host[]): readonly Host[] {
   switch (kind) {
     case "kill":
@@ -42,7 +43,7 @@ export function hostsFor(kind: MemberFaultKind, hosts: readonly Host[]): readonl
   }
 }
 
-/** `isSecond`: whether a second member may be struck as well. */
+/** `isSecond`: whether a second member may be affected as well. */
 export function isAllowed(active: Active, host: Host, kind: MemberFaultKind, isSecond: boolean): boolean {
   if (active.has(host)) return false;
   const struck = memberNames.filter((name) => active.has(name) && !mildKinds.has(must(active, name)));
@@ -56,7 +57,7 @@ export function isAllowed(active: Active, host: Host, kind: MemberFaultKind, isS
   return struck.length === 0 || (!isExclusive && struck.length === 1 && isSecond);
 }
 
-/** Those members that reach the coordination engine and each other, given how each one is disturbed at this moment. */
+/** The members that reach the coordination engine and each other, given their current faults. */
 export function together(disturbed: Active): readonly Member[] {
   const hasBoth = (name: Member): boolean => {
     const kind = disturbed.get(name);

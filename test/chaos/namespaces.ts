@@ -1,17 +1,17 @@
 /**
- * A network of Linux network namespaces: one for each host, with two bridges between them, one for clients and one for the cluster. A link is
- * cut by taking its interface down, which is as near to a pulled cable as one machine comes. Two hosts are cut from each other by a wrong entry for the
- * other one in the neighbour table of each: then their packets go to an Ethernet address that nobody has.
+ * A network of Linux network namespaces: one for each host, with two bridges between them, one for clients and one for
+ * the cluster. A link is cut by taking its interface down, which comes close to a pulled cable. Two hosts are cut from
+ * each other by a wrong entry in the ARP table of each: then their packets go to an unused Ethernet address.
  *
- * The bridges belong to the namespace of this process, which should be one of its own (`inNamespace`): then all of this is gone when the process
- * is, and nothing that it sends can leave the machine.
+ * The bridges belong to the namespace of this process, which should be its own (`inNamespace`): then everything is
+ * removed with the process, and no packet can leave the machine.
  */
 import { findProgram, programPath } from "../e2e/program.ts";
 import { isEtcd, isNode, type Host, type Network, type Side } from "./network.ts";
 
 const insideVariable = "OSTIARY_CHAOS_NAMESPACE";
 
-/** Why there can be no namespaces here; undefined where there can. */
+/** Why there can be no namespaces on this machine; undefined if there can. */
 export function missingForNamespaces(): string | undefined {
   if (process.getuid?.() !== 0) return "only root can make network namespaces";
   for (const program of ["ip", "unshare"]) if (findProgram(program) === null) return `${program} is not installed`;
@@ -20,10 +20,13 @@ export function missingForNamespaces(): string | undefined {
   return tried.success ? undefined : `no bridge in a namespace of its own: ${tried.stderr.toString().trim()}`;
 }
 
-/** Whether this process runs in a namespace of its own already. */
+/** Whether this process already runs in a namespace of its own. */
 export const isInside = (): boolean => process.env[insideVariable] !== undefined;
 
-/** The same program with the same parameters, in namespaces of its own for network and mounts. Resolves with its exit status. */
+/**
+ * Runs the same program with the same parameters in its own namespaces for network and mounts. Resolves with its exit
+ * status.
+ */
 export async function inNamespace(): Promise<number> {
   const child = Bun.spawn([programPath("unshare"), "--net", "--mount", process.execPath, ...process.argv.slice(1)], {
     env: { ...process.env, [insideVariable]: "1" },
@@ -35,10 +38,10 @@ export async function inNamespace(): Promise<number> {
 
 const networks: Readonly<Record<Side, string>> = { clients: "10.77.1", cluster: "10.77.2" };
 const sides: readonly Side[] = ["clients", "cluster"];
-/** Of this process, at both bridges. */
+/** The addresses of this process at both bridges. */
 const ownNumber = 254;
 
-const nobody = "02:00:00:00:00:00";
+const unusedAddress = "02:00:00:00:00:00";
 
 const namespaceOf = (host: Host): string => `ostiary-chaos-${process.pid}-${host}`;
 
@@ -74,7 +77,7 @@ export function openNamespaces(hosts: readonly Host[]): Network {
     },
     cut: (host, side) => ipLater("link", "set", cableOf(side, numberOf(host)), "down"),
     mend: (host, side) => ipLater("link", "set", cableOf(side, numberOf(host)), "up"),
-    cutBetween: (one, other) => between(one, other, "replace", "lladdr", nobody, "nud", "permanent", "to"),
+    cutBetween: (one, other) => between(one, other, "replace", "lladdr", unusedAddress, "nud", "permanent", "to"),
     mendBetween: (one, other) => between(one, other, "delete"),
     close: () => Promise.resolve(removeAll()),
   };
@@ -85,7 +88,7 @@ function portOf(host: Host): number {
   return isEtcd(host) ? 2379 : 1883;
 }
 
-/** The end of the cable that is in this process's namespace. Names of interfaces are short. */
+/** The end of the cable in this process's namespace. Names of interfaces are short. */
 const cableOf = (side: Side, number: number): string => `${side}-${number}`;
 
 function connect(host: Host, number: number): void {
@@ -101,7 +104,7 @@ function connect(host: Host, number: number): void {
   }
 }
 
-/** Not at once like the others: this happens while clients measure how long their reads take. */
+/** Asynchronous, unlike the others: it runs while clients measure the duration of their reads. */
 async function ipLater(...parameters: string[]): Promise<void> {
   const child = Bun.spawn([programPath("ip"), ...parameters], { stderr: "pipe" });
   if ((await child.exited) === 0) return;

@@ -1,6 +1,7 @@
 /**
- * Tries a network out: something listens on the primary's host, a client and edge A speak to it, links are cut and mended. Prints what came
- * through. A program of its own, since the network namespaces need a process that is in one.
+ * Checks a network: a server listens on the primary's host, a client and edge A connect to it, links are cut and
+ * repaired. It prints the results. It is a program of its own, because network namespaces need a process that runs in
+ * one.
  */
 import { connect, type Socket } from "node:net";
 import { must } from "../../src/util/assert.ts";
@@ -8,14 +9,14 @@ import { inNamespace, isInside, openNamespaces } from "./namespaces.ts";
 import { hosts, type Network, type Side } from "./network.ts";
 import { openProxies } from "./proxies.ts";
 
-/** Sends back what it gets. */
+/** Sends back all received bytes. */
 const echo = `require("node:net").createServer((s) => s.on("error", () => 0).pipe(s)).listen(+process.argv[1], process.argv[2])`;
 
-/** Ends with status 0 when it has connected. */
+/** Exits with status 0 once it is connected. */
 const knock = `require("node:net").connect(+process.argv[1], process.argv[2], () => process.exit(0)); setTimeout(() => process.exit(1), 1500)`;
 
 interface Line {
-  /** Whether an echo comes within a time in which it otherwise does. */
+  /** Whether an echo arrives within the usual time. */
   answers(): Promise<boolean>;
   close(): void;
 }
@@ -39,7 +40,7 @@ async function open(address: string): Promise<Line> {
   };
 }
 
-/** Tries until somebody listens. */
+/** Retries until there is a listener. */
 async function connected(host: string, port: number): Promise<Socket> {
   for (const endMs = performance.now() + 10_000; performance.now() < endMs; await Bun.sleep(20)) {
     const socket = connect({ host, port });
@@ -49,10 +50,10 @@ async function connected(host: string, port: number): Promise<Socket> {
     });
     if (isOpen) return socket;
   }
-  throw new Error(`nobody listens at ${host}:${port}`);
+  throw new Error(`there is no listener at ${host}:${port}`);
 }
 
-async function trial(network: Network): Promise<Record<string, boolean[]>> {
+async function check(network: Network): Promise<Record<string, boolean[]>> {
   const { through, listen, port, address } = network.place("primary");
   const listener = Bun.spawn([...through, process.execPath, "-e", echo, String(port), listen], { stderr: "inherit" });
   try {
@@ -66,7 +67,7 @@ async function trial(network: Network): Promise<Record<string, boolean[]>> {
       await network.mend("primary", side);
       return answers;
     };
-    /** What was held or lost comes in the end; TCP sends again, later and later. */
+    /** Bytes that were held or lost arrive at the end; TCP resends them at growing intervals. */
     const after = async (): Promise<boolean[]> => {
       for (let attempt = 0; attempt < 8; attempt++) if ((await both()).every(Boolean)) return [true, true];
       return both();
@@ -88,7 +89,7 @@ async function trial(network: Network): Promise<Record<string, boolean[]>> {
   }
 }
 
-/** Whether a connection comes about from one host, and from another. */
+/** Whether a connection succeeds from one host, and from another. */
 async function reach(network: Network): Promise<boolean[]> {
   const attempts = (["edge-a", "edge-b"] as const).map((from) => {
     const [host, port] = network.address(from, "primary").split(":") as [string, string];
@@ -108,6 +109,6 @@ async function cutBetween(network: Network): Promise<Record<string, boolean[]>> 
 const kind = must(process.argv[2]);
 if (kind === "namespaces" && !isInside()) process.exit(await inNamespace());
 const network = kind === "namespaces" ? openNamespaces(hosts) : await openProxies(hosts);
-process.stdout.write(JSON.stringify(await trial(network)));
+process.stdout.write(JSON.stringify(await check(network)));
 await network.close();
 process.exit(0);

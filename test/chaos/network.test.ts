@@ -1,4 +1,7 @@
-/** The networks of a run of chaos: a cut stops one link and no other, nobody is told, and what was under way arrives when it is mended. */
+/**
+ * The networks of a chaos run: a cut affects one link only, no one is notified, and bytes in flight arrive after the
+ * repair.
+ */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { faultKinds, readersUnder, type FaultKind } from "./faults.ts";
@@ -14,27 +17,27 @@ const seen = {
 };
 
 async function tryNetwork(kind: "namespaces" | "proxies"): Promise<unknown> {
-  const trial = Bun.spawn([process.execPath, join(import.meta.dir, "network-check.ts"), kind], {
+  const check = Bun.spawn([process.execPath, join(import.meta.dir, "network-check.ts"), kind], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     timeout: 40_000,
   });
-  const [status, output, errors] = await Promise.all([trial.exited, trial.stdout.text(), trial.stderr.text()]);
-  if (status !== 0) throw new Error(`the trial ended with status ${status}:\n${output}${errors}`);
+  const [status, output, errors] = await Promise.all([check.exited, check.stdout.text(), check.stderr.text()]);
+  if (status !== 0) throw new Error(`the network check ended with status ${status}:\n${output}${errors}`);
   return JSON.parse(output);
 }
 
 test("proxies", async () => expect(await tryNetwork("proxies")).toEqual(seen), 45_000);
 
 test.skipIf(missingForNamespaces() !== undefined)(
-  "network namespaces (skipped where there can be none)",
+  "network namespaces (skipped if there can be none)",
   async () =>
     expect(await tryNetwork("namespaces")).toEqual({ ...seen, edgeCut: [false, true], edgeMended: [true, true] }),
   45_000,
 );
 
-describe("who answers every read", () => {
+describe("the nodes that answer every read", () => {
   const under = (faults: Partial<Record<Host, FaultKind>>): string[] =>
     readersUnder(new Map(Object.entries(faults) as [Host, FaultKind][]), hosts.filter(isBroker));
 
@@ -50,7 +53,7 @@ describe("who answers every read", () => {
     [[], { fallback: "cut from clients", "edge-a": "kill", "edge-b": "kill" }],
   ])("%p under %p", (readers, faults) => expect(under(faults)).toEqual(readers));
 
-  test("any one fault leaves somebody", () => {
+  test("are not empty during any single fault", () => {
     for (const host of hosts) for (const kind of faultKinds) expect(under({ [host]: kind })).not.toEqual([]);
   });
 });

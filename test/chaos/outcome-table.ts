@@ -1,4 +1,4 @@
-/** The outcome of a run of chaos as a table for people. */
+/** The result of a chaos run as a table for people. */
 import type { Outcome, PrimaryFigures } from "./outcome.ts";
 
 type Row = [string, string, string];

@@ -1,4 +1,4 @@
-/** What came of a run of chaos: its figures, and whether it has passed. */
+/** The result of a chaos run: its figures, and whether it has passed. */
 import type { AvailabilityFigures } from "./availability.ts";
 import type { Violation } from "./check-history.ts";
 import type { DiskFigures } from "./disk-probe.ts";
@@ -20,17 +20,17 @@ export interface Outcome {
   readonly faults: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly writes: WriterCounts & { readonly perSecond: number; readonly lost: number };
   readonly reads: ReadFigures;
-  /** What nodes did while their disks failed, and which faults of disks this machine does not permit. */
+  /** The behaviour of nodes while their disks failed, and the disk faults that this machine does not permit. */
   readonly disks: DiskFigures & { readonly missing: Readonly<Record<string, string>> };
-  /** Where the primary changes. */
+  /** Only if the primary changes. */
   readonly primaries: PrimaryFigures | undefined;
-  /** How nodes ended that nobody has killed. */
+  /** The exits of nodes that were not killed. */
   readonly exits: readonly string[];
-  /** Whether all nodes were at the same position with the same digest at the end. */
+  /** Whether all nodes had the same position and digest at the end. */
   readonly isEqual: boolean;
   /** How long after the last fault that was so. */
   readonly recoveryMs: number;
-  /** The first of them. */
+  /** The first ones. */
   readonly violations: readonly Violation[];
   readonly failures: readonly string[];
 }
@@ -38,9 +38,9 @@ export interface Outcome {
 export interface PrimaryFigures {
   /** How often a node became the primary. */
   readonly terms: number;
-  /** Undefined where nobody but an operator promotes. */
+  /** Undefined if only an operator promotes. */
   readonly availability: AvailabilityFigures | undefined;
-  /** Nodes that did not come back after a fault. */
+  /** Nodes that did not recover after a fault. */
   readonly unrecovered: readonly string[];
 }
 
@@ -58,7 +58,7 @@ interface ReadFigures {
 
 const shownMax = 20;
 const shownOfEachMax = 6;
-/** For how long writes may not be possible although they should be. */
+/** For how long writes may be impossible although they should be possible. */
 const waitMsMax = 15_000;
 
 export interface OutcomeOptions {
@@ -89,7 +89,7 @@ export function outcomeOf({ cluster, options, disks, violations, primaries, ...j
     network: options.network.kind,
     seed: options.seed,
     seconds: options.seconds,
-    faults: tally(judged.faults),
+    faults: countFaults(judged.faults),
     writes: { ...counts, perSecond: counts.acknowledged / loadedSeconds, lost },
     reads,
     disks: { ...disks, failures: disks.failures.slice(0, shownMax), missing: cluster.disks.missing },
@@ -102,7 +102,7 @@ export function outcomeOf({ cluster, options, disks, violations, primaries, ...j
   };
 }
 
-/** Of each fault. */
+/** For each fault. */
 function firstOfEach(violations: readonly Violation[]): readonly Violation[] {
   const counts = new Map<string, number>();
   return violations.filter(({ fault }) => {
@@ -134,7 +134,7 @@ function figuresOf({ reads, failures }: Readers, seconds: number, wrong: number)
   };
 }
 
-function tally(faults: readonly InjectedFault[]): Record<string, Record<string, number>> {
+function countFaults(faults: readonly InjectedFault[]): Record<string, Record<string, number>> {
   const kinds = [...new Set<AnyKind>([...faultKinds, ...memberFaultKinds])];
   const struck = kinds.filter((kind) => faults.some((fault) => fault.kind === kind));
   return Object.fromEntries(

@@ -1,8 +1,8 @@
 /** The policy of a cluster under chaos, and how it is loaded. */
 
-/** Versions of registers are users who hold a role on them: the role is the register's group. See `history.ts`. */
+/** The versions of a register are users with a role on it; the role is the register's group. See `history.ts`. */
 export const groups = ["g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"] as const;
-/** Of the registers that are written once, to see whether it can be done. */
+/** The group of registers that are written once, to check whether writes are possible. */
 export const probeGroup = "probes";
 
 const policy = `
@@ -15,7 +15,7 @@ ${groups.map((group) => `  "read" if "${group}";`).join("\n")}
 }
 `;
 
-/** Resolves with why it was refused; undefined where it was taken. */
+/** Resolves with the reason of a refusal; undefined if it was accepted. */
 export async function sendPolicy(url: string, adminKey: string): Promise<string | undefined> {
   try {
     const response = await fetch(`${url}/api/policy`, {

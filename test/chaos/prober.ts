@@ -1,13 +1,14 @@
 /**
- * A client that tries all the time whether writes are possible: a write to one node after the other, without waiting for the answers. Each is the first and
- * only one of a register of its own, so that it is held against the history like the others.
+ * A client that continuously checks whether writes are possible: it sends a write to one node after the other, without
+ * waiting for the answers. Each is the only write of a register of its own, so that the checker treats it like the
+ * others.
  */
 import { positionOf, type Write } from "./history.ts";
 import { probeGroup } from "./policy.ts";
 import { changesTo, isNotDone } from "./writers.ts";
 
 const everyMs = 200;
-/** What a node that hangs may take: none of the others waits for it. */
+/** The time that a hanging node may take; none of the others waits for it. */
 const timeoutMs = 8000;
 
 export class Prober {
@@ -18,7 +19,7 @@ export class Prober {
   #count = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Of all nodes that take writes. */
+  /** The nodes that accept writes. */
   constructor(urls: readonly string[], key: string) {
     this.#urls = urls;
     this.#key = key;
@@ -46,7 +47,7 @@ export class Prober {
     else this.writes.push({ ...begun, endMs: performance.now(), token: positionOf(token) });
   }
 
-  /** The token; undefined where it was done or not. */
+  /** The token; undefined if the write was done or not. */
   async #send(url: string, register: string): Promise<string | undefined> {
     try {
       const response = await fetch(`${url}/api/batch`, {

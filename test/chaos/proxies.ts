@@ -1,7 +1,7 @@
 /**
- * A network for machines where this process may not make namespaces: all hosts are on loopback, and whoever speaks to one of them goes through
- * a proxy in this process. A link is cut by its proxies keeping what they get. Unlike with a real cable, a connection is accepted by the
- * proxy also while nobody listens behind it, and then closed.
+ * A network for machines where this process may not make namespaces: all hosts are on loopback, and connections go
+ * through a proxy in this process. A link is cut by keeping the bytes in its proxies. Unlike with a real cable, the
+ * proxy accepts a connection even if there is no listener behind it, and then closes it.
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "../../scripts/node-process.ts";
@@ -10,7 +10,7 @@ import { isBroker, isMember, isNode, type Host, type Network, type Side } from "
 
 const unable = (): Promise<never> => Promise.reject(new Error("proxies cut no two hosts from each other"));
 
-/** `hosts` are all of the cluster. */
+/** `hosts` has all hosts of the cluster. */
 export async function openProxies(hosts: readonly Host[]): Promise<Network> {
   const ports = new Map<Host, number>();
   for (const host of hosts) ports.set(host, await freePort());
@@ -26,7 +26,8 @@ export async function openProxies(hosts: readonly Host[]): Promise<Network> {
   return {
     kind: "proxies",
     place: (host) => ({ through: [], listen: "127.0.0.1", address: "127.0.0.1", port: must(ports.get(host)) }),
-    address: (from, to) => `127.0.0.1:${must(proxies.get(`${from} ${to}`), `nobody goes from ${from} to ${to}`).port}`,
+    address: (from, to) =>
+      `127.0.0.1:${must(proxies.get(`${from} ${to}`), `there is no link from ${from} to ${to}`).port}`,
     async cut(host, side) {
       cutEnds.add(endOf(host, side));
       settle();
@@ -43,7 +44,7 @@ export async function openProxies(hosts: readonly Host[]): Promise<Network> {
   };
 }
 
-/** Who speaks to whom. */
+/** The two ends of a link. */
 function links(hosts: readonly Host[]): (readonly [Host | "clients", Host])[] {
   const nodes = hosts.filter(isNode);
   const brokers = hosts.filter(isBroker);
@@ -62,7 +63,7 @@ class Proxy {
   readonly #server: Server;
   readonly #targetPort: number;
   readonly #sockets = new Set<Socket>();
-  /** What comes to pass once the link is there again. */
+  /** Runs when the link is repaired. */
   readonly #later: (() => void)[] = [];
   #held = false;
 
@@ -125,7 +126,7 @@ class Proxy {
     });
   }
 
-  /** At once, or when the link is mended. */
+  /** Immediately, or when the link is repaired. */
   #when(act: () => void): void {
     if (this.#held) this.#later.push(act);
     else act();

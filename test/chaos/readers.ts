@@ -1,6 +1,6 @@
 /**
- * Clients that read all the time, with the official client and `redundantFetch`, and mostly with the token of a write that was acknowledged. They
- * remember each question with its answer, who gave it, and how long it took.
+ * Clients that read continuously, with the official client and `redundantFetch`, mostly with the token of an
+ * acknowledged write. They record each query with its answer, the node that answered, and the duration.
  */
 import { Oso } from "oso-cloud";
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
@@ -15,7 +15,7 @@ export interface ReadersOptions {
   readonly key: string;
   readonly seed: number;
   readonly writers: Writers;
-  /** What a node is called that has not gone back since: another name each time that its directory was set back. */
+  /** The name of a node since its last rollback: it gets another name each time that its directory is rolled back. */
   readonly nameNow: (node: string) => string;
 }
 
@@ -25,7 +25,7 @@ const answeredBy = "X-Answered-By";
 
 export class Readers {
   readonly reads: Read[] = [];
-  /** What was thrown at reads that failed. */
+  /** The errors of failed reads. */
   readonly failures: string[] = [];
   readonly #options: ReadersOptions;
   readonly #builder: FetchBuilder;
@@ -85,7 +85,7 @@ export class Readers {
     }
   }
 
-  /** An answer does not say who gave it. */
+  /** An answer does not name its node. */
   async #signed(answering: Promise<Response>, url: string): Promise<Response> {
     const name = this.#options.nameNow(this.#names.get(new URL(url).host) ?? url);
     const answer = await answering;
@@ -95,10 +95,10 @@ export class Readers {
   }
 }
 
-/** One of the client's questions about a register, or about its group. */
+/** One of the client's queries about a register, or about its group. */
 async function ask(oso: Oso, { register, group, version: last }: AcknowledgedWrite, next: Random): Promise<Answer> {
   const luck = next();
-  // The last version that was acknowledged, or the one that may be on its way.
+  // The last acknowledged version, or the one in flight.
   const version = last + (next() < 0.7 && last > 0 ? 0 : 1);
   const user = { type: "User", id: String(version) };
   const resource = { type: "Register", id: register };
@@ -113,7 +113,7 @@ async function ask(oso: Oso, { register, group, version: last }: AcknowledgedWri
   return { kind: "group", group, versions: versionsIn(await oso.get(["has_role", null, group, { type: "Register" }])) };
 }
 
-/** By register, what facts say. */
+/** By register, the versions in facts. */
 export function versionsIn(facts: readonly (readonly unknown[])[]): Versions {
   const versions = new Map<string, number[]>();
   for (const [, user, , register] of facts as readonly (readonly { readonly id: string }[])[]) {

@@ -1,7 +1,7 @@
-/** The registers of a history: which versions each one has had, and where in the log each version may begin. */
+/** The registers of a history: the versions of each one, and the range in the log where each version may begin. */
 import type { Write } from "./history.ts";
 
-/** One write of a register, with where its event may stand in the log. */
+/** One write of a register, with the range of offsets of its event. */
 export interface Version {
   readonly write: Write;
   readonly earliest: number;
@@ -9,7 +9,7 @@ export interface Version {
 }
 
 export class Registers {
-  /** By register, and in it by version; nobody has version 0. */
+  /** By register and version. No register has version 0. */
   readonly #versions = new Map<string, (Version | undefined)[]>();
   readonly #groups = new Map<string, string[]>();
 
@@ -34,12 +34,12 @@ export class Registers {
     return this.#groups.get(group) ?? [];
   }
 
-  /** Undefined where nobody has written it. */
+  /** Undefined if it was never written. */
   version(register: string, version: number): Version | undefined {
     return this.#versions.get(register)?.[version];
   }
 
-  /** The last version that was acknowledged, 0 where none was. */
+  /** The last acknowledged version, 0 if there is none. */
   lastAcknowledged(register: string): number {
     const versions = this.#versions.get(register) ?? [];
     return Math.max(
@@ -49,7 +49,7 @@ export class Registers {
   }
 }
 
-/** Each write with the largest offset that had been acknowledged before it began: its own event comes after that one. */
+/** Each write with the greatest offset that had been acknowledged before it began: its own event comes after that. */
 export function withOffsetsBefore(writes: readonly Write[]): { readonly write: Write; readonly before: number }[] {
   const ended = writes.filter(({ token }) => token !== undefined).sort((a, b) => a.endMs - b.endMs);
   let [next, before] = [0, 0];

@@ -1,23 +1,24 @@
 /**
- * Histories of a cluster that exists on paper only: a log, copies that follow it at their own pace, clients that write and read at the same time, all
- * by a seed. From time to time another primary takes over, without what was not acknowledged yet. As it stands it is right. With a fault planted it is
- * wrong in one way, for the checker to find.
+ * Simulated histories of a cluster: a log, replicas that follow it at their own pace, and concurrent clients that write
+ * and read, all from a seed. From time to time another primary takes over, without the writes that were not
+ * acknowledged yet. Without a planted fault the history is correct. With one it is wrong in one way, which the checker
+ * must detect.
  */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { must } from "../../src/util/assert.ts";
 import type { Answer, Epoch, History, Position, Read, Write } from "./history.ts";
 
 export type PlantedFault =
-  | "skipped event" // a copy leaves one out
-  | "doubled event" // a copy applies one again, some time later
-  | "late event" // a copy applies one some time after its place
-  | "reads that do not wait" // copies ignore consistency tokens
+  | "skipped event" // a replica skips one
+  | "doubled event" // a replica applies one again, some time later
+  | "late event" // a replica applies one too late
+  | "reads that do not wait" // replicas ignore consistency tokens
   | "dropped write" // the primary acknowledges one and loses it
   | "half a write" // the primary inserts and does not delete
-  | "copy set back" // a copy goes on from an old state
-  | "invented answer" // a copy answers once with a version that nobody wrote
+  | "copy set back" // a replica continues from an old state
+  | "invented answer" // a replica answers once with a version that was never written
   | "offset given twice"
-  | "write lost in a promotion" // a new primary begins before the last write that was acknowledged
+  | "write lost in a promotion" // a new primary begins before the last acknowledged write
   | "two acknowledging primaries"; // the old primary acknowledges one more write after its successor did
 
 const groups = ["g0", "g1", "g2"];
@@ -25,18 +26,18 @@ const writerCount = 9;
 const readerCount = 4;
 const copyNames = ["edge-a", "edge-b", "fallback"] as const;
 const lengthMs = 1500;
-/** The first event at which a fault may strike, and how many events later its second half does. */
+/** The first event that a fault may affect, and how many events later its second half happens. */
 const [faultFrom, faultEvents] = [200, 40];
-/** Until another primary takes over, on average. */
+/** The average time until another primary takes over. */
 const promotionMs = 200;
 
 interface Event {
-  /** Empty where a primary only says that it begins. */
+  /** Empty if a primary only begins its epoch. */
   readonly register: string;
   readonly version: number;
-  /** Whether the version before goes; always, in a right cluster. */
+  /** Whether the previous version is deleted; always, in a correct cluster. */
   readonly replaces: boolean;
-  /** It was not acknowledged when another primary took over, and that one did not have it. */
+  /** It was not acknowledged when another primary took over, and that primary did not have it. */
   isLost: boolean;
 }
 
@@ -44,7 +45,7 @@ interface Copy {
   readonly name: (typeof copyNames)[number];
   offset: number;
   versions: Map<string, Set<number>>;
-  /** Where the log has to end before it follows on its own again. */
+  /** Where the log has to end before the replica follows on its own again. */
   stuckTo: number;
 }
 
@@ -70,9 +71,9 @@ class Simulation {
   readonly #reads: Read[] = [];
   #nowMs = 0;
   #acknowledged = 0;
-  /** Whether a fault that strikes once has struck. */
+  /** Whether a fault that happens once has happened. */
   #struck = false;
-  /** The event with which a copy goes wrong. */
+  /** The event with which a replica goes wrong. */
   #victim: Event | undefined;
 
   constructor(seed: number, planted: PlantedFault | undefined) {
@@ -103,7 +104,7 @@ class Simulation {
     return this.#agenda.splice(soonest, 1)[0];
   }
 
-  /** After at most so long. */
+  /** The maximum delay. */
   #in(delayMsMax: number, act: () => void): void {
     this.#agenda.push({ atMs: this.#nowMs + this.#next() * delayMsMax, act });
   }
@@ -123,11 +124,11 @@ class Simulation {
     if (this.#nowMs < lengthMs) this.#in(10, () => this.#write(register));
   }
 
-  /** Some are answered only when they are sent again, some never are, and of these some were not even done. */
+  /** Some writes are answered only when they are sent again, some never, and some of these were not done. */
   #write(register: Register): void {
     const { name, group } = register;
     const version = ++register.version;
-    // The register with which a copy went wrong is written on, so that it shows.
+    // The register of the wrong event is written again, so that the fault shows.
     const luck = name === this.#victim?.register ? 0 : this.#next();
     const isSentAgain = luck > 0.97;
     const startMs = this.#nowMs;
@@ -136,7 +137,7 @@ class Simulation {
     let isRetired = isSentAgain;
     let event: Event | undefined;
     this.#in(3, () => {
-      // What comes after a dropped write would show that it is not there; this is about what nobody overwrites.
+      // Later writes would show that the dropped one is missing; this fault is about writes that are not overwritten.
       const isDropped = !isSentAgain && this.#strikes("dropped write");
       isRetired ||= isDropped;
       if (luck < 0.995 && !isDropped) event = this.#append(begun, isSentAgain);
@@ -166,7 +167,7 @@ class Simulation {
   }
 
   #append({ register, version }: { readonly register: string; readonly version: number }, isRetired: boolean): Event {
-    // The first write of a register leaves no trace where it goes wrong: there is nothing that it would have to replace.
+    // A wrong first write of a register is not visible, since it has nothing to replace.
     const isFit = version > 1 && !isRetired;
     const event = { register, version, replaces: !(isFit && this.#strikes("half a write")), isLost: false };
     if (isFit && this.#log.length > faultFrom) this.#victim ??= event;
@@ -184,18 +185,18 @@ class Simulation {
     return this.#at(isTaken && this.#strikes("offset given twice") ? offset - 1 : offset);
   }
 
-  /** In the epoch to which the event at this offset belongs. */
+  /** In the epoch of the event at this offset. */
   #at(offset: number): Position {
     const { epoch } = must(this.#epochs.findLast((one) => one.offset < offset) ?? this.#epochs[0]);
     return { epoch, offset };
   }
 
-  /** The new primary has all that was acknowledged, and perhaps more. Copies that have what it has not go back. */
+  /** The new primary has all acknowledged events, and perhaps more. Replicas with other events go back. */
   #promote(): void {
     if (this.#nowMs > lengthMs) return;
     const isLossy = this.#strikes("write lost in a promotion");
     const more = below(this.#next, this.#log.length - this.#acknowledged + 1);
-    // The event with which a copy goes wrong stays, so that it shows.
+    // The event with which a replica goes wrong stays, so that the fault shows.
     const victims = this.#victim === undefined ? 0 : this.#log.indexOf(this.#victim) + 1;
     const offset = isLossy ? this.#acknowledged - faultEvents : Math.max(victims, this.#acknowledged + more);
     for (const event of this.#log.splice(offset)) event.isLost = true;
@@ -215,7 +216,7 @@ class Simulation {
     this.#in(12, () => this.#follow(copy));
   }
 
-  /** To the offset, or where the log ends. */
+  /** To this offset, or to the end of the log. */
   #advance(copy: Copy, offset: number): void {
     const isFaulty = copy.name === "edge-a";
     if (isFaulty && copy.offset > faultFrom && this.#strikes("copy set back")) {

@@ -1,15 +1,15 @@
 /**
- * What of a history is part of the log that survived. A primary that is replaced may have acknowledged a write that its successor has not. The position
- * of that write is in no epoch of the surviving log, so nothing can be concluded from its offset.
+ * The part of a history that is in the surviving log. A replaced primary may have acknowledged a write that its
+ * successor does not have. The position of that write is in no epoch of the surviving log, so its offset means nothing.
  */
 import type { Epoch, History, Position, Read, Write } from "./history.ts";
 
 export interface SurvivingHistory {
-  /** All of them. What was lost stands there as a write without an answer. */
+  /** All writes. Lost ones appear as writes without an answer. */
   readonly writes: readonly Write[];
-  /** All of them, without those tokens that name what was lost. */
+  /** All reads, without tokens of lost writes. */
   readonly reads: readonly Read[];
-  /** Writes that were acknowledged and lost. */
+  /** Acknowledged writes that were lost. */
   readonly lost: readonly Write[];
 }
 

@@ -1,6 +1,7 @@
 /**
- * Clients that write, as `history.ts` says: each has one register and waits for each answer. They send with `redundantFetch`, and again what was
- * refused or got no answer, as the official client does. (They don't use that client, which does not tell what became of each send.)
+ * Clients that write, as described in `history.ts`: each has one register and waits for each answer. They send with
+ * `redundantFetch`, and repeat writes that were refused or got no answer, as the official client does. (They do not use
+ * that client, because it does not report the result of each send.)
  */
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
 import { pick, random, type Random } from "../../scripts/benchmark/random.ts";
@@ -12,11 +13,11 @@ export interface WriterCounts {
   acknowledged: number;
   /** Sends that certainly were not done. */
   refused: number;
-  /** Sends of which nobody can say. */
+  /** Sends with an unknown result. */
   unanswered: number;
 }
 
-/** A register as a reader may know it: the last version that was acknowledged. */
+/** A register as a reader may know it: the last acknowledged version. */
 export interface AcknowledgedWrite {
   readonly register: string;
   readonly group: string;
@@ -25,7 +26,7 @@ export interface AcknowledgedWrite {
 }
 
 export interface WritersOptions {
-  /** Nodes that take writes. Each writer begins with another one. */
+  /** Nodes that accept writes. Each writer begins with another one. */
   readonly urls: readonly string[];
   readonly key: string;
   readonly seed: number;
@@ -67,7 +68,7 @@ export class Writers {
     );
   }
 
-  /** No write begins any more; those that did are sent until they are answered, at most for so long. */
+  /** Starts no more writes. Pending writes are repeated until they are answered, for at most this time. */
   async stop(withinMs: number): Promise<void> {
     this.#isStopped = true;
     this.#giveUpMs = performance.now() + withinMs;
@@ -79,7 +80,7 @@ export class Writers {
     return pick(next, this.#known);
   }
 
-  /** The token of the last write that anybody was acknowledged. */
+  /** The token of the last acknowledged write of any writer. */
   get newest(): string | undefined {
     return this.#newest;
   }
@@ -91,7 +92,7 @@ export class Writers {
     let nextMs = performance.now() + this.#next() * pauseMs;
     while (!this.#isStopped) {
       await Bun.sleep(Math.max(0, nextMs - performance.now()));
-      // What could not be written in time is made up for, but not all of it.
+      // A part of the writes that were late is made up for.
       nextMs = Math.max(nextMs + 2 * this.#next() * pauseMs, performance.now() - arrearsMsMax);
       const { register, version } = (this.#known[index] ??= this.#newRegister(group));
       const write = await this.#write(fetchFrom, register, group, version + 1);
@@ -108,7 +109,7 @@ export class Writers {
     return { register: `r${this.#registers++}`, group, version: 0, token: undefined };
   }
 
-  /** Undefined where it certainly was not done. */
+  /** Undefined if it certainly was not done. */
   async #write(fetchFrom: ReturnType<FetchBuilder>, register: string, group: string, version: number) {
     const body = JSON.stringify(changesTo(register, group, version));
     const startMs = performance.now();
@@ -149,7 +150,7 @@ export class Writers {
   }
 }
 
-/** Both an edge without its primary and `redundantFetch` say so where they know. */
+/** An edge without its primary and `redundantFetch` both say so if they know. */
 export const isNotDone = (text: string): boolean => text.includes("nothing was written");
 
 export function changesTo(register: string, group: string, version: number): unknown[] {

@@ -1,4 +1,4 @@
-/** `ostiary backup` and `ostiary restore`, run from source: what they say, and what they refuse. */
+/** `ostiary backup` and `ostiary restore`: their output and their errors. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { drawHistory, type StoreContents } from "../replication/random-history.ts";
@@ -24,7 +24,7 @@ beforeAll(() => {
 
 describe("from a data directory and back", () => {
   test(
-    "what there is, and any moment of it",
+    "the newest state, and any point in time",
     async () => {
       const made = await run(["backup", "--data", "data", "--out", "history.backup"]);
       expect(made).toMatchObject({ status: 0, errors: "" });
@@ -84,15 +84,15 @@ describe("from a data directory and back", () => {
   );
 
   test(
-    "what can't be done is said with its cure",
+    "errors name the reason and the remedy",
     async () => {
       await run(["backup", "--data", "data", "--out", "history.backup"]);
       write("damaged.backup", read("history.backup").slice(0, 2000));
       const cases: readonly (readonly [parameters: string[], status: number, said: string])[] = [
         [["backup", "--data", "data"], 1, "required option '--out <file>'"],
-        [["backup", "--data", "nowhere", "--out", "x"], 2, "`nowhere` is no data directory of a node"],
-        [["backup", "--data", "data", "--url", "http://h", "--out", "x"], 2, "--data and --url both say"],
-        [["backup", "--data", "data", "--out", "no/such/x"], 2, "`no/such/x` can't be written"],
+        [["backup", "--data", "nowhere", "--out", "x"], 2, "`nowhere` is not the data directory of a node"],
+        [["backup", "--data", "data", "--url", "http://h", "--out", "x"], 2, "--data and --url are both sources"],
+        [["backup", "--data", "data", "--out", "no/such/x"], 2, "`no/such/x` cannot be written"],
         [["backup", "--out", "x"], 2, "OSO_AUTH is not set"],
         [["restore", "absent.backup", "--list"], 1, "`absent.backup` can't be read: there is no such file"],
         [["restore", "damaged.backup", "--data", "new"], 1, "`damaged.backup`: "],
@@ -102,14 +102,14 @@ describe("from a data directory and back", () => {
           1,
           "there is no offset 31: the newest is",
         ],
-        [["restore", "history.backup", "--data", "new", "--to-offset", "-1"], 2, "`-1` is no offset"],
-        [["restore", "history.backup", "--data", "new", "--to-time", "yesterday"], 2, "`yesterday` is no time"],
+        [["restore", "history.backup", "--data", "new", "--to-offset", "-1"], 2, "`-1` is not an offset"],
+        [["restore", "history.backup", "--data", "new", "--to-time", "yesterday"], 2, "`yesterday` is not a time"],
         [
           ["restore", "history.backup", "--data", "new", "--to-time", "2026-11-26T07:00:00"],
           2,
-          "is no time with its zone",
+          "is not a time with a zone",
         ],
-        [["restore", "history.backup", "--to-time", "2026-11-26T07:00:00Z", "--to-offset", "3"], 2, "give one of them"],
+        [["restore", "history.backup", "--to-time", "2026-11-26T07:00:00Z", "--to-offset", "3"], 2, "use one of them"],
         [
           ["restore", "history.backup", "--data", "new", "--to-time", "2999-01-01T00:00:00Z"],
           1,
@@ -133,7 +133,7 @@ describe("from a data directory and back", () => {
 });
 
 test(
-  "from a running node, with a key that may",
+  "from a running node, with an admin key",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();

@@ -1,4 +1,7 @@
-/** Failures are in colour on a terminal, and wherever the environment asks for it (https://no-color.org, https://force-color.org). */
+/**
+ * Failures are in colour on a terminal, and if the environment requests it (https://no-color.org,
+ * https://force-color.org).
+ */
 import { expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { workspace } from "./workspace.ts";
@@ -12,11 +15,11 @@ const red = "\u001b[31m";
 const failing =
   'actor User {}\nresource Doc {\n  permissions = ["read"];\n}\ntest "t" {\n  assert allow(User{"a"}, "read", Doc{"d"});\n}\n';
 
-/** Each prints a failure; the text is red where colours are wanted. */
+/** Commands that print a failure; the text is red if colours are on. */
 const failures: readonly (readonly [name: string, parameters: () => readonly string[], text: string])[] = [
   ["an unknown command", () => ["serv"], "error:"],
   ["an unknown flag", () => ["serve", "--prot", "1"], "error:"],
-  ["a wrong call", () => ["keys", "list"], "error:"],
+  ["wrong usage", () => ["keys", "list"], "error:"],
   ["wrong settings", () => ["config", "--role", "leader"], "error:"],
   ["a node that does not answer", () => ["health", "--url", "http://127.0.0.1:9"], "error:"],
   ["a wrong policy", () => ["validate", write("wrong.polar", "allow(")], "error:"],
@@ -24,7 +27,7 @@ const failures: readonly (readonly [name: string, parameters: () => readonly str
   ["a test that fails", () => ["test", write("failing.polar", failing)], "FAIL"],
 ];
 
-test.each(failures)("%s is red on a terminal, and in a pipe where that is wanted", async (_name, parameters, text) => {
+test.each(failures)("%s is red on a terminal, and in a pipe if colours are forced", async (_name, parameters, text) => {
   const shown = `${red}${text}\u001b[0m`;
   expect(await onTerminal(parameters(), {})).toContain(shown);
   const { output, errors } = await run(parameters(), "", { FORCE_COLOR: "1" });
@@ -62,7 +65,7 @@ test.each<[Environment]>([
 });
 
 test.each<[Environment]>([[{ FORCE_COLOR: "true", NO_COLOR: "" }], [{ FORCE_COLOR: "3", TERM: "dumb" }]])(
-  "there are colours in a pipe with %j",
+  "colours are on in a pipe with %j",
   async (environment) => expect(await asked(environment)).toContain(`${red}FAIL\u001b[0m`),
 );
 

@@ -1,4 +1,4 @@
-/** The command line in a directory of its own; nodes that work together are in `test/e2e/`. */
+/** The command line in a temporary directory; clusters are in `test/e2e/`. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,7 +49,7 @@ describe("help", () => {
       expect(flat).toContain(`${flag} <`);
       expect(flat).toContain(`[${variable}]`);
       expect(flat).toContain(description);
-      if (value !== undefined) expect(flat).toContain(`(default: ${String(value)})`);
+      if (value !== undefined && value !== "") expect(flat).toContain(`(default: ${String(value)})`);
     }
   });
 
@@ -62,23 +62,23 @@ describe("help", () => {
     for (const text of [output, all]) expect(text).not.toContain("--limits-");
   });
 
-  test("is what a call without a command gets, with examples", async () => {
+  test("is printed without a command, with examples", async () => {
     const { status, errors } = await run([]);
     expect(status).toBe(2);
     expect(errors).toContain("Examples:");
   });
 });
 
-describe("a policy file that can't be read is a problem of the policy, with status 1", () => {
+describe("a policy file that cannot be read is a problem of the policy, with status 1", () => {
   const binary = (): string => write("binary.polar", new Uint8Array([0xff, 0xfe, 0x00]));
   test.each([
     [
-      "one that is not there",
+      "a missing file",
       () => "nowhere.polar",
-      "the file can't be read: there is no such file; name a policy file that may be read",
+      "the file cannot be read: there is no such file; name a readable policy file",
     ],
-    ["a directory", () => ".", "the file can't be read: it is a directory; name a policy file that may be read"],
-    ["no text", binary, "the file is not UTF-8 text"],
+    ["a directory", () => ".", "the file cannot be read: it is a directory; name a readable policy file"],
+    ["a binary file", binary, "the file is not UTF-8 text"],
   ])("%s", async (_, file, message) => {
     const path = file();
     const told = await run(["validate", path]);
@@ -90,12 +90,12 @@ describe("a policy file that can't be read is a problem of the policy, with stat
   });
 });
 
-describe("a wrong call has status 2 and says what would be right", () => {
+describe("wrong usage has status 2 and a message with the correct usage", () => {
   test.each([
     ["an unknown command", () => ["serv"], "Did you mean serve?"],
     ["an unknown flag", () => ["serve", "--prot", "1"], "Did you mean --port?"],
     ["a missing argument", () => ["validate"], "missing required argument"],
-    ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` can't be read"],
+    ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` cannot be read"],
     ["an edge without a primary", () => ["serve", "--role", "edge"], "2 settings are wrong"],
     ["a port for dev", () => ["dev", "--port", "many"], "port is `many`"],
     [
@@ -123,7 +123,7 @@ describe("a wrong call has status 2 and says what would be right", () => {
   });
 });
 
-test("config prints what is in force, as YAML or JSON", async () => {
+test("config prints the effective settings, as YAML or JSON", async () => {
   const file = write("node.yaml", "role: primary\nadvanced:\n  batchEntriesMax: 7\n");
   const { output } = await run(["config", "--config", file, "--json", "--refresh", "1h"]);
   expect(JSON.parse(output)).toMatchObject({
@@ -158,17 +158,17 @@ test("config accepts the names of 0.1.0 as flag, variable and key, and warns of 
   );
 });
 
-test.each([["version"], ["--version"], ["-V"]])("%s says which build this is", async (how) => {
+test.each([["version"], ["--version"], ["-V"]])("%s prints the version", async (how) => {
   expect(await run([how])).toMatchObject({ status: 0, output: expect.stringMatching(/^ostiary \d+\.\d+\.\d+ \(Bun /) });
 });
 
-test("the address that a node logs has its port, also where that is HTTP's own", () => {
+test("the address that a node logs has its port, also if that is 80", () => {
   expect(boundUrl("0.0.0.0", "http://127.0.0.1:80")).toBe("http://0.0.0.0:80");
   expect(boundUrl("::", "http://127.0.0.1:80")).toBe("http://[::]:80");
   expect(boundUrl("node-a", "http://node-a:8080")).toBe("http://node-a:8080");
 });
 
-test("config says which variables of Kubernetes it has ignored", async () => {
+test("config names the ignored variables of Kubernetes", async () => {
   const ofService = { OSTIARY_SERVICE_HOST: "10.0.0.1", OSTIARY_PORT: "tcp://10.0.0.1:8080" };
   const { status, output, errors } = await run(["config", "--role", "primary", "--json"], ofService);
   expect({ status, port: (JSON.parse(output) as { port: number }).port }).toEqual({ status: 0, port: 8080 });
@@ -177,11 +177,11 @@ test("config says which variables of Kubernetes it has ignored", async () => {
   );
 });
 
-test("a data directory that can't be made is named, without a stack", async () => {
+test("a data directory that cannot be created is named, without a stack", async () => {
   const { status, errors } = await run(["serve", "--role", "primary", "--data", "/proc/nowhere"]);
   expect(status).toBe(1);
   expect(errors).toMatch(
-    /^error: the data directory `\/proc\/nowhere` cannot be made \(\w+\): name another with `--data`\n$/,
+    /^error: the data directory `\/proc\/nowhere` cannot be created \(\w+\): name another one with `--data`\n$/,
   );
 });
 
@@ -192,7 +192,7 @@ test.each([[["version", "--json"]], [["--version", "--json"]], [["--json", "-V"]
     expect({ status, errors }).toEqual({ status: 0, errors: "" });
     const { commit, ...others } = JSON.parse(output) as Record<string, unknown>;
     expect(others).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/), bun: Bun.version });
-    // None where it is built outside of a repository.
+    // There is none if it is built outside of a repository.
     expect(String(commit)).toMatch(/^(null|[0-9a-f]{7,40}(-modified)?)$/);
   },
 );
@@ -201,7 +201,7 @@ describe("policies", () => {
   const blocks =
     'actor User {}\nresource Doc {\n  roles = ["reader"];\n  permissions = ["read"];\n  "read" if "reader";\n}\n';
 
-  test("several files form one policy, and problems name the right one", async () => {
+  test("several files form one policy, and problems name their file", async () => {
     const [first, second] = [
       write("first.polar", blocks),
       write("second.polar", 'test "t" {\n  assert allow(User{"a"}, "raed", Doc{"d"});\n}\n'),
@@ -213,7 +213,7 @@ describe("policies", () => {
     expect((await run(["validate", first, broken])).errors).toContain("third.polar:1:");
   });
 
-  test("as JSON the report is all of the output", async () => {
+  test("as JSON the report is the whole output", async () => {
     const valid = await run(["validate", "--json", write("valid.polar", blocks)]);
     expect(valid.status).toBe(0);
     expect(JSON.parse(valid.output)).toEqual({ success: true, problems: [] });
@@ -229,7 +229,7 @@ describe("policies", () => {
     });
   });
 
-  test("of an assertion that fails it is said what was expected, what came and why", async () => {
+  test("a failed assertion is printed with the expected and the actual result and the reason", async () => {
     const file = write(
       "failing.polar",
       `${blocks}test "t" {\n  setup { has_role(User{"ann"}, "reader", Doc{"d"}); }\n  assert_not allow(User{"ann"}, "read", Doc{"d"});\n}\n`,
@@ -249,7 +249,7 @@ failing.polar:9:3: error: expected false, came true [test/failed]
 `);
   });
 
-  test("watched, they are tested again after each change, until somebody asks to stop", async () => {
+  test("with --watch they are tested again after each change, until a stop signal", async () => {
     const file = write("watched.polar", blocks);
     const child = start(["test", "--watch", "--json", file]);
     const decoder = new TextDecoder();
@@ -261,7 +261,7 @@ failing.polar:9:3: error: expected false, came true [test/failed]
       rest = lines.pop() ?? "";
       reports.push(...lines.map((line) => JSON.parse(line) as { success: boolean }));
       const next = changes[reports.length - 1];
-      // Editors write into a file, or put another in its place.
+      // Editors overwrite a file, or replace it.
       if (next === undefined) child.kill("SIGINT");
       else if (reports.length === 1) write(file, next);
       else {
@@ -277,7 +277,7 @@ failing.polar:9:3: error: expected false, came true [test/failed]
 describe("a node", () => {
   const adminKey = "e_default_admin_0123456789abcdef0123";
 
-  test("serves, hands out keys, and ends cleanly on SIGTERM", async () => {
+  test("serves, creates keys, and ends cleanly on SIGTERM", async () => {
     const settingsOfNode = {
       OSTIARY_PORT: "0",
       OSTIARY_MQTT_PORT: "0",
@@ -296,11 +296,11 @@ describe("a node", () => {
     expect(headings).toMatch(/^ID +ROLE +CREATED +NAME$/);
     const row = rows.find((line) => line.startsWith(`${id} `)) ?? "";
     expect(row).toMatch(/^\w+ +read +\d{4}-\d\d-\d\dT[\d:.]+Z  billing$/);
-    for (const [heading, cell] of [
+    for (const [heading, text] of [
       ["ROLE", "read"],
       ["NAME", "billing"],
     ] as const)
-      expect(row.indexOf(cell)).toBe(headings?.indexOf(heading) ?? -1);
+      expect(row.indexOf(text)).toBe(headings?.indexOf(heading) ?? -1);
     expect(listed.output).not.toContain(made.output.trim());
     const asJson = JSON.parse((await run(["keys", "list", "--json"], access)).output) as object[];
     expect(asJson).toContainEqual({ id, name: "billing", role: "read", created: expect.any(String) });
@@ -323,7 +323,24 @@ describe("a node", () => {
     expect((await run(["keys", "list"], access)).errors).toContain("error: no answer from http://127.0.0.1:");
   }, 30_000);
 
-  test("that waits for its primary still ends at once when it is asked to", async () => {
+  test("logs a warning about a setting with its name of 0.1.0", async () => {
+    const node = start(["serve", "--role", "primary", "--limits-api-keys-max", "7", "--log-format", "json"], {
+      OSTIARY_PORT: "0",
+      OSTIARY_MQTT_PORT: "0",
+      OSTIARY_DATA: join(directory, "old-names"),
+      OSTIARY_ADMIN_KEY: adminKey,
+    });
+    const [, line = ""] = await readUntil(node.stderr, /^(.*limits\.apiKeysMax.*)\n[^]*listens on/m);
+    expect(JSON.parse(line)).toMatchObject({
+      level: "warning",
+      message:
+        "limits.apiKeysMax from the flag --limits-api-keys-max is the old name of advanced.apiKeysMax (OSTIARY_API_KEYS_MAX, --api-keys-max); the next release does not accept it",
+    });
+    node.kill("SIGTERM");
+    expect(await node.exited).toBe(0);
+  }, 30_000);
+
+  test("that waits for its primary ends immediately on a signal", async () => {
     const parameters = [
       "serve",
       "--role",
@@ -344,7 +361,7 @@ describe("a node", () => {
     expect(performance.now() - begin).toBeLessThan(4000);
   }, 15_000);
 
-  test("for development refuses a bad policy with its place, and leaves nothing behind", async () => {
+  test("for development refuses a wrong policy with its position, and leaves no files", async () => {
     const before = readdirSync(directory);
     const { status, output, errors } = await run(["dev", write("wrong.polar", "actor User {}\nallow(")]);
     expect({ status, output }).toEqual({ status: 1, output: "" });

@@ -1,4 +1,4 @@
-/** A file of settings that can't be used: one sentence with its path, the place and the cure, whichever command reads it. */
+/** An invalid configuration file: all commands print one message with its path, the position and the remedy. */
 import { describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { workspace } from "./workspace.ts";
@@ -23,7 +23,7 @@ test.each([
   expect(await run(parameters, "", { OSTIARY_CONFIG: file })).toEqual({ status: 2, output: "", errors: said });
 });
 
-describe("a file that can't be read is named, with the reason and the cure", () => {
+describe("a file that cannot be read is named, with the reason and the remedy", () => {
   const large = (): string => write("large.yaml", `# ${"x".repeat(300_000)}\n`);
   const binary = (): string => write("binary.yaml", new Uint8Array([0xff, 0xfe, 0x72, 0x00]));
   const directory = (): string => {
@@ -31,16 +31,16 @@ describe("a file that can't be read is named, with the reason and the cure", () 
     return "directory.yaml";
   };
   test.each([
-    ["that is missing", () => "missing.yaml", "can't be read: there is no such file; name a file with settings"],
+    ["that is missing", () => "missing.yaml", "cannot be read: there is no such file; name a file with settings"],
     [
       "below a file",
       () => `${large()}/x.yaml`,
-      "can't be read: a part of its path is a file; name a file with settings",
+      "cannot be read: a part of its path is a file; name a file with settings",
     ],
-    ["that is a directory", directory, "can't be read: it is a directory; name a file with settings"],
-    ["that is too large", large, "has more than 256 KiB: name a file with settings"],
-    ["that never ends", () => "/dev/zero", "has more than 256 KiB: name a file with settings"],
-    ["that is no text", binary, "is not UTF-8 text: save it as plain UTF-8 text"],
+    ["that is a directory", directory, "cannot be read: it is a directory; name a file with settings"],
+    ["that is too large", large, "is larger than 256 KiB: name a file with settings"],
+    ["that never ends", () => "/dev/zero", "is larger than 256 KiB: name a file with settings"],
+    ["that is binary", binary, "is not UTF-8 text: save it as plain UTF-8 text"],
   ])("%s", async (_name, named, reason) => {
     const file = named();
     const { status, output, errors } = await run(["serve", "--config", file]);

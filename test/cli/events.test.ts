@@ -1,4 +1,4 @@
-/** `ostiary events` against a real node: what people and programs see of a log, and that to follow it leaves nothing out. */
+/** `ostiary events` with a real node: its output as text and as JSON, and that `--follow` misses no event. */
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { adminKey, insert, loadPolicy, post, reader, withCluster } from "../replication/cluster.ts";
@@ -13,7 +13,7 @@ const place = (line: string) => line.replace(/^\S+ +/, "");
 
 describe("the log", () => {
   test(
-    "for people, one line for each change",
+    "is printed as text, one line per change",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -59,7 +59,7 @@ describe("the log", () => {
   );
 
   test(
-    "for programs, as CloudEvents one a line, over as many pages as it takes",
+    "is printed as CloudEvents, one per line, over several pages",
     () =>
       withCluster(
         async (cluster) => {
@@ -81,7 +81,7 @@ describe("the log", () => {
   );
 
   test(
-    "says why where it can't be read from there",
+    "is refused with the reason for a wrong position",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -93,7 +93,10 @@ describe("the log", () => {
           expect.stringContaining("is not part of this environment's history"),
         ]);
         const wrong = await run(["events", "--after", "yesterday"], "", access(primary.url));
-        expect([wrong.status, wrong.errors]).toEqual([2, expect.stringContaining("`yesterday` is no place in a log")]);
+        expect([wrong.status, wrong.errors]).toEqual([
+          2,
+          expect.stringContaining("`yesterday` is not a position in a log"),
+        ]);
         const refused = await run(["events", "--follow"], "", {
           ...access(primary.url),
           OSO_AUTH: "e_test_x_0123456789abcdef",
@@ -104,9 +107,9 @@ describe("the log", () => {
   );
 });
 
-describe("following", () => {
+describe("--follow", () => {
   test(
-    "goes on over a restart of the node, leaves nothing out, and ends with a signal",
+    "continues after a restart of the node, misses no event, and ends with a signal",
     () =>
       withCluster(async (cluster) => {
         const port = String(await freePort());
@@ -115,13 +118,13 @@ describe("following", () => {
         await using child = start(["events", "--follow", "--json"], access(primary.url));
         const seen: string[] = [];
         const reading = readLines(child.stdout, seen);
-        // A stream that is not open yet tells nothing of what was before.
+        // A stream that opens later does not have earlier events.
         await reached(seen, 1, (round) => insert(primary.node, `first-${round}`));
         const before = primary.node.health().offset ?? 0;
         await primary.stop();
         const again = await cluster.primary({ port });
         for (let user = 0; user < 5; user += 1) await insert(again.node, `second-${user}`);
-        // With the term that the second start begins.
+        // The second start begins a term.
         const end = before + 1 + 5;
         await reached(seen, end);
         child.kill("SIGINT");
@@ -130,13 +133,15 @@ describe("following", () => {
         const offsets = seen.map(offsetOf);
         expect(offsets.at(-1)).toBe(end);
         expect(offsets).toEqual(offsets.map((_, index) => (offsets[0] ?? 0) + index));
-        expect(await child.stderr.text()).toMatch(/^http:\S+: this node stops, go on at another one; trying again\n$/);
+        expect(await child.stderr.text()).toMatch(
+          /^http:\S+: this node stops, continue at another one; trying again\n$/,
+        );
       }),
     timeoutMs,
   );
 
   test(
-    "ends when nobody reads what it says",
+    "ends when its output is closed",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -169,7 +174,7 @@ async function readLines(stream: ReadableStream<Uint8Array>, lines: string[]): P
 
 const offsetOf = (line: string) => Number((JSON.parse(line) as { offset: string }).offset);
 
-/** Waits until an event of that offset, or a later one, was seen. */
+/** Waits until an event with this offset or a later one was printed. */
 async function reached(
   seen: readonly string[],
   offset: number,

@@ -1,4 +1,4 @@
-/** `ostiary explain-rules`: its output is a file that could take the place of the rules it explains. */
+/** `ostiary explain-rules`: its output can replace the explained rules. */
 import { expect, test } from "bun:test";
 import { workspace } from "./workspace.ts";
 
@@ -23,12 +23,12 @@ has_role(actor: Actor, "reader", resource: Doc) if
 # blocks.polar:6:3: "read" if "reader";
 has_permission(actor: Actor, "read", resource: Doc) if has_role(actor, "reader", resource);
 
-# There without being written, because no rule of the policy is called \`allow\`:
+# Implicit, because no rule of the policy is called \`allow\`:
 allow(actor, action, resource) if has_permission(actor, action, resource);
 allow(actor, action) if has_permission(actor, action);
 `;
 
-test("prints each rule with its place and its longhand, as formatted Polar", async () => {
+test("prints each rule with its position and its longhand, as formatted Polar", async () => {
   write("blocks.polar", blocks);
   expect(await run(["explain-rules", "blocks.polar"])).toEqual({ status: 0, output: longhand, errors: "" });
   expect(await run(["fmt"], longhand)).toMatchObject({ status: 0, output: longhand });

@@ -1,4 +1,4 @@
-/** `ostiary explain`: what it prints of a node's explanations, what it takes, and what it says of a wrong call. */
+/** `ostiary explain`: its output, its arguments, and its messages about wrong usage. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -72,17 +72,17 @@ test("prints the decision and its reasons", async () => {
   expectGolden(join(import.meta.dir, "explain", "explanations.txt"), parts.join("\n"));
 }, 60_000);
 
-test("as JSON it is what the node answered", async () => {
+test("as JSON it is the response of the node", async () => {
   const { status, output } = await run(["explain", "User:tom", "read", 'Repository{"compiler"}', "--json"], "", access);
   expect(status).toBe(0);
   expect(explanationSchema.parse(JSON.parse(output))).toMatchObject({ allowed: true, truncated: null });
 });
 
-test("a wrong call has status 2 and says what would be right, a refusal of the node status 1", async () => {
+test("wrong usage has status 2 and a message with the correct usage, a refusal of the node status 1", async () => {
   const wrong = [
-    [["ann", "read", "Repository:x"], "`ann` is no actor; write its type and its id, as in `User:ann`"],
-    [["User:ann", "read", "Repository:"], "`Repository:` is no resource"],
-    [["User:ann", "read", "Repository:x", "--context", "has_role(User:ann, reader)"], "is no fact; write it as in"],
+    [["ann", "read", "Repository:x"], "`ann` is not a valid actor; write its type and its id, such as `User:ann`"],
+    [["User:ann", "read", "Repository:"], "`Repository:` is not a valid resource"],
+    [["User:ann", "read", "Repository:x", "--context", "has_role(User:ann, reader)"], "is not a fact; write it like"],
     [["User:ann", "read"], "missing required argument 'resource'"],
   ] as const;
   for (const [parameters, message] of wrong) {
@@ -93,7 +93,7 @@ test("a wrong call has status 2 and says what would be right, a refusal of the n
   const keyless = await run(["explain", "User:ann", "read", "Repository:x"]);
   expect([keyless.status, keyless.errors]).toEqual([
     2,
-    "error: OSO_AUTH is not set; put a read key of the node into it\n",
+    "error: OSO_AUTH is not set; set it to a read key of the node\n",
   ]);
   const unknown = await run(["explain", "User:ann", "read", "Repository:x"], "", { ...access, OSO_AUTH: "e_a_b_c" });
   expect(unknown.status).toBe(1);

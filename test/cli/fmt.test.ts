@@ -1,4 +1,4 @@
-/** `ostiary fmt`: which files it writes, and what it says of them. The form itself is in `test/polar/format/`. */
+/** `ostiary fmt`: the files that it writes, and its output. The canonical form is tested in `test/polar/format/`. */
 import { describe, expect, test } from "bun:test";
 import { chmodSync, lstatSync, readdirSync, statSync, symlinkSync } from "node:fs";
 import { workspace } from "./workspace.ts";
@@ -10,7 +10,7 @@ const canonical = '# who\nactor User {}\n\nf("x");\n';
 const broken = "actor User {\n";
 
 describe("files", () => {
-  test("are rewritten where they need it, and keep their permissions", async () => {
+  test("are rewritten if they are not formatted, and keep their permissions", async () => {
     write("loose.polar", loose);
     chmodSync(path("loose.polar"), 0o640);
     write("canonical.polar", canonical);
@@ -31,7 +31,7 @@ describe("files", () => {
     expect(readdirSync(path(".")).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
-  test("that are only checked stay as they are", async () => {
+  test("do not change with --check", async () => {
     write("loose.polar", loose);
     write("canonical.polar", canonical);
     const found = await run(["fmt", "--check", "loose.polar", "canonical.polar"]);
@@ -40,25 +40,25 @@ describe("files", () => {
     expect((await run(["fmt", "--check", "canonical.polar"])).status).toBe(0);
   });
 
-  test("with syntax errors stay as they are, and hold up no other", async () => {
+  test("with syntax errors do not change, and do not prevent the others", async () => {
     write("loose.polar", loose);
     write("broken.polar", broken);
     const { status, output, errors } = await run(["fmt", "broken.polar", "nowhere.polar", "loose.polar"]);
     expect(status).toBe(1);
     expect(output).toBe("loose.polar: formatted\n");
     expect(errors).toContain("broken.polar:1:12: error: this `{` is never closed [syntax/missing-brace]");
-    expect(errors).toContain("nowhere.polar:1:1: error: the file can't be read: there is no such file");
+    expect(errors).toContain("nowhere.polar:1:1: error: the file cannot be read: there is no such file");
     expect(read("broken.polar")).toBe(broken);
     expect(read("loose.polar")).toBe(canonical);
   });
 
-  test("with errors in their meaning are formatted", async () => {
+  test("with semantic errors are formatted", async () => {
     write("wrong.polar", 'resource R {"a" if "b";}');
     expect((await run(["fmt", "wrong.polar"])).status).toBe(0);
     expect(read("wrong.polar")).toBe('resource R {\n  "a" if "b";\n}\n');
   });
 
-  test("lose a byte order mark and carriage returns; what is no text is refused", async () => {
+  test("lose a byte order mark and carriage returns; binary files are refused", async () => {
     write("windows.polar", `\ufeff${canonical.replaceAll("\n", "\r\n")}`);
     write("binary.polar", new Uint8Array([0xff, 0xfe, 0x00]));
     write("marked.polar", `\ufeff${canonical}`);
@@ -77,17 +77,14 @@ describe("files", () => {
     expect(read("target.polar")).toBe(canonical);
   });
 
-  test.skipIf(process.getuid?.() === 0)(
-    "that may not be written are told (skipped for the superuser, who may)",
-    async () => {
-      write("mine.polar", loose);
-      chmodSync(path("mine.polar"), 0o440);
-      const { status, errors } = await run(["fmt", "mine.polar"]);
-      expect(status).toBe(1);
-      expect(errors).toContain("`mine.polar` can't be written: writing there is not permitted [file/unwritable]");
-      expect(read("mine.polar")).toBe(loose);
-    },
-  );
+  test.skipIf(process.getuid?.() === 0)("that cannot be written are reported (skipped for the superuser)", async () => {
+    write("mine.polar", loose);
+    chmodSync(path("mine.polar"), 0o440);
+    const { status, errors } = await run(["fmt", "mine.polar"]);
+    expect(status).toBe(1);
+    expect(errors).toContain("`mine.polar` cannot be written: permission denied [file/unwritable]");
+    expect(read("mine.polar")).toBe(loose);
+  });
 
   test("as JSON", async () => {
     write("loose.polar", loose);
@@ -119,13 +116,13 @@ describe("standard input", () => {
     expect(await run(["fmt"])).toEqual({ status: 0, output: "", errors: "" });
   });
 
-  test("with syntax errors gives none", async () => {
+  test("with syntax errors gives no output", async () => {
     const { status, output, errors } = await run(["fmt", "--stdin-filename", "draft.polar"], broken);
     expect({ status, output }).toEqual({ status: 1, output: "" });
     expect(errors).toStartWith("draft.polar:1:12: error: this `{` is never closed");
   });
 
-  test("is checked, and comes as JSON", async () => {
+  test("can be checked, and printed as JSON", async () => {
     const checked = await run(["fmt", "--check"], loose);
     expect(checked).toEqual({ status: 1, output: "<stdin>: not in canonical form\n", errors: "" });
     expect(JSON.parse((await run(["fmt", "--json"], loose)).output)).toEqual({
@@ -134,9 +131,9 @@ describe("standard input", () => {
     });
   });
 
-  test("is not mixed with files", async () => {
+  test("cannot be combined with files", async () => {
     const { status, errors } = await run(["fmt", "-", "loose.polar"]);
     expect(status).toBe(2);
-    expect(errors).toContain("`-` stands for standard input, which can't be formatted together with files");
+    expect(errors).toContain("`-` means standard input, which cannot be formatted together with files");
   });
 });

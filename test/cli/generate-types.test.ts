@@ -1,4 +1,4 @@
-/** `ostiary generate-types`: where the types go, and what is said where there are none. */
+/** `ostiary generate-types`: the output file, and the messages if there are no types. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   lstatSync,
@@ -40,7 +40,7 @@ function read(name: string): string {
   return readFileSync(join(directory, name), "utf8");
 }
 
-test("the types are the whole output, headed by the command", async () => {
+test("the types are the whole output, after a heading with the command", async () => {
   const { status, output, errors } = await run("typescript", "policy.polar");
   expect({ status, errors }).toEqual({ status: 0, errors: "" });
   expect(output).toContain(
@@ -51,7 +51,7 @@ test("the types are the whole output, headed by the command", async () => {
   );
 });
 
-test("several files are one policy, and a file's name can't end the heading's line", async () => {
+test("several files form one policy, and a file name cannot break the heading", async () => {
   const odd = "more\u2028rules;\n'.polar";
   writeFileSync(join(directory, odd), "has_role(user: User, role: String, doc: Doc) if owns(user, doc, role);");
   const { status, output } = await run("typescript", "policy.polar", odd);
@@ -62,7 +62,7 @@ test("several files are one policy, and a file's name can't end the heading's li
   expect(output).toContain('"owns"');
 });
 
-test("warnings are told beside the types", async () => {
+test("warnings are printed in addition to the types", async () => {
   writeFileSync(join(directory, "warned.polar"), `${blocks}p(user: User, other: User) if q(user);`);
   const { status, output, errors } = await run("typescript", "warned.polar");
   expect(status).toBe(0);
@@ -70,15 +70,15 @@ test("warnings are told beside the types", async () => {
   expect(output).toEndWith("};\n\n");
 });
 
-describe("a file to write", () => {
-  test("holds what would have been printed", async () => {
+describe("an output file", () => {
+  test("contains the text that would have been printed", async () => {
     const printed = await run("typescript", "policy.polar");
     const { status, output } = await run("typescript", "policy.polar", "--output", "types.ts");
     expect({ status, output }).toEqual({ status: 0, output: "types.ts: written\n" });
     expect(read("types.ts")).toBe(printed.output);
   });
 
-  test("is replaced at once, through a link to it, and nothing is left beside it", async () => {
+  test("is replaced atomically, also through a link, without temporary files", async () => {
     mkdirSync(join(directory, "generated"));
     writeFileSync(join(directory, "generated/old.ts"), "old");
     symlinkSync("generated/old.ts", join(directory, "link.ts"));
@@ -89,8 +89,8 @@ describe("a file to write", () => {
   });
 
   test.each([
-    ["in no directory", "nowhere/types.ts", "`nowhere/types.ts` can't be written: there is no such directory"],
-    ["in a file", "policy.polar/types.ts", "`policy.polar/types.ts` can't be written: its directory is a file"],
+    ["in no directory", "nowhere/types.ts", "`nowhere/types.ts` cannot be written: its directory does not exist"],
+    ["in a file", "policy.polar/types.ts", "`policy.polar/types.ts` cannot be written: its directory is a file"],
     ["that is a directory", ".", "`.` is not a file"],
     ["that is a device", "/dev/null", "`/dev/null` is not a file"],
   ])("%s is an error", async (_, path, message) => {
@@ -98,7 +98,7 @@ describe("a file to write", () => {
     expect({ status, output, errors }).toEqual({ status: 1, output: "", errors: `error: ${message}\n` });
   });
 
-  test("stays as it was where the policy is wrong", async () => {
+  test("does not change if the policy is wrong", async () => {
     writeFileSync(join(directory, "kept.ts"), "kept");
     writeFileSync(join(directory, "wrong.polar"), `${blocks}has_role(`);
     const { status, output, errors } = await run("typescript", "wrong.polar", "--output", "kept.ts");
@@ -108,7 +108,7 @@ describe("a file to write", () => {
   });
 });
 
-describe("called wrongly", () => {
+describe("wrong usage", () => {
   test.each([
     ["another language", ["python", "policy.polar"], "Allowed choices are typescript."],
     ["no language", ["policy.polar", "policy.polar"], "Allowed choices are typescript."],

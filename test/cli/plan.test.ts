@@ -146,7 +146,7 @@ test.each([
       "the policy has no type `Repositry`: did you mean `Repository`?",
     ],
   ],
-  ["allow(Actor:_, read, Repository:_)", ["no value is of the type `Actor` itself: name one below it"]],
+  ["allow(Actor:_, read, Repository:_)", ["no value has the type `Actor` itself: use a concrete type"]],
   [
     "allow(User:_, wirte, Repository:_)",
     ["the policy has no permission `wirte` of `Repository`: did you mean `write`?"],

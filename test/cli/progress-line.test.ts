@@ -1,4 +1,4 @@
-/** What takes long shows on a terminal how far it has come, and nowhere else. */
+/** Long steps show their progress on a terminal, and only there. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
@@ -20,7 +20,7 @@ await withProgress(async (progress) => {
   appendFileSync("growing", "x");
   await pause();
   progress.begin("going back");
-  // Nothing else comes to run meanwhile.
+  // The thread is busy meanwhile.
   for (const until = performance.now() + 900; performance.now() < until; ) progress.reached(33, 99);
   progress.begin("the end");
   await pause();
@@ -28,7 +28,7 @@ await withProgress(async (progress) => {
 process.stdout.write("done");
 `;
 
-test("on a terminal, with percentages where the end is known, and nothing of it stays", async () => {
+test("on a terminal, with percentages if the total is known, and the line is cleared at the end", async () => {
   const decoder = new TextDecoder();
   let shown = "";
   const child = Bun.spawn([process.execPath, write("progress.ts", program)], {
@@ -55,7 +55,7 @@ test("on a terminal, with percentages where the end is known, and nothing of it 
   ]);
 });
 
-test("in a pipe there is none", async () => {
+test("in a pipe there is no progress line", async () => {
   const child = Bun.spawn([process.execPath, write("progress.ts", program)], {
     cwd: path("."),
     stdout: "pipe",

@@ -1,6 +1,6 @@
-/** Output of a program that is still running. */
+/** The output of a running program. */
 
-/** Reads on until the pattern matches, and leaves the rest of the stream to flow. Rejects where the stream ends before. */
+/** Reads until the pattern matches, then discards the rest of the stream. Rejects if the stream ends before. */
 export async function readUntil(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<RegExpExecArray> {
   const decoder = new TextDecoder();
   let text = "";

@@ -1,4 +1,4 @@
-/** `ostiary snapshot`: made from a running node and from a directory, inspected, imported, and refused where it would do harm. */
+/** `ostiary snapshot`: create from a running node and from a directory, inspect, import, and refusals. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ import {
 import type { PrimaryNode } from "../../src/roles/primary.ts";
 import { workspace } from "./workspace.ts";
 
-// Each command is a process that starts threads, slowly on a machine that has much else to do.
+// Each command is a process that starts threads, which is slow on a busy machine.
 setDefaultTimeout(60_000);
 
 const { run: runWith, write, path } = workspace();
@@ -37,7 +37,7 @@ async function filledPrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
   return primary;
 }
 
-/** A snapshot under this name in the workspace. */
+/** Creates a snapshot with this name in the workspace. */
 async function snapshotCalled(name: string): Promise<string> {
   await withCluster(async (cluster) => {
     const { data } = await filledPrimary(cluster);
@@ -52,7 +52,7 @@ function fresh(name: string): string {
 }
 
 describe("create", () => {
-  test("asks a running node, and takes over what an earlier attempt has left", () =>
+  test("downloads from a running node, and resumes an earlier attempt", () =>
     withCluster(async (cluster) => {
       const primary = await filledPrimary(cluster);
       const environment = { OSTIARY_NODE_KEY: nodeKey };
@@ -82,11 +82,11 @@ describe("create", () => {
       const nobody = await run(create, "", environment);
       expect(nobody.status).toBe(1);
       expect(nobody.errors).toStartWith(`error: no snapshot from ${primary.url}: `);
-      // What was there stays, whatever did not work out.
+      // The old file stays after an error.
       expect(readFileSync(path("asked.zst")).equals(whole)).toBe(true);
     }));
 
-  test("copies a directory, whether its node runs or not, and changes nothing in it", () =>
+  test("copies a directory, whether its node runs or not, without changing it", () =>
     withCluster(async (cluster) => {
       const primary = await filledPrimary(cluster);
       const create = ["snapshot", "create", "--data", primary.data, "--out", "copied.zst", "--json"];
@@ -106,8 +106,8 @@ describe("create", () => {
   test.each([
     [["--out", "x.zst"], "either `--url`, a running node, or `--data`"],
     [["--out", "x.zst", "--url", "http://h", "--data", "d"], "either `--url`, a running node, or `--data`"],
-    [["--out", "x.zst", "--data", "nowhere"], "`nowhere` is no data directory of a node"],
-    [["--out", "no/such/x.zst", "--url", "http://h"], "there is no such directory"],
+    [["--out", "x.zst", "--data", "nowhere"], "`nowhere` is not the data directory of a node"],
+    [["--out", "no/such/x.zst", "--url", "http://h"], "its directory does not exist"],
     [["--out", ".", "--url", "http://h"], "it is not a file"],
     [["--out", "x.zst", "--url", "h"], "`h` is not a URL"],
     [["--data", "d"], "--out"],
@@ -119,7 +119,7 @@ describe("create", () => {
 });
 
 describe("inspect", () => {
-  test("says what a snapshot is, and with `--full` whether all of it is sound", async () => {
+  test("prints the content of a snapshot, and with `--full` verifies it", async () => {
     const file = await snapshotCalled("whole.zst");
     const { manifest, size } = openSnapshot(file);
     const quick = await run(["snapshot", "inspect", "whole.zst", "--json"]);
@@ -140,10 +140,12 @@ describe("inspect", () => {
     for (const told of [manifest.epoch, manifest.digest, manifest.sha256, "environment", "SHA-256 is right"])
       expect(output).toContain(told);
     expect(output).toContain(new Date(manifest.timeMs).toISOString());
-    expect((await run(["snapshot", "inspect", "whole.zst", "--full"])).output).toContain("all of it is sound");
+    expect((await run(["snapshot", "inspect", "whole.zst", "--full"])).output).toContain(
+      "the file and its content are valid",
+    );
   });
 
-  test("finds what is wrong, as far as it looks", async () => {
+  test("finds errors in the checked part", async () => {
     const file = await snapshotCalled("wrong.zst");
     const { manifest, size } = openSnapshot(file);
     const whole = readFileSync(file);
@@ -156,9 +158,9 @@ describe("inspect", () => {
       return String(problem);
     };
     expect(await problemOf(whole.with(size - 100, must(whole[size - 100]) ^ 1))).toContain("its SHA-256 differs");
-    expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest is not what was written");
-    expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes, and should have ${size}`);
-    expect(await problemOf(Buffer.from("something else"))).toContain("this is no snapshot of Ostiary");
+    expect(await problemOf(whole.with(40, must(whole[40]) ^ 1))).toContain("its manifest does not match its checksum");
+    expect(await problemOf(whole.subarray(0, size - 1))).toContain(`it has ${size - 1} bytes instead of ${size}`);
+    expect(await problemOf(Buffer.from("something else"))).toContain("this is not a snapshot of Ostiary");
     const newer = Buffer.concat([encodeHeader({ ...manifest, schema: 999 }, { nodeKeyHash }), database]);
     expect(await problemOf(newer)).toContain("made by a newer Ostiary");
     const other = Buffer.concat([encodeHeader({ ...manifest, digest: "0123456789abcdef" }, { nodeKeyHash }), database]);
@@ -176,7 +178,7 @@ describe("inspect", () => {
 });
 
 describe("import", () => {
-  test("makes the copy that a node starts from, and replaces one only when told to", async () => {
+  test("creates the database of a node, and replaces one only with --force", async () => {
     const file = await snapshotCalled("given.zst");
     const { environment, epoch, offset, digest } = openSnapshot(file).manifest;
     const data = fresh("imported");
@@ -186,20 +188,20 @@ describe("import", () => {
     expect(JSON.parse(first.output)).toEqual(report);
     const again = await run(["snapshot", "import", "given.zst", "--data", "imported"]);
     expect(again).toMatchObject({ status: 1, output: "" });
-    expect(again.errors).toContain(`has a copy already, at offset ${offset}; \`--force\` replaces it`);
+    expect(again.errors).toContain(`already has a database, at offset ${offset}; \`--force\` replaces it`);
     const forced = await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"]);
     expect(forced.output).toStartWith(`imported/store-2.db: environment \`test\` at offset ${offset}; `);
-    // The one that was replaced stays until a node has proven the new one.
+    // The replaced database stays until a node has verified the new one.
     expect(readdirSync(data).toSorted()).toEqual([
       ...["history", "lock", "role", "snapshot.json", "store-1.db", "store-2.db"],
     ]);
-    // One that is damaged is as good as none.
+    // A damaged database counts as none.
     writeFileSync(join(data, "store-2.db"), "no database");
     expect((await run(["snapshot", "import", "given.zst", "--data", "imported"])).errors).toContain("--force");
     expect((await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"])).status).toBe(0);
   });
 
-  test("leaves alone what is in use, a primary's, or of another environment", async () => {
+  test("refuses a database that is in use, of a primary, or of another environment", async () => {
     const file = await snapshotCalled("refused.zst");
     const data = fresh("kept");
     const importInto = (): ReturnType<typeof run> =>
@@ -209,7 +211,7 @@ describe("import", () => {
     expect((await importInto()).errors).toContain("another process is using the data directory");
     directory.unlock();
     writeFileSync(join(data, "role"), "primary");
-    expect((await importInto()).errors).toContain("is a primary's");
+    expect((await importInto()).errors).toContain("belongs to a primary");
     rmSync(join(data, "role"));
     expect((await importInto()).status).toBe(0);
     await withCluster(async (cluster) => {
@@ -221,7 +223,7 @@ describe("import", () => {
     expect(openSnapshot(file).manifest.environment).toBe("other");
   });
 
-  test("puts nothing in its place that is not sound", async () => {
+  test("refuses an invalid snapshot", async () => {
     const file = await snapshotCalled("unsound.zst");
     const { manifest, size } = openSnapshot(file);
     const whole = readFileSync(file);

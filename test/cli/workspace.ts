@@ -1,4 +1,7 @@
-/** A directory of its own to run the command line in. It is the built binary: that is what users run, and it starts five times as fast as the source. */
+/**
+ * A temporary directory for the command line. Tests run the built binary, like users; it starts five times as fast as
+ * the source.
+ */
 import { afterAll, beforeAll } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +35,7 @@ export function workspace() {
       writeFileSync(path(name), content);
       return name;
     },
-    /** `input` is what comes over standard input. */
+    /** `input` is the standard input. */
     async run(parameters: readonly string[], input = "", environment: Environment = {}) {
       const child = start(parameters, environment, input);
       const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);

@@ -1,4 +1,4 @@
-/** Paths, ports and addresses that can't be used: one sentence that names them and the cure, and never a stack trace. */
+/** Wrong paths, ports and addresses: one message that names them and the remedy, and never a stack trace. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -15,7 +15,7 @@ const file = (): string => write("file", "");
 const edge = ["serve", "--role", "edge", "--primary", "http://127.0.0.1:9"];
 const failover = ["--failover", "etcd://127.0.0.1:9", "--peers", "http://127.0.0.1:9", "--ack", "edges:1"];
 const isFile = "is a file: name a directory with `--data`\n";
-const noStore = "`file` is no data directory of a node: there is no database in it; name one with `--data`\n";
+const noStore = "`file` is not the data directory of a node: it contains no database; name one with `--data`\n";
 
 describe("a data directory that is a file", () => {
   test.each([
@@ -31,7 +31,7 @@ describe("a data directory that is a file", () => {
       "of an approval",
       ["adopt-history", "0123456789abcdef", "--data", "file"],
       1,
-      "`file/history` can't be used: a part of its path is a file; name another\n",
+      "`file/history` cannot be used: a part of its path is a file; name another path\n",
     ],
   ])("%s", async (_name, parameters, status, said) => {
     file();
@@ -42,16 +42,16 @@ describe("a data directory that is a file", () => {
   });
 });
 
-test("a primary with failover makes its data directory", async () => {
+test("a primary with failover creates its data directory", async () => {
   await using node = start(["serve", "--role", "primary", ...failover, "--data", "made"], environment);
   await readUntil(node.stderr, /listens on/);
 });
 
-/** Who runs as root may read and write everything. */
+/** The superuser can read and write everything. */
 const setpriv = Bun.which("setpriv");
 const isRoot = process.getuid?.() === 0;
 
-test.skipIf(isRoot && setpriv === null)("files and directories that this user may not use", async () => {
+test.skipIf(isRoot && setpriv === null)("files and directories without permissions for this user", async () => {
   const asNobody = isRoot ? [setpriv ?? "", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
   const [closed, config, policy] = [path("closed"), write("closed.yaml", "role: primary\n"), write("closed.polar", "")];
   mkdirSync(closed);
@@ -82,9 +82,9 @@ test.skipIf(isRoot && setpriv === null)("files and directories that this user ma
   );
   expect(await tell(...edge, "--data", closed)).toContain(notWritable(closed));
   expect(await tell("serve", "--config", config)).toStartWith(
-    "error: the configuration file `closed.yaml` can't be read: reading it is not permitted; name a file with settings",
+    "error: the configuration file `closed.yaml` cannot be read: reading it is not permitted; name a file with settings",
   );
-  expect(await tell("validate", policy)).toContain("reading it is not permitted; name a policy file that may be read");
+  expect(await tell("validate", policy)).toContain("reading it is not permitted; name a readable policy file");
 });
 
 test("a file of a certificate or of a key that is missing", async () => {
@@ -114,7 +114,7 @@ test("a port that another program uses", async () => {
   expect((await run(["dev", "--port", String(port), "--data", "dev"])).errors).toEndWith(taken);
 });
 
-test("a primary that can't be reached, in the log of an edge and of a fallback", async () => {
+test("an unreachable primary, in the log of an edge and of a fallback", async () => {
   const cure = "start that node, or correct its address in `primary` or `peers`";
   for (const [role, url, problem] of [
     ["edge", "http://127.0.0.1:9", "nothing listens there (ECONNREFUSED)"],
@@ -140,9 +140,9 @@ test("a node that does not answer a command", async () => {
       status: 1,
       output: "",
       errors:
-        "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url` or OSO_URL\n",
+        "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another node with `--url` or OSO_URL\n",
     });
   expect((await run(["health", "--url", "http://127.0.0.1:9"])).errors).toBe(
-    "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another with `--url`\n",
+    "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another node with `--url`\n",
   );
 });

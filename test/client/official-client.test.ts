@@ -1,4 +1,7 @@
-/** The official client with `redundantFetch` in front of real nodes: a primary, two edges and a fallback, of which one after the other goes. */
+/**
+ * The official client with `redundantFetch` and real nodes: a primary, two edges and a fallback, which stop one after
+ * another.
+ */
 import { expect, test } from "bun:test";
 import { Oso } from "oso-cloud";
 import { redundantFetch } from "../../src/client/redundant-fetch.ts";
@@ -47,7 +50,7 @@ function clientOf({ a, b, fallback }: Nodes): Oso {
   return new Oso("http://client.invalid", adminKey, { fetchBuilder });
 }
 
-test("every kind of call works through it, and a read sees the write before it", () =>
+test("all kinds of calls work through it, and a read sees the previous write", () =>
   withNodes(async (nodes) => {
     const oso = clientOf(nodes);
     for (const user of ["bob", "eve"]) {
@@ -62,7 +65,7 @@ test("every kind of call works through it, and a read sees the write before it",
     expect(await oso.authorize(User("bob"), "read", main)).toBe(false);
   }));
 
-test("reads go on whoever goes, writes as long as an edge and the primary are there", () =>
+test("reads continue whichever node stops, writes while an edge and the primary run", () =>
   withNodes(async (nodes) => {
     const oso = clientOf(nodes);
     const stays = async (user: string): Promise<void> =>
@@ -84,14 +87,14 @@ test("reads go on whoever goes, writes as long as an edge and the primary are th
 
 test.each([
   ["waits", 20],
-  ["has said that it is not there yet", 60_000],
+  ["has answered that it is behind", 60_000],
 ])("a token that one edge has not reached is answered by the other while the first %s", (_, hedgeAfterMs) =>
   withCluster(async (cluster) => {
     const before = await cluster.primary();
     await loadPolicy(before.node);
     const a = await cluster.edge("edge-a", before, { "advanced.consistencyWait": "200ms" });
     await converged(a.node, before.node);
-    // The primary is back somewhere else, and edge A does not know where.
+    // The primary is back at another address, which edge A does not know.
     await before.stop();
     const primary = await cluster.primary();
     const b = await cluster.edge("edge-b", primary);

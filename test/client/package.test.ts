@@ -1,4 +1,7 @@
-/** The package as an application gets it: packed, installed, its types checked, and imported by a program on Node (on Bun where there is no Node). */
+/**
+ * The package in an application: packed, installed, type-checked, and imported by a program on Node (on Bun if there is
+ * no Node).
+ */
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,7 +32,7 @@ export const oso = new Oso("http://edge-a:8080", "key", { fetchBuilder });
 export const answer: Promise<Response> = fetchBuilder(fetch)("http://edge-a:8080/api/facts");
 `;
 
-/** Of an application on Node. */
+/** The configuration of an application on Node. */
 const compilerOptions = {
   strict: true,
   exactOptionalPropertyTypes: true,
@@ -75,7 +78,7 @@ test(
   60_000,
 );
 
-test("declarations are the exports without bodies, and what can't be declared so is refused", () => {
+test("declarations are the exports without bodies, and other exports are refused", () => {
   const source = `
 import type { X } from "./x.ts";
 /** Why. */

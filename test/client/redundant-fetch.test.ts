@@ -1,11 +1,14 @@
-/** `redundantFetch` in front of real HTTP servers: who is asked when, whose answer counts, and that no write is ever doubled. */
+/**
+ * `redundantFetch` with real HTTP servers: the order of requests, the response that counts, and that no write is sent
+ * twice.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { redundantFetch, type RedundantFetchOptions } from "../../src/client/redundant-fetch.ts";
 import { deadUrl, named, rawServer, server, silent, stopServers } from "./servers.ts";
 
-/** So long that nothing happens because of it. */
+/** Too long to have an effect. */
 const neverMs = 60_000;
-/** What the client was made with: not the URL of any node. */
+/** The URL of the client, which is not that of a node. */
 const clientUrl = "http://client.invalid:1";
 
 afterEach(stopServers);
@@ -23,7 +26,10 @@ function caller(urls: readonly string[], options: RedundantFetchOptions = {}) {
   };
 }
 
-/** A timer counts from when its loop last looked at the clock, so it comes early where that was busy: less than all of it proves that it was waited for. */
+/**
+ * A timer counts from the last update of the clock of the event loop, so it fires early if the loop was busy: a part of
+ * the time proves the wait.
+ */
 const most = 0.8;
 
 const timed = async <T>(work: Promise<T>): Promise<{ readonly result: T; readonly ms: number }> => {
@@ -42,14 +48,14 @@ async function refusalOf(work: Promise<unknown>): Promise<Error & { readonly cod
 }
 
 describe("a read", () => {
-  test("is asked of the first node alone where that answers", async () => {
+  test("is sent to the first node only, if that answers", async () => {
     const [a, b] = [server("a"), server("b")];
     const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs });
     for (let index = 0; index < 5; index++) expect(await read()).toEqual({ status: 200, name: "a" });
     expect([a.asked.length, b.asked.length]).toEqual([5, 0]);
   });
 
-  test("is asked of the next after a silence, the first good answer wins, and the loser is aborted", async () => {
+  test("is sent to the next node after a silence; the first good response wins, and the other request is aborted", async () => {
     const [a, b, c] = [server("a", silent), server("b"), server("c")];
     const { result, ms } = await timed(caller([a.url, b.url, c.url], { hedgeAfterMs: 80 }).read());
     expect(result).toEqual({ status: 200, name: "b" });
@@ -58,7 +64,7 @@ describe("a read", () => {
     expect(c.asked).toEqual([]);
   });
 
-  test("takes the answer of the first one too, where it comes before that of the second", async () => {
+  test("accepts the response of the first node if it comes before that of the second", async () => {
     const a = server("a", () => Bun.sleep(150).then(() => named("a")));
     const b = server("b", silent);
     expect(await caller([a.url, b.url], { hedgeAfterMs: 20 }).read()).toEqual({ status: 200, name: "a" });
@@ -66,13 +72,13 @@ describe("a read", () => {
     await until(() => b.asked[0]?.aborted === true);
   });
 
-  test.each([500, 502, 503, 429, 409])("goes to the next at once after a %d", async (status) => {
+  test.each([500, 502, 503, 429, 409])("goes to the next node immediately after a %d", async (status) => {
     const [a, b] = [server("a", () => named("a", status)), server("b")];
     const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs });
     expect(await read()).toEqual({ status: 200, name: "b" });
   });
 
-  test("goes to the next at once where nobody listens, or the connection breaks", async () => {
+  test("goes to the next node immediately if the connection fails", async () => {
     const broken = await rawServer((socket) => socket.destroy());
     const b = server("b");
     const { read } = caller([await deadUrl(), broken.url, b.url], { hedgeAfterMs: neverMs });
@@ -80,7 +86,7 @@ describe("a read", () => {
     expect(broken.requests()).toBe(1);
   });
 
-  test("goes to the next where an answer breaks off half way", async () => {
+  test("goes to the next node if a response is incomplete", async () => {
     const half = await rawServer((socket) =>
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"name"', () => socket.destroy()),
     );
@@ -90,7 +96,7 @@ describe("a read", () => {
     });
   });
 
-  test("goes to the next where a node takes longer than allowed, also in the middle of its answer", async () => {
+  test("goes to the next node after the time limit, also in the middle of a response", async () => {
     const stuck = await rawServer((socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"name"'));
     const { read } = caller([server("a", silent).url, stuck.url, server("c").url], {
       hedgeAfterMs: neverMs,
@@ -101,18 +107,18 @@ describe("a read", () => {
     expect(ms).toBeGreaterThan(most * 120);
   });
 
-  test.each([200, 202, 400, 401, 403, 404, 413])("takes a %d for an answer", async (status) => {
+  test.each([200, 202, 400, 401, 403, 404, 413])("accepts a %d as the response", async (status) => {
     const [a, b] = [server("a", () => named("a", status)), server("b")];
     expect(await caller([a.url, b.url], { hedgeAfterMs: neverMs }).read()).toEqual({ status, name: "a" });
     expect(b.asked).toEqual([]);
   });
 
-  test("that every node refused is answered with the refusal that leaves most hope", async () => {
+  test("that all nodes refused gets the refusal that is most likely temporary", async () => {
     const all = [409, 503, 429].map((status) => server(String(status), () => named(String(status), status)).url);
     expect(await caller([...all, await deadUrl()]).read()).toEqual({ status: 503, name: "503" });
   });
 
-  test("that nobody answered is refused with all reasons, and the code that the official client looks at", async () => {
+  test("without a response rejects with all reasons, and with the code that the official client checks", async () => {
     const dead = [await deadUrl(), await deadUrl()];
     const refused = await refusalOf(caller(dead).read());
     expect(refused.code).toBe("ECONNREFUSED");
@@ -123,7 +129,7 @@ describe("a read", () => {
     expect(late.message).toContain("no answer within 30 ms");
   });
 
-  test("ends everywhere when its caller gives up", async () => {
+  test("is aborted on all nodes when its caller aborts", async () => {
     const [a, b] = [server("a", silent), server("b", silent)];
     const controller = new AbortController();
     const { call } = caller([a.url, b.url], { hedgeAfterMs: 10 });
@@ -155,7 +161,7 @@ describe("a read", () => {
 });
 
 describe("a node that failed", () => {
-  test("is asked last for a while, then once, and again by all when it is back", async () => {
+  test("is asked last for a while, then tested once, and used again when it works", async () => {
     const [a, b] = [server("a", () => named("a", 503)), server("b")];
     const { read } = caller([a.url, b.url], { hedgeAfterMs: neverMs, restMs: 1000 });
     for (let index = 0; index < 5; index++) expect((await read()).name).toBe("b");
@@ -181,7 +187,7 @@ describe("a node that failed", () => {
     for (const [index, restMs] of [100, 200, 400].entries()) expect(rests[index]).toBeGreaterThan(most * restMs);
   });
 
-  test("by saying nothing costs one silence, not one for each read", async () => {
+  test("by being silent costs one silence, not one per read", async () => {
     const [a, b] = [server("a", silent), server("b")];
     const { read } = caller([a.url, b.url], { hedgeAfterMs: 1500 });
     await read();
@@ -190,7 +196,7 @@ describe("a node that failed", () => {
     expect(a.asked).toHaveLength(1);
   });
 
-  test("is asked all the same where all have failed", async () => {
+  test("is asked anyway if all nodes have failed", async () => {
     const [a, b] = [server("a", () => named("a", 503)), server("b", () => named("b", 503))];
     const { read } = caller([a.url, b.url], { restMs: neverMs });
     expect((await read()).status).toBe(503);
@@ -200,7 +206,7 @@ describe("a node that failed", () => {
 });
 
 describe("the fallback", () => {
-  test("is not asked while a node that was well is silent, until it takes too long", async () => {
+  test("is not asked while a trusted node is silent, until the delay is over", async () => {
     const [a, b, fallback] = [server("a", silent), server("b", silent), server("fallback")];
     const options = { fallback: fallback.url, hedgeAfterMs: 10, fallbackAfterMs: 200 };
     const { result, ms } = await timed(caller([a.url, b.url], options).read());
@@ -209,7 +215,7 @@ describe("the fallback", () => {
     expect([a.asked.length, b.asked.length]).toEqual([1, 1]);
   });
 
-  test("is waited for longer where a consistency token is to be reached", async () => {
+  test("is asked later for a read with a consistency token", async () => {
     const [a, fallback] = [server("a", silent), server("fallback")];
     const waitMs = async (headers: Record<string, string>): Promise<number> => {
       const { call } = caller([a.url], { fallback: fallback.url });
@@ -221,13 +227,13 @@ describe("the fallback", () => {
     expect(without).toBeLessThan(withToken - 1000);
   });
 
-  test("is asked at once when all others have failed", async () => {
+  test("is asked immediately when all others have failed", async () => {
     const [a, fallback] = [server("a", () => named("a", 503)), server("fallback")];
     const options = { fallback: fallback.url, hedgeAfterMs: neverMs, fallbackAfterMs: neverMs };
     expect((await caller([a.url, await deadUrl()], options).read()).name).toBe("fallback");
   });
 
-  test("is asked after one silence where all others were silent before, and they are found when they are back", async () => {
+  test("is asked after one silence if all others were silent before, which are used again when they work", async () => {
     const [a, b, fallback] = [server("a", silent), server("b", silent), server("fallback")];
     const options = { fallback: fallback.url, hedgeAfterMs: 40, fallbackAfterMs: 3000, restMs: 50 };
     const { read } = caller([a.url, b.url], options);
@@ -240,7 +246,7 @@ describe("the fallback", () => {
     await until(async () => (await read()).name === "b");
   });
 
-  test("is never asked for a write", async () => {
+  test("never gets a write", async () => {
     const fallback = server("fallback");
     const { write } = caller([await deadUrl()], { fallback: fallback.url });
     expect((await refusalOf(write())).message).toContain("nothing was written");
@@ -249,7 +255,7 @@ describe("the fallback", () => {
 });
 
 describe("a write", () => {
-  test("goes to the first node alone, however long that takes", async () => {
+  test("goes to the first node only, however long that takes", async () => {
     const a = server("a", () => Bun.sleep(150).then(() => named("a")));
     const b = server("b");
     const { write } = caller([a.url, b.url], { hedgeAfterMs: 5, fallbackAfterMs: 5 });
@@ -257,7 +263,7 @@ describe("a write", () => {
     expect([a.asked.length, b.asked.length]).toEqual([1, 0]);
   });
 
-  test("that got no answer is sent nowhere else: it may have been done", async () => {
+  test("without a response is not sent again: it may have been executed", async () => {
     const breaking = await rawServer((socket) => socket.destroy());
     const b = server("b");
     await refusalOf(caller([breaking.url, b.url]).write());
@@ -267,7 +273,7 @@ describe("a write", () => {
     expect([breaking.requests(), a.asked.length, b.asked.length]).toEqual([1, 1, 0]);
   });
 
-  test("that nobody was there to take goes to the next node, and so do those after it", async () => {
+  test("that could not be sent goes to the next node, and so do later writes", async () => {
     const [b, c] = [server("b"), server("c")];
     const { write } = caller([await deadUrl(), b.url, c.url]);
     for (let index = 0; index < 3; index++) expect(await write()).toEqual({ status: 200, name: "b" });
@@ -275,7 +281,7 @@ describe("a write", () => {
   });
 
   test.each([500, 503, 429, 409, 400])(
-    "that was refused with %d is refused; repeated, a node at fault is avoided",
+    "that was refused with %d is refused; a repeated one avoids a failing node",
     async (status) => {
       const [a, b] = [server("a", () => named("a", status)), server("b")];
       const { write, read } = caller([a.url, b.url]);
@@ -305,7 +311,7 @@ describe("a write", () => {
   });
 });
 
-test("everything of a request reaches the node, and everything of its answer comes back", async () => {
+test("all parts of a request reach the node, and all parts of the response come back", async () => {
   const body = JSON.stringify({ results: ["a", "ä", "😀"] });
   const headers = { OsoOffset: "0123:17", "X-Request-ID": "r-1", "Server-Timing": "oso;dur=1.5" };
   const a = server("a", () => new Response(body, { status: 202, headers }));
@@ -341,11 +347,11 @@ test("an agent of the client's protocol is not used for a node with the other on
   expect(agents).toEqual([agent, undefined]);
 });
 
-test("what it can't work with is refused at once, and no password is repeated", () => {
+test("invalid arguments are refused immediately, and no password is repeated", () => {
   expect(() => redundantFetch([])).toThrow("at least one node");
   for (const url of ["node:8080", "ftp://node", "", "http://me:secret@node", "http://node/?key=secret"]) {
-    expect(() => redundantFetch([url])).toThrow(/^(?!.*secret).*takes URLs of nodes/);
-    expect(() => redundantFetch(["http://node"], { fallback: url })).toThrow("takes URLs of nodes");
+    expect(() => redundantFetch([url])).toThrow(/^(?!.*secret).*needs URLs of nodes/);
+    expect(() => redundantFetch(["http://node"], { fallback: url })).toThrow("needs URLs of nodes");
   }
   expect(() => redundantFetch(["http://node"], { hedgeAfterMs: -1 })).toThrow("hedgeAfterMs must be a number");
   expect(() => redundantFetch(["http://node"], { timeoutMs: 2 ** 40 })).toThrow("timeoutMs must be a number");

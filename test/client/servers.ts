@@ -1,4 +1,4 @@
-/** HTTP servers that do what a test tells them, and remember what they were asked. */
+/** HTTP servers whose responses a test controls, and which record their requests. */
 import { createServer, type Socket } from "node:net";
 
 export interface Asked {
@@ -7,14 +7,14 @@ export interface Asked {
   readonly path: string;
   readonly headers: Headers;
   readonly body: string;
-  /** Becomes true when whoever asked has gone. */
+  /** Becomes true when the client has disconnected. */
   aborted: boolean;
 }
 
 export interface Server {
   readonly url: string;
   readonly asked: readonly Asked[];
-  /** What is answered from now on. */
+  /** Gives the next responses. */
   answer: (asked: Asked) => Response | Promise<Response>;
   stop(): Promise<void>;
 }
@@ -25,7 +25,7 @@ export async function stopServers(): Promise<void> {
   await Promise.all(running.splice(0).map((server) => server.stop()));
 }
 
-/** Says who it is. */
+/** Answers with its name. */
 export const named = (name: string, status = 200) => Response.json({ name }, { status });
 
 export function server(name: string, answer: Server["answer"] = () => named(name), port = 0): Server {
@@ -48,10 +48,10 @@ export function server(name: string, answer: Server["answer"] = () => named(name
   return served;
 }
 
-/** Says nothing, for ever. */
+/** Never answers. */
 export const silent = (): Promise<Response> => new Promise(() => undefined);
 
-/** A listener that does with each connection what it is told once the first bytes have come; counts the connections that brought some. */
+/** A listener that handles each connection after its first bytes, and counts the connections with data. */
 export async function rawServer(
   behave: (socket: Socket) => void,
 ): Promise<{ readonly url: string; readonly requests: () => number }> {
@@ -76,7 +76,7 @@ export async function rawServer(
   return { url: `http://127.0.0.1:${port}`, requests: () => requests };
 }
 
-/** The URL of a port on which nobody listens. */
+/** The URL of a port without a listener. */
 export async function deadUrl(): Promise<string> {
   const gone = server("gone");
   await gone.stop();

@@ -23,7 +23,10 @@ function problems(sources: Partial<ConfigSources>): string[] {
   return [...loaded.problems];
 }
 
-/** The variables that Kubernetes sets for the Services `ostiary`, `ostiary-primary`, `ostiary-mqtt` and `ostiary-service`. */
+/**
+ * The variables that Kubernetes sets for the Services `ostiary`, `ostiary-primary`, `ostiary-mqtt` and
+ * `ostiary-service`.
+ */
 const ofServices = {
   OSTIARY_SERVICE_HOST: "10.0.0.1",
   OSTIARY_SERVICE_PORT: "8080",

@@ -1,4 +1,4 @@
-/** Who is let in: clients with an API key, nodes with the node key, and to the topics of the primary nobody but the primary. */
+/** Access control: clients need an API key, nodes need the node key, and only the primary can publish to its topics. */
 import { describe, expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { Repository, User } from "../../scripts/example/facts.ts";
@@ -15,7 +15,7 @@ import {
 
 describe.each([...brokers])("with the %s broker", (broker) => {
   test(
-    "a node with the wrong node key gets nothing",
+    "a node with the wrong node key is refused",
     () =>
       withCluster({ broker, edges: 1 }, async ({ primary, node, client }) => {
         const wrong = { OSTIARY_NODE_KEY: randomHex(32) };
@@ -43,7 +43,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "an edge's credentials do not let anybody forge an event or a head",
+    "the credentials of an edge do not permit forged events or heads",
     () =>
       withCluster({ broker, edges: 1 }, async (cluster) => {
         const { primary, edges, client } = cluster;
@@ -63,7 +63,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         });
         for (const topic of ["ostiary/v1/default/ev", "ostiary/v1/default/head", "ostiary/v1/default/node/edge-a"]) {
           const attacker = await connectAsEdge(cluster, "attacker");
-          // Mosquitto says 135 to a publisher that speaks MQTT 5; the embedded broker hangs up.
+          // Mosquitto answers an MQTT 5 publisher with 135; the embedded broker closes the connection.
           const closed = new Promise<void>((resolve) => attacker.once("close", () => resolve()));
           await Promise.race([attacker.publishAsync(topic, forged, { qos: 1 }).catch(() => undefined), closed]);
           await attacker.endAsync(true);
@@ -96,7 +96,7 @@ const forgedGrant = JSON.stringify({
 });
 
 test(
-  "without a valid API key nobody reads or writes anything but the health endpoints",
+  "without a valid API key only the health endpoints answer",
   () =>
     withCluster({ broker: "embedded", edges: 1, fallback: true }, async ({ primary, edges, fallback, adminKey }) => {
       const reads = [
@@ -121,7 +121,7 @@ test(
               },
               ...(method === "POST" ? { body: "{}" } : {}),
             });
-            // A fallback takes a write from nobody, whatever key comes with it.
+            // A fallback refuses all writes, with any key.
             const expected = node === fallback && writes.includes(call) ? 503 : 401;
             const seen = { node: node.name, call, authorization, status: response.status };
             expect(seen).toEqual({ ...seen, status: expected });
@@ -137,7 +137,7 @@ test(
   scenarioTimeoutMs,
 );
 
-/** Logs in with what a true edge has. */
+/** Logs in with the credentials of an edge. */
 function connectAsEdge({ mosquitto, primary, nodeKey }: Cluster, id: string): Promise<MqttClient> {
   const common = { clientId: id, clean: true, reconnectPeriod: 0, connectTimeout: 5000 };
   if (mosquitto === undefined) {

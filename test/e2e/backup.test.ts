@@ -1,4 +1,7 @@
-/** Backup and restore with the built binary: of a node that is written to, after the primary is gone, and its edges come along. */
+/**
+ * Backup and restore with the built binary: a backup during writes, a restore after the primary is lost, and edges that
+ * follow it.
+ */
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +11,7 @@ import { NodeProcess } from "../../scripts/node-process.ts";
 import { eventually, healthOf, scenarioTimeoutMs, withCluster } from "./cluster.ts";
 
 test(
-  "a primary that is lost goes on from its backup, as it was before somebody's mistake",
+  "a lost primary is restored from its backup, at a time before a mistake",
   () =>
     withCluster({ broker: "embedded", edges: 1 }, async ({ primary, edges, client, adminKey, nodeKey, directory }) => {
       const [edge] = edges;

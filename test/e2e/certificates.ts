@@ -1,4 +1,4 @@
-/** Certificates for tests, made by openssl: authorities, and what they issue. */
+/** Certificates for tests, created with openssl: authorities and the certificates that they issue. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programPath } from "./program.ts";
@@ -10,7 +10,7 @@ export interface Certificate {
 }
 
 export interface Authority extends Certificate {
-  /** For a client, by common name; for a server with the host names that clients may use. */
+  /** A certificate of a client with its common name, or of a server with the host names that clients can use. */
   issue(name: string, hosts?: readonly string[]): Certificate;
 }
 

@@ -1,4 +1,4 @@
-/** A short run of `scripts/chaos`; and nothing is left of one that is interrupted. */
+/** A short run of `scripts/chaos`, and the cleanup after an interrupted one. */
 import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -46,7 +46,7 @@ test(
       expect(Object.values(faults).filter((byHost) => Object.keys(byHost).length > 0).length).toBeGreaterThanOrEqual(3);
       expect([writes.lost, reads.failed, reads.wrong]).toEqual([0, 0, 0]);
       expect({ exits, failures: disks.failures }).toEqual({ exits: [], failures: [] });
-      // What this machine does not permit is left out.
+      // Faults that this machine does not permit are skipped.
       const onDisks = diskFaultKinds.filter((kind) => Object.keys(faults[kind] ?? {}).length > 0);
       if (Object.keys(disks.missing).length === 0) expect(onDisks).not.toEqual([]);
       expect(writes.acknowledged).toBeGreaterThan(500);
@@ -72,7 +72,7 @@ test.skipIf(missingForNamespaces() !== undefined)(
         lost: 0,
         wrong: 0,
       });
-      // The first one, and at least one that a fault has made necessary.
+      // The first promotion, and at least one because of a fault.
       expect(primaries?.terms).toBeGreaterThan(1);
       expect(writes.acknowledged).toBeGreaterThan(500);
     }),
@@ -83,7 +83,7 @@ test.each([
   ["proxies", ["--proxies"]],
   ["namespaces, where there can be any", []],
 ])(
-  "nothing is left of a run that is interrupted, with %s",
+  "an interrupted run leaves no processes and files, with %s",
   (_, flags) =>
     withFolder(async (folder) => {
       await builtBinary();

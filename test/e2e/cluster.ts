@@ -1,6 +1,7 @@
 /**
- * A cluster of real processes for one scenario: the built binary in its three roles, with the embedded broker or with Mosquitto. When the
- * scenario fails, what every process wrote is part of the failure; processes and data are gone afterwards in any case.
+ * A cluster of real processes for one scenario: the built binary in its three roles, with the embedded broker or with
+ * Mosquitto. If the scenario fails, the error contains the output of all processes. Processes and data are always
+ * removed.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,20 +33,20 @@ export interface Cluster {
   readonly primary: NodeProcess;
   readonly edges: readonly NodeProcess[];
   readonly fallback: NodeProcess;
-  /** Where it is a process of its own. */
+  /** Undefined for the embedded broker. */
   readonly mosquitto: Mosquitto | undefined;
   readonly adminKey: string;
   readonly nodeKey: string;
   readonly directory: string;
-  /** The official client, fresh: it knows no consistency token yet. */
+  /** A new official client, without a consistency token. */
   client(node: NodeProcess): Oso;
-  /** A further node, not launched. */
+  /** Another node, not started yet. */
   node(name: string, role: Role, environment?: Settings): Promise<NodeProcess>;
 }
 
 export const examplePolicy = readFileSync(join(projectRoot, "scripts", "example", "policy.polar"), "utf8");
 
-/** Long enough for a loaded machine with two cores; a scenario that needs this much has failed. */
+/** Long enough for a busy machine with two cores; a scenario that needs more has failed. */
 export const scenarioTimeoutMs = 90_000;
 
 export async function withCluster(
@@ -132,27 +133,27 @@ export async function healthOf(node: NodeProcess): Promise<Health> {
   return health;
 }
 
-/** Waits until every follower stands where the primary stands, and checks that "there" is the same state. */
+/** Waits until all replicas have the position of the primary, and checks that their states are equal. */
 export async function expectConverged(
   primary: NodeProcess,
-  followers: readonly NodeProcess[],
+  replicas: readonly NodeProcess[],
   timeoutMs = 15_000,
 ): Promise<void> {
   const target = await healthOf(primary);
-  for (const follower of followers) {
+  for (const replica of replicas) {
     await eventually(
-      async () => ((await healthOf(follower)).offset ?? -1) >= (target.offset ?? 0),
-      `${follower.name} reaches the primary's offset`,
+      async () => ((await healthOf(replica)).offset ?? -1) >= (target.offset ?? 0),
+      `${replica.name} reaches the primary's offset`,
       timeoutMs,
     );
   }
   const reached = await healthOf(primary);
-  for (const follower of followers) {
-    const { epoch, offset, digest } = await healthOf(follower);
+  for (const replica of replicas) {
+    const { epoch, offset, digest } = await healthOf(replica);
     const expected = { epoch: reached.epoch, offset: reached.offset, digest: reached.digest };
     if (!Bun.deepEquals({ epoch, offset, digest }, expected)) {
       throw new Error(
-        `${follower.name} is at ${JSON.stringify({ epoch, offset, digest })}, the primary at ${JSON.stringify(expected)}`,
+        `${replica.name} is at ${JSON.stringify({ epoch, offset, digest })}, the primary at ${JSON.stringify(expected)}`,
       );
     }
   }

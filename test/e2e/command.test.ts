@@ -1,4 +1,7 @@
-/** The command line as somebody meets it: help, version, settings and their mistakes, policies checked and tested, and the node for development. */
+/**
+ * The command line of the built binary: help, version, settings and their errors, checks and tests of policies, and the
+ * node for development.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -50,13 +53,13 @@ describe("help and version", () => {
       expect(output).toContain(command);
   });
 
-  test("version says which it is", () => {
+  test("version prints the version", () => {
     const { status, output } = run(["version"]);
     expect(status).toBe(0);
     expect(output).toContain(packageJson.version);
   });
 
-  test("an unknown command is an error that says so", () => {
+  test("an unknown command is an error", () => {
     const { status, errors } = run(["servee"]);
     expect(status).not.toBe(0);
     expect(errors).toContain("servee");
@@ -83,7 +86,7 @@ describe("settings", () => {
     expect(output).not.toContain("bbbbbbbb");
   });
 
-  test("the shipped reference configuration is taken", () => {
+  test("the reference configuration is valid", () => {
     const { status, output } = run(["config", "--config", join(projectRoot, "appliance", "ostiary.yaml")]);
     expect(status).toBe(0);
     expect(output).toContain("role: primary");
@@ -94,14 +97,14 @@ describe("settings", () => {
     ["--role", "leader", ["role", "leader", "primary", "edge", "fallback"]],
     ["--refresh", "soon", ["refresh", "soon", "30m"]],
     ["--broker", "http://broker", ["broker", "http://broker", "mqtt"]],
-  ])("a bad %s is refused with name, value and what is allowed", (flag, value, told) => {
+  ])("a wrong %s is refused with name, value and allowed values", (flag, value, told) => {
     const { status, errors } = run(["serve", "--role", "primary", flag, value]);
     expect(status).not.toBe(0);
     for (const part of told) expect(errors).toContain(part);
     expect(errors).not.toContain("    at ");
   });
 
-  test("a secret is not repeated when it is refused, a wrong name is, and all problems come at once", () => {
+  test("a refused secret is not repeated, a wrong name is, and all problems are printed together", () => {
     const { status, errors } = run(["serve", "--role", "edge"], {
       OSTIARY_NODE_KEY: "short secret",
       OSTIARY_PROT: "8080",
@@ -112,7 +115,7 @@ describe("settings", () => {
     expect(errors).toContain("OSTIARY_PROT");
   });
 
-  test("a port that is taken ends the start with a sentence", async () => {
+  test("a port in use ends the start with a message", async () => {
     const holder = Bun.listen({ hostname: "127.0.0.1", port: await freePort(), socket: { data: () => {} } });
     const { status, errors } = run([
       "serve",
@@ -140,7 +143,7 @@ describe("validate and test", () => {
     expect(tested.output + tested.errors).toContain("time-limited access ends");
   });
 
-  test("every problem is told with file, line and column, for people and for programs", () => {
+  test("every problem has its file, line and column, as text and as JSON", () => {
     const bad = file(
       "bad.polar",
       'actor User {}\nresource Doc {\n  roles = ["reader"];\n  "reader" if "writer";\n  "read" if "reader";\n}\n',
@@ -157,7 +160,7 @@ describe("validate and test", () => {
     expect(JSON.stringify(told)).toContain('"line":5');
   });
 
-  test("a failing test is status 1 and names the assertion's place", () => {
+  test("a failing test has status 1 and names the position of the assertion", () => {
     const failing = file(
       "failing.polar",
       'actor User {}\nresource Doc { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }\ntest "nobody reads" {\n  assert allow(User{"a"}, "read", Doc{"d"});\n}\n',
@@ -168,7 +171,7 @@ describe("validate and test", () => {
     expect(output + errors).toMatch(/failing\.polar:4/);
   });
 
-  test("a file that is not there is an error with its name", () => {
+  test("a missing file is an error with its name", () => {
     const { status, errors } = run(["validate", "missing.polar"]);
     expect(status).not.toBe(0);
     expect(errors).toContain("missing.polar");
@@ -176,7 +179,7 @@ describe("validate and test", () => {
   });
 });
 
-/** Elysia reads the text of handlers to see what they need, and in the binary that text is another one. */
+/** Elysia reads the source text of handlers to find the properties they need; in the binary the text is minified. */
 async function tellsRoutes(url: string): Promise<void> {
   const headers = { Authorization: `Bearer ${developmentKey}` };
   const calls = [
@@ -200,7 +203,7 @@ async function tellsRoutes(url: string): Promise<void> {
 }
 
 describe("dev", () => {
-  test("one node with the given policy and the documented key, and nothing left behind", async () => {
+  test("runs one node with the given policy and the documented key, and leaves no files", async () => {
     const port = await freePort();
     const folder = mkdtempSync(join(tmpdir(), "ostiary-dev-"));
     const dev = Bun.spawn([binary, "dev", examplePolicy], {
@@ -234,7 +237,7 @@ describe("dev", () => {
     }
   }, 30_000);
 
-  test("the documented key opens nothing but a node for development", async () => {
+  test("the documented key is accepted only by a node for development", async () => {
     const port = await freePort();
     const primary = Bun.spawn([binary, "serve", "--role", "primary"], {
       cwd: directory,
@@ -256,7 +259,7 @@ describe("dev", () => {
       expect(answer.status).toBe(401);
       primary.kill("SIGTERM");
       expect(await primary.exited).toBe(0);
-      // The first start made an admin key and printed it once.
+      // The first start created an admin key and printed it once.
       const printed = (await primary.stdout.text()) + (await primary.stderr.text());
       expect(printed.match(/e_default_[A-Za-z0-9-]+_[A-Za-z0-9]{16,}/g)?.length).toBe(1);
     } finally {
@@ -265,7 +268,7 @@ describe("dev", () => {
     }
   }, 30_000);
 
-  test("neither a bunfig.toml nor a .env of the working directory is obeyed", () => {
+  test("a bunfig.toml or a .env in the working directory is ignored", () => {
     const trap = mkdtempSync(join(tmpdir(), "ostiary-trap-"));
     try {
       writeFileSync(join(trap, "bunfig.toml"), 'preload = ["./preload.ts"]\n');

@@ -1,6 +1,7 @@
 /**
- * The image, run as it would be: as a user without rights, on a read-only root, with one volume; once as primary and edge on a bridge network,
- * once as the whole compose file with Mosquitto. Mosquitto's own image can't be fetched everywhere, so this machine's Mosquitto is packed into one.
+ * The image as in production: as an unprivileged user, on a read-only root file system, with one volume; first as
+ * primary and edge on a bridge network, then as the compose file with Mosquitto. The image of Mosquitto cannot be
+ * downloaded everywhere, so an image is made of the Mosquitto of this machine.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -27,7 +28,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
 
   afterAll(() => podman.removeAll(), 60_000);
 
-  test("the image says what it is", async () => {
+  test("the image has its labels", async () => {
     const labels = JSON.parse(
       await podman.podman("image", "inspect", "--format", "{{json .Labels}}", "ostiary:latest"),
     ) as Record<string, string>;
@@ -39,7 +40,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     expect(labels["org.opencontainers.image.revision"]).toMatch(/^[0-9a-f]{40}$/);
   });
 
-  test("a policy is decided on an edge that learnt of it from a primary in another container", async () => {
+  test("an edge decides with a policy from a primary in another container", async () => {
     const { prefix } = podman;
     const [primaryPort, edgePort] = [await freePort(), await freePort()];
     const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
@@ -68,7 +69,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     await loadExample(new Oso(`http://127.0.0.1:${primaryPort}`, adminKey));
     await expectAnswers(edgePort, adminKey);
     expect((await healthOn(edgePort)).digest).toBe((await healthOn(primaryPort)).digest);
-    // What is done in a process aside works where there is nothing but the binary, too.
+    // Worker processes work as well if there is only the binary.
     const checked = await fetch(`http://127.0.0.1:${edgePort}/api/validate`, {
       method: "POST",
       headers: { authorization: `Bearer ${adminKey}` },
@@ -117,7 +118,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
     120_000,
   );
 
-  test("the compose files refuse to run without their secrets", async () => {
+  test("the compose files do not run without their secrets", async () => {
     const all = secrets();
     const needed = {
       "one-node.yaml": ["OSTIARY_ADMIN_KEY"],
@@ -153,7 +154,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
       podman.run(
         [
           ...["podman-compose", "-p", podman.prefix, "-f", join(projectRoot, "compose", "cluster.yaml")],
-          // Docker mounts nothing but what the file says.
+          // Docker mounts only the volumes of the file.
           ...(parameters[0] === "up" ? ["--podman-run-args=--read-only-tmpfs=false"] : []),
           ...parameters,
         ],
@@ -171,7 +172,7 @@ describe.skipIf(missingForContainers !== undefined)("in containers", () => {
       for (const port of [ports.EDGE_A_PORT, ports.EDGE_B_PORT])
         await expectAnswers(port, environment.OSTIARY_ADMIN_KEY);
       await eventually(async () => (await healthOn(ports.FALLBACK_PORT)).ok, "the fallback has a copy");
-      // Throws where the check fails.
+      // Throws if the check fails.
       for (const name of ["mosquitto", "edge-a"])
         await podman.podman("healthcheck", "run", `${podman.prefix}_${name}_1`);
     } catch (error) {
@@ -200,7 +201,7 @@ async function expectAnswers(port: number, adminKey: string): Promise<void> {
     expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
 }
 
-/** Mosquitto and what its start script calls, as the published image has them. */
+/** Mosquitto and the programs of its start script, as in the published image. */
 async function packMosquitto(podman: Podman, image: string): Promise<void> {
   const context = join(podman.folder, "mosquitto");
   await writeRootArchive(join(podman.folder, "mosquitto-root.tar"), {

@@ -8,7 +8,7 @@ export interface EtcdOptions {
   readonly members?: number;
   /** Further flags of each member. */
   readonly flags?: readonly string[];
-  /** Makes clients use TLS. */
+  /** Requires TLS of clients. */
   readonly isTls?: boolean;
 }
 
@@ -40,7 +40,7 @@ export class Etcd {
         "log-level": "error",
       };
       const own = Object.entries(parameters).map(([flag, value]) => `--${flag}=${value}`);
-      // No test needs its data after a power cut, and other tests write to the same disk.
+      // No test needs durable data, and other tests write to the same disk.
       return new EtcdMember([programPath("etcd"), ...own, "--unsafe-no-fsync", ...flags], client, clientUrl);
     });
     const etcd = new Etcd(members);
@@ -49,7 +49,7 @@ export class Etcd {
     return etcd;
   }
 
-  /** As the setting `failover` has it. */
+  /** The URL for the setting `failover`. */
   url(prefix: string): string {
     const [first] = this.members;
     const hosts = this.members.map(({ host }) => host).join(",");
@@ -60,7 +60,7 @@ export class Etcd {
     await Promise.all(this.members.map((member) => member.kill()));
   }
 
-  /** With the user root, and one who may only read and write below a prefix. */
+  /** Turns on authentication, with the user root and one that can only read and write below a prefix. */
   async enableAuth(password: string, user: string, prefix: string): Promise<void> {
     const key = Buffer.from(`${prefix}/`).toString("base64");
     const end = Buffer.from(`${prefix}0`).toString("base64"); // what follows on `/`

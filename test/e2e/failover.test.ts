@@ -1,4 +1,7 @@
-/** Automatic failover with a lease in a real etcd: three nodes that may be the primary, and an edge has each write that is acknowledged. */
+/**
+ * Automatic failover with a lease in a real etcd: three nodes that can be the primary, and at least one edge has each
+ * acknowledged write.
+ */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,9 +16,9 @@ import { eventually, healthOf, scenarioTimeoutMs } from "./cluster.ts";
 import { Etcd } from "./etcd.ts";
 
 const names = ["node-a", "node-b", "node-c"] as const;
-/** What is asked of default settings. */
+/** The time limits with default settings. */
 const availableWithinMs = 15_000;
-/** How long the lease lasts, by default. */
+/** The default duration of the lease. */
 const ttlMs = 6000;
 const policy = 'actor User {} resource Repo { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }';
 
@@ -23,11 +26,11 @@ interface Members {
   readonly nodes: readonly NodeProcess[];
   readonly etcd: Etcd;
   readonly adminKey: string;
-  /** Where each node has a directory of its name. */
+  /** Each node has a subdirectory with its name. */
   readonly directory: string;
-  /** The one that takes writes now. */
+  /** The present primary. */
   primary(): Promise<NodeProcess>;
-  /** Writes one fact through a node, and says what its status was; 0 without an answer. */
+  /** Writes one fact through a node and returns the status; 0 without a response. */
   write(node: NodeProcess, name: string): Promise<number>;
 }
 
@@ -114,7 +117,7 @@ function relation(name: string) {
   return { predicate: "has_role", args };
 }
 
-/** Which of these a node has. */
+/** The users of these that a node has. */
 async function held({ adminKey }: Members, node: NodeProcess): Promise<Set<string>> {
   const headers = { Authorization: `Bearer ${adminKey}`, "Ostiary-Consistency": "latest" };
   const answer = await fetch(`${node.url}/api/facts?predicate=has_role`, { headers });
@@ -123,7 +126,7 @@ async function held({ adminKey }: Members, node: NodeProcess): Promise<Set<strin
   return new Set(facts.flatMap(({ args }) => args[2]?.id ?? []));
 }
 
-/** Writes until one is acknowledged again; gives how long that took. */
+/** Writes until one write is acknowledged, and returns the time that took. */
 async function untilWritable({ write }: Members, node: NodeProcess, name: string): Promise<number> {
   const startMs = performance.now();
   await eventually(async () => (await write(node, name)) === 200, "a write is acknowledged again", 25_000);
@@ -131,7 +134,7 @@ async function untilWritable({ write }: Members, node: NodeProcess, name: string
 }
 
 test(
-  "the primary is killed: another node is the primary within 15 s, has all that was acknowledged, and the old one follows it",
+  "the primary is killed: another node is the primary within 15 s with all acknowledged writes, and the old one becomes its replica",
   () =>
     withMembers(async (members) => {
       const first = await members.primary();
@@ -162,7 +165,7 @@ test(
 );
 
 test(
-  "the primary is frozen for longer than its lease: when it goes on it acknowledges nothing, and becomes an edge of its successor",
+  "the primary is frozen for longer than its lease: afterwards it acknowledges no write, and becomes an edge of the new primary",
   () =>
     withMembers(async (members) => {
       const first = await members.primary();
@@ -174,7 +177,7 @@ test(
       const statuses = await Promise.all(late);
       await first.ready(({ role, state }) => role === "edge" && state === "LIVE");
       const present = await held(members, other);
-      // Those it has sent on to its successor are there; none was acknowledged that is not.
+      // Writes that it forwarded to the new primary exist; every acknowledged write exists.
       statuses.forEach((status, index) => status === 200 && expect(present.has(`late-${index}`)).toBe(true));
       expect(present.has("meanwhile")).toBe(true);
       expect((await held(members, first)).has("meanwhile")).toBe(true);
@@ -183,7 +186,7 @@ test(
 );
 
 test(
-  "the primary hands over with one command, and a node that is stopped gives the lease back at once",
+  "the primary hands over with one command, and a node that stops releases the lease immediately",
   () =>
     withMembers(async (members) => {
       const first = await members.primary();
@@ -207,14 +210,14 @@ test(
       const startMs = performance.now();
       expect(await one.stop()).toBe(0);
       await untilWritable(members, first, "after the stop");
-      // Nobody has waited for the lease to expire.
+      // No node has waited until the lease expired.
       expect(performance.now() - startMs).toBeLessThan(ttlMs - 1000);
     }),
   scenarioTimeoutMs,
 );
 
 test(
-  "an operator takes the lease away with force, and a primary that lost its directory begins no second history",
+  "an operator takes the lease with --force, and a primary that lost its directory begins no second history",
   () =>
     withMembers(async (members) => {
       const first = await members.primary();
@@ -231,7 +234,7 @@ test(
       expect(await members.primary()).toBe(one);
       const { epoch } = await healthOf(one);
 
-      // The node whose role says that it is the primary, on an empty directory.
+      // The node with the role primary, on an empty directory.
       const configured = must(members.nodes[0]);
       await configured.kill();
       rmSync(configured.directory, { recursive: true });
@@ -244,13 +247,13 @@ test(
 );
 
 test(
-  "nobody takes over from a primary that is not configured for failover yet, and then it is switched on without a loss",
+  "no node replaces a primary without `failover`, and `failover` can be turned on later without a loss",
   () =>
     withMembers(
       async (members) => {
         const [first, one, other] = members.nodes as [NodeProcess, NodeProcess, NodeProcess];
         const { epoch } = await healthOf(first);
-        // The edges have it already: they look for a free lease all the time.
+        // The edges have the setting already: they look for a free lease all the time.
         for (const endMs = performance.now() + 1.5 * ttlMs; performance.now() < endMs; await Bun.sleep(300))
           expect(await members.write(first, `before ${Math.round(performance.now())}`)).toBe(200);
         expect((await healthOf(first)).epoch).toBe(epoch);
@@ -266,19 +269,19 @@ test(
 );
 
 test(
-  "bits flip in the primary's database: it gives the lease up, and has a sound copy before anybody asks for what has changed",
+  "bits flip in the primary's database: it releases the lease, and has a sound database before a query reads the damaged page",
   () =>
     withMembers(async (members) => {
       const first = await members.primary();
       const { epoch } = await healthOf(first);
       expect(await members.write(first, "before")).toBe(200);
-      // Until it has read all pages once, and moved what was written to the file.
+      // Until it has read all pages once, and has done a checkpoint.
       await Bun.sleep(3000);
       const stores = join(members.directory, first.name);
       const damaged = must(currentStorePath(stores));
       const { size } = statSync(damaged);
       for (let page = 2; page < size / 4096; page++) flipBit(damaged, page * 4096 - 100, 2);
-      // It may be the primary again by then, with what the others had.
+      // It may be the primary again by then, with the data of the others.
       await eventually(async () => currentStorePath(stores) !== damaged, "it has another copy", 15_000);
       expect(await untilWritable(members, first, "after")).toBeLessThan(availableWithinMs);
       expect((await healthOf(await members.primary())).epoch).not.toBe(epoch);
@@ -289,14 +292,14 @@ test(
 );
 
 test(
-  "etcd fails: the primary goes on while an edge confirms its term, and stops when none does",
+  "etcd fails: the primary continues while an edge confirms its term, and stops otherwise",
   () =>
     withMembers(async (members) => {
       const first = await members.primary();
       const others = members.nodes.filter((node) => node !== first);
       const engine = must(members.etcd.members[0]);
       engine.freeze();
-      // Longer than the lease lasts.
+      // Longer than the lease.
       for (const endMs = performance.now() + 1.5 * ttlMs; performance.now() < endMs; await Bun.sleep(300))
         expect(await members.write(first, `without etcd ${Math.round(performance.now())}`)).toBe(200);
       await Promise.all(others.map((node) => node.kill()));
@@ -305,12 +308,12 @@ test(
           const health = await fetch(`${first.url}/readyz`);
           return health.status === 503 && (await health.text()).includes("lease");
         },
-        "the primary says that its lease is over",
+        "the primary reports that its lease has expired",
         15_000,
       );
       const startMs = performance.now();
       expect(await members.write(first, "alone")).toBe(503);
-      // Refused before the commit, and not after the wait for edges.
+      // Refused before the commit rather than after the wait for edges.
       expect(performance.now() - startMs).toBeLessThan(2000);
       engine.thaw();
       for (const node of others) node.launch();

@@ -1,4 +1,7 @@
-/** kill -9, one part at a time: who is left goes on answering, nobody ever answers wrong, and whoever comes back catches up. */
+/**
+ * kill -9 of one process at a time: the others continue to answer, no answer is wrong, and a restarted process catches
+ * up.
+ */
 import { describe, expect, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +21,7 @@ import {
 
 describe.each([...brokers])("with the %s broker", (broker) => {
   test(
-    "the primary dies: edges and fallback answer, writes are refused fast, and all goes on when it is back",
+    "the primary dies: edges and fallback answer, writes are refused quickly, and everything continues when it is back",
     () =>
       withCluster({ broker, fallback: true }, async (cluster) => {
         const { primary, edges, fallback, client } = cluster;
@@ -49,7 +52,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "an edge dies in a stream of writes: started again, its state is the primary's",
+    "an edge dies during writes: after its restart it has the primary's state",
     () =>
       withCluster({ broker }, async ({ primary, edges: [edge, other], client }) => {
         if (edge === undefined || other === undefined) throw new Error("two edges are needed");
@@ -70,7 +73,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "the primary dies in a stream of writes: no acknowledged write is lost, and the edges agree",
+    "the primary dies during writes: no acknowledged write is lost, and the edges agree",
     () =>
       withCluster({ broker }, async ({ primary, edges, client }) => {
         const stream = streamWrites(client(primary));
@@ -89,7 +92,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "an edge that was frozen for a while catches up",
+    "a frozen edge catches up afterwards",
     () =>
       withCluster({ broker, edges: 2 }, async ({ primary, edges: [edge, other], client }) => {
         if (edge === undefined || other === undefined) throw new Error("two edges are needed");
@@ -107,13 +110,13 @@ describe.each([...brokers])("with the %s broker", (broker) => {
 });
 
 test(
-  "a primary that hangs is not waited for: a write through an edge is refused within a second",
+  "a write through an edge does not wait for a hanging primary: it is refused within a second",
   () =>
     withCluster({ broker: "embedded", edges: 1 }, async (cluster) => {
       const [edge] = cluster.edges;
       if (edge === undefined) throw new Error("an edge is needed");
       cluster.primary.signal("SIGSTOP");
-      // The edge takes it for alive at first, and for silent later. The best of three, since this machine may be busy.
+      // The edge first considers it alive, later silent. The best of three, because the machine can be busy.
       const taken: number[] = [];
       for (let attempt = 0; attempt < 3; attempt++) {
         const startMs = performance.now();
@@ -132,7 +135,7 @@ test(
 );
 
 test(
-  "Mosquitto dies: writes go on, the edges follow by asking, and are live again when it is back",
+  "Mosquitto dies: writes continue, the edges poll over HTTP, and get events from it again when it is back",
   () =>
     withCluster({ broker: "mosquitto" }, async ({ primary, edges, mosquitto, client }) => {
       await mosquitto?.kill();
@@ -153,7 +156,7 @@ test(
 );
 
 test(
-  "an edge dies: the official client goes on at the fallback that it was told of",
+  "an edge dies: the official client continues with its fallback",
   () =>
     withCluster(
       { broker: "embedded", edges: 1, fallback: true },
@@ -167,7 +170,7 @@ test(
           "the fallback refreshes",
         );
         await edge.kill();
-        // The token of the write goes along to the fallback, which answers without waiting for anything.
+        // The client sends the token of the write to the fallback, which answers without waiting.
         expect(await oso.authorize(User("sid"), "read", Repository("kernel"))).toBe(true);
         await expectRightAnswers(oso);
       },
@@ -180,7 +183,7 @@ test.each([
   ["is cut in half", (bytes: Uint8Array) => bytes.subarray(0, bytes.length / 2)],
   ["is no database", () => new TextEncoder().encode("something else altogether")],
 ])(
-  "an edge whose file %s sets it aside and takes a snapshot",
+  "an edge whose file %s keeps that file and downloads a snapshot",
   (_what, damage) =>
     withCluster({ broker: "embedded", edges: 1 }, async ({ primary, edges: [edge], client }) => {
       if (edge === undefined) throw new Error("an edge is needed");
@@ -201,7 +204,7 @@ test.each([
   ["of its database", (name: string) => /\.db(?:-wal|-shm)?$/.test(name)],
   ["of its whole directory", () => true],
 ])(
-  "the edges take over what a primary was restored to from an old copy %s",
+  "the edges take over the state of a primary that was restored from an old copy %s",
   (_what, restored) =>
     withCluster({ broker: "mosquitto" }, async ({ primary, edges, client }) => {
       await primary.stop();
@@ -221,7 +224,7 @@ test.each([
       await primary.start();
       await client(primary).insert(["has_role", User("new"), "reader", Repository("kernel")]);
       for (const edge of edges) {
-        // The bans are gone with the history to which they belonged.
+        // The bans belonged to the old history, which is gone.
         const reader = client(edge);
         await eventually(() => reader.authorize(User("alice"), "delete", Repository("compiler")), "the old writes go");
         await eventually(() => reader.authorize(User("new"), "read", Repository("kernel")), "the new write comes");
@@ -232,12 +235,12 @@ test.each([
 );
 
 test(
-  "two primaries on one broker: the older one is fenced and takes no more writes",
+  "two primaries on one broker: the older one is fenced and refuses writes",
   () =>
     withCluster({ broker: "mosquitto", edges: 1 }, async (cluster) => {
       const { primary, node } = cluster;
       const usurper = await node("usurper", "primary", cluster.mosquitto?.primary);
-      // One that continues the same history: a primary of another one would not start beside it.
+      // It continues the same history: a primary with another history would not start.
       await restoreFrom(cluster, primary, usurper.directory);
       await usurper.start();
       await eventually(
@@ -245,7 +248,7 @@ test(
         "the older one refuses writes",
         20_000,
       );
-      // It does not fight for its place, and still answers.
+      // It does not become the primary again, and still answers queries.
       await Bun.sleep(1000);
       expect((await insert(cluster, primary.url, "late")).status).toBe(503);
       expect((await insert(cluster, usurper.url, "new")).status).not.toBe(503);
@@ -272,7 +275,7 @@ async function expectRightAnswers(oso: Oso): Promise<void> {
     expect({ text, answer: await ask(oso) }).toEqual({ text, answer: expected });
 }
 
-/** Without the client, which would try three times. */
+/** Without the official client, which would try three times. */
 function insert({ adminKey }: Cluster, url: string, user: string): Promise<Response> {
   return fetch(`${url}/api/batch`, {
     method: "POST",
@@ -303,7 +306,7 @@ async function eventuallyAccepted(cluster: Cluster, url: string, user: string): 
   return status;
 }
 
-/** Writes fact after fact until it is stopped or refused; resolves with the users whose writes were acknowledged. */
+/** Writes facts until it is stopped or refused; resolves with the users whose writes were acknowledged. */
 function streamWrites(oso: Oso): { stop(): Promise<string[]> } {
   const acknowledged: string[] = [];
   let stopped = false;

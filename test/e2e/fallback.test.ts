@@ -1,11 +1,13 @@
-/** The last resort: a fallback answers from its copy on disk when nobody can be reached, says how old that is, and takes no writes. */
+/**
+ * A fallback answers from its database on disk when it reaches no node, gives the age of its data, and refuses writes.
+ */
 import { expect, test } from "bun:test";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import { eventually, expectConverged, healthOf, scenarioTimeoutMs, withCluster } from "./cluster.ts";
 
 test(
-  "a fallback starts from its disk when nobody can be reached, answers, and refuses writes",
+  "a fallback starts from its disk without other nodes, answers, and refuses writes",
   () =>
     withCluster({ broker: "embedded", edges: 0, fallback: true }, async ({ primary, fallback, client, adminKey }) => {
       await expectConverged(primary, [fallback]);
@@ -33,7 +35,7 @@ test(
       }
       expect((await healthOf(fallback)).digest).toBe(before.digest);
 
-      // It asks for the next snapshot on its own once there is somebody to ask.
+      // It downloads the next snapshot itself when a node is reachable.
       await primary.start();
       await client(primary).insert(["is_banned", User("carol")]);
       await eventually(
@@ -46,7 +48,7 @@ test(
 );
 
 test(
-  "a fallback without any copy is not fit, says so, and becomes fit when the primary is there",
+  "a fallback without a database is not healthy, and becomes healthy when the primary is reachable",
   () =>
     withCluster({ broker: "embedded", edges: 0 }, async ({ primary, fallback, adminKey }) => {
       await primary.kill();

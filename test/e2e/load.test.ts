@@ -1,4 +1,4 @@
-/** 100,000 facts through the official client, in batches as large as the API takes, with the edge following; and they are all there. */
+/** 100,000 facts through the official client in batches of the maximum size, with an edge that replicates them all. */
 import { expect, test } from "bun:test";
 import type { IntoFact } from "oso-cloud";
 import { Folder, Repository, User } from "../../scripts/example/facts.ts";
@@ -48,7 +48,10 @@ test(
   240_000,
 );
 
-/** In tens: a folder below one of ten, somebody who reads it, and eight repositories in it. (The example adds one public repository.) */
+/**
+ * Groups of ten facts: a folder below one of ten, a reader of it, and eight repositories in it. (The example adds one
+ * public repository.)
+ */
 function factNumber(index: number): IntoFact {
   const ten = Math.floor(index / 10);
   const folder = Folder(`leaf-${ten}`);

@@ -1,6 +1,6 @@
 /**
- * A real Mosquitto on loopback, with the configuration and the ACL that `compose/` ships: only paths, address and passwords differ, so that
- * what is tested is what people run.
+ * A real Mosquitto on loopback with the configuration and the ACL of `compose/`: only paths, address and passwords
+ * differ, so that the tests cover the shipped files.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,33 +19,33 @@ export interface Mosquitto {
   /** Settings of a node that logs in as primary, or as edge. */
   readonly primary: Settings;
   readonly edge: Settings;
-  /** By user; who logs in as witness may read statuses. */
+  /** The password of each user; the user witness can read statuses. */
   readonly passwords: Readonly<Record<User, string>>;
   readonly output: string;
   start(): Promise<void>;
-  /** Stops it from doing anything, with all connections kept: what a machine that hangs looks like. */
+  /** Freezes it with all connections open, like a hanging machine. */
   freeze(): void;
   thaw(): void;
   kill(): Promise<void>;
 }
 
 export interface MosquittoOptions {
-  /** Another one, whose passwords hold here as well. */
+  /** Another broker with the same passwords. */
   readonly like?: Mosquitto;
-  /** Lines of the shipped configuration, and what stands there instead. */
+  /** Lines of the shipped configuration, and their replacements. */
   readonly changes?: Readonly<Record<string, string>>;
   /** Instead of the shipped one. */
   readonly acl?: string;
-  /** Makes it listen with TLS. */
+  /** Turns on TLS. */
   readonly server?: Certificate;
-  /** Where it is, and with which port, where that is not simply this machine. */
+  /** The host and port, if it is not on this machine. */
   readonly place?: Place & { readonly port: number };
 }
 
 const shipped = join(projectRoot, "compose", "mosquitto");
 const readShipped = (name: string): string => readFileSync(join(shipped, name), "utf8");
 
-/** With passwords, as `mosquitto.conf` and `acl` have it. */
+/** With passwords, from `mosquitto.conf` and `acl`. */
 export async function prepareMosquitto(directory: string, options: MosquittoOptions = {}): Promise<Mosquitto> {
   const { like, changes, acl, server, place } = options;
   mkdirSync(directory, { recursive: true });
@@ -68,7 +68,7 @@ export async function prepareMosquitto(directory: string, options: MosquittoOpti
   return new MosquittoProcess(commandWith(writeConfig(directory, text), place), url, passwords);
 }
 
-/** With client certificates, as `tls.conf` and `tls-acl` have it, for one environment. */
+/** With client certificates, from `tls.conf` and `tls-acl`, for one environment. */
 export async function prepareMosquittoTls(
   directory: string,
   environment: string,
@@ -106,7 +106,7 @@ function writeAcl(directory: string, text: string): string {
   return path;
 }
 
-/** Started by root it would become another user, who can't read the folder of this test. */
+/** As root it would become another user, which cannot read the folder of this test. */
 function writeConfig(directory: string, text: string): string {
   const path = join(directory, "mosquitto.conf");
   writeFileSync(path, process.getuid?.() === 0 ? `user root\n${text}` : text);
@@ -134,7 +134,7 @@ class MosquittoProcess extends ServerProgram implements Mosquitto {
   }
 }
 
-/** Every line has to be there: a test of a configuration that silently isn't the shipped one would be worth nothing. */
+/** Each line has to exist, so that the test cannot run with another configuration than the shipped one. */
 function replaced(text: string, changes: Readonly<Record<string, string>>): string {
   return Object.entries(changes).reduce((result, [before, after]) => {
     if (!result.includes(before)) throw new Error(`the shipped configuration has no line \`${before}\``);

@@ -1,4 +1,6 @@
-/** Podman and buildah for tests: every call has a time limit, and what is made under one prefix can be removed together. */
+/**
+ * Podman and buildah for tests: every call has a time limit, and everything with one prefix can be removed together.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,14 +8,14 @@ import { containerEnvironment } from "../../scripts/container-environment.ts";
 import { findProgram } from "./program.ts";
 import { randomHex } from "../../scripts/node-process.ts";
 
-/** Why no containers can be run here; undefined where they can. */
+/** Why this machine cannot run containers; undefined if it can. */
 export const missingForContainers = ["podman", "buildah", "runc", "nft", "podman-compose", "mosquitto", "mosquitto_pub"]
   .filter((program) => findProgram(program) === null)
   .map((program) => `${program} is not installed`)
   .at(0);
 
 export class Podman {
-  /** Starts the names of all that belongs to this test. */
+  /** The prefix of all names of this test. */
   readonly prefix = `ostiary-test-${randomHex(4)}`;
   readonly #folder = mkdtempSync(join(tmpdir(), "ostiary-podman-"));
   readonly #environment = containerEnvironment(this.#folder);
@@ -22,7 +24,7 @@ export class Podman {
     return this.#folder;
   }
 
-  /** Standard output; throws with everything that was said where it fails. */
+  /** Returns the standard output; a failure throws with the whole output. */
   podman(...parameters: string[]): Promise<string> {
     return this.run(["podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", ...parameters]);
   }

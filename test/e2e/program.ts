@@ -1,4 +1,4 @@
-/** Where a program of the system is; servers lie in folders that are not on everybody's path. */
+/** The path of a program of the system; servers are in folders that are not on every user's PATH. */
 export const findProgram = (name: string): string | null =>
   Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin` });
 

@@ -1,4 +1,6 @@
-/** What a client sees of a healthy cluster: writes on one node become visible on the others, and its own at once. */
+/**
+ * A healthy cluster: writes on one node become visible on the others, and a client reads its own writes immediately.
+ */
 import { describe, expect, test } from "bun:test";
 import { Folder, Organization, Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
@@ -7,7 +9,7 @@ import { brokers, eventually, expectConverged, healthOf, scenarioTimeoutMs, with
 
 describe.each([...brokers])("with the %s broker", (broker) => {
   test(
-    "every node answers the questions of the example",
+    "all nodes answer the queries of the example",
     () =>
       withCluster({ broker, fallback: true }, async ({ primary, edges, fallback, client }) => {
         await expectConverged(primary, [...edges, fallback]);
@@ -26,7 +28,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "a write to the primary becomes visible on both edges, and at once where its token is sent along",
+    "a write to the primary becomes visible on both edges, immediately with its consistency token",
     () =>
       withCluster({ broker }, async ({ primary, edges, client, adminKey }) => {
         const writer = client(primary);
@@ -38,7 +40,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
             `zoe reads at ${edge.name}`,
           );
         }
-        // Many times, since the race that a token closes is a matter of a millisecond.
+        // Many times, because a token prevents a race of about a millisecond.
         for (let index = 0; index < 30; index++) {
           await writer.insert(["has_role", User(`zoe-${index}`), "reader", Repository("kernel")]);
           const token = writer.api.lastOffset ?? "";
@@ -53,7 +55,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "a client of an edge reads its own writes there",
+    "a client of an edge reads its own writes",
     () =>
       withCluster({ broker }, async ({ primary, edges: [edge, other], client }) => {
         if (edge === undefined || other === undefined) throw new Error("two edges are needed");
@@ -70,7 +72,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "a policy and the clearing of all data reach the edges as well",
+    "a policy and the deletion of all data reach the edges",
     () =>
       withCluster({ broker }, async ({ primary, edges, client, adminKey }) => {
         const writer = client(primary);
@@ -95,7 +97,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "an edge that comes later starts from a snapshot and then follows",
+    "a later edge starts from a snapshot and then gets events",
     () =>
       withCluster({ broker, edges: 1 }, async ({ primary, edges, client, node }) => {
         const late = await node("edge-late", "edge");
@@ -106,14 +108,14 @@ describe.each([...brokers])("with the %s broker", (broker) => {
           async () => !(await client(late).authorize(User("alice"), "delete", Repository("compiler"))),
           "the ban arrives",
         );
-        await eventually(async () => (await healthOf(late)).state === "LIVE", "it follows the feed");
+        await eventually(async () => (await healthOf(late)).state === "LIVE", "it gets events from the broker");
       }),
     scenarioTimeoutMs,
   );
 });
 
 test(
-  "edges reach the embedded broker over plain MQTT as well",
+  "edges can connect to the embedded broker over plain MQTT",
   () =>
     withCluster({ broker: "embedded", edges: 0 }, async ({ primary, node, client, nodeKey }) => {
       await primary.stop();

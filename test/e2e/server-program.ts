@@ -1,4 +1,4 @@
-/** A server of somebody else as a process: started until it takes connections, frozen, killed and started again. What it writes to standard error is kept. */
+/** A third-party server as a process that can be started, frozen and killed. Its standard error is kept. */
 export interface ServerAddress {
   readonly host: string;
   readonly port: number;
@@ -21,13 +21,13 @@ export class ServerProgram {
     return this.#output;
   }
 
-  /** Only starts the process. */
+  /** Starts the process without waiting. */
   launch(): void {
     this.#process = Bun.spawn([...this.#command], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
     void this.#keep(this.#process.stderr);
   }
 
-  /** Resolves when it takes connections. Throws where it ends before or takes longer than `timeoutMs`. */
+  /** Resolves when it accepts connections. Throws if it ends before or needs more than `timeoutMs`. */
   async start(timeoutMs = 15_000): Promise<void> {
     this.launch();
     const deadline = Date.now() + timeoutMs;
@@ -38,7 +38,7 @@ export class ServerProgram {
     }
   }
 
-  /** Stops it from doing anything, with all connections kept: what a machine that hangs looks like. */
+  /** Freezes it with all connections open, like a hanging machine. */
   freeze(): void {
     this.#process?.kill("SIGSTOP");
   }

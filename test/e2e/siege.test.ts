@@ -1,4 +1,4 @@
-/** A short run of `scripts/siege`: all that does not depend on how fast the machine is. */
+/** A short run of `scripts/siege`: all bounds that do not depend on the speed of the machine. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,9 @@ test("a short siege: no read fails, no node exits, memory is released, nothing a
   }
 }, 210_000);
 
-/** How fast a machine answers, and sends, with all attackers on it. `scripts/siege` judges that against a bare server, and for minutes. */
+/**
+ * The bounds of speed, which a short run does not check. `scripts/siege` compares them with a bare server for minutes.
+ */
 const dependsOnTheMachine = /^(?:authorize p99|random requests sent)/;
 
 /** The processes whose working directory is in the folder. */

@@ -1,4 +1,4 @@
-/** SIGTERM: every role finishes what it is doing and ends with status 0, soon, whoever else is there. */
+/** SIGTERM: all roles finish their requests and end with status 0 soon, whichever other nodes run. */
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { brokers, scenarioTimeoutMs, withCluster } from "./cluster.ts";
@@ -6,7 +6,7 @@ import { brokers, scenarioTimeoutMs, withCluster } from "./cluster.ts";
 const stopMsMax = 5000;
 
 test.each([...brokers])(
-  "each role ends with status 0 soon after SIGTERM, with or without the others (%s broker)",
+  "all roles end with status 0 soon after SIGTERM, with or without the others (%s broker)",
   (broker) =>
     withCluster({ broker, edges: 2, fallback: true }, async ({ primary, edges: [edge, widow], fallback }) => {
       if (edge === undefined || widow === undefined) throw new Error("two edges are needed");
@@ -20,7 +20,7 @@ test.each([...brokers])(
 );
 
 test(
-  "a request that is under way when SIGTERM comes is answered in full, and no new one is taken",
+  "a request in flight at SIGTERM gets its whole response, and new ones are refused",
   () =>
     withCluster({ broker: "embedded", edges: 1 }, async ({ primary, edges: [edge], adminKey }) => {
       if (edge === undefined) throw new Error("an edge is needed");
@@ -46,7 +46,7 @@ test(
   scenarioTimeoutMs,
 );
 
-/** A question whose body arrives in two parts, as over a slow line. */
+/** A query whose body arrives in two parts. */
 function slowRequest(url: string, key: string): { halfSent: Promise<void>; finish(): void; answer: Promise<string> } {
   const body = JSON.stringify({
     actor_type: "User",

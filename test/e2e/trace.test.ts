@@ -1,4 +1,4 @@
-/** One trace from the request on the primary to the copies on the edges, another through a read; both continue the caller's own. */
+/** One trace from a write on the primary to the edges, and one of a read; both continue the trace of the client. */
 import { describe, expect, test } from "bun:test";
 import { Oso } from "oso-cloud";
 import { Repository, User } from "../../scripts/example/facts.ts";
@@ -40,7 +40,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
           expect(visible.durationMs).toBeLessThan(5000);
           expect(visible.attributes).toMatchObject({ "ostiary.facts.inserted": 1, "ostiary.facts.deleted": 0 });
         }
-        // Every span hangs, over others of this trace, on what the caller sent.
+        // All spans are descendants of the client's span.
         const parents = new Set([caller.spanId, ...spans.map(({ spanId }) => spanId)]);
         expect(spans.filter(({ parentSpanId }) => !parents.has(parentSpanId)).map(({ name }) => name)).toEqual([]);
       }),
@@ -48,7 +48,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
   );
 
   test(
-    "a write through an edge is one trace over all of them",
+    "a write through an edge is one trace over all nodes",
     () =>
       traced(broker, async (cluster, spansOf) => {
         const [edge] = cluster.edges;
@@ -73,7 +73,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
 });
 
 test(
-  "a read is a trace of its own: request, plan (made, then known), query (or remembered), reply; and the answer says how long it took",
+  "a read is its own trace: request, plan (new, then cached), query (or cached decision), reply; and the response has its duration",
   () =>
     traced("embedded", async (cluster, spansOf) => {
       const [edge] = cluster.edges;
@@ -84,7 +84,7 @@ test(
         ["nowhere", false, ["plan", "query", "reply"]],
         ["compiler", true, ["query", "reply"]],
       ];
-      const memos: unknown[] = [];
+      const cacheResults: unknown[] = [];
       const decisions: unknown[] = [];
       for (const [resource, allowed, steps] of asked) {
         const caller = { traceId: randomHex(16), spanId: randomHex(8) };
@@ -106,10 +106,10 @@ test(
           });
         }
         plans.push(...named(spans, edge.name, "plan").map(({ attributes }) => attributes["ostiary.plan_cache"]));
-        memos.push(only(named(spans, edge.name, "query")).attributes["ostiary.decision_cache"]);
+        cacheResults.push(only(named(spans, edge.name, "query")).attributes["ostiary.decision_cache"]);
       }
       expect(plans).toEqual(["miss", "hit"]);
-      expect(memos).toEqual(["miss", "miss", "hit"]);
+      expect(cacheResults).toEqual(["miss", "miss", "hit"]);
       expect(decisions).toEqual(["allow", "deny", "allow"]);
 
       const lister = { traceId: randomHex(16), spanId: randomHex(8) };
@@ -128,7 +128,7 @@ test(
 );
 
 test(
-  "the steps of writes are in the order of time on every node, whatever way the events came, and are what the metric measures",
+  "the phases of writes are in temporal order on all nodes for all transports, and match the metric",
   () =>
     traced("embedded", async (cluster, spansOf) => {
       const { primary, edges } = cluster;
@@ -146,7 +146,7 @@ test(
           return Promise.resolve();
         });
       };
-      // One by one, so that edges prepare them; at once, so that one commit has several; and one that no message carries.
+      // One by one; concurrently, so that one commit has several; and one that is too large for a message.
       for (let count = 0; count < 5; count++) await write(1);
       await Promise.all(Array.from({ length: 8 }, () => write(1)));
       await write(1000);
@@ -171,15 +171,15 @@ test(
         const spans = spansOf(traceId);
         for (const { name } of edges) for (const step of requireOrder(spans, name)) seen.add(step);
       }
-      expect(seen).toEqual(new Set(["prepare", "fetch", "feed", "catch_up"]));
+      expect(seen).toEqual(new Set(["fetch", "feed", "catch_up"]));
     }),
   scenarioTimeoutMs,
 );
 
-/** Of clocks that are read in different processes, in milliseconds. */
+/** The tolerance for clocks in different processes, in milliseconds. */
 const toleranceMs = 1;
 
-/** Gives what was special about the way of the event to this node. */
+/** Returns the transports of the event to this node. */
 function requireOrder(spans: readonly Span[], node: string): string[] {
   const request = only(spans.filter((span) => span.node === "primary" && span.kind === server));
   const [validate, append] = [only(named(spans, "primary", "validate")), only(named(spans, "primary", "append"))];
@@ -199,7 +199,7 @@ function requireOrder(spans: readonly Span[], node: string): string[] {
   }
   const [fetch] = named(spans, node, "fetch");
   if (fetch !== undefined) expect(fetch.startMs).toBeGreaterThanOrEqual(committedMs - toleranceMs);
-  // A batch of several traces has one of its own.
+  // A batch of several traces has its own trace.
   const [receive] = named(spans, node, "receive");
   if (receive !== undefined) {
     expect(receive.startMs).toBeGreaterThanOrEqual(committedMs - toleranceMs);
@@ -243,7 +243,7 @@ async function traced(
 
 type Fetch = (input: unknown, init?: { headers?: Record<string, string> }) => Promise<unknown>;
 
-/** The official client in an application that is itself traced. */
+/** The official client in a traced application. */
 function clientWithin({ adminKey }: Cluster, node: NodeProcess, { traceId, spanId }: Caller): Oso {
   const traceparent = `00-${traceId}-${spanId}-01`;
   const fetchBuilder =

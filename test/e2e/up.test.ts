@@ -1,4 +1,7 @@
-/** The first command that anybody runs: every answer right, its traces whole, and nothing left running however it ends. */
+/**
+ * `scripts/up`, the first command of a new user: all answers are right, the traces are complete, and no process is left
+ * however it ends.
+ */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
@@ -17,7 +20,7 @@ interface Report {
   readonly traces: { readonly write: readonly Span[]; readonly read: readonly Span[] };
 }
 
-/** What `scripts/up --exit --json` reports, and what it says meanwhile. */
+/** The report of `scripts/up --exit --json`, and its messages. */
 async function runToItsEnd(...flags: string[]): Promise<{ readonly report: Report; readonly progress: string }> {
   await builtBinary();
   const up = Bun.spawn([join(projectRoot, "scripts", "up"), "--exit", "--json", ...flags], {
@@ -32,9 +35,9 @@ async function runToItsEnd(...flags: string[]): Promise<{ readonly report: Repor
   return { report: JSON.parse(output) as Report, progress };
 }
 
-test("scripts/up says that edges ask the primary over HTTP while there is no broker", async () => {
+test("scripts/up reports that edges get events over HTTP without a broker", async () => {
   const { report, progress } = await runToItsEnd("--broker", `mqtt://127.0.0.1:${await freePort()}`);
-  const polling = "it asks the primary for events over HTTP, because no broker is connected";
+  const polling = "it gets events from the primary over HTTP, because no broker is connected";
   const { nodes } = report;
   expect(nodes.map(({ following }) => following)).toEqual([undefined, polling, polling, undefined]);
   for (const edge of ["edge-a", "edge-b"])
@@ -44,7 +47,7 @@ test("scripts/up says that edges ask the primary over HTTP while there is no bro
 const shells = ["sh", "bash", "zsh"].filter((shell) => Bun.which(shell) !== null);
 
 test.each(shells)(
-  "what scripts/up suggests works in %s, and the fallback says how old its answer is",
+  "the commands that scripts/up suggests work in %s, and the fallback gives the age of its data",
   async (shell) => {
     await builtBinary();
     const up = Bun.spawn([join(projectRoot, "scripts", "up")], {
@@ -77,11 +80,11 @@ test.each(shells)(
       const answers = output.match(/^\{"allowed":.*\}$/gm);
       expect(answers?.slice(0, 3)).toEqual(['{"allowed":true}', '{"allowed":false}', '{"allowed":false}']);
       expect(answers).toHaveLength(4);
-      // The fallback's alone, with its age above it.
+      // Only that of the fallback, after the header with its age.
       expect(output.match(/^x-ostiary-snapshot-age-ms: \d+\r?\n\{"allowed":(?:true|false)\}$/gim)).toHaveLength(1);
       expect(output).toContain("ostiary_");
       await says("primary: it ended with signal SIGKILL");
-      await says("edge-a: the primary does not answer: this copy may be old");
+      await says("edge-a: the primary does not answer: its database may be old");
     } finally {
       up.kill("SIGINT");
       await Promise.all([up.exited, reading]);
@@ -113,7 +116,7 @@ test.each([
   ["while it starts", "ready at"],
   ["when all is running", "All settings"],
 ])(
-  "scripts/up takes everything down when it is interrupted %s",
+  "scripts/up stops everything when it is interrupted %s",
   async (_when, sign) => {
     await builtBinary();
     const up = Bun.spawn([join(projectRoot, "scripts", "up")], {

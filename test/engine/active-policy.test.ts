@@ -1,4 +1,4 @@
-/** Policies that were made ready are kept for who asks next; what was found for them under some limits is not taken for what holds under others. */
+/** The cache of compiled policies, and the closures that are found for a policy under given limits. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activate } from "../../src/engine/policy/active-policy.ts";
@@ -11,21 +11,21 @@ resource Folder {
   "reader" if "reader" on "parent";
 }`;
 
-test("the same policy is made once, and forgotten when enough others came", () => {
+test("a policy is compiled once, and evicted after enough other policies", () => {
   const first = activate(source, "a.polar");
   expect(activate(source, "a.polar")).toBe(first);
   for (let other = 0; other < 10; other++) activate(`${source} # ${other}`, "a.polar");
   expect(activate(source, "a.polar")).not.toBe(first);
 });
 
-test("the name of its file is part of it, since its rules say where they stand", () => {
+test("the file name is part of a policy, because its rules have positions in the file", () => {
   const [first, second] = [activate(source, "a.polar"), activate(source, "b.polar")];
   const placesOf = ({ program }: typeof first): string[] => program.rules.map(({ span }) => span.file);
   expect(placesOf(first)).toContain("a.polar");
   expect(placesOf(second)).not.toContain("a.polar");
 });
 
-test("closures are those of the limits that are asked with, whoever asked before", () => {
+test("closures depend on the limits of the search, not on earlier searches", () => {
   const active = activate(source, null);
   const none = { ...defaultLimits, closuresMax: 0 };
   expect(closuresOf(active, defaultLimits)).toHaveLength(1);

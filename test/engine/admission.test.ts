@@ -1,4 +1,7 @@
-/** Which questions are answered at once: the ceilings of their statements, from SQLite's plans and the degrees of what is stored. */
+/**
+ * Admission control: the cost bounds of statements, computed from SQLite's query plans and the statistics of the
+ * tables.
+ */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -7,7 +10,7 @@ import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { OffloadRequired } from "../../src/engine/query/offload-required.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
-import { Planner } from "../../src/engine/query/plans.ts";
+import { Planner } from "../../src/engine/query/planner.ts";
 import type { Shape, ShapeVariable } from "../../src/engine/query/shapes.ts";
 import { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
@@ -24,8 +27,8 @@ function shapeOf(...variables: ShapeVariable[]): Shape {
   return { calls: [{ predicate: "allow/3", variables: [0, 1, 2] }], variables, context: [] };
 }
 
-/** `undefined` where no statement answers. */
-function ceiling(store: Connection, shape: Shape, listed = 1): number | undefined {
+/** `undefined` if no statement answers. */
+function costBound(store: Connection, shape: Shape, listed = 1): number | undefined {
   const plans = new Planner(
     store,
     must(activationOf(store)).active,
@@ -48,35 +51,35 @@ const reader = (who: string, note: number) => fact("has_role", who, "String:read
 const times = <T>(count: number, make: (index: number) => T): T[] =>
   Array.from({ length: count }, (_, index) => make(index));
 
-describe("the ceiling of a decision", () => {
+describe("the cost bound of a decision", () => {
   const mayRead = shapeOf(one("User"), text("read"), one("Note"));
 
-  test("grows with the most teams that anybody is in, not with the teams or the notes", () => {
+  test("grows with the maximum number of teams of one user, not with the number of teams or notes", () => {
     const store = storeWith(policy(teams));
-    const before = must(ceiling(store, mayRead));
+    const before = must(costBound(store, mayRead));
     apply(
       store,
       inserted(...times(500, (index) => isIn(index, index % 50)), ...times(900, (index) => reader("User:1", index))),
     );
-    expect(must(ceiling(store, mayRead))).toBeLessThan(before + 10);
+    expect(must(costBound(store, mayRead))).toBeLessThan(before + 10);
     apply(store, inserted(...times(300, (team) => isIn(1, team))));
-    const crowded = must(ceiling(store, mayRead));
+    const crowded = must(costBound(store, mayRead));
     expect(crowded).toBeGreaterThanOrEqual(300);
     expect(crowded).toBeLessThan(2000);
   });
 
-  test("is what lists multiply to, where a question brings some", () => {
+  test("is the product of the lengths of the lists in the question", () => {
     const store = storeWith(policy(teams), inserted(isIn(1, 1), reader("Team:1", 1)));
     const shape = shapeOf({ type: "User", mode: "several", constant: undefined }, text("read"), one("Note"));
-    const [few, many] = [must(ceiling(store, shape, 2)), must(ceiling(store, shape, 2000))];
+    const [few, many] = [must(costBound(store, shape, 2)), must(costBound(store, shape, 2000))];
     expect(few).toBeGreaterThanOrEqual(2);
     expect(many).toBeGreaterThanOrEqual(2000);
-    // The list is looked through for the text of each.
+    // The list is searched for the string of each value.
     expect(many).toBeLessThan(10_000_000);
   });
 });
 
-test("a question of many calls is for a worker process before it is planned, where others wait", () => {
+test("on the serving thread, a question with many calls is offloaded before it is planned", () => {
   const store = storeWith(policy(teams));
   const { active } = must(activationOf(store));
   const limits = { ...defaultLimits, servingThreadQueryCallsMax: 2 };
@@ -84,26 +87,26 @@ test("a question of many calls is for a worker process before it is planned, whe
     ...shapeOf(one("User"), text("read"), one("Note")),
     calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
   });
-  const plansOf = (inPlace: boolean) =>
-    new Planner(store, active, limits, "statement", new TableStatistics(store), inPlace);
-  expect(plansOf(true).planFor("two", asked(2)).kind).toBe("statement");
-  expect(() => plansOf(true).planFor("three", asked(3))).toThrow(OffloadRequired);
-  expect(plansOf(false).planFor("three", asked(3)).kind).toBe("statement");
+  const plannerFor = (onServingThread: boolean) =>
+    new Planner(store, active, limits, "statement", new TableStatistics(store), onServingThread);
+  expect(plannerFor(true).planFor("two", asked(2)).kind).toBe("statement");
+  expect(() => plannerFor(true).planFor("three", asked(3))).toThrow(OffloadRequired);
+  expect(plannerFor(false).planFor("three", asked(3)).kind).toBe("statement");
 });
 
-test("a list may look at all that many teams have", () => {
+test("a list may examine everything that many teams have", () => {
   const store = storeWith(policy(teams));
   apply(
     store,
     inserted(...times(100, (team) => isIn(1, team)), ...times(1000, (note) => reader(`Team:${note % 4}`, note))),
   );
-  const found = must(ceiling(store, shapeOf(one("User"), text("read"), free("Note"))));
-  // Of 100 teams each might have the 250 notes that the one with the most has.
+  const found = must(costBound(store, shapeOf(one("User"), text("read"), free("Note"))));
+  // Each of the 100 teams may have as many notes as the team with the most, which has 250.
   expect(found).toBeGreaterThanOrEqual(25_000);
   expect(found).toBeLessThan(200_000);
 });
 
-test("a list of constants that no rule asks for itself counts as often as it is long", () => {
+test("a list of constants that no rule mentions one by one counts with its length", () => {
   const tags = ["a", "b", "c", "d"];
   const tagged = `
     actor User {}
@@ -113,13 +116,13 @@ test("a list of constants that no rule asks for itself counts as often as it is 
   const facts = tags.flatMap((name) =>
     times(50, (note) => fact("tagged", "User:1", `String:${name}`, `Note:${name}${note}`)),
   );
-  // Others have many more in all, so that what one user has at most says nothing.
+  // All facts together are many more, so the maximum for one user does not restrict the bound.
   const others = times(4000, (note) => fact("tagged", "User:2", `String:other${note}`, `Note:${note}`));
   const store = storeWith(policy(tagged), inserted(...facts), inserted(...others));
-  expect(must(ceiling(store, shapeOf(one("User"), text("read"), free("Note"))))).toBeGreaterThanOrEqual(200);
+  expect(must(costBound(store, shapeOf(one("User"), text("read"), free("Note"))))).toBeGreaterThanOrEqual(200);
 });
 
-test("recursion that is walked is bounded by what it can reach", () => {
+test("recursion without a closure is bounded by what it can reach", () => {
   const nested = `
     actor User {}
     resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder };
@@ -129,14 +132,14 @@ test("recursion that is walked is bounded by what it can reach", () => {
   const parent = (child: number) => fact("has_relation", `Folder:${child}`, "String:parent", `Folder:${child + 1}`);
   const store = storeWith(policy(nested), inserted(...times(20, parent)));
   const shape = shapeOf(one("User"), text("read"), one("Folder"));
-  const few = must(ceiling(store, shape));
+  const few = must(costBound(store, shape));
   expect(few).toBeGreaterThanOrEqual(20);
   expect(few).toBeLessThan(100_000);
   apply(store, inserted(...times(1000, (index) => parent(index + 20))));
-  expect(must(ceiling(store, shape))).toBeGreaterThan(few * 20);
+  expect(must(costBound(store, shape))).toBeGreaterThan(few * 20);
 });
 
-test("an engine that answers in place refuses what may look at more, and takes it again when it is less", () => {
+test("an engine on the serving thread refuses a query with a high cost bound, and accepts it again when the bound falls", () => {
   const store = storeWith(policy(teams), inserted(...times(50, (team) => isIn(1, team)), reader("Team:7", 1)));
   const limits = { ...defaultLimits, servingThreadQueryRowsMax: 1000 };
   const engine = new Engine(store, { limits, onServingThread: true });
@@ -155,7 +158,7 @@ test("an engine that answers in place refuses what may look at more, and takes i
   expect(engine.authorize(question)).toBe(false);
 });
 
-test("rules that are evaluated step by step have so many steps", () => {
+test("the evaluator has a limit of steps on the serving thread", () => {
   const knows = `
     actor User {} resource Note { permissions = ["read"]; }
     has_permission(user: User, "read", note: Note) if near(user, other) and near(other, user) and owns(other, note);
@@ -175,7 +178,7 @@ test("rules that are evaluated step by step have so many steps", () => {
   expect(new Engine(store, options).authorize(question)).toBe(true);
 });
 
-describe("what is read in one go is bounded, too:", () => {
+describe("the number of rows read at a time is bounded, too:", () => {
   const source = `
     actor User {} resource Note { permissions = ["read", "open"]; }
     has_permission(user: User, "read", note: Note) if near(user, other) and owns(other, note);
@@ -204,7 +207,7 @@ describe("what is read in one go is bounded, too:", () => {
     expect(rowsMax()).toBeLessThan(1100);
   });
 
-  test("facts that are asked for", () => {
+  test("facts that a client reads", () => {
     const { engine } = engineOver("statement");
     const any = { type: null, id: null };
     expect(() => engine.facts({ predicate: "knows", args: [{ type: "User", id: "0" }, any] })).toThrow(OffloadRequired);
@@ -213,7 +216,7 @@ describe("what is read in one go is bounded, too:", () => {
   });
 });
 
-/** The store, and the most rows that came out of it in one go. */
+/** The store, and the maximum number of rows that one statement returned. */
 function measured(store: Connection): { readonly database: Connection; readonly rowsMax: () => number } {
   let most = 0;
   const prepare = (sql: string) => {
@@ -249,7 +252,7 @@ function measured(store: Connection): { readonly database: Connection; readonly 
   return { database, rowsMax: () => most };
 }
 
-test("every statement of random policies has a ceiling: no word of SQLite's plans is unknown", () => {
+test("every statement of random policies has a cost bound: all words in SQLite's query plans are known", () => {
   let statements = 0;
   const property = fc.property(policySpec.map(writePolicy), (source) => {
     if (!checkPolicy([{ name: "random.polar", text: source }], { runTests: false }).policy) return;
@@ -257,7 +260,7 @@ test("every statement of random policies has a ceiling: no word of SQLite's plan
     for (const [actor, resource] of entityTypes.flatMap((left) => entityTypes.map((right) => [left, right] as const))) {
       const asked = [one(resource), free(resource)].map((variable) => shapeOf(one(actor), free("String"), variable));
       for (const shape of [...asked, shapeOf(free(actor), text("read"), one(resource))]) {
-        const found = ceiling(store, shape);
+        const found = costBound(store, shape);
         if (found === undefined) continue;
         expect(found).toBeGreaterThan(0);
         expect(found).toBeLessThan(Number.POSITIVE_INFINITY);

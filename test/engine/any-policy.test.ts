@@ -1,6 +1,7 @@
 /**
- * Any text that is a policy, or nearly: checking and testing it, explaining what fails and counting what is exercised never throws and ends soon.
- * The texts are all that the tests have, changed at random. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
+ * Random texts that are policies, or nearly: checking and testing them, explaining failures and counting coverage never
+ * throws, and ends soon. The texts are those of all tests, randomly changed. `FUZZ_SEED` repeats a run, `FUZZ_RUNS`
+ * makes it longer.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
@@ -31,7 +32,10 @@ const assertion = fc.tuple(
   fc.constantFrom("allow", "has_role", "has_permission", "f"),
 );
 
-/** Words are exchanged for words, so that many results are still policies, and everything that is derived is asserted and denied. */
+/**
+ * Replaces words by words, so that many results are still policies, and asserts and denies everything that can be
+ * derived.
+ */
 function change(text: string, edits: readonly (typeof edit extends fc.Arbitrary<infer Edit> ? Edit : never)[]): string {
   const tokens = text.match(/"(?:\\.|[^"\\\n])*"|[\w:]+|\s+|./gsu) ?? [];
   for (const { place, length, words: inserted } of edits)

@@ -1,4 +1,7 @@
-/** The one apply: the same events give the same state, the digest kept along the way is the one computed anew, and a policy change keeps facts. */
+/**
+ * Applying events: the same events give the same state, the incremental digest equals the computed one, and a policy
+ * change keeps the facts.
+ */
 import { expect, test } from "bun:test";
 import { computeDigest } from "../../src/engine/state/store-digest.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -17,8 +20,8 @@ const key: Effect = {
   removed: [],
 };
 
-function digests(store: Connection): { kept: string; computed: string } {
-  return { kept: readState(store).digest, computed: computeDigest(store) };
+function digests(store: Connection): { incremental: string; computed: string } {
+  return { incremental: readState(store).digest, computed: computeDigest(store) };
 }
 
 function mayRead(store: Connection, user: string): boolean {
@@ -26,7 +29,7 @@ function mayRead(store: Connection, user: string): boolean {
   return new Engine(store).authorize({ ...question, contextFacts: [] });
 }
 
-test("the digest kept along the way is the one computed anew, after every kind of event", () => {
+test("the incremental digest equals the computed one after every kind of event", () => {
   const store = storeWith();
   const events: Effect[] = [
     policy(roles),
@@ -41,28 +44,28 @@ test("the digest kept along the way is the one computed anew, after every kind o
   const seen = new Set<string>();
   for (const event of events) {
     apply(store, event);
-    const { kept, computed } = digests(store);
-    expect(kept).toBe(computed);
-    seen.add(kept);
+    const { incremental, computed } = digests(store);
+    expect(incremental).toBe(computed);
+    seen.add(incremental);
   }
   expect(seen.size).toBe(events.length);
 });
 
-test("the digest says which state it is, not how it came about", () => {
+test("the digest depends on the state, not on its history", () => {
   const straight = storeWith(policy(roles), inserted(bob));
   const roundabout = storeWith(policy(roles), inserted(ann), inserted(bob), deleted(ann));
   expect(readState(straight).digest).toBe(readState(roundabout).digest);
   expect(readState(storeWith(policy(roles), inserted(ann))).digest).not.toBe(readState(straight).digest);
 });
 
-test("an event that was applied already changes nothing", () => {
+test("an event that is applied twice changes nothing the second time", () => {
   const store = storeWith(policy(roles), inserted(ann));
   const before = digests(store);
   apply(store, inserted(ann), deleted(bob));
   expect(digests(store)).toEqual(before);
 });
 
-test("facts outlive a policy that has no use for them, are ignored meanwhile, and count again afterwards", () => {
+test("facts survive a policy that does not use them, are ignored meanwhile, and count again afterwards", () => {
   const store = storeWith(policy(roles), inserted(ann));
   expect(mayRead(store, "ann")).toBe(true);
   apply(store, policy(relations, 2));
@@ -73,7 +76,7 @@ test("facts outlive a policy that has no use for them, are ignored meanwhile, an
   expect([mayRead(store, "ann"), mayRead(store, "bob")]).toEqual([true, false]);
 });
 
-test("clearing takes the facts and leaves policy and keys", () => {
+test("clearing deletes the facts and keeps policy and keys", () => {
   const store = storeWith(policy(roles), inserted(ann), key, { kind: "clear" });
   const engine = new Engine(store);
   expect(engine.facts({ predicate: "has_role", args: [] })).toEqual([]);
@@ -82,7 +85,7 @@ test("clearing takes the facts and leaves policy and keys", () => {
   expect(mayRead(store, "ann")).toBe(false);
 });
 
-test("one engine follows the policy from question to question", () => {
+test("an engine uses the current policy for each question", () => {
   const store = storeWith(policy(roles), inserted(ann));
   const engine = new Engine(store);
   const question = {

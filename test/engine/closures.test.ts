@@ -1,4 +1,7 @@
-/** Closures: which recursion has one, that it stays what the facts say through any history, and what happens when it grows too large. */
+/**
+ * Materialized closures: which recursion has one, that it matches the facts after any history, and what happens when it
+ * grows too large.
+ */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
@@ -32,11 +35,11 @@ function mayRead(engine: Engine, folder: string): boolean {
 describe("which recursion has a closure", () => {
   const count = (source: string): number => closureTables(storeWith(policy(source))).length;
 
-  test("roles of folders share the one of their parents", () => {
+  test("the roles of folders share the closure of their parents", () => {
     expect(count(folders)).toBe(1);
   });
 
-  test("two ways up are one closure where a role takes either, two where each role takes one", () => {
+  test("two relations upwards are one closure if a role follows either, and two if each role follows one", () => {
     expect(count(`${folders.replace(/}$/, '"reader" if "reader" on "shortcut"; }')}`)).toBe(2);
     expect(count(`${folders.replace(/}$/, 'role if role on "shortcut"; }')}`)).toBe(1);
   });
@@ -50,7 +53,7 @@ describe("which recursion has a closure", () => {
     ).toBe(1);
   });
 
-  test("both arguments of a predicate may have one", () => {
+  test("both arguments of a predicate may have a closure", () => {
     expect(
       count(`actor User {} actor Group {} resource Folder {}
         sees(g: Group, f: Folder) if granted(g, f);
@@ -64,7 +67,7 @@ describe("which recursion has a closure", () => {
     ["a comparison on the way", "depth(f, n) and n < 5 and parent(f, up) and sees(u, up)"],
     ["a step that depends on who asks", "opened(u, f, up) and sees(u, up)"],
     ["a rule that needs two answers", "parent(f, up) and linked(f, other) and sees(u, up) and sees(u, other)"],
-  ])("%s is walked", (_, body) => {
+  ])("%s has no closure", (_, body) => {
     const source = `actor User {} resource Folder {}
       sees(u: User, f: Folder) if granted(u, f);
       sees(u: User, f: Folder) if up matches Folder and ${body.includes("other") ? "other matches Folder and " : ""}${
@@ -74,8 +77,8 @@ describe("which recursion has a closure", () => {
   });
 });
 
-describe("a closure is what the facts say", () => {
-  test("with cycles, loops, several ways, and one of them taken away", () => {
+describe("a closure matches the facts", () => {
+  test("with cycles, self-loops, several paths, and after one of them is removed", () => {
     const store = storeWith(policy(folders), inserted(parent("a", "b"), parent("b", "c")));
     expect(closureRows(store)).toEqual([["a > b", "a > c", "b > c"]]);
     apply(store, inserted(parent("a", "c")), deleted(parent("b", "c")));
@@ -99,7 +102,7 @@ describe("a closure is what the facts say", () => {
     expect(mayRead(new Engine(store), "a")).toBe(true);
   });
 
-  test("an event that is rolled back leaves no trace in it", () => {
+  test("after an event is rolled back", () => {
     const store = storeWith(policy(folders), inserted(parent("a", "b")));
     const event = { offset: 9, timeMs: 1, traceparent: null, effect: inserted(parent("b", "c")) };
     expect(() =>
@@ -151,7 +154,7 @@ describe("a closure is what the facts say", () => {
   }, 60_000);
 });
 
-/** The pairs, the slow way. */
+/** The pairs, computed naively. */
 function reachable(facts: readonly ReturnType<typeof fact>[]): string[] {
   const of = (predicate: string) =>
     facts.filter((one) => one.predicate === predicate).map(({ args }) => args.map(({ id }) => id));
@@ -180,20 +183,20 @@ describe("a closure that grows too large", () => {
   test.each<[string, Partial<Limits>]>([
     ["rows", { closureRowsMax: 20 }],
     ["rows changed by one fact", { closureUpdateRowsMax: 7 }],
-  ])("by its %s is given up, walked, and taken up again when the data are cleared", (_, few) => {
+  ])("by its %s is abandoned, and materialized again when the data are cleared", (_, few) => {
     const limits = { ...defaultLimits, ...few };
     const store = storeWith(policy(folders));
     const engine = new Engine(store);
     applyWithin(store, limits, inserted(...chain(4), reader("ann", "f10")));
-    expect(closureTables(store).map(({ isMaterialized: kept }) => kept)).toEqual([true]);
+    expect(closureTables(store).map(({ isMaterialized }) => isMaterialized)).toEqual([true]);
     expect(mayRead(engine, "f0")).toBe(false);
     applyWithin(store, limits, inserted(...chain(10)));
-    expect(closureTables(store).map(({ isMaterialized: kept, rows }) => [kept, rows])).toEqual([[false, 0]]);
+    expect(closureTables(store).map(({ isMaterialized, rows }) => [isMaterialized, rows])).toEqual([[false, 0]]);
     expect(mayRead(engine, "f0")).toBe(true);
     applyWithin(store, limits, deleted(parent("f3", "f4")));
     expect([mayRead(engine, "f0"), mayRead(engine, "f4")]).toEqual([false, true]);
     applyWithin(store, limits, { kind: "clear" }, inserted(parent("f0", "f10"), reader("ann", "f10")));
-    expect(closureTables(store).map(({ isMaterialized: kept, rows }) => [kept, rows])).toEqual([[true, 1]]);
+    expect(closureTables(store).map(({ isMaterialized, rows }) => [isMaterialized, rows])).toEqual([[true, 1]]);
     expect(mayRead(engine, "f0")).toBe(true);
   });
 
@@ -201,8 +204,8 @@ describe("a closure that grows too large", () => {
     const store = storeWith(policy(folders));
     applyWithin(store, { ...defaultLimits, closureRowsMax: 20 }, inserted(...chain(10)));
     applyWithin(store, { ...defaultLimits, closureRowsMax: 20 }, policy(`${folders} #`, 2));
-    expect(closureTables(store).map(({ isMaterialized: kept }) => kept)).toEqual([false]);
+    expect(closureTables(store).map(({ isMaterialized }) => isMaterialized)).toEqual([false]);
     applyWithin(store, defaultLimits, policy(folders, 3));
-    expect(closureTables(store).map(({ isMaterialized: kept, rows }) => [kept, rows])).toEqual([[true, 55]]);
+    expect(closureTables(store).map(({ isMaterialized, rows }) => [isMaterialized, rows])).toEqual([[true, 55]]);
   });
 });

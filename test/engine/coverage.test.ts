@@ -1,4 +1,6 @@
-/** Which rules the tests of a policy exercise: those behind an answer, in any way, and those that made a `not` fail. */
+/**
+ * Rule coverage of policy tests: the rules behind an answer, in any derivation, and the rules that made a `not` fail.
+ */
 import { expect, test } from "bun:test";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { policyReport } from "../../src/engine/validation/policy-report.ts";
@@ -23,7 +25,7 @@ const shorthand = `resource Doc {
   role if role on "folder";
 }`;
 
-test("rules that an asserted answer goes through, and no others", () => {
+test("exactly the rules that an asserted answer was derived with", () => {
   const fact = 'setup { has_role(User{"ann"}, "editor", Doc{"d"}); }';
   expect(unexercised(`${shorthand} test "t" { ${fact} assert allow(User{"ann"}, "view", Doc{"d"}); }`)).toEqual([
     '5 "edit" if "editor"',
@@ -34,7 +36,7 @@ test("rules that an asserted answer goes through, and no others", () => {
   ]);
 });
 
-test("every way to the answer counts, also through recursion that goes in a circle", () => {
+test("every derivation of the answer counts, even through cyclic recursion", () => {
   const text = `${shorthand}
     test "t" {
       setup {
@@ -46,12 +48,12 @@ test("every way to the answer counts, also through recursion that goes in a circ
   expect(unexercised(text)).toEqual(['5 "edit" if "editor"']);
 });
 
-test("what is only denied exercises nothing", () => {
+test("a denied assertion exercises no rule", () => {
   const text = `${shorthand} test "t" { assert_not allow(User{"ann"}, "view", Doc{"d"}); }`;
   expect(unexercised(text)).toHaveLength(4);
 });
 
-test("what makes a `not` fail is exercised, with the rules behind it", () => {
+test("the rules that make a `not` fail are exercised", () => {
   const rules = `
     has_permission(u: User, "view", d: Doc) if has_role(u, "viewer", d) and not is_hidden(u, d);
     is_hidden(u: User, d: Doc) if is_banned(u) and is_secret(d);
@@ -65,7 +67,7 @@ test("what makes a `not` fail is exercised, with the rules behind it", () => {
   ]);
 });
 
-test("a rule with `or` is exercised by any of its ways, a policy fact by being used", () => {
+test("each alternative of an `or` exercises its rule, and each use exercises a policy fact", () => {
   const rules = `
     has_permission(u: User, "view", d: Doc) if is_public(d) or has_role(u, "viewer", d);
     is_public(Doc{"welcome"});
@@ -75,7 +77,7 @@ test("a rule with `or` is exercised by any of its ways, a policy fact by being u
   ]);
 });
 
-test("rules of several files are told apart", () => {
+test("rules of several files are distinguished", () => {
   const sources = [
     { name: "a.polar", text: `${types}has_role(u: User, "viewer", d: Doc) if owns(u, d);` },
     { name: "b.polar", text: 'has_permission(u: User, "view", d: Doc) if has_role(u, "viewer", d);' },

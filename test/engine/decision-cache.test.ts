@@ -1,6 +1,7 @@
 /**
- * The decision memo is never stale. An engine that remembers is asked again and again while facts, policy and clock change under it, and held
- * against the oracle, which remembers nothing. `MEMO_STEPS` says how many questions, `MEMO_SEED` which.
+ * The decision cache is never stale. A caching engine is asked repeatedly while facts, policy and time change, and its
+ * answers are compared with the oracle, which caches nothing. `DECISION_CACHE_STEPS` is the number of questions, `DECISION_CACHE_SEED` the
+ * seed.
  */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -87,13 +88,13 @@ function truthOf(policy: Policy, facts: Iterable<string>, now: number): boolean[
 }
 
 function compiled(source: string): Policy {
-  return must(checkPolicy([{ name: "memo.polar", text: source }], { runTests: false }).policy);
+  return must(checkPolicy([{ name: "decisions.polar", text: source }], { runTests: false }).policy);
 }
 
-const steps = Number(process.env["MEMO_STEPS"] ?? 100_000);
-const seed = Number(process.env["MEMO_SEED"] ?? 20_271);
+const steps = Number(process.env["DECISION_CACHE_STEPS"] ?? 100_000);
+const seed = Number(process.env["DECISION_CACHE_SEED"] ?? 20_271);
 
-/** Whole numbers below a bound, the same for the same seed. */
+/** Random whole numbers below a bound; the same seed gives the same numbers. */
 function drawing(from: number): (bound: number) => number {
   let state = from;
   return (bound) => {
@@ -102,21 +103,21 @@ function drawing(from: number): (bound: number) => number {
   };
 }
 
-/** As a question without a text, or as one of two texts that come for the same. */
+/** The question without a request body, or with one of two bodies that mean the same. */
 function ask(engine: Engine, question: AuthorizeQuestion, as: number): boolean {
   if (as === 0) return engine.authorize(question);
   const text = `${JSON.stringify(question)}${" ".repeat(as)}`;
   return engine.cachedDecision(text) ?? engine.authorize({ ...question, text });
 }
 
-describe("what it remembers is so", () => {
+describe("cached decisions are right", () => {
   test.each([
     ["with room for all", 100_000],
     ["with room for a few", 16],
   ])(
     "through changes of facts, policy and clock, %s",
     async (_, decisionCacheEntriesMax) => {
-      const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+      const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
       const store = openStore(join(folder, "data.db"), { synchronous: "NORMAL" });
       createState(store, "test", "test");
       const reader = openStore(join(folder, "data.db"), { readonly: true });
@@ -159,7 +160,7 @@ describe("what it remembers is so", () => {
         }
       }
       const hits = (await decisionCacheHits()) - before;
-      console.log(`seed ${seed}, ${steps} questions: ${allowed} allowed, ${hits} remembered`);
+      console.log(`seed ${seed}, ${steps} questions: ${allowed} allowed, ${hits} from the cache`);
       expect(allowed).toBeGreaterThan(steps / 20);
       expect(hits).toBeGreaterThan(decisionCacheEntriesMax > 100 ? steps / 4 : steps / 50);
       engine.close();
@@ -170,7 +171,7 @@ describe("what it remembers is so", () => {
   );
 
   test("while another thread writes", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+    const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
     const path = join(folder, "store-1.db");
     const writer = new Writer({ environment: "test", synchronous: "NORMAL", limits: defaultLimits });
     const draw = drawing(seed);
@@ -180,7 +181,7 @@ describe("what it remembers is so", () => {
     const engine = new Engine(openStore(path, { readonly: true }), { clock: () => 100, changes: writer.changes });
     const policy = compiled(source);
     const present = new Set<string>();
-    /** By offset. */
+    /** The facts by offset. */
     const truths = new Map([[1, truthOf(policy, present, 100)]]);
     let compared = 0;
     let seen = 0;
@@ -213,7 +214,7 @@ describe("what it remembers is so", () => {
   }, 120_000);
 });
 
-test("it forgets what is asked least, and no more than it must", () => {
+test("it evicts the entries that are used least, and only as many as necessary", () => {
   const store = openStore(":memory:");
   createState(store, "test", "test");
   apply(store, load(must(policies[0])));
@@ -230,8 +231,8 @@ test("it forgets what is asked least, and no more than it must", () => {
   expect(known()).toHaveLength(8);
 });
 
-test("a change while a list is being taken is not overlooked afterwards", () => {
-  const folder = mkdtempSync(join(tmpdir(), "ostiary-memo-"));
+test("a change during a list is noticed afterwards", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-decision-cache-"));
   const path = join(folder, "store-1.db");
   const writer = openStore(path);
   createState(writer, "test", "test");
@@ -241,7 +242,7 @@ test("a change while a list is being taken is not overlooked afterwards", () => 
   const engine = new Engine(openStore(path, { readonly: true }), { changes });
   const question = must(questions.find(({ action }) => action === "read"));
   expect(engine.authorize(question)).toBe(true);
-  // Context facts are looked at when the list's state is chosen already, and nothing of it is read but where it stands.
+  // When the context facts are read, the snapshot of the list is open, but only its revision was read.
   let isWritten = false;
   const contextFacts = new Proxy<TestFact[]>([], {
     get(facts, key) {
@@ -260,8 +261,8 @@ test("a change while a list is being taken is not overlooked afterwards", () => 
   rmSync(folder, { recursive: true });
 });
 
-describe("what it does not remember", () => {
-  test("decisions with context facts, whether or not the same was asked without", () => {
+describe("it does not cache", () => {
+  test("decisions with context facts, whether or not the same question was asked without them", () => {
     const store = openStore(":memory:");
     createState(store, "test", "test");
     apply(store, load(must(policies[0])));
@@ -275,11 +276,11 @@ describe("what it does not remember", () => {
     expect(engine.authorize(question)).toBe(true);
   });
 
-  test("under a text what was asked without one, or with another", () => {
+  test("under a request body a decision for a question without it, or with another body", () => {
     const store = openStore(":memory:");
     createState(store, "test", "test");
     apply(store, load(must(policies[0])));
-    // With these, the store need not be looked into.
+    // These are answered without a look into the store.
     const engine = new Engine(store, { changes: newSequenceLock() });
     const question = must(questions[0]);
     expect(engine.authorize(question)).toBe(false);
@@ -295,7 +296,7 @@ describe("what it does not remember", () => {
     expect(engine.cachedDecision(`${text} `)).toBeUndefined();
   });
 
-  test("one pair of ids for another that looks alike when joined", () => {
+  test("a pair of ids under the key of another pair with the same concatenation", () => {
     const store = openStore(":memory:");
     createState(store, "test", "test");
     apply(store, load(must(policies[0])));

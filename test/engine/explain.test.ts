@@ -1,4 +1,7 @@
-/** Explanations of every check of the case files: a proof of what is allowed that holds step by step, and a reason for what is denied. */
+/**
+ * Explanations of every check in the case files: an allowed question has a proof whose steps all hold, and a denied
+ * question has a reason.
+ */
 import { expect, test } from "bun:test";
 import { Glob } from "bun";
 import { readFileSync } from "node:fs";
@@ -27,7 +30,7 @@ const files = [...new Glob("**/*.yaml").scanSync(folder)].sort();
 const all = files.map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }));
 const cases = all.filter(({ asked }) => asked.contextFacts.length === 0);
 
-test("what is allowed has a proof of which every step holds", () => {
+test("an allowed question has a proof whose steps all hold", () => {
   let proofs = 0;
   for (const { file, asked } of cases) {
     const { active, answers, engine, oracle } = open(asked);
@@ -44,7 +47,7 @@ test("what is allowed has a proof of which every step holds", () => {
   expect(proofs).toBeGreaterThan(150);
 });
 
-test("what is denied has a reason", () => {
+test("a denied question has a reason", () => {
   let reasons = 0;
   for (const { file, asked } of cases) {
     const { active, answers, engine } = open(asked);
@@ -59,7 +62,7 @@ test("what is denied has a reason", () => {
   expect(reasons).toBeGreaterThan(150);
 });
 
-test("decisions are explained whole, with context facts too", () => {
+test("decisions are explained completely, also with context facts", () => {
   for (const { file, asked } of all) {
     const store = storeWith(policyEffect(asked.policy), insertion(asked.facts));
     const checks = [...asked.allowed, ...asked.denied];
@@ -101,7 +104,10 @@ function allow({ actor, action, resource }: Check): GroundAtom {
   return { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
 }
 
-/** Facts are stored, derived atoms hold for the oracle, and their rule has a head for them and a step for each condition. */
+/**
+ * Facts are stored, derived atoms hold for the oracle, and their rule has a matching head and a step for each
+ * condition.
+ */
 function verify(step: Proof, asked: Case, active: ActivePolicy, oracle: Oracle): void {
   if (step.kind === "condition") return;
   const [predicate, arity] = splitKey(step.atom.predicate);

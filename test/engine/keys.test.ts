@@ -1,4 +1,6 @@
-/** Canonical keys are injective: two terms have the same key exactly if they are equal, whatever characters they hold. */
+/**
+ * Canonical keys are injective: two terms have the same key exactly if they are equal, whatever characters they hold.
+ */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { keyed, type Shape } from "../../src/engine/query/shapes.ts";
@@ -11,7 +13,10 @@ const open = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.
 const few = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T[]> => fc.array(arbitrary, { maxLength: 3 });
 const typeNames = few(open(text));
 
-/** Each term comes from few parts, so pairs of equal terms occur as well. `meaning` writes a term so that it differs for different terms. */
+/**
+ * Each term comes from few parts, so pairs of equal terms occur as well. `meaning` writes a term so that it differs for
+ * different terms.
+ */
 function checkInjective<T>(
   term: fc.Arbitrary<T>,
   keyOf: (term: T) => string,

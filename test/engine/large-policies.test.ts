@@ -1,4 +1,7 @@
-/** Policies of a megabyte, or made to be expensive: checked in bounded time, or refused at the rule that is too much. */
+/**
+ * Policies of a megabyte, or made to be expensive: they are checked in bounded time, or refused at the rule that
+ * exceeds a limit.
+ */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -14,7 +17,7 @@ const types =
 function errorsOf(rules: string): string[] {
   const started = performance.now();
   const { diagnostics } = checkPolicy([{ name: "policy.polar", text: types + rules }], { runTests: false });
-  // A bound, not a measure: what is quadratic takes minutes here.
+  // A bound, not a measurement: a quadratic algorithm would take minutes here.
   expect(performance.now() - started).toBeLessThan(20_000);
   return diagnostics.flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
 }
@@ -60,7 +63,7 @@ test.each([
   expect(errorsOf(rules)).toEqual([]);
 });
 
-test("a chain of types beyond the limit is refused as such", () => {
+test("a chain of types beyond the limit is refused with the right error", () => {
   const chain = times(25_000, (index) => `resource R${index + 1} extends R${index} {}`);
   expect(errorsOf(`resource R0 { roles = ["a"]; } ${chain} has_role(u: User, "b", d: R0) if owns(u, d);`)).toEqual([
     "block/extends-too-deep",
@@ -92,7 +95,7 @@ test.each([
   expect(errorsOf(rules)).toEqual([code]);
 });
 
-test("tests of a policy that take too long are ended, and fail", () => {
+test("tests of a policy that take too long are stopped, and fail", () => {
   const slow = `f(a) if e(a, b) and e(b, c) and e(c, d) and e(d, g) and e(g, h) and is_end(h);
     test "slow" { setup { ${times(2500, (index) => `e(User{"${index % 50}"}, User{"${Math.floor(index / 50)}"});`)} is_end(User{"x"}); }
       ${times(40, (index) => `assert_not f(User{"${index}"});`)} }
@@ -109,7 +112,7 @@ test("tests of a policy that take too long are ended, and fail", () => {
   });
 });
 
-test("the closures of many types that lead to each other are found in bounded time", () => {
+test("the closures of many mutually recursive types are found in bounded time", () => {
   const ring = times(
     150,
     (index) => `resource R${index} { roles = ["a", "b", "c"]; permissions = ["p"];
@@ -118,11 +121,11 @@ test("the closures of many types that lead to each other are found in bounded ti
   );
   const started = performance.now();
   expect(closuresOf(activate(`actor User {}\n${ring}`, null), defaultLimits).length).toBeGreaterThan(150);
-  // A bound, not a measure: goal by goal it takes minutes.
+  // A bound, not a measurement: goal by goal the search would take minutes.
   expect(performance.now() - started).toBeLessThan(20_000);
 });
 
-test("a closure with more steps than one statement takes is walked", () => {
+test("a closure with more steps than one statement can have is not materialized", () => {
   const rules = times(260, (index) => `reached(u: User, d: Doc) if lies${index}(d, above) and reached(u, above);`);
   const source = `actor User {} resource Doc {} reached(u: User, d: Doc) if owns(u, d); ${rules}
     allow(u: User, "see", d: Doc) if reached(u, d);`;

@@ -1,6 +1,7 @@
 /**
- * Closures of recursion through several nodes: folders in drives in folders, roles that take turns. A closure knows values and not which rule led to
- * them, so what must not happen is a path that no rules take: every decision through every history is held against the oracle.
+ * Closures of recursion through several predicate nodes: folders in drives in folders, roles that alternate. A closure
+ * contains values and not the rules that led to them, so it must not contain a path that no rules take: every decision
+ * through every history is compared with the oracle.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -37,16 +38,16 @@ describe("which recursion over several types has a closure", () => {
   const sees = (...rules: string[]) =>
     count(`actor User {} resource A {} resource B {} ${rules.map((rule) => `sees(u: User, ${rule};`).join("\n")}`);
 
-  test("roles that take the same steps share one", () => {
+  test("roles with the same steps share one", () => {
     expect(count(folders())).toBe(1);
   });
 
-  test("a role that takes more of them has its own", () => {
+  test("a role with more steps has its own", () => {
     expect(count(folders('"reader" if "reader" on "parent";'))).toBe(2);
     expect(count(folders('role if role on "parent";'))).toBe(1);
   });
 
-  test("predicates that ask for each other may have one, and steps may be chains", () => {
+  test("mutually recursive predicates may have one, and steps may be chains", () => {
     expect(
       count(`actor User {} resource Team {} resource Org {}
         in_org(u: User, o: Org) if employed(u, o);
@@ -67,7 +68,7 @@ describe("which recursion over several types has a closure", () => {
     ).toBe(2);
   });
 
-  test("nodes of the same types may have one where all but one of them only ask for others", () => {
+  test("nodes of the same types may have one if all but one of them only call others", () => {
     const turns = `actor User {} resource A {}
       even(u: User, x: A) if granted(u, x);
       even(u: User, x: A) if y matches A and follows(x, y) and odd(u, y);
@@ -85,11 +86,11 @@ describe("which recursion over several types has a closure", () => {
     ["a condition on the way", "x: A) if y matches B and inside(x, y) and not hidden(x) and sees(u, y)"],
     ["a step that reads what stays", "x: A) if y matches B and opened(u, x, y) and sees(u, y)"],
     ["a rule that needs two answers", "x: A) if y matches B and inside(x, y) and sees(u, y) and sees(u, x)"],
-  ])("%s is walked", (_, rule) => {
+  ])("%s has no closure", (_, rule) => {
     expect(sees("x: B) if granted(u, x)", "x: B) if y matches A and inside(x, y) and sees(u, y)", rule)).toBe(0);
   });
 
-  test("an argument whose way hangs on another's type is walked", () => {
+  test("an argument whose path depends on another's type has no closure", () => {
     const source = `actor Group {} actor Team {} resource A {} resource B {}
       sees(a: Actor, x: Resource) if granted(a, x);
       sees(a: Group, x: Resource) if b matches Team and member(a, b) and sees(b, x);
@@ -101,7 +102,7 @@ describe("which recursion over several types has a closure", () => {
   });
 });
 
-test("a closure through two types is what the facts say: cycles, diamonds, loops, one of several ways taken away", () => {
+test("a closure through two types matches the facts: cycles, diamonds, self-loops, one of several paths removed", () => {
   const store = storeWith(policy(folders('role if role on "parent";')), inserted(drive("f", "d"), home("d", "g")));
   const rows = (): string[] => closureRows(store)[0] ?? [];
   expect(rows()).toEqual(["d > g", "f > d", "f > g"]);
@@ -117,9 +118,9 @@ test("a closure through two types is what the facts say: cycles, diamonds, loops
   expect(rows()).toEqual(["e > g", "f > d", "g > g"]);
 });
 
-test("facts of the same relation between other types are no step, neither when they come nor when others go", () => {
+test("facts of the same relation between other types are no step, neither when they are inserted nor when others are deleted", () => {
   const store = storeWith(policy(folders()), inserted(drive("f", "d"), role("reader", "Folder:g")));
-  // Stored as under a policy that knows them: a drive's drive, a folder's home.
+  // Stored as under a policy that accepts them: a drive's drive, a folder's home.
   const strangers = [relation("Drive:d", "drive", "Drive:e"), relation("Folder:f", "home", "Drive:d")];
   apply(store, inserted(...strangers, home("e", "g")));
   expect(closureRows(store)).toEqual([["e > g", "f > d"]]);
@@ -132,7 +133,10 @@ const ids = ["1", "2", "3"];
 const places = (...types: string[]) => types.flatMap((type) => ids.map((id) => ({ type, id })));
 const oneOf = (...types: string[]) => fc.constantFrom(...places(...types).map(({ type, id }) => `${type}:${id}`));
 
-/** Holds every decision after each change of a random history against the oracle. Gives how many were yes. */
+/**
+ * Compares every decision after each change of a random history with the oracle. Returns how many decisions were
+ * positive.
+ */
 function followHistories(
   source: string,
   facts: fc.Arbitrary<Fact>,
@@ -174,7 +178,7 @@ function followHistories(
 }
 
 describe("decisions through random histories", () => {
-  /** Facts that are steps of some role, of none, or not even of the policy; ids are the same in all types. */
+  /** Facts that are steps of some role, of none, or not even facts of the policy; all types have the same ids. */
   const place = oneOf("Folder", "Drive");
   const facts = fc.oneof(
     {

@@ -1,4 +1,4 @@
-/** What is refused only once the rules are Datalog, and what the policy's own tests report. */
+/** Errors that are found only in the Datalog program, and the report on the policy's own tests. */
 import { describe, expect, test } from "bun:test";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
@@ -15,15 +15,15 @@ function problems(rules: string): string {
 }
 
 describe("negation", () => {
-  test("of something that depends on the rule itself is refused, with both ends", () => {
+  test("of something that depends on the rule itself is refused, with both positions", () => {
     const text = problems(`
       odd(d: Doc) if has_relation(d, "up", e) and not even(e);
       even(d: Doc) if has_relation(d, "up", e) and odd(e);`);
     expect(text).toContain("policy.polar:3:7: error: this rule negates `even/1`, which depends on this rule in turn");
-    expect(text).toContain("policy.polar:4:7: it comes back through this rule");
+    expect(text).toContain("policy.polar:4:7: the dependency leads through this rule");
   });
 
-  test("of another role of the same predicate is fine", () => {
+  test("of another role of the same predicate is allowed", () => {
     expect(problems(`has_role(u: User, "r", d: Doc) if wants(u, d) and not has_role(u, "banned", d);`)).toBe("");
   });
 });
@@ -45,7 +45,7 @@ describe("comparison", () => {
   });
 });
 
-test("a rule whose `or` and `in` multiply beyond all bounds is refused", () => {
+test("a rule whose `or` and `in` multiply beyond the limit is refused", () => {
   const list = Array.from({ length: 20 }, (_, index) => `"${index}"`).join(", ");
   const text = problems(
     `has_role(u: User, "r", d: Doc) if f(u, d, a, b, c) and a in [${list}] and b in [${list}] and c in [${list}];`,
@@ -77,7 +77,7 @@ describe("the tests of a policy", () => {
     });
   });
 
-  test("that fail because of a slip are told what was meant", () => {
+  test("that fail because of a typing mistake get a suggestion", () => {
     const tests =
       run(`test "t" { setup { has_role(User{"ann"}, "r", Doc{"d"}); } assert has_role(User{"ann"}, "bnanned", Doc{"d"}); }
       has_role(u: User, "banned", d: Doc) if has_role(u, "r", d);`);
@@ -86,7 +86,7 @@ describe("the tests of a policy", () => {
     ]);
   });
 
-  test("fail with place, what came and what was expected", () => {
+  test("fail with position, answer and expectation", () => {
     const tests = run(`test "wrong" {
         setup { has_role(User{"ann"}, "r", Doc{"d"}); }
         assert allow(User{"bob"}, "p", Doc{"d"});
@@ -114,7 +114,7 @@ describe("the tests of a policy", () => {
     ]);
   });
 
-  describe("where `allow` rules replace the default one", () => {
+  describe("with custom `allow` rules", () => {
     const facts = 'setup { has_role(User{"ann"}, "r", Doc{"d"}); is_banned(User{"ann"}); }';
     const noted = (text: string): number[] =>
       (run(text)?.failures ?? []).map(
@@ -123,13 +123,13 @@ describe("the tests of a policy", () => {
           0,
       );
 
-    test("are told of a permission that holds and allows nothing, as often as anything is explained", () => {
+    test("get a note about a permission that holds but allows nothing, as often as anything is explained", () => {
       const own = 'allow(u: User, "other", _: Doc) if is_banned(u);';
       const failing = 'assert allow(User{"ann"}, "p", Doc{"d"});'.repeat(12);
       expect(noted(`${own} test "t" { ${facts} ${failing} }`)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
       const [first] = run(`${own} test "t" { ${facts} ${failing} }`)?.failures ?? [];
       expect(first?.diagnostic.notes?.at(-1)).toBe(
-        "note: has_permission holds, but is not enough: the `allow` rules, the first at policy.polar:2:1, replace the default one, which would ask for it",
+        "note: has_permission holds, but is not enough: the `allow` rules, the first at policy.polar:2:1, replace the default rule, which would call it",
       );
     });
 

@@ -1,4 +1,4 @@
-/** Questions that can't be: they are refused by both ways of answering, where a comparison would have made something of them. */
+/** Invalid questions: both ways of answering refuse them, because a comparison would misinterpret the values. */
 import { expect, test } from "bun:test";
 import { Engine } from "../../src/engine/engine.ts";
 import { AppError } from "../../src/util/app-error.ts";
@@ -10,7 +10,7 @@ old(age: Integer) if not young(age);
 adult(b: Boolean) if b = true;
 has_permission(u: User, "p", _: Doc) if age(u, n) and young(n);`;
 
-test.each(["statement", "evaluator"] as const)("values that are none of their type, by %s", (strategy) => {
+test.each(["statement", "evaluator"] as const)("values that are not valid for their type, by %s", (strategy) => {
   const engine = new Engine(storeWith(policy(rules), inserted(fact("age", "User:ann", "Integer:7"))), { strategy });
   const ask = (predicate: string, type: string, ids: string[]): number =>
     engine.query({
@@ -33,11 +33,11 @@ test.each(["statement", "evaluator"] as const)("values that are none of their ty
         expect(refusal, `${predicate}(${ids.join()})`).toBeInstanceOf(AppError);
         expect(refusal).toMatchObject({
           code: "invalid_request",
-          message: `\`${id}\` is no 64-bit integer in its plain form`,
+          message: `\`${id}\` is not a 64-bit integer in decimal form`,
         });
       }
     }
   }
-  expect(() => ask("adult", "Boolean", ["yes"])).toThrow("`yes` is no boolean; use `true` or `false`");
+  expect(() => ask("adult", "Boolean", ["yes"])).toThrow("`yes` is not a boolean; use `true` or `false`");
   engine.close();
 });

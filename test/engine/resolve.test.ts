@@ -1,4 +1,4 @@
-/** From what a client asks to change to what really changes. */
+/** Resolving requested changes into effects. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { FactChange } from "../../src/engine/state/event.ts";
@@ -62,34 +62,34 @@ describe("refused", () => {
     ["six arguments", fact("has_role", "A:1", "A:2", "A:3", "A:4", "A:5", "A:6"), "facts hold 1 to 5"],
     ["the id of wildcards", fact("has_role", "User:*", "String:member", "Repo:a"), "has the id `*`"],
     ["an empty id", fact("has_role", "User:", "String:member", "Repo:a"), "empty type or id"],
-    ["no integer", fact("stars", "Repo:a", "Integer:4.5"), "no 64-bit integer"],
-    ["an integer in another form", fact("stars", "Repo:a", "Integer:04"), "no 64-bit integer"],
-    ["an integer too large", fact("stars", "Repo:a", "Integer:9223372036854775808"), "no 64-bit integer"],
-    ["half a character", fact("has_role", "User:a\ud801", "String:member", "Repo:a"), "lone surrogate"],
-    ["no boolean", fact("noted", "Repo:a", "Boolean:yes"), "no boolean"],
+    ["an invalid integer", fact("stars", "Repo:a", "Integer:4.5"), "not a 64-bit integer"],
+    ["an integer in another form", fact("stars", "Repo:a", "Integer:04"), "not a 64-bit integer"],
+    ["an integer too large", fact("stars", "Repo:a", "Integer:9223372036854775808"), "not a 64-bit integer"],
+    ["a lone surrogate", fact("has_role", "User:a\ud801", "String:member", "Repo:a"), "lone surrogate"],
+    ["an invalid boolean", fact("noted", "Repo:a", "Boolean:yes"), "not a boolean"],
     ["an id too long", fact("has_role", `User:${"x".repeat(5000)}`, "String:member", "Repo:a"), "bytes long"],
   ])("%s", (_, wrong, message) => {
     expect(() => resolveChanges(storeWith(policy(source)), [{ inserts: [wrong] }])).toThrow(message);
   });
 
-  test("anything before there is a policy", () => {
+  test("any fact before a policy is loaded", () => {
     expect(() => resolveChanges(storeWith(), [{ inserts: [ann] }])).toThrow("no policy is loaded yet");
   });
 
-  test("a wildcard that covers too many", () => {
+  test("a wildcard that matches too many facts", () => {
     const store = storeWith(policy(source), inserted(ann, bob));
     const limits = { ...defaultLimits, wildcardDeleteFactsMax: 1 };
     expect(() => resolveChanges(store, [{ deletes: [anyone("member", null)] }], limits)).toThrow("more than 1 facts");
   });
 
-  test("but not one that covers few enough after an earlier change", () => {
+  test("but not one that matches few enough facts after an earlier change", () => {
     const store = storeWith(policy(source), inserted(ann, bob));
     const limits = { ...defaultLimits, wildcardDeleteFactsMax: 1 };
     const effect = resolveChanges(store, [{ deletes: [ann] }, { deletes: [anyone("member", null)] }], limits);
     expect(effect.deleted.map(({ args }) => args[0]?.id)).toEqual(["ann", "bob"]);
   });
 
-  test("but not integers at the ends of their range, nor declared facts", () => {
+  test("but neither integers at the ends of their range nor declared facts", () => {
     const facts = [
       fact("stars", "Repo:a", "Integer:9223372036854775807"),
       fact("stars", "Repo:a", "Integer:-9223372036854775808"),

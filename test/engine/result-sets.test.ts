@@ -1,4 +1,4 @@
-/** How many lists are kept, how large, and how long. */
+/** Result sets: how many are kept, how large they may be, and how long they live. */
 import { expect, test } from "bun:test";
 import { ResultSets, packListing, type ResultSetLimits } from "../../src/engine/query/result-sets.ts";
 
@@ -9,114 +9,117 @@ const roomy: ResultSetLimits = {
   listCursorTtlMs: day,
   listCursorFinishedTtlMs: 100,
 };
-const name = { epoch: "0123456789abcdef", offset: 7, second: null };
+const version = { epoch: "0123456789abcdef", offset: 7, second: null };
 const abc = ["a", "é", "😀😀", "*"];
 
-function keeping(limits: Partial<ResultSetLimits> = {}) {
+function resultSetsWith(limits: Partial<ResultSetLimits> = {}) {
   const clock = { nowMs: 1000 };
-  const listings = new ResultSets({ ...roomy, ...limits }, () => clock.nowMs);
-  const keep = (question: string, ids: readonly string[] = abc) =>
-    listings.add(question, packListing({ ...name, ids }));
-  /** Those of some questions whose first id is still there; more follow it, so that asking finishes nothing. */
-  const kept = (...questions: string[]) => questions.filter((question) => listings.page(question, name, 0, 1));
-  return { clock, listings, keep, kept };
+  const resultSets = new ResultSets({ ...roomy, ...limits }, () => clock.nowMs);
+  const add = (question: string, ids: readonly string[] = abc) =>
+    resultSets.add(question, packListing({ ...version, ids }));
+  /**
+   * The questions whose result set still exists; more ids follow the first, so that reading it does not finish the
+   * list.
+   */
+  const stored = (...questions: string[]) => questions.filter((question) => resultSets.page(question, version, 0, 1));
+  return { clock, resultSets, add, stored };
 }
 
-test("pages are what was kept, of any size and from any place", () => {
-  const { listings, keep } = keeping();
-  keep("q");
-  keep("ascii", ["x", "yy", "zzz"]);
+test("pages have any size, and start at any position", () => {
+  const { resultSets, add } = resultSetsWith();
+  add("q");
+  add("ascii", ["x", "yy", "zzz"]);
   for (let start = 0; start < 6; start++) {
     for (const count of [1, 2, 3, 4, 1e9]) {
-      keep("q");
+      add("q");
       const next = start + count < abc.length ? start + count : null;
-      expect(listings.page("q", name, start, count)).toEqual({ ids: abc.slice(start, start + count), next });
+      expect(resultSets.page("q", version, start, count)).toEqual({ ids: abc.slice(start, start + count), next });
     }
   }
-  expect(listings.page("ascii", name, 1, 1)).toEqual({ ids: ["yy"], next: 2 });
-  // No JSON in UTF-8 can hold half a character, so it stays apart, as what stands for it.
-  keep("halves", ["a\ud83d", "\ude00b", "c"]);
-  expect(listings.page("halves", name, 0, 9)).toEqual({ ids: ["a\ufffd", "\ufffdb", "c"], next: null });
+  expect(resultSets.page("ascii", version, 1, 1)).toEqual({ ids: ["yy"], next: 2 });
+  // JSON in UTF-8 cannot contain a lone surrogate, so a replacement character stands for it.
+  add("halves", ["a\ud83d", "\ude00b", "c"]);
+  expect(resultSets.page("halves", version, 0, 9)).toEqual({ ids: ["a\ufffd", "\ufffdb", "c"], next: null });
 });
 
-test("another question, revision or second is another list", () => {
-  const { listings, keep } = keeping();
-  keep("q");
+test("another question, revision or second is another result set", () => {
+  const { resultSets, add } = resultSetsWith();
+  add("q");
   for (const other of [{ epoch: "fedcba9876543210" }, { offset: 8 }, { second: 1 }])
-    expect(listings.page("q", { ...name, ...other }, 0, 1)).toBeUndefined();
-  expect(listings.page("p", name, 0, 1)).toBeUndefined();
-  expect(listings.begin("q", name, 2)).toEqual({ ids: ["a", "é"], next: 2 });
+    expect(resultSets.page("q", { ...version, ...other }, 0, 1)).toBeUndefined();
+  expect(resultSets.page("p", version, 0, 1)).toBeUndefined();
+  expect(resultSets.begin("q", version, 2)).toEqual({ ids: ["a", "é"], next: 2 });
 });
 
-test("the oldest goes first where there are too many", () => {
-  const { keep, kept } = keeping({ listCursorsMax: 2 });
-  for (const question of ["a", "b", "c"]) keep(question);
-  expect(kept("a", "b", "c")).toEqual(["b", "c"]);
-  const none = keeping({ listCursorsMax: 0 });
-  none.keep("a");
-  expect(none.listings.isEmpty).toBe(true);
+test("the oldest is dropped first if there are too many", () => {
+  const { add, stored } = resultSetsWith({ listCursorsMax: 2 });
+  for (const question of ["a", "b", "c"]) add(question);
+  expect(stored("a", "b", "c")).toEqual(["b", "c"]);
+  const none = resultSetsWith({ listCursorsMax: 0 });
+  none.add("a");
+  expect(none.resultSets.isEmpty).toBe(true);
 });
 
-test("or too many bytes, and what is larger than all room costs nobody anything", () => {
-  // Each id takes four bytes beside its own.
-  const { keep, kept } = keeping({ listCursorsBytesMax: 100 });
+test("or too many bytes, and a list that is larger than all room displaces no other", () => {
+  // Each id takes four bytes in addition to its own.
+  const { add, stored } = resultSetsWith({ listCursorsBytesMax: 100 });
   const ids = (count: number) => Array.from({ length: count }, () => "123456");
-  keep("a", ids(4));
-  keep("b", ids(4));
-  keep("c", ids(2));
-  expect(kept("a", "b", "c")).toEqual(["a", "b", "c"]);
-  keep("d", ids(11));
-  expect(kept("a", "b", "c", "d")).toEqual(["a", "b", "c"]);
-  keep("e", ids(2));
-  expect(kept("a", "b", "c", "e")).toEqual(["b", "c", "e"]);
-  // Kept anew it is not counted twice.
-  keep("e", ids(3));
-  keep("e", ids(4));
-  expect(kept("b", "c", "e")).toEqual(["b", "c", "e"]);
-  keep("f", ids(10));
-  expect(kept("b", "c", "e", "f")).toEqual(["f"]);
+  add("a", ids(4));
+  add("b", ids(4));
+  add("c", ids(2));
+  expect(stored("a", "b", "c")).toEqual(["a", "b", "c"]);
+  add("d", ids(11));
+  expect(stored("a", "b", "c", "d")).toEqual(["a", "b", "c"]);
+  add("e", ids(2));
+  expect(stored("a", "b", "c", "e")).toEqual(["b", "c", "e"]);
+  // Adding it again does not count it twice.
+  add("e", ids(3));
+  add("e", ids(4));
+  expect(stored("b", "c", "e")).toEqual(["b", "c", "e"]);
+  add("f", ids(10));
+  expect(stored("b", "c", "e", "f")).toEqual(["f"]);
 });
 
-test("what is too old is gone", () => {
-  const { clock, listings, keep, kept } = keeping({ listCursorTtlMs: 500 });
-  keep("a");
+test("an expired result set is dropped", () => {
+  const { clock, resultSets, add, stored } = resultSetsWith({ listCursorTtlMs: 500 });
+  add("a");
   clock.nowMs += 300;
-  keep("b");
+  add("b");
   clock.nowMs += 199;
-  expect(kept("a", "b")).toEqual(["a", "b"]);
+  expect(stored("a", "b")).toEqual(["a", "b"]);
   clock.nowMs += 1;
-  expect(kept("a", "b")).toEqual(["b"]);
-  expect(listings.begin("a", name, 1)).toBeUndefined();
+  expect(stored("a", "b")).toEqual(["b"]);
+  expect(resultSets.begin("a", version, 1)).toBeUndefined();
 });
 
-test("what is finished goes soon, unless somebody else is on the way", () => {
-  const { clock, listings, keep, kept } = keeping();
-  keep("a");
-  listings.begin("a", name, 1);
-  listings.page("a", name, 3, 1);
+test("a finished result set is dropped soon, unless another client is reading it", () => {
+  const { clock, resultSets, add, stored } = resultSetsWith();
+  add("a");
+  resultSets.begin("a", version, 1);
+  resultSets.page("a", version, 3, 1);
   clock.nowMs += 1000;
-  expect(kept("a")).toEqual(["a"]);
-  // Past the end there is nothing that could be finished.
-  listings.page("a", name, 4, 1);
-  listings.page("a", name, 3, 1);
+  expect(stored("a")).toEqual(["a"]);
+  // A page past the end finishes nothing.
+  resultSets.page("a", version, 4, 1);
+  resultSets.page("a", version, 3, 1);
   clock.nowMs += 99;
-  // To ask for the last page again does not prolong it, to begin anew does.
-  listings.page("a", name, 3, 1);
-  expect(kept("a")).toEqual(["a"]);
-  listings.begin("a", name, 1);
-  // Who gets all in one page is not on the way any more.
-  expect(listings.begin("a", name, 4)).toEqual({ ids: abc, next: null });
+  // Reading the last page again does not extend its life, beginning again does.
+  resultSets.page("a", version, 3, 1);
+  expect(stored("a")).toEqual(["a"]);
+  resultSets.begin("a", version, 1);
+  // A client that gets everything in one page is no longer reading.
+  expect(resultSets.begin("a", version, 4)).toEqual({ ids: abc, next: null });
   clock.nowMs += 1000;
-  expect(kept("a")).toEqual(["a"]);
-  listings.page("a", name, 3, 1);
+  expect(stored("a")).toEqual(["a"]);
+  resultSets.page("a", version, 3, 1);
   clock.nowMs += 100;
-  expect(kept("a")).toEqual([]);
+  expect(stored("a")).toEqual([]);
 });
 
-test("memory is given back without anybody asking", async () => {
-  const listings = new ResultSets({ ...roomy, listCursorTtlMs: 20 });
-  listings.add("a", packListing({ ...name, ids: abc }));
-  expect(listings.isEmpty).toBe(false);
+test("memory is released without another request", async () => {
+  const resultSets = new ResultSets({ ...roomy, listCursorTtlMs: 20 });
+  resultSets.add("a", packListing({ ...version, ids: abc }));
+  expect(resultSets.isEmpty).toBe(false);
   await Bun.sleep(100);
-  expect(listings.isEmpty).toBe(true);
+  expect(resultSets.isEmpty).toBe(true);
 });

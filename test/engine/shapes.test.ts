@@ -1,9 +1,12 @@
-/** Keys of shapes: what is answered by another plan has another key, whatever characters its types and constants hold. */
+/**
+ * Keys of shapes: shapes with different plans have different keys, whatever characters their types and constants
+ * contain.
+ */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { allowShape, AllowShapes } from "../../src/engine/query/shapes.ts";
 
-test("equal keys are of equal shapes", () => {
+test("equal keys belong to equal shapes", () => {
   const text = fc.string({ unit: fc.constantFrom("a", " ", "1", "=", "[", "é"), maxLength: 3 });
   const context = fc.array(fc.record({ predicate: text, types: fc.array(text, { maxLength: 1 }) }), { maxLength: 1 });
   const shape = fc.oneof(
@@ -36,7 +39,7 @@ test("equal keys are of equal shapes", () => {
   expect(known.size).toBeGreaterThan(1000);
 });
 
-test("shapes that are kept are those that would be made, also once there are too many", () => {
+test("cached shapes equal new ones, also after evictions", () => {
   const shapes = new AllowShapes();
   const kinds = ["authorize", "list", "actions"] as const;
   const context = [{ predicate: "has_role/3", types: ["User", "String", "Doc"] }];

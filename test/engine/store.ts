@@ -1,4 +1,4 @@
-/** A store in memory with events applied to it, for tests of what the engine does with one. */
+/** A store in memory with applied events, for tests of the engine. */
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import type { Effect, Fact } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
@@ -44,7 +44,7 @@ export const deleted = (...facts: ReturnType<typeof fact>[]): Effect => ({
   deleted: facts,
 });
 
-/** What each closure holds, as `from > to`, sorted. */
+/** The rows of each closure, as `from > to`, sorted. */
 export function closureRows(store: Connection): string[][] {
   const rows = store.prepare("SELECT id, value FROM symbol").values();
   const symbols = new Map(rows.map(([id, value]) => [id, String(value)]));

@@ -1,4 +1,4 @@
-/** Texts sort by their UTF-8 bytes, as in SQLite, however they are sorted. */
+/** Strings sort by their UTF-8 bytes, as in SQLite, with each of the sort functions. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { compareStrings, sortStrings } from "../../src/engine/query/string-order.ts";
@@ -23,7 +23,7 @@ const text = fc.oneof(
   fc.array(near).map((parts) => parts.join("")),
 );
 
-test("any two", () => {
+test("any two strings", () => {
   fc.assert(
     fc.property(text, text, (left, right) =>
       expect(Math.sign(compareStrings(left, right))).toBe(Math.sign(byBytes(left, right))),
@@ -32,7 +32,7 @@ test("any two", () => {
   );
 });
 
-test("any many, with and without characters past the first plane", () => {
+test("any number of strings, with and without characters beyond the basic plane", () => {
   const plain = fc.array(fc.oneof(fc.string(), fc.constantFrom("\ud7ff", "\ue000", "\uffff", "ä")));
   fc.assert(
     fc.property(fc.oneof(fc.array(text), plain), (texts) =>

@@ -1,11 +1,13 @@
-/** Types that only requests bring: they have numbers of their own until the store comes to know them, and many of them cost nobody anything. */
+/**
+ * Request-scoped types: they have ids of their own until the store learns them, and many of them slow down no query.
+ */
 import { expect, test } from "bun:test";
 import { TypeIds } from "../../src/engine/request/type-ids.ts";
 import { internType } from "../../src/store/facts/symbols.ts";
 import { storeWith } from "./store.ts";
 import { threadCpuMs } from "../thread-cpu-time.ts";
 
-test("numbers are stale from the moment on when the store knows one of the types that were brought", () => {
+test("ids are stale as soon as the store learns one of the request-scoped types", () => {
   const store = storeWith();
   internType(store, "User");
   const types = new TypeIds(store);
@@ -17,7 +19,7 @@ test("numbers are stale from the moment on when the store knows one of the types
   expect(types.isStale()).toBe(true);
 });
 
-test("thousands of brought types do not slow down the questions after them", () => {
+test("thousands of request-scoped types do not slow down later questions", () => {
   const types = new TypeIds(storeWith());
   for (let index = 0; index < 9000; index++) types.of(`Type${index}`);
   const startMs = threadCpuMs();

@@ -1,4 +1,7 @@
-/** What is said about policies that are allowed and hardly meant: `warnings/*.polar` hold them, the `.txt` of the same name what is said. */
+/**
+ * Warnings about policies that are valid but hardly intended: the policies are in `warnings/*.polar`, the expected
+ * warnings in the `.txt` of the same name.
+ */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
@@ -17,7 +20,7 @@ test.each(["warnings", "typos"])("%s", (suite) => {
   expectGolden(join(directory, `${suite}.txt`), answers.join("\n"));
 });
 
-/** Of policies that mean what they say. That a `not` goes beyond Oso Cloud is true of some of them. */
+/** Intended policies. For some of them it is true that a `not` goes beyond Oso Cloud. */
 test("valid policies of many shapes get no warning", () => {
   const cases = readCases(join(directory, "valid.polar"));
   expect(cases.length).toBeGreaterThan(30);

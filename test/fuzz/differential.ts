@@ -1,4 +1,4 @@
-/** One random question, asked of the oracle and of the engine in both its ways. */
+/** Compares the answers of the oracle and of the engine, with both strategies, to random questions. */
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { QueryRow } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
@@ -17,14 +17,16 @@ export interface Sample {
   readonly facts: readonly Fact[];
   readonly contextFacts: readonly Fact[];
   readonly questions: readonly Asked[];
-  /** Each picks something that is allowed and asks about it: random questions alone are answered with no nearly always. */
+  /** Each selects an allowed question. Without them nearly all answers would be negative. */
   readonly hits: readonly number[];
 }
 
-export interface Tally {
+export interface Counts {
   invalidPolicies: number;
   tooLarge: number;
-  /** Questions with a yes or a row for an answer, as those below counted once for each engine. */
+  /**
+   * Questions with a positive or non-empty answer. This count and the others below have each question once per engine.
+   */
   positive: number;
   answered: number;
   notEnumerable: number;
@@ -34,41 +36,47 @@ export const now = 1;
 const strategies = ["statement", "evaluator"] as const;
 const conditionsMax = 300_000;
 
-export function emptyTally(): Tally {
+export function noCounts(): Counts {
   return { invalidPolicies: 0, tooLarge: 0, positive: 0, answered: 0, notEnumerable: 0 };
 }
 
-/** What the engine got wrong; empty where it agrees with the oracle. */
+/** The errors of the engine; empty if it agrees with the oracle. */
 export function differencesOf(
   sample: Sample,
-  tally: Tally,
+  counts: Counts,
   open: typeof openEngineInMemory = openEngineInMemory,
 ): string[] {
   const { policy } = checkPolicy([{ name: "fuzz.polar", text: sample.policy }], { runTests: false });
   if (policy === undefined) {
-    tally.invalidPolicies += 1;
+    counts.invalidPolicies += 1;
     return [];
   }
   const slow = oracleOrNothing(policy, sample);
   if (slow === undefined) {
-    tally.tooLarge += 1;
+    counts.tooLarge += 1;
     return [];
   }
   return strategies.flatMap((strategy) => {
     using engine = open({ ...sample, now }, { strategy });
-    return answersOf(sample, engine, slow, policy, tally).map((problem) => `${strategy}: ${problem}`);
+    return answersOf(sample, engine, slow, policy, counts).map((problem) => `${strategy}: ${problem}`);
   });
 }
 
 /** Asks all questions of a sample. */
-export function answersOf(sample: Sample, engine: EngineTarget, slow: Oracle, policy: Policy, tally: Tally): string[] {
+export function answersOf(
+  sample: Sample,
+  engine: EngineTarget,
+  slow: Oracle,
+  policy: Policy,
+  counts: Counts,
+): string[] {
   return questionsOf(sample, slow).flatMap((question) => {
-    if (isTrue(question, slow)) tally.positive += 1;
-    return check(question, engine, slow, policy, tally).map((problem) => `${describe(question)}: ${problem}`);
+    if (isTrue(question, slow)) counts.positive += 1;
+    return check(question, engine, slow, policy, counts).map((problem) => `${describe(question)}: ${problem}`);
   });
 }
 
-/** The questions of a sample, and those that its hits lead to. */
+/** The questions of a sample, and those that its hits select. */
 export function questionsOf({ questions, hits }: Pick<Sample, "questions" | "hits">, slow: Oracle): Asked[] {
   const allowed = slow
     .tuples("allow", 3)
@@ -91,7 +99,7 @@ export function questionsOf({ questions, hits }: Pick<Sample, "questions" | "hit
   return [...questions, ...asked];
 }
 
-/** Strangers take the place of fresh values: as many as the oracle has fresh ones of a type. */
+/** Replaces fresh values by unknown ids: as many as the oracle has fresh values of a type. */
 function known(value: Ground): Value {
   if (!value.fresh) return value;
   return { type: value.type, id: must(strangers[Number(value.id.slice(1)) - 1]) };
@@ -116,10 +124,10 @@ export function oracleOrNothing(
   }
 }
 
-function check(question: Asked, engine: EngineTarget, slow: Oracle, policy: Policy, tally: Tally): string[] {
+function check(question: Asked, engine: EngineTarget, slow: Oracle, policy: Policy, counts: Counts): string[] {
   const answer = answerOf(question, engine);
-  if (isNotEnumerable(answer)) tally.notEnumerable += 1;
-  else tally.answered += 1;
+  if (isNotEnumerable(answer)) counts.notEnumerable += 1;
+  else counts.answered += 1;
   return problemsOf(question, answer, slow, policy);
 }
 
@@ -130,7 +138,7 @@ export function isNotEnumerable(answer: Answer): boolean {
 }
 
 export function answerOf(question: Asked, engine: EngineTarget): Answer {
-  // Nothing may go wrong here: a check has an answer whatever the policy.
+  // An error is never acceptable here: a check has an answer under every policy.
   if (question.kind === "authorize") return engine.authorize(question.check);
   try {
     switch (question.kind) {
@@ -153,14 +161,14 @@ export function answerOf(question: Asked, engine: EngineTarget): Answer {
   }
 }
 
-/** Whether the answer is yes, or not empty. */
+/** Whether the answer is positive, or not empty. */
 export function isTrue(question: Asked, slow: Oracle): boolean {
   if (question.kind !== "authorize") return slow.solutions(asQuery(question)).length > 0;
   const { actor, action, resource } = question.check;
   return slow.holds("allow", [actor, { type: "String", id: action }, resource]);
 }
 
-/** What is wrong with an answer. */
+/** The errors of an answer. */
 export function problemsOf(question: Asked, answer: Answer, slow: Oracle, policy: Policy): string[] {
   if (question.kind === "authorize" || typeof answer === "boolean") {
     const expected = isTrue(question, slow);

@@ -1,6 +1,6 @@
 /**
- * Random policies, facts and questions, explained: what the explanation says was decided is what the engine decides, its facts are all there, and
- * where no `not` is involved, nothing else is needed to decide the same.
+ * Explanations of random questions: the decision is that of the engine, and all facts in the explanation exist. Without
+ * a `not`, these facts alone lead to the same decision.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
@@ -33,17 +33,17 @@ const sample: fc.Arbitrary<Sample> = fc.record({
 });
 
 test(`${runs} runs with seed ${seed}`, () => {
-  const tally = { allowed: 0, denied: 0, replayed: 0, truncated: 0 };
+  const counts = { allowed: 0, denied: 0, replayed: 0, truncated: 0 };
   fc.assert(
     fc.property(sample, (one) => {
-      for (const question of checksOf(one)) explainAndVerify(one, question, tally);
+      for (const question of checksOf(one)) explainAndVerify(one, question, counts);
     }),
     { numRuns: runs, seed },
   );
-  console.log(`seed ${seed}, ${runs} runs:`, JSON.stringify(tally));
-  expect(tally.allowed).toBeGreaterThan(runs / 2);
-  expect(tally.replayed).toBeGreaterThan(tally.allowed / 3);
-  expect(tally.truncated).toBeLessThan((tally.allowed + tally.denied) / 50);
+  console.log(`seed ${seed}, ${runs} runs:`, JSON.stringify(counts));
+  expect(counts.allowed).toBeGreaterThan(runs / 2);
+  expect(counts.replayed).toBeGreaterThan(counts.allowed / 3);
+  expect(counts.truncated).toBeLessThan((counts.allowed + counts.denied) / 50);
 }, 600_000);
 
 function checksOf(one: Sample): AuthorizeQuestion[] {
@@ -55,9 +55,9 @@ function checksOf(one: Sample): AuthorizeQuestion[] {
   );
 }
 
-type Tally = Record<"allowed" | "denied" | "replayed" | "truncated", number>;
+type Counts = Record<"allowed" | "denied" | "replayed" | "truncated", number>;
 
-function explainAndVerify({ policy, facts: stored }: Sample, question: AuthorizeQuestion, tally: Tally): void {
+function explainAndVerify({ policy, facts: stored }: Sample, question: AuthorizeQuestion, counts: Counts): void {
   using store = storeOf(policy, stored);
   const options = { limits: defaultLimits, clock: now };
   const explain = () => store.database.transaction(() => explainDecision(store.database, question, options));
@@ -68,10 +68,10 @@ function explainAndVerify({ policy, facts: stored }: Sample, question: Authorize
   expect(explanationLines(explanation).length).toBeGreaterThan(1);
   expect(explanation.truncated?.reason).not.toBe("nothing");
   if (explanation.truncated) {
-    tally.truncated += 1;
+    counts.truncated += 1;
     return;
   }
-  tally[explanation.allowed ? "allowed" : "denied"] += 1;
+  counts[explanation.allowed ? "allowed" : "denied"] += 1;
   if (!explanation.allowed) return expect(explanation.denial).not.toBeNull();
 
   const steps = allSteps(explanation.derivation);
@@ -82,7 +82,7 @@ function explainAndVerify({ policy, facts: stored }: Sample, question: Authorize
   if (steps.some((step) => step.kind === "condition" && step.text.startsWith("not "))) return;
   using replay = storeOf(policy, used("stored"));
   expect(authorize(replay.database, { ...question, contextFacts: used("context") })).toBe(true);
-  tally.replayed += 1;
+  counts.replayed += 1;
 }
 
 function allSteps(step: ExplainedStep | null): ExplainedStep[] {

@@ -1,13 +1,17 @@
 /**
- * Random policies of no particular meaning: longhand rules whose conditions nest freely, over facts of any type, with their own tests. They reach
- * what sensible policies don't: variables of any type, equations and lists of several types, `matches` before and after, negations in negations.
- * Negation stays stratified because `d3` may negate `d0` to `d2` and so on; where a variable of a comparison has no value, the policy is refused.
+ * Random policies without a purpose: longhand rules with freely nested conditions, over facts of any type, with their
+ * own tests. They contain forms that useful policies don't have: variables of any type, equations and lists of several
+ * types, `matches` in any position, nested negations. Negation is stratified, because `d3` may only negate `d0` to
+ * `d2`, and so on. A policy that compares a variable without a value is refused.
  */
 import fc from "fast-check";
 
 const blocks = `actor U {} resource A {} resource B extends A {} resource C {} resource S extends B, C {} actor W extends A, U {}`;
 
-/** By name the number of arguments: those of facts, and those of rules, each of which negates those before it only. */
+/**
+ * The numbers of arguments of predicates. Facts come first, then the predicates of rules, which may negate only those
+ * before them.
+ */
 const stored = { g: 1, h: 2, k: 1, l: 3 };
 const derived = { d0: 1, d1: 2, d2: 1, d3: 2 };
 const derivedNames = ["d0", "d1", "d2", "d3"] as const;
@@ -50,7 +54,7 @@ function joined(words: readonly string[]): string {
   return words.join(" ");
 }
 
-/** `level` says how many of the derived predicates may be asked, one less in each negation. */
+/** `level` is the number of derived predicates that a condition may call, one less in each negation. */
 function condition(depth: number, level: number): fc.Arbitrary<string> {
   const asked = { ...stored, ...Object.fromEntries(derivedNames.slice(0, level).map((name) => [name, derived[name]])) };
   const flat = fc.oneof({ weight: 5, arbitrary: call(asked, term) }, { weight: 3, arbitrary: simple });

@@ -1,19 +1,19 @@
-/** Nodes with a fault each, which histories have to find. */
+/** Engines with a fault, which random histories must detect. */
 import { whileWriting } from "../../src/store/connection/sequence-lock.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { printCheck } from "../cases/case.ts";
 import { openNodes, type Nodes } from "../histories/nodes.ts";
 
 export const faults: readonly (readonly [string, () => Nodes])[] = [
-  ["a memo looks at changes of the policy alone", memoWithoutFacts],
-  ["changes are not told to those who read", untoldChanges],
-  ["a closure keeps what was deleted", closuresThatGrow],
-  ["a delete of a batch is lost", lostDelete],
-  ["what was rolled back is there", keptAfterAll],
-  ["the clock stands still", stoppedClock],
+  ["the decision cache ignores changes of facts", cacheWithoutFacts],
+  ["readers get no notification of changes", missedChanges],
+  ["a closure keeps deleted facts", closuresThatGrow],
+  ["a delete in a batch is lost", lostDelete],
+  ["rolled back changes remain", keptChanges],
+  ["the clock stops", stoppedClock],
 ];
 
-function memoWithoutFacts(): Nodes {
+function cacheWithoutFacts(): Nodes {
   const nodes = openNodes();
   const known = new Map<string, boolean>();
   return {
@@ -22,7 +22,7 @@ function memoWithoutFacts(): Nodes {
       ...side,
       asking(contextFacts) {
         const target = side.asking(contextFacts);
-        if (side.name !== "memo" || contextFacts.length > 0) return target;
+        if (side.name !== "decision cache" || contextFacts.length > 0) return target;
         return {
           ...target,
           authorize(check) {
@@ -40,7 +40,7 @@ function memoWithoutFacts(): Nodes {
   };
 }
 
-function untoldChanges(): Nodes {
+function missedChanges(): Nodes {
   const nodes = openNodes();
   return {
     ...nodes,
@@ -58,7 +58,7 @@ function untoldChanges(): Nodes {
 function closuresThatGrow(): Nodes {
   const nodes = openNodes();
   const { store, changes } = nodes.primary;
-  const tables = () => closureTables(store).filter(({ isMaterialized: kept }) => kept);
+  const tables = () => closureTables(store).filter(({ isMaterialized }) => isMaterialized);
   return {
     ...nodes,
     write(request) {
@@ -91,7 +91,7 @@ function lostDelete(): Nodes {
   };
 }
 
-function keptAfterAll(): Nodes {
+function keptChanges(): Nodes {
   const nodes = openNodes();
   return { ...nodes, undo: (request) => void nodes.write(request) };
 }

@@ -1,10 +1,12 @@
-/** Random histories: few policies, between which they go back and forth, and steps that depend on what has become of those before. */
+/**
+ * Random histories: they alternate between a few policies, and each step depends on the results of the steps before it.
+ */
 import fc from "fast-check";
 import type { FactChange } from "../../src/engine/state/event.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import type { OpenQuestion, Step } from "../histories/history.ts";
-import type { Plan } from "../histories/replay.ts";
+import type { StepPlan } from "../histories/replay.ts";
 import type { Truth } from "../histories/truth.ts";
 import { isTrue, questionsOf } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
@@ -15,12 +17,12 @@ export interface Drawn {
   readonly policies: readonly string[];
   readonly first: readonly Fact[];
   readonly steps: readonly (DrawnStep & {
-    /** So many of the checks that came up last are asked right before and right after. */
+    /** The number of recent checks that are repeated immediately before and after the step. */
     readonly watched: number;
   })[];
 }
 
-/** Numbers stand for one of what there is by then. */
+/** A number selects one of the items that exist at that step. */
 type DrawnStep =
   | { readonly kind: "policy"; readonly number: number; readonly undone: boolean }
   | { readonly kind: "write"; readonly changes: readonly DrawnChange[]; readonly way: "accepted" | "all" | "undone" }
@@ -30,15 +32,15 @@ type DrawnStep =
       readonly kind: "ask";
       readonly contextFacts: readonly Fact[];
       readonly fresh: readonly Asked[];
-      /** Each is something that is allowed. */
+      /** Each selects an allowed check. */
       readonly hits: readonly number[];
-      /** So many of the checks that came up last. */
+      /** The number of recent checks. */
       readonly again: number;
     };
 
 type DrawnChange =
   | { readonly kind: "insert"; readonly facts: readonly Fact[] }
-  /** A stored fact, more or less: by position, 1 opens the id and 2 the type as well. */
+  /** A pattern from a stored fact. By position, 1 removes the id, and 2 also removes the type. */
   | { readonly kind: "delete"; readonly number: number; readonly open: readonly number[] };
 
 const anyNumber = fc.nat(10_000);
@@ -103,7 +105,7 @@ const step: fc.Arbitrary<Drawn["steps"][number]> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("clear" as const), watched }) },
 );
 
-/** Large ones are for the tests that ask each only once: here they would take nearly all of the time. */
+/** Small ones only, because large ones would take nearly all of the time; other tests have large ones. */
 const smallSpec = policySpec.map((spec) => ({
   ...spec,
   usual: spec.usual.slice(0, 4),
@@ -126,7 +128,7 @@ export function policiesOf({ policies }: Drawn): Map<string, string> {
   return new Map(policies.map((text, index) => [nameOf(index), text]));
 }
 
-export function plansOf({ policies, first, steps }: Drawn): Plan[] {
+export function plansOf({ policies, first, steps }: Drawn): StepPlan[] {
   const load: Step = { kind: "policy", policy: nameOf(0), undone: false };
   const fill: DrawnStep = { kind: "write", changes: [{ kind: "insert", facts: first }], way: "accepted" };
   const plans = steps.flatMap(({ watched, ...one }) => {
@@ -136,7 +138,7 @@ export function plansOf({ policies, first, steps }: Drawn): Plan[] {
   return [
     () => [load],
     ...[fill, ...plans].map(
-      (one): Plan =>
+      (one): StepPlan =>
         (truth, checked) =>
           planned(one, policies, truth, checked),
     ),

@@ -1,4 +1,4 @@
-/** Random policies: a fixed skeleton of blocks, and shorthand rules, longhand rules and policy facts that fit it. */
+/** Random policies: fixed blocks, with random shorthand rules, longhand rules and policy facts that fit them. */
 import fc from "fast-check";
 import { permissionNames, policyFact, roleNames, rule, writeRule, type Rule, type Setting } from "./rules.ts";
 
@@ -18,9 +18,9 @@ interface Shorthand {
 
 export interface PolicySpec {
   readonly setting: Setting;
-  /** What `up` leads to from A and from B. */
+  /** The types of the relation `up` of A and B. */
   readonly up: readonly [string, string];
-  /** The rules that most policies have; without some of them hardly anything is ever allowed. */
+  /** The rules of most policies. Without some of them hardly anything would be allowed. */
   readonly usual: readonly string[];
   readonly usualLonghand: typeof usualLonghand;
   readonly shorthand: readonly Shorthand[];
@@ -81,8 +81,9 @@ const usualRules = [
 ];
 
 /**
- * Shapes that random parts seldom come to: non-linear recursion, groups, two recursive roles at once, a negated role; recursion from one type to
- * another and back, by one relation, against it, by two in a row, and in both arguments; roles that take turns.
+ * Forms that random parts rarely produce: non-linear recursion, groups, two recursive roles, a negated role; recursion
+ * between two types, along a relation, against it, along two relations, and in both arguments; mutually recursive
+ * roles.
  */
 const usualLonghand: readonly { readonly text: string; readonly fits?: (setting: Setting) => boolean }[] = [
   { text: 'near(x: Resource, z: Resource) if has_relation(x, "up", z);' },
@@ -153,7 +154,7 @@ export function writePolicy(spec: PolicySpec): string {
       .join("")}}`,
     ...spec.usualLonghand.filter(({ fits }) => fits?.(setting) ?? true).map(({ text }) => text),
     ...rules.map((one) => writeRule(one, setting)),
-    // An own `allow` replaces the default one; most policies want it back.
+    // A policy with its own `allow` has no default one; most policies need it.
     ...(rules.some((one) => one.predicate === "allow")
       ? ["allow(actor, action, resource) if has_permission(actor, action, resource);"]
       : []),
@@ -177,7 +178,7 @@ function globalRule({ head, body }: Shorthand): string[] {
 
 function blockRule({ head, body }: Shorthand, setting: Setting): string {
   const isRole = head === "role" || (roleNames as readonly string[]).includes(head);
-  // Roles lie below permissions where negation goes by levels.
+  // Roles have a lower level than permissions.
   const legal = (name: string) =>
     isRole && setting.deepNegation && (permissionNames as readonly string[]).includes(name) ? "r" : name;
   const write = (one: Atom): string => {

@@ -1,4 +1,4 @@
-/** A failing sample as a case file, to go into `test/cases/regressions/`. */
+/** Prints a failing sample as a case file for `test/cases/regressions/`. */
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Query } from "../../src/engine/request/questions.ts";
 import { printFact, printValue } from "../cases/case.ts";
@@ -35,7 +35,7 @@ function list(key: string, items: readonly string[]): string[] {
   return items.length === 0 ? [] : [`${key}:`, ...items.map((item) => `  - ${item}`)];
 }
 
-/** Without an `expect` the oracle says what the answer must be. */
+/** Without an `expect`, the oracle gives the right answer. */
 function questions(asked: readonly Asked[]): string[] {
   const queries = asked.filter((question) => question.kind !== "authorize").map(asQuery);
   return queries.length === 0

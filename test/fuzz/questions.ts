@@ -1,4 +1,4 @@
-/** Random facts over few values, and questions about them. */
+/** Random facts with few different values, and questions about them. */
 import fc from "fast-check";
 import type { Query } from "../../src/engine/request/questions.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
@@ -39,14 +39,14 @@ const commonFact = fc.oneof(
   { weight: 1, arbitrary: factOf("near", entity, entity) },
 );
 
-/** Context facts may also be of predicates that only rules define. */
+/** Context facts may also have predicates that only rules define. */
 const contextFact = fc.oneof(
   { weight: 4, arbitrary: commonFact },
   { weight: 1, arbitrary: factOf("has_permission", user, text(...permissionNames), entity) },
   { weight: 1, arbitrary: factOf("allow", user, text(...permissionNames), entity) },
 );
 
-/** Many facts over few values: with few, next to nothing holds and next to nothing is tested. */
+/** Many facts with few different values: with few facts, hardly anything would be true. */
 export const facts = fc.noBias(fc.array(commonFact, { maxLength: 30, size: "max" }));
 export const contextFacts = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Fact[]>([]) },
@@ -86,7 +86,7 @@ const range = {
   I: fc.record({ type: fc.constant("Integer"), ids: fc.oneof(fc.constant(null), fc.constantFrom(["1"], ["0", "7"])) }),
 };
 
-/** Variables are shared between calls by their names. */
+/** Calls share variables with the same name. */
 const variablesOfKind: Record<Kind, readonly string[]> = {
   U: ["U1", "U1", "U2", "E1"],
   E: ["E1", "E1", "E2", "U1"],
@@ -139,7 +139,7 @@ const kinds = {
   query: fc.record({ kind: fc.constant("query" as const), query }),
 };
 
-/** Questions of all kinds, as often as the weights say. */
+/** Questions of all kinds, with weights. */
 export const askedBy = (weights: Readonly<Record<Asked["kind"], number>>): fc.Arbitrary<Asked> =>
   fc.oneof(
     { weight: weights.authorize, arbitrary: kinds.authorize },

@@ -1,10 +1,14 @@
 /**
- * Random longhand rules. A rule is generated as loose parts and written down with whatever of them is legal there, so that shrinking may take
- * any part away. Negation stays stratified because every predicate has a level: `not` reaches strictly below the level of the rule's head.
+ * Random longhand rules. A rule is generated as independent parts and printed with those that are legal, so that
+ * shrinking can remove any part. Negation is stratified, because every predicate has a level and `not` may only call
+ * predicates below the level of the rule's head.
  */
 import fc from "fast-check";
 
-/** By position: `U` an actor, `E` any entity, `R` a role, `P` a permission, `L` a relation, `S` a String, `I` an Integer. */
+/**
+ * The kinds of arguments: `U` an actor, `E` any entity, `R` a role, `P` a permission, `L` a relation, `S` a String, `I`
+ * an Integer.
+ */
 export const predicates = {
   flag: ["E"],
   link: ["U", "E"],
@@ -20,7 +24,10 @@ export type Predicate = keyof typeof predicates;
 export type Kind = (typeof predicates)[Predicate][number];
 
 export interface Setting {
-  /** With it, predicates keep to their levels; without it only stored facts are negated, and any predicate may call any. */
+  /**
+   * If true, negation respects the levels of predicates. Otherwise only stored facts are negated, and any predicate may
+   * call any other.
+   */
   readonly deepNegation: boolean;
   readonly nearLevel: number;
   readonly subtype: boolean;
@@ -46,7 +53,7 @@ export const entityTypes = ["User", "Bot", "A", "B", "C"] as const;
 export const roleNames = ["r", "s", "t"] as const;
 export const permissionNames = ["p", "q"] as const;
 
-/** `u` is mostly an actor and `x` the resource, so that conditions meet often enough for rules to fire. */
+/** `u` is usually an actor and `x` the resource, so that conditions share variables and rules are often true. */
 const actorVariable = fc.constantFrom("u", "u", "u", "y", "x");
 const resourceVariable = fc.constantFrom("x", "x", "x", "z", "y", "u");
 const entityVariable = fc.constantFrom("u", "x", "y", "z");
@@ -70,7 +77,7 @@ const args: Record<Kind, fc.Arbitrary<string>> = {
   I: mostly(fc.constantFrom("n", "m"), 3, fc.constantFrom("0", "1", "2", "@current_unix_time")),
 };
 
-/** `a` and `b` are variables, other names strings. */
+/** `a` and `b` are variables, other names are strings. */
 function quoteName(name: string): string {
   return name === "a" || name === "b" ? name : `"${name}"`;
 }
@@ -164,7 +171,7 @@ export interface Rule {
   readonly predicate: Predicate;
   readonly head: readonly string[];
   readonly alternatives: readonly (readonly Part[])[];
-  /** Types of variables that only the body has. */
+  /** Types of variables that occur only in the body. */
   readonly bodyTypes: readonly { readonly variable: string; readonly type: string }[];
 }
 
@@ -179,14 +186,14 @@ export const rule: fc.Arbitrary<Rule> = fc
     }),
   );
 
-/** A rule without a body. Numbers and names are concrete more often than not, entities are often wildcards. */
+/** A rule without a body. Most numbers and names are constants; entities are often wildcards. */
 export const policyFact: fc.Arbitrary<string> = fc
   .constantFrom<Predicate>("flag", "link", "level", "tag", "near", "has_role", "has_permission", "has_relation")
   .chain((predicate) =>
     fc.tuple(...predicates[predicate].map((kind) => heads[kind])).map((head) => `${predicate}(${head.join(", ")});`),
   );
 
-/** The rule as text, or nothing where none of its parts is legal. */
+/** The rule as text, or nothing if none of its parts is legal. */
 export function writeRule({ predicate, head, alternatives, bodyTypes }: Rule, setting: Setting): string {
   const bodies = alternatives.flatMap((parts) => {
     const body = writeBody(parts, predicate, head, bodyTypes, setting);
@@ -227,7 +234,7 @@ function writeBody(
       case "differ":
         return isValue(one.left) && isValue(one.right) ? [`${one.left} != ${one.right}`] : [];
       case "plain": {
-        // An equation between variables without values says nothing; whose they are, the rule's or a negation's, is nobody's business.
+        // An equation between variables without values is not legal.
         const [left = "", right] = one.text.split(" = ");
         if (right !== undefined && !isValue(left) && !isValue(right)) return [];
         return [one.negated ? `not ${one.text}` : one.text];

@@ -1,6 +1,7 @@
 /**
- * Policies whose rules mostly walk: folders in folders, groups in groups, links along links, with roles that end and folders that are closed for
- * a time. They speak the vocabulary of the other random policies, so that a history may go from one to the other.
+ * Random policies with recursive rules: folders in folders, groups in groups, links along links, with roles that expire
+ * and folders that are closed for a time. They use the predicates of the other random policies, so that a history can
+ * change from one to another.
  */
 import fc from "fast-check";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
@@ -17,7 +18,7 @@ const blockRules = [
   '"q" if "t"',
 ];
 
-/** Several lines stand or fall together. */
+/** Lines that are included together. */
 const longhand = [
   `near(u: User, g: B) if link(u, g);
 near(u: User, g: B) if h matches B and near(u, h) and has_relation(h, "up", g);

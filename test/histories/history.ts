@@ -1,18 +1,18 @@
 /**
- * A history: what happens to a node, one step after the other, and what it is asked between. As a file it is YAML like a case, with the notation
- * of cases for facts and questions:
+ * A history: a sequence of steps that happen to a node, and of questions in between. As a file it is YAML like a case,
+ * with the notation of cases for facts and questions:
  *
  *   policies: { first: "actor User {} …" }
  *   steps:
  *     - policy: first                                      # becomes active
  *     - write:                                             # one batch
  *         - insert has_role(User:ann, reader, Folder:a)
- *         - delete has_relation(Folder:*, *, *:*)          # any id of a type, any String, anything at all
+ *         - delete has_relation(Folder:*, *, *:*)          # any id of a type, any String, any value
  *     - undone: ["delete has_role(User:ann, reader, *:*)"] # a batch whose transaction is rolled back
  *     - undone policy: first
  *     - clear
- *     - now: 1700000000                                    # the clock, 0 at first
- *     - turn                                               # the event loop goes round
+ *     - now: 1700000000                                    # the time, 0 at first
+ *     - turn                                               # one turn of the event loop
  *     - ask: { context: [], allowed: [User:ann read Folder:a], denied: [], queries: [list: User:ann read Folder] }
  */
 import { z } from "zod";
@@ -43,16 +43,16 @@ export type Step =
       readonly contextFacts: readonly Fact[];
       readonly allowed: readonly Check[];
       readonly denied: readonly Check[];
-      /** What the oracle alone knows the answers of. */
+      /** Questions whose answers only the oracle knows. */
       readonly questions: readonly OpenQuestion[];
     };
 
-/** A question with more than a yes or no for an answer. */
+/** A question whose answer is not only yes or no. */
 export type OpenQuestion = Exclude<Asked, { kind: "authorize" }>;
 
 export interface History {
   readonly name: string;
-  /** By the names that steps call them. */
+  /** The policies, by the names that steps use. */
   readonly policies: ReadonlyMap<string, string>;
   readonly steps: readonly Step[];
 }

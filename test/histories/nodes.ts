@@ -1,6 +1,7 @@
 /**
- * The engines that answer side by side, over live stores. A primary is written to as in production, and two edges with other limits replay its
- * log: one whose closures grow too large on the way, one without any. Each engine has a connection of its own, as on a node.
+ * The engines that answer side by side, over live stores. A primary is written to as in production, and two edges with
+ * other limits replay its log: one whose closures grow too large on the way, and one without closures. Each engine has
+ * its own connection, as on a node.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,8 +20,8 @@ import { openLog, type Log } from "../../src/store/log/log.ts";
 import { createState, readState } from "../../src/store/log/store-state.ts";
 import { targetOf, type EngineTarget } from "../cases/engine-target.ts";
 
-/** A file and the connection that writes it. */
-export interface Copy {
+/** A database file and the connection that writes it. */
+export interface NodeDatabase {
   readonly name: string;
   readonly store: Connection;
   readonly limits: Limits;
@@ -29,46 +30,46 @@ export interface Copy {
 
 export interface Side {
   readonly name: string;
-  readonly remembers: boolean;
+  readonly caches: boolean;
   asking(contextFacts: readonly Fact[]): EngineTarget;
 }
 
 export interface Nodes extends Disposable {
-  readonly primary: Copy;
-  readonly edges: readonly Copy[];
+  readonly primary: NodeDatabase;
+  readonly edges: readonly NodeDatabase[];
   readonly sides: readonly Side[];
-  /** Throws an `AppError` where the request is refused. */
+  /** Throws an `AppError` if the request is refused. */
   write(request: WriteRequest): WriteResult;
-  /** The same in transactions that fail at their end. */
+  /** The same, in transactions that fail at their end. */
   undo(request: WriteRequest): void;
   setClock(now: number): void;
 }
 
-/** Closures of more rows than these are given up, and facts are walked instead. */
+/** Closures with more rows than these are abandoned, and queries walk the facts instead. */
 const few: Limits = { ...defaultLimits, closureRowsMax: 12, closureUpdateRowsMax: 8 };
 const epoch = "0000000000000001";
 
 export function openNodes(): Nodes {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-history-"));
-  const primary = openCopy(folder, "primary", defaultLimits);
-  const tight = openCopy(folder, "tight", few);
-  const walking = openCopy(folder, "walking", { ...defaultLimits, closuresMax: 0 });
+  const primary = openDatabase(folder, "primary", defaultLimits);
+  const tight = openDatabase(folder, "tight", few);
+  const walking = openDatabase(folder, "walking", { ...defaultLimits, closuresMax: 0 });
   const edges = [tight, walking];
   const log = openLog(primary.store);
   let now = 0;
   const engines: Engine[] = [];
-  const side = (name: string, copy: Copy, remembers: boolean, options: EngineOptions): Side => {
-    const reader = openStore(copy.store.path, { readonly: true });
-    const engine = new Engine(reader, { limits: copy.limits, clock: () => now, ...options });
+  const side = (name: string, database: NodeDatabase, caches: boolean, options: EngineOptions): Side => {
+    const reader = openStore(database.store.path, { readonly: true });
+    const engine = new Engine(reader, { limits: database.limits, clock: () => now, ...options });
     engines.push(engine);
-    return { name, remembers, asking: (contextFacts) => targetOf(engine, contextFacts) };
+    return { name, caches, asking: (contextFacts) => targetOf(engine, contextFacts) };
   };
   const sides = [
-    side("memo", primary, true, { changes: primary.changes }),
-    side("no memo", primary, false, { limits: { ...defaultLimits, decisionCacheEntriesMax: 0 } }),
+    side("decision cache", primary, true, { changes: primary.changes }),
+    side("no decision cache", primary, false, { limits: { ...defaultLimits, decisionCacheEntriesMax: 0 } }),
     side("evaluator", primary, false, { strategy: "evaluator", changes: primary.changes }),
-    side("closures given up", tight, true, {}),
-    side("no closures, a small memo", walking, true, {
+    side("closures abandoned", tight, true, {}),
+    side("no closures, a small decision cache", walking, true, {
       limits: { ...walking.limits, decisionCacheEntriesMax: 8 },
       changes: walking.changes,
     }),
@@ -88,17 +89,17 @@ export function openNodes(): Nodes {
   };
 }
 
-function openCopy(folder: string, name: string, limits: Limits): Copy {
+function openDatabase(folder: string, name: string, limits: Limits): NodeDatabase {
   const store = openStore(join(folder, `${name}.db`), { synchronous: "NORMAL" });
   createState(store, "test", epoch);
-  // As for whoever writes a node's file.
+  // As on the connection that writes a node's file.
   store.enableWriterCache();
   return { name, store, limits, changes: newSequenceLock() };
 }
 
 const oneEvent = { eventsMax: 1, bytesMax: 1 };
 
-function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: WriteRequest): WriteResult {
+function writeAll(primary: NodeDatabase, log: Log, edges: readonly NodeDatabase[], request: WriteRequest): WriteResult {
   const { offset } = readState(primary.store);
   const { result } = whileWriting(primary.changes, () =>
     primary.store.transaction(() => append(primary.store, log, request, untraced, primary.limits), "immediate"),
@@ -118,7 +119,7 @@ function writeAll(primary: Copy, log: Log, edges: readonly Copy[], request: Writ
   return result;
 }
 
-function undoAll(primary: Copy, log: Log, edges: readonly Copy[], request: WriteRequest): void {
+function undoAll(primary: NodeDatabase, log: Log, edges: readonly NodeDatabase[], request: WriteRequest): void {
   const { offset } = readState(primary.store);
   const rows = undoing(primary, () => {
     append(primary.store, log, request, untraced, primary.limits);
@@ -130,8 +131,8 @@ function undoAll(primary: Copy, log: Log, edges: readonly Copy[], request: Write
     });
 }
 
-/** As when the disk is full at the commit. */
-function undoing<T>({ store, changes }: Copy, body: () => T): T {
+/** As if the disk were full at the commit. */
+function undoing<T>({ store, changes }: NodeDatabase, body: () => T): T {
   const full = new Error("the disk is full");
   let made: { readonly value: T } | undefined;
   try {

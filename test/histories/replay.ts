@@ -1,4 +1,7 @@
-/** One history on all engines at once: every answer is held against the oracle's, and what is stored against the plain set of facts. */
+/**
+ * Replays one history on all engines side by side. Every answer is compared with the oracle's, and the stored facts
+ * with a plain set of facts.
+ */
 import type { FactChange } from "../../src/engine/state/event.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { scanFacts } from "../../src/store/facts/scan-facts.ts";
@@ -9,35 +12,38 @@ import { decisionCacheHits } from "../engine/decision-cache-hits.ts";
 import { answerOf, describe, isNotEnumerable, isTrue, problemsOf } from "../fuzz/differential.ts";
 import type { Asked } from "../fuzz/questions.ts";
 import type { Oracle } from "../oracle.ts";
-import { countClosures, countWays } from "./closure-counts.ts";
+import { countClosures, countConnections } from "./closure-counts.ts";
 import type { Step } from "./history.ts";
 import { openNodes, type Nodes } from "./nodes.ts";
-import type { Tally } from "./tally.ts";
+import type { HistoryCounts } from "./history-counts.ts";
 import { Truth } from "./truth.ts";
 
-/** Steps that are only known when their turn comes: a random history deletes what is there by then, and checks what it has checked before. */
-export type Plan = (truth: Truth, checked: readonly Asked[]) => readonly Step[];
+/**
+ * Steps that depend on the state before them: a random history deletes facts that exist by then, and repeats earlier
+ * checks.
+ */
+export type StepPlan = (truth: Truth, checked: readonly Asked[]) => readonly Step[];
 
 export interface Outcome {
-  /** Empty where all is well; else of the last of the steps. */
+  /** Empty if all answers were right; otherwise the problems of the last step. */
   readonly problems: readonly string[];
   readonly steps: readonly Step[];
 }
 
 export async function replay(
   policies: ReadonlyMap<string, string>,
-  plans: readonly Plan[],
-  tally: Tally,
+  plans: readonly StepPlan[],
+  counts: HistoryCounts,
   open: () => Nodes = openNodes,
 ): Promise<Outcome> {
   using nodes = open();
-  const run = new Run(policies, nodes, tally);
-  tally.histories += 1;
+  const run = new Run(policies, nodes, counts);
+  counts.histories += 1;
   const steps: Step[] = [];
   for (const plan of plans) {
     for (const step of plan(run.truth, [...run.checked.values()])) {
       steps.push(step);
-      tally.steps += 1;
+      counts.steps += 1;
       const problems = await run.take(step);
       if (problems.length > 0) return { problems, steps };
     }
@@ -45,28 +51,28 @@ export async function replay(
   return { problems: run.finish(), steps };
 }
 
-type Cause = Exclude<keyof Tally["overturned"], "several">;
+type Cause = Exclude<keyof HistoryCounts["overturned"], "several">;
 
 class Run {
   readonly truth = new Truth();
-  /** What was checked so far, the first first, by its text. */
+  /** The checks so far, in order, by their text. */
   readonly checked = new Map<string, Asked>();
   readonly #policies: ReadonlyMap<string, string>;
   readonly #nodes: Nodes;
-  readonly #tally: Tally;
-  /** What has happened so far, and by question what the answer was after how much of it. */
+  readonly #counts: HistoryCounts;
+  /** The causes of changes so far, and by question the last answer with the number of causes before it. */
   readonly #causes: Cause[] = [];
   readonly #answered = new Map<string, { readonly allowed: boolean; readonly causes: number }>();
-  /** What was asked of all sides in the present state, by its text. */
+  /** The questions that all sides have been asked in the current state, by their text. */
   readonly #askedOfAll = new Set<string>();
 
-  constructor(policies: ReadonlyMap<string, string>, nodes: Nodes, tally: Tally) {
+  constructor(policies: ReadonlyMap<string, string>, nodes: Nodes, counts: HistoryCounts) {
     this.#policies = policies;
     this.#nodes = nodes;
-    this.#tally = tally;
+    this.#counts = counts;
   }
 
-  /** What went wrong. */
+  /** Returns the problems. */
   async take(step: Step): Promise<string[]> {
     if (!["ask", "turn"].includes(step.kind)) this.#askedOfAll.clear();
     try {
@@ -88,7 +94,7 @@ class Run {
       case "clear":
         this.#nodes.write({ kind: "clear" });
         this.truth.clear();
-        this.#tally.cleared += 1;
+        this.#counts.cleared += 1;
         this.#causes.push("clear");
         return [];
       case "clock":
@@ -106,11 +112,11 @@ class Run {
     }
   }
 
-  /** What is stored in the end. */
+  /** Compares the stored facts at the end. */
   finish(): string[] {
     const { primary, edges } = this.#nodes;
     const wanted = this.truth.facts.map(printFact).sort();
-    this.#tally.tooLarge += this.truth.tooLarge;
+    this.#counts.tooLarge += this.truth.tooLarge;
     return [primary, ...edges].flatMap(({ name, store }) => {
       const stored = [...scanFacts(store)].map(printFact).sort();
       return Bun.deepEquals(stored, wanted)
@@ -126,8 +132,8 @@ class Run {
     const before = this.truth.accepted(this.truth.facts).length;
     this.#nodes.write(request);
     this.truth.load(source);
-    this.#tally.policies += 1;
-    this.#tally.orphaned += Math.max(0, before - this.truth.accepted(this.truth.facts).length);
+    this.#counts.policies += 1;
+    this.#counts.unusedFacts += Math.max(0, before - this.truth.accepted(this.truth.facts).length);
     this.#causes.push("policy");
     return [];
   }
@@ -139,24 +145,24 @@ class Run {
       return this.#isRefused(() => this.#nodes.write(request));
     if (undone) return this.#undo(request);
     const [before, after] = [this.truth.after([]), this.truth.after(changes)];
-    const gone = [...before].filter(([key]) => !after.has(key)).map(([, fact]) => fact);
+    const deleted = [...before].filter(([key]) => !after.has(key)).map(([, fact]) => fact);
     const result = this.#nodes.write(request);
     this.truth.write(changes);
     this.#causes.push("write");
-    this.#countDeletes(changes, gone);
+    this.#countDeletes(changes, deleted);
     const effect = `${result.inserted ?? 0} inserted, ${result.deleted ?? 0} deleted`;
-    const wanted = `${[...after.keys()].filter((key) => !before.has(key)).length} inserted, ${gone.length} deleted`;
+    const wanted = `${[...after.keys()].filter((key) => !before.has(key)).length} inserted, ${deleted.length} deleted`;
     return effect === wanted ? [] : [`${effect}, should be ${wanted}`];
   }
 
   #undo(request: Parameters<Nodes["undo"]>[0]): string[] {
     this.#nodes.undo(request);
-    this.#tally.undone += 1;
+    this.#counts.undone += 1;
     return [];
   }
 
   #isRefused(attempt: () => unknown): string[] {
-    this.#tally.refused += 1;
+    this.#counts.refused += 1;
     try {
       attempt();
     } catch (error) {
@@ -171,7 +177,7 @@ class Run {
     const asked = [...checks, ...questions];
     const slow = this.truth.oracle(contextFacts, asked);
     if (slow === undefined) return [];
-    this.#tally.asks += 1;
+    this.#counts.asks += 1;
     if (contextFacts.length === 0) for (const one of checks) this.checked.set(describe(one), one);
     for (const question of asked) this.#countQuestion(question, contextFacts, slow);
     const wrong = [
@@ -182,8 +188,8 @@ class Run {
   }
 
   /**
-   * Two rounds, so that in the second one all that may be remembered is. Sides without a memo are asked each question once in a state, and
-   * equal answers are judged once.
+   * Asks in two rounds, so that the second round can use all cached decisions. Sides without a decision cache are asked
+   * each question once in a state, and equal answers are judged once.
    */
   async #askAll(asked: readonly Asked[], contextFacts: readonly Fact[], slow: Oracle): Promise<string[]> {
     const sides = this.#nodes.sides.map((side) => ({ ...side, target: side.asking(contextFacts) }));
@@ -195,10 +201,10 @@ class Run {
     });
     const round = (isSecond: boolean): string[] =>
       questions.flatMap(({ question, text, isKnown, judged }) =>
-        sides.flatMap(({ name, remembers, target }) => {
-          if (!remembers && (isKnown || isSecond)) return [];
+        sides.flatMap(({ name, caches, target }) => {
+          if (!caches && (isKnown || isSecond)) return [];
           const answer = answerOf(question, target);
-          if (isNotEnumerable(answer)) this.#tally.notEnumerable += 1;
+          if (isNotEnumerable(answer)) this.#counts.notEnumerable += 1;
           const key = JSON.stringify(answer);
           const problems = judged.get(key) ?? problemsOf(question, answer, slow, must(this.truth.policy));
           judged.set(key, problems);
@@ -209,37 +215,37 @@ class Run {
     const first = round(false);
     const between = await decisionCacheHits();
     const second = round(true);
-    this.#tally.remembered.later += between - before;
-    this.#tally.remembered.atOnce += (await decisionCacheHits()) - between;
+    this.#counts.cached.later += between - before;
+    this.#counts.cached.immediately += (await decisionCacheHits()) - between;
     return [...first, ...second];
   }
 
   #countQuestion(question: Asked, contextFacts: readonly Fact[], slow: Oracle): void {
     const allowed = isTrue(question, slow);
-    this.#tally.questions += 1;
-    if (allowed) this.#tally.positive += 1;
-    if (contextFacts.length > 0) this.#tally.withContext += 1;
+    this.#counts.questions += 1;
+    if (allowed) this.#counts.positive += 1;
+    if (contextFacts.length > 0) this.#counts.withContext += 1;
     if (question.kind !== "authorize" || contextFacts.length > 0) return;
-    this.#tally.memorable += 1;
+    this.#counts.cacheable += 1;
     const key = printCheck(question.check);
     const known = this.#answered.get(key);
     const [cause, ...others] = new Set(this.#causes.slice(known?.causes));
     this.#answered.set(key, { allowed, causes: this.#causes.length });
     if (known === undefined || known.allowed === allowed || cause === undefined) return;
-    this.#tally.overturned[others.length > 0 ? "several" : cause] += 1;
+    this.#counts.overturned[others.length > 0 ? "several" : cause] += 1;
   }
 
-  #countDeletes(changes: readonly FactChange[], gone: readonly Fact[]): void {
+  #countDeletes(changes: readonly FactChange[], deleted: readonly Fact[]): void {
     const { primary, edges } = this.#nodes;
     const patterns = changes.flatMap((change) => ("deletes" in change ? change.deletes : []));
     const open = patterns.filter(({ args }) => args.some(({ id }) => id === null));
-    this.#tally.wildcards += open.length;
-    if (patterns.length === open.length) this.#tally.wildcardFacts += gone.length;
-    countWays(primary.store, gone, this.#tally);
+    this.#counts.wildcards += open.length;
+    if (patterns.length === open.length) this.#counts.wildcardFacts += deleted.length;
+    countConnections(primary.store, deleted, this.#counts);
     countClosures(
       primary.store,
       edges.map(({ store }) => store),
-      this.#tally,
+      this.#counts,
     );
   }
 }

@@ -1,4 +1,7 @@
-/** What is so after the steps that were taken: the policy, the facts as a plain set, the clock, and the oracle's model of them. */
+/**
+ * The true state after the steps so far: the policy, the facts as a plain set, the time, and the oracle's model of
+ * them.
+ */
 import type { FactChange } from "../../src/engine/state/event.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import type { Policy } from "../../src/polar/policy.ts";
@@ -10,18 +13,18 @@ import { acceptedFacts } from "../oracle/accepted-facts.ts";
 import { createDomain } from "../oracle/domain.ts";
 import type { Oracle } from "../oracle.ts";
 
-/** A history asks for many models: those that take long are left out earlier than elsewhere. */
+/** A history needs many models, so expensive ones are skipped earlier than elsewhere. */
 const conditionsMax = 30_000;
 
 export class Truth {
   readonly #stored = new Map<string, Fact>();
-  /** By its text; `undefined` for one that is refused. */
+  /** The checked policies by their text; `undefined` for a refused one. */
   readonly #checked = new Map<string, Policy | undefined>();
   /** How often there was no model, because it would have been too large. */
   tooLarge = 0;
   #policy: Policy | undefined;
   #now = 0;
-  /** The last model, of the present state, with the values that it knows. */
+  /** The last model, of the current state, with the values that it knows. */
   #known:
     { readonly context: string; readonly keys: ReadonlySet<string>; readonly slow: Oracle | undefined } | undefined;
 
@@ -33,7 +36,7 @@ export class Truth {
     return [...this.#stored.values()];
   }
 
-  /** Whether the policy may become active at all. */
+  /** Whether the policy can become active. */
   takes(text: string): boolean {
     return this.#check(text) !== undefined;
   }
@@ -43,13 +46,13 @@ export class Truth {
     this.#known = undefined;
   }
 
-  /** The facts that the policy has a use for. */
+  /** The facts that the policy accepts. */
   accepted(facts: readonly Fact[]): Fact[] {
     if (this.#policy === undefined) return [];
     return facts.filter(acceptedFacts(this.#policy, createDomain(this.#policy, facts, [], this.#now)));
   }
 
-  /** What would be stored afterwards. */
+  /** The facts that would be stored after the changes. */
   after(changes: readonly FactChange[]): Map<string, Fact> {
     const stored = new Map(this.#stored);
     for (const change of changes) {
@@ -77,7 +80,7 @@ export class Truth {
     this.#known = undefined;
   }
 
-  /** The model that the questions are answered from; `undefined` without a policy, and where it is too large. */
+  /** The model that answers the questions; `undefined` without a policy, and if it is too large. */
   oracle(contextFacts: readonly Fact[], questions: readonly Asked[]): Oracle | undefined {
     if (this.#policy === undefined) return undefined;
     const context = contextFacts.map(printFact).join(" ");

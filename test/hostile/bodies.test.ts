@@ -1,4 +1,7 @@
-/** Request bodies that never end, come too slowly, are too many, or belong to nobody, on a primary and on an edge that forwards writes. */
+/**
+ * Request bodies that never end, are too slow, too many, or without a valid key, on a primary and on an edge that
+ * forwards writes.
+ */
 import { describe, expect, test } from "bun:test";
 import { mintApiKey } from "../../src/store/keys/api-keys.ts";
 import {
@@ -13,7 +16,7 @@ import {
 } from "../replication/cluster.ts";
 import { holdConnections, openConnection, requestHead, sendRaw, sendSlowly, unfinishedRequest } from "./raw-http.ts";
 
-/** Requests that were answered with 500, as the metrics of this process count them. */
+/** The number of requests with status 500 in the metrics of this process. */
 async function failures(url: string): Promise<readonly string[]> {
   const answer = await fetch(`${url}/metrics`, { headers: { Authorization: `Bearer ${adminKey}` } });
   return (await answer.text()).split("\n").filter((line) => /_count\{.*status="500"\}/.test(line));
@@ -33,7 +36,7 @@ const routes = [
   "/healthcheck",
 ];
 
-describe("a body whose sender nobody knows", () => {
+describe("a body with an unknown key", () => {
   test("is refused before it is read, on every route, and its connection is closed", async () => {
     await withCluster(async (cluster) => {
       const primary = await cluster.primary();
@@ -52,7 +55,7 @@ describe("a body whose sender nobody knows", () => {
     });
   });
 
-  test("costs an edge no place: others write through it meanwhile", async () => {
+  test("uses no slot of an edge: others write through it meanwhile", async () => {
     await withCluster(
       async (cluster) => {
         const primary = await cluster.primary();
@@ -84,7 +87,7 @@ describe("a key that an edge does not know yet", () => {
     await withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
-      // An edge that hears of nothing: its broker is gone, and it asks only now and then.
+      // An edge without new events: its broker is gone, and it polls rarely.
       const edge = await cluster.edge("edge", primary, {
         broker: "mqtt://127.0.0.1:9",
         "advanced.pollIntervalMs": "1h",
@@ -101,7 +104,7 @@ describe("a key that an edge does not know yet", () => {
     });
   });
 
-  test("invented keys are looked up at a limited rate, and do not keep known ones from writing", async () => {
+  test("invented keys are looked up at a limited rate, and do not block writes with known keys", async () => {
     await withCluster(
       async (cluster) => {
         const primary = await cluster.primary();
@@ -141,7 +144,7 @@ describe("a body with a valid key", () => {
     }, quick);
   });
 
-  test("that comes byte by byte is answered with 408, one at a fair rate is taken", async () => {
+  test("that comes byte by byte is answered with 408, one at a fair rate is accepted", async () => {
     await withCluster(async (cluster) => {
       const { url } = await cluster.primary();
       const slow = await openConnection(url);
@@ -160,7 +163,7 @@ describe("a body with a valid key", () => {
     }, quick);
   });
 
-  test("without a declared length is bounded as well", async () => {
+  test("without a declared length has the same limit", async () => {
     await withCluster(async (cluster) => {
       const { url } = await cluster.primary();
       const head = requestHead({
@@ -179,7 +182,7 @@ describe("a body with a valid key", () => {
     }, quick);
   });
 
-  test("large ones share a budget; health checks and small questions do not need it", async () => {
+  test("large ones share a budget; health checks and small queries do not need it", async () => {
     await withCluster(
       async (cluster) => {
         const { url, node } = await cluster.primary();
@@ -204,7 +207,7 @@ describe("a body with a valid key", () => {
         };
         expect((await post(url, "/api/authorize", { ...question, context_facts: [] })).status).toBe(200);
         held.close();
-        // What they held is free again.
+        // Their bytes are free again.
         await insert(node, "ann");
         await eventually(async () => {
           const answer = await fetch(`${url}/api/list`, {
@@ -219,7 +222,7 @@ describe("a body with a valid key", () => {
     );
   });
 
-  test("that is broken off leaves no error in the log", async () => {
+  test("that is aborted leaves no error in the log", async () => {
     await withCluster(async (cluster) => {
       const primary = await cluster.primary();
       const edge = await cluster.edge("edge", primary);
@@ -238,7 +241,7 @@ describe("a body with a valid key", () => {
   });
 });
 
-test("health checks and other nodes get through where all places for requests are taken", async () => {
+test("health checks and other nodes are answered if all request slots are used", async () => {
   await withCluster(
     async (cluster) => {
       const primary = await cluster.primary();
@@ -255,10 +258,10 @@ test("health checks and other nodes get through where all places for requests ar
   );
 });
 
-describe("a host that is none", () => {
+describe("an invalid host", () => {
   const hosts = ["[", "a@b", "a/b", "x/api/healthcheck?", "a b", "a?b", "a:99999", "%", "ä"];
 
-  test("is never a reason for a 500, on any route, with or without an upgrade", async () => {
+  test("never causes a 500, on any route, with or without an upgrade", async () => {
     await withCluster(async (cluster) => {
       const primary = await cluster.primary();
       const edge = await cluster.edge("edge", primary);
@@ -303,7 +306,7 @@ describe("a host that is none", () => {
     });
   });
 
-  test("may be missing, as in HTTP/1.0 health checks of load balancers", async () => {
+  test("can be missing, as in HTTP/1.0 health checks of load balancers", async () => {
     await withCluster(async (cluster) => {
       const { url } = await cluster.primary();
       expect((await sendRaw(url, "GET /healthcheck HTTP/1.0\r\n\r\n"))?.status).toBe(200);
@@ -312,7 +315,7 @@ describe("a host that is none", () => {
   });
 });
 
-test("a path that is not percent-encoded UTF-8 is never a reason for a 500", async () => {
+test("a path that is not percent-encoded UTF-8 never causes a 500", async () => {
   await withCluster(async (cluster) => {
     const primary = await cluster.primary();
     const edge = await cluster.edge("edge", primary);

@@ -1,4 +1,7 @@
-/** Clocks that are set: a jump forward costs no events, and the times of events are right again once the clock is. */
+/**
+ * Changes of the system clock: a jump forward removes no events, and event times are right as soon as the clock is
+ * right.
+ */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +21,7 @@ const minute = 60_000;
 const day = 24 * 60 * minute;
 const begin = Date.UTC(2026, 0, 1);
 
-/** A clock whose hands the test moves. */
+/** A clock that the test controls. */
 class SetClock implements Clock {
   #monotonicMs = 0;
   #wallMs = begin;
@@ -102,13 +105,13 @@ describe("a clock that jumps forward", () => {
     await write(5, 11_000);
     expect(kept()).toBe(105);
     expect(told.filter((event) => "clockSetMs" in event)).toEqual([{ clockSetMs: 400 * day }]);
-    // Whoever sets it right within ten minutes has lost nothing.
+    // If it is corrected within ten minutes, no event is lost.
     clock.pass(9 * minute);
     await write(1);
     clock.set(-400 * day);
     await write(80, minute);
     expect(kept()).toBe(186);
-    // And who does not has time to notice.
+    // Otherwise there is time to notice.
     clock.set(400 * day);
     await write(1);
     clock.pass(9 * minute);
@@ -121,7 +124,7 @@ describe("a clock that jumps forward", () => {
     expect(kept()).toBe(189 - 18 + 5);
   });
 
-  test("that takes back is followed by right times, and places are found by them", async () => {
+  test("that is corrected is followed by right times, which find positions", async () => {
     await loadPolicy();
     await write(10);
     clock.set(365 * day);
@@ -136,13 +139,13 @@ describe("a clock that jumps forward", () => {
       for (const { offset, timeMs } of rows.slice(14))
         expect(recoveryOffset(store, { timeMs }, clock.wallMs())).toBe(offset);
       expect(recoveryOffset(store, { timeMs: timeOf(5) }, clock.wallMs())).toBe(5);
-      // What was written under the wrong clock lies between two right times, and nobody can say where.
+      // Events under the wrong clock are between two right times, at an unknown one.
       expect(() => recoveryOffset(store, { timeMs: timeOf(11) }, clock.wallMs())).toThrow("from offset 11 to 14");
       expect(recoveryOffset(store, { timeMs: clock.wallMs() }, clock.wallMs())).toBe(24);
     });
   });
 
-  test("keeps old events from going for no longer than it lasts", async () => {
+  test("delays the removal of old events only while it lasts", async () => {
     await loadPolicy();
     clock.set(365 * day);
     await write(3);
@@ -154,18 +157,18 @@ describe("a clock that jumps forward", () => {
   });
 });
 
-test("a clock that is corrected by a little never takes times back, by more it does at once", () => {
+test("a small correction of the clock never moves times back, a large one does immediately", () => {
   expect(eventTime(1000, 900)).toBe(1000);
   expect(eventTime(1000, 1000 + hiddenCorrectionMsMax)).toBe(1000 + hiddenCorrectionMsMax);
   expect(eventTime(1000, 1001 + hiddenCorrectionMsMax)).toBe(1000);
 });
 
-test("a copy whose last event is of the future is not taken for fresh", () => {
+test("a database whose last event is in the future is not considered up to date", () => {
   expect(ageOf(begin + 365 * day, clock)).toBe(365 * day);
   expect(ageOf(begin - day, clock)).toBe(day);
 });
 
-test("a clock is believed once it has run evenly, and not after it was set, forward or back", () => {
+test("a clock is trusted after it has run evenly, and not after a change in either direction", () => {
   const steady = new CheckedWallClock(clock, 10 * minute);
   expect(steady.nowMs).toBeUndefined();
   clock.pass(10 * minute);
@@ -181,7 +184,7 @@ test("a clock is believed once it has run evenly, and not after it was set, forw
   }
 });
 
-test("a timer whose work throws is reported, and goes on", async () => {
+test("a timer whose callback throws is reported, and continues", async () => {
   const reported: unknown[] = [];
   onFailedTimer((error) => reported.push(error));
   let runs = 0;

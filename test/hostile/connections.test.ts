@@ -1,4 +1,7 @@
-/** Clients that open more connections than a node has descriptors for. The node is a process of its own with a low limit, as a service manager sets one. */
+/**
+ * More connections than a node has file descriptors. The node is a process with a low limit, like that of a service
+ * manager.
+ */
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
@@ -48,7 +51,7 @@ async function withNode(body: (node: NodeProcess, mqttPort: number) => Promise<v
   });
 }
 
-/** A policy that has a use for the facts that the tests write. */
+/** A policy that uses the facts of the tests. */
 async function load(node: NodeProcess): Promise<void> {
   const source =
     'actor User {}\nglobal { roles = ["admin"]; }\nresource Repo { permissions = ["read"]; "read" if global "admin"; }';
@@ -80,7 +83,10 @@ async function write(node: NodeProcess, user: string): Promise<number> {
   return answer.status;
 }
 
-/** Works while the connections are open: health, reads, writes, new files, and the position that is noted every second. */
+/**
+ * The work while the connections are open: health, reads, writes, new files, and the position that is stored every
+ * second.
+ */
 async function expectService(node: NodeProcess): Promise<void> {
   expect((await ask(node.url, "/healthcheck")).status).toBe(200);
   expect((await ask(node.url, "/readyz")).status).toBe(200);
@@ -110,7 +116,7 @@ describe("connections beyond the limit of descriptors", () => {
       });
       try {
         await expectService(node);
-        // The timer that notes the position has run meanwhile.
+        // The timer that stores the position has run meanwhile.
         await Bun.sleep(1200);
         await expectService(node);
         await eventually(() => expect(held.open()).toBeLessThan(descriptors));
@@ -120,7 +126,7 @@ describe("connections beyond the limit of descriptors", () => {
     });
   });
 
-  test("a client that goes on asking keeps its connection", async () => {
+  test("an active client keeps its connection", async () => {
     await withNode(async (node) => {
       const honest = await openConnection(node.url);
       let answers = 0;
@@ -139,7 +145,7 @@ describe("connections beyond the limit of descriptors", () => {
     });
   });
 
-  test("a limit for each client address spares proxies that are named", async () => {
+  test("a limit per client address does not apply to trusted proxies", async () => {
     const limited = { OSTIARY_CONNECTIONS_PER_ADDRESS_MAX: "20" };
     await withNode(async (node) => {
       const held = await holdConnections(node.url, { count: 60 });
@@ -187,7 +193,7 @@ test("connections to the embedded broker that do not log in", async () => {
   });
 });
 
-describe("which connections are closed", () => {
+describe("the closed connections", () => {
   const connection = (given: Partial<AcceptedConnection>): AcceptedConnection => ({
     descriptor: 9,
     address: "192.0.2.1",
@@ -200,7 +206,7 @@ describe("which connections are closed", () => {
   });
   const untrusted = () => false;
 
-  test("none within the limit, a tenth below it otherwise, those without an answer first, then the silent ones", () => {
+  test("are none within the limit, else down to a tenth below it: those without a response first, then the silent ones", () => {
     const open = [
       connection({ descriptor: 1, idleMs: 5 }),
       connection({ descriptor: 2, idleMs: 9000 }),
@@ -215,7 +221,7 @@ describe("which connections are closed", () => {
     expect(close(10)).toEqual([3, 2]);
   });
 
-  test("those of an address that has too many, whole networks of IPv6 counted as one", () => {
+  test("are those of an address with too many, where a network of IPv6 counts as one address", () => {
     const six = (at: number) => connection({ descriptor: at, family: "ipv6", address: `2001:db8:0:1:0:0:0:${at}` });
     const open = [
       connection({ descriptor: 1 }),
@@ -230,7 +236,7 @@ describe("which connections are closed", () => {
     expect(close(({ family }) => family === "ipv6")).toEqual([]);
   });
 
-  test("connections are not counted at every look where other files take more descriptors than there are connections allowed", () => {
+  test("connections are not counted every time if other files use more descriptors than connections are allowed", () => {
     let [counts, nowMs] = [0, 0];
     let look = (): void => undefined;
     const table = { accepted: () => (counts++, [connection({})]), end: () => undefined };
@@ -249,7 +255,7 @@ describe("which connections are closed", () => {
     expect(counts).toBeLessThan(5);
   });
 
-  test("a limit that is above what the process may open is lowered, with a reserve", () => {
+  test("a limit above the descriptors of the process is reduced, with a reserve", () => {
     const limits = { connectionsMax: 10_000, brokerConnectionsMax: 1000 };
     expect(connectionsMaxWithin(limits, undefined)).toBe(10_000);
     expect(connectionsMaxWithin(limits, 1_000_000)).toBe(10_000);
@@ -258,7 +264,7 @@ describe("which connections are closed", () => {
   });
 });
 
-test("a malformed request costs a connection at most", async () => {
+test("a malformed request closes at most its connection", async () => {
   await withNode(async (node) => {
     for (const bytes of [
       "\0\0\0",

@@ -1,13 +1,13 @@
-/** A process that may open no more files, whoever has taken them: what needs one is refused, and the node goes on. */
+/** A process without free file descriptors: operations that need one are refused, and the node continues. */
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { findProgram } from "../e2e/program.ts";
-import { admit, ask, inPlace, loadPolicy, mayRead } from "./node.ts";
+import { admit, ask, inDirectory, loadPolicy, mayRead } from "./node.ts";
 
 test.skipIf(findProgram("prlimit") === null)(
   "a worker that cannot start does not end its node (skipped without prlimit)",
   () =>
-    inPlace(async ({ node: nodeIn }) => {
+    inDirectory(async ({ node: nodeIn }) => {
       const node = await nodeIn();
       await node.start();
       expect((await loadPolicy(node)).status).toBe(200);
@@ -17,7 +17,7 @@ test.skipIf(findProgram("prlimit") === null)(
         const { success } = Bun.spawnSync(["prlimit", "--pid", String(node.pid), `--nofile=${soft}:`]);
         expect(success).toBe(true);
       };
-      // A Worker takes some: whichever of them is the one that is missing.
+      // A worker needs several: each of them is the missing one in turn.
       const statuses: number[] = [];
       for (let spare = 1; spare <= 40; spare += 6) {
         limit(highest + 1 + spare);

@@ -1,4 +1,7 @@
-/** Full and lost disks of edges and fallbacks: they answer on from a sound copy, say that it gets older, and catch up when they can. */
+/**
+ * Full and lost disks of edges and fallbacks: they answer from a sound database, report its age, and catch up when
+ * possible.
+ */
 import { describe, expect, spyOn, test } from "bun:test";
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +12,7 @@ import { fillDisk, noMounts, withSmallDisk } from "./node.ts";
 
 const lowRetries = { "advanced.retryDelayMsMax": "200ms", "advanced.pollIntervalMs": "300ms" };
 
-/** Says that it should not be asked, and answers all the same. */
+/** Is not ready, but answers. */
 async function expectDegraded(node: Node, reason: string, reader: string): Promise<void> {
   await eventually(() => {
     const { ok, degraded, storageOk } = node.health();
@@ -24,7 +27,7 @@ const bulk = (from: number, count: number): string[] =>
 
 describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", () => {
   test(
-    "of an edge: it keeps its copy, and catches up once there is space",
+    "of an edge: it keeps its database, and catches up when there is space",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -58,7 +61,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
   );
 
   test(
-    "of a fallback: a snapshot that does not fit is not fetched, and its old copy stays",
+    "of a fallback: a snapshot that does not fit is not downloaded, and its old database stays",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -73,7 +76,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
           await expectDegraded(fallback.node, "the disk of this node is full", "ann");
           expect(existsSync(join(data, "incoming.zst"))).toBe(false);
           expect(existsSync(join(data, "incoming.db"))).toBe(false);
-          // Those that came before and fitted are replaced one by one.
+          // Earlier snapshots that fitted are replaced one by one.
           await eventually(() => expect(readdirSync(data).filter((name) => name.endsWith(".db")).length).toBe(1));
           await fallback.stop();
         });
@@ -83,7 +86,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
 });
 
 test(
-  "an edge whose database is deleted takes a new copy, and answers meanwhile",
+  "an edge whose database is deleted downloads a new one, and answers meanwhile",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
@@ -107,7 +110,7 @@ test(
 );
 
 test(
-  "an edge that cannot open a new copy goes on with the one that it has",
+  "an edge that cannot open a new database continues with the old one",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
@@ -138,7 +141,7 @@ test(
 );
 
 test(
-  "an edge whose directory is moved away says so, and goes on when it is back",
+  "an edge whose directory is moved reports it, and continues when it is back",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();

@@ -1,4 +1,7 @@
-/** Disks that fill up, fail or are taken away under a running node: it says so, answers questions on, loses nothing, and recovers by itself. */
+/**
+ * Disks that fill up, fail or disappear under a running node: it reports that, answers queries, loses no data, and
+ * recovers by itself.
+ */
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
@@ -13,7 +16,7 @@ import {
   dismiss,
   failingDisk,
   fillDisk,
-  inPlace,
+  inDirectory,
   loadPolicy,
   mayRead,
   metric,
@@ -21,7 +24,7 @@ import {
   withSmallDisk,
 } from "./node.ts";
 
-/** Its own disk refuses writes; everything else goes on. */
+/** The node refuses writes because of its disk; everything else continues. */
 async function expectDegraded(node: NodeProcess, reason: string, readers: readonly string[]): Promise<void> {
   for (const id of readers) expect(await mayRead(node, id)).toBe(true);
   expect((await ask(node, "GET", "/healthcheck")).status).toBe(200);
@@ -58,9 +61,9 @@ const times = (text: string, part: string): number => text.split(part).length - 
 
 describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", () => {
   test(
-    "refuses writes, with nothing lost, until there is space again",
+    "refuses writes without losing data until there is space again",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) =>
+      inDirectory(async ({ directory, node: nodeIn }) =>
         withSmallDisk(join(directory, "disk"), "24m", async ({ path }) => {
           const node = await nodeIn({
             data: join(path, "data"),
@@ -68,7 +71,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
           });
           await startLoaded(node);
           const free = fillDisk(path);
-          // What the log has room for is taken; each answer has to be true.
+          // Writes that fit into the log are accepted; all answers have to be right.
           const admitted: string[] = ["ann"];
           let refused = false;
           for (let count = 0; count < 400 && !refused; count++) {
@@ -106,9 +109,9 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
   );
 
   test(
-    "keeps the reserve for deletes and for the removal of keys",
+    "keeps the reserve for deletes and the removal of keys",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) =>
+      inDirectory(async ({ directory, node: nodeIn }) =>
         withSmallDisk(join(directory, "disk"), "40m", async ({ path }) => {
           const node = await nodeIn({
             data: join(path, "data"),
@@ -140,9 +143,9 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
   );
 
   test(
-    "at start is named, and so is a read-only file system",
+    "is named at the start, like a read-only file system",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) =>
+      inDirectory(async ({ directory, node: nodeIn }) =>
         withSmallDisk(join(directory, "disk"), "8m", async (disk) => {
           const data = join(disk.path, "data");
           const node = await nodeIn({ data });
@@ -166,7 +169,7 @@ describe.skipIf(noMounts)("a full disk (skipped where nothing may be mounted)", 
   );
 });
 
-/** What a start that comes to nothing says. */
+/** The message of a start that fails. */
 async function endOf(node: NodeProcess): Promise<string> {
   const before = node.output.length;
   node.launch();
@@ -185,9 +188,9 @@ const faults = [
 
 describe.skipIf(Bun.which("cc") === null)("a disk that fails (skipped where there is no compiler)", () => {
   test(
-    "refuses writes, loses no acknowledged one, and recovers, each time anew",
+    "refuses writes, loses no acknowledged one, and recovers every time",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) => {
+      inDirectory(async ({ directory, node: nodeIn }) => {
         const data = join(directory, "data");
         const { environment, fail } = failingDisk(directory, data);
         const node = await nodeIn({ data, environment });
@@ -199,7 +202,7 @@ describe.skipIf(Bun.which("cc") === null)("a disk that fails (skipped where ther
           await expectRefused(node, `refused-${index}`, reason);
           expect(times(node.output, "the database cannot be written")).toBe(index + 1);
           fail("");
-          // At once, whether a timer has come in between or not.
+          // Immediately, with or without a timer in between.
           await eventually(async () => expect((await admit(node, `admitted-${index}`)).status).toBe(200));
           await expectSound(node);
         }
@@ -218,11 +221,11 @@ describe.skipIf(Bun.which("cc") === null)("a disk that fails (skipped where ther
   );
 });
 
-describe("files that are taken away from a primary", () => {
+describe("files that are removed from a primary", () => {
   test(
     "a moved data directory stops its writes until it is back",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) => {
+      inDirectory(async ({ directory, node: nodeIn }) => {
         const node = await nodeIn({ data: join(directory, "data") });
         await startLoaded(node);
         renameSync(join(directory, "data"), join(directory, "moved"));
@@ -243,9 +246,9 @@ describe("files that are taken away from a primary", () => {
     ["the whole directory", (data: string) => rmSync(data, { recursive: true })],
     ["the database, for another one", replaceStore],
   ])(
-    "%s: nothing is acknowledged any more",
+    "%s: no write is acknowledged any more",
     (_, remove) =>
-      inPlace(async ({ directory, node: nodeIn }) => {
+      inDirectory(async ({ directory, node: nodeIn }) => {
         const data = join(directory, "data");
         const node = await nodeIn({ data });
         await startLoaded(node);
@@ -258,9 +261,9 @@ describe("files that are taken away from a primary", () => {
   );
 
   test(
-    "and a backup of what is open has all that was acknowledged",
+    "and a backup of the open database has all acknowledged writes",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) => {
+      inDirectory(async ({ directory, node: nodeIn }) => {
         const data = join(directory, "data");
         const node = await nodeIn({ data });
         await startLoaded(node);
@@ -283,7 +286,7 @@ describe("files that are taken away from a primary", () => {
   );
 });
 
-/** Copies put in the place of originals have other inodes. */
+/** Copies that replace originals have other inodes. */
 function replaceStore(data: string): void {
   for (const name of readdirSync(data).filter((file) => file.startsWith("store-1.db"))) {
     renameSync(join(data, name), join(data, `${name}.old`));
@@ -301,11 +304,11 @@ async function command(words: readonly string[]): Promise<{ readonly status: num
   return { status, text: texts.join("") };
 }
 
-describe("what a node writes besides its database", () => {
+describe("the files of a node besides its database", () => {
   test(
-    "is tried again: a position that cannot be recorded shows, and ends nothing",
+    "are written again: a position that cannot be stored is reported, and ends nothing",
     () =>
-      inPlace(async ({ node: nodeIn }) => {
+      inDirectory(async ({ node: nodeIn }) => {
         const node = await nodeIn();
         await startLoaded(node);
         mkdirSync(join(node.directory, "position.new"));
@@ -321,9 +324,9 @@ describe("what a node writes besides its database", () => {
   );
 
   test(
-    "its position is recorded where the process has no descriptor left",
+    "its position is stored if the process has no descriptor left",
     () =>
-      inPlace(async ({ node: nodeIn }) => {
+      inDirectory(async ({ node: nodeIn }) => {
         const node = await nodeIn();
         await startLoaded(node);
         const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -342,9 +345,9 @@ describe("what a node writes besides its database", () => {
   );
 
   test(
-    "its log is lost where nobody takes it, and nothing else",
+    "its log output is lost if it cannot be written, and nothing else",
     () =>
-      inPlace(async ({ directory, node: nodeIn }) => {
+      inDirectory(async ({ directory, node: nodeIn }) => {
         const through = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
         const node = await nodeIn({
           data: join(directory, "data"),
@@ -365,6 +368,6 @@ describe("what a node writes besides its database", () => {
 const openDescriptors = (node: NodeProcess): number => Math.max(...readdirSync(`/proc/${node.pid}/fd`).map(Number)) + 1;
 
 function limitDescriptors(node: NodeProcess, most: number): void {
-  // Numbers below the limit that are free would still be given out.
+  // Free numbers below the limit would still be used.
   Bun.spawnSync(["prlimit", `--pid=${node.pid}`, `--nofile=${most}:65536`]);
 }

@@ -1,6 +1,7 @@
 /**
- * A primary that starts on an empty directory, since its volume is not mounted: no node takes over its empty history, the operator is told, and only an
- * approval of that very history changes it. Where others can be asked, such a primary does not even start.
+ * A primary that starts on an empty directory because its volume is not mounted: no node takes over its empty history,
+ * the log names the problem, and only an approval of that history changes it. If it can reach its peers, such a primary
+ * does not start at all.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -58,7 +59,7 @@ interface Scene {
   readonly history: string;
 }
 
-/** A primary with a fact that allows something, at a port that it will have again. */
+/** A primary with a fact that allows an action, at a port that it will use again. */
 async function filled(cluster: Cluster, flags: Record<string, string> = {}): Promise<Scene> {
   const port = String(await freePort());
   const primary = await cluster.primary({ port, ...flags });
@@ -90,41 +91,41 @@ async function alerted(node: Running<Node>, foreign: string): Promise<void> {
 }
 
 describe("nodes of the older history", () => {
-  test("keep it, say so, and take over the new one only when that very one is approved", () =>
+  test("keep it, report it, and take over the new one only with an approval of that one", () =>
     withCapturedLog((lines) =>
       withCluster(async (cluster) => {
         const { port, primary, history } = await filled(cluster);
         const edge = await cluster.edge("edge", primary);
         const fallback = await cluster.fallback(primary);
-        const following = await cluster.fallback(primary, {
-          data: join(cluster.directory, "following"),
+        const replicating = await cluster.fallback(primary, {
+          data: join(cluster.directory, "replicating"),
           follow: "true",
         });
-        const followers = [edge, fallback, following];
-        for (const { node } of followers) await converged(node, primary.node);
+        const replicas = [edge, fallback, replicating];
+        for (const { node } of replicas) await converged(node, primary.node);
         const before = positionOf(edge.node);
         await primary.stop();
 
         const empty = await startEmpty(cluster, port);
         const foreign = historyIn(empty.data);
         expect(foreign).not.toBe(history);
-        // Before the edge knows of it, its writes say which history they are for.
+        // Before the edge knows the new history, its writes contain the id of their history.
         const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
         const init = { method: "POST", headers: { ...headers, "Ostiary-History": history }, body: "[]" };
         expect((await fetch(`${empty.url}/api/batch`, init)).status).toBe(503);
-        for (const node of followers) {
+        for (const node of replicas) {
           await alerted(node, foreign);
           expect(positionOf(node.node)).toEqual(before);
           expect(mayRead(node.node, "ann")).toBe(true);
           expect(node.node.health().ok).toBe(true);
         }
-        // The edge says in its questions which history it has.
+        // The requests of the edge contain the id of its history.
         await alerted(empty, history);
         expect(await renderMetrics()).toMatch(/^ostiary_foreign_history 1$/m);
         const told = lines.filter((line) => line.includes("has another history"));
         expect(told.join("")).toContain(`ostiary adopt-history ${foreign} --data ${edge.data}`);
         expect(told.filter((line) => line.includes(` --data ${edge.data}`))).toHaveLength(1);
-        // What somebody writes at the edge goes into no history that the edge does not have.
+        // A write at the edge never goes into a history that the edge does not have.
         const written = await post(edge.url, "/api/batch", [{ inserts: [] }]);
         expect(written.status).toBe(503);
         expect(await written.text()).toContain("the primary has another history");
@@ -136,7 +137,7 @@ describe("nodes of the older history", () => {
       }, quick),
     ));
 
-  /** A restart does not open a way either; then the approval does, once. */
+  /** A restart does not change that; an approval does, once. */
   async function restarted(
     cluster: Cluster,
     edge: Running<Node>,
@@ -159,7 +160,7 @@ describe("nodes of the older history", () => {
     expect((await readiness(again)).degraded).toBeUndefined();
   }
 
-  test("that lost their database or know it to be damaged keep to their history as well", () =>
+  test("that lost their database, or whose database is damaged, keep their history as well", () =>
     withCluster(async (cluster) => {
       const { port, primary, history } = await filled(cluster);
       const edges = [await cluster.edge("lost", primary), await cluster.edge("damaged", primary)];
@@ -185,7 +186,7 @@ describe("nodes of the older history", () => {
       }
     }, quick));
 
-  test("follow a primary that shares their beginning: one that was restored, and an edge that takes the place of the empty one", () =>
+  test("accept a primary with a common beginning: a restored one, and an edge that replaces the empty one", () =>
     withCluster(async (cluster) => {
       const ports = [String(await freePort()), String(await freePort())] as const;
       const peers = ports.map((port) => `http://127.0.0.1:${port}`).join();
@@ -204,7 +205,7 @@ describe("nodes of the older history", () => {
       await primary.stop();
       const empty = await startEmpty(cluster, port);
       await alerted(second, historyIn(empty.data));
-      // Somebody noticed, and did not wait for the volume.
+      // The operator did not wait for the volume.
       await eventually(async () => {
         const promoted = await post(first.url, "/api/promote", {});
         expect([promoted.status, await promoted.json()]).toEqual([200, expect.anything()]);
@@ -218,7 +219,7 @@ describe("nodes of the older history", () => {
       expect(historyIn(data)).toBe(historyIn(second.data));
     }, quick));
 
-  test("refuse a snapshot of another history that is given as a file, and take it with an approval", () =>
+  test("refuse a snapshot file of another history, and accept it with an approval", () =>
     withCluster(async (cluster) => {
       const { primary, history } = await filled(cluster);
       const edge = await cluster.edge("edge", primary);
@@ -234,7 +235,7 @@ describe("nodes of the older history", () => {
       );
       const give = () => importSnapshot({ ...importing, file, data: edge.data });
       expect((await refusal(give())).message).toContain(`has another history (${foreign}) than this node (${history})`);
-      // Without its database it still knows.
+      // It still knows its history without its database.
       renameSync(join(edge.data, "store-1.db"), join(edge.data, "kept"));
       expect((await refusal(give())).message).toContain(foreign);
       const started = await cluster.edge("edge", primary, { import: file });
@@ -267,7 +268,7 @@ const readerOf = (id: string) => ({
   ],
 });
 
-test("the commands that approve say what they would do, and refuse what would do nothing", () =>
+test("the commands for approvals print their effect, and refuse approvals without an effect", () =>
   withCluster(async (cluster) => {
     const { primary, history } = await filled(cluster);
     const { data } = primary;
@@ -278,26 +279,23 @@ test("the commands that approve say what they would do, and refuse what would do
     };
     const other = "0123456789abcdef";
     expect(run("adopt-history", history)).toEqual([1, expect.stringContaining(`has the history ${history} already`)]);
-    expect(run("adopt-history", "any")).toEqual([2, expect.stringContaining("`any` names no history")]);
-    expect(run("adopt-history", other, "--data", "absent")).toEqual([2, expect.stringContaining("there is none")]);
+    expect(run("adopt-history", "any")).toEqual([2, expect.stringContaining("`any` is not the id of a history")]);
+    expect(run("adopt-history", other, "--data", "absent")).toEqual([2, expect.stringContaining("does not exist")]);
     expect(run("abandon-history", other)).toEqual([1, expect.stringContaining("has a database")]);
     expect(existsSync(join(data, "adopt-history"))).toBe(false);
     // While the node runs.
-    expect(run("adopt-history", other)).toEqual([0, expect.stringContaining(`${other}, in place of ${history}`)]);
+    expect(run("adopt-history", other)).toEqual([0, expect.stringContaining(`${other} instead of ${history}`)]);
     expect(readFileSync(join(data, "adopt-history"), "utf8")).toBe(other);
     expect(statSync(join(data, "adopt-history")).mode & 0o777).toBe(0o600);
     writeFileSync(join(data, "refused-history"), "fedcba9876543210");
-    expect(run("adopt-history", other)).toEqual([
-      1,
-      expect.stringContaining("has refused the history fedcba9876543210"),
-    ]);
+    expect(run("adopt-history", other)).toEqual([1, expect.stringContaining("refused the history fedcba9876543210")]);
     const empty = join(cluster.directory, "nothing", "yet");
     expect(run("abandon-history", other, "--data", empty)).toEqual([0, expect.stringContaining(other)]);
     expect(readFileSync(join(empty, "abandon-history"), "utf8")).toBe(other);
   }));
 
 describe("a database that a snapshot replaces", () => {
-  test("stays until another node confirms the new one, and is started from where that is damaged", () =>
+  test("stays until another node confirms the new one, and is used if the new one is damaged", () =>
     withCluster(async (cluster) => {
       const { port, primary } = await filled(cluster);
       const edge = await cluster.edge("edge", primary);
@@ -320,7 +318,7 @@ describe("a database that a snapshot replaces", () => {
       expect(storesIn(edge.data)).toEqual(["store-1.db"]);
       expect(readdirSync(edge.data)).toContain("store-2.db.damaged");
       await back.stop();
-      // Confirmed, it is the only one.
+      // After the confirmation it is the only one.
       await importSnapshot({ ...importing, file, data: edge.data });
       expect(storesIn(edge.data)).toHaveLength(2);
       const there = await cluster.primary({ port });
@@ -331,7 +329,7 @@ describe("a database that a snapshot replaces", () => {
 });
 
 describe("a primary without a database", () => {
-  test("does not start where a peer knows an older history, unless that one is abandoned, once", () =>
+  test("does not start if a peer has an older history, unless that one is abandoned, once", () =>
     withCluster(async (cluster) => {
       const { port, primary, history } = await filled(cluster);
       const edge = await cluster.edge("edge", primary);
@@ -356,7 +354,7 @@ describe("a primary without a database", () => {
       expect((await refusal(start())).message).toContain(history);
     }, quick));
 
-  test("does not start where its own directory had one, and one that nobody knows of starts", () =>
+  test("does not start if its own directory had one, and starts if no node has one", () =>
     withCluster(async (cluster) => {
       const { port, primary, history } = await filled(cluster);
       await primary.stop();
@@ -368,7 +366,7 @@ describe("a primary without a database", () => {
       expect(performance.now() - startMs).toBeLessThan(5000);
     }, quick));
 
-  test("does not start where an external broker has kept the head of an older one that has the node key's MAC", () =>
+  test("does not start if an external broker has retained a head of an older one with a valid MAC", () =>
     withBroker((broker) =>
       withCluster(async (cluster) => {
         const { port, primary, history } = await filled(cluster, { broker });
@@ -377,13 +375,13 @@ describe("a primary without a database", () => {
         await primary.stop();
         const { message } = await refusal(startEmpty(cluster, port, { broker }));
         expect(message).toContain(`the broker 127.0.0.1:${new URL(broker).port} has the history ${history}`);
-        // Of another environment, and under another node key, the head says nothing.
+        // A head of another environment, or with another node key, is ignored.
         for (const flags of [{ environment: "other", adminKey: "" }, { nodeKey: "n_test_another-key-of-others" }]) {
           const other = await startEmpty(cluster, port, { broker, ...flags, data: join(cluster.directory, "other") });
           await other.stop();
           rmSync(other.data, { recursive: true });
         }
-        // Neither a broker that is away nor one that hangs holds it up for long.
+        // A broker that is down or hangs does not delay it for long.
         const hanging = createServer(() => {}).listen(0, "127.0.0.1");
         const urls = [
           `mqtt://127.0.0.1:${await freePort()}`,
@@ -396,7 +394,7 @@ describe("a primary without a database", () => {
       }, quick),
     ));
 
-  test("that was started all the same does not end the sound one that comes back", () =>
+  test("that was started anyway does not stop the right one when it is back", () =>
     withBroker((broker) =>
       withCluster(async (cluster) => {
         const { port, primary } = await filled(cluster);
@@ -415,7 +413,7 @@ describe("a primary without a database", () => {
       }, quick),
     ));
 
-  test("of a development node or a copied directory starts as ever", () =>
+  test("of a development node or a copied directory starts as usual", () =>
     withCluster(async (cluster) => {
       const { primary, history } = await filled(cluster);
       await primary.stop();

@@ -1,9 +1,9 @@
-/** Page checksums on a failing disk: calls that fail damage nothing, so no damage may be reported. */
+/** Page checksums on a failing disk: failed calls do not damage data, so no damage may be reported. */
 import { expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { openSqlite } from "../../src/runtime/sqlite.ts";
-import { failingDisk, inPlace } from "./node.ts";
+import { failingDisk, inDirectory } from "./node.ts";
 
 const seeds = 3;
 const script = join(import.meta.dir, "failing-writer.ts");
@@ -15,7 +15,7 @@ test.skipIf(Bun.which("cc") === null).each([
 ])(
   "%s readers, %s: no page counts as damaged (skipped where there is no compiler)",
   (readers, rules) =>
-    inPlace(async ({ directory }) => {
+    inDirectory(async ({ directory }) => {
       for (let seed = 1; seed <= seeds; seed++) {
         const data = join(directory, `data-${seed}`);
         mkdirSync(data);

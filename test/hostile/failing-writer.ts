@@ -1,7 +1,7 @@
 /**
- * A writer on a failing disk, as a process: `failing-writer.ts <seed> <rules, separated by commas> <with|without> readers`. It writes, moves the log and
- * compares pages while calls fail, in an order that the seed decides. The last line that it prints is the damage that the writer reported, as JSON:
- * `null` where there was none.
+ * A writer on a failing disk, as a process: `failing-writer.ts <seed> <rules, separated by commas> <with|without>
+ * readers`. It writes, moves the log and compares pages while calls fail, in an order that the seed decides. The last
+ * line that it prints is the damage that the writer reported, as JSON: `null` where there was none.
  */
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";

@@ -1,4 +1,7 @@
-/** One API key takes all it can get, of whatever is counted: another key is served all the same, and the greedy one is told what it holds. */
+/**
+ * One API key uses all resources that it can get: another key is still served, and the greedy one gets 429 with its
+ * usage.
+ */
 import { expect, test } from "bun:test";
 import { ResultSets, packStrings } from "../../src/engine/query/result-sets.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -13,7 +16,7 @@ import { eventually, withCluster } from "../replication/cluster.ts";
 import { workerProcessesOf } from "../runtime/worker-processes.ts";
 
 const timeoutMs = 60_000;
-/** For a machine that has much else to do: processes are started meanwhile. */
+/** Long enough for a busy machine, because processes are started meanwhile. */
 const waitMs = 30_000;
 
 const good = 'actor User {}\nresource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }';
@@ -25,7 +28,7 @@ async function keyOf(api: Api): Promise<{ readonly authorization: string }> {
 
 const refusedWith = (text: string) => ({ status: 429, json: { message: expect.stringContaining(text) } });
 
-test("a holder may take a place as long as it holds fewer than are free", () => {
+test("a holder can take a slot while it holds fewer than are free", () => {
   const places = new SlotPool(100, "things");
   const takeAll = (holder: string): number => {
     let taken = 0;
@@ -39,16 +42,16 @@ test("a holder may take a place as long as it holds fewer than are free", () => 
   expect(() => new SlotPool(1, "things").acquire("alone")).not.toThrow();
 });
 
-test("a key may hold as many bytes of bodies and responses as are free, a node any", () => {
+test("a key can hold as many bytes of bodies and responses as are free, a node any number", () => {
   const budget = new ByteBudget({ bufferedBytesMax: 1200, bufferedNodeBytesReserved: 200 });
   const takeAll = (holder: string, peer?: "node"): number => {
     let taken = 0;
-    while (budget.take(10, holder, peer) !== undefined) taken += 10;
+    while (budget.reserve(10, holder, peer) !== undefined) taken += 10;
     return taken;
   };
   expect([takeAll("greedy"), takeAll("one"), takeAll("two")]).toEqual([500, 250, 130]);
-  expect(budget.take(10, "greedy")).toBeUndefined();
-  const lease = budget.take(20, "honest");
+  expect(budget.reserve(10, "greedy")).toBeUndefined();
+  const lease = budget.reserve(20, "honest");
   expect(lease?.resize(100)).toBe(true);
   expect(lease?.resize(110)).toBe(false);
   lease?.release();
@@ -58,7 +61,7 @@ test("a key may hold as many bytes of bodies and responses as are free, a node a
   expect(budget.usedBytes).toBe(1200);
 });
 
-test("large bodies are parsed by turns of the keys that sent them, of one key the smallest first", async () => {
+test("large bodies are parsed in turns of their keys, the smallest of a key first", async () => {
   const parser = new BodyParser(defaultLimits);
   const order: string[] = [];
   const send = async (holder: string, kibibytes: number): Promise<void> => {
@@ -72,11 +75,11 @@ test("large bodies are parsed by turns of the keys that sent them, of one key th
   } finally {
     parser.close();
   }
-  // The first had nobody to wait for.
+  // The first one did not wait.
   expect(order.slice(0, 4)).toEqual(["greedy 70", "honest 500", "greedy 70", "honest 900"]);
 });
 
-test("pages of events are read by turns, and one key can't fill the queue", async () => {
+test("pages of events are read in turns, and one key cannot fill the queue", async () => {
   const pages = new EventPages({ eventPagesMax: 10 }, new LogReadQueue());
   const order: string[] = [];
   const ask = (holder: string): Promise<void> => pages.read(holder, () => void order.push(holder));
@@ -89,7 +92,7 @@ test("pages of events are read by turns, and one key can't fill the queue", asyn
   expect(await pages.read("greedy", () => "again")).toBe("again");
 });
 
-test("kept lists of the key that keeps the most go first", () => {
+test("result sets of the key with the most are removed first", () => {
   const limits = { listCursorsMax: 4, listCursorsBytesMax: 1000, listCursorTtlMs: 1000, listCursorFinishedTtlMs: 1000 };
   const listings = new ResultSets(limits);
   const name = { epoch: "e", offset: 1, second: null };
@@ -109,7 +112,7 @@ test("kept lists of the key that keeps the most go first", () => {
 });
 
 test(
-  "streams of events",
+  "event streams",
   () =>
     withCluster(
       async (cluster) => {
@@ -119,7 +122,7 @@ test(
         for (let count = 0; count < 4; count++) sources.push(await openSource(primary.url));
         const stream = { accept: "text/event-stream" };
         const refused = await api.call("GET", "/api/events", { headers: stream });
-        expect(refused).toMatchObject(refusedWith("too many streams of events: this API key holds 4 of 8 places"));
+        expect(refused).toMatchObject(refusedWith("too many event streams: this API key holds 4 of 8 slots"));
         expect(refused.headers.get("retry-after")).toBe("1");
         const other = await keyOf(api);
         const opened = await fetch(`${primary.url}/api/events`, { headers: { ...stream, ...other } });
@@ -137,7 +140,7 @@ test(
 );
 
 test(
-  "checks of policies that are only asked about",
+  "checks of policies",
   () =>
     withPrimary(
       async (api) => {
@@ -149,7 +152,7 @@ test(
         process.kill(Number(checker?.pid), "SIGSTOP");
         const greedy = Array.from({ length: 5 }, () => check());
         const refused = (await Promise.all(greedy.slice(2)))[0];
-        expect(refused).toMatchObject(refusedWith("this API key holds 2 of 4 places"));
+        expect(refused).toMatchObject(refusedWith("this API key holds 2 of 4 slots"));
         expect(await check(await keyOf(api))).toMatchObject({ status: 200, json: { success: true } });
         process.kill(Number(checker?.pid), "SIGCONT");
         expect((await Promise.all(greedy)).map(({ status }) => status)).toEqual([200, 200, 429, 429, 429]);
@@ -159,14 +162,14 @@ test(
   timeoutMs,
 );
 
-/** Everybody knows everybody, and nobody vouches: each way has to be tried. */
+/** All users know each other and no user vouches, so the engine has to try every path. */
 const crowd = 50;
 const crowded = `actor User {} resource Doc { permissions = ["audit"]; }
   has_permission(user: User, "audit", doc: Doc) if
     knows(user, a) and knows(b, c) and knows(d, e) and knows(a, b) and knows(c, d) and vouches(e, doc);`;
 
 test(
-  "questions that take long",
+  "slow queries",
   () =>
     withPrimary(
       async (api) => {
@@ -196,8 +199,8 @@ test(
         });
         const key = await keyOf(api);
         await eventually(() => expect(refused.length).toBeGreaterThan(0), waitMs);
-        expect(refused[0]).toMatchObject(refusedWith("this API key holds 2 of 3 places"));
-        // The question of the other key goes on beside the two, as slow as they are.
+        expect(refused[0]).toMatchObject(refusedWith("this API key holds 2 of 3 slots"));
+        // The slow query of the other key continues beside the two.
         const other = ask(key);
         await eventually(() => expect(refused.length).toBe(2), waitMs);
         const atWork = (): number => workerProcessesOf(process.pid).filter(({ state }) => state === "R").length;

@@ -1,6 +1,7 @@
 /**
- * An MQTT 5 broker under the control of an attacker: it speaks the protocol well, and does with messages what the test says. It can drop, delay, repeat
- * them, mark retained ones as new, and end connections for reasons that are not true. It can't make messages, since it does not know the node key.
+ * An MQTT 5 broker under the control of an attacker: it follows the protocol, and the test decides about each message.
+ * It can drop, delay and repeat messages, mark retained ones as new, and close connections for false reasons. It cannot
+ * create messages, because it does not know the node key.
  */
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
@@ -10,20 +11,20 @@ export interface Message {
   readonly payload: Buffer;
 }
 
-/** What becomes of a message: `pass`, `drop`, or a delay in ms. */
+/** The treatment of a message: `pass`, `drop`, or a delay in ms. */
 export type Treatment = "pass" | "drop" | number;
 
 export interface HostileBroker extends AsyncDisposable {
   readonly url: string;
-  /** All that was published here, in order. */
+  /** All published messages, in order. */
   readonly published: readonly Message[];
-  /** What is done with what comes from now on. */
+  /** Decides about the next messages. */
   treat: (message: Message) => Treatment;
-  /** Sends a message to all who listen to its topic. */
+  /** Sends a message to all subscribers of its topic. */
   send(message: Message, flags?: { readonly retained?: boolean }): void;
-  /** Keeps nothing any more of what was to be retained. */
+  /** Deletes all retained messages. */
   forget(): void;
-  /** Tells clients whose id begins like this that somebody else has taken their place. Gives how many there were. */
+  /** Disconnects clients whose id has this prefix with the reason "session taken over". Returns their number. */
   takeAway(idStart: string): number;
 }
 
@@ -99,7 +100,7 @@ interface Events {
   subscribed(client: Client): void;
 }
 
-/** What a client sent: CONNECT, PUBLISH, SUBSCRIBE, PINGREQ or DISCONNECT. */
+/** A packet of a client: CONNECT, PUBLISH, SUBSCRIBE, PINGREQ or DISCONNECT. */
 function take(client: Client, { type, body }: Packet, events: Events): void {
   const { socket } = client;
   switch (type >> 4) {
@@ -143,7 +144,7 @@ function listens({ filters }: Client, topic: string): boolean {
 interface Packet {
   readonly type: number;
   readonly body: Buffer;
-  /** Of the whole packet. */
+  /** The size of the whole packet. */
   readonly bytes: number;
 }
 

@@ -1,4 +1,7 @@
-/** Bodies that are large, or cost far more than they are large: refused after little work, and never parsed on the thread that serves. */
+/**
+ * Bodies that are large, or expensive for their size: they are refused after little work, and never parsed on the
+ * serving thread.
+ */
 import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { hostileBodies } from "../../scripts/benchmark/hostile-bodies.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -29,7 +32,7 @@ afterAll(async () => {
   await stopped;
 });
 
-/** A list that counts how many of its elements anybody looked at. */
+/** A list that counts accesses to its elements. */
 function watched(elements: readonly unknown[]): { readonly list: unknown; readonly looks: () => number } {
   let looks = 0;
   const list = new Proxy(elements, {
@@ -71,7 +74,7 @@ const holes: readonly (readonly [name: RequestName, where: string, body: (list: 
 ];
 
 describe.each(holes)("%s: %s", (name, _, body) => {
-  test("of too many elements is refused before any of them is looked at", () => {
+  test("with too many elements is refused before any of them is read", () => {
     for (const element of [0, {}, [], "", null]) {
       const { list, looks } = watched(new Array(many).fill(element));
       expect(() => requests[name](body(list))).toThrow(AppError);
@@ -79,14 +82,14 @@ describe.each(holes)("%s: %s", (name, _, body) => {
     }
   });
 
-  test("with wrong elements is refused at the first", () => {
+  test("with wrong elements is refused at the first one", () => {
     const { list, looks } = watched([0, 0, 0]);
     expect(() => requests[name](body(list))).toThrow(AppError);
     expect(looks()).toBe(1);
   });
 });
 
-test("names are repeated in part only", () => {
+test("names in messages are cut", () => {
   const name = "n".repeat(1_000_000);
   for (const constraints of [{ [name]: 0 }, { [name]: { type: "User", ids: null } }]) {
     let message = "";
@@ -100,7 +103,7 @@ test("names are repeated in part only", () => {
   }
 });
 
-test("hostile bodies get a short refusal on every route, and only small ones are parsed on the serving thread", async () => {
+test("hostile bodies get a short error on all routes, and only small ones are parsed on the serving thread", async () => {
   const parse = spyOn(JSON, "parse");
   try {
     const kinds = /zeros|empty objects|deep lists|many keys|long string|halves|long key|valid|no JSON|changes/;
@@ -110,14 +113,14 @@ test("hostile bodies get a short refusal on every route, and only small ones are
       if (answer.status !== 200) expect([name, answer.status]).toEqual([name, answer.status === 413 ? 413 : 400]);
     }
     const large = parse.mock.calls.map(([text]) => String(text)).filter((text) => text.length > 66_000);
-    // The text of a policy is one string, which costs nothing to read.
+    // The text of a policy is one string, which is cheap to parse.
     expect(large.filter((text) => !/^{"(?:src|sources)":/.test(text))).toEqual([]);
   } finally {
     parse.mockRestore();
   }
 }, 60_000);
 
-test("the largest body that a question may have is refused with 413 while others are answered", async () => {
+test("a body of the maximum size is refused with 413 while other requests are answered", async () => {
   const zeros = `[${"0,".repeat(5_000_000)}0]`;
   const asked = [0, 1, 2].map(() =>
     api.call("POST", "/api/authorize", { body: `{"context_facts":[{"predicate":"p","args":${zeros}}]}` }),
@@ -135,7 +138,7 @@ test("the largest body that a question may have is refused with 413 while others
   expect(answered).toBeGreaterThan(2);
 });
 
-describe("a large body means what a small one means", () => {
+describe("a large body means the same as a small one", () => {
   const padding = " ".repeat(100_000);
   const same = async (path: string, body: unknown): Promise<void> => {
     const small = await api.call("POST", path, { body });
@@ -172,7 +175,7 @@ describe("a large body means what a small one means", () => {
   ];
   test.each(cases)("%s %j", same);
 
-  test("also one whose question is too large to be read before it is answered", async () => {
+  test("also a question that is too large for the serving thread", async () => {
     const resources = Array.from({ length: 5000 }, (_, index) => Org(`${index}`));
     const answer = await api.call("POST", "/api/authorize_resources", {
       body: { ...question, action: "delete", resources: [...resources, Org("acme")] },
@@ -190,7 +193,7 @@ describe("a large body means what a small one means", () => {
     expect([found.status, found.json]).toEqual([200, { results: [{ u: "ann", o: "acme", r: "admin" }] }]);
   });
 
-  test("a large write is done once, however often it is sent", async () => {
+  test("a large write is executed once, however often it is sent", async () => {
     const inserts = Array.from({ length: 900 }, (_, index) => role(`member-${index}`, "member", Org("large")));
     const headers = { "x-request-id": "large-write" };
     const first = await api.call("POST", "/api/batch", { body: [{ inserts }], headers });

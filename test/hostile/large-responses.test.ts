@@ -1,4 +1,7 @@
-/** Large responses to clients that read slowly, or not at all: little memory, for a bounded time, and never a truncated answer that looks whole. */
+/**
+ * Large responses to slow or stalled clients: they need little memory for a bounded time, and a truncated response
+ * never looks complete.
+ */
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { workerProcessesOf } from "../runtime/worker-processes.ts";
@@ -7,7 +10,7 @@ import { must } from "../../src/util/assert.ts";
 import { admin, type Api, clientOf, fact, User, value, withPrimary } from "../http/api.ts";
 
 const policy = `actor User {} resource Doc { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }`;
-/** So long that few facts are more than the system buffers for a connection. */
+/** So long that few facts exceed the buffers of a connection. */
 const Doc = (index: number) => value("Doc", `${index}-${"x".repeat(490)}`);
 const reads = (index: number) => fact("has_role", User("ann"), value("String", "reader"), Doc(index));
 const facts = 12_000;
@@ -44,7 +47,7 @@ async function metric(api: Api, name: string): Promise<number> {
   return Number(line?.split(" ").at(-1) ?? 0);
 }
 
-/** A client that sends a request and reads only when told to. */
+/** A client that sends a request and reads only on demand. */
 function silentClient(url: string, request: string): { readonly socket: Socket; read(): Promise<string> } {
   const socket = connect(Number(new URL(url).port), "127.0.0.1");
   socket.pause();
@@ -54,7 +57,7 @@ function silentClient(url: string, request: string): { readonly socket: Socket; 
   );
   return {
     socket,
-    /** All that comes until the connection ends. */
+    /** All data until the connection ends. */
     read: () =>
       new Promise((resolve) => {
         const chunks: Buffer[] = [];
@@ -68,8 +71,8 @@ function silentClient(url: string, request: string): { readonly socket: Socket; 
 const factsRequest = "GET /api/facts?predicate=has_role";
 const lastChunk = "\r\n0\r\n\r\n";
 
-describe("a large answer", () => {
-  test("is the same whole as in parts, of one state, and the official client reads it", () =>
+describe("a large response", () => {
+  test("is the same whole and in parts, of one revision, and the official client reads it", () =>
     withPrimary(async (api) => {
       await loaded(api, 3000);
       const client = clientOf(api.url);
@@ -93,7 +96,7 @@ describe("a large answer", () => {
       expect(await metric(api, "ostiary_buffered_bytes")).toBe(0);
     }, limits));
 
-  test("waits for clients that do not read, a few at a time, and is broken off when they take nothing", () =>
+  test("waits for clients that do not read, up to a limit, and is aborted when they stall", () =>
     withPrimary(async (api) => {
       await loaded(api);
       const slow = 'ostiary_large_responses_ended_total{reason="slow"}';
@@ -116,7 +119,7 @@ describe("a large answer", () => {
       await eventually(() => expect(workerProcessesOf(process.pid).filter(({ state }) => state === "R")).toEqual([]));
     }, limits));
 
-  test("is broken off, and not ended, where the process that makes it dies", () =>
+  test("is aborted rather than ended if the process that produces it dies", () =>
     withPrimary(async (api) => {
       await loaded(api);
       const known = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
@@ -129,7 +132,7 @@ describe("a large answer", () => {
       expect(await metric(api, "ostiary_large_responses")).toBe(0);
     }, limits));
 
-  test("goes on for a client that reads slowly", () =>
+  test("continues for a client that reads slowly", () =>
     withPrimary(
       async (api) => {
         await loaded(api);

@@ -1,6 +1,7 @@
 /**
- * A broker that lies by what it delivers and what not. It sees all messages of the nodes and can repeat them, but it can't make any. Whatever it does, no
- * copy counts as fresh for longer than it may, and no primary acknowledges or gives up anything for it.
+ * A broker that drops, delays and repeats messages. It sees all messages of the nodes, but cannot create any. Whatever
+ * it does, no database counts as up to date for longer than permitted, and no primary acknowledges or gives up anything
+ * because of it.
  */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
@@ -35,10 +36,10 @@ setDefaultTimeout(20_000);
 
 const topics = topicsOf("ostiary/v1", "test");
 const maxStalenessMs = 1000;
-/** What a busy machine may take for what has no time of its own. */
+/** The tolerance for a busy machine. */
 const slackMs = 1000;
 
-/** Quicker than by default, so that the bounds are as well. */
+/** Shorter than the defaults, for shorter bounds. */
 const quick = {
   "advanced.headIntervalMs": "100ms",
   "advanced.brokerSilenceMsMax": "750ms",
@@ -56,14 +57,14 @@ interface Scene {
   readonly cluster: Cluster;
   readonly primary: Running<PrimaryNode>;
   readonly edge: Running<Node>;
-  /** The way of the edge to the primary's HTTP port. */
+  /** The connection of the edge to the primary's HTTP port. */
   readonly line: BreakableProxy;
-  /** Asks the edge with an API key, which `revoke` revokes. */
+  /** Queries the edge with an API key, which `revoke` revokes. */
   readonly ask: () => Promise<number>;
   readonly revoke: () => Promise<unknown>;
 }
 
-/** A primary and an edge, which are connected by the broker and by a line that can be cut. */
+/** A primary and an edge, connected by the broker and by an HTTP connection that can be cut. */
 const withEdge = (body: (scene: Scene) => Promise<void>, changes: Readonly<Record<string, string>> = {}) =>
   withCluster(
     async (cluster) => {
@@ -97,7 +98,7 @@ const heads = (): Head[] =>
   });
 const lastAt = (topic: string): Message => must(broker.published.findLast((message) => message.topic === topic));
 
-/** Delays what comes, the longer the later: so heads come in order and never stop, and each is older than the one before. */
+/** Delays messages by a growing time: heads arrive in order and never stop, each older than the one before. */
 function delayMoreAndMore(treatment: (message: Message, delayMs: number) => Treatment): void {
   const startMs = performance.now();
   broker.treat = (message) => treatment(message, 4 * (performance.now() - startMs));
@@ -116,7 +117,7 @@ async function readyz({ url }: Running<Node>): Promise<number> {
 const counted = async (metric: { get(): Promise<{ values: readonly { value: number }[] }> }): Promise<number> =>
   (await metric.get()).values.reduce((sum, { value }) => sum + value, 0);
 
-/** How long it takes until the edge answers so. */
+/** The time until the edge answers with this status. */
 async function timeUntil(status: number, ask: Scene["ask"]): Promise<number> {
   const startMs = performance.now();
   await eventually(async () => expect(await ask()).toBe(status), 10_000);
@@ -124,7 +125,7 @@ async function timeUntil(status: number, ask: Scene["ask"]): Promise<number> {
 }
 
 describe("a broker that drops all events and repeats one old head", () => {
-  test("keeps no revoked key alive: the edge asks the primary itself", () =>
+  test("does not keep a revoked key valid: the edge asks the primary itself", () =>
     withEdge(async ({ edge, ask, revoke }) => {
       const old = lastAt(topics.head);
       broker.treat = () => "drop";
@@ -134,13 +135,13 @@ describe("a broker that drops all events and repeats one old head", () => {
       expect(edge.node.health().ok).toBe(true);
     }));
 
-  test("makes no copy fresh whose primary can't be asked: it is refused in time, and not ready", () =>
+  test("does not make a database fresh without its primary: queries are refused in time, and it is not ready", () =>
     withCapturedLog((lines) =>
       withEdge(
         async ({ edge, line, ask, revoke }) => {
           const old = lastAt(topics.head);
           const before = await counted(metrics.brokerStaleHeads);
-          // New heads come as if they had been kept, and the one that was kept comes as if it were new.
+          // New heads come as retained ones, and the retained one comes as a new one.
           broker.treat = (message) => {
             if (message.topic === topics.head) broker.send(message, { retained: true });
             return "drop";
@@ -172,17 +173,17 @@ describe("a broker that delays everything, in order", () => {
       expect(await timeUntil(401, ask)).toBeLessThan(maxStalenessMs + slackMs);
     }));
 
-  test("makes no copy fresh whose primary can't be asked", () =>
+  test("does not make a database fresh without its primary", () =>
     withEdge(async ({ line, ask, revoke }) => {
       delayMoreAndMore(({ topic }, delayMs) => (topic === topics.head ? delayMs : "drop"));
       await Bun.sleep(500);
       line.cut();
       await revoke();
-      // Of those heads that come now each is newer than the one before.
+      // Each of these heads is newer than the one before.
       expect(await timeUntil(503, ask)).toBeLessThan(maxStalenessMs + slackMs);
     }));
 
-  test("does not make an edge say that a write is lost of which it can't know", () =>
+  test("does not make an edge report a write as lost that it cannot know", () =>
     withEdge(
       async ({ edge, line }) => {
         const unknown = "0123456789abcdef:1";
@@ -196,13 +197,13 @@ describe("a broker that delays everything, in order", () => {
     ));
 });
 
-describe("heads that are repeated after a restart", () => {
+describe("repeated heads after a restart", () => {
   test("of the edge prove nothing to it", () =>
     withEdge(async ({ cluster, edge, line }) => {
       await edge.stop();
       line.cut();
       const again = await cluster.edge("edge-1", line);
-      // Also the newest of all, which never came to this edge.
+      // Also the newest head, which this edge never received.
       using _ = repeat(lastAt(topics.head));
       await Bun.sleep(600);
       expect(again.node.health().ok).toBe(true);
@@ -215,7 +216,7 @@ describe("heads that are repeated after a restart", () => {
       again.node.requireFresh();
     }));
 
-  test("of the primary are older than all that it publishes then, also after a crash", () =>
+  test("of the primary are older than all later ones, also after a crash", () =>
     withEdge(
       async ({ cluster, primary, edge, line, ask }) => {
         const { port } = new URL(primary.url);
@@ -248,7 +249,7 @@ describe("heads that are repeated after a restart", () => {
     ));
 });
 
-test("several brokers deliver each head: the edge is live, and nobody is accused", () =>
+test("several brokers deliver each head: the edge is live, without a warning", () =>
   withCapturedLog(async (lines) => {
     await using other = await openHostileBroker();
     // A little slower, as another broker may be.
@@ -271,7 +272,7 @@ test("several brokers deliver each head: the edge is live, and nobody is accused
     expect(lines.filter((line) => line.includes("repeats or delays"))).toEqual([]);
   }));
 
-test("a confirmation is one small request in a window: no gap, no catching up, and live all the time", () =>
+test("a confirmation is one small request per window: no gap, no catch-up, and always live", () =>
   withEdge(
     async ({ edge }) => {
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
@@ -292,7 +293,7 @@ test("a confirmation is one small request in a window: no gap, no catching up, a
     { "advanced.brokerSilenceMsMax": "2s", maxStaleness: "30s" },
   ));
 
-test("all events, announcements and words of nodes, repeated in reverse: the edge has what the primary has, and asks it no more than before", () =>
+test("all messages repeated in reverse: the edge has the primary's state, and sends it no more requests than before", () =>
   withEdge(
     async ({ edge, primary }) => {
       for (let index = 0; index < 20; index++) await insert(primary.node, `user-${index}`);
@@ -315,13 +316,13 @@ test("all events, announcements and words of nodes, repeated in reverse: the edg
     { maxStaleness: "30s" },
   ));
 
-test("a head of an epoch that was given up, repeated a thousand times, leads to a few requests only", () =>
+test("a head of an abandoned epoch, repeated a thousand times, causes few requests only", () =>
   withEdge(async ({ edge, primary }) => {
     const { m: _, ...head } = JSON.parse(lastAt(topics.head).payload.toString()) as Head & { m: string };
     const given = { ...head, e: "0123456789abcdef", n: head.n + 10, q: 1 };
-    const seal = createMessageMac(hashKey(nodeKey));
+    const mac = createMessageMac(hashKey(nodeKey));
     broker.treat = ({ topic }) => (topic === topics.head ? "pass" : "drop");
-    const abandoned = { topic: topics.head, payload: Buffer.from(seal.sign(topics.head, JSON.stringify(given))) };
+    const abandoned = { topic: topics.head, payload: Buffer.from(mac.sign(topics.head, JSON.stringify(given))) };
     const before = await counted(metrics.catchUps);
     for (let count = 0; count < 1000; count++) {
       for (const retained of [false, true]) broker.send(abandoned, { retained });
@@ -332,7 +333,7 @@ test("a head of an epoch that was given up, repeated a thousand times, leads to 
     expect(primary.node.health().epoch).toBe(head.e);
   }));
 
-test("a primary that can't reserve numbers publishes no heads, goes on, and publishes again when it can", () =>
+test("a primary that cannot reserve sequence numbers publishes no heads, continues, and publishes again later", () =>
   withCapturedLog((lines) =>
     withCluster(
       async (cluster) => {
@@ -340,7 +341,7 @@ test("a primary that can't reserve numbers publishes no heads, goes on, and publ
         await loadPolicy(primary.node);
         const edge = await cluster.edge("edge-1", primary);
         await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
-        // Where the note is written at first.
+        // The temporary file of the reservation.
         const obstacle = join(primary.data, "head-sequence.new");
         mkdirSync(obstacle);
         await eventually(() => expect(lines.join("")).toContain("no sequence number is left"));
@@ -362,7 +363,7 @@ test("a primary that can't reserve numbers publishes no heads, goes on, and publ
     ),
   ));
 
-test("a repeated status of a history that was given up acknowledges no write", () =>
+test("a repeated status of an abandoned history acknowledges no write", () =>
   withCluster(
     async (cluster) => {
       const primary = await cluster.primary();
@@ -371,7 +372,8 @@ test("a repeated status of a history that was given up acknowledges no write", (
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
       await loadPolicy(primary.node);
       const { port } = new URL(primary.url);
-      // A copy of all files, as from a snapshot of the disk: also of the notes from which a primary knows that its database is old.
+      // A copy of all files, as from a snapshot of the disk, including the files that show a primary the age of its
+      // database.
       const copied = join(cluster.directory, "copied");
       await primary.stop();
       cpSync(primary.data, copied, { recursive: true, filter: (path) => !path.endsWith("-shm") });
@@ -397,7 +399,7 @@ test("a repeated status of a history that was given up acknowledges no write", (
     { broker: broker.url, ack: "edges:1", ...quick, "advanced.ackTimeoutMs": "1500ms" },
   ));
 
-test("a broker that says that another has taken the primary's place, and repeats its own heads, does not fence it", async () => {
+test("a broker that reports a session takeover and repeats the primary's own heads does not fence it", async () => {
   await withCluster(
     async (cluster) => {
       const primary = await cluster.primary();
@@ -408,7 +410,7 @@ test("a broker that says that another has taken the primary's place, and repeats
       const timer = setInterval(() => broker.send(head), 20);
       try {
         expect(broker.takeAway("ostiary-primary")).toBe(1);
-        // For a moment it looks whether that is true. Then it writes, whatever the broker says.
+        // It checks that for a moment, then accepts writes, whatever the broker reports.
         await eventually(async () =>
           expect((await refusal(insert(primary.node, "ann"))).message).toContain("may have"),
         );

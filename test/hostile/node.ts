@@ -1,4 +1,4 @@
-/** A node as a process that runs from its source, in a directory of the test, and the disks that it meets there. */
+/** A node as a process that runs from source in a directory of the test, with full and failing disks. */
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { request, type Agent } from "node:http";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { adminKey, nodeKey, policy } from "../replication/cluster.ts";
 
 export interface Place {
   readonly directory: string;
-  /** Launched by the test. */
+  /** Started by the test. */
   node(options?: NodeOptions): Promise<NodeProcess>;
 }
 
@@ -22,8 +22,8 @@ interface NodeOptions {
   readonly through?: readonly string[];
 }
 
-/** A directory of its own; nodes are ended and all is gone when the test is over. */
-export async function inPlace(body: (place: Place) => Promise<void>): Promise<void> {
+/** A temporary directory; after the test, nodes are stopped and the directory is deleted. */
+export async function inDirectory(body: (place: Place) => Promise<void>): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-hostile-"));
   const nodes: NodeProcess[] = [];
   const main = join(projectRoot, "src", "main.ts");
@@ -66,7 +66,7 @@ function run(...command: string[]): boolean {
   return Bun.spawnSync(command, { stdout: "ignore", stderr: "ignore" }).success;
 }
 
-/** Why small file systems cannot be mounted here; undefined where they can. */
+/** Why small file systems cannot be mounted; undefined if they can. */
 export const noMounts: boolean = (() => {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-mount-"));
   try {
@@ -82,7 +82,7 @@ export interface SmallDisk {
   remount(mode: "ro" | "rw"): void;
 }
 
-/** A file system in memory of that size, for the time of the body. */
+/** Mounts a file system of this size in memory while `body` runs. */
 export async function withSmallDisk<T>(path: string, size: string, body: (disk: SmallDisk) => Promise<T>): Promise<T> {
   mkdirSync(path, { recursive: true });
   if (!run("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path)) throw new Error(`cannot mount ${path}`);
@@ -98,7 +98,7 @@ export async function withSmallDisk<T>(path: string, size: string, body: (disk: 
   }
 }
 
-/** Writes a file until `leftBytes` of space are left. Returns the way to free that space. */
+/** Writes a file until `leftBytes` of space are left. Returns a function that frees the space. */
 export function fillDisk(directory: string, leftBytes = 0): () => void {
   const path = join(directory, "filler");
   if (leftBytes > 0) {
@@ -119,13 +119,16 @@ export function fillDisk(directory: string, leftBytes = 0): () => void {
 }
 
 export interface FailingDisk {
-  /** What a node needs in its environment. */
+  /** The environment variables of a node. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Makes calls on the files below the data directory fail by these rules, from now on (`test/chaos/failing-disk.c`); none with an empty string. */
+  /**
+   * From now on calls on files below the data directory fail by these rules (`test/chaos/failing-disk.c`); an empty
+   * string means no failures.
+   */
   fail(rules: string): void;
 }
 
-/** A disk that can be made to fail, for the node with these data. Throws where there is no C compiler. */
+/** A disk with controllable failures for the node with these data. Throws without a C compiler. */
 export function failingDisk(directory: string, data: string): FailingDisk {
   const library = compileLibrary(directory);
   if (!("path" in library)) throw new Error(library.missing);
@@ -137,7 +140,7 @@ export function failingDisk(directory: string, data: string): FailingDisk {
   };
 }
 
-/** Writes the rules into the control file. In place, since the library has it mapped. */
+/** Overwrites the rules in the control file, which the library has mapped. */
 export function writeFailingDiskRules(control: string, rules: string): void {
   const content = Buffer.concat([Buffer.from(rules), Buffer.alloc(controlBytes - rules.length)]);
   writeFileSync(control, content, { flag: "r+" });
@@ -168,13 +171,13 @@ const role = (id: string) => ({
   args: [user(id), { type: "String", id: "reader" }, repository],
 });
 
-/** Makes somebody a reader. */
+/** Makes a user a reader. */
 export const admit = (node: NodeProcess, id: string): Promise<Answer> =>
   ask(node, "POST", "/api/batch", [{ inserts: [role(id)] }]);
 export const dismiss = (node: NodeProcess, id: string): Promise<Answer> =>
   ask(node, "POST", "/api/batch", [{ deletes: [role(id)] }]);
 
-/** Whether somebody may read; throws where the node does not say. */
+/** Whether a user can read; throws if the node does not answer. */
 export async function mayRead(node: NodeProcess, id: string): Promise<boolean> {
   const question = { actor_type: "User", actor_id: id, action: "read", resource_type: "Repo", resource_id: "main" };
   const { status, text } = await ask(node, "POST", "/api/authorize", { ...question, context_facts: [] });
@@ -185,14 +188,14 @@ export async function mayRead(node: NodeProcess, id: string): Promise<boolean> {
 export const loadPolicy = (node: NodeProcess): Promise<Answer> =>
   ask(node, "POST", "/api/policy", { src: policy, filename: "policy.polar" });
 
-/** The value of a metric, with the labels as they are shown. */
+/** The value of a metric with these labels. */
 export async function metric(node: NodeProcess, name: string): Promise<number | undefined> {
   const { text } = await ask(node, "GET", "/metrics");
   const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
   return line === undefined ? undefined : Number(line.slice(name.length + 1));
 }
 
-/** As `admit`, over a connection that the agent keeps open. Gives the status. */
+/** Like `admit`, over a kept-alive connection. Returns the status. */
 export function batchOver(agent: Agent, node: NodeProcess, id: string): Promise<number> {
   const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
   return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 /**
- * Uploads of policies that take long to check, or would take long to become active: nobody else notices. The worker process that checks is frozen
- * by a signal, so that nothing here depends on how fast a machine is.
+ * Uploads of policies that need long to check or to become active: they do not delay other requests. The worker process
+ * of the check is frozen with a signal, so that the tests do not depend on the speed of the machine.
  */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -20,7 +20,7 @@ const base = `actor User {}
 resource Org { roles = ["member"]; permissions = ["read"]; "read" if "member"; }
 `;
 const renamed = (name: string): string => base.replaceAll('"read"', `"${name}"`);
-/** Uses no fact that `base` uses. */
+/** Uses none of the facts of `base`. */
 const bare =
   'actor User {}\nresource Org { permissions = ["read"]; }\nhas_permission(u: User, "read", o: Org) if owns(u, o);\n';
 
@@ -29,13 +29,16 @@ const timeoutMs = 60_000;
 const upload = (api: Api, src: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> =>
   api.call("POST", "/api/policy", { body: { src }, headers });
 
-/** Freezes the worker process that checks uploads; there is one once a policy was loaded. Gives the function that lets it go on. */
+/**
+ * Freezes the worker process that checks uploads, which exists after a first upload. Returns a function that continues
+ * it.
+ */
 async function frozen(): Promise<() => void> {
   const [first, ...others] = workerProcessesOf(process.pid).map(({ pid }) => pid);
   const pid = must(first, "a policy was checked before");
   for (const other of others) process.kill(other, "SIGKILL");
   await eventually(() => expect(workerProcessesOf(process.pid).length).toBe(1));
-  // For the parent to notice.
+  // Until the parent notices.
   await Bun.sleep(200);
   process.kill(pid, "SIGSTOP");
   return () => void process.kill(pid, "SIGCONT");
@@ -48,7 +51,7 @@ async function keyWith(api: Api, keyRole: string): Promise<{ readonly id: string
 }
 
 test(
-  "while a policy is checked, writes are answered, keys are revoked and questions are answered",
+  "during the check of a policy, writes and queries are answered and keys are revoked",
   () =>
     withPrimary(async (api) => {
       expect((await upload(api, base)).status).toBe(200);
@@ -73,7 +76,7 @@ test(
 );
 
 test(
-  "a policy that became active during a check is replaced, and what is said of unused facts is about that one",
+  "a policy that became active during a check is replaced, and the warnings about unused facts compare with that one",
   () =>
     withPrimary(
       async (api) => {
@@ -81,7 +84,7 @@ test(
         await api.call("POST", "/api/batch", { body: [{ inserts: [role("ann", "member", Org("o"))] }] });
         const other = await keyWith(api, "write");
         const thaw = await frozen();
-        // Frozen in the process that is there; the key that comes next has a process of its own.
+        // The existing process is frozen; the next key gets its own process.
         const first = upload(api, bare);
         expect(await upload(api, renamed("look"), other)).toMatchObject({ status: 200 });
         expect((await api.call("GET", "/api/policy")).json).toMatchObject({ policy: { src: renamed("look") } });
@@ -97,7 +100,7 @@ test(
 );
 
 test(
-  "the same upload that is sent again during its check is done once",
+  "an upload that is repeated during its check is executed once",
   () =>
     withPrimary(async (api) => {
       expect((await upload(api, base)).status).toBe(200);
@@ -114,7 +117,7 @@ test(
         must(one).headers.get("OsoOffset"),
       ]);
       expect(api.node.health().offset).toBe(before + 1);
-      // What needs no check waits for none.
+      // An upload without a check does not wait.
       const thawAgain = await frozen();
       expect(await upload(api, bare, named)).toMatchObject({ status: 200, text: must(one).text });
       expect(await upload(api, bare)).toMatchObject({ status: 202, json: { message: "policy unchanged" } });
@@ -124,7 +127,7 @@ test(
 );
 
 test(
-  "a check has its time and its memory, and nothing of it is kept",
+  "a check has limits of time and memory, and leaves nothing",
   () =>
     withPrimary(
       async (api) => {
@@ -152,7 +155,7 @@ test(
 );
 
 test(
-  "tests that take too long are named, and as many as can be read",
+  "tests that take too long are named, up to a readable number",
   () =>
     withPrimary(
       async (api) => {
@@ -177,7 +180,7 @@ test(
 );
 
 test(
-  "one key can't keep others from uploading",
+  "one key cannot prevent others from uploading",
   () =>
     withPrimary(
       async (api) => {
@@ -193,7 +196,7 @@ test(
         expect(refused.map(({ headers, text }) => [headers.get("retry-after"), text])).toEqual(
           Array.from({ length: 4 }, () => [
             "1",
-            '{"message":"too many checks of policies: this API key holds 2 of 4 places, the 2 free ones are kept for other keys, try again later"}',
+            '{"message":"too many checks of policies: this API key holds 2 of 4 slots, the 2 free ones are reserved for other keys, try again later"}',
           ]),
         );
         expect(answers.filter(({ status }) => status === 200).length).toBe(2);
@@ -225,7 +228,7 @@ test(
   timeoutMs,
 );
 
-test("what is taken becomes active in linear time, also what earlier versions took", () => {
+test("accepted policies become active in linear time, also those of earlier versions", () => {
   const source = lists(15);
   const active = activate(source, null);
   expect(active.program.rules.length).toBe(60_000);
@@ -233,11 +236,11 @@ test("what is taken becomes active in linear time, also what earlier versions to
   const before = process.cpuUsage();
   apply(store, policy(source));
   const { user } = process.cpuUsage(before);
-  // A bound, not a measure: what is quadratic takes more than four times as long.
+  // A bound, not a measurement: quadratic work takes more than four times as long.
   expect(user / 1000).toBeLessThan(2500);
 });
 
-test("closures of a policy that becomes active, and those that a batch changes, have their time", () => {
+test("the closures of an activated policy, and of a batch, have a time limit", () => {
   const folders = `actor User {}
     resource Folder { roles = ["r"]; permissions = ["see"]; relations = { parent: Folder }; "see" if "r"; }`;
   const nested = folders.replace('"see" if', '"r" if "r" on "parent"; "see" if');
@@ -262,15 +265,15 @@ test("closures of a policy that becomes active, and those that a batch changes, 
 
   const store = storeWith(policy(declared), facts);
   applyWithin(store, 1, policy(nested, 2));
-  expect(closureTables(store)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(closureTables(store)).toMatchObject([{ isMaterialized: false, rows: 0 }]);
   expect(maySee(store)).toBe(true);
   applyWithin(store, 60_000, policy(`${nested} `, 3));
-  expect(closureTables(store)).toMatchObject([{ kept: true, rows }]);
+  expect(closureTables(store)).toMatchObject([{ isMaterialized: true, rows }]);
   expect(maySee(store)).toBe(true);
 
   const batched = storeWith(policy(nested));
   applyWithin(batched, 1, facts);
-  expect(closureTables(batched)).toMatchObject([{ kept: false, rows: 0 }]);
+  expect(closureTables(batched)).toMatchObject([{ isMaterialized: false, rows: 0 }]);
   expect(maySee(batched)).toBe(true);
 });
 
@@ -281,7 +284,7 @@ test("the work for a policy is bounded before it becomes active", () =>
     expect(refused.text).toContain("rule/too-many-alternatives");
   }));
 
-/** So many rules with 4,000 alternatives each, of all resources and actions. */
+/** `count` rules with 4,000 alternatives each, for all resources and actions. */
 function lists(count: number): string {
   const names = Array.from({ length: 4000 }, (_, index) => `"${index.toString(36)}"`).join(",");
   const rules = Array.from(

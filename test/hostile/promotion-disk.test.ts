@@ -1,4 +1,7 @@
-/** An edge is promoted whose disk is full or fails: it says so, goes on as an edge, and can be promoted once there is space. */
+/**
+ * The promotion of an edge with a full or failing disk: it reports that, continues as an edge, and can be promoted when
+ * there is space.
+ */
 import { describe, expect, test } from "bun:test";
 import { rmSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
@@ -25,7 +28,7 @@ async function healthAt(url: string): Promise<Readonly<Record<string, unknown>>>
 
 describe.skipIf(noMounts)("an edge that is promoted (skipped where nothing may be mounted)", () => {
   test(
-    "on a full disk answers on as an edge, and becomes the primary when there is space",
+    "on a full disk continues as an edge, and becomes the primary when there is space",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -53,7 +56,7 @@ describe.skipIf(noMounts)("an edge that is promoted (skipped where nothing may b
   );
 
   test(
-    "below the reserve becomes the primary, and starts again as one",
+    "below the reserve becomes the primary, also after a restart",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -87,7 +90,7 @@ describe.skipIf(noMounts)("an edge that is promoted (skipped where nothing may b
 });
 
 /** An edge whose primary is gone. */
-async function orphan(cluster: Cluster, flags: Readonly<Record<string, string>> = {}) {
+async function edgeWithoutPrimary(cluster: Cluster, flags: Readonly<Record<string, string>> = {}) {
   const primary = await cluster.primary();
   await loadPolicy(primary.node);
   await insert(primary.node, "ann");
@@ -99,9 +102,9 @@ async function orphan(cluster: Cluster, flags: Readonly<Record<string, string>> 
   return edge;
 }
 
-test("an edge that has begun an epoch is the primary, although its disk does not take the note of it", () =>
+test("an edge that has begun an epoch is the primary, although its disk cannot store that", () =>
   withCluster(async (cluster) => {
-    const edge = await orphan(cluster);
+    const edge = await edgeWithoutPrimary(cluster);
     const note = join(edge.data, "position.new");
     symlinkSync("/dev/full", note);
     const promoted = await post(edge.url, "/api/promote", {});
@@ -113,12 +116,12 @@ test("an edge that has begun an epoch is the primary, although its disk does not
     await eventually(async () => expect((await readiness(edge.url)).status).toBe(200));
   }, quick));
 
-test("a node that can become neither the primary nor an edge again says so, and is an edge as soon as it can", () =>
+test("a node that can become neither the primary nor an edge reports that, and is an edge as soon as it can", () =>
   withCluster(async (cluster) => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
     const { port } = taken.address() as { readonly port: number };
-    const edge = await orphan(cluster, { mqttPort: String(port) });
+    const edge = await edgeWithoutPrimary(cluster, { mqttPort: String(port) });
     const note = join(edge.data, "role.new");
     symlinkSync("/dev/full", note);
     expect((await post(edge.url, "/api/promote", {})).status).not.toBe(200);

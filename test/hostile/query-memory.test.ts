@@ -1,8 +1,11 @@
-/** Questions whose answers, or whose way to them, fill memory: they end with the reason, and their process takes no more than it may. */
+/**
+ * Queries whose results or whose evaluation need much memory: they end with the reason, and their worker process stays
+ * within its limit.
+ */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { getPriority } from "node:os";
-import { workerNiceness } from "../../src/runtime/priority.ts";
+import { workerNiceness } from "../../src/runtime/worker-process.ts";
 import { fact, User, value, withPrimary, type Answer, type Api } from "../http/api.ts";
 import { eventually } from "../replication/cluster.ts";
 import { workerProcessesOf } from "../runtime/worker-processes.ts";
@@ -10,7 +13,7 @@ import { workerProcessesOf } from "../runtime/worker-processes.ts";
 const timeoutMs = 60_000;
 const MiB = 1024 * 1024;
 
-/** Recursion that no statement answers makes a question one of steps; `knows` alone is one for a statement. */
+/** Recursion that no SQL statement can express is evaluated in steps; `knows` alone is a statement. */
 const policy = `actor User {} resource Doc { permissions = ["see"]; }
   near(a: User, b: User) if knows(a, b);
   near(a: User, c: User) if far(a, b) and near(b, c);
@@ -49,7 +52,7 @@ function chain(api: Api, predicate: string, calls: number, last = predicate): Pr
   });
 }
 
-/** The most memory that a worker process took while a question was answered, files apart. */
+/** The maximum memory of a worker process during a query, without file caches. */
 async function peakDuring<T>(asked: Promise<T>): Promise<{ readonly answer: T; readonly bytes: number }> {
   let bytes = 0;
   const timer = setInterval(() => {
@@ -71,7 +74,7 @@ function residentOf(pid: number): number {
 }
 
 test(
-  "a chain of 100 calls ends at the number of values, by a statement and by steps",
+  "a chain of 100 calls ends at the limit of values, as a statement and in steps",
   () =>
     withPrimary(
       async (api) => {
@@ -94,7 +97,7 @@ test(
 );
 
 test(
-  "where values are not what fills memory, the process ends at its limit with the reason, and the next question has another",
+  "if other data fill memory, the process ends at its limit with the reason, and the next query gets a new one",
   () =>
     withPrimary(
       async (api) => {
@@ -113,7 +116,7 @@ test(
 );
 
 test(
-  "a process that was slow, and so gives way to everything else, answers no further question",
+  "a slow process, which has a low priority, answers no further query",
   () =>
     withPrimary(
       async (api) => {

@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 over plain TCP, for clients that do what no library does: send half a head or half a body, send one byte a second, hold thousands of
- * silent connections, or never read an answer.
+ * HTTP/1.1 over plain TCP, for clients that send half a head or half a body, send one byte per second, hold thousands
+ * of silent connections, or never read a response.
  */
 import { connect, type Socket } from "node:net";
 
@@ -8,7 +8,7 @@ export interface RequestHead {
   /** Default `GET`. */
   readonly method?: string;
   readonly path: string;
-  /** Sent as they are. A `Host` is added where none is given; `Host: ""` sends an empty one. */
+  /** Sent without changes. A `Host` is added if there is none; `Host: ""` sends an empty one. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -24,11 +24,11 @@ export interface RawAnswer {
   readonly status: number;
   /** By name in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  /** What has arrived of the body, as it was sent: a chunked one keeps its chunk sizes. */
+  /** The received part of the body; a chunked one contains its chunk sizes. */
   readonly body: string;
 }
 
-/** The first answer in what a connection has received; undefined while its head is not complete. */
+/** Parses the first response of a connection; undefined while its head is incomplete. */
 export function readAnswer(received: string): RawAnswer | undefined {
   const end = received.indexOf("\r\n\r\n");
   if (end === -1) return undefined;
@@ -41,7 +41,7 @@ export function readAnswer(received: string): RawAnswer | undefined {
   return { status, headers: Object.fromEntries(pairs), body: received.slice(end + 4) };
 }
 
-/** Whether a length or the last chunk says that nothing more follows. */
+/** Whether the response is complete, by its length or its last chunk. */
 function isWhole({ status, headers, body }: RawAnswer): boolean {
   if (status === 101 || status === 204 || status === 304) return true;
   const length = headers["content-length"];
@@ -51,10 +51,10 @@ function isWhole({ status, headers, body }: RawAnswer): boolean {
 
 const receivedCharactersMax = 1_000_000;
 
-/** One TCP connection to a node. What arrives is kept, up to a bound, until somebody asks for it. */
+/** One TCP connection to a node, with a bounded buffer of received data. */
 export class RawConnection {
   readonly socket: Socket;
-  /** Resolves once it is closed, by either side; with the code of the error that ended it, if one did. */
+  /** Resolves when it is closed by either side, with the error code if there is one. */
   readonly closed: Promise<string | undefined>;
   #received = "";
   #isClosed = false;
@@ -90,7 +90,7 @@ export class RawConnection {
     if (!this.socket.destroyed) this.socket.write(bytes);
   }
 
-  /** The first answer, once it is whole or the connection is closed; undefined where neither happens in time. */
+  /** The first response, when it is complete or the connection is closed; undefined after the time limit. */
   async answer(timeoutMs = 5000): Promise<RawAnswer | undefined> {
     await this.until(() => {
       const answer = readAnswer(this.#received);
@@ -99,7 +99,7 @@ export class RawConnection {
     return readAnswer(this.#received);
   }
 
-  /** Whether the condition came to hold before the connection was closed and before the time was over. */
+  /** Whether the condition became true before the connection was closed and the time was over. */
   async until(condition: () => boolean, timeoutMs = 5000): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
     while (!condition()) {
@@ -116,12 +116,12 @@ export class RawConnection {
     return true;
   }
 
-  /** Reads nothing any more, so that the node's answers fill the buffers of the system and then the node's own. */
+  /** Stops reading, so that responses fill the buffers of the system and then those of the node. */
   stopReading(): void {
     this.socket.pause();
   }
 
-  /** Ends the connection at once, with a reset where the system sends one. */
+  /** Closes the connection immediately, with a reset if possible. */
   abort(): void {
     if (this.socket.destroyed) return;
     this.socket.resetAndDestroy();
@@ -132,7 +132,7 @@ export class RawConnection {
   }
 }
 
-/** Connects to a node by its URL. Rejects where nobody accepts in time. */
+/** Connects to a node. Rejects after the time limit. */
 export function openConnection(url: string, timeoutMs = 5000): Promise<RawConnection> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -152,7 +152,7 @@ export function openConnection(url: string, timeoutMs = 5000): Promise<RawConnec
   });
 }
 
-/** Sends these bytes over a connection of their own and returns the answer; undefined where there is none in time. */
+/** Sends bytes over a new connection and returns the response; undefined after the time limit. */
 export async function sendRaw(
   url: string,
   bytes: string | Uint8Array,
@@ -169,25 +169,25 @@ export async function sendRaw(
 
 export interface HeldConnections {
   readonly connections: readonly RawConnection[];
-  /** How many could not be opened. */
+  /** The number of connections that could not be opened. */
   readonly refused: number;
-  /** How many the node has not closed yet. */
+  /** The number of connections that the node has not closed. */
   open(): number;
   close(): void;
 }
 
 export interface HoldOptions {
   readonly count: number;
-  /** What each sends once it is open; default nothing. */
+  /** The first bytes of each connection; default none. */
   readonly first?: string | Uint8Array | ((index: number) => string | Uint8Array);
-  /** How many are being opened at the same time; default 50. */
+  /** The number of connections that are opened concurrently; default 50. */
   readonly abreast?: number;
   /** Ends the opening early, with those that are open then. */
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
 }
 
-/** Opens many connections and keeps them all. None of them sends anything after its first bytes. */
+/** Opens many connections and keeps them open, silent after their first bytes. */
 export async function holdConnections(url: string, options: HoldOptions): Promise<HeldConnections> {
   const { count, first, abreast = 50, signal, timeoutMs } = options;
   const connections: RawConnection[] = [];
@@ -224,7 +224,10 @@ export function unfinishedRequest(path: string, key: string | undefined, content
   return requestHead({ method: "POST", path, headers });
 }
 
-/** Sends a body byte by byte with a pause after each, until it is sent, the connection is closed, or the signal says stop. Returns how many bytes it sent. */
+/**
+ * Sends a body byte by byte with pauses until it is complete, the connection is closed, or the signal aborts. Returns
+ * the number of sent bytes.
+ */
 export async function sendSlowly(
   connection: RawConnection,
   bytes: Uint8Array,

@@ -1,4 +1,7 @@
-/** A disk that cannot be read for a while. SQLite reports that as damage; the data are sound, and the primary has to find out and go on. */
+/**
+ * A disk that cannot be read for a while. SQLite reports damage although the data are sound; the primary has to notice
+ * that and continue.
+ */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
@@ -11,12 +14,12 @@ import {
   mayRead as mayReadIn,
   withCluster,
 } from "../replication/cluster.ts";
-import { admit, ask, failingDisk, inPlace, loadPolicy, mayRead } from "./node.ts";
+import { admit, ask, failingDisk, inDirectory, loadPolicy, mayRead } from "./node.ts";
 
 test.skipIf(Bun.which("cc") === null)(
   "a primary that could not read its disk answers again (skipped where there is no compiler)",
   () =>
-    inPlace(async ({ directory, node: nodeIn }) => {
+    inDirectory(async ({ directory, node: nodeIn }) => {
       const data = join(directory, "data");
       const { environment, fail } = failingDisk(directory, data);
       const node = await nodeIn({ data, environment });
@@ -26,7 +29,7 @@ test.skipIf(Bun.which("cc") === null)(
 
       fail("pread EIO");
       const facts = () => ask(node, "GET", "/api/facts?predicate=has_role");
-      // Pages that are not read again are still there.
+      // Cached pages are still available.
       await eventually(async () => {
         await admit(node, crypto.randomUUID());
         return (await facts()).status === 503;
@@ -67,7 +70,7 @@ test.each([
   }),
 );
 
-describe("an error that nothing catches", () => {
+describe("an unhandled error", () => {
   const ended = async (code: string): Promise<{ status: number; told: string }> => {
     const program = `
       import { onStrayError } from ${JSON.stringify(join(projectRoot, "src", "runtime", "process.ts"))};
@@ -81,10 +84,10 @@ describe("an error that nothing catches", () => {
   };
 
   test.each(["SQLITE_CORRUPT", "SQLITE_IOERR_READ", "SQLITE_NOTADB", "EMFILE", "EIO"])(
-    "%s: the process goes on",
+    "%s: the process continues",
     async (code) => expect(await ended(code)).toEqual({ status: 0, told: `${code} is reported` }),
   );
 
-  test("a mistake of the program ends it", async () =>
+  test("a bug ends the process", async () =>
     expect(await ended("ERR_INVALID_ARG_TYPE")).toEqual({ status: 1, told: "ERR_INVALID_ARG_TYPE ends it" }));
 });

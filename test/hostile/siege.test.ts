@@ -1,4 +1,7 @@
-/** The judge of a siege sees each bound that is broken; its random requests do no harm to honest clients. `test/e2e` has a short siege. */
+/**
+ * The verdict of a siege detects each broken bound, and its random requests do not harm honest clients. `test/e2e` has
+ * a short siege.
+ */
 import { describe, expect, test } from "bun:test";
 import { random } from "../../scripts/benchmark/random.ts";
 import { nodeNames } from "../siege/attack.ts";
@@ -33,8 +36,8 @@ const sound: Measures = {
 };
 const broken = (measures: Measures) => judge(measures).filter(({ ok }) => !ok);
 
-describe("the judge of a siege", () => {
-  test("finds nothing wrong with a sound run", () => {
+describe("the verdict of a siege", () => {
+  test("is positive for a sound run", () => {
     expect(broken(sound)).toEqual([]);
     expect(renderVerdicts(judge(sound))).not.toContain("BROKEN");
   });
@@ -55,29 +58,25 @@ describe("the judge of a siege", () => {
     ["unanswered health checks", { unhealthy: [failure] }, "no answer"],
     ["an exit", { exits: [exit] }, "EMFILE"],
     ["a server error", { serverErrors: [{ phase: "flood", node: "edge", request: "GET /", count: 3 }] }, "GET /"],
-    [
-      "memory that is kept",
-      { memory: { ...sound.memory, edge: { ...memory, restedBytes: 160 * megabyte } } },
-      "200 MB",
-    ],
+    ["unreleased memory", { memory: { ...sound.memory, edge: { ...memory, restedBytes: 160 * megabyte } } }, "200 MB"],
     ["a lost write", { findings: { ...sound.findings, edge: { lost: ["flood"], acceptedRevoked: [] } } }, "flood"],
     ["an accepted key", { findings: { ...sound.findings, edge: { lost: [], acceptedRevoked: ["flood"] } } }, "key"],
     ["a node that was not asked", { findings: { ...sound.findings, edge: undefined as never } }, "not asked"],
     ["an attacker that failed", { brokenAttackers: ["flood"] }, "flood"],
-  ])("sees %s, and where", (_, change, detail) => {
+  ])("detects %s, with the phase", (_, change, detail) => {
     const rows = broken({ ...sound, ...change });
     expect(rows.length).toBe(1);
     expect(renderVerdicts(rows)).toContain("BROKEN");
     expect(rows[0]?.details.join("\n")).toContain(detail);
   });
 
-  test("sees a log that grows without bound, and requests that were not sent", () => {
+  test("detects a log that grows without bound, and requests that were not sent", () => {
     const loud = { bytes: 1e7, lines: 10_000, longestLineBytes: 100_000 };
     expect(broken({ ...sound, output: { ...sound.output, edge: loud } }).length).toBe(3);
     expect(broken({ ...sound, requests: { wanted: 100, sent: 99 } }).length).toBe(1);
   });
 
-  test("allows for a machine that is busy with other work, but not for a slow node", () => {
+  test("tolerates a busy machine, but not a slow node", () => {
     const slow = (bareMs: number) =>
       broken({ ...sound, samples: samples.map((one) => ({ ...one, tookMs: one.node === "bare" ? bareMs : 150 })) });
     expect(slow(2).length).toBe(nodeNames.length);
@@ -103,7 +102,7 @@ describe("random requests of a siege", () => {
       expect(sentWith.filter((key) => key === kind).length).toBeGreaterThan(1000);
   });
 
-  test("delete only what they have written themselves", () => {
+  test("delete only facts that they have written themselves", () => {
     for (const one of drawn(3)) {
       if (one.kind === "bytes" || one.key !== keys.write) continue;
       expect(clears(one.path)).toBe(false);

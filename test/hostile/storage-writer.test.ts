@@ -1,4 +1,4 @@
-/** Commits that fail in the writer itself: nobody is told what is not so. Errors keep their codes on the way from a Worker. */
+/** Failed commits in the writer: no response is wrong. Errors from a worker keep their codes. */
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
@@ -22,7 +22,7 @@ const coded = (code: string, message = "it failed"): Error => Object.assign(new 
 let spy: { mockRestore(): void } | undefined;
 afterEach(() => spy?.mockRestore());
 
-/** The next statements with this text fail in this way. */
+/** Makes the next statements with this text fail. */
 function failing(text: string, error: Error, times: number): void {
   const run = Database.prototype.run;
   let left = times;
@@ -56,10 +56,10 @@ async function withWriter(body: (writer: StoreWriter, told: WriterEvent[]) => Pr
 
 const grant = (user: string) => ({ kind: "batch", changes: [{ inserts: [reader(user)] }] }) as const;
 
-test("a write that found its work done in a commit that failed is not done when it is sent again", () =>
+test("a write that changed nothing because of a failed commit is executed when it is repeated", () =>
   withWriter(async (writer) => {
     failing("COMMIT", coded("SQLITE_FULL", "database or disk is full"), 1);
-    const named = { ...untraced, request: "key/second" };
+    const named = { ...untraced, idempotencyKey: "key/second" };
     const both = await Promise.all([
       refusal(writer.write(grant("ann"), untraced)),
       refusal(writer.write(grant("ann"), named)),
@@ -78,7 +78,7 @@ test("a write whose database is deleted while it is applied is not acknowledged"
     const path = join(directory, "store-1.db");
     let isDeleted = false;
     const writer = new StoreWriter((event) => {
-      if (isDeleted && "moving" in event) rmSync(path);
+      if (isDeleted && "committing" in event) rmSync(path);
     }, systemClock);
     const common = {
       environment: "test",
@@ -95,7 +95,7 @@ test("a write whose database is deleted while it is applied is not acknowledged"
     writer.close();
   }));
 
-test("a database that is gone is not replaced by an empty one, and what could not be opened whole is closed", () =>
+test("a missing database is not replaced by an empty one, and a partly opened one is closed", () =>
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
     const writer = new StoreWriter(() => {}, systemClock);
@@ -113,14 +113,14 @@ test("a database that is gone is not replaced by an empty one, and what could no
     const other = join(directory, "other.db");
     openStore(other).close();
     expect(() => copy.open(other)).toThrow();
-    // The descriptor that pages are compared with stays until the file is deleted.
+    // The descriptor for page checks stays open until the file is deleted.
     expect(openIn(directory)).toEqual([path]);
     rmSync(path);
     closeDeletedRawFiles();
     expect(openIn(directory)).toEqual([]);
   }));
 
-/** The files that this process has open there. */
+/** The open files of this process below the directory. */
 function openIn(directory: string): string[] {
   return readdirSync("/proc/self/fd").flatMap((descriptor) => {
     try {
@@ -132,7 +132,7 @@ function openIn(directory: string): string[] {
   });
 }
 
-test("below the reserve what is done already is answered, and only what would be appended is refused", () =>
+test("below the reserve, writes without changes are answered, and only appends are refused", () =>
   withDirectory(async (directory) => {
     const told: WriterEvent[] = [];
     const writer = new StoreWriter((event) => told.push(event), systemClock);
@@ -144,7 +144,7 @@ test("below the reserve what is done already is answered, and only what would be
       changes: newSequenceLock(),
     } as const;
     writer.open({ ...common, path });
-    const named = { ...untraced, request: "key/one" };
+    const named = { ...untraced, idempotencyKey: "key/one" };
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
     await writer.write(grant("ann"), named);
     const space = spyOn(diskSpace, "diskSpaceOf").mockReturnValue({ freeBytes: 1, totalBytes: 2 ** 30 });
@@ -166,7 +166,7 @@ test("below the reserve what is done already is answered, and only what would be
     }
   }));
 
-test("a failure inside of a request fails all that share its transaction, and the next attempt begins on a new connection", () =>
+test("a failure in one request fails all requests of its transaction, and the next attempt uses a new connection", () =>
   withWriter(async (writer, told) => {
     failing("RELEASE request", coded("SQLITE_IOERR_WRITE", "disk I/O error"), 1);
     const both = await Promise.all([
@@ -183,7 +183,7 @@ test("a failure inside of a request fails all that share its transaction, and th
     expect(storage).toEqual(["io", undefined]);
   }));
 
-test("a commit that failed and can be seen all the same is taken over, and said to be uncertain", () =>
+test("a failed commit that is visible anyway is accepted, and reported as uncertain", () =>
   withWriter(async (writer, told) => {
     const run = Database.prototype.run;
     let left = 1;
@@ -192,15 +192,15 @@ test("a commit that failed and can be seen all the same is taken over, and said 
       if (sql === "COMMIT" && left-- > 0) throw coded("SQLITE_IOERR_FSYNC", "disk I/O error");
       return result;
     });
-    const meta = { ...untraced, request: "key/one" };
+    const meta = { ...untraced, idempotencyKey: "key/one" };
     const error = await refusal(writer.write(grant("ann"), meta));
-    expect(error.message).toContain("it is not known whether the write was stored");
+    expect(error.message).toContain("it is unknown whether the write was stored");
     await Bun.sleep(120);
     expect((await writer.write(grant("ann"), meta)).result).toMatchObject({ offset: 2, inserted: 1, repeated: true });
-    expect(told.filter((event) => "moved" in event).length).toBe(2);
+    expect(told.filter((event) => "committed" in event).length).toBe(2);
   }));
 
-test("a log that a reader holds stops writes at its limit, and is emptied when the reader ends", () =>
+test("a write-ahead log that a reader holds stops writes at its limit, and is emptied when the reader ends", () =>
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
     const told: WriterEvent[] = [];
@@ -257,7 +257,7 @@ describe("an error from a Worker", () => {
     ["EMFILE", "descriptors"],
     ["EACCES", "permission"],
     ["STORE_REPLACED", "replaced"],
-  ])("with the code %s is a failure of the storage, alone and as a cause, and no damage", async (code, reason) => {
+  ])("with the code %s is a storage failure, alone and as a cause, and no damage", async (code, reason) => {
     const error = coded(code, `what ${code} says`);
     for (const crossed of [await cross(error), await cross(new AppError("not_ready", "public", { cause: error }))]) {
       expect(storageFailureIn(crossed)).toEqual({ reason: reason as "full", detail: `what ${code} says` });
@@ -266,7 +266,7 @@ describe("an error from a Worker", () => {
   });
 
   test.each(["SQLITE_CORRUPT", "SQLITE_CORRUPT_INDEX", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"])(
-    "with the code %s is damage, and no failure of the storage",
+    "with the code %s is damage, and no storage failure",
     async (code) => {
       const crossed = await cross(coded(code));
       expect(isDamage(crossed)).toBe(true);
@@ -288,7 +288,7 @@ describe("an error from a Worker", () => {
   });
 });
 
-/** Two ends of one way. */
+/** The two ports of a channel. */
 function pair(): [Channel, Channel] {
   const listeners: ((message: unknown) => void)[] = [() => {}, () => {}];
   const end = (own: number): Channel => ({

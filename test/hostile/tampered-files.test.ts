@@ -1,6 +1,6 @@
 /**
- * Backups, snapshots and databases that somebody has changed: refused before anything of them runs or is written, with what is wrong and its cure. And
- * who may read what a node writes.
+ * Tampered backups, snapshots and databases: they are refused with the reason and the remedy before any part of them
+ * runs or is written. And the permissions of the files of a node.
  */
 import { beforeAll, afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
@@ -50,7 +50,7 @@ const nodeKeyHash = hashKey(nodeKey);
 const onStep = (): void => {};
 const warn = (): void => {};
 let directory = "";
-/** What a sound node has made. */
+/** Files of a sound node. */
 const sound = { store: "", backup: "", snapshot: "" };
 
 beforeAll(async () => {
@@ -85,12 +85,12 @@ function restoreFrom(file: string, options: Partial<RestoreOptions> = {}) {
 }
 
 describe.each(Object.entries(changes))("%s", (_name, [sql, named]) => {
-  test("is refused in a backup and in a database, also under the right MAC, and nothing of it runs", async () => {
+  test("is refused in a backup and in a database, also with a valid MAC, and does not run", async () => {
     const file = await tamper(sound.backup, join(directory, "tampered.backup"), { sql, nodeKeyHash });
     const data = mkdtempSync(join(directory, "restored-"));
     const { message } = await refusal(restoreFrom(file, { directory: data }));
     expect(message).toContain(named);
-    expect(message).toContain("take a backup or a snapshot that a node has made");
+    expect(message).toContain("Use a backup or a snapshot that a node has made");
     expect(message).not.toContain("\u001b");
     expect(readdirSync(data)).toEqual(["lock"]);
     const database = join(directory, "changed.db");
@@ -105,7 +105,7 @@ describe.each(Object.entries(changes))("%s", (_name, [sql, named]) => {
 describe("a database with a trigger", () => {
   const [sql] = must(changes["a trigger that makes admins of all keys"]);
 
-  test("is no snapshot for anybody, whichever way it comes", () =>
+  test("is refused as a snapshot on all ways", () =>
     withCluster(async (cluster) => {
       const file = await tamper(sound.snapshot, join(directory, "tampered.zst"), { sql, nodeKeyHash });
       const importing = { file, force: true, limits: defaultLimits, nodeKeyHash, allowUnauthenticated: true };
@@ -122,7 +122,7 @@ describe("a database with a trigger", () => {
       await liar.stop(true);
     }));
 
-  test("is not what a node starts from: a primary says so, an edge fetches a sound one, a backup of it is refused", () =>
+  test("is refused at the start: a primary reports it, an edge downloads a sound one, a backup of it is refused", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -143,7 +143,7 @@ describe("a database with a trigger", () => {
       expect(existsSync(target)).toBe(false);
     }));
 
-  test("of an older format is not brought up to date first", () =>
+  test("of an older format is not migrated first", () =>
     withDirectory(async (place) => {
       const old = join(import.meta.dir, "..", "data-directories", "format-4", "primary");
       const data = join(place, "data");
@@ -170,7 +170,7 @@ describe("a database with a trigger", () => {
 });
 
 describe("the MAC of a backup", () => {
-  test("is verified with the node key, and asked for unless it is waived", async () => {
+  test("is verified with the node key, and required unless it is waived", async () => {
     expect((await restoreFrom(sound.backup)).authenticity).toBe("verified");
     const unkeyed = restoreFrom(sound.backup, { nodeKeyHash: undefined });
     expect((await refusal(unkeyed)).message).toContain("Put it into OSTIARY_NODE_KEY");
@@ -181,7 +181,7 @@ describe("the MAC of a backup", () => {
     expect((await restoreFrom(older, waived)).authenticity).toBe("absent");
   });
 
-  test("is wrong where the content, the manifest or the key is another, and then no option helps", async () => {
+  test("is wrong if the content, the manifest or the key differs, and then no option helps", async () => {
     const otherKey = { nodeKeyHash: hashKey("another-node-key-of-others") };
     const revoke = "UPDATE api_key SET role = 'read'";
     const forged = await tamper(sound.backup, join(directory, "forged.backup"), { sql: revoke, ...otherKey });
@@ -203,7 +203,7 @@ describe("the MAC of a backup", () => {
     }
   });
 
-  test("is made by nodes for their snapshots, and an edge refuses one that is wrong but not an older primary's without", () =>
+  test("is added by nodes to their snapshots; an edge refuses a wrong one, but accepts an older primary's snapshot without one", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -228,13 +228,13 @@ describe("the MAC of a backup", () => {
       await converged(edge.node, primary.node);
       await edge.stop();
       await between.stop(true);
-      // A file says of itself no more than what is in it.
+      // A file cannot claim more than its content.
       const waiting = await cluster.edge("offline", { url: "http://127.0.0.1:9" }, { import: answer });
       expect(waiting.node.state()).toBeUndefined();
     }));
 });
 
-describe("a file that unpacks to more than it says", () => {
+describe("a file that unpacks to more than it declares", () => {
   test("is unpacked no further", async () => {
     const { manifest } = openSnapshot(sound.backup);
     const bomb = Bun.zstdCompressSync(new Uint8Array(256 * 2 ** 20));
@@ -259,10 +259,10 @@ describe("a file that unpacks to more than it says", () => {
     expect(readdirSync(data)).toEqual(["lock"]);
   });
 
-  test("or to more than there is room for is not begun", async () => {
+  test("or to more than the free space is not begun", async () => {
     const manifest = { unpackedBytes: 2 ** 52 };
     const file = await tamper(sound.backup, join(directory, "huge.backup"), { manifest, nodeKeyHash });
-    expect((await refusal(restoreFrom(file))).message).toContain("has room for");
+    expect((await refusal(restoreFrom(file))).message).toContain("free bytes");
     const snapshot = await tamper(sound.snapshot, join(directory, "huge.zst"), { nodeKeyHash });
     const limits = { ...defaultLimits, snapshotBytesMax: 1000 };
     const options = { file: snapshot, data: join(directory, "small"), force: true, nodeKeyHash, limits };
@@ -271,13 +271,13 @@ describe("a file that unpacks to more than it says", () => {
   });
 });
 
-describe("what a node and its commands write", () => {
+describe("the files of a node and its commands", () => {
   const modesIn = (data: string): string[] =>
     [data, ...readdirSync(data, { recursive: true, encoding: "utf8" }).map((name) => join(data, name))]
       .filter((path) => (statSync(path).mode & 0o077) !== 0)
       .map((path) => path.slice(data.length));
 
-  test("is for its owner alone, whatever the umask, and what is wider is reported", () =>
+  test("are readable by their owner only, whatever the umask, and wider permissions are reported", () =>
     withDirectory(async (place) => {
       const binary = await builtBinary();
       const data = join(place, "data");
@@ -313,7 +313,7 @@ describe("what a node and its commands write", () => {
       await again.exited;
       const told = await new Response(again.stderr).text();
       expect(told).toContain(
-        `others on this machine may open ${join(data, "store-1.db")}: take that away with chmod -R go= ${data}`,
+        `other users of this machine can open ${join(data, "store-1.db")}: remove the permissions with chmod -R go= ${data}`,
       );
 
       const policy = join(place, "policy.polar");

@@ -1,4 +1,4 @@
-/** Snapshots and backups that somebody has changed: whole again by their SHA-256, and authentic as well where that is asked for. */
+/** Tampered snapshots and backups with a right SHA-256 and, if requested, a valid MAC. */
 import { Database } from "bun:sqlite";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
@@ -6,10 +6,10 @@ import { encodeHeader, type SnapshotManifest } from "../../src/store/snapshot/sn
 import { openSnapshot } from "../../src/store/snapshot/snapshot.ts";
 
 export interface Tampering {
-  /** Run on the unpacked database. */
+  /** SQL for the unpacked database. */
   readonly sql?: string;
   readonly manifest?: Partial<SnapshotManifest>;
-  /** Under which key the file is authenticated anew; without it the MAC goes. */
+  /** The key for a new MAC; without it the MAC is removed. */
   readonly nodeKeyHash?: string;
 }
 
@@ -27,7 +27,7 @@ export async function tamper(file: string, target: string, { sql, manifest, node
   return target;
 }
 
-/** As somebody would with `sqlite3`. */
+/** Changes the database like `sqlite3`. */
 export function changeDatabase(path: string, sql: string): void {
   const database = new Database(path, { readwrite: true });
   database.run("PRAGMA writable_schema = OFF");
@@ -36,7 +36,7 @@ export function changeDatabase(path: string, sql: string): void {
   database.close();
 }
 
-/** What the digest does not show: by name, the change, and what the refusal names. */
+/** Changes that the digest does not show: by name, the SQL, and the text in the error. */
 export const changes: Readonly<Record<string, readonly [sql: string, named: string]>> = {
   "a trigger that makes admins of all keys": [
     "CREATE TRIGGER grants AFTER INSERT ON log BEGIN UPDATE api_key SET role = 'admin'; END",
@@ -46,7 +46,7 @@ export const changes: Readonly<Record<string, readonly [sql: string, named: stri
     "CREATE TRIGGER \"\u001b[2Jx\" AFTER INSERT ON log BEGIN UPDATE api_key SET role = 'admin'; END",
     "trigger `\\u001b[2Jx`",
   ],
-  "a view in place of a table": [
+  "a view instead of a table": [
     "ALTER TABLE api_key RENAME TO real_key;;CREATE VIEW api_key AS SELECT id, name, 'admin' AS role, hash, time_ms FROM real_key",
     "table `api_key`",
   ],

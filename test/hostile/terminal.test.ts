@@ -1,4 +1,4 @@
-/** Data that would write to a terminal: whatever command shows it, and whatever log, none of its control characters comes out. */
+/** Data with control characters for terminals: no command and no log prints them. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ setDefaultTimeout(60_000);
 
 const { run, path, write } = workspace();
 
-/** Clears the screen, in seven and in eight bits; goes up a line; writes backwards; hides. */
+/** Sequences that clear the screen (7 and 8 bits), move up a line, write backwards, and hide text. */
 const evil = "x\u001b[2J\u009b2J\u001b[1A\r\u0007\u202e\u200b\u001b]0;t\u0007y";
 const raw = /[^\P{Cc}\n\t]|\p{Cf}/u;
 
@@ -25,7 +25,7 @@ function expectPlain(shown: { readonly output: string; readonly errors: string }
   expect(shown.output + shown.errors).toContain(escaped);
 }
 
-test("one function escapes it, as JSON would", () => {
+test("one function escapes it like JSON", () => {
   expect(printable("a\tb\nc\u001b\u0085\u2028é日👍")).toBe("a\\u0009b\\u000ac\\u001b\\u0085\\u2028é日👍");
   expect(printableLines("a\tb\nc\r\u001b")).toBe("a\tb\nc\\u000d\\u001b");
   const value = { text: `${evil}\u{e0041}` };
@@ -92,13 +92,13 @@ test("diagnostics, test results and formatted files of a policy", async () => {
   expectPlain(await run(["serve", "--role", evil]));
 });
 
-test("what a file holds reaches another program as it is", async () => {
+test("the content of a file reaches another program unchanged", async () => {
   const source = "actor User {}\n\n# \u001b[1m\n";
   const { output } = await run(["fmt"], source);
   expect(output).toBe(source);
 });
 
-test("answers of something that is no node", async () => {
+test("responses of a server that is not a node", async () => {
   const stranger = Bun.serve({ port: 0, fetch: () => Response.json({ message: `${evil}\nforged` }, { status: 500 }) });
   const access = { OSO_URL: `http://127.0.0.1:${stranger.port}`, OSO_AUTH: adminKey };
   for (const command of [["keys", "list"], ["events"], ["promote"], ["health", "--url", access.OSO_URL]]) {

@@ -1,4 +1,4 @@
-/** The threat model in `appliance/manual/security.md` is true where a machine can tell: tests, settings, files and metrics that it names exist. */
+/** The threat model in `appliance/manual/security.md`: the tests, settings, files and metrics that it names exist. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ const [header = [], , ...rows] = page
   .split("\n")
   .filter((line) => line.startsWith("|"))
   .map((line) => line.split("|").slice(1, -1))
-  .map((cells) => cells.map((cell) => cell.trim()));
+  .map((fields) => fields.map((field) => field.trim()));
 
 interface Citation {
   readonly path: string;
@@ -28,21 +28,21 @@ interface Citation {
 }
 
 /** `test/a.test.ts` "a name", "another one"; `test/b.test.ts` "a name" */
-function citations(cell: string): Citation[] {
-  return cell.split("; `test/").flatMap((part, index) => {
+function citations(field: string): Citation[] {
+  return field.split("; `test/").flatMap((part, index) => {
     const [, path = "", names = ""] = /^`([^`]+)` (.*)$/.exec(index === 0 ? part : `\`test/${part}`) ?? [];
     return names.split(/(?<="), (?=")/).map((name) => ({ path, name: name.slice(1, -1) }));
   });
 }
 
 describe("the threat model", () => {
-  test("is one table in which no cell is empty", () => {
+  test("is one table without empty fields", () => {
     expect(header).toEqual(columns);
     expect(rows.length).toBeGreaterThan(30);
-    expect(rows.filter((cells) => cells.length !== columns.length || cells.includes(""))).toEqual([]);
+    expect(rows.filter((fields) => fields.length !== columns.length || fields.includes(""))).toEqual([]);
   });
 
-  test("covers every kind of attacker", () => {
+  test("covers all kinds of attackers", () => {
     const kinds = ["Anonymous network client", "read key", "write key", "admin key", "broker", "Malicious node"];
     const others = ["Tampered file", "Operator mistake", "disk", "clock", "Other user"];
     for (const kind of [...kinds, ...others]) expect(rows.some(([attacker]) => attacker?.includes(kind))).toBe(true);
@@ -58,7 +58,7 @@ describe("the threat model", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("and the lists beside it name settings, files and metrics that exist", () => {
+  test("and its lists name existing settings, files and metrics", () => {
     const code = [...page.matchAll(/`([^`]+)`/g)].map(([, text = ""]) => text);
     const names = settings.map(({ path }) => path.at(-1));
     const settingLike = code.filter((text) => /^[a-z]+(?:[A-Z][A-Za-z]*)+$/.test(text));

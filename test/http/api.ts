@@ -1,4 +1,7 @@
-/** A real primary in this process, asked over a socket: the writer's Worker, the log, SQLite and the routes, as they run in production. */
+/**
+ * A real primary in this process with its API on a socket: the writer's thread, the log, SQLite and the routes are
+ * those of production.
+ */
 import { Oso } from "oso-cloud";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, withCluster, type Running } from "../replication/cluster.ts";
@@ -6,7 +9,7 @@ import { adminKey, withCluster, type Running } from "../replication/cluster.ts";
 export interface Api {
   readonly url: string;
   readonly node: Node;
-  /** With the admin key, unless the headers say otherwise; a body that is no text is sent as JSON. */
+  /** Sends the admin key unless `headers` has another one. A body that is not a string is sent as JSON. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
 }
 
@@ -24,7 +27,7 @@ export interface Answer {
 
 export const admin = { authorization: `Bearer ${adminKey}` };
 
-/** The policy that the documentation's examples of wildcard answers are about, in our words. */
+/** The policy for the examples of wildcard results in the documentation of Oso Cloud. */
 export const wildcardPolicy = `
 global { roles = ["user"]; permissions = ["create_repository"]; "create_repository" if "user"; }
 has_role(_: User, "user");
@@ -60,7 +63,7 @@ export async function withPrimary(body: (api: Api) => Promise<void>, flags: Read
   await withCluster(async (cluster) => body(apiOf(await cluster.primary())), flags);
 }
 
-/** The official client, as an application would make it. */
+/** The official client, created as in an application. */
 export function clientOf(url: string, key = adminKey): Oso {
   return new Oso(url, key);
 }

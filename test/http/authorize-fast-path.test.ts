@@ -1,4 +1,7 @@
-/** The fast path of `POST /api/authorize` is equivalent to the schema: it never accepts another body, and never gives another question. */
+/**
+ * The fast path of `POST /api/authorize` is equivalent to the schema: it never accepts another body, and never gives
+ * another question.
+ */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";

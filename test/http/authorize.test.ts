@@ -1,6 +1,6 @@
 /**
- * `POST /api/authorize` is answered beside Elysia where its path is just that, and as one of Elysia's routes where it is not: which way a request
- * goes must not be seen in its answer. And a decision that is remembered by the text of its question must be the one that a fresh look would give.
+ * `POST /api/authorize` bypasses Elysia if its path is exactly that, and otherwise is one of Elysia's routes: both ways
+ * must give the same response. And a decision that is cached under the text of its request must equal a new decision.
  */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -17,14 +17,14 @@ const requests: readonly (readonly [what: string, options: CallOptions, status: 
   ["no context facts", { body: { ...question, context_facts: [] } }, 200],
   ["null for context facts", { body: { ...question, context_facts: null } }, 200],
   ["context facts", { body: { ...question, context_facts: [role("bob", "admin", Org("acme"))] } }, 200],
-  ["more than is asked for", { body: { ...question, "and more": 1 } }, 200],
-  ["ids as long as they may be", { body: { ...question, actor_id: long, resource_id: two } }, 200],
+  ["an unknown key", { body: { ...question, "and more": 1 } }, 200],
+  ["ids of the maximum length", { body: { ...question, actor_id: long, resource_id: two } }, 200],
   ["an id that is too long", { body: { ...question, actor_id: `${long}x` } }, 400],
   ["an id of too many bytes", { body: { ...question, actor_id: `${two}é` } }, 400],
   ["an empty id", { body: { ...question, resource_id: "" } }, 400],
   ["a number for an id", { body: { ...question, resource_id: 7 } }, 400],
-  ["a type that is missing", { body: { ...question, actor_type: undefined } }, 400],
-  ["context facts that are none", { body: { ...question, context_facts: {} } }, 400],
+  ["a missing type", { body: { ...question, actor_type: undefined } }, 400],
+  ["context facts that are no list", { body: { ...question, context_facts: {} } }, 400],
   ["a list", { body: [question] }, 400],
   ["nothing", {}, 400],
   ["no JSON", { body: `${JSON.stringify(question)}}` }, 400],
@@ -38,7 +38,7 @@ const requests: readonly (readonly [what: string, options: CallOptions, status: 
   ["a trace", { body: question, headers: { traceparent: `00-${"4".repeat(32)}-${"5".repeat(16)}-01` } }, 200],
 ];
 
-test("which way a request comes in is not seen in its answer", () =>
+test("both ways of a request give the same response", () =>
   withPrimary(async (api) => {
     await load(api);
     await insert(api, role("alice", "admin", Org("acme")));
@@ -55,7 +55,7 @@ test("which way a request comes in is not seen in its answer", () =>
     }
   }));
 
-test("a decision that is remembered by its text stands no longer than it may", () =>
+test("a decision that is cached under its text is valid only until a fact changes", () =>
   withPrimary(async (api) => {
     await load(api);
     const held = role("alice", "admin", Org("acme"));
@@ -83,13 +83,13 @@ test("a decision that is remembered by its text stands no longer than it may", (
     expect(await ask()).toEqual(always(false));
   }));
 
-test("what is no question is not answered with one that is remembered", () =>
+test("an invalid request does not get a cached decision", () =>
   withPrimary(async (api) => {
     await load(api);
     await insert(api, role("alice", "admin", Org("acme")));
     const resources = { ...question, resources: [Org("acme")] };
     await api.call("POST", "/api/authorize_resources", { body: resources });
-    // The name under which that decision is remembered.
+    // The key under which that decision is cached.
     const { actor_type: type, actor_id: id, resource_type: resourceType, resource_id: resource, action } = question;
     const lengths = [type, id, resourceType, resource].map(({ length }) => length).join(" ");
     const answer = await api.call("POST", "/api/authorize", {

@@ -1,4 +1,7 @@
-/** What a client gets for its mistakes: the documented status, a sentence that says where and what instead, and nothing changed. */
+/**
+ * Responses to invalid requests: the documented status, a message with the position of the error and the allowed
+ * values, and no change.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { admin, fact, Org, role, User, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 import { play, type Scenario } from "./scenario.ts";
@@ -13,7 +16,7 @@ const bodies: readonly Scenario[] = [
     request: "POST /api/batch",
     body: '[{"inserts": [}]',
     status: 400,
-    json: { message: "the body is not JSON: line 1, column 15: expected a value (texts stand in double quotes)" },
+    json: { message: "the body is not JSON: line 1, column 15: expected a value (texts need double quotes)" },
   },
   {
     name: "half of a surrogate pair, which a database can't keep",
@@ -349,17 +352,23 @@ const routes: readonly Scenario[] = [
     request: "POST /api/bulk",
     body: {},
     status: 404,
-    content: ["not built", "`POST /api/batch`"],
+    content: ["not supported", "`POST /api/batch`"],
   },
   {
     name: "old ways to ask",
     request: "POST /api/query",
     body: {},
     status: 404,
-    content: ["not built", "`POST /api/evaluate_query`"],
+    content: ["not supported", "`POST /api/evaluate_query`"],
   },
-  { name: "local authorization", request: "POST /api/authorize_query", body: {}, status: 404, content: ["not built"] },
-  { name: "parity reports", request: "POST /api/expect", body: {}, status: 404, content: ["not built"] },
+  {
+    name: "local authorization",
+    request: "POST /api/authorize_query",
+    body: {},
+    status: 404,
+    content: ["not supported"],
+  },
+  { name: "parity reports", request: "POST /api/expect", body: {}, status: 404, content: ["not supported"] },
 ];
 
 const keys: readonly Scenario[] = [
@@ -444,7 +453,7 @@ describe.each(Object.entries(tables))("%s", (_, table) => {
 describe("a body of another shape", () => {
   const nested = "[".repeat(100_000) + "]".repeat(100_000);
   const paths = ["authorize", "authorize_resources", "list", "actions", "evaluate_query", "batch", "policy", "keys"];
-  test.each(paths)("is refused at once by /api/%s, however deep", async (path) => {
+  test.each(paths)("is refused immediately by /api/%s at any depth", async (path) => {
     const began = performance.now();
     for (const body of ["7", "null", '"text"', nested]) {
       const answer = await api.call("POST", `/api/${path}`, { body });
@@ -456,7 +465,7 @@ describe("a body of another shape", () => {
 });
 
 describe("a body of unknown length", () => {
-  test("is refused as soon as it is too long, not when it ends", async () => {
+  test("is refused as soon as it is too long, before its end", async () => {
     let sent = 0;
     const endless = new ReadableStream<Uint8Array>({
       pull(controller) {
@@ -470,7 +479,7 @@ describe("a body of unknown length", () => {
     expect(sent).toBeLessThan(200);
   });
 
-  test("is read where it is short", async () => {
+  test("is read if it is short", async () => {
     const body = new Blob([JSON.stringify(question)]).stream();
     const response = await fetch(`${api.url}/api/authorize`, { method: "POST", headers: admin, body });
     expect(await response.json()).toEqual({ allowed: true });

@@ -1,4 +1,4 @@
-/** The unmodified npm package `oso-cloud`, with every call that it has for normal work. */
+/** The unmodified npm package `oso-cloud`, with all of its calls for normal work. */
 import { describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -50,7 +50,7 @@ describe("facts", () => {
       expect((await oso.get(["has_role", User("eve"), null, null])).map((fact) => fact[3])).toEqual([Org("1")]);
     }));
 
-  test("a fact of no rule is refused with the sentence that its users look for", () =>
+  test("a fact that no rule uses is refused with the message that users of Oso Cloud know", () =>
     withExample(async (oso) => {
       const wrong = oso.insert(["has_role", User("eve"), "member", value("Lab", "x")]);
       await expect(wrong).rejects.toThrow(/not used in policy.*\(Request ID: [0-9a-f-]{36}\)/);
@@ -103,7 +103,7 @@ describe("the query builder", () => {
   const user = typedVar("User");
   const action = typedVar("String");
 
-  test("an unbound variable is `*`, and concrete answers stay beside it", () =>
+  test("an unbound variable is `*`, and concrete results stay in the list", () =>
     withExample(async (oso) => {
       const actionsByOrg = await oso.buildQuery(["allow", User("bob"), action, org]).evaluate(new Map([[org, action]]));
       expect(Object.fromEntries(actionsByOrg)).toEqual({ acme: ["delete"], "*": ["read"] });
@@ -113,7 +113,7 @@ describe("the query builder", () => {
       expect(Object.fromEntries(actionsByUser)).toEqual({ "*": ["read"], alice: ["read"], bob: ["delete"] });
     }));
 
-  test("`in` gives concrete answers, one level and two", () =>
+  test("`in` gives concrete results with one and two levels", () =>
     withExample(async (oso) => {
       const some = ["anvil", "3", "5"];
       const ofAlice = await oso
@@ -137,7 +137,7 @@ describe("the query builder", () => {
       ).toEqual([]);
     }));
 
-  test("any predicate may be asked, for a yes or no, for values, for tuples", () =>
+  test("all predicates can be queried, for a boolean, for values, for tuples", () =>
     withExample(async (oso) => {
       const field = typedVar("Field");
       expect(
@@ -167,8 +167,8 @@ describe("the query builder", () => {
     }));
 });
 
-describe("the client's own ways", () => {
-  test("it finds the server's time in its debug log", () =>
+describe("the behaviour of the client", () => {
+  test("it logs the time of the server", () =>
     withPrimary(async (api) => {
       const lines: string[] = [];
       const oso = new Oso(api.url, adminKey, { debug: { logger: (_level, message) => void lines.push(message) } });
@@ -176,7 +176,7 @@ describe("the client's own ways", () => {
       expect(lines).toEqual([expect.stringMatching(/^\/policy 200 total: \d+ms, server: \d+ms/)]);
     }));
 
-  test("it sends bad requests three times, and nothing comes of it", () =>
+  test("it repeats an invalid request three times, without an effect", () =>
     withPrimary(async (api) => {
       const oso = clientOf(api.url);
       await oso.policy(wildcardPolicy);
@@ -191,13 +191,13 @@ describe("the client's own ways", () => {
       expect(await clientOf(`${api.url}/`).authorize(User("a"), "read", Org("x"))).toBe(true);
     }));
 
-  test("local authorization says that it isn't built", () =>
+  test("local authorization is not supported", () =>
     withPrimary((api) =>
       withDirectory(async (directory) => {
         const dataBindings = join(directory, "bindings.yaml");
         await writeFile(dataBindings, "facts: {}");
         const oso = new Oso(api.url, adminKey, { dataBindings });
-        const local = "is not built in this version: there is no local authorization";
+        const local = "is not supported: there is no local authorization";
         await expect(oso.listLocal(User("bob"), "read", "Repo", "repos.id")).rejects.toThrow(local);
         await expect(oso.authorizeLocal(User("bob"), "read", Repo("x"))).rejects.toThrow(local);
         await expect(oso.actionsLocal(User("bob"), Repo("x"))).rejects.toThrow(local);

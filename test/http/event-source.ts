@@ -1,4 +1,7 @@
-/** A reader of server-sent events as the HTML standard has it (section 9.2.6), over fetch: browsers' own can't send a key. */
+/**
+ * A reader of server-sent events according to the HTML standard (section 9.2.6), over fetch, because `EventSource`
+ * cannot send an API key.
+ */
 import { expect } from "bun:test";
 import { adminKey } from "../replication/cluster.ts";
 
@@ -15,9 +18,9 @@ export interface Source {
   readonly comments: readonly string[];
   readonly lastEventId: () => string;
   readonly retryMs: () => number | undefined;
-  /** Resolves when the answer has ended, with whether it came to its proper end. */
+  /** Resolves when the response has ended, with whether it was complete. */
   readonly ended: Promise<boolean>;
-  /** Resolves when so many events have come. */
+  /** Resolves when this number of events has arrived. */
   count(events: number, withinMs?: number): Promise<readonly Received[]>;
   close(): void;
 }
@@ -71,7 +74,7 @@ async function pump(response: Response, push: (text: string) => void): Promise<b
   }
 }
 
-/** Takes text as it comes, in pieces of any size. */
+/** A parser for pieces of any size. */
 export function createParser() {
   const received: Received[] = [];
   const comments: string[] = [];
@@ -102,7 +105,7 @@ export function createParser() {
     lastEventId: () => lastId,
     retryMs: () => retry,
     push(text: string): void {
-      // A lone carriage return at the end may be half of a line break.
+      // A carriage return at the end can be half of a line break.
       const whole = (rest + text).split(/\r\n|\n|\r(?!$)/);
       rest = whole.pop() ?? "";
       whole.forEach(line);

@@ -1,4 +1,7 @@
-/** The change feed as server-sent events: nothing is left out or told twice, and a stream that can't go on ends and says why. */
+/**
+ * The change feed as server-sent events: no event is missing or sent twice, and a stream that cannot continue ends with
+ * the reason.
+ */
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -45,7 +48,7 @@ async function started(cluster: Cluster, flags: Readonly<Record<string, string>>
 
 describe("a stream", () => {
   test(
-    "begins with what comes, or behind a place, and tells it as it happens",
+    "begins now or after a position, and sends events as they occur",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster);
@@ -77,7 +80,7 @@ describe("a stream", () => {
   );
 
   test(
-    "goes on from the last id, here or at another node, and misses nothing that was written meanwhile",
+    "continues from the last id, at the same or another node, without missing an event",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster);
@@ -112,7 +115,7 @@ describe("a stream", () => {
   );
 
   test(
-    "says now and then that it lives, and is not held up by compression or caches",
+    "sends heartbeats, and is not delayed by compression or caches",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster, { "advanced.eventHeartbeatMs": "50ms" });
@@ -130,7 +133,7 @@ describe("a stream", () => {
   );
 
   test(
-    "is one of so many, and its place is free when its reader has gone",
+    "is limited in number, and its slot is free when its reader has disconnected",
     () =>
       withCluster(async (cluster) => {
         const open = await metric("ostiary_event_streams");
@@ -140,7 +143,7 @@ describe("a stream", () => {
         const headers = { authorization: `Bearer ${adminKey}`, accept: "text/event-stream" };
         const refused = await fetch(`${primary.url}/api/events`, { headers });
         expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
-        // Nobody takes what a stream would say here.
+        // No reader accepts data of a stream here.
         expect((await fetch(`${primary.url}/api/events`, { method: "HEAD", headers })).status).toBe(200);
         sources[0]?.close();
         await eventually(async () => expect(await metric("ostiary_event_streams")).toBe(open + 1));
@@ -152,7 +155,7 @@ describe("a stream", () => {
   );
 });
 
-/** A reader that can leave what comes in the socket. */
+/** A reader that can leave data in the socket. */
 function slowReader(url: string) {
   const { port, hostname } = new URL(url);
   const { push, ...parsed } = createParser();
@@ -168,7 +171,7 @@ function slowReader(url: string) {
   return { socket, ...parsed };
 }
 
-/** Takes head and chunks of an answer in pieces of any size, gives what is in the chunks. */
+/** Parses the head and the chunks of a response in pieces of any size, and gives the content of the chunks. */
 function chunkDecoder(): (text: string) => string {
   let [rest, started] = ["", false];
   return (text) => {
@@ -194,9 +197,9 @@ async function writeMuch(url: string, batches: number): Promise<void> {
   }
 }
 
-describe("a reader who takes nothing", () => {
+describe("a reader that accepts nothing", () => {
   test(
-    "is given up",
+    "is disconnected",
     () =>
       withCluster(async (cluster) => {
         const [slow, open] = [await endings("slow"), await metric("ostiary_event_streams")];
@@ -207,7 +210,7 @@ describe("a reader who takes nothing", () => {
         const closed = new Promise((resolve) => socket.once("close", resolve));
         await eventually(async () => expect(await endings("slow")).toBe(slow + 1));
         expect(await metric("ostiary_event_streams")).toBe(open);
-        // The connection is ended within some seconds, which shows when what is in the sockets has been taken.
+        // The connection is closed within some seconds, which the reader notices after reading the buffered data.
         await Bun.sleep(5000);
         socket.resume();
         await closed;
@@ -216,7 +219,7 @@ describe("a reader who takes nothing", () => {
   );
 
   test(
-    "but takes it after a while gets all of it, in order",
+    "but reads again after a while gets all events in order",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster);
@@ -238,7 +241,7 @@ describe("a reader who takes nothing", () => {
   );
 
   test(
-    "does not hold up a node that stops",
+    "does not delay a node that stops",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster);
@@ -260,7 +263,7 @@ describe("a reader who takes nothing", () => {
 
 describe("a stream ends", () => {
   test(
-    "at once when its node stops, with a word",
+    "immediately when its node stops, with a message",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster);
@@ -273,14 +276,16 @@ describe("a stream ends", () => {
         for (const source of sources) {
           expect(await source.ended).toBe(true);
           expect(source.received.map(({ type }) => type)).toEqual(["end"]);
-          expect(dataOf(source.received[0] as Received)).toEqual({ message: "this node stops, go on at another one" });
+          expect(dataOf(source.received[0] as Received)).toEqual({
+            message: "this node stops, continue at another one",
+          });
         }
       }),
     timeoutMs,
   );
 
   test(
-    "when its key is removed, before it tells anything more",
+    "when its key is removed, before it sends another event",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster);
@@ -307,7 +312,7 @@ describe("a stream ends", () => {
   );
 
   test(
-    "as gone when a snapshot takes the place of what it has not told yet",
+    "as gone when a snapshot replaces events that it has not sent yet",
     () =>
       withCluster(async (cluster) => {
         const limits = {
@@ -328,7 +333,7 @@ describe("a stream ends", () => {
         link.mend();
         await eventually(() => converged(edge.node, primary.node), 15_000);
         await expectGone(source, "are not kept here");
-        // It goes on from the head, after the state was read.
+        // It continues from the head, after the state was read.
         const { head } = dataOf(source.received.at(-1) as Received) as { head: string };
         const next = await openSource(edge.url, { lastEventId: head });
         await insert(primary.node, "after");
@@ -339,7 +344,7 @@ describe("a stream ends", () => {
   );
 
   test(
-    "as gone when an older state was restored and its place is in no history any more",
+    "as gone when an older state was restored and no history has its position",
     () =>
       withCluster(async (cluster) => {
         const port = String(await freePort());
@@ -348,7 +353,7 @@ describe("a stream ends", () => {
         await insert(primary.node, "kept");
         await primary.stop();
         const backup = `${cluster.directory}/backup`;
-        // SQLite takes the files beside the database away when the last connection of this process is collected.
+        // SQLite deletes the files beside the database when the last connection of this process is collected.
         await eventually(() => cpSync(primary.data, backup, { recursive: true }));
         const middle = await cluster.primary({ port });
         await insert(middle.node, "lost");
@@ -369,7 +374,7 @@ describe("a stream ends", () => {
   );
 
   test(
-    "when another primary took over and nothing comes here any more",
+    "when another primary took over and this node gets no events any more",
     () =>
       withCluster(async (cluster) => {
         const port = String(await freePort());
@@ -389,7 +394,7 @@ describe("a stream ends", () => {
   );
 
   test(
-    "when its edge becomes the primary, where it goes on",
+    "when its edge becomes the primary, and continues there",
     () =>
       withCluster(async (cluster) => {
         const primary = await started(cluster, quick);
@@ -417,7 +422,7 @@ async function pageStatus(url: string, after: string): Promise<Response> {
   return fetch(`${url}/api/events?after=${after}`, { headers: { authorization: `Bearer ${adminKey}` } });
 }
 
-/** A stream that ends with `gone`, whose place then is refused for good. */
+/** A stream that ends with `gone`; its position is refused from then on. */
 async function expectGone(source: Source, reason: string): Promise<void> {
   expect(await source.ended).toBe(true);
   const last = source.received.at(-1) as Received;
@@ -434,7 +439,7 @@ async function openUntilServed(url: string): Promise<Source> {
   return openSource(url);
 }
 
-test("the reader of these tests reads as the standard says", () => {
+test("the reader of these tests follows the standard", () => {
   const parser = createParser();
   const text = `: comment\r\nid: 1\nevent: one\rdata: a\ndata:b\n\ndata\n\nid\nretry: 5\ndata:  c\n\n${policy}`;
   for (const character of text) parser.push(character);

@@ -1,10 +1,13 @@
-/** The change feed in pages: every kind of event as a CloudEvent, on every node that has a log, and each place that can't be gone on from. */
+/**
+ * The change feed in pages: every kind of event as a CloudEvent, on every node that has a log, and each position from
+ * which a reader cannot continue.
+ */
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { converged, eventually, withCluster } from "../replication/cluster.ts";
 import { apiOf, Org, role, wildcardPolicy, withPrimary, type Api, type CallOptions } from "./api.ts";
 
-/** What CloudEvents 1.0 asks of an event in JSON, and what is ours. */
+/** The attributes that CloudEvents 1.0 requires of an event in JSON, and our own. */
 const cloudEvent = z
   .strictObject({
     specversion: z.literal("1.0"),
@@ -42,8 +45,8 @@ async function withPolicy(api: Api): Promise<void> {
   expect(loaded.status).toBe(200);
 }
 
-describe("what is told", () => {
-  test("each kind of event, and nothing secret", () =>
+describe("the events", () => {
+  test("are of all kinds, without secrets", () =>
     withPrimary(async (api) => {
       await withPolicy(api);
       const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -110,7 +113,7 @@ describe("what is told", () => {
         expect(all).not.toContain(secret);
     }));
 
-  test("pages one after the other, as an object or as a batch", () =>
+  test("come in pages, as an object or as a batch", () =>
     withPrimary(async (api) => {
       await withPolicy(api);
       for (const user of ["a", "b", "c", "d", "e"]) await api.call("POST", "/api/batch", insertion(user));
@@ -142,7 +145,7 @@ describe("what is told", () => {
       expect(pageSchema.parse(rather.json)).toEqual(whole);
     }));
 
-  test("no more in one page than its bounds, but one event in any case", () =>
+  test("do not exceed the limits of a page, but a page has at least one event", () =>
     withPrimary(
       async (api) => {
         await withPolicy(api);
@@ -157,11 +160,11 @@ describe("what is told", () => {
     ));
 });
 
-describe("a place that can't be gone on from", () => {
+describe("a position from which a reader cannot continue", () => {
   const cases: readonly (readonly [query: string, status: number, message: string])[] = [
-    ["?after=yesterday", 400, "`yesterday` is no place in the log"],
-    ["?after=", 400, "is no place in the log"],
-    ["?after=-1", 400, "`-1` is no place in the log"],
+    ["?after=yesterday", 400, "`yesterday` is not a position in the log"],
+    ["?after=", 400, "is not a position in the log"],
+    ["?after=-1", 400, "`-1` is not a position in the log"],
     ["?after=99", 400, "the log ends at 2"],
     ["?after=EPOCH:99", 400, "the log ends at 2"],
     ["?after=0123456789abcdef:1", 409, "`0123456789abcdef:1` is not part of this environment's history"],
@@ -170,7 +173,7 @@ describe("a place that can't be gone on from", () => {
     ["?offset=1", 400, "must not have `offset`"],
   ];
 
-  test("is refused in a sentence", () =>
+  test("is refused with a message", () =>
     withPrimary(async (api) => {
       await withPolicy(api);
       const { epoch } = api.node.health();
@@ -190,7 +193,7 @@ describe("a place that can't be gone on from", () => {
       expect([endless.status, endless.json]).toEqual([400, { message: expect.stringContaining("no `limit`") }]);
     }));
 
-  test("says where the log begins, where what follows was trimmed", () =>
+  test("is refused with the start of the log if the next event was removed", () =>
     withPrimary(
       async (api) => {
         await withPolicy(api);
@@ -218,13 +221,13 @@ describe("a place that can't be gone on from", () => {
 });
 
 describe("other nodes", () => {
-  test("an edge tells the same, and waits for a place of which the primary told", () =>
+  test("an edge gives the same events, and waits for a position of the primary", () =>
     withCluster(
       async (cluster) => {
         const running = await cluster.primary();
         const primary = apiOf(running);
         await withPolicy(primary);
-        // Begun by a snapshot, an edge has what came after it.
+        // An edge that started from a snapshot has the events after it.
         const edge = apiOf(await cluster.edge("edge", running));
         await eventually(() => converged(edge.node, running.node));
         const begun = await pageOf(edge);
@@ -247,19 +250,19 @@ describe("other nodes", () => {
       { "advanced.consistencyWait": "300ms" },
     ));
 
-  test("a fallback tells what it follows, and one that fetches snapshots says that it can't", () =>
+  test("a fallback with `follow` gives its events, and one with snapshots answers that it cannot", () =>
     withCluster(async (cluster) => {
       const running = await cluster.primary();
       const primary = apiOf(running);
       await withPolicy(primary);
-      const following = await cluster.fallback(running, { follow: "true", data: `${cluster.directory}/following` });
+      const replicating = await cluster.fallback(running, { follow: "true", data: `${cluster.directory}/replicating` });
       const fetching = await cluster.fallback(running);
-      await eventually(() => converged(following.node, running.node));
+      await eventually(() => converged(replicating.node, running.node));
       await eventually(() => expect(fetching.node.health().ok).toBe(true));
-      const { head } = await pageOf(apiOf(following));
+      const { head } = await pageOf(apiOf(replicating));
       await primary.call("POST", "/api/batch", insertion("ann"));
       await eventually(async () => {
-        const page = await pageOf(apiOf(following), `?after=${head}`);
+        const page = await pageOf(apiOf(replicating), `?after=${head}`);
         expect(page.events.map(({ type }) => type)).toEqual(["ostiary.facts.changed"]);
       });
       for (const accept of ["application/json", "text/event-stream"]) {

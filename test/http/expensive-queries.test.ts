@@ -1,4 +1,4 @@
-/** Questions that are made to take long: they end at their limits, and those who ask for anything else never notice. */
+/** Expensive queries: they end at their limits, and do not delay other queries. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { eventually } from "../replication/cluster.ts";
 import { workerProcessesOf } from "../runtime/worker-processes.ts";
@@ -16,7 +16,7 @@ const policy = `
   far(a: User, b: User) if knows(b, a);`;
 
 const Doc = (id: string) => value("Doc", id);
-/** Everybody knows everybody, and nobody vouches: each way has to be tried. */
+/** All users know each other and no user vouches, so the engine has to try every path. */
 const crowd = 60;
 const facts = [
   fact("has_role", User("0"), value("String", "reader"), Doc("mine")),
@@ -55,7 +55,7 @@ const limits = {
   "advanced.queryStepsMax": "300000",
 };
 
-describe("a question that takes too long", () => {
+describe("a query that takes too long", () => {
   test.each([
     ["a product of facts", "audit", "authorize"],
     ["the same as a list", "audit", "list"],
@@ -89,13 +89,14 @@ describe("a question that takes too long", () => {
   );
 
   test(
-    "never makes the others that are answered aside wait long, however many are asked",
+    "does not delay other offloaded queries for long, however many run",
     () =>
       withPrimary(
         async (api) => {
           await loaded(api);
           const expensive = Array.from({ length: 4 }, () => asking(api, "audit"));
-          // This one is answered aside too: it may look at as much, but finds at once that nobody is asked about.
+          // This query is offloaded as well: it can examine as many rows, but finds immediately that its user is
+          // unknown.
           const body = {
             actor_type: "User",
             actor_id: "stranger",
@@ -106,7 +107,7 @@ describe("a question that takes too long", () => {
           const ask = (): Promise<Answer> =>
             api.call("POST", "/api/authorize", { body: { ...body, context_facts: [] } });
           let answer = await ask();
-          // On a busy machine even this one may be taken for slow, and is asked again as clients do.
+          // On a busy machine even this query can count as slow; the test repeats it like a client.
           for (let again = 0; answer.status === 429 && again < 3; again++) answer = await ask();
           expect({ status: answer.status, json: answer.json }).toEqual({ status: 200, json: { allowed: false } });
           const ended = await Promise.all(expensive);
@@ -124,7 +125,7 @@ describe("a question that takes too long", () => {
   );
 });
 
-test("more than may be answered aside at a time are refused at once", () =>
+test("offloaded queries above the limit are refused immediately", () =>
   withPrimary(
     async (api) => {
       await loaded(api);
@@ -135,7 +136,7 @@ test("more than may be answered aside at a time are refused at once", () =>
     { "advanced.queryTimeMsMax": "2s", "advanced.offloadedQueriesMax": "4" },
   ));
 
-test("where no process can be started that is said, and the next question is answered again", () =>
+test("if no worker process can be started, the query fails with the reason, and the next one succeeds", () =>
   withPrimary(
     async (api) => {
       await loaded(api, simple);
@@ -153,7 +154,7 @@ test("where no process can be started that is said, and the next question is ans
     { "advanced.servingThreadQueryRowsMax": "1" },
   ));
 
-test("many resources are checked at once up to a time, and then aside: the answer is the same", () =>
+test("many resources are checked on the serving thread up to a time limit, then in a worker process, with the same result", () =>
   withPrimary(
     async (api) => {
       await loaded(api);
@@ -173,7 +174,7 @@ const simple = `
   resource Doc { roles = ["reader"]; permissions = ["read"]; "read" if "reader"; }
   has_role(user: User, "reader", doc: Doc) if knows(user, other) and vouches(other, doc);`;
 
-test("what is answered aside is what is answered at once", () =>
+test("a worker process gives the same results as the serving thread", () =>
   withPrimary(
     async (api) => {
       await loaded(api, simple);
@@ -187,7 +188,7 @@ test("what is answered aside is what is answered at once", () =>
       const body = { actor_type: "User", actor_id: "1", action: "read", resource_type: "Doc", resource_id: "mine" };
       const answer = await api.call("POST", "/api/authorize", { body: { ...body, context_facts: context } });
       expect(answer.json).toEqual({ allowed: true });
-      // A write is seen by the next question, wherever it is answered.
+      // The next query sees a write, whichever process answers it.
       await client.insert(["has_role", User("2"), "reader", Doc("mine")]);
       expect(await client.authorize(User("2"), "read", Doc("mine"))).toBe(true);
       expect((await api.call("POST", "/api/authorize", { body: { ...body, action: "" } })).status).toBe(400);

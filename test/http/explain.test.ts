@@ -71,14 +71,14 @@ async function loaded(api: Api): Promise<void> {
   expect((await api.call("POST", "/api/batch", { body: [{ inserts: facts }] })).status).toBe(200);
 }
 
-/** Explained, and with the same answer as from `/api/authorize`. */
+/** The explanation; its decision is that of `/api/authorize`. */
 async function explained(api: Api, question: object, options: CallOptions = {}): Promise<Explanation> {
   const answer = await api.call("POST", "/api/explain", { ...options, body: question });
   expect([answer.status, answer.text]).toEqual([200, answer.text]);
   const explanation = explanationSchema.parse(answer.json);
   const decided = await api.call("POST", "/api/authorize", { body: question });
   expect(decided.json).toEqual({ allowed: explanation.allowed });
-  // What it says is all in the schema.
+  // The schema describes the whole explanation.
   expect(answer.json).toEqual(explanation as object);
   return explanation;
 }
@@ -89,7 +89,7 @@ function factsOf(step: ExplainedStep | null): string[] {
 }
 
 describe("an explanation", () => {
-  test("of an allowed action is its derivation, with rules, places and facts, and the path that recursion walked", () =>
+  test("of an allowed action is its derivation, with rules, positions, facts, and the path of recursion", () =>
     withPrimary(async (api) => {
       await loaded(api);
       const why = await explained(api, body("ann", "read", Report("plan")));
@@ -112,19 +112,19 @@ describe("an explanation", () => {
     not is_banned(User{"ann"}) holds`);
     }));
 
-  test("marks what the question brought, and what the policy itself says", () =>
+  test("marks context facts and facts of the policy", () =>
     withPrimary(async (api) => {
       await loaded(api);
-      const brought = [role("zoe", "reader", "low"), role("ann", "writer", "top")];
-      const zoe = await explained(api, body("zoe", "read", Report("plan"), brought));
+      const contextFacts = [role("zoe", "reader", "low"), role("ann", "writer", "top")];
+      const zoe = await explained(api, body("zoe", "read", Report("plan"), contextFacts));
       expect(factsOf(zoe.derivation)).toEqual([
         'stored: has_relation(Report{"plan"}, "folder", Folder{"low"})',
         'context: has_role(User{"zoe"}, "reader", Folder{"low"})',
       ]);
-      // What is stored as well needs no context.
-      const ann = await explained(api, body("ann", "read", Folder("top"), brought));
+      // A stored fact needs no context fact.
+      const ann = await explained(api, body("ann", "read", Folder("top"), contextFacts));
       expect(factsOf(ann.derivation)).toEqual(['stored: has_role(User{"ann"}, "writer", Folder{"top"})']);
-      // A context fact may be of what only rules give.
+      // A context fact can have a predicate that only rules define.
       const any = await explained(
         api,
         body("zoe", "print", Report("plans"), [fact("has_permission", User("zoe"), Text("print"), Report("plans"))]),
@@ -136,7 +136,7 @@ describe("an explanation", () => {
       });
     }));
 
-  test("of a denied action names what was missing, or what should not be", () =>
+  test("of a denied action names the missing facts, or those that should not exist", () =>
     withPrimary(async (api) => {
       await loaded(api);
       const bob = await explained(api, body("bob", "read", Folder("middle")));
@@ -169,7 +169,7 @@ describe("an explanation", () => {
       expect(slip).toContain('"unknown":["the policy has no permission `raed` of `Folder`: did you mean `read`?"]');
     }));
 
-  test("of comparisons with the clock says what was compared, not when", () =>
+  test("of comparisons with the clock has the compared value, not the present time", () =>
     withPrimary(async (api) => {
       await loaded(api);
       const ann = JSON.stringify(await explained(api, body("ann", "read", Page("p"))));
@@ -178,7 +178,7 @@ describe("an explanation", () => {
       expect(old).toContain('{"kind":"test","text":"@current_unix_time < 1577836800","because":null}');
     }));
 
-  test("of what holds for everybody names the fact of the policy that says so, for every value", () =>
+  test("of a permission of all users names the fact of the policy, for every value", () =>
     withPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       const why = await explained(api, body("anybody", "read", value("Org", "acme")));
@@ -193,7 +193,7 @@ describe("an explanation", () => {
       expect(factsOf(page.derivation)).toEqual(['stored: published(Site{"s"})']);
     }));
 
-  test("needs a key that may read, and refuses what `/api/authorize` refuses, in the same words", () =>
+  test("needs a key with the role read, and refuses the same requests as `/api/authorize` with the same messages", () =>
     withPrimary(async (api) => {
       const empty = await explained(api, body("ann", "read", Folder("top")));
       expect(empty).toMatchObject({ allowed: false, policy: null, derivation: null, denial: null, truncated: null });
@@ -220,7 +220,7 @@ describe("an explanation", () => {
     }));
 
   test(
-    "is the same, byte for byte, for the same question on any node",
+    "is the same, byte for byte, on all nodes",
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
@@ -279,7 +279,7 @@ describe("bounds", () => {
     }, flags),
   );
 
-  test("hold up no other question: one at a time, only so many may wait", () =>
+  test("delay no other query: explanations run one at a time, and a limited number waits", () =>
     withPrimary(
       async (api) => {
         await loaded(api);

@@ -1,6 +1,6 @@
 /**
- * A write whose answer was lost is sent again, under the same `X-Request-ID`: it is done once, and answered as the first time, whatever was written
- * meanwhile, and whichever node is asked.
+ * Idempotency keys: a client repeats a write without a response under the same `X-Request-ID`. The write is executed
+ * once, and its response is that of the first time, whatever was written meanwhile, and on every node.
  */
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
@@ -34,7 +34,7 @@ async function send(url: string, { path, body }: Write, id?: string, key = admin
   return { status: response.status, message, token: response.headers.get("osooffset") };
 }
 
-/** The users that have a role, and the loaded policy: what a write that was done twice would show in. */
+/** The users that have a role, and the loaded policy: a write that was executed twice would change them. */
 async function stateAt(url: string): Promise<{ readonly users: readonly string[]; readonly source: string }> {
   const get = async (path: string) =>
     (await fetch(url + path, { headers: { authorization: `Bearer ${adminKey}` } })).json();
@@ -57,10 +57,10 @@ const deletion = (user: string): Write => ({
 });
 const loading = (src: string): Write => ({ path: "/api/policy", body: { src, filename: "policy.polar" } });
 const clearing: Write = { path: "/api/clear_data" };
-/** Orgs are gone from it, so there is something to say of the facts about them. */
+/** This policy has no orgs, so there is a warning about their facts. */
 const other = policy.replaceAll("Repo", "Thing");
 
-/** Writes of each kind, and what others write meanwhile that would show that it was done again. */
+/** Writes of each kind, and other writes meanwhile that would show a second execution. */
 const kinds: readonly { readonly name: string; readonly write: Write; readonly meanwhile: readonly Write[] }[] = [
   { name: "a batch", write: insertion("ann", "bob"), meanwhile: [deletion("ann"), deletion("bob"), insertion("eve")] },
   { name: "a batch that deletes", write: deletion("old"), meanwhile: [insertion("old")] },
@@ -76,7 +76,7 @@ async function prepare(url: string): Promise<void> {
 for (const { name, write, meanwhile } of kinds)
   describe(name, () => {
     test(
-      "that comes again is answered as the first time, and changes nothing",
+      "gets the first response when it is repeated, and changes nothing",
       () =>
         withPrimary(async ({ url }) => {
           await prepare(url);
@@ -88,7 +88,7 @@ for (const { name, write, meanwhile } of kinds)
           expect(await send(url, write, "once")).toEqual(first);
           expect([await offsetAt(url), await stateAt(url)]).toEqual([offset, state]);
 
-          // It is another write under another name, or without one.
+          // With another id, or without one, it is another write.
           const again = await send(url, write, "twice");
           expect([again.status, again.message]).toEqual([200, first.message]);
           expect(again.token).not.toBe(first.token);
@@ -98,7 +98,7 @@ for (const { name, write, meanwhile } of kinds)
     );
 
     test(
-      "also through an edge",
+      "and through an edge",
       () =>
         withCluster(async (cluster) => {
           const primary = await cluster.primary();
@@ -115,7 +115,7 @@ for (const { name, write, meanwhile } of kinds)
     );
 
     test(
-      "also after a restart",
+      "and after a restart",
       () =>
         withCluster(async (cluster) => {
           const primary = await cluster.primary();
@@ -126,7 +126,7 @@ for (const { name, write, meanwhile } of kinds)
           await primary.stop();
           const { url } = await cluster.primary();
           expect(await send(url, write, "once")).toEqual(first);
-          // The start has begun a term.
+          // The start has begun a new term.
           expect([await offsetAt(url), await stateAt(url)]).toEqual([offset + 1, state]);
         }),
       timeoutMs,
@@ -153,7 +153,7 @@ for (const { name, write, meanwhile } of kinds)
             await primary.stop();
             expect((await send(url, { path: "/api/promote", body: {} })).status).toBe(200);
             const [offset, state] = [await offsetAt(url), await stateAt(url)];
-            // What there was to say of a policy is in the log, which does not come with a snapshot.
+            // The warnings about a policy are in the log, which is not in a snapshot.
             const message = as === "an event" ? first.message : first.message.replace(/;.*/, "");
             expect(await send(url, write, "once")).toEqual({ ...first, message });
             expect([await offsetAt(url), await stateAt(url)]).toEqual([offset, state]);
@@ -166,9 +166,9 @@ async function arrived(url: string, primaryUrl: string): Promise<void> {
   await eventually(async () => expect(await offsetAt(url)).toBe(await offsetAt(primaryUrl)), 10_000);
 }
 
-describe("what is not the same write", () => {
+describe("a different write", () => {
   test(
-    "another body, another way or another key under the same name",
+    "is one with another body, another route or another API key under the same id",
     () =>
       withPrimary(async ({ url }) => {
         await prepare(url);
@@ -195,7 +195,7 @@ describe("what is not the same write", () => {
   );
 
   test(
-    "the same body without a name",
+    "is one with the same body without an id",
     () =>
       withPrimary(async ({ url }) => {
         await prepare(url);
@@ -210,7 +210,7 @@ describe("what is not the same write", () => {
 });
 
 test(
-  "the same write many times at once is done once",
+  "the same write, sent many times concurrently, is executed once",
   () =>
     withPrimary(async ({ url }) => {
       await prepare(url);
@@ -224,13 +224,13 @@ test(
 );
 
 test(
-  "the official client repeats what got no answer, and that is done once",
+  "the official client repeats a write without a response, and it is executed once",
   () =>
     withPrimary(async ({ url }) => {
       await prepare(url);
       const names: (string | undefined)[] = [];
       const answered: string[] = [];
-      // It does what it is asked and then hangs up, each first time.
+      // It executes each request, but closes the connection without a response the first time.
       const proxy = createServer((request, response) => {
         void (async () => {
           const { method = "", url: path = "" } = request;

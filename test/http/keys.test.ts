@@ -1,4 +1,7 @@
-/** API keys: each role may do its part and no more, a new key works at once and a removed one not a moment longer. */
+/**
+ * API keys: each role has its permissions and no others; a new key works immediately, and a removed key is refused
+ * immediately.
+ */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -23,7 +26,7 @@ async function makeKey(api: Api, keyRole: string): Promise<MadeKey> {
 
 const question = { actor_type: "User", actor_id: "a", resource_type: "Org", resource_id: "x" };
 
-/** Each route that takes a key, with the least role that it asks for. A new route has to be entered here. */
+/** All routes that need a key, with the weakest accepted role. A new route has to be added here. */
 const routes: readonly (readonly [route: string, least: "read" | "write" | "admin", body?: unknown])[] = [
   ["GET /metrics", "read"],
   ["POST /api/authorize", "read", { ...question, action: "read" }],
@@ -47,7 +50,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/promote", "admin", {}],
   ["GET /api/backup", "admin"],
 ];
-/** The policy is active already, there is no key "nobody", and a primary can't be promoted. */
+/** The policy is active already, there is no key "nobody", and a primary cannot be promoted. */
 const answered = new Map([
   ["POST /api/policy", 202],
   ["DELETE /api/keys/nobody", 404],
@@ -57,7 +60,7 @@ const ranks = ["read", "write", "admin"];
 
 describe("roles", () => {
   test(
-    "each route asks for its role, and says so",
+    "each route requires its role, and names it",
     () =>
       withPrimary(async (api) => {
         await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
@@ -78,7 +81,7 @@ describe("roles", () => {
     20_000,
   );
 
-  test("no route but the health endpoints answers without a key", () =>
+  test("no route except the health endpoints answers without a key", () =>
     withPrimary(async (api) => {
       const open = new Set(["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
@@ -97,7 +100,7 @@ describe("roles", () => {
 });
 
 describe("the life of a key", () => {
-  test("its text is shown once; what is listed has no secret", () =>
+  test("its text is shown once; lists of keys have no secrets", () =>
     withPrimary(async (api) => {
       const made = await makeKey(api, "write");
       expect(made).toEqual({
@@ -119,7 +122,7 @@ describe("the life of a key", () => {
       expect(listed.text).not.toContain("hash");
     }));
 
-  test("a removed key opens nothing any more", () =>
+  test("a removed key is refused on all routes", () =>
     withPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       const { id, token } = await makeKey(api, "write");
@@ -132,7 +135,7 @@ describe("the life of a key", () => {
       expect((await api.call("GET", "/api/policy", { headers })).status).toBe(401);
     }));
 
-  test("an admin may be removed while another is left", () =>
+  test("an admin key can be removed if another one is left", () =>
     withPrimary(async (api) => {
       const { token } = await makeKey(api, "admin");
       const headers = { authorization: `Bearer ${token}` };
@@ -141,7 +144,7 @@ describe("the life of a key", () => {
       expect((await api.call("GET", "/api/keys", { headers })).status).toBe(200);
     }));
 
-  test("two admins who remove each other at the same moment leave one", () =>
+  test("two admin keys that remove each other concurrently leave one", () =>
     withPrimary(async (api) => {
       const { id } = await makeKey(api, "admin");
       const writes = must(api.node.writes);
@@ -152,7 +155,7 @@ describe("the life of a key", () => {
       expect(api.node.engine().apiKeys()).toHaveLength(1);
     }));
 
-  test("there are only so many", () =>
+  test("their number is limited", () =>
     withPrimary(
       async (api) => {
         await makeKey(api, "read");

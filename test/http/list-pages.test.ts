@@ -1,4 +1,4 @@
-/** Lists of a copy that was replaced: an edge replaces one that it can't trust, a fallback one that is old. */
+/** Lists of a replaced database: an edge replaces one that it cannot trust, a fallback an old one. */
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { QueryDispatcher } from "../../src/engine/workers/query-dispatcher.ts";

@@ -1,4 +1,4 @@
-/** Lists over HTTP, whole and page by page, for tests of what holds between two pages. */
+/** Lists over HTTP, whole and page by page, for tests of the consistency of pages. */
 import { expect } from "bun:test";
 import { must } from "../../src/util/assert.ts";
 import { Org, role, type Answer, type Api } from "./api.ts";
@@ -52,7 +52,7 @@ export async function load(api: Api, members: readonly string[] = ids, src = pol
   );
 }
 
-/** All ids in one answer. */
+/** All ids in one response. */
 export async function wholeList(api: Api, body: ListBody): Promise<readonly string[]> {
   return ((await ok(api.call("POST", "/api/list", { body }))) as Page).results;
 }
@@ -61,7 +61,7 @@ export async function firstPage(api: Api, body: ListBody, size: number): Promise
   return (await ok(api.call("POST", "/api/list", { body: { ...body, page_size: size } }))) as Page;
 }
 
-/** The answer to a later page, whatever it is. */
+/** The response to a later page, with any status. */
 export function askPage(api: Api, body: ListBody, token: string | null): Promise<Answer> {
   return api.call("POST", "/api/list", { body: { ...body, page_token: must(token, "there is a next page") } });
 }
@@ -70,7 +70,7 @@ export async function nextPage(api: Api, body: ListBody, token: string | null): 
   return (await ok(askPage(api, body, token))) as Page;
 }
 
-/** All ids from `page` on to the end. */
+/** All ids from `page` to the end. */
 export async function restOf(api: Api, body: ListBody, page: Page): Promise<string[]> {
   const found = [...page.results];
   for (let token = page.next_page_token; token !== null;) {
@@ -81,13 +81,13 @@ export async function restOf(api: Api, body: ListBody, page: Page): Promise<stri
   return found;
 }
 
-/** The list can't be gone on with. Clients must not take that for a page that is not ready yet. */
+/** The list cannot be continued. Clients must not mistake that for a page that is not ready yet. */
 export function expectGone(answer: Answer): void {
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([409, null]);
-  expect(answer.json).toEqual({ message: expect.stringContaining("begin it again without a `page_token`") });
+  expect(answer.json).toEqual({ message: expect.stringContaining("request it again without a `page_token`") });
 }
 
-/** What a token holds, and a token that holds something else. */
+/** The content of a token, and a token with another content. */
 export function openToken(token: string | null): unknown[] {
   return JSON.parse(Buffer.from(must(token), "base64url").toString()) as unknown[];
 }

@@ -1,16 +1,19 @@
-/** Who waits for whom: those who ask in the same turn of the event loop, few of them, and nobody who asks alone. */
+/**
+ * Micro-batching: queries of one turn of the event loop wait for each other, up to a limit, and isolated queries do not
+ * wait.
+ */
 import { describe, expect, test } from "bun:test";
 import { MicroBatcher } from "../../src/http/routes/micro-batching.ts";
 import { clientOf, Repo, User, wildcardPolicy, withPrimary } from "./api.ts";
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** So many ask in one turn: how many of them wait, and in which order all of them go on. */
-async function ask(turns: MicroBatcher, count: number): Promise<{ waited: number; order: number[] }> {
+/** Sends `count` queries in one turn: how many of them wait, and the order in which all continue. */
+async function ask(batcher: MicroBatcher, count: number): Promise<{ waited: number; order: number[] }> {
   const order: number[] = [];
   let waited = 0;
   const asking = Array.from({ length: count }, async (_, index) => {
-    const others = turns.wait();
+    const others = batcher.wait();
     if (others !== undefined) {
       waited++;
       await others;
@@ -22,43 +25,43 @@ async function ask(turns: MicroBatcher, count: number): Promise<{ waited: number
   return { waited, order };
 }
 
-/** Asks together until they wait for each other. */
-async function crowd(turns: MicroBatcher, size = 4): Promise<void> {
-  for (let turn = 0; turn < 30; turn++) if ((await ask(turns, size)).waited === size) return;
-  throw new Error("they never waited");
+/** Sends concurrent queries until they are batched. */
+async function crowd(batcher: MicroBatcher, size = 4): Promise<void> {
+  for (let turn = 0; turn < 30; turn++) if ((await ask(batcher, size)).waited === size) return;
+  throw new Error("the queries never waited");
 }
 
-describe("who asks alone", () => {
+describe("an isolated query", () => {
   test("never waits", async () => {
-    const turns = new MicroBatcher();
-    for (let turn = 0; turn < 200; turn++) expect(await ask(turns, 1)).toEqual({ waited: 0, order: [0] });
+    const batcher = new MicroBatcher();
+    for (let turn = 0; turn < 200; turn++) expect(await ask(batcher, 1)).toEqual({ waited: 0, order: [0] });
   });
 
-  test("does not wait again soon after a crowd has gone", async () => {
-    const turns = new MicroBatcher();
-    await crowd(turns);
+  test("soon waits no more after concurrent queries have ended", async () => {
+    const batcher = new MicroBatcher();
+    await crowd(batcher);
     let waited = 0;
-    for (let turn = 0; turn < 100; turn++) waited += (await ask(turns, 1)).waited;
+    for (let turn = 0; turn < 100; turn++) waited += (await ask(batcher, 1)).waited;
     expect(waited).toBe(4);
   });
 });
 
-describe("those who ask in the same turn", () => {
-  test("soon wait for each other, and go on in the order in which they came", async () => {
-    const turns = new MicroBatcher();
-    await crowd(turns);
-    for (let turn = 0; turn < 20; turn++) expect(await ask(turns, 5)).toEqual({ waited: 5, order: [0, 1, 2, 3, 4] });
+describe("queries in the same turn", () => {
+  test("soon wait for each other, and continue in order", async () => {
+    const batcher = new MicroBatcher();
+    await crowd(batcher);
+    for (let turn = 0; turn < 20; turn++) expect(await ask(batcher, 5)).toEqual({ waited: 5, order: [0, 1, 2, 3, 4] });
   });
 
-  test.each(Array.from({ length: 40 }, (_, index) => index + 2))("soon wait where they are %d", async (size) => {
+  test.each(Array.from({ length: 40 }, (_, index) => index + 2))("soon wait if there are %d", async (size) => {
     await crowd(new MicroBatcher(), size);
   });
 
-  test("wait for eight at most", async () => {
-    const turns = new MicroBatcher();
-    await crowd(turns);
+  test("wait in batches of eight at most", async () => {
+    const batcher = new MicroBatcher();
+    await crowd(batcher);
     const went: number[] = [];
-    for (let index = 0; index < 20; index++) void turns.wait()?.then(() => went.push(index));
+    for (let index = 0; index < 20; index++) void batcher.wait()?.then(() => went.push(index));
     await Promise.resolve();
     expect(went).toEqual(Array.from({ length: 16 }, (_, index) => index));
     await nextTurn();
@@ -66,18 +69,18 @@ describe("those who ask in the same turn", () => {
     expect(went).toEqual(Array.from({ length: 20 }, (_, index) => index));
   });
 
-  test("wait for nobody of the turn before", async () => {
-    const turns = new MicroBatcher();
-    await crowd(turns);
-    const first = turns.wait();
-    void turns.wait();
+  test("do not wait for queries of the previous turn", async () => {
+    const batcher = new MicroBatcher();
+    await crowd(batcher);
+    const first = batcher.wait();
+    void batcher.wait();
     await first;
     await nextTurn();
-    expect(turns.wait()).not.toBe(first);
+    expect(batcher.wait()).not.toBe(first);
   });
 });
 
-test("a crowd over HTTP: everybody gets the own answer", () =>
+test("concurrent queries over HTTP get their own responses", () =>
   withPrimary(async (api) => {
     await clientOf(api.url).policy(wildcardPolicy);
     await clientOf(api.url).batch((batch) => {

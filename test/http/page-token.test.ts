@@ -1,4 +1,7 @@
-/** A page token opens the pages of its own question, for those who have a key, and nothing else; no token breaks anything. */
+/**
+ * A page token gives the pages of its own question, to clients with a key, and nothing else; no token causes an
+ * internal error.
+ */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { role, Org, withPrimary } from "./api.ts";
@@ -22,7 +25,7 @@ describe("context facts", () => {
   const one = role("ann", "member", Org("x1"));
   const two = role("ann", "member", Org("x2"));
 
-  test("are a part of the question: the same ones, in any order", () =>
+  test("are a part of the question, in any order", () =>
     withPrimary(async (api) => {
       await load(api);
       const body = { ...reading, context_facts: [one, two] };
@@ -48,7 +51,7 @@ describe("context facts", () => {
       expect(await restOf(api, body, first)).toEqual([...whole]);
     }));
 
-  test("of one who asks are not seen by another", () =>
+  test("of one client are invisible to another", () =>
     withPrimary(async (api) => {
       await load(api);
       await firstPage(api, { ...reading, context_facts: [one] }, 3);
@@ -58,7 +61,7 @@ describe("context facts", () => {
 });
 
 describe("a token", () => {
-  test("holds no id, and opens nothing without a key", () =>
+  test("contains no id, and has no use without a key", () =>
     withPrimary(async (api) => {
       await load(api, ["secret-1", "secret-2", "secret-3"]);
       const { next_page_token: token } = await firstPage(api, reading, 1);
@@ -70,7 +73,7 @@ describe("a token", () => {
       }
     }));
 
-  test("of no form of ours is refused", () =>
+  test("with a wrong format is refused", () =>
     withPrimary(async (api) => {
       await load(api);
       const { next_page_token: token } = await firstPage(api, reading, 3);
@@ -102,7 +105,7 @@ describe("a token", () => {
       expect((await nextPage(api, reading, token)).results).toHaveLength(3);
     }));
 
-  test("spoilt by chance never breaks anything", () =>
+  test("with random changes never causes an internal error", () =>
     withPrimary(
       async (api) => {
         await load(api);

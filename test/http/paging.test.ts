@@ -1,6 +1,7 @@
 /**
- * The pages of a list are the list as it was when its first page was given, whatever is written meanwhile and wherever the other pages are asked
- * for; where that can't be, it is said. `PAGING_STEPS` says how long the random test goes on, `PAGING_SEED` which way.
+ * The pages of a list are consistent: they are the list at the revision of its first page, whatever is written
+ * meanwhile and whichever node gives the other pages. Otherwise the client gets an error. `PAGING_STEPS` is the number
+ * of steps of the random test, `PAGING_SEED` its seed.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -33,12 +34,12 @@ const lent = (id: string, ends: number) =>
 
 const nowSeconds = (): number => Math.floor(Date.now() / 1000);
 
-/** Every way to change what is listed. */
+/** All kinds of writes that change the list. */
 const writes: readonly (readonly [string, (api: Api) => Promise<unknown>])[] = [
-  ["an id before the place", (api) => batch(api, [role("ann", "member", Org(" "))])],
-  ["an id after the place", (api) => batch(api, [role("ann", "member", Org("zz"))])],
+  ["an id before the position", (api) => batch(api, [role("ann", "member", Org(" "))])],
+  ["an id after the position", (api) => batch(api, [role("ann", "member", Org("zz"))])],
   ["a listed id deleted", (api) => batch(api, [], [role("ann", "member", Org("!"))])],
-  ["an id to come deleted", (api) => batch(api, [], [role("ann", "member", Org("~"))])],
+  ["a later id deleted", (api) => batch(api, [], [role("ann", "member", Org("~"))])],
   [
     "all ids deleted but one",
     (api) =>
@@ -52,7 +53,7 @@ const writes: readonly (readonly [string, (api: Api) => Promise<unknown>])[] = [
   ["everything cleared", (api) => api.call("POST", "/api/clear_data")],
 ];
 
-describe("a write between two pages does not tear the list", () => {
+describe("a write between two pages leaves the list consistent", () => {
   test.each(writes)("%s", (_, write) =>
     withPrimary(async (api) => {
       for (const body of [reading, seeing]) {
@@ -69,7 +70,7 @@ describe("a write between two pages does not tear the list", () => {
     }),
   );
 
-  test("a list that fits in one page has no token, and a whole one no place for one", () =>
+  test("a list that fits on one page has no token, and a list without pages no `next_page_token`", () =>
     withPrimary(async (api) => {
       await load(api);
       for (const size of [ids.length, 10_000, 1_000_000_000])
@@ -80,7 +81,7 @@ describe("a write between two pages does not tear the list", () => {
       expect((await api.call("POST", "/api/list", { body: reading })).json).not.toHaveProperty("next_page_token");
     }));
 
-  test("a page is at most as large as the limit, also on a node with a lower one", () =>
+  test("a page does not exceed the limit, also on a node with a lower limit", () =>
     withPrimary(
       async (api) => {
         await load(api);
@@ -97,7 +98,7 @@ describe("a write between two pages does not tear the list", () => {
       { "advanced.listPageEntriesMax": "3" },
     ));
 
-  test("who begins later sees the later list, also while an earlier one is on its way", () =>
+  test("a list that begins later has the later state, also during an earlier list", () =>
     withPrimary(async (api) => {
       await load(api);
       const begun: { whole: readonly string[]; page: Page }[] = [];
@@ -163,16 +164,16 @@ describe("random writes between the pages of many lists", () => {
   );
 });
 
-describe("a list that is not kept", () => {
+describe("a list without a cached result set", () => {
   const keepsOne = { "advanced.listCursorsMax": "1" };
   const others = listBody("bob", "see", "Org");
 
   test.each([
-    ["its place was taken", keepsOne],
-    ["none is kept", { "advanced.listCursorsMax": "0" }],
+    ["another result set replaced it", keepsOne],
+    ["result sets are turned off", { "advanced.listCursorsMax": "0" }],
     ["it is too large", { "advanced.listCursorsBytesMax": "20" }],
     ["it is too old", { "advanced.listCursorTtlMs": "1ms" }],
-  ])("%s: goes on while nothing is written, and is gone then", (_, flags) =>
+  ])("%s: continues while nothing is written, and is gone after a write", (_, flags) =>
     withPrimary(async (api) => {
       await load(api);
       await batch(
@@ -193,7 +194,7 @@ describe("a list that is not kept", () => {
     }, flags),
   );
 
-  test("once it is finished it stays for a moment, in case the last answer was lost", () =>
+  test("a finished list is kept for a moment, in case the last response was lost", () =>
     withPrimary(
       async (api) => {
         await load(api);
@@ -208,7 +209,7 @@ describe("a list that is not kept", () => {
       { "advanced.listCursorFinishedTtlMs": "400ms" },
     ));
 
-  test("a restart is outlived where nothing was written", () =>
+  test("a list continues after a restart if nothing was written", () =>
     withCluster(async (cluster) => {
       const running = await cluster.primary();
       await load(apiOf(running));
@@ -219,7 +220,7 @@ describe("a list that is not kept", () => {
       expect(await restOf(api, reading, first)).toEqual([...whole]);
       await firstPage(api, reading, 5);
       await batch(api, [role("ann", "member", Org("zz"))]);
-      // Made again after the restart, it is kept as any other.
+      // After the restart it is computed again and cached like all others.
       const { next_page_token: token } = await nextPage(api, reading, first.next_page_token);
       expect(await restOf(api, reading, await nextPage(api, reading, token))).toEqual([...whole].slice(10));
     }));
@@ -239,7 +240,7 @@ describe("another node", () => {
     );
   }
 
-  test("at the same revision goes on, at a later one can't", () =>
+  test("continues at the same revision, but not at a later one", () =>
     start(async (primary, edge) => {
       const whole = await wholeList(primary, reading);
       const first = await firstPage(primary, reading, 3);
@@ -249,7 +250,7 @@ describe("another node", () => {
       const early = await firstPage(primary, seeing, 3);
       await batch(edge, [role("ann", "member", Org("zz"))]);
       await converged(edge.node, primary.node);
-      // Both have the first list, only the primary the other.
+      // Both have the first list, and only the primary the other one.
       for (const api of [edge, primary])
         expect([
           ...begun,
@@ -259,7 +260,7 @@ describe("another node", () => {
       await restOf(primary, seeing, early);
     }));
 
-  test("that is behind waits until it is there", () =>
+  test("that is behind waits until it has the revision", () =>
     start(async (primary, edge) => {
       for (let round = 0; round < 20; round++) {
         await batch(primary, [role("ann", "member", Org(`zz${round}`))]);
@@ -268,7 +269,7 @@ describe("another node", () => {
       }
     }));
 
-  test("that does not get there in time says so, and of another history that the list is gone", () =>
+  test("that does not reach the revision in time answers so, and one with another history that the list is gone", () =>
     start(async (primary, edge) => {
       const { next_page_token: token } = await firstPage(primary, reading, 3);
       const [version, epoch, offset, ...rest] = openToken(token);
@@ -295,10 +296,10 @@ describe("another node", () => {
     }));
 });
 
-describe("a list that hangs on the clock", () => {
+describe("a time-dependent list", () => {
   const lending = listBody("ann", "read", "Org");
 
-  test("is of the second in which it was begun, on every node", () =>
+  test("has the second of its first page, on all nodes", () =>
     withCluster(async (cluster) => {
       const running = await cluster.primary();
       const primary = apiOf(running);
@@ -319,7 +320,7 @@ describe("a list that hangs on the clock", () => {
       expect(await firstPage(primary, lending, 5)).toMatchObject({ results: { length: 4 }, next_page_token: null });
     }));
 
-  test("is for nobody to ask for at another time", () =>
+  test("cannot be continued at another time", () =>
     withPrimary(
       async (api) => {
         await load(api, ids, lendingPolicy);
@@ -339,7 +340,7 @@ describe("a list that hangs on the clock", () => {
 
 describe("the official client", () => {
   test(
-    "follows the pages while writes go on",
+    "reads all pages during writes",
     () =>
       withPrimary(async (api) => {
         const name = (index: number): string => `o${String(index).padStart(6, "0")}`;
@@ -353,7 +354,8 @@ describe("the official client", () => {
         const oso = clientOf(api.url);
         expect(await oso.list(User("ann"), "read", "Org")).toEqual(members);
 
-        // Each write moves one id from the front to the back, so every revision has as many, and which one it is can be read off.
+        // Each write moves one id from the front to the back, so all revisions have the same size, and the ids show the
+        // revision.
         let written = 0;
         let isOver = false;
         const moving = (async () => {

@@ -1,4 +1,4 @@
-/** `POST /api/validate` and `POST /api/test`: what an upload would say, with a key that may only read, and nothing is stored. */
+/** `POST /api/validate` and `POST /api/test`: the results of an upload, with a read key, without storing the policy. */
 import { describe, expect, test } from "bun:test";
 import { apiOf, clientOf, Org, role, User, withPrimary, type Api } from "./api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
@@ -19,8 +19,8 @@ async function reader(api: Api): Promise<Record<string, string>> {
   return { authorization: `Bearer ${(made.json as { token: string }).token}` };
 }
 
-describe("a policy that is only asked about", () => {
-  test("is checked and tested with a key that may only read, and leaves everything as it was", async () => {
+describe("a policy that is only checked", () => {
+  test("is checked and tested with a read key, and changes nothing", async () => {
     await withPrimary(async (api) => {
       await clientOf(api.url).policy(good);
       const before = await api.call("GET", "/api/policy");
@@ -55,7 +55,7 @@ describe("a policy that is only asked about", () => {
     });
   });
 
-  test("may be several files, which keep their names", async () => {
+  test("can have several files, which keep their names", async () => {
     await withPrimary(async (api) => {
       const [blocks = "", tests = ""] = good.split(/(?=test )/);
       const files = [
@@ -76,7 +76,7 @@ describe("a policy that is only asked about", () => {
     });
   });
 
-  test("is told which stored facts it would leave without a use, and so is who loads it", async () => {
+  test("gets warnings about stored facts that would be unused, like an upload", async () => {
     await withPrimary(async (api) => {
       const oso = clientOf(api.url);
       await oso.policy(good);
@@ -111,7 +111,7 @@ describe("a policy that is only asked about", () => {
     });
   });
 
-  test("can't hold up the node: a check has its time, and only so many may wait", async () => {
+  test("cannot block the node: a check has a time limit, and a limited number waits", async () => {
     const slow = `actor User {} resource R { roles = ["r"]; }
       has_role(u: User, "r", r: R) if edge(u, a) and edge(a, b) and edge(b, c) and edge(c, d) and edge(d, e) and edge(e, f) and is_end(f, r);
       test "slow" { setup { ${Array.from({ length: 60 }, (_, from) => Array.from({ length: 60 }, (_, to) => `edge(User{"${from}"}, User{"${to}"});`).join("")).join("\n")} is_end(R{"x"}, R{"y"}); is_end(User{"x"}, R{"y"}); }
@@ -132,7 +132,7 @@ describe("a policy that is only asked about", () => {
     );
   }, 30_000);
 
-  test("may be asked of any node", async () => {
+  test("can be checked on all nodes", async () => {
     await withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await clientOf(primary.url).policy(good);

@@ -1,4 +1,7 @@
-/** What each route answers when it is asked rightly, and what every answer carries. Result objects have the documented keys and no others. */
+/**
+ * The responses of all routes to valid requests, and the headers of all responses. Results have exactly the documented
+ * keys.
+ */
 import { describe, expect, test } from "bun:test";
 import { factElement, parseDigest } from "../../src/engine/state/digest.ts";
 import { firstTerm } from "../../src/store/log/terms.ts";
@@ -20,7 +23,7 @@ import {
 const about = { actor_type: "User", actor_id: "alice", context_facts: [] };
 const token = /^[0-9a-f]{16}:\d+$/;
 
-/** Calls, expects 200 and gives the body. */
+/** Sends a request, expects 200 and returns the body. */
 async function ask(api: Api, request: string, options?: CallOptions): Promise<unknown> {
   const [method = "", path = ""] = request.split(" ");
   const answer = await api.call(method, path, options);
@@ -29,7 +32,7 @@ async function ask(api: Api, request: string, options?: CallOptions): Promise<un
 }
 
 describe("policy", () => {
-  test("none, then one, then the same again, then an older one", () =>
+  test("is absent, then loaded, then unchanged, then replaced by an older one", () =>
     withPrimary(async (api) => {
       expect(await ask(api, "GET /api/policy")).toEqual({ policy: null });
       expect((await api.call("GET", "/api/policy_metadata")).status).toBe(404);
@@ -47,7 +50,7 @@ describe("policy", () => {
       expect(await ask(api, "GET /api/policy?id=77")).toEqual({ policy: null });
     }));
 
-  test("metadata: sorted names, actors too, `global` always there, `id` and `version` both understood", () =>
+  test("metadata has sorted names, actors, always `global`, and accepts `id` and `version`", () =>
     withPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: "actor User {}" } });
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
@@ -68,7 +71,7 @@ describe("policy", () => {
       expect(await ask(api, "GET /api/policy_metadata?version=1")).toEqual(first);
     }));
 
-  test("failing tests refuse it, `force` takes it all the same", () =>
+  test("is refused if its tests fail, except with `force`", () =>
     withPrimary(async (api) => {
       const src = 'actor User {} test "wrong" { assert allow(User{"a"}, "b", User{"c"}); }';
       expect((await api.call("POST", "/api/policy", { body: { src } })).json).toMatchObject({
@@ -81,7 +84,7 @@ describe("policy", () => {
 });
 
 describe("facts", () => {
-  test("batches are applied in order, as one, and as sets", () =>
+  test("batches are applied in order, atomically, as sets", () =>
     withPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       const inserts = ["a", "b", "c"].map((user) => role(user, "member", Org("acme")));
@@ -105,7 +108,7 @@ describe("facts", () => {
       expect(await ask(api, "GET /api/facts?predicate=has_role")).toEqual([]);
     }));
 
-  test("are read by any pattern: missing and empty parts are open, arguments may be left off", () =>
+  test("are read by patterns: missing and empty parts match everything, arguments can be omitted", () =>
     withPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       const acme = role("alice", "member", Org("acme"));
@@ -124,7 +127,7 @@ describe("facts", () => {
       expect(await ask(api, "GET /api/facts?predicate=has_role&args.1.type=String&args.1.id=admin")).toEqual([anvil]);
     }));
 
-  test("all go with `clear_data`, the policy stays", () =>
+  test("are all deleted by `clear_data`, which keeps the policy", () =>
     withPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       await ask(api, "POST /api/batch", { body: [{ inserts: [role("alice", "member", Org("acme"))] }] });
@@ -138,7 +141,7 @@ describe("facts", () => {
 });
 
 describe("questions", () => {
-  test("each answer has its key and no other", () =>
+  test("each response has exactly its keys", () =>
     withPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       await ask(api, "POST /api/batch", {
@@ -171,7 +174,7 @@ describe("questions", () => {
       });
     }));
 
-  test("what nobody knows is refused by being denied, with and without a policy", () =>
+  test("unknown names are denied, with and without a policy", () =>
     withPrimary(async (api) => {
       const body = { ...about, action: "frob", resource_type: "Thing", resource_id: "x" };
       for (const src of [undefined, wildcardPolicy]) {
@@ -182,7 +185,7 @@ describe("questions", () => {
       }
     }));
 
-  test("a list in pages is the list, and a token fits its own question only", () =>
+  test("a list in pages is the whole list, and a token belongs to its own question", () =>
     withPrimary(async (api) => {
       await ask(api, "POST /api/policy", { body: { src: wildcardPolicy } });
       const ids = ["!", "a", "b", "c", "ä", "😀", "~"];
@@ -256,8 +259,8 @@ describe("questions", () => {
     }));
 });
 
-describe("every answer", () => {
-  test("carries the caller's request id, or a new one", () =>
+describe("every response", () => {
+  test("has the request id of the client, or a new one", () =>
     withPrimary(async (api) => {
       for (const path of ["/healthcheck", "/api/policy", "/nowhere"]) {
         const given = await api.call("GET", path, { headers: { "X-Request-ID": "from-the-caller-1" } });
@@ -267,7 +270,7 @@ describe("every answer", () => {
       }
     }));
 
-  test("names the trace where the caller samples it", () =>
+  test("has the trace id if the client samples the trace", () =>
     withPrimary(async (api) => {
       const traceId = "0af7651916cd43dd8448eb211c80319c";
       const sampled = await api.call("GET", "/api/policy", {
@@ -281,7 +284,7 @@ describe("every answer", () => {
       }
     }));
 
-  test("comes also where slashes are doubled and where HEAD asks", () =>
+  test("is the same for doubled slashes and for HEAD", () =>
     withPrimary(async (api) => {
       expect(await ask(api, "GET //api//policy?")).toEqual({ policy: null });
       const head = await fetch(`${api.url}/api/policy`, { method: "HEAD", headers: admin });
@@ -290,8 +293,8 @@ describe("every answer", () => {
     }));
 });
 
-describe("more requests at a time than allowed", () => {
-  test("are asked to come again", () =>
+describe("more concurrent requests than allowed", () => {
+  test("are refused with Retry-After", () =>
     withPrimary(
       async (api) => {
         const { epoch, offset } = api.node.health();
@@ -308,7 +311,7 @@ describe("more requests at a time than allowed", () => {
 });
 
 describe("without a key", () => {
-  test("there is health, under both names, and nothing of the data in it", () =>
+  test("health is available under both names, without any data", () =>
     withPrimary(async (api) => {
       for (const path of ["/healthcheck", "/api/healthcheck"]) {
         const response = await fetch(api.url + path);
@@ -330,7 +333,7 @@ describe("without a key", () => {
     }));
 });
 
-test("what health shows without a key confirms no guess of what is written", () =>
+test("health does not confirm guesses about facts", () =>
   withPrimary(async (api) => {
     await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
     const shown = async (): Promise<bigint> => {

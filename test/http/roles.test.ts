@@ -1,4 +1,7 @@
-/** The same API on the other roles: an edge sends writes on and shows them at once, a fallback only answers, and says how old it is. */
+/**
+ * The API on the other roles: an edge forwards writes and reads them immediately, a fallback answers queries only, with
+ * the age of its data.
+ */
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
@@ -22,7 +25,7 @@ async function start(cluster: Cluster): Promise<{ primary: Api; edge: Api }> {
   return { primary, edge };
 }
 
-test("a write whose answer was cut off is not called undone, one that nobody took is", async () => {
+test("a write whose response was lost may have been executed; one that was not sent was not", async () => {
   const broken = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.destroy()));
   broken.listen(0, "127.0.0.1");
   await once(broken, "listening");
@@ -54,7 +57,7 @@ test("a write whose answer was cut off is not called undone, one that nobody too
 });
 
 describe("an edge", () => {
-  test("sends writes on, hands the primary's answer back, and has applied it then", () =>
+  test("forwards writes, returns the primary's response, and has applied the write by then", () =>
     withCluster(async (cluster) => {
       const { primary, edge } = await start(cluster);
       const written = await edge.call("POST", "/api/batch?", {
@@ -78,7 +81,7 @@ describe("an edge", () => {
       );
     }));
 
-  test("makes keys and removes them like the primary, and checks them itself", () =>
+  test("creates and removes keys like the primary, and checks keys itself", () =>
     withCluster(async (cluster) => {
       const { primary, edge } = await start(cluster);
       const made = await edge.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
@@ -90,7 +93,7 @@ describe("an edge", () => {
       for (const api of [edge, primary]) expect((await api.call("GET", "/api/policy", { headers })).status).toBe(401);
     }));
 
-  test("a token of the primary is waited for: what was written is read", () =>
+  test("waits for the position of a consistency token, and reads the write", () =>
     withCluster(async (cluster) => {
       const { primary, edge } = await start(cluster);
       for (let round = 0; round < 20; round += 1) {
@@ -108,7 +111,7 @@ describe("an edge", () => {
       }
     }));
 
-  test("tokens that can't be reached end in a sentence, not in silence", () =>
+  test("answers with a message if it cannot reach a token", () =>
     withCluster(
       async (cluster) => {
         const { edge } = await start(cluster);
@@ -131,7 +134,7 @@ describe("an edge", () => {
       { "advanced.consistencyWait": "100ms" },
     ));
 
-  test("without its primary it answers on and refuses writes", () =>
+  test("answers queries and refuses writes without its primary", () =>
     withCluster(async (cluster) => {
       const running = await cluster.primary();
       const primary = apiOf(running);
@@ -150,7 +153,7 @@ describe("an edge", () => {
 });
 
 describe("a fallback", () => {
-  test("answers with its age, waits for nobody, and refuses every write", () =>
+  test("answers with its age, does not wait for tokens, and refuses writes", () =>
     withCluster(async (cluster) => {
       const running = await cluster.primary();
       const primary = apiOf(running);
@@ -177,7 +180,7 @@ describe("a fallback", () => {
         const refused = await fallback.call(method, path, { body: [] });
         expect([path, refused.status, refused.headers.get("retry-after")]).toEqual([path, 503, null]);
         expect(refused.json).toEqual({
-          message: "this is a fallback, it only answers questions, send writes to the primary or an edge",
+          message: "this is a fallback, which only answers queries, send writes to the primary or an edge",
         });
       }
       expect((await fallback.call("GET", "/replication/v1/head")).json).toEqual({
@@ -189,7 +192,7 @@ describe("a fallback", () => {
       expect(metrics.text).toMatch(/oso_fallback_snapshot_age_ms/);
     }));
 
-  test("the official client turns to it when its first choice is gone", () =>
+  test("is the second choice of the official client", () =>
     withCluster(async (cluster) => {
       const running = await cluster.primary();
       const { url } = running;
@@ -202,21 +205,22 @@ describe("a fallback", () => {
       await running.stop();
       expect(await oso.authorize(User("bob"), "delete", Org("acme"))).toBe(true);
       expect(await oso.list(User("bob"), "delete", "Org")).toEqual(["acme"]);
-      // Its fallback calls lose their query string, so this is refused there and must not give all facts.
+      // The client's requests to a fallback have no query string, so the fallback refuses this one instead of giving
+      // all facts.
       await expect(oso.get(["has_role", User("bob"), null, null])).rejects.toThrow(
         "`predicate` in the query is missing",
       );
     }));
 });
 
-/** What the newest node of this process shows. */
+/** The metrics of the newest node of this process. */
 async function closuresShown(api: Api): Promise<Record<string, number>> {
   const { text } = await api.call("GET", "/metrics");
   const found = text.matchAll(/^ostiary_closure(?:s\{state="(\w+)"\}|_(rows)) (\d+)$/gm);
   return Object.fromEntries([...found].map(([, state, rows, count]) => [state ?? rows, Number(count)]));
 }
 
-test("each role shows how many closures its own copy keeps, how many it walks instead, and their rows", () =>
+test("each role has metrics of its materialized closures, of those that queries compute, and of their rows", () =>
   withCluster(async (cluster) => {
     const running = await cluster.primary({ "advanced.snapshotReuseMs": "1ms" });
     const primary = apiOf(running);
@@ -253,8 +257,8 @@ test("each role shows how many closures its own copy keeps, how many it walks in
     await eventually(async () => expect(await closuresShown(fallback)).toEqual({ kept: 1, walked: 0, rows: 3 }));
   }));
 
-describe("a node without a copy", () => {
-  test("is not healthy, says so, and asks to be asked again", () =>
+describe("a node without a database", () => {
+  test("is not healthy, and answers with Retry-After", () =>
     withCluster(async (cluster) => {
       const fallback = apiOf(await cluster.fallback({ url: "http://127.0.0.1:9" }));
       const health = await fetch(`${fallback.url}/healthcheck`);

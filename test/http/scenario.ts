@@ -1,21 +1,21 @@
-/** HTTP tests as tables: what is sent, what must come back, and what must not. */
+/** HTTP tests as tables: the request, the expected response, and content that must not be in it. */
 import { expect } from "bun:test";
 import type { Api, CallOptions } from "./api.ts";
 
 export interface Scenario extends CallOptions {
   readonly name: string;
-  /** Method and path, as in `POST /api/batch`. */
+  /** Method and path, such as `POST /api/batch`. */
   readonly request: string;
   readonly status: number;
-  /** The answer is exactly this. */
+  /** The response has exactly this body. */
   readonly json?: unknown;
-  /** The answer's text contains each of these. */
+  /** The text of the response contains each of these. */
   readonly content?: readonly string[];
   readonly notContent?: readonly string[];
   readonly answerHeaders?: Readonly<Record<string, string>>;
 }
 
-/** What no answer may contain: stacks, paths of the source, names of classes and of the database. */
+/** Content that no response may have: stacks, paths of the source, names of classes and of the database. */
 const never = [
   "    at ",
   "/src/",

@@ -1,5 +1,5 @@
 /** Those who must answer as OpenFGA does. Each goes through the stages of a test and asks what stands there. */
-import type { Strategy } from "../../src/engine/query/plans.ts";
+import type { Strategy } from "../../src/engine/query/planner.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { allowQuery } from "../cases/case.ts";

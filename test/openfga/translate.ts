@@ -1,6 +1,6 @@
 /**
- * A model of OpenFGA as a policy. Tuples are facts `has_relation(object, "relation", user)`, and whoever has a relation to an object, be it by
- * tuples or by other relations, has the permission of that name:
+ * A model of OpenFGA as a policy. Tuples are facts `has_relation(object, "relation", user)`. A subject with a relation to an object, by tuples or by
+ * other relations, has the permission of that name:
  *
  *     type document
  *       relations

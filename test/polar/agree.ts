@@ -1,7 +1,7 @@
 /**
- * A policy's own tests, asked of everything that can answer: the test runner, the engine in both its ways, and the oracle. The runner and the
- * oracle must say the same of each assertion, and the engine's rows must be the oracle's answers, whether the assertion passes or not. That
- * answers can't be listed is honest, too.
+ * Runs a policy's own tests with the test runner, both strategies of the engine, and the oracle. The runner and the
+ * oracle must agree on each assertion, and the rows of the engine must be the answers of the oracle, whether the
+ * assertion passes or not. The engine may also refuse to list answers.
  */
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
@@ -18,9 +18,9 @@ import { differences } from "../oracle/differences.ts";
 
 export interface Verdict {
   readonly diagnostics: readonly Diagnostic[];
-  /** Assertions that do not hold. */
+  /** Failed assertions. */
   readonly failures: readonly string[];
-  /** Where the oracle, the engine and the runner do not agree; empty when all is well. */
+  /** Differences between the oracle, the engine and the runner. */
   readonly disagreements: readonly string[];
   readonly assertions: number;
 }
@@ -30,7 +30,7 @@ const strategies = ["statement", "evaluator"] as const;
 
 export interface JudgeOptions {
   readonly limits?: Partial<Limits> | undefined;
-  /** The oracle throws `TooMuchWork` after so many. */
+  /** The oracle throws `TooMuchWork` after this many conditions. */
   readonly conditionsMax?: number;
 }
 
@@ -88,7 +88,7 @@ function answers(query: Query, slow: Oracle, engine: EngineTarget): string[] {
   }
 }
 
-/** A question knows exact types only, so an assertion becomes one for each way to give its variables a type. */
+/** Questions have exact types, so an assertion becomes a question for each combination of types of its variables. */
 function queriesOf({ predicate, params }: Assertion, slow: Oracle): Query[] {
   const types = [...new Set(slow.domain.all.map(({ type }) => type))];
   const names = params.map(({ term }, index) => (term.kind === "variable" ? term.name : `argument ${index}`));

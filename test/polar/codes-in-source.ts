@@ -1,11 +1,11 @@
-/** The codes of all diagnostics, as the source has them in its strings. */
+/** The codes of all diagnostics, from the strings of the source. */
 import { join } from "node:path";
 import { readdirSync, readFileSync } from "node:fs";
 import { isNode, parseSource, walk, type Node } from "../tidy/source-file.ts";
 
 const root = join(import.meta.dir, "../..");
 
-/** Sorted. Where a check says in which stage it found something (`${stage}/…`), that is one code for each stage that its file names. */
+/** Sorted. A template `${stage}/…` is one code for each stage that its file names. */
 export function codesInSource(...folders: string[]): string[] {
   const codes = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
@@ -29,7 +29,7 @@ function codesIn(path: string): string[] {
 
 const code = /^(?:block|fact|file|rule|syntax|test)\/[a-z]+(?:-[a-z]+)*$/;
 
-/** `/empty-id` of a template that begins with the variable `stage`. */
+/** The rest of a template that begins with the variable `stage`, such as `/empty-id`. */
 function afterStage(node: Node): string | undefined {
   if (node.type !== "TemplateLiteral") return undefined;
   const expressions: unknown = node["expressions"];

@@ -1,6 +1,6 @@
 /**
- * For every code of a diagnostic a policy that gets it, with the place, and the nearest one that does not: `codes/*.yaml`, by the stage that
- * finds it. What the message says is in `diagnostics/` and `test/engine/warnings/`.
+ * For every code of a diagnostic, `codes/*.yaml` has a policy with it and its position, and a similar policy without
+ * it. The files are named after the stage of the code. The messages are in `diagnostics/` and `test/engine/warnings/`.
  */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -30,24 +30,24 @@ const policy = z.union([
 
 const common = {
   code,
-  /** Line and column of the finding, behind the file's name where there are several. */
+  /** Line and column of the diagnostic, after the name of the file if there are several. */
   at: z.string().regex(/^(?:\S+:)?\d+:\d+$/),
-  /** Compiles, and its tests pass, without that code. */
+  /** A policy that compiles without this code, and whose tests pass. */
   accepted: policy,
   limits: limits.default({}),
-  /** What the policy would replace, and the facts that are stored under that one. */
+  /** The active policy that this one would replace, and the facts that are stored under it. */
   stored: z.strictObject({ policy: z.string(), facts: z.array(z.string().transform(parseFact)) }).optional(),
 };
 const entry = z.union([
   z.strictObject({ ...common, refused: policy }),
-  /** Accepted, with a warning of that code. */
+  /** A policy that is accepted with a warning of this code. */
   z.strictObject({ ...common, warned: policy }),
 ]);
 type Entry = z.infer<typeof entry>;
 
 const files = readEntries(join(import.meta.dir, "codes"), entry);
 
-test("every code has its entry, in the file of its stage, and no other has", () => {
+test("every code has an entry in the file of its stage, and there are no others", () => {
   const codes = files.flatMap(([, entries]) => entries.map((given) => given.code));
   expect(codes.toSorted()).toEqual(codesInSource("src/polar", "src/datalog", "src/engine"));
   for (const [file, entries] of files) {
@@ -60,9 +60,9 @@ for (const [file, entries] of files) {
     test.each(entries)("$code", async (given) => {
       const sources = "refused" in given ? given.refused : given.warned;
       const found = await check(sources, given);
-      const places = found.map((problem) => `${describeCode(problem)} at ${placeOf(problem, sources)}`);
+      const positions = found.map((problem) => `${describeCode(problem)} at ${placeOf(problem, sources)}`);
       const severity = "refused" in given ? "error" : "warning";
-      expect(places).toContain(`${describeCode({ code: given.code, severity })} at ${given.at}`);
+      expect(positions).toContain(`${describeCode({ code: given.code, severity })} at ${given.at}`);
       expect(found.some((problem) => problem.severity === "error")).toBe("refused" in given);
       for (const { message, hint = "" } of found) expect([message, hint].join("\0")).not.toMatch(unstyled);
 
@@ -72,10 +72,10 @@ for (const [file, entries] of files) {
   });
 }
 
-/** A capital first, a full stop last, more than one line. */
+/** Texts with a capital letter first, a full stop last, or more than one line. */
 const unstyled = /(?:^|\0)[A-Z]|\.(?:$|\0)|[\n\r]/;
 
-/** All that is said of a policy, its failed assertions too. */
+/** All diagnostics of a policy, including those of failed assertions. */
 async function check(sources: readonly Source[], given: Entry): Promise<readonly DiagnosticJson[]> {
   const low: Limits = { ...defaultLimits, ...given.limits };
   const options = { runTests: true, coverage: false };

@@ -1,4 +1,4 @@
-/** What the tests of the front end share: limits as a node has them, and one source by its text. */
+/** Helpers for tests of the front end: the default limits, and compilation of one text. */
 import { type Compilation, compile } from "../../src/polar/compile.ts";
 import type { PolarLimits } from "../../src/polar/limits.ts";
 import type { Source } from "../../src/polar/source.ts";

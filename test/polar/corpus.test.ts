@@ -1,4 +1,7 @@
-/** Public policies from elsewhere, beside the project: not copied into it, so where they are absent these tests say that they skip. */
+/**
+ * Public policies in a directory next to the project. They are not copied into it, so these tests are skipped if the
+ * directory is missing.
+ */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +22,7 @@ function load(...path: string[]) {
   return { policy, found: diagnostics.map((diagnostic) => diagnosticToJson(diagnostic, sources)) };
 }
 
-/** What must be said of each, and where. */
+/** The expected diagnostics of each, with their positions. */
 const refusals: Record<string, readonly string[]> = {
   "dot-access.polar": [
     "14:10 block/conflicting-kind",
@@ -59,7 +62,7 @@ describe.skipIf(!existsSync(corpus))("the corpus (skipped where ../shared/corpus
     }
   });
 
-  test("counts that were taken by hand", () => {
+  test("have as many statements as counted by hand", () => {
     const { policy } = load("shared-travel-app.polar");
     expect(policy?.tests.map(({ facts, assertions }) => [facts.length, assertions.length])).toEqual([
       [1, 4],

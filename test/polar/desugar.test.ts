@@ -1,4 +1,4 @@
-/** What policies mean in longhand: `desugar/*.polar` and the `.txt` of the same name. */
+/** Expansion to longhand: `desugar/*.polar` are policies, and the `.txt` files have their longhand. */
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Every message, as people see it: `diagnostics/*.polar` hold the policies, the `.txt` of the same name what is said about them. */
+/** Every message, as users see it: `diagnostics/*.polar` are policies, and the `.txt` files have their diagnostics. */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ for (const suite of suites) {
   });
 }
 
-test("every code of the language has a case that shows what it says", () => {
+test("every code of the language has a case with its message", () => {
   const shown = [
     ...suites.map((suite) => join(directory, suite.replace(".polar", ".txt"))),
     join(import.meta.dir, "limits.test.ts"),

@@ -1,4 +1,4 @@
-/** What the YAML files of `rows/` and `codes/` have in common: strictly read, with codes, limits and places in one form. */
+/** Reads the YAML files of `rows/` and `codes/`, with the form of codes, limits and positions that both share. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -7,7 +7,7 @@ import type { Diagnostic } from "../../src/polar/diagnostic.ts";
 
 export const code = z.string().regex(/^(?:block|fact|rule|syntax|test)\/[a-z]+(?:-[a-z]+)*$/);
 
-/** Some limits, set low enough to be met. */
+/** Some limits, low enough to be reached. */
 export const limits = z
   .record(z.string(), z.number().int())
   .refine((given) => Object.keys(given).every((name) => name in defaultLimits), "there is no such limit")
@@ -25,7 +25,7 @@ export function readEntries<T>(folder: string, entry: z.ZodType<T>): [file: stri
     });
 }
 
-/** `rule/singleton (warning)`: what an entry names and what a test prints. */
+/** `rule/singleton (warning)`: the form of a diagnostic in entries and in the output of tests. */
 export function describeCode({ code: found, severity }: Pick<Diagnostic, "code" | "severity">): string {
   return severity === "error" ? found : `${found} (warning)`;
 }

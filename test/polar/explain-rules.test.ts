@@ -1,4 +1,6 @@
-/** Longhand stands for its shorthand: in its place it gives the same rules, on every policy there is and on random ones. */
+/**
+ * The longhand of a shorthand rule has the same rules in its place, for all policies of the tests and for random ones.
+ */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { compile } from "../../src/polar/compile.ts";
@@ -15,7 +17,7 @@ function explain(text: string) {
   return { policy, ...explainRules(sources, policy, limits) };
 }
 
-/** Compares the rules of the policy with those of its blocks without rules, its longhand, and what was made of the shorthand. */
+/** Compares the rules of the policy with those of a policy that has the longhand instead of the shorthand. */
 function standsFor(text: string): void {
   const { policy, rules, implicit } = explain(text);
   let blocks = "";
@@ -32,13 +34,13 @@ function standsFor(text: string): void {
   ];
   const again = compile(files, { ...limits, sourceBytesMax: Infinity });
   expect(again.policy && rulesOf(again.policy)).toEqual(rulesOf(policy));
-  const told = again.diagnostics.filter(
+  const reported = again.diagnostics.filter(
     ({ code, span }) => code === "rule/singleton" && span.file === "longhand.polar",
   );
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
 }
 
-/** In no order, and with variables named by the order in which they come. */
+/** Sorted rules, with variables named in the order of their use. */
 function rulesOf({ rules }: Policy): string[] {
   return rules.map(printWithoutNames).sort();
 }
@@ -71,7 +73,7 @@ test("random policies", () => {
   );
 });
 
-test("what the longhand looks like", () => {
+test("the form of the longhand", () => {
   const { rules, implicit } = explain(`
     actor User {}
     resource Org { roles = ["member"]; }

@@ -1,6 +1,6 @@
 /**
- * The canonical form: `format/*.polar` and the `.txt` of the same name show it, and what must hold of every text is tried on all policies
- * there are and on random ones. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
+ * The formatter: `format/*.polar` are policies, and the `.txt` files have their canonical form. Its invariants are
+ * tested with all policies of the tests and with random ones. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
  */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { expectGolden, readCases } from "../golden.ts";
 import { compileText, limits } from "./compile.ts";
 import { hasCorpus, policyTexts } from "./texts.ts";
 import { syntax } from "./random-syntax.ts";
-import { withoutPlaces } from "./without-spans.ts";
+import { withoutSpans } from "./without-spans.ts";
 import { threadCpuMs } from "../thread-cpu-time.ts";
 
 const parameters = {
@@ -32,7 +32,7 @@ function formatted(text: string): string {
 function read(text: string) {
   const source = { name: "policy.polar", text };
   const report = createReport();
-  const tree = withoutPlaces(parse(source, limits.depthMax, report));
+  const tree = withoutSpans(parse(source, limits.depthMax, report));
   const { tokens, comments } = tokenize(source, createReport());
   return {
     valid: report.diagnostics.length === 0,
@@ -42,7 +42,7 @@ function read(text: string) {
   };
 }
 
-/** What must hold of every text that parses. */
+/** The invariants for every text that parses. */
 function holds(text: string): void {
   const before = read(text);
   const once = formatted(text);
@@ -63,14 +63,14 @@ for (const suite of readdirSync(directory).filter((name) => name.endsWith(".pola
   });
 }
 
-test("a line takes a hundred columns, its comment not counted", () => {
+test("a line has at most a hundred columns without its comment", () => {
   const rule = (length: number) => `f(x) if g("${"x".repeat(length - 14)}");`;
   expect(rule(100)).toHaveLength(100);
   expect(formatted(`${rule(100)} # more`)).toBe(`${rule(100)} # more\n`);
   expect(formatted(rule(101))).toBe(`f(x) if\n  ${rule(101).slice(8)}\n`);
 });
 
-test("the policies that come with the project are in canonical form", () => {
+test("the policies of the project are in canonical form", () => {
   const scripts = join(import.meta.dir, "../../scripts");
   const names = readdirSync(scripts, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".polar"));
   expect(names.length).toBeGreaterThan(1);
@@ -88,9 +88,9 @@ test(`policies keep their tree, comments and meaning (${hasCorpus ? "with" : "wi
     holds(text);
     const before = compileText(text);
     const after = compileText(formatted(text));
-    expect(withoutPlaces(after.policy)).toBe(withoutPlaces(before.policy));
-    const told = ({ diagnostics }: typeof before) => diagnostics.map(({ code, message }) => `${code}: ${message}`);
-    expect(told(after)).toEqual(told(before));
+    expect(withoutSpans(after.policy)).toBe(withoutSpans(before.policy));
+    const reported = ({ diagnostics }: typeof before) => diagnostics.map(({ code, message }) => `${code}: ${message}`);
+    expect(reported(after)).toEqual(reported(before));
   }
 });
 
@@ -100,7 +100,7 @@ describe("random", () => {
       fc.property(policySpec, (spec) => {
         const text = writePolicy(spec);
         holds(text);
-        expect(withoutPlaces(compileText(formatted(text)).policy)).toBe(withoutPlaces(compileText(text).policy));
+        expect(withoutSpans(compileText(formatted(text)).policy)).toBe(withoutSpans(compileText(text).policy));
       }),
       parameters,
     );
@@ -184,10 +184,10 @@ describe("a megabyte ends soon:", () => {
   });
 });
 
-describe("what cannot be formatted is said, and nothing else:", () => {
+describe("errors that prevent formatting are reported:", () => {
   const source = (text: string) => ({ name: "policy.polar", text });
 
-  test("syntax errors, as a compilation tells them", () => {
+  test("syntax errors, as in a compilation", () => {
     const result = format(source('f(x) if;\nresource R { roles = ["a"] }'), limits);
     expect(result).toEqual({ diagnostics: compileText('f(x) if;\nresource R { roles = ["a"] }').diagnostics });
     expect("diagnostics" in result && result.diagnostics.map(({ code }) => code)).toEqual([
@@ -205,7 +205,7 @@ describe("what cannot be formatted is said, and nothing else:", () => {
     });
   });
 
-  test("but errors in the meaning are no hindrance", () => {
+  test("but not semantic errors", () => {
     expect(formatted('resource R{"a" if "b"  ;}')).toBe('resource R {\n  "a" if "b";\n}\n');
   });
 });
@@ -216,7 +216,7 @@ interface Change {
   readonly drop: boolean;
 }
 
-/** Tokens are dropped, or replaced by others of their kind. */
+/** Removes tokens, or replaces them by others of the same kind. */
 function mutate(text: string, changes: readonly Change[]): string {
   let changed = text;
   for (const { at, with: other, drop } of changes) {
@@ -237,10 +237,10 @@ function splice(text: string, at: number, more: string): string {
 
 function insert(text: string, insertions: readonly { readonly at: number; readonly text: string }[]): string {
   const { tokens } = read(text);
-  const byPlace = Map.groupBy(insertions, ({ at }) => tokens[at % tokens.length]?.start ?? 0);
+  const byPosition = Map.groupBy(insertions, ({ at }) => tokens[at % tokens.length]?.start ?? 0);
   const parts: string[] = [];
   let from = 0;
-  for (const [place, found] of [...byPlace].sort(([one], [other]) => one - other)) {
+  for (const [place, found] of [...byPosition].sort(([one], [other]) => one - other)) {
     parts.push(text.slice(from, place), ...found.map((one) => one.text));
     from = place;
   }

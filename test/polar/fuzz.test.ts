@@ -1,6 +1,6 @@
 /**
- * Any text at all: it never throws, ends soon, and either gives a policy or says why not, with places inside the text. `FUZZ_SEED` repeats
- * a run, `FUZZ_RUNS` makes it longer.
+ * Compilation of random text: it never throws, ends soon, and returns either a policy or errors with positions inside
+ * the text. `FUZZ_SEED` repeats a run, `FUZZ_RUNS` makes it longer.
  */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -41,7 +41,7 @@ test("random characters", () => {
   fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 300 }), holds), parameters);
 });
 
-test("random UTF-16 code units, halves of pairs among them", () => {
+test("random UTF-16 code units, including unpaired surrogates", () => {
   const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 200 });
   fc.assert(
     fc.property(units, (codes) => holds(String.fromCharCode(...codes))),
@@ -78,14 +78,14 @@ test("mutated policies", () => {
   );
 });
 
-test("policies cut off anywhere", () => {
+test("policies cut off at any position", () => {
   for (const text of texts) {
     const step = Math.max(1, Math.floor(text.length / 60));
     for (let end = 0; end < text.length; end += step) holds(text.slice(0, end));
   }
 });
 
-/** The cases of the other tests, and the public policies where they are there. */
+/** The cases of the other tests, and the public policies if they exist. */
 function collectTexts(): string[] {
   const own = ["desugar", "diagnostics"].flatMap((folder) => {
     const directory = join(import.meta.dir, folder);

@@ -1,4 +1,6 @@
-/** The language reference is true where that can be asked of a machine: each example does what the text says of it, each table agrees. */
+/**
+ * Checks the language reference: each example behaves as the text says, and each table agrees with the implementation.
+ */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +26,7 @@ const binary = await builtBinary();
 const polar = blocks.filter(({ words }) => words[0] === "polar" && words[1] !== "longhand");
 const unique = (found: Iterable<string>): string[] => [...new Set(found)].toSorted();
 
-test("every block of code is of a kind that is looked at here", () => {
+test("every block of code is of a kind that this test checks", () => {
   const code = String.raw`[a-z]+/[a-z]+(?:-[a-z]+)*`;
   const kinds = new RegExp(
     `^(?:polar(?: continued)?(?: (?:refused|warned)(?: ${code})+| fails)?|polar longhand|text (?:facts|answers|says|refuses .+)|sh)$`,
@@ -46,21 +48,21 @@ describe("the examples", () => {
     expect(failed).toEqual(kind === "fails" ? own : []);
   });
 
-  test("are in the form that `ostiary fmt` gives them", () => {
+  test("are formatted by `ostiary fmt`", () => {
     const written = blocks.filter(({ words }) => words[0] === "polar");
     const formatted = written.map(({ text }) => format({ name: "policy.polar", text }, limits));
     expect(formatted).toEqual(written.map(({ text }) => ({ text })));
   });
 
-  test("show their point with tests, most of them", () => {
+  test("have tests, most of them", () => {
     expect(polar.filter(({ text }) => /^test "/m.test(text)).length).toBeGreaterThan(polar.length / 2);
   });
 });
 
-/** The kinds of blocks that say something of the policy before them. */
+/** The kinds of blocks that describe the policy before them. */
 const remarks = blocks.filter(({ words }) => words[1] === "longhand" || words[0] === "text");
 
-describe("what is said of the policy before", () => {
+describe("the description of the policy before", () => {
   test.each(remarks.map((block) => [block.title, block] as const))("%s", (_, block) => {
     const lines = block.text.trimEnd().split("\n");
     switch (block.words[1]) {
@@ -78,7 +80,7 @@ describe("what is said of the policy before", () => {
   });
 });
 
-test("the shorthand of the table is the longhand beside it", () => {
+test("the shorthand in the table expands to the longhand next to it", () => {
   const blockText = textOf(must(blocks.find(({ words }) => words[1] === "longhand")).sources);
   const rows = rowsOf("in the block of");
   expect(rows.length).toBeGreaterThan(10);
@@ -94,7 +96,7 @@ test("the shorthand of the table is the longhand beside it", () => {
   }
 });
 
-test("habits of elsewhere are told with the code beside them, and the cure is one", () => {
+test("forms of other languages get the code next to them, and the replacement compiles", () => {
   const rows = rowsOf("instead of");
   expect(rows.length).toBeGreaterThan(10);
   for (const [written, code, cure] of rows) {
@@ -106,7 +108,7 @@ test("habits of elsewhere are told with the code beside them, and the cure is on
 });
 
 describe("the tables name", () => {
-  test("exactly the errors and warnings that there are", () => {
+  test("exactly the existing errors and warnings", () => {
     const named = [...rowsOf("error"), ...rowsOf("warning")].flatMap(([codes]) => diagnosticsIn(codes));
     expect(named.toSorted()).toEqual(codesInSource("src"));
   });
@@ -115,16 +117,16 @@ describe("the tables name", () => {
     const golden = readdirSync(join(import.meta.dir, "diagnostics")).filter((name) => name.endsWith(".txt"));
     const shown = golden.map((name) => readFileSync(join(import.meta.dir, "diagnostics", name), "utf8")).join("\n");
     for (const severity of ["error", "warning"]) {
-      const told = unique(
+      const reported = unique(
         [...shown.matchAll(new RegExp(`${severity}: .*\\[(\\S+)\\]$`, "gm"))].map(([, code]) => must(code)),
       );
       const named = rowsOf(severity).flatMap(([codes]) => diagnosticsIn(codes));
-      expect(told.length).toBeGreaterThan(2);
-      expect(told.filter((code) => !named.includes(code))).toEqual([]);
+      expect(reported.length).toBeGreaterThan(2);
+      expect(reported.filter((code) => !named.includes(code))).toEqual([]);
     }
   });
 
-  test("limits by their names, with their defaults", () => {
+  test("limits with their defaults", () => {
     const written = limitsSchema.encode(defaultLimits);
     const rows = rowsOf("setting");
     expect(rows.length).toBeGreaterThan(5);
@@ -138,7 +140,7 @@ describe("the tables name", () => {
 });
 
 describe("the page", () => {
-  test("leads to headings and files that are there", () => {
+  test("links to existing headings and files", () => {
     const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
       must(heading)
         .toLowerCase()
@@ -169,7 +171,7 @@ describe("commands on the page", () => {
     await Promise.all(commands.map(async (command) => helps.set(command, await help(command))));
   }, 30_000);
 
-  test("are there, with their options", () => {
+  test("exist, with their options", () => {
     expect(commands).toContain("validate");
     expect(commands.filter((command) => !helps.get(command)?.startsWith(`Usage: ostiary ${command} `))).toEqual([]);
     const unknown = ({ command, flags }: (typeof calls)[number]): boolean =>
@@ -195,7 +197,7 @@ function textOf(sources: readonly Source[]): string {
   return sources.map(({ text }) => text).join("\n");
 }
 
-/** The rules of a policy, each as text that does not depend on what its variables are called, nor on where they stand. */
+/** The rules of a policy, each as text without spans and without the names of variables. */
 function rulesOf(text: string): string[] {
   const { policy, diagnostics } = compileText(text);
   return must(policy, JSON.stringify(diagnostics))
@@ -241,7 +243,7 @@ function factsIn(text: string): readonly Fact[] {
   return must(policy?.tests[0]).facts;
 }
 
-/** `list(User{"ana"}, "read", Folder)   ["a"]`, asked of an engine that has the facts of the policy's first test. */
+/** `list(User{"ana"}, "read", Folder)   ["a"]`, for an engine with the facts of the policy's first test. */
 function answers(lines: readonly string[], sources: readonly Source[]): string[] {
   const policy = textOf(sources);
   using engine = openEngineInMemory({ policy, facts: factsIn(policy), contextFacts: [], now: 0 }, {});
@@ -273,7 +275,7 @@ function saidOf(sources: readonly Source[]): string {
   return renderDiagnostics([...diagnostics, ...failures], sources, { color: false });
 }
 
-/** The codes of a cell, where `block/`, `rule/empty-id` stands for both of that name. */
+/** The codes of a cell. `block/`, `rule/empty-id` means both codes of that name. */
 function diagnosticsIn(cell: string | undefined): string[] {
   const codes = codesIn(cell);
   const name = codes.at(-1)?.replace(/^.*\//, "");

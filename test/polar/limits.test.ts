@@ -1,4 +1,4 @@
-/** No text, however made, may throw, run away or fill the answer: what is too much is said, with its code. */
+/** No text may cause an exception, a long computation or a huge answer: text that exceeds a limit gets a diagnostic. */
 import { expect, test } from "bun:test";
 import { compile } from "../../src/polar/compile.ts";
 import type { PolarLimits } from "../../src/polar/limits.ts";
@@ -16,12 +16,12 @@ test("size is counted in bytes over all files", () => {
   expect(compile(files, { ...limits, sourceBytesMax: 14 }).diagnostics.map((found) => found.span.file)).toEqual(["c"]);
 });
 
-test("a file given twice", () => {
+test("a duplicate file", () => {
   const file = { name: "a.polar", text: 'f("x");' };
   expect(compile([file, file], limits).diagnostics.map((found) => found.code)).toEqual(["syntax/duplicate-file"]);
 });
 
-test("nesting ends at its limit, with one message", () => {
+test("too deep nesting gets one message", () => {
   const nest = (open: string, close: string, depth: number) =>
     `f(x) if ${open.repeat(depth)}g(x)${close.repeat(depth)};`;
   expect(codesOf(nest("(", ")", 10), { depthMax: 10 })).toEqual([]);
@@ -51,7 +51,7 @@ test("a chain of supertypes", () => {
   expect(codesOf(`resource T0 {} ${chain(15_000)}`)).toEqual(["block/too-many-names", "block/extends-too-deep"]);
 });
 
-test("what a short text could blow up", () => {
+test("items that a short text multiplies", () => {
   const roles = Array.from({ length: 5000 }, (_, index) => `"r${index}"`).join(", ");
   const heirs = Array.from({ length: 5000 }, (_, index) => `resource T${index} extends A {}`).join("\n");
   expect(codesOf(`resource A { roles = [${roles}]; }\n${heirs}`)).toEqual(["block/too-many-names"]);
@@ -60,7 +60,7 @@ test("what a short text could blow up", () => {
   expect(codesOf(`test fixture a { ${facts} }\n${tests}`)).toEqual(["test/too-many-facts"]);
 });
 
-test("many problems are cut, errors first, and the policy stays refused", () => {
+test("many problems are cut, errors come first, and the policy is refused", () => {
   const warnings = Array.from({ length: 50 }, (_, index) => `f(x${index});`).join("\n");
   const errors = Array.from({ length: 20 }, () => "g(1.5);").join("\n");
   const { policy, diagnostics } = compileText(`${warnings}\n${errors}`, { diagnosticsMax: 10 });
@@ -75,7 +75,7 @@ test("many problems are cut, errors first, and the policy stays refused", () => 
   expect(accepted.diagnostics.at(-1)).toMatchObject({ code: "syntax/too-many-problems", severity: "warning" });
 });
 
-test("half a surrogate pair is no character", () => {
+test("an unpaired surrogate is not a character", () => {
   expect(codesOf('f("\ud800");')).toEqual(["syntax/invalid-character"]);
   expect(codesOf("f\udc00(x);")).toEqual(["syntax/invalid-character"]);
   expect(codesOf('f("\ud83e\udd89");')).toEqual([]);
@@ -88,7 +88,7 @@ const fill = (part: (index: number) => string) => {
   return text;
 };
 
-/** Texts of a megabyte that something quadratic would choke on. */
+/** Texts of a megabyte, for which a quadratic algorithm would take too long. */
 const heavy: Record<string, string> = {
   "one long string": `f("${"x".repeat(megabyte - 10)}");`,
   "an open string": `f("${"x".repeat(megabyte - 10)}`,

@@ -1,4 +1,7 @@
-/** The language reference, taken apart: its blocks of code with the policy that each belongs to, its tables, and what stands in backticks. */
+/**
+ * Parses the language reference: its blocks of code with the policy that each belongs to, its tables, and the text in
+ * backticks.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
@@ -9,17 +12,20 @@ export const path = "src/polar/LANGUAGE.md";
 export const page = readFileSync(join(projectRoot, path), "utf8");
 
 export interface Block {
-  /** Where it is, and what it is for: the words behind the backticks. */
+  /** Its position, and the words after the backticks, which say its kind. */
   readonly title: string;
   readonly words: readonly string[];
   readonly text: string;
-  /** The policy that it belongs to, itself included where it is one. */
+  /** The policy that it belongs to, including the block itself if it is a policy. */
   readonly sources: readonly Source[];
 }
 
 export const blocks = readBlocks();
 
-/** A policy begins with a block ```` ```polar ````, and goes on in those that are `continued`; what is wrong with others is not handed on. */
+/**
+ * A policy begins with a block ```` ```polar ````, and continues in blocks with the word `continued`. Wrong examples
+ * are not continued.
+ */
 function readBlocks(): Block[] {
   const found: Block[] = [];
   let policy: Source[] = [];
@@ -41,7 +47,7 @@ function readBlocks(): Block[] {
 const prose = page.replaceAll(/^```.*?^```$/gms, "");
 export const inBackticks: readonly string[] = [...prose.matchAll(/`([^`]+)`/g)].map(([, text]) => must(text));
 
-/** The rows of the table whose first column has this heading; each cell as text. */
+/** The rows of the table whose first column has this heading, with each cell as text. */
 export function rowsOf(heading: string): string[][] {
   const rows = page.split(/\n(?!\|)/).map((part) => part.split("\n").filter((line) => line.startsWith("| ")));
   const table = rows.find(([first]) => first?.startsWith(`| ${heading} `));
@@ -55,7 +61,7 @@ export function rowsOf(heading: string): string[][] {
     );
 }
 
-/** What stands in backticks in a cell. */
+/** The texts in backticks of a cell. */
 export function codesIn(cell: string | undefined): string[] {
   return [...(cell ?? "").matchAll(/`([^`]+)`/g)].map(([, text]) => must(text));
 }

@@ -1,4 +1,4 @@
-/** A policy as the rest of the system knows it, so that expected expansions can be read. */
+/** Prints a checked policy, for readable expected expansions. */
 import type { Policy } from "../../src/polar/policy.ts";
 import { printExpression, printParam, printRule, printTerm } from "../../src/polar/print.ts";
 import { stringLiteral } from "../../src/polar/string-literal.ts";

@@ -1,4 +1,7 @@
-/** Random text by the grammar alone: it parses, whatever it may mean. Every form is there, also those that no sensible policy has. */
+/**
+ * Random text of the grammar: it parses, but need not have a meaning. It contains every form, including those without a
+ * use.
+ */
 import fc from "fast-check";
 
 const name = fc.constantFrom(
@@ -66,7 +69,7 @@ const shorthandCondition = fc.oneof(
 );
 const shorthand = connectives(shorthandCondition, []);
 
-/** Any nesting of `and`, `or` and parentheses, needed or not, over the given conditions. */
+/** Any nesting of `and`, `or` and parentheses, also redundant ones, over the given conditions. */
 function connectives(leaf: fc.Arbitrary<string>, prefixes: readonly string[]): fc.Arbitrary<string> {
   return fc.letrec<{ node: string }>((tie) => {
     const group = tie("node").map((inner) => `(${inner})`);

@@ -1,4 +1,4 @@
-/** What a small slip leads to: one message, however the policy goes on behind it. */
+/** Error recovery: a small mistake gives one message, for any text after it. */
 import { expect, test } from "bun:test";
 import { tokenize } from "../../src/polar/lexer.ts";
 import { createReport } from "../../src/polar/report.ts";
@@ -7,7 +7,7 @@ import { policyTexts } from "./texts.ts";
 
 const texts = policyTexts().filter((text) => compileText(text).policy !== undefined);
 
-/** Each place where the mark stands in a valid policy, and what is said of the policy without it. */
+/** Each position of the mark in a valid policy, and the diagnostics of the policy without it. */
 function* without(mark: string): Generator<{ readonly before: string; readonly errors: string[] }> {
   for (const text of texts) {
     const { tokens } = tokenize({ name: "policy.polar", text }, createReport());
@@ -19,7 +19,7 @@ function* without(mark: string): Generator<{ readonly before: string; readonly e
   }
 }
 
-test("a `;` that is missing gives one message, unless it was one too many", () => {
+test("a missing `;` gives one message, or none if it was redundant", () => {
   const found = [...without(";")];
   expect(found.length).toBeGreaterThan(1000);
   expect(found.filter(({ errors }) => errors.length > 1)).toEqual([]);
@@ -27,7 +27,7 @@ test("a `;` that is missing gives one message, unless it was one too many", () =
   expect([...codes].sort()).toEqual(["syntax/missing-semicolon", "syntax/unexpected-token"]);
 });
 
-test("so does a `)`", () => {
+test("a missing `)` gives one message", () => {
   const found = [...without(")")];
   expect(found.length).toBeGreaterThan(1000);
   expect(found.filter(({ errors }) => errors.length !== 1)).toEqual([]);

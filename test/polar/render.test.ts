@@ -5,7 +5,7 @@ import { diagnosticToJson, renderDiagnostics } from "../../src/polar/render.ts";
 import { lineStarts, lineText, positionAt } from "../../src/polar/source.ts";
 import { compileText, limits } from "./compile.ts";
 
-test("lines and columns count from 1, whatever ends the lines", () => {
+test("lines and columns count from 1, with every kind of line break", () => {
   const text = "a\r\nbc\n\nd\re";
   const starts = lineStarts(text);
   expect([0, 1, 3, 5, 6, 7, 8, 9].map((offset) => positionAt(starts, offset))).toEqual([
@@ -21,7 +21,7 @@ test("lines and columns count from 1, whatever ends the lines", () => {
   expect([1, 2, 3, 4, 5].map((line) => lineText(text, starts, line))).toEqual(["a", "bc", "", "d", "e"]);
 });
 
-test("files are kept apart, and ordered as they were given", () => {
+test("diagnostics are sorted by file, in the given order", () => {
   const sources = [
     { name: "z.polar", text: 'resource Doc { roles = ["a"]; "a" if "b"; }\n' },
     {
@@ -83,11 +83,11 @@ test("several files are one policy", () => {
   expect(policy?.tests[0]?.facts.map((fact) => fact.span.file)).toEqual(["fixtures.polar"]);
 });
 
-test("no files are a policy, too", () => {
+test("no files are an empty policy", () => {
   expect(compile([], limits).policy?.rules.length).toBe(2);
 });
 
-test("a terminal gets colours when asked, and never the control characters of a policy", () => {
+test("the output has colours on request, and never control characters of a policy", () => {
   const { diagnostics, sources } = compileText('f("\u001b[31m\u202e", \u001b);\n');
   const plain = renderDiagnostics(diagnostics, sources, { color: false });
   expect(plain).not.toMatch(/[\u001b\u202e]/);
@@ -95,7 +95,7 @@ test("a terminal gets colours when asked, and never the control characters of a 
   expect(renderDiagnostics(diagnostics, sources, { color: true })).toContain("\u001b[31merror:\u001b[0m");
 });
 
-test("of a long line, the part around the place is shown, and tabs keep the caret in its column", () => {
+test("a long line is cut around the span, and tabs keep the caret in its column", () => {
   const { diagnostics, sources } = compileText(`\tf(1.5);\n${" ".repeat(500)}f(2.5);${" ".repeat(500)}`);
   expect(renderDiagnostics(diagnostics, sources, { color: false }).split("\n")).toEqual([
     "policy.polar:1:4: error: `1.5` is not a whole number [syntax/float]",
@@ -111,7 +111,7 @@ test("of a long line, the part around the place is shown, and tabs keep the care
   ]);
 });
 
-test("metadata is sorted, has actors and inherited names, and global in any case", () => {
+test("metadata is sorted, has actors and inherited names, and always `global`", () => {
   const { policy } = compileText(`
     actor User { relations = { manager: User }; }
     resource Item { roles = ["viewer", "admin"]; permissions = ["write", "read"]; }

@@ -1,6 +1,7 @@
 /**
- * Every row of the language's description (its sections 2 to 11) with policies that must hold and policies that must fail: `rows/*.yaml`. What
- * holds must hold by its own tests, run by everything that can run them; what fails must say why with the code that is named.
+ * `rows/*.yaml` have, for every statement about the language, policies that must work and policies that must fail. A
+ * policy that works has tests, which the test runner, the engine and the oracle run. A policy that fails gets the named
+ * diagnostic.
  */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
@@ -25,19 +26,19 @@ const fact = z.union([
 ]);
 
 const failing = z.union([
-  /** An error, or `tests`: it compiles and its own tests fail. */
+  /** The code of an error, or `tests` for a policy that compiles and whose tests fail. */
   z.strictObject({ policy: z.string(), because: z.union([z.literal("tests"), code]), limits: limits.optional() }),
-  /** It compiles, and this is said of it. */
+  /** The policy compiles with this warning. */
   z.strictObject({ policy: z.string(), warns: code }),
 ]);
 
 const entry = z
   .strictObject({
-    /** The section, and what the row says in words of our own. */
+    /** The section, and the statement. */
     row: z.string().regex(/^\d+(?:\.\d+)? \S/),
     holds: z.array(z.string()).min(1).optional(),
     fails: z.array(failing).min(1).optional(),
-    /** Which facts a store with this policy takes. */
+    /** The facts that a store with this policy accepts. */
     facts: z
       .strictObject({
         policy: z.string(),
@@ -46,9 +47,9 @@ const entry = z
         refuses: z.array(z.strictObject({ fact, says: z.string() })).min(1),
       })
       .optional(),
-    /** Files of `test/cases` that show it. */
+    /** Files of `test/cases` that test the statement. */
     cases: z.array(z.string()).min(1).optional(),
-    /** Other files that show it, and words by which the place is found there. */
+    /** Other files that test it, with words to find there. */
     shown: z
       .array(z.strictObject({ file: z.string(), text: z.string() }))
       .min(1)
@@ -56,14 +57,14 @@ const entry = z
   })
   .refine(
     ({ holds, fails, facts, cases, shown }) => (holds && fails) ?? facts ?? cases ?? shown,
-    "a row needs one that holds and one that fails, or facts, or where else it is shown",
+    "a row needs a policy that works and one that fails, or facts, or other files",
   );
 
 const files = readEntries(join(import.meta.dir, "rows"), entry);
 
 const sections = `2 3 4.1 4.2 4.3 4.4 4.5 4.6 4.7 5 5.1 5.2 6.1 6.2 6.3 6.4 7.1 7.2 8 9.1 9.2 9.3 10 11.1 11.2 11.3`;
 
-test("every section has rows, and no row is given twice", () => {
+test("every section has rows, and no row is repeated", () => {
   const rows = files.flatMap(([, entries]) => entries.map(({ row }) => row));
   expect([...new Set(rows.map((row) => row.split(" ")[0]))].sort()).toEqual(sections.split(" ").sort());
   expect(rows.filter((row, index) => rows.indexOf(row) !== index)).toEqual([]);

@@ -1,4 +1,4 @@
-/** Policies to try things on: those that the tests hold, and the public ones beside the project where they are there. */
+/** Policies for tests of invariants: those of other tests, and public ones next to the project if they exist. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -10,7 +10,7 @@ const corpus = join(import.meta.dir, "../../../shared/corpus");
 
 export const hasCorpus = existsSync(corpus);
 
-/** The policies of the golden files, of the case files, of the rows and codes, and of the corpus, valid or not. */
+/** The policies of the golden files, case files, rows, codes and corpus, valid or not. */
 export function policyTexts(): string[] {
   const golden = filesIn(import.meta.dir, ".polar").flatMap((path) => readCases(path).map((one) => one.text));
   const cases = filesIn(join(import.meta.dir, "../cases"), ".yaml").map(

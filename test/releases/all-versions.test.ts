@@ -1,6 +1,6 @@
 /**
- * Clusters of today's code and of every release: an old primary with nodes of today, a primary of today with old nodes, and a node that goes back to its
- * release. It takes minutes, so it is run by `scripts/test --full` alone.
+ * Clusters of today's code and of every release: an old primary with nodes of today, a primary of today with old nodes,
+ * and a node that goes back to its release. It takes minutes, so only `scripts/test --full` runs it.
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ import { withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.
 import { programAt, taggedCommit } from "./release-program.ts";
 import { recordedVersions, unpackDirectory } from "./recorded.ts";
 
-/** The format of the database that a release writes. */
+/** The database format of a release. */
 const formatOf = (version: string): Promise<number> =>
   withDirectory(async (directory) => {
     unpackDirectory(version, "edge", directory);
@@ -71,7 +71,7 @@ for (const version of recordedVersions()) {
           }
           for (const edge of edges)
             await eventually(async () => (await healthOf(edge)).state === "LIVE", `${edge.name} is live`);
-          // It takes snapshots, and can't take those of a newer format: then it answers from the last one that it has.
+          // It cannot use snapshots of a newer format: then it answers from its last one.
           if ((await formatOf(version)) === schemaVersion) await cluster.followed("primary", "written-edge-b");
           else expect((await healthOf(cluster.node("fallback"))).ok).toBe(true);
         });
@@ -81,7 +81,7 @@ for (const version of recordedVersions()) {
   });
 
   scenario(
-    `an edge goes back to ${version}: it follows where the format of the database is the same, and is refused where not${absent}`,
+    `an edge goes back to ${version}: it follows if the format of the database is the same, and is refused otherwise${absent}`,
     async () => {
       const { old, today } = await programs();
       await withMixedCluster("embedded", async (cluster) => {

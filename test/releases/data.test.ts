@@ -1,6 +1,6 @@
 /**
- * Data directories, backups and snapshots of each release, in the hands of today's code: it starts on them, answers what was answered then, has the same
- * digest, takes writes, and restores.
+ * Data directories, backups and snapshots of each release, with today's code: it starts with them, gives the same
+ * answers, has the same digest, accepts writes, and restores.
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -95,16 +95,16 @@ const newQuestion: Exchange = {
   answer: { allowed: true },
 };
 
-/** Where a node says that it stands. */
+/** The position that a node reports. */
 const stands = ({ epoch, offset, digest }: Pick<Release, "epoch" | "offset" | "digest">) => ({ epoch, offset, digest });
 
-test("releases were recorded", () => {
+test("there are recorded releases", () => {
   expect(versions).toContain("0.1.0");
 });
 
 describe.each(versions)("data of %s", (version) => {
   test(
-    "primary and edge go on from where they stood, answer as they did, and take writes",
+    "primary and edge continue from their positions, give the same answers, and accept writes",
     () =>
       withRelease(version, async (cluster, release) => {
         unpackDirectory(version, "primary", join(cluster.directory, "primary"));
@@ -134,13 +134,13 @@ describe.each(versions)("data of %s", (version) => {
   );
 
   test(
-    "a fallback answers from what it had, with nobody to ask",
+    "a fallback answers from its data, without another node",
     () =>
       withRelease(version, async (cluster, release) => {
         unpackDirectory(version, "fallback", join(cluster.directory, "fallback"));
         const fallback = await cluster.fallback({ url: "http://127.0.0.1:1" });
         expect(positionOf(fallback.node)).toEqual(stands(release));
-        // It has no log, and takes no writes.
+        // It has no log, and accepts no writes.
         await expectAnswers(fallback, release, ["/api/events", "/api/batch"]);
       }),
     timeoutMs,
@@ -172,7 +172,7 @@ describe.each(versions)("data of %s", (version) => {
     timeoutMs,
   );
 
-  test("the snapshot is imported, and its MAC is right", () =>
+  test("the snapshot is imported, and its MAC is valid", () =>
     withDirectory(async (directory) => {
       const release = readRelease(version);
       const { state, authenticity } = await importSnapshot({
@@ -188,7 +188,7 @@ describe.each(versions)("data of %s", (version) => {
     }));
 
   test(
-    "clients that write as then get the answers of then, and the same facts come of it",
+    "clients that write as then get the same answers, with the same resulting facts",
     () =>
       withRelease(version, async (cluster, release) => {
         const primary = await cluster.primary({ adminKey: release.adminKey });

@@ -1,4 +1,4 @@
-/** What a node does with data of a later release: it refuses them, says what to do, and leaves them as they are. */
+/** A node refuses the data of a later release, says what to do, and does not change them. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ describe("the data of a later release", () => {
     fallback: (cluster: Cluster) => cluster.fallback({ url: "http://127.0.0.1:1" }),
   };
 
-  test.each(nodeNames)("of a %s are refused, and left as they are", (name) =>
+  test.each(nodeNames)("of a %s are refused and not changed", (name) =>
     withRelease(version, async (cluster, release) => {
       const directory = join(cluster.directory, name);
       unpackDirectory(release.version, name, directory);
@@ -51,7 +51,7 @@ describe("the data of a later release", () => {
   );
 });
 
-test("a fallback takes no snapshot of a later format, and answers from its own copy", () =>
+test("a fallback refuses a snapshot of a later format, and answers from its own data", () =>
   withCapturedLog((lines) =>
     withRelease(version, async (cluster, release) => {
       unpackDirectory(version, "fallback", join(cluster.directory, "fallback"));
@@ -68,7 +68,7 @@ test("a fallback takes no snapshot of a later format, and answers from its own c
     }),
   ));
 
-/** The recorded snapshot, as if a later release had made it of a later state. */
+/** The recorded snapshot, as if a later release had made it from a later state. */
 function laterSnapshot({ nodeKey }: Release): Uint8Array {
   const path = recordedFile(version, "all.snapshot");
   const { manifest, length } = readHeader(path);

@@ -1,6 +1,6 @@
 /**
- * The requests with which a release is recorded. Together they have every kind of event and every kind of value, and their answers are the API as
- * clients know it. To change them is to change the next recording only.
+ * The requests for the recording of a release. Together they have every kind of event and every kind of value, and
+ * their answers are the API as clients know it. Changes affect only the next recording.
  */
 import type { Exchange } from "./recorded.ts";
 
@@ -79,7 +79,7 @@ const many = (count: number, make: (index: number) => Fact): Fact[] =>
 
 const strangeUser = 'Zoë "Z" O\'Neil\t🦊';
 
-/** What goes into the log before other nodes come: so much that the beginning is trimmed. */
+/** Requests before other nodes start: enough that the beginning of the log is trimmed. */
 export const beginning: readonly RecordedRequest[] = [
   policy(policies.first),
   insert(...many(9, (at) => parent(`${at + 1}`, `${at + 2}`)), role("ann", "writer", "Folder", "9")),
@@ -119,14 +119,17 @@ export const beginning: readonly RecordedRequest[] = [
   insert(parent("8", "5")),
 ];
 
-/** What an edge takes from the log of the primary. */
+/** Requests whose events an edge fetches from the primary's log. */
 export const beforeEventStream: readonly RecordedRequest[] = [
   insert(role("log-1", "reader", "Folder", "2")),
   remove(anyRoleOf("log-1"), asJson(role("user-9", "writer", "Folder", "10"))),
   post("/api/keys", { name: "from the log", role: "write" }),
 ];
 
-/** What an edge takes from a broker. The fourth is too large for a message, which then only refers to it. */
+/**
+ * Requests whose events an edge gets from a broker. The fourth is too large for a message, which then only references
+ * it.
+ */
 export const duringEventStream: readonly RecordedRequest[] = [
   insert(role("feed-1", "reader", "Folder", "2")),
   insert(...many(40, (at) => role(`feed-${at + 2}`, "reader", "Folder", `${at + 1}`))),
@@ -138,7 +141,7 @@ export const duringEventStream: readonly RecordedRequest[] = [
   { method: "DELETE", path: `/api/keys/${lastKey}` },
 ];
 
-/** What is written once an edge was promoted. */
+/** Requests after an edge was promoted. */
 export const afterPromotion: readonly RecordedRequest[] = [
   insert(role("new-epoch", "writer", "Folder", "6")),
   remove(asJson(role("carl", "reader", "Folder", "20"))),
@@ -146,7 +149,7 @@ export const afterPromotion: readonly RecordedRequest[] = [
 
 const users = ["ann", "bob", "carl", "mallory", strangeUser, "user-7", "user-9", "single-8", "new-epoch", "nobody"];
 
-/** What is asked in the end. */
+/** The queries at the end. */
 export function recordedQueries(): RecordedRequest[] {
   const actor = (user: string, facts: Fact[] = []): object => ({
     actor_type: "User",

@@ -1,4 +1,4 @@
-/** Clients of a cluster while its nodes are replaced: one writes all the time, one reads, and both count what they were told. */
+/** Clients of a cluster whose nodes are replaced: one writes continuously, one reads, and both count the results. */
 import { Oso } from "oso-cloud";
 import { redundantFetch } from "../../src/client/redundant-fetch.ts";
 import { Organization, Repository, User } from "../../scripts/example/facts.ts";
@@ -6,7 +6,7 @@ import type { NodeProcess } from "../../scripts/node-process.ts";
 
 const writePauseMs = 20;
 const readPauseMs = 10;
-/** Longer than a hand-over takes. */
+/** Longer than a handover takes. */
 const writeTimeoutMs = 30_000;
 
 export class Load {
@@ -19,7 +19,7 @@ export class Load {
   readonly #running: Promise<void>;
   #isOver = false;
 
-  /** `nodes` take writes; `fallback` is asked for reads when they have failed. */
+  /** `nodes` accept writes; `fallback` is asked for reads after they have failed. */
   constructor(nodes: () => readonly NodeProcess[], fallback: NodeProcess, adminKey: string) {
     this.#nodes = nodes;
     this.#adminKey = adminKey;
@@ -48,7 +48,7 @@ export class Load {
     }
   }
 
-  /** Undefined where it was acknowledged. */
+  /** Undefined if it was acknowledged. */
   async #attempt(user: string, attempt: number): Promise<string | undefined> {
     const nodes = this.#nodes();
     const url = nodes[attempt % nodes.length]?.url ?? "";
@@ -88,7 +88,7 @@ export class Load {
   }
 }
 
-/** The users with a role that was written by the load, as one node has them. */
+/** The users with a role that the load has written, as one node has them. */
 export async function writtenAt({ url }: NodeProcess, adminKey: string): Promise<Set<string>> {
   const query = "predicate=has_role&args.1.type=String&args.1.id=member&args.2.type=Organization&args.2.id=acme";
   const response = await fetch(`${url}/api/facts?${query}`, { headers: { Authorization: `Bearer ${adminKey}` } });

@@ -1,6 +1,7 @@
 /**
- * What nodes of each release said to each other, in the hands of today's code: every message is understood, and an edge of today follows a recorded primary
- * over its snapshot, its log and its messages. The same with members that today's code does not know: later releases may add some.
+ * The messages between nodes of each release, with today's code: every message is understood, and an edge of today
+ * follows a recorded primary with its snapshot, its log and its messages. The same with members that today's code does
+ * not know, since later releases may add some.
  */
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "bun:test";
@@ -42,7 +43,7 @@ import { withRelease } from "./with-release.ts";
 const versions = recordedVersions();
 const timeoutMs = 60_000;
 
-const sealOf = ({ nodeKey }: Release) => createMessageMac(hashKey(nodeKey));
+const macOf = ({ nodeKey }: Release) => createMessageMac(hashKey(nodeKey));
 const kindOf = ({ topic }: BrokerMessage): string => topic.split("/")[3] ?? "";
 const payloadOf = ({ payload }: BrokerMessage): Uint8Array => Buffer.from(payload);
 
@@ -58,10 +59,10 @@ function withMore(body: string): string {
   return JSON.stringify({ ...rest, ...(head === undefined ? {} : { head: { ...head, ...more } }), ...more });
 }
 
-/** Adds a member to a message of the feed, as a primary that knows the node key would send it. */
-function sealedWithMore(message: BrokerMessage, release: Release): BrokerMessage {
+/** Adds a member to a message at a broker, as a primary with the node key would send it. */
+function authenticatedWithMore(message: BrokerMessage, release: Release): BrokerMessage {
   const { m: _seal, ...content } = JSON.parse(message.payload) as { m: string };
-  const payload = sealOf(release).sign(message.topic, withMore(JSON.stringify(content)));
+  const payload = macOf(release).sign(message.topic, withMore(JSON.stringify(content)));
   return { ...message, payload };
 }
 
@@ -70,7 +71,10 @@ describe.each(versions)("the messages of %s", (version) => {
   const { before, after, messages, promotedHead, refusals } = readReplication(version);
   const changes = {
     "as they were": { body: (body: string) => body, message: (message: BrokerMessage) => message },
-    "with more in them": { body: withMore, message: (message: BrokerMessage) => sealedWithMore(message, release) },
+    "with more in them": {
+      body: withMore,
+      message: (message: BrokerMessage) => authenticatedWithMore(message, release),
+    },
   };
 
   test.each(Object.entries(changes))("%s: are authentic and understood", (_, { body, message }) => {
@@ -79,7 +83,7 @@ describe.each(versions)("the messages of %s", (version) => {
     for (const changed of [...messages, promotedHead].map(message)) {
       const kind = kindOf(changed);
       seen.add(kind);
-      expect(sealOf(release).verify(changed.topic, payloadOf(changed))).toBe(true);
+      expect(macOf(release).verify(changed.topic, payloadOf(changed))).toBe(true);
       expect(decode[kind as keyof typeof decode](payloadOf(changed))).toHaveProperty("message");
     }
     expect([...seen].toSorted()).toEqual(["ev", "head", "next", "node"]);
@@ -90,7 +94,7 @@ describe.each(versions)("the messages of %s", (version) => {
     expect(refusals.map((refused) => messageOf(decodeRefusal(body(refused.body))).code)).toEqual(["epoch", "trimmed"]);
   });
 
-  test("name what they have in large events, and the promoted edge", () => {
+  test("name the content of large events, and the promoted edge", () => {
     const batches = messages.filter((message) => kindOf(message) === "ev").map((message) => message.payload);
     const bodies = batches.flatMap((payload) => messageOf(decodeBatch(payload)).ev.map(([, , , body]) => typeof body));
     expect(bodies.filter((type) => type === "object")).toHaveLength(1);
@@ -100,7 +104,7 @@ describe.each(versions)("the messages of %s", (version) => {
     expect(messageOf(decodeStatus(must(statuses.at(-1)))).offset).toBe(headOf(after.head).l);
   });
 
-  test("a snapshot says what it is, also with more in its manifest", () => {
+  test("the manifest of a snapshot is understood, also with more members", () => {
     const { manifest } = readHeader(recordedFile(version, "all.snapshot"));
     expect(manifest).toMatchObject({ epoch: release.epoch, offset: release.offset, digest: release.digest });
     const line = withMore(JSON.stringify(manifest));
@@ -128,7 +132,7 @@ describe.each(versions)("the messages of %s", (version) => {
           const { topic } = must(published.find((each) => kindOf(each) === "ev"));
           await eventually(() => expect([...broker.subscribed]).toContain(topic));
 
-          // The broker alone brings what comes until the event that is too large for it.
+          // Only the broker delivers events until the one that is too large for it.
           primary.serves = undefined;
           const refusedBefore = await refusedMessages();
           const large = published.findIndex(({ payload }) => payload.includes('{"ref":'));
@@ -156,12 +160,12 @@ async function refusedMessages(): Promise<number> {
   return values.reduce((sum, { value }) => sum + value, 0);
 }
 
-test("the record of a lease is understood with more in it", () => {
+test("the record of a lease is understood with more members", () => {
   const record = { term: 1, node: "a", token: "b", hasHistory: true, released: false, renewal: "c", ttlMs: 6000 };
   expect(parseRecord(withMore(JSON.stringify(record)), "etcd")).toEqual(record);
 });
 
-describe("what an older version must not pass over is refused by it", () => {
+describe("messages that an older version must not ignore are refused", () => {
   const facts = { kind: "facts", inserted: [], deleted: [] };
 
   test.each([
@@ -181,7 +185,7 @@ describe("what an older version must not pass over is refused by it", () => {
     expect(decodeBatch(JSON.stringify({ ...batch, v: 2, ev: [row] }))).toHaveProperty("problem");
   });
 
-  test("so an edge that meets one takes a snapshot instead", () =>
+  test("so an edge that gets one takes a snapshot instead", () =>
     withCluster(async (cluster) => {
       const before = await cluster.primary();
       await loadPolicy(before.node);
@@ -201,7 +205,10 @@ describe("what an older version must not pass over is refused by it", () => {
     }));
 });
 
-/** What a later release could write: an event of a kind that today's code does not know, and that changes nothing of the state. */
+/**
+ * What a later release could write: an event of a kind that today's code does not know, which does not change the
+ * state.
+ */
 function appendUnknownEvent(path: string): void {
   const store = openStore(path);
   store.transaction(() => {

@@ -1,4 +1,7 @@
-/** A cluster whose nodes run programs of different releases, each a process. A node can be started again with another program, on its data and at its address. */
+/**
+ * A cluster whose nodes run programs of different releases, each as a process. A node can be restarted with another
+ * program, with its data and at its address.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +26,7 @@ export class MixedCluster {
   readonly #ports: Readonly<Record<Name, number>>;
   readonly #mosquitto: Mosquitto | undefined;
   readonly #nodes = new Map<Name, NodeProcess>();
-  /** Also those that were replaced. */
+  /** Including those that were replaced. */
   readonly #all: NodeProcess[] = [];
 
   constructor(directory: string, ports: Readonly<Record<Name, number>>, mosquitto: Mosquitto | undefined) {
@@ -36,12 +39,15 @@ export class MixedCluster {
     return must(this.#nodes.get(name));
   }
 
-  /** Those that follow the one that is named. */
+  /** The nodes that follow the given one. */
   others(primary: Name): NodeProcess[] {
     return names.filter((name) => name !== primary).map((name) => this.node(name));
   }
 
-  /** Resolves when all others follow the primary: edges live over its broker, and every node has the role of the user that was written last. */
+  /**
+   * Resolves when all others follow the primary: edges are live over its broker, and every node has the role of the
+   * last user.
+   */
   async followed(primary: Name, lastUser: string): Promise<void> {
     for (const node of this.others(primary)) {
       const isEdge = node !== this.node("fallback");
@@ -53,11 +59,11 @@ export class MixedCluster {
     }
   }
 
-  /** With the example loaded on all nodes. */
+  /** Starts the cluster with the example loaded on all nodes. */
   async start(programs: Programs): Promise<void> {
     this.launch("primary", programs.primary);
     await this.node("primary").ready();
-    // Not before edges are there would a write be acknowledged.
+    // A write is acknowledged only when there are edges.
     for (const name of ["edge-a", "edge-b", "fallback"] as const) this.launch(name, programs[name]);
     await Promise.all(names.map((name) => this.node(name).ready()));
     await loadExample(new Oso(this.node("primary").url, this.adminKey));
@@ -104,12 +110,12 @@ export class MixedCluster {
     }
   }
 
-  /** What each process wrote, for a failure. */
+  /** The output of each process, for the report of a failure. */
   get outputs(): string {
     return this.#all.map(({ name, output }) => `--- ${name}\n${output.slice(-4000)}`).join("\n");
   }
 
-  /** How nodes ended that nobody had stopped. */
+  /** The exits of nodes that were not stopped. */
   get exits(): string[] {
     return this.#all.flatMap(({ exits }) => exits);
   }
@@ -119,7 +125,7 @@ export class MixedCluster {
   }
 }
 
-/** Whatever it starts is gone afterwards. */
+/** Everything that it starts is stopped afterwards. */
 export async function withMixedCluster(
   broker: BrokerKind,
   scenario: (cluster: MixedCluster) => Promise<void>,

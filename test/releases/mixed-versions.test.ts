@@ -1,7 +1,8 @@
 /**
- * A cluster of the newest release is upgraded node by node to today's code while clients write and read: first fallback and edges, then an edge becomes the
- * primary, then the old primary is replaced. On the way the old primary has edges of today, and a primary of today has an old edge. No acknowledged
- * write is lost, and no read fails. `scripts/test releases-all` has more, of every release.
+ * A cluster of the newest release is upgraded to today's code, one node after the other, while clients write and read:
+ * first the fallback and the edges, then an edge becomes the primary, then the old primary is replaced. Meanwhile the
+ * old primary has edges of today, and a primary of today has an old edge. No acknowledged write is lost, and no read
+ * fails. `scripts/test releases-all` has more, for every release.
  */
 import { describe, expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
@@ -17,7 +18,7 @@ const version = must(recordedVersions().at(-1));
 const commit = taggedCommit(version);
 const absent = commit === undefined ? ` (skipped: this clone has no tag ${version}, see \`git fetch --tags\`)` : "";
 let programs: Promise<[old: string, today: string]> | undefined;
-/** Both scenarios run at the same time, since they wait more than they work; each program is built once. */
+/** Both scenarios run at the same time, since they mostly wait; each program is built once. */
 const built = () => (programs ??= Promise.all([programAt(must(commit)), builtBinary()]));
 
 describe.each([...brokers])("with the %s broker", (broker) => {
@@ -59,7 +60,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         expect(cluster.exits).toEqual([]);
       });
     },
-    // With the time that building takes.
+    // Includes the time for building.
     2 * scenarioTimeoutMs,
   );
 });

@@ -1,4 +1,7 @@
-/** A broker in this process (aedes) that lets everybody do everything: it keeps what nodes publish, or publishes what nodes of another release published. */
+/**
+ * A broker in this process (aedes) without access rules: it records what nodes publish, or publishes what nodes of
+ * another release published.
+ */
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { Aedes } from "aedes";
 import type { BrokerMessage } from "./recorded.ts";
@@ -7,7 +10,7 @@ export class OpenBroker {
   readonly url: string;
   /** In the order of their arrival. */
   readonly messages: BrokerMessage[] = [];
-  /** Topics that somebody has subscribed to. */
+  /** Topics with a subscriber. */
   readonly subscribed = new Set<string>();
   readonly #aedes: Aedes;
   readonly #close: () => Promise<void>;
@@ -34,7 +37,7 @@ export class OpenBroker {
     aedes.on("subscribe", (subscriptions) => {
       for (const { topic } of subscriptions) this.subscribed.add(topic);
     });
-    // Null is this process itself, and what the broker says of itself.
+    // Null is this process, for its own messages and for those of the broker.
     aedes.on("publish", ({ topic, payload, retain }, client) => {
       if (client !== null) this.messages.push({ topic, retained: retain, payload: payload.toString() });
     });

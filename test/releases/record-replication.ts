@@ -1,4 +1,6 @@
-/** Records what a primary says to other nodes, over HTTP and over a broker, while `history.ts` goes on. */
+/**
+ * Records the messages of a primary to other nodes, over HTTP and over a broker, during the requests of `history.ts`.
+ */
 import { writeFileSync } from "node:fs";
 import { eventually } from "../e2e/cluster.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
@@ -7,7 +9,7 @@ import { beforeEventStream, duringEventStream } from "./history.ts";
 import type { Replication, ServedResponse } from "./recorded.ts";
 import type { Recording } from "./recording.ts";
 
-interface Standing {
+interface RecordedPosition {
   readonly e: string;
   readonly n: number;
   readonly l: number;
@@ -25,8 +27,8 @@ export async function recordReplication(
   const get = (path: string): Promise<Response> =>
     fetch(`${primary.url}/replication/v1/${path}`, { headers: { Authorization: `Bearer ${nodeKey}` } });
   const text = async (path: string): Promise<string> => (await get(path)).text();
-  const pageAfter = ({ e, n, l, h }: Standing): string => `log?epoch=${e}&term=${n}&after=${l}&hash=${h}`;
-  const standing = async (): Promise<Standing> => JSON.parse(await text("head")) as Standing;
+  const pageAfter = ({ e, n, l, h }: RecordedPosition): string => `log?epoch=${e}&term=${n}&after=${l}&hash=${h}`;
+  const position = async (): Promise<RecordedPosition> => JSON.parse(await text("head")) as RecordedPosition;
 
   const snapshot = await get("snapshot");
   const snapshotTag = snapshot.headers.get("etag") ?? "";
@@ -35,7 +37,7 @@ export async function recordReplication(
   const from = manifestOf(bytes);
   const start = broker.messages.findLastIndex(({ topic }) => topic.endsWith("/head"));
   await recording.write(primary, beforeEventStream);
-  const arrived = await standing();
+  const arrived = await position();
   const before: ServedResponse = {
     head: await text("head"),
     pages: {
@@ -48,9 +50,9 @@ export async function recordReplication(
   const passed = [arrived];
   for (const request of duringEventStream) {
     await recording.write(primary, [request]);
-    passed.push(await standing());
+    passed.push(await position());
   }
-  const { l: last } = await standing();
+  const { l: last } = await position();
   const isLast = (payload: string): boolean => (JSON.parse(payload) as { l?: number }).l === last;
   const published = (ending: string): boolean =>
     broker.messages.slice(first).some(({ topic, payload }) => topic.endsWith(ending) && isLast(payload));
@@ -60,7 +62,7 @@ export async function recordReplication(
   const after: ServedResponse = { head: await text("head"), pages };
 
   const unknown = { e: "0123456789abcdef", n: 1, l: 3, h: "0123456789abcdef" };
-  const trimmed = { ...(await standing()), l: 1, h: "0123456789abcdef" };
+  const trimmed = { ...(await position()), l: 1, h: "0123456789abcdef" };
   const refusals = [unknown, trimmed].map(async (position) => {
     const response = await get(pageAfter(position));
     return { status: response.status, body: await response.text() };
@@ -75,7 +77,7 @@ interface Manifest {
   readonly hash: string;
 }
 
-/** It is the first line, after the eight bytes with which a skippable frame of Zstandard begins. */
+/** The manifest is the first line, after the eight bytes at the beginning of a skippable frame of Zstandard. */
 function manifestOf(snapshot: Buffer): Manifest {
   return JSON.parse(snapshot.toString("utf8", 8, snapshot.indexOf("\n"))) as Manifest;
 }

@@ -1,10 +1,12 @@
 /**
- * Records what the program of a release leaves behind and says, as fixtures for the tests of later releases. `scripts/release` runs it with the binary
- * that it has built:
+ * Records the data and the messages of a release's program, as fixtures for the tests of later releases.
+ * `scripts/release` runs it with the binary that it has built:
  *
- *   scripts/bun test/releases/record.ts [binary] [folder]     by default dist/ostiary, and a folder named by its version beside this file
+ *   scripts/bun test/releases/record.ts [binary] [folder]
  *
- * A primary, an edge and a fallback go through `history.ts`, and the edge is promoted. The keys are for this alone.
+ * The defaults are `dist/ostiary`, and a folder with the name of the version beside this file.
+ *
+ * A primary, an edge and a fallback go through `history.ts`, and the edge is promoted. The keys are used only here.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +24,7 @@ import { releasesFolder, type BrokerMessage, type Release, type Replication } fr
 const adminKey = "e_default_admin_5b1f0e7c2d9a48c6a3e4f7081c2d9b35";
 const nodeKey = "n_default_7e3d51c90f2b48a6";
 const environment = "default";
-/** So few that the log is trimmed, and enough for all that other nodes fetch. */
+/** So few that the log is trimmed, and enough for everything that other nodes fetch. */
 const eventsKept = 40;
 
 interface Nodes {
@@ -32,8 +34,8 @@ interface Nodes {
   readonly fallback: NodeProcess;
 }
 
-/** Of a node's head, which says it as it is: `/healthcheck` has only a fingerprint of the digest. */
-interface Standing {
+/** From a node's head, which has the digest itself: `/healthcheck` has only a fingerprint of it. */
+interface RecordedPosition {
   readonly e: string;
   readonly n: number;
   readonly l: number;
@@ -67,7 +69,7 @@ async function record(binary: string, target: string, directory: string): Promis
     writePacked(target, "replication.json", { ...replication, promotedHead } satisfies Replication);
     writePacked(target, "history.json", recording.written);
     const headers = { Authorization: `Bearer ${nodeKey}` };
-    const head = (await (await fetch(`${second.url}/replication/v1/head`, { headers })).json()) as Standing;
+    const head = (await (await fetch(`${second.url}/replication/v1/head`, { headers })).json()) as RecordedPosition;
     const events = { method: "GET", path: `/api/events?after=${head.l - 12}&limit=12` };
     writePacked(target, "answers.json", await recording.ask(second, [...recordedQueries(), events]));
     run("snapshot", "create", "--url", second.url, "--out", join(target, "all.snapshot"));
@@ -83,7 +85,7 @@ async function record(binary: string, target: string, directory: string): Promis
     writeFileSync(join(target, "release.json"), `${JSON.stringify(release, undefined, 2)}\n`);
     await Promise.all([first.stop(), fallback.stop()]);
   } finally {
-    // The primary has no time to tidy up: its log (`-wal`) is part of what later releases find.
+    // The primary has no time to clean up: its log (`-wal`) is part of the data for later releases.
     await Promise.all([first, second, fallback].map((node) => node.kill()));
     await broker.close();
   }
@@ -117,7 +119,7 @@ async function prepareNodes(binary: string, directory: string, broker: OpenBroke
   };
 }
 
-/** Waits until all stand where the primary stands. */
+/** Waits until all nodes have the position of the primary. */
 async function converge(primary: NodeProcess, { first, second, fallback }: Nodes): Promise<void> {
   const wanted = must(await primary.health());
   for (const node of [first, second, fallback])
@@ -137,7 +139,9 @@ function writePacked(target: string, name: string, value: unknown): void {
   writeFileSync(join(target, `${name}.zst`), Bun.zstdCompressSync(JSON.stringify(value), { level: 19 }));
 }
 
-/** What the node has left, with databases and their logs compressed. Its lock is empty, and SQLite makes the index of a log anew. */
+/**
+ * The data of the node, with compressed databases and logs. Its lock is empty, and SQLite rebuilds the index of a log.
+ */
 function keepFiles(source: string, target: string): void {
   mkdirSync(target, { recursive: true });
   for (const entry of readdirSync(source, { withFileTypes: true })) {

@@ -1,14 +1,17 @@
-/** A primary of a release as other nodes know it: it gives them over HTTP what was recorded. Nothing of it is made up, so it answers no other position. */
+/**
+ * A primary of a release, as other nodes see it: it serves the recorded responses over HTTP. It knows no other
+ * positions.
+ */
 import { readFileSync } from "node:fs";
 import { readRelease, readReplication, recordedFile, type ServedResponse } from "./recorded.ts";
 
 export class RecordedPrimary {
   readonly url: string;
-  /** Undefined while it is not reached. */
+  /** Undefined while it is unreachable. */
   serves: ServedResponse | undefined;
   readonly #server: Bun.Server<undefined>;
 
-  /** `change` is made to each JSON body, `snapshot` is given instead of the recorded one. */
+  /** `change` is applied to each JSON body; `snapshot` replaces the recorded one. */
   constructor(
     version: string,
     change: (body: string) => string = (body) => body,

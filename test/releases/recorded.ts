@@ -1,6 +1,6 @@
 /**
- * What the program of a release left behind, as `record.ts` wrote it to a folder of that release: data directories, a backup, snapshots, messages between
- * nodes, and exchanges over the API. Tests hold today's code against all of it.
+ * The recording of a release, as `record.ts` wrote it to a folder of that release: data directories, a backup,
+ * snapshots, messages between nodes, and exchanges over the API. Tests check today's code with all of it.
  */
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,11 +11,11 @@ export const releasesFolder = import.meta.dir;
 export const nodeNames = ["primary", "edge", "fallback"] as const;
 export type NodeName = (typeof nodeNames)[number];
 
-/** One request over the API, and how it was answered. */
+/** One request over the API, and its response. */
 export interface Exchange {
   readonly method: string;
   readonly path: string;
-  /** Which key the request carries; a key with the role `read` is made for it where exchanges are repeated. */
+  /** The key of the request. When exchanges are repeated, a key with the role `read` is made for it. */
   readonly key?: "admin" | "read" | "none";
   readonly body?: unknown;
   readonly status: number;
@@ -29,7 +29,7 @@ export interface BrokerMessage {
   readonly payload: string;
 }
 
-/** What a primary said to other nodes over HTTP while it stood at one offset. The bodies are as they were sent. */
+/** The responses of a primary to other nodes over HTTP while it was at one offset. The bodies are as they were sent. */
 export interface ServedResponse {
   readonly head: string;
   /** By the offset after which it begins. */
@@ -44,7 +44,7 @@ export interface Replication {
   readonly after: ServedResponse;
   /** In the order of their arrival, from a broker that had a retained head. */
   readonly messages: readonly BrokerMessage[];
-  /** The head that the promoted edge left at its broker. */
+  /** The head that the promoted edge published at its broker. */
   readonly promotedHead: BrokerMessage;
   readonly refusals: readonly { readonly status: number; readonly body: string }[];
 }
@@ -56,16 +56,16 @@ export interface Release {
   readonly adminKey: string;
   readonly readKey: string;
   readonly nodeKey: string;
-  /** Where all nodes stood in the end. */
+  /** The final position of all nodes. */
   readonly epoch: string;
   readonly term: number;
   readonly offset: number;
   readonly digest: string;
-  /** The oldest offset to which the backup reaches back. */
+  /** The earliest offset that the backup can recover. */
   readonly trimmedTo: number;
 }
 
-/** The versions of which there is a folder, oldest first. */
+/** The versions with a folder, oldest first. */
 export function recordedVersions(): string[] {
   return readdirSync(releasesFolder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -76,9 +76,9 @@ export function recordedVersions(): string[] {
 export const readRelease = (version: string): Release =>
   JSON.parse(readFileSync(recordedFile(version, "release.json"), "utf8")) as Release;
 
-/** What was written, in order, to a primary that began with nothing. */
+/** The writes, in order, to a primary that was empty at the beginning. */
 export const readHistory = (version: string): Exchange[] => unpackJson(version, "history.json.zst") as Exchange[];
-/** What was asked in the end. */
+/** The queries at the end. */
 export const readAnswers = (version: string): Exchange[] => unpackJson(version, "answers.json.zst") as Exchange[];
 export const readReplication = (version: string): Replication =>
   unpackJson(version, "replication.json.zst") as Replication;
@@ -89,7 +89,7 @@ function unpackJson(version: string, name: string): unknown {
   return JSON.parse(Buffer.from(Bun.zstdDecompressSync(readFileSync(recordedFile(version, name)))).toString("utf8"));
 }
 
-/** Puts what a node of that release left where a node of today looks for it. */
+/** Puts the data of a node of that release where a node of today expects them. */
 export function unpackDirectory(version: string, node: NodeName, target: string): void {
   mkdirSync(target, { recursive: true });
   const source = recordedFile(version, node);

@@ -1,4 +1,4 @@
-/** Sends requests to nodes, and keeps what was answered. */
+/** Sends requests to nodes, and records the responses. */
 import type { NodeProcess } from "../../scripts/node-process.ts";
 import { lastKey, type RecordedRequest } from "./history.ts";
 import type { Exchange } from "./recorded.ts";

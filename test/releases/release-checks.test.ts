@@ -1,4 +1,4 @@
-/** What `scripts/release` refuses, in a small repository of its own, and that the tree names one version only. */
+/** The checks of `scripts/release`, in a small repository, and that the tree names one version only. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -51,7 +51,7 @@ function commit(root: string, subject: string): void {
 const refusalOf = (root: string, version: string): string => problemsOf(root, version).join("\n");
 
 describe("a release", () => {
-  test("sees untracked files that git is configured not to show", () =>
+  test("notices untracked files that git is configured not to show", () =>
     withRepository((root) => {
       git(root, "config", "status.showUntrackedFiles", "no");
       writeFileSync(join(root, "notes.txt"), "mine");
@@ -66,7 +66,7 @@ describe("a release", () => {
       expect([git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")]).toEqual([before, ""]);
     }));
 
-  test("that fails is undone, and what somebody edited meanwhile stays", () =>
+  test("that fails is undone, and edits of other people stay", () =>
     withRepository((root) => {
       const before = git(root, "rev-parse", "HEAD");
       setVersion(root, "0.2.0");
@@ -89,7 +89,7 @@ describe("a release", () => {
       expect(existsSync(recorded)).toBe(false);
     }));
 
-  test("can be made of a clean `main` with a higher version and notes", () =>
+  test("can be made from a clean `main` with a higher version and notes", () =>
     withRepository((root) => {
       expect(problemsOf(root, "0.2.0")).toEqual([]);
       setVersion(root, "0.2.0");
@@ -100,7 +100,7 @@ describe("a release", () => {
       expect(notesOf(root, "0.2.0")).toBe("### Added\n\n- Something.");
     }));
 
-  test("is not made of a tree with changes, which are named", () =>
+  test("is not made from a tree with changes, which are named", () =>
     withRepository((root) => {
       mkdirSync(join(root, "src"));
       writeFileSync(join(root, "src", "new.ts"), "");
@@ -108,7 +108,7 @@ describe("a release", () => {
       expect(refusalOf(root, "0.2.0")).toContain("src/");
     }));
 
-  test("is not made of another branch", () =>
+  test("is not made from another branch", () =>
     withRepository((root) => {
       git(root, "switch", "--quiet", "--create", "topic");
       expect(refusalOf(root, "0.2.0")).toBe("the branch is `topic`: releases are made from `main` (git switch main)");
@@ -126,7 +126,7 @@ describe("a release", () => {
     withRepository((root) => expect(refusalOf(root, version)).toContain(reason)),
   );
 
-  test("is compared with versions as numbers, not as text", () =>
+  test("is compared with other versions as numbers, not as text", () =>
     withRepository((root) => {
       git(root, "tag", "0.10.0");
       expect(refusalOf(root, "0.2.0")).toContain("0.2.0 is not higher than the last release, 0.10.0");
@@ -138,7 +138,7 @@ describe("this tree", () => {
     expect(notesOf(projectRoot, packageJson.version)?.length).toBeGreaterThan(100);
   });
 
-  test("says in its changelog which format the database has: nobody goes back over a new one by mistake", () => {
+  test("names the format of the database in its changelog, so that no one downgrades over a new one by mistake", () => {
     const newest = /format of the database is (\d+)/.exec(readFileSync(join(projectRoot, "CHANGELOG.md"), "utf8"));
     expect(Number(newest?.[1])).toBe(schemaVersion);
   });
@@ -153,7 +153,7 @@ describe("this tree", () => {
     expect(recipe).toContain('org.opencontainers.image.version="${VERSION}"');
   });
 
-  test.each(["CHANGELOG.md", "SECURITY.md"])("has links in %s that lead somewhere", (name) => {
+  test.each(["CHANGELOG.md", "SECURITY.md"])("has working links in %s", (name) => {
     const text = readFileSync(join(projectRoot, name), "utf8");
     const targets = [...text.matchAll(/\]\(([^)#]+)/g)].map(([, target]) => target ?? "");
     const inside = targets.filter((target) => !target.startsWith("https://"));

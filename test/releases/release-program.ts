@@ -1,13 +1,13 @@
 /**
- * The program of a release, built from its tagged commit with the packages of that commit. What was built is kept in `dist/` by its commit. A clone without
- * tags (a shallow one) has no commit to build from.
+ * The program of a release, built from its tagged commit with the packages of that commit. It is kept in `dist/` by its
+ * commit. A clone without tags (a shallow one) has no commit to build from.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";
 
-/** The commit of a release. Undefined where this clone does not have its tag. */
+/** The commit of a release. Undefined if this clone does not have its tag. */
 export function taggedCommit(version: string): string | undefined {
   if (Bun.which("git") === null) return undefined;
   const reference = `refs/tags/${version}^{commit}`;
@@ -15,7 +15,7 @@ export function taggedCommit(version: string): string | undefined {
   return found.success ? found.stdout.toString().trim() : undefined;
 }
 
-/** The path of the program. */
+/** Returns the path of the program. */
 export async function programAt(commit: string): Promise<string> {
   const kept = join(projectRoot, "dist", "releases", commit, "ostiary");
   if (existsSync(kept)) return kept;
@@ -37,7 +37,7 @@ export async function programAt(commit: string): Promise<string> {
   }
 }
 
-/** Today's packages where the lock file is the same. */
+/** Uses today's packages if the lock file is the same. */
 async function addPackages(tree: string): Promise<void> {
   const lock = (root: string): string => readFileSync(join(root, "bun.lock"), "utf8");
   const target = join(tree, "node_modules");

@@ -1,4 +1,7 @@
-/** The same tree gives the same programs, byte for byte, wherever they are built: who distrusts a release builds it again and compares. */
+/**
+ * The same tree gives the same programs, byte for byte, on every machine. So anyone can verify a release by building it
+ * again.
+ */
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -1,7 +1,9 @@
-/** Whether an answer of today says what a recorded one said. Later versions may say more; they may not say less, or something else. */
+/**
+ * Compares a response of today with a recorded one. Later versions may add members; they may not remove or change any.
+ */
 import type { Exchange } from "./recorded.ts";
 
-/** Members that name a moment, are drawn at random or are text for people: only their type is compared. */
+/** Members with a time, a random value or a text for people: only their type is compared. */
 const unstable: ReadonlySet<string> = new Set(["head", "next_page_token", "message"]);
 const unstableInKeys: ReadonlySet<string> = new Set(["id", "token", "created"]);
 
@@ -10,7 +12,10 @@ export interface ActualResponse {
   readonly answer: unknown;
 }
 
-/** What differs, as a path and both values; undefined where nothing does. `isRepeated` of a write that was made again: it makes other keys. */
+/**
+ * The difference, as a path and both values; undefined if there is none. `isRepeated`: the write was made again, with
+ * other keys.
+ */
 export function difference(
   recorded: Exchange,
   { status, answer }: ActualResponse,
@@ -21,7 +26,7 @@ export function difference(
   const ofKeys = isRepeated && recorded.path.startsWith("/api/keys");
   const isRefusal = status >= 400;
   const found = compare(recorded.answer, answer, (name) => {
-    // The text of an error may become better.
+    // The text of an error may improve.
     if (isRefusal || unstable.has(name)) return true;
     return ofKeys && unstableInKeys.has(name);
   });

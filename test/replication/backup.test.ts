@@ -263,11 +263,11 @@ describe("the nodes of the abandoned history", () => {
 
         await restoreTo(file, join(cluster.directory, "restored"), { target: { offset: 4 } });
         const restored = await cluster.primary({ port, data: join(cluster.directory, "restored") });
-        const followers = [ahead, await cluster.edge("behind", restored)];
-        for (const { node } of followers) await eventually(() => converged(node, restored.node), 15_000);
+        const replicas = [ahead, await cluster.edge("behind", restored)];
+        for (const { node } of replicas) await eventually(() => converged(node, restored.node), 15_000);
         await insert(restored.node, "zoe");
-        for (const { node } of followers) await converged(node, restored.node);
-        for (const { node } of [restored, ...followers])
+        for (const { node } of replicas) await converged(node, restored.node);
+        for (const { node } of [restored, ...replicas])
           expect(["ann", "bob", "eve", "max", "zoe"].map((user) => mayRead(node, user))).toEqual([
             true,
             true,
@@ -278,10 +278,10 @@ describe("the nodes of the abandoned history", () => {
 
         // The node that was behind continued with its file; the other one took a snapshot and kept the events that only
         // it has.
-        expect(currentStorePath(must(followers[1]).data)).toEndWith("store-1.db");
-        expect(unreplicatedIn(must(followers[1]))).toEqual([]);
+        expect(currentStorePath(must(replicas[1]).data)).toEndWith("store-1.db");
+        expect(unreplicatedIn(must(replicas[1]))).toEqual([]);
         expect(unreplicatedIn(ahead).map(({ offset }) => offset)).toEqual([5, 6]);
-        for (const { node } of [restored, ...followers]) {
+        for (const { node } of [restored, ...replicas]) {
           await node.waitFor(`${epoch}:4`);
           expect(await refusal(node.waitFor(`${epoch}:5`))).toMatchObject({ code: "conflict" });
         }

@@ -41,7 +41,7 @@ const limits: Limits = {
 };
 
 interface Following {
-  readonly follower: ReplicaLoop;
+  readonly loop: ReplicaLoop;
   readonly state: () => StoreState | undefined;
   readonly snapshots: () => number;
 }
@@ -50,7 +50,7 @@ const clientOf = ({ url }: Running<Node>) =>
   realClusterSystem.connectNode({ url, ackName: () => "test", nodeKey, logTimeoutMs: 5000, snapshotTimeoutMs: 5000 });
 
 /** The parts of an edge without its connection to the broker, which the test replaces. */
-async function withFollower(
+async function withReplica(
   primary: Running<Node>,
   directory: string,
   body: (following: Following) => Promise<void>,
@@ -76,7 +76,7 @@ async function withFollower(
     return state;
   };
   writer.onStateChange((moved) => (state = moved.state));
-  const follower = new ReplicaLoop({
+  const loop = new ReplicaLoop({
     environment: "test",
     limits,
     clock: systemClock,
@@ -85,15 +85,15 @@ async function withFollower(
     state: () => state,
     installSnapshot,
     onDivergence: () => {},
-    onDamage: (error) => follower.markDiverged(String(error), true),
+    onDamage: (error) => loop.markDiverged(String(error), true),
     onVerified: () => {},
   });
-  follower.start();
+  loop.start();
   try {
-    await body({ follower, state: () => state, snapshots: () => snapshots });
+    await body({ loop, state: () => state, snapshots: () => snapshots });
   } finally {
     client.close();
-    await follower.stop();
+    await loop.stop();
     await writer.stop();
   }
 }
@@ -140,12 +140,10 @@ test.each([1, 2, 3, 4, 5])(
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
-      await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+      await withReplica(primary, cluster.directory, async ({ loop, state }) => {
         const random = dice(seed * 7919);
         const deliver = (topic: string, payload: Uint8Array, retained: boolean): void =>
-          topic === topics.events
-            ? follower.receiveBatch(payload)
-            : follower.receiveHead(payload, retained, "embedded");
+          topic === topics.events ? loop.receiveBatch(payload) : loop.receiveHead(payload, retained, "embedded");
         const client = await listen(primary, (topic, payload, retained) => {
           const luck = random();
           if (luck < 0.2) return;
@@ -153,7 +151,7 @@ test.each([1, 2, 3, 4, 5])(
           if (luck < 0.6) setTimeout(() => deliver(topic, payload, retained), random() * 30);
           else deliver(topic, payload, retained);
         });
-        follower.onSubscribed();
+        loop.onSubscribed();
         await writeMuch(primary.node);
         await eventually(() => {
           const { epoch, offset, digest } = state() ?? {};
@@ -161,7 +159,7 @@ test.each([1, 2, 3, 4, 5])(
             positionOf(primary.node) as { epoch: string; offset: number; digest: string },
           );
         });
-        expect(follower.isDiverged).toBe(false);
+        expect(loop.isDiverged).toBe(false);
         await client.endAsync();
       });
     }),
@@ -171,17 +169,17 @@ test("a lost message is one gap, and one reason to catch up", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state }) => {
       const arrived = (): Promise<void> =>
         eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       let isLost = false;
       const client = await listen(primary, (topic, payload, retained) => {
-        if (topic !== topics.events) follower.receiveHead(payload, retained, "embedded");
-        else if (!isLost) follower.receiveBatch(payload);
+        if (topic !== topics.events) loop.receiveHead(payload, retained, "embedded");
+        else if (!isLost) loop.receiveBatch(payload);
         isLost = false;
       });
       await arrived();
-      await eventually(() => expect(follower.stateName).toBe("LIVE"));
+      await eventually(() => expect(loop.stateName).toBe("LIVE"));
       const before = await gapsAndCatchUps();
       isLost = true;
       await insert(primary.node, "ann");
@@ -204,7 +202,7 @@ test("malformed messages and messages of other environments change nothing", () 
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       const { epoch, term, offset, hash } = state() ?? { epoch: "", term: 0, offset: 0, hash: "" };
       const before = state();
@@ -233,14 +231,14 @@ test("malformed messages and messages of other environments change nothing", () 
         JSON.stringify({ ...batch, p: offset + 5, l: offset + 6, ev: [[offset + 6, 1, "facts", forged, null]] }),
       ];
       for (const message of messages) {
-        follower.receiveBatch(Buffer.from(message));
+        loop.receiveBatch(Buffer.from(message));
       }
       await Bun.sleep(200);
       expect(state()).toEqual(before);
       expect(snapshots()).toBe(1);
       // The replica still applies events.
       await insert(primary.node, "ann");
-      follower.onSubscribed();
+      loop.onSubscribed();
       await eventually(() => expect(state()?.digest).toBe(primary.node.health().digest ?? ""));
     });
   }));
@@ -249,27 +247,27 @@ test("a forged head with another digest at the same position: the replica asks t
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       await Bun.sleep(50);
       const { epoch, term, offset, hash } = state() ?? { epoch: "", term: 0, offset: 0, hash: "" };
-      const standing = { v: 1, s: "test", e: epoch, n: term, t: Date.now(), l: offset, h: hash, trim: 0 };
-      const head = { ...standing, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };
+      const position = { v: 1, s: "test", e: epoch, n: term, t: Date.now(), l: offset, h: hash, trim: 0 };
+      const head = { ...position, d: "0123456789abcdef", from: [0, "0000000000000000"], role: "primary", ack: false };
       const receive = (number: object): void =>
-        follower.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
+        loop.receiveHead(Buffer.from(JSON.stringify({ ...head, ...number })), false, "embedded");
       receive({ q: 1_000_000 });
       await Bun.sleep(200);
-      expect(follower.isDiverged).toBe(false);
+      expect(loop.isDiverged).toBe(false);
       expect(snapshots()).toBe(1);
       // If the primary cannot be asked, a head of the event stream is enough: no answer is better than a wrong one. But
       // an old head is not.
       await primary.stop();
       for (const old of [{ q: 1 }, {}]) receive(old);
       await Bun.sleep(100);
-      expect(follower.isDiverged).toBe(false);
+      expect(loop.isDiverged).toBe(false);
       receive({ q: 1_000_001 });
-      await eventually(() => expect(follower.isDiverged).toBe(true));
-      expect(follower.stateName).toBe("DIVERGED");
+      await eventually(() => expect(loop.isDiverged).toBe(true));
+      expect(loop.stateName).toBe("DIVERGED");
     });
   }));
 
@@ -277,14 +275,14 @@ test("an event that is too large for the broker is fetched from the log", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state, snapshots }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state, snapshots }) => {
       const sizes: number[] = [];
       const client = await listen(primary, (topic, payload, retained) => {
         sizes.push(payload.byteLength);
-        if (topic === topics.events) follower.receiveBatch(payload);
-        else follower.receiveHead(payload, retained, "embedded");
+        if (topic === topics.events) loop.receiveBatch(payload);
+        else loop.receiveHead(payload, retained, "embedded");
       });
-      follower.onSubscribed();
+      loop.onSubscribed();
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       const users = Array.from({ length: 900 }, (_, index) => `user-with-a-rather-long-name-${index}`);
       await insert(primary.node, ...users);
@@ -300,9 +298,9 @@ test("a message that is lost before a pause shows in the next head", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
-    await withFollower(primary, cluster.directory, async ({ follower, state }) => {
+    await withReplica(primary, cluster.directory, async ({ loop, state }) => {
       const client = await listen(primary, (topic, payload, retained) => {
-        if (topic === topics.head) follower.receiveHead(payload, retained, "embedded");
+        if (topic === topics.head) loop.receiveHead(payload, retained, "embedded");
       });
       await eventually(() => expect(state()?.offset).toBe(primary.node.health().offset ?? -1));
       await insert(primary.node, "ann");

@@ -31,7 +31,7 @@ const quick = {
   "advanced.pollIntervalMs": "200ms",
 };
 
-interface Standing {
+interface NodePosition {
   readonly role: string;
   readonly state: string;
   readonly epoch: string;
@@ -40,8 +40,8 @@ interface Standing {
   readonly unreplicated_events?: number;
 }
 
-async function standingAt(url: string): Promise<Standing> {
-  return (await (await fetch(`${url}/healthcheck`)).json()) as Standing;
+async function positionAt(url: string): Promise<NodePosition> {
+  return (await (await fetch(`${url}/healthcheck`)).json()) as NodePosition;
 }
 
 async function write(url: string, ...facts: Fact[]): Promise<Response> {
@@ -68,7 +68,7 @@ async function threeNodes(cluster: Cluster, flags: Record<string, string> = {}) 
   const c = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers: urlB });
   await loadPolicy(primary.node);
   await eventually(async () => {
-    for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ offset: primary.node.health().offset });
+    for (const { url } of [b, c]) expect(await positionAt(url)).toMatchObject({ offset: primary.node.health().offset });
   });
   return { primary, b, c, portA: portA ?? "", urls };
 }
@@ -86,7 +86,7 @@ describe("promotion", () => {
 
       const promoted = await post(b.url, "/api/promote", {});
       expect(promoted.status).toBe(200);
-      expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+      expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
       // Through the other edge, which finds the new primary by itself.
       await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200), 10_000);
       for (const { url } of [b, c]) {
@@ -107,7 +107,7 @@ describe("promotion", () => {
         peers: c.url,
         ...quick,
       });
-      expect(await standingAt(again.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+      expect(await positionAt(again.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
     }));
 
   test("is refused while the primary is alive, unless it is forced", () =>
@@ -119,7 +119,7 @@ describe("promotion", () => {
       expect((await post(primary.url, "/api/promote", { force: true })).status).toBe(409);
       expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
       // And the old primary notices.
-      await eventually(async () => expect((await standingAt(primary.url)).state).toBe("FENCED"));
+      await eventually(async () => expect((await positionAt(primary.url)).state).toBe("FENCED"));
       expect((await write(primary.url, reader("late"))).status).toBe(503);
       expect((await fetch(`${primary.url}/healthcheck`)).status).toBe(200);
       expect((await fetch(`${primary.url}/readyz`)).status).toBe(503);
@@ -130,7 +130,7 @@ describe("promotion", () => {
       const { primary, b, c } = await threeNodes(cluster);
       await b.stop();
       await insert(primary.node, "ann", "bob");
-      await eventually(async () => expect((await standingAt(c.url)).offset).toBe(primary.node.health().offset ?? 0));
+      await eventually(async () => expect((await positionAt(c.url)).offset).toBe(primary.node.health().offset ?? 0));
       await primary.stop();
       const { port } = new URL(b.url);
       const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers: c.url, ...quick });
@@ -166,7 +166,7 @@ describe("the old primary", () => {
       // As an edge of its successor it has the surviving history.
       await back.stop();
       const rejoined = await cluster.edge("primary", { ...back, url: edge.url }, quick);
-      await eventually(async () => expect(rejoined.node.health().offset).toBe((await standingAt(edge.url)).offset));
+      await eventually(async () => expect(rejoined.node.health().offset).toBe((await positionAt(edge.url)).offset));
       expect(mayRead(rejoined.node, "only-here")).toBe(false);
       expect(mayRead(rejoined.node, "new")).toBe(true);
     }));
@@ -268,7 +268,7 @@ describe("the edges that a promotion asks", () => {
   const flags = { ack: "edges:1", "advanced.ackTimeoutMs": "700ms" };
   /** As soon as edges have it. */
   const acknowledged = (write: () => Promise<unknown>): Promise<void> => eventually(async () => void (await write()));
-  const pledgedTo = async (url: string): Promise<unknown> =>
+  const votedFor = async (url: string): Promise<unknown> =>
     ((await (await fetch(`${url}/healthcheck`)).json()) as { pledged_to?: string }).pledged_to;
 
   test("let the old primary acknowledge nothing more, and follow its successor, also after a restart", () =>
@@ -290,7 +290,7 @@ describe("the edges that a promotion asks", () => {
       await acknowledged(() => insert(primary.node, "ann"));
       const end = primary.node.health().offset ?? 0;
       await eventually(async () => {
-        for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ state: "LIVE", offset: end });
+        for (const { url } of [b, c]) expect(await positionAt(url)).toMatchObject({ state: "LIVE", offset: end });
       });
       line.close();
       expect((await post(b.url, "/api/promote", {})).status).toBe(200);
@@ -299,11 +299,11 @@ describe("the edges that a promotion asks", () => {
         code: "not_ready",
         message: expect.stringMatching(/not enough edges|another primary/),
       });
-      const { epoch } = await standingAt(b.url);
-      await eventually(async () => expect(await standingAt(c.url)).toMatchObject({ epoch, state: "LIVE" }));
+      const { epoch } = await positionAt(b.url);
+      await eventually(async () => expect(await positionAt(c.url)).toMatchObject({ epoch, state: "LIVE" }));
       await c.stop();
       const again = await cluster.promotable("edge-c", ofC);
-      await eventually(async () => expect(await standingAt(again.url)).toMatchObject({ epoch, state: "LIVE" }));
+      await eventually(async () => expect(await positionAt(again.url)).toMatchObject({ epoch, state: "LIVE" }));
       expect(await refusal(insert(primary.node, "later"))).toMatchObject({ code: "not_ready" });
     }));
 
@@ -322,20 +322,20 @@ describe("the edges that a promotion asks", () => {
         const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...impatient });
         await primary.stop();
         const promotion = post(late.url, "/api/promote", {});
-        await eventually(async () => expect(await pledgedTo(c.url)).toBe("edge-b"));
+        await eventually(async () => expect(await votedFor(c.url)).toBe("edge-b"));
         const refused = await promotion;
         expect(refused.status).toBe(409);
         expect(((await refused.json()) as { message: string }).message).toContain(`${silent} cannot be asked`);
-        await eventually(async () => expect(await pledgedTo(c.url)).toBeUndefined());
+        await eventually(async () => expect(await votedFor(c.url)).toBeUndefined());
         const back = await cluster.primary({ port: portA, ...quick, ...flags });
         await eventually(async () => expect((await write(back.url, reader("ann"))).status).toBe(200));
 
-        const { epoch } = await standingAt(back.url);
-        await eventually(async () => expect((await standingAt(late.url)).epoch).toBe(epoch));
+        const { epoch } = await positionAt(back.url);
+        await eventually(async () => expect((await positionAt(late.url)).epoch).toBe(epoch));
         await back.stop();
         expect((await post(late.url, "/api/promote", { force: true })).status).toBe(200);
         await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
-        expect(await pledgedTo(c.url)).toBeUndefined();
+        expect(await votedFor(c.url)).toBeUndefined();
       }),
     40_000,
   );
@@ -366,14 +366,14 @@ describe("the edges that a promotion asks", () => {
         let running = await cluster.promotable("edge-c", ofC);
         await acknowledged(() => loadPolicy(primary.node));
         await eventually(async () => {
-          for (const { url } of [b, running]) expect((await standingAt(url)).state).toBe("LIVE");
+          for (const { url } of [b, running]) expect((await positionAt(url)).state).toBe("LIVE");
         });
         line.close();
         /** Returns undefined if the promotion, which waits a few seconds for the mute node, ended too early to tell. */
         const duringPromotion = async <T>(question: () => Promise<T>): Promise<T | undefined> => {
           let isOver = false;
           const promotion = post(b.url, "/api/promote", {}).finally(() => (isOver = true));
-          while (!isOver && (await pledgedTo(running.url)) !== "edge-b") await Bun.sleep(20);
+          while (!isOver && (await votedFor(running.url)) !== "edge-b") await Bun.sleep(20);
           const answer = isOver ? undefined : await question();
           const told = isOver ? undefined : answer;
           expect((await promotion).status).toBe(409);
@@ -390,11 +390,11 @@ describe("the edges that a promotion asks", () => {
         const afterRestart = await told(async () => {
           await running.stop();
           running = await cluster.promotable("edge-c", ofC);
-          return (await pledgedTo(running.url)) ?? "nobody";
+          return (await votedFor(running.url)) ?? "nobody";
         });
         expect(afterRestart).toBe("edge-b");
         // The promotion failed, so the edge counts again.
-        await eventually(async () => expect(await pledgedTo(running.url)).toBeUndefined());
+        await eventually(async () => expect(await votedFor(running.url)).toBeUndefined());
         await acknowledged(() => insert(primary.node, "in-time"));
       }),
     90_000,
@@ -413,7 +413,7 @@ describe("the edges that a promotion asks", () => {
       const again = await cluster.promotable("edge-c", { ...follow, port: portC ?? "", peers });
       await acknowledged(() => loadPolicy(primary.node));
       await eventually(async () =>
-        expect((await standingAt(again.url)).offset).toBe(primary.node.health().offset ?? 0),
+        expect((await positionAt(again.url)).offset).toBe(primary.node.health().offset ?? 0),
       );
       await primary.stop();
       expect((await post(again.url, "/api/promote", {})).status).toBe(200);
@@ -431,7 +431,7 @@ describe("the edges that a promotion asks", () => {
       if (refusals.length === 2)
         await eventually(async () => expect((await post(b.url, "/api/promote", {})).status).toBe(200));
       await eventually(async () => {
-        const roles = await Promise.all([b, c].map(async ({ url }) => (await standingAt(url)).role));
+        const roles = await Promise.all([b, c].map(async ({ url }) => (await positionAt(url)).role));
         expect(roles.toSorted()).toEqual(["edge", "primary"]);
       });
     }));
@@ -439,7 +439,7 @@ describe("the edges that a promotion asks", () => {
   test("are asked with a node and a token, by a holder of the node key, and only for a candidate", () =>
     withCluster(async (cluster) => {
       const { b } = await threeNodes(cluster);
-      const { epoch } = await standingAt(b.url);
+      const { epoch } = await positionAt(b.url);
       const ask = (query: string, key: string, method = "POST") =>
         fetch(`${b.url}/replication/v1/pledge?${query}`, { method, headers: { Authorization: `Bearer ${key}` } });
       const past = `epoch=${epoch}&term=0&after=1&hash=${"0".repeat(16)}`;
@@ -457,7 +457,7 @@ describe("the edges that a promotion asks", () => {
       }
       // For an epoch that is over, no promise is needed.
       expect((await ask(`${past}&node=x&token=1`, nodeKey)).status).toBe(200);
-      expect(await pledgedTo(b.url)).toBeUndefined();
+      expect(await votedFor(b.url)).toBeUndefined();
     }));
 
   test("must answer themselves: an answer of a proxy in place of a stopped node does not count", () =>
@@ -493,7 +493,7 @@ describe("the edges that a promotion asks", () => {
       const b = await cluster.promotable("edge-b", { ...quick, ...flags, ...ofB });
       const c = await cluster.edge("edge-c", primary, { ...quick, ...flags, port: portC ?? "", peers: b.url });
       await acknowledged(() => loadPolicy(primary.node));
-      await eventually(async () => expect((await standingAt(b.url)).state).toBe("LIVE"));
+      await eventually(async () => expect((await positionAt(b.url)).state).toBe("LIVE"));
       line.close();
       let isOver = false;
       const kept: string[] = [];
@@ -513,7 +513,7 @@ describe("the edges that a promotion asks", () => {
       isOver = true;
       await writing;
       await eventually(async () => {
-        expect(c.node.health()).toMatchObject({ state: "LIVE", epoch: (await standingAt(b.url)).epoch });
+        expect(c.node.health()).toMatchObject({ state: "LIVE", epoch: (await positionAt(b.url)).epoch });
       });
       for (const user of kept)
         expect([user, await (await mayReadAt(b.url, user)).json()]).toEqual([user, { allowed: true }]);
@@ -527,7 +527,7 @@ describe("the edges that a promotion asks", () => {
       await eventually(async () => expect((await write(c.url, reader("bob"))).status).toBe(200));
       const peers = `${b.url},${c.url}`;
       const former = await cluster.edge("primary", b, { ...quick, ...flags, port: portA, peers });
-      await eventually(async () => expect(former.node.health().offset).toBe((await standingAt(b.url)).offset));
+      await eventually(async () => expect(former.node.health().offset).toBe((await positionAt(b.url)).offset));
       await c.stop();
       await b.stop();
       // It knows only the first primary, which is an edge now.
@@ -536,7 +536,7 @@ describe("the edges that a promotion asks", () => {
         ...quick,
         ...flags,
       });
-      await eventually(async () => expect((await standingAt(again.url)).role).toBe("edge"));
+      await eventually(async () => expect((await positionAt(again.url)).role).toBe("edge"));
       expect((await post(again.url, "/api/promote", {})).status).toBe(200);
       expect(await (await mayReadAt(again.url, "bob")).json()).toEqual({ allowed: true });
     }));

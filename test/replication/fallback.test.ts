@@ -1,6 +1,4 @@
-/**
- * Fallbacks: they fetch verified snapshots on a timer, and answer from the last one when no other node can be reached.
- */
+/** Fallbacks: verified snapshots on a timer, and the last one on disk if no node can be reached. */
 import { expect, test } from "bun:test";
 import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +16,7 @@ import {
   withCluster,
 } from "./cluster.ts";
 
-test("a fallback fetches snapshots on its timer, and none if nothing has changed", () =>
+test("a fallback fetches snapshots on its timer, and nothing if nothing has changed", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -30,19 +28,20 @@ test("a fallback fetches snapshots on its timer, and none if nothing has changed
     const ages: number[] = [];
     await eventually(() => {
       ages.push(fallback.node.health().ageMs ?? -1);
-      expect(ages.some((age, index) => age < (ages[index - 1] ?? 0))).toBe(true); // it was confirmed anew
+      expect(ages.some((age, index) => age < (ages[index - 1] ?? 0))).toBe(true); // it was confirmed again
     });
     expect(currentStorePath(fallback.data)).toBe(store);
     await insert(primary.node, "bob");
     await eventually(() => expect(mayRead(fallback.node, "bob")).toBe(true));
     expect(positionOf(fallback.node)).toEqual(positionOf(primary.node));
-    // It answers reads with a token of a position that it lacks immediately, because it may be the only node left.
+    // Reads with a token of a position that it lacks are answered immediately, since it may be the only node that is
+    // left.
     await fallback.node.waitFor(`${primary.node.health().epoch}:999`);
     await fallback.node.waitFor("a token of another service");
     expect((await post(fallback.url, "/api/batch", [{ inserts: [reader("x")] }])).status).toBe(503);
   }));
 
-test("a fallback removes the databases that it has replaced, even with a new snapshot each second", () =>
+test("a fallback removes the databases that it has replaced, even if it fetches one each second", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -51,12 +50,12 @@ test("a fallback removes the databases that it has replaced, even with a new sna
       await insert(primary.node, `user-${refresh}`);
       await converged(fallback.node, primary.node);
     }
-    // Databases that were replaced in the last two seconds may still be read.
-    const databases = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
-    expect(databases.length).toBeLessThan(6);
+    // Databases of the last two seconds may still be read.
+    const copies = readdirSync(fallback.data).filter((name) => /^store-\d+\.db$/.test(name));
+    expect(copies.length).toBeLessThan(6);
   }));
 
-test("a fallback replaces its database by a snapshot of the same offset with other events", () =>
+test("a fallback takes a snapshot with the same offset and other events", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -68,7 +67,7 @@ test("a fallback replaces its database by a snapshot of the same offset with oth
     await converged(fallback.node, second.node);
     const { port } = new URL(second.url);
     await second.stop();
-    // The primary has no record of its later state, so its term is the same as the lost one.
+    // No note is left that would tell the primary about the lost events: its term is the same as the lost one.
     await Bun.write(join(primary.data, "store-1.db"), backup);
     rmSync(join(primary.data, "position"));
     const restored = await cluster.primary({ port });
@@ -117,7 +116,7 @@ test("a fallback with a damaged database is not ready until it has a sound one",
     expect(mayRead(second.node, "user-99")).toBe(true);
   }));
 
-test("a database that is found damaged during a refresh is fetched again", () =>
+test("a database that is found damaged by the comparison with the newest snapshot is fetched again", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);
@@ -145,7 +144,7 @@ test("a database that is found damaged during a refresh is fetched again", () =>
     await slow.stop(true);
   }));
 
-test("a fallback continues to answer from its database if the new snapshot is not sound", () =>
+test("a fallback continues to answer from its database if the offered snapshot is not sound", () =>
   withCluster(async (cluster) => {
     const primary = await cluster.primary();
     await loadPolicy(primary.node);

@@ -112,11 +112,11 @@ describe.skipIf(findProgram("mosquitto") === null)("with an access list that per
 
   test("a node's messages are valid only at their topic", () =>
     withIntruder(async ({ primary, edge, intruder, head }) => {
-      const sealed = new Promise<Buffer>((resolve) => {
+      const authenticated = new Promise<Buffer>((resolve) => {
         intruder.on("message", (topic, payload) => topic === topics.head && resolve(payload));
       });
       const before = await refused();
-      await intruder.publishAsync(topics.events, await sealed, { qos: 1 });
+      await intruder.publishAsync(topics.events, await authenticated, { qos: 1 });
       await eventually(async () => expect(await refused()).toBeGreaterThan(before));
       expect(edge.node.health()).toMatchObject({ ok: true, offset: head().l });
       await insert(primary.node, "bob");

@@ -61,15 +61,15 @@ describe("without a reachable broker", () => {
           const following = async (url: string) =>
             ((await (await fetch(`${url}/healthcheck`)).json()) as { following?: string }).following;
           expect(await following(edges[0].url)).toBe(
-            "it asks the primary for events over HTTP, because no broker is connected",
+            "it gets events from the primary over HTTP, because no broker is connected",
           );
           expect(await following(primary.url)).toBeUndefined();
           const connected = await cluster.edge("edge-3", primary);
-          await eventually(async () => expect(await following(connected.url)).toBe("a broker brings the events"));
+          await eventually(async () => expect(await following(connected.url)).toBe("it gets events from a broker"));
           await primary.stop();
           for (const { url } of [edges[0], connected])
             await eventually(
-              async () => expect(await following(url)).toBe("the primary does not answer: this copy may be old"),
+              async () => expect(await following(url)).toBe("the primary does not answer: its database may be old"),
               15_000,
             );
         },

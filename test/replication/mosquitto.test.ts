@@ -134,12 +134,12 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
         connectTimeoutMs: 2000,
         keepaliveMs: 5000,
       };
-      const link = new BrokerConnection({ ...options, ownership: false });
-      link.start();
-      await eventually(() => expect(link.connected).toBe(true));
-      link.reconnect(); // ends the connection without a DISCONNECT
+      const connection = new BrokerConnection({ ...options, ownership: false });
+      connection.start();
+      await eventually(() => expect(connection.connected).toBe(true));
+      connection.reconnect(); // ends the connection without a DISCONNECT
       await eventually(() => expect(statuses.at(-1)).toBe("DEAD"));
-      await link.close();
+      await connection.close();
       await witness.endAsync();
     }));
 
@@ -200,11 +200,11 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
       keepaliveMs: 5000,
       ownership: false as const,
     };
-    const link = new BrokerConnection({ ...options, password: "wrong" });
-    link.start();
+    const connection = new BrokerConnection({ ...options, password: "wrong" });
+    connection.start();
     await Bun.sleep(1200);
-    expect(link.connected).toBe(false);
-    await link.close();
+    expect(connection.connected).toBe(false);
+    await connection.close();
     const right = new BrokerConnection({ ...options, password: flags("edge").brokerPassword });
     right.start();
     await eventually(() => expect(right.connected).toBe(true));

@@ -36,7 +36,7 @@ const quick = {
 };
 const timeoutMs = 40_000;
 
-interface Standing {
+interface NodePosition {
   readonly role: string;
   readonly state: string;
   readonly epoch: string;
@@ -44,8 +44,8 @@ interface Standing {
   readonly offset: number;
 }
 
-async function standingAt(url: string): Promise<Standing> {
-  return (await (await fetch(`${url}/healthcheck`)).json()) as Standing;
+async function positionAt(url: string): Promise<NodePosition> {
+  return (await (await fetch(`${url}/healthcheck`)).json()) as NodePosition;
 }
 
 /** Returns the token of a write, once it is accepted. */
@@ -91,8 +91,8 @@ async function threeMembers(cluster: Cluster, flags: Record<string, string> = {}
   const c = await cluster.promotable("edge-c", { ...follow, port: ports[2], peers: urls[1] });
   await eventually(async () => {
     expect((await post(a.url, "/api/policy", { src: policy })).ok).toBe(true);
-    const { offset } = await standingAt(a.url);
-    for (const { url } of [b, c]) expect(await standingAt(url)).toMatchObject({ offset, state: "LIVE" });
+    const { offset } = await positionAt(a.url);
+    for (const { url } of [b, c]) expect(await positionAt(url)).toMatchObject({ offset, state: "LIVE" });
   }, 15_000);
   return { a, b, c, ofPrimary, ofB };
 }
@@ -137,7 +137,7 @@ describe("terms", () => {
         await b.stop();
         const ahead = await cluster.promotable("edge-b", ofB, { ...realClusterSystem, clock });
         expect((await post(ahead.url, "/api/promote", {})).status).toBe(200);
-        const { term } = await standingAt(ahead.url);
+        const { term } = await positionAt(ahead.url);
         expect(term).toBe(2 * firstTerm);
         const config = cluster.config("primary", "restored", { peers: `${ahead.url},${c.url},http://127.0.0.1:9` });
         const known = await askKnownTerm(config, realClusterSystem);
@@ -157,10 +157,10 @@ describe("terms", () => {
           },
         });
         const restored = await member(cluster, { ...ofPrimary, data });
-        const { epoch, ...standing } = await standingAt(restored.url);
-        expect(standing).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStartTerm(3 * firstTerm) });
+        const { epoch, ...position } = await positionAt(restored.url);
+        expect(position).toMatchObject({ role: "primary", state: "PRIMARY", term: nextStartTerm(3 * firstTerm) });
         for (const { url } of [ahead, c])
-          await eventually(async () => expect(await standingAt(url)).toMatchObject({ role: "edge", epoch }), 15_000);
+          await eventually(async () => expect(await positionAt(url)).toMatchObject({ role: "edge", epoch }), 15_000);
         for (const user of ["ann", "too-late"])
           expect([user, (await mayRead(restored.url, user)).allowed]).toEqual([user, user === "ann"]);
       }),
@@ -209,7 +209,7 @@ describe("a primary whose whole directory was rolled back", () => {
         await second.stop();
         rollBack();
         const third = await member(cluster, ofPrimary);
-        await eventually(async () => expect(await standingAt(third.url)).toMatchObject({ role: "primary" }), 15_000);
+        await eventually(async () => expect(await positionAt(third.url)).toMatchObject({ role: "primary" }), 15_000);
         for (const { url } of [third, b, c]) {
           await eventually(async () =>
             expect(await mayRead(url, "bob", token)).toEqual({ status: 200, allowed: true }),
@@ -232,16 +232,16 @@ describe("a primary whose whole directory was rolled back", () => {
         expect((await post(b.url, "/api/promote", {})).status).toBe(200);
         const tokens: string[] = [];
         for (let count = 0; count < 50; count++) tokens.push(await written(b.url, `user-${count}`));
-        const { epoch } = await standingAt(b.url);
+        const { epoch } = await positionAt(b.url);
         // There are no listeners at the addresses of its peers.
         const silent = `http://127.0.0.1:${await freePort()}`;
         const alone = await member(cluster, { ...ofPrimary, peers: silent });
-        expect(await standingAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+        expect(await positionAt(alone.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
         expect((await post(alone.url, "/api/batch", [{ inserts: [reader("split")] }])).status).toBe(503);
         await alone.stop();
         const back = await member(cluster, ofPrimary);
-        await eventually(async () => expect(await standingAt(back.url)).toMatchObject({ role: "edge", epoch }), 15_000);
-        expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
+        await eventually(async () => expect(await positionAt(back.url)).toMatchObject({ role: "edge", epoch }), 15_000);
+        expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY", epoch });
         for (const [index, token] of tokens.entries())
           expect(await mayRead(c.url, `user-${index}`, token)).toEqual({ status: 200, allowed: true });
         await eventually(async () => expect(await mayRead(back.url, "split")).toEqual({ status: 200, allowed: false }));
@@ -258,7 +258,7 @@ describe("a primary that is replaced", () => {
         const { a, b, c } = await threeMembers(cluster, { ack: "edges:1", "advanced.ackTimeoutMs": "300ms" });
         expect((await post(b.url, "/api/promote", { force: true })).status).toBe(200);
         await eventually(
-          async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
+          async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
           15_000,
         );
         const token = await written(a.url, "through-the-former");
@@ -295,10 +295,10 @@ describe("a primary that is replaced", () => {
         await writing;
         expect(failed.filter((status) => status !== 503)).toEqual([]);
         await eventually(
-          async () => expect(await standingAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
+          async () => expect(await positionAt(a.url)).toMatchObject({ role: "edge", state: "LIVE" }),
           15_000,
         );
-        expect(await standingAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
+        expect(await positionAt(b.url)).toMatchObject({ role: "primary", state: "PRIMARY" });
         for (const user of acknowledged) expect([user, (await mayRead(b.url, user)).allowed]).toEqual([user, true]);
       }),
     timeoutMs,
@@ -340,14 +340,14 @@ describe("a second process on a copy of a primary's directory", () => {
     () =>
       withCluster(async (cluster) => {
         const { a, ofPrimary } = await threeMembers(cluster);
-        const data = duplicateOf(a, join(cluster.directory, "twin"));
+        const data = duplicateOf(a, join(cluster.directory, "duplicate"));
         const elsewhere = { ...ofPrimary, port: String(await freePort()), data };
         const refused = await member(cluster, elsewhere).then(
           () => undefined,
           (error: unknown) => error,
         );
         expect(String(refused)).toContain("is the primary of the same data");
-        const { epoch, state } = await standingAt(a.url);
+        const { epoch, state } = await positionAt(a.url);
         expect(state).toBe("PRIMARY");
         await written(a.url, "ann");
         // As when a volume moves to another machine.
@@ -355,8 +355,8 @@ describe("a second process on a copy of a primary's directory", () => {
         const moved = await member(cluster, { ...elsewhere, data: duplicateOf(a, join(cluster.directory, "moved")) });
         await written(moved.url, "bob");
         expect((await mayRead(moved.url, "ann")).allowed).toBe(true);
-        const { term } = await standingAt(moved.url);
-        expect((await standingAt(moved.url)).epoch).not.toBe(epoch);
+        const { term } = await positionAt(moved.url);
+        expect((await positionAt(moved.url)).epoch).not.toBe(epoch);
         expect(isSameFailover(term, firstTerm)).toBe(true);
       }),
     timeoutMs,

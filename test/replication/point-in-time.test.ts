@@ -103,7 +103,7 @@ describe("the target", () => {
         expect(recoveryOffset(store, { timeMs: timeMs - 1 }, anyTime)).toBe(offset - 1);
       }
       expect(recoveryOffset(store, { timeMs: timeOf(12) + 999 }, timeOf(12) + 1000)).toBe(12);
-      expect(() => recoveryOffset(store, { timeMs: timeOf(12) + 1001 }, timeOf(12) + 1000)).toThrow("is not known");
+      expect(() => recoveryOffset(store, { timeMs: timeOf(12) + 1001 }, timeOf(12) + 1000)).toThrow("is unknown");
       expect(() => recoveryOffset(store, { offset: 13 }, anyTime)).toThrow(
         "there is no offset 13: the newest is offset 12 of",
       );
@@ -167,14 +167,14 @@ describe("the target", () => {
 describe("a log that does not match the data is noticed, and nothing changes", () => {
   test.each([
     ["a fact is missing", "DELETE FROM fact_1; DELETE FROM fact_2", "a fact that it inserted is not there"],
-    ["a cleared fact is missing", "DELETE FROM cleared WHERE rowid % 3 = 0", "log and data do not belong together"],
+    ["a cleared fact is missing", "DELETE FROM cleared WHERE rowid % 3 = 0", "the log does not match the data"],
     [
       "another digest is noted",
       "UPDATE log SET digest = '0123456789abcdef' WHERE offset = 7",
       "the log says 0123456789abcdef",
     ],
     ["a policy is another", "UPDATE policy SET source = 'actor User {}'", "is another one"],
-    ["a key is missing", "DELETE FROM api_key", "do not belong together"],
+    ["a key is missing", "DELETE FROM api_key", "does not match the data"],
   ])("%s", (_, sql, problem) =>
     withHistory(19, 20, (_history, copy) => {
       const store = copy();

@@ -189,7 +189,7 @@ describe("damaged snapshots are refused, and leave no file behind", () => {
     withSnapshot(async (snapshot, directory) => {
       promise(snapshot, { schema: schemaVersion + 1 });
       const refused = await refusal(unpack(openSnapshot(snapshot.path), join(directory, "copy.db")));
-      expect(refused.message).toMatch(/made by a newer Ostiary .*; use that one, or a later one/);
+      expect(refused.message).toMatch(/made by a newer Ostiary .*: use that version or a later one/);
     }));
 });
 

@@ -192,7 +192,7 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
             const { options, host, scheme, hint } = prepare();
             const url = new URL(over === "TCP" ? mosquitto.url : mosquitto.webSocketUrl);
             const target = `${scheme ?? url.protocol}//${host ?? url.hostname}:${url.port}${url.pathname}`;
-            const link = new BrokerConnection({
+            const connection = new BrokerConnection({
               url: target,
               clientId: "edge-a",
               connectTimeoutMs: 2000,
@@ -200,13 +200,13 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
               ownership: false,
               ...options,
             });
-            link.start();
+            connection.start();
             await eventually(() => expect(lines.join("")).toContain(hint));
             // Further attempts with the same result are not logged.
             await Bun.sleep(1200);
-            expect(link.connected).toBe(false);
+            expect(connection.connected).toBe(false);
             expect(lines.length).toBe(1);
-            await link.close();
+            await connection.close();
           }));
       }
     }

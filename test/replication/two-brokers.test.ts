@@ -27,7 +27,7 @@ setDefaultTimeout(30_000);
 const installed = findProgram("mosquitto") !== null;
 
 /** So long that these tests notice an event that the event stream does not deliver. */
-const feedOnly = {
+const brokersOnly = {
   "advanced.pollIntervalMs": "30s",
   "advanced.headIntervalMs": "200ms",
   "advanced.brokerSilenceMsMax": "1s",
@@ -72,7 +72,7 @@ describe.skipIf(!installed)("with two Mosquittos (skipped if it is not installed
       }
       await eventually(() => expect(edge.node.health().state).toBe("LIVE"));
       await body(primary, edge);
-    }, feedOnly);
+    }, brokersOnly);
 
   test("each delivers every event, and duplicates are dropped", () =>
     withTwo(async (primary, edge) => {
@@ -227,7 +227,7 @@ describe.skipIf(!installed)("with two Mosquittos (skipped if it is not installed
       });
       await insert(primary.node, "ann");
       for (const { node } of edges) await converged(node, primary.node);
-    }, feedOnly));
+    }, brokersOnly));
 });
 
 /** The events that arrived in no message of a broker. */

@@ -23,13 +23,13 @@ const asking = (node: string, token: string, force = false) => ({
 const head = (node: string, candidacy: string | undefined, { epoch, term } = present): NodeHead =>
   ({ node, candidacy, e: epoch, n: term }) as NodeHead;
 
-const withPledge = (body: (pledge: Votes, directory: string) => void): Promise<void> =>
+const withVotes = (body: (votes: Votes, directory: string) => void): Promise<void> =>
   withDirectory(async (directory) => body(new Votes(directory), directory));
 
-describe("a pledge", () => {
+describe("a vote", () => {
   test("survives a restart, and ends with a later epoch", () =>
-    withPledge((pledge, directory) => {
-      pledge.grant(asking("b", "1"));
+    withVotes((votes, directory) => {
+      votes.grant(asking("b", "1"));
       const again = new Votes(directory);
       expect(again.candidate).toBe("b");
       again.onEpoch(earlier);
@@ -41,83 +41,83 @@ describe("a pledge", () => {
     }));
 
   test("survives another start of the old primary, until the candidate gives up", () =>
-    withPledge((pledge) => {
+    withVotes((votes) => {
       const restarted = { epoch: "9".repeat(16), term: nextStartTerm(present.term) };
-      pledge.grant(asking("b", "1"));
-      pledge.onEpoch(restarted);
-      expect(pledge.candidate).toBe("b");
-      pledge.onHeads([head("b", undefined, restarted)], pledge.granted);
-      expect(pledge.candidate).toBeUndefined();
+      votes.grant(asking("b", "1"));
+      votes.onEpoch(restarted);
+      expect(votes.candidate).toBe("b");
+      votes.onHeads([head("b", undefined, restarted)], votes.granted);
+      expect(votes.candidate).toBeUndefined();
     }));
 
   test("ends with the candidate's own head, and not with the heads of others", () =>
-    withPledge((pledge, directory) => {
-      pledge.grant(asking("b", "1"));
+    withVotes((votes, directory) => {
+      votes.grant(asking("b", "1"));
       for (const said of [head("b", "1"), head("c", undefined), head("b", undefined, later)]) {
-        pledge.onHeads([said], pledge.granted);
-        expect(pledge.candidate).toBe("b");
+        votes.onHeads([said], votes.granted);
+        expect(votes.candidate).toBe("b");
       }
-      pledge.onHeads([head("c", undefined), head("b", undefined)], pledge.granted);
-      expect(pledge.candidate).toBeUndefined();
+      votes.onHeads([head("c", undefined), head("b", undefined)], votes.granted);
+      expect(votes.candidate).toBeUndefined();
       expect(new Votes(directory).candidate).toBeUndefined();
     }));
 
   test("does not end with heads from before it was granted, nor with those of another attempt", () =>
-    withPledge((pledge) => {
-      pledge.grant(asking("b", "1"));
-      const before = pledge.granted;
-      pledge.grant(asking("b", "2"));
-      pledge.onHeads([head("b", undefined)], before);
-      expect(pledge.candidate).toBe("b");
+    withVotes((votes) => {
+      votes.grant(asking("b", "1"));
+      const before = votes.granted;
+      votes.grant(asking("b", "2"));
+      votes.onHeads([head("b", undefined)], before);
+      expect(votes.candidate).toBe("b");
       // The request of the first attempt came after that of the second.
-      pledge.grant(asking("b", "1"));
-      pledge.onHeads([head("b", "2")], pledge.granted);
-      expect(pledge.candidate).toBe("b");
+      votes.grant(asking("b", "1"));
+      votes.onHeads([head("b", "2")], votes.granted);
+      expect(votes.candidate).toBe("b");
     }));
 
   test("with a lease is superseded only by a later lease, and stays so after a restart", () =>
-    withPledge((pledge, directory) => {
+    withVotes((votes, directory) => {
       const leased = (node: string, wanted: number) => ({ ...asking(node, "1"), leased: true, wanted });
       const [first, second] = [nextFailoverTerm(present.term), nextFailoverTerm(nextFailoverTerm(present.term))];
-      pledge.grant(leased("b", first));
-      expect(() => pledge.grant(leased("c", first))).toThrow("it waits for the promotion of b");
-      expect(() => pledge.grant(leased("b", first))).toThrow("has already promised the term");
-      expect(() => pledge.grant(asking("c", "1"))).toThrow("it waits for the promotion of b");
-      pledge.grant(leased("c", second));
-      expect([pledge.candidate, pledge.promisedTerm, pledge.isBinding]).toEqual(["c", second, false]);
+      votes.grant(leased("b", first));
+      expect(() => votes.grant(leased("c", first))).toThrow("it waits for the promotion of b");
+      expect(() => votes.grant(leased("b", first))).toThrow("has already promised the term");
+      expect(() => votes.grant(asking("c", "1"))).toThrow("it waits for the promotion of b");
+      votes.grant(leased("c", second));
+      expect([votes.candidate, votes.promisedTerm, votes.isBinding]).toEqual(["c", second, false]);
       const again = new Votes(directory);
       expect([again.candidate, again.promisedTerm]).toEqual(["c", second]);
       expect(() => again.grant(leased("b", first))).toThrow("it waits for the promotion of c");
     }));
 
   test("with a lease does not end with the epoch of a primary of an earlier lease, but with its own or a later one", () =>
-    withPledge((pledge) => {
+    withVotes((votes) => {
       const [first, second] = [nextFailoverTerm(present.term), nextFailoverTerm(nextFailoverTerm(present.term))];
-      pledge.grant({ ...asking("b", "1"), leased: true, wanted: second });
-      pledge.onEpoch({ epoch: "3".repeat(16), term: first });
-      expect(pledge.candidate).toBe("b");
-      pledge.onEpoch({ epoch: "4".repeat(16), term: second });
-      expect(pledge.candidate).toBeUndefined();
+      votes.grant({ ...asking("b", "1"), leased: true, wanted: second });
+      votes.onEpoch({ epoch: "3".repeat(16), term: first });
+      expect(votes.candidate).toBe("b");
+      votes.onEpoch({ epoch: "4".repeat(16), term: second });
+      expect(votes.candidate).toBeUndefined();
     }));
 
   test("for an operator's promotion is superseded by no lease", () =>
-    withPledge((pledge) => {
-      pledge.grant(asking("b", "1"));
+    withVotes((votes) => {
+      votes.grant(asking("b", "1"));
       const wanted = nextFailoverTerm(present.term);
-      expect(() => pledge.grant({ ...asking("c", "1"), leased: true, wanted })).toThrow("waits for the promotion of b");
-      expect(pledge.isBinding).toBe(true);
+      expect(() => votes.grant({ ...asking("c", "1"), leased: true, wanted })).toThrow("waits for the promotion of b");
+      expect(votes.isBinding).toBe(true);
     }));
 
   test("is granted to one candidate; with force another one gets a vote too, and each ends by itself", () =>
-    withPledge((pledge, directory) => {
-      pledge.grant(asking("b", "1"));
-      expect(() => pledge.grant(asking("c", "2"))).toThrow("it waits for the promotion of b");
-      pledge.grant(asking("c", "3", true));
-      pledge.onHeads([head("c", undefined)], pledge.granted);
-      expect(pledge.candidate).toBe("b");
+    withVotes((votes, directory) => {
+      votes.grant(asking("b", "1"));
+      expect(() => votes.grant(asking("c", "2"))).toThrow("it waits for the promotion of b");
+      votes.grant(asking("c", "3", true));
+      votes.onHeads([head("c", undefined)], votes.granted);
+      expect(votes.candidate).toBe("b");
       expect(new Votes(directory).candidate).toBe("b");
-      pledge.onHeads([head("b", undefined)], pledge.granted);
-      expect(pledge.candidate).toBeUndefined();
+      votes.onHeads([head("b", undefined)], votes.granted);
+      expect(votes.candidate).toBeUndefined();
     }));
 
   test.each(["{", "[]x", '[{"node":"b"}]', '{"node":"b"}'])("that cannot be read must not be forgotten: %s", (text) =>

@@ -1,6 +1,6 @@
 /**
- * A program that starts a worker process, keeps it busy with one long statement of SQLite, and waits to be killed. Its argument is the folder for
- * its store.
+ * A program that starts a worker process, keeps it busy with one long statement of SQLite, and waits to be killed. Its
+ * argument is the folder for its store.
  */
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";

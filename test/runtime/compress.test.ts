@@ -13,15 +13,15 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-describe("zstd", () => {
-  test("brings bytes back", async () => {
+describe("Zstandard", () => {
+  test("compressed bytes can be decompressed", async () => {
     const bytes = new TextEncoder().encode("has_role ".repeat(10_000));
     const packed = await compress(bytes);
     expect(packed.byteLength).toBeLessThan(bytes.byteLength / 100);
     expect(Buffer.from(await decompress(packed)).equals(Buffer.from(bytes))).toBe(true);
   });
 
-  test("brings a file back, and names its size and hash", async () => {
+  test("a compressed file can be decompressed, and its size and hash are returned", async () => {
     const content = Buffer.from(Array.from({ length: 200_000 }, (_, n) => `fact ${n}`).join("\n"));
     const [source, packed, unpacked] = ["a", "a.zst", "b"].map((name) => join(directory, name)) as [
       string,
@@ -39,7 +39,7 @@ describe("zstd", () => {
     expect((await readFile(unpacked)).equals(content)).toBe(true);
   });
 
-  test("refuses a file that unpacks to more than allowed, and one that is damaged", async () => {
+  test("a file that unpacks to more than allowed is rejected, and so is a damaged one", async () => {
     const [source, packed] = [join(directory, "zeros"), join(directory, "zeros.zst")];
     await writeFile(source, Buffer.alloc(1_000_000));
     await compressFile(source, packed, new Uint8Array());

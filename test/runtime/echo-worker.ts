@@ -1,4 +1,4 @@
-/** A worker for the tests of the channel: answers, fails in each way that can happen, emits. */
+/** A worker for tests: its commands return, fail in every possible way, or emit events. */
 import { AppError } from "../../src/util/app-error.ts";
 import { serveWorker } from "../../src/runtime/worker.ts";
 

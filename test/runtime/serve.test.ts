@@ -17,14 +17,14 @@ afterEach(async () => {
 });
 
 describe("the listener", () => {
-  test("serves on the port that it names", async () => {
+  test("listens on the port that it reports", async () => {
     const listener = listen({});
     expect(listener.port).toBeGreaterThan(0);
     expect(await (await fetch(listener.url)).text()).toBe("ok");
   });
 
-  test("says plainly that its port is taken, or that the address is not this machine's", async () => {
-    // Outside of development Bun shares a port with whoever else would.
+  test("explains that its port is taken, or that the address does not belong to this machine", async () => {
+    // Outside of development mode Bun would share the port.
     const options = "{ hostname: '127.0.0.1', port: 0, development: false, fetch: () => new Response() }";
     const program = `console.log(Bun.serve(${options}).port)`;
     const other = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
@@ -38,7 +38,7 @@ describe("the listener", () => {
     expect(() => listen({ hostname: "192.0.2.1" })).toThrow(elsewhere);
   });
 
-  test("shows nothing of an error that nobody caught", async () => {
+  test("shows no details of an uncaught error", async () => {
     const listener = listen({
       fetch: () => {
         throw new Error("password in /etc/secret");
@@ -49,13 +49,13 @@ describe("the listener", () => {
     expect(await response.text()).toBe('{"message":"internal error"}');
   });
 
-  test("cuts a body over its limit off", async () => {
+  test("rejects a body over its limit", async () => {
     const listener = listen({ bodyBytesMax: 1000, fetch: async (request) => new Response(await request.text()) });
     const response = await fetch(listener.url, { method: "POST", body: "x".repeat(2000) });
     expect(response.status).toBe(413);
   });
 
-  test("lets a request in flight finish while it stops, and takes no new one", async () => {
+  test("finishes a request in flight while it stops, and accepts no new one", async () => {
     const started = Promise.withResolvers<void>();
     const listener = listen({
       fetch: async () => {
@@ -72,7 +72,7 @@ describe("the listener", () => {
     await stopped;
   });
 
-  test("cuts a connection when it is told to, also one whose peer takes nothing", async () => {
+  test("closes a connection on demand, even if its peer reads nothing", async () => {
     const cancelled = Promise.withResolvers<void>();
     let cut = (): void => {};
     const piece = new Uint8Array(1024 * 1024);
@@ -94,7 +94,7 @@ describe("the listener", () => {
     socket.destroy();
   }, 10_000);
 
-  test("does not wait for ever for a request that hangs", async () => {
+  test("does not wait for ever for a hanging request", async () => {
     const started = Promise.withResolvers<void>();
     const listener = listen({
       stopGraceMs: 50,
@@ -116,7 +116,7 @@ describe("a WebSocket", () => {
   const withEcho = (onConnection: (duplex: Duplex) => void): Listener =>
     listen({ websocket: { path: "/mqtt", subprotocol: "mqtt", onConnection } });
 
-  test("is a stream in both directions and speaks the subprotocol", async () => {
+  test("is a stream in both directions and confirms the subprotocol", async () => {
     const listener = withEcho((duplex) => duplex.pipe(duplex));
     const client = new WsClient(`${listener.url.replace("http", "ws")}/mqtt`, ["mqtt"]);
     const received: Buffer[] = [];
@@ -137,7 +137,7 @@ describe("a WebSocket", () => {
     client.close();
   });
 
-  test("ends the stream when the client goes, and the client when the stream ends", async () => {
+  test("ends with the client, and the client's connection ends with the stream", async () => {
     const connections: Duplex[] = [];
     const gone = Promise.withResolvers<void>();
     const listener = withEcho((duplex) => {
@@ -169,7 +169,7 @@ describe("a WebSocket", () => {
     expect(performance.now() - begin).toBeLessThan(2000);
   });
 
-  test("is taken on its own path only", async () => {
+  test("is accepted on its own path only", async () => {
     const listener = withEcho((duplex) => duplex.resume());
     const client = new WsClient(`${listener.url.replace("http", "ws")}/other`, ["mqtt"]);
     const outcome = await new Promise<string>((resolve) => {

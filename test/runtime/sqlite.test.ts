@@ -1,4 +1,7 @@
-/** What the seam promises beyond the driver: a closed database is closed at once, and a failed transaction leaves nothing. */
+/**
+ * Guarantees of the driver beyond those of Bun: `close` closes the files immediately, and a failed transaction leaves
+ * nothing behind.
+ */
 import { expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,7 +40,7 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
-test("a transaction that throws leaves nothing", () => {
+test("a transaction that throws leaves nothing behind", () => {
   const database = openSqlite(":memory:", { create: true });
   database.exec("CREATE TABLE t (a INTEGER)");
   const attempt = (): void =>

@@ -1,4 +1,6 @@
-/** A worker process ends with its parent, and immediately when its parent ends it, even in the middle of a statement. */
+/**
+ * A worker process ends with its parent, and immediately when its parent ends it, even in the middle of a statement.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
@@ -6,8 +8,7 @@ import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { WorkerCommands } from "../../src/engine/workers/engine-worker.ts";
 import { engineWorker } from "../../src/engine/workers/worker-pool.ts";
-import { spawnWorkerProcess } from "../../src/runtime/worker-process.ts";
-import { slowNiceness, workerNiceness } from "../../src/runtime/priority.ts";
+import { slowNiceness, spawnWorkerProcess, workerNiceness } from "../../src/runtime/worker-process.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";
 import { workerProcessesOf } from "./worker-processes.ts";

@@ -22,7 +22,7 @@ describe("a worker", () => {
     expect(sums).toEqual([11, 12, 13]);
   });
 
-  test("fails a call with code, message and details, and keeps the cause for the log", async () => {
+  test("fails a call with code, message and details, and with the cause for the log", async () => {
     const error = await echo()
       .call("refuse")
       .catch((thrown: unknown) => thrown);
@@ -35,7 +35,7 @@ describe("a worker", () => {
     expect(String((error as Error & { cause: Error }).cause.stack)).toContain("inside");
   });
 
-  test("hands on what is not an AppError as a plain error", async () => {
+  test("passes other errors on as plain errors", async () => {
     const error = await echo()
       .call("break")
       .catch((thrown: unknown) => thrown);
@@ -52,7 +52,7 @@ describe("a worker", () => {
     expect(seen).toEqual([1, 2, 3]);
   });
 
-  test("finishes what it was asked before it stops, and refuses what comes later", async () => {
+  test("finishes pending calls before it stops, and rejects later ones", async () => {
     const worker = echo();
     const seen: number[] = [];
     worker.onEvent((event) => seen.push(event.ticked));
@@ -64,7 +64,7 @@ describe("a worker", () => {
     expect(await worker.call("add", 1, 1).catch((error: AppError) => error.code)).toBe("not_ready");
   });
 
-  test("tells when it died, and fails the calls that wait for it", async () => {
+  test("reports its end, and fails pending calls", async () => {
     const worker = echo();
     const waiting = worker.call("slow", 60_000).catch((error: Error) => error.message);
     await worker.call("crash");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { formatYaml, parseYaml, YamlError } from "../../src/runtime/yaml.ts";
 
-test("YAML goes out and comes back the same", () => {
+test("formatted YAML is parsed to the same values", () => {
   const value = {
     host: "127.0.0.1",
     port: 8080,
@@ -16,7 +16,7 @@ test("YAML goes out and comes back the same", () => {
   expect(formatYaml(value)).toStartWith("host: 127.0.0.1\n");
 });
 
-test("values are those of YAML 1.2, whatever version the file names", () => {
+test("values follow YAML 1.2, even if the file names another version", () => {
   const text = "a: no\nb: 08\nc: 2026-01-01\nd: true\ne: 0x50\nf: abc#d\n'g': \"x\"\nh: [1, {i: 2}]\n__proto__: 3\n";
   const value = Object.entries(parseYaml(text) as object);
   expect(value).toEqual(
@@ -39,18 +39,18 @@ test.each([
   ["nothing", ""],
   ["comments", "# a\n\n# b\n"],
   ["an empty document", "---\n...\n"],
-])("%s is no value", (_name, text) => {
+])("%s is not a value", (_name, text) => {
   expect(parseYaml(text)).toBeNull();
 });
 
-test("a byte order mark, tabs behind values and carriage returns do no harm", () => {
+test("a byte order mark, tabs after values and carriage returns are accepted", () => {
   expect(parseYaml("\ufeffa: 1\t# tab\r\nb: 2\r\n")).toEqual({ a: 1, b: 2 });
 });
 
-/** What would be a secret in the file. */
+/** Stands for a secret in the file. */
 const secret = "hunter2";
 
-describe("malformed YAML is refused with its place and the cure, and without its text", () => {
+describe("malformed YAML is rejected with its position and a remedy, and without its text", () => {
   test.each([
     ["a list that is not closed", `port: [1, ${secret}`, 1, 7, "close it with `]`"],
     ["the same, and lines after it", `a: [1, ${secret}\nb: 3\n`, 1, 4, "close it with `]`"],
@@ -103,13 +103,13 @@ describe("malformed YAML is refused with its place and the cure, and without its
     ["names on a line", "a: ".repeat(50_000), 50],
     ["names behind question marks", "? ".repeat(100_000), 33],
     ["aliases of aliases", bomb(), 5],
-  ])("at once where it is nested, or would grow: %s", (_name, text, column) => {
+  ])("nesting and expansion are rejected early: %s", (_name, text, column) => {
     const { error, ms } = refused(text);
     expect(error.column).toBe(column);
     expect(ms).toBeLessThan(2000);
   });
 
-  test("but not where brackets are text, or a group on one line has many names", () => {
+  test("brackets in text and groups with many names on one line are accepted", () => {
     const group = `{ ${Array.from({ length: 40 }, (_, index) => `a${index}: 1`).join(", ")} }`;
     expect(
       parseYaml(`a: '${"[".repeat(100)}' # ${"{".repeat(100)}\nb: ${group}\nc: x${"[".repeat(50)}\n`),
@@ -120,7 +120,7 @@ describe("malformed YAML is refused with its place and the cure, and without its
   });
 });
 
-/** A billion laughs. */
+/** The "billion laughs" attack. */
 function bomb(): string {
   const lines = ["a0: &a0 lol"];
   for (let level = 1; level < 30; level++) lines.push(`a${level}: &a${level} [${`*a${level - 1},`.repeat(10)}]`);

@@ -1,21 +1,21 @@
-/** What an attack gets to work with, and how it counts what comes of it. Each attack runs in a process of its own with a low priority. */
+/** The tools and counters of an attack. Each attack runs in its own process with a low priority. */
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 
 export const nodeNames = ["primary", "edge", "fallback"] as const;
 export type NodeName = (typeof nodeNames)[number];
 export type Urls = Readonly<Record<NodeName, string>>;
 
-/** What a process is told by whoever starts it. */
+/** The parameters of the process. */
 export interface AttackPlan {
   /** A name in `attacks.ts`. */
   readonly attack: string;
   readonly urls: Urls;
-  /** Where the embedded broker listens. */
+  /** The address of the embedded broker. */
   readonly mqttPort: number;
   readonly keys: Keys;
   /** The soft limit of descriptors of each node. */
   readonly descriptorsMax: number;
-  /** Data directories that are file systems of their own, by node; empty where there are none. */
+  /** Data directories that are mounted file systems, by node. */
   readonly disks: Readonly<Partial<Record<NodeName, string>>>;
   readonly seed: number;
   readonly seconds: number;
@@ -31,11 +31,11 @@ export interface Keys {
   readonly admin: string;
 }
 
-/** An answer with the status 500, which no request may ever get. */
+/** A response with status 500, which must never occur. */
 export interface ServerError {
   readonly atMs: number;
   readonly node: string;
-  /** What was asked, cut short. */
+  /** The request, shortened. */
   readonly request: string;
   readonly body: string;
 }
@@ -73,7 +73,7 @@ export class AttackContext {
     return Math.max(0, this.plan.seconds * 1000 - (performance.now() - this.#startMs));
   }
 
-  /** A share of a full number, at least one. */
+  /** A share of a number, at least one. */
   scaled(full: number): number {
     return Math.max(1, Math.round(full * this.plan.scale));
   }
@@ -94,20 +94,20 @@ export class AttackContext {
     this.#counts[what] = (this.#counts[what] ?? 0) + number;
   }
 
-  /** Counts an answer by its status. */
+  /** Counts a response by its status. */
   answered(node: NodeName, request: string, status: number, body: string): void {
     this.count(String(status));
     if (status !== 500 || this.#serverErrors.length >= serverErrorsMax) return;
     this.#serverErrors.push({ atMs: Date.now(), node, request: request.slice(0, 300), body: body.slice(0, 200) });
   }
 
-  /** Waits, but not longer than the attack lasts. */
+  /** Waits, at most until the end of the attack. */
   async pause(ms: number): Promise<void> {
     const endMs = performance.now() + ms;
     while (!this.isOver && performance.now() < endMs) await Bun.sleep(Math.min(50, endMs - performance.now()));
   }
 
-  /** Sends a request with a client that follows the standard, reads the answer to its end, and counts it. */
+  /** Sends a request with a conforming client, reads the whole response, and counts it. */
   async ask(node: NodeName, request: Asked): Promise<number | undefined> {
     const { method = "POST", path, key, body, headers, timeoutMs = 10_000 } = request;
     try {
@@ -144,7 +144,7 @@ export interface Asked {
 
 export type Attack = (context: AttackContext) => Promise<void>;
 
-/** Runs `step` again and again, this many at the same time, until the attack is over. */
+/** Repeats `step` with this concurrency until the attack is over. */
 export async function repeatedly(context: AttackContext, abreast: number, step: () => Promise<unknown>): Promise<void> {
   const run = async (): Promise<void> => {
     while (!context.isOver) await step();
@@ -153,5 +153,5 @@ export async function repeatedly(context: AttackContext, abreast: number, step: 
 }
 
 const serverErrorsMax = 20;
-/** How long an answer is still waited for when the time of an attack is over. */
+/** How long to wait for a response after the end of an attack. */
 const lastAnswersMs = 3000;

@@ -1,4 +1,7 @@
-/** A process that runs one attack. Its plan comes as a JSON parameter; it prints a report each second and a last one at its end. */
+/**
+ * A process that runs one attack. Its plan comes as a JSON parameter; it prints a report each second and a last one at
+ * its end.
+ */
 import { AttackContext, type AttackPlan } from "./attack.ts";
 import { findAttack } from "./attacks.ts";
 import { endWithStandardInput, tell } from "./child-process.ts";

@@ -1,4 +1,4 @@
-/** Every attack by its name, in the order in which they come, and how much of the time each gets. */
+/** All attacks by name, in their order, with their shares of the time. */
 import type { Attack } from "./attack.ts";
 import { largeBodies, malformedRequests, slowBodies } from "./body-attacks.ts";
 import { unfinishedBodiesWithKey, unfinishedBodiesWithoutKey } from "./body-attacks.ts";
@@ -11,9 +11,9 @@ import { randomRequests } from "./random-requests.ts";
 
 interface Listed {
   readonly run: Attack;
-  /** Its part of the time, next to those of the others. */
+  /** The weight of its time. */
   readonly weight: number;
-  /** Whether it also runs together with the others in the end. */
+  /** Whether it also runs together with the others at the end. */
   readonly mixes: boolean;
 }
 
@@ -36,7 +36,7 @@ export const attacks = {
   "full disks": { run: fullDisks, weight: 1.5, mixes: false },
 } as const satisfies Readonly<Record<string, Listed>>;
 
-/** Runs all the time, beside the others. */
+/** Runs all the time, concurrently with the others. */
 export const background = "random requests";
 
 export type AttackName = keyof typeof attacks;

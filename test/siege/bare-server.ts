@@ -1,4 +1,7 @@
-/** A server that does nothing but answer, on the same machine at the same time as the nodes: how long it takes is what the machine alone costs. */
+/**
+ * A server that only answers, on the same machine at the same time as the nodes: its response time is that of the
+ * machine.
+ */
 import { endWithStandardInput, tell } from "./child-process.ts";
 
 endWithStandardInput();

@@ -1,16 +1,16 @@
-/** Attacks with request bodies: bodies that never end, that come slowly, that are large, that break off, and hosts that are no hosts. */
+/** Attacks with request bodies: endless, slow, large and aborted bodies, and invalid hosts. */
 import { holdConnections, openConnection, requestHead, sendSlowly, unfinishedRequest } from "../hostile/raw-http.ts";
 import { sendAndCount } from "./connection-attacks.ts";
 import { nodeNames, type AttackContext, type NodeName } from "./attack.ts";
 
 const kibibyte = 1024;
 
-/** Writes with a key that nobody has, whose body does not come. */
+/** Writes with an invalid key whose body never arrives. */
 export async function unfinishedBodiesWithoutKey(context: AttackContext): Promise<void> {
   await holdUnfinished(context, "/api/batch", () => "x");
 }
 
-/** The same with keys that are valid, and on a route that reads. */
+/** The same with valid keys, and on a read route. */
 export async function unfinishedBodiesWithKey(context: AttackContext): Promise<void> {
   const { read, write } = context.plan.keys;
   await holdUnfinished(context, "/api/authorize", () => read);
@@ -41,7 +41,7 @@ async function holdUnfinished(context: AttackContext, path: string, key: () => s
 
 const statusOf = (received: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(received)?.[1] ?? 0);
 
-/** Bodies that come with one byte a second, from those who have a key and from those who have none. */
+/** Bodies with one byte per second, with and without a key. */
 export async function slowBodies(context: AttackContext): Promise<void> {
   const { read, write } = context.plan.keys;
   const body = Buffer.from(" ".repeat(10_000));
@@ -66,7 +66,7 @@ export async function slowBodies(context: AttackContext): Promise<void> {
   );
 }
 
-/** Bodies of 950 KiB that lack their last bytes, so many at a time as the machine can bear, until there were 1,500. */
+/** 1,500 bodies of 950 KiB without their last bytes, with the concurrency that the machine permits. */
 export async function largeBodies(context: AttackContext): Promise<void> {
   const body = Buffer.alloc(950 * kibibyte, " ");
   const { read, write } = context.plan.keys;
@@ -95,7 +95,7 @@ export async function largeBodies(context: AttackContext): Promise<void> {
   }
 }
 
-/** Heads that no client sends, on routes that forward, and bodies that break off. */
+/** Invalid heads on routes that forward, and aborted bodies. */
 export async function malformedRequests(context: AttackContext): Promise<void> {
   const makers: readonly ((key: string | undefined) => string)[] = [
     (key) => write(key, { Host: "a@b" }),

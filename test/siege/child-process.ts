@@ -1,10 +1,10 @@
-/** A helper process of the siege: it prints one JSON value a line, and ends when the process that started it does. */
+/** A helper process of the siege: it prints one JSON value per line, and ends with its parent. */
 import { existsSync, writeFileSync } from "node:fs";
 
 /** The lowest priority. */
 const idleNiceness = 19;
 
-/** What the parent does: starts a script of this folder with a plan, and takes its messages. */
+/** The parent's side: starts a script of this folder with a plan, and receives its messages. */
 export class Child<Message> {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
   readonly exited: Promise<number>;
@@ -16,9 +16,10 @@ export class Child<Message> {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "inherit",
-      // Linux shares the processor among sessions first, whatever the niceness of a process. Each child is a session, as each node is.
+      // Linux first shares the processor among sessions, whatever the niceness of a process. Each child is a session,
+      // like each node.
       detached: true,
-      // A client of Bun keeps other requests waiting beyond this many.
+      // The client of Bun queues requests above this number.
       env: { ...process.env, BUN_CONFIG_MAX_HTTP_REQUESTS: "2000" },
     });
     if (priority === "idle") giveWayAsSession(this.#process.pid);
@@ -29,7 +30,7 @@ export class Child<Message> {
     });
   }
 
-  /** Asks it to end by itself, which it does in a moment; by force where it does not. */
+  /** Asks the child to end, and kills it if it does not. */
   async stop(withinMs = 20_000): Promise<number> {
     await this.#process.stdin.end();
     const timer = setTimeout(() => this.kill(), withinMs);
@@ -53,25 +54,27 @@ export class Child<Message> {
   }
 }
 
-/** Does to a session what `nice` does to a process, where the system groups processes by sessions (`man 7 sched`, "The autogroup feature"). */
+/**
+ * Sets the niceness of a session, if the system groups processes by sessions (`man 7 sched`, "The autogroup feature").
+ */
 function giveWayAsSession(pid: number): void {
   const group = `/proc/${pid}/autogroup`;
   if (existsSync(group)) writeFileSync(group, String(idleNiceness));
 }
 
-/** What the child does: prints a message for its parent. */
+/** The child's side: prints a message for its parent. */
 export function tell(message: unknown): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
 }
 
 /** Resolves when the parent asks to stop, or is gone. */
 export async function standardInputEnded(): Promise<void> {
-  // A parent that is gone reads nothing any more either.
+  // A parent that has ended reads nothing.
   process.stdout.on("error", () => process.exit(0));
   for await (const _ of Bun.stdin.stream());
 }
 
-/** Ends this process at once when the parent is gone or asks for it. */
+/** Ends this process when the parent has ended or requests it. */
 export function endWithStandardInput(): void {
   void standardInputEnded().then(() => process.exit(0));
 }

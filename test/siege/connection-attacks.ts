@@ -1,9 +1,9 @@
-/** Attacks with many connections that ask for nothing: below and beyond the descriptor limit of a node, over HTTP and over MQTT. */
+/** Attacks with many silent connections, below and above the descriptor limit of a node, over HTTP and MQTT. */
 import { framed, loginPacket, upgradeRequest } from "../replication/raw-mqtt.ts";
 import { holdConnections, openConnection, requestHead, type HeldConnections } from "../hostile/raw-http.ts";
 import { nodeNames, type AttackContext } from "./attack.ts";
 
-/** Thousands of connections that send nothing, as many as the node could have. */
+/** Thousands of silent connections, as many as the node can have. */
 export async function idleConnections(context: AttackContext): Promise<void> {
   await holdOnEachNode(context, Math.round(context.plan.descriptorsMax * 0.7));
 }
@@ -13,7 +13,7 @@ export async function connectionsBeyondTheLimit(context: AttackContext): Promise
   await holdOnEachNode(context, context.plan.descriptorsMax + 300);
 }
 
-/** One node after the other, because both ends are on one machine. The primary has the most to lose, and gets half of the time. */
+/** One node after another, because both ends are on one machine. The primary gets half of the time. */
 async function holdOnEachNode(context: AttackContext, count: number): Promise<void> {
   for (const name of nodeNames) {
     const endMs = performance.now() + context.plan.seconds * (name === "primary" ? 500 : 250);
@@ -41,7 +41,7 @@ export async function mqttConnections(context: AttackContext): Promise<void> {
   held.forEach((connections) => note(context, connections));
   while (!context.isOver) {
     await context.pause(1000);
-    // What the broker closed is opened again, as an attacker would.
+    // Closed connections are opened again.
     const lost = held[0].connections.length - held[0].open();
     if (lost === 0 || context.isOver) continue;
     const again = await holdConnections(`http://127.0.0.1:${mqttPort}`, { ...options, count: Math.min(lost, 200) });
@@ -94,7 +94,7 @@ export async function mqttLogins(context: AttackContext): Promise<void> {
   await Promise.all(Array.from({ length: 10 }, login));
 }
 
-/** WebSocket and protocol upgrades that are not what they say. */
+/** Invalid WebSocket and protocol upgrades. */
 export async function upgrades(context: AttackContext): Promise<void> {
   const upgrade = (headers: Readonly<Record<string, string>>, path = "/mqtt") =>
     requestHead({ path, headers: { Connection: "Upgrade", Upgrade: "websocket", ...headers } });
@@ -127,7 +127,7 @@ export async function upgrades(context: AttackContext): Promise<void> {
   );
 }
 
-/** Sends bytes over a connection of their own to any node and counts the answer. */
+/** Sends bytes over a new connection to a random node and counts the response. */
 export async function sendAndCount(context: AttackContext, bytes: string | Uint8Array): Promise<void> {
   const node = context.anyNode();
   try {

@@ -1,4 +1,4 @@
-/** Fills the file system that holds a node's data and frees it again, one node after the other, while the node is written to. */
+/** Fills the file system with the data of a node during writes and frees it again, one node after another. */
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { nodeNames, type AttackContext } from "./attack.ts";
@@ -13,7 +13,7 @@ export async function fullDisks(context: AttackContext): Promise<void> {
     const endMs = performance.now() + shareMs * 0.7;
     while (!context.isOver && performance.now() < endMs) {
       context.count("bytes filled", fill(filler));
-      // What the node frees meanwhile is filled as well.
+      // Space that the node frees meanwhile is filled as well.
       await context.pause(200);
     }
     rmSync(filler, { force: true });

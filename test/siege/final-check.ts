@@ -1,9 +1,9 @@
-/** What must be true after a siege: every acknowledged write is on every node, and no node accepts a revoked key. */
+/** The checks after a siege: every acknowledged write is on all nodes, and no node accepts a revoked key. */
 import type { NodeProcess } from "../../scripts/node-process.ts";
 import { nodeNames, type NodeName } from "./attack.ts";
 import { writtenRepository, type MadeKey, type WriterMessage } from "./writer.ts";
 
-/** What was told about writes, as it must be found in the end. */
+/** The acknowledged writes, which must exist at the end. */
 export class Ledger {
   readonly #users = new Map<string, "present" | "absent" | "either">();
   readonly #keys = new Map<string, { readonly key: MadeKey; readonly state: "valid" | "revoked" | "either" }>();
@@ -44,7 +44,7 @@ export class Ledger {
     }
   }
 
-  /** What is wrong with the users found on a node. */
+  /** The errors in the users of a node. */
   problemsWith(found: ReadonlySet<string>): string[] {
     return [...this.#users].flatMap(([user, state]) => {
       if (state === "present" && !found.has(user)) return [`${user} was inserted and is not there`];
@@ -58,7 +58,7 @@ export class Ledger {
 }
 
 export interface NodeFindings {
-  /** Acknowledged writes that are not there, or a reason why the node could not be asked. */
+  /** Missing acknowledged writes, or why the node could not be asked. */
   readonly lost: readonly string[];
   readonly acceptedRevoked: readonly string[];
 }
@@ -66,7 +66,7 @@ export interface NodeFindings {
 const catchUpTimeoutMs = 60_000;
 const keysAbreast = 10;
 
-/** Waits until the others have what the primary has, and looks. */
+/** Waits until the others have the primary's state, then checks. */
 export async function checkFinally(
   nodes: ReadonlyMap<NodeName, NodeProcess>,
   ledger: Ledger,
@@ -111,7 +111,7 @@ async function writtenUsers(url: string, key: string): Promise<ReadonlySet<strin
   return new Set(facts.map(({ args }) => args[0]?.id ?? ""));
 }
 
-/** Which of the keys the node accepts, by id. */
+/** The ids of the keys that the node accepts. */
 async function acceptedKeys(url: string, keys: readonly MadeKey[]): Promise<string[]> {
   const accepted: string[] = [];
   for (let start = 0; start < keys.length; start += keysAbreast) {

@@ -1,8 +1,8 @@
-/** Attacks by clients with a key: bodies that are expensive to check, answers that nobody reads, expensive questions, many event streams. */
+/** Attacks by clients with a key: expensive bodies, unread responses, expensive queries, many event streams. */
 import { holdConnections, requestHead } from "../hostile/raw-http.ts";
 import { nodeNames, repeatedly, type AttackContext } from "./attack.ts";
 
-/** Bodies of 10 MB in which every element is wrong, three at a time. */
+/** Bodies of 10 MB with only wrong elements, three at a time. */
 export async function bodiesFullOfErrors(context: AttackContext): Promise<void> {
   const bodies = [errorsInArguments(), errorsInFacts(), errorsInConstraints()];
   let sent = 0;
@@ -43,7 +43,7 @@ function errorsInConstraints(): [string, string] {
   ];
 }
 
-/** Large answers that are asked for and not read: facts, lists, pages of events. */
+/** Large responses that are not read: facts, lists, pages of events. */
 export async function unreadAnswers(context: AttackContext): Promise<void> {
   const { read } = context.plan.keys;
   const authorization = { Authorization: `Bearer ${read}` };
@@ -84,13 +84,13 @@ export async function unreadAnswers(context: AttackContext): Promise<void> {
   }
 }
 
-/** Questions with up to 100 calls that hang together: some take long to plan, others make many rows before they give few. */
+/** Queries with up to 100 joined calls: some need long planning, others many intermediate rows. */
 export async function callChains(context: AttackContext): Promise<void> {
   const makers = [relationTree, relationChain, accessOfEverybody];
   let sent = 0;
   await repeatedly(context, context.scaled(6), async () => {
     const index = sent++;
-    // No two in a row have the same shape, since a plan that is kept costs nothing.
+    // Consecutive queries have different shapes, because a cached plan costs nothing.
     const body = (makers[index % makers.length] ?? relationTree)(context, 80 + context.below(20));
     const node = nodeNames[Math.floor(index / makers.length) % nodeNames.length] ?? "primary";
     await context.ask(node, { path: "/api/evaluate_query", key: context.plan.keys.read, body, timeoutMs: 30_000 });
@@ -108,7 +108,7 @@ function relationChain(_: AttackContext, count: number): string {
   return query(calls, folders(count));
 }
 
-/** Each folder hangs on one that was drawn among those before it. */
+/** The parent of each folder is a random earlier one. */
 function relationTree(context: AttackContext, count: number): string {
   const calls = Array.from({ length: count }, (_, index) => [
     "has_relation",
@@ -133,7 +133,7 @@ function query(calls: readonly unknown[], constraints: unknown): string {
   return JSON.stringify({ predicate, calls: others, constraints, context_facts: [] });
 }
 
-/** With one key more event streams than there are on every node, and page after page of events. */
+/** With one key more event streams than allowed on all nodes, and many pages of events. */
 export async function eventStreams(context: AttackContext): Promise<void> {
   const headers = { Authorization: `Bearer ${context.plan.keys.read}` };
   const stream = requestHead({ path: "/api/events?after=0", headers: { ...headers, Accept: "text/event-stream" } });

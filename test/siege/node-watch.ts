@@ -1,4 +1,4 @@
-/** What is known of the nodes from outside while they are attacked: whether they run, their memory, what they log, how often they answered 500. */
+/** Observes the nodes during the attacks: whether they run, their memory, their logs, and their responses with 500. */
 import { readdirSync, readFileSync } from "node:fs";
 import type { NodeProcess, OutputSize } from "../../scripts/node-process.ts";
 import type { NodeName } from "./attack.ts";
@@ -11,7 +11,7 @@ export interface NodeExit {
 }
 
 const watchIntervalMs = 200;
-/** A node that exits is started again, so that the siege goes on; but not for ever. */
+/** A node that exits is restarted, so that the siege continues, but only this often. */
 const restartsMax = 10;
 
 export class NodeWatch {
@@ -33,7 +33,7 @@ export class NodeWatch {
     this.#look(false);
   }
 
-  /** Of the node and of the worker processes that it started. Undefined where it does not run. */
+  /** The memory of the node and its worker processes; undefined if it does not run. */
   anonymousBytes(name: NodeName): number | undefined {
     const pid = this.#nodes.get(name)?.pid;
     if (pid === undefined || this.#nodes.get(name)?.running !== true) return undefined;
@@ -82,7 +82,7 @@ function readOr(path: string, otherwise: string): string {
   }
 }
 
-/** How many answers with the status 500 a node counts since its start, by route; undefined where it does not answer. */
+/** The number of responses with status 500 since the start of a node, by route; undefined if it does not answer. */
 export async function serverErrorsAt(url: string, key: string): Promise<ReadonlyMap<string, number> | undefined> {
   try {
     const answer = await fetch(`${url}/metrics`, {

@@ -1,6 +1,6 @@
 /**
- * Policies that are expensive to check, as uploads with an admin key and as questions with a read key. Each of them ends in a test that fails, so
- * that no upload ever becomes the active policy.
+ * Policies that are expensive to check, as uploads with an admin key and as checks with a read key. Each has a failing
+ * test, so that no upload becomes the active policy.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,8 +1,8 @@
 /**
- * Random requests from anonymous clients and from those with a read or a write key: valid ones, nearly valid ones, and bytes that are hardly HTTP.
- *
- * Nothing that a write key sends may change what honest clients rely on: inserted facts are about resources of the attack alone, deletes name such
- * facts exactly and are never mutated, and nothing with a write key goes to the route that deletes all facts.
+ * Random requests without a key, with a read key and with a write key: valid ones, nearly valid ones, and bytes that are
+ * hardly HTTP. Requests with a write key must not change data of honest clients: inserted facts are about resources of
+ * the attack, deletes name such facts exactly and are never mutated, and no request with a write key goes to the route
+ * that deletes all facts.
  */
 import { pick, type Random } from "../../scripts/benchmark/random.ts";
 import { requestHead } from "../hostile/raw-http.ts";
@@ -15,7 +15,7 @@ const shareOfTime = 0.6;
 export async function randomRequests(context: AttackContext): Promise<void> {
   const { requests, seconds } = context.plan;
   const startMs = performance.now();
-  // In less than the time that there is, so that what is delayed can still be sent.
+  // In less than the available time, so that delayed requests can still be sent.
   const perMs = requests / (seconds * 1000 * shareOfTime);
   let sent = 0;
   const work = async (node: NodeName): Promise<void> => {
@@ -59,7 +59,7 @@ export function randomRequest(next: Random, keys: Pick<Keys, "read" | "write">):
   return { kind: "request", method: request.method, path, key: safeKey(path), ...body };
 }
 
-/** Whether a path may be the one that deletes all facts: a write key is not used for it. */
+/** Whether a path can be the route that deletes all facts, which gets no write key. */
 export function clears(path: string): boolean {
   try {
     return /clear/i.test(decodeURIComponent(path));
@@ -72,7 +72,7 @@ interface Candidate {
   readonly method: string;
   readonly path: string;
   readonly body?: string;
-  /** Whether a mutation of it does no harm to honest clients. */
+  /** Whether a mutation of it cannot harm honest clients. */
   readonly mayChange: boolean;
 }
 
@@ -193,7 +193,7 @@ const paths = [
   "http://a@b/api/facts",
 ];
 
-/** Bytes that are a request in the widest sense. */
+/** Bytes that resemble a request. */
 function fuzzed(next: Random, keyFor: (path: string) => string | undefined): Uint8Array {
   const path = next() < 0.3 ? mutatePath(next, pick(next, paths)) : pick(next, paths);
   const key = keyFor(path);
@@ -212,7 +212,7 @@ function fuzzed(next: Random, keyFor: (path: string) => string | undefined): Uin
   ];
   for (let count = Math.floor(next() * 4); count > 0; count--) {
     const [name, text] = pick(next, extra)();
-    // Not with an `Authorization` of its own: that would take the place of the one that is safe here.
+    // Without another `Authorization`, which would replace the safe one.
     if (name !== "Authorization" || key === undefined) headers[name] = text;
   }
   const head = requestHead({ method: pick(next, methods), path, headers });

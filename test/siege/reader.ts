@@ -1,8 +1,7 @@
 /**
- * An honest client that asks `authorize` on every node at a fixed rate, and tells how long each answer took. A request that has to wait for a free
- * connection has waited since the moment at which it was due: a node that is blocked is not asked less often.
- *
- * A second client asks for the health of each node once a second, each time over a new connection.
+ * An honest client that sends `authorize` to all nodes at a fixed rate and reports the response times. The time of a
+ * request begins when it is due, even if it has to wait for a free connection, so a blocked node does not get fewer
+ * requests. A second client checks the health of each node once per second, each time over a new connection.
  */
 import { requestHead, sendRaw } from "../hostile/raw-http.ts";
 import { nodeNames, type NodeName, type Urls } from "./attack.ts";
@@ -10,7 +9,7 @@ import { standardInputEnded, tell } from "./child-process.ts";
 
 export interface ReaderPlan {
   readonly urls: Urls;
-  /** A server that does nothing but answer, asked in the same way. */
+  /** The bare server, which gets the same requests. */
   readonly bareUrl: string;
   readonly key: string;
   readonly perSecond: number;
@@ -41,9 +40,9 @@ export interface ReadFailure {
 export interface ReaderMessage {
   readonly samples: readonly ReadSample[];
   readonly failures: readonly ReadFailure[];
-  /** Health checks that got no answer. */
+  /** Health checks without a response. */
   readonly unhealthy: readonly ReadFailure[];
-  /** Health checks that were answered, whatever they said. */
+  /** Health checks with a response of any status. */
   readonly healthChecks: number;
 }
 
@@ -93,7 +92,7 @@ function readers(node: Asked, url: string, questions: readonly Question[]): Prom
   return Array.from({ length: workers }, read);
 }
 
-/** Why it failed; undefined where the answer is right. */
+/** Why it failed; undefined if the answer is right. */
 async function ask(url: string, { body, allowed }: Question): Promise<string | undefined> {
   try {
     const answer = await fetch(`${url}/api/authorize`, {

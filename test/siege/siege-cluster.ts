@@ -1,4 +1,7 @@
-/** The nodes under siege: a primary with its embedded broker, an edge and a fallback, as processes with few descriptors and, for root, small disks. */
+/**
+ * The nodes of a siege: a primary with its embedded broker, an edge and a fallback, as processes with few descriptors
+ * and, for root, small disks.
+ */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +23,7 @@ export interface ClusterPlan {
   readonly facts: number;
   readonly descriptorsMax: number;
   readonly refreshSeconds: number;
-  /** Whether this process may mount file systems, in a namespace that goes with it. */
+  /** Whether this process can mount file systems in a namespace of its own. */
   readonly mayMount: boolean;
 }
 
@@ -47,7 +50,7 @@ export class SiegeCluster {
     process.once("exit", this.#removeAll);
   }
 
-  /** All nodes run and hold the company's facts. Whatever happens, `stop` has to follow. */
+  /** Starts all nodes with the facts of the company. `stop` has to be called in any case. */
   static async start(plan: ClusterPlan): Promise<SiegeCluster> {
     const cluster = new SiegeCluster(plan);
     try {
@@ -76,7 +79,7 @@ export class SiegeCluster {
     return must(this.nodes.get(name));
   }
 
-  /** New keys for attackers, and one that only reads for the honest client. All nodes know them. */
+  /** New keys for attackers, and a read key for the honest client. All nodes have them. */
   async makeKeys(): Promise<{ readonly attackers: Keys; readonly honest: string }> {
     const make = async (name: string, role: string): Promise<string> => {
       const { token } = (await this.#send("POST", "/api/keys", { name, role })) as { token: string };
@@ -95,7 +98,7 @@ export class SiegeCluster {
     return keys;
   }
 
-  /** Questions with the answers that they have before anything is attacked. No attack changes them. */
+  /** Queries with their answers before the attacks. No attack changes them. */
   async questions(): Promise<readonly Question[]> {
     const company = this.#company();
     const asked = [
@@ -171,7 +174,7 @@ export class SiegeCluster {
     await flush();
   }
 
-  /** Those of the company, roles of somebody who may read everything, and a first one of those that the honest client writes. */
+  /** The facts of the company, roles of a user that can read everything, and the first fact of the honest client. */
   *#facts(): Generator<Fact> {
     const company = this.#company();
     yield* factsOf(company);

@@ -1,7 +1,7 @@
 /**
- * A siege: attackers run phase after phase and then together against a primary, an edge and a fallback, while an honest client reads and another
- * one writes. Each of them is a process of its own. Attackers have the lowest priority: elsewhere they would have machines of their own, and would not
- * take the processors of the nodes. `verdict.ts` says what must hold.
+ * A siege: attackers run in phases and then together against a primary, an edge and a fallback, while one honest client
+ * reads and another one writes. All are separate processes. Attackers have the lowest priority: in reality they would
+ * have their own machines, and would not use the processors of the nodes. `verdict.ts` has the bounds.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -19,13 +19,13 @@ import type { WriterMessage, WriterPlan } from "./writer.ts";
 
 export interface SiegeOptions {
   readonly binary: string;
-  /** How long the attacks take, without warm-up and rest. */
+  /** The duration of the attacks, without warm-up and rest. */
   readonly seconds: number;
   readonly seed: number;
   readonly facts: number;
   /** Undefined for all of them. */
   readonly attacks?: readonly AttackName[] | undefined;
-  /** Whether data directories become file systems of their own, so that they can be filled. */
+  /** Whether data directories are mounted file systems, so that they can be filled. */
   readonly mayMount: boolean;
   readonly tell: (text: string) => void;
 }
@@ -47,7 +47,7 @@ interface PhaseReport extends Phase {
   readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** A run that is long enough uses the full numbers. */
+/** A run of this duration uses the full numbers. */
 const fullSeconds = 300;
 const fullRequests = 200_000;
 const fullRunSeconds = 600;
@@ -55,11 +55,11 @@ const readsPerSecond = 50;
 const mixed = "all attacks together";
 /** Next to the weights in `attacks.ts`. */
 const mixedWeight = 5;
-/** What random requests need in the end, next to the weights. */
+/** The time for random requests at the end, in addition to the weights. */
 const remainderWeight = 1;
 const restSeconds = 60;
 const [warmUpSecondsMin, warmUpSecondsMax, warmUpRequestsPerSecond] = [10, 30, 150];
-/** A short run waits for memory to be 5 % below its bound: some is allocated until it is read again. */
+/** A short run waits until memory is 5 % below its bound, because some is allocated before the next measurement. */
 const releasedShare = 0.95;
 const attackerGraceMs = 15_000;
 
@@ -128,7 +128,7 @@ class Siege {
     return this.#outcome(warm, requests, findings);
   }
 
-  /** Ends every process that was started. Nodes are the cluster's to stop. */
+  /** Ends all processes except the nodes, which the cluster stops. */
   close(): void {
     this.#watch.stop();
     for (const child of this.#children) child.kill();
@@ -173,7 +173,7 @@ class Siege {
     };
   }
 
-  /** Requests of all kinds, enough of them that what runs often is compiled: memory is compared with a node that has worked. */
+  /** Requests of all kinds, so many that hot code is compiled: memory is compared with a node after some work. */
   async #warmUp(): Promise<Counts> {
     const seconds = Math.min(warmUpSecondsMax, Math.max(warmUpSecondsMin, this.#options.seconds / 10));
     const requests = Math.round(seconds * warmUpRequestsPerSecond);
@@ -184,7 +184,7 @@ class Siege {
   async #load(): Promise<{ readonly wanted: number; readonly sent: number }> {
     const { seconds } = this.#options;
     const wanted = Math.round((fullRequests * seconds) / fullRunSeconds);
-    // With a reserve at the end, for what was delayed by attacks on the nodes that it asks.
+    // With a reserve at the end for delayed requests.
     const random = this.#attack(background, { seconds: seconds * 1.3, scale: 1, requests: wanted });
     const chosen = this.#options.attacks ?? (Object.keys(attacks) as AttackName[]);
     const possible = chosen.filter((name) => name !== "full disks" || this.#options.mayMount);
@@ -265,7 +265,9 @@ class Siege {
     return { report };
   }
 
-  /** Those that attackers saw and that no node counts: the ones of the HTTP server itself. The others come from metrics. */
+  /**
+   * Responses that attackers saw and no node counted: those of the HTTP server itself. The others come from metrics.
+   */
   #noteServerErrors({ serverErrors }: AttackReport): void {
     for (const { node, atMs, request, body } of serverErrors) {
       const phase = phaseAt([...this.#phases, this.#running()], atMs);
@@ -301,7 +303,7 @@ class Siege {
     this.#options.tell(this.#progress(phase));
   }
 
-  /** What each node counts since the last phase. A node that was started again has begun anew. */
+  /** The counts of each node since the last phase. A restarted node counts from 0. */
   async #count500s(phase: string): Promise<void> {
     await Promise.all(
       nodeNames.map(async (node) => {

@@ -1,4 +1,4 @@
-/** Judges what was measured during a siege: one row for each bound, with the phases in which it was broken. */
+/** The verdict about a siege: one row for each bound, with the phases in which it was broken. */
 import type { OutputSize } from "../../scripts/node-process.ts";
 import { nodeNames, type NodeName } from "./attack.ts";
 import type { NodeFindings } from "./final-check.ts";
@@ -20,12 +20,12 @@ export interface Measures {
   readonly failures: readonly ReadFailure[];
   readonly unhealthy: readonly ReadFailure[];
   readonly exits: readonly NodeExit[];
-  /** Answers with the status 500, as attackers saw them and as nodes count them. */
+  /** Responses with status 500, seen by attackers and counted by nodes. */
   readonly serverErrors: readonly ServerErrorCount[];
   readonly findings: Readonly<Record<string, NodeFindings>>;
   readonly memory: Readonly<Partial<Record<NodeName, MemoryMeasure>>>;
   readonly output: Readonly<Record<string, OutputSize>>;
-  /** Attackers that did not come to their end by themselves: what they should have done was not done. */
+  /** Attackers that did not complete their work. */
   readonly brokenAttackers: readonly string[];
   readonly requests: { readonly wanted: number; readonly sent: number };
   /** From the start of the nodes to the end of the measurements. */
@@ -42,7 +42,7 @@ export interface ServerErrorCount {
 export interface MemoryMeasure {
   /** After the warm-up. */
   readonly warmBytes: number;
-  /** After the load and a rest. Undefined where the node did not run. */
+  /** After the load and a rest. Undefined if the node did not run. */
   readonly restedBytes: number | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface Verdict {
   readonly measured: string;
   readonly bound: string;
   readonly ok: boolean;
-  /** Where it is broken: the phases in which that happened, or what shows it. */
+  /** The phases in which it was broken, or the evidence. */
   readonly details: readonly string[];
 }
 
@@ -60,7 +60,7 @@ export const rest = "rest";
 
 export const bounds = {
   p99Ms: 100,
-  /** A machine on which a bare server takes longer than this is busy with other work, and nodes may take this much longer too. */
+  /** If a bare server needs longer than this, the machine is busy, and nodes may also need this much longer. */
   bareP99Ms: 25,
   busyFactor: 4,
   memoryRatio: 1.5,
@@ -107,7 +107,7 @@ export function phaseAt(phases: readonly Phase[], atMs: number): string {
   return phases.findLast(({ startMs }) => startMs <= atMs)?.name ?? "before the warm-up";
 }
 
-/** Only while there is load: a rest would make it look better. */
+/** Only during load: a rest would improve the result. */
 function judgeLatency({ phases, samples }: Measures, node: NodeName): Verdict {
   const loaded = phases.filter(({ name }) => name !== rest && name !== warmUp);
   const timesOf = (asked: Asked, phase: Phase): number[] =>
@@ -134,7 +134,7 @@ function judgeLatency({ phases, samples }: Measures, node: NodeName): Verdict {
 
 const isWithin = ({ startMs, endMs }: Phase, atMs: number): boolean => atMs >= startMs && atMs < endMs;
 
-/** The value that this share of the values does not exceed; 0 of none. */
+/** The quantile of the values; 0 without values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((one, other) => one - other);
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
@@ -154,13 +154,13 @@ function judgeFailures({ phases }: Measures, what: string, failures: readonly Re
 
 function judgeExits({ phases, exits }: Measures): Verdict {
   const details = exits.map(({ node, atMs, ending, lastLines }) => {
-    return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${tellingLine(lastLines).slice(0, 200)}`;
+    return `${phaseAt(phases, atMs)}: the ${node} ended with ${ending}: ${errorLine(lastLines).slice(0, 200)}`;
   });
   return verdict("exits of nodes", exits.length, "0", exits.length === 0, details);
 }
 
-/** The last one that speaks of an error; a stack trace follows it. */
-function tellingLine(output: string): string {
+/** The last line about an error, before its stack trace. */
+function errorLine(output: string): string {
   const lines = output.trimEnd().split("\n");
   return lines.findLast((line) => /error|failed|\bE[A-Z]{3,}\b/i.test(line)) ?? lines.at(-1) ?? "";
 }

@@ -1,4 +1,7 @@
-/** An honest client that writes: facts on the primary and through the edge, and API keys that it makes and revokes. It tells what was acknowledged. */
+/**
+ * An honest client that writes facts on the primary and through the edge, creates and revokes API keys, and reports the
+ * acknowledged writes.
+ */
 import { pick, random } from "../../scripts/benchmark/random.ts";
 import type { Urls } from "./attack.ts";
 import { standardInputEnded, tell } from "./child-process.ts";
@@ -18,13 +21,13 @@ export interface MadeKey {
 
 export type WriterMessage =
   | { readonly kind: "inserted" | "deleted"; readonly user: string }
-  /** Sent, and not acknowledged: it may have been done. */
+  /** Sent but not acknowledged: it may have been executed. */
   | { readonly kind: "unknown"; readonly user: string }
   | { readonly kind: "refused"; readonly status: number; readonly body: string; readonly atMs: number }
   | { readonly kind: "made" | "revoked"; readonly key: MadeKey }
   /** The primary accepted a key after it had acknowledged that it was revoked. */
   | { readonly kind: "acceptedRevoked"; readonly key: MadeKey }
-  /** Was revoked perhaps: its revocation was not acknowledged. */
+  /** Possibly revoked: the revocation was not acknowledged. */
   | { readonly kind: "uncertain"; readonly key: MadeKey };
 
 /** What the written facts are about. */
@@ -54,7 +57,7 @@ async function main(plan: WriterPlan): Promise<void> {
   };
   const facts = new FactWriter(plan);
   const keys = new KeyWriter(plan);
-  // Two at a time, so that one on a blocked node does not stop the other.
+  // Two at a time, so that one on a blocked node does not delay the other.
   await Promise.all([
     again(plan.writesPerSecond / 2, () => facts.write("primary")),
     again(plan.writesPerSecond / 2, () => facts.write("edge")),
@@ -111,7 +114,7 @@ class KeyWriter {
     const key = this.#keys[0];
     if (key === undefined) return;
     const answer = await send(this.#plan, "primary", "DELETE", `/api/keys/${key.id}`);
-    // A key that is not there any more was removed by an attempt before, whose answer did not arrive.
+    // A missing key was removed by an earlier attempt without a response.
     if (answer?.ok === true || answer?.status === 404) {
       this.#keys.shift();
       tell({ kind: "revoked", key } satisfies WriterMessage);

@@ -1,4 +1,6 @@
-/** The fixed tables: `schema.ts` and the migrations agree, and no migration changes the schema that release 0.1.0 made. */
+/**
+ * The fixed tables: `schema.ts` and the migrations agree, and no migration changes the schema that release 0.1.0 made.
+ */
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

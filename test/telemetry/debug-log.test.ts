@@ -1,4 +1,4 @@
-/** What a cluster logs at the level `debug`, and what it never logs. */
+/** What a cluster logs at level `debug`, and what it never logs. */
 import { expect, test } from "bun:test";
 import type { Cluster } from "../replication/cluster.ts";
 import {
@@ -39,7 +39,7 @@ async function work(cluster: Cluster): Promise<void> {
   await fetch(`${edge.url}/api/keys/confidential-key`, { method: "DELETE", headers });
   const stream = await fetch(`${edge.url}/api/events`, { headers: { ...headers, accept: "text/event-stream" } });
   await stream.body?.cancel();
-  // A checkpoint follows once nothing was written for a second.
+  // A checkpoint follows after a second without writes.
   await Bun.sleep(2500);
   await edge.stop();
 }
@@ -60,16 +60,16 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
           "writer: made a checkpoint of the write-ahead log ms=\\d+ walBytes=\\d+\n",
           "publish: published events \\d+ to \\d+ at embedded, 0 of them without their bodies ms=",
           "publish: published events \\d+ to \\d+ at embedded, 1 of them without their bodies ms=",
-          "follow: received events \\d+ to \\d+ of the feed, 1 of them without their bodies\n",
-          "follow: applied events \\d+ to \\d+, which came by feed ms=[\\d.]+\n",
-          "follow: applied events \\d+ to \\d+, which came by fetch ms=",
-          "follow: asking the logs of other nodes: missed, this node is at \\d+\n",
-          "follow: asking the logs of other nodes: announced, this node is at \\d+\n",
-          "follow: the logs are followed to their end: this node is at \\d+ ms=\\d+\n",
+          "replica: received events \\d+ to \\d+ from the event stream, 1 of them without their bodies\n",
+          "replica: applied events \\d+ to \\d+, source feed ms=[\\d.]+\n",
+          "replica: applied events \\d+ to \\d+, source fetch ms=",
+          "replica: reading the logs of other nodes: missed, this node is at \\d+\n",
+          "replica: reading the logs of other nodes: announced, this node is at \\d+\n",
+          "replica: read the logs to their end: this node is at \\d+ ms=\\d+\n",
           "broker: node edge-1 connected to the embedded broker\n",
           "broker: node edge-1 left the embedded broker\n",
           "broker: the connection to the broker \\S+ was closed\n",
-          "events: an event stream begins after \\d+ epoch=\\w+\n",
+          "events: an event stream starts after offset \\d+ epoch=\\w+\n",
           "events: an event stream ended: client\n",
           "snapshot: requesting a snapshot from http\\S+\n",
           "snapshot: making a snapshot at \\d+\n",
@@ -84,7 +84,7 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
     "debug",
   ));
 
-test("at the level `info` none of that is logged", () =>
+test("at level `info` none of these lines is logged", () =>
   withCapturedLog(
     (lines) =>
       withCluster(async (cluster) => {

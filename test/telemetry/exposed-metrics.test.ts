@@ -1,4 +1,4 @@
-/** What `/metrics` shows: all of it in Prometheus' format, and the numbers right. */
+/** The metrics that `/metrics` exposes: in the format of Prometheus, documented, and with correct numbers. */
 import { describe, expect, test } from "bun:test";
 import { describeMetrics } from "../../src/telemetry/metrics.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
@@ -35,7 +35,7 @@ function valueOf(
 }
 
 describe("over HTTP", () => {
-  test("a primary and an edge give what Prometheus takes, with labels that are declared and how much they store", () =>
+  test("a primary and an edge expose valid metrics with the declared labels, and the size of their data", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
       await loadPolicy(primary.node);
@@ -66,7 +66,7 @@ describe("over HTTP", () => {
         expect(valueOf(families, "ostiary_stored_bytes", { file: "database" })).toBeGreaterThan(4096);
         expect(valueOf(families, "ostiary_stored_bytes", { file: "wal" })).toBeGreaterThanOrEqual(0);
       }
-      // Both nodes are in this process, which answers for the edge here: its age is known, and a primary has none.
+      // Both nodes are in this process. Only the edge has a replica age.
       await eventually(async () =>
         expect(valueOf(await scrape(edge.url), "ostiary_replica_age_seconds")).toBeLessThan(5),
       );
@@ -74,7 +74,7 @@ describe("over HTTP", () => {
       expect(valueOf(await scrape(primary.url), "ostiary_replica_age_seconds")).toBeUndefined();
     }));
 
-  test("the number of facts is what a count gives, after whatever changes them", () =>
+  test("the number of facts is correct after every kind of change", () =>
     withCluster(async (cluster) => {
       const first = await cluster.primary();
       const facts = async (url: string) => valueOf(await scrape(url), "ostiary_stored_facts");
@@ -93,7 +93,7 @@ describe("over HTTP", () => {
           store.close();
         }
       };
-      // Another policy has other tables; those facts stay.
+      // Another policy has other tables. The facts stay.
       const other = `actor User {} resource Team { relations = { member: User }; }`;
       await first.node.writes.policy({ source: other, filename: null, force: true }, untraced);
       expect([await facts(first.url), counted()]).toEqual([3, 3]);
@@ -104,7 +104,7 @@ describe("over HTTP", () => {
       expect([await facts(second.url), counted()]).toEqual([0, 0]);
     }));
 
-  test("writes are counted by what they ask for and how they end", () =>
+  test("writes are counted by kind and result", () =>
     withCluster(async (cluster) => {
       const { node, url } = await cluster.primary();
       const counts = async () => {
@@ -141,7 +141,7 @@ describe("over HTTP", () => {
       });
     }));
 
-  test("a write that no edge acknowledges is counted as such", () =>
+  test("a write without acknowledgement is counted as unacknowledged", () =>
     withCluster(async (cluster) => {
       const { node, url } = await cluster.primary({ ack: "edges:1", "advanced.ackTimeoutMs": "100ms" });
       const lacking = async () =>

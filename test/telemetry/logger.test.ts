@@ -10,32 +10,32 @@ beforeEach(() => {
 afterAll(() => startLogging({ level: "error", format: "text" }));
 
 describe("a log line", () => {
-  test("as text has time, level, part, message and what the message does not name", () => {
+  test("as text has time, level, component, message and the properties that the message does not contain", () => {
     start({ level: "info", format: "text" });
-    getLogger("feed").info("applied {count} events", { count: 3, node: "edge-1" });
-    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info {4}feed: applied 3 events node=edge-1\n$/);
+    getLogger("broker").info("applied {count} events", { count: 3, node: "edge-1" });
+    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z info {4}broker: applied 3 events node=edge-1\n$/);
   });
 
-  test("as text is one line, whatever a stranger's name holds", () => {
+  test("as text is one line, even with control characters in names", () => {
     start({ level: "info", format: "text" });
     getLogger("broker").warn("refused {node}", { node: "x\n2026 fatal: \u001b[31mforged", other: "a\rb" });
     expect(lines[0]).toEndWith("broker: refused x\\u000a2026 fatal: \\u001b[31mforged other=a\\u000db\n");
   });
 
-  test("as JSON is one object a line", () => {
+  test("as JSON is one object per line", () => {
     start({ level: "info", format: "json" });
-    getLogger("feed").warn("line\nbreak {why}", { why: "x" });
+    getLogger("broker").warn("line\nbreak {why}", { why: "x" });
     expect(lines).toHaveLength(1);
     expect(lines[0]?.trimEnd()).not.toContain("\n");
     expect(JSON.parse(lines[0] ?? "")).toMatchObject({
       level: "warning",
-      part: "feed",
+      part: "broker",
       message: "line\nbreak x",
       why: "x",
     });
   });
 
-  test("is cut where it is long, as text and as JSON", () => {
+  test("is cut if it is too long, as text and as JSON", () => {
     const long = "ä\u0000".repeat(30_000);
     start({ level: "info", format: "text", lineBytesMax: 4096 });
     getLogger("broker").warn("refused {node}", { node: long, other: long });
@@ -48,7 +48,7 @@ describe("a log line", () => {
     expect(JSON.parse(lines[2] ?? "")).toMatchObject({ level: "warning", part: "broker", cut: true });
   });
 
-  test("appears from the level on that was asked for", () => {
+  test("appears from the configured level on", () => {
     start({ level: "warning", format: "text" });
     getLogger("a").info("not this");
     getLogger("a").error("but this");

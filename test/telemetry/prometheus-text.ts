@@ -1,4 +1,7 @@
-/** Reads Prometheus' text format (version 0.0.4) and refuses what its rules forbid, as a scrape would or `promtool check metrics`. */
+/**
+ * Parses the text format of Prometheus (version 0.0.4) and rejects what a scrape or `promtool check metrics` would
+ * reject.
+ */
 export interface Family {
   readonly name: string;
   readonly help: string;
@@ -70,7 +73,7 @@ function check({ name, type, samples }: Family): void {
     for (const group of Map.groupBy(samples, (one) => keyOf(one, "le")).values()) rise(name, group);
 }
 
-/** Buckets ascend and count up to the number of all. */
+/** Checks that the counts of buckets ascend to the number of all observations. */
 function rise(name: string, group: readonly Sample[]): void {
   const buckets = group.filter((sample) => sample.name === `${name}_bucket`);
   const bounds = buckets.map(({ labels }) => Number((labels.get("le") ?? "").replace("+Inf", "Infinity")));

@@ -1,4 +1,7 @@
-/** Run by the tests in a process of its own, since tracing is set up once per process. Prints what it saw as JSON. */
+/**
+ * Tests run this program in a separate process, because tracing is set up once per process. It prints its observations
+ * as JSON.
+ */
 import { notAFailure, startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
 import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
 import { AppError } from "../../src/util/app-error.ts";
@@ -33,5 +36,5 @@ const sdkLoaded = Object.keys(require.cache).some((path) => path.includes("@open
 const begin = performance.now();
 await tracing.stop();
 console.log(JSON.stringify({ ...seen, sdkLoaded, stopMs: performance.now() - begin }));
-// As the binary does: retries to a dead collector would keep the process for some seconds more.
+// Like the binary: otherwise retries to a dead collector would delay the exit for some seconds.
 process.exit(0);

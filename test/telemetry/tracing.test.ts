@@ -33,7 +33,7 @@ const sampled = `00-${traceId}-b7ad6b7169203331-01`;
 const unsampled = `00-${traceId}-b7ad6b7169203331-00`;
 
 describe("with a collector", () => {
-  test("spans nest across await, failures are marked, links and late spans arrive, and the standard names hold", async () => {
+  test("spans nest across await, errors are marked, links and recorded spans are exported, and the standard variables apply", async () => {
     const seen = await run({
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
       OTEL_SERVICE_NAME: "my-ostiary",
@@ -70,7 +70,7 @@ describe("with a collector", () => {
     expect(received?.links).toEqual([{ traceId: seen.traceId ?? "", spanId: root?.spanId ?? "" }]);
   });
 
-  test("the caller's trace is continued where it is sampled, and not recorded where it is not", async () => {
+  test("the caller's trace is continued if it is sampled, and not recorded otherwise", async () => {
     const endpoint = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/v1/traces` };
     const seen = await run(endpoint, sampled);
     expect(seen.traceId).toBe(traceId);
@@ -84,7 +84,7 @@ describe("with a collector", () => {
     expect(roots.every((span) => span.parentSpanId === "")).toBe(true);
   });
 
-  test("the sampler comes from the standard variables", async () => {
+  test("the standard variables configure the sampler", async () => {
     const before = collector.spans.length;
     const seen = await run({
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -97,13 +97,13 @@ describe("with a collector", () => {
 });
 
 describe("without a collector", () => {
-  test("nothing of the SDK is loaded, and the caller's trace is still handed on", async () => {
+  test("the SDK is not loaded, and the caller's trace is still passed on", async () => {
     const seen = await run({}, sampled);
     expect(seen).toMatchObject({ sdkLoaded: false, outer: sampled, inner: null, traceId });
     expect((await run({})).outer).toBeNull();
   });
 
-  test("a dead one does not hold the shutdown up", async () => {
+  test("a dead collector does not delay the shutdown", async () => {
     const seen = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" });
     expect(seen.traceId).not.toBeNull();
     expect(seen.sdkLoaded).toBe(true);
@@ -111,7 +111,7 @@ describe("without a collector", () => {
   }, 10_000);
 });
 
-test("a traceparent is read strictly and written back the same", () => {
+test("a traceparent is parsed strictly and formatted to the same text", () => {
   const parsed = parseTraceparent(sampled);
   expect(parsed && formatTraceparent(parsed)).toBe(sampled);
   for (const bad of [

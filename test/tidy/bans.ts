@@ -12,7 +12,28 @@ const inSource = (path: string): boolean => path.startsWith("src/");
 const inPure = (path: string): boolean => /^src\/(?:polar|datalog)\//.test(path);
 const outsideRuntime = (path: string): boolean => inSource(path) && !path.startsWith("src/runtime/");
 
+/** Files of `datalog` and `engine` that write JSON for others: databases, messages and clients. */
+const jsonWriters: readonly string[] = [
+  // The name of a closure in databases.
+  "src/datalog/ir/closure.ts",
+  // What digests are computed from.
+  "src/engine/state/digest.ts",
+  // Parameters of SQL statements, questions for worker processes, string literals of TypeScript.
+  "src/engine/request/json-parameter.ts",
+  "src/engine/request/question-json.ts",
+  "src/engine/policy/typescript.ts",
+  // Responses.
+  "src/engine/workers/engine-worker.ts",
+  "src/engine/workers/answer-parts.ts",
+];
+const comparesTerms = (path: string): boolean => /^src\/(?:datalog|engine)\//.test(path) && !jsonWriters.includes(path);
+
 const bans: readonly Ban[] = [
+  {
+    why: "JSON is no key of a term: use the key functions (`datalog/ir/key.ts`, `engine/request/keys.ts`)",
+    applies: comparesTerms,
+    matches: (node) => isMember(node, "JSON", "stringify"),
+  },
   { why: "`any` turns the checks off: say the type, or `unknown`", matches: ({ type }) => type === "TSAnyKeyword" },
   { why: "no enums: a union of literals says the same", matches: ({ type }) => type === "TSEnumDeclaration" },
   {

@@ -35,7 +35,7 @@ const exceptions: readonly { readonly file: string; readonly from: readonly stri
   {
     file: "src/runtime/worker.ts",
     from: ["engine", "http"],
-    why: "engine and http serve a worker each: what may take long is done aside from the thread that answers",
+    why: "engine and http serve a worker each, because long work must not run on the serving thread",
   },
   {
     file: "src/runtime/worker-process.ts",

@@ -1,4 +1,4 @@
-/** Delays between attempts that fail. */
+/** Delays between failed attempts. */
 import { expect, test } from "bun:test";
 import { backoffMs } from "../../src/util/backoff.ts";
 

@@ -1,4 +1,4 @@
-# What the peers are asked, as one policy: whoever views a folder, by name or as a member of a group, views all that is below it.
+# What the peers are asked, as one policy: a user who views a folder, directly or as a member of a group, views everything below it.
 
 actor User {}
 

@@ -66,7 +66,7 @@ class Child {
 
 /** About 400 a second. */
 const pauseMs = 2;
-/** What one fact makes a message of the feed. */
+/** The message to the brokers for one fact. */
 const messageBytes = 420;
 
 export async function measureLatency(

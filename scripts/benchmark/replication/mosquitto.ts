@@ -11,7 +11,7 @@ const paths = [
   "/opt/homebrew/sbin/mosquitto",
 ];
 
-/** `undefined` is given where there is none. It lets in whoever comes: what access lists cost is not what is measured. */
+/** Returns `undefined` if Mosquitto is not installed. It accepts all clients, because the cost of access lists is not measured. */
 export async function withMosquitto<T>(
   directory: string,
   body: (broker: Broker | undefined) => Promise<T>,

@@ -64,7 +64,7 @@ function findOrigin(): number {
     while (Date.now() === before);
     found.push(Date.now() - performance.now());
   }
-  // Whoever was interrupted looked too late.
+  // A thread that was interrupted measured too late.
   return Math.max(...found);
 }
 
@@ -155,12 +155,12 @@ async function flood(batches: number, facts: number, abreast: number): Promise<n
 }
 
 const bareTopics = topicsOf("ostiary/v1", "bare");
-let outlet: Pick<BrokerTransport, "publish"> | undefined;
+let transport: Pick<BrokerTransport, "publish"> | undefined;
 
 /** Where messages go that are none of a node: the broker given, or one in this process as a primary has it. Gives where to listen. */
 async function openBroker(given: BareBroker | undefined): Promise<string> {
   if (given !== undefined) {
-    outlet = await connected(given);
+    transport = await connected(given);
     return given.url;
   }
   const broker = await startEmbeddedBroker({
@@ -171,7 +171,7 @@ async function openBroker(given: BareBroker | undefined): Promise<string> {
     packetBytesMax: 65_536,
     drainTimeoutMs: 5000,
   });
-  outlet = broker;
+  transport = broker;
   const websocket = { path: "/mqtt", subprotocol: "mqtt", onConnection: broker.handle };
   const { port } = serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("no"), websocket });
   return `ws://127.0.0.1:${port}/mqtt`;
@@ -192,7 +192,7 @@ async function publish(messages: number, pauseMs: number, bytes: number): Promis
   for (let message = 0; message < messages; message++) {
     const payload = JSON.stringify({ message }).padEnd(bytes);
     times.push([message, nowUs()]);
-    await must(outlet).publish(bareTopics.events, payload, { qos: 1, retain: false });
+    await must(transport).publish(bareTopics.events, payload, { qos: 1, retain: false });
     await Bun.sleep(pauseMs);
   }
   return times;

@@ -55,7 +55,7 @@ export function inferTypings(
   return distinct(partial.flatMap((typing) => enumerateRest(typing, allowed, spend)));
 }
 
-/** The typings with `undefined`, which means any type, in place of type variables. */
+/** The typings with `undefined`, which means any type, instead of type variables. */
 export function withoutTypeVariables(found: readonly (readonly TypeName[])[]): readonly (readonly TypeName[])[] {
   if (!found.some((typing) => typing.some(isTypeVariable))) return found;
   return distinct(found.map((typing) => typing.map((type) => (isTypeVariable(type) ? undefined : type))));

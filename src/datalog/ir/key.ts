@@ -1,7 +1,7 @@
 /**
  * Canonical keys: one function for each kind of term. Two terms have the same key exactly if they are equal, so a key
- * can stand for its term in a `Map` or a `Set`. `JSON.stringify` can't do that: it depends on the order of members, and
- * writes `undefined`, `null` and sets alike.
+ * can stand for its term in a `Map` or a `Set`. `JSON.stringify` can't do that: its result depends on the order of
+ * members, it writes `undefined` in a list as `null`, and it writes every set as `{}`.
  *
  * Keys are injective because every part delimits itself: a string has its length in front, a number ends with `;`, a
  * list or a tagged tuple ends with its bracket, and the first character tells them apart. So parts can be concatenated,

@@ -184,7 +184,7 @@ function orderOf({ predicate, args }: PredicateNode): string[] {
 }
 
 /**
- * The other nodes, with the steps and base of the eliminated node in place of steps to it. `undefined` if that is not
+ * The other nodes, with the steps and base of the eliminated node instead of steps to it. `undefined` if that is not
  * possible or exceeds a limit.
  */
 function eliminate(node: PredicateNode, member: Member, members: Members): Members | undefined {

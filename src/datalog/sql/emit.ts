@@ -274,6 +274,7 @@ function emitInteger(term: FlatTerm, bindings: SqlBindings, context: SqlContext)
 /** The string of a symbol id, from the store or from the symbols of the request. */
 export function emitValue(id: string, context: SqlContext): string {
   const stored = `(SELECT value FROM symbol WHERE id = ${id})`;
-  const brought = `(SELECT value ->> 1 FROM json_each(${context.parameters.text("brought")}) WHERE value ->> 0 = ${id})`;
-  return `COALESCE(${stored}, ${brought})`;
+  const symbols = context.parameters.text("requestSymbols");
+  const requested = `(SELECT value ->> 1 FROM json_each(${symbols}) WHERE value ->> 0 = ${id})`;
+  return `COALESCE(${stored}, ${requested})`;
 }

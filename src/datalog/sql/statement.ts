@@ -43,7 +43,7 @@ export interface PlannedStatement {
    */
   readonly sql: string;
   /**
-   * The names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `brought`,
+   * The names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `requestSymbols`,
    * `context:<predicate>`, `limit`.
    */
   readonly parameters: readonly string[];

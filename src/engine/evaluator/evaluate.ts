@@ -6,9 +6,14 @@
  * answer, `undefined` is a wildcard (every value of that argument's type), and linked positions are wildcards that must
  * be equal.
  */
-import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
-import type { SpecialisedBody, SpecialisedLiteral, PredicateNode } from "../../datalog/ir/specialised.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
+import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
+import type {
+  PredicateNode,
+  SpecialisedBody,
+  SpecialisedCall,
+  SpecialisedLiteral,
+} from "../../datalog/ir/specialised.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
@@ -27,8 +32,6 @@ interface EvaluationFrame {
 
 /** What a call demands of an argument: a known value, all its values, or only that one exists. */
 type Demand = number | "asked" | "any";
-
-type CallLiteral = Extract<SpecialisedLiteral, { kind: "call" }>;
 
 /**
  * Values by variable. Variables with the same entry in `roots` are one variable: they were unified before either had a
@@ -196,7 +199,7 @@ export class Evaluation {
 
   #call(
     frame: EvaluationFrame,
-    call: CallLiteral,
+    call: SpecialisedCall,
     rest: readonly SpecialisedLiteral[],
     bindings: UnifiedBindings,
     go: (bindings: UnifiedBindings) => boolean,
@@ -289,9 +292,9 @@ export class Evaluation {
     let roots = bindings.roots;
     const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots });
     const set = (term: ProgramTerm, value: number): boolean => {
-      const present = now(term);
-      if (present === undefined && term.kind === "var") values[must(roots[term.index])] = value;
-      return present === undefined || present === value;
+      const known = now(term);
+      if (known === undefined && term.kind === "var") values[must(roots[term.index])] = value;
+      return known === undefined || known === value;
     };
     for (const [place, term] of terms.entries()) {
       const value = row[place];
@@ -333,7 +336,7 @@ export class Evaluation {
   }
 
   /** A variable that still has no value when this condition is evaluated. */
-  #unknown(literal: Exclude<SpecialisedLiteral, CallLiteral>, bindings: UnifiedBindings): number | undefined {
+  #unknown(literal: Exclude<SpecialisedLiteral, SpecialisedCall>, bindings: UnifiedBindings): number | undefined {
     if (literal.kind === "equal") return undefined;
     return mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined);
   }

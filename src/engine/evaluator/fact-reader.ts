@@ -4,7 +4,7 @@
  */
 import { type Constant, splitKey } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
-import type { SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
+import type { SpecialisedCall } from "../../datalog/ir/specialised.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { factTable } from "../../store/facts/fact-tables.ts";
 import { unnamedPerType } from "../../store/facts/symbols.ts";
@@ -24,8 +24,6 @@ export class TooManyFacts extends AppError {
 
 const valuesAtATime = 1000;
 
-type CallLiteral = Extract<SpecialisedLiteral, { kind: "call" }>;
-
 export class FactReader {
   readonly now: number;
   readonly #database: Connection;
@@ -43,7 +41,7 @@ export class FactReader {
   }
 
   /** The facts that match a call: known arguments have the given symbols, all others have the given types. */
-  rows(call: CallLiteral, args: SymbolIds, types: readonly TypeName[]): SymbolIds[] {
+  rows(call: SpecialisedCall, args: SymbolIds, types: readonly TypeName[]): SymbolIds[] {
     const stored = call.fact ? this.#stored(call.predicate, args, types) : [];
     const context = call.context
       ? this.#symbols.rows(call.predicate).filter((row) => row.every((symbol, index) => fits(args[index], symbol)))

@@ -2,11 +2,10 @@
  * Atoms: statements about values such as `has_role(User{"ann"}, "member", Org{"acme"})`, which explanations are about,
  * and their text form.
  */
-import type { Constant, ProgramLiteral, ProgramTerm } from "../../datalog/ir/program.ts";
+import { type Constant, type ProgramLiteral, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { unreachable } from "../../util/assert.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 
 export interface GroundAtom {
   /** Predicate key: `has_role/3`. */

@@ -3,17 +3,17 @@
  * whether an atom is a fact. Each call is asked only once. The number of questions is bounded, because an explanation
  * is worth only limited work.
  */
-import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
 import { covers } from "../../datalog/analysis/fact-types.ts";
+import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
+import { listKey, numberKey, stringKey, typeListKey, typeSetKey } from "../../datalog/ir/key.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/ir/signature.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
-import { listKey, numberKey, stringKey, typeSetKey } from "../../datalog/ir/key.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey, valueKey } from "../request/keys.ts";
 import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
@@ -24,10 +24,10 @@ export class WorkLimitReached extends Error {
   /** One call took too much work; others may still succeed. */
   readonly isOfOneCall: boolean;
 
-  constructor(reason: WorkLimitReached["reason"], isOfOneQuestion = false) {
+  constructor(reason: WorkLimitReached["reason"], isOfOneCall = false) {
     super(`too many ${reason}`);
     this.reason = reason;
-    this.isOfOneCall = isOfOneQuestion;
+    this.isOfOneCall = isOfOneCall;
   }
 }
 
@@ -156,7 +156,7 @@ export class CallAnswers {
     if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
   }
 
-  /** The concrete types with which the predicate can hold for these arguments. */
+  /** All combinations of concrete types with which the predicate can hold for these arguments. */
   #typings(predicate: string, args: readonly CallArgument[]): string[][] {
     const found = new Map<string, string[]>();
     const known = (): FactArgument[] =>
@@ -179,7 +179,7 @@ export class CallAnswers {
         );
         if (partial.length > this.#typingsMax) throw new WorkLimitReached("steps");
       });
-      for (const types of partial) found.set(types.join(), types);
+      for (const types of partial) found.set(typeListKey(types), types);
     }
     return [...found.values()];
   }

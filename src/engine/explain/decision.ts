@@ -3,19 +3,19 @@
  * /api/authorize`, whatever happens to the explanation.
  */
 import type { Limits } from "../../config/limits.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
+import { contextSignatures } from "../../datalog/pipeline.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { activationOf } from "../policy/activation.ts";
 import { Engine } from "../engine.ts";
-import type { AuthorizeQuestion } from "../request/questions.ts";
-import { factTypesOf } from "../query/shapes.ts";
+import { activationOf } from "../policy/activation.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { unknownNames } from "../policy/unknown-names.ts";
-import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
+import { factTypesOf } from "../query/shapes.ts";
+import type { AuthorizeQuestion } from "../request/questions.ts";
 import type { GroundAtom } from "./atom.ts";
+import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import { Derivations } from "./derivation.ts";
-import type { TruncationReason, Explanation } from "./explanation.ts";
+import type { Explanation, TruncationReason } from "./explanation.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
 import { callOf, Renderer } from "./rendering.ts";
 
@@ -114,7 +114,7 @@ function answersFor(
     types: [...stored, ...requestTypes],
     contextFacts,
     ...(context.length > 0 && {
-      signatures: signaturesFor(active.program, active.factTypes, context, limits.policyTypingsMax),
+      signatures: contextSignatures(active, context, limits.policyTypingsMax),
     }),
   });
 }
@@ -128,7 +128,7 @@ function truncation(reason: TruncationReason | undefined, limits: Limits): Expla
   const messages: Readonly<Record<TruncationReason, string>> = {
     steps: `it takes more than ${limits.explanationStepsMax} steps`,
     time: `it takes longer than ${limits.explanationTimeMsMax} ms`,
-    facts: `it would have to look at more than ${limits.explanationFactsMax} facts in one go`,
+    facts: `it would have to read more than ${limits.explanationFactsMax} facts at a time`,
     entries: `it has more than ${limits.explanationEntriesMax} entries`,
     depth: `it is deeper than ${limits.explanationDepthMax} steps`,
     nothing: "the search for it found nothing",

@@ -6,9 +6,9 @@
 import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import type { CallAnswers } from "./call-answers.ts";
 import { factKey } from "../request/keys.ts";
-import { type GroundAtom, type Substitution, formatLiteral, valueOf } from "./atom.ts";
+import { formatLiteral, type GroundAtom, type Substitution, valueOf } from "./atom.ts";
+import type { CallAnswers } from "./call-answers.ts";
 import type { FactOrigin } from "./explanation.ts";
 import { bodyOf, matchHead, rulesFor, solutions } from "./proof-search.ts";
 

@@ -2,13 +2,13 @@
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { unreachable } from "../../util/assert.ts";
 import type {
-  FailedAttempt,
-  Explanation,
-  HeldCondition,
-  FailedCall,
-  MissingCondition,
   ExplainedRule,
   ExplainedStep,
+  Explanation,
+  FailedAttempt,
+  FailedCall,
+  HeldCondition,
+  MissingCondition,
 } from "./explanation.ts";
 
 /** Of a path with more steps than this, only the first and the last steps are shown. */

@@ -3,14 +3,14 @@
  * satisfied conditions gave; rules with the fewest missing conditions come first. A missing condition that has rules of
  * its own is explained in turn.
  */
-import { literalVariables, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
+import { literalVariables, type ProgramCall, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
 import { suggestion } from "../../polar/suggest.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import { factKey } from "../request/keys.ts";
-import { type Substitution, formatLiteral, isClosed, type OpenAtom, openId, valueOf } from "./atom.ts";
-import type { FailedAttempt, ExplainedCall, HeldCondition, FailedCall, MissingCondition } from "./explanation.ts";
-import { bodyOf, type TypedBody, matchHead, negated, rulesFor, satisfy, solutions } from "./proof-search.ts";
+import { formatLiteral, isClosed, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
+import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
+import type { ExplainedCall, FailedAttempt, FailedCall, HeldCondition, MissingCondition } from "./explanation.ts";
+import { bodyOf, matchHead, negated, rulesFor, satisfy, solutions, type TypedBody } from "./proof-search.ts";
 import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./rendering.ts";
 
 /**
@@ -30,8 +30,6 @@ interface PartialAttempt {
   readonly missing: readonly ProgramLiteral[];
   readonly open: readonly ProgramLiteral[];
 }
-
-type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
 
 export class FailedAttempts {
   readonly #active: ActivePolicy;
@@ -190,7 +188,7 @@ export class FailedAttempts {
     return { kind: "call", call, from: many.includes(literal) ? "many" : this.#origin(literal, bindings) };
   }
 
-  #origin(literal: CallLiteral, bindings: Substitution): Extract<HeldCondition, { kind: "call" }>["from"] {
+  #origin(literal: ProgramCall, bindings: Substitution): Extract<HeldCondition, { kind: "call" }>["from"] {
     const atom = atomOf(literal, bindings, this.#answers);
     const origin = isClosed(atom) ? this.#answers.factOrigin(atom) : undefined;
     if (origin) return origin;
@@ -211,7 +209,7 @@ export class FailedAttempts {
     return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...rendered };
   }
 
-  #call(literal: CallLiteral, rule: ProgramRule, bindings: Substitution): ExplainedCall {
+  #call(literal: ProgramCall, rule: ProgramRule, bindings: Substitution): ExplainedCall {
     return callOfLiteral(literal, bindings, this.#answers.now, rule.types);
   }
 
@@ -241,7 +239,7 @@ function isPointless(literal: ProgramLiteral, { bindings, missing }: PartialAtte
   return literalVariables(literal).some((variable) => (bindings[variable]?.id ?? openId) === openId);
 }
 
-function atomOf(literal: CallLiteral, bindings: Substitution, answers: CallAnswers): OpenAtom {
+function atomOf(literal: ProgramCall, bindings: Substitution, answers: CallAnswers): OpenAtom {
   const args = literal.args.map((arg) => {
     const value = valueOf(arg, bindings, answers.now);
     return value?.id === openId ? undefined : value;

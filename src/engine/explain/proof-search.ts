@@ -3,16 +3,20 @@
  * its calls. Calls come first, those with the most known arguments before others; then the remaining conditions are
  * tested.
  */
-import type { ProgramLiteral, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
-import { literalVariables, termVariables } from "../../datalog/ir/program.ts";
+import {
+  literalVariables,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+  type ProgramTerm,
+  termVariables,
+  type VariableTypes,
+} from "../../datalog/ir/program.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { anyId, type Substitution, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { anyId, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
 import type { CallAnswers, CallArgument } from "./call-answers.ts";
-
-type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
-type VariableTypes = readonly (ReadonlySet<string> | undefined)[];
 
 /**
  * A rule body with the types of its variables. `scope` contains the variables that mean the same inside and around it,
@@ -94,7 +98,7 @@ export function* satisfy(
 }
 
 function* test(
-  literal: Exclude<ProgramLiteral, CallLiteral>,
+  literal: Exclude<ProgramLiteral, ProgramCall>,
   body: TypedBody,
   open: Substitution,
   answers: CallAnswers,
@@ -138,12 +142,12 @@ function ownVariables(literals: readonly ProgramLiteral[]): number[] {
   return literals.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
 }
 
-function openAtomOf({ predicate, args }: CallLiteral, bindings: Substitution, now: Value): OpenAtom {
+function openAtomOf({ predicate, args }: ProgramCall, bindings: Substitution, now: Value): OpenAtom {
   const values = args.map((arg) => valueOf(arg, bindings, now));
   return { predicate, args: values.map((value) => (value?.id === openId ? undefined : value)) };
 }
 
-function argumentsOf(call: CallLiteral, types: VariableTypes, bindings: Substitution, now: Value): CallArgument[] {
+function argumentsOf(call: ProgramCall, types: VariableTypes, bindings: Substitution, now: Value): CallArgument[] {
   return call.args.map((arg): CallArgument => {
     const value = valueOf(arg, bindings, now);
     if (value && value.id !== openId) return { kind: "value", value };

@@ -1,14 +1,13 @@
 /** Rendering of explanations: calls and rules as text with their positions, and proofs as steps, all within limits. */
 import type { Limits } from "../../config/limits.ts";
-import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
+import { type ProgramLiteral, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
 import { type LineStarts, lineStarts, positionAt, type Source } from "../../polar/source.ts";
 import type { Span } from "../../polar/span.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 import { factKey } from "../request/keys.ts";
-import { type Substitution, formatAtom, formatLiteral, type OpenAtom, openId, valueOf } from "./atom.ts";
+import { formatAtom, formatLiteral, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
 import type { Proof } from "./derivation.ts";
-import type { ExplainedCall, TruncationReason, ExplainedRule, ExplainedStep } from "./explanation.ts";
+import type { ExplainedCall, ExplainedRule, ExplainedStep, TruncationReason } from "./explanation.ts";
 
 export type RenderingLimits = Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">;
 

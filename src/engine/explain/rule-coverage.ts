@@ -5,10 +5,10 @@
  */
 import type { ProgramRule } from "../../datalog/ir/program.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import type { CallAnswers } from "./call-answers.ts";
 import { factKey } from "../request/keys.ts";
-import { type Substitution, type OpenAtom, valueOf } from "./atom.ts";
-import { bodyOf, type TypedBody, matchHead, type Observer, rulesFor, solutions } from "./proof-search.ts";
+import { type OpenAtom, type Substitution, valueOf } from "./atom.ts";
+import type { CallAnswers } from "./call-answers.ts";
+import { bodyOf, matchHead, type Observer, rulesFor, solutions, type TypedBody } from "./proof-search.ts";
 
 export class RuleCoverage {
   readonly #rules: Set<ProgramRule>;

@@ -2,11 +2,11 @@
  * The SQL statements that fill and update one closure's table. Steps are emitted in the same way as queries. `?`
  * parameters are symbols.
  */
-import { must } from "../../util/assert.ts";
-import type { FlatCondition, FlatTerm } from "../../datalog/ir/flat.ts";
 import type { Closure, ClosureStep, StepTerm } from "../../datalog/ir/closure.ts";
-import { type SqlContext, emitSelect, StatementParameters } from "../../datalog/sql/emit.ts";
-import type { SqlCatalogue, Relation, Select } from "../../datalog/ir/select.ts";
+import type { FlatCondition, FlatTerm } from "../../datalog/ir/flat.ts";
+import type { Relation, Select, SqlCatalogue } from "../../datalog/ir/select.ts";
+import { emitSelect, type SqlContext, StatementParameters } from "../../datalog/sql/emit.ts";
+import { must } from "../../util/assert.ts";
 
 /** A start and an end. */
 export type Pair = readonly [from: number, to: number];

@@ -9,7 +9,7 @@
  * facts instead.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { ClosureStep, Closure } from "../../datalog/ir/closure.ts";
+import type { Closure, ClosureStep } from "../../datalog/ir/closure.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
@@ -22,15 +22,15 @@ import {
   dropClosureTable,
   emptyClosureTable,
 } from "../../store/facts/closure-tables.ts";
+import { factTable } from "../../store/facts/fact-tables.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { findSymbol, findTypeId, symbolRange } from "../../store/facts/symbols.ts";
 import type { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import { dropStatistics } from "../../store/statistics/table-statistics.ts";
-import type { Fact, Value } from "../../store/facts/fact.ts";
-import { jsonParameter } from "../request/json-parameter.ts";
-import { factTable } from "../../store/facts/fact-tables.ts";
-import { findSymbol, symbolRange, findTypeId } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { type Activation, invalidatePlans, usableActivation } from "../policy/activation.ts";
-import { ClosureSql, scratchTables, scratchTableNames, type Pair, type Parametrised } from "./closure-sql.ts";
+import { jsonParameter } from "../request/json-parameter.ts";
+import { ClosureSql, type Pair, type Parametrised, scratchTableNames, scratchTables } from "./closure-sql.ts";
 import { closuresOf } from "./policy-closures.ts";
 
 /** An atom of a step that a fact can match. */

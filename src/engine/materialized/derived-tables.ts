@@ -6,18 +6,18 @@ import type { Limits } from "../../config/limits.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
+import { factTables, setIndexes } from "../../store/facts/fact-tables.ts";
+import { findSymbol } from "../../store/facts/symbols.ts";
 import {
   clearStatistics,
   dropAllStatistics,
   dropOutdatedStatistics,
   ensureStatistics,
 } from "../../store/statistics/table-statistics.ts";
-import { factTables, setIndexes } from "../../store/facts/fact-tables.ts";
-import { findSymbol } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { usableActivation } from "../policy/activation.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { clearClosures, findClosureDamage, type FillTime, refreshClosures } from "./closures.ts";
+import { clearClosures, type FillTime, findClosureDamage, refreshClosures } from "./closures.ts";
 import { askedConstants, indexOrders, type Orders } from "./indexes.ts";
 
 /**

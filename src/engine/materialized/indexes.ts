@@ -4,9 +4,15 @@
  * If rules ask for one of several constants (any of three roles), that argument comes last, so that one lookup finds
  * all of them. The primary key already gives the order of the arguments themselves.
  */
-import type { Constant, DatalogProgram, ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
-import { literalVariables } from "../../datalog/ir/program.ts";
 import { constantKey, listKey, numberKey, typeSetKey } from "../../datalog/ir/key.ts";
+import {
+  type Constant,
+  type DatalogProgram,
+  literalVariables,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramRule,
+} from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
 
 interface ArgumentUse {
@@ -131,7 +137,7 @@ function ordersOf({ arity, joined, constant, several, objects }: ArgumentUse): n
 /** Adds a constant, and returns how many there are at the same position with the same argument types. */
 function addConstant(
   { constants }: ArgumentUse,
-  call: CallLiteral,
+  call: ProgramCall,
   rule: ProgramRule,
   position: number,
   id: string,
@@ -143,9 +149,7 @@ function addConstant(
   return known.size;
 }
 
-type CallLiteral = Extract<ProgramLiteral, { kind: "call" }>;
-
-function calls(body: readonly ProgramLiteral[]): CallLiteral[] {
+function calls(body: readonly ProgramLiteral[]): ProgramCall[] {
   return body.flatMap((literal) => {
     if (literal.kind === "call") return [literal];
     return literal.kind === "not" ? calls(literal.body) : [];
@@ -153,7 +157,7 @@ function calls(body: readonly ProgramLiteral[]): CallLiteral[] {
 }
 
 /** Whether the variable can get its value outside of this call: from the head, another call or a condition. */
-function isShared(variable: number, call: CallLiteral, rule: ProgramRule): boolean {
+function isShared(variable: number, call: ProgramCall, rule: ProgramRule): boolean {
   if (rule.head.some((term) => term.kind === "var" && term.index === variable)) return true;
   const mentions = rule.body.flatMap(literalVariables).filter((index) => index === variable).length;
   return mentions > call.args.filter((arg) => arg.kind === "var" && arg.index === variable).length;

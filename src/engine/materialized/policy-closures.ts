@@ -1,14 +1,14 @@
 /** The closures that queries under a policy can use: those of all recursive rules. */
 import type { Limits } from "../../config/limits.ts";
+import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
+import { Budget, TooLarge } from "../../datalog/analysis/too-large.ts";
+import { inferTypings, withoutTypeVariables } from "../../datalog/analysis/typings.ts";
 import type { Closure } from "../../datalog/ir/closure.ts";
 import { listKey, programTermKey, stringKey, typeKey } from "../../datalog/ir/key.ts";
 import type { DatalogProgram, ProgramRule, ProgramTerm } from "../../datalog/ir/program.ts";
-import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
+import type { TypeName } from "../../datalog/ir/signature.ts";
 import { findClosures } from "../../datalog/pipeline.ts";
 import { type Goal, TooManyNodes } from "../../datalog/specialise/specialise.ts";
-import { Budget, TooLarge } from "../../datalog/analysis/too-large.ts";
-import { inferTypings, withoutTypeVariables } from "../../datalog/analysis/typings.ts";
-import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 
 export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;

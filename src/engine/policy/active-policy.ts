@@ -1,16 +1,16 @@
 /** A compiled policy, ready to answer: the checked policy, its Datalog program, and the fact types that it accepts. */
 import { LRUCache } from "lru-cache";
-import type { PolarLimits } from "../../polar/limits.ts";
-import { compile } from "../../polar/compile.ts";
-import type { Policy } from "../../polar/policy.ts";
-import type { Source } from "../../polar/source.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
-import { compileProgram, type ProgramLimits } from "../../datalog/pipeline.ts";
 import { constantKey, stringKey } from "../../datalog/ir/key.ts";
 import type { Constant, DatalogProgram, ProgramLiteral } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { Universe } from "../../datalog/ir/universe.ts";
+import { compileProgram, type ProgramLimits } from "../../datalog/pipeline.ts";
+import { compile } from "../../polar/compile.ts";
+import type { PolarLimits } from "../../polar/limits.ts";
+import type { Policy } from "../../polar/policy.ts";
+import type { Source } from "../../polar/source.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface ActivePolicy {

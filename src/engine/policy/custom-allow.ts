@@ -3,17 +3,17 @@
  * which allow every permission, so a permission that they leave out is not enough to be allowed. Oso Cloud accepts such
  * policies without a warning.
  */
+import type { CallPattern } from "../../datalog/analysis/reachability.ts";
 import { ArgumentIndex, mayUnify } from "../../datalog/ir/argument-index.ts";
 import {
   argumentPattern,
-  programCalls,
-  predicateKey,
   type DatalogProgram,
+  predicateKey,
   type ProgramCall,
+  programCalls,
   type ProgramRule,
   splitKey,
 } from "../../datalog/ir/program.ts";
-import type { CallPattern } from "../../datalog/analysis/reachability.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Rule } from "../../polar/policy.ts";
 import type { ActivePolicy } from "./active-policy.ts";
@@ -128,7 +128,7 @@ export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
         code: "rule/default-allow-replaced",
         severity: "warning",
         span: own.rule.span,
-        message: `\`allow\` rules of your own replace the default one${effect}`,
+        message: `custom \`allow\` rules replace the default rule${effect}`,
         hint,
         related: [{ message: "this permission is not enough to be allowed", span: first.span }],
       },
@@ -143,22 +143,22 @@ export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
 const texts = {
   resource: {
     none: {
-      effect: ", so no permission is enough to be allowed, those of blocks included",
-      hint: "write the default one again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
+      effect: ", so no permission is enough to be allowed, not even those of blocks",
+      hint: "add the default rule again: `allow(actor: Actor, action: String, resource: Resource) if has_permission(actor, action, resource);`",
     },
     some: {
       effect: " and leave out some permissions, which are not enough to be allowed",
-      hint: "let an `allow` rule ask for `has_permission(actor, action, resource)` with their types and names too",
+      hint: "add an `allow` rule that calls `has_permission(actor, action, resource)` for their types and names",
     },
   },
   global: {
     none: {
       effect: ", so no global permission is enough to be allowed",
-      hint: "write the default one for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
+      hint: "add the default rule for them again: `allow(actor: Actor, action: String) if has_permission(actor, action);`",
     },
     some: {
       effect: " and leave out some global permissions, which are not enough to be allowed",
-      hint: "let an `allow` rule ask for `has_permission(actor, action)` with their types and names too",
+      hint: "add an `allow` rule that calls `has_permission(actor, action)` for their types and names",
     },
   },
 } as const;

@@ -1,14 +1,13 @@
 /**
- * The fact schema check: whether any rule of the policy can use a fact (polar.md 6.4). A fact that no rule can use is
- * most likely a mistake, and would silently have no effect.
+ * The fact schema check: whether any rule of the policy can use a fact (`polar/LANGUAGE.md`). A fact that no rule can
+ * use is most likely a mistake, and would silently have no effect.
  */
 import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
-import { predicateKey } from "../../datalog/ir/program.ts";
+import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { suggestion } from "../../polar/suggest.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
 
 export interface FactSchemaProblem {
   /** `has_role(User, "reader", Org) is not used in policy`, with the most similar fact types that are used. */

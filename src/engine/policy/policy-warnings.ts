@@ -3,21 +3,21 @@
  * rule, names that nobody can have, tests that cannot fail, test facts that nothing uses. Each warning is certain:
  * something in the policy has to be corrected.
  */
-import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
-import { predicateKey } from "../../datalog/ir/program.ts";
 import {
-  duplicateRules,
   type CallPattern,
+  duplicateRules,
   type Reachability,
   reachability,
 } from "../../datalog/analysis/reachability.ts";
+import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
+import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Assertion, DeclaredName, Policy, PolicyTest } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
 import { must } from "../../util/assert.ts";
-import { checkFactSchema } from "./fact-schema.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 import { replacedDefaultWarnings } from "./custom-allow.ts";
+import { checkFactSchema } from "./fact-schema.ts";
 import { unusedRuleWarnings } from "./unused-rules.ts";
 
 export function policyWarnings(active: ActivePolicy, typingsMax: number): Diagnostic[] {
@@ -58,14 +58,14 @@ function noActorWarnings(policy: Policy): Diagnostic[] {
 }
 
 function unreachableRuleWarnings({ dead }: Reachability, { program }: ActivePolicy): Diagnostic[] {
-  const present = new Set(program.rules.map(({ span }) => span));
+  const compiled = new Set(program.rules.map(({ span }) => span));
   return dead.map(({ span }) =>
-    present.has(span)
+    compiled.has(span)
       ? warning("rule/unreachable", span, "this rule can never hold: no fact or rule has arguments of these types", {
           hint: "compare the types in the head and after `matches` with those of the rules that it calls",
         })
       : warning("rule/unreachable", span, "this rule can never hold: its conditions contradict each other", {
-          hint: "each variable needs a type that fits all that is said of it, and one value",
+          hint: "each variable needs one type and one value that satisfy all conditions on it",
         }),
   );
 }
@@ -93,7 +93,7 @@ function ungrantedNameWarnings(reach: Reachability, { policy, universe }: Active
             span,
             `role ${quote(name)} of ${where} is in no rule, so nobody can have it`,
             {
-              hint: "say what it gives, or what gives it, in a rule; or remove it",
+              hint: "add a rule that uses it or grants it, or remove it",
             },
           ),
         ]
@@ -140,7 +140,7 @@ function assertionWarnings(
   if (!expected && !isConceivable(pattern, reach, active)) {
     return [
       warning("test/cannot-fail", span, "no rule and no fact could ever make this true, so it cannot fail", {
-        hint: "look for a slip in a name or a type",
+        hint: "look for a typing mistake in a name or a type",
       }),
     ];
   }

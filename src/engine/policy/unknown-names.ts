@@ -2,7 +2,7 @@
  * Names in a question that the policy does not have, each with the most similar name that it has. Otherwise a typing
  * mistake looks like a denial.
  */
-import { argumentPattern, programCalls, predicateKey, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
+import { argumentPattern, predicateKey, programCalls, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable } from "../../datalog/ir/signature.ts";
 import type { DeclaredName } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
@@ -41,7 +41,7 @@ function unknownType(call: AskedCall, position: number, active: ActivePolicy): s
   const known = new Set([...active.policy.types.keys(), ...active.types, ...builtIn]);
   if (known.has(type)) return [];
   if (type === "Actor" || type === "Resource")
-    return [`no value is of the type ${quote(type)} itself: name one below it`];
+    return [`no value has the type ${quote(type)} itself: use a concrete type`];
   const hint = didYouMean(type, known);
   return hint === "" && takesAny(call, position, active) ? [] : [`the policy has no type ${quote(type)}${hint}`];
 }

@@ -4,11 +4,11 @@
  * policy.
  */
 import { isCovered } from "../../datalog/analysis/fact-types.ts";
+import { splitKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
-import { formatFactType } from "./fact-schema.ts";
 import type { ActivePolicy } from "./active-policy.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
+import { formatFactType } from "./fact-schema.ts";
 
 export interface UnusedFacts {
   /** `has_role(User, String, Repository)` */
@@ -36,7 +36,7 @@ export function findUnusedFacts(
 }
 
 /** One sentence for the person who loads the policy. */
-export function describeUnusedFacts(orphans: readonly UnusedFacts[]): string {
-  const list = orphans.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
+export function describeUnusedFacts(unused: readonly UnusedFacts[]): string {
+  const list = unused.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
   return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;
 }

@@ -65,8 +65,8 @@ function notCalled(unused: readonly string[], calls: Calls): string[] {
     reachedFrom([key], calls, seen);
     return true;
   });
-  const told = new Set(found);
-  return unused.filter((key) => told.has(key));
+  const reported = new Set(found);
+  return unused.filter((key) => reported.has(key));
 }
 
 function unusedWarning(name: string, { predicate, span, body }: Rule): Diagnostic {
@@ -77,7 +77,7 @@ function unusedWarning(name: string, { predicate, span, body }: Rule): Diagnosti
     span,
     message: `${name} is not used by any rule on the way from \`allow\`, so this ${what} has no effect on authorize, list or actions`,
     hint: isMeantToDeny(predicate)
-      ? `only \`not\` takes access away: add ${quote(`and not ${predicate}(…)`)} to the rules of permissions, or to an \`allow\` rule that asks for \`has_permission(…)\``
+      ? `only \`not\` takes access away: add ${quote(`and not ${predicate}(…)`)} to the rules of permissions, or to an \`allow\` rule that calls \`has_permission(…)\``
       : "use it in a rule, or remove it; a query that names it is still answered",
   };
 }

@@ -8,7 +8,7 @@ import type { Connection } from "../../store/connection/connection.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { type CostBound, costBoundOf } from "./cost-bound.ts";
 import { OffloadRequired } from "./offload-required.ts";
-import type { Plan, StatementPlan } from "./plans.ts";
+import type { Plan, StatementPlan } from "./planner.ts";
 
 /** The cost bound of a plan as a function, and its values for the current statistics. */
 interface PlanBounds {

@@ -117,7 +117,7 @@ class CostBoundCalculation {
       if (listed !== undefined) return { rows: listed, examined: listed };
       const { statistics } = this.#sizes;
       const searched = within.map((ranges, index) => (used.has(index + 1) ? ranges : undefined));
-      return { rows: statistics.most(table, equal, within), examined: statistics.most(table, equal, searched) };
+      return { rows: statistics.maxRows(table, equal, within), examined: statistics.maxRows(table, equal, searched) };
     });
     return {
       rows: Math.max(...bounds.map(({ rows }) => rows)),

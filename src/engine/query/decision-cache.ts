@@ -8,9 +8,9 @@
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import type { Plan, StatementPlan } from "./plans.ts";
 import { questionKey } from "../request/keys.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
+import type { Plan, StatementPlan } from "./planner.ts";
 
 interface Entry {
   readonly allowed: boolean;

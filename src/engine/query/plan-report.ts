@@ -4,30 +4,30 @@
  * a node's store it shows what this node does.
  */
 import type { Limits } from "../../config/limits.ts";
+import { predicateKey } from "../../datalog/ir/program.ts";
 import { compileProgram, passes, type PassName } from "../../datalog/pipeline.ts";
 import { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { printClosure, type PrintedNode, printNodes, printQuestion } from "../../datalog/print/print-rules.ts";
 import type { ClosureLabels } from "../../datalog/print/print-terms.ts";
-import { predicateKey } from "../../datalog/ir/program.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { closureTables } from "../../store/facts/closure-tables.ts";
-import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { openStore } from "../../store/connection/open-store.ts";
+import { closureTables } from "../../store/facts/closure-tables.ts";
 import { factTables } from "../../store/facts/fact-tables.ts";
-import { createState } from "../../store/log/store-state.ts";
 import { symbolRange } from "../../store/facts/symbols.ts";
-import { must } from "../../util/assert.ts";
+import { createState } from "../../store/log/store-state.ts";
+import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { AppError } from "../../util/app-error.ts";
-import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } from "../policy/active-policy.ts";
+import { must } from "../../util/assert.ts";
+import { closuresOf } from "../materialized/policy-closures.ts";
 import { activationOf } from "../policy/activation.ts";
+import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } from "../policy/active-policy.ts";
+import { unknownNames } from "../policy/unknown-names.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
-import { type Plan, Planner } from "./plans.ts";
+import { type Plan, Planner } from "./planner.ts";
 import type { Shape, ShapeVariable } from "./shapes.ts";
-import { closuresOf } from "../materialized/policy-closures.ts";
-import { unknownNames } from "../policy/unknown-names.ts";
 
 /** One argument of a question: a value from the request, a constant of the policy, or a value that is asked for. */
 export type PlanArgument =

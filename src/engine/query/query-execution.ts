@@ -11,15 +11,15 @@ import type { Fact, Value } from "../../store/facts/fact.ts";
 import { recordRows, type Span, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
-import { sortRows, sortStrings } from "./string-order.ts";
+import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
+import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
 import { jsonParameter } from "../request/json-parameter.ts";
 import { rowKey } from "../request/keys.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
-import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
-import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
-import { OffloadRequired } from "./offload-required.ts";
-import type { ParameterBinding, Plan, StatementPlan } from "./plans.ts";
 import type { TypeIds } from "../request/type-ids.ts";
+import { OffloadRequired } from "./offload-required.ts";
+import type { ParameterBinding, Plan, StatementPlan } from "./planner.ts";
+import { sortRows, sortStrings } from "./string-order.ts";
 
 /** The value, or the values, that the request gives for each variable. */
 export type GivenValues = readonly (Value | readonly Value[] | undefined)[];
@@ -158,15 +158,15 @@ export class QueryExecution {
     let newSymbolsAt: number | undefined;
     const values: SqlValue[] = [];
     for (const binding of bindings) {
-      if (binding.kind === "brought") newSymbolsAt = values.length;
-      values.push(binding.kind === "brought" ? null : this.#bound(binding, given, limit));
+      if (binding.kind === "requestSymbols") newSymbolsAt = values.length;
+      values.push(binding.kind === "requestSymbols" ? null : this.#bound(binding, given, limit));
     }
     // Comes after all other bindings, because they may add request-scoped symbols.
     if (newSymbolsAt !== undefined) values[newSymbolsAt] = this.#symbols.toJson();
     return prepared.values(...values);
   }
 
-  #bound(binding: Exclude<ParameterBinding, { kind: "brought" }>, given: GivenValues, limit: number): SqlValue {
+  #bound(binding: Exclude<ParameterBinding, { kind: "requestSymbols" }>, given: GivenValues, limit: number): SqlValue {
     switch (binding.kind) {
       case "value":
         return this.#symbols.symbolOf(must(given[binding.variable]) as Value);

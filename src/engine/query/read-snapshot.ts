@@ -1,6 +1,7 @@
 /**
- * A read snapshot of the store that consecutive queries reuse. Taking SQLite's read lock and reading which state it protects costs as
- * much as five lookups, so the snapshot stays open for a moment and serves the next query too, as long as the store has not changed.
+ * A read snapshot of the store that consecutive queries reuse. Taking SQLite's read lock and reading which state it
+ * protects costs as much as five lookups, so the snapshot stays open for a moment and serves the next query too, as
+ * long as the store has not changed.
  */
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -9,8 +10,8 @@ import { type Clock, systemClock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
 
 /**
- * How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages of the write-ahead log into the file,
- * which is a short delay if writes are many.
+ * How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages of the write-ahead
+ * log into the file, which is a short delay if writes are many.
  */
 const holdMs = 10;
 
@@ -44,7 +45,9 @@ export class ReadSnapshot {
     return this.#isActive;
   }
 
-  /** Runs `body` over one state. Nested calls read the state of the outermost one, even if the store has changed since. */
+  /**
+   * Runs `body` over one state. Nested calls read the state of the outermost one, even if the store has changed since.
+   */
   run<T>(body: () => T): T {
     const isNested = this.acquire();
     try {
@@ -54,7 +57,9 @@ export class ReadSnapshot {
     }
   }
 
-  /** The first half of `run`, for callers on the hot path that cannot afford a closure. Pass the result to `release`. */
+  /**
+   * The first half of `run`, for callers on the hot path that cannot afford a closure. Pass the result to `release`.
+   */
   acquire(): boolean {
     if (this.#isActive) return true;
     this.#sequence = this.#currentSequence();
@@ -108,7 +113,8 @@ export class ReadSnapshot {
     try {
       this.#commit.run();
     } catch {
-      // On a damaged file even the end of a read can fail. A read loses nothing by it, and the next query reports the damage.
+      // On a damaged file even the end of a read can fail. A read loses nothing by it, and the next query reports the
+      // damage.
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * A read view: the consistent set of things that an engine answers from. It consists of a read snapshot of the store, the planner of the
- * policy that is active in this snapshot, the statistics of the tables, and the cached decisions that are valid in it. Each query uses
- * one read view, whose duration is recorded.
+ * A read view: the consistent set of things that an engine answers from. It consists of a read snapshot of the store,
+ * the planner of the policy that is active in this snapshot, the statistics of the tables, and the cached decisions
+ * that are valid in it. Each query uses one read view, whose duration is recorded.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -12,7 +12,7 @@ import type { Clock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import { DecisionCache } from "./decision-cache.ts";
-import { Planner, type Strategy } from "./plans.ts";
+import { Planner, type Strategy } from "./planner.ts";
 import { ReadSnapshot } from "./read-snapshot.ts";
 
 export interface ReadViewOptions {
@@ -84,8 +84,8 @@ export class ReadView {
   }
 
   /**
-   * The planner of the policy that is active in the snapshot; `undefined` if no policy is active. Afterwards the decision cache holds
-   * only decisions that are valid in this snapshot.
+   * The planner of the policy that is active in the snapshot; `undefined` if no policy is active. Afterwards the
+   * decision cache holds only decisions that are valid in this snapshot.
    */
   planner({ sequence }: ReadHandle): Planner | undefined {
     this.#decisionsSequence = undefined;

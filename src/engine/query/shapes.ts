@@ -1,6 +1,7 @@
 /**
- * Query shapes: the part of a question that repeats from request to request. A shape holds the calls, which variables are given, their
- * types, the constants of the policy among their values, and the fact types of the context facts. The key of a shape identifies its plan.
+ * Query shapes: the part of a question that repeats from request to request. A shape holds the calls, which variables
+ * are given, their types, the constants of the policy among their values, and the fact types of the context facts. The
+ * key of a shape identifies its plan.
  */
 import { LRUCache } from "lru-cache";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
@@ -16,7 +17,10 @@ export interface Shape {
   readonly context: readonly FactType[];
 }
 
-/** A variable of a question: one given value, a list of values, or free. The shape itself holds a constant of the policy. */
+/**
+ * A variable of a question: one given value, a list of values, or free. The shape itself holds a constant of the
+ * policy.
+ */
 export interface ShapeVariable {
   readonly type: string;
   readonly mode: "constant" | "one" | "several" | "free";
@@ -47,7 +51,10 @@ export interface AllowQuestion {
   /** `authorize` asks for a decision, `list` for resources, `actions` for actions. */
   readonly kind: "authorize" | "list" | "actions";
   readonly actorType: string;
-  /** A constant of the policy, which is part of the shape; `undefined` for any other action, and if actions are asked for. */
+  /**
+   * A constant of the policy, which is part of the shape; `undefined` for any other action, and if actions are asked
+   * for.
+   */
   readonly action: string | undefined;
   readonly resourceType: string;
 }
@@ -59,8 +66,9 @@ const typesMax = 64;
 type ShapeCache = LRUCache<string, LRUCache<string, Map<string | undefined, KeyedShape>>>;
 
 /**
- * The shapes of questions about `allow` under one policy. They are few and needed for every request, and making a key takes a thirtieth
- * of the time of an answer. The nested maps need no key for a lookup: one string key would take 80 ns more.
+ * The shapes of questions about `allow` under one policy. They are few and needed for every request, and making a key
+ * takes a thirtieth of the time of an answer. The nested maps need no key for a lookup: one string key would take 80 ns
+ * more.
  */
 export class AllowShapes {
   readonly #shapes: Readonly<Record<AllowQuestion["kind"], ShapeCache>> = {

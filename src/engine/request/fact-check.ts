@@ -1,4 +1,4 @@
-/** The form that every fact needs, as a stored fact or as a context fact, whatever the policy is (polar.md 8). */
+/** The form that every fact needs, as a stored fact or as a context fact, under each policy (`polar/LANGUAGE.md`). */
 import type { Limits } from "../../config/limits.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
@@ -27,7 +27,7 @@ function problemOfArgument({ type, id }: Value, bytesMax: number): string | unde
     return "has the id `*`, which is reserved for answers; write a rule in the policy to cover all values";
   for (const text of [type, id]) {
     // The database would store a replacement character, and two different values could become one.
-    if (!text.isWellFormed()) return "holds half of a character (a lone surrogate)";
+    if (!text.isWellFormed()) return "contains a lone surrogate (half of a character)";
     if (!fitsInBytes(text, bytesMax))
       return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
   }
@@ -44,9 +44,9 @@ export function checkValue(value: Value): void {
 }
 
 function problemOf({ type, id }: Value): string | undefined {
-  if (type === "Integer" && !isInteger(id)) return `\`${id}\` is no 64-bit integer in its plain form`;
+  if (type === "Integer" && !isInteger(id)) return `\`${id}\` is not a 64-bit integer in decimal form`;
   if (type === "Boolean" && id !== "true" && id !== "false")
-    return `\`${id}\` is no boolean; use \`true\` or \`false\``;
+    return `\`${id}\` is not a boolean; use \`true\` or \`false\``;
   return undefined;
 }
 

@@ -1,7 +1,8 @@
 /**
- * Canonical keys of values, facts and questions: two keys are equal exactly if the terms are equal. They consist of the keys of Datalog
- * terms (`datalog/ir/key.ts`), and delimit themselves like those, so they can be concatenated. Maps and comparisons use these keys and
- * never JSON, whose form depends on details that do not belong to a term (the order of a set, `undefined`).
+ * Canonical keys of values, facts and questions: two keys are equal exactly if the terms are equal. They consist of the
+ * keys of Datalog terms (`datalog/ir/key.ts`), and delimit themselves like those, so they can be concatenated. Maps and
+ * comparisons use these keys and never JSON, whose form depends on details that do not belong to a term (the order of a
+ * set, `undefined`).
  */
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { constantKey, listKey, stringKey, typeListKey } from "../../datalog/ir/key.ts";

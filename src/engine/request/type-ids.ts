@@ -4,7 +4,7 @@
  * become stale.
  */
 import type { Connection } from "../../store/connection/connection.ts";
-import { lastTypeId, symbolRange, firstTemporaryTypeId, findTypeId } from "../../store/facts/symbols.ts";
+import { findTypeId, firstTemporaryTypeId, lastTypeId, symbolRange } from "../../store/facts/symbols.ts";
 
 /** More request-scoped types than this make the plans of one policy stale. */
 const requestScopedTypesMax = 10_000;

@@ -4,21 +4,21 @@
  * same events on the same state give the same rows and the same digest.
  */
 import { desc } from "drizzle-orm";
-import type { Connection } from "../../store/connection/connection.ts";
-import { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
-import type { Fact } from "../../store/facts/fact.ts";
-import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../../store/facts/fact-tables.ts";
-import * as schema from "../../store/connection/schema.ts";
-import { intern, internType } from "../../store/facts/symbols.ts";
-import { must, unreachable } from "../../util/assert.ts";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { activate, type ActivePolicy } from "../policy/active-policy.ts";
-import { invalidatePlans } from "../policy/activation.ts";
-import { clearDerived, refreshDerived } from "../materialized/derived-tables.ts";
+import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import * as schema from "../../store/connection/schema.ts";
+import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../../store/facts/fact-tables.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import { intern, internType } from "../../store/facts/symbols.ts";
+import { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
+import { must, unreachable } from "../../util/assert.ts";
 import { ClosureChange } from "../materialized/closures.ts";
+import { clearDerived, refreshDerived } from "../materialized/derived-tables.ts";
+import { invalidatePlans } from "../policy/activation.ts";
+import { activate, type ActivePolicy } from "../policy/active-policy.ts";
 import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
-import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 
 /** Applies one event inside the caller's transaction. The caller advances epoch, offset, hash and time of `state`. */
 export function applyEvent(database: Connection, event: Event, limits: Limits = defaultLimits): void {

@@ -5,9 +5,9 @@
  *
  * The hashed texts are part of the file format: the digest is stored and exchanged between nodes of different versions.
  */
-import type { ApiKey } from "./event.ts";
 import { sha256Bytes, sha256Into } from "../../runtime/sha256.ts";
 import type { Fact } from "../../store/facts/fact.ts";
+import type { ApiKey } from "./event.ts";
 
 const mask = (1n << 64n) - 1n;
 

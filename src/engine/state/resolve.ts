@@ -4,15 +4,15 @@
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { hasFact, matchFacts } from "../../store/facts/fact-tables.ts";
+import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
-import { checkFactSchema } from "../policy/fact-schema.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
 import { activationOf } from "../policy/activation.ts";
-import type { FactChange, Effect } from "./event.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
+import { checkFactSchema } from "../policy/fact-schema.ts";
 import { checkFact } from "../request/fact-check.ts";
 import { factKey } from "../request/keys.ts";
+import type { Effect, FactChange } from "./event.ts";
 
 /**
  * The net effect of the changes, in order. Throws `invalid_request` for the first fact that may not be stored, and

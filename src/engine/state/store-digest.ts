@@ -1,7 +1,7 @@
 /**
- * The digest of all stored facts, the policy and the API keys, computed from scratch. It must equal the digest that `apply` maintains
- * incrementally. A million facts take about a second, because each value, which occurs in many facts, is encoded only once: rows are
- * read as symbols, and the bytes of a fact are assembled from the bytes of its values.
+ * The digest of all stored facts, the policy and the API keys, computed from scratch. It must equal the digest that
+ * `apply` maintains incrementally. A million facts take about a second, because each value, which occurs in many facts,
+ * is encoded only once: rows are read as symbols, and the bytes of a fact are assembled from the bytes of its values.
  */
 import { desc } from "drizzle-orm";
 import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
@@ -13,7 +13,10 @@ import { ordinalOf, typeIdOf } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { factText, formatDigest, HashSum, keyElement, policyElement, valueText } from "./digest.ts";
 
-/** The caller's transaction makes the digest one of a single state. Throws if a fact refers to a value that does not exist. */
+/**
+ * The caller's transaction makes the digest one of a single state. Throws if a fact refers to a value that does not
+ * exist.
+ */
 export function computeDigest(database: Connection): string {
   let sum = sumFacts(database);
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
@@ -96,8 +99,8 @@ const encodedBytesMax = 128 * 2 ** 20;
 const pageRows = 5000;
 
 /**
- * The encodings of values (a comma and `valueText`), found by symbol. All of them lie in one buffer, which takes 30 MB for a million
- * values.
+ * The encodings of values (a comma and `valueText`), found by symbol. All of them lie in one buffer, which takes 30 MB
+ * for a million values.
  */
 class EncodedValues {
   /** The encoding that `find` found last lies in `bytes` from `start` up to, but without, `end`. */
@@ -150,7 +153,8 @@ class EncodedValues {
   #add(symbol: number, encoding: Uint8Array): void {
     const starts = (this.#starts[typeIdOf(symbol)] ??= []);
     const ordinal = ordinalOf(symbol);
-    // After a gap in the ordinals the end of the value before the gap would be lost, so this value is looked up each time.
+    // After a gap in the ordinals the end of the value before the gap would be lost, so this value is looked up each
+    // time.
     if (starts.length > 0 && ordinal !== starts.length - 1) return;
     if (this.#bufferLength + encoding.length > this.#buffer.length) {
       const larger = new Uint8Array((this.#bufferLength + encoding.length) * 2);

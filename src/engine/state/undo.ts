@@ -7,13 +7,13 @@
 import { desc, inArray } from "drizzle-orm";
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../../store/facts/fact-tables.ts";
 import * as schema from "../../store/connection/schema.ts";
+import { deleteFact, factTables, insertFact, restoreClearedFacts, setIndexes } from "../../store/facts/fact-tables.ts";
 import { AppError } from "../../util/app-error.ts";
 import { unreachable } from "../../util/assert.ts";
-import { createPolicyTables, readDigest, writeDigest } from "./apply.ts";
-import { invalidatePlans, usableActivation } from "../policy/activation.ts";
 import { rebuildDerived } from "../materialized/derived-tables.ts";
+import { invalidatePlans, usableActivation } from "../policy/activation.ts";
+import { createPolicyTables, readDigest, writeDigest } from "./apply.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { Effect, Event } from "./event.ts";
 import { computeDigest } from "./store-digest.ts";
@@ -83,8 +83,7 @@ function undoClear(database: Connection, offset: number): void {
 }
 
 function undoKeys(database: Connection, offset: number, { added, replaced }: EffectOf<"keys">): void {
-  if (replaced === undefined)
-    throw cannotUndo(offset, "an older version wrote it, and did not say which keys it replaced");
+  if (replaced === undefined) throw cannotUndo(offset, "an older version wrote it, without the keys that it replaced");
   let sum = parseDigest(readDigest(database));
   const ids = added.map(({ id }) => id);
   const removed = database.orm.delete(schema.apiKey).where(inArray(schema.apiKey.id, ids)).returning().all();

@@ -1,5 +1,5 @@
 /**
- * The check of one assertion of a policy test (polar.md 10): what it expects, what the engine answers, and the
+ * The check of one assertion of a policy test: what it expects, what the engine answers, and the
  * difference.
  */
 import { predicateKey } from "../../datalog/ir/program.ts";
@@ -7,10 +7,10 @@ import type { Assertion, Expression, Term } from "../../polar/policy.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { assert, must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
+import { anyId, formatAtom, type GroundAtom, type OpenAtom } from "../explain/atom.ts";
 import type { CallAnswers, CallArgument } from "../explain/call-answers.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey, valueKey } from "../request/keys.ts";
-import { anyId, type GroundAtom, formatAtom, type OpenAtom } from "../explain/atom.ts";
 
 export interface AssertionOutcome {
   /** Atoms that the assertion expects and the engine does not answer. */
@@ -35,7 +35,7 @@ export function checkAssertion(assertion: Assertion, active: ActivePolicy, answe
 const satisfied: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
 
 /**
- * The values of the variable in all answers together must be the listed ones (polar.md 14), whatever the other
+ * The values of the variable in all answers together must be the listed ones, whatever the other
  * variables are. For `assert_not` they must differ. A wildcard answer is never a listed value.
  */
 function compareWithList(
@@ -55,7 +55,7 @@ function compareWithList(
   const same = missing.length + surplus.length === 0;
   if (same === assertion.expected) return satisfied;
   if (!assertion.expected) {
-    return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, came exactly those" };
+    return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, but got exactly those" };
   }
   const difference = [
     ...missing.map((value) => `missing ${printValue(value)}`),

@@ -38,10 +38,10 @@ export function approvePolicy(
   const sources = [{ name: filename || "policy.polar", text: source }];
   const { active, warning } = acceptPolicy(sources, { runTests, limits });
   return reading((store) => {
-    const orphans = findUnusedFacts(store, activationOf(store)?.active, active);
+    const unused = findUnusedFacts(store, activationOf(store)?.active, active);
     const notes = [
       ...(warning === undefined ? [] : [warning]),
-      ...(orphans.length > 0 ? [describeUnusedFacts(orphans)] : []),
+      ...(unused.length > 0 ? [describeUnusedFacts(unused)] : []),
     ];
     return { replaces: readState(store).policyId, ...(notes.length > 0 ? { warning: notes.join("; ") } : {}) };
   });

@@ -3,8 +3,8 @@
  * are too large to compile, and the policy's own tests. The command line, uploads and editors all use it.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { checkProgram } from "../../datalog/pipeline.ts";
 import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
+import { checkProgram } from "../../datalog/pipeline.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Policy } from "../../polar/policy.ts";
@@ -60,16 +60,16 @@ function compileAndCheck(
       severity: "error",
       message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
       span: cycle.rule,
-      hint: "negate something that does not come back here, such as a fact of its own",
+      hint: "negate something that does not depend on this rule, such as a separate fact",
       ...(cycle.through === cycle.rule
         ? {}
-        : { related: [{ message: "it comes back through this rule", span: cycle.through }] }),
+        : { related: [{ message: "the dependency leads through this rule", span: cycle.through }] }),
     }));
     for (const { rule } of openComparisons) {
       diagnostics.push({
         code: "rule/open-comparison",
         severity: "error",
-        message: "this rule compares a value that another rule leaves open: every integer would do there",
+        message: "this rule compares a value that another rule leaves open: any integer could stand there",
         span: rule,
         hint: "bind the value with a fact, or give the other rule a literal in its place",
       });
@@ -87,21 +87,21 @@ const tooLarge: Readonly<Record<Excess, Pick<Diagnostic, "code" | "message" | "h
   alternatives: {
     code: "rule/too-many-alternatives",
     message: "the `or` and `in` of this rule multiply to too many alternatives",
-    hint: "move a part of the condition into a rule of its own",
+    hint: "move a part of the condition into a separate rule",
   },
   conditions: {
     code: "rule/too-many-conditions",
     message: "this rule has too many conditions that must hold at a time",
-    hint: "move a part of the condition into a rule of its own",
+    hint: "move a part of the condition into a separate rule",
   },
   types: {
     code: "rule/too-many-types",
-    message: "the types that the arguments here may have multiply to too many combinations",
-    hint: "give each variable a type of its own instead of one that stands for many",
+    message: "the possible types of the arguments here multiply to too many combinations",
+    hint: "give each variable a concrete type instead of an abstract one",
   },
   predicates: {
     code: "rule/too-many-predicates",
-    message: "the rules up to here use facts of more predicates than a policy may",
-    hint: "make what tells the predicates apart an argument of one of them",
+    message: "up to here, the rules use facts of more predicates than a policy may use",
+    hint: "use one predicate with an additional argument instead of many predicates",
   },
 };

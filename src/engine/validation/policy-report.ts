@@ -1,6 +1,6 @@
 /**
  * The report on a policy check as JSON, which the command line and the API return. Test results have the form that Oso
- * Cloud documents (`PolicyTestResult`, http-api 2.1), together with our positions and reasons.
+ * Cloud documents (`PolicyTestResult`), together with our positions and reasons.
  */
 import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
 import { positionAt, type Source, startsOf } from "../../polar/source.ts";

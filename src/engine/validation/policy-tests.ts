@@ -1,5 +1,5 @@
 /**
- * The runner of the `test` blocks of a policy (polar.md 10). Each test runs with its own facts only, on the engine over
+ * The runner of the `test` blocks of a policy. Each test runs with its own facts only, on the engine over
  * a database in memory, so it answers as a node will. Failed assertions are explained, and on request the runner counts
  * which rules the assertions exercised.
  *
@@ -17,20 +17,19 @@ import { openStore } from "../../store/connection/open-store.ts";
 import { createState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { joinSources } from "../policy/active-policy.ts";
-import { applyEvent } from "../state/apply.ts";
-import { assertedAtoms, checkAssertion, openAtom, type AssertionOutcome } from "./assertion.ts";
 import { Engine } from "../engine.ts";
-import type { Effect } from "../state/event.ts";
 import { CallAnswers, WorkLimitReached } from "../explain/call-answers.ts";
 import { Derivations } from "../explain/derivation.ts";
-import { RuleCoverage } from "../explain/rule-coverage.ts";
+import { derivationLines, failedCallLines } from "../explain/explanation-text.ts";
 import { FailedAttempts } from "../explain/failed-attempts.ts";
 import { Renderer } from "../explain/rendering.ts";
-import { derivationLines, failedCallLines } from "../explain/explanation-text.ts";
+import { RuleCoverage } from "../explain/rule-coverage.ts";
+import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
 import { type CustomAllow, customAllow } from "../policy/custom-allow.ts";
 import { patternOf } from "../policy/policy-warnings.ts";
+import { applyEvent } from "../state/apply.ts";
+import type { Effect } from "../state/event.ts";
+import { assertedAtoms, type AssertionOutcome, checkAssertion, openAtom } from "./assertion.ts";
 
 export interface TestRun {
   readonly success: boolean;
@@ -227,7 +226,7 @@ class TestRunner {
     if (mayHelp || !this.#holds(permission, answers)) return [];
     const { file, line, column } = must(renderer.rule(customRules.rule));
     return [
-      `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default one, which would ask for it`,
+      `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default rule, which would call it`,
     ];
   }
 

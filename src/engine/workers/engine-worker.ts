@@ -12,17 +12,13 @@ import { openStore } from "../../store/connection/open-store.ts";
 import type { FactPattern } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { activationOf } from "../policy/activation.ts";
-import { listPieces, takePart, type AnswerPart } from "./answer-parts.ts";
-import { packListing, type PackedListing } from "../query/result-sets.ts";
-import { questionFromJson } from "../request/question-json.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
+import { activationOf } from "../policy/activation.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
-import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
-import { checkPolicy } from "../validation/policy-check.ts";
-import { policyReport } from "../validation/policy-report.ts";
+import { type PackedListing, packListing } from "../query/result-sets.ts";
+import { questionFromJson } from "../request/question-json.ts";
 import type {
   AuthorizeQuestion,
   ListAnswerKind,
@@ -30,6 +26,10 @@ import type {
   QuestionKind,
   Questions,
 } from "../request/questions.ts";
+import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
+import { checkPolicy } from "../validation/policy-check.ts";
+import { policyReport } from "../validation/policy-report.ts";
+import { type AnswerPart, listPieces, takePart } from "./answer-parts.ts";
 
 export interface CheckRequest {
   readonly sources: readonly Source[];

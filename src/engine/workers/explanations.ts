@@ -1,9 +1,9 @@
 /** Explanations of decisions, in worker processes. */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
-import { WorkerQueue } from "./worker-queue.ts";
 import { checkFact } from "../request/fact-check.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
+import { WorkerQueue } from "./worker-queue.ts";
 
 /** While an explanation for one API key runs, another key need not wait for it. */
 const explanationsRunningMax = 2;

@@ -4,10 +4,10 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
-import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
+import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 import type { CheckRequest } from "./engine-worker.ts";
 import { WorkerPool } from "./worker-pool.ts";
-import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
+import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
 
 export class PolicyChecks {
   readonly #limits: Limits;

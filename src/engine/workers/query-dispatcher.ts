@@ -5,17 +5,17 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
+import type { WorkerHandle } from "../../runtime/worker.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordRows, withSpan } from "../../telemetry/tracing.ts";
-import type { WorkerHandle } from "../../runtime/worker.ts";
-import type { AnswerParts } from "./answer-parts.ts";
-import { WorkerQueue } from "./worker-queue.ts";
-import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
-import { type Engine, askEngine } from "../engine.ts";
+import { askEngine, type Engine } from "../engine.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
-import { packListing, type PackedListing } from "../query/result-sets.ts";
+import { type PackedListing, packListing } from "../query/result-sets.ts";
 import { SerializedQuestion } from "../request/question-json.ts";
 import type { ListAnswerKind, ListingQuestion, QuestionKind, Questions } from "../request/questions.ts";
+import type { AnswerParts } from "./answer-parts.ts";
+import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
+import { WorkerQueue } from "./worker-queue.ts";
 
 export class QueryDispatcher {
   readonly #engine: () => Engine;

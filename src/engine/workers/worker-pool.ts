@@ -1,6 +1,6 @@
 /** A pool of idle worker processes, which wait for a moment for more work. */
+import { spawnWorkerProcess, type WorkerProcess } from "../../runtime/worker-process.ts";
 import type { WorkerKind } from "../../runtime/worker.ts";
-import { type WorkerProcess, spawnWorkerProcess } from "../../runtime/worker-process.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { WorkerCommands } from "./engine-worker.ts";
 
@@ -25,7 +25,8 @@ export class WorkerPool {
 
   keep(pooled: PooledWorker): void {
     if (pooled.worker.hasExited) return;
-    const end = (): void => pooled.worker.terminate(new AppError("not_ready", "the process is not needed now"));
+    const end = (): void =>
+      pooled.worker.terminate(new AppError("not_ready", "the worker process is no longer needed"));
     const timer = setTimeout(end, idleMs);
     timer.unref();
     this.#idle.set(pooled, timer);

@@ -11,7 +11,7 @@ import type { WorkerHandle } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
-import { AnswerParts, type PartSource, type AnswerPart } from "./answer-parts.ts";
+import { type AnswerPart, AnswerParts, type PartSource } from "./answer-parts.ts";
 import type { WorkerCommands } from "./engine-worker.ts";
 import { type PooledWorker, WorkerPool } from "./worker-pool.ts";
 
@@ -211,7 +211,7 @@ export class WorkerQueue {
       if (isSlow) {
         this.#slow.release(job.holder);
         // Not reused: a process cannot raise its priority again.
-        if (!hasMore) end(new AppError("not_ready", "the process is not needed any more"));
+        if (!hasMore) end(new AppError("not_ready", "the worker process is no longer needed"));
       } else {
         if (!hasMore) this.#returnToPool(pooled);
         this.#freeSlot(job);
@@ -222,7 +222,7 @@ export class WorkerQueue {
   /** A process whose memory is full of garbage would reach the limit with the next job. */
   #returnToPool(pooled: PooledWorker): void {
     if (pooled.memoryBytes() <= this.#options.memoryBytesMax / reusableShare) return this.#pool.keep(pooled);
-    pooled.worker.terminate(new AppError("not_ready", "the process is not needed any more"));
+    pooled.worker.terminate(new AppError("not_ready", "the worker process is no longer needed"));
   }
 
   #freeSlot({ holder }: WorkerJob): void {

@@ -1,6 +1,6 @@
 /**
- * Events of the log as CloudEvents 1.0, in their JSON format: what the change feed gives. What is told of an event is chosen here, member by member:
- * never the hash of a key, nor what names the request that it came from.
+ * Events of the log as CloudEvents 1.0 in their JSON format, for the change feed. Each public member of an event is
+ * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
 import type { ApiKey, Effect } from "../../engine/state/event.ts";
 import type { LoggedEvent } from "../../replication/log/event-reader.ts";
@@ -9,13 +9,13 @@ import { unreachable } from "../../util/assert.ts";
 
 export interface CloudEvent {
   readonly specversion: "1.0";
-  /** The event's position as a token: what `after` and `Last-Event-ID` take. */
+  /** The position of the event as a token, for `after` and `Last-Event-ID`. */
   readonly id: string;
   readonly source: string;
   readonly type: string;
   readonly time: string;
   readonly subject?: string;
-  /** Extension attributes. Integers of CloudEvents end at 2^31, offsets do not, so this one is a string. */
+  /** Extension attributes. An offset can exceed 2^31, the limit of integers in CloudEvents, so it is a string. */
   readonly offset: string;
   readonly epoch: string;
   readonly traceparent?: string;
@@ -23,10 +23,11 @@ export interface CloudEvent {
   readonly data?: object;
 }
 
-/** The event as an event of the environment, whichever node tells it. */
+/** Every node gives the same CloudEvent for an event of the environment. */
 export function cloudEventOf(event: LoggedEvent, environment: string): CloudEvent {
   const { epoch, offset, timeMs, traceparent, body } = event;
-  // It was checked before it came into the log; to do so again would cost three times as much as all of this.
+  // The event was validated before it was logged; another validation would cost three times as much as this whole
+  // function.
   const { type, subject, data } = contentOf(JSON.parse(body) as Effect);
   return {
     specversion: "1.0",
@@ -48,31 +49,31 @@ interface Content {
   readonly data?: object;
 }
 
-function contentOf(happened: Effect): Content {
-  switch (happened.kind) {
+function contentOf(effect: Effect): Content {
+  switch (effect.kind) {
     case "facts":
       return {
         type: "ostiary.facts.changed",
-        data: { inserted: happened.inserted, deleted: happened.deleted },
+        data: { inserted: effect.inserted, deleted: effect.deleted },
       };
     case "clear":
       return { type: "ostiary.facts.cleared" };
     case "policy": {
-      const { id, filename, source } = happened;
+      const { id, filename, source } = effect;
       return { type: "ostiary.policy.loaded", subject: `policies/${id}`, data: { id, filename, source } };
     }
     case "keys":
-      return { type: "ostiary.keys.changed", data: keyChange(happened) };
+      return { type: "ostiary.keys.changed", data: keyChange(effect) };
     case "epoch": {
-      const { epoch, term } = happened;
+      const { epoch, term } = effect;
       return { type: "ostiary.epoch.started", subject: `epochs/${epoch}`, data: { epoch, term } };
     }
     default:
-      return unreachable(happened);
+      return unreachable(effect);
   }
 }
 
-/** Of keys that were removed before events told what they were, only the id is known. */
+/** Old events have only the id of a removed key. */
 function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "keys" }>) {
   const known = new Map(replaced.map((key) => [key.id, key]));
   return {

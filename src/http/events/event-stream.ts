@@ -1,7 +1,7 @@
 /**
- * One stream of server-sent events: an answer that goes on as things happen. Nothing is kept for its reader: what he has not taken is in the log, and
- * is read from there, a page at a time, when his connection takes more. So one who reads slowly costs no memory, and only one who takes nothing any
- * more is given up. A stream never leaves anything out: where it can't go on, it says so and ends.
+ * One stream of server-sent events. The stream buffers nothing for its reader: it reads events from the log, a page at
+ * a time, when the connection can take more. So slow readers cost no memory; a reader that accepts nothing for
+ * `eventStallMs` is disconnected. A stream never skips an event: if it cannot continue, it sends the reason and ends.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { EventPosition } from "../../replication/log/event-reader.ts";
@@ -14,19 +14,22 @@ import type { CloudEvent } from "./cloud-event.ts";
 
 const logger = getLogger("events");
 
-/** What a stream tells, and whether it still may. */
+/** The source of the events of one stream. */
 export interface EventBatchSource {
-  /** AppError `unauthorized` where the reader's key was removed, `not_ready` where that can't be known or nothing comes here any more. */
+  /**
+   * Throws AppError `unauthorized` if the reader's API key was removed, `not_ready` if that is unknown or this node
+   * gets no events any more.
+   */
   requireAccess(): void;
-  /** What comes after a place. Throws as `History.after` does. */
-  after(place: EventPosition): EventBatch | Promise<EventBatch>;
+  /** The events after a position. Throws as `History.after` does. */
+  after(position: EventPosition): EventBatch | Promise<EventBatch>;
 }
 
 export interface EventBatch {
-  /** As it is sent; empty where there is nothing new. */
+  /** The encoded events; empty if there are none. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly next: EventPosition;
-  /** Whether there is more already. */
+  /** Whether the log has further events. */
   readonly hasMore: boolean;
 }
 
@@ -34,37 +37,37 @@ export interface EventStreamOptions {
   readonly node: Node;
   readonly limits: Limits;
   readonly source: EventBatchSource;
-  /** Ends the connection, also where its peer takes nothing. */
+  /** Closes the connection, even if the reader accepts nothing. */
   readonly closeConnection: () => void;
   readonly onEnded: () => void;
 }
 
-/** Why a stream ended, as `/metrics` counts it. */
+/** Why a stream ended, for `/metrics`. */
 type StreamEndReason = "client" | "end" | "gone" | "unauthorized" | "slow" | "stop";
 
-/** With what it ends. */
+/** The last message of a stream. */
 interface FinalMessage {
-  readonly ending: StreamEndReason;
+  readonly reason: StreamEndReason;
   readonly text: string;
 }
 
 export class EventStream {
   readonly body: ReadableStream<Uint8Array>;
   readonly #options: EventStreamOptions;
-  #place: EventPosition;
-  /** There may be events that were not sent. */
-  #moved = true;
-  /** Ends the wait for more, where there is one. */
+  #position: EventPosition;
+  /** Whether the log can have events that were not sent. */
+  #hasNews = true;
+  /** Ends the present wait for events. */
   #wake: (() => void) | undefined;
   #stallTimer: ReturnType<typeof setTimeout> | undefined;
   #last: FinalMessage | undefined;
   #ended = false;
 
   constructor(start: EventPosition, options: EventStreamOptions) {
-    this.#place = start;
+    this.#position = start;
     this.#options = options;
     metrics.eventStreams.inc();
-    logger.debug("an event stream begins after {offset}", { ...start });
+    logger.debug("an event stream starts after offset {offset}", { ...start });
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => controller.enqueue(encoder.encode(opening(start))),
@@ -75,20 +78,23 @@ export class EventStream {
     );
   }
 
-  /** There may be something new. */
+  /** Has to be called when the log can have new events. */
   notify(): void {
-    this.#moved = true;
+    this.#hasNews = true;
     this.#wake?.();
   }
 
-  /** Ends it. A reader who waits is told so, one who is behind is cut off: what he has not taken would keep the node from stopping. */
+  /**
+   * Ends the stream. A waiting reader gets a last message. A reader that is behind is disconnected, because its unread
+   * events would delay the stop.
+   */
   stop(): void {
-    this.#last = { ending: "stop", text: message("end", { message: "this node stops, go on at another one" }) };
+    this.#last = { reason: "stop", text: message("end", { message: "this node stops, continue at another one" }) };
     if (this.#wake === undefined) this.#closeConnection("stop");
     else this.notify();
   }
 
-  /** The connection takes more: gives it what there is, as soon as there is something. */
+  /** The connection can take more: sends the next events as soon as there are some. */
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     clearTimeout(this.#stallTimer);
     const bytes = await this.#next();
@@ -97,29 +103,29 @@ export class EventStream {
     if (this.#last === undefined) {
       this.#stallTimer = setTimeout(() => this.#closeConnection("slow"), this.#options.limits.eventStallMs);
     } else {
-      this.#end(this.#last.ending);
+      this.#end(this.#last.reason);
       controller.close();
     }
   }
 
-  /** What is sent next; a sign of life where nothing happens. */
+  /** The next bytes to send: events, or a heartbeat if there are none. */
   async #next(): Promise<Uint8Array> {
     const heartbeatAtMs = performance.now() + this.#options.limits.eventHeartbeatMs;
     for (;;) {
       const leftMs = heartbeatAtMs - performance.now();
-      if (this.#moved || leftMs <= 0) {
+      if (this.#hasNews || leftMs <= 0) {
         const bytes = await this.#read();
         if (this.#ended) return heartbeat;
         if (bytes.byteLength > 0) return bytes;
         if (leftMs <= 0) return heartbeat;
       }
-      if (!this.#moved) await this.#change(leftMs);
+      if (!this.#hasNews) await this.#waitForNews(leftMs);
       if (this.#ended) return heartbeat;
     }
   }
 
-  /** Resolves when something may have happened, at the latest after `waitMs`. */
-  async #change(waitMs: number): Promise<void> {
+  /** Resolves when the log can have new events, at the latest after `waitMs`. */
+  async #waitForNews(waitMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, waitMs);
     this.#wake = resolve;
@@ -128,20 +134,20 @@ export class EventStream {
     clearTimeout(timer);
   }
 
-  /** Events, or why there are no more; empty where there is nothing to say. */
+  /** Events or the last message; empty if there are no new events. */
   async #read(): Promise<Uint8Array> {
-    const { source: feed, node } = this.#options;
-    this.#moved = false;
+    const { source, node } = this.#options;
+    this.#hasNews = false;
     try {
       if (this.#last === undefined) {
-        feed.requireAccess();
-        const { bytes, next, hasMore: more } = await feed.after(this.#place);
-        // A turn may be long in coming.
-        feed.requireAccess();
-        // What was said meanwhile counts as well.
+        source.requireAccess();
+        const { bytes, next, hasMore } = await source.after(this.#position);
+        // The read can have waited for a long time.
+        source.requireAccess();
+        // `stop` and `notify` can have been called during the read.
         if (this.#last === undefined) {
-          this.#place = next;
-          this.#moved ||= more;
+          this.#position = next;
+          this.#hasNews ||= hasMore;
         }
         return bytes;
       }
@@ -151,19 +157,19 @@ export class EventStream {
     return encoder.encode(this.#last.text);
   }
 
-  #closeConnection(ending: StreamEndReason): void {
-    this.#end(ending);
+  #closeConnection(reason: StreamEndReason): void {
+    this.#end(reason);
     this.#options.closeConnection();
   }
 
-  #end(ending: StreamEndReason): void {
+  #end(reason: StreamEndReason): void {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#stallTimer);
     this.#wake?.();
     metrics.eventStreams.dec();
-    metrics.eventStreamsEnded.inc({ reason: ending });
-    logger.debug("an event stream ended: {ending}", { ending });
+    metrics.eventStreamsEnded.inc({ reason });
+    logger.debug("an event stream ended: {reason}", { reason });
     this.#options.onEnded();
   }
 }
@@ -172,7 +178,10 @@ const encoder = new TextEncoder();
 const heartbeat = encoder.encode(": nothing new\n\n");
 const retryAfterMs = 1000;
 
-/** An id without data tells the reader where he is, so that he misses nothing if he comes back before the first event. */
+/**
+ * An id without data gives the position to the reader, so that it misses no event if it reconnects before the first
+ * one.
+ */
 function opening({ epoch, offset }: EventPosition): string {
   return `retry: ${retryAfterMs}\nid: ${formatToken(epoch, offset)}\n\n`;
 }
@@ -181,19 +190,19 @@ export function eventText(event: CloudEvent): string {
   return `id: ${event.id}\n${message(event.type, event)}`;
 }
 
-/** JSON has no line breaks of its own, so it is one line. */
+/** The JSON is one line, because `JSON.stringify` escapes line breaks. */
 function message(type: string, data: object): string {
   return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
-/** `gone` where the reader can't go on from his place anywhere, `end` where he can, here or elsewhere. */
+/** `gone` if no node can continue from the reader's position, `end` if this node or another one can. */
 function finalMessageFor(error: unknown, node: Node): FinalMessage {
   if (!(error instanceof AppError)) {
-    if (!node.reportDamage(error)) logger.error("a stream of events failed: {error}", { error });
-    return { ending: "end", text: message("end", { message: "this node can't go on, ask another one" }) };
+    if (!node.reportDamage(error)) logger.error("an event stream failed: {error}", { error });
+    return { reason: "end", text: message("end", { message: "this node cannot continue, ask another one" }) };
   }
   const { code, message: reason, details } = error;
   if (code === "gone" || code === "conflict")
-    return { ending: "gone", text: message("gone", details ?? { message: reason }) };
-  return { ending: code === "unauthorized" ? code : "end", text: message("end", { message: reason }) };
+    return { reason: "gone", text: message("gone", details ?? { message: reason }) };
+  return { reason: code === "unauthorized" ? code : "end", text: message("end", { message: reason }) };
 }

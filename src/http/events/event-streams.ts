@@ -1,8 +1,10 @@
 /**
- * All open streams of the change feed. They are woken together, and what comes after a place is read and written out once for all who are there, which
- * is nearly everybody: a hundred readers cost little more than their sockets. Where events come one upon the other, several are sent together.
+ * All open event streams. They are notified together, and the events after a position are read and encoded once for all
+ * streams at that position, which are nearly all: a hundred readers cost little more than their sockets. Events that
+ * occur shortly after one another are sent together.
  */
 import type { Limits } from "../../config/limits.ts";
+import { pauseMsPerEventStream } from "../../config/tuning.ts";
 import type { ReadFrom, EventReader, EventPosition } from "../../replication/log/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
@@ -14,128 +16,126 @@ import { EventStream, eventText, type EventBatchSource, type EventBatch } from "
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { apiKeyFinder } from "../middleware/authentication.ts";
 
-/** After it was told something, a stream waits so long for each stream that there is: that bounds how much of a node's time all of them may take. */
-const restMsPerStream = 0.25;
-
 export class EventStreams {
   readonly #node: Node;
   readonly #limits: Limits;
   readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: (() => void) | undefined;
   readonly #open = new Set<EventStream>();
-  readonly #places: SlotPool;
+  readonly #slots: SlotPool;
   readonly #reads: LogReadQueue;
-  /** What is being read, by the place after which it comes: all streams at one place wait for the same. */
+  /** Reads in progress, by the position: all streams at one position share a read. */
   readonly #reading = new Map<string, Promise<EventBatch>>();
-  #wokeAtMs = Number.NEGATIVE_INFINITY;
-  #wakeTimer: ReturnType<typeof setTimeout> | undefined;
-  /** What was told last of what is newest, by the place after which it comes. */
-  #newest: { readonly after: string; readonly told: EventBatch } | undefined;
+  #notifiedAtMs = Number.NEGATIVE_INFINITY;
+  #notifyTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The last batch that reached the head of the log, by the position before it. */
+  #newest: { readonly after: string; readonly batch: EventBatch } | undefined;
   #closed = false;
 
   constructor(node: Node, limits: Limits, reads: LogReadQueue) {
     this.#reads = reads;
     this.#node = node;
     this.#limits = limits;
-    this.#places = new SlotPool(limits.eventStreamsMax, "streams of events");
+    this.#slots = new SlotPool(limits.eventStreamsMax, "event streams");
     this.#findKey = apiKeyFinder(node);
     this.#unsubscribe = node.events?.subscribe(() => this.#moved());
   }
 
   /**
-   * An answer that tells what happens after a place, to whoever shows this `Authorization`, as long as its key is valid. Throws as `History.after`
-   * does, `not_ready` where this node gets no events any more, `too_many_requests` where there are too many streams.
+   * Returns a response with the events after a position. The stream is open as long as the key in `authorization` is
+   * valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more, `too_many_requests` if
+   * there are too many streams.
    */
-  open(exchange: Exchange, history: EventReader, from: ReadFrom, authorization: string): Response {
+  open(exchange: Exchange, reader: EventReader, from: ReadFrom, authorization: string): Response {
     const { received, closeConnection: cut } = exchange;
     const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
-    if (!this.#places.canAcquire(holder)) throw this.#places.refusalError(holder);
-    const { next: start } = history.read(from, { eventsMax: 0, bytesMax: 0 });
+    if (!this.#slots.canAcquire(holder)) throw this.#slots.refusalError(holder);
+    const { next: start } = reader.read(from, { eventsMax: 0, bytesMax: 0 });
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
-      source: this.#sourceFor(history, authorization, holder),
+      source: this.#sourceFor(reader, authorization, holder),
       closeConnection: () => cut?.(received),
       onEnded: () => {
         this.#open.delete(stream);
-        this.#places.release(holder);
+        this.#slots.release(holder);
       },
     });
     this.#open.add(stream);
-    this.#places.acquire(holder);
+    this.#slots.acquire(holder);
     return new Response(stream.body, { headers: streamHeaders });
   }
 
-  /** Ends all of them; no further ones are opened. Their readers go on elsewhere, or here after a restart. */
+  /** Ends all streams and refuses new ones. Their readers continue at another node, or here after a restart. */
   close(): void {
     this.#closed = true;
     this.#unsubscribe?.();
-    clearTimeout(this.#wakeTimer);
+    clearTimeout(this.#notifyTimer);
     for (const stream of this.#open) stream.stop();
   }
 
   #moved(): void {
-    if (this.#open.size === 0 || this.#wakeTimer !== undefined) return;
-    const restMs = this.#wokeAtMs + this.#open.size * restMsPerStream - performance.now();
-    if (restMs <= 0) return this.#wake();
-    this.#wakeTimer = setTimeout(() => this.#wake(), restMs);
+    if (this.#open.size === 0 || this.#notifyTimer !== undefined) return;
+    const pauseMs = this.#notifiedAtMs + this.#open.size * pauseMsPerEventStream - performance.now();
+    if (pauseMs <= 0) return this.#notify();
+    this.#notifyTimer = setTimeout(() => this.#notify(), pauseMs);
   }
 
-  #wake(): void {
-    this.#wakeTimer = undefined;
+  #notify(): void {
+    this.#notifyTimer = undefined;
     this.#newest = undefined;
-    this.#wokeAtMs = performance.now();
+    this.#notifiedAtMs = performance.now();
     for (const stream of this.#open) stream.notify();
   }
 
-  #sourceFor(history: EventReader, authorization: string, holder: string): EventBatchSource {
+  #sourceFor(reader: EventReader, authorization: string, holder: string): EventBatchSource {
     return {
       requireAccess: () => {
         requireEvents(this.#node);
         if (this.#findKey(authorization) === undefined)
           throw new AppError("unauthorized", "the API key of this stream was removed");
       },
-      after: (place) => this.#after(history, place, holder),
+      after: (position) => this.#after(reader, position, holder),
     };
   }
 
-  #after(history: EventReader, place: EventPosition, holder: string): EventBatch | Promise<EventBatch> {
-    const after = formatToken(place.epoch, place.offset);
-    if (this.#newest?.after === after) return this.#newest.told;
+  #after(reader: EventReader, position: EventPosition, holder: string): EventBatch | Promise<EventBatch> {
+    const after = formatToken(position.epoch, position.offset);
+    if (this.#newest?.after === after) return this.#newest.batch;
     const known = this.#reading.get(after);
     if (known !== undefined) return known;
     const reading = this.#reads
-      .read(holder, () => this.#readBatch(history, place, after))
+      .read(holder, () => this.#readBatch(reader, position, after))
       .finally(() => this.#reading.delete(after));
     this.#reading.set(after, reading);
     return reading;
   }
 
-  #readBatch(history: EventReader, place: EventPosition, after: string): EventBatch {
+  #readBatch(reader: EventReader, position: EventPosition, after: string): EventBatch {
     const { eventsPageMax: eventsMax, eventStreamBytesMax: bytesMax } = this.#limits;
-    const { events, next, head } = history.read(place, { eventsMax, bytesMax });
+    const { events, next, head } = reader.read(position, { eventsMax, bytesMax });
     const text = events.map((event) => eventText(cloudEventOf(event, this.#node.environment))).join("");
-    const told = { bytes: encoder.encode(text), next, hasMore: next.offset < head.offset };
-    if (!told.hasMore) this.#newest = { after, told };
-    return told;
+    const batch = { bytes: encoder.encode(text), next, hasMore: next.offset < head.offset };
+    if (!batch.hasMore) this.#newest = { after, batch };
+    return batch;
   }
 }
 
 const encoder = new TextEncoder();
 
-/** `X-Accel-Buffering`: nginx would keep events back until it has a bufferful. */
+/** `X-Accel-Buffering` keeps nginx from buffering events. */
 const streamHeaders = {
   "Content-Type": "text/event-stream",
   "Cache-Control": "no-store",
   "X-Accel-Buffering": "no",
 };
 
-/** AppError `not_ready` where nothing new comes here any more, or comes too late. */
+/** Throws AppError `not_ready` if this node gets no new events any more, or gets them too late. */
 function requireEvents(node: Node): void {
   node.engine();
   node.requireFresh();
   const { state, degraded } = node.health();
-  if (state === "FENCED") throw new AppError("not_ready", `${degraded}: new events are not known here`);
+  if (state === "FENCED") throw new AppError("not_ready", `${degraded}: this node gets no new events`);
 }

@@ -1,6 +1,7 @@
 /**
- * Reads of the log for the change feed: one at a time, by turns of the API keys that ask, and between two of them the thread that serves is free for at
- * least as long as the last one took. So no key can take the thread with pages and streams, however far back they begin.
+ * A fair queue of log reads for the change feed. Reads run one at a time, and API keys take turns. After each read the
+ * queue pauses for as long as the read took, so that no key can block the serving thread with pages and streams,
+ * however old the events are.
  */
 import type { Limits } from "../../config/limits.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
@@ -15,7 +16,7 @@ export class LogReadQueue {
   readonly #queue = new FairQueue<Waiting>();
   #isBusy = false;
 
-  /** What `read` gives, when it is the turn of `holder`. */
+  /** Returns the result of `read`, which runs when it is the turn of `holder`. */
   read<T>(holder: string, read: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#queue.add({
@@ -46,22 +47,26 @@ export class LogReadQueue {
   }
 }
 
+/** Reads of event pages. Their number is limited, and API keys share the slots. */
 export class EventPages {
-  readonly #places: SlotPool;
+  readonly #slots: SlotPool;
   readonly #reads: LogReadQueue;
 
   constructor({ eventPagesMax }: Pick<Limits, "eventPagesMax">, reads: LogReadQueue) {
-    this.#places = new SlotPool(eventPagesMax, "pages of events");
+    this.#slots = new SlotPool(eventPagesMax, "pages of events");
     this.#reads = reads;
   }
 
-  /** What `read` gives, when it is the turn of `holder`. Throws `too_many_requests` where too many wait. */
+  /**
+   * Returns the result of `read`, which runs when it is the turn of `holder`. Throws `too_many_requests` if too many
+   * requests wait.
+   */
   async read<T>(holder: string, read: () => T): Promise<T> {
-    this.#places.acquire(holder);
+    this.#slots.acquire(holder);
     try {
       return await this.#reads.read(holder, read);
     } finally {
-      this.#places.release(holder);
+      this.#slots.release(holder);
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What stands before every route but the health endpoints: who asks, may they, is this copy new enough, and only then the body. A plugin
- * guards all routes of the instance that uses it.
+ * Access control of all routes except the health endpoints. A guard checks the API key, its role and the required
+ * consistency; the body is read only after that. A plugin guards all routes of the Elysia instance that uses it.
  */
 import { Elysia } from "elysia";
 import type { ApiKey, ApiKeyRole } from "../../engine/state/event.ts";
@@ -10,40 +10,46 @@ import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
 import { authorizationOf, bearerIn, apiKeyFinder } from "./authentication.ts";
 
 export interface AccessOptions {
-  /** The least that a key must be allowed. */
+  /** The weakest role that is accepted. */
   readonly role: ApiKeyRole;
   readonly bodyBytesMax: number;
 }
 
-/** Lets a request pass or throws why not; what it has to wait for first, where it has to. */
+/** Throws AppError if a request is refused; returns a promise if the request has to wait first. */
 export type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
 
-/** Guards reads: a key with the role, and a copy that contains what the caller's consistency token names. */
+/**
+ * Guards reads: they need a key with the role, and a database that has reached the position of the client's consistency
+ * token.
+ */
 export function readAccess(node: Node, options: AccessOptions) {
   return access(options, readGuard(node, options.role));
 }
 
-/** The same without a plugin around it. */
+/** The guard of `readAccess` without a plugin. */
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = apiKeyFinder(node);
   return (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
-    return recentEnough(node, request);
+    return requireConsistency(node, request);
   };
 }
 
-/** What the caller wants to be sure of: a token that the answer contains, or all that the primary has now. */
-function recentEnough(node: Node, request: Request): Promise<void> | undefined {
+/** Waits for the position of a consistency token, or with `latest` for that of the primary. */
+function requireConsistency(node: Node, request: Request): Promise<void> | undefined {
   node.requireFresh();
   const wanted = request.headers.get("ostiary-consistency");
   if (wanted !== null && wanted !== "latest")
-    throw new AppError("invalid_request", "`Ostiary-Consistency` can be `latest`, or is not sent at all");
+    throw new AppError("invalid_request", "`Ostiary-Consistency` must be `latest` or absent");
   if (wanted !== null) return node.waitForLatest();
   const token = request.headers.get("osooffset");
   return token ? node.waitFor(token) : undefined;
 }
 
-/** Guards writes: a key with the role. Whatever the caller has seen of the past, its write comes after it. */
+/**
+ * Guards writes: they need a key with the role. A write needs no consistency token, because it follows all events that
+ * a client can have seen.
+ */
 export function writeAccess(node: Node, options: AccessOptions) {
   const findKey = apiKeyFinder(node);
   return access(options, (exchange, request) => {
@@ -53,36 +59,39 @@ export function writeAccess(node: Node, options: AccessOptions) {
   });
 }
 
-/** An edge that forwards a write says which history it has. A primary of another one was started on an empty directory. */
+/**
+ * An edge that forwards a write sends the id of its history. A primary with another history was started on an empty
+ * directory.
+ */
 function requireHistory({ writes }: Node, request: Request): void {
-  const theirs = request.headers.get("ostiary-history");
-  if (theirs !== null && writes !== undefined && theirs !== writes.history)
+  const history = request.headers.get("ostiary-history");
+  if (history !== null && writes !== undefined && history !== writes.history)
     throw new AppError(
       "not_ready",
-      "the primary has another history than the node that was asked, nothing was written",
+      "the primary has another history than the node that forwarded the write, nothing was written",
     );
 }
 
 /**
- * Guards writes that an edge forwards: the key is checked here, before the body is read, and again by the primary. A key that is not known here may be
- * newer than this copy, so the primary is asked for it.
+ * Guards writes that an edge forwards. The edge checks the key before it reads the body, and the primary checks it
+ * again. A key that the edge does not know can be newer than its database, so the edge looks it up at the primary.
  */
 export function forwardGuard(node: Node): (exchange: Exchange, request: Request, role: ApiKeyRole) => Promise<void> {
   const findKey = apiKeyFinder(node);
   return async (exchange, request, role) => {
     const authorization = authorizationOf(request);
-    const text = bearerIn(authorization);
+    const keyText = bearerIn(authorization);
     const known = ifReady(() => findKey(authorization));
     if (known !== undefined || node.lookUpKey === undefined) return admit(exchange, known, role);
-    const found = await node.lookUpKey(text);
+    const found = await node.lookUpKey(keyText);
     if (found !== "unchecked") requireRole(exchange, found === "unknown" ? undefined : found, role);
   };
 }
 
-/** Undefined where this node has no copy to look in. */
-function ifReady<T>(look: () => T): T | undefined {
+/** The result of `find`; undefined if this node has no database yet. */
+function ifReady<T>(find: () => T): T | undefined {
   try {
-    return look();
+    return find();
   } catch (error) {
     if (error instanceof AppError && error.code === "not_ready") return undefined;
     throw error;
@@ -90,17 +99,19 @@ function ifReady<T>(look: () => T): T | undefined {
 }
 
 /**
- * The guard comes first and the body after it, as a value that the route checks. Elysia's parser is off: it runs before any hook that all routes
- * share, and looks at `request.body`, which costs making a stream of what is read in one piece.
+ * Runs the guard, then reads the body as a value that the route validates. Elysia's parser is turned off: it runs
+ * before all common hooks, and it uses `request.body`, which would create a stream for a body that is read in one
+ * piece.
  */
 function access({ bodyBytesMax }: AccessOptions, guard: Guard) {
   return new Elysia().guard({ as: "scoped", parse: ["none"] }).onTransform({ as: "scoped" }, async (context) => {
     const { request } = context;
     const exchange = exchangeOf(request);
-    // Elysia sets what it finds used in the text of this function, and finds no more than this where the text is minified.
+    // Elysia sets only the properties of `context` that it finds in the text of this function. In minified text it
+    // finds this form.
     exchange.route = context.route;
-    const waiting = guard(exchange, request);
-    if (waiting !== undefined) await waiting;
+    const access = guard(exchange, request);
+    if (access !== undefined) await access;
     if (!bodiless.has(exchange.method)) context.body = await exchange.bodies.readJson(exchange, request, bodyBytesMax);
     markDecoded(exchange);
   });
@@ -115,12 +126,12 @@ function admit(exchange: Exchange, key: ApiKey | undefined, role: ApiKeyRole): v
   exchange.key = key;
 }
 
-/** Throws where there is no key with a role, or where its role is not enough. */
+/** Throws AppError if there is no valid key, or if its role is too weak. */
 function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiKeyRole): void {
   if (own === undefined) {
     throw new AppError(
       "unauthorized",
-      "this API key is not valid here: it is of another environment, was removed, or was mistyped",
+      "this API key is not valid here: it belongs to another environment, was removed, or has a typing error",
     );
   }
   if (rank[own] < rank[role]) {

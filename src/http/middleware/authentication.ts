@@ -1,7 +1,7 @@
 /**
- * Who asks: the key in a request's `Authorization`. Those that were found valid at the node's present position are kept, since to look one up and to
- * hash its text costs a request 4 µs, and while no event has come in the answer is the same; with the next event, which may be a key's removal,
- * everything is forgotten.
+ * Authentication by the API key in the `Authorization` header of a request. Valid keys are cached at the present
+ * position of the node's database, because hashing and finding a key costs a request 4 µs. The next event, which can be
+ * the removal of a key, clears the cache.
  */
 import { LRUCache } from "lru-cache";
 import { authenticate } from "../../engine/authenticate.ts";
@@ -9,33 +9,37 @@ import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 
-/** Finds the valid key in the text of an `Authorization` header. Throws `unauthorized` where there is none in it. */
+/**
+ * Returns a function that finds the valid API key of an `Authorization` header. It throws `unauthorized` if the header
+ * has no key.
+ */
 export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | undefined {
   const valid = new LRUCache<string, ApiKey>({ max: keysMax });
-  let validIn: ReturnType<Node["state"]>;
+  let validAt: ReturnType<Node["state"]>;
   return (authorization) => {
-    // INVARIANT: the state is read before the copy is asked, so what is kept is never older than the state under which it is kept.
+    // INVARIANT: the state is read before the database, so a cached key is never older than the state under which it is
+    // cached.
     const state = node.state();
-    if (state !== validIn) {
+    if (state !== validAt) {
       valid.clear();
-      validIn = state;
+      validAt = state;
     }
     const known = valid.get(authorization);
     if (known !== undefined) return known;
     const key = authenticate(node.engine(), bearerIn(authorization));
-    if (key !== undefined && authorization.length <= keptLengthMax) valid.set(authorization, key);
+    if (key !== undefined && authorization.length <= cachedLengthMax) valid.set(authorization, key);
     return key;
   };
 }
 
-/** The header's text. Throws `unauthorized` where it is missing. */
+/** Returns the header. Throws `unauthorized` if it is missing. */
 export function authorizationOf(request: Request): string {
   const header = request.headers.get("authorization");
   if (!header) throw new AppError("unauthorized", "no API key was sent, send it as `Authorization: Bearer <key>`");
   return header;
 }
 
-/** The text of the key. Throws `unauthorized` where the header is of another scheme. */
+/** Returns the API key in the header. Throws `unauthorized` if the header has another scheme. */
 export function bearerIn(authorization: string): string {
   const space = authorization.indexOf(" ");
   if (authorization.slice(0, space).toLowerCase() !== "bearer") {
@@ -45,5 +49,5 @@ export function bearerIn(authorization: string): string {
 }
 
 const keysMax = 1000;
-/** Any number of spaces may stand around a key. */
-const keptLengthMax = 600;
+/** A header can have any number of spaces around the key. */
+const cachedLengthMax = 600;

@@ -1,6 +1,7 @@
 /**
- * The only place where something thrown becomes an answer. What a client sees is a status and `{"message"}`, the public text of an AppError;
- * an AppError's `details` is the whole body where the API asks for more. Everything else is "internal error" here and a line in the log.
+ * The only code that turns errors into responses. A client gets the status and `{"message"}`, the public text of an
+ * AppError; `details` of an AppError is the whole body if the API needs more. All other errors become "internal error"
+ * and a log message.
  */
 import { Elysia } from "elysia";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -11,8 +12,8 @@ import { clip } from "../../util/text-length.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
 
 /**
- * A policy, a query and a body that can't be used are all 400, as in Oso Cloud. `read_only` is 503, not 403 or 405: the key and the route
- * are fine, this node just can't do it now (a fallback, a primary that was replaced), and a proxy may try the next one.
+ * An invalid policy, query or body is 400, as in Oso Cloud. `read_only` is 503 rather than 403 or 405: the key and the
+ * route are right, but this node cannot write now (a fallback, a replaced primary), and a proxy can try another node.
  */
 export const statusOf = {
   invalid_request: 400,
@@ -34,7 +35,10 @@ export const statusOf = {
   internal: 500,
 } satisfies Record<ErrorCode, number>;
 
-/** Headers that tell a client what to do about it. Never `Retry-After` with 409: the SDKs take that for a page that is not ready yet. */
+/**
+ * Headers that tell a client how to react. 409 has no `Retry-After`: the SDKs would take it for a page that is not
+ * ready yet.
+ */
 const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
   unauthorized: { "WWW-Authenticate": "Bearer" },
   too_many_requests: { "Retry-After": "1" },
@@ -72,10 +76,10 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
   );
 }
 
-/** Messages repeat names that were sent. */
+/** Messages repeat names from the request. */
 const messageCharactersMax = 4000;
 
-const damaged = new AppError("not_ready", "this node's copy is damaged, ask another node");
+const damaged = new AppError("not_ready", "the database of this node is damaged, ask another node");
 
 function publicError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;

@@ -1,8 +1,9 @@
 /**
- * One request and its answer. Whatever every answer carries (request id, timing, trace id) is made here, so that no route can forget it;
- * routes, hooks and the error table find the exchange of a request by the request itself.
+ * An exchange: one request and its response. It adds the headers that all responses have (request id, timing, trace
+ * id), so that no route can forget them. Routes, hooks and the error handler find the exchange through the request.
  */
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
+import { responseChunkBytes } from "../../config/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
 import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
@@ -13,49 +14,49 @@ import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
-import { type LargeResponses, wholeCharactersMax } from "../response/large-responses.ts";
+import type { LargeResponses } from "../response/large-responses.ts";
 
 const log = getLogger("http");
 
-/** What reads the bodies of requests, and what sends large responses. */
+/** The reader of request bodies and the sender of large responses. */
 export interface BodyHandlers {
   readonly bodies: BodyReader;
   readonly large: LargeResponses;
 }
 
 export interface Exchange extends BodyHandlers, BodyOwner {
-  /** The caller's, or a new one: it is in our log, in the answer, and in the text of the SDKs' errors. */
+  /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
   readonly method: string;
-  /** Milliseconds of the monotonic clock, as are the other times. */
+  /** Of the monotonic clock, like the other times. */
   readonly startedMs: number;
   readonly span: Span;
   readonly node: Node;
-  /** As it came in. */
+  /** The original request, from the server. */
   readonly received: Request;
-  /** Ends the connection of what came in within some seconds; undefined where there is no connection. */
+  /** Closes the connection of `received` within some seconds; undefined if there is no connection. */
   readonly closeConnection: ((received: Request) => void) | undefined;
-  /** The route's pattern. Never the path: this becomes a label and the name of the span. */
+  /** The pattern of the route, not the path: it becomes a metric label and the name of the span. */
   route: string;
-  /** Why it was refused; undefined where it was not. */
+  /** The error of a refused request. */
   errorCode: ErrorCode | undefined;
-  /** Who asks; undefined where nobody was asked for a key. */
+  /** The API key of the client; undefined if the route needs none. */
   key: ApiKey | undefined;
-  /** When the key had been checked and the body was here; of a request that is traced. */
+  /** When the API key was checked and the body was read; only for a traced request. */
   decodedMs: number | undefined;
 }
 
-/** Kept on the request itself: a weak map of requests costs as much as reading one. */
+/** A property of the request: a weak map of requests costs as much time as reading one. */
 const exchangeKey = Symbol("exchange");
 
-type Exchanged = Request & { [exchangeKey]?: Exchange };
+type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 
 export function beginExchange(
   node: Node,
   received: Request,
   { bodies, large }: BodyHandlers,
   span: Span,
-  cut: Exchange["closeConnection"],
+  closeConnection: Exchange["closeConnection"],
 ): Exchange {
   return {
     large,
@@ -66,7 +67,7 @@ export function beginExchange(
     node,
     received,
     bodies,
-    closeConnection: cut,
+    closeConnection,
     route: "unmatched",
     errorCode: undefined,
     key: undefined,
@@ -76,45 +77,45 @@ export function beginExchange(
   };
 }
 
-/** Lets those who have the request alone find its exchange. */
-export function attachExchange(request: Exchanged, exchange: Exchange): void {
+/** Makes the exchange available to code that has only the request. */
+export function attachExchange(request: ExchangedRequest, exchange: Exchange): void {
   request[exchangeKey] = exchange;
 }
 
-export function exchangeOf(request: Exchanged): Exchange {
+export function exchangeOf(request: ExchangedRequest): Exchange {
   return must(request[exchangeKey], "the request has no exchange");
 }
 
-/** Among whom places are shared out: the API key. */
+/** The id under which slots and queues count this request: that of its API key. */
 export function holderOf({ key }: Exchange): string {
   return key?.id ?? "";
 }
 
-/** The key has been checked, and the body is here. */
+/** Has to be called when the API key is checked and the body is read. */
 export function markDecoded(exchange: Exchange): void {
   if (exchange.span.isRecording()) exchange.decodedMs = performance.now();
 }
 
 type AddedHeaders = Readonly<Record<string, string | number>>;
 
-/** The answer with `body` as JSON. `headers` are those that the route adds. */
+/** A response with `body` as JSON. `headers` are additional ones of the route. */
 export function reply(exchange: Exchange, status: number, body: unknown, headers?: AddedHeaders): Response {
   return replyJson(exchange, status, JSON.stringify(body), headers);
 }
 
-/** The same where the JSON is known already. */
+/** Like `reply`, for a body that is JSON already. */
 export function replyJson(exchange: Exchange, status: number, json: string, headers?: AddedHeaders): Response {
   const answeredMs = exchange.span.isRecording() ? performance.now() : undefined;
   const own = commonHeaders(exchange);
   own["Content-Type"] = "application/json";
   for (const name in headers) own[name] = String(headers[name]);
-  const isWhole = json.length <= wholeCharactersMax || exchange.method === "HEAD";
-  const response = new Response(isWhole ? json : exchange.large.ofText(exchange, json), { status, headers: own });
+  const isSmall = json.length <= responseChunkBytes || exchange.method === "HEAD";
+  const response = new Response(isSmall ? json : exchange.large.ofText(exchange, json), { status, headers: own });
   if (answeredMs !== undefined) recordPhases(exchange, answeredMs);
   return response;
 }
 
-/** The same for JSON that is made while it is sent. */
+/** Like `reply`, for JSON that is produced while it is sent. */
 export function replyChunks(exchange: Exchange, parts: AnswerParts): Response {
   const { whole } = parts;
   if (whole !== undefined) return replyJson(exchange, 200, whole);
@@ -124,18 +125,18 @@ export function replyChunks(exchange: Exchange, parts: AnswerParts): Response {
   return new Response(null, { headers });
 }
 
-/** For a route that has its answer as JSON already. */
+/** A response of a route whose result is JSON already. */
 export function jsonResponse(json: string): Response {
   return new Response(json, { headers: { "Content-Type": "application/json" } });
 }
 
-/** An answer that was made elsewhere (metrics, what nodes ask of each other), with our headers added. */
+/** Adds the common headers to a response that was made by other code (metrics, replication, a forwarded write). */
 export function addResponseHeaders(exchange: Exchange, response: Response): Response {
   for (const [name, value] of Object.entries(commonHeaders(exchange))) response.headers.set(name, value);
   return response;
 }
 
-/** The same, sent in slices where it is large. A stream of events sends itself. */
+/** Adds the common headers, and sends a large response in chunks. An event stream controls its own sending. */
 export async function prepareResponse(exchange: Exchange, response: Response): Promise<Response> {
   const { status, headers, body } = addResponseHeaders(exchange, response);
   const type = headers.get("content-type") ?? "";
@@ -143,16 +144,16 @@ export async function prepareResponse(exchange: Exchange, response: Response): P
   const { large, route } = exchange;
   if (type === "application/zstd") return new Response(large.ofStream(exchange, body), { status, headers });
   const bytes = new Uint8Array(await response.arrayBuffer());
-  if (bytes.byteLength <= wholeCharactersMax) return new Response(bytes, { status, headers });
+  if (bytes.byteLength <= responseChunkBytes) return new Response(bytes, { status, headers });
   const peer = route.startsWith("/replication/") ? "node" : "client";
   return new Response(large.ofBytes(exchange, bytes, peer), { status, headers });
 }
 
-/** Counts the answer, gives back what the body took of the budget, and completes the request's span. */
+/** Counts the response, releases the bytes of the body, and completes the span of the request. */
 export function finishExchange(exchange: Exchange, response: Response): void {
   const { method, route, span } = exchange;
   exchange.bodyReservation?.release();
-  // What is left of the body would come in for nothing; and a client that never sends it would keep the connection.
+  // The rest of the body has no use, and a client that never sends it would keep the connection open.
   if (!exchange.bodyIsRead && announcesBody(exchange.received)) response.headers.set("Connection", "close");
   const milliseconds = performance.now() - exchange.startedMs;
   metrics.httpDuration.observe({ method, route, status: response.status }, milliseconds / 1000);
@@ -174,7 +175,7 @@ export function finishExchange(exchange: Exchange, response: Response): void {
   });
 }
 
-/** The route, not the path: ids are content. */
+/** Logs the route, not the path, because ids are data of the customer. */
 function logAnswered(
   { method, route, errorCode, requestId, span }: Exchange,
   status: number,
@@ -189,7 +190,7 @@ function announcesBody({ headers }: Request): boolean {
   return (headers.get("content-length") ?? "0") !== "0" || headers.has("transfer-encoding");
 }
 
-/** `Server-Timing` starts with `oso;`: the Node client looks no further. */
+/** `Server-Timing` starts with `oso;` because the Node client reads only its first entry. */
 function commonHeaders(exchange: Exchange): Record<string, string> {
   const headers: Record<string, string> = {
     "X-Request-ID": exchange.requestId,
@@ -204,7 +205,9 @@ function commonHeaders(exchange: Exchange): Record<string, string> {
   return headers;
 }
 
-/** The first and the last step of a request as spans; those between are the engine's or the writer's. */
+/**
+ * Records the first and the last phase of a request as spans. The engine and the writer record the phases between them.
+ */
 function recordPhases(exchange: Exchange, answeredMs: number): void {
   const origin = performance.timeOrigin;
   const { startedMs, decodedMs } = exchange;
@@ -221,10 +224,12 @@ function requestIdOf(request: Request): string {
 
 const requestIdLengthMax = 200;
 
-/** In the form of a UUID, drawn by lot once a process and counted from there: ids have to differ, and may be guessed. */
+/**
+ * A random UUID for the process, whose last digits count the requests: ids have to be unique, but need not be secret.
+ */
 function newRequestId(): string {
-  return `${drawn}${(requests++).toString(16).padStart(12, "0")}`;
+  return `${processId}${(requests++).toString(16).padStart(12, "0")}`;
 }
 
-const drawn = crypto.randomUUID().slice(0, -12);
+const processId = crypto.randomUUID().slice(0, -12);
 let requests = 0;

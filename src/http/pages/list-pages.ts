@@ -1,7 +1,8 @@
 /**
- * Lists in pages. All pages of a list are of the revision of its first one, which their tokens name: later ones come from the list as it was kept,
- * or, where it is not (another node, a restart, no room), from one that is made again, if this copy is at that very revision. Else the list is
- * gone, and a 409 says so: a page of another revision would skip or repeat ids.
+ * Lists in pages. All pages of a list have the revision of its first page, which is in their tokens. A later page comes
+ * from the cached result set. If there is none (another node, a restart, no room), the list is computed again, which
+ * needs a database at the same revision. Otherwise the request gets 409: a page of another revision would skip or
+ * repeat ids.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
@@ -20,7 +21,7 @@ import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
 import { formatPageToken, malformedToken, type PageToken, parsePageToken, questionDigest } from "./page-token.ts";
 
-/** The body of the answer. */
+/** The body of the response. */
 export interface ListPageBody {
   readonly results: readonly string[];
   readonly next_page_token: string | null;
@@ -28,37 +29,37 @@ export interface ListPageBody {
 
 export class ListPages {
   readonly #node: Node;
-  readonly #answers: QueryDispatcher;
+  readonly #queries: QueryDispatcher;
   readonly #limits: Limits;
-  readonly #listings: ResultSets;
+  readonly #resultSets: ResultSets;
   #engine: Engine | undefined;
 
-  constructor(node: Node, limits: Limits, answers: QueryDispatcher) {
+  constructor(node: Node, limits: Limits, queries: QueryDispatcher) {
     this.#node = node;
-    this.#answers = answers;
+    this.#queries = queries;
     this.#limits = limits;
-    this.#listings = new ResultSets(limits);
+    this.#resultSets = new ResultSets(limits);
   }
 
   /**
-   * Begins the list. Something is kept only where it has more than `size` ids. Throws what `Engine.list` does. `holder` is the API key that asks, here
-   * and below.
+   * The first page. The result set is cached only if it has more than `size` ids. Throws like `Engine.list`. `holder`
+   * is the API key of the client, here and below.
    */
   async first(question: ListQuestion, size: number, holder: string): Promise<ListPageBody> {
-    const engine = this.#present();
-    const begun = this.#listings.isEmpty ? undefined : this.#beginKept(engine, question, size);
-    if (begun) return begun;
-    const listing = await this.#take(question, holder);
+    const engine = this.#currentEngine();
+    const cached = this.#resultSets.isEmpty ? undefined : this.#firstOfCached(engine, question, size);
+    if (cached) return cached;
+    const listing = await this.#compute(question, holder);
     const page = pageOf(listing.ids, 0, size);
     if (page.next === null) return { results: page.ids, next_page_token: null };
     const digest = questionDigest(question);
-    this.#listings.add(digest, listing, holder);
-    return answer(page, listing, size, digest);
+    this.#resultSets.add(digest, listing, holder);
+    return pageBody(page, listing, size, digest);
   }
 
   /**
-   * The page that the token names. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` where nobody can go on
-   * with the list, `not_ready` where this node does not reach its revision in time.
+   * The page of a token. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` if
+   * the list cannot be continued, `not_ready` if this node does not reach the token's revision in time.
    */
   async next(question: ListQuestion, text: string, holder: string): Promise<ListPageBody> {
     const digest = questionDigest(question);
@@ -66,53 +67,60 @@ export class ListPages {
     const { start, second } = token;
     const size = Math.min(token.size, this.#limits.listPageEntriesMax);
     if (second !== null && secondNow() - second > this.#limits.listCursorTtlMs / 1000) throw listGone();
-    // For a list that is kept, too: a node that does not trust its copy answers nothing.
-    this.#present();
+    // Also for a cached result set: a node that does not trust its database answers no query.
+    this.#currentEngine();
     const page =
-      this.#listings.page(digest, token, start, size) ?? (await this.#makeAgain(question, token, size, holder));
+      this.#resultSets.page(digest, token, start, size) ?? (await this.#computeAgain(question, token, size, holder));
     if (page.ids.length === 0) throw malformedToken();
-    return answer(page, token, size, digest);
+    return pageBody(page, token, size, digest);
   }
 
-  /** The same question of somebody else may have been answered already, at this revision and for this second. */
-  #beginKept(engine: Engine, question: ListQuestion, size: number): ListPageBody | undefined {
+  /**
+   * The first page of a cached result set: another client can have asked the same question at this revision and for
+   * this second.
+   */
+  #firstOfCached(engine: Engine, question: ListQuestion, size: number): ListPageBody | undefined {
     const digest = questionDigest(question);
     const { epoch, offset } = engine.revision();
     for (const second of [null, secondNow()]) {
-      const name = { epoch, offset, second };
-      const page = this.#listings.begin(digest, name, size);
-      if (page) return answer(page, name, size, digest);
+      const version = { epoch, offset, second };
+      const page = this.#resultSets.begin(digest, version, size);
+      if (page) return pageBody(page, version, size, digest);
     }
     return undefined;
   }
 
-  /** Takes the list anew, at the token's revision and for its second, and keeps it where more pages follow. */
-  async #makeAgain(question: ListQuestion, token: PageToken, size: number, holder: string): Promise<ResultPage> {
-    // What holds later is nobody's to ask for.
+  /** Computes the list again at the token's revision and for its second, and caches it if more pages follow. */
+  async #computeAgain(question: ListQuestion, token: PageToken, size: number, holder: string): Promise<ResultPage> {
+    // A client must not ask for the future.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
-    const listing = await this.#take({ ...question, now: token.second ?? undefined }, holder);
+    const listing = await this.#compute({ ...question, now: token.second ?? undefined }, holder);
     const isSame = isAt(listing, token) && (listing.second === null || listing.second === token.second);
     if (!isSame) throw listGone();
     const page = pageOf(listing.ids, token.start, size);
-    if (page.next !== null) this.#listings.add(questionDigest(question), { ...listing, second: token.second }, holder);
+    if (page.next !== null)
+      this.#resultSets.add(questionDigest(question), { ...listing, second: token.second }, holder);
     return page;
   }
 
-  /** Of the present copy: what another one gave is not kept under the name of this one. */
-  async #take(question: ListingQuestion, holder: string): Promise<PackedListing> {
+  /**
+   * Computes the list in the current database: a result of an earlier one must not be cached under the revision of this
+   * one.
+   */
+  async #compute(question: ListingQuestion, holder: string): Promise<PackedListing> {
     for (;;) {
-      const engine = this.#present();
-      const listing = await this.#answers.listing(question, holder);
-      if (this.#present() === engine) return listing;
+      const engine = this.#currentEngine();
+      const listing = await this.#queries.listing(question, holder);
+      if (this.#currentEngine() === engine) return listing;
     }
   }
 
-  /** Resolves when this copy is at the revision. Waits for it as for a consistency token. */
+  /** Resolves when this node is at the revision. Waits for it as for a consistency token. */
   async #reach(revision: Revision): Promise<void> {
-    const present = this.#present().revision();
-    if (isAt(present, revision)) return;
-    if (present.epoch === revision.epoch && present.offset > revision.offset) throw listGone();
+    const current = this.#currentEngine().revision();
+    if (isAt(current, revision)) return;
+    if (current.epoch === revision.epoch && current.offset > revision.offset) throw listGone();
     try {
       await this.#node.waitFor(formatToken(revision.epoch, revision.offset));
     } catch (error) {
@@ -121,22 +129,23 @@ export class ListPages {
         throw new AppError("not_ready", "this node has not yet reached the revision of the `page_token`, try again");
       throw error;
     }
-    if (!isAt(this.#present().revision(), revision)) throw listGone();
+    if (!isAt(this.#currentEngine().revision(), revision)) throw listGone();
   }
 
   /**
-   * The engine, and only lists of it. An edge gets another copy where its own was not to be trusted, or too old: then its lists are neither. A
-   * fallback gets one all the time, and there is nothing wrong with the one before.
+   * Returns the engine, and clears the result sets of an earlier one. An edge gets another database if its own was
+   * damaged, wrong or too old, so the result sets of that one are not valid. A fallback gets another database all the
+   * time, and the earlier one was right.
    */
-  #present(): Engine {
+  #currentEngine(): Engine {
     const engine = this.#node.engine();
-    if (engine !== this.#engine && this.#node.role !== "fallback") this.#listings.clear();
+    if (engine !== this.#engine && this.#node.role !== "fallback") this.#resultSets.clear();
     this.#engine = engine;
     return engine;
   }
 }
 
-function answer(
+function pageBody(
   { ids, next }: ResultPage,
   { epoch, offset, second }: ListingVersion,
   size: number,
@@ -157,6 +166,6 @@ function secondNow(): number {
 function listGone(): AppError {
   return new AppError(
     "list_gone",
-    "the list that the `page_token` belongs to can't be gone on with: it is not kept here, and can't be taken again as it was; begin it again without a `page_token`",
+    "the list of the `page_token` cannot be continued: this node does not have it any more, and cannot compute it again at the same revision; request it again without a `page_token`",
   );
 }

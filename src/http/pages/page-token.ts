@@ -1,7 +1,7 @@
 /**
- * Tokens of `/api/list`. A token names what its page is of: the revision of the store, the second where the list hangs on the clock, and the
- * question, by a digest. Beside that only the size of the pages and the place of the next one, no id: whoever has a token learns nothing from it, and
- * who forges one only gets a page of what it could have asked for.
+ * Page tokens of `/api/list`. A token contains the revision of the database, the second of a time-dependent list, a
+ * digest of the question, the size of the pages and the index of the next page. It contains no ids: its owner learns
+ * nothing from it, and a forged token gives only a page of a list that its owner could have requested anyway.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -10,13 +10,13 @@ import type { ListQuestion } from "../../engine/request/questions.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface PageToken extends ListingVersion {
-  /** The size of the first request: what later ones say does not matter. */
+  /** The page size of the first request; those of later requests are ignored. */
   readonly size: number;
-  /** The place in the list where this page starts. */
+  /** The index in the list where this page starts. */
   readonly start: number;
 }
 
-/** No token of ours is longer. */
+/** Longer than all tokens that this program makes. */
 export const pageTokenCharactersMax = 1000;
 
 const tokenSchema = z.tuple([
@@ -29,31 +29,31 @@ const tokenSchema = z.tuple([
   z.string(),
 ]);
 
-/** `digest` is that of the question. */
+/** `digest` is the digest of the question. */
 export function formatPageToken({ epoch, offset, second, size, start }: PageToken, digest: string): string {
   const parts: z.input<typeof tokenSchema> = [2, epoch, offset, second, size, start, digest];
   return Buffer.from(JSON.stringify(parts)).toString("base64url");
 }
 
-/** Throws `invalid_request` where the text is no token of ours, or one of another question. */
+/** Throws `invalid_request` if the text is not a valid token, or belongs to another question. */
 export function parsePageToken(text: string, digest: string): PageToken {
   const parsed = tokenSchema.safeParse(decode(text));
   if (!parsed.success) throw malformedToken();
-  const [, epoch, offset, second, size, start, asked] = parsed.data;
-  if (asked !== digest) {
+  const [, epoch, offset, second, size, start, questionOfToken] = parsed.data;
+  if (questionOfToken !== digest) {
     throw new AppError(
       "invalid_request",
-      "the `page_token` belongs to another question, repeat the one that it came from, with its context facts",
+      "the `page_token` belongs to another question, repeat the request that returned it, with the same context facts",
     );
   }
   return { epoch, offset, second, size, start };
 }
 
 export function malformedToken(): AppError {
-  return new AppError("invalid_request", "the `page_token` is malformed, send back what `next_page_token` held");
+  return new AppError("invalid_request", "the `page_token` is malformed, send the value of `next_page_token`");
 }
 
-/** Equal for equal questions alone. Context facts are a set: clients send them again with each page, in any order. */
+/** Equal only for equal questions. Context facts are a set: clients send them again with each page, in any order. */
 export function questionDigest({ actor, action, resourceType, contextFacts }: ListQuestion): string {
   const facts = contextFacts.map(({ predicate, args }) =>
     JSON.stringify([predicate, ...args.map(({ type, id }) => [type, id])]),

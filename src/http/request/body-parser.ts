@@ -1,9 +1,11 @@
 /**
- * Makes of a request's body what it asks for. Small bodies were parsed when they came in, and are only checked here. Large ones go to a thread that is
- * started when the first one comes and ended when none has come for a while: its memory goes with it. One is parsed at a time. API keys have turns, so
- * that a flood of bodies delays only the key that sends them; of one key the smallest is first.
+ * The parser of request bodies. A small body was parsed when it was read, and is only validated here. A large body goes
+ * to a thread that starts with the first one and ends, with its memory, if none arrives for a while. The thread parses
+ * one body at a time. API keys take turns, so a flood of bodies delays only the key that sends them; the smallest body
+ * of a key comes first.
  */
 import type { Limits } from "../../config/limits.ts";
+import { servingThreadQuestionCharacters } from "../../config/tuning.ts";
 import { questionFromJson, SerializedQuestion } from "../../engine/request/question-json.ts";
 import { spawnWorker, type WorkerHandle, type WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -24,12 +26,10 @@ const bodyWorker: WorkerKind = { name: "body", entry: "http/request/body-worker.
 
 type Thread = WorkerHandle<BodyCommands, never>;
 
-/** How long a thread without work is kept. */
+/** How long an idle thread is kept. */
 const idleMs = 10_000;
-/** The longest JSON that the serving thread reads: a question that is longer is read where it is answered. */
-const readHereCharactersMax = 64 * 1024;
 
-/** Questions that may hold more values than the serving thread should read. */
+/** Questions that can have more values than the serving thread should read. */
 type Unbounded = "authorizeResources" | "query";
 
 export class BodyParser {
@@ -37,7 +37,7 @@ export class BodyParser {
   readonly #requests: RequestParsers;
   readonly #waiting = new FairQueue<Job>((job, other) => job.bytes.byteLength < other.bytes.byteLength);
   #thread: Thread | undefined;
-  #isAtWork = false;
+  #isWorking = false;
   #closed = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -46,7 +46,9 @@ export class BodyParser {
     this.#requests = requestParsers(limits);
   }
 
-  /** What the body asks for; a promise for a large one. Throws, or rejects with, AppError `invalid_request` or `too_large`. */
+  /**
+   * Parses a body; returns a promise for a large one. Throws or rejects with AppError `invalid_request` or `too_large`.
+   */
   parse<Name extends Exclude<RequestName, Unbounded>>(
     name: Name,
     body: unknown,
@@ -55,32 +57,32 @@ export class BodyParser {
     return this.#parseInWorker(name, body).then((json) => JSON.parse(json) as ParsedRequest<Name>);
   }
 
-  /** The same for the value of a small body. */
+  /** Parses the value of a small body. */
   parseValue<Name extends RequestName>(name: Name, value: unknown): ParsedRequest<Name> {
     return this.#requests[name](value) as ParsedRequest<Name>;
   }
 
-  /** The same for a question that may be too large to be read here. */
+  /** Parses a question that can be too large for the serving thread: a large one stays JSON. */
   async parseQuestion<Name extends Unbounded>(
     name: Name,
     body: unknown,
   ): Promise<ParsedRequest<Name> | SerializedQuestion<Name>> {
     if (!(body instanceof LargeBody)) return this.parseValue(name, body);
     const json = await this.#parseInWorker(name, body);
-    return json.length <= readHereCharactersMax
+    return json.length <= servingThreadQuestionCharacters
       ? (questionFromJson(name, json) as ParsedRequest<Name>)
       : new SerializedQuestion<Name>(name, json);
   }
 
-  /** The same for changes, which are only passed on to the writer: those of a large body as JSON. */
+  /** Parses changes for the writer: those of a large body stay JSON. */
   parseChanges(body: unknown): ParsedRequest<"batch"> | Promise<string> {
     return body instanceof LargeBody ? this.#parseInWorker("batch", body) : this.parseValue("batch", body);
   }
 
-  /** Ends the thread, once the bodies that wait for it were parsed. */
+  /** Ends the thread when all waiting bodies are parsed. */
   close(): void {
     this.#closed = true;
-    if (!this.#isAtWork) this.#endThread();
+    if (!this.#isWorking) this.#endThread();
   }
 
   #endThread(): void {
@@ -92,12 +94,12 @@ export class BodyParser {
   #parseInWorker(name: RequestName, { bytes, holder }: LargeBody): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     this.#waiting.add({ name, holder, bytes, resolve, reject });
-    if (!this.#isAtWork) void this.#work();
+    if (!this.#isWorking) void this.#work();
     return promise;
   }
 
   async #work(): Promise<void> {
-    this.#isAtWork = true;
+    this.#isWorking = true;
     clearTimeout(this.#idleTimer);
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       try {
@@ -106,7 +108,7 @@ export class BodyParser {
         job.reject(error);
       }
     }
-    this.#isAtWork = false;
+    this.#isWorking = false;
     if (this.#closed) return this.#endThread();
     this.#idleTimer = setTimeout(() => this.#endThread(), idleMs);
     this.#idleTimer.unref();

@@ -1,19 +1,16 @@
 /**
- * Reads the bodies of requests, within limits that hold for all requests together: a body has a size, a deadline and a minimum rate, and large ones share
- * a budget of bytes. Nothing is read of a request before its key was checked (`access.ts`), so what an unknown client sends costs no memory: the runtime
- * leaves it in the buffers of the system.
+ * The reader of request bodies. A body has a maximum size, a deadline and a minimum rate, and large bodies share a
+ * budget of bytes. No byte is read before the API key was checked (`access.ts`), so data from unknown clients costs no
+ * memory: the runtime leaves it in the buffers of the system.
  *
- * The content type is not asked for: all bodies are JSON, and the first try with `curl -d` should work.
+ * The content type is ignored: all bodies are JSON, and a first request with `curl -d` should work.
  */
 import type { Limits } from "../../config/limits.ts";
+import { servingThreadBodyBytes, smallBodyBytes } from "../../config/tuning.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { ByteBudget, ByteReservation } from "../response/byte-budget.ts";
 import { describeJsonError } from "./json-error.ts";
 
-/** Smaller bodies are read in one piece and not counted: `requestsInFlightMax` bounds how many of them there can be. */
-const smallBytesMax = 8 * 1024;
-/** Parsing so much takes the serving thread a millisecond or two at most, whatever it is. */
-const parsedHereBytesMax = 64 * 1024;
 const sweepIntervalMs = 500;
 
 type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
@@ -45,28 +42,30 @@ interface PendingBody {
   readonly startedMs: number;
   receivedBytes: number;
   readonly reject: (error: AppError) => void;
-  /** Where it is in the list; -1 where it is not. */
+  /** Its index in the list; -1 if it is not in the list. */
   index: number;
 }
 
-/** A set of them. A `Set` hashes each, which would take a fifth of the time of a whole request for a decision. */
+/**
+ * A set of bodies. A `Set` would hash each of them, which takes a fifth of the time of a whole request for a decision.
+ */
 class PendingBodies {
   readonly all: PendingBody[] = [];
 
-  add(reading: PendingBody): void {
-    reading.index = this.all.push(reading) - 1;
+  add(body: PendingBody): void {
+    body.index = this.all.push(body) - 1;
   }
 
-  /** False where it is not in the set. */
-  delete(reading: PendingBody): boolean {
-    const { index: place } = reading;
-    const last = place === -1 ? undefined : this.all.pop();
+  /** Returns false if the body is not in the set. */
+  delete(body: PendingBody): boolean {
+    const { index } = body;
+    const last = index === -1 ? undefined : this.all.pop();
     if (last === undefined) return false;
-    if (last !== reading) {
-      this.all[place] = last;
-      last.index = place;
+    if (last !== body) {
+      this.all[index] = last;
+      last.index = index;
     }
-    reading.index = -1;
+    body.index = -1;
     return true;
   }
 }
@@ -74,8 +73,8 @@ class PendingBodies {
 export class BodyReader {
   readonly #limits: BodyLimits;
   readonly #budget: ByteBudget;
-  readonly #readings = new PendingBodies();
-  #sweeping: ReturnType<typeof setInterval> | undefined;
+  readonly #pending = new PendingBodies();
+  #sweepTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(limits: BodyLimits, budget: ByteBudget) {
     this.#limits = limits;
@@ -83,98 +82,105 @@ export class BodyReader {
   }
 
   /**
-   * The body as a string; empty where there is none. Its bytes stay in the budget until the exchange is finished. Rejects with AppError `too_large`,
-   * `request_timeout` (too slow), `request_aborted` (the client went away) or `not_ready` (the budget is used up).
+   * Returns the body as a string; empty if there is none. Its bytes stay in the budget until the exchange is finished.
+   * Rejects with AppError `too_large`, `request_timeout` (too slow), `request_aborted` (the client closed the
+   * connection) or `not_ready` (the budget is used up).
    */
   async read(owner: BodyOwner, request: Request, bytesMax: number): Promise<string> {
     const body = await this.readBody(owner, request, bytesMax);
     return body instanceof LargeBody ? decodeText(body.bytes) : body;
   }
 
-  /** The same, where another thread parses large bodies: those stay bytes. */
+  /** Like `read`, for routes whose large bodies are parsed on another thread: those stay bytes. */
   readBody(owner: BodyOwner, request: Request, bytesMax: number): Promise<string | LargeBody> {
     const declared = request.headers.get("content-length");
     if (declared === null && request.body === null) return Promise.resolve("");
     if (Number(declared) > bytesMax) return Promise.reject(tooLarge(bytesMax));
-    return declared !== null && Number(declared) <= smallBytesMax
+    return declared !== null && Number(declared) <= smallBodyBytes
       ? this.#watched(owner, () => request.text())
-      : this.#watched(owner, (reading) => this.#readPieces(owner, request, bytesMax, reading));
+      : this.#watched(owner, (pending) => this.#readPieces(owner, request, bytesMax, pending));
   }
 
-  /** The body as a value; `null` where there is none, for the schema to judge. A large one is for `BodyParser`. */
+  /**
+   * Returns the body as a value; `null` if there is none, which the schema then refuses. `BodyParser` takes large
+   * bodies.
+   */
   async readJson(owner: BodyOwner, request: Request, bytesMax: number): Promise<unknown> {
     const body = await this.readBody(owner, request, bytesMax);
     return body instanceof LargeBody ? body : parseJson(body);
   }
 
-  /** One promise and two functions for a body: nearly all requests have a small one, and each further step is a tenth of their time. */
-  #watched<T>(owner: BodyOwner, read: (reading: PendingBody) => Promise<T>): Promise<T> {
+  /**
+   * Reads with the deadline. It uses one promise and two functions per body, because each further step is a tenth of
+   * the time of a small request.
+   */
+  #watched<T>(owner: BodyOwner, read: (pending: PendingBody) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const reading: PendingBody = { startedMs: performance.now(), receivedBytes: 0, reject, index: -1 };
-      this.#readings.add(reading);
-      this.#sweeping ??= setInterval(() => this.#sweep(), sweepIntervalMs);
-      read(reading).then(
+      const pending: PendingBody = { startedMs: performance.now(), receivedBytes: 0, reject, index: -1 };
+      this.#pending.add(pending);
+      this.#sweepTimer ??= setInterval(() => this.#sweep(), sweepIntervalMs);
+      read(pending).then(
         (body) => {
-          // A late one is nobody's any more.
-          if (!this.#readings.delete(reading)) return undefined;
+          // The deadline has already refused the request.
+          if (!this.#pending.delete(pending)) return undefined;
           owner.bodyIsRead = true;
           return resolve(body);
         },
         (error: unknown) => {
-          this.#readings.delete(reading);
+          this.#pending.delete(pending);
           reject(readError(error));
         },
       );
     });
   }
 
-  #fail(reading: PendingBody, error: AppError): void {
-    this.#readings.delete(reading);
-    reading.reject(error);
+  #fail(pending: PendingBody, error: AppError): void {
+    this.#pending.delete(pending);
+    pending.reject(error);
   }
 
   async #readPieces(
     owner: BodyOwner,
     request: Request,
     bytesMax: number,
-    reading: PendingBody,
+    pending: PendingBody,
   ): Promise<string | LargeBody> {
     const reader = request.body?.getReader();
     if (reader === undefined) return "";
-    owner.bodyReservation ??= this.#budget.take(0, owner.key?.id ?? "");
+    owner.bodyReservation ??= this.#budget.reserve(0, owner.key?.id ?? "");
     const pieces: Uint8Array[] = [];
-    for (let piece = await reader.read(); !piece.done && reading.index !== -1; piece = await reader.read()) {
-      reading.receivedBytes += piece.value.byteLength;
-      if (reading.receivedBytes > bytesMax) throw tooLarge(bytesMax);
-      // Twice: the pieces, and what they become.
-      if (owner.bodyReservation?.resize(2 * reading.receivedBytes) !== true) throw tooMany;
+    for (let piece = await reader.read(); !piece.done && pending.index !== -1; piece = await reader.read()) {
+      pending.receivedBytes += piece.value.byteLength;
+      if (pending.receivedBytes > bytesMax) throw tooLarge(bytesMax);
+      // Twice the size: for the pieces and for the whole.
+      if (owner.bodyReservation?.resize(2 * pending.receivedBytes) !== true) throw budgetExceeded;
       pieces.push(piece.value);
     }
-    const bytes = Buffer.concat(pieces, reading.receivedBytes);
-    return bytes.byteLength <= parsedHereBytesMax ? decodeText(bytes) : new LargeBody(bytes, owner.key?.id ?? "");
+    const bytes = Buffer.concat(pieces, pending.receivedBytes);
+    return bytes.byteLength <= servingThreadBodyBytes ? decodeText(bytes) : new LargeBody(bytes, owner.key?.id ?? "");
   }
 
   #sweep(): void {
     const { bodyTimeoutMs, bodyBytesPerSecondMin } = this.#limits;
     const now = performance.now();
-    for (const reading of this.#readings.all.slice()) {
-      const overtimeMs = now - reading.startedMs - bodyTimeoutMs;
-      if (overtimeMs > (reading.receivedBytes / bodyBytesPerSecondMin) * 1000)
+    for (const pending of this.#pending.all.slice()) {
+      const overtimeMs = now - pending.startedMs - bodyTimeoutMs;
+      if (overtimeMs > (pending.receivedBytes / bodyBytesPerSecondMin) * 1000)
         this.#fail(
-          reading,
+          pending,
           new AppError(
             "request_timeout",
             "the body of the request arrived too slowly, nothing was done: send it again",
           ),
         );
     }
-    if (this.#readings.all.length > 0) return;
-    clearInterval(this.#sweeping);
-    this.#sweeping = undefined;
+    if (this.#pending.all.length > 0) return;
+    clearInterval(this.#sweepTimer);
+    this.#sweepTimer = undefined;
   }
 }
 
-const tooMany = new AppError(
+const budgetExceeded = new AppError(
   "not_ready",
   "this node holds too many bytes of other requests and responses, send the request again in a moment",
 );
@@ -184,7 +190,7 @@ function readError(error: unknown): AppError {
   return new AppError("request_aborted", "the request ended before its body was complete", { cause: error });
 }
 
-/** The value that a body's text stands for; `null` for none. */
+/** Parses the text of a body; returns `null` for an empty one. */
 export function parseJson(text: string): unknown {
   if (text === "") return null;
   let value: unknown;
@@ -193,15 +199,16 @@ export function parseJson(text: string): unknown {
   } catch {
     throw new AppError("invalid_request", `the body is not JSON: ${describeJsonError(text)}`);
   }
-  refuseHalfCharacters(text);
+  refuseLoneSurrogates(text);
   return value;
 }
 
 /**
- * JSON may name half of a surrogate pair, UTF-8 can't hold it: the database would keep another text than the one that was hashed and
- * compared, and unlike ids would become the same. Only escapes can bring one in, since the body itself was UTF-8.
+ * JSON can contain an escape of half a surrogate pair, which UTF-8 cannot represent: the database would store another
+ * text than the one that was hashed and compared, and two different ids would become equal. Only escapes can contain
+ * one, because the body itself was UTF-8.
  */
-function refuseHalfCharacters(json: string): void {
+function refuseLoneSurrogates(json: string): void {
   if (!surrogate.test(json)) return;
   for (let at = json.indexOf("\\"); at !== -1;) {
     pair.lastIndex = at;
@@ -214,17 +221,17 @@ function refuseHalfCharacters(json: string): void {
       const text = json.slice(at, half.lastIndex);
       throw new AppError("invalid_request", `the body has \`${text}\`, which is half of a character: send both halves`);
     }
-    // Past the escape's letter, which may be a backslash.
+    // Skip the character after the backslash, which can be a backslash itself.
     at = json.indexOf("\\", at + 2);
   }
 }
 
 const surrogate = /\\u[dD][89a-fA-F]/;
-/** Escapes that stand where they are looked for: a whole pair, and half of one. */
+/** Sticky patterns: an escaped pair of surrogates, and an escaped lone one. */
 const pair = /\\u[dD][89abAB]..\\u[dD][c-fC-F]../y;
 const half = /\\u[dD][89a-fA-F]../y;
 
-/** As `Request.text` decodes it. */
+/** Decodes like `Request.text`. */
 export function decodeText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }

@@ -1,6 +1,7 @@
 /**
- * A thread that parses and checks large request bodies. A body of ten megabytes can hold millions of values; here, reading them delays no answer.
- * Only what the schema keeps goes back, as JSON: a string costs the serving thread next to nothing to receive.
+ * A thread that parses and validates large request bodies. A body of 10 MB can have millions of values; on this thread,
+ * parsing them delays no response. The result, without unknown keys, goes back as JSON: the serving thread receives a
+ * string at almost no cost.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { questionToJson } from "../../engine/request/question-json.ts";
@@ -18,14 +19,14 @@ const commands = {
     requests = requestParsers(limits);
   },
 
-  /** What the body asks for, as JSON (`question-text.ts`). Throws what refuses it. */
+  /** Parses a body and returns the request as JSON (`question-json.ts`). Throws the refusal of an invalid one. */
   parse(name: RequestName, bytes: Uint8Array): string {
     try {
       return questionToJson(requests[name](parseJson(decodeText(bytes))));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      // The engine of JavaScript has bounds of its own for depth and size.
-      throw new AppError("invalid_request", "the body can't be read: it is nested too deeply, or too large", {
+      // JavaScript has its own limits of depth and size.
+      throw new AppError("invalid_request", "the body cannot be parsed: it is nested too deeply or too large", {
         cause: error,
       });
     }

@@ -1,17 +1,19 @@
 /**
- * Where a text stops being JSON. `JSON.parse` is fast but its errors name no place, so a text that it refused is walked once more by this
- * small checker of RFC 8259, which keeps nothing but the open brackets. They are a list, not recursion: a million `[` must not overflow.
+ * The position of the first error in a text that is not JSON. `JSON.parse` is fast, but its errors in Bun name no
+ * position, so a text that it refused is scanned again by this checker for RFC 8259, which stores only the open
+ * brackets. The checker uses a list instead of recursion, unlike libraries such as jsonc-parser, because a million `[`
+ * must not overflow the stack.
  */
 
-/** Line and column (from 1) of the first character that can't be there, and what was expected instead. */
+/** Returns the line and the column (from 1) of the first wrong character, and the expected text. */
 export function describeJsonError(text: string): string {
   const checker = new JsonChecker(text);
-  const problem = checker.check() ?? "it is too deeply nested";
+  const problem = checker.check() ?? "it is nested too deeply";
   const { line, start } = lineAt(text, checker.at);
   return `line ${line}, column ${checker.at - start + 1}: ${problem}`;
 }
 
-/** The number of the line with this place, and where it starts. */
+/** Returns the number of the line that contains an offset, and the offset of its start. */
 function lineAt(text: string, at: number): { readonly line: number; readonly start: number } {
   let [line, start] = [1, 0];
   for (let end = text.indexOf("\n"); end !== -1 && end < at; end = text.indexOf("\n", start)) {
@@ -22,10 +24,10 @@ function lineAt(text: string, at: number): { readonly line: number; readonly sta
 }
 
 class JsonChecker {
-  /** How far it came: the place of the problem, once there is one. */
+  /** The present offset; after an error that of the error. */
   at = 0;
   readonly #text: string;
-  /** What closes the objects and lists that are open here. */
+  /** The brackets that close the open objects and lists. */
   readonly #ends: ("]" | "}")[] = [];
   #done = false;
 
@@ -33,7 +35,7 @@ class JsonChecker {
     this.#text = text;
   }
 
-  /** What is wrong, or `undefined` where the text is JSON after all. */
+  /** Returns the error, or `undefined` if the text is JSON. */
   check(): string | undefined {
     while (!this.#done) {
       const problem = this.#value() ?? this.#afterValue();
@@ -42,7 +44,7 @@ class JsonChecker {
     return undefined;
   }
 
-  /** A scalar or an empty container, after any number of opened ones. */
+  /** Reads a scalar or an empty object or list, and any number of opening brackets before it. */
   #value(): string | undefined {
     for (;;) {
       const next = this.#next();
@@ -59,7 +61,7 @@ class JsonChecker {
     }
   }
 
-  /** Closes what ends here, then steps over the comma (and the name) before the next value. */
+  /** Reads closing brackets, then the comma (and the name) before the next value. */
   #afterValue(): string | undefined {
     for (;;) {
       const end = this.#ends.at(-1);
@@ -81,12 +83,12 @@ class JsonChecker {
     if (next === '"') return this.#string();
     if (next === "") return "the text ends, expected a value";
     scalar.lastIndex = this.at;
-    if (!scalar.test(this.#text)) return "expected a value (texts stand in double quotes)";
+    if (!scalar.test(this.#text)) return "expected a value (texts need double quotes)";
     this.at = scalar.lastIndex;
     return undefined;
   }
 
-  /** The name of a property, and its colon. */
+  /** Reads the name of a property and its colon. */
   #name(): string | undefined {
     if (this.#next() !== '"') return "expected a name in double quotes";
     const problem = this.#string();
@@ -116,7 +118,7 @@ class JsonChecker {
     }
   }
 
-  /** The next character that is no white space; empty at the end. */
+  /** Returns the next character that is no white space; empty at the end. */
   #next(): string {
     space.lastIndex = this.at;
     space.test(this.#text);
@@ -125,9 +127,9 @@ class JsonChecker {
   }
 }
 
-// Each matches where it stands, so nothing of the text has to be copied.
+// Sticky patterns, so that no part of the text has to be copied.
 const space = /[ \t\r\n]*/y;
 const scalar = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y;
-/** What a string holds up to its end, an escape, or a character that has to be one. */
+/** The part of a string before its end, an escape, or a character that needs an escape. */
 const plain = /[^"\\\u0000-\u001f]*/y;
 const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;

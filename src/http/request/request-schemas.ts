@@ -1,7 +1,7 @@
 /**
- * The schemas of all requests with a body, each written once, with the limits as part of them. A parser validates a body and returns the value that the
- * rest of the program uses. Small bodies are parsed on the serving thread and large ones on another thread (`body-parser.ts`), which finds the parser here
- * by its name.
+ * The schemas of all requests with a body, each written once, with the limits as part of them. A parser validates a
+ * body and returns the value that the rest of the program uses. Small bodies are parsed on the serving thread and large
+ * ones on another thread (`body-parser.ts`), which finds the parser here by its name.
  */
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
@@ -121,9 +121,10 @@ function questionParsers(limits: Limits) {
 }
 
 /**
- * A fast path for `POST /api/authorize` that accepts nearly all of its bodies: five texts and no context facts. It returns `undefined` for all other
- * bodies, which the schema has to validate. The schema takes as long as a cached decision. A property test proves that both give the same question.
- * The decision is cached under `text`, the text of the body.
+ * A fast path for `POST /api/authorize` that accepts nearly all of its bodies: five texts and no context facts. It
+ * returns `undefined` for all other bodies, which the schema has to validate. The schema takes as long as a cached
+ * decision. A property test proves that both give the same question. The decision is cached under `text`, the text of
+ * the body.
  */
 export function simpleAuthorizeQuestion(
   body: unknown,

@@ -1,11 +1,14 @@
-/** What a schema says about a request, as one sentence: where it is wrong and what may stand there. Zod's own texts name types of JavaScript. */
+/**
+ * Validation errors of requests as one sentence: the part that is wrong and the allowed values. The texts of Zod would
+ * name types of JavaScript.
+ */
 import type { z } from "zod";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 
 export type RequestPart = "body" | "query";
 
-/** Makes of a value what the schema says, or throws our refusal (AppError `invalid_request` or `too_large`). */
+/** Returns a function that parses a value with the schema. It throws AppError `invalid_request` or `too_large`. */
 export function validator<Schema extends z.ZodType>(
   part: RequestPart,
   schema: Schema,
@@ -19,21 +22,24 @@ export function validator<Schema extends z.ZodType>(
 }
 
 /**
- * The schema, made to throw our refusal itself. Elysia's error for failed validation first writes the whole value out, indented: 100 kB of
- * nested brackets became a gigabyte of text and held the node up for ten seconds.
+ * A copy of the schema that throws our errors itself. Elysia's own error for failed validation first prints the whole
+ * value with indentation: 100 kB of nested brackets became a gigabyte of text and blocked the node for ten seconds.
  */
 export function validatingSchema<Schema extends z.ZodType>(part: RequestPart, schema: Schema): Schema {
-  const take = validator(part, schema);
-  const validate = (value: unknown) => ({ value: take(value) });
+  const parse = validator(part, schema);
+  const validate = (value: unknown) => ({ value: parse(value) });
   return Object.assign(schema.clone(), { "~standard": { ...schema["~standard"], validate } });
 }
 
-/** A list that is too long is 413, as documented, everything else 400. Only the first issue is told: the next attempt shows the next. */
+/**
+ * The status for a list that is too long is 413, as documented, and 400 otherwise. The message has the first issue
+ * only.
+ */
 function issueError(issue: z.core.$ZodIssue, part: RequestPart, value: unknown): AppError {
-  // Names in it are the sender's, and may be as long as the body.
+  // The client chooses the names in the path, which can be as long as the body.
   const path = clip(issue.path.map((key) => clip(String(key), keyCharactersMax)).join("."), pathCharactersMax);
-  const place = `the ${part}`;
-  const subject = path === "" ? place : `\`${path}\` in ${place}`;
+  const whole = `the ${part}`;
+  const subject = path === "" ? whole : `\`${path}\` in ${whole}`;
   const missing = path !== "" && valueAt(value, issue.path) === undefined;
   const code = issue.code === "too_big" && issue.origin === "array" ? "too_large" : "invalid_request";
   return new AppError(code, `${subject} ${missing ? "is missing, it " : ""}${requirementOf(issue)}`);
@@ -61,12 +67,12 @@ function requirementOf(issue: z.core.$ZodIssue): string {
         .map((key) => `\`${clip(key, keyCharactersMax)}\``)
         .join(" or ")}`;
     default:
-      // Checks of our own, which bring their sentence along.
+      // Our own checks have a sentence as their message.
       return issue.message;
   }
 }
 
-/** How much a message repeats of what was sent. */
+/** Limits for the parts of a request that a message repeats. */
 const [keyCharactersMax, pathCharactersMax, unknownKeysMax] = [64, 200, 5] as const;
 
 const typeNames: Readonly<Record<string, string>> = {

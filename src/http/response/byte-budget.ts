@@ -1,27 +1,27 @@
 /**
- * A budget for the bytes that a node holds in memory for its peers: request bodies that are not handled yet, and responses that are not sent yet.
- * All requests share it, so no number of clients can make a node hold more. A part is reserved for other nodes: clients that use up their share
- * do not stop replication. A client may take more as long as it would hold no more than is free (`util/slot-pool.ts`): so one API key whose client reads
- * slowly can't take the budget of all others.
+ * A budget for the bytes that a node holds in memory for other programs: request bodies that are not handled yet, and
+ * responses that are not sent yet. All requests share it, so no number of clients can make a node hold more. A part is
+ * reserved for other nodes, so that clients cannot stop replication. An API key can reserve more bytes as long as it
+ * holds no more than are free (as in `util/slot-pool.ts`), so one slow client cannot use the budget of all others.
  */
 import type { Limits } from "../../config/limits.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 
-/** Whose bytes they are: other nodes may use the reserved part, too. */
+/** The owner of bytes: other nodes can also use the reserved part. */
 export type Peer = "client" | "node";
 
-/** Bytes taken from the budget. */
+/** Bytes of the budget. */
 export interface ByteReservation {
   readonly bytes: number;
-  /** Changes the number of bytes. Returns false, and changes nothing, where the budget has no room for that many. */
+  /** Changes the number of bytes. Returns false and changes nothing if the budget is exceeded. */
   resize(bytes: number): boolean;
-  /** Gives all bytes back. A second call does nothing. */
+  /** Returns all bytes to the budget. A second call does nothing. */
   release(): void;
 }
 
 export class ByteBudget {
   readonly #bytesMax: Readonly<Record<Peer, number>>;
-  /** By client. */
+  /** The bytes of each API key. */
   readonly #held = new Map<string, number>();
   #used = 0;
 
@@ -32,15 +32,15 @@ export class ByteBudget {
     };
   }
 
-  /** The bytes of all leases that were not released. */
+  /** The bytes of all reservations. */
   get usedBytes(): number {
     return this.#used;
   }
 
-  /** Undefined where the budget has no room for that many bytes. `holder` is the API key of a client. */
-  take(bytes: number, holder: string, peer: Peer = "client"): ByteReservation | undefined {
-    const lease = new BudgetReservation((difference) => this.#change(difference, holder, peer));
-    return lease.resize(bytes) ? lease : undefined;
+  /** Reserves bytes; returns undefined if the budget is exceeded. `holder` is the API key of a client. */
+  reserve(bytes: number, holder: string, peer: Peer = "client"): ByteReservation | undefined {
+    const reservation = new BudgetReservation((difference) => this.#change(difference, holder, peer));
+    return reservation.resize(bytes) ? reservation : undefined;
   }
 
   #change(difference: number, holder: string, peer: Peer): boolean {

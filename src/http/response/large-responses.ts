@@ -1,8 +1,10 @@
 /**
- * Large responses, which are sent in slices. Bytes that wait for a client are taken from the node's budget (`byte-budget.ts`); beyond it a request
- * is answered with 503. So clients that do not read cost a bounded amount of memory, for a bounded time.
+ * Large responses, which are sent in chunks. The bytes that wait for a client are reserved in the node's budget
+ * (`byte-budget.ts`); a request that would exceed it gets 503. So clients that do not read cost a bounded amount of
+ * memory for a bounded time.
  */
 import type { Limits } from "../../config/limits.ts";
+import { chunkedResponseBytes, responseChunkBytes } from "../../config/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -10,18 +12,12 @@ import { AppError } from "../../util/app-error.ts";
 import type { ByteBudget, ByteReservation, Peer } from "./byte-budget.ts";
 import { OutgoingBody, type ChunkSource } from "./outgoing-body.ts";
 
-/** Longer texts are sent in slices; shorter ones fit into the buffers of a connection. */
-export const wholeCharactersMax = 64 * 1024;
-const sliceBytes = 64 * 1024;
-/** What one body takes of the budget that is made while it is sent: the part that waits, as text and as bytes, and a slice on its way. */
-const partedBytes = 512 * 1024;
-
-/** Who gets a response. */
+/** The client that gets a response. */
 export interface Recipient {
   readonly received: Request;
-  /** Undefined where nobody was asked for a key. */
+  /** Undefined if the route needs no API key. */
   readonly key: { readonly id: string } | undefined;
-  /** Undefined where there is no connection. */
+  /** Undefined if there is no connection. */
   readonly closeConnection: ((received: Request) => void) | undefined;
 }
 
@@ -36,20 +32,20 @@ export class LargeResponses {
     this.#limits = limits;
   }
 
-  /** A body of bytes that are in memory already. Throws `not_ready` where the budget has no room for them. */
+  /** A body of bytes that are in memory. Throws `not_ready` if they exceed the budget. */
   ofBytes(recipient: Recipient, bytes: Uint8Array, peer: Peer = "client"): ReadableStream<Uint8Array> {
-    const lease = this.#reserve(recipient, bytes.byteLength, peer);
+    const reservation = this.#reserve(recipient, bytes.byteLength, peer);
     let rest = bytes;
     return this.#body(recipient, {
       next() {
-        const slice = rest.subarray(0, sliceBytes);
-        rest = rest.subarray(sliceBytes);
-        return Promise.resolve(slice.byteLength > 0 ? slice : undefined);
+        const chunk = rest.subarray(0, responseChunkBytes);
+        rest = rest.subarray(responseChunkBytes);
+        return Promise.resolve(chunk.byteLength > 0 ? chunk : undefined);
       },
       close() {
-        // The stream may outlive its end for a while.
+        // The stream object can outlive its end.
         rest = new Uint8Array();
-        lease.release();
+        reservation.release();
       },
     });
   }
@@ -58,11 +54,11 @@ export class LargeResponses {
     return this.ofBytes(recipient, encoder.encode(text));
   }
 
-  /** A body that is made while it is sent. Takes care of the parts, also where it throws `not_ready`. */
+  /** A body that is produced while it is sent. It closes `parts`, also if it throws `not_ready`. */
   ofParts(recipient: Recipient, parts: AnswerParts): ReadableStream<Uint8Array> {
-    let lease: ByteReservation;
+    let reservation: ByteReservation;
     try {
-      lease = this.#reserve(recipient, partedBytes, "client");
+      reservation = this.#reserve(recipient, chunkedResponseBytes, "client");
     } catch (error) {
       parts.close();
       throw error;
@@ -77,28 +73,28 @@ export class LargeResponses {
       },
       close() {
         parts.close();
-        lease.release();
+        reservation.release();
       },
     });
   }
 
-  /** A body that comes from a file as fast as it is taken; its pieces are small. */
+  /** A body that is read from a file as fast as the client reads; its chunks are small. */
   ofStream(recipient: Recipient, stream: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
     const reader = stream.getReader();
     const source = {
       next: async () => (await reader.read()).value,
-      // Nobody waits for the file to be closed.
+      // Closing the file needs no waiting.
       close: () => void reader.cancel().catch(() => {}),
     };
-    // Who writes a snapshot to a slow disk may pause for longer than who reads an answer.
+    // A client that writes a snapshot to a slow disk can pause for longer than one that reads a response.
     return this.#body(recipient, source, this.#limits.snapshotTimeoutMs);
   }
 
   #reserve({ key }: Recipient, bytes: number, peer: Peer): ByteReservation {
-    const lease = this.#budget.take(bytes, key?.id ?? "", peer);
-    if (lease === undefined)
-      throw new AppError("not_ready", "too many bytes wait to be sent to clients that do not read, try again");
-    return lease;
+    const reservation = this.#budget.reserve(bytes, key?.id ?? "", peer);
+    if (reservation === undefined)
+      throw new AppError("not_ready", "too many bytes wait for clients that do not read, try again");
+    return reservation;
   }
 
   #body(
@@ -113,7 +109,7 @@ export class LargeResponses {
       onEnded(ending, cause) {
         metrics.largeResponses.dec();
         metrics.largeResponsesEnded.inc({ reason: ending });
-        if (cause !== undefined) logger.warning("a large response was broken off: {error}", { error: cause });
+        if (cause !== undefined) logger.warning("a large response was aborted: {error}", { error: cause });
       },
     });
     return body.stream;

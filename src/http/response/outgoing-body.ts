@@ -1,23 +1,27 @@
 /**
- * The body of one large response: slices, sent as fast as the client takes them. Nothing is made or kept ahead of the client but one slice, and a
- * client that takes nothing for a while is disconnected. A body that can't be completed ends the connection in the middle: the client sees a
- * broken answer, never one that is whole but lacks something.
+ * The body of one large response: chunks that are sent as fast as the client reads them. Only one chunk is produced
+ * ahead of the client, and a client that reads nothing for a while is disconnected. If the body cannot be completed,
+ * the connection is closed in the middle of it: the client gets a broken response, never one that looks complete but is
+ * not.
  */
 
-/** Where the slices come from. */
+/** The source of the chunks. */
 export interface ChunkSource {
-  /** Undefined after the last slice. */
+  /** Returns undefined after the last chunk. */
   next(): Promise<Uint8Array | undefined>;
-  /** Called once, however the body ends. */
+  /** Called once, for every kind of end. */
   close(): void;
 }
 
-/** Why a body ended, as `/metrics` counts it: `slow` took nothing any more, `failed` could not be completed. */
+/**
+ * Why a body ended, for `/metrics`: with `slow` the client stopped reading, with `failed` the body could not be
+ * completed.
+ */
 export type BodyEndReason = "sent" | "client" | "slow" | "failed";
 
 export interface OutgoingOptions {
   readonly stallMs: number;
-  /** Ends the connection, also where its peer takes nothing. */
+  /** Closes the connection, even if the client reads nothing. */
   readonly closeConnection: () => void;
   readonly onEnded: (ending: BodyEndReason, cause: unknown) => void;
 }
@@ -46,32 +50,32 @@ export class OutgoingBody {
     this.#expectPull();
   }
 
-  /** The connection takes more. */
+  /** The connection can take more. */
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     clearTimeout(this.#stallTimer);
     try {
-      const slice = await this.#source.next();
+      const chunk = await this.#source.next();
       if (this.#ended) return;
-      if (slice === undefined) {
+      if (chunk === undefined) {
         this.#end("sent");
         controller.close();
       } else {
-        controller.enqueue(slice);
+        controller.enqueue(chunk);
         this.#expectPull();
       }
     } catch (error) {
-      if (!this.#ended) this.#break("failed", error);
+      if (!this.#ended) this.#abort("failed", error);
     }
   }
 
   #expectPull(): void {
-    this.#stallTimer = setTimeout(() => this.#break("slow"), this.#options.stallMs);
+    this.#stallTimer = setTimeout(() => this.#abort("slow"), this.#options.stallMs);
   }
 
-  /** Without a last chunk the client knows that something is missing. */
-  #break(ending: BodyEndReason, cause?: unknown): void {
+  /** Without the last chunk the client knows that the response is incomplete. */
+  #abort(ending: BodyEndReason, cause?: unknown): void {
     this.#end(ending, cause);
-    this.#controller?.error(new Error("the response can't be completed"));
+    this.#controller?.error(new Error("the response cannot be completed"));
     this.#options.closeConnection();
   }
 

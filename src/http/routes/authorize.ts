@@ -1,6 +1,6 @@
 /**
- * `POST /api/authorize`: may this actor do this action on this resource? Applications send it with each of their own requests, so this file avoids all
- * work that this route does not need, and avoids asynchronous steps where it can.
+ * `POST /api/authorize`: may this actor do this action on this resource? Applications send it with each of their own
+ * requests, so this file avoids all work that this route does not need, and avoids asynchronous steps where it can.
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
@@ -63,7 +63,10 @@ export function authorizeHandler(
 const allow = { result: "allow" } as const;
 const deny = { result: "deny" } as const;
 
-/** The handler as a route, for paths that `app.ts` does not recognise as `/api/authorize`, such as those with a query string, which has no meaning here. */
+/**
+ * The handler as a route, for paths that `app.ts` does not recognise as `/api/authorize`, such as those with a query
+ * string, which has no meaning here.
+ */
 export function authorizeRoute(handle: AuthorizeHandler) {
   return new Elysia().post(authorizePath, async ({ request }) => await handle(exchangeOf(request), request), {
     parse: "none",

@@ -1,4 +1,4 @@
-/** All that this node has, the log included, as one file. */
+/** A backup: all data of this node, including the log, as one file. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";

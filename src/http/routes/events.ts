@@ -1,6 +1,6 @@
 /**
- * The change feed: what happened in the environment, in order, for anyone who may read it. In pages, or as a stream of server-sent events; the places
- * that both name are consistency tokens, so a reader goes from one to the other, and from node to node.
+ * The change feed: the events of the environment in order, in pages or as a stream of server-sent events. Positions are
+ * consistency tokens in both forms, so a reader can change between pages, streams and nodes.
  */
 import { Elysia } from "elysia";
 import { z } from "zod";
@@ -19,7 +19,7 @@ import { validatingSchema } from "../request/schema-error.ts";
 
 const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
 
-const limitStandard = 100;
+const defaultLimit = 100;
 
 const query = validatingSchema(
   "query",
@@ -36,41 +36,44 @@ export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, p
   return new Elysia().use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax })).get(
     "/api/events",
     async ({ query: { after, limit }, request }) => {
-      const history = historyOf(node);
+      const reader = readerOf(node);
       const exchange = exchangeOf(request);
       const type = preferredType(request.headers.get("accept"), types);
-      // Nobody would ever take anything of a stream that answers HEAD.
+      // A response to HEAD has no body, so a stream would never end.
       if (type === "text/event-stream" && exchange.method !== "HEAD") {
         if (limit !== undefined)
-          throw new AppError("invalid_request", "a stream of events has no `limit`, leave it away or ask for pages");
+          throw new AppError("invalid_request", "an event stream has no `limit`, omit it or ask for pages");
         const last = request.headers.get("last-event-id") || after;
-        const from = await placed(node, last, "end");
-        return streams.open(exchange, history, from, authorizationOf(request));
+        const from = await positionOf(node, last, "end");
+        return streams.open(exchange, reader, from, authorizationOf(request));
       }
-      const eventsMax = Math.min(Number(limit ?? limitStandard), limits.eventsPageMax);
-      const from = await placed(node, after, "earliest");
+      const eventsMax = Math.min(Number(limit ?? defaultLimit), limits.eventsPageMax);
+      const from = await positionOf(node, after, "earliest");
       const bounds = { eventsMax, bytesMax: limits.eventsPageBytesMax };
-      const page = await pages.read(holderOf(exchange), () => pageAfter(node, history, from, bounds));
+      const page = await pages.read(holderOf(exchange), () => pageAfter(node, reader, from, bounds));
       return type === "application/cloudevents-batch+json" ? batchOf(page) : page;
     },
     { query },
   );
 }
 
-function historyOf(node: Node): EventReader {
+function readerOf(node: Node): EventReader {
   if (node.events !== undefined) return node.events;
   throw new AppError(
     "not_found",
-    "this fallback fetches snapshots and has no events: ask the primary, an edge, or a fallback that follows (`follow: true`)",
+    "this fallback downloads snapshots and has no events: ask the primary, an edge, or a fallback with `follow: true`",
   );
 }
 
 type Page = ReturnType<typeof pageAfter>;
 
-/** Without a place from the first event that is kept; a stream without one begins with what comes. */
-function pageAfter(node: Node, history: EventReader, from: ReadFrom, bounds: Bounds) {
+/**
+ * A page after a position. Without a position pages begin with the first event in the log, and streams with the next
+ * new event.
+ */
+function pageAfter(node: Node, reader: EventReader, from: ReadFrom, bounds: Bounds) {
   node.engine();
-  const { events, next, head } = history.read(from, bounds);
+  const { events, next, head } = reader.read(from, bounds);
   return {
     events: events.map((event) => cloudEventOf(event, node.environment)),
     next: tokenOf(next),
@@ -80,7 +83,7 @@ function pageAfter(node: Node, history: EventReader, from: ReadFrom, bounds: Bou
 
 type Bounds = Parameters<EventReader["read"]>[1];
 
-/** The batch format is a bare list, so the rest of the page is in headers. */
+/** The batch format is a plain list, so the positions are in headers. */
 function batchOf({ events, next, head }: Page): Response {
   return new Response(JSON.stringify(events), {
     headers: { "Content-Type": "application/cloudevents-batch+json", "Ostiary-Next": next, "Ostiary-Head": head },
@@ -91,34 +94,34 @@ function tokenOf({ epoch, offset }: EventPage["head"]): string {
   return formatToken(epoch, offset);
 }
 
-/** Where to begin. Another node may have told of a place to which this one comes in a moment. */
-async function placed(node: Node, text: string | undefined, standard: ReadFrom): Promise<ReadFrom> {
-  if (text === undefined) return standard;
+/** The position to begin after. It can come from another node, so this node waits until it has reached it. */
+async function positionOf(node: Node, text: string | undefined, byDefault: ReadFrom): Promise<ReadFrom> {
+  if (text === undefined) return byDefault;
   const [, epoch, offset] = /^(?:([0-9a-f]{16}):)?(\d{1,15})$/.exec(text) ?? [];
   if (offset === undefined)
     throw new AppError(
       "invalid_request",
-      `\`${text.slice(0, 64)}\` is no place in the log: send an offset, or back what \`next\`, \`head\` or the \`id\` of an event held`,
+      `\`${text.slice(0, 64)}\` is not a position in the log: send an offset, or the value of \`next\`, \`head\` or the \`id\` of an event`,
     );
   if (epoch === undefined) return { offset: Number(offset) };
-  const place = { epoch, offset: Number(offset) };
-  if (node.role !== "primary") await arrival(node, place);
-  return place;
+  const position = { epoch, offset: Number(offset) };
+  if (node.role !== "primary") await reach(node, position);
+  return position;
 }
 
-/** Whatever comes of it, the log says where it stands. */
-async function arrival(node: Node, place: EventPosition): Promise<void> {
+/** Waits for the position; if the wait fails, reading the log gives the error. */
+async function reach(node: Node, position: EventPosition): Promise<void> {
   try {
-    await node.waitFor(tokenOf(place));
+    await node.waitFor(tokenOf(position));
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
   }
 }
 
 /**
- * The media type that a client prefers according to its `Accept` header: the first of `types` if the header is missing or accepts none of them. The
- * parameters of a media range, such as `charset`, are ignored; libraries for content negotiation compare them, so that `text/event-stream;
- * charset=utf-8` would not match.
+ * The media type that a client prefers according to its `Accept` header: the first of `types` if the header is missing
+ * or accepts none of them. The parameters of a media range, such as `charset`, are ignored; libraries for content
+ * negotiation compare them, so that `text/event-stream; charset=utf-8` would not match.
  */
 function preferredType<Type extends string>(accept: string | null, types: readonly [Type, ...Type[]]): Type {
   const ranges = (accept ?? "").split(",").map(rangeOf);

@@ -1,4 +1,4 @@
-/** Why a question is answered as it is: the question of `/api/authorize`, its answer, and the reasons (`engine/explain/explanation.ts`). */
+/** Explanations: the question of `/api/authorize`, its decision, and the reasons (`engine/explain/explanation.ts`). */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import { Explanations } from "../../engine/workers/explanations.ts";

@@ -1,4 +1,4 @@
-/** Facts: read those that are stored, change many in one transaction, remove all. */
+/** Facts: read stored facts, change many in one transaction, delete all. */
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
@@ -13,12 +13,12 @@ import { writeResponse, writeMetaOf } from "./write-response.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
-export function factReads(node: Node, limits: Limits, answers: QueryDispatcher) {
+export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .get(
       "/api/facts",
-      ({ query, request }) => answers.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) }),
+      ({ query, request }) => queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) }),
       {
         query: validatingSchema("query", z.record(z.string(), z.string())),
       },
@@ -43,14 +43,14 @@ function count(facts: number): string {
 }
 
 /**
- * The query string of `GET /api/facts`: `predicate`, and `args.<n>.type` and `args.<n>.id` from 0. What is missing or empty may be anything,
- * and arguments may be left off at the end. A predicate there must be: the Node client drops its query string on the way to a fallback, and
- * must not get all facts for it.
+ * Parses the query string of `GET /api/facts`: `predicate`, and `args.<n>.type` and `args.<n>.id` with n from 0. A
+ * missing or empty argument matches all values. The predicate is required: the Node client drops its query string when
+ * it asks a fallback, and must not get all facts then.
  */
 function factPatternOf(query: Readonly<Record<string, string>>): FactPattern {
   const predicate = query["predicate"];
   if (!predicate || predicate === "_") {
-    throw new AppError("invalid_request", "`predicate` in the query is missing, it says which facts to read");
+    throw new AppError("invalid_request", "`predicate` in the query is missing");
   }
   const args: { type: string | null; id: string | null }[] = [];
   for (const [name, text] of Object.entries(query)) {
@@ -69,7 +69,7 @@ function factPatternOf(query: Readonly<Record<string, string>>): FactPattern {
   return { predicate, args };
 }
 
-/** Misspelt arguments are refused: without them the answer would hold more than was asked for. */
+/** An unknown argument is refused: without it the response would have more facts than the client wants. */
 function argumentOf(name: string): { readonly index: number; readonly part: "type" | "id" } {
   const match = /^args\.(\d)\.(type|id)$/.exec(name);
   const index = Number(match?.[1]);

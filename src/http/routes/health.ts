@@ -1,6 +1,7 @@
 /**
- * For load balancers and orchestrators: no key, and nothing that anybody could not know. `/healthcheck` is 200 where this node can answer questions;
- * `/readyz` is 200 where it also should be asked rather than another: its copy is not old, and it was not replaced.
+ * Health endpoints for load balancers and orchestrators. They need no API key and give no secrets. `/healthcheck` is
+ * 200 if this node can answer queries; `/readyz` is 200 if it also should get them: its database is not old, and it is
+ * not a replaced primary.
  */
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
@@ -9,8 +10,8 @@ import type { ReplicaStateName } from "../../replication/node-state.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
 
 /**
- * Equal where two nodes' digests are, and nothing more: the digest itself is a sum of hashes, so the difference of two would confirm a guess of
- * what was written in between to somebody without a key.
+ * A hash of the digest, equal for nodes with equal digests. The digest itself is a sum of hashes: with the difference
+ * of two digests a client without an API key could verify a guess of the facts that were written in between.
  */
 function fingerprint(digest: string): string {
   return createHash("sha256").update(digest).digest("hex").slice(0, 16);
@@ -21,15 +22,15 @@ export const healthPaths: ReadonlySet<string> = new Set(["/healthcheck", "/api/h
 type Context = { request: Request; route: string; set: { status?: number | string } };
 
 export function healthRoutes(node: Node) {
-  const answer = ({ request, route, set }: Context, fit: (health: NodeHealth) => boolean) => {
+  const respond = ({ request, route, set }: Context, isHealthy: (health: NodeHealth) => boolean) => {
     exchangeOf(request).route = route;
     const health = node.health();
     const { degraded, role, state, epoch, term, offset, digest, ageMs, visibleAfterMs, isBrokerConnected, brokers } =
       health;
     const following = describeReplication(health);
-    if (!fit(health)) set.status = 503;
+    if (!isHealthy(health)) set.status = 503;
     return {
-      status: fit(health) ? "ok" : "not ready",
+      status: isHealthy(health) ? "ok" : "not ready",
       ...(degraded === undefined ? {} : { degraded }),
       role,
       node: node.id,
@@ -50,23 +51,23 @@ export function healthRoutes(node: Node) {
   const canAnswer = ({ ok }: NodeHealth): boolean => ok;
   const shouldBeAsked = ({ ok, degraded }: NodeHealth): boolean => ok && degraded === undefined;
   return new Elysia()
-    .get("/healthcheck", (context) => answer(context, canAnswer))
-    .get("/api/healthcheck", (context) => answer(context, canAnswer))
-    .get("/readyz", (context) => answer(context, shouldBeAsked));
+    .get("/healthcheck", (context) => respond(context, canAnswer))
+    .get("/api/healthcheck", (context) => respond(context, canAnswer))
+    .get("/readyz", (context) => respond(context, shouldBeAsked));
 }
 
 const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
-  BOOTSTRAP: "it has no copy yet and fetches the first one",
-  CATCHUP: "it fetches the events that it has missed over HTTP",
-  LIVE: "a broker brings the events",
-  FOLLOWING: "it asks the primary for events over HTTP",
-  DISCONNECTED: "the primary does not answer: this copy may be old",
-  DIVERGED: "its copy was wrong or damaged, and it fetches another one",
+  BOOTSTRAP: "it has no database yet and downloads a snapshot",
+  CATCHUP: "it fetches missed events over HTTP",
+  LIVE: "it gets events from a broker",
+  FOLLOWING: "it gets events from the primary over HTTP",
+  DISCONNECTED: "the primary does not answer: its database may be old",
+  DIVERGED: "its database was wrong or damaged, and it downloads a snapshot",
 };
 
-/** Undefined where a node follows nobody, or only fetches a snapshot now and then. */
+/** Describes how a node gets events; undefined for a primary and for a fallback that only downloads snapshots. */
 function describeReplication({ state, isBrokerConnected }: NodeHealth): string | undefined {
   if (state !== "STALE_FEED") return texts[state];
-  const why = isBrokerConnected ? "the broker is connected, but brings nothing" : "no broker is connected";
-  return `it asks the primary for events over HTTP, because ${why}`;
+  const why = isBrokerConnected ? "the broker is connected but silent" : "no broker is connected";
+  return `it gets events from the primary over HTTP, because ${why}`;
 }

@@ -1,4 +1,7 @@
-/** API keys, for admins. The text of a key exists in one answer only; what is stored, replicated and listed is its name, role and hash. */
+/**
+ * API keys, for administrators. Only the response that creates a key has its text; nodes store and replicate the hash,
+ * the name and the role.
+ */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import { mintApiKey } from "../../engine/authenticate.ts";
@@ -26,10 +29,7 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
     .post("/api/keys", async ({ body, request, set }) => {
       const { name, role } = await bodies.parse("key", body);
       if (node.engine().apiKeys().length >= limits.apiKeysMax) {
-        throw new AppError(
-          "invalid_request",
-          `there are ${limits.apiKeysMax} API keys already, remove one that nobody uses`,
-        );
+        throw new AppError("invalid_request", `there are ${limits.apiKeysMax} API keys already, remove an unused one`);
       }
       const { id, text, hash } = mintApiKey(node.environment);
       const result = await writes.keys(
@@ -40,14 +40,14 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
     })
     .delete("/api/keys/:id", async ({ params, request, set }) => {
       const id = decodedId(params);
-      // Whether the last admin may go is for the writer to say.
+      // The writer decides whether the last admin key can be removed.
       if (node.engine().apiKey(id) === null)
         throw new AppError("not_found", `there is no API key \`${clip(id, 100)}\``);
       return writeResponse(set, await writes.keys({ add: [], remove: [id] }, writeMetaOf(request)), "API key removed");
     });
 }
 
-/** Elysia gives null for a part of a path whose percent-encoding is malformed. */
+/** Elysia gives null for a path parameter with malformed percent-encoding. */
 function decodedId({ id }: { readonly id: string | null }): string {
   if (id === null)
     throw new AppError("invalid_request", "the id of the API key in the path is not percent-encoded UTF-8");

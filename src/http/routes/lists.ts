@@ -1,4 +1,7 @@
-/** Questions about one actor beside whether it may (`authorize.ts`): on what may it, what may it. Answers have the documented keys and no others: some clients insist. */
+/**
+ * Lists about one actor: the resources on which it may do an action, and the actions that it may do on a resource.
+ * Responses have exactly the documented keys, because some clients accept no others.
+ */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
@@ -9,29 +12,30 @@ import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 import { ListPages } from "../pages/list-pages.ts";
 import type { ListRequest } from "../request/request-schemas.ts";
 
-export function listRoutes(node: Node, limits: Limits, answers: QueryDispatcher, bodies: BodyParser) {
-  const pages = new ListPages(node, limits, answers);
+export function listRoutes(node: Node, limits: Limits, queries: QueryDispatcher, bodies: BodyParser) {
+  const pages = new ListPages(node, limits, queries);
   return new Elysia()
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
     .post("/api/authorize_resources", async ({ body, request }) => {
       const question = await bodies.parseQuestion("authorizeResources", body);
-      return answers.askList("authorizeResources", question, { holder: holderOf(exchangeOf(request)), key: "results" });
+      return queries.askList("authorizeResources", question, { holder: holderOf(exchangeOf(request)), key: "results" });
     })
     .post("/api/list", async ({ body, request }) =>
-      list(answers, limits, pages, await bodies.parse("list", body), holderOf(exchangeOf(request))),
+      list(queries, limits, pages, await bodies.parse("list", body), holderOf(exchangeOf(request))),
     )
     .post("/api/actions", async ({ body, request }) => {
       const question = await bodies.parse("actions", body);
-      return { results: await answers.ask("actions", question, holderOf(exchangeOf(request))) };
+      return { results: await queries.ask("actions", question, holderOf(exchangeOf(request))) };
     });
 }
 
 /**
- * With neither size nor token the whole list in one answer, and no `next_page_token`: clients from before paging know neither. Sizes below
- * Oso Cloud's least (10,000) are served, larger ones are cut to our most, since a client follows the token anyway.
+ * A request without a size and a token gets the whole list in one response without `next_page_token`, for clients that
+ * do not know paging. Oso Cloud accepts no sizes below 10,000; this node does. A larger size than the maximum is
+ * reduced to it, because a client continues with the token anyway.
  */
 async function list(
-  answers: QueryDispatcher,
+  queries: QueryDispatcher,
   { listPageEntriesMax }: Limits,
   pages: ListPages,
   { question, pageSize, pageToken }: ListRequest,
@@ -39,6 +43,6 @@ async function list(
 ) {
   if (pageToken !== null) return pages.next(question, pageToken, holder);
   return pageSize === null
-    ? answers.askList("list", question, { holder, key: "results" })
+    ? queries.askList("list", question, { holder, key: "results" })
     : pages.first(question, Math.min(pageSize, listPageEntriesMax), holder);
 }

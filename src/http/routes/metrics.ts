@@ -1,6 +1,6 @@
 /**
- * Prometheus text. It shows traffic and sizes, so it takes a key like everything but the health endpoints; one with the role `read` will do
- * (`authorization: { credentials: … }` in Prometheus' scrape configuration).
+ * Metrics in the text format of Prometheus. They show traffic and sizes, so they need an API key; the role `read` is
+ * enough (`authorization: { credentials: … }` in the scrape configuration of Prometheus).
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";

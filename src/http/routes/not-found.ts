@@ -1,4 +1,7 @@
-/** Every request that no route takes: wrong method, not built here, or unknown. Each says which, in JSON, whatever the method. */
+/**
+ * Requests that match no route. The JSON response tells whether the method is wrong, the route is not supported, or the
+ * path is unknown.
+ */
 import { Elysia } from "elysia";
 import { AppError } from "../../util/app-error.ts";
 import { exchangeOf, reply, type Exchange } from "../middleware/exchange.ts";
@@ -13,16 +16,16 @@ export function notFoundRoutes(registered: readonly RegisteredRoute[]) {
     "/*",
     ({ request, path }) => {
       const methods = methodsOf(registered, path);
-      const reason = notBuilt.get(path);
-      if (methods.length > 0) return otherMethod(exchangeOf(request), path, methods, reason);
+      const reason = unsupportedPaths.get(path);
+      if (methods.length > 0) return methodNotAllowed(exchangeOf(request), path, methods, reason);
       if (reason === undefined) throw new AppError("not_found", `there is no route \`${request.method} ${path}\``);
-      throw new AppError("not_found", `\`${path}\` is not built in this version: ${reason}`);
+      throw new AppError("not_found", `\`${path}\` is not supported: ${reason}`);
     },
     { parse: "none" },
   );
 }
 
-function otherMethod(
+function methodNotAllowed(
   exchange: Exchange,
   path: string,
   methods: readonly string[],
@@ -52,10 +55,10 @@ function matches(pattern: string, path: string): boolean {
 }
 
 /**
- * Parts of Oso Cloud's API that some client has a call for. 404 and not 501: the SDKs send a request again on 5xx, and then once more to the
- * fallback, which could do no better.
+ * Paths of Oso Cloud's API that clients use and Ostiary does not support. The status is 404 rather than 501, because
+ * the SDKs repeat a request after 5xx and then send it to the fallback, which does not support it either.
  */
-const notBuilt: ReadonlyMap<string, string> = new Map([
+const unsupportedPaths: ReadonlyMap<string, string> = new Map([
   ...["/api/authorize_query", "/api/actions_query", "/api/list_query", "/api/evaluate_query_local"].map(
     (path) => [path, "there is no local authorization, ask `/api/list` or `/api/evaluate_query` for ids"] as const,
   ),

@@ -1,4 +1,4 @@
-/** Policies that are only asked about, for editors and CI: checked and tested as an upload would be, and nothing is stored. */
+/** Checks of policies for editors and CI: a policy is checked and tested like an upload, but not stored. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import { PolicyChecks } from "../../engine/workers/policy-checks.ts";
@@ -13,12 +13,12 @@ export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser
     .use(readAccess(node, { role: "read", bodyBytesMax: limits.writeBodyBytesMax }))
     .post("/api/validate", async ({ body, request }) => {
       const { sources } = await bodies.parse("validate", body);
-      const asked = { sources, runTests: false, coverage: false, storePath: node.engine().path };
-      return jsonResponse(await checks.check(asked, holderOf(exchangeOf(request))));
+      const check = { sources, runTests: false, coverage: false, storePath: node.engine().path };
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
     })
     .post("/api/test", async ({ body, request }) => {
       const { sources, coverage } = await bodies.parse("test", body);
-      const asked = { sources, runTests: true, coverage, storePath: node.engine().path };
-      return jsonResponse(await checks.check(asked, holderOf(exchangeOf(request))));
+      const check = { sources, runTests: true, coverage, storePath: node.engine().path };
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
     });
 }

@@ -1,4 +1,7 @@
-/** The policy: read it, read what it declares, replace it. A new one is checked and tested before it replaces the old one, or refused whole. */
+/**
+ * The policy: read it, read its declarations, replace it. A new policy is checked and tested before it becomes active;
+ * otherwise the old one stays.
+ */
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
@@ -33,7 +36,7 @@ export function policyReads(node: Node, limits: Limits) {
         }
         return { metadata: { resources } };
       },
-      // The documentation says `id`, the SDKs send `version`.
+      // The documentation of Oso Cloud has `id`, the SDKs send `version`.
       { query: validatingSchema("query", z.object({ id: versionNumber, version: versionNumber })) },
     );
 }
@@ -47,13 +50,14 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
         { source: src, filename: filename ?? null, force: query.force },
         writeMetaOf(request),
       );
-      // Not "created": this is how clients learn that the policy was active already.
+      // The status 202 tells clients that the policy was already active.
       if (result.unchanged) set.status = 202;
       const message = result.unchanged ? "policy unchanged" : "policy loaded";
       return writeResponse(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
     },
     {
-      // `show_suggestions` and `fail_fast` are known but change nothing: all problems are always shown, with hints.
+      // `show_suggestions` and `fail_fast` are accepted without effect: the response always has all problems, with
+      // hints.
       query: validatingSchema("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
     },
   );

@@ -1,4 +1,4 @@
-/** An edge is told to become the primary. */
+/** Promotion: an edge becomes the primary. */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { Node } from "../../replication/node.ts";

@@ -1,4 +1,4 @@
-/** What nodes ask of each other. The node's own part answers, and asks for the node key: a client's key opens nothing here. */
+/** Requests of other nodes. The node itself handles them and requires the node key: an API key gives no access here. */
 import { Elysia } from "elysia";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -9,12 +9,12 @@ export function replicationRoutes(node: Node) {
     "/replication/v1/*",
     async ({ request, route }) => {
       exchangeOf(request).route = route;
-      const answer = node.replication(request);
-      if (answer === undefined) {
+      const response = node.replication(request);
+      if (response === undefined) {
         const message = `this ${node.role} serves no other nodes, ask the primary`;
         throw new AppError("not_found", message, { details: { message, role: node.role } });
       }
-      return answer;
+      return response;
     },
     { parse: "none" },
   );

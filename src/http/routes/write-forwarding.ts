@@ -1,4 +1,6 @@
-/** The write routes of a node that does not write itself. An edge sends them on to the primary, a fallback refuses them. */
+/**
+ * The write routes of a node that is not the primary. An edge forwards writes to the primary, a fallback refuses them.
+ */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
@@ -9,7 +11,7 @@ import { pathAndQueryOf } from "../../util/request-url.ts";
 import { forwardGuard } from "../middleware/access.ts";
 import { addResponseHeaders, exchangeOf, markDecoded } from "../middleware/exchange.ts";
 
-/** With the least that a key must be allowed. */
+/** The routes, with the weakest role that is accepted. */
 const writeRoutes = [
   ["POST", "/api/policy", "write"],
   ["POST", "/api/batch", "write"],
@@ -18,24 +20,27 @@ const writeRoutes = [
   ["DELETE", "/api/keys/:id", "admin"],
 ] as const;
 
-/** Of a request that an edge has sent on already. */
+/** The header of a request that an edge has forwarded. */
 const forwardedHeader = "Ostiary-Forwarded";
 
 type Forward = (request: ForwardedRequest) => Promise<ForwardedAnswer>;
 
-/** The key is checked before the body is read. The primary checks it again, with everything else: this copy may be older than a key's removal. */
+/**
+ * The edge checks the API key before it reads the body. The primary checks it again, because the key may have been
+ * removed after the last event that this edge has.
+ */
 export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
   const requireKey = forwardGuard(node);
   return onWriteRoutes(async ({ request, route, role }) => {
     const exchange = exchangeOf(request);
     exchange.route = route;
-    // Two edges that take each other for the primary would send it to and fro.
+    // Two edges that each consider the other one the primary would forward a write forever.
     if (request.headers.has(forwardedHeader))
-      throw new AppError("not_ready", "this node is not the primary any more, its successor is not known here yet");
+      throw new AppError("not_ready", "this node is not the primary any more, and does not know the new one yet");
     await requireKey(exchange, request, role);
     const body = await exchange.bodies.read(exchange, request, limits.writeBodyBytesMax);
     markDecoded(exchange);
-    const answer = await forward({
+    const response = await forward({
       method: request.method,
       path: pathAndQueryOf(request.url),
       headers: headersToPrimary(request, exchange.requestId, traceparentOf(exchange.span)),
@@ -43,7 +48,7 @@ export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
     });
     return addResponseHeaders(
       exchange,
-      new Response(answer.body, { status: answer.status, headers: headersToClient(answer) }),
+      new Response(response.body, { status: response.status, headers: headersToClient(response) }),
     );
   });
 }
@@ -53,7 +58,7 @@ export function refusedWrites(node: Node) {
     exchangeOf(request).route = route;
     throw new AppError(
       "read_only",
-      `this is a ${node.role}, it only answers questions, send writes to the primary or an edge`,
+      `this is a ${node.role}, which only answers queries, send writes to the primary or an edge`,
     );
   });
 }
@@ -76,7 +81,7 @@ function headersToPrimary(request: Request, requestId: string, traceparent: stri
   return headers;
 }
 
-/** Timing and request id of the answer are our own; what says something about the write is passed on. */
+/** Only headers about the write are passed to the client; timing and request id are those of this node. */
 function headersToClient(answer: ForwardedAnswer): Record<string, string> {
   const passed = new Set(["content-type", "osooffset", "retry-after", "www-authenticate"]);
   return Object.fromEntries(Object.entries(answer.headers).filter(([name]) => passed.has(name.toLowerCase())));

@@ -1,4 +1,4 @@
-/** What all writes have in common: what goes with them to the writer, and how their answer tells where they stand. */
+/** The common parts of all writes: the metadata for the writer, and the position in the response. */
 import type { Context } from "elysia";
 import { formatToken } from "../../replication/position.ts";
 import type { WriteMeta, WriteResult } from "../../replication/node.ts";
@@ -6,8 +6,8 @@ import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 
 /**
- * The event carries the trace of its request on to the edges. A request that its sender named is done once: the official client sends it again,
- * under the same id, where no answer came.
+ * The trace context goes with the event to the edges. The request id is an idempotency key if the client sent it: the
+ * official client repeats a request without a response under the same id.
  */
 export function writeMetaOf(request: Request): WriteMeta {
   const exchange = exchangeOf(request);
@@ -17,7 +17,10 @@ export function writeMetaOf(request: Request): WriteMeta {
   return { traceparent, sender, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
 }
 
-/** Every write says where it stands, also one that changed nothing: the Node client forgets its token where the header is missing. */
+/**
+ * Every response to a write has its position, even if nothing changed: without the header the Node client forgets its
+ * consistency token.
+ */
 export function writeResponse(
   set: Context["set"],
   { epoch, offset }: WriteResult,

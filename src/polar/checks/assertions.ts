@@ -24,11 +24,11 @@ export function checkAssertions({ program, report }: Context): void {
       });
       continue;
     }
-    const { name, span: place } = iff.term;
+    const { name, span: variableSpan } = iff.term;
     const params = head.params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
     if (name !== "_" && params.includes(name)) continue;
-    report.error("test/unknown-iff-variable", place, `${quote(name)} does not occur in the assertion`, {
-      hint: `put a variable in place of an argument: ${quote(`${name === "_" ? "action" : name}: String`)}`,
+    report.error("test/unknown-iff-variable", variableSpan, `${quote(name)} does not occur in the assertion`, {
+      hint: `use a variable for an argument: ${quote(`${name === "_" ? "action" : name}: String`)}`,
     });
   }
 }

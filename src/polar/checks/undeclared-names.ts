@@ -52,7 +52,7 @@ interface NamingRule {
 
 /** A head or a call with the name of a role, permission or relation. */
 interface Naming {
-  readonly place: "head" | "body" | "not";
+  readonly position: "head" | "body" | "not";
   readonly predicate: string;
   readonly arity: number;
   readonly kind: NameKind;
@@ -70,15 +70,15 @@ const kindOf: ReadonlyMap<string, NameKind> = new Map([
 
 function longhandRule({ head, body }: RuleStatement, owners: Owners): NamingRule {
   const scope = scopeOfHead(head);
-  const own = { place: "head", predicate: head.predicate, args: head.params } as const;
+  const own = { position: "head", predicate: head.predicate, args: head.params } as const;
   const calls = body === undefined ? [] : [...scopedCalls(body, scope)];
   return {
     predicate: head.predicate.text,
     head: namingOf(own, scopeOfBody(body, scope), owners),
     calls: calls.flatMap(({ call, scope: around, isNegated }) => {
       const args = call.args.map((term): Param => ({ term, type: undefined }));
-      const place = isNegated ? "not" : "body";
-      return namingOf({ place, predicate: call.predicate, args }, around, owners) ?? [];
+      const position = isNegated ? "not" : "body";
+      return namingOf({ position, predicate: call.predicate, args }, around, owners) ?? [];
     }),
   };
 }
@@ -97,23 +97,23 @@ function shorthandRule({ head, body }: Block["rules"][number], block: Block, own
     head: head.quoted || !owner ? undefined : anyName(head, owner, isGlobal ? 2 : 3),
     calls: callsOf(body).flatMap((call) => {
       const args = call.args.map((term): Param => ({ term, type: undefined }));
-      return namingOf({ place: "body", predicate: call.predicate, args }, scope, owners) ?? [];
+      return namingOf({ position: "body", predicate: call.predicate, args }, scope, owners) ?? [];
     }),
   };
 }
 
 function anyName({ text }: ShorthandTerm, owner: Owner, arity: number): Naming {
   const kind = text === "role" ? "role" : "permission";
-  return { place: "head", predicate: `has_${kind}`, arity, kind, names: undefined, owner };
+  return { position: "head", predicate: `has_${kind}`, arity, kind, names: undefined, owner };
 }
 
 interface Written {
-  readonly place: Naming["place"];
+  readonly position: Naming["position"];
   readonly predicate: Name;
   readonly args: readonly Param[];
 }
 
-function namingOf({ place, predicate: { text }, args }: Written, scope: Scope, owners: Owners): Naming | undefined {
+function namingOf({ position, predicate: { text }, args }: Written, scope: Scope, owners: Owners): Naming | undefined {
   const kind = kindOf.get(text);
   const [first, name, last] = args;
   const arity = args.length;
@@ -121,7 +121,7 @@ function namingOf({ place, predicate: { text }, args }: Written, scope: Scope, o
   // The owner is the first argument of `has_relation` and the last argument of the others.
   const owned = kind === "relation" ? first : last;
   const owner = owned === undefined ? owners.global : ownerOf(owned, scope, owners);
-  return owner && { place, predicate: text, arity, kind, names: namesOf(name.term, scope), owner };
+  return owner && { position, predicate: text, arity, kind, names: namesOf(name.term, scope), owner };
 }
 
 function ownerOf({ term, type }: Param, scope: Scope, owners: Owners): Owner | undefined {
@@ -207,24 +207,24 @@ function checkRule({ head, calls }: NamingRule, known: Known, context: Context):
 function isUndeclared(name: string, naming: Naming, { given, asked }: Known): boolean {
   const { names } = naming.owner;
   if (!names || names[naming.kind].has(name) || !declaresSome(naming, names)) return false;
-  return !(naming.place === "head" ? asked : given).has(naming, name);
+  return !(naming.position === "head" ? asked : given).has(naming, name);
 }
 
 /** False for a type that declares none: its names may all come from facts, or from longhand rules. */
-function declaresSome({ place, predicate, kind }: Naming, names: NonNullable<Owner["names"]>): boolean {
-  if (place === "head" || predicate === "allow") return names[kind].size > 0;
+function declaresSome({ position, predicate, kind }: Naming, names: NonNullable<Owner["names"]>): boolean {
+  if (position === "head" || predicate === "allow") return names[kind].size > 0;
   return Object.values(names).some(({ size }) => size > 0);
 }
 
 function report({ text, span }: Scalar, naming: Naming, known: Known, { report: findings }: Context): void {
-  const { place, predicate, kind, owner } = naming;
+  const { position, predicate, kind, owner } = naming;
   const other = kinds.find((one) => owner.names?.[one].has(text));
   const sameName = other && `did you mean the ${other} of this name, as in ${quote(`has_${other}(…)`)}?`;
   const hint = sameName ?? findings.suggest(text, knownNames(naming, known));
   // An action need not be a declared permission, and a rule that asks for any role may mean an undeclared one.
-  const mayBeMeant = place === "head" && (predicate === "allow" || known.askedByVariable.has(naming, text));
+  const mayBeMeant = position === "head" && (predicate === "allow" || known.askedByVariable.has(naming, text));
   if (hint === undefined && mayBeMeant) return;
-  const consequence = place === "head" && predicate === "allow" ? ofAction : consequences[place];
+  const consequence = position === "head" && predicate === "allow" ? ofAction : consequences[position];
   findings.warning("rule/undeclared-name", span, `${owner.declaresNo} ${kind} ${quote(text)}${consequence}`, {
     hint: hint ?? `declare it, or write a ${kind} that is declared`,
   });
@@ -233,14 +233,14 @@ function report({ text, span }: Scalar, naming: Naming, known: Known, { report: 
 /** The declared names and, for a condition, those that rules derive. */
 function* knownNames(naming: Naming, { given }: Known): Generator<string> {
   yield* naming.owner.names?.[naming.kind] ?? [];
-  if (naming.place !== "head") yield* given.names(naming);
+  if (naming.position !== "head") yield* given.names(naming);
 }
 
 const kinds: readonly NameKind[] = ["role", "permission", "relation"];
 
 const ofAction = ": only a question for exactly this action uses this rule";
 
-const consequences: Readonly<Record<Naming["place"], string>> = {
+const consequences: Readonly<Record<Naming["position"], string>> = {
   head: ": this rule derives it, and no rule asks for it by name",
   body: ", and no rule derives it: only a fact with this name can make it true",
   not: ", and no rule derives it, so this `not` excludes nobody unless a fact has this name",

@@ -31,7 +31,7 @@ interface Group extends Measured {
 
 interface Line extends Measured {
   readonly kind: "line";
-  /** The text in place of the break if the line continues. */
+  /** The text instead of the break if the line continues. */
   readonly joint: string;
   /** The text before the break if the line ends. */
   readonly ending: string;

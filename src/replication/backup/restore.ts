@@ -81,7 +81,7 @@ export interface RestoreResult extends PointInTime {
 
 /** AppError says what is wrong with the backup, the directory or the target. Then the directory is unchanged. */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
-  const { file, directory, target: destination, dryRun, limits, onStep, warn } = options;
+  const { file, directory, target, dryRun, limits, onStep, warn } = options;
   const snapshot = openBackup(file);
   const authenticity = requireAuthentic(snapshot, options.nodeKeyHash, options.allowUnauthenticated);
   using workspace = openWorkspace(options);
@@ -91,7 +91,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     await unpack(snapshot, unpacked, limits, warn);
     onStep("going back");
     const known = Math.max(options.knownTerm, workspace.replaced?.term ?? 0);
-    const restored = recoverAndBeginEpoch(unpacked, destination, snapshot.manifest.madeMs, known, options);
+    const restored = recoverAndBeginEpoch(unpacked, target, snapshot.manifest.madeMs, known, options);
     if (restored.offset < snapshot.manifest.offset) {
       onStep("checking the result");
       await checkDatabaseInWorker(realSystem, unpacked, limits, warn);
@@ -152,15 +152,15 @@ function existingParent(path: string): string {
 
 /** Returns the state of the existing database. AppError `conflict` if there is one that must not be replaced. */
 function readReplaced(directory: string, force: boolean): RestoreResult["replaced"] {
-  const present = existsSync(directory) ? currentStorePath(directory) : undefined;
-  if (present === undefined) return undefined;
+  const currentPath = existsSync(directory) ? currentStorePath(directory) : undefined;
+  if (currentPath === undefined) return undefined;
   if (!force)
     throw new AppError(
       "conflict",
-      `\`${directory}\` holds the data of a node (\`${basename(present)}\`): restore into another directory, or use --force to replace them`,
+      `\`${directory}\` holds the data of a node (\`${basename(currentPath)}\`): restore into another directory, or use --force to replace them`,
     );
   try {
-    const store = openStore(present, { readonly: true });
+    const store = openStore(currentPath, { readonly: true });
     try {
       return findState(store);
     } finally {
@@ -174,7 +174,7 @@ function readReplaced(directory: string, force: boolean): RestoreResult["replace
 /** Recovers the point in time in the unpacked file, and begins the new epoch there. */
 function recoverAndBeginEpoch(
   path: string,
-  destination: RecoveryTarget,
+  target: RecoveryTarget,
   madeMs: number,
   knownTerm: number,
   { limits, onUndone }: Pick<RestoreOptions, "limits" | "onUndone">,
@@ -184,10 +184,10 @@ function recoverAndBeginEpoch(
     // An interrupted restore starts again, and the complete file is synced.
     store.exec("PRAGMA synchronous = OFF");
     const { term } = readState(store);
-    const { state, undone } = recoverTo(store, recoveryOffset(store, destination, madeMs), limits, onUndone);
-    const begun = beginEpochAfter(store, Math.max(term, knownTerm), limits);
+    const { state, undone } = recoverTo(store, recoveryOffset(store, target, madeMs), limits, onUndone);
+    const newEpoch = beginEpochAfter(store, Math.max(term, knownTerm), limits);
     const { environment, offset, timeMs, digest } = state;
-    return { environment, offset, timeMs, digest, undone, ...begun };
+    return { environment, offset, timeMs, digest, undone, ...newEpoch };
   } finally {
     store.close();
   }

@@ -54,15 +54,7 @@ export function openPromotions(options: PromotionsOptions): Promotions {
 }
 
 function createCampaign(
-  {
-    lease,
-    id,
-    config,
-    replica: following,
-    candidate,
-    votes: pledge,
-    system,
-  }: PromotionsOptions & { readonly lease: Lease },
+  { lease, id, config, replica, candidate, votes, system }: PromotionsOptions & { readonly lease: Lease },
   isPromoting: () => boolean,
   promote: (acquire: AcquireLease) => Promise<Promoted>,
 ): Campaign {
@@ -71,9 +63,9 @@ function createCampaign(
     id,
     ttlMs: config.failoverTtl,
     clock: system.clock,
-    position: () => (following.database.isOpen && !pledge.isBinding ? following.state() : undefined),
+    position: () => (replica.database.isOpen && !votes.isBinding ? replica.state() : undefined),
     promisedTerm: () => candidate.promisedTerm,
-    heads: async () => (await following.peers.heads()).map(({ head }) => head),
+    heads: async () => (await replica.peers.heads()).map(({ head }) => head),
     isPromoting,
     promote,
   });

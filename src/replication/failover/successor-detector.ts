@@ -58,7 +58,7 @@ export function createSuccessorDetector(options: SuccessorDetectorOptions): Succ
     beginAfter(position.term);
   };
   const seen: SuccessorDetector["onPeerPosition"] = (position, epochs) => judge(position, epochs, true);
-  const look = async (): Promise<void> => {
+  const askPeers = async (): Promise<void> => {
     const heads = ((await peers?.heads()) ?? []).map(({ head }) => head);
     // The latest first: a primary that was replaced must notice its successor before it considers itself only behind.
     for (const head of heads.toSorted((one, other) => compareEpochs(epochOf(other), epochOf(one))))
@@ -66,12 +66,12 @@ export function createSuccessorDetector(options: SuccessorDetectorOptions): Succ
   };
   const scheduleCheck = (): void => {
     if (isStopped) return;
-    cancel = clock.after(intervalMs, () => void look().then(scheduleCheck, scheduleCheck));
+    cancel = clock.after(intervalMs, () => void askPeers().then(scheduleCheck, scheduleCheck));
   };
   return {
     onPeerPosition: seen,
     onBrokerPosition: (position, epochs) => judge(position, epochs, false),
-    askPeers: look,
+    askPeers,
     start: scheduleCheck,
     stop() {
       isStopped = true;

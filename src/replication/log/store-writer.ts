@@ -114,7 +114,7 @@ export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
   readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
-  #open: WriterConnection | undefined;
+  #connection: WriterConnection | undefined;
   /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;
   #waiting: QueuedWrite[] = [];
@@ -138,17 +138,17 @@ export class StoreWriter {
    */
   open(options: WriterOpenOptions): StoreState {
     this.close();
-    const open = openWriterConnection(options, this.#clock);
-    this.#open = open;
+    const connection = openWriterConnection(options, this.#clock);
+    this.#connection = connection;
     let state: StoreState;
     try {
-      state = this.#initialize(open);
+      state = this.#initialize(connection);
     } catch (error) {
       this.close();
       throw error;
     }
     this.#state = state;
-    this.#startTimers(open);
+    this.#startTimers(connection);
     this.#checkStorage();
     return state;
   }
@@ -169,10 +169,10 @@ export class StoreWriter {
   }
 
   /** Creates what the store lacks. Returns its state. */
-  #initialize(open: WriterConnection): StoreState {
-    const { store, limits } = open;
-    const { environment } = open.options;
-    const state = runTransaction(open, () => {
+  #initialize(connection: WriterConnection): StoreState {
+    const { store, limits } = connection;
+    const { environment } = connection.options;
+    const state = runTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
       return found;
@@ -193,14 +193,14 @@ export class StoreWriter {
    */
   replay(request: ReplayRequest): CommittedReplay {
     const startMs = this.#clock.preciseMs();
-    const open = this.#requireStorage();
+    const connection = this.#requireStorage();
     let result: ReplayResult;
     try {
-      const begun = this.#apply(open, request);
-      commitTransaction(open, begun.transaction);
-      ({ result } = begun);
+      const pending = this.#apply(connection, request);
+      commitTransaction(connection, pending.transaction);
+      ({ result } = pending);
     } catch (error) {
-      this.#storageFailed(open, error);
+      this.#storageFailed(connection, error);
       throw error;
     }
     const committedMs = this.#clock.preciseMs();
@@ -208,14 +208,14 @@ export class StoreWriter {
     const { state } = result;
     this.#state = state;
     if (request.rows.length > 0) this.#emit({ committed: { committedMs } });
-    this.#trim(open, state);
-    this.#limitWal(open);
+    this.#trim(connection, state);
+    this.#limitWal(connection);
     return { ...result, startMs, committedMs };
   }
 
-  #apply(open: WriterConnection, request: ReplayRequest): PendingTransaction<ReplayResult> {
-    const { store, log, limits } = open;
-    return beginTransaction(open, () => {
+  #apply(connection: WriterConnection, request: ReplayRequest): PendingTransaction<ReplayResult> {
+    const { store, log, limits } = connection;
+    return beginTransaction(connection, () => {
       const replayed = replay(store, log, request, limits, this.#state);
       this.#emit({ committing: { state: replayed.state, rows: [] } });
       return replayed;
@@ -223,7 +223,7 @@ export class StoreWriter {
   }
 
   readSetting(key: NodeSetting): string | undefined {
-    return readNodeSetting(must(this.#open).store, key);
+    return readNodeSetting(must(this.#connection).store, key);
   }
 
   writeSetting(key: NodeSetting, value: string): void {
@@ -237,7 +237,7 @@ export class StoreWriter {
    * this copies it into a new file at `target` and returns true.
    */
   copyIfReplaced(target: string): boolean {
-    const { guard, store } = must(this.#open);
+    const { guard, store } = must(this.#connection);
     try {
       guard.requireFiles();
       return false;
@@ -250,9 +250,9 @@ export class StoreWriter {
 
   /** Compares pages of the file with their checksums for at most `maxMs`. Resolves with the known damage. */
   async checkPages(maxMs: number): Promise<string | undefined> {
-    const { pages } = must(this.#open);
+    const { pages } = must(this.#connection);
     const endMs = this.#clock.monotonicMs() + maxMs;
-    for (let next = 1; this.#open?.pages === pages;) {
+    for (let next = 1; this.#connection?.pages === pages;) {
       next = pages.check(next, pagesStepBytes);
       if (next === 1 || this.#clock.monotonicMs() >= endMs) break;
       await new Promise(setImmediate);
@@ -264,16 +264,16 @@ export class StoreWriter {
    * Reads the damaged pages of the file at `path` again. Returns the remaining damage. Throws if another file is open.
    */
   checkDamagedPages(path: string): string | undefined {
-    const { pages } = must(this.#open);
+    const { pages } = must(this.#connection);
     if (pages.path !== path) throw new Error(`\`${path}\` is not the file that is open`);
     return pages.checkDamaged();
   }
 
   /** Closes the file, with an empty write-ahead log. */
   close(): void {
-    const { store, pages } = this.#open ?? {};
+    const { store, pages } = this.#connection ?? {};
     // First, so that a damaged file cannot keep the next one from being opened.
-    this.#open = undefined;
+    this.#connection = undefined;
     this.#state = undefined;
     this.#cancelTimers();
     try {
@@ -291,27 +291,27 @@ export class StoreWriter {
     const group = this.#waiting.slice(0, groupWritesMax);
     this.#waiting = this.#waiting.slice(group.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commitWaiting());
-    let open = this.#open;
-    let begun: PendingTransaction<GroupOutcome> | undefined;
+    let connection = this.#connection;
+    let pending: PendingTransaction<GroupOutcome> | undefined;
     try {
-      open = this.#requireStorage();
-      begun = beginTransaction(open, () => this.#attemptAll(must(this.#open), group));
-      commitTransaction(open, begun.transaction);
+      connection = this.#requireStorage();
+      pending = beginTransaction(connection, () => this.#attemptAll(must(this.#connection), group));
+      commitTransaction(connection, pending.transaction);
     } catch (error) {
       // Nothing of the group is visible.
-      if (open !== undefined) this.#storageFailed(open, error);
-      const reason = writeRefusal(error, begun !== undefined);
+      if (connection !== undefined) this.#storageFailed(connection, error);
+      const reason = writeRefusal(error, pending !== undefined);
       for (const write of group) write.reject(reason);
       return;
     }
     const committedMs = this.#clock.preciseMs();
     this.#committedAtMs = this.#clock.monotonicMs();
-    const { outcomes, state, hasMoved } = begun.result;
+    const { outcomes, state, hasMoved } = pending.result;
     this.#state = state;
     if (hasMoved) this.#emit({ committed: { committedMs } });
     group.forEach((write, index) => this.#settle(write, must(outcomes[index]), committedMs));
-    this.#trim(open, state);
-    this.#limitWal(open);
+    this.#trim(connection, state);
+    this.#limitWal(connection);
   }
 
   #settle(write: QueuedWrite, outcome: WriteOutcome, committedMs: number): void {
@@ -328,14 +328,14 @@ export class StoreWriter {
    * persists.
    */
   #requireStorage(): WriterConnection {
-    const open = must(this.#open, "the writer has a store open");
-    const { guard } = open;
+    const connection = must(this.#connection, "the writer has a store open");
+    const { guard } = connection;
     if (guard.failure === undefined) {
       guard.requireFiles();
-      return open;
+      return connection;
     }
     guard.requirePause();
-    return this.#recover(open);
+    return this.#recover(connection);
   }
 
   /**
@@ -344,14 +344,14 @@ export class StoreWriter {
    * it as committed. Throws if it fails.
    */
   #recover(before: WriterConnection): WriterConnection {
-    const open = reopenWriterConnection(before);
-    this.#open = open;
+    const connection = reopenWriterConnection(before);
+    this.#connection = connection;
     before.store.close();
-    verifyCommits(open, this.#clock.wallMs());
-    this.#resumeFrom(readState(open.store));
-    open.guard.recordRecovery();
-    this.#reportStorage(open.guard.problem);
-    return open;
+    verifyCommits(connection, this.#clock.wallMs());
+    this.#resumeFrom(readState(connection.store));
+    connection.guard.recordRecovery();
+    this.#reportStorage(connection.guard.problem);
+    return connection;
   }
 
   /** Continues from the state of the reopened file. */
@@ -380,55 +380,55 @@ export class StoreWriter {
 
   /** Called by a timer, so that a node without writes notices changes of its files, and the end of a failure. */
   #checkStorage(): void {
-    const open = this.#open;
-    if (open === undefined) return;
-    const clockSetMs = open.steadyClock.observe();
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const clockSetMs = connection.steadyClock.observe();
     if (clockSetMs !== undefined) this.#emit({ clockSetMs });
     try {
-      open.guard.check();
-      if (open.guard.failure !== undefined) this.#recover(open);
-      else this.#checkpointIfIdle(open);
+      connection.guard.check();
+      if (connection.guard.failure !== undefined) this.#recover(connection);
+      else this.#checkpointIfIdle(connection);
     } catch (error) {
       // Other errors are met by the next write.
-      open.guard.recordFailure(error);
+      connection.guard.recordFailure(error);
     }
-    this.#reportStorage(open.guard.problem);
+    this.#reportStorage(connection.guard.problem);
   }
 
   /**
    * The scrub compares pages of the file, so commits must not stay only in the write-ahead log for long. A checkpoint
    * delays a write by two syncs. It is made when there was no write for a while, and every 30 s otherwise.
    */
-  #checkpointIfIdle(open: WriterConnection): void {
+  #checkpointIfIdle(connection: WriterConnection): void {
     const now = this.#clock.monotonicMs();
     const isIdle = now - this.#committedAtMs >= storageCheckMs;
-    this.#limitWal(open, isIdle || now - this.#checkpointMs >= walKeptMsMax ? 1 : undefined);
+    this.#limitWal(connection, isIdle || now - this.#checkpointMs >= walKeptMsMax ? 1 : undefined);
   }
 
   /**
    * The write-ahead log restarts at its beginning only when no reader needs it. Under steady reads it would grow
    * without a limit.
    */
-  #limitWal(open: WriterConnection, framesMax?: number): void {
+  #limitWal(connection: WriterConnection, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
-    const { walBytes } = open.guard;
+    const { walBytes } = connection.guard;
     const made = (): void => {
       this.#checkpointMs = now;
       this.#emit({ checkpoint: { ms: Math.round(this.#clock.monotonicMs() - now), walBytes } });
     };
     try {
-      const isLong = open.guard.walBytes > open.limits.walCheckpointBytes;
+      const isLong = connection.guard.walBytes > connection.limits.walCheckpointBytes;
       if (!isLong || now - this.#truncatedAtMs < storageCheckMs) {
-        if (limitWal(open, framesMax)) made();
+        if (limitWal(connection, framesMax)) made();
         return;
       }
       this.#truncatedAtMs = now;
-      truncateWal(open);
+      truncateWal(connection);
       made();
     } catch (error) {
       // The writes are committed, and their senders have the results. A later commit tries again.
       if (storageFailureIn(error) === undefined) this.#emit({ trouble: `the checkpoint failed: ${reasonOf(error)}` });
-      this.#storageFailed(open, error);
+      this.#storageFailed(connection, error);
     }
   }
 
@@ -449,7 +449,7 @@ export class StoreWriter {
 
   /** Only an appended event needs space. Requests that change nothing, or were done before, succeed on any disk. */
   #attempt({ request, meta }: QueuedWrite): WriteOutcome {
-    const { store, log, limits, guard } = must(this.#open);
+    const { store, log, limits, guard } = must(this.#connection);
     let refused: unknown;
     const admit = (): void => {
       try {
@@ -480,23 +480,23 @@ export class StoreWriter {
   }
 
   /** Trims the log by a tenth of its length at a time, or at intervals, so that most commits do not pay for it. */
-  #trim(open: WriterConnection, { offset }: StoreState): void {
-    const { store, log, limits, steadyClock: time } = open;
+  #trim(connection: WriterConnection, { offset }: StoreState): void {
+    const { store, log, limits, steadyClock } = connection;
     const now = this.#clock.monotonicMs();
     const grown = offset - this.#trimmed.offset > limits.retentionEvents / 10;
     if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
     this.#trimmed = { offset, atMs: now };
     const retention = { events: limits.retentionEvents, bytes: limits.retentionBytes };
     try {
-      const { nowMs } = time;
+      const { nowMs } = steadyClock;
       const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.retentionAgeMs, nowMs);
       const excess = Math.max(excessOffset(store, retention) ?? 0, aged ?? 0);
       if (excess > 0) store.transaction(() => log.trim(excess), "immediate");
       // Slowly, so that operators can notice a wrong clock.
-      if (aged !== undefined) time.restart();
+      if (aged !== undefined) steadyClock.restart();
     } catch (error) {
       // The writes are committed. The log is only longer than necessary, and a later commit tries again.
-      this.#storageFailed(open, error);
+      this.#storageFailed(connection, error);
     }
   }
 }

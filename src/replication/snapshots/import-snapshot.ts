@@ -111,9 +111,9 @@ function requireImportTarget(data: string, { manifest }: Snapshot, force: boolea
       "conflict",
       `\`${data}\` belongs to a primary; import into the directory of an edge or a fallback`,
     );
-  const present = currentStorePath(data);
-  if (present === undefined) return;
-  const state = readStateAt(present);
+  const currentPath = currentStorePath(data);
+  if (currentPath === undefined) return;
+  const state = readStateAt(currentPath);
   if (state !== undefined) requireEnvironment(state, manifest.environment);
   if (!force)
     throw new AppError(

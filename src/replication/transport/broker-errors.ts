@@ -32,7 +32,7 @@ const fixes = new Map<string | number, string>([
   ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", unknownAuthority],
   ["CERT_HAS_EXPIRED", "the broker's certificate has to be renewed"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the host in `broker` has to be one of those that the broker's certificate names"],
-  ["ECONNREFUSED", "nobody listens there"],
+  ["ECONNREFUSED", "there is no listener"],
   ["ENOTFOUND", "there is no such host"],
   ["ECONNRESET", "a listener that expects TLS does this to `mqtt://`: would `mqtts://` be right?"],
   [4, wrongLogin],
@@ -47,5 +47,5 @@ const tlsAlertFixes: readonly (readonly [RegExp, string])[] = [
     "the broker wants a client certificate: set `brokerCert` and `brokerKey`",
   ],
   [/ALERT_(?:UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+)/, ownCertificate],
-  [/WRONG_VERSION_NUMBER/, "nobody speaks TLS there: would `mqtt://` be right?"],
+  [/WRONG_VERSION_NUMBER/, "the listener does not use TLS: would `mqtt://` be right?"],
 ];

@@ -88,8 +88,9 @@ export const isSlow = (connection: Duplex): boolean => slowConnections.has(conne
 /**
  * aedes delivers a message to all subscribers and waits for the slowest before it takes the next message. So one frozen
  * subscriber would delay all others until the drain timeout. With this wrapper it delays them only for a moment. Then
- * it counts as slow: it gets no further messages, and nobody waits for it. It notices the gap and asks the primary for
- * the missed events. It gets messages again once it has read its pending bytes; otherwise it loses its connection.
+ * it counts as slow: it gets no further messages, and others do not wait for it. It notices the gap and asks the
+ * primary for the missed events. It gets messages again once it has read its pending bytes; otherwise it loses its
+ * connection.
  */
 export function isolateSlowSubscriber<T extends Duplex>(connection: T, timeoutMs: number): T {
   const write = connection.write.bind(connection) as (...parameters: unknown[]) => boolean;

@@ -252,15 +252,15 @@ async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: s
  */
 function primaryOwnership(
   store: Connection,
-  { head: heads }: Topics,
+  { head: headTopic }: Topics,
   mac: MessageMac,
   sequence: HeadSequence,
 ): Ownership {
   const { epoch: history } = firstEpoch(store);
   return {
-    headTopic: heads,
+    headTopic,
     classify(payload) {
-      const decoded = mac.verify(heads, payload) ? decodeHead(payload) : undefined;
+      const decoded = mac.verify(headTopic, payload) ? decodeHead(payload) : undefined;
       if (decoded === undefined || "problem" in decoded) return "unknown";
       const { message } = decoded;
       if ((message.f ?? history) !== history) return "unknown";

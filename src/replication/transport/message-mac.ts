@@ -13,7 +13,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
-const log = getLogger("seal");
+const log = getLogger("message-mac");
 
 export interface MessageMac {
   /** Appends the MAC to `json`, which is an object with members. */
@@ -52,26 +52,26 @@ export function createMessageMac(nodeKeyHash: string): MessageMac {
 }
 
 /** Appends the MAC to everything that is published. */
-export function withMac(outlet: BrokerTransport, seal: MessageMac): BrokerTransport {
+export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTransport {
   return {
-    name: outlet.name,
+    name: transport.name,
     get connected() {
-      return outlet.connected;
+      return transport.connected;
     },
     get window() {
-      return outlet.window;
+      return transport.window;
     },
-    onConnect: (listener) => outlet.onConnect(listener),
-    publish: (topic, payload, options) => outlet.publish(topic, seal.sign(topic, payload), options),
-    close: () => outlet.close(),
+    onConnect: (listener) => transport.onConnect(listener),
+    publish: (topic, payload, options) => transport.publish(topic, mac.sign(topic, payload), options),
+    close: () => transport.close(),
   };
 }
 
 /** Returns a function that verifies a message. Refused messages are counted, and logged from time to time. */
-export function createMacVerifier(seal: MessageMac): (broker: string, topic: string, payload: Uint8Array) => boolean {
+export function createMacVerifier(mac: MessageMac): (broker: string, topic: string, payload: Uint8Array) => boolean {
   let warnedAtMs = Number.NEGATIVE_INFINITY;
   return (broker, topic, payload) => {
-    if (seal.verify(topic, payload)) return true;
+    if (mac.verify(topic, payload)) return true;
     metrics.brokerMessagesRejected.inc();
     const now = performance.now();
     if (now - warnedAtMs < warningIntervalMs) return false;

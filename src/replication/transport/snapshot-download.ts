@@ -45,7 +45,7 @@ export interface SnapshotDownloadOptions {
  * it again.
  */
 export async function downloadSnapshot(options: SnapshotDownloadOptions): Promise<Snapshot | "unchanged"> {
-  const { get, target, knownTag, responseError: failure } = options;
+  const { get, target, knownTag, responseError } = options;
   const partial = readPartialDownload(target);
   const response = await get({
     ...(knownTag === undefined ? {} : { "If-None-Match": knownTag }),
@@ -69,7 +69,7 @@ export async function downloadSnapshot(options: SnapshotDownloadOptions): Promis
       removeOnError(target, () => options.accept(partial.front.manifest, partial.front.signed));
       break;
     default:
-      throw await failure(response);
+      throw await responseError(response);
   }
   return openSnapshot(target);
 }

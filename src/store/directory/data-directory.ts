@@ -1,12 +1,15 @@
 /**
- * A node's data directory. The database is `store-<n>.db`; a snapshot that replaces it arrives as the next number, complete and checked, by one
- * rename. So there is no moment without a whole file, readers of the old one are not disturbed, and no `-wal` of the one can ever be taken for
- * the other's. The highest number counts. The one that was replaced stays until its successor is proven; one of another history, and one that is
- * damaged, stay under other names, only the latest of each.
+ * The data directory of a node. The database is `store-<n>.db` with the highest number. A snapshot that replaces it is
+ * installed under the next number by one rename, complete and verified. So there is always a complete file, readers of
+ * the old one can continue, and a `-wal` file is never used with another database.
+ *
+ * A replaced database stays until its successor is verified. The latest replaced database with another history, and the
+ * latest damaged one, stay under other names.
  */
 import {
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -28,11 +31,11 @@ const storeName = /^store-(\d+)\.db$/;
 
 export interface DataDirectory {
   readonly path: string;
-  /** Lets another process have it. */
+  /** Releases the lock of the directory. */
   unlock(): void;
 }
 
-/** Makes the directory where it is missing, and keeps every other process out of it until `unlock` or the end of this one. */
+/** Creates a missing directory, and locks it against other processes until `unlock` or the end of this process. */
 export function lockDirectory(path: string): DataDirectory {
   requireWritable(path);
   keepSpareDescriptor();
@@ -40,10 +43,10 @@ export function lockDirectory(path: string): DataDirectory {
   return { path, unlock: () => lock.close() };
 }
 
-/** About what the files that SQLite needs beside a database take when it is opened. */
+/** About the size of the files that SQLite creates when it opens a database. */
 const probeBytes = 128 * 1024;
 
-/** Makes the directory, and writes something in it: what is wrong with it is better said here than by whatever comes to need it. AppError names it. */
+/** Creates the directory and writes a file in it, to find problems early. Throws an AppError that names the problem. */
 export function requireWritable(path: string): void {
   const probe = join(path, `write-probe-${process.pid}`);
   try {
@@ -60,7 +63,7 @@ function tryRemove(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // It could not be made either.
+    // The file was not created either.
   }
 }
 
@@ -75,7 +78,7 @@ function unusableError(path: string, error: unknown): unknown {
   if (code !== "EEXIST" && code !== "ENOTDIR")
     return new AppError(
       "conflict",
-      `the data directory \`${path}\` cannot be made (${code}): name another with \`--data\``,
+      `the data directory \`${path}\` cannot be created (${code}): name another one with \`--data\``,
       { cause: error },
     );
   return new AppError(
@@ -87,7 +90,7 @@ function unusableError(path: string, error: unknown): unknown {
   );
 }
 
-/** SQLite's own file lock: the system lets go of it however the process ends, and it needs no pid file that could be stale. */
+/** Uses a file lock of SQLite: the system releases it however the process ends, while a pid file could be stale. */
 function takeLock(path: string): SqliteDatabase {
   let lock: SqliteDatabase | undefined;
   try {
@@ -104,18 +107,18 @@ function takeLock(path: string): SqliteDatabase {
   }
 }
 
-/** The path of the present database, or `undefined` where there is none. */
+/** The path of the current database; undefined if there is none. */
 export function currentStorePath(directory: string): string | undefined {
   const last = storeNumbers(directory).at(-1);
   return last === undefined ? undefined : storePath(directory, last);
 }
 
-/** Where the next database goes. */
+/** The path of the next database. */
 export function nextStorePath(directory: string): string {
   return storePath(directory, (storeNumbers(directory).at(-1) ?? 0) + 1);
 }
 
-/** All databases, the present one first. The others were replaced. */
+/** The paths of all databases, the current one first. The others were replaced. */
 export function storePathsIn(directory: string): string[] {
   return storeNumbers(directory)
     .toReversed()
@@ -123,8 +126,9 @@ export function storePathsIn(directory: string): string[] {
 }
 
 /**
- * Removes the databases that the present one has replaced, except those at `usedPaths`. While that is not proven, the oldest of them, which was, stays.
- * One of another history stays under a name of its own: where that happens, its path is returned.
+ * Removes the databases that the current one has replaced, except those at `usedPaths`. While the current one is not
+ * verified (`isProven`), the oldest one stays, because it was verified. A database with another history is renamed
+ * instead: then its new path is returned.
  */
 export function removeReplacedStores(
   directory: string,
@@ -143,7 +147,7 @@ export function removeReplacedStores(
   return previous;
 }
 
-/** The first epoch of the history in a database. Undefined where it can't be read. */
+/** The first epoch of the history of a database. Undefined if it cannot be read. */
 export function historyOf(path: string): string | undefined {
   try {
     const store = openStore(path, { readonly: true });
@@ -161,28 +165,31 @@ const previousName = "previous-history.db";
 const damagedName = /^store-\d+\.db\.damaged(?:-wal)?$/;
 
 function keepPreviousHistory(directory: string, path: string): string {
-  const kept = join(directory, previousName);
-  removeFiles(databaseFiles(kept));
-  const names = databaseFiles(kept);
-  // The log may hold what is not in the database yet.
+  const previous = join(directory, previousName);
+  removeFiles(databaseFiles(previous));
+  const names = databaseFiles(previous);
+  // The write-ahead log may have commits that are not in the file yet.
   for (const [index, name] of databaseFiles(path).entries()) {
     const target = names[index];
     if (target !== undefined && existsSync(name)) renameSync(name, target);
   }
-  return kept;
+  return previous;
 }
 
-/** Takes a damaged database out of the way, for somebody to look at; the one before goes. Returns its new name. */
+/**
+ * Renames a damaged database, so that an operator can examine it. Removes the previous damaged one. Returns its new
+ * path.
+ */
 export function quarantineStore(path: string): string {
   const directory = dirname(path);
   removeFiles(damagedIn(directory));
-  const aside = `${path}.damaged`;
-  renameSync(path, aside);
-  // The log may hold what is not in the database yet.
-  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
+  const quarantined = `${path}.damaged`;
+  renameSync(path, quarantined);
+  // The write-ahead log may have commits that are not in the file yet.
+  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${quarantined}-wal`);
   removeFiles(databaseFiles(path));
   limitOldFiles(directory);
-  return aside;
+  return quarantined;
 }
 
 function damagedIn(directory: string): string[] {
@@ -191,7 +198,7 @@ function damagedIn(directory: string): string[] {
     .map((name) => join(directory, name));
 }
 
-/** There are never more than two files beside the present database: the damaged one is of the least use. */
+/** Keeps at most two databases besides the current one. The damaged one is the least useful. */
 function limitOldFiles(directory: string, usedPaths: readonly string[] = []): void {
   const others =
     storePathsIn(directory).filter((path) => !usedPaths.includes(path)).length -
@@ -200,7 +207,7 @@ function limitOldFiles(directory: string, usedPaths: readonly string[] = []): vo
   if (others >= 2) removeFiles(damagedIn(directory));
 }
 
-/** A small text that belongs to this node, such as its id. An empty one, as a power cut may leave it, is none. */
+/** Reads a small file of this node, such as its id. An empty file, which a power cut may leave, counts as missing. */
 export function readNodeFile(directory: string, name: string): string | undefined {
   try {
     return withSpareDescriptor(() => readFileSync(join(directory, name), "utf8")) || undefined;
@@ -210,14 +217,14 @@ export function readNodeFile(directory: string, name: string): string | undefine
   }
 }
 
-/** Written whole or not at all. Waits for the disk, unless a power cut may take this text back to the one before, or to none. */
+/** Writes a small file atomically. With `wait: false` a power cut may restore the previous file, or leave none. */
 export function writeNodeFile(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
   withSpareDescriptor(() => writeFileAtomically(join(directory, name), text, { durable: options.wait ?? true }));
 }
 
 /**
- * A descriptor that is given up for the time of a note, where the process has no other left. Notes say what a node has promised and how far it has come;
- * a crowd of connections must not keep it from that.
+ * A spare descriptor for small files, used when the process has no other one left. These files record a node's votes
+ * and its position, and many open connections must not prevent that.
  */
 let spareDescriptor: number | undefined;
 
@@ -225,7 +232,7 @@ function keepSpareDescriptor(): void {
   try {
     spareDescriptor ??= openSync("/dev/null", "r");
   } catch {
-    // There is none left now; the next note tries again.
+    // There is none left now. The next small file tries again.
   }
 }
 
@@ -259,4 +266,23 @@ function storeNumbers(directory: string): number[] {
 
 function storePath(directory: string, number: number): string {
   return join(directory, `store-${number}.db`);
+}
+
+/** Permissions of users other than the owner. */
+const anyoneElse = 0o077;
+
+/**
+ * The directory and all files in it that other users may open. Ostiary creates files for their owner only, but older
+ * versions and other programs may not have. Empty if there is no such directory.
+ */
+export function pathsOpenToOthers(directory: string): string[] {
+  const found = lstatSync(directory, { throwIfNoEntry: false });
+  if (found?.isDirectory() !== true) return [];
+  const inside = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((name) => join(directory, name));
+  return [directory, ...inside].filter((path) => isOpenToOthers(path));
+}
+
+function isOpenToOthers(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && !found.isSymbolicLink() && (found.mode & anyoneElse) !== 0;
 }

@@ -1,6 +1,7 @@
 /**
- * Whether the files that a connection has open are still those at their paths. A file that was deleted or moved can be read and written through its
- * open descriptor, but all of that is gone when the process ends; another one at its path is what everybody else reads. Told by device and inode.
+ * Checks that the open files of a connection are still at their paths. A file that was deleted or moved can be read and
+ * written through its open descriptor, but its content is lost when the process ends, and all other programs read the
+ * new file at its path. Files are identified by device and inode.
  */
 import { statSync } from "node:fs";
 import { StorageError } from "../../util/storage-failure.ts";
@@ -21,32 +22,32 @@ export class StoreFiles {
   readonly #identities = new Map<string, string>();
   #walBytes = 0;
 
-  /** Of the database at `path`, which is open: its files are those that are there now. */
+  /** For the database at `path`, which was just opened: its files are the ones that exist now. */
   constructor(path: string) {
     this.path = path;
     this.check();
-    this.#look(`${path}-shm`);
+    this.#checkFile(`${path}-shm`);
   }
 
-  /** Bytes of the write-ahead log when it was last looked at. */
+  /** The size of the write-ahead log at the last check. */
   get walBytes(): number {
     return this.#walBytes;
   }
 
-  /** The database and its log. Throws a StorageError where one is gone, or another is there. */
+  /** Checks the database and its log. Throws a StorageError if one is missing or was replaced. */
   check(): void {
-    this.#look(this.path);
-    this.#walBytes = this.#look(`${this.path}-wal`);
+    this.#checkFile(this.path);
+    this.#walBytes = this.#checkFile(`${this.path}-wal`);
   }
 
-  /** The shared memory of the log too: without it other processes would not see the locks of this one. */
+  /** Checks the shared memory of the log too: without that file other processes would not see the locks of this one. */
   checkAll(): void {
     this.check();
-    this.#look(`${this.path}-shm`);
+    this.#checkFile(`${this.path}-shm`);
   }
 
-  /** Gives its size. A file that was never there may appear later. */
-  #look(path: string): number {
+  /** Checks a file and returns its size. A file that did not exist may appear later. */
+  #checkFile(path: string): number {
     const found = statSync(path, { throwIfNoEntry: false });
     const known = this.#identities.get(path);
     if (found === undefined) {

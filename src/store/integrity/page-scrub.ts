@@ -1,6 +1,6 @@
 /**
- * A scrub: it reads a database in use from end to end, again and again, and compares its pages with their checksums. It reads a little each second: a
- * small database completely, a large one within the configured interval.
+ * A scrub: it repeatedly reads an open database from start to end and compares its pages with their checksums. It reads
+ * a part each second: a small database completely, a large one within the configured interval.
  */
 import { reasonOf } from "../../util/reason.ts";
 import type { PageChecksums } from "./page-checksums.ts";
@@ -8,15 +8,15 @@ import type { PageChecksums } from "./page-checksums.ts";
 /** How often `tick` is to be called. */
 export const scrubTickMs = 1000;
 const tickBytesMin = 4 * 2 ** 20;
-/** In the first pass: the check at the start has just read the file, so it is in memory. */
+/** In the first pass. The check at the start has just read the file, so it is in memory. */
 const firstPassTickBytesMin = 64 * 2 ** 20;
-/** Little enough to keep nobody waiting for the thread. */
+/** Small enough not to block the thread for long. */
 const stepBytes = 2 ** 20;
 
 export interface ScrubReports {
-  /** Called with the damage, at each tick while there is some. */
+  /** Called at each tick while there is damage. */
   readonly onDamage: (problem: string) => void;
-  /** The file can't be read now, which says nothing about its content. */
+  /** Called when the file cannot be read, which does not mean that it is damaged. */
   readonly onUnreadable: (reason: string) => void;
 }
 
@@ -35,7 +35,7 @@ export class PageScrub {
     this.#reports = reports;
   }
 
-  /** Reads as much as is due. */
+  /** Reads the part that is due. */
   tick(): void {
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;

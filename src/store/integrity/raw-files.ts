@@ -1,12 +1,13 @@
 /**
- * File descriptors of databases that are read past SQLite. POSIX locks belong to the process: closing any descriptor of a file drops the locks of all
- * connections to it, those of other threads included (https://www.sqlite.org/howtocorrupt.html, section 2.2). So one descriptor per file is kept and shared.
- * It is closed when nobody uses it any more and the file is deleted.
+ * File descriptors of databases that are read without SQLite. POSIX locks belong to the process: closing any descriptor
+ * of a file releases the locks of all connections to it, also those of other threads
+ * (https://www.sqlite.org/howtocorrupt.html, section 2.2). So each file has one shared descriptor. It is closed only
+ * after its last user has released it and the file was deleted.
  */
 import { closeSync, fstatSync, openSync, statSync } from "node:fs";
 
 export interface RawFile {
-  /** The user must not close it. */
+  /** Users must not close it. */
   readonly descriptor: number;
   users: number;
 }
@@ -14,7 +15,7 @@ export interface RawFile {
 /** By device and inode. */
 const files = new Map<string, RawFile>();
 
-/** The file at `path`, until it is released. Throws where it can't be opened. */
+/** Opens the file at `path`, until it is released. Throws if it cannot be opened. */
 export function openRawFile(path: string): RawFile {
   const { dev, ino } = statSync(path);
   const key = `${dev}:${ino}`;
@@ -29,7 +30,7 @@ export function releaseRawFile(file: RawFile): void {
   file.users--;
 }
 
-/** Closes the descriptors of unused files that were deleted, so that their space is free. To be called now and then. */
+/** Closes the descriptors of unused files that were deleted, which frees their space. To be called now and then. */
 export function closeDeletedRawFiles(): void {
   for (const [key, { descriptor, users }] of files) {
     if (users > 0 || fstatSync(descriptor).nlink > 0) continue;
@@ -38,7 +39,7 @@ export function closeDeletedRawFiles(): void {
   }
 }
 
-/** Closes all, once no connection of this process is left to these files. */
+/** Closes all descriptors. This process must have no connection to these files any more. */
 export function closeRawFiles(): void {
   for (const { descriptor } of files.values()) closeSync(descriptor);
   files.clear();

@@ -1,8 +1,9 @@
 /**
- * The schema objects that a store of some format has, and the check that a file has these and no others. SQLite runs what a schema says: a trigger
- * in a backup could make an admin of each key that is written, a view could stand in place of a table, a default could call a function, and neither
- * the integrity check nor the digest looks at them. So a file from elsewhere is compared, before anything is written to it, with what the migrations
- * and the tables of its facts and closures come to in an empty database.
+ * Checks that a file has exactly the schema objects of a store, and no others. SQLite runs what a schema says: a
+ * trigger in a backup could turn every new API key into an admin key, a view could replace a table, a default could
+ * call a function. Neither SQLite's integrity check nor the digest covers the schema. So a file of unknown origin is
+ * compared, before anything is written to it, with an empty database that has run the migrations and has the same fact
+ * tables and closure tables.
  */
 import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -17,11 +18,14 @@ interface SchemaObject {
   readonly type: string;
   readonly name: string;
   readonly table: string;
-  /** Empty of what SQLite makes by itself for a constraint. */
+  /** Empty for an index that SQLite creates for a constraint. */
   readonly sql: string;
 }
 
-/** AppError `invalid_request` names the first object in the file at `path` that does not belong there. Nothing of the file is changed or run. */
+/**
+ * Throws an AppError `invalid_request` that names the first unexpected object in the file at `path`. Neither changes
+ * nor runs anything of the file.
+ */
 export function requireKnownSchemaIn(path: string): void {
   const database = openSqlite(path);
   try {
@@ -35,7 +39,7 @@ export function requireKnownSchemaIn(path: string): void {
   }
 }
 
-/** The same of an open database, or of one that is attached to it. Inside the caller's transaction. */
+/** The same for an open database, or for one that is attached to it. Runs in the caller's transaction. */
 export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName = "main"): void {
   const version = Number(database.prepare(`PRAGMA ${schema}.user_version`).values()[0]?.[0]);
   if (version > schemaVersion) throw newerFormatError(database.path, version);
@@ -44,14 +48,14 @@ export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName 
   try {
     expected.transaction(() => {
       runMigrations(expected, 0, version);
-      // Only tables that are what they should be are read from.
+      // The fixed tables are checked before they are read.
       const fixed = objectsOf(expected, "main");
       for (const object of fixed.values()) requireEqual(object, found.get(keyOf(object)));
       createFactTables(expected, database, schema, found);
       if (fixed.has("table closure")) createClosureTables(expected, database, schema);
     });
     const wanted = objectsOf(expected, "main");
-    for (const object of found.values()) if (!wanted.has(keyOf(object))) throw unknown(object);
+    for (const object of found.values()) if (!wanted.has(keyOf(object))) throw unexpectedError(object);
     for (const object of wanted.values()) requireEqual(object, found.get(keyOf(object)));
   } finally {
     expected.close();
@@ -73,10 +77,10 @@ function keyOf({ type, name }: Pick<SchemaObject, "type" | "name">): string {
   return `${type} ${name}`;
 }
 
-/** SQLite's own bound for the columns of a table. */
+/** SQLite's own limit for the columns of a table. */
 const columnsMax = 2000;
 
-/** Which orders a table has indexes for is up to the policy; each has to be one of its columns, as they are. */
+/** The policy decides which indexes a fact table has. Each must be over distinct columns of the table. */
 function createFactTables(
   expected: SqliteDatabase,
   database: SqliteDatabase,
@@ -88,7 +92,7 @@ function createFactTables(
     if (id === undefined || arity === undefined || arity < 1 || arity > columnsMax)
       throw new AppError(
         "invalid_request",
-        `the database has a relation that can't be: number ${id} with ${arity} arguments`,
+        `the database has an impossible relation: number ${id} with ${arity} arguments`,
       );
     expected.exec(factTableSql(id, arity));
     arities.set(tableOf(id), arity);
@@ -117,16 +121,16 @@ function numbersIn(database: SqliteDatabase, sql: string): number[][] {
 function requireEqual(expected: SchemaObject, found: SchemaObject | undefined): void {
   if (found?.table === expected.table && found.sql === expected.sql) return;
   const name = `${expected.type} \`${expected.name}\``;
-  throw foreign(found === undefined ? `it lacks the ${name}` : `its ${name} is not the one that Ostiary makes`);
+  throw schemaError(found === undefined ? `it lacks the ${name}` : `its ${name} is not the one that Ostiary creates`);
 }
 
-function unknown({ type, name }: SchemaObject): AppError {
-  return foreign(`it has the ${type} \`${name}\`, which Ostiary does not make`);
+function unexpectedError({ type, name }: SchemaObject): AppError {
+  return schemaError(`it has the ${type} \`${name}\`, which Ostiary does not create`);
 }
 
-function foreign(how: string): AppError {
+function schemaError(how: string): AppError {
   return new AppError(
     "invalid_request",
-    `the database is not as Ostiary makes it: ${printable(how)}. It was changed by somebody else, or is damaged, and is not used; take a backup or a snapshot that a node has made, or undo the change if it is your own`,
+    `the schema of the database is not the one of Ostiary: ${printable(how)}. Another program has changed it, or it is damaged, so it is not used. Use a backup or a snapshot that a node has made, or undo the change if you made it`,
   );
 }

@@ -1,11 +1,11 @@
-/** Reads the frames of a database's write-ahead log, as https://www.sqlite.org/fileformat2.html#walformat documents them. */
+/** Reads the frames of a write-ahead log (https://www.sqlite.org/fileformat2.html#walformat). */
 import { closeSync, openSync, readSync } from "node:fs";
 
 export interface WalFrame {
   readonly page: number;
-  /** How many pages the database has after the commit that this frame ends; 0 for all other frames. */
+  /** In the last frame of a commit: the number of pages of the database after it. 0 in all other frames. */
   readonly databasePages: number;
-  /** The content of the page; valid until the next frame is read. */
+  /** The content of the page, until the next frame is read. */
   readonly content: Buffer;
 }
 
@@ -18,17 +18,17 @@ export class WalReader {
   readonly #frameBytes: number;
   readonly #buffer: Buffer;
   #descriptor: number | undefined;
-  /** SQLite writes another header when it begins the log anew. */
+  /** SQLite writes another header when it resets the log. */
   #header: Buffer = Buffer.alloc(logHeaderBytes);
 
-  /** Of the database whose log is at `path`; it may appear later. */
+  /** The log at `path` need not exist yet. */
   constructor(path: string, pageBytes: number) {
     this.#path = path;
     this.#frameBytes = frameHeaderBytes + pageBytes;
     this.#buffer = Buffer.alloc(framesAtOnce * this.#frameBytes);
   }
 
-  /** Whether the log was begun anew since the last call. Throws where it can't be read. */
+  /** Whether the log was reset since the last call. Throws if it cannot be read. */
   wasReset(): boolean {
     const header = Buffer.alloc(logHeaderBytes);
     if (this.#read(header, 0) < header.length) header.fill(0);
@@ -37,7 +37,7 @@ export class WalReader {
     return isNew;
   }
 
-  /** The frames from `first` up to, not including, `end`. Throws where they can't be read. */
+  /** The frames from `first` up to, but not including, `end`. Throws if they cannot be read. */
   *frames(first: number, end: number): Generator<WalFrame> {
     for (let at = first; at < end; at += framesAtOnce) {
       const wanted = this.#buffer.subarray(0, Math.min(framesAtOnce, end - at) * this.#frameBytes);
@@ -55,7 +55,7 @@ export class WalReader {
     this.#descriptor = undefined;
   }
 
-  /** Returns the number of bytes: 0 where there is no log. */
+  /** Returns the number of bytes; 0 if there is no log. */
   #read(target: Buffer, position: number): number {
     try {
       this.#descriptor ??= openSync(this.#path, "r");

@@ -1,6 +1,7 @@
 /**
- * Keys: those of clients (`e_<environment>_<key id>_<secret>`, replicated like facts) and the one that nodes show each other. Only hashes are
- * stored. A secret is 128 bits or more of randomness, so a plain SHA-256 of the whole text is as good as a slow hash and costs a request 1 µs.
+ * API keys of clients (`e_<environment>_<key id>_<secret>`, replicated like facts), and the node key, which nodes
+ * authenticate each other with. Only hashes are stored. A secret has at least 128 random bits, so a plain SHA-256 of
+ * the whole text is as safe as a slow hash, and takes 1 µs per request.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { eq } from "drizzle-orm";
@@ -10,7 +11,7 @@ import * as schema from "../connection/schema.ts";
 
 export interface MintedKey {
   readonly id: string;
-  /** The secret itself: shown once, never stored. */
+  /** The whole key with its secret: shown once, never stored. */
   readonly text: string;
   readonly hash: string;
 }
@@ -20,14 +21,14 @@ export function hashKey(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Whether `text` is the key with this hash. Takes the same time whatever differs. */
+/** Whether `text` is the key with this hash, in constant time. */
 export function verifyKey(text: string, hash: string): boolean {
   const given = Buffer.from(hashKey(text), "hex");
   const expected = Buffer.from(hash, "hex");
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
 
-/** The parts of a client key, or `undefined` where the text has not its form. The environment may itself contain `_`. */
+/** The parts of an API key; undefined if the text does not have the form of one. The environment may contain `_`. */
 export function parseApiKey(text: string): { readonly environment: string; readonly id: string } | undefined {
   const match = /^e_([A-Za-z0-9_-]+)_([A-Za-z0-9-]+)_([A-Za-z0-9-]{8,})$/.exec(text);
   if (match?.[1] === undefined || match[2] === undefined) return undefined;
@@ -44,22 +45,25 @@ export function mintNodeKey(environment: string): string {
   return `n_${environment}_${randomBytes(24).toString("hex")}`;
 }
 
-/** The API key with this id; undefined where there is none. */
+/** The API key with this id; undefined if there is none. */
 export function findApiKey(database: Connection, id: string): typeof schema.apiKey.$inferSelect | undefined {
   return database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get();
 }
 
-/** Settings of this node alone, which never leave it. */
+/** Settings of this node, which are never replicated. */
 export type NodeSetting =
   | "node_key_hash"
-  // Written to see whether a disk that failed takes a commit again. Nobody reads it.
+  // Written to test whether a commit works again after a disk failure. Nothing reads it.
   | "storage_probe";
 
 export function readNodeSetting(database: Connection, key: NodeSetting): string | undefined {
   return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;
 }
 
-/** What a primary keeps that has made its node key itself, of the store in the file at `path`. Undefined where it has none. */
+/**
+ * The hash of a node key that the primary generated itself, from the store at `path`. Undefined if the key came from
+ * the configuration.
+ */
 export function storedNodeKeyHash(path: string): string | undefined {
   const store = openStore(path, { readonly: true });
   try {

@@ -1,53 +1,63 @@
 /**
- * The epochs of a store's history, from the first to the present one. An epoch names what one primary wrote without a break; a new one begins
- * where a node is promoted or a backup restored, and continues the history up to there. So this tells which positions a history contains.
+ * The epochs of a store's history, from the first to the current one. An epoch identifies the events that one primary
+ * wrote without interruption. A promotion or a restore begins a new epoch, which continues the history up to that
+ * offset. So the epochs determine which positions a history contains.
  */
 import { asc } from "drizzle-orm";
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import * as schema from "../connection/schema.ts";
 
-/** What epochs are ordered by. */
+/** The identity of an epoch, and the counter that orders epochs. */
 export interface EpochId {
   readonly epoch: string;
-  /** A later epoch of the same environment has a higher one (`terms.ts`). Two that begin at once, without votes, may have the same. */
+  /**
+   * A later epoch of the same environment has a higher term (`terms.ts`). Two epochs that begin without votes may have
+   * the same term.
+   */
   readonly term: number;
 }
 
 export interface Epoch extends EpochId {
-  /** Where it began: the last offset of the one before, and the chain hash there. */
+  /** Where the epoch begins: the last offset of the epoch before, and the chain hash there. */
   readonly offset: number;
   readonly hash: string;
-  /** When, in ms since 1970; 0 where that is not known. */
+  /** When it began, in ms since 1970; 0 if unknown. */
   readonly timeMs: number;
 }
 
-/** Less than 0 where the one is earlier, 0 where they are the same. All nodes order them alike: of two with the same term the names decide. */
+/**
+ * Negative if `one` is earlier, 0 if both are the same. With equal terms the names decide, so all nodes agree on the
+ * order.
+ */
 export function compareEpochs(one: EpochId, other: EpochId): number {
   return one.term - other.term || (one.epoch === other.epoch ? 0 : one.epoch < other.epoch ? -1 : 1);
 }
 
-/** Oldest first; the last one is the present. */
+/** The epochs, oldest first. The last one is the current epoch. */
 export function readEpochs(database: Connection): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
 }
 
 /**
- * The one that the history began with. No other history has it: restoring, promoting and trimming leave it, so two histories share their beginning
- * exactly where their first epochs are the same.
+ * The first epoch identifies the history: restores, promotions and trims do not change it. Two histories have a common
+ * beginning if and only if their first epochs are equal.
  */
 export function firstEpoch(database: Connection): Epoch {
   return must(readEpochs(database)[0], "a store has an epoch");
 }
 
-/** Makes it the store's present epoch. */
+/** Begins an epoch: it becomes the current one of the store. */
 export function beginEpoch(database: Connection, { epoch, term, offset, hash, timeMs }: Epoch): void {
   const insert = "INSERT INTO epoch (epoch, term, offset, hash, time_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
   database.statement(insert).run(epoch, term, offset, hash, timeMs);
   database.statement("UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
 }
 
-/** Takes the present epoch away, as if it had never begun. Gives the one before, which goes on. Throws where there is none. */
+/**
+ * Removes the current epoch, and returns the one before, which is current again. Throws if there is only one, or
+ * another is current.
+ */
 export function removeLastEpoch(database: Connection, epoch: string): Epoch {
   const epochs = readEpochs(database);
   const [before, last] = epochs.slice(-2);
@@ -57,7 +67,10 @@ export function removeLastEpoch(database: Connection, epoch: string): Epoch {
   return before;
 }
 
-/** Whether a history with these epochs, which has come to `end`, contains the offset of that epoch. `undefined` where it never had the epoch. */
+/**
+ * Whether a history with these epochs and the last offset `end` contains an offset of an epoch. Undefined if it does
+ * not have the epoch.
+ */
 export function containsOffset(
   epochs: readonly Epoch[],
   end: number,
@@ -69,7 +82,7 @@ export function containsOffset(
   return offset <= (epochs[index + 1]?.offset ?? end);
 }
 
-/** The epoch in force after the event at `offset`. One that begins behind an offset is in force from the next one on. */
+/** The epoch of the event at `offset`. An epoch that begins behind an offset applies from the next event on. */
 export function epochAt(epochs: readonly Epoch[], offset: number): Epoch {
   return must(epochs.findLast((epoch) => epoch.offset < offset) ?? epochs[0], "a store has an epoch");
 }

@@ -1,17 +1,21 @@
 /**
- * The writes that were done lately, by what names their requests. A client whose answer was lost sends its write again, perhaps to a node that was
- * promoted meanwhile: it gets the first answer, and nothing is done twice. Kept on every copy, since it is made from the events.
+ * Idempotency records: the results of recent writes, by the idempotency keys of their requests. A client that received
+ * no response sends its write again, perhaps to a node that was promoted meanwhile. It gets the first result, and
+ * nothing is written twice. Every node has the records, because they are derived from the events.
  */
 import type { Connection } from "../connection/connection.ts";
 
 export interface IdempotencyRecord {
   readonly offset: number;
-  /** Facts really inserted and deleted. */
+  /** The number of facts that the write really inserted and deleted. */
   readonly inserted: number;
   readonly deleted: number;
 }
 
-/** Two requests that were sent within so many events of each other are known to be one. Part of what events do, so the same on all nodes. */
+/**
+ * A record is kept for so many events. All nodes must use the same number, because the records are part of what events
+ * do.
+ */
 const idempotencyEventsMax = 100_000;
 
 export function findIdempotencyRecord(database: Connection, request: string): IdempotencyRecord | undefined {
@@ -21,14 +25,17 @@ export function findIdempotencyRecord(database: Connection, request: string): Id
   return row && { offset: Number(row[0]), inserted: Number(row[1]), deleted: Number(row[2]) };
 }
 
-/** Makes it be what was known at `offset`, to which the store has come back from `head`: what was forgotten since is in the log, if anywhere. */
+/**
+ * Restores the records of `offset`, to which the store was taken back from `head`. Records that were deleted since are
+ * made from the log.
+ */
 export function rewindIdempotencyRecords(database: Connection, offset: number, head: number): void {
   database.statement("DELETE FROM answered WHERE offset > ?1").run(offset);
-  const counted = (what: string): string => `coalesce(json_array_length(body, '$.${what}'), 0)`;
-  const note = `INSERT OR IGNORE INTO answered (request, offset, inserted, deleted)
-    SELECT json_extract(body, '$.request'), offset, ${counted("inserted")}, ${counted("deleted")} FROM log
+  const lengthOf = (list: string): string => `coalesce(json_array_length(body, '$.${list}'), 0)`;
+  const insert = `INSERT OR IGNORE INTO answered (request, offset, inserted, deleted)
+    SELECT json_extract(body, '$.request'), offset, ${lengthOf("inserted")}, ${lengthOf("deleted")} FROM log
     WHERE offset > ?1 AND offset <= ?2 AND json_extract(body, '$.request') IS NOT NULL ORDER BY offset DESC`;
-  database.statement(note).run(offset - idempotencyEventsMax, Math.min(offset, head - idempotencyEventsMax));
+  database.statement(insert).run(offset - idempotencyEventsMax, Math.min(offset, head - idempotencyEventsMax));
 }
 
 export function putIdempotencyRecord(

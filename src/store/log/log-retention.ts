@@ -1,76 +1,76 @@
 /**
- * How much of the log must go, and where it stood at some moment. Offsets and sizes ascend along the log. Times do so only while nobody sets the clock
- * back: what is searched by time is right also where they do not.
+ * Retention of the log, and positions of the log by time. Offsets and sizes ascend along the log. Times descend where
+ * somebody has set the clock back; the searches by time are correct in that case too.
  */
 import type { Connection } from "../connection/connection.ts";
 
-/** How much of the log is kept at most. */
+/** Limits of the log. */
 export interface Retention {
   readonly events: number;
   readonly bytes: number;
 }
 
-/** The last offset that must go for the rest to fit the retention. `undefined` where all may stay. */
+/** The last offset that has to be trimmed; undefined if the log is within its limits. */
 export function excessOffset(database: Connection, retention: Retention): number | undefined {
-  const ends = logBoundsOf(database);
-  if (ends === undefined) return undefined;
-  const total = totalAt(database, ends.last);
-  const tooMuchAfter = lastWhere(ends, (offset) => total - totalAt(database, offset) > retention.bytes);
+  const bounds = logBoundsOf(database);
+  if (bounds === undefined) return undefined;
+  const total = totalAt(database, bounds.last);
+  const tooMuchAfter = lastWhere(bounds, (offset) => total - totalAt(database, offset) > retention.bytes);
   const excess = Math.max(
-    ends.last - retention.events,
-    tooMuchAfter === undefined ? 0 : Math.min(tooMuchAfter + 1, ends.last - 1),
+    bounds.last - retention.events,
+    tooMuchAfter === undefined ? 0 : Math.min(tooMuchAfter + 1, bounds.last - 1),
   );
-  return excess >= ends.first ? excess : undefined;
+  return excess >= bounds.first ? excess : undefined;
 }
 
-/** What is removed by age at once: a clock that is wrong must not cost the log. */
+/** The largest part of the log that is trimmed by age in one go: a wrong clock must not cost the whole log. */
 const agedShareMax = 0.1;
 
 /**
- * The last of the events at the start of the log that are older than `ageMs` at `nowMs`, of the first tenth of the log. Events of the future, which a
- * clock that was ahead has left, do not end them; one that is young enough does.
+ * The last offset in the first tenth of the log up to which all events are older than `ageMs` at the time `nowMs`.
+ * Events with a time in the future, which a clock that was ahead has left, are ignored.
  */
 export function expiredOffset(database: Connection, ageMs: number, nowMs: number): number | undefined {
-  const ends = logBoundsOf(database);
-  if (ends === undefined) return undefined;
-  const { first, last } = ends;
-  const bound = first + Math.max(1, Math.floor((last - first + 1) * agedShareMax));
+  const bounds = logBoundsOf(database);
+  if (bounds === undefined) return undefined;
+  const { first, last } = bounds;
+  const end = first + Math.max(1, Math.floor((last - first + 1) * agedShareMax));
   const oldestMs = nowMs - ageMs;
   const young = database
     .statement("SELECT offset FROM log WHERE offset < ?1 AND time_ms >= ?2 AND time_ms <= ?3 ORDER BY offset LIMIT 1")
-    .values(bound, oldestMs, nowMs)[0]?.[0];
+    .values(end, oldestMs, nowMs)[0]?.[0];
   const aged = database
     .statement("SELECT offset FROM log WHERE offset < ?1 AND time_ms < ?2 ORDER BY offset DESC LIMIT 1")
-    .values(young ?? bound, oldestMs)[0]?.[0];
+    .values(young ?? end, oldestMs)[0]?.[0];
   return typeof aged === "number" ? aged : undefined;
 }
 
-/** The places in the log that a moment may mean: the same one twice, unless a clock that was set leaves several. */
+/** The positions in the log that a time can mean. First and last differ only if the clock was set. */
 export interface OffsetsAt {
-  /** After this offset, or 0 for the beginning. */
+  /** After the event at this offset; 0 means before the first event. */
   readonly first: number;
   readonly last: number;
 }
 
-/** Events later than a log was read by so much have times that cannot be right. */
+/** The time of an event is impossible if it is later by this much than the time at which the log was read. */
 const impossibleAfterMs = 60_000;
 
-/** Where the log stood at `timeMs`; it was read at `untilMs`. `undefined` where it has no event. */
+/** The positions of the log at `timeMs`. The log was read at `untilMs`. Undefined if it has no event. */
 export function offsetsAt(database: Connection, timeMs: number, untilMs: number): OffsetsAt | undefined {
-  const ends = logBoundsOf(database);
-  if (ends === undefined) return undefined;
-  if (timeMs >= untilMs) return { first: ends.last, last: ends.last };
+  const bounds = logBoundsOf(database);
+  if (bounds === undefined) return undefined;
+  if (timeMs >= untilMs) return { first: bounds.last, last: bounds.last };
   const possibleMs = untilMs + impossibleAfterMs;
   const one = (sql: string, ...values: number[]): number | undefined => {
     const found = database.prepare(sql).values(...values)[0]?.[0];
     return typeof found === "number" ? found : undefined;
   };
-  const last = one("SELECT max(offset) FROM log WHERE time_ms <= ?1", timeMs) ?? ends.first - 1;
+  const last = one("SELECT max(offset) FROM log WHERE time_ms <= ?1", timeMs) ?? bounds.first - 1;
   const later = one("SELECT min(offset) FROM log WHERE time_ms > ?1 AND time_ms <= ?2", timeMs, possibleMs);
   if (later !== undefined && later < last) return { first: later - 1, last };
-  // What follows with an impossible time may have happened before or after the moment.
+  // The next events with impossible times may have happened before or after `timeMs`.
   const nextMs = one("SELECT time_ms FROM log WHERE offset = ?1", last + 1) ?? 0;
-  return { first: last, last: nextMs > possibleMs ? (later ?? ends.last + 1) - 1 : last };
+  return { first: last, last: nextMs > possibleMs ? (later ?? bounds.last + 1) - 1 : last };
 }
 
 interface LogBounds {
@@ -79,13 +79,13 @@ interface LogBounds {
 }
 
 function logBoundsOf(database: Connection): LogBounds | undefined {
-  // Each for itself: together they would look at every row.
+  // In two queries: one query for both would read every row.
   const first = database.statement("SELECT min(offset) FROM log").values()[0]?.[0];
   const last = database.statement("SELECT max(offset) FROM log").values()[0]?.[0];
   return typeof first === "number" && typeof last === "number" ? { first, last } : undefined;
 }
 
-/** The last offset for which it holds, where it holds for all up to some offset and for none after. */
+/** Binary search: the last offset for which `holds` is true. It must be true up to some offset and false after it. */
 function lastWhere({ first, last }: LogBounds, holds: (offset: number) => boolean): number | undefined {
   if (!holds(first)) return undefined;
   let [low, high] = [first, last];
@@ -97,7 +97,7 @@ function lastWhere({ first, last }: LogBounds, holds: (offset: number) => boolea
   return low;
 }
 
-/** Bytes of all bodies up to and with this one. Rows of older binaries have none. */
+/** The bytes of all bodies up to this one, this one included. Rows of a version before format 5 have no total. */
 function totalAt(database: Connection, offset: number): number {
   return Number(database.statement("SELECT total FROM log WHERE offset = ?1").values(offset)[0]?.[0] ?? 0);
 }

@@ -1,14 +1,15 @@
 /**
- * A node's log: the only truth about what happened in which order. Rows are kept as the text that the chain hash was made of, so that
- * every copy hashes the very same bytes. A primary writes it, every other node keeps what it applied: so each can hand it on, and be promoted.
- * Old rows are trimmed by number, age and size; whoever needs one of them takes a snapshot.
+ * The log of a node: the authority on which events happened in which order. A row stores the text that its chain hash
+ * was computed from, so all nodes hash the same bytes. A primary appends the events that it commits, every other node
+ * the events that it applies. So each node can serve the log to others, and can be promoted. Old rows are trimmed by
+ * number, age and size; a replica that needs a trimmed row installs a snapshot.
  */
 import { eq, gt, lte, min } from "drizzle-orm";
 import type { SqlRow } from "../../runtime/sqlite.ts";
 import type { Connection } from "../connection/connection.ts";
 import { log } from "../connection/schema.ts";
 
-/** One event as it is stored and sent: `body` is the JSON text of its effect. */
+/** An event as it is stored and sent. `body` is the JSON text of its effect. */
 export interface LogRow {
   readonly offset: number;
   readonly timeMs: number;
@@ -18,13 +19,13 @@ export interface LogRow {
 }
 
 export interface StoredLogRow extends LogRow {
-  /** Chain hash over this row and all before it. */
+  /** The chain hash of this row and all rows before it. */
   readonly hash: string;
-  /** The state's digest after it; null in rows that an older binary wrote. */
+  /** The digest of the state after the event; null in rows that a version before format 5 wrote. */
   readonly digest: string | null;
 }
 
-/** How much one read takes at most; a single row larger than `bytesMax` is still given, alone. */
+/** Limits of one read. A row that is larger than `bytesMax` is returned alone. */
 export interface ReadBounds {
   readonly eventsMax: number;
   readonly bytesMax: number;
@@ -32,17 +33,17 @@ export interface ReadBounds {
 
 export interface Log {
   append(row: StoredLogRow): void;
-  /** The rows after `offset`, in order, as many as the bounds allow. */
+  /** The rows after `offset`, in order, within the limits. */
   read(offset: number, bounds: ReadBounds): StoredLogRow[];
-  /** The row at `offset`, `undefined` where it was trimmed or never was. */
+  /** The row at `offset`; undefined if it was trimmed or never existed. */
   rowAt(offset: number): StoredLogRow | undefined;
-  /** The chain hash after `offset`, or `undefined` where that row was trimmed or never was. */
+  /** The chain hash at `offset`; undefined if that row was trimmed or never existed. */
   hashAt(offset: number): string | undefined;
-  /** The last trimmed offset: rows after it are here. `undefined` where the log is empty. */
+  /** The last trimmed offset; undefined if the log is empty. */
   trimmedTo(): number | undefined;
-  /** Drops all rows up to and including `offset`, and what they took away. */
+  /** Deletes all rows up to and including `offset`, and the cleared facts that belong to them. */
   trim(offset: number): void;
-  /** Drops all rows after `offset`, which were undone. */
+  /** Deletes all rows after `offset`: their events were undone. */
   dropAfter(offset: number): void;
 }
 
@@ -67,7 +68,7 @@ export function openLog(database: Connection): Log {
       const rows: StoredLogRow[] = [];
       let bytes = 0;
       let after = offset;
-      // In steps, so that a page full of large bodies is not fetched only to be thrown away.
+      // In steps, so that few large bodies are read in vain.
       for (;;) {
         const step = Math.min(rowsPerStep, bounds.eventsMax - rows.length);
         const found = step > 0 ? select.values(after, step) : [];

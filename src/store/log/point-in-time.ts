@@ -1,11 +1,11 @@
-/** How far back in time a store can be taken: as far as its log says what every event did. */
+/** Points in time that a store can be recovered to: as far back as its log records what every event did. */
 import type { Connection } from "../connection/connection.ts";
 import { readState } from "./store-state.ts";
 
-/** A moment in the history of a store: after the event at `offset`, 0 before the first. */
+/** A point in the history of a store: after the event at `offset`, or before the first event if that is 0. */
 export interface PointInTime {
   readonly offset: number;
-  /** When that event was committed, in ms since 1970; 0 before the first. */
+  /** When that event was committed, in ms since 1970; 0 before the first event. */
   readonly timeMs: number;
 }
 
@@ -15,8 +15,8 @@ export function describePointInTime({ offset, timeMs }: PointInTime): string {
 }
 
 /**
- * The earliest moment that the store can be taken back to. Events of older binaries may not say what they took away; of the event before the first
- * in the log the chain hash is not known.
+ * The earliest point in time that the store can be recovered to. Events of versions before format 5 may not record what
+ * they deleted, and the chain hash before the first event in the log is unknown.
  */
 export function earliestPointInTime(database: Connection): PointInTime {
   const one = (sql: string): number | undefined => {
@@ -28,10 +28,10 @@ export function earliestPointInTime(database: Connection): PointInTime {
     const { offset, timeMs } = readState(database);
     return { offset, timeMs };
   }
-  const unsaid = one(
+  const incomplete = one(
     `SELECT max(offset) FROM log WHERE kind = 'clear' AND digest IS NULL
        OR kind = 'keys' AND json_type(body, '$.replaced') IS NULL`,
   );
-  const offset = Math.max(first === 1 ? 0 : first, unsaid ?? 0);
+  const offset = Math.max(first === 1 ? 0 : first, incomplete ?? 0);
   return { offset, timeMs: offset === 0 ? 0 : (one(`SELECT time_ms FROM log WHERE offset = ${offset}`) ?? 0) };
 }

@@ -1,6 +1,7 @@
 /**
- * Where this copy stands: one row, read by everybody, advanced only in the transaction that changes what it describes. `epoch`, `offset` and
- * `hash` say which history this copy has, `digest` and `policyId` (kept by `engine/state/apply.ts`) which state came out of it.
+ * The position of a store: one row. Only the transaction that applies an event changes it. `epoch`, `offset` and `hash`
+ * identify the history of the store; `digest` and `policyId` (written by `engine/state/apply.ts`) describe the state
+ * that the history has led to.
  */
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
@@ -12,15 +13,15 @@ import { firstTerm } from "./terms.ts";
 export interface StoreState {
   readonly environment: string;
   readonly epoch: string;
-  /** Orders the epochs of an environment (`compareEpochs`, `terms.ts`). */
+  /** The term of the epoch (`terms.ts`). */
   readonly term: number;
-  /** Of the last event that this copy contains; 0 before the first. */
+  /** The offset of the last event that the store contains; 0 before the first one. */
   readonly offset: number;
-  /** Chain hash over all events up to `offset`. */
+  /** The chain hash of all events up to `offset`. */
   readonly hash: string;
-  /** Time of commit of that event on the primary. */
+  /** When the primary committed that event. */
   readonly timeMs: number;
-  /** Set hash of all facts, keys and the active policy. */
+  /** The set hash of all facts, keys and the active policy. */
   readonly digest: string;
   /** 0 while no policy is active. */
   readonly policyId: number;
@@ -37,7 +38,7 @@ export function readState(database: Connection): StoreState {
   return must(findState(database), "the state row is missing");
 }
 
-/** The state, or `undefined` in a file that holds none yet. */
+/** The state; undefined in a file that has none yet. */
 export function findState(database: Connection): StoreState | undefined {
   const row = database.statement(selectState).values()[0];
   if (row === undefined) return undefined;
@@ -53,7 +54,7 @@ export function findState(database: Connection): StoreState | undefined {
   };
 }
 
-/** Starts a history: no events, no policy. */
+/** Begins a history without events and policy. */
 export function createState(database: Connection, environment: string, epoch: string, term = firstTerm): StoreState {
   const origin = { epoch, term, offset: 0, hash: zeroHash, timeMs: 0 };
   database.orm
@@ -64,7 +65,7 @@ export function createState(database: Connection, environment: string, epoch: st
   return readState(database);
 }
 
-/** Moves the position on. `digest` and `policyId` are not touched: they belong to `applyEvent`. Gives the digest. */
+/** Advances the position, and returns the digest. `applyEvent` writes `digest` and `policyId`. */
 export function advanceState(
   database: Connection,
   next: { readonly offset: number; readonly hash: string; readonly timeMs: number },
@@ -73,7 +74,7 @@ export function advanceState(
   return String(must(database.statement(updatePosition).values(offset, hash, timeMs)[0], "the store has a state")[0]);
 }
 
-/** Refuses a file of another environment: its facts would answer questions that were never asked of them. */
+/** Throws if the file belongs to another environment. */
 export function requireEnvironment(state: Pick<StoreState, "environment">, environment: string): void {
   if (state.environment === environment) return;
   throw new AppError(

@@ -1,7 +1,8 @@
 /**
- * The form of snapshots and backups: one file that says of itself what it is. A skippable frame of Zstandard comes first (`zstd -d` passes over it), with the
- * manifest as one line of JSON, the SHA-256 of that line as the next, and a MAC of it as the third where the maker knew the node key; then the frames
- * of the database. Older versions pass over the third line.
+ * The header of snapshots and backups. The file is self-describing: it begins with a skippable frame of Zstandard,
+ * which `zstd -d` ignores, and the compressed frames of the database follow. The header has up to three lines: the
+ * manifest as JSON, the SHA-256 of that line, and, if the maker knew the node key, a MAC of it. Older versions ignore
+ * the third line.
  */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
@@ -13,36 +14,36 @@ import { macLength, manifestMac, type SignedManifest } from "./snapshot-mac.ts";
 
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
 
-/** Of the form that is described here. */
-const formVersion = 1;
+/** The version of this file format. */
+const fileFormatVersion = 1;
 
-/** What is known of a snapshot without unpacking it. */
+/** What a snapshot contains, known without unpacking it. */
 const snapshotManifest = z.object({
-  /** Which form the file has. */
-  snapshot: z.literal(formVersion),
+  /** The version of the file format. */
+  snapshot: z.literal(fileFormatVersion),
   /** A backup has the log as well. */
   kind: z.enum(["snapshot", "backup"]).default("snapshot"),
-  /** Of the database's format, as in `schemaVersion`. */
+  /** The format of the database, as in `schemaVersion`. */
   schema: z.number().int().positive(),
   environment: z.string().min(1),
   epoch: hash,
-  /** The epoch's. Absent in files of older versions. */
+  /** The term of the epoch. Missing in files of older versions. */
   term: z.number().int().nonnegative().optional(),
   offset: z.number().int().nonnegative(),
-  /** When the event at `offset` was committed, and when the snapshot was made; in ms since 1970. */
+  /** When the event at `offset` was committed, and when the snapshot was made, in ms since 1970. */
   timeMs: z.number().int().nonnegative(),
   madeMs: z.number().int().nonnegative(),
-  /** Chain hash and state digest at `offset`. */
+  /** The chain hash and the state digest at `offset`. */
   hash,
   digest: hash,
-  /** The first epoch of its history. Absent in files of older versions. */
+  /** The first epoch of its history. Missing in files of older versions. */
   history: hash.optional(),
-  /** The earliest moment that can be gone back to; where it is not said there is none but the one at `offset`. */
+  /** The earliest point in time that it can be recovered to. If it is missing, only the one at `offset`. */
   from: z.object({ offset: z.number().int().nonnegative(), timeMs: z.number().int().nonnegative() }).optional(),
-  /** Of the frames of the database. */
+  /** The SHA-256 and the size of the compressed database. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.number().int().positive(),
-  /** Of the database. */
+  /** The size of the database. */
   unpackedBytes: z.number().int().positive(),
 });
 export type SnapshotManifest = z.infer<typeof snapshotManifest>;
@@ -50,7 +51,7 @@ export type SnapshotManifest = z.infer<typeof snapshotManifest>;
 export interface SnapshotHeader {
   readonly manifest: SnapshotManifest;
   readonly signed: SignedManifest;
-  /** Where the database begins. */
+  /** The offset of the compressed database in the file. */
   readonly length: number;
 }
 
@@ -61,18 +62,18 @@ const snapshotHeaderBytesMax = 64 * 1024;
 const macPrefix = "hmac-sha256 ";
 
 interface SnapshotHeaderOptions {
-  /** Makes it as long as one that was written before more was known. */
+  /** Pads the header to the length of a preliminary one. */
   readonly length?: number;
-  /** Without it there is no MAC. */
+  /** Without a node key the header has no MAC. */
   readonly nodeKeyHash?: string | undefined;
 }
 
-/** What comes before the database. */
+/** Encodes the header. */
 export function encodeHeader(
   manifest: Omit<SnapshotManifest, "snapshot">,
   { length = 0, nodeKeyHash }: SnapshotHeaderOptions = {},
 ): Uint8Array {
-  const text = JSON.stringify({ snapshot: formVersion, ...manifest } satisfies SnapshotManifest);
+  const text = JSON.stringify({ snapshot: fileFormatVersion, ...manifest } satisfies SnapshotManifest);
   const macBytes = nodeKeyHash === undefined ? 0 : macPrefix.length + macLength + "\n".length;
   const rest = frameHeaderBytes + checksumLength + 2 * "\n".length + macBytes;
   const line = text + " ".repeat(Math.max(0, length - rest - Buffer.byteLength(text)));
@@ -84,28 +85,34 @@ export function encodeHeader(
   return Buffer.concat([header, content]);
 }
 
-/** `undefined` while there are too few bytes to tell. Throws `invalid_request` where they are not the beginning of a snapshot that can be used. */
+/**
+ * Returns undefined if the header is incomplete. Throws `invalid_request` if the bytes are not the beginning of a
+ * usable snapshot.
+ */
 export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
   if (bytes.length < frameHeaderBytes) return undefined;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = frameHeaderBytes + view.readUInt32LE(4);
   if (view.readUInt32LE(0) !== magic || length > snapshotHeaderBytesMax)
-    throw new AppError("invalid_request", "this is no snapshot of Ostiary");
+    throw new AppError("invalid_request", "this is not a snapshot of Ostiary");
   if (bytes.length < length) return undefined;
   const [line = "", sum, last = ""] = view.toString("utf8", frameHeaderBytes, length).split("\n");
-  if (sum !== checksum(line)) throw damagedSnapshotError("its manifest is not what was written");
+  if (sum !== checksum(line)) throw damagedSnapshotError("its manifest does not match its checksum");
   const mac = last.startsWith(macPrefix) ? last.slice(macPrefix.length) : undefined;
   return { manifest: parseManifest(line), signed: { text: line, mac }, length };
 }
 
-/** The front of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and where the file is too short. */
+/**
+ * Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and if the file is too
+ * short.
+ */
 export function readHeader(path: string): SnapshotHeader {
   const bytes = new Uint8Array(snapshotHeaderBytesMax);
   const file = openSync(path, "r");
   try {
-    const front = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
-    if (front === undefined) throw damagedSnapshotError("it ends before its manifest does");
-    return front;
+    const header = decodeHeader(bytes.subarray(0, readSync(file, bytes)));
+    if (header === undefined) throw damagedSnapshotError("it ends within its header");
+    return header;
   } finally {
     closeSync(file);
   }
@@ -115,31 +122,33 @@ export function damagedSnapshotError(how: string): AppError {
   return new AppError("invalid_request", `the snapshot is damaged: ${how}`);
 }
 
-/** Refuses a database that only a later version of this binary knows. */
+/** Throws if the database has a newer format than this binary knows. */
 export function requireKnownFormat({ schema }: Pick<SnapshotManifest, "schema">): void {
   if (schema > schemaVersion)
-    throw newerSnapshotError(`its database has format ${schema}, and ${schemaVersion} is the last one known here`);
+    throw newerSnapshotError(`its database has format ${schema}, this version knows formats up to ${schemaVersion}`);
 }
 
-const someForm = z.object({ snapshot: z.number() });
+const anyVersion = z.object({ snapshot: z.number() });
 
 function parseManifest(line: string): SnapshotManifest {
   let content: unknown;
   try {
     content = JSON.parse(line);
   } catch {
-    throw damagedSnapshotError("its manifest is no JSON");
+    throw damagedSnapshotError("its manifest is not JSON");
   }
-  const form = someForm.safeParse(content);
-  if (form.success && form.data.snapshot > formVersion)
-    throw newerSnapshotError(`it has form ${form.data.snapshot}, and ${formVersion} is the last one known here`);
+  const version = anyVersion.safeParse(content);
+  if (version.success && version.data.snapshot > fileFormatVersion)
+    throw newerSnapshotError(
+      `it has version ${version.data.snapshot} of the file format, this version knows versions up to ${fileFormatVersion}`,
+    );
   const parsed = snapshotManifest.safeParse(content);
-  if (!parsed.success) throw damagedSnapshotError(`its manifest is not understood: ${describeProblem(parsed.error)}`);
+  if (!parsed.success) throw damagedSnapshotError(`its manifest is invalid: ${describeProblem(parsed.error)}`);
   return parsed.data;
 }
 
 function newerSnapshotError(how: string): AppError {
-  return new AppError("conflict", `the snapshot was made by a newer Ostiary (${how}); use that one, or a later one`);
+  return new AppError("conflict", `the snapshot was made by a newer Ostiary (${how}): use that version or a later one`);
 }
 
 function checksum(line: string): string {

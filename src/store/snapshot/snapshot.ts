@@ -1,8 +1,9 @@
 /**
- * Snapshots: one consistent copy of the whole store as a compressed file, made without stopping anybody and checked from end to end before anybody
- * trusts it. The database is shipped, not its rows: loading rows and indexes anew takes five times as long.
+ * Snapshots: a consistent copy of the whole store in one compressed file. Reads and writes continue while it is made. A
+ * receiver verifies all of it before use. A snapshot contains the database file, because loading rows and building
+ * indexes takes five times as long.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
 import { compressFile, decompressFile, digestFile } from "../../runtime/compress.ts";
@@ -24,29 +25,29 @@ export interface Snapshot {
   readonly manifest: SnapshotManifest;
   /** For `authenticityOf`. */
   readonly signed: SignedManifest;
-  /** Of the whole file. */
+  /** The size of the whole file. */
   readonly size: number;
 }
 
-/** Ends the name of a snapshot that a node keeps. */
+/** The end of the name of a snapshot that a node caches. */
 export const snapshotEnding = ".snapshot.zst";
 
 /**
- * Names what a snapshot holds: the same tag, the same content, although the bytes may differ. The hash tells apart what a backup that was put back
- * unnoticed has doubled.
+ * The weak entity tag of a snapshot: the same tag means the same content, but not the same bytes. It contains the chain
+ * hash because an unnoticed restore of a file can use an offset twice.
  */
 export function snapshotTag({ epoch, offset, hash }: Pick<StoreState, "epoch" | "offset" | "hash">): string {
   return `W/"${epoch}-${offset}-${hash}"`;
 }
 
-/** Names the very bytes of a snapshot, for who has a part of them and wants the rest. */
+/** The strong entity tag of a snapshot: the same tag means the same bytes. A download can resume with it. */
 export function snapshotBytesTag({ epoch, offset, sha256 }: SnapshotManifest): string {
   return `"${epoch}-${offset}-${sha256}"`;
 }
 
 /**
- * Makes a snapshot of the store at `storePath` in `directory`, which is made where it is missing. Without `nodeKeyHash` it has no MAC. Blocks its
- * thread for about 0.6 s per 100 MB, so it runs in a Worker.
+ * Makes a snapshot of the store at `storePath` in `directory`, which is created if it is missing. Without `nodeKeyHash`
+ * the snapshot has no MAC. Blocks its thread for about 0.6 s per 100 MB, so it runs in a Worker.
  */
 export async function buildSnapshot(storePath: string, directory: string, nodeKeyHash?: string): Promise<Snapshot> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -62,13 +63,16 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   }
 }
 
-/** Makes a backup in a new file at `target`: a snapshot with the log, and with what going back in time needs. Blocks its thread as long. */
+/**
+ * Makes a backup in a new file at `target`: a snapshot with the log and everything that point-in-time recovery needs.
+ * Blocks its thread as long.
+ */
 export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Snapshot> {
   await packStore(storePath, target, "backup", nodeKeyHash);
   return openSnapshot(target);
 }
 
-/** Beside the target there must be room for the database as it is. */
+/** The directory of the target needs space for the uncompressed database. */
 async function packStore(
   storePath: string,
   target: string,
@@ -78,12 +82,12 @@ async function packStore(
   const copyPath = copyPathOf(target);
   removeFiles(databaseFiles(copyPath));
   try {
-    // What is written from now on may be missing.
+    // Later writes may be missing.
     const madeMs = Date.now();
     const { state, history, from } = copyStore(storePath, copyPath, kind);
     const { environment, epoch, term, offset, timeMs, hash, digest } = state;
     const unpackedBytes = statSync(copyPath).size;
-    const moments = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
+    const times = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
     const known = {
       kind,
       schema: schemaVersion,
@@ -91,57 +95,62 @@ async function packStore(
       epoch,
       term,
       history,
-      ...moments,
+      ...times,
       hash,
       digest,
       unpackedBytes,
     };
-    // Kept free for what is known last.
-    const room = encodeHeader({ ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER }, { nodeKeyHash });
-    const manifest = { ...known, ...(await compressFile(copyPath, target, room)) };
-    writeHeader(target, encodeHeader(manifest, { length: room.length, nodeKeyHash }));
+    // The size and the hash are known last. This reserves space for them.
+    const preliminary = encodeHeader(
+      { ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER },
+      { nodeKeyHash },
+    );
+    const manifest = { ...known, ...(await compressFile(copyPath, target, preliminary)) };
+    writeHeader(target, encodeHeader(manifest, { length: preliminary.length, nodeKeyHash }));
     return manifest;
   } finally {
     removeFiles(databaseFiles(copyPath));
   }
 }
 
-/** Where the database is copied to before it is packed into the file at `target`. */
+/** The path of the uncompressed copy that becomes the file at `target`. */
 export function copyPathOf(target: string): string {
   return `${target}.db`;
 }
 
 type UnversionedManifest = Omit<SnapshotManifest, "snapshot">;
 
-/** Puts it in its place, and waits for the disk: what a power cut leaves under the final name is whole. */
-function writeHeader(path: string, front: Uint8Array): void {
+/** Replaces the preliminary header. `installFile` syncs the file before it gets its final name. */
+function writeHeader(path: string, header: Uint8Array): void {
   const file = openSync(path, "r+");
   try {
-    writeSync(file, front, 0, front.length, 0);
-    fsyncSync(file);
+    writeSync(file, header, 0, header.length, 0);
   } finally {
     closeSync(file);
   }
 }
 
-/** Reads what the file says of itself. AppError says what is wrong with a file that is no snapshot, damaged by its looks, or of a newer form. */
+/**
+ * Reads the header of a snapshot. Throws an AppError if the file is not a snapshot, has the wrong size or header, or
+ * has a newer format.
+ */
 export function openSnapshot(path: string): Snapshot {
   const { manifest, signed, length } = readHeader(path);
   const { size } = statSync(path);
   const wanted = length + manifest.bytes;
-  if (size !== wanted) throw damagedSnapshotError(`it has ${size} bytes, and should have ${wanted}`);
+  if (size !== wanted) throw damagedSnapshotError(`it has ${size} bytes instead of ${wanted}`);
   return { path, manifest, signed, size };
 }
 
-/** Throws AppError `invalid_request` where the packed database is not the one that was written. */
+/** Throws an AppError `invalid_request` if the compressed database does not match its SHA-256. */
 export async function verifySnapshot({ path, manifest, size }: Snapshot): Promise<void> {
   const { sha256 } = await digestFile(path, size - manifest.bytes);
   if (sha256 !== manifest.sha256) throw damagedSnapshotError("its SHA-256 differs");
 }
 
 /**
- * Unpacks a snapshot whose bytes are right. What comes out has yet to be checked. Stops as soon as there is more of it than the manifest says or
- * than `bytesMax`: a small file can hold a very large one.
+ * Verifies and unpacks a snapshot. The caller has to check the database. Stops as soon as the database is larger than
+ * the manifest says, or than `bytesMax`: a small file can unpack to a very large one.
  */
 export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMax: number): Promise<void> {
   const { path, manifest, size } = snapshot;
@@ -151,10 +160,10 @@ export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMa
   removeFiles(databaseFiles(target));
   const bytes = await decompressFile(path, target, size - manifest.bytes, manifest.unpackedBytes);
   if (bytes !== manifest.unpackedBytes)
-    throw damagedSnapshotError(`its database has ${bytes} bytes, and should have ${manifest.unpackedBytes}`);
+    throw damagedSnapshotError(`its database has ${bytes} bytes instead of ${manifest.unpackedBytes}`);
 }
 
-/** AppError `too_large` where its database may not become, or has no room to be, as large as it says. */
+/** Throws an AppError `too_large` if the database is larger than the limit or than the free space. */
 function requireRoom({ unpackedBytes }: SnapshotManifest, target: string, bytesMax: number): void {
   if (unpackedBytes > bytesMax)
     throw new AppError(
@@ -165,11 +174,11 @@ function requireRoom({ unpackedBytes }: SnapshotManifest, target: string, bytesM
   if (unpackedBytes > bavail * bsize)
     throw new AppError(
       "too_large",
-      `its database has ${unpackedBytes} bytes, and the file system of \`${dirname(target)}\` has room for ${bavail * bsize}`,
+      `its database has ${unpackedBytes} bytes, and the file system of \`${dirname(target)}\` has ${bavail * bsize} free bytes`,
     );
 }
 
-/** Throws where what came out is not what the manifest said. */
+/** Throws if the state of the unpacked database differs from the manifest. */
 export function requireMatchingState(state: StoreState, manifest: SnapshotManifest): void {
   for (const key of ["environment", "epoch", "offset", "timeMs", "hash", "digest"] as const) {
     if (state[key] !== manifest[key])
@@ -177,7 +186,7 @@ export function requireMatchingState(state: StoreState, manifest: SnapshotManife
   }
 }
 
-/** A database and what SQLite may leave beside it. */
+/** A database file and the files that SQLite may create for it. */
 export function databaseFiles(path: string): string[] {
   return [path, `${path}-wal`, `${path}-shm`, `${path}-journal`];
 }

@@ -55,7 +55,7 @@ export class TableStatistics {
    * for each column of the table: the ranges that its values are in, or undefined for any values. With several ranges
    * the bound holds for all of them together.
    */
-  most(table: string, columns: readonly number[], within: readonly (readonly SymbolRange[] | undefined)[]): number {
+  maxRows(table: string, columns: readonly number[], within: readonly (readonly SymbolRange[] | undefined)[]): number {
     if (columns.length >= within.length) return within.reduce((rows, ranges) => rows * (ranges?.length ?? 1), 1);
     const known = this.#tables.get(table);
     if (!known || columns.length === 0) return this.rows(table);

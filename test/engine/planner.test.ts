@@ -1,4 +1,4 @@
-/** How questions are planned: no statement walks a whole fact table where a value is given to start from, and recursion becomes SQL where it is linear. */
+/** Planning: no statement scans a whole fact table if a given value restricts it, and linear recursion becomes SQL. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { applyEvent } from "../../src/engine/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { Fact } from "../../src/engine/state/event.ts";
 import { indexOrders } from "../../src/engine/materialized/indexes.ts";
-import { type Plan, Planner } from "../../src/engine/query/plans.ts";
+import { type Plan, Planner } from "../../src/engine/query/planner.ts";
 import type { ShapeVariable } from "../../src/engine/query/shapes.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
@@ -66,7 +66,7 @@ function steps(store: Connection, plan: Plan): string[] {
   return rows.map((row) => String(row[3]));
 }
 
-/** Steps that read all of a fact table. Tables have names in statements (`t7`); only those of facts are meant. */
+/** Steps of a query plan that scan a fact table. Tables have aliases in statements (`t7`); only fact tables count. */
 function factScans(store: Connection, plan: Plan): string[] {
   if (plan.kind !== "statement") return [];
   const factAliases = new Set([...plan.sql.matchAll(/\bfact_\d+ AS (t\d+)/g)].map((match) => match[1]));
@@ -92,7 +92,7 @@ describe.each([
       [`actions on ${type}`, [one("User"), free("String"), one(type)]],
     ],
   );
-  test.each(questions)("%s probes indexes only", (_, variables) => {
+  test.each(questions)("%s uses indexes only", (_, variables) => {
     const made = plan(variables);
     expect(made.kind).toBe("statement");
     expect(factScans(store, made)).toEqual([]);
@@ -102,20 +102,20 @@ describe.each([
     ["Folder", "create_repository"],
     ["Repository", "delete"],
     ["Organization", "delete"],
-  ])("who may, for a %s, starts from it", (type, action) => {
+  ])("who may, for a %s, starts from the resource", (type, action) => {
     const made = plan([free("User"), constant(action), one(type)]);
     expect(made.kind).toBe("statement");
     expect(factScans(store, made)).toEqual([]);
   });
 
-  test("no parameter stands bare, or SQLite would plan the statement anew for each question", () => {
+  test("no parameter stands alone, or SQLite would plan the statement again for each question", () => {
     for (const [, variables] of questions) {
       const made = plan(variables);
       expect(made.kind === "statement" && made.sql.match(/[^(]\?\d/)).toBeNull();
     }
   });
 
-  test("the index on a folder is not passed over for one on names of roles", () => {
+  test("the index on a folder is preferred to one on role names", () => {
     const made = plan([one("User"), constant("write"), one("Repository")]);
     const indexes = steps(store, made).flatMap(
       (step) => /USING COVERING INDEX fact_\d+_by_(\S+)/.exec(step)?.[1] ?? [],
@@ -124,12 +124,12 @@ describe.each([
     expect(indexes.filter((order) => order.startsWith("2_"))).toEqual([]);
   });
 
-  test("what an actor has is found in one place, and there only what is of the right type", () => {
+  test("the facts of an actor are found with one search, restricted to the right type", () => {
     const roles = must(factTable(store, "has_role", 3));
     const made = plan([one("User"), constant("read"), one("Repository")]);
-    const looks = stepsOn(store, made, roles);
-    expect(looks.length).toBeGreaterThan(4);
-    for (const look of looks) expect(look).toMatch(new RegExp(`INDEX ${roles}_by_1_3_2 \\(a1=\\? AND a3`));
+    const lookups = stepsOn(store, made, roles);
+    expect(lookups.length).toBeGreaterThan(4);
+    for (const lookup of lookups) expect(lookup).toMatch(new RegExp(`INDEX ${roles}_by_1_3_2 \\(a1=\\? AND a3`));
   });
 
   test.each(["Folder", "Repository"])("list %s starts from the user", (type) => {
@@ -143,7 +143,7 @@ describe("recursion", () => {
   const head =
     'actor User {} resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; ';
 
-  test("over stored facts alone reads its closure and walks nothing", () => {
+  test("over stored facts alone reads its closure and does not recurse", () => {
     const { store, plan } = planner(`${head} "read" if "reader"; role if role on "parent"; }`);
     const made = plan([one("User"), constant("read"), one("Folder")]);
     expect(made.kind).toBe("statement");
@@ -152,7 +152,7 @@ describe("recursion", () => {
     expect(factScans(store, made)).toEqual([]);
   });
 
-  test("with a condition on the way becomes one statement, walking up from the resource and back", () => {
+  test("with a condition on the path becomes one statement, which walks up from the resource and back", () => {
     const { store, plan } = planner(
       `${head} "read" if "reader"; }
       has_role(u: User, "reader", f: Folder) if
@@ -194,11 +194,11 @@ describe("any of several roles", () => {
     return ranges.map((step) => step.replace(/^SEARCH t\d+ USING /, ""));
   };
 
-  test("is one look, however many there are of them", () => {
+  test("is one lookup, however many roles there are", () => {
     expect(looksAt(several)).toEqual([expect.stringMatching(/^COVERING INDEX fact_\d+_by_1_3_2 \(a1=\? AND a3>/)]);
   });
 
-  test("is one look where somebody has few roles besides, and one for each where somebody has many", () => {
+  test("is one lookup if users have few other roles, and one for each role if they have many", () => {
     const besides = (count: number) => Array.from({ length: count }, (_, folder) => role("bob", "visitor", folder));
     expect(looksAt([...several, ...besides(16)])).toHaveLength(1);
     expect(looksAt([...several, ...besides(17)])).toEqual([
@@ -211,7 +211,7 @@ describe("any of several roles", () => {
     expect(looksAt([...several, ...besides(17)], listing)).toEqual([whole, whole]);
   });
 
-  test("are found so too where rules hand on the role that they are asked for", () => {
+  test("is also one lookup if rules pass on the role that they are asked for", () => {
     const steps = Array.from(
       { length: 20 },
       (_, step) => `grant${step}(user: User, role: String, folder: Folder) if grant${step + 1}(user, role, folder);`,
@@ -229,7 +229,7 @@ describe("any of several roles", () => {
   });
 });
 
-test("what several ways begin with is looked up once, where it is few", () => {
+test("a prefix that several clauses share is looked up once, if it has few rows", () => {
   const source = `
     actor User {} resource Organization { roles = ["owner"]; }
     resource Folder { roles = ["admin"]; permissions = ["delete"];
@@ -257,7 +257,7 @@ test("what several ways begin with is looked up once, where it is few", () => {
   };
   expect(looksForOwners([...inside, ...owns(1)])).toBe(1);
   expect(looksForOwners([...inside, ...owns(4)])).toBe(1);
-  // The folder's organization and those of the folders above it are one way, unless an organization has many folders.
+  // The folder's organization and those of its ancestors are one clause, unless an organization has many folders.
   expect(looksForOwners([...inside, ...owns(5)])).toBe(1);
   const large = Array.from({ length: 33 }, (_, other) =>
     fact("has_relation", `Folder:other${other}`, "String:organization", "Organization:1"),
@@ -277,7 +277,7 @@ test("what several ways begin with is looked up once, where it is few", () => {
   expect([may("ann", "0"), may("ann", "8"), may("bob", "8"), may("ann", "9")]).toEqual([true, true, false, false]);
 });
 
-test("what somebody has on a thing or on one above it is one look, where it is little", () => {
+test("roles on a resource or on one of its ancestors are one lookup, if they are few", () => {
   const source = `
     actor User {} actor Team {}
     resource Folder { roles = ["admin", "owner"]; permissions = ["delete", "sell"]; relations = { parent: Folder };
@@ -288,7 +288,7 @@ test("what somebody has on a thing or on one above it is one look, where it is l
     predicate,
     args: args.map((arg) => ({ type: must(arg.split(":")[0]), id: must(arg.split(":")[1]) })),
   });
-  // So deep that nobody would go through all that is above.
+  // So deep that it would not pay to visit all ancestors.
   const folders = Array.from({ length: 40 }, (_, above) =>
     fact("has_relation", `Folder:${above + 1}`, "String:parent", `Folder:${above}`),
   );
@@ -296,18 +296,18 @@ test("what somebody has on a thing or on one above it is one look, where it is l
     Array.from({ length: count }, (_, other) => fact("has_role", name, `String:${role}`, `Folder:other${other}`));
   const owned = (count: number) =>
     Array.from({ length: count }, (_, other) => fact("owns", "Team:red", `Folder:other${other}`));
-  const looks = (action: string, facts: readonly Fact[]): number => {
+  const lookups = (action: string, facts: readonly Fact[]): number => {
     const { store, plan } = planner(source, facts);
     const made = plan([one("User"), constant(action), one("Folder")]);
     const tables = [factTable(store, "has_role", 3), factTable(store, "owns", 2)];
     return tables.flatMap((table) => stepsOn(store, made, must(table))).length;
   };
   const few = [...folders, fact("is_in", "User:bob", "Team:red"), fact("owns", "Team:red", "Folder:1")];
-  expect(looks("delete", [...few, ...roles("User:ann", "admin", 32)])).toBe(1);
-  expect(looks("delete", [...few, ...roles("User:ann", "admin", 33)])).toBe(2);
-  // One of those that the user has, and one of those of a team.
-  expect(looks("sell", [...few, ...roles("User:ann", "owner", 1)])).toBe(2);
-  expect(looks("sell", [...few, ...roles("User:ann", "owner", 1), ...owned(33)])).toBe(3);
+  expect(lookups("delete", [...few, ...roles("User:ann", "admin", 32)])).toBe(1);
+  expect(lookups("delete", [...few, ...roles("User:ann", "admin", 33)])).toBe(2);
+  // One lookup for the roles of the user, and one for those of a team.
+  expect(lookups("sell", [...few, ...roles("User:ann", "owner", 1)])).toBe(2);
+  expect(lookups("sell", [...few, ...roles("User:ann", "owner", 1), ...owned(33)])).toBe(3);
 
   const { store } = planner(source, [...few, fact("has_role", "User:ann", "String:owner", "Folder:1")]);
   const engine = new Engine(store, { inTransaction: true });
@@ -323,12 +323,12 @@ test("what somebody has on a thing or on one above it is one look, where it is l
   expect([sells("ann"), sells("bob"), sells("cat")]).toEqual([["1", "2", "40"], ["1", "2", "40"], []]);
 });
 
-test("an action that no rule gives needs no statement at all", () => {
+test("an action that no rule grants needs no statement at all", () => {
   const { plan } = planner('actor User {} resource Doc { roles = ["r"]; permissions = ["p", "q"]; "p" if "r"; }');
   expect(plan([one("User"), constant("q"), one("Doc")])).toEqual({ kind: "nothing" });
 });
 
-test("joins begin where the store has the fewest rows for what is given, and others once it has grown", () => {
+test("joins begin with the fewest rows for the given values, and change when the store has grown", () => {
   const source = `
     actor User {} actor Team {}
     resource Note { permissions = ["read"]; }
@@ -377,12 +377,12 @@ test("joins begin where the store has the fewest rows for what is given, and oth
   };
   const members = must(factTable(store, "is_in", 2));
   expect(firstTable()).toBe(members);
-  // One user is in many teams, but few share a note.
+  // One user is in many teams, but few teams share a note.
   insert(Array.from({ length: 500 }, (_, team) => fact("is_in", "User", 1, "Team", team)));
   insert([fact("shares", "Team", 7, "Note", 1)]);
   expect(firstTable()).toBe(must(factTable(store, "shares", 2)));
   expect(mayRead("1")).toBe(true);
-  // Many teams share a note, by far more than anybody is in.
+  // Many teams share a note, by far more than one user is in.
   insert(Array.from({ length: 30_000 }, (_, team) => fact("shares", "Team", team + 1000, "Note", 1)));
   expect(firstTable()).toBe(members);
   expect(mayRead("1")).toBe(true);

@@ -1,4 +1,7 @@
-/** Degrees: that they bound what is in the tables through any history, and stay close to it where little was deleted. */
+/**
+ * Table statistics: they are upper bounds of the table contents through any history, and close to it if little was
+ * deleted.
+ */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { repairDerived, refreshDerived } from "../../src/engine/materialized/derived-tables.ts";
@@ -8,7 +11,7 @@ import { TableStatistics } from "../../src/store/statistics/table-statistics.ts"
 import { factTable } from "../../src/store/facts/fact-tables.ts";
 import { findSymbol, symbolRange, findTypeId, typeIdOf } from "../../src/store/facts/symbols.ts";
 import { must } from "../../src/util/assert.ts";
-import { apply, deleted, fact, inserted, policy, storeWith } from "./store.ts";
+import { apply, deleted, fact, inserted, policy, storeWith } from "../engine/store.ts";
 
 const source = `
   actor User {}
@@ -26,7 +29,7 @@ const role = (user: number, name: string, type: string, id: number) =>
 const parent = (child: number, above: number) =>
   fact("has_relation", `Folder:${child}`, "String:parent", `Folder:${above}`);
 
-/** For each kind of row, the most with the same values in the columns, counted here. */
+/** For each kind of row, the maximum number of rows with the same values in the columns, counted here. */
 function* counted(store: Connection, table: string, columns: readonly number[], apart: ReadonlySet<number>) {
   const kindOf = (id: number): number => (apart.has(id) ? id : typeIdOf(id));
   const rows = store
@@ -44,7 +47,7 @@ function* counted(store: Connection, table: string, columns: readonly number[], 
 }
 
 function checkBounds(store: Connection, slack: number): void {
-  const degrees = new TableStatistics(store);
+  const statistics = new TableStatistics(store);
   const apart = new Set(
     ["reader", "writer", "owner", "parent"].flatMap((id) => findSymbol(store, { type: "String", id }) ?? []),
   );
@@ -56,7 +59,7 @@ function checkBounds(store: Connection, slack: number): void {
   for (const [table, sets] of tables) {
     for (const columns of sets) {
       for (const { within, most } of counted(store, table, columns, apart)) {
-        const bound = degrees.most(table, columns, within);
+        const bound = statistics.maxRows(table, columns, within);
         expect(bound).toBeGreaterThanOrEqual(most);
         expect(bound).toBeLessThanOrEqual(most * slack);
       }
@@ -64,7 +67,7 @@ function checkBounds(store: Connection, slack: number): void {
   }
 }
 
-test("they are what is there, as long as nothing is deleted and little is the same", () => {
+test("they are exact as long as nothing is deleted and few values repeat", () => {
   const store = storeWith(
     policy(source),
     inserted(...Array.from({ length: 60 }, (_, id) => role(1, "reader", "Note", id))),
@@ -73,37 +76,37 @@ test("they are what is there, as long as nothing is deleted and little is the sa
     store,
     inserted(role(1, "reader", "Folder", 1), role(1, "writer", "Folder", 2), role(2, "writer", "Folder", 2)),
   );
-  const degrees = new TableStatistics(store);
+  const statistics = new TableStatistics(store);
   const table = must(factTable(store, "has_role", 3));
   const any = (type: string) => [symbolRange(must(findTypeId(store, type)))];
   const reader = must(findSymbol(store, { type: "String", id: "reader" }));
-  expect(degrees.most(table, [1], [undefined, undefined, any("Note")])).toBe(60);
-  expect(degrees.most(table, [1], [undefined, undefined, any("Folder")])).toBe(2);
-  expect(degrees.most(table, [1], [undefined, [{ low: reader, high: reader }], any("Folder")])).toBe(1);
-  expect(degrees.most(table, [1, 2], [undefined, undefined, undefined])).toBe(62);
-  expect(degrees.most(table, [1, 2, 3], [undefined, undefined, undefined])).toBe(1);
-  expect(degrees.most("fact_99", [1], [undefined, undefined])).toBe(Number.POSITIVE_INFINITY);
+  expect(statistics.maxRows(table, [1], [undefined, undefined, any("Note")])).toBe(60);
+  expect(statistics.maxRows(table, [1], [undefined, undefined, any("Folder")])).toBe(2);
+  expect(statistics.maxRows(table, [1], [undefined, [{ low: reader, high: reader }], any("Folder")])).toBe(1);
+  expect(statistics.maxRows(table, [1, 2], [undefined, undefined, undefined])).toBe(62);
+  expect(statistics.maxRows(table, [1, 2, 3], [undefined, undefined, undefined])).toBe(1);
+  expect(statistics.maxRows("fact_99", [1], [undefined, undefined])).toBe(Number.POSITIVE_INFINITY);
 });
 
-test("many of one kind are bounded within a quarter or two, though they are seldom counted", () => {
+test("the bound for many rows of one kind is at most one or two quarters too high, although they are seldom counted", () => {
   const store = storeWith(policy(source));
   for (let first = 0; first < 20_000; first += 1000)
     apply(store, inserted(...Array.from({ length: 1000 }, (_, index) => role(1, "reader", "Note", first + index))));
   checkBounds(store, 1.6);
 });
 
-test("rows of two kinds that count as the same are counted once", () => {
+test("rows of two kinds that are treated alike are counted once", () => {
   const store = storeWith(policy(source), inserted(...[1, 2, 3].map((user) => role(user, "reader", "Note", 1))));
-  // What a writer that has just begun does not remember.
+  // A writer that has just started does not have this in its cache.
   store.enableWriterCache();
   apply(store, inserted(role(4, "reader", "Note", 1), role(5, "writer", "Folder", 1), role(5, "reader", "Folder", 1)));
   apply(store, inserted(role(6, "reader", "Folder", 1), role(6, "writer", "Folder", 1)));
   const table = must(factTable(store, "has_role", 3));
   const folders = [undefined, undefined, [symbolRange(must(findTypeId(store, "Folder")))]];
-  expect(new TableStatistics(store).most(table, [3], folders)).toBe(4);
+  expect(new TableStatistics(store).maxRows(table, [3], folders)).toBe(4);
 });
 
-describe("they bound what is in the tables", () => {
+describe("they are upper bounds of the tables", () => {
   const small = fc.nat({ max: 12 });
   const someFact = fc.oneof(
     fc
@@ -123,18 +126,18 @@ describe("they bound what is in the tables", () => {
     store.transaction(() => refreshDerived(store, defaultLimits, false));
   }
 
-  test("and are counted anew with the copy where most rows have gone", () => {
+  test("and are counted again after most rows were deleted", () => {
     const notes = Array.from({ length: 100 }, (_, id) => role(1, "reader", "Note", id));
     const store = storeWith(policy(source), inserted(...notes));
     apply(store, deleted(...notes.slice(5)));
     const readable = [undefined, undefined, [symbolRange(must(findTypeId(store, "Note")))]];
     const table = must(factTable(store, "has_role", 3));
-    expect(new TableStatistics(store).most(table, [1], readable)).toBe(100);
+    expect(new TableStatistics(store).maxRows(table, [1], readable)).toBe(100);
     repairDerived(store, defaultLimits, false);
-    expect(new TableStatistics(store).most(table, [1], readable)).toBe(5);
+    expect(new TableStatistics(store).maxRows(table, [1], readable)).toBe(5);
   });
 
-  test("through any history, and when counted anew they are exact", () => {
+  test("through any history, and exact when they are counted again", () => {
     const property = fc.property(fc.array(step, { maxLength: 25, size: "max" }), (steps) => {
       const store = storeWith(policy(source));
       store.enableWriterCache();

@@ -1,4 +1,7 @@
-/** What is kept of ids is never wrong: not for a text that looks much the same, nor when it grows, begins anew, or somebody chose the texts. */
+/**
+ * The symbol cache is never wrong: not for similar strings, not when it grows or restarts, and not if an attacker chose
+ * the strings.
+ */
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import type { Connection } from "../../src/store/connection/connection.ts";
@@ -9,8 +12,8 @@ import { intern, internType } from "../../src/store/facts/symbols.ts";
 
 const textsMax = 200_000;
 
-describe("ids by text", () => {
-  test("are those of this very text and type", () => {
+describe("cached symbols", () => {
+  test("belong to exactly this string and type", () => {
     const ids = new SymbolHashTable(textsMax);
     const texts = ["", "a", "ab", "ba", "a\0", "ä", "a\u0308", "\u{1f600}", "\ud83d", "\ude00", "A", "x".repeat(64)];
     texts.forEach((text, index) => ids.add(1, text, 2 ** 32 - 1 - index));
@@ -22,7 +25,7 @@ describe("ids by text", () => {
     expect([1, 2, 2 ** 16 - 1, 258].map((type) => ids.find(type, "a"))).toEqual([2 ** 32 - 2, 1, 2, undefined]);
   });
 
-  test("are not kept of long texts and of late types", () => {
+  test("exclude long strings and types with high ids", () => {
     const ids = new SymbolHashTable(textsMax);
     ids.add(1, "x".repeat(65), 5);
     ids.add(1, "x", 6);
@@ -34,7 +37,7 @@ describe("ids by text", () => {
     ]);
   });
 
-  test("are those of every text of any characters, however many there are", () => {
+  test("exist for strings of any characters, however many there are", () => {
     const ids = new SymbolHashTable(textsMax);
     const unit = fc.constantFrom(
       "a",
@@ -57,7 +60,7 @@ describe("ids by text", () => {
     expect(texts.size).toBeGreaterThan(10_000);
   });
 
-  test("are nearly all there while it grows, and about as many as are wanted once it is full", () => {
+  test("are nearly complete while the cache grows, and about as many as configured once it is full", () => {
     const ids = new SymbolHashTable(textsMax);
     const share = (from: number, to: number): number => {
       let kept = 0;
@@ -82,13 +85,13 @@ describe("ids by text", () => {
     expect(share(3 * textsMax - 100, 3 * textsMax)).toBeGreaterThan(0.9);
   });
 
-  test("are not kept where none are wanted", () => {
+  test("do not exist if the cache is off", () => {
     const ids = new SymbolHashTable(0);
     ids.add(1, "a", 1);
     expect([ids.find(1, "a"), ids.isFull]).toEqual([undefined, true]);
   });
 
-  test("are right where somebody has chosen texts that meet", () => {
+  test("are right for strings that were chosen to collide", () => {
     const seed = spyOn(Math, "random").mockReturnValue(0);
     const ids = new SymbolHashTable(textsMax);
     seed.mockRestore();
@@ -108,7 +111,7 @@ describe("ids by text", () => {
   });
 });
 
-test("the id of a value that was rolled back is forgotten, since another value gets it", () => {
+test("the symbol of a value that was rolled back is forgotten, because another value gets it", () => {
   const store = openStore(":memory:");
   const type = store.transaction(() => internType(store, "User"));
   const transaction = store.begin();
@@ -121,7 +124,7 @@ test("the id of a value that was rolled back is forgotten, since another value g
   store.close();
 });
 
-describe("ids that are read ahead", () => {
+describe("the warm-up", () => {
   const users = Array.from({ length: 1000 }, (_, index) => `user-${index}`);
   const stored = (): { store: Connection; type: number } => {
     const store = openStore(":memory:");
@@ -129,7 +132,7 @@ describe("ids that are read ahead", () => {
     return { store, type: internType(store, "User") };
   };
 
-  test("are those of the store, and nothing is looked up for them", () => {
+  test("reads the symbols of the store, which then need no lookup", () => {
     const { store, type } = stored();
     const ids = users.map((id) => intern(store, { type: "User", id }));
     const steps = [...warmUpSymbolCache(store)].length;
@@ -140,7 +143,7 @@ describe("ids that are read ahead", () => {
     store.close();
   });
 
-  test("are as many as are kept, and the others are looked up", () => {
+  test("reads as many symbols as fit, and the others are looked up", () => {
     const { store, type } = stored();
     store.resizeSymbolCache(300);
     const known = store.symbolCache;

@@ -2,38 +2,37 @@
  * The planner: it turns a query shape into a plan, once per policy. A plan is one prepared SQL statement, or the rules
  * for the tabled evaluator if no single statement fits.
  */
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
-import { NotEnumerable, NotPlannable, type FlatTerm } from "../../datalog/ir/flat.ts";
+import { TooLarge } from "../../datalog/analysis/too-large.ts";
+import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
+import { type FlatTerm, NotEnumerable, NotPlannable } from "../../datalog/ir/flat.ts";
 import { listKey } from "../../datalog/ir/key.ts";
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
+import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
-import { signaturesFor } from "../../datalog/analysis/infer-signatures.ts";
-import { type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
+import { contextSignatures, type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
-import type { SqlCatalogue } from "../../datalog/ir/select.ts";
-import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import type { PlannedStatement, StatementGoal } from "../../datalog/sql/statement.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { relationId, tableOf } from "../../store/facts/fact-tables.ts";
 import { findSymbol } from "../../store/facts/symbols.ts";
+import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { OffloadRequired } from "./offload-required.ts";
-import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
+import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factTypeKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
+import { OffloadRequired } from "./offload-required.ts";
+import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
 
 export type Plan =
   | { readonly kind: "nothing" }
@@ -65,7 +64,7 @@ export type ParameterBinding =
   /** The time, as the symbol of an Integer or as seconds; the maximum number of rows. */
   | { readonly kind: "now" | "nowSeconds" | "limit" }
   /** The request-scoped symbols with their strings. */
-  | { readonly kind: "brought" };
+  | { readonly kind: "requestSymbols" };
 
 export type StatementPlan = Extract<Plan, { kind: "statement" }>;
 
@@ -257,8 +256,7 @@ export class Planner {
     const key = listKey(context.map(factTypeKey));
     let cached = this.#signatures.get(key);
     if (!cached) {
-      const { program, factTypes } = this.#active;
-      cached = signaturesFor(program, factTypes, context, this.#limits.policyTypingsMax);
+      cached = contextSignatures(this.#active, context, this.#limits.policyTypingsMax);
       this.#signatures.set(key, cached);
     }
     return cached;
@@ -279,7 +277,7 @@ export class Planner {
             order.every((position, place) => positions.includes(position) === place < positions.length) &&
             (next === undefined || order[positions.length] === next),
         ),
-      rowsMax: (table, columns, within) => this.#statistics.most(table, columns, within),
+      rowsMax: (table, columns, within) => this.#statistics.maxRows(table, columns, within),
       factTable: (predicate) => {
         const closure = this.#closures.get(predicate);
         if (closure !== undefined) closurePredicates(predicate).forEach(relation);
@@ -343,7 +341,7 @@ function parameterBinding(name: string): ParameterBinding {
     case "now":
     case "nowSeconds":
     case "limit":
-    case "brought":
+    case "requestSymbols":
       return { kind };
     default:
       throw new Error(`broken assumption: unknown parameter ${name}`);

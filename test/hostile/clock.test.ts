@@ -140,7 +140,7 @@ describe("a clock that jumps forward", () => {
         expect(recoveryOffset(store, { timeMs }, clock.wallMs())).toBe(offset);
       expect(recoveryOffset(store, { timeMs: timeOf(5) }, clock.wallMs())).toBe(5);
       // Events under the wrong clock are between two right times, at an unknown one.
-      expect(() => recoveryOffset(store, { timeMs: timeOf(11) }, clock.wallMs())).toThrow("from offset 11 to 14");
+      expect(() => recoveryOffset(store, { timeMs: timeOf(11) }, clock.wallMs())).toThrow("any offset from 11 to 14");
       expect(recoveryOffset(store, { timeMs: clock.wallMs() }, clock.wallMs())).toBe(24);
     });
   });

@@ -73,8 +73,8 @@ test.each([
 describe("an unhandled error", () => {
   const ended = async (code: string): Promise<{ status: number; told: string }> => {
     const program = `
-      import { onStrayError } from ${JSON.stringify(join(projectRoot, "src", "runtime", "process.ts"))};
-      onStrayError((error, isFatal) => console.log(error.code + (isFatal ? " ends it" : " is reported")));
+      import { onUnhandledError } from ${JSON.stringify(join(projectRoot, "src", "runtime", "process.ts"))};
+      onUnhandledError((error, isFatal) => console.log(error.code + (isFatal ? " ends it" : " is reported")));
       setTimeout(() => { throw Object.assign(new Error("thrown"), { code: ${JSON.stringify(code)} }); }, 1);
       setTimeout(() => process.exit(0), 200);
     `;

@@ -104,11 +104,7 @@ describe("a query that takes too long", () => {
             resource_type: "Doc",
             resource_id: "theirs",
           };
-          const ask = (): Promise<Answer> =>
-            api.call("POST", "/api/authorize", { body: { ...body, context_facts: [] } });
-          let answer = await ask();
-          // On a busy machine even this query can count as slow; the test repeats it like a client.
-          for (let again = 0; answer.status === 429 && again < 3; again++) answer = await ask();
+          const answer = await api.call("POST", "/api/authorize", { body: { ...body, context_facts: [] } });
           expect({ status: answer.status, json: answer.json }).toEqual({ status: 200, json: { allowed: false } });
           const ended = await Promise.all(expensive);
           const statuses = ended.map(({ status }) => status);
@@ -119,7 +115,8 @@ describe("a query that takes too long", () => {
           );
           await eventually(() => expect(states()).not.toContain("R"));
         },
-        { ...limits, "advanced.queryTimeMsMax": "10s", "advanced.slowQueryAfterMs": "1s" },
+        // The slots for slow queries are in use when its turn comes. On a busy machine it needs more than 500 ms itself.
+        { ...limits, "advanced.queryTimeMsMax": "12s", "advanced.slowQueryAfterMs": "2s" },
       ),
     60_000,
   );

@@ -2,34 +2,29 @@
  * Bodies that are large, or expensive for their size: they are refused after little work, and never parsed on the
  * serving thread.
  */
-import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { hostileBodies } from "../../scripts/benchmark/hostile-bodies.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { type RequestName, requestParsers } from "../../src/http/request/request-schemas.ts";
 import { decodeBatch, decodeNodeHead, decodePage } from "../../src/replication/transport/messages.ts";
 import { AppError } from "../../src/util/app-error.ts";
-import { admin, type Answer, type Api, fact, Org, role, User, wildcardPolicy, withPrimary } from "../http/api.ts";
+import {
+  admin,
+  type Answer,
+  type Api,
+  fact,
+  Org,
+  role,
+  User,
+  primaryForAllTests,
+  wildcardPolicy,
+} from "../http/api.ts";
 
 let api: Api;
-let stop: () => void;
-let stopped: Promise<void>;
-
-beforeAll(async () => {
-  const started = Promise.withResolvers<Api>();
-  const ended = Promise.withResolvers<void>();
-  stopped = withPrimary((running) => {
-    started.resolve(running);
-    return ended.promise;
-  });
-  stop = ended.resolve;
-  api = await started.promise;
+primaryForAllTests(async (primary) => {
+  api = primary;
   await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
   await api.call("POST", "/api/batch", { body: [{ inserts: [role("ann", "admin", Org("acme"))] }] });
-});
-
-afterAll(async () => {
-  stop();
-  await stopped;
 });
 
 /** A list that counts accesses to its elements. */

@@ -33,17 +33,14 @@ function failing(text: string, error: Error, times: number): void {
   });
 }
 
+const storeOptions = () =>
+  ({ environment: "test", synchronous: "FULL", limits: defaultLimits, changes: newSequenceLock() }) as const;
+
 async function withWriter(body: (writer: StoreWriter, told: WriterEvent[]) => Promise<void>): Promise<void> {
   await withDirectory(async (directory) => {
     const told: WriterEvent[] = [];
     const writer = new StoreWriter((event) => told.push(event), systemClock);
-    const common = {
-      environment: "test",
-      synchronous: "FULL",
-      limits: defaultLimits,
-      changes: newSequenceLock(),
-    } as const;
-    writer.open({ ...common, path: join(directory, "store-1.db") });
+    writer.open({ ...storeOptions(), path: join(directory, "store-1.db") });
     try {
       await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
       await body(writer, told);
@@ -80,13 +77,7 @@ test("a write whose database is deleted while it is applied is not acknowledged"
     const writer = new StoreWriter((event) => {
       if (isDeleted && "committing" in event) rmSync(path);
     }, systemClock);
-    const common = {
-      environment: "test",
-      synchronous: "FULL",
-      limits: defaultLimits,
-      changes: newSequenceLock(),
-    } as const;
-    writer.open({ ...common, path });
+    writer.open({ ...storeOptions(), path });
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
     isDeleted = true;
     const refused = await refusal(writer.write(grant("ann"), untraced));
@@ -99,16 +90,10 @@ test("a missing database is not replaced by an empty one, and a partly opened on
   withDirectory(async (directory) => {
     const path = join(directory, "store-1.db");
     const writer = new StoreWriter(() => {}, systemClock);
-    const common = {
-      environment: "test",
-      synchronous: "FULL",
-      limits: defaultLimits,
-      changes: newSequenceLock(),
-    } as const;
-    expect(() => writer.open({ ...common, path, create: false })).toThrow("unable to open");
+    expect(() => writer.open({ ...storeOptions(), path, create: false })).toThrow("unable to open");
     expect(existsSync(path)).toBe(false);
-    writer.open({ ...common, path });
-    expect(() => writer.open({ ...common, path, environment: "other" })).toThrow("environment");
+    writer.open({ ...storeOptions(), path });
+    expect(() => writer.open({ ...storeOptions(), path, environment: "other" })).toThrow("environment");
     const copy = new LocalDatabase(directory, defaultLimits, systemClock);
     const other = join(directory, "other.db");
     openStore(other).close();
@@ -137,19 +122,13 @@ test("below the reserve, writes without changes are answered, and only appends a
     const told: WriterEvent[] = [];
     const writer = new StoreWriter((event) => told.push(event), systemClock);
     const path = join(directory, "store-1.db");
-    const common = {
-      environment: "test",
-      synchronous: "FULL",
-      limits: defaultLimits,
-      changes: newSequenceLock(),
-    } as const;
-    writer.open({ ...common, path });
+    writer.open({ ...storeOptions(), path });
     const named = { ...untraced, idempotencyKey: "key/one" };
     await writer.write({ kind: "policy", source: policy, filename: null, force: true }, untraced);
     await writer.write(grant("ann"), named);
     const space = spyOn(diskSpace, "diskSpaceOf").mockReturnValue({ freeBytes: 1, totalBytes: 2 ** 30 });
     try {
-      writer.open({ ...common, path, reserveBytes: 2 ** 20 });
+      writer.open({ ...storeOptions(), path, reserveBytes: 2 ** 20 });
       const [refused, repeated, unchanged] = await Promise.all([
         refusal(writer.write(grant("bob"), untraced)),
         writer.write(grant("ann"), named),

@@ -2,6 +2,7 @@
  * A real primary in this process with its API on a socket: the writer's thread, the log, SQLite and the routes are
  * those of production.
  */
+import { afterAll, beforeAll } from "bun:test";
 import { Oso } from "oso-cloud";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, withCluster, type Running } from "../replication/cluster.ts";
@@ -61,6 +62,24 @@ export function apiOf({ url, node }: Running<Node>): Api {
 /** A primary without policy and facts, and its API. */
 export async function withPrimary(body: (api: Api) => Promise<void>, flags: Readonly<Record<string, string>> = {}) {
   await withCluster(async (cluster) => body(apiOf(await cluster.primary())), flags);
+}
+
+/** Starts one primary for all tests of a file, and runs `prepare` before the first one. */
+export function primaryForAllTests(prepare: (api: Api) => Promise<void>): void {
+  const started = Promise.withResolvers<Api>();
+  const ended = Promise.withResolvers<void>();
+  let stopped: Promise<void> | undefined;
+  beforeAll(async () => {
+    stopped = withPrimary((api) => {
+      started.resolve(api);
+      return ended.promise;
+    });
+    await prepare(await started.promise);
+  });
+  afterAll(async () => {
+    ended.resolve();
+    await stopped;
+  });
 }
 
 /** The official client, created as in an application. */

@@ -2,8 +2,8 @@
  * Responses to invalid requests: the documented status, a message with the position of the error and the allowed
  * values, and no change.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { admin, fact, Org, role, User, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+import { describe, expect, test } from "bun:test";
+import { admin, fact, Org, role, User, primaryForAllTests, wildcardPolicy, type Api } from "./api.ts";
 import { play, type Scenario } from "./scenario.ts";
 
 const question = { actor_type: "User", actor_id: "alice", action: "read", resource_type: "Org", resource_id: "acme" };
@@ -421,24 +421,9 @@ const keys: readonly Scenario[] = [
 ];
 
 let api: Api;
-let stop: () => void;
-let stopped: Promise<void>;
-
-beforeAll(async () => {
-  const started = Promise.withResolvers<Api>();
-  const ended = Promise.withResolvers<void>();
-  stopped = withPrimary((running) => {
-    started.resolve(running);
-    return ended.promise;
-  });
-  stop = ended.resolve;
-  api = await started.promise;
+primaryForAllTests(async (primary) => {
+  api = primary;
   await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
-});
-
-afterAll(async () => {
-  stop();
-  await stopped;
 });
 
 const tables = { bodies, writes, queries, routes, keys };

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { devDependencies, version } from "../package.json";
 import { builtBinary, projectRoot } from "../scripts/built-binary.ts";
 import { named, readDocument } from "./manual/document.ts";
+import { withoutSettings } from "./manual/session.ts";
 
 const binary = await builtBinary();
 const readme = readDocument("README.md");
@@ -74,6 +75,7 @@ test.each(["README.md", "appliance/manual/getting-started.md"])(
     const policy = join(projectRoot, "scripts", "example", "policy.polar");
     const node = Bun.spawn([binary, "dev", policy, "--port", "0"], {
       cwd: projectRoot,
+      env: withoutSettings(process.env),
       stdout: "pipe",
       stderr: "ignore",
     });

@@ -21,6 +21,14 @@ test("the README names the versions that these are", () => {
   expect(readme.text).toContain(`version ${devDependencies["oso-cloud"]} is what the tests use`);
 });
 
+test.each(named(/(?<=^|`)scripts\/(?!bun|example)\w+/gm, readme.text))("%s --help says how to call it", (script) => {
+  const ran = Bun.spawnSync([join(projectRoot, script), "--help"], {
+    env: { ...process.env, OSTIARY_PACKAGES: "installed" },
+  });
+  expect(ran.stdout.toString()).toStartWith(script);
+  expect(ran.exitCode).toBe(0);
+});
+
 describe("the first minute", () => {
   const shells = ["sh", "bash", "zsh"].filter((shell) => Bun.which(shell) !== null);
   const script = readme.blocks.find(({ text }) => text.includes("ostiary dev"))?.text ?? "";

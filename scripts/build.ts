@@ -7,7 +7,16 @@ import { join, resolve } from "node:path";
 import { buildBinary } from "./build-binary.ts";
 import { buildClientPackage } from "./client-package.ts";
 
+const usage = `scripts/build [target]
+
+  target   such as linux-arm64: only dist/ostiary-linux-arm64, for that platform
+  --help   show this`;
+
 const [target] = process.argv.slice(2);
+if (target?.startsWith("-") === true) {
+  console.log(usage);
+  process.exit(target === "--help" ? 0 : 2);
+}
 const name = target === undefined ? "ostiary" : `ostiary-${target}`;
 const output = join(resolve(import.meta.dir, ".."), "dist", name);
 

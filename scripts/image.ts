@@ -104,4 +104,9 @@ a primary and an edge, each with its data in a volume and a read-only root (a fa
     -e OSTIARY_NODE_KEY -e OSTIARY_PRIMARY=http://primary:8080 ${name} serve --role edge
 with Mosquitto as the broker: compose/cluster.yaml`;
 
-await main();
+const [argument] = process.argv.slice(2);
+if (argument === undefined) await main();
+else {
+  console.log("scripts/image\n\n  --help   show this; otherwise it takes no arguments");
+  process.exit(argument === "--help" ? 0 : 2);
+}

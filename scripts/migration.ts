@@ -53,5 +53,11 @@ async function writeMigration(name: string): Promise<void> {
 
 if (import.meta.main) {
   const [name = "change"] = process.argv.slice(2);
-  await writeMigration(name);
+  if (!name.startsWith("-")) await writeMigration(name);
+  else {
+    console.log(
+      "scripts/migration [name]\n\n  name     of the file, such as node-labels (default change)\n  --help   show this",
+    );
+    process.exit(name === "--help" ? 0 : 2);
+  }
 }

@@ -91,7 +91,12 @@ async function main(words: readonly string[]): Promise<number> {
   const all = [...stages, ...longStages];
   const names = all.flat().map(({ name }) => name);
   if (words.includes("--help")) {
-    console.log(`${usage}\n\nstages: ${names.join(", ")}`);
+    const list = (some: readonly (readonly Stage[])[]): string =>
+      some
+        .flat()
+        .map(({ name }) => name)
+        .join(", ");
+    console.log(`${usage}\n\nstages: ${list(stages)}\nwith --full, or by name: ${list(longStages)}`);
     return 0;
   }
   const unknown = wanted.filter((name) => !names.includes(name));

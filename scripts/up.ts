@@ -87,7 +87,7 @@ async function main(): Promise<number> {
     }
     return flags.exit && !allRight ? 1 : 0;
   } catch (error) {
-    for (const { name, output } of appliance.nodes) say(`\n--- the last words of ${name}\n${output.slice(-2000)}`);
+    for (const { name, output } of appliance.nodes) say(`\n--- the last output of ${name}\n${output.slice(-2000)}`);
     throw error;
   } finally {
     say("\nstopping …");
@@ -202,8 +202,8 @@ function print(appliance: Appliance, asked: readonly Asked[], write: readonly Sp
   say(`\n${asked.filter(({ right }) => right).length} of ${asked.length} answers are right.`);
   const arrived = write.some(({ name }) => name === "apply");
   const way = arrived
-    ? "from the request at the primary to the copies of the edges"
-    : "which were there already, so that no edge heard of it";
+    ? "from the request at the primary until both edges have applied it"
+    : "which existed already, so that there was no event for the edges";
   say(`\nTrace of the write of the facts, ${way} (step, node, start, duration):\n\n${drawTrace(write)}`);
   say(`\nTrace of one decision on ${appliance.edges[1].name}:\n\n${drawTrace(read)}`);
 }

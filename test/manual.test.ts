@@ -11,9 +11,19 @@ import { groupHeadings, settings, type Setting } from "../src/config/settings.ts
 import { createApp } from "../src/http/app.ts";
 import { statusOf } from "../src/http/middleware/errors.ts";
 import { describeMetrics } from "../src/telemetry/metrics.ts";
-import { anchorsOf, linksOf, manualPaths, named, readDocument, sourceOf, type Document } from "./manual/document.ts";
+import {
+  anchorsOf,
+  linksOf,
+  manualPaths,
+  named,
+  proseOf,
+  readDocument,
+  sourceOf,
+  type Document,
+} from "./manual/document.ts";
 import { isShown, runDocument, runnable, withOutputs } from "./manual/session.ts";
 import { withCluster } from "./replication/cluster.ts";
+import { oldWordsIn } from "./tidy/words.ts";
 
 const binary = await builtBinary();
 const isUpdating = process.env["UPDATE"] === "1";
@@ -41,7 +51,9 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
 
     test("settings that exist", () => {
       const names = settings.flatMap(({ path }) => [path.at(-1), path.join(".")]);
-      const limits = named(/(?<=`)[a-z]+(?:[A-Z][a-z]+)*(?:Max|Min|Ms|Bytes|Kept)(?=`)/g, text);
+      const limits = named(/(?<=`)[a-z]+(?:[A-Z][a-z]+)*(?:Max|Min|Ms|Bytes)(?=`)/g, text);
+      const grouped = named(/(?<=`)(?:retention|log|trace|advanced)\.\w+(?=`)/g, text);
+      expect(grouped.filter((name) => !names.includes(name))).toEqual([]);
       const options = sourceOf("src/client/redundant-fetch.ts");
       expect(limits.filter((name) => !names.includes(name) && !options.includes(`readonly ${name}?`))).toEqual([]);
     });
@@ -61,6 +73,20 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
     });
   },
 );
+
+test("documents use the standard terms", () => {
+  const released = /^## \[\d[^]*/m;
+  const texts = [
+    ...["README.md", "SECURITY.md", "src/ARCHITECTURE.md", "src/polar/LANGUAGE.md", ...manualPaths].map(
+      (path) => [path, sourceOf(path)] as const,
+    ),
+    ["CHANGELOG.md", sourceOf("CHANGELOG.md").replace(released, "")] as const,
+  ];
+  const found = texts.flatMap(([path, text]) =>
+    oldWordsIn(proseOf(text), path).map((problem) => `${path}: ${problem}`),
+  );
+  expect(found).toEqual([]);
+});
 
 test("links between documents lead to files and headings that exist", () => {
   const linked = ["README.md", "CHANGELOG.md", "SECURITY.md", "src/ARCHITECTURE.md", ...manualPaths];

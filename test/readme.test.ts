@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { devDependencies, version } from "../package.json";
 import { builtBinary, projectRoot } from "../scripts/built-binary.ts";
 import { named, readDocument } from "./manual/document.ts";
+import { withoutSettings } from "./manual/session.ts";
 
 const binary = await builtBinary();
 const readme = readDocument("README.md");
@@ -18,6 +19,14 @@ test("the README is short", () => {
 test("the README names the versions that these are", () => {
   expect(named(/(?<=`ostiary:)[\d.]+/g, readme.text)).toEqual([version]);
   expect(readme.text).toContain(`version ${devDependencies["oso-cloud"]} is what the tests use`);
+});
+
+test.each(named(/(?<=^|`)scripts\/(?!bun|example)\w+/gm, readme.text))("%s --help says how to call it", (script) => {
+  const ran = Bun.spawnSync([join(projectRoot, script), "--help"], {
+    env: { ...process.env, OSTIARY_PACKAGES: "installed" },
+  });
+  expect(ran.stdout.toString()).toStartWith(script);
+  expect(ran.exitCode).toBe(0);
 });
 
 describe("the first minute", () => {
@@ -74,6 +83,7 @@ test.each(["README.md", "appliance/manual/getting-started.md"])(
     const policy = join(projectRoot, "scripts", "example", "policy.polar");
     const node = Bun.spawn([binary, "dev", policy, "--port", "0"], {
       cwd: projectRoot,
+      env: withoutSettings(process.env),
       stdout: "pipe",
       stderr: "ignore",
     });

@@ -232,7 +232,7 @@ const failover = {
   failover: optionalText(/^(?:etcds?|kubernetes(?:\+https?)?|s3):\/\/[^\s]+$/, {
     group: "failover",
     description:
-      "The coordination engine that keeps the lease of the primary. With it nodes elect the primary themselves: each starts as an edge, and the node that has the lease and the votes of its peers is the primary until it loses the lease. The same on all nodes that can become the primary",
+      "The coordination service that keeps the lease of the primary. With it nodes elect the primary themselves: each starts as an edge, and the node that has the lease and the votes of its peers is the primary until it loses the lease. The same on all nodes that can become the primary",
     allowed:
       "`etcd://host:port,host:port` (`etcds://` over TLS), `kubernetes://namespace/name` in a pod, `kubernetes+https://host:port/namespace/name`, or `s3://bucket/key?endpoint=url&region=name`",
     placeholder: "url",
@@ -261,13 +261,13 @@ const failover = {
   failoverCa: optionalText(/./, {
     group: "failover",
     description:
-      "A PEM file with the certificate authority of the coordination engine, if it is not one of the system's",
+      "A PEM file with the certificate authority of the coordination service, if it is not one of the system's",
     allowed: "a path",
     placeholder: "file",
   }),
   failoverCert: optionalText(/./, {
     group: "failover",
-    description: "A PEM file with the client certificate of this node for the coordination engine",
+    description: "A PEM file with the client certificate of this node for the coordination service",
     allowed: "a path; `failoverKey` belongs to it",
     placeholder: "file",
   }),

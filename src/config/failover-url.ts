@@ -1,4 +1,4 @@
-/** The setting `failover`: the URL at which a coordination engine keeps the lease of the primary. */
+/** The setting `failover`: the URL at which a coordination service keeps the lease of the primary. */
 
 export interface EtcdLocation {
   readonly kind: "etcd";

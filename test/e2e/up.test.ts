@@ -84,7 +84,7 @@ test.each(shells)(
       expect(output.match(/^x-ostiary-snapshot-age-ms: \d+\r?\n\{"allowed":(?:true|false)\}$/gim)).toHaveLength(1);
       expect(output).toContain("ostiary_");
       await says("primary: it ended with signal SIGKILL");
-      await says("edge-a: the primary does not answer: its database may be old");
+      await says("edge-a: the primary does not answer: the database of this node may be old");
     } finally {
       up.kill("SIGINT");
       await Promise.all([up.exited, reading]);

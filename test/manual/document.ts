@@ -58,6 +58,9 @@ export function readDocument(path: string): Document {
   return { path, text, blocks, lines, inBackticks, code: [...lines, ...inBackticks] };
 }
 
+/** Its text without code, which can contain kept names. */
+export const proseOf = (text: string): string => text.replaceAll(fence, "").replaceAll(/`[^`]*`/g, "");
+
 /** Each match once, sorted. */
 export function named(pattern: RegExp, text: string): string[] {
   return [...new Set([...text.matchAll(pattern)].map(([match]) => match))].toSorted();
@@ -81,6 +84,5 @@ export function anchorsOf(text: string): ReadonlySet<string> {
 
 /** Targets of links, in text outside of blocks of code. */
 export function linksOf(text: string): string[] {
-  const prose = text.replaceAll(fence, "").replaceAll(/`[^`]*`/g, "");
-  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
+  return [...proseOf(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
 }

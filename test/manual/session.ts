@@ -212,7 +212,7 @@ function saveFiles({ blocks, text }: Document, directory: string): void {
 }
 
 /** Settings of the process that runs the tests must not change the outputs. */
-function withoutSettings(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
+export function withoutSettings(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(environment).flatMap(([name, value]) =>
       value === undefined || name.startsWith("OSTIARY_") ? [] : [[name, value]],

@@ -69,7 +69,8 @@ describe("without a reachable broker", () => {
           await primary.stop();
           for (const { url } of [edges[0], connected])
             await eventually(
-              async () => expect(await following(url)).toBe("the primary does not answer: its database may be old"),
+              async () =>
+                expect(await following(url)).toBe("the primary does not answer: the database of this node may be old"),
               15_000,
             );
         },

@@ -18,7 +18,7 @@ const oldWords: readonly OldWord[] = [
   {
     pattern: /\bmemos?\b/,
     use: "`decision cache`; a memo table is in the evaluator only",
-    allowed: /engine\/evaluator\//,
+    allowed: /engine\/evaluator\/|^src\/ARCHITECTURE\.md$/,
   },
   { pattern: /\btall(?:y|ies)\b/, use: "`counter` or `histogram`" },
   { pattern: /\boutlets?\b/, use: "`publisher` or `transport`" },
@@ -46,14 +46,17 @@ const nameFiles =
 export function checkWords(file: SourceFile, words = oldWords): string[] {
   if (nameFiles.test(file.path)) return [];
   const texts = [{ text: basename(file.path).replaceAll("-", " "), start: 0 }, ...textsOf(file)];
-  return texts.flatMap(({ text, start }) => {
-    const plain = spaced(text.replace(keptNames, " "));
-    return words
-      .filter(({ pattern, allowed }) => pattern.test(plain) && allowed?.test(file.path) !== true)
-      .map(
-        ({ pattern, use }) => `${file.path}:${lineOf(file.text, start)}: \`${pattern.exec(plain)?.[0]}\`: say ${use}`,
-      );
-  });
+  return texts.flatMap(({ text, start }) =>
+    oldWordsIn(text, file.path, words).map((problem) => `${file.path}:${lineOf(file.text, start)}: ${problem}`),
+  );
+}
+
+/** The old words in a text of the file at `path`, each with the standard term. */
+export function oldWordsIn(text: string, path: string, words = oldWords): string[] {
+  const plain = spaced(text.replace(keptNames, " "));
+  return words
+    .filter(({ pattern, allowed }) => pattern.test(plain) && allowed?.test(path) !== true)
+    .map(({ pattern, use }) => `\`${pattern.exec(plain)?.[0]}\`: say ${use}`);
 }
 
 /** Identifiers, texts and comments. */

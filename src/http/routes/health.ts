@@ -61,7 +61,7 @@ const texts: Readonly<Partial<Record<ReplicaStateName, string>>> = {
   CATCHUP: "it fetches missed events over HTTP",
   LIVE: "it gets events from a broker",
   FOLLOWING: "it gets events from the primary over HTTP",
-  DISCONNECTED: "the primary does not answer: its database may be old",
+  DISCONNECTED: "the primary does not answer: the database of this node may be old",
   DIVERGED: "its database was wrong or damaged, and it downloads a snapshot",
 };
 

@@ -55,7 +55,7 @@ export class HistoryGuard implements HistoryFilter {
   #own: string | undefined;
   #foreign: ForeignHistory | undefined;
   #seenAtMs = Number.NEGATIVE_INFINITY;
-  #complainedAtMs = Number.NEGATIVE_INFINITY;
+  #warnedAtMs = Number.NEGATIVE_INFINITY;
 
   /** `data` is the node's data directory. */
   constructor(data: string, clock: Pick<Clock, "monotonicMs">) {
@@ -124,8 +124,8 @@ export class HistoryGuard implements HistoryFilter {
     this.#setForeign(foreign);
     const nowMs = this.#clock.monotonicMs();
     this.#seenAtMs = nowMs;
-    if (!isNew && nowMs - this.#complainedAtMs < warningIntervalMs) return;
-    this.#complainedAtMs = nowMs;
+    if (!isNew && nowMs - this.#warnedAtMs < warningIntervalMs) return;
+    this.#warnedAtMs = nowMs;
     const { history, from } = foreign;
     log.error(
       "{from} has another history ({history}) than this node ({own}): its data is not adopted, this node keeps its own. Was that node started on an empty directory? Mount its volume, or restore a backup there. If the new history is meant to replace this one: {command}",

@@ -5,6 +5,7 @@ import { decodeHead, type Head } from "../../src/replication/transport/messages.
 import { Confirmations } from "../../src/replication/replica/confirmations.ts";
 import { Freshness, proofTimeOf } from "../../src/replication/replica/freshness.ts";
 import { CatchUpRequests } from "../../src/replication/replica/catch-up-requests.ts";
+import { backoffMs } from "../../src/util/backoff.ts";
 import type { Clock } from "../../src/util/clock.ts";
 
 const epoch = "0123456789abcdef";
@@ -19,7 +20,7 @@ interface MovedClock extends Clock {
   pass(ms: number): void;
 }
 
-function movedClock(): MovedClock {
+function movedClock(random = 0): MovedClock {
   let nowMs = 0;
   let timers: { readonly atMs: number; readonly body: () => void }[] = [];
   const after = (delayMs: number, body: () => void): (() => void) => {
@@ -33,7 +34,7 @@ function movedClock(): MovedClock {
     preciseMs: () => 0,
     after,
     every: () => () => {},
-    random: () => 0,
+    random: () => random,
     pass(ms) {
       const endMs = nowMs + ms;
       for (;;) {
@@ -201,27 +202,35 @@ test("there is no request after a stop, even if an earlier answer arrives later"
   expect(asked).toBe(0);
 });
 
-test("announcements of events that the primary does not have cause fewer and fewer catch-ups", () => {
-  const clock = movedClock();
-  const askedAtMs: number[] = [];
-  let brings = false;
-  const ask = (): void => {
-    askedAtMs.push(clock.monotonicMs());
-    hints.onAnswer(brings);
-  };
-  const hints = new CatchUpRequests({ limits: { retryDelayMsMin: 50, retryDelayMsMax: 2000 }, clock, start: ask });
-  for (let ms = 0; ms < 10_000; ms += 10) {
-    hints.request();
-    clock.pass(10);
-  }
-  // At least half of each delay passes, so in the end at least one second between two requests.
-  expect(askedAtMs.length).toBeLessThan(15);
-  brings = true;
-  clock.pass(2000);
-  const before = askedAtMs.length;
-  for (let count = 0; count < 3; count++) hints.request();
-  expect(askedAtMs.length).toBe(before + 3);
-});
+/** The random numbers with the shortest and the longest delays. */
+test.each([0, 1])(
+  "catch-ups for events that the primary does not have back off, with the random number %d",
+  (random) => {
+    const clock = movedClock(random);
+    const limits = { retryDelayMsMin: 50, retryDelayMsMax: 2000 };
+    const startedAtMs: number[] = [];
+    let hasNews = false;
+    const start = (): void => {
+      startedAtMs.push(clock.monotonicMs());
+      requests.onAnswer(hasNews);
+    };
+    const requests = new CatchUpRequests({ limits, clock, start });
+    const endMs = 10_000;
+    while (clock.monotonicMs() < endMs) {
+      requests.request();
+      clock.pass(10);
+    }
+    const delays = { minMs: limits.retryDelayMsMin, maxMs: limits.retryDelayMsMax };
+    const expected: number[] = [];
+    for (let atMs = 0; atMs <= endMs; atMs += backoffMs(expected.length, delays, random)) expected.push(atMs);
+    expect(startedAtMs).toEqual(expected);
+    hasNews = true;
+    clock.pass(limits.retryDelayMsMax);
+    const before = startedAtMs.length;
+    for (let count = 0; count < 3; count++) requests.request();
+    expect(startedAtMs.length).toBe(before + 3);
+  },
+);
 
 test("numbers and ages of heads are validated", () => {
   for (const wrong of [{ q: -1 }, { q: 1.5 }, { q: "1" }, { q: 2 ** 60 }, { a: -1 }, { a: "0" }])

@@ -339,6 +339,15 @@ describe("what a replica remembers", () => {
     expect(summary(run(doubted, inputs["mismatchFound: stream"]))).toStartWith("diverged catchingUp");
   });
 
+  test("a sound file does not save a database that a head doubts if the primary does not answer", () => {
+    const damaged = run(live, inputs["mismatchFound: stream"], ready(), inputs["distrusted: damage"]).state;
+    const failed = run(damaged, inputs.catchUpFailed);
+    expect(summary(failed)).toBe("diverged delayed, retry catchUp");
+    expect(summary(run(failed.state, inputs.fileVerified))).toBe("diverged delayed");
+    const storage: ReplicaInput = { type: "catchUpFailed", isStorageFailure: true, nowMs };
+    expect(summary(run(damaged, storage, inputs.fileVerified))).toBe("behind missed, wake");
+  });
+
   test("snapshots that diverge one after the other are fetched less and less often", () => {
     let state: ReplicaState = live;
     for (const failures of [1, 2, 3]) {

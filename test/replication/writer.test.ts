@@ -2,14 +2,22 @@
  * The writer in its worker, over real files: which requests become events, and that waiting writes share a commit but
  * not each other's failure.
  */
-import { describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { describe, expect, spyOn, test } from "bun:test";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { chainHash } from "../../src/replication/position.ts";
+import type { ReplayRequest } from "../../src/replication/log/replay.ts";
+import { StoreWriter, type StateChange } from "../../src/replication/log/store-writer.ts";
 import { Writer } from "../../src/replication/log/writer.ts";
+import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog, type StoredLogRow } from "../../src/store/log/log.ts";
 import { readState, zeroHash, type StoreState } from "../../src/store/log/store-state.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { must } from "../../src/util/assert.ts";
+import { systemClock } from "../../src/util/clock.ts";
 import { policy, reader, refusal, untraced, withDirectory } from "./cluster.ts";
 
 const loadPolicy = { kind: "policy", source: policy, filename: "policy.polar", force: false } as const;
@@ -192,3 +200,58 @@ test("a store of another environment is refused", () =>
     expect((await refusal(other.open(path))).message).toContain("belongs to environment `test`");
     await other.stop();
   }));
+
+/** Gives `body` a replica's writer, and the next event of its primary. */
+async function withNextEvent(
+  body: (replica: StoreWriter, request: ReplayRequest, path: string) => void | Promise<void>,
+): Promise<void> {
+  await withDirectory(async (directory) => {
+    const [source, path] = [join(directory, "primary.db"), join(directory, "replica.db")];
+    const common = { environment: "test", synchronous: "FULL", limits: defaultLimits } as const;
+    let change: StateChange | undefined;
+    const primary = new StoreWriter((event) => {
+      if ("committing" in event) change = event.committing;
+    }, systemClock);
+    const replica = new StoreWriter(() => {}, systemClock);
+    try {
+      primary.open({ ...common, path: source, changes: newSequenceLock() });
+      await primary.write(loadPolicy, untraced);
+      primary.close();
+      copyFileSync(source, path);
+      primary.open({ ...common, path: source, changes: newSequenceLock() });
+      replica.open({ ...common, path, changes: newSequenceLock() });
+      await primary.write(grant("ann"), untraced);
+      const { state, rows } = must(change);
+      await body(replica, { epoch: state.epoch, rows, hash: state.hash, digest: state.digest }, path);
+    } finally {
+      primary.close();
+      replica.close();
+    }
+  });
+}
+
+describe("an event of the primary", () => {
+  test("that leads to another digest than there is not committed", () =>
+    withNextEvent((replica, request, path) => {
+      const before = inspect(path);
+      expect(() => replica.replay({ ...request, digest: "0".repeat(16) })).toThrow(AppError);
+      expect(inspect(path)).toEqual(before);
+      expect(replica.replay(request).state).toMatchObject({ offset: 2, digest: request.digest });
+    }));
+
+  test("whose commit fails is not visible, and is applied when it arrives again", () =>
+    withNextEvent((replica, request, path) => {
+      const before = inspect(path);
+      const run = Database.prototype.run;
+      {
+        using _ = spyOn(Database.prototype, "run").mockImplementation(function (this: Database, sql, ...bindings) {
+          if (sql === "COMMIT") throw new Error("the commit failed");
+          return run.call(this, sql, ...bindings);
+        });
+        expect(() => replica.replay(request)).toThrow("the commit failed");
+      }
+      expect(inspect(path)).toEqual(before);
+      expect(replica.replay(request).state).toMatchObject({ offset: 2, digest: request.digest });
+      expect(inspect(path).state).toMatchObject({ offset: 2, hash: request.hash });
+    }));
+});

@@ -77,7 +77,7 @@ export class Checker {
     const answer = response.status === 200 ? ((await response.clone().json()) as unknown) : undefined;
     if (!process.alive || this.#time.nowMs < process.deceivedUntilMs) return response;
     try {
-      this.#checker({ process, question, body, token, latest, fromMs, status: response.status, answer });
+      this.#checkAnswer({ process, question, body, token, latest, fromMs, status: response.status, answer });
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       this.#fail(error);
@@ -85,7 +85,7 @@ export class Checker {
     return response;
   }
 
-  #checker(given: Given): void {
+  #checkAnswer(given: Given): void {
     const { process, status, token } = given;
     const possible = process.watcher.since(Math.min(given.fromMs, process.unsureSinceMs));
     const wanted = token === undefined ? undefined : this.#tokens.get(token);

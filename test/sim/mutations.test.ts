@@ -39,13 +39,14 @@ async function expectFound(mutation: Mutation, wanted: RegExp): Promise<void> {
   expect(messages.at(-1)).toMatch(wanted);
 }
 
-/** Runs `body` while members of a class are replaced. */
+/** Runs `body` while members of a class are replaced. A mutation of a member that the class does not have is an error. */
 async function changed<C extends object>(
   prototype: C,
   members: { readonly [Name in keyof C]?: PropertyDescriptor },
   body: () => Promise<void>,
 ): Promise<void> {
   const own = Object.getOwnPropertyDescriptors(prototype);
+  for (const name of Object.keys(members)) expect(Object.keys(own)).toContain(name);
   Object.defineProperties(prototype, members as PropertyDescriptorMap);
   try {
     await body();
@@ -94,12 +95,15 @@ const unseen = "an edge is promoted that the others reach and its primary does n
 const powerCut = "the only edge that has a write loses its power and is then promoted";
 const withVotes = { ack: 1, tears: false };
 
-/** Runs `body` while a primary starts without a look at other processes of its node. */
-async function withoutSearch(body: () => Promise<void>): Promise<void> {
-  const path = "../../src/replication/failover/duplicate-primary.ts";
-  const own = { ...twins };
-  const findPrimaries = (): Promise<twins.FoundPrimaries> => Promise.resolve({ retained: [], primary: undefined });
-  await mock.module(path, () => ({ ...own, findPrimaries }));
+/** Runs `body` while exports of a module are replaced. The module must exist and have them. */
+async function withExports<M extends object>(
+  path: string,
+  exports: Partial<M>,
+  body: () => Promise<void>,
+): Promise<void> {
+  const own = { ...((await import(path)) as M) };
+  for (const name of Object.keys(exports)) expect(Object.keys(own)).toContain(name);
+  await mock.module(path, () => ({ ...own, ...exports }));
   try {
     await body();
   } finally {
@@ -107,19 +111,22 @@ async function withoutSearch(body: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Runs `body` while a primary starts without a look at other processes of its node. */
+function withoutSearch(body: () => Promise<void>): Promise<void> {
+  const findPrimaries = (): Promise<twins.FoundPrimaries> => Promise.resolve({ retained: [], primary: undefined });
+  return withExports<typeof twins>("../../src/replication/failover/duplicate-primary.ts", { findPrimaries }, body);
+}
+
 /** Runs `body` while replicas ignore an input of their state machine. */
-async function ignoring(type: ReplicaInput["type"], body: () => Promise<void>): Promise<void> {
-  const path = "../../src/replication/replica/replica-state.ts";
-  const own = { ...replicaState };
-  const { transition } = own;
+function ignoring(type: ReplicaInput["type"], body: () => Promise<void>): Promise<void> {
+  const { transition } = { ...replicaState };
   const ignorant: typeof transition = (state, input) =>
     input.type === type ? { state, commands: [] } : transition(state, input);
-  await mock.module(path, () => ({ ...own, transition: ignorant }));
-  try {
-    await body();
-  } finally {
-    await mock.module(path, () => own);
-  }
+  return withExports<typeof replicaState>(
+    "../../src/replication/replica/replica-state.ts",
+    { transition: ignorant },
+    body,
+  );
 }
 
 /** Takes one fact out of a node's store behind its back. */
@@ -261,6 +268,20 @@ describe("the simulation finds", () => {
     await changed(StartTerm.prototype, none, () =>
       expectFound(mutation, /a position that was used before|the token says/),
     );
+  }, 240_000);
+
+  test("a primary with an old directory that stays an edge after it has stepped down", async () => {
+    const mutation: Mutation = { favourite: "an old backup is restored" };
+    // As if it were replaced for good.
+    const resigned = {
+      stepDown: {
+        value(this: Fence): void {
+          this.fence("its data directory is not the newest");
+        },
+        configurable: true,
+      },
+    };
+    await changed(Fence.prototype, resigned, () => expectFound(mutation, /nobody is the primary/));
   }, 240_000);
 
   test("a start that counts as a failover, so that a primary with an old directory deposes its successor", async () => {

@@ -178,10 +178,12 @@ export class Operator {
 
   /**
    * A primary that gave way to a copy of itself is an edge. When that copy is gone, an edge has to become the primary.
+   * Without such a copy, a primary that became an edge has to recover by itself.
    */
   async #replaceLostPrimary(): Promise<void> {
     const { primary, duplicate, shape } = this.#cluster;
-    if (shape.failover || duplicate.process !== undefined) return;
+    const isCopyGone = duplicate.point !== undefined && duplicate.process === undefined;
+    if (shape.failover || !isCopyGone) return;
     if ((await this.#cluster.health(primary))?.role !== "edge" || (await primariesOf(this.#cluster)).length > 0) return;
     const [edge] = await this.candidates();
     if (edge !== undefined) await this.promote(edge, false);

@@ -27,7 +27,7 @@ export interface BackupServerOptions {
 /** AppError `too_many_requests` while another backup is made. */
 export function createBackupServer({
   storePath,
-  copyIfReplaced: saveReplaced,
+  copyIfReplaced,
   data,
   nodeKeyHash,
   system,
@@ -43,7 +43,7 @@ export function createBackupServer({
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       removeFiles([target, copied]);
-      const source = (await saveReplaced?.(copied)) === true ? copied : path;
+      const source = (await copyIfReplaced?.(copied)) === true ? copied : path;
       const { manifest, size } = await buildBackupInWorker(system, source, target, nodeKeyHash);
       const name = `${manifest.environment}-${manifest.offset}.backup`;
       return new Response(

@@ -138,7 +138,7 @@ function openWorkspace({ directory, force, dryRun }: RestoreOptions): Workspace 
   }
   const { path, unlock } = lockDirectory(directory);
   try {
-    return { path: path, replaced: readReplaced(directory, force), [Symbol.dispose]: unlock };
+    return { path, replaced: readReplaced(directory, force), [Symbol.dispose]: unlock };
   } catch (error) {
     unlock();
     throw error;

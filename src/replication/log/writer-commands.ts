@@ -26,7 +26,7 @@ export function writerCommands(writer: StoreWriter) {
     replay: (request: ReplayRequest) => writer.replay(request),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
-    saveReplaced: (target: string) => writer.copyIfReplaced(target),
+    copyIfReplaced: (target: string) => writer.copyIfReplaced(target),
     checkPages: (maxMs: number) => writer.checkPages(maxMs),
     checkDamagedPages: (path: string) => writer.checkDamagedPages(path),
     close: () => writer.close(),

@@ -227,7 +227,7 @@ export class Writer {
 
   /** See `StoreWriter.copyIfReplaced`. */
   copyIfReplaced(target: string): Promise<boolean> {
-    return this.#worker.call("saveReplaced", target);
+    return this.#worker.call("copyIfReplaced", target);
   }
 
   /** Finishes pending requests, empties the write-ahead log and closes the file. */

@@ -95,9 +95,9 @@ export class OffsetWaiters {
         this.#waiters.delete(waiter);
         resolve();
       };
-      const { clock, onSlowWait: onWaiting } = this.#options;
+      const { clock, onSlowWait } = this.#options;
       const cancelWait = clock.after(waitMs, settle);
-      const cancelSlowWait = onWaiting && clock.after(slowWaitMs, onWaiting);
+      const cancelSlowWait = onSlowWait && clock.after(slowWaitMs, onSlowWait);
       const cancel = (): void => {
         cancelWait();
         cancelSlowWait?.();

@@ -339,12 +339,16 @@ function onCatchUpFailed(
   const catchUpFailures = state.memory.catchUpFailures + 1;
   const { memory } = remember(state, { catchUpFailures });
   const retry: ReplicaCommand = { type: "retryLater", failures: catchUpFailures, kind: "catchUp" };
-  if (state.name === "diverged" && state.catchUp !== undefined)
-    return to({ ...state, memory, isDelayed: true, catchUp: undefined }, retry);
+  // A failing disk is no answer of the primary.
+  const isDoubtConfirmed = memory.isDoubted && !isStorageFailure;
+  if (state.name === "diverged" && state.catchUp !== undefined) {
+    // Then it does not help any more that the file proves to be sound.
+    const isDamaged = state.isDamaged && !isDoubtConfirmed;
+    return to({ ...state, memory, isDamaged, isDelayed: true, catchUp: undefined }, retry);
+  }
   if (state.name !== "catchingUp") return stay(state);
   const behind: Behind = { name: "behind", memory, cause: "missed", isDelayed: true };
-  // A failing disk is no answer of the primary.
-  if (!memory.isDoubted || isStorageFailure) return to(behind, retry);
+  if (!isDoubtConfirmed) return to(behind, retry);
   const reason = "a head of the event stream says so, and the primary does not answer";
   const diverged = diverge(behind, { reason, isDamage: false, nowMs });
   return { state: diverged.state, commands: [...diverged.commands, retry] };

@@ -142,11 +142,11 @@ function outcomeOf(cause: unknown): string {
 
 const unreachableCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-async function requireAlive({ primaryUrl, onNoAnswer: onSilence, system }: WriteForwarderOptions): Promise<void> {
+async function requireAlive({ primaryUrl, onNoAnswer, system }: WriteForwarderOptions): Promise<void> {
   try {
     await probe(primaryUrl(), system);
   } catch (cause) {
-    onSilence();
+    onNoAnswer();
     throw new AppError("not_ready", unreachable, { cause });
   }
 }

@@ -33,7 +33,7 @@ export function snapshotCommands() {
       content = new ContentCheck(path, limits);
     },
     read: (): StoreState => must(content).read(),
-    mend: (): string | undefined => must(content).repair(),
+    repair: (): string | undefined => must(content).repair(),
     /** Closes the file that was opened. */
     close: (): void => content?.close(),
   };

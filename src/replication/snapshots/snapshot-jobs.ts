@@ -120,7 +120,7 @@ async function checkDatabase(
   await content.call("open", path, limits);
   const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);
   if (manifest !== undefined) requireMatchingState(state, manifest);
-  const repaired = await content.call("mend");
+  const repaired = await content.call("repair");
   if (repaired !== undefined) warn(repaired);
   return state;
 }

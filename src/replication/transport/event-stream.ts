@@ -277,7 +277,7 @@ function openConnections(config: Config, ownership: Ownership, system: System): 
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
   const clientId = primaryClientId(config, tls.key);
-  const linkTo = (url: string): BrokerConnection =>
+  const connectionTo = (url: string): BrokerConnection =>
     new BrokerConnection(
       {
         url,
@@ -291,7 +291,7 @@ function openConnections(config: Config, ownership: Ownership, system: System): 
       },
       system,
     );
-  return new Map(urls.map((url) => [url, linkTo(url)]));
+  return new Map(urls.map((url) => [url, connectionTo(url)]));
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The program: passes its arguments to the command line and exits with the status that this returns. As a worker process it loads no part of the
- * command line, because a query may be waiting for it.
+ * The program: runs the command line and exits with its status. As a worker process it loads no part of the command
+ * line, because a query may be waiting for it.
  */
 import { serveWorkerProcess, workerProcessEntry } from "./runtime/worker-process.ts";
 

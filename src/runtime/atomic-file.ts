@@ -26,7 +26,19 @@ export function writeFileAtomically(path: string, content: string, options: Atom
 export function installFile(source: string, target: string): void {
   sync(source);
   renameSync(source, target);
-  sync(dirname(target));
+  syncDirectory(dirname(target));
+}
+
+/**
+ * A directory that this user may write to but not read, such as a drop box for backups, cannot be opened for a sync. As
+ * in PostgreSQL that is not an error: the file has its name already.
+ */
+function syncDirectory(path: string): void {
+  try {
+    sync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error;
+  }
 }
 
 /** Waits until the content of a file, or the names in a directory, are on the disk. */

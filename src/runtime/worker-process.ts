@@ -33,7 +33,8 @@ export const slowNiceness = 19;
 const workerProcessArgument = "worker-process";
 
 /** A worker process has no other reason to end: a system that is short of memory ends the process that has the most. */
-const endedByItself = "the process that worked on this has ended, most likely since it took more memory than there is";
+const endedByItself =
+  "the process that worked on this has ended, most likely because it took more memory than there is";
 
 export interface WorkerProcess<C extends Commands> {
   /** Its `terminate` ends the process immediately. */

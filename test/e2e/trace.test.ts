@@ -192,11 +192,6 @@ function requireOrder(spans: readonly Span[], node: string): string[] {
   expect(Math.abs(visible.startMs - committedMs)).toBeLessThan(toleranceMs);
   const apply = only(named(spans, node, "apply"));
   expect(endOf(apply)).toBeLessThanOrEqual(endOf(visible) + 0.01);
-  const [prepare] = named(spans, node, "prepare");
-  if (prepare !== undefined) {
-    expect(prepare.startMs).toBeGreaterThanOrEqual(endOf(validate) - toleranceMs);
-    expect(endOf(prepare)).toBeLessThanOrEqual(apply.startMs);
-  }
   const [fetch] = named(spans, node, "fetch");
   if (fetch !== undefined) expect(fetch.startMs).toBeGreaterThanOrEqual(committedMs - toleranceMs);
   // A batch of several traces has its own trace.
@@ -207,9 +202,8 @@ function requireOrder(spans: readonly Span[], node: string): string[] {
     expect(Math.abs(endOf(receive) - endOf(visible))).toBeLessThan(0.01);
     if (fetch !== undefined) expect(endOf(fetch)).toBeLessThanOrEqual(receive.startMs + 0.01);
   }
-  const special = [prepare, fetch].flatMap((span) => (span === undefined ? [] : [span.name]));
   const source = String(apply.attributes["ostiary.source"]);
-  return [...special, source];
+  return fetch === undefined ? [source] : [fetch.name, source];
 }
 
 const endOf = ({ startMs, durationMs }: Span): number => startMs + durationMs;

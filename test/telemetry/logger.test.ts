@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { mintNodeKey } from "../../src/store/keys/api-keys.ts";
 import { getLogger, startLogging, type LoggingOptions } from "../../src/telemetry/logger.ts";
 
 let lines: string[] = [];
@@ -63,11 +64,13 @@ describe("a log line", () => {
     log.info("refused {key}", { key });
     log.info("headers", { authorization: "Bearer abcdefghijkl", nodeKey: "hunter2", nested: { key } });
     log.error("failed", { error: new Error(`while reading ${key}`) });
+    log.info(`started with ${mintNodeKey("my-env")}`);
     const text = lines.join("");
     expect(text).not.toContain("osotesttoken");
     expect(text).not.toContain("abcdefghijkl");
     expect(text).not.toContain("hunter2");
     expect(text).toContain("e_0123456789_12345_********");
+    expect(text).toMatch(/started with n_my-env_\*{8}["\n]/);
   });
 
   test("shows an error with its stack and its cause", () => {

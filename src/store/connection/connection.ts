@@ -3,8 +3,9 @@
  * values derived from the catalogue (the active policy, its closures, the shapes of statistics), the symbol cache, and
  * the writer cache.
  *
- * INVARIANT: what a transaction wrote and then rolled back is in no cache. Each cache that holds written data is
- * dropped at the first access after a rollback on this connection.
+ * INVARIANT: no cache returns what a transaction wrote and then rolled back. The symbol cache and the writer cache are
+ * dropped at the first access after a rollback on this connection. Values derived from the catalogue stay, because their
+ * owners compare them at each use.
  */
 import { defaultLimits } from "../../config/limits.ts";
 import type { Orm, SqliteDatabase, SqlStatement, Transaction, TransactionMode } from "../../runtime/sqlite.ts";

@@ -52,6 +52,8 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
 
 interface Found {
   readonly value: unknown;
+  /** The name under which it was found. */
+  readonly name: string;
   readonly source: "flag" | "environment" | "file";
   /** The source, for messages: "the flag --port". */
   readonly from: string;
@@ -78,14 +80,14 @@ function find(setting: Setting, sources: ConfigSources): Found | { readonly prob
 /** The value from the last source that has one. An empty variable counts as not set, as is usual. */
 function lookUp(names: SettingNames, sources: ConfigSources): Found | undefined {
   const flag = sources.flags[names.name];
-  if (flag !== undefined) return { value: flag, source: "flag", from: `the flag ${names.flag}` };
+  if (flag !== undefined) return { value: flag, name: names.name, source: "flag", from: `the flag ${names.flag}` };
   const variable = sources.environment[names.variable];
   if (variable !== undefined && variable !== "")
-    return { value: variable, source: "environment", from: `the variable ${names.variable}` };
+    return { value: variable, name: names.name, source: "environment", from: `the variable ${names.variable}` };
   const content = sources.file?.content;
   const value = isSection(content) ? valueAt(content, names.path) : undefined;
   if (value === undefined || value === null) return undefined;
-  return { value, source: "file", from: `the file ${sources.file?.name}` };
+  return { value, name: names.name, source: "file", from: `the file ${sources.file?.name}` };
 }
 
 function refusal(setting: Setting, found: Found): string {
@@ -94,7 +96,8 @@ function refusal(setting: Setting, found: Found): string {
     : holdsSection(found.value)
       ? "is a section (not shown)"
       : `is \`${showValue(found.value)}\``;
-  return `${setting.name} ${shown} from ${found.from}; allowed: ${setting.allowed}${unquoted(setting, found.value)}`;
+  const name = found.name === setting.name ? setting.name : `${found.name}, now ${setting.name},`;
+  return `${name} ${shown} from ${found.from}; allowed: ${setting.allowed}${unquoted(setting, found.value)}`;
 }
 
 /** A section may contain a secret: `broker: { url: …, password: … }`. */

@@ -218,9 +218,9 @@ describe("names of 0.1.0", () => {
     ]);
   });
 
-  test("are refused with a bad value, under the new name", () => {
+  test("are refused with a bad value, under both names", () => {
     expect(problems({ file: file({ role: "primary", limits: { logEventsKept: "many" } }) })[0]).toStartWith(
-      "retention.events is `many` from the file node.yaml; allowed: a whole number",
+      "limits.logEventsKept, now retention.events, is `many` from the file node.yaml; allowed: a whole number",
     );
   });
 });

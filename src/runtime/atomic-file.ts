@@ -26,8 +26,23 @@ export function writeFileAtomically(path: string, content: string, options: Atom
 export function installFile(source: string, target: string): void {
   sync(source);
   renameSync(source, target);
-  sync(dirname(target));
+  syncDirectory(dirname(target));
 }
+
+/**
+ * Some directories cannot be synced: those that this process may write but not read, and those of some shared folders.
+ * The file has its name already, so this is no failure.
+ */
+function syncDirectory(path: string): void {
+  try {
+    sync(path);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!unsyncable.has(code)) throw error;
+  }
+}
+
+const unsyncable: ReadonlySet<string> = new Set(["EACCES", "EINVAL"]);
 
 /** Waits until the content of a file, or the names in a directory, are on the disk. */
 function sync(path: string): void {

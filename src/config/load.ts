@@ -52,6 +52,9 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
 
 interface Found {
   readonly value: unknown;
+  /** The name under which it was found. */
+  readonly name: string;
+  readonly source: "flag" | "environment" | "file";
   /** The source, for messages: "the flag --port". */
   readonly from: string;
   readonly warning?: string;
@@ -61,33 +64,30 @@ interface Found {
 function find(setting: Setting, sources: ConfigSources): Found | { readonly problem: string } | undefined {
   const current = lookUp(setting, sources);
   const old = oldNames.get(setting);
-  const renamed = old === undefined ? undefined : lookUp(old, withoutShared(sources, old, setting));
-  if (old === undefined || renamed === undefined) return current;
-  if (current !== undefined)
-    return {
-      problem: `${setting.name} from ${current.from} and ${old.name}, its old name, from ${renamed.from} are both set; remove ${old.name}`,
-    };
+  if (old === undefined) return current;
+  const isMoved = old.variable === setting.variable;
+  const renamed = lookUp(old, isMoved ? { ...sources, environment: {} } : sources);
+  if (renamed === undefined) return current;
+  const warning = `${old.name} from ${renamed.from} is the old name of ${setting.name} (${setting.variable}, ${setting.flag}); the next release does not accept it`;
+  if (current === undefined) return { ...renamed, warning };
+  // The flag and the variable of a moved setting are also its names in 0.1.0, and win over the file.
+  if (isMoved && current.source !== "file") return { ...current, warning };
   return {
-    ...renamed,
-    warning: `${old.name} from ${renamed.from} is the old name of ${setting.name} (${setting.variable}, ${setting.flag}); the next release does not accept it`,
+    problem: `${setting.name} from ${current.from} and ${old.name}, its old name, from ${renamed.from} are both set; remove ${old.name}`,
   };
-}
-
-/** The sources without a flag and a variable that did not change their names. */
-function withoutShared(sources: ConfigSources, old: SettingNames, { variable }: Setting): ConfigSources {
-  return old.variable === variable ? { ...sources, environment: {} } : sources;
 }
 
 /** The value from the last source that has one. An empty variable counts as not set, as is usual. */
 function lookUp(names: SettingNames, sources: ConfigSources): Found | undefined {
   const flag = sources.flags[names.name];
-  if (flag !== undefined) return { value: flag, from: `the flag ${names.flag}` };
+  if (flag !== undefined) return { value: flag, name: names.name, source: "flag", from: `the flag ${names.flag}` };
   const variable = sources.environment[names.variable];
-  if (variable !== undefined && variable !== "") return { value: variable, from: `the variable ${names.variable}` };
+  if (variable !== undefined && variable !== "")
+    return { value: variable, name: names.name, source: "environment", from: `the variable ${names.variable}` };
   const content = sources.file?.content;
   const value = isSection(content) ? valueAt(content, names.path) : undefined;
   if (value === undefined || value === null) return undefined;
-  return { value, from: `the file ${sources.file?.name}` };
+  return { value, name: names.name, source: "file", from: `the file ${sources.file?.name}` };
 }
 
 function refusal(setting: Setting, found: Found): string {
@@ -96,7 +96,8 @@ function refusal(setting: Setting, found: Found): string {
     : holdsSection(found.value)
       ? "is a section (not shown)"
       : `is \`${showValue(found.value)}\``;
-  return `${setting.name} ${shown} from ${found.from}; allowed: ${setting.allowed}${unquoted(setting, found.value)}`;
+  const name = found.name === setting.name ? setting.name : `${found.name}, now ${setting.name},`;
+  return `${name} ${shown} from ${found.from}; allowed: ${setting.allowed}${unquoted(setting, found.value)}`;
 }
 
 /** A section may contain a secret: `broker: { url: …, password: … }`. */

@@ -30,16 +30,18 @@ export function installFile(source: string, target: string): void {
 }
 
 /**
- * A directory that this user may write to but not read, such as a drop box for backups, cannot be opened for a sync. As
- * in PostgreSQL that is not an error: the file has its name already.
+ * Some directories cannot be synced: those that this user may write to but not read, such as a drop box for backups, and
+ * those of some shared folders. As in PostgreSQL that is not an error: the file has its name already.
  */
 function syncDirectory(path: string): void {
   try {
     sync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error;
+    if (!unsyncable.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
   }
 }
+
+const unsyncable: ReadonlySet<string> = new Set(["EACCES", "EINVAL"]);
 
 /** Waits until the content of a file, or the names in a directory, are on the disk. */
 function sync(path: string): void {

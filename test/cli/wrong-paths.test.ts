@@ -51,8 +51,9 @@ test("a primary with failover creates its data directory", async () => {
 const setpriv = Bun.which("setpriv");
 const isRoot = process.getuid?.() === 0;
 
+const asNobody = isRoot ? [setpriv ?? "", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
+
 test.skipIf(isRoot && setpriv === null)("files and directories without permissions for this user", async () => {
-  const asNobody = isRoot ? [setpriv ?? "", "--reuid=65534", "--regid=65534", "--clear-groups"] : [];
   const [closed, config, policy] = [path("closed"), write("closed.yaml", "role: primary\n"), write("closed.polar", "")];
   mkdirSync(closed);
   if (isRoot) chownSync(closed, 0, 0);
@@ -85,6 +86,18 @@ test.skipIf(isRoot && setpriv === null)("files and directories without permissio
     "error: the configuration file `closed.yaml` cannot be read: reading it is not permitted; name a file with settings",
   );
   expect(await tell("validate", policy)).toContain("reading it is not permitted; name a readable policy file");
+});
+
+test.skipIf(isRoot && setpriv === null)("a directory that this user may write but not read is no problem", async () => {
+  const [box, policy] = [path("box"), write("box.polar", "actor User {}\n")];
+  mkdirSync(box);
+  chmodSync(path("."), 0o755);
+  chmodSync(box, isRoot ? 0o733 : 0o300);
+  const parameters = ["generate-types", "typescript", policy, "--output", "box/types.ts"];
+  const child = Bun.spawn([...asNobody, binary, ...parameters], { cwd: path("."), stdout: "pipe", stderr: "pipe" });
+  const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  expect({ output, errors, status }).toEqual({ output: "box/types.ts: written\n", errors: "", status: 0 });
+  chmodSync(box, 0o700);
 });
 
 test("a file of a certificate or of a key that is missing", async () => {

@@ -179,6 +179,31 @@ describe("names of 0.1.0", () => {
     });
   });
 
+  test("of a moved setting in the file lose to its flag and its variable, which kept their names", () => {
+    const moved = renamed.filter(([setting, old]) => old.flag === setting.flag);
+    expect(moved.map(([, { name }]) => name).toSorted()).toEqual([
+      "consistencyWait",
+      "failoverTtl",
+      "mqttHost",
+      "topicPrefix",
+      "trustedProxies",
+    ]);
+    for (const [setting, old] of moved) {
+      const value = String(setting.default || "10.0.0.1");
+      const given = { file: file({ role: "primary", [old.name]: "not used" }) };
+      for (const { problems: found, warnings, config } of [
+        load({ ...given, environment: { [setting.variable]: value } }),
+        load({ ...given, flags: { [setting.name]: value } }),
+      ]) {
+        expect(found).toEqual([]);
+        expect(warnings).toEqual([
+          expect.stringContaining(`${old.name} from the file node.yaml is the old name of ${setting.name} `),
+        ]);
+        expect(String(z.encode(setting.schema, valueAt(must(config), setting.configPath)))).toBe(value);
+      }
+    }
+  });
+
   test("are refused together with the new name, in one source or in two", () => {
     expect(
       problems({
@@ -193,9 +218,9 @@ describe("names of 0.1.0", () => {
     ]);
   });
 
-  test("are refused with a bad value, under the new name", () => {
+  test("are refused with a bad value, under both names", () => {
     expect(problems({ file: file({ role: "primary", limits: { logEventsKept: "many" } }) })[0]).toStartWith(
-      "retention.events is `many` from the file node.yaml; allowed: a whole number",
+      "limits.logEventsKept, now retention.events, is `many` from the file node.yaml; allowed: a whole number",
     );
   });
 });

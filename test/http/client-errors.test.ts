@@ -273,13 +273,13 @@ const queries: readonly Scenario[] = [
     name: "facts of no predicate",
     request: "GET /api/facts?",
     status: 400,
-    content: ["`predicate` in the query is missing"],
+    content: ["`predicate` in the query is missing, it names the facts to read"],
   },
   {
     name: "facts of an empty predicate",
     request: "GET /api/facts?predicate=",
     status: 400,
-    content: ["`predicate` in the query is missing"],
+    content: ["`predicate` in the query is missing, it names the facts to read"],
   },
   {
     name: "an id of no type",

@@ -111,6 +111,22 @@ describe("an edge", () => {
       }
     }));
 
+  test("refuses a key that was removed while the request waited for a token", () =>
+    withCluster(async (cluster) => {
+      const { primary, edge } = await start(cluster);
+      const made = await edge.call("POST", "/api/keys", { body: { name: "ci", role: "read" } });
+      const { id, token } = made.json as { id: string; token: string };
+      const { epoch, offset } = edge.node.health();
+      const headers = { authorization: `Bearer ${token}`, osooffset: `${epoch}:${(offset ?? 0) + 1}` };
+      const waiting = [
+        edge.call("GET", "/api/policy", { headers }),
+        edge.call("POST", "/api/authorize", { headers, body: question }),
+      ];
+      await Bun.sleep(100);
+      expect((await primary.call("DELETE", `/api/keys/${id}`)).status).toBe(200);
+      expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([401, 401]);
+    }));
+
   test("answers with a message if it cannot reach a token", () =>
     withCluster(
       async (cluster) => {

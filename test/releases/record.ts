@@ -104,8 +104,8 @@ async function prepareNodes(binary: string, directory: string, broker: OpenBroke
     OSTIARY_BROKER_USERNAME: "recorded",
     OSTIARY_BROKER_PASSWORD: "recorded",
     OSTIARY_PEERS: [url("first"), url("second")].join(","),
-    OSTIARY_LIMITS_LOG_EVENTS_KEPT: String(eventsKept),
-    OSTIARY_LIMITS_LOG_TRIM_INTERVAL_MS: "200ms",
+    OSTIARY_RETENTION_EVENTS: String(eventsKept),
+    OSTIARY_LOG_TRIM_INTERVAL_MS: "200ms",
   };
   const node = (name: keyof Nodes, role: "primary" | "edge" | "fallback", own: Record<string, string>): NodeProcess =>
     new NodeProcess({

@@ -30,8 +30,10 @@ export function readAccess(node: Node, options: AccessOptions) {
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = apiKeyFinder(node);
   return (exchange, request) => {
-    admit(exchange, findKey(authorizationOf(request)), role);
-    return requireConsistency(node, request);
+    const authorization = authorizationOf(request);
+    admit(exchange, findKey(authorization), role);
+    // An event that the request waits for can remove the key.
+    return requireConsistency(node, request)?.then(() => admit(exchange, findKey(authorization), role));
   };
 }
 

@@ -50,7 +50,7 @@ function count(facts: number): string {
 function factPatternOf(query: Readonly<Record<string, string>>): FactPattern {
   const predicate = query["predicate"];
   if (!predicate || predicate === "_") {
-    throw new AppError("invalid_request", "`predicate` in the query is missing");
+    throw new AppError("invalid_request", "`predicate` in the query is missing, it names the facts to read");
   }
   const args: { type: string | null; id: string | null }[] = [];
   for (const [name, text] of Object.entries(query)) {

@@ -32,3 +32,19 @@ test("closures depend on the limits of the search, not on earlier searches", () 
   expect(closuresOf(active, none)).toEqual([]);
   expect(closuresOf(active, defaultLimits)).toHaveLength(1);
 });
+
+test("names of closures are those of 0.1.0, also if one role begins with the name of another", () => {
+  const roles = `actor User {}
+    resource Folder {
+      roles = ["a", "a b"];
+      permissions = ["read"];
+      relations = { parent: Folder, owner: Folder };
+      "a" if "a b" on "parent";
+      "a b" if "a" on "owner";
+      "read" if "a";
+    }`;
+  const relations = closuresOf(activate(roles, null), defaultLimits).map(({ steps }) =>
+    steps.map(({ atoms }) => atoms.flatMap(({ args }) => args.map((arg) => arg.kind === "const" && arg.value.id))),
+  );
+  expect(relations).toEqual([[[false, "parent", false, false, "owner", false]]]);
+});

@@ -57,3 +57,15 @@ test("cached shapes equal new ones, also after evictions", () => {
     }
   }
 });
+
+test("few shapes are cached, whatever combinations of types and actions are asked for", () => {
+  const shapes = new AllowShapes();
+  const shapeOf = (number: number): unknown => {
+    const [actor, action, resource] = [number % 12, Math.floor(number / 12) % 12, Math.floor(number / 144)];
+    const question = { actorType: `A${actor}`, action: `a${action}`, resourceType: `R${resource}` };
+    return shapes.of({ kind: "authorize", ...question }, []);
+  };
+  const numbers = Array.from({ length: 12 ** 3 }, (_, number) => number);
+  const first = numbers.map(shapeOf);
+  expect(numbers.filter((number) => shapeOf(number) === first[number]).length).toBeLessThanOrEqual(1000);
+});

@@ -157,30 +157,24 @@ function withDistinctTypes(members: Members): Members | undefined {
     if (several.length === 0) return left;
     const [between] = several
       .filter(([node, { steps }]) => steps.every(({ target }) => target !== node))
-      .sort(([left], [right]) => compareNodes(left, right));
+      .sort(([left], [right]) => (orderText(left) < orderText(right) ? -1 : 1));
     const fewer = between && eliminate(...between, left);
     if (!fewer) return undefined;
     left = fewer;
   }
 }
 
-/** Data directories contain closures, so the order of nodes must not depend on the version. */
-function compareNodes(left: PredicateNode, right: PredicateNode): number {
-  const others = orderOf(right);
-  for (const [index, text] of orderOf(left).entries()) {
-    const other = others[index] ?? "";
-    if (text !== other) return text < other ? -1 : 1;
-  }
-  return 0;
-}
-
-/** Constants come before types, and types before arguments of any type. */
-function orderOf({ predicate, args }: PredicateNode): string[] {
-  const texts = args.map((arg) => {
-    if (arg.kind === "const") return `const ${arg.value.type} ${arg.value.id}`;
-    return arg.type === undefined ? "open~" : `open ${arg.type}`;
-  });
-  return [predicate, ...texts];
+/**
+ * Nodes are eliminated in the order of these texts. Data directories contain the resulting closures, so this text is a
+ * file format: its members and their order must not change.
+ */
+function orderText({ predicate, args }: PredicateNode): string {
+  const texts = args.map((arg) =>
+    arg.kind === "const"
+      ? { kind: arg.kind, value: { type: arg.value.type, id: arg.value.id } }
+      : { kind: arg.kind, type: arg.type },
+  );
+  return JSON.stringify([predicate, texts]);
 }
 
 /**

@@ -67,10 +67,10 @@ function propagateSeveral(program: DatalogProgram, uses: ReadonlyMap<string, Arg
       if (term?.kind !== "var") continue;
       for (const call of calls(body)) {
         const { several } = must(uses.get(call.predicate));
-        for (const [position, arg] of call.args.entries()) {
-          if (arg.kind !== "var" || arg.index !== term.index || several.has(position)) continue;
-          several.add(position);
-          asked.push({ predicate: call.predicate, position: position });
+        for (const [argument, arg] of call.args.entries()) {
+          if (arg.kind !== "var" || arg.index !== term.index || several.has(argument)) continue;
+          several.add(argument);
+          asked.push({ predicate: call.predicate, position: argument });
         }
       }
     }

@@ -3,7 +3,6 @@
  * are given, their types, the constants of the policy among their values, and the fact types of the context facts. The
  * key of a shape identifies its plan.
  */
-import { LRUCache } from "lru-cache";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { listKey, numberKey, stringKey } from "../../datalog/ir/key.ts";
 import { type Constant, predicateKey } from "../../datalog/ir/program.ts";
@@ -60,22 +59,23 @@ export interface AllowQuestion {
 }
 
 /** Few enough that types which only one client asks for use no memory for long. */
-const typesMax = 64;
+const shapesMax = 1000;
 
-/** By actor type, resource type and action. The innermost map has at most one entry for each constant of the policy. */
-type ShapeCache = LRUCache<string, LRUCache<string, Map<string | undefined, KeyedShape>>>;
+/** By actor type, resource type and action. */
+type ShapeCache = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
 
 /**
  * The shapes of questions about `allow` under one policy. They are few and needed for every request, and making a key
  * takes a thirtieth of the time of an answer. The nested maps need no key for a lookup: one string key would take 80 ns
- * more.
+ * more. Types come from clients, so the number of all shapes together is bounded.
  */
 export class AllowShapes {
   readonly #shapes: Readonly<Record<AllowQuestion["kind"], ShapeCache>> = {
-    authorize: new LRUCache({ max: typesMax }),
-    list: new LRUCache({ max: typesMax }),
-    actions: new LRUCache({ max: typesMax }),
+    authorize: new Map(),
+    list: new Map(),
+    actions: new Map(),
   };
+  #size = 0;
 
   of(question: AllowQuestion, context: readonly FactType[]): KeyedShape {
     if (context.length > 0) return allowShape(question, context);
@@ -84,15 +84,19 @@ export class AllowShapes {
   }
 
   #add(question: AllowQuestion): KeyedShape {
+    if (this.#size >= shapesMax) this.#clear();
     const { kind, actorType, action, resourceType } = question;
     const shape = allowShape(question, []);
-    const byActor = this.#shapes[kind];
-    const byResource = byActor.get(actorType) ?? new LRUCache({ max: typesMax });
-    const byAction = byResource.get(resourceType) ?? new Map<string | undefined, KeyedShape>();
-    byAction.set(action, shape);
-    byResource.set(resourceType, byAction);
-    byActor.set(actorType, byResource);
+    const byResource = this.#shapes[kind].getOrInsertComputed(actorType, () => new Map());
+    byResource.getOrInsertComputed(resourceType, () => new Map()).set(action, shape);
+    this.#size++;
     return shape;
+  }
+
+  /** Making the shapes in use again costs less than to record the use of each. */
+  #clear(): void {
+    for (const cached of Object.values(this.#shapes)) cached.clear();
+    this.#size = 0;
   }
 }
 

@@ -105,6 +105,18 @@ function leadsSomewhere(from: string, target: string): boolean {
 }
 
 describe("lists are complete", () => {
+  test("ARCHITECTURE.md names each dependency, and no other", async () => {
+    const { dependencies = {}, devDependencies } = await Bun.file(join(projectRoot, "package.json")).json();
+    const table = /^## Dependencies$[^]*?(?=^## )/m.exec(sourceOf("src/ARCHITECTURE.md"))?.[0] ?? "";
+    const shown = [...table.matchAll(/^\| (.*?) +\|/gm)].flatMap(([, cell = ""]) =>
+      [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
+    );
+    const packages = Object.keys({ ...dependencies, ...devDependencies }).map((name) =>
+      name.replace(/^@opentelemetry\/.*/, "@opentelemetry/*"),
+    );
+    expect(shown.toSorted()).toEqual([...new Set(packages)].toSorted());
+  });
+
   test("the API reference has a heading for each route, and for no other", async () => {
     await withCluster(async (cluster) => {
       const { node } = await cluster.primary();

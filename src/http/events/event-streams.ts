@@ -4,7 +4,7 @@
  * occur shortly after one another are sent together.
  */
 import type { Limits } from "../../config/limits.ts";
-import { pauseMsPerEventStream } from "../../config/tuning.ts";
+import { pauseMsPerEventStream } from "../../util/tuning.ts";
 import type { ReadFrom, EventReader, EventPosition } from "../../replication/log/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";

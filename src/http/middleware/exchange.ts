@@ -3,7 +3,7 @@
  * id), so that no route can forget them. Routes, hooks and the error handler find the exchange through the request.
  */
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
-import { responseChunkBytes } from "../../config/tuning.ts";
+import { responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
 import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";

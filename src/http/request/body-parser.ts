@@ -5,7 +5,7 @@
  * of a key comes first.
  */
 import type { Limits } from "../../config/limits.ts";
-import { servingThreadQuestionCharacters } from "../../config/tuning.ts";
+import { servingThreadQuestionCharacters } from "../../util/tuning.ts";
 import { questionFromJson, SerializedQuestion } from "../../engine/request/question-json.ts";
 import { spawnWorker, type WorkerHandle, type WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";

@@ -6,7 +6,7 @@
  * The content type is ignored: all bodies are JSON, and a first request with `curl -d` should work.
  */
 import type { Limits } from "../../config/limits.ts";
-import { servingThreadBodyBytes, smallBodyBytes } from "../../config/tuning.ts";
+import { servingThreadBodyBytes, smallBodyBytes } from "../../util/tuning.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { ByteBudget, ByteReservation } from "../response/byte-budget.ts";
 import { describeJsonError } from "./json-error.ts";

@@ -4,7 +4,7 @@
  * memory for a bounded time.
  */
 import type { Limits } from "../../config/limits.ts";
-import { chunkedResponseBytes, responseChunkBytes } from "../../config/tuning.ts";
+import { chunkedResponseBytes, responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";

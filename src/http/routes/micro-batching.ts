@@ -3,7 +3,7 @@
  * of each between the reads of two sockets. The network code and the engine then evict each other's data from the
  * processor's caches once per batch instead of once per query. An isolated query does not wait.
  */
-import { microBatching } from "../../config/tuning.ts";
+import { microBatching } from "../../util/tuning.ts";
 
 const { queriesMax, singleQueryTurns, queriesBetweenObservations } = microBatching;
 

@@ -3,6 +3,7 @@
  * ratios, each to a baseline that was measured alternately with it: a probe of SQLite, a bare echo server, bare
  * inserts, a peer.
  */
+import * as Bun from "bun";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

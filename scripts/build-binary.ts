@@ -4,11 +4,12 @@
  * `bunfig.toml` or `.env` in the working directory would run code. Never `strip` the result: that removes the program
  * and leaves a plain Bun. The same sources, commit, Bun and target give the same bytes.
  */
+import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { workerEntries } from "./worker-entries.ts";
 
-const root = resolve(import.meta.dir, "..");
+const root = resolve(import.meta.dirname, "..");
 
 export interface BuildOptions {
   readonly output: string;

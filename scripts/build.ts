@@ -18,7 +18,7 @@ if (target?.startsWith("-") === true) {
   process.exit(target === "--help" ? 0 : 2);
 }
 const name = target === undefined ? "ostiary" : `ostiary-${target}`;
-const output = join(resolve(import.meta.dir, ".."), "dist", name);
+const output = join(resolve(import.meta.dirname, ".."), "dist", name);
 
 const begin = performance.now();
 try {

@@ -1,10 +1,11 @@
 /**
  * The binary for all code outside of `src/`: `dist/ostiary`. It is built if it is missing or older than its sources.
  */
+import * as Bun from "bun";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-export const projectRoot = resolve(import.meta.dir, "..");
+export const projectRoot = resolve(import.meta.dirname, "..");
 export const binaryPath = join(projectRoot, "dist", "ostiary");
 
 export async function builtBinary(): Promise<string> {

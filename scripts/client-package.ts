@@ -6,11 +6,12 @@
  * Bun bundles, but writes no declarations. The declarations of an entry file are its exports with their comments and
  * without bodies; types in an exported declaration must be exported from that file as well, or belong to the platform.
  */
+import * as Bun from "bun";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseSync, type Comment, type Statement } from "oxc-parser";
 
-const root = resolve(import.meta.dir, "..");
+const root = resolve(import.meta.dirname, "..");
 const entry = join("src", "client", "redundant-fetch.ts");
 
 export async function buildClientPackage(folder = join(root, "dist")): Promise<void> {

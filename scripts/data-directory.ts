@@ -4,6 +4,7 @@
  * format, before the first build of the next one: `test/data-directories.test.ts` opens all of them with the present
  * code. With a path it uses the binary of another checkout.
  */
+import * as Bun from "bun";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

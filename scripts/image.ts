@@ -7,6 +7,7 @@
  * It uses buildah if that is installed (without a daemon and with chroot isolation, so it works inside a container as
  * well), otherwise Docker.
  */
+import * as Bun from "bun";
 import { $ } from "bun";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

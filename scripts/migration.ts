@@ -15,7 +15,7 @@ import * as schema from "../src/store/connection/schema.ts";
 
 type SchemaJson = Awaited<ReturnType<typeof generateSQLiteDrizzleJson>>;
 
-const folder = resolve(import.meta.dir, "../src/store/connection/migrations");
+const folder = resolve(import.meta.dirname, "../src/store/connection/migrations");
 const schemaPath = join(folder, "schema.json");
 
 /** The schema that `schema.ts` declares. Its ids, random by default, are of no use here. */

@@ -3,6 +3,7 @@
  * repeatedly at the same address, and its output is kept. `scripts/up` and the end-to-end tests run their nodes with
  * it.
  */
+import * as Bun from "bun";
 import { createServer } from "node:net";
 import { mkdirSync } from "node:fs";
 

@@ -3,6 +3,7 @@
  * returns those of one trace. With it `scripts/up` can draw a trace across nodes and the tests can check one, without
  * other programs.
  */
+import * as Bun from "bun";
 import { gunzipSync } from "node:zlib";
 import { bytes, integer, messages, readMessage, text, type Message } from "./protobuf.ts";
 

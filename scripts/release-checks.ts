@@ -1,4 +1,5 @@
 /** The checks of a repository before a release, and the files that contain the version. */
+import * as Bun from "bun";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -3,6 +3,7 @@
  * image built from that commit, their checksums, release notes, and an annotated tag. Nothing is pushed or uploaded. If
  * a step fails, the commit is undone.
  */
+import * as Bun from "bun";
 import { createHash } from "node:crypto";
 import { cpSync, createReadStream, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -4,6 +4,7 @@
  * fast, no node may have exited, memory must be released, and no acknowledged write may be lost. The parts are in
  * `test/siege`.
  */
+import * as Bun from "bun";
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";

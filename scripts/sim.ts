@@ -2,6 +2,7 @@
  * Runs the simulation of `test/sim`: whole clusters under random faults from seeds, in simulated time. Each process
  * runs some of the seeds and ends, because memory grows with each run. There are as many processes as processors.
  */
+import * as Bun from "bun";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,7 +56,7 @@ async function runInProcess({ first, seeds, failover }: Piece, result: string): 
     `${seeds}`,
     ...(failover ? ["--failover"] : []),
   ];
-  const child = Bun.spawn([process.execPath, import.meta.path, ...options], {
+  const child = Bun.spawn([process.execPath, import.meta.filename, ...options], {
     stdin: "ignore",
     stdout: "inherit",
     stderr: "inherit",

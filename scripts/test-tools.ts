@@ -2,6 +2,7 @@
  * The programs that the end-to-end tests need besides the binary. Missing ones are installed with apt-get if possible;
  * otherwise a message names them and the consequence.
  */
+import * as Bun from "bun";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 
 interface Tool {

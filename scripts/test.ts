@@ -3,6 +3,7 @@
  * each test counts as one. At the end it prints the names of failures and, as the last line, the totals. The status is
  * 0 only if nothing failed.
  */
+import * as Bun from "bun";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

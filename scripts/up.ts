@@ -3,6 +3,7 @@
  * company through the official client, sends a dozen queries to an edge, draws the traces of the write and of one
  * decision across the nodes, and keeps everything running until Ctrl-C.
  */
+import * as Bun from "bun";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Oso } from "oso-cloud";
@@ -135,7 +136,7 @@ const isLive = ({ ok, state }: Health): boolean => ok && state === "LIVE";
 async function loadExample({ primary, edges, adminKey }: Appliance, collector: Collector): Promise<readonly Span[]> {
   const traceId = randomHex(16);
   const oso = new Oso(primary.url, adminKey);
-  const policy = await Bun.file(join(import.meta.dir, "example", "policy.polar")).text();
+  const policy = await Bun.file(join(import.meta.dirname, "example", "policy.polar")).text();
   await step("policy", async () => [await oso.policy(policy), "checked, its tests run, active on the primary"]);
   await step("facts", async () => {
     const tracing = new Oso(primary.url, adminKey, { fetchBuilder: (fetch) => withTrace(fetch, traceId) });

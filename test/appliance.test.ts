@@ -2,6 +2,7 @@
  * The files beside the binary agree with it: the reference configuration with the schema, the unit and the image with
  * its settings.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +12,7 @@ import { loadConfig } from "../src/config/load.ts";
 import { describeConfig, isSection, settings, valueAt } from "../src/config/settings.ts";
 import { parseYaml } from "../src/runtime/yaml.ts";
 
-const appliance = join(import.meta.dir, "../appliance");
+const appliance = join(import.meta.dirname, "../appliance");
 const referencePath = join(appliance, "ostiary.yaml");
 
 test("the reference configuration has all settings of the schema", () => {

@@ -3,6 +3,7 @@
  * a broker, and a fallback that fetches a snapshot. Only the questions that the files name are asked; `cases.test.ts`
  * asks the engine everything that follows from their values.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { Glob } from "bun";
 import { join } from "node:path";
@@ -13,7 +14,7 @@ import { httpTarget } from "./cases/http-target.ts";
 import { checkNamed, oracleOf } from "./cases/run.ts";
 import { adminKey, withCluster, type Cluster, type Running } from "./replication/cluster.ts";
 
-const folder = join(import.meta.dir, "cases");
+const folder = join(import.meta.dirname, "cases");
 const wanted = process.env["CASE"] ?? "";
 const files = [...new Glob("**/*.yaml").scanSync(folder)].filter((file) => file.includes(wanted)).sort();
 

@@ -1,4 +1,5 @@
 /** Every case file on the oracle and on each engine. `CASE=name` runs the files whose path contains that name. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { Glob } from "bun";
 import { join } from "node:path";
@@ -7,7 +8,7 @@ import { compilePolicy } from "./cases/compile-policy.ts";
 import { openEngine } from "./cases/engine-target.ts";
 import { checkOracle, checkTarget, oracleOf } from "./cases/run.ts";
 
-const folder = join(import.meta.dir, "cases");
+const folder = join(import.meta.dirname, "cases");
 const wanted = process.env["CASE"] ?? "";
 const files = [...new Glob("**/*.yaml").scanSync(folder)].filter((file) => file.includes(wanted)).sort();
 

@@ -1,4 +1,5 @@
 /** The settings in the compose files are valid. The end-to-end tests run the containers. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

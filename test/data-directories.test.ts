@@ -11,6 +11,7 @@
  *   format-4  statistics
  *   format-5  digests in the log; tables of epochs, idempotency records and cleared facts; edges have a log too
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +40,7 @@ import {
 } from "./replication/cluster.ts";
 import { expectVerified } from "./replication/verify-database.ts";
 
-const kept = join(import.meta.dir, "data-directories");
+const kept = join(import.meta.dirname, "data-directories");
 const formats = readdirSync(kept).toSorted();
 
 interface RecordedNode {

@@ -1,4 +1,5 @@
 /** Every history file, on all engines side by side. `CASE=name` runs the files whose path contains that name. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { Glob } from "bun";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { parseHistory, printHistory } from "./histories/history.ts";
 import { replay } from "./histories/replay.ts";
 import { emptyCounts } from "./histories/history-counts.ts";
 
-const folder = join(import.meta.dir, "histories", "cases");
+const folder = join(import.meta.dirname, "histories", "cases");
 const wanted = process.env["CASE"] ?? "";
 const files = [...new Glob("**/*.yaml").scanSync(folder)].filter((file) => file.includes(wanted)).sort();
 

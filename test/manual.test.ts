@@ -2,6 +2,7 @@
  * The README and the manual are true as far as a machine can tell: the names in them exist, their lists are complete, their links lead somewhere, and
  * their commands print what they show. UPDATE=1 writes generated tables and outputs anew; then read the diff.
  */
+import * as Bun from "bun";
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join, posix } from "node:path";

@@ -1,4 +1,5 @@
 /** The README is short, and its first minute works. `manual.test.ts` checks the names and links in it. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

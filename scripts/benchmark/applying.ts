@@ -2,6 +2,7 @@
  * What `apply` costs over SQLite itself: the same facts, a thousand a transaction, applied as events to one file and written as bare rows
  * (known ids, prepared statements, the same tables and indexes, the same durability) to another, in turns.
  */
+import * as Bun from "bun";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { databaseFiles, removeFiles } from "../../src/store/snapshot/snapshot.ts";

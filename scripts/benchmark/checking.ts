@@ -2,6 +2,7 @@
  * What checking a large policy costs, in this process and as a command. The baseline is the least that could be done with the same bytes:
  * `JSON.parse` of them as one string.
  */
+import * as Bun from "bun";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";

@@ -2,6 +2,7 @@
  * How long an edge takes that begins with nothing, from the start of its process to its first right answer: its primary makes a snapshot for it, it
  * fetches, unpacks and checks that, and both share this machine. What takes how long, the nodes say in their logs.
  */
+import * as Bun from "bun";
 import { rmSync } from "node:fs";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import { must } from "../../src/util/assert.ts";

@@ -2,6 +2,7 @@
  * `POST /api/authorize` over HTTP beside a bare echo: the same requests from the same generator, in turns. Each server is a process of its own
  * on one core, the generator on another, where the system can say so.
  */
+import * as Bun from "bun";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import type { LoadPlan, Round } from "./load-generator.ts";
@@ -41,7 +42,7 @@ export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 
 
 /** Medians over the rounds. Many connections show what a server can do at most, one shows how long a single request takes. */
 export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOptions): Promise<HttpRates> {
-  const echo = Bun.spawn([process.execPath, join(import.meta.dir, "echo-server.ts")], {
+  const echo = Bun.spawn([process.execPath, join(import.meta.dirname, "echo-server.ts")], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",
@@ -73,7 +74,7 @@ function pin(pid: number | undefined, cores: string): void {
 }
 
 async function generate(plan: LoadPlan): Promise<HttpRates> {
-  const command = [process.execPath, join(import.meta.dir, "load-generator.ts")];
+  const command = [process.execPath, join(import.meta.dirname, "load-generator.ts")];
   const generator = Bun.spawn(pinned ? ["taskset", "-c", loadCore, ...command] : command, {
     stdin: new Blob([JSON.stringify(plan)]),
     stdout: "pipe",

@@ -2,6 +2,7 @@
  * Answers of many rows. The measure is a plain SELECT of the very same answer from where it is stored as facts, ids and texts joined, through
  * the same driver from the same file.
  */
+import * as Bun from "bun";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { Query } from "../../src/engine/request/questions.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";

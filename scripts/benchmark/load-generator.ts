@@ -3,6 +3,7 @@
  * each. It works on sockets, because a full HTTP client takes more time than the servers that are measured. The plan comes on standard
  * input, the result goes to standard output, both as JSON. Targets take turns, round after round.
  */
+import * as Bun from "bun";
 import { random, zipf } from "./random.ts";
 import { timesOf, type Times } from "./timing.ts";
 

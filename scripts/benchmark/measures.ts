@@ -48,7 +48,7 @@ export async function measureAll(
   options: Measures,
   show: (section: Section) => void,
 ): Promise<void> {
-  const policy = readFileSync(join(import.meta.dir, "..", "example", "policy.polar"), "utf8");
+  const policy = readFileSync(join(import.meta.dirname, "..", "example", "policy.polar"), "utf8");
   const bench: Bench = { ...options, binary, directory, policy, company: companyOf(options.facts, options.seed), show };
   await measureEmpty(bench);
   const path = measureStore(bench);

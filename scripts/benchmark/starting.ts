@@ -1,4 +1,5 @@
 /** How long a node takes from the start of its process to its first answer, how much memory it has then, and loading through the client. */
+import * as Bun from "bun";
 import { readFileSync } from "node:fs";
 import { Oso, type IntoFact } from "oso-cloud";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";

@@ -2,6 +2,7 @@
  * Timing of short calls. What is compared is called in turns, a block of the one and a block of the other, so that whatever else this machine
  * does falls on all of them alike.
  */
+import * as Bun from "bun";
 
 export interface Task {
   /** How often it is called in each block. */

@@ -3,6 +3,7 @@
  * carries the consistency token which that write will have; the edge answers as soon as its copy contains it. So the answers of both nodes to
  * the same write arrive here, over the same kind of connection, and the difference is what replication adds.
  */
+import * as Bun from "bun";
 import { formatToken } from "../../src/replication/position.ts";
 import type { Value } from "../../src/store/facts/fact.ts";
 import type { NodeProcess } from "../node-process.ts";

@@ -2,6 +2,7 @@
  * Prints how each node gets events when that changes, and when a node ends, so that users can stop a node and watch the
  * others.
  */
+import * as Bun from "bun";
 import type { NodeProcess } from "../node-process.ts";
 
 const intervalMs = 1000;

@@ -6,6 +6,7 @@
  * commas are quoted as in JSON (`User:"a b"`). Facts are written `has_role(User:alice, admin, Org:acme)`, checks
  * `User:alice read Repo:anvil`.
  */
+import * as Bun from "bun";
 import { z } from "zod";
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";

@@ -2,6 +2,7 @@
  * Checks a case file on the oracle and on an engine: the answers that it names, and those that follow for every triple
  * of its values.
  */
+import * as Bun from "bun";
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Policy } from "../../src/polar/policy.ts";
 import type { Value } from "../../src/store/facts/fact.ts";

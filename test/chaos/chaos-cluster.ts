@@ -1,4 +1,5 @@
 /** The cluster of a chaos run: nodes, brokers and perhaps members of etcd as processes, each on a host of its own. */
+import * as Bun from "bun";
 import { copyFileSync, linkSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

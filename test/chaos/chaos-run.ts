@@ -2,6 +2,7 @@
  * A chaos run from beginning to end: clients write and read while faults are injected, then all nodes recover, and then
  * the result is checked. Do all nodes have the same state, is every acknowledged write there, was any answer wrong?
  */
+import * as Bun from "bun";
 import { checkHistory } from "./check-history.ts";
 import { frontOf, readableOf, type ClusterPlan } from "./cluster-plan.ts";
 import { openFaultInjection, type AnyKind } from "./fault-injection.ts";

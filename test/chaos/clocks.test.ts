@@ -1,4 +1,5 @@
 /** A wrong clock affects only one process, and its monotonic clock stays right. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -2,6 +2,7 @@
  * Monitors a cluster whose primary changes: its epochs, its primary, and whether writes should be possible. It is told
  * about the effects of faults on nodes, and it asks the coordination engine whether it answers.
  */
+import * as Bun from "bun";
 import { healthAt } from "../../scripts/node-process.ts";
 import type { AvailabilityChange } from "./availability.ts";
 import { frontOf, type NodeName } from "./cluster-plan.ts";

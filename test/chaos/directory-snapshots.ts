@@ -3,6 +3,7 @@
  * is set back to a snapshot, or has lost the end of a file. The node of the directory does not run meanwhile; a copy is
  * also taken of a frozen node.
  */
+import * as Bun from "bun";
 import { mkdirSync, readdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { below, pick, type Random } from "../../scripts/benchmark/random.ts";

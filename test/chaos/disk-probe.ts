@@ -3,6 +3,7 @@
  * done or refused with 503, and the node must report the problem. Afterwards it waits until the node accepts writes
  * again.
  */
+import * as Bun from "bun";
 import { random, type Random } from "../../scripts/benchmark/random.ts";
 import type { NodeName } from "./cluster-plan.ts";
 import type { Readers } from "./readers.ts";

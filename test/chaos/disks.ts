@@ -3,6 +3,7 @@
  * or made read-only; and an LD_PRELOAD library (`failing-disk.c`) makes the node's writes and syncs fail. If the
  * machine does not permit one of these, `missing` says why, and its faults are skipped.
  */
+import * as Bun from "bun";
 import {
   closeSync,
   mkdirSync,
@@ -235,7 +236,7 @@ export function compileLibrary(root: string): { readonly path: string } | { read
   const compiler = findProgram("cc");
   if (compiler === null) return { missing: "there is no C compiler (`cc`)" };
   const path = join(root, "failing-disk.so");
-  const source = join(import.meta.dir, "failing-disk.c");
+  const source = join(import.meta.dirname, "failing-disk.c");
   const { success, stderr } = Bun.spawnSync([compiler, "-shared", "-fPIC", "-O1", "-o", path, source, "-ldl"]);
   return success ? { path } : { missing: `failing-disk.c does not compile: ${stderr.toString().trim()}` };
 }

@@ -3,6 +3,7 @@
  * repaired, disks fail and recover, several at a time. At every moment some node can answer reads, since otherwise the
  * cluster could not be tested.
  */
+import * as Bun from "bun";
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import type { Health } from "../../scripts/node-process.ts";
 import type { NodeName } from "./cluster-plan.ts";

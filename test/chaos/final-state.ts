@@ -1,4 +1,5 @@
 /** The state of all nodes after the faults. */
+import * as Bun from "bun";
 import { healthAt } from "../../scripts/node-process.ts";
 import { frontOf, type NodeName } from "./cluster-plan.ts";
 import type { Epoch, History, Versions } from "./history.ts";

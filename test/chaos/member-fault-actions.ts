@@ -1,4 +1,5 @@
 /** How each fault of a cluster with a changing primary is started and ended. */
+import * as Bun from "bun";
 import { below, pick, type Random } from "../../scripts/benchmark/random.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";
 import { truncateFile, type DirectorySnapshots } from "./directory-snapshots.ts";

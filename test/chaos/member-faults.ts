@@ -3,6 +3,7 @@
  * coordination engine or only the other nodes, the engine loses its quorum, a directory is rolled back or loses the end
  * of a file, a clock is set wrong, an operator promotes a node.
  */
+import * as Bun from "bun";
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { healthAt, type Health } from "../../scripts/node-process.ts";
 import { isUnguarded, type NodeName } from "./cluster-plan.ts";

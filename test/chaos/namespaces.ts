@@ -6,6 +6,7 @@
  * The bridges belong to the namespace of this process, which should be its own (`inNamespace`): then everything is
  * removed with the process, and no packet can leave the machine.
  */
+import * as Bun from "bun";
 import { findProgram, programPath } from "../e2e/program.ts";
 import { isEtcd, isNode, type Host, type Network, type Side } from "./network.ts";
 

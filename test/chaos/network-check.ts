@@ -3,6 +3,7 @@
  * repaired. It prints the results. It is a program of its own, because network namespaces need a process that runs in
  * one.
  */
+import * as Bun from "bun";
 import { connect, type Socket } from "node:net";
 import { must } from "../../src/util/assert.ts";
 import { inNamespace, isInside, openNamespaces } from "./namespaces.ts";

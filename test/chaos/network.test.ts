@@ -2,6 +2,7 @@
  * The networks of a chaos run: a cut affects one link only, no one is notified, and bytes in flight arrive after the
  * repair.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { faultKinds, readersUnder, type FaultKind } from "./faults.ts";
@@ -17,7 +18,7 @@ const seen = {
 };
 
 async function tryNetwork(kind: "namespaces" | "proxies"): Promise<unknown> {
-  const check = Bun.spawn([process.execPath, join(import.meta.dir, "network-check.ts"), kind], {
+  const check = Bun.spawn([process.execPath, join(import.meta.dirname, "network-check.ts"), kind], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

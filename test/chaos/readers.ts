@@ -2,6 +2,7 @@
  * Clients that read continuously, with the official client and `redundantFetch`, mostly with the token of an
  * acknowledged write. They record each query with its answer, the node that answered, and the duration.
  */
+import * as Bun from "bun";
 import { Oso } from "oso-cloud";
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
 import { random, type Random } from "../../scripts/benchmark/random.ts";

@@ -3,6 +3,7 @@
  * `redundantFetch`, and repeat writes that were refused or got no answer, as the official client does. (They do not use
  * that client, because it does not report the result of each send.)
  */
+import * as Bun from "bun";
 import { redundantFetch, type FetchBuilder } from "../../src/client/redundant-fetch.ts";
 import { pick, random, type Random } from "../../scripts/benchmark/random.ts";
 import { must } from "../../src/util/assert.ts";

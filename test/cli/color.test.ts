@@ -2,6 +2,7 @@
  * Failures are in colour on a terminal, and if the environment requests it (https://no-color.org,
  * https://force-color.org).
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { workspace } from "./workspace.ts";

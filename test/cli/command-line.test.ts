@@ -1,4 +1,5 @@
 /** The command line in a temporary directory; clusters are in `test/e2e/`. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
 /** `ostiary events` with a real node: its output as text and as JSON, and that `--follow` misses no event. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { adminKey, insert, loadPolicy, post, reader, withCluster } from "../replication/cluster.ts";

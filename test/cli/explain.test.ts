@@ -69,7 +69,7 @@ test("prints the decision and its reasons", async () => {
     expect([status, errors]).toEqual([0, ""]);
     parts.push(`# --- ${parameters.join(" ")}\n${output}`);
   }
-  expectGolden(join(import.meta.dir, "explain", "explanations.txt"), parts.join("\n"));
+  expectGolden(join(import.meta.dirname, "explain", "explanations.txt"), parts.join("\n"));
 }, 60_000);
 
 test("as JSON it is the response of the node", async () => {

@@ -1,4 +1,5 @@
 /** `ostiary generate-types`: the output file, and the messages if there are no types. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   lstatSync,

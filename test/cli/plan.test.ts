@@ -16,7 +16,7 @@ import { workspace } from "./workspace.ts";
 
 const { run, write, path } = workspace();
 
-const company = join(import.meta.dir, "../../scripts/example/policy.polar");
+const company = join(import.meta.dirname, "../../scripts/example/policy.polar");
 const walked = `actor User {}
 resource Folder { roles = ["reader"]; permissions = ["read"]; relations = { parent: Folder }; "read" if "reader"; }
 has_role(user: User, "reader", folder: Folder) if
@@ -68,7 +68,7 @@ describe("the plan of", () => {
   test.each(questions)("%s", async (name, policy, question) => {
     const { status, output, errors } = await plan(policy, question);
     expect({ status, errors }).toEqual({ status: 0, errors: "" });
-    expectGolden(join(import.meta.dir, "plans", `${name}.txt`), output);
+    expectGolden(join(import.meta.dirname, "plans", `${name}.txt`), output);
   });
 
   test.each(questions)("%s scans no whole table of facts", async (_, policy, question) => {
@@ -86,7 +86,7 @@ describe("the passes of", () => {
   test.each(questions.filter(([name]) => traced.includes(name)))("%s", async (name, policy, question) => {
     const { status, output, errors } = await plan(policy, question, "--passes");
     expect({ status, errors }).toEqual({ status: 0, errors: "" });
-    expectGolden(join(import.meta.dir, "plans", `${name}-passes.txt`), output);
+    expectGolden(join(import.meta.dirname, "plans", `${name}-passes.txt`), output);
   });
 
   test("a question are the listed ones in order, and the last one has the SQL of the plan", async () => {

@@ -1,4 +1,5 @@
 /** Long steps show their progress on a terminal, and only there. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";

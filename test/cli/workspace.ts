@@ -2,6 +2,7 @@
  * A temporary directory for the command line. Tests run the built binary, like users; it starts five times as fast as
  * the source.
  */
+import * as Bun from "bun";
 import { afterAll, beforeAll } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

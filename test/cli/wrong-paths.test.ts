@@ -1,4 +1,5 @@
 /** Wrong paths, ports and addresses: one message that names them and the remedy, and never a stack trace. */
+import * as Bun from "bun";
 import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";

@@ -2,6 +2,7 @@
  * The package in an application: packed, installed, type-checked, and imported by a program on Node (on Bun if there is
  * no Node).
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -2,6 +2,7 @@
  * `redundantFetch` with real HTTP servers: the order of requests, the response that counts, and that no write is sent
  * twice.
  */
+import * as Bun from "bun";
 import { afterEach, describe, expect, test } from "bun:test";
 import { redundantFetch, type RedundantFetchOptions } from "../../src/client/redundant-fetch.ts";
 import { deadUrl, named, rawServer, server, silent, stopServers } from "./servers.ts";

@@ -1,4 +1,5 @@
 /** HTTP servers whose responses a test controls, and which record their requests. */
+import * as Bun from "bun";
 import { createServer, type Socket } from "node:net";
 
 export interface Asked {

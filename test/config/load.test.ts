@@ -134,7 +134,7 @@ describe("names of 0.1.0", () => {
   });
 
   test("all work: its reference configuration gives the same values as no configuration", () => {
-    const content = parseYaml(readFileSync(join(import.meta.dir, "settings-0.1.0.yaml"), "utf8"));
+    const content = parseYaml(readFileSync(join(import.meta.dirname, "settings-0.1.0.yaml"), "utf8"));
     const { problems: found, warnings, config } = load({ file: file(content) });
     expect(found).toEqual([]);
     expect(config).toEqual(must(load({ flags: { role: "primary" } }).config));

@@ -1,4 +1,5 @@
 /** Access control: clients need an API key, nodes need the node key, and only the primary can publish to its topics. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { Repository, User } from "../../scripts/example/facts.ts";

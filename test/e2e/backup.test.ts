@@ -2,6 +2,7 @@
  * Backup and restore with the built binary: a backup during writes, a restore after the primary is lost, and edges that
  * follow it.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";

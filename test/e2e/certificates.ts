@@ -1,4 +1,5 @@
 /** Certificates for tests, created with openssl: authorities and the certificates that they issue. */
+import * as Bun from "bun";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programPath } from "./program.ts";

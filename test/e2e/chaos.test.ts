@@ -1,4 +1,5 @@
 /** A short run of `scripts/chaos`, and the cleanup after an interrupted one. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -3,6 +3,7 @@
  * Mosquitto. If the scenario fails, the error contains the output of all processes. Processes and data are always
  * removed.
  */
+import * as Bun from "bun";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -2,6 +2,7 @@
  * The command line of the built binary: help, version, settings and their errors, checks and tests of policies, and the
  * node for development.
  */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

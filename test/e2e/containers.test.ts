@@ -3,6 +3,7 @@
  * primary and edge on a bridge network, then as the compose file with Mosquitto. The image of Mosquitto cannot be
  * downloaded everywhere, so an image is made of the Mosquitto of this machine.
  */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
 /** A real etcd on loopback: one member, or a cluster of three whose members can be killed, frozen and started again. */
+import * as Bun from "bun";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { programPath } from "./program.ts";

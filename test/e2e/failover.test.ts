@@ -2,6 +2,7 @@
  * Automatic failover with a lease in a real etcd: three nodes that can be the primary, and at least one edge has each
  * acknowledged write.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -2,6 +2,7 @@
  * kill -9 of one process at a time: the others continue to answer, no answer is wrong, and a restarted process catches
  * up.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -2,6 +2,7 @@
  * A real Mosquitto on loopback with the configuration and the ACL of `compose/`: only paths, address and passwords
  * differ, so that the tests cover the shipped files.
  */
+import * as Bun from "bun";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, randomHex, type Place } from "../../scripts/node-process.ts";

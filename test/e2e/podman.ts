@@ -1,6 +1,7 @@
 /**
  * Podman and buildah for tests: every call has a time limit, and everything with one prefix can be removed together.
  */
+import * as Bun from "bun";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
 /** The path of a program of the system; servers are in folders that are not on every user's PATH. */
+import * as Bun from "bun";
 export const findProgram = (name: string): string | null =>
   Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/local/sbin:/usr/sbin:/sbin` });
 

@@ -1,4 +1,5 @@
 /** A third-party server as a process that can be started, frozen and killed. Its standard error is kept. */
+import * as Bun from "bun";
 export interface ServerAddress {
   readonly host: string;
   readonly port: number;

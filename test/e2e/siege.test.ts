@@ -1,4 +1,5 @@
 /** A short run of `scripts/siege`: all bounds that do not depend on the speed of the machine. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

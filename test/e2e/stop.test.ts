@@ -1,4 +1,5 @@
 /** SIGTERM: all roles finish their requests and end with status 0 soon, whichever other nodes run. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { brokers, scenarioTimeoutMs, withCluster } from "./cluster.ts";

@@ -2,6 +2,7 @@
  * `scripts/up`, the first command of a new user: all answers are right, the traces are complete, and no process is left
  * however it ends.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";

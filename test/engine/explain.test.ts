@@ -25,7 +25,7 @@ import { insertion } from "../cases/engine-target.ts";
 import type { Oracle } from "../oracle.ts";
 import { policy as policyEffect, storeWith } from "./store.ts";
 
-const folder = join(import.meta.dir, "../cases");
+const folder = join(import.meta.dirname, "../cases");
 const files = [...new Glob("**/*.yaml").scanSync(folder)].sort();
 const all = files.map((file) => ({ file, asked: parseCase(readFileSync(join(folder, file), "utf8")) }));
 const cases = all.filter(({ asked }) => asked.contextFacts.length === 0);

@@ -21,7 +21,7 @@ import { must } from "../../src/util/assert.ts";
 import { companyOf, factsOf } from "../../scripts/benchmark/company.ts";
 import { insertion } from "../cases/engine-target.ts";
 
-const example = readFileSync(join(import.meta.dir, "../../scripts/example/policy.polar"), "utf8");
+const example = readFileSync(join(import.meta.dirname, "../../scripts/example/policy.polar"), "utf8");
 
 function planner(
   policy: string,

@@ -1,4 +1,5 @@
 /** Result sets: how many are kept, how large they may be, and how long they live. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { ResultSets, packListing, type ResultSetLimits } from "../../src/engine/query/result-sets.ts";
 

@@ -8,7 +8,7 @@ import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { renderDiagnostics } from "../../src/polar/render.ts";
 import { expectGolden, readCases } from "../golden.ts";
 
-const directory = join(import.meta.dir, "warnings");
+const directory = join(import.meta.dirname, "warnings");
 
 test.each(["warnings", "typos"])("%s", (suite) => {
   const answers = readCases(join(directory, `${suite}.polar`)).map(({ name, text }) => {

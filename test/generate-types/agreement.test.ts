@@ -19,8 +19,8 @@ import { policySpec, writePolicy } from "../fuzz/policy.ts";
 import { facts as randomFacts } from "../fuzz/questions.ts";
 import { oracle, TooMuchWork } from "../oracle.ts";
 
-const cases = join(import.meta.dir, "../cases");
-const corpus = join(import.meta.dir, "../../../shared/corpus");
+const cases = join(import.meta.dirname, "../cases");
+const corpus = join(import.meta.dirname, "../../../shared/corpus");
 const runs = 300;
 const seed = 4242;
 

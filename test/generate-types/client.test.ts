@@ -2,6 +2,7 @@
  * The generated types in the hands of the official client: right calls compile, and each wrong one is an error. The checker runs over a folder
  * outside the project, which borrows the project's packages.
  */
+import * as Bun from "bun";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +18,7 @@ let folder = "";
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "ostiary-types-"));
-  symlinkSync(resolve(import.meta.dir, "../../node_modules"), join(folder, "node_modules"));
+  symlinkSync(resolve(import.meta.dirname, "../../node_modules"), join(folder, "node_modules"));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -55,7 +56,7 @@ async function check(): Promise<string> {
 }
 
 test("every right call compiles and every wrong one is refused", async () => {
-  for (const { name, text } of readCases(join(import.meta.dir, "policies.polar"))) write(name, text, []);
+  for (const { name, text } of readCases(join(import.meta.dirname, "policies.polar"))) write(name, text, []);
   for (const [name, { policy, right, wrong }] of Object.entries(usages)) {
     // The checker complains of an expected error that is none.
     write(name, policy, [...right, ...wrong.flatMap((line) => ["// @ts-expect-error", line])]);

@@ -9,7 +9,7 @@ import { compilePolicy } from "../cases/compile-policy.ts";
 import { expectGolden, readCases } from "../golden.ts";
 import { threadCpuMs } from "../thread-cpu-time.ts";
 
-const corpus = join(import.meta.dir, "../../../shared/corpus");
+const corpus = join(import.meta.dirname, "../../../shared/corpus");
 
 function generate(policy: string): string {
   return generateTypeScript(
@@ -26,9 +26,9 @@ function withoutHeading(types: string): string {
 }
 
 test("the types of our own policies", () => {
-  const cases = readCases(join(import.meta.dir, "policies.polar"));
+  const cases = readCases(join(import.meta.dirname, "policies.polar"));
   const types = cases.map(({ name, text }) => `# --- ${name}\n${withoutHeading(generate(text))}`);
-  expectGolden(join(import.meta.dir, "policies.txt"), types.join(""));
+  expectGolden(join(import.meta.dirname, "policies.txt"), types.join(""));
 });
 
 describe.skipIf(!existsSync(corpus))("the corpus (skipped where ../shared/corpus is absent)", () => {

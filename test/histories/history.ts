@@ -15,6 +15,7 @@
  *     - turn                                               # one turn of the event loop
  *     - ask: { context: [], allowed: [User:ann read Folder:a], denied: [], queries: [list: User:ann read Folder] }
  */
+import * as Bun from "bun";
 import { z } from "zod";
 import type { FactChange } from "../../src/engine/state/event.ts";
 import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";

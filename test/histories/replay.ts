@@ -2,6 +2,7 @@
  * Replays one history on all engines side by side. Every answer is compared with the oracle's, and the stored facts
  * with a plain set of facts.
  */
+import * as Bun from "bun";
 import type { FactChange } from "../../src/engine/state/event.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { scanFacts } from "../../src/store/facts/scan-facts.ts";

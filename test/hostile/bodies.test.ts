@@ -2,6 +2,7 @@
  * Request bodies that never end, are too slow, too many, or without a valid key, on a primary and on an edge that
  * forwards writes.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { mintApiKey } from "../../src/store/keys/api-keys.ts";
 import {

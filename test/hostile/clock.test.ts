@@ -2,6 +2,7 @@
  * Changes of the system clock: a jump forward removes no events, and event times are right as soon as the clock is
  * right.
  */
+import * as Bun from "bun";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
 /** A process without free file descriptors: operations that need one are refused, and the node continues. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { findProgram } from "../e2e/program.ts";

@@ -2,6 +2,7 @@
  * Full and lost disks of edges and fallbacks: they answer from a sound database, report its age, and catch up when
  * possible.
  */
+import * as Bun from "bun";
 import { describe, expect, spyOn, test } from "bun:test";
 import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";

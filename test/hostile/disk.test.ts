@@ -2,6 +2,7 @@
  * Disks that fill up, fail or disappear under a running node: it reports that, answers queries, loses no data, and
  * recovers by itself.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";

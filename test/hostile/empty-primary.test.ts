@@ -3,6 +3,7 @@
  * the log names the problem, and only an approval of that history changes it. If it can reach its peers, such a primary
  * does not start at all.
  */
+import * as Bun from "bun";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";

@@ -1,4 +1,5 @@
 /** Page checksums on a failing disk: failed calls do not damage data, so no damage may be reported. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { openSqlite } from "../../src/runtime/sqlite.ts";
 import { failingDisk, inDirectory } from "./node.ts";
 
 const seeds = 3;
-const script = join(import.meta.dir, "failing-writer.ts");
+const script = join(import.meta.dirname, "failing-writer.ts");
 
 test.skipIf(Bun.which("cc") === null).each([
   ["with", "fsync EIO 0.5 -wal"],

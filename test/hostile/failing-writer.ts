@@ -3,6 +3,7 @@
  * readers`. It writes, moves the log and compares pages while calls fail, in an order that the seed decides. The last
  * line that it prints is the damage that the writer reported, as JSON: `null` where there was none.
  */
+import * as Bun from "bun";
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { StoreWriter } from "../../src/replication/log/store-writer.ts";

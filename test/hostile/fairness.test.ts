@@ -2,6 +2,7 @@
  * One API key uses all resources that it can get: another key is still served, and the greedy one gets 429 with its
  * usage.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { ResultSets, packStrings } from "../../src/engine/query/result-sets.ts";
 import { defaultLimits } from "../../src/config/limits.ts";

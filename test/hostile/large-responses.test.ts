@@ -2,6 +2,7 @@
  * Large responses to slow or stalled clients: they need little memory for a bounded time, and a truncated response
  * never looks complete.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { workerProcessesOf } from "../runtime/worker-processes.ts";

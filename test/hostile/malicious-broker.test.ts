@@ -3,6 +3,7 @@
  * it does, no database counts as up to date for longer than permitted, and no primary acknowledges or gives up anything
  * because of it.
  */
+import * as Bun from "bun";
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";

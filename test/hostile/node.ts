@@ -1,4 +1,5 @@
 /** A node as a process that runs from source in a directory of the test, with full and failing disks. */
+import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { request, type Agent } from "node:http";
 import { tmpdir } from "node:os";

@@ -2,6 +2,7 @@
  * Uploads of policies that need long to check or to become active: they do not delay other requests. The worker process
  * of the check is frozen with a signal, so that the tests do not depend on the speed of the machine.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activate } from "../../src/engine/policy/active-policy.ts";

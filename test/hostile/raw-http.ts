@@ -2,6 +2,7 @@
  * HTTP/1.1 over plain TCP, for clients that send half a head or half a body, send one byte per second, hold thousands
  * of silent connections, or never read a response.
  */
+import * as Bun from "bun";
 import { connect, type Socket } from "node:net";
 
 export interface RequestHead {

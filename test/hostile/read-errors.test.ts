@@ -2,6 +2,7 @@
  * A disk that cannot be read for a while. SQLite reports damage although the data are sound; the primary has to notice
  * that and continue.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { projectRoot } from "../../scripts/built-binary.ts";

@@ -2,6 +2,7 @@
  * Tampered backups, snapshots and databases: they are refused with the reason and the remedy before any part of them
  * runs or is written. And the permissions of the files of a node.
  */
+import * as Bun from "bun";
 import { beforeAll, afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
@@ -145,7 +146,7 @@ describe("a database with a trigger", () => {
 
   test("of an older format is not migrated first", () =>
     withDirectory(async (place) => {
-      const old = join(import.meta.dir, "..", "data-directories", "format-4", "primary");
+      const old = join(import.meta.dirname, "..", "data-directories", "format-4", "primary");
       const data = join(place, "data");
       mkdirSync(data);
       for (const name of readdirSync(old)) {

@@ -1,4 +1,5 @@
 /** Data with control characters for terminals: no command and no log prints them. */
+import * as Bun from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -2,6 +2,7 @@
  * A reader of server-sent events according to the HTML standard (section 9.2.6), over fetch, because `EventSource`
  * cannot send an API key.
  */
+import * as Bun from "bun";
 import { expect } from "bun:test";
 import { adminKey } from "../replication/cluster.ts";
 

@@ -2,6 +2,7 @@
  * The change feed as server-sent events: no event is missing or sent twice, and a stream that cannot continue ends with
  * the reason.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { connect } from "node:net";

@@ -3,6 +3,7 @@
  * meanwhile and whichever node gives the other pages. Otherwise the client gets an error. `PAGING_STEPS` is the number
  * of steps of the random test, `PAGING_SEED` its seed.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { converged, eventually, withCluster } from "../replication/cluster.ts";

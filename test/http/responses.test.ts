@@ -2,6 +2,7 @@
  * The responses of all routes to valid requests, and the headers of all responses. Results have exactly the documented
  * keys.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { factElement, parseDigest } from "../../src/engine/state/digest.ts";
 import { firstTerm } from "../../src/store/log/terms.ts";

@@ -2,6 +2,7 @@
  * The API on the other roles: an edge forwards writes and reads them immediately, a fallback answers queries only, with
  * the age of its data.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";

@@ -5,6 +5,7 @@
  *
  * Ids, times and keys differ in each run, so they are replaced by placeholders on both sides. `…` in an output block stands for any text.
  */
+import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

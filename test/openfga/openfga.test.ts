@@ -2,6 +2,7 @@
  * OpenFGA's conformance suite on every evaluator: models as policies, tuples as facts, each check and each list of objects as it is asked there.
  * The suite lies beside the project: not copied into it, so where it is absent these tests say that they skip.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { engine, naive, type Answered, type Evaluator } from "./evaluators.ts";
 import { stagesOf, type Kind, type Stage } from "./stages.ts";

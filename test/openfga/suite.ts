@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 
-const path = join(import.meta.dir, "../../../shared/suites/openfga/consolidated_1_1_tests.normalized.json");
+const path = join(import.meta.dirname, "../../../shared/suites/openfga/consolidated_1_1_tests.normalized.json");
 
 export const hasSuite = existsSync(path);
 

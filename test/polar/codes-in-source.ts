@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readdirSync, readFileSync } from "node:fs";
 import { isNode, parseSource, walk, type Node } from "../tidy/source-file.ts";
 
-const root = join(import.meta.dir, "../..");
+const root = join(import.meta.dirname, "../..");
 
 /** Sorted. A template `${stage}/…` is one code for each stage that its file names. */
 export function codesInSource(...folders: string[]): string[] {

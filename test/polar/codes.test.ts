@@ -45,7 +45,7 @@ const entry = z.union([
 ]);
 type Entry = z.infer<typeof entry>;
 
-const files = readEntries(join(import.meta.dir, "codes"), entry);
+const files = readEntries(join(import.meta.dirname, "codes"), entry);
 
 test("every code has an entry in the file of its stage, and there are no others", () => {
   const codes = files.flatMap(([, entries]) => entries.map((given) => given.code));

@@ -9,7 +9,7 @@ import { compile } from "../../src/polar/compile.ts";
 import { diagnosticToJson } from "../../src/polar/render.ts";
 import { limits } from "./compile.ts";
 
-const corpus = join(import.meta.dir, "../../../shared/corpus");
+const corpus = join(import.meta.dirname, "../../../shared/corpus");
 
 function policiesIn(folder: string): string[] {
   const path = join(corpus, folder);

@@ -6,7 +6,7 @@ import { expectGolden, readCases } from "../golden.ts";
 import { compileText } from "./compile.ts";
 import { printPolicy } from "./print.ts";
 
-const directory = join(import.meta.dir, "desugar");
+const directory = join(import.meta.dirname, "desugar");
 
 for (const suite of readdirSync(directory).filter((name) => name.endsWith(".polar"))) {
   test(`longhand of ${suite}`, () => {

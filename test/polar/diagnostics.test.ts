@@ -7,7 +7,7 @@ import { expectGolden, readCases } from "../golden.ts";
 import { codesInSource } from "./codes-in-source.ts";
 import { compileText } from "./compile.ts";
 
-const directory = join(import.meta.dir, "diagnostics");
+const directory = join(import.meta.dirname, "diagnostics");
 const suites = readdirSync(directory).filter((name) => name.endsWith(".polar"));
 
 for (const suite of suites) {
@@ -24,7 +24,7 @@ for (const suite of suites) {
 test("every code of the language has a case with its message", () => {
   const shown = [
     ...suites.map((suite) => join(directory, suite.replace(".polar", ".txt"))),
-    join(import.meta.dir, "limits.test.ts"),
+    join(import.meta.dirname, "limits.test.ts"),
   ]
     .map((path) => readFileSync(path, "utf8"))
     .join("\n");

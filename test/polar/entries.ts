@@ -1,4 +1,5 @@
 /** Reads the YAML files of `rows/` and `codes/`, with the form of codes, limits and positions that both share. */
+import * as Bun from "bun";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";

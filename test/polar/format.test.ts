@@ -54,7 +54,7 @@ function holds(text: string): void {
   expect(once).toMatch(/^$|^[^\n][^]*[^\n]\n$|^[^\n]\n$/);
 }
 
-const directory = join(import.meta.dir, "format");
+const directory = join(import.meta.dirname, "format");
 
 for (const suite of readdirSync(directory).filter((name) => name.endsWith(".polar"))) {
   test(`the canonical form of ${suite}`, () => {
@@ -71,7 +71,7 @@ test("a line has at most a hundred columns without its comment", () => {
 });
 
 test("the policies of the project are in canonical form", () => {
-  const scripts = join(import.meta.dir, "../../scripts");
+  const scripts = join(import.meta.dirname, "../../scripts");
   const names = readdirSync(scripts, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".polar"));
   expect(names.length).toBeGreaterThan(1);
   for (const name of names) {

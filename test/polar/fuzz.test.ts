@@ -88,11 +88,11 @@ test("policies cut off at any position", () => {
 /** The cases of the other tests, and the public policies if they exist. */
 function collectTexts(): string[] {
   const own = ["desugar", "diagnostics"].flatMap((folder) => {
-    const directory = join(import.meta.dir, folder);
+    const directory = join(import.meta.dirname, folder);
     const files = readdirSync(directory).filter((name) => name.endsWith(".polar"));
     return files.flatMap((name) => readCases(join(directory, name)).map((found) => found.text));
   });
-  const corpus = join(import.meta.dir, "../../../shared/corpus");
+  const corpus = join(import.meta.dirname, "../../../shared/corpus");
   if (!existsSync(corpus)) return own;
   const files = readdirSync(corpus, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".polar"));
   return [...own, ...files.map((name) => readFileSync(join(corpus, name), "utf8"))];

@@ -1,6 +1,7 @@
 /**
  * Checks the language reference: each example behaves as the text says, and each table agrees with the implementation.
  */
+import * as Bun from "bun";
 import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -114,8 +115,8 @@ describe("the tables name", () => {
   });
 
   test("errors as errors and warnings as warnings", () => {
-    const golden = readdirSync(join(import.meta.dir, "diagnostics")).filter((name) => name.endsWith(".txt"));
-    const shown = golden.map((name) => readFileSync(join(import.meta.dir, "diagnostics", name), "utf8")).join("\n");
+    const golden = readdirSync(join(import.meta.dirname, "diagnostics")).filter((name) => name.endsWith(".txt"));
+    const shown = golden.map((name) => readFileSync(join(import.meta.dirname, "diagnostics", name), "utf8")).join("\n");
     for (const severity of ["error", "warning"]) {
       const reported = unique(
         [...shown.matchAll(new RegExp(`${severity}: .*\\[(\\S+)\\]$`, "gm"))].map(([, code]) => must(code)),

@@ -15,7 +15,7 @@ import { policy as policyEvent, storeWith } from "../engine/store.ts";
 import { judge } from "./agree.ts";
 import { code, describeCode, limits, readEntries } from "./entries.ts";
 
-const root = join(import.meta.dir, "../..");
+const root = join(import.meta.dirname, "../..");
 
 const fact = z.union([
   z.string().transform(parseFact),
@@ -60,7 +60,7 @@ const entry = z
     "a row needs a policy that works and one that fails, or facts, or other files",
   );
 
-const files = readEntries(join(import.meta.dir, "rows"), entry);
+const files = readEntries(join(import.meta.dirname, "rows"), entry);
 
 const sections = `2 3 4.1 4.2 4.3 4.4 4.5 4.6 4.7 5 5.1 5.2 6.1 6.2 6.3 6.4 7.1 7.2 8 9.1 9.2 9.3 10 11.1 11.2 11.3`;
 

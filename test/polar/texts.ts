@@ -6,14 +6,14 @@ import { readCases } from "../golden.ts";
 import { parseCase } from "../cases/case.ts";
 import { readEntries } from "./entries.ts";
 
-const corpus = join(import.meta.dir, "../../../shared/corpus");
+const corpus = join(import.meta.dirname, "../../../shared/corpus");
 
 export const hasCorpus = existsSync(corpus);
 
 /** The policies of the golden files, case files, rows, codes and corpus, valid or not. */
 export function policyTexts(): string[] {
-  const golden = filesIn(import.meta.dir, ".polar").flatMap((path) => readCases(path).map((one) => one.text));
-  const cases = filesIn(join(import.meta.dir, "../cases"), ".yaml").map(
+  const golden = filesIn(import.meta.dirname, ".polar").flatMap((path) => readCases(path).map((one) => one.text));
+  const cases = filesIn(join(import.meta.dirname, "../cases"), ".yaml").map(
     (path) => parseCase(readFileSync(path, "utf8")).policy,
   );
   const shared = hasCorpus ? filesIn(corpus, ".polar").map((path) => readFileSync(path, "utf8")) : [];
@@ -29,7 +29,7 @@ const entry = z.looseObject({
 });
 
 function inEntries(folder: string): string[] {
-  return readEntries(join(import.meta.dir, folder), entry)
+  return readEntries(join(import.meta.dirname, folder), entry)
     .flatMap(([, entries]) => entries)
     .flatMap(({ holds, fails, refused, warned, accepted }) => [
       ...holds,

@@ -1,4 +1,5 @@
 /** Clients of a cluster whose nodes are replaced: one writes continuously, one reads, and both count the results. */
+import * as Bun from "bun";
 import { Oso } from "oso-cloud";
 import { redundantFetch } from "../../src/client/redundant-fetch.ts";
 import { Organization, Repository, User } from "../../scripts/example/facts.ts";

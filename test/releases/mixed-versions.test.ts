@@ -4,6 +4,7 @@
  * old primary has edges of today, and a primary of today has an old edge. No acknowledged write is lost, and no read
  * fails. `scripts/test releases-all` has more, for every release.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { must } from "../../src/util/assert.ts";

@@ -8,6 +8,7 @@
  *
  * A primary, an edge and a fallback go through `history.ts`, and the edge is promoted. The keys are used only here.
  */
+import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";

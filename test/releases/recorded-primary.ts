@@ -2,6 +2,7 @@
  * A primary of a release, as other nodes see it: it serves the recorded responses over HTTP. It knows no other
  * positions.
  */
+import * as Bun from "bun";
 import { readFileSync } from "node:fs";
 import { readRelease, readReplication, recordedFile, type ServedResponse } from "./recorded.ts";
 

@@ -2,11 +2,12 @@
  * The recording of a release, as `record.ts` wrote it to a folder of that release: data directories, a backup,
  * snapshots, messages between nodes, and exchanges over the API. Tests check today's code with all of it.
  */
+import * as Bun from "bun";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The folder with one folder for each release. */
-export const releasesFolder = import.meta.dir;
+export const releasesFolder = import.meta.dirname;
 
 export const nodeNames = ["primary", "edge", "fallback"] as const;
 export type NodeName = (typeof nodeNames)[number];

@@ -2,6 +2,7 @@
  * The program of a release, built from its tagged commit with the packages of that commit. It is kept in `dist/` by its
  * commit. A clone without tags (a shallow one) has no commit to build from.
  */
+import * as Bun from "bun";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -3,6 +3,7 @@
  * store. For every seed, its final state is the primary's. The messages are real ones from the broker; only their
  * delivery is simulated.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { connectAsync, type MqttClient } from "mqtt";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";

@@ -1,4 +1,5 @@
 /** Nodes of one cluster in this process, with real parts: SQLite files, workers, HTTP listeners and brokers. */
+import * as Bun from "bun";
 import { expect } from "bun:test";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
 /** The embedded broker with real MQTT clients: permissions, and the two ways in which aedes hung on Bun. */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";

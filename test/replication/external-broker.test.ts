@@ -2,6 +2,7 @@
  * What a real Mosquitto may do to the event stream: lose messages and retained heads, stall, refuse, have low limits,
  * permit everything.
  */
+import * as Bun from "bun";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

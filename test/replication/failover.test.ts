@@ -2,6 +2,7 @@
  * An edge replaces a primary that is gone: acknowledged writes survive, tokens stay valid, and the old primary notices
  * its successor when it returns.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

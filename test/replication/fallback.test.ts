@@ -1,4 +1,5 @@
 /** Fallbacks: verified snapshots on a timer, and the last one on disk if no node can be reached. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";

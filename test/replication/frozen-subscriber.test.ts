@@ -1,4 +1,5 @@
 /** Frozen subscribers of the embedded broker do not delay the other edges. */
+import * as Bun from "bun";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";

@@ -2,6 +2,7 @@
  * What belongs to one node only: its data directory, its keys, and the epoch that it begins when its history differs
  * from the others'.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { mkdirSync, readdirSync } from "node:fs";

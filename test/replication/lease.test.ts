@@ -2,6 +2,7 @@
  * The lease of the primary in each coordination engine: in a real etcd, and in test servers that follow the
  * documentation of Kubernetes and S3, since neither can be installed where the tests run.
  */
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -2,6 +2,7 @@
  * While no broker can be reached, edges long-poll the primary for its next head: writes and tokens take no longer than
  * with the event stream.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { freePort } from "../../scripts/node-process.ts";
 import { eventually, insert, loadPolicy, mayRead, post, reader, withCluster, type Cluster } from "./cluster.ts";

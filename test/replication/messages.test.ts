@@ -1,4 +1,5 @@
 /** The fast checks of frequent messages accept only what the schemas accept, for every mutation of a valid message. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeEffect } from "../../src/engine/state/event.ts";

@@ -2,6 +2,7 @@
  * A real external broker, as `compose/` configures it: MQTT 5, passwords and access rules; a crash of the broker, and
  * two primaries at the same broker.
  */
+import * as Bun from "bun";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";

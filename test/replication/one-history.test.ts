@@ -2,6 +2,7 @@
  * There is only one history, even with old directories, wrong clocks and several primaries: no position is assigned
  * twice, and only one primary writes.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";

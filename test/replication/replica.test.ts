@@ -1,4 +1,5 @@
 /** Edges with the embedded broker of their primary: they converge after restarts and missed events. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { openSync, readdirSync, writeSync } from "node:fs";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";

@@ -2,6 +2,7 @@
  * Flipped bits in the files of a database in use are found before a query reads them, and sound pages never count as
  * damaged.
  */
+import * as Bun from "bun";
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
@@ -220,7 +221,7 @@ describe("checksums of pages", () => {
     for (let id = 0; id < 10; id++) {
       insertItem.run(id, `other ${id}`);
       pages.readWal();
-      others.push(openSync(import.meta.path, "r"));
+      others.push(openSync(import.meta.filename, "r"));
     }
     expect(problemIn(pages)).toBeUndefined();
     others.forEach(closeSync);

@@ -2,6 +2,7 @@
  * TLS with a real Mosquitto: with passwords, and with certificates of nodes as in `compose/mosquitto/tls.conf`; and
  * refused connections.
  */
+import * as Bun from "bun";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
 /** Several independent brokers: if one of them fails, edges get each event immediately from another one. */
+import * as Bun from "bun";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

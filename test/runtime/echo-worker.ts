@@ -1,4 +1,5 @@
 /** A worker for tests: its commands return, fail in every possible way, or emit events. */
+import * as Bun from "bun";
 import { AppError } from "../../src/util/app-error.ts";
 import { serveWorker } from "../../src/runtime/worker.ts";
 

@@ -1,3 +1,4 @@
+import * as Bun from "bun";
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";

@@ -1,6 +1,7 @@
 /**
  * A worker process ends with its parent, and immediately when its parent ends it, even in the middle of a statement.
  */
+import * as Bun from "bun";
 import { readdirSync, readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { join } from "node:path";
@@ -23,7 +24,7 @@ const isRunning = (pid: number): boolean => {
 
 test("a worker process ends in the middle of a statement when its parent is killed", () =>
   withDirectory(async (directory) => {
-    const parent = Bun.spawn([process.execPath, join(import.meta.dir, "busy-worker-process.ts"), directory], {
+    const parent = Bun.spawn([process.execPath, join(import.meta.dirname, "busy-worker-process.ts"), directory], {
       stdout: "pipe",
     });
     const reader = parent.stdout.getReader();
@@ -67,7 +68,7 @@ test("all threads of a worker process have a low priority, and a lower one when 
 });
 
 test("the command line has no command for worker processes", async () => {
-  const main = join(import.meta.dir, "../../src/main.ts");
+  const main = join(import.meta.dirname, "../../src/main.ts");
   const child = Bun.spawn([process.execPath, main, "worker-process", "engine/workers/engine-worker.ts"], {
     stderr: "pipe",
   });

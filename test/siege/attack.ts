@@ -1,4 +1,5 @@
 /** The tools and counters of an attack. Each attack runs in its own process with a low priority. */
+import * as Bun from "bun";
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
 
 export const nodeNames = ["primary", "edge", "fallback"] as const;

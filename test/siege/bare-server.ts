@@ -2,6 +2,7 @@
  * A server that only answers, on the same machine at the same time as the nodes: its response time is that of the
  * machine.
  */
+import * as Bun from "bun";
 import { endWithStandardInput, tell } from "./child-process.ts";
 
 endWithStandardInput();

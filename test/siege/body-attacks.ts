@@ -1,4 +1,5 @@
 /** Attacks with request bodies: endless, slow, large and aborted bodies, and invalid hosts. */
+import * as Bun from "bun";
 import { holdConnections, openConnection, requestHead, sendSlowly, unfinishedRequest } from "../hostile/raw-http.ts";
 import { sendAndCount } from "./connection-attacks.ts";
 import { nodeNames, type AttackContext, type NodeName } from "./attack.ts";

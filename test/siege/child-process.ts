@@ -1,4 +1,5 @@
 /** A helper process of the siege: it prints one JSON value per line, and ends with its parent. */
+import * as Bun from "bun";
 import { existsSync, writeFileSync } from "node:fs";
 
 /** The lowest priority. */

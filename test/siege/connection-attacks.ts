@@ -1,4 +1,5 @@
 /** Attacks with many silent connections, below and above the descriptor limit of a node, over HTTP and MQTT. */
+import * as Bun from "bun";
 import { framed, loginPacket, upgradeRequest } from "../replication/raw-mqtt.ts";
 import { holdConnections, openConnection, requestHead, type HeldConnections } from "../hostile/raw-http.ts";
 import { nodeNames, type AttackContext } from "./attack.ts";

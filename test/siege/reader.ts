@@ -3,6 +3,7 @@
  * request begins when it is due, even if it has to wait for a free connection, so a blocked node does not get fewer
  * requests. A second client checks the health of each node once per second, each time over a new connection.
  */
+import * as Bun from "bun";
 import { requestHead, sendRaw } from "../hostile/raw-http.ts";
 import { nodeNames, type NodeName, type Urls } from "./attack.ts";
 import { standardInputEnded, tell } from "./child-process.ts";

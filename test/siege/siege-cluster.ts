@@ -2,6 +2,7 @@
  * The nodes of a siege: a primary with its embedded broker, an edge and a fallback, as processes with few descriptors
  * and, for root, small disks.
  */
+import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

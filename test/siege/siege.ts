@@ -3,6 +3,7 @@
  * reads and another one writes. All are separate processes. Attackers have the lowest priority: in reality they would
  * have their own machines, and would not use the processors of the nodes. `verdict.ts` has the bounds.
  */
+import * as Bun from "bun";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { nodeNames, type AttackPlan, type AttackReport, type NodeName } from "./attack.ts";
@@ -281,7 +282,7 @@ class Siege {
     onMessage: (message: Message) => void,
     priority?: "idle",
   ): Child<Message> {
-    const child = new Child<Message>(join(import.meta.dir, script), plan, onMessage, priority);
+    const child = new Child<Message>(join(import.meta.dirname, script), plan, onMessage, priority);
     this.#children.add(child as Child<never>);
     void child.exited.then(() => this.#children.delete(child as Child<never>));
     return child;

@@ -2,6 +2,7 @@
  * An honest client that writes facts on the primary and through the edge, creates and revokes API keys, and reports the
  * acknowledged writes.
  */
+import * as Bun from "bun";
 import { pick, random } from "../../scripts/benchmark/random.ts";
 import type { Urls } from "./attack.ts";
 import { standardInputEnded, tell } from "./child-process.ts";

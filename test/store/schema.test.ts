@@ -1,6 +1,7 @@
 /**
  * The fixed tables: `schema.ts` and the migrations agree, and no migration changes the schema that release 0.1.0 made.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +13,7 @@ import * as schema from "../../src/store/connection/schema.ts";
 import { withDirectory } from "../replication/cluster.ts";
 
 const tables = Object.values(schema).filter((value) => value instanceof SQLiteTable);
-const format5 = join(import.meta.dir, "../data-directories/format-5/primary/store-1.db.zst");
+const format5 = join(import.meta.dirname, "../data-directories/format-5/primary/store-1.db.zst");
 
 interface TableShape {
   readonly columns: readonly (readonly [name: string, type: string, isNotNull: boolean, value: string | null])[];

@@ -1,4 +1,5 @@
 /** What a cluster logs at level `debug`, and what it never logs. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import type { Cluster } from "../replication/cluster.ts";
 import {

@@ -2,6 +2,7 @@
  * Tests run this program in a separate process, because tracing is set up once per process. It prints its observations
  * as JSON.
  */
+import * as Bun from "bun";
 import { notAFailure, startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
 import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
 import { AppError } from "../../src/util/app-error.ts";

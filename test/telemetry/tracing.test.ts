@@ -1,3 +1,4 @@
+import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { startCollector, type Collector } from "../../scripts/otlp-collector.ts";
@@ -18,7 +19,7 @@ beforeAll(() => {
 afterAll(() => collector.stop());
 
 async function run(environment: Record<string, string>, ...parameters: string[]): Promise<Seen> {
-  const program = Bun.spawn([process.execPath, join(import.meta.dir, "traced-program.ts"), ...parameters], {
+  const program = Bun.spawn([process.execPath, join(import.meta.dirname, "traced-program.ts"), ...parameters], {
     env: { PATH: process.env["PATH"] ?? "", ...environment },
     stdout: "pipe",
     stderr: "inherit",

@@ -1,4 +1,5 @@
 /** Peers beside this engine: the same data, the same questions, in this process, in turns. */
+import * as Bun from "bun";
 import { median } from "../timing.ts";
 import { openCedar } from "./cedar.ts";
 import { libraryOf, libraryQuestions } from "./library.ts";

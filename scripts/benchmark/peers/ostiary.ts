@@ -11,7 +11,7 @@ import type { Peer } from "./peer.ts";
 /** Over a file in the directory, as a node would have it, with the decision cache off. */
 export function openOstiary(library: Library, directory: string): Peer {
   const path = join(directory, "library.db");
-  writeFile(path, readFileSync(join(import.meta.dir, "library.polar"), "utf8"), factsOf(library));
+  writeFile(path, readFileSync(join(import.meta.dirname, "library.polar"), "utf8"), factsOf(library));
   const engine = openEngine(path, "off");
   return {
     name: "Ostiary",

@@ -2,6 +2,7 @@
  * What replication adds to what it stands on: from commit on the primary to visible on an edge, beside the time that a message of the same size takes
  * through the same broker between the same processes; and writes a second, beside bare commits of SQLite with the same durability.
  */
+import * as Bun from "bun";
 import { join } from "node:path";
 import type { Connection } from "../../../src/store/connection/connection.ts";
 import { openStore } from "../../../src/store/connection/open-store.ts";
@@ -42,7 +43,7 @@ class Child {
   #answered: ((answer: Answer) => void) | undefined;
 
   constructor() {
-    this.#process = Bun.spawn([process.execPath, join(import.meta.dir, "node.ts")], {
+    this.#process = Bun.spawn([process.execPath, join(import.meta.dirname, "node.ts")], {
       stdin: "ignore",
       stdout: "inherit",
       stderr: "inherit",

@@ -1,4 +1,5 @@
 /** A Mosquitto for the time of a measurement, where it is installed. */
+import * as Bun from "bun";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../node-process.ts";

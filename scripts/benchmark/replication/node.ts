@@ -2,6 +2,7 @@
  * One end of what is measured between two processes: a primary or an edge with all its real parts, or the bare ends of the same broker. The parent
  * says by messages what to do; times are those of one clock that all processes of a machine share.
  */
+import * as Bun from "bun";
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { startEmbeddedBroker } from "../../../src/replication/transport/embedded-broker.ts";

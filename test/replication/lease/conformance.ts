@@ -1,4 +1,5 @@
 /** The requirements of every implementation of `Lease`, run against an engine. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";

@@ -3,6 +3,7 @@
  * 409 to creating an existing object and to an update of another `resourceVersion` than the current one, 404 for an
  * unknown object, 401 for a wrong bearer token, and 422 for what the function ValidateLeaseSpec of Kubernetes refuses.
  */
+import * as Bun from "bun";
 import type { Certificate } from "../../e2e/certificates.ts";
 
 interface LeaseObject {

@@ -3,6 +3,7 @@
  * conditional writes (412 if the condition does not hold), as AWS documents them. It computes the signature (version 4)
  * of each request with `node:crypto`, and refuses a request with another one.
  */
+import * as Bun from "bun";
 import { createHash, createHmac } from "node:crypto";
 
 export interface S3Credentials {

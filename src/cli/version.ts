@@ -14,4 +14,4 @@ export const versionCommand: AddCommand = (program) => {
 };
 
 const commit = build.commit === null ? "" : `, commit ${build.commit}`;
-export const versionText = `ostiary ${build.version} (Bun ${build.bun}${commit})`;
+export const versionText = `ostiary ${build.version} (${build.runtime} ${build.runtimeVersion}${commit})`;

@@ -66,7 +66,7 @@ export function neverSent(error: unknown): boolean {
 
 const beforeSending = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"]);
 
-/** The code of a network error: on the error itself (`node-fetch`, Bun), or on its cause (`fetch` of Node). */
+/** The code of a network error: on the error itself, or on its cause, which depends on the implementation of `fetch`. */
 export function codeOf(error: unknown): string | undefined {
   const { code, cause } = (error ?? {}) as { readonly code?: unknown; readonly cause?: unknown };
   if (typeof code === "string") return code;

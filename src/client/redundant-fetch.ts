@@ -6,7 +6,7 @@
  * Writes go to one node, once. The order of writes matters, and a write without a response may have been executed, so
  * the application has to decide whether to repeat it. A write goes to the next node only if it certainly was not sent.
  *
- * This code needs only `AbortController`, `Response` and `setTimeout`, no API of Bun or Node.
+ * This code needs only `AbortController`, `Response` and `setTimeout`, no API of one runtime.
  */
 import { attempt, NoAnswerError, neverSent, type Fetch } from "./attempt.ts";
 import { byAvailability, NodeAvailability } from "./node-availability.ts";

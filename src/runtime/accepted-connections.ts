@@ -1,18 +1,20 @@
 /**
- * Lists accepted TCP connections by their file descriptors, and can end single ones. `Bun.serve` only shows connections
- * that have a request, so a client that connects and sends nothing is invisible, has no time limit, and takes a file
- * descriptor.
+ * Lists accepted TCP connections by their file descriptors, and can end single ones. An HTTP server of the
+ * runtime only shows connections that have a request, so a client that connects and sends nothing is invisible, has no time
+ * limit, and takes a file descriptor.
  *
- * The code calls libc, so it works only on Linux. A `node:net` server in front of `Bun.serve` would work everywhere,
+ * The code calls libc, so it works only on Linux. A `node:net` server in front of the HTTP server would work everywhere,
  * but every byte of every request would pass through JavaScript. This costs nothing until it is called.
  */
-import { dlopen, ptr } from "bun:ffi";
-import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync } from "node:fs";
+import { platform } from "#platform";
+import type { Libc } from "./platform.ts";
 
 export interface AcceptedConnection {
   readonly descriptor: number;
   /** The client's address. */
   readonly address: string;
+  readonly port: number;
   readonly family: "ipv4" | "ipv6";
   /** The bytes that this process sent and the client acknowledged. */
   readonly answeredBytes: number;
@@ -31,28 +33,33 @@ export interface ConnectionTable {
   end(connection: AcceptedConnection): void;
 }
 
+let libc: Libc | undefined;
+
+/** Undefined on all systems but Linux. */
+function openLibc(): Libc | undefined {
+  if (process.platform !== "linux") return undefined;
+  libc ??= platform.openLibc(["libc.so.6", `libc.musl-${process.arch === "x64" ? "x86_64" : "aarch64"}.so.1`]);
+  return libc;
+}
+
 /** The connections that this process accepted on a port. Undefined on all systems but Linux. */
 export function connectionTable(port: number): ConnectionTable | undefined {
-  if (process.platform !== "linux") return undefined;
-  const libc = openLibc();
+  const opened = openLibc();
   // Read now, because later there may be no descriptor left for it.
   const descriptorsMax = descriptorLimit() ?? 0;
   return (
-    libc && {
-      accepted: () => accepted(libc, port, openDescriptors(descriptorsMax)),
-      end: ({ descriptor }) => void libc.shutdown(descriptor, 2),
+    opened && {
+      accepted: () => accepted(opened, port, openDescriptors(descriptorsMax)),
+      end: ({ descriptor }) => void opened.shutdown(descriptor, 2),
     }
   );
 }
 
 /** The limit of open descriptors of this process; undefined if there is none, or it cannot be read. */
 export function descriptorLimit(): number | undefined {
-  try {
-    const line = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
-    return line?.[1] === undefined ? undefined : Number(line[1]);
-  } catch {
-    return undefined;
-  }
+  const limits = new BigUint64Array(2);
+  const [soft] = openLibc()?.getrlimit(rlimitNofile, limits) === 0 ? limits : [];
+  return soft === undefined || soft > Number.MAX_SAFE_INTEGER ? undefined : Number(soft);
 }
 
 /**
@@ -69,25 +76,7 @@ export function lowestFreeDescriptor(): number | undefined {
   }
 }
 
-type Libc = NonNullable<ReturnType<typeof openLibc>>;
-
-function openLibc() {
-  for (const name of ["libc.so.6", `libc.musl-${process.arch === "x64" ? "x86_64" : "aarch64"}.so.1`]) {
-    try {
-      return dlopen(name, {
-        getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
-        getpeername: { args: ["i32", "ptr", "ptr"], returns: "i32" },
-        getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-        shutdown: { args: ["i32", "i32"], returns: "i32" },
-      }).symbols;
-    } catch {
-      // Try the other C library.
-    }
-  }
-  return undefined;
-}
-
-const [afInet, afInet6, ipprotoTcp, tcpInfo] = [2, 10, 6, 11];
+const [afInet, afInet6, ipprotoTcp, tcpInfo, rlimitNofile] = [2, 10, 6, 11, 7];
 /**
  * Offsets in `struct tcp_info` (linux/tcp.h): ms since the last byte in either direction, bytes acknowledged by the
  * peer, bytes received.
@@ -102,25 +91,23 @@ const address = new Uint8Array(new ArrayBuffer(128));
 const info = new Uint8Array(new ArrayBuffer(256));
 const length = new Uint32Array(new ArrayBuffer(4));
 const infoView = new DataView(info.buffer);
-const [addressPointer, infoPointer, lengthPointer] = [ptr(address), ptr(info), ptr(length)];
 
 function accepted(libc: Libc, port: number, descriptors: Iterable<number>): AcceptedConnection[] {
   const found: AcceptedConnection[] = [];
   for (const descriptor of descriptors) {
     length[0] = address.length;
-    if (libc.getsockname(descriptor, addressPointer, lengthPointer) !== 0 || portIn(address) !== port) continue;
+    if (libc.getsockname(descriptor, address, length) !== 0 || portIn(address) !== port) continue;
     length[0] = address.length;
     // Fails for the listener and for ended connections.
-    if (libc.getpeername(descriptor, addressPointer, lengthPointer) !== 0) continue;
+    if (libc.getpeername(descriptor, address, length) !== 0) continue;
     const peer = addressIn(address);
     length[0] = info.length;
-    if (peer === undefined || libc.getsockopt(descriptor, ipprotoTcp, tcpInfo, infoPointer, lengthPointer) !== 0)
-      continue;
+    if (peer === undefined || libc.getsockopt(descriptor, ipprotoTcp, tcpInfo, info, length) !== 0) continue;
     const [sentMs, receivedMs] = [infoView.getUint32(lastDataSent, true), infoView.getUint32(lastDataReceived, true)];
     const receivedBytes = Number(infoView.getBigUint64(bytesReceived, true));
     const answeredBytes = Number(infoView.getBigUint64(bytesAcked, true));
     const [isWaiting, idleMs] = [receivedMs < sentMs, Math.min(sentMs, receivedMs)];
-    found.push({ descriptor, ...peer, answeredBytes, receivedBytes, isWaiting, idleMs });
+    found.push({ descriptor, ...peer, port: portIn(address) ?? 0, answeredBytes, receivedBytes, isWaiting, idleMs });
   }
   return found;
 }

@@ -3,7 +3,8 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
+import { promisify } from "node:util";
+import { constants, createZstdCompress, createZstdDecompress, zstdCompress, zstdDecompress } from "node:zlib";
 import { AppError } from "../util/app-error.ts";
 
 export interface FileDigest {
@@ -67,11 +68,11 @@ export async function digestFile(path: string, start: number): Promise<FileDiges
 }
 
 export function compress(bytes: Uint8Array): Promise<Uint8Array> {
-  return Bun.zstdCompress(bytes, { level });
+  return promisify(zstdCompress)(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } });
 }
 
 export function decompress(bytes: Uint8Array): Promise<Uint8Array> {
-  return Bun.zstdDecompress(bytes);
+  return promisify(zstdDecompress)(bytes);
 }
 
 /** Passes bytes through, and counts and hashes them. */

@@ -1,27 +1,19 @@
 /**
- * The SQLite driver: the only file that uses `bun:sqlite`, so that another runtime needs another version of this file
- * only. Rows are arrays. Integers above 2^53 never occur: symbols stay below, and hashes are strings.
+ * A connection to an SQLite database: transactions, statements and typed queries over the driver of the runtime. Rows
+ * are arrays. Integers above 2^53 never occur: symbols stay below, and hashes are strings.
  */
-import { constants, Database as BunDatabase, type Statement as BunStatement, type SQLQueryBindings } from "bun:sqlite";
 import { closeSync, openSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { platform } from "#platform";
+import { BetterSQLiteSession } from "drizzle-orm/better-sqlite3/session";
+import { BaseSQLiteDatabase } from "drizzle-orm/sqlite-core/db";
+import { SQLiteSyncDialect } from "drizzle-orm/sqlite-core/dialect";
+import type { SqliteDriverConnection, SqlStatement, SqlValue } from "./platform.ts";
 import { damageCodes } from "../util/storage-failure.ts";
 
-export type SqlValue = string | number | null | Uint8Array;
-export type SqlRow = SqlValue[];
+export type { SqlRow, SqlStatement, SqlValue } from "./platform.ts";
 
-export interface SqlStatement {
-  /** Runs the statement and returns how many rows changed. */
-  run(...parameters: SqlValue[]): number;
-  /** All rows, as arrays in column order. */
-  values(...parameters: SqlValue[]): SqlRow[];
-  /** The rows one by one, for results that do not fit into memory. The columns need distinct names. */
-  rows(...parameters: SqlValue[]): Iterable<SqlRow>;
-  finalize(): void;
-}
-
-export type Orm = BunSQLiteDatabase;
+export type Orm = BaseSQLiteDatabase<"sync", void>;
 
 export type TransactionMode = "deferred" | "immediate";
 
@@ -54,10 +46,8 @@ export interface SqliteDatabase {
  */
 export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): SqliteDatabase {
   if (options.create === true && path !== memory) makePrivate(path);
-  const bun = options.readonly
-    ? new BunDatabase(path, { readonly: true })
-    : new BunDatabase(path, { readwrite: true, create: options.create ?? false });
-  return new BunSqlite(path, bun);
+  const mode = options.readonly === true ? "readonly" : options.create === true ? "create" : "readwrite";
+  return new SqliteDriverDatabase(path, platform.openSqlite(path, mode));
 }
 
 const memory = ":memory:";
@@ -92,46 +82,42 @@ export function damageIn(error: unknown): string | undefined {
 
 /** Creates a file at `path`, with the file at `source` attached read-only as the schema `source`. */
 export function createSqliteWithSource(path: string, source: string): SqliteDatabase {
-  const { SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_URI } = constants;
   makePrivate(path);
-  // Only a URI can attach a file read-only.
-  const flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI;
-  const bun = new BunDatabase(pathToFileURL(path).href, flags);
+  // Only a URL can attach a file read-only.
+  const driver = platform.openSqlite(pathToFileURL(path).href, "create");
   try {
-    bun.run("PRAGMA busy_timeout = 5000");
-    bun.run("ATTACH ?1 AS source", [`${pathToFileURL(source).href}?mode=ro`]);
+    driver.exec("PRAGMA busy_timeout = 5000");
+    driver.prepare("ATTACH ?1 AS source").run(`${pathToFileURL(source).href}?mode=ro`);
   } catch (error) {
-    bun.close();
+    driver.close();
     throw error;
   }
-  return new BunSqlite(path, bun);
+  return new SqliteDriverDatabase(path, driver);
 }
 
-class BunSqlite implements SqliteDatabase {
+class SqliteDriverDatabase implements SqliteDatabase {
   readonly path: string;
   readonly orm: Orm;
-  readonly #bun: BunDatabase;
-  readonly #statements = new LiveStatements();
+  readonly #driver: SqliteDriverConnection;
   #rollbacks = 0;
 
-  constructor(path: string, bun: BunDatabase) {
+  constructor(path: string, driver: SqliteDriverConnection) {
     this.path = path;
-    this.#bun = bun;
-    this.#statements.watch(bun);
-    this.orm = drizzle(bun);
+    this.#driver = driver;
+    this.orm = ormOver(driver);
   }
 
   prepare(sql: string): SqlStatement {
-    return new BunSqliteStatement(this.#bun.prepare(sql));
+    return this.#driver.prepare(sql);
   }
 
   exec(sql: string): void {
     if (sql.startsWith("ROLLBACK")) this.#rollbacks++;
-    this.#bun.run(sql);
+    this.#driver.exec(sql);
   }
 
   get inTransaction(): boolean {
-    return this.#bun.inTransaction;
+    return this.#driver.inTransaction;
   }
 
   get rollbacks(): number {
@@ -151,75 +137,35 @@ class BunSqlite implements SqliteDatabase {
   }
 
   begin(mode: TransactionMode = "deferred"): Transaction {
-    this.#bun.run(mode === "immediate" ? "BEGIN IMMEDIATE" : "BEGIN");
+    this.#driver.exec(mode === "immediate" ? "BEGIN IMMEDIATE" : "BEGIN");
     return {
-      commit: () => void this.#bun.run("COMMIT"),
+      commit: () => this.#driver.exec("COMMIT"),
       rollback: () => {
         this.#rollbacks++;
         // Some errors have rolled it back already.
-        if (this.#bun.inTransaction) this.#bun.run("ROLLBACK");
+        if (this.#driver.inTransaction) this.#driver.exec("ROLLBACK");
       },
     };
   }
 
   close(): void {
-    this.#statements.finalize();
-    this.#bun.close();
+    this.#driver.close();
   }
 }
 
-/**
- * All statements of a connection that were not garbage collected yet, also those of the object mapper. SQLite keeps the
- * file and the locks of a closed connection until its last statement is finalized, which without this would be at some
- * later garbage collection.
- */
-class LiveStatements {
-  readonly #statements = new Set<WeakRef<BunStatement>>();
-  #pruneAt = 256;
-
-  watch(bun: BunDatabase): void {
-    const prepare = bun.prepare.bind(bun);
-    const watched = (...call: Parameters<BunDatabase["prepare"]>): BunStatement => {
-      const statement = prepare(...call);
-      this.#add(statement);
-      return statement;
-    };
-    Object.defineProperty(bun, "prepare", { value: watched });
-  }
-
-  finalize(): void {
-    for (const reference of this.#statements) reference.deref()?.finalize();
-    this.#statements.clear();
-  }
-
-  #add(statement: BunStatement): void {
-    this.#statements.add(new WeakRef(statement));
-    if (this.#statements.size < this.#pruneAt) return;
-    for (const reference of this.#statements) if (!reference.deref()) this.#statements.delete(reference);
-    this.#pruneAt = Math.max(256, this.#statements.size * 2);
-  }
-}
-
-class BunSqliteStatement implements SqlStatement {
-  readonly #statement: BunStatement<unknown, SQLQueryBindings[]>;
-
-  constructor(statement: BunStatement<unknown, SQLQueryBindings[]>) {
-    this.#statement = statement;
-  }
-
-  run(...parameters: SqlValue[]): number {
-    return this.#statement.run(...parameters).changes;
-  }
-
-  values(...parameters: SqlValue[]): SqlRow[] {
-    return this.#statement.values(...parameters) as SqlRow[];
-  }
-
-  *rows(...parameters: SqlValue[]): Generator<SqlRow> {
-    for (const row of this.#statement.iterate(...parameters)) yield Object.values(row as Record<string, SqlValue>);
-  }
-
-  finalize(): void {
-    this.#statement.finalize();
-  }
+/** Drizzle over the driver: its synchronous session needs of a client only statements that return rows as arrays. */
+function ormOver(driver: SqliteDriverConnection): Orm {
+  const client = {
+    prepare(sql: string) {
+      const statement = driver.prepare(sql);
+      const rows = {
+        all: (...parameters: SqlValue[]) => statement.values(...parameters),
+        get: (...parameters: SqlValue[]) => statement.values(...parameters)[0],
+      };
+      return { run: (...parameters: SqlValue[]) => statement.run(...parameters), raw: () => rows };
+    },
+  };
+  const dialect = new SQLiteSyncDialect();
+  const session = new BetterSQLiteSession(client as never, dialect, undefined);
+  return new BaseSQLiteDatabase("sync", dialect, session as never, undefined);
 }

@@ -1,11 +1,13 @@
 /** The version of this build. It comes from `package.json`; `scripts/build` inserts the commit. */
-import { version } from "../../package.json";
+import { platform } from "#platform";
+import packageJson from "../../package.json" with { type: "json" };
 
 declare const OSTIARY_COMMIT: string | null | undefined;
 
 export const build = {
-  version,
-  bun: Bun.version,
+  version: packageJson.version,
+  runtime: platform.name,
+  runtimeVersion: platform.version,
   /** Null if the program runs from source. */
   commit: typeof OSTIARY_COMMIT === "undefined" ? null : OSTIARY_COMMIT,
 } as const;

@@ -1,5 +1,5 @@
 /**
- * A WebSocket of the server as a node stream. A write waits until the socket has drained. Bun cannot pause reading, so
+ * A WebSocket of the server as a node stream. A write waits until the socket has drained. The runtime cannot pause reading, so
  * a connection is closed when its reader is more than `unreadBytesMax` behind.
  */
 import { Duplex } from "node:stream";

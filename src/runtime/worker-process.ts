@@ -8,14 +8,14 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { setPriority } from "node:os";
+import { platform } from "#platform";
+import type { WorkerChannel } from "./platform.ts";
 import { AppError } from "../util/app-error.ts";
 import {
   type Commands,
   connectChannel,
   entryUrl,
-  isCompiled,
   openWorkerChannel,
-  type WorkerChannel,
   type WorkerHandle,
   type WorkerKind,
 } from "./worker.ts";
@@ -152,26 +152,21 @@ function startWorkerProcess(entry: string): StartedProcess {
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("query_too_expensive", endedByItself);
   let memoryReason = reason;
-  const child = Bun.spawn([process.execPath, ...programArguments(entry), workerProcessArgument, entry], {
-    // The process needs none of the node's settings, and some are secret.
-    env: {},
-    stdio: ["ignore", "ignore", "inherit"],
-    serialization: "advanced",
-    ipc(message) {
+  const child = platform.startProcess({
+    parameters: [workerProcessArgument, entry],
+    onMessage(message) {
       if (message === memoryExceeded) reason = memoryReason;
       else receive(message);
     },
   });
   lowerPriority(child.pid, workerNiceness);
-  // The worker process must not keep its parent alive.
-  child.unref();
   const channel: WorkerChannel = {
     send: (message) => child.send(message),
     onMessage: (listener) => {
       receive = listener;
     },
     onEnd: (listener) => void child.exited.then(() => listener(reason)),
-    end: () => child.kill("SIGKILL"),
+    end: () => child.kill(),
   };
   return {
     channel,
@@ -181,16 +176,6 @@ function startWorkerProcess(entry: string): StartedProcess {
       child.send({ memoryBytesMax } satisfies MemoryLimit);
     },
   };
-}
-
-/**
- * The compiled program looks for a worker's entry point in its arguments (`workerProcessEntry`). Bun itself has to be
- * told to run one.
- */
-function programArguments(entry: string): readonly string[] {
-  if (isCompiled()) return [];
-  const [module, parameter] = [JSON.stringify(import.meta.url), JSON.stringify(entry)];
-  return ["--eval", `const { serveWorkerProcess } = await import(${module}); await serveWorkerProcess(${parameter});`];
 }
 
 /**

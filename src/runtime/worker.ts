@@ -3,11 +3,13 @@
  * time. An `AppError` arrives with its code, message and details. Any other error arrives as a plain error whose stack
  * is the worker's. Codes of SQLite and of the system arrive as well, because they tell a full disk from a damaged file.
  *
- * A worker starts from its source file under `bun run` and `bun test`, and from a further entry point inside the
+ * A worker starts from its source file when the program runs from source, and from a further entry point inside the
  * compiled binary, where paths are relative to `src/`. `scripts/build` compiles every file whose name ends in
  * `-worker.ts` as such an entry point.
  */
 import { closeSync, openSync } from "node:fs";
+import { platform } from "#platform";
+import type { Channel, WorkerChannel } from "./platform.ts";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
 
 /** A kind of worker. The module that starts the worker declares it. */
@@ -75,21 +77,6 @@ export function connectWorker<C extends Commands, Event = never>(entry: URL): Wo
   return connectChannel(openWorkerChannel(entry));
 }
 
-/** One end of a connection over which messages go both ways. */
-export interface Channel {
-  /** A receiver in this process gets the buffers in `transfer` without a copy. */
-  send(message: unknown, transfer?: readonly ArrayBuffer[]): void;
-  onMessage(listener: (message: unknown) => void): void;
-}
-
-/** The parent's end of the connection to a worker. */
-export interface WorkerChannel extends Channel {
-  /** Called once, when no more messages can arrive. */
-  onEnd(listener: (reason: Error) => void): void;
-  /** Ends the worker immediately. */
-  end(): void;
-}
-
 /**
  * The same channel with encoded messages. Without an encoding messages are cloned. Both ends need the same encoding.
  */
@@ -112,7 +99,7 @@ export function connectChannel<C extends Commands, Event = never>(channel: Worke
 }
 
 /**
- * Bun ends the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this
+ * A runtime may end the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this
  * number.
  */
 const workerDescriptors = 32;
@@ -120,16 +107,7 @@ const workerDescriptors = 32;
 /** Starts a worker thread. */
 export function openWorkerChannel(entry: URL | string): WorkerChannel {
   requireDescriptors(workerDescriptors);
-  const worker = new Worker(entry);
-  return {
-    send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
-    onMessage: (listener) => worker.addEventListener("message", (message) => listener(message.data)),
-    onEnd(listener) {
-      worker.addEventListener("error", (event) => listener(new Error(`a worker failed: ${event.message}`)));
-      worker.addEventListener("close", () => listener(new Error("a worker ended by itself")));
-    },
-    end: () => worker.terminate(),
-  };
+  return platform.startThread(entry);
 }
 
 /** Throws the error of the system (EMFILE, ENFILE) unless this process can open that many more descriptors. */
@@ -144,7 +122,7 @@ function requireDescriptors(count: number): void {
 
 /** The address of an entry point, which is given relative to `src/`. */
 export function entryUrl(entry: string): URL | string {
-  return isCompiled() ? `./${entry}` : new URL(`../${entry}`, import.meta.url);
+  return platform.isCompiled ? `./${entry}` : new URL(`../${entry}`, import.meta.url);
 }
 
 /**
@@ -344,8 +322,4 @@ function deserializeError(wire: SerializedError): Error {
     ...(details === undefined ? {} : { details }),
     ...(origin === undefined ? {} : { cause: origin }),
   });
-}
-
-export function isCompiled(): boolean {
-  return import.meta.url.startsWith("file:///$bunfs/");
 }

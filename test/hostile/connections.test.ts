@@ -2,6 +2,7 @@
  * More connections than a node has file descriptors. The node is a process with a low limit, like that of a service
  * manager.
  */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
@@ -197,6 +198,7 @@ describe("the closed connections", () => {
   const connection = (given: Partial<AcceptedConnection>): AcceptedConnection => ({
     descriptor: 9,
     address: "192.0.2.1",
+    port: 50_000,
     family: "ipv4",
     answeredBytes: 500,
     receivedBytes: 200,

@@ -1,4 +1,5 @@
 /** Failed commits in the writer: no response is wrong. Errors from a worker keep their codes. */
+import * as Bun from "bun";
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
@@ -7,7 +8,8 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
 import { StoreWriter, type WriterEvent } from "../../src/replication/log/store-writer.ts";
 import { isDamage } from "../../src/runtime/sqlite.ts";
-import { connectChannel, serveCommands, type WorkerChannel, type Channel } from "../../src/runtime/worker.ts";
+import type { Channel, WorkerChannel } from "../../src/runtime/platform.ts";
+import { connectChannel, serveCommands } from "../../src/runtime/worker.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import * as diskSpace from "../../src/store/directory/disk-space.ts";

@@ -10,7 +10,6 @@ interface Ban {
 
 const inSource = (path: string): boolean => path.startsWith("src/");
 const inPure = (path: string): boolean => /^src\/(?:polar|datalog)\//.test(path);
-const outsideRuntime = (path: string): boolean => inSource(path) && !path.startsWith("src/runtime/");
 
 /** Files of `datalog` and `engine` that write JSON for others: databases, messages and clients. */
 const jsonWriters: readonly string[] = [
@@ -47,11 +46,6 @@ const bans: readonly Ban[] = [
     matches: (node) => isMember(node, "console"),
   },
   {
-    why: "Bun is behind src/runtime/: use or add what you need there",
-    applies: outsideRuntime,
-    matches: (node) => isMember(node, "Bun"),
-  },
-  {
     why: "pure: no clock",
     applies: inPure,
     matches: (node) => isMember(node, "Date") || isMember(node, "performance") || creates(node, "Date"),
@@ -80,6 +74,15 @@ const commentBans: readonly { readonly pattern: RegExp; readonly why: string }[]
 const fileNameBans = /^(?:index|utils?|types?|helpers?|common|misc)\.ts$/;
 const machinePath = new RegExp(["", "work", "(?:main|shared)"].join("/"));
 
+/** What a file of `src/` must not name: any JavaScript runtime, or in the folder of one runtime the others. */
+function foreignRuntimeOf(path: string): RegExp | undefined {
+  // It lists the runtimes.
+  if (!path.startsWith("src/") || path === "src/runtime/platform.ts") return undefined;
+  if (path.startsWith("src/runtime/bun/")) return /\bDeno\b/i;
+  if (path.startsWith("src/runtime/deno/")) return /\bBun\b/i;
+  return /\b(?:Bun|Deno)\b/i;
+}
+
 export function checkBans(file: SourceFile): string[] {
   const at = (offset: number): string => `${file.path}:${lineOf(file.text, offset)}: `;
   const problems = nameProblems(file.path);
@@ -96,6 +99,8 @@ export function checkBans(file: SourceFile): string[] {
   }
   const machine = machinePath.exec(file.text);
   if (machine !== null) problems.push(`${at(machine.index)}a path of somebody's machine`);
+  const runtime = foreignRuntimeOf(file.path)?.exec(file.text);
+  if (runtime) problems.push(`${at(runtime.index)}only src/runtime/${runtime[0].toLowerCase()}/ knows this runtime`);
   return problems;
 }
 

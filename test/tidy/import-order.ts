@@ -8,6 +8,7 @@ import { lineOf, type SourceFile } from "./source-file.ts";
 export const folderOrders: Readonly<Record<string, readonly string[]>> = {
   "src/polar": [".", "checks", "compile.ts", "format", "format.ts", "explain-rules.ts"],
   "src/datalog": ["ir", "analysis", "specialise", "rewrite", "sql", "print", "pipeline.ts"],
+  "src/runtime": ["web-socket-duplex.ts", "platform.ts", "bun", "deno", "."],
   "src/store": ["connection", "facts", "statistics", "log", "keys", "integrity", "snapshot", "directory"],
   "src/engine": [
     "request",

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, posix, resolve } from "node:path";
 import { parseSync } from "oxc-parser";
+import packageJson from "../../package.json" with { type: "json" };
 
 export interface SourceFile {
   /** From the project's root, with `/`. */
@@ -14,7 +15,7 @@ export interface SourceFile {
 
 export interface Import {
   readonly specifier: string;
-  /** The file that a relative specifier names, from the project's root. */
+  /** The file that the specifier names, from the project's root; undefined for a package. */
   readonly path: string | undefined;
   readonly start: number;
 }
@@ -27,7 +28,9 @@ export interface Node {
   readonly [key: string]: unknown;
 }
 
-const root = resolve(import.meta.dir, "../..");
+const conditionalImports: Readonly<Record<string, Readonly<Record<string, string>>>> = packageJson.imports;
+
+const root = resolve(import.meta.dirname, "../..");
 
 export function readSources(): SourceFile[] {
   return ["src", "scripts", "test"].flatMap((folder) =>
@@ -51,7 +54,9 @@ export function parseSource(path: string, text: string): SourceFile {
       value: text.slice(moduleRequest.start + 1, moduleRequest.end - 1),
     })),
   ];
-  const imports = requests.map(({ value, start }) => ({ specifier: value, start, path: resolved(path, value) }));
+  const imports = requests.flatMap(({ value, start }) =>
+    resolved(path, value).map((target) => ({ specifier: value, start, path: target })),
+  );
   return { path, text, program: program as unknown as Node, comments, imports };
 }
 
@@ -76,6 +81,8 @@ export function isNode(value: unknown): value is Node {
   return typeof value === "object" && value !== null && typeof (value as Partial<Node>).type === "string";
 }
 
-function resolved(path: string, specifier: string): string | undefined {
-  return specifier.startsWith(".") ? posix.join(posix.dirname(path), specifier) : undefined;
+/** The files that a specifier can name: those of `imports` in `package.json` depend on the runtime. */
+function resolved(path: string, specifier: string): readonly (string | undefined)[] {
+  if (specifier.startsWith("#")) return Object.values(conditionalImports[specifier] ?? {}).map(posix.normalize);
+  return [specifier.startsWith(".") ? posix.join(posix.dirname(path), specifier) : undefined];
 }

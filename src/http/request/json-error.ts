@@ -1,6 +1,6 @@
 /**
- * The position of the first error in a text that is not JSON. `JSON.parse` is fast, but its errors in Bun name no
- * position, so a text that it refused is scanned again by this checker for RFC 8259, which stores only the open
+ * The position of the first error in a text that is not JSON. `JSON.parse` is fast, but its errors name no position
+ * on some runtimes, so a text that it refused is scanned again by this checker for RFC 8259, which stores only the open
  * brackets. The checker uses a list instead of recursion, unlike libraries such as jsonc-parser, because a million `[`
  * must not overflow the stack.
  */

@@ -1,0 +1,64 @@
+/** The HTTP listener on Bun, with the upgrade to WebSocket. */
+import type { CloseConnection, HttpServer, ListenOptions, WebSocketUpgrade } from "../platform.ts";
+import { WebSocketDuplex } from "../web-socket-duplex.ts";
+
+const idleTimeoutMsMax = 255_000; // the limit of Bun
+/** Bun cannot close the connection of a request, but it closes a connection without traffic for this time. */
+const closeAfterSeconds = 1;
+const backpressureBytesMax = 64 * 1024 * 1024;
+
+interface WebSocketData {
+  readonly upgrade: WebSocketUpgrade;
+  duplex: WebSocketDuplex | undefined;
+}
+
+/** See `Platform`. */
+export function listen(options: ListenOptions): HttpServer {
+  let close: CloseConnection | undefined;
+  const server = Bun.serve<WebSocketData>({
+    hostname: options.hostname,
+    port: options.port,
+    // Otherwise Bun shares the port with another process that does the same, and two nodes would answer in turns.
+    reusePort: false,
+    // Bun's own error page shows source code.
+    development: false,
+    idleTimeout: Math.min(options.idleTimeoutMs, idleTimeoutMsMax) / 1000,
+    maxRequestBodySize: options.bodyBytesMax,
+    fetch(request, bun) {
+      const upgrade = options.upgradeOf(request);
+      if (upgrade === undefined) return options.fetch(request, (close ??= connectionCloser(bun)));
+      const { subprotocol } = upgrade;
+      const headers = subprotocol === undefined ? {} : { "Sec-WebSocket-Protocol": subprotocol };
+      if (bun.upgrade(request, { data: { upgrade, duplex: undefined }, headers })) return;
+      return Response.json(
+        { message: "a WebSocket upgrade was expected" },
+        { status: 426, headers: { Upgrade: "websocket" } },
+      );
+    },
+    error: () => Response.json({ message: "internal error" }, { status: 500 }),
+    websocket: {
+      maxPayloadLength: options.messageBytesMax,
+      // The broker limits what waits for a slow reader (its drain time-out). Dropping frames would break the MQTT
+      // stream.
+      backpressureLimit: backpressureBytesMax,
+      closeOnBackpressureLimit: true,
+      open(socket) {
+        const duplex = new WebSocketDuplex(socket);
+        socket.data.duplex = duplex;
+        socket.data.upgrade.onOpen(duplex);
+      },
+      message: (socket, message) => socket.data.duplex?.receive(message),
+      drain: (socket) => socket.data.duplex?.drained(),
+      close: (socket) => socket.data.duplex?.closedByPeer(),
+    },
+  });
+  return {
+    port: server.port ?? options.port,
+    stop: () => server.stop(),
+    abort: () => server.stop(true),
+  };
+}
+
+function connectionCloser(bun: Bun.Server<WebSocketData>): CloseConnection {
+  return (received) => bun.timeout(received, closeAfterSeconds);
+}

@@ -1,0 +1,22 @@
+/** The platform Bun. */
+import type { Platform } from "../platform.ts";
+import { hmacWith, sha256Into } from "./hash.ts";
+import { listen } from "./http-server.ts";
+import { openLibc } from "./libc.ts";
+import { openSqlite } from "./sqlite.ts";
+import { tlsFetchOptions } from "./tls-fetch.ts";
+import { isCompiled, startProcess, startThread } from "./workers.ts";
+
+export const platform: Platform = {
+  name: "Bun",
+  version: Bun.version,
+  isCompiled,
+  openSqlite,
+  listen,
+  openLibc,
+  sha256Into,
+  hmacWith,
+  tlsFetchOptions,
+  startThread,
+  startProcess,
+};

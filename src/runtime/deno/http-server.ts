@@ -1,0 +1,78 @@
+/** The HTTP listener on Deno, with the upgrade to WebSocket. */
+import type { HttpServer, ListenOptions, PeerAddress, WebSocketUpgrade } from "../platform.ts";
+import { type BinarySocket, WebSocketDuplex } from "../web-socket-duplex.ts";
+
+/** A WebSocket that has more bytes than this to send makes its writer wait. */
+const bufferedBytesMax = 64 * 1024;
+/** How often it is looked at then: the standard has no event for it. */
+const bufferPollMs = 2;
+
+/** See `Platform`. Deno limits neither bodies nor connections without traffic; the application limits both. */
+export function listen(options: ListenOptions): HttpServer {
+  const peers = new WeakMap<Request, PeerAddress>();
+  const close = (received: Request): void => {
+    const peer = peers.get(received);
+    if (peer !== undefined) options.endConnections(peer);
+  };
+  const server = Deno.serve(
+    {
+      hostname: options.hostname,
+      port: options.port,
+      onListen() {},
+      onError: () => Response.json({ message: "internal error" }, { status: 500 }),
+    },
+    (request, { remoteAddr }) => {
+      const upgrade = options.upgradeOf(request);
+      if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
+      peers.set(request, { address: remoteAddr.hostname, port: remoteAddr.port });
+      return options.fetch(request, close);
+    },
+  );
+  return {
+    port: server.addr.port,
+    stop: () => server.shutdown(),
+    async abort() {
+      options.endConnections();
+      await server.finished;
+    },
+  };
+}
+
+function upgraded(request: Request, { subprotocol, onOpen }: WebSocketUpgrade, messageBytesMax: number): Response {
+  const { socket, response } = Deno.upgradeWebSocket(
+    request,
+    subprotocol === undefined ? {} : { protocol: subprotocol },
+  );
+  socket.binaryType = "arraybuffer";
+  const duplex = new WebSocketDuplex(binarySocket(socket, () => duplex.drained()));
+  socket.addEventListener("open", () => onOpen(duplex));
+  socket.addEventListener("message", ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    const message = typeof data === "string" ? data : new Uint8Array(data);
+    if (message.length > messageBytesMax) duplex.destroy(new Error("a message of a WebSocket is too large"));
+    else duplex.receive(message);
+  });
+  socket.addEventListener("close", () => duplex.closedByPeer());
+  // The event `close` follows.
+  socket.addEventListener("error", (event) => event.preventDefault());
+  return response;
+}
+
+/** The socket with the report about waiting bytes that `WebSocketDuplex` needs. `onDrain` is called when they are sent. */
+function binarySocket(socket: WebSocket, onDrain: () => void): BinarySocket {
+  const poll = (): void => {
+    if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount <= bufferedBytesMax) onDrain();
+    else setTimeout(poll, bufferPollMs);
+  };
+  return {
+    get readyState() {
+      return socket.readyState;
+    },
+    send(data) {
+      socket.send(data as Uint8Array<ArrayBuffer>);
+      if (socket.bufferedAmount <= bufferedBytesMax) return data.byteLength;
+      setTimeout(poll, bufferPollMs);
+      return -1;
+    },
+    close: (code) => socket.close(code),
+  };
+}

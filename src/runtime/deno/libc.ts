@@ -1,0 +1,22 @@
+/** Calls of the C library on Deno. */
+import type { Libc } from "../platform.ts";
+
+const symbols = {
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+} as const;
+
+/** See `Platform`. */
+export function openLibc(names: readonly string[]): Libc | undefined {
+  for (const name of names) {
+    try {
+      return Deno.dlopen(name, symbols).symbols as Libc;
+    } catch {
+      // Try the other C library.
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,49 @@
+/** Worker threads and worker processes on Deno. */
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { ProcessChannel, ProcessOptions, WorkerChannel } from "../platform.ts";
+
+/** See `Platform`. The worker has the permissions of the program. */
+export function startThread(entry: URL | string): WorkerChannel {
+  const worker = new Worker(entry, { type: "module" });
+  return {
+    send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
+    onMessage: (listener) => worker.addEventListener("message", (message) => listener(message.data)),
+    onEnd(listener) {
+      worker.addEventListener("error", (event) => {
+        // Otherwise the error ends the program.
+        event.preventDefault();
+        listener(new Error(`a worker failed: ${event.message}`));
+      });
+    },
+    end: () => worker.terminate(),
+  };
+}
+
+/** What a worker process may do: read the database and its own program, and measure itself. */
+const permissions = ["--allow-read", "--allow-sys", "--allow-env"];
+
+/** See `Platform`. */
+export function startProcess({ parameters, onMessage }: ProcessOptions): ProcessChannel {
+  const program = fileURLToPath(new URL("../worker-process-main.ts", import.meta.url));
+  const child = fork(program, [...parameters], {
+    execArgv: ["run", ...permissions],
+    // The process needs none of the node's settings, and some are secret.
+    env: {},
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    serialization: "advanced",
+  });
+  child.on("message", onMessage);
+  // The worker process must not keep its parent alive.
+  child.unref();
+  child.channel?.unref();
+  return {
+    pid: child.pid ?? 0,
+    send: (message) => void child.send(message as object),
+    exited: new Promise((resolve) => {
+      child.once("exit", resolve);
+      child.once("error", resolve);
+    }),
+    kill: () => void child.kill("SIGKILL"),
+  };
+}

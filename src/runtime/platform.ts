@@ -1,0 +1,143 @@
+/**
+ * What the program needs of a JavaScript runtime beyond the APIs of `node:` and of the web. `bun/` and `deno/`
+ * implement it. The entry `#platform` of `imports` in `package.json` selects the implementation; nothing else does.
+ */
+import type { WebSocketDuplex } from "./web-socket-duplex.ts";
+
+export interface Platform {
+  readonly name: "Bun" | "Deno";
+  readonly version: string;
+  /** Whether the program is one file with the runtime in it. */
+  readonly isCompiled: boolean;
+  /** Opens the database at a path or a `file:` URL, or `:memory:`. Errors have the name of SQLite's code as `code`. */
+  openSqlite(location: string, mode: SqliteOpenMode): SqliteDriverConnection;
+  /** Starts to listen. Throws the error of the system. */
+  listen(options: ListenOptions): HttpServer;
+  /** The first of the C libraries that can be opened; undefined if none can. */
+  openLibc(names: readonly string[]): Libc | undefined;
+  /** Writes the SHA-256 of bytes, or of a string in UTF-8, into `hash`, which has 32 bytes. */
+  sha256Into(content: string | Uint8Array, hash: Uint8Array): void;
+  /** Returns a function that computes the HMAC-SHA-256 (RFC 2104) of the concatenated parts, as hex. */
+  hmacWith(key: Uint8Array): (...parts: (string | Uint8Array)[]) => string;
+  /** The part of the second argument of `fetch` that makes it use these certificates. */
+  tlsFetchOptions(tls: TlsTexts): RequestInit;
+  /** Starts a worker thread from an entry point relative to `src/`, or from a URL. */
+  startThread(entry: string | URL): WorkerChannel;
+  /** Starts this program as a worker process. Messages are structured clones. */
+  startProcess(options: ProcessOptions): ProcessChannel;
+}
+
+export type SqlValue = string | number | null | Uint8Array;
+export type SqlRow = SqlValue[];
+
+export interface SqlStatement {
+  /** Runs the statement and returns how many rows changed. */
+  run(...parameters: SqlValue[]): number;
+  /** All rows, as arrays in column order. */
+  values(...parameters: SqlValue[]): SqlRow[];
+  /** The rows one by one, for results that do not fit into memory. The columns need distinct names. */
+  rows(...parameters: SqlValue[]): Iterable<SqlRow>;
+  finalize(): void;
+}
+
+export type SqliteOpenMode = "readonly" | "readwrite" | "create";
+
+/** A connection as the runtime's driver has it. */
+export interface SqliteDriverConnection {
+  readonly inTransaction: boolean;
+  prepare(sql: string): SqlStatement;
+  /** One or more statements without parameters. */
+  exec(sql: string): void;
+  /** Finalizes all statements, and closes the connection. */
+  close(): void;
+}
+
+/** Closes the connection of a request within some seconds, even if the peer reads nothing of the response. */
+export type CloseConnection = (received: Request) => void;
+
+/** What a runtime needs to listen. */
+export interface ListenOptions {
+  readonly hostname: string;
+  /** 0 chooses a free port. */
+  readonly port: number;
+  readonly fetch: (request: Request, close: CloseConnection) => Response | Promise<Response>;
+  /** The runtime may reject larger bodies with an empty 413. */
+  readonly bodyBytesMax: number;
+  /** The runtime may close a connection without traffic after this time. */
+  readonly idleTimeoutMs: number;
+  /** What a request for a WebSocket gets; undefined for all other requests. */
+  readonly upgradeOf: (request: Request) => WebSocketUpgrade | undefined;
+  /** The largest message of a WebSocket. */
+  readonly messageBytesMax: number;
+  /** Ends the connections of the listener, all or that of one peer. For runtimes that cannot. */
+  readonly endConnections: (peer?: PeerAddress) => void;
+}
+
+export interface WebSocketUpgrade {
+  readonly subprotocol: string | undefined;
+  /** Called when the WebSocket is open. */
+  readonly onOpen: (duplex: WebSocketDuplex) => void;
+}
+
+export interface PeerAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A listener of the runtime. */
+export interface HttpServer {
+  readonly port: number;
+  /** Stops listening, and resolves when the requests in flight are answered. */
+  stop(): Promise<void>;
+  /** Closes all connections. */
+  abort(): Promise<void>;
+}
+
+/** Functions of the C library. Arrays are passed as pointers to their bytes; a result other than 0 is an error. */
+export interface Libc {
+  getsockname(descriptor: number, address: Uint8Array, length: Uint32Array): number;
+  getpeername(descriptor: number, address: Uint8Array, length: Uint32Array): number;
+  getsockopt(descriptor: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  shutdown(descriptor: number, how: number): number;
+  getrlimit(resource: number, limits: BigUint64Array): number;
+}
+
+/** Certificates and keys in PEM format. */
+export interface TlsTexts {
+  /** The authorities to trust instead of those of the system. */
+  readonly ca?: string | undefined;
+  /** The client certificate and its private key. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+/** One end of a connection over which messages go both ways. */
+export interface Channel {
+  /** A receiver in this process gets the buffers in `transfer` without a copy. */
+  send(message: unknown, transfer?: readonly ArrayBuffer[]): void;
+  onMessage(listener: (message: unknown) => void): void;
+}
+
+/** The parent's end of the connection to a worker. */
+export interface WorkerChannel extends Channel {
+  /** Called once, when no more messages can arrive. */
+  onEnd(listener: (reason: Error) => void): void;
+  /** Ends the worker immediately. */
+  end(): void;
+}
+
+/** A process that runs this program, and the messages to and from it. */
+export interface ProcessOptions {
+  /** Of the program. */
+  readonly parameters: readonly string[];
+  readonly onMessage: (message: unknown) => void;
+}
+
+export interface ProcessChannel {
+  readonly pid: number;
+  send(message: unknown): void;
+  /** Resolves when the process has ended. */
+  readonly exited: Promise<unknown>;
+  /** Ends the process immediately. */
+  kill(): void;
+}

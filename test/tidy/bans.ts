@@ -16,6 +16,8 @@ const outsideRuntime = (path: string): boolean => inSource(path) && !path.starts
 const jsonWriters: readonly string[] = [
   // The name of a closure in databases.
   "src/datalog/ir/closure.ts",
+  // The order in which closures are composed, on which their names depend.
+  "src/datalog/specialise/closure-components.ts",
   // What digests are computed from.
   "src/engine/state/digest.ts",
   // Parameters of SQL statements, questions for worker processes, string literals of TypeScript.

@@ -15,6 +15,8 @@ const inPure = (path: string): boolean => /^src\/(?:polar|datalog)\//.test(path)
 const jsonWriters: readonly string[] = [
   // The name of a closure in databases.
   "src/datalog/ir/closure.ts",
+  // The order in which closures are composed, on which their names depend.
+  "src/datalog/specialise/closure-components.ts",
   // What digests are computed from.
   "src/engine/state/digest.ts",
   // Parameters of SQL statements, questions for worker processes, string literals of TypeScript.

@@ -64,6 +64,13 @@ const stages: readonly (readonly Stage[])[] = [
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
+  [
+    testsOnDeno("deno-http", (path) => path.startsWith("test/http/")),
+    testsOnDeno("deno-replication", (path) => path.startsWith("test/replication/")),
+    testsOnDeno("deno-cases", (path) => /^test\/(?:cases|runtime\/.*)\.test\.ts$/.test(path)),
+    testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "1000" }),
+    testsOnDeno("deno-histories", (path) => path === "test/fuzz/history.test.ts", { HISTORY_STEPS: "2000" }),
+  ],
   // After the others, because they exhaust resources.
   [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 3 * minute)],
   // Each scenario runs with the embedded broker and with Mosquitto.
@@ -183,7 +190,7 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
   return {
     name,
     run: async () => {
-      const files = [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].filter(belongs).toSorted();
+      const files = testFiles(belongs);
       const report = join(reports, `${name}.xml`);
       const command = [
         bun,
@@ -209,12 +216,46 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
   };
 }
 
+/** The same on Deno, without the tests that `test/deno/run-tests.ts` names. */
+function testsOnDeno(
+  name: string,
+  belongs: (path: string) => boolean,
+  environment: Readonly<Record<string, string>> = {},
+): Stage {
+  return {
+    name,
+    run: async () => {
+      const files = testFiles(belongs);
+      const counts = { passed: 0, failed: 0, skipped: 0 };
+      const failures: string[] = [];
+      const command = [join(projectRoot, "scripts", "deno"), "test/deno/run-tests.ts", ...files];
+      // Tests start other programs.
+      const settings = { ...environment, OSTIARY_DENO_ALLOW: "all" };
+      const { status } = await run(
+        command,
+        30 * minute,
+        (line) => {
+          const [, count, what] = /^ (\d+) (pass|skip|fail)$/.exec(line) ?? [];
+          if (what === "pass") counts.passed = Number(count);
+          else if (what === "skip") counts.skipped = Number(count);
+          else if (what === "fail") counts.failed = Number(count);
+          else if (line.startsWith("(fail)")) failures.push(`${name}: ${line.slice("(fail)".length).trim()}`);
+          if (!/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
+        },
+        settings,
+      );
+      if (status === 0 || counts.failed > 0) return { ...counts, failures };
+      return { ...counts, failed: 1, failures: [...failures, `${name}: ended with status ${status}`] };
+    },
+  };
+}
+
 /** Runs the files in several concurrent runs, for tests that mostly wait. */
 function inParts(count: number, name: string, belongs: (path: string) => boolean, timeoutMs: number): Stage {
   return {
     name,
     run: async () => {
-      const files = [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].filter(belongs).toSorted();
+      const files = testFiles(belongs);
       const parts = Array.from({ length: count }, (_, part) => {
         const share = new Set(files.filter((_, index) => index % count === part));
         return tests(`${name}-${part + 1}`, (path) => share.has(path), true, timeoutMs).run();
@@ -230,6 +271,10 @@ function inParts(count: number, name: string, belongs: (path: string) => boolean
       };
     },
   };
+}
+
+function testFiles(belongs: (path: string) => boolean): readonly string[] {
+  return [...new Bun.Glob("test/**/*.test.ts").scanSync(projectRoot)].filter(belongs).toSorted();
 }
 
 /** The totals of the outermost element of a JUnit report; undefined without a report. */
@@ -249,10 +294,11 @@ async function run(
   command: string[],
   timeoutMs: number,
   line: (text: string) => void,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly status: number; readonly output: string }> {
   const child = Bun.spawn(command, {
     cwd: projectRoot,
-    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" },
+    env: { ...process.env, ...environment, NO_COLOR: "1", FORCE_COLOR: "0" },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, backupWriter, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot } from "../replication/transport/snapshot-download.ts";
+import { fetch } from "../runtime/fetch.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { storedNodeKeyHash } from "../store/keys/api-keys.ts";
 import { authenticityOf } from "../store/snapshot/snapshot-mac.ts";

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
+import { fetch } from "../runtime/fetch.ts";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
 import { errorFrom, noAnswerFrom, type NodeAccess } from "./node-api.ts";

@@ -2,6 +2,7 @@
  * `ostiary health`: whether a node can answer queries, as an exit status, for the health check of the image and for
  * scripts.
  */
+import { fetch } from "../runtime/fetch.ts";
 import { print } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { AppError } from "../util/app-error.ts";

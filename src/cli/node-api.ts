@@ -1,5 +1,6 @@
 /** Requests to the API of a running node, for the commands that need one. */
 import type { Command } from "commander";
+import { fetch } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
 import { AppError } from "../util/app-error.ts";
 import { connectionProblem } from "../util/connection-problem.ts";

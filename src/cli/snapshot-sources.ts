@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { fetch } from "../runtime/fetch.ts";
 import { installFile } from "../runtime/atomic-file.ts";
 import { downloadSnapshot } from "../replication/transport/snapshot-download.ts";
 import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";

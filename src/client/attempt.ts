@@ -61,8 +61,13 @@ async function readWhole(streamed: Response): Promise<Response> {
 /** Whether the request was certainly not sent, because no connection was possible. */
 export function neverSent(error: unknown): boolean {
   const code = codeOf(error);
-  return code !== undefined && beforeSending.has(code);
+  if (code !== undefined) return beforeSending.has(code);
+  const { cause } = (error ?? {}) as { readonly cause?: { readonly message?: unknown } };
+  return String(cause?.message).includes(connectFailed);
 }
+
+/** In the message of an implementation of `fetch` without codes, if it could not connect. */
+const connectFailed = "client error (Connect)";
 
 const beforeSending = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"]);
 

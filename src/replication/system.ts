@@ -5,6 +5,7 @@
 import { connect, type IClientOptions, type MqttClient } from "mqtt";
 import type { Limits } from "../config/limits.ts";
 import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
+import { fetch } from "../runtime/fetch.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker, type Commands, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
@@ -24,7 +25,7 @@ export interface System {
 
 export const realSystem: System = {
   clock: systemClock,
-  fetch: (url, init) => fetch(url, init),
+  fetch,
   connectMqtt: connect,
   spawnWorker,
   approvePolicies,

@@ -21,6 +21,8 @@ export interface Platform {
   hmacWith(key: Uint8Array): (...parts: (string | Uint8Array)[]) => string;
   /** The part of the second argument of `fetch` that makes it use these certificates. */
   tlsFetchOptions(tls: TlsTexts): RequestInit;
+  /** The error of `fetch`, with the code of the system as `code` if the network failed. */
+  withSystemCode(error: unknown): unknown;
   /** Starts a worker thread from an entry point relative to `src/`, or from a URL. */
   startThread(entry: string | URL): WorkerChannel;
   /** Starts this program as a worker process. Messages are structured clones. */

@@ -143,6 +143,7 @@ interface ServeOptions {
   readonly port?: number;
   readonly hostname?: string;
   readonly tls?: { readonly cert?: string; readonly key?: string };
+  readonly development?: boolean;
   readonly fetch: (request: Request) => Response | Promise<Response>;
 }
 
@@ -159,6 +160,9 @@ function serve({ port = 0, hostname = "127.0.0.1", tls, fetch }: ServeOptions) {
     async stop(closesConnections = false) {
       if (closesConnections) abort.abort();
       else await server.shutdown();
+    },
+    [Symbol.dispose]() {
+      abort.abort();
     },
   };
 }

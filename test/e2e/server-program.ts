@@ -1,4 +1,6 @@
 /** A third-party server as a process that can be started, frozen and killed. Its standard error is kept. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import * as Bun from "bun";
 export interface ServerAddress {
   readonly host: string;
@@ -54,13 +56,14 @@ export class ServerProgram {
   }
 
   async #listens(): Promise<boolean> {
-    const { host: hostname, port } = this.#address;
+    const socket = connect(this.#address);
     try {
-      const socket = await Bun.connect({ hostname, port, socket: { data: () => {} } });
-      socket.end();
+      await once(socket, "connect");
       return true;
     } catch {
       return false;
+    } finally {
+      socket.destroy();
     }
   }
 

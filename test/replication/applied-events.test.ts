@@ -1,5 +1,4 @@
 /** The metrics of events on their way to an edge: their counts, and the time from the commit until they are visible. */
-import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { recordAppliedEvents } from "../../src/replication/replica/applied-events.ts";
 import { CommitTimes } from "../../src/replication/log/commit-times.ts";
@@ -9,12 +8,15 @@ import { preciseNow } from "../../src/util/clock.ts";
 import { converged, eventually, insert, loadPolicy, reader, untraced, withCluster } from "./cluster.ts";
 
 interface Metric {
-  get(): Promise<{ values: readonly { readonly labels: object; readonly value: number }[] }>;
+  get(): Promise<{ values: readonly { readonly labels: Readonly<Record<string, unknown>>; readonly value: number }[] }>;
 }
 
-async function total(metric: Metric, labels: object = {}): Promise<number> {
+async function total(metric: Metric, labels: Readonly<Record<string, unknown>> = {}): Promise<number> {
   const { values } = await metric.get();
-  return values.filter((one) => Bun.deepMatch(labels, one.labels)).reduce((sum, { value }) => sum + value, 0);
+  const wanted = Object.entries(labels);
+  return values
+    .filter((one) => wanted.every(([name, value]) => one.labels[name] === value))
+    .reduce((sum, { value }) => sum + value, 0);
 }
 
 const sources = ["feed", "fetch", "poll", "catch_up"] as const;

@@ -1,6 +1,7 @@
 /** The embedded broker with real MQTT clients: permissions, and the two ways in which aedes hung on Bun. */
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
@@ -165,6 +166,7 @@ for (const over of ["TCP", "WebSocket"] as const) {
       impatient.handle(connection);
     };
     const tcp = createServer(onConnection).listen(0, "127.0.0.1");
+    await once(tcp, "listening");
     const http = serve({
       hostname: "127.0.0.1",
       port: 0,

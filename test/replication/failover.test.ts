@@ -4,7 +4,9 @@
  */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
@@ -313,11 +315,13 @@ describe("the edges that a promotion asks", () => {
     () =>
       withCluster(async (cluster) => {
         // Accepts connections and does not answer: so the others are asked, and the promotion waits.
-        using mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+        const mute = createServer().listen(0, "127.0.0.1");
+        await once(mute, "listening");
+        mute.unref();
         const { primary, b, c, portA } = await threeNodes(cluster, { ack: "edges:1" });
         const { port } = new URL(b.url);
         await b.stop();
-        const silent = `http://127.0.0.1:${mute.port}`;
+        const silent = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`;
         const peers = `${c.url},${silent},http://127.0.0.1:${port}`;
         const impatient = { ...quick, ...flags, "advanced.logTimeoutMs": "500ms" };
         const late = await cluster.promotable("edge-b", { primary: primary.url, port, peers, ...impatient });

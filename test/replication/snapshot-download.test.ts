@@ -64,7 +64,7 @@ async function largePrimary(cluster: Cluster): Promise<Running<PrimaryNode>> {
   const primary = await cluster.primary({ "advanced.snapshotReuseMs": "1ms" });
   await loadPolicy(primary.node);
   for (let batch = 0; batch < 10; batch++) {
-    const inserts = Array.from({ length: 900 }, (_, index) => reader(`${Bun.hash(`${batch}-${index}`)}`, `r-${index}`));
+    const inserts = Array.from({ length: 900 }, (_, index) => reader(hashKey(`${batch}-${index}`), `r-${index}`));
     await primary.node.writes.batch([{ inserts }], untraced);
   }
   return primary;

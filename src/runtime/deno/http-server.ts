@@ -7,7 +7,8 @@ const bufferedBytesMax = 64 * 1024;
 /** How often it is looked at then: the standard has no event for it. */
 const bufferPollMs = 2;
 
-/** See `Platform`. Deno limits neither bodies nor connections without traffic; the application limits both. */
+/** See `Platform`. Deno limits neither bodies of unknown length nor connections without traffic; the application
+ * limits both. */
 export function listen(options: ListenOptions): HttpServer {
   const peers = new WeakMap<Request, PeerAddress>();
   const close = (received: Request): void => {
@@ -24,6 +25,7 @@ export function listen(options: ListenOptions): HttpServer {
     (request, { remoteAddr }) => {
       const upgrade = options.upgradeOf(request);
       if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
+      if (Number(request.headers.get("content-length")) > options.bodyBytesMax) return new Response(null, { status: 413 });
       peers.set(request, { address: remoteAddr.hostname, port: remoteAddr.port });
       return options.fetch(request, close);
     },
@@ -31,10 +33,8 @@ export function listen(options: ListenOptions): HttpServer {
   return {
     port: server.addr.port,
     stop: () => server.shutdown(),
-    async abort() {
-      options.endConnections();
-      await server.finished;
-    },
+    // Deno waits for the handlers of requests even if their connections have ended.
+    abort: async () => options.endConnections(),
   };
 }
 

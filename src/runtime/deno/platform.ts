@@ -1,10 +1,10 @@
 /** The platform Deno. */
 import type { Platform } from "../platform.ts";
+import { tlsFetchOptions, withSystemCode } from "./fetch.ts";
 import { hmacWith, sha256Into } from "./hash.ts";
 import { listen } from "./http-server.ts";
 import { openLibc } from "./libc.ts";
 import { openSqlite } from "./sqlite.ts";
-import { tlsFetchOptions } from "./tls-fetch.ts";
 import { startProcess, startThread } from "./workers.ts";
 
 export const platform: Platform = {
@@ -17,6 +17,7 @@ export const platform: Platform = {
   sha256Into,
   hmacWith,
   tlsFetchOptions,
+  withSystemCode,
   startThread,
   startProcess,
 };

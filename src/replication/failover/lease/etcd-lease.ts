@@ -8,7 +8,7 @@
  * while its holder had just renewed it. So the nodes observe the expiry themselves, as with the other engines.
  */
 import { z } from "zod";
-import { tlsFetchOptions, type TlsTexts } from "../../../runtime/tls-fetch.ts";
+import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import type { System } from "../../system.ts";
 import { leaseCallTimeoutMs } from "./engine-calls.ts";
 import { EtcdClient, int64 } from "./etcd-client.ts";

@@ -5,7 +5,7 @@
  */
 import { AwsV4Signer } from "aws4fetch";
 import { createHash } from "node:crypto";
-import { tlsFetchOptions, type TlsTexts } from "../../../runtime/tls-fetch.ts";
+import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import { AppError } from "../../../util/app-error.ts";
 import type { System } from "../../system.ts";
 import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./engine-calls.ts";

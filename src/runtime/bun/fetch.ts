@@ -1,4 +1,4 @@
-/** TLS options of `fetch` on Bun. */
+/** `fetch` on Bun: its errors have the codes of the system. */
 import type { TlsTexts } from "../platform.ts";
 
 /** See `Platform`. */
@@ -10,4 +10,9 @@ export function tlsFetchOptions({ ca, cert, key }: TlsTexts): RequestInit {
   };
   const options: BunFetchRequestInit = Object.keys(tls).length === 0 ? {} : { tls };
   return options;
+}
+
+/** See `Platform`. */
+export function withSystemCode(error: unknown): unknown {
+  return error;
 }

@@ -96,8 +96,8 @@ function spawnSync(command: readonly string[] | SpawnOptions, given: SpawnOption
   return { success: status === 0, exitCode: status ?? 1, signalCode: signal, stdout, stderr };
 }
 
-function which(name: string): string | null {
-  for (const directory of (process.env["PATH"] ?? "").split(delimiter)) {
+function which(name: string, options: { readonly PATH?: string } = {}): string | null {
+  for (const directory of (options.PATH ?? process.env["PATH"] ?? "").split(delimiter)) {
     const path = join(directory, name);
     try {
       accessSync(path, constants.X_OK);

@@ -41,8 +41,8 @@ export interface Cluster {
   readonly directory: string;
   /** A new official client, without a consistency token. */
   client(node: NodeProcess): Oso;
-  /** Another node, not started yet. */
-  node(name: string, role: Role, environment?: Settings): Promise<NodeProcess>;
+  /** Another node, not started yet. `binary` is its program, if not the built one. */
+  node(name: string, role: Role, environment?: Settings, binary?: string): Promise<NodeProcess>;
 }
 
 export const examplePolicy = readFileSync(join(projectRoot, "scripts", "example", "policy.polar"), "utf8");
@@ -81,12 +81,12 @@ async function startCluster(
   mosquitto: Mosquitto | undefined,
   nodes: NodeProcess[],
 ): Promise<Cluster> {
-  const binary = await builtBinary();
+  const built = await builtBinary();
   const adminKey = newAdminKey();
   const nodeKey = randomHex(32);
   const primaryPort = await freePort();
   const all = { OSTIARY_NODE_KEY: nodeKey, ...options.environment };
-  const add = (name: string, role: Role, port: number, environment: Settings) => {
+  const add = (name: string, role: Role, port: number, environment: Settings, binary = built) => {
     const node = new NodeProcess({ binary, name, role, port, directory: join(directory, name), environment });
     nodes.push(node);
     return node;
@@ -97,13 +97,13 @@ async function startCluster(
     ...mosquitto?.primary,
     ...all,
   });
-  const another = async (name: string, role: Role, environment: Settings = {}) => {
+  const another = async (name: string, role: Role, environment: Settings = {}, binary?: string) => {
     const own = {
       primary: { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" },
       edge: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}`, ...mosquitto?.edge },
       fallback: { OSTIARY_PRIMARY: `http://127.0.0.1:${primaryPort}`, OSTIARY_REFRESH: "1s" },
     }[role];
-    return add(name, role, await freePort(), { ...own, ...all, ...environment });
+    return add(name, role, await freePort(), { ...own, ...all, ...environment }, binary);
   };
   const edges: NodeProcess[] = [];
   for (let index = 0; index < (options.edges ?? 2); index++) {

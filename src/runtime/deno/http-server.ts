@@ -25,7 +25,8 @@ export function listen(options: ListenOptions): HttpServer {
     (request, { remoteAddr }) => {
       const upgrade = options.upgradeOf(request);
       if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
-      if (Number(request.headers.get("content-length")) > options.bodyBytesMax) return new Response(null, { status: 413 });
+      if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
+        return new Response(null, { status: 413 });
       peers.set(request, { address: remoteAddr.hostname, port: remoteAddr.port });
       return options.fetch(request, close);
     },

@@ -1,5 +1,5 @@
 /**
- * The binary for all code outside of `src/`: `dist/ostiary`. It is built if it is missing or older than its sources.
+ * The program for all code outside of `src/`: `dist/ostiary`. It is built if it is missing or older than its sources.
  */
 import * as Bun from "bun";
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -7,6 +7,9 @@ import { join, resolve } from "node:path";
 
 export const projectRoot = resolve(import.meta.dirname, "..");
 export const binaryPath = join(projectRoot, "dist", "ostiary");
+
+/** The program on Deno, from source. */
+export const denoProgram = join(projectRoot, "scripts", "ostiary-deno");
 
 export async function builtBinary(): Promise<string> {
   if (!existsSync(binaryPath) || statSync(binaryPath).mtimeMs < newestSourceMs()) {

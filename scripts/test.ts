@@ -229,8 +229,6 @@ function testsOnDeno(
       const counts = { passed: 0, failed: 0, skipped: 0 };
       const failures: string[] = [];
       const command = [join(projectRoot, "scripts", "deno"), "test/deno/run-tests.ts", ...files];
-      // Tests start other programs.
-      const settings = { ...environment, OSTIARY_DENO_ALLOW: "all" };
       const { status } = await run(
         command,
         30 * minute,
@@ -242,7 +240,7 @@ function testsOnDeno(
           else if (line.startsWith("(fail)")) failures.push(`${name}: ${line.slice("(fail)".length).trim()}`);
           if (!/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
         },
-        settings,
+        environment,
       );
       if (status === 0 || counts.failed > 0) return { ...counts, failures };
       return { ...counts, failed: 1, failures: [...failures, `${name}: ended with status ${status}`] };

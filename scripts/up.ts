@@ -7,7 +7,7 @@ import * as Bun from "bun";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Oso } from "oso-cloud";
-import { builtBinary } from "./built-binary.ts";
+import { builtBinary, denoProgram } from "./built-binary.ts";
 import { paint, printFailure } from "../src/cli/color.ts";
 import { describeAppliance, type Appliance } from "./example/appliance.ts";
 import { facts } from "./example/facts.ts";
@@ -18,26 +18,31 @@ import { randomHex, type Health, type NodeProcess } from "./node-process.ts";
 import { startCollector, type Collector, type Span } from "./otlp-collector.ts";
 import { drawTrace } from "./trace-tree.ts";
 
-const usage = `scripts/up [--exit] [--json] [--data DIR] [--broker URL]
+const usage = `scripts/up [--exit] [--json] [--data DIR] [--broker URL] [--runtime NAME]
 
   --exit        end after the questions: status 0 if every answer was right, 1 otherwise
   --json        print one JSON object instead of a report (progress goes to standard error)
   --data DIR    keep data and keys there and use them again the next time; otherwise they are thrown away
-  --broker URL  use your own broker, such as mqtt://127.0.0.1:1883, instead of the one inside the primary`;
+  --broker URL  use your own broker, such as mqtt://127.0.0.1:1883, instead of the one inside the primary
+  --runtime NAME  run the nodes on bun (the built program, the default) or deno (from source)`;
 
 const flags = parseFlags();
 
 function parseFlags() {
   try {
-    return parseArgs({
+    const { values } = parseArgs({
       options: {
         exit: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         data: { type: "string" },
         broker: { type: "string" },
+        runtime: { type: "string", default: "bun" },
         help: { type: "boolean", short: "h", default: false },
       },
-    }).values;
+    });
+    if (!["bun", "deno"].includes(values.runtime))
+      throw new Error(`--runtime must be bun or deno, not \`${values.runtime}\``);
+    return values;
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${usage}\n`);
     process.exit(2);
@@ -61,7 +66,7 @@ interface Asked {
 async function main(): Promise<number> {
   const collector = startCollector();
   say("Starts a primary, two edges and a fallback on this machine, loads an example and asks an edge about it.\n");
-  const binary = await step("binary", async () => [await builtBinary(), "dist/ostiary is built"]);
+  const binary = await step("binary", programOf);
   const appliance = await describeAppliance({
     binary,
     directory: flags.data,
@@ -95,6 +100,11 @@ async function main(): Promise<number> {
     await appliance.stop();
     await collector.stop();
   }
+}
+
+async function programOf(): Promise<readonly [string, string]> {
+  if (flags.runtime === "deno") return [denoProgram, "scripts/ostiary-deno runs the program from source"];
+  return [await builtBinary(), "dist/ostiary is built"];
 }
 
 /** Shows the result of a step and its duration. */

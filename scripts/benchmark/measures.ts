@@ -1,9 +1,11 @@
 /** All that is measured, in order. Nodes run while they are asked, and not while something is measured in this process. */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import * as Bun from "bun";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { nextStorePath } from "../../src/store/directory/data-directory.ts";
+import { denoProgram, projectRoot } from "../built-binary.ts";
 import { measureApply } from "./applying.ts";
 import { measureBodies } from "./bodies.ts";
 import { measureCheck } from "./checking.ts";
@@ -21,6 +23,7 @@ import { withMosquitto } from "./replication/mosquitto.ts";
 import { bodyOf, grantedQuestions, question, uniformQuestions } from "./questions.ts";
 import { random } from "./random.ts";
 import type { Section } from "./report.ts";
+import type { RuntimeTimes } from "./runtime-program.ts";
 import * as section from "./sections.ts";
 import { loadThroughClient, memoryOf, patienceMs, timeStarts } from "./starting.ts";
 import { applyFacts, writeFile } from "./store-file.ts";
@@ -58,6 +61,7 @@ export async function measureAll(
   await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
+  await measureRuntimes(bench);
   show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
   // Last, since to make it takes minutes of all that the machine has, and what is measured right after that is not what it is without.
   if (options.full)
@@ -147,6 +151,42 @@ async function measureReplication({ directory, policy, quick, show }: Bench): Pr
   const single = await measureWrites(directory, policy, 1, 2000, quick ? 2 : 5);
   const batches = await measureWrites(directory, policy, 1000, 64, quick ? 2 : 5);
   show(section.writesSection([single, batches]));
+}
+
+/** The program on Deno beside the program on Bun, in turns. */
+async function measureRuntimes(bench: Bench): Promise<void> {
+  const { directory, binary, seed, quick, show } = bench;
+  const { company, path } = writeSized(bench, smallSize);
+  const small: Bench = { ...bench, company };
+  const measured = { Bun: runtimeFigures(), Deno: runtimeFigures() };
+  const runner = join(import.meta.dirname, "runtime-program.ts");
+  for (let round = 0; round < (quick ? 1 : 3); round++) {
+    for (const runtime of ["Bun", "Deno"] as const) {
+      const figures = measured[runtime];
+      const own = runtime === "Bun" ? process.execPath : join(projectRoot, "scripts", "deno");
+      const child = Bun.spawn([own, runner, path, String(company.size), String(seed)], {
+        stdout: "pipe",
+        stderr: "inherit",
+      });
+      const { authorizeMs, appliedPerSecond } = (await child.stdout.json()) as RuntimeTimes;
+      figures.authorizeMs.push(authorizeMs);
+      figures.appliedPerSecond.push(appliedPerSecond);
+      const folder = join(directory, `runtime-${runtime}-${round}`);
+      mkdirSync(join(folder, "primary"), { recursive: true });
+      copyFileSync(path, nextStorePath(join(folder, "primary")));
+      await withNodes(runtime === "Bun" ? binary : denoProgram, folder, "off", async (nodes) => {
+        figures.startMs.push((await timeStarts(nodes, anyQuestion(company), 2)).p50);
+        const { echo, authorize } = await askOverHttp(small, nodes, "uniform", manyConnections);
+        figures.httpOverEcho.push(authorize.perSecond / echo.perSecond);
+      });
+      rmSync(folder, { recursive: true });
+    }
+  }
+  show(section.runtimesSection(measured));
+}
+
+function runtimeFigures(): section.RuntimeFigures {
+  return { authorizeMs: [], appliedPerSecond: [], startMs: [], httpOverEcho: [] };
 }
 
 /**

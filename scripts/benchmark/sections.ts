@@ -12,7 +12,7 @@ import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
 import type { Latency, WriteRates } from "./replication/measure.ts";
 import type { Memory } from "./starting.ts";
-import type { Times } from "./timing.ts";
+import { median, type Times } from "./timing.ts";
 import type { Visibility } from "./visibility.ts";
 
 export function applySection({ facts, appliedPerSecond, insertedPerSecond }: ApplyRates): Section {
@@ -349,6 +349,46 @@ export function peersSection({ questions, allowed, ownPerSecond, peers }: PeerRa
           { what: "  answers that differ from ours", value: count(rates.mismatches) },
         ];
       }),
+    ],
+  };
+}
+
+/** What was measured in each round. */
+export interface RuntimeFigures {
+  readonly authorizeMs: number[];
+  readonly appliedPerSecond: number[];
+  readonly startMs: number[];
+  /** Requests per second over those of a bare echo server. */
+  readonly httpOverEcho: number[];
+}
+
+export function runtimesSection({ Bun, Deno }: Readonly<Record<"Bun" | "Deno", RuntimeFigures>>): Section {
+  const row = (
+    what: string,
+    name: string,
+    of: (figures: RuntimeFigures) => number,
+    show: (value: number) => string,
+  ): Row[] => [
+    { what: `${what} on Bun`, value: show(of(Bun)) },
+    {
+      what: `${what} on Deno`,
+      value: show(of(Deno)),
+      ratio: { name: `deno_over_bun_${name}`, value: of(Deno) / of(Bun) },
+    },
+  ];
+  const times = (value: number): string => `${value.toFixed(3)} of an echo`;
+  return {
+    title: "the program on Deno beside the program on Bun (times: less is better; rates: more is better)",
+    rows: [
+      ...row("authorize in process, p50", "authorize", ({ authorizeMs }) => median(authorizeMs), duration),
+      ...row("authorize over HTTP, 16 connections", "http", ({ httpOverEcho }) => median(httpOverEcho), times),
+      ...row(
+        "apply",
+        "apply",
+        ({ appliedPerSecond }) => median(appliedPerSecond),
+        (value) => perSecond(value, "facts"),
+      ),
+      ...row("from the start of the process to the first answer", "start", ({ startMs }) => median(startMs), duration),
     ],
   };
 }

@@ -6,13 +6,12 @@ import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { builtBinary, projectRoot } from "../../scripts/built-binary.ts";
+import { builtBinary, denoProgram as deno, projectRoot } from "../../scripts/built-binary.ts";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { questions } from "../../scripts/example/questions.ts";
 import type { NodeProcess } from "../../scripts/node-process.ts";
 import { brokers, eventually, expectConverged, healthOf, withCluster, type Cluster } from "./cluster.ts";
 
-const deno = join(projectRoot, "scripts", "ostiary-deno");
 /** Deno compiles the program at the first start. */
 const timeoutMs = 120_000;
 

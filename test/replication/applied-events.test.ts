@@ -1,4 +1,5 @@
 /** The metrics of events on their way to an edge: their counts, and the time from the commit until they are visible. */
+import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { recordAppliedEvents } from "../../src/replication/replica/applied-events.ts";
 import { CommitTimes } from "../../src/replication/log/commit-times.ts";

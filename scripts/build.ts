@@ -17,6 +17,12 @@ if (target?.startsWith("-") === true) {
   console.log(usage);
   process.exit(target === "--help" ? 0 : 2);
 }
+if (target === "deno") {
+  console.error(
+    "there is no binary for Deno: `deno compile` downloads a part of Deno from a host that is no npm registry; run scripts/ostiary-deno instead",
+  );
+  process.exit(1);
+}
 const name = target === undefined ? "ostiary" : `ostiary-${target}`;
 const output = join(resolve(import.meta.dirname, ".."), "dist", name);
 

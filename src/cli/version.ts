@@ -9,9 +9,12 @@ export const versionCommand: AddCommand = (program) => {
     .description("Print the version")
     .option("--json", "Print JSON")
     .action(async (options: { json?: true }) => {
-      await print(options.json ? `${JSON.stringify(build)}\n` : `${versionText}\n`);
+      await print(options.json ? `${JSON.stringify(build)}\n` : `${versionText}${restriction}\n`);
     });
 };
 
 const commit = build.commit === null ? "" : `, commit ${build.commit}`;
 export const versionText = `ostiary ${build.version} (${build.runtime} ${build.runtimeVersion}${commit})`;
+
+/** What the runtime cannot do; undefined for the built binary. */
+const restriction = build.restriction === null ? "" : `\n${build.restriction}`;

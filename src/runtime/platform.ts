@@ -7,6 +7,8 @@ import type { WebSocketDuplex } from "./web-socket-duplex.ts";
 export interface Platform {
   readonly name: "Bun" | "Deno";
   readonly version: string;
+  /** What users should know that this runtime cannot do; null if there is nothing. */
+  readonly restriction: string | null;
   /** Whether the program is one file with the runtime in it. */
   readonly isCompiled: boolean;
   /** Opens the database at a path or a `file:` URL, or `:memory:`. Errors have the name of SQLite's code as `code`. */

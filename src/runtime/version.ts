@@ -8,6 +8,8 @@ export const build = {
   version: packageJson.version,
   runtime: platform.name,
   runtimeVersion: platform.version,
+  /** What this runtime cannot do, as a sentence; null if there is nothing. */
+  restriction: platform.restriction,
   /** Null if the program runs from source. */
   commit: typeof OSTIARY_COMMIT === "undefined" ? null : OSTIARY_COMMIT,
 } as const;

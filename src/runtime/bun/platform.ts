@@ -10,6 +10,7 @@ import { isCompiled, startProcess, startThread } from "./workers.ts";
 export const platform: Platform = {
   name: "Bun",
   version: Bun.version,
+  restriction: null,
   isCompiled,
   openSqlite,
   listen,

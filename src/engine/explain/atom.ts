@@ -29,7 +29,7 @@ export interface OpenAtom {
 /** The values of variables, by variable. */
 export type Substitution = readonly (Value | undefined)[];
 
-/** The id that stands for every value of a type: no fact and no policy can contain it. */
+/** The id that stands for every value of a type: as no fact or policy can contain it, no answer depends on it. */
 export const anyId = "*";
 
 /**

@@ -3,7 +3,6 @@
  * whether an atom is a fact. Each call is asked only once. The number of questions is bounded, because an explanation
  * is worth only limited work.
  */
-import { covers } from "../../datalog/analysis/fact-types.ts";
 import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
 import { listKey, numberKey, stringKey, typeListKey, typeSetKey } from "../../datalog/ir/key.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
@@ -130,13 +129,9 @@ export class CallAnswers {
 
   /** Whether the policy accepts such a fact. */
   isStorable({ predicate, args }: OpenAtom): boolean {
+    const accepts = (type: TypeName, arg: Value | undefined): boolean => !type || !arg || type === arg.type;
     return this.active.factTypes.some(
-      (fact) =>
-        fact.predicate === predicate &&
-        covers(
-          fact.types.map((type, position) => (args[position] ? type : undefined)),
-          args.map((arg) => arg?.type),
-        ),
+      (fact) => fact.predicate === predicate && fact.types.every((type, position) => accepts(type, args[position])),
     );
   }
 

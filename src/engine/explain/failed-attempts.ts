@@ -54,11 +54,8 @@ export class FailedAttempts {
     this.#renderer = renderer;
   }
 
-  of(atom: OpenAtom): FailedCall {
-    return this.#failedCall(atom, 0);
-  }
-
-  #failedCall(atom: OpenAtom, level: number): FailedCall {
+  /** `level` is the number of failed calls around this one. */
+  of(atom: OpenAtom, level = 0): FailedCall {
     const key = factKey(atom);
     const hasRules = rulesFor(atom, this.#answers).length > 0;
     const empty = { call: callOf(atom), storable: this.#answers.isStorable(atom), ...unexplained };
@@ -191,7 +188,7 @@ export class FailedAttempts {
       return { kind: "test", text, because: this.#counterExample(literal, partial) };
     }
     const atom = atomOf(literal, bindings, now);
-    if (rule.implicit || isClosed(atom)) return { kind: "call", ...this.#failedCall(atom, level) };
+    if (rule.implicit || isClosed(atom)) return { kind: "call", ...this.of(atom, level) };
     // A call with open arguments has too much to explain, so it is only named, unless it is the question itself.
     const call = callOfLiteral(literal, bindings, now, rule.types);
     return { kind: "call", call, storable: this.#answers.isStorable(atom), ...unexplained };

@@ -17,7 +17,7 @@ export class Renderer {
   readonly depthMax: number;
   readonly #rendered = new Set<string>();
   #entriesLeft: number;
-  #cut: TruncationReason | undefined;
+  #truncation: TruncationReason | undefined;
 
   constructor(sources: readonly Source[], limits: Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">) {
     this.#sources = sources;
@@ -27,18 +27,18 @@ export class Renderer {
 
   /** The first limit that was reached. */
   get truncation(): TruncationReason | undefined {
-    return this.#cut;
+    return this.#truncation;
   }
 
   truncate(reason: TruncationReason): void {
-    this.#cut ??= reason;
+    this.#truncation ??= reason;
   }
 
   /** Whether one more entry fits. */
   takeEntry(): boolean {
     if (this.#entriesLeft === 0) this.truncate("entries");
     else this.#entriesLeft -= 1;
-    return this.#cut !== "entries";
+    return this.#truncation !== "entries";
   }
 
   /** `null` for a rule that is not in the text. */
@@ -47,11 +47,7 @@ export class Renderer {
   }
 
   /** The proof as steps. A conclusion that was rendered before is not repeated. */
-  steps(proof: Proof): ExplainedStep {
-    return this.#step(proof, 0);
-  }
-
-  #step(proof: Proof, depth: number): ExplainedStep {
+  steps(proof: Proof, depth = 0): ExplainedStep {
     if (!this.takeEntry()) return { kind: "cut", conclusion: conclusionOf(proof) };
     if (proof.kind === "condition") return proof;
     if (proof.kind === "fact") return { kind: "fact", fact: callOf(proof.atom), from: proof.from, rule: null };
@@ -69,8 +65,8 @@ export class Renderer {
     const parts = path.flatMap((walked, index) => walked.parts.filter((part) => part !== path[index + 1]));
     const steps: ExplainedStep[] = [];
     for (const part of parts) {
-      steps.push(this.#step(part, depth + 1));
-      if (this.#cut === "entries") break;
+      steps.push(this.steps(part, depth + 1));
+      if (this.#truncation === "entries") break;
     }
     return { kind: "rule", conclusion, rule: this.rule(rule), times: path.length, steps };
   }

@@ -3,7 +3,7 @@
  * has the development key. It has no special parts: the same code runs in production.
  */
 import type { Config } from "../config/config.ts";
-import { acceptPolicy } from "../engine/validation/accept-policy.ts";
+import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Source } from "../polar/source.ts";
 import { startPrimaryNode, type PrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";

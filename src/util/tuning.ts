@@ -56,3 +56,12 @@ export const chunkedResponseBytes = 512 * KiB;
  * thread that they can use.
  */
 export const pauseMsPerEventStream = 0.25;
+
+/** Filling a closure from so many starts takes about 10 ms if each reaches a few dozen rows. */
+export const closureStartsPerStatement = 64;
+
+/**
+ * The facts or queries in the generated TypeScript types. The type checker compares a call with every one: 500 take
+ * TypeScript 5 three seconds, and about ten thousand exceed its limits.
+ */
+export const clientTypeTuplesMax = 200;

@@ -35,7 +35,7 @@ test("an allowed question has a proof whose steps all hold", () => {
   for (const { file, asked } of cases) {
     const { active, answers, engine, oracle } = open(asked);
     for (const check of asked.allowed) {
-      const step = new Derivations(active, answers).of(allow(check));
+      const step = new Derivations(answers).of(allow(check));
       expect(step, `${file}: ${formatAtom(allow(check))}`).toBeDefined();
       if (!step) continue;
       expect(derivationLines(tellingOf(asked).steps(step)).length, file).toBeGreaterThan(0);
@@ -50,10 +50,10 @@ test("an allowed question has a proof whose steps all hold", () => {
 test("a denied question has a reason", () => {
   let reasons = 0;
   for (const { file, asked } of cases) {
-    const { active, answers, engine } = open(asked);
+    const { answers, engine } = open(asked);
     for (const check of asked.denied) {
-      expect(new Derivations(active, answers).of(allow(check)), file).toBeUndefined();
-      const lines = failedCallLines(new FailedAttempts(active, answers, tellingOf(asked)).of(allow(check)));
+      expect(new Derivations(answers).of(allow(check)), file).toBeUndefined();
+      const lines = failedCallLines(new FailedAttempts(answers, tellingOf(asked)).of(allow(check)));
       expect(lines.length, `${file}: ${formatAtom(allow(check))}`).toBeGreaterThan(0);
       reasons += 1;
     }

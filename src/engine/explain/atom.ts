@@ -2,7 +2,14 @@
  * Atoms: statements about values such as `has_role(User{"ann"}, "member", Org{"acme"})`, which explanations are about,
  * and their text form.
  */
-import { type Constant, type ProgramLiteral, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
+import {
+  type Constant,
+  type ProgramCall,
+  type ProgramLiteral,
+  type ProgramTerm,
+  splitKey,
+  type VariableTypes,
+} from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { unreachable } from "../../util/assert.ts";
@@ -22,15 +29,12 @@ export interface OpenAtom {
 /** The values of variables, by variable. */
 export type Substitution = readonly (Value | undefined)[];
 
-/**
- * The id that stands for every value of a type. No fact and no policy can contain it, so whatever holds for it does not
- * depend on the value.
- */
+/** The id that stands for every value of a type: as no fact or policy can contain it, no answer depends on it. */
 export const anyId = "*";
 
 /**
- * During a proof search, the id of a variable that a wildcard answer left open: it may be any value so far, and a later
- * condition may choose one. No value has an empty id.
+ * During a proof search, the id of a variable that a wildcard answer left open: a later condition may choose a value.
+ * No value has an empty id.
  */
 export const openId = "";
 
@@ -40,16 +44,14 @@ export function isClosed(atom: OpenAtom): atom is GroundAtom {
 
 /** The value of a term; `undefined` for a variable without a value. */
 export function valueOf(term: ProgramTerm, bindings: Substitution, now: Value): Value | undefined {
-  switch (term.kind) {
-    case "var":
-      return bindings[term.index];
-    case "const":
-      return term.value;
-    case "now":
-      return now;
-    default:
-      return unreachable(term);
-  }
+  if (term.kind === "var") return bindings[term.index];
+  return term.kind === "const" ? term.value : now;
+}
+
+/** The atom that the call asks for. */
+export function atomOf({ predicate, args }: ProgramCall, bindings: Substitution, now: Value): OpenAtom {
+  const values = args.map((arg) => valueOf(arg, bindings, now));
+  return { predicate, args: values.map((value) => (value?.id === openId ? undefined : value)) };
 }
 
 /** In Polar syntax. */
@@ -71,7 +73,7 @@ export function formatLiteral(
   literal: ProgramLiteral,
   bindings: Substitution,
   now: Value,
-  types: readonly (ReadonlySet<string> | undefined)[],
+  types: VariableTypes,
 ): string {
   const term = (written: ProgramTerm): string => {
     if (written.kind === "now") return "@current_unix_time";

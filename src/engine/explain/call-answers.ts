@@ -3,8 +3,7 @@
  * whether an atom is a fact. Each call is asked only once. The number of questions is bounded, because an explanation
  * is worth only limited work.
  */
-import { covers } from "../../datalog/analysis/fact-types.ts";
-import type { ArgumentPattern as FactArgument } from "../../datalog/ir/argument-index.ts";
+import type { ArgumentPattern } from "../../datalog/ir/argument-index.ts";
 import { listKey, numberKey, stringKey, typeListKey, typeSetKey } from "../../datalog/ir/key.ts";
 import { splitKey } from "../../datalog/ir/program.ts";
 import { isTypeVariable, type Signatures, type TypeName } from "../../datalog/ir/signature.ts";
@@ -35,6 +34,11 @@ export type CallArgument =
   | { readonly kind: "value"; readonly value: Value }
   | { readonly kind: "variable"; readonly index: number; readonly types: ReadonlySet<string> | undefined };
 
+/** For each answer, the values of the arguments. */
+type Rows = readonly (readonly Value[])[];
+
+type StoredOrContext = Exclude<FactOrigin, "policy">;
+
 export interface CallAnswersOptions {
   /** Seconds since 1970. */
   readonly now: number;
@@ -52,51 +56,41 @@ export interface CallAnswersOptions {
 
 export class CallAnswers {
   readonly now: Value;
+  readonly active: ActivePolicy;
   readonly #engine: Engine;
-  readonly #closedEngine: Engine;
-  readonly #active: ActivePolicy;
+  readonly #options: CallAnswersOptions;
   readonly #types: readonly string[];
-  readonly #rows = new Map<string, readonly (readonly Value[])[]>();
-  readonly #refused = new Map<string, WorkLimitReached>();
-  readonly #facts = new Map<string, Exclude<FactOrigin, "policy"> | undefined>();
-  readonly #contextFacts: readonly Fact[];
-  readonly #inContext: ReadonlySet<string>;
-  readonly #signatures: Signatures;
-  readonly #endMs: number;
-  readonly #typingsMax: number;
+  readonly #answers = new Map<string, Rows | WorkLimitReached>();
+  readonly #facts = new Map<string, StoredOrContext | undefined>();
+  readonly #contextFacts: ReadonlySet<string>;
   #stepsLeft: number;
 
   /** The engine answers from the facts in question under the policy `active`. */
   constructor(engine: Engine, active: ActivePolicy, options: CallAnswersOptions) {
     this.now = { type: "Integer", id: String(options.now) };
+    this.active = active;
     this.#engine = engine;
-    this.#closedEngine = options.closedEngine ?? engine;
-    this.#active = active;
+    this.#options = options;
     this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types, ...(options.types ?? [])])];
     this.#stepsLeft = options.stepsMax;
-    this.#typingsMax = options.stepsMax;
-    this.#endMs = options.endMs;
-    this.#contextFacts = options.contextFacts ?? [];
-    this.#inContext = new Set(this.#contextFacts.map(factKey));
-    this.#signatures = options.signatures ?? active.signatures;
+    this.#contextFacts = new Set(options.contextFacts?.map(factKey));
   }
 
   /**
    * The arguments for which the call holds; the id `anyId` stands for every value of the type. Throws
    * `WorkLimitReached`.
    */
-  rows(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
-    const key = callKey(predicate, args);
-    const known = this.#rows.get(key);
+  rows(predicate: string, args: readonly CallArgument[]): Rows {
+    const key = stringKey(predicate) + listKey(args.map(argumentKey));
+    const known = this.#answers.get(key);
+    if (known instanceof WorkLimitReached) throw known;
     if (known) return known;
-    const refused = this.#refused.get(key);
-    if (refused) throw refused;
     try {
       const rows = this.#typings(predicate, args).flatMap((types) => this.#ask(predicate, args, types));
-      this.#rows.set(key, rows);
+      this.#answers.set(key, rows);
       return rows;
     } catch (error) {
-      if (error instanceof WorkLimitReached && error.isOfOneCall) this.#refused.set(key, error);
+      if (error instanceof WorkLimitReached && error.isOfOneCall) this.#answers.set(key, error);
       throw error;
     }
   }
@@ -113,21 +107,21 @@ export class CallAnswers {
   }
 
   /** As `rows`, but complete: throws `AppError` for rows that cannot be listed. It does not count as work. */
-  everyRow(predicate: string, args: readonly CallArgument[]): readonly (readonly Value[])[] {
+  everyRow(predicate: string, args: readonly CallArgument[]): Rows {
     return this.#typings(predicate, args).flatMap((types) => {
-      if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
+      this.#checkDeadline();
       return this.#query(predicate, args, types, null);
     });
   }
 
-  /** The origin of a fact: stored, or a context fact; `undefined` if the atom is no fact. */
-  factOrigin(atom: GroundAtom): Exclude<FactOrigin, "policy"> | undefined {
+  /** `undefined` if the atom is no fact. */
+  factOrigin(atom: GroundAtom): StoredOrContext | undefined {
     const key = factKey(atom);
     if (this.#facts.has(key)) return this.#facts.get(key);
     this.step();
     const [predicate] = splitKey(atom.predicate);
     const isStored = this.isStorable(atom) && this.#engine.isStored({ predicate, args: atom.args });
-    const isContextFact = !isStored && this.#inContext.has(factKey({ predicate, args: atom.args }));
+    const isContextFact = !isStored && this.#contextFacts.has(factKey({ predicate, args: atom.args }));
     const origin = isStored ? "stored" : isContextFact ? "context" : undefined;
     this.#facts.set(key, origin);
     return origin;
@@ -135,13 +129,9 @@ export class CallAnswers {
 
   /** Whether the policy accepts such a fact. */
   isStorable({ predicate, args }: OpenAtom): boolean {
-    return this.#active.factTypes.some(
-      (fact) =>
-        fact.predicate === predicate &&
-        covers(
-          fact.types.map((type, position) => (args[position] ? type : undefined)),
-          args.map((arg) => arg?.type),
-        ),
+    const accepts = (type: TypeName, arg: Value | undefined): boolean => !type || !arg || type === arg.type;
+    return this.active.factTypes.some(
+      (fact) => fact.predicate === predicate && fact.types.every((type, position) => accepts(type, args[position])),
     );
   }
 
@@ -153,19 +143,16 @@ export class CallAnswers {
   }
 
   #checkDeadline(): void {
-    if (performance.now() > this.#endMs) throw new WorkLimitReached("time");
+    if (performance.now() > this.#options.endMs) throw new WorkLimitReached("time");
   }
 
   /** All combinations of concrete types with which the predicate can hold for these arguments. */
   #typings(predicate: string, args: readonly CallArgument[]): string[][] {
     const found = new Map<string, string[]>();
-    const known = (): FactArgument[] =>
-      args.map((arg) =>
-        arg.kind === "value"
-          ? { types: new Set([arg.value.type]), id: undefined }
-          : { types: arg.types, id: undefined },
-      );
-    for (const signature of this.#signatures.get(predicate)?.candidates(known) ?? []) {
+    const signatures = (this.#options.signatures ?? this.active.signatures).get(predicate);
+    const known = (): ArgumentPattern[] =>
+      args.map((arg) => ({ types: arg.kind === "value" ? new Set([arg.value.type]) : arg.types, id: undefined }));
+    for (const signature of signatures?.candidates(known) ?? []) {
       let partial: string[][] = [[]];
       args.forEach((arg, position) => {
         const choices = this.#choices(arg, signature[position]);
@@ -177,7 +164,7 @@ export class CallAnswers {
             .filter((type) => same < 0 || same === position || types[same] === type)
             .map((type) => [...types, type]),
         );
-        if (partial.length > this.#typingsMax) throw new WorkLimitReached("steps");
+        if (partial.length > this.#options.stepsMax) throw new WorkLimitReached("steps");
       });
       for (const types of partial) found.set(typeListKey(types), types);
     }
@@ -191,7 +178,7 @@ export class CallAnswers {
     return arg.types === undefined || arg.types.has(type) ? [type] : [];
   }
 
-  #ask(predicate: string, args: readonly CallArgument[], types: readonly string[]): readonly (readonly Value[])[] {
+  #ask(predicate: string, args: readonly CallArgument[], types: readonly string[]): Rows {
     this.step();
     // One question can take as long as a thousand steps.
     this.#checkDeadline();
@@ -210,7 +197,7 @@ export class CallAnswers {
   }
 
   /** No fact or rule holds for an invalid Integer. */
-  #withoutAnswer(error: unknown): readonly (readonly Value[])[] {
+  #withoutAnswer(error: unknown): Rows {
     if (!(error instanceof AppError)) throw error;
     if (error.code === "invalid_request") return [];
     this.#checkDeadline();
@@ -222,7 +209,7 @@ export class CallAnswers {
     args: readonly CallArgument[],
     types: readonly string[],
     openIds: readonly string[] | null,
-  ): readonly (readonly Value[])[] {
+  ): Rows {
     // Whether an unknown integer is greater than another has no answer.
     const isOrdered = (arg: CallArgument, position: number): boolean =>
       arg.kind === "variable" && must(types[position]) in someValue;
@@ -235,18 +222,15 @@ export class CallAnswers {
       }),
     );
     const calls = [{ predicate: splitKey(predicate)[0], variables: names }];
-    const engine = args.every(({ kind }) => kind === "value") ? this.#closedEngine : this.#engine;
-    return engine.query({ calls, variables, contextFacts: this.#contextFacts }).map((row) =>
+    const { closedEngine = this.#engine, contextFacts = [] } = this.#options;
+    const engine = args.every(({ kind }) => kind === "value") ? closedEngine : this.#engine;
+    return engine.query({ calls, variables, contextFacts }).map((row) =>
       args.map((arg, position) => {
         if (arg.kind === "value") return arg.value;
         return { type: must(types[position]), id: row[must(names[position])] ?? anyId };
       }),
     );
   }
-}
-
-function callKey(predicate: string, args: readonly CallArgument[]): string {
-  return stringKey(predicate) + listKey(args.map(argumentKey));
 }
 
 function argumentKey(arg: CallArgument): string {

@@ -15,11 +15,11 @@ import type { AuthorizeQuestion } from "../request/questions.ts";
 import type { GroundAtom } from "./atom.ts";
 import { CallAnswers, WorkLimitReached } from "./call-answers.ts";
 import { Derivations } from "./derivation.ts";
-import type { Explanation, TruncationReason } from "./explanation.ts";
+import type { ExplainedStep, Explanation, TruncationReason } from "./explanation.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
 import { callOf, Renderer } from "./rendering.ts";
 
-export interface ExplainOptions {
+interface ExplainOptions {
   readonly limits: Limits;
   /** Seconds since 1970. */
   readonly clock: number;
@@ -33,40 +33,26 @@ export function explainDecision(
 ): Explanation {
   const deciding = new Engine(database, { limits, clock: () => clock, inTransaction: true });
   const allowed = deciding.authorize(question);
-  const atom = allowAtom(question);
+  const { actor, action, resource } = question;
+  const atom: GroundAtom = { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
   const active = activationOf(database)?.active;
   const stored = deciding.policy();
-  const common = { allowed, question: callOf(atom) };
+  const decided = { allowed, question: callOf(atom) };
   if (!active || !stored)
-    return { ...common, policy: null, derivation: null, denial: null, unknown: [], truncated: null };
+    return { ...decided, policy: null, derivation: null, denial: null, unknown: [], truncated: null };
 
   const answers = answersFor(active, database, question, { limits, clock });
   const policy = { id: stored.id, filename: stored.filename ?? "policy.polar" };
   const renderer = new Renderer([{ name: policy.filename, text: stored.source }], limits);
-  if (!allowed) {
-    const denial = new FailedAttempts(active, answers, renderer).of(atom);
-    const unknown = unknownNames({ predicate: "allow", args: atom.args }, active);
-    return { ...common, policy, derivation: null, denial, unknown, truncated: truncation(renderer.truncation, limits) };
-  }
-  const derivation = derivationOf(atom, active, answers, renderer);
-  return {
-    ...common,
-    policy,
-    derivation,
-    denial: null,
-    unknown: [],
-    truncated: truncation(renderer.truncation, limits),
-  };
+  const derivation = allowed ? derivationOf(atom, answers, renderer) : null;
+  const denial = allowed ? null : new FailedAttempts(answers, renderer).of(atom);
+  const unknown = allowed ? [] : unknownNames({ predicate: "allow", args: atom.args }, active);
+  return { ...decided, policy, derivation, denial, unknown, truncated: truncation(renderer.truncation, limits) };
 }
 
-function derivationOf(
-  atom: GroundAtom,
-  active: ActivePolicy,
-  answers: CallAnswers,
-  renderer: Renderer,
-): Explanation["derivation"] {
+function derivationOf(atom: GroundAtom, answers: CallAnswers, renderer: Renderer): ExplainedStep | null {
   try {
-    const proof = new Derivations(active, answers).of(atom);
+    const proof = new Derivations(answers).of(atom);
     if (proof) return renderer.steps(proof);
     renderer.truncate("nothing");
     return null;
@@ -113,14 +99,8 @@ function answersFor(
     endMs: performance.now() + explanationTimeMsMax,
     types: [...stored, ...requestTypes],
     contextFacts,
-    ...(context.length > 0 && {
-      signatures: contextSignatures(active, context, limits.policyTypingsMax),
-    }),
+    ...(context.length > 0 && { signatures: contextSignatures(active, context, limits.policyTypingsMax) }),
   });
-}
-
-function allowAtom({ actor, action, resource }: AuthorizeQuestion): GroundAtom {
-  return { predicate: "allow/3", args: [actor, { type: "String", id: action }, resource] };
 }
 
 function truncation(reason: TruncationReason | undefined, limits: Limits): Explanation["truncated"] {

@@ -5,18 +5,22 @@
  */
 import type { ProgramLiteral, ProgramRule } from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey } from "../request/keys.ts";
 import { formatLiteral, type GroundAtom, type Substitution, valueOf } from "./atom.ts";
 import type { CallAnswers } from "./call-answers.ts";
 import type { FactOrigin } from "./explanation.ts";
-import { bodyOf, matchHead, rulesFor, solutions } from "./proof-search.ts";
+import { bodyOf, matchingRules, solutions } from "./proof-search.ts";
 
 export type Proof =
   | { readonly kind: "fact"; readonly atom: GroundAtom; readonly from: Exclude<FactOrigin, "policy"> }
   | { readonly kind: "rule"; readonly atom: GroundAtom; readonly rule: ProgramRule; readonly parts: readonly Proof[] }
-  /** A condition that holds, such as `not is_banned(User{"ann"})`. */
-  | { readonly kind: "condition"; readonly text: string };
+  | ProvenCondition;
+
+/** A condition that holds, such as `not is_banned(User{"ann"})`. */
+interface ProvenCondition {
+  readonly kind: "condition";
+  readonly text: string;
+}
 
 /** A true atom. */
 interface ProofNode {
@@ -34,16 +38,14 @@ interface ProofNode {
 interface RuleApplication {
   readonly node: ProofNode;
   readonly rule: ProgramRule;
-  readonly parts: readonly (ProofNode | { readonly text: string })[];
+  readonly parts: readonly (ProofNode | ProvenCondition)[];
 }
 
 export class Derivations {
-  readonly #active: ActivePolicy;
   readonly #answers: CallAnswers;
   readonly #nodes = new Map<string, ProofNode>();
 
-  constructor(active: ActivePolicy, answers: CallAnswers) {
-    this.#active = active;
+  constructor(answers: CallAnswers) {
     this.#answers = answers;
   }
 
@@ -55,36 +57,29 @@ export class Derivations {
     // A proof of this height has no rule below this level.
     for (let depth = 0; level.length > 0 && root.height > depth; depth += 1) {
       const below = level.flatMap((node) => this.#applicationsOf(node).flatMap(({ parts }) => parts.filter(isNode)));
-      level = [];
-      for (const node of below) {
-        if (seen.has(node) || node.height === 0) continue;
-        seen.add(node);
-        level.push(node);
-      }
+      level = [...new Set(below).difference(seen)].filter(({ height }) => height > 0);
+      for (const node of level) seen.add(node);
     }
     return root.height === Infinity ? undefined : proofOf(root);
   }
 
   #node(atom: GroundAtom): ProofNode {
     const key = factKey(atom);
-    let node = this.#nodes.get(key);
-    if (!node) {
-      const from = this.#answers.factOrigin(atom);
-      const proof = from && ({ kind: "fact", atom, from } as const);
-      node = { atom, height: proof ? 0 : Infinity, applications: proof && [], users: [], proof };
-      this.#nodes.set(key, node);
-    }
+    const known = this.#nodes.get(key);
+    if (known) return known;
+    const from = this.#answers.factOrigin(atom);
+    const proof = from && ({ kind: "fact", atom, from } as const);
+    const node: ProofNode = { atom, height: proof ? 0 : Infinity, applications: proof && [], users: [], proof };
+    this.#nodes.set(key, node);
     return node;
   }
 
   #applicationsOf(node: ProofNode): readonly RuleApplication[] {
     if (node.applications) return node.applications;
     const applications: RuleApplication[] = [];
-    for (const rule of rulesFor(node.atom, this.#active)) {
-      const start = matchHead(rule, node.atom, this.#answers);
-      if (!start) continue;
-      for (const bindings of solutions(bodyOf(rule), start, this.#answers)) {
-        const parts = rule.body.map((literal) => this.#part(literal, rule, bindings));
+    for (const { rule, bindings } of matchingRules(node.atom, this.#answers)) {
+      for (const solution of solutions(bodyOf(rule), bindings, this.#answers)) {
+        const parts = rule.body.map((literal) => this.#part(literal, rule, solution));
         const application = { node, rule, parts };
         for (const part of new Set(parts.filter(isNode))) part.users.push(application);
         applications.push(application);
@@ -97,7 +92,7 @@ export class Derivations {
 
   #part(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): RuleApplication["parts"][number] {
     const { now } = this.#answers;
-    if (literal.kind !== "call") return { text: formatLiteral(literal, bindings, now, rule.types) };
+    if (literal.kind !== "call") return { kind: "condition", text: formatLiteral(literal, bindings, now, rule.types) };
     const args = literal.args.map((arg) => must(valueOf(arg, bindings, now), "a solution binds all arguments"));
     return this.#node({ predicate: literal.predicate, args });
   }
@@ -126,8 +121,6 @@ function settle(applications: readonly RuleApplication[]): void {
 function proofOf(node: ProofNode): Proof {
   if (node.proof) return node.proof;
   const application = must(node.applications?.find((candidate) => heightOf(candidate) === node.height));
-  const parts = application.parts.map((part): Proof =>
-    isNode(part) ? proofOf(part) : { kind: "condition", text: part.text },
-  );
+  const parts = application.parts.map((part) => (isNode(part) ? proofOf(part) : part));
   return { kind: "rule", atom: node.atom, rule: application.rule, parts };
 }

@@ -97,18 +97,10 @@ function attemptLines(attempt: FailedAttempt): string[] {
  * facts.
  */
 function attemptsInARow(start: FailedAttempt): readonly FailedAttempt[] {
-  const path = [start];
-  for (let next: FailedAttempt | undefined = start; next;) {
-    const [missing, ...others]: readonly MissingCondition[] = next.missing;
-    const inner: readonly FailedAttempt[] = missing?.kind === "call" && others.length === 0 ? missing.attempts : [];
-    next = inner.length === 1 && inner[0]?.rule && isSameRule(inner[0].rule, start.rule) ? inner[0] : undefined;
-    if (next) path.push(next);
-  }
-  return path;
-}
-
-function isSameRule(one: ExplainedRule, other: ExplainedRule | null): boolean {
-  return other !== null && placeOf(one) === placeOf(other);
+  const [missing, ...others] = start.missing;
+  const [next, ...alternatives] = missing?.kind === "call" && others.length === 0 ? missing.attempts : [];
+  const goesOn = next?.rule && start.rule && alternatives.length === 0 && placeOf(next.rule) === placeOf(start.rule);
+  return goesOn ? [start, ...attemptsInARow(next)] : [start];
 }
 
 function timesText(times: number): string {
@@ -117,14 +109,11 @@ function timesText(times: number): string {
 
 function heldLine(held: HeldCondition): string {
   if (held.kind === "condition") return `holds:   ${held.text}`;
-  const notes = {
-    context: " (a context fact)",
-    many: " (in too many ways to try)",
-    stored: "",
-    policy: "",
-    derived: "",
-  };
-  return `holds:   ${held.call.text}${notes[held.from]}`;
+  const notes = new Map([
+    ["context", " (a context fact)"],
+    ["many", " (in too many ways to try)"],
+  ]);
+  return `holds:   ${held.call.text}${notes.get(held.from) ?? ""}`;
 }
 
 function missingLines(found: MissingCondition): string[] {

@@ -39,7 +39,7 @@ const step = z.discriminatedUnion("kind", [
      */
     times: z.int(),
     /** The conditions of the rule, in their order. */
-    get steps(): z.ZodType<ExplainedStep[]> {
+    get steps(): z.ZodArray<typeof step> {
       return z.array(step);
     },
   }),
@@ -50,12 +50,7 @@ const step = z.discriminatedUnion("kind", [
   /** The steps of this conclusion are left out: see `truncated`. */
   z.object({ kind: z.literal("cut"), conclusion: call }),
 ]);
-export type ExplainedStep =
-  | { kind: "fact"; fact: ExplainedCall; from: FactOrigin; rule: ExplainedRule | null }
-  | { kind: "rule"; conclusion: ExplainedCall; rule: ExplainedRule | null; times: number; steps: ExplainedStep[] }
-  | { kind: "condition"; text: string }
-  | { kind: "again"; conclusion: ExplainedCall }
-  | { kind: "cut"; conclusion: ExplainedCall };
+export type ExplainedStep = z.output<typeof step>;
 
 /**
  * A condition of an attempt that holds. `derived`: by rules, not by a fact. `many`: more facts satisfy it than were
@@ -71,15 +66,11 @@ const attempt = z.object({
   /** `null` for the default `allow` rules, which no text contains. */
   rule: rule.nullable(),
   held: z.array(held),
-  get missing(): z.ZodType<MissingCondition[]> {
+  get missing(): z.ZodArray<typeof missing> {
     return z.array(missing);
   },
 });
-export interface FailedAttempt {
-  rule: ExplainedRule | null;
-  held: HeldCondition[];
-  missing: MissingCondition[];
-}
+export type FailedAttempt = z.output<typeof attempt>;
 
 /** A call that nothing satisfies. */
 const miss = z.object({
@@ -95,21 +86,14 @@ const miss = z.object({
   /** A String that is similar to an argument and would fit. */
   did_you_mean: z.string().nullable(),
 });
-export interface FailedCall {
-  call: ExplainedCall;
-  storable: boolean;
-  attempts: FailedAttempt[];
-  more: boolean;
-  again: boolean;
-  did_you_mean: string | null;
-}
+export type FailedCall = z.output<typeof miss>;
 
 const missing = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("call"), ...miss.shape }),
   /** A condition that fails, such as `5 < 3`; for a `not`, `because` says what is true although it must not be. */
   z.object({ kind: z.literal("test"), text: z.string(), because: z.string().nullable() }),
 ]);
-export type MissingCondition = ({ kind: "call" } & FailedCall) | { kind: "test"; text: string; because: string | null };
+export type MissingCondition = z.output<typeof missing>;
 
 /** The limit that was reached; `nothing` if the search found nothing without reaching a limit. */
 const cutReason = z.enum(["steps", "time", "facts", "entries", "depth", "nothing"]);

@@ -5,12 +5,20 @@
  */
 import { literalVariables, type ProgramCall, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
 import { suggestion } from "../../polar/suggest.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey } from "../request/keys.ts";
-import { formatLiteral, isClosed, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
+import { atomOf, formatLiteral, isClosed, type OpenAtom, type Substitution } from "./atom.ts";
 import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";
-import type { ExplainedCall, FailedAttempt, FailedCall, HeldCondition, MissingCondition } from "./explanation.ts";
-import { bodyOf, matchHead, negated, rulesFor, satisfy, solutions, type TypedBody } from "./proof-search.ts";
+import type { FactOrigin, FailedAttempt, FailedCall, HeldCondition, MissingCondition } from "./explanation.ts";
+import {
+  bodyOf,
+  isOpen,
+  matchingRules,
+  type MatchingRule,
+  negated,
+  rulesFor,
+  satisfy,
+  solutions,
+} from "./proof-search.ts";
 import { callOf, callOfLiteral, isPolicyFact, type Renderer } from "./rendering.ts";
 
 /**
@@ -23,6 +31,7 @@ const attemptsMax = 3;
 const beamMax = 12;
 
 interface PartialAttempt {
+  readonly rule: ProgramRule;
   readonly bindings: Substitution;
   readonly held: readonly ProgramLiteral[];
   /** The satisfied conditions with so many solutions that none was chosen. */
@@ -31,59 +40,43 @@ interface PartialAttempt {
   readonly open: readonly ProgramLiteral[];
 }
 
+const unexplained = { attempts: [], more: false, again: false, did_you_mean: null } satisfies Partial<FailedCall>;
+
 export class FailedAttempts {
-  readonly #active: ActivePolicy;
   readonly #answers: CallAnswers;
   readonly #renderer: Renderer;
   readonly #rendered = new Set<string>();
   #isLimitReached = false;
 
   /** Leaves out what takes more work than allowed, and marks the rendering as truncated. */
-  constructor(active: ActivePolicy, answers: CallAnswers, renderer: Renderer) {
-    this.#active = active;
+  constructor(answers: CallAnswers, renderer: Renderer) {
     this.#answers = answers;
     this.#renderer = renderer;
   }
 
-  of(atom: OpenAtom): FailedCall {
-    return this.#failedCall(atom, 0);
-  }
-
-  #failedCall(atom: OpenAtom, level: number): FailedCall {
+  /** `level` is the number of failed calls around this one. */
+  of(atom: OpenAtom, level = 0): FailedCall {
     const key = factKey(atom);
-    const rules = rulesFor(atom, this.#active);
-    const empty: FailedCall = {
-      call: callOf(atom),
-      storable: this.#answers.isStorable(atom),
-      attempts: [],
-      more: false,
-      again: false,
-      did_you_mean: null,
-    };
-    if (this.#rendered.has(key)) return { ...empty, again: rules.length > 0 };
+    const hasRules = rulesFor(atom, this.#answers).length > 0;
+    const empty = { call: callOf(atom), storable: this.#answers.isStorable(atom), ...unexplained };
+    if (this.#rendered.has(key)) return { ...empty, again: hasRules };
     if (level >= Math.min(levelsMax, this.#renderer.depthMax) || this.#isLimitReached)
-      return { ...empty, more: rules.length > 0 };
+      return { ...empty, more: hasRules };
     this.#rendered.add(key);
-    const found = this.#withinLimits(() => this.#attempts(atom, rules, level));
-    return { ...empty, ...(found ?? { more: rules.length > 0 }) };
+    const found = this.#withinLimits(() => this.#attempts(atom, level));
+    return { ...empty, ...(found ?? { more: hasRules }) };
   }
 
   /** The best attempts; none if no rule could derive the atom at all. */
-  #attempts(
-    atom: OpenAtom,
-    rules: readonly ProgramRule[],
-    level: number,
-  ): Pick<FailedCall, "attempts" | "more"> | Pick<FailedCall, "did_you_mean"> {
-    const tried = rules.flatMap((rule) => {
-      const start = matchHead(rule, atom, this.#answers);
-      return start ? this.#attempt(rule, start) : [];
-    });
-    const ordered = tried.sort((one, other) => compareNearness(one.partial, other.partial));
+  #attempts(atom: OpenAtom, level: number): Partial<FailedCall> {
+    const ordered = matchingRules(atom, this.#answers)
+      .flatMap((matching) => this.#attempt(matching) ?? [])
+      .sort(compareNearness);
     if (ordered.length === 0) return { did_you_mean: this.#suggest(atom) };
     const attempts: FailedAttempt[] = [];
-    for (const { rule, partial } of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
+    for (const partial of ordered.slice(0, level < wideLevels ? attemptsMax : 1)) {
       if (this.#isLimitReached || !this.#renderer.takeEntry()) break;
-      const rendered = this.#withinLimits(() => this.#describe(rule, partial, level + 1));
+      const rendered = this.#withinLimits(() => this.#describe(partial, level + 1));
       if (rendered) attempts.push(rendered);
     }
     return { attempts, more: ordered.length > attempts.length };
@@ -105,9 +98,9 @@ export class FailedAttempts {
     for (const [position, arg] of atom.args.entries()) {
       if (arg?.type !== "String") continue;
       const open = { ...atom, args: atom.args.with(position, undefined) };
-      const known = rulesFor(open, this.#active).flatMap((rule) => {
+      const known = matchingRules(open, this.#answers).flatMap(({ rule }) => {
         const term = rule.head[position];
-        return term?.kind === "const" && matchHead(rule, open, this.#answers) ? [term.value.id] : [];
+        return term?.kind === "const" ? [term.value.id] : [];
       });
       const found = suggestion(arg.id, known);
       if (found !== undefined) return found;
@@ -116,30 +109,28 @@ export class FailedAttempts {
   }
 
   /** The partial solution of the rule with the fewest missing conditions. */
-  #attempt(rule: ProgramRule, start: Substitution): { readonly rule: ProgramRule; readonly partial: PartialAttempt }[] {
-    let partials: PartialAttempt[] = [{ bindings: start, held: [], many: [], missing: [], open: rule.body }];
+  #attempt({ rule, bindings }: MatchingRule): PartialAttempt | undefined {
+    let partials: PartialAttempt[] = [{ rule, bindings, held: [], many: [], missing: [], open: rule.body }];
     while (partials.some(({ open }) => open.length > 0)) {
-      const next = partials.flatMap((partial) => (partial.open.length > 0 ? this.#extend(partial, rule) : [partial]));
+      const next = partials.flatMap((partial) => (partial.open.length > 0 ? this.#extend(partial) : [partial]));
       next.sort((one, other) => one.missing.length - other.missing.length);
       partials = next.slice(0, beamMax);
     }
     // If a condition has too many solutions to try, possibly only the right choice is missing.
-    const best = partials.find(({ missing }) => missing.length > 0) ?? partials.find(({ many }) => many.length > 0);
-    return best ? [{ rule, partial: best }] : [];
+    return partials.find(({ missing }) => missing.length > 0) ?? partials.find(({ many }) => many.length > 0);
   }
 
   /**
    * Extends the partial solution by one condition: one that holds if there is one, calls before tests; otherwise one
    * that does not hold.
    */
-  #extend(partial: PartialAttempt, rule: ProgramRule): PartialAttempt[] {
+  #extend(partial: PartialAttempt): PartialAttempt[] {
     this.#answers.step();
-    const body: TypedBody = { ...bodyOf(rule), literals: rule.body };
     const calls = partial.open.filter(({ kind }) => kind === "call");
     const candidates = byBoundness(calls.length > 0 ? calls : partial.open, partial.bindings);
     let unfollowed: ProgramLiteral | undefined;
     for (const literal of candidates) {
-      const solutions = this.#solutions(literal, body, partial.bindings);
+      const solutions = this.#solutions(literal, partial);
       if (solutions === "many") unfollowed ??= literal;
       else if (solutions.length > 0) {
         const rest = { held: [...partial.held, literal], open: without(partial.open, literal) };
@@ -154,71 +145,61 @@ export class FailedAttempts {
   }
 
   /** The first solutions of a condition. */
-  #solutions(literal: ProgramLiteral, body: TypedBody, start: Substitution): readonly Substitution[] | "many" {
-    const found: Substitution[] = [];
+  #solutions(literal: ProgramLiteral, { rule, bindings }: PartialAttempt): readonly Substitution[] | "many" {
     try {
-      for (const bindings of satisfy(literal, body, start, this.#answers)) {
-        found.push(bindings);
-        if (found.length >= beamMax) break;
-      }
+      return [...satisfy(literal, bodyOf(rule), bindings, this.#answers).take(beamMax)];
     } catch (error) {
       if (!(error instanceof WorkLimitReached && error.isOfOneCall)) throw error;
       this.#renderer.truncate(error.reason);
       return "many";
     }
-    return found;
   }
 
-  #describe(rule: ProgramRule, partial: PartialAttempt, level: number): FailedAttempt {
-    const inOrder = (literals: readonly ProgramLiteral[]): ProgramLiteral[] =>
-      rule.body.filter((literal) => literals.includes(literal));
+  #describe(partial: PartialAttempt, level: number): FailedAttempt {
+    const { body } = partial.rule;
     return {
-      rule: this.#renderer.rule(rule),
-      held: inOrder(partial.held).map((literal) => this.#held(literal, rule, partial)),
-      missing: inOrder(partial.missing)
-        .filter((literal) => !isPointless(literal, partial))
-        .map((literal) => this.#missing(literal, rule, partial.bindings, level)),
+      rule: this.#renderer.rule(partial.rule),
+      held: body.filter((literal) => partial.held.includes(literal)).map((literal) => this.#held(literal, partial)),
+      missing: body
+        .filter((literal) => partial.missing.includes(literal) && !isPointless(literal, partial))
+        .map((literal) => this.#missing(literal, partial, level)),
     };
   }
 
-  #held(literal: ProgramLiteral, rule: ProgramRule, { bindings, many }: PartialAttempt): HeldCondition {
+  #held(literal: ProgramLiteral, { rule, bindings, many }: PartialAttempt): HeldCondition {
     const { now } = this.#answers;
     if (literal.kind !== "call") return { kind: "condition", text: formatLiteral(literal, bindings, now, rule.types) };
-    const call = this.#call(literal, rule, bindings);
+    const call = callOfLiteral(literal, bindings, now, rule.types);
     return { kind: "call", call, from: many.includes(literal) ? "many" : this.#origin(literal, bindings) };
   }
 
-  #origin(literal: ProgramCall, bindings: Substitution): Extract<HeldCondition, { kind: "call" }>["from"] {
-    const atom = atomOf(literal, bindings, this.#answers);
+  #origin(literal: ProgramCall, bindings: Substitution): FactOrigin | "derived" {
+    const atom = atomOf(literal, bindings, this.#answers.now);
     const origin = isClosed(atom) ? this.#answers.factOrigin(atom) : undefined;
     if (origin) return origin;
-    const facts = rulesFor(atom, this.#active).filter(isPolicyFact);
-    return facts.some((fact) => matchHead(fact, atom, this.#answers)) ? "policy" : "derived";
+    return matchingRules(atom, this.#answers).some(({ rule }) => isPolicyFact(rule)) ? "policy" : "derived";
   }
 
-  #missing(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution, level: number): MissingCondition {
+  #missing(literal: ProgramLiteral, partial: PartialAttempt, level: number): MissingCondition {
+    const { rule, bindings } = partial;
+    const { now } = this.#answers;
     if (literal.kind !== "call") {
-      const text = formatLiteral(literal, bindings, this.#answers.now, rule.types);
-      return { kind: "test", text, because: this.#counterExample(literal, rule, bindings) ?? null };
+      const text = formatLiteral(literal, bindings, now, rule.types);
+      return { kind: "test", text, because: this.#counterExample(literal, partial) };
     }
-    const atom = atomOf(literal, bindings, this.#answers);
-    if (rule.implicit || !atom.args.includes(undefined)) return { kind: "call", ...this.#failedCall(atom, level) };
+    const atom = atomOf(literal, bindings, now);
+    if (rule.implicit || isClosed(atom)) return { kind: "call", ...this.of(atom, level) };
     // A call with open arguments has too much to explain, so it is only named, unless it is the question itself.
-    const rendered = { attempts: [], more: false, again: false, did_you_mean: null };
-    const storable = this.#answers.isStorable(atom);
-    return { kind: "call", call: this.#call(literal, rule, bindings), storable, ...rendered };
+    const call = callOfLiteral(literal, bindings, now, rule.types);
+    return { kind: "call", call, storable: this.#answers.isStorable(atom), ...unexplained };
   }
 
-  #call(literal: ProgramCall, rule: ProgramRule, bindings: Substitution): ExplainedCall {
-    return callOfLiteral(literal, bindings, this.#answers.now, rule.types);
-  }
-
-  /** The atoms that make a negated condition true. */
-  #counterExample(literal: ProgramLiteral, rule: ProgramRule, bindings: Substitution): string | undefined {
-    if (literal.kind !== "not") return undefined;
+  /** The atoms that make a negated condition true; `null` for other conditions. */
+  #counterExample(literal: ProgramLiteral, { rule, bindings }: PartialAttempt): string | null {
+    if (literal.kind !== "not") return null;
     const inner = negated(literal.body, bodyOf(rule));
     const [found] = solutions(inner, bindings, this.#answers);
-    if (!found) return undefined;
+    if (!found) return null;
     return literal.body.map((part) => formatLiteral(part, found, this.#answers.now, inner.types)).join(" and ");
   }
 }
@@ -236,21 +217,13 @@ function compareNearness(one: PartialAttempt, other: PartialAttempt): number {
 /** A comparison with a value that a missing call would have provided. */
 function isPointless(literal: ProgramLiteral, { bindings, missing }: PartialAttempt): boolean {
   if (literal.kind !== "compare" || !missing.some(({ kind }) => kind === "call")) return false;
-  return literalVariables(literal).some((variable) => (bindings[variable]?.id ?? openId) === openId);
-}
-
-function atomOf(literal: ProgramCall, bindings: Substitution, answers: CallAnswers): OpenAtom {
-  const args = literal.args.map((arg) => {
-    const value = valueOf(arg, bindings, answers.now);
-    return value?.id === openId ? undefined : value;
-  });
-  return { predicate: literal.predicate, args };
+  return literalVariables(literal).some((variable) => isOpen(variable, bindings));
 }
 
 function byBoundness(literals: readonly ProgramLiteral[], bindings: Substitution): ProgramLiteral[] {
   const unknown = (literal: ProgramLiteral): number =>
     literal.kind === "call"
-      ? literal.args.filter((arg) => arg.kind === "var" && bindings[arg.index] === undefined).length
+      ? literalVariables(literal).filter((variable) => bindings[variable] === undefined).length
       : 0;
   return literals.toSorted((one, other) => unknown(one) - unknown(other));
 }

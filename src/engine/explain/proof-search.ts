@@ -1,7 +1,6 @@
 /**
  * The proof search: all solutions of the body of a rule, one condition after the other, with the engine's answers to
- * its calls. Calls come first, those with the most known arguments before others; then the remaining conditions are
- * tested.
+ * its calls.
  */
 import {
   literalVariables,
@@ -13,18 +12,17 @@ import {
   type VariableTypes,
 } from "../../datalog/ir/program.ts";
 import type { Value } from "../../store/facts/fact.ts";
-import { must, unreachable } from "../../util/assert.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { anyId, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
+import { must } from "../../util/assert.ts";
+import { anyId, atomOf, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
 import type { CallAnswers, CallArgument } from "./call-answers.ts";
 
-/**
- * A rule body with the types of its variables. `scope` contains the variables that mean the same inside and around it,
- * if it is the body of a `not`.
- */
+type Negation = Extract<ProgramLiteral, { kind: "not" }>;
+
+/** A rule body with the types of its variables. */
 export interface TypedBody {
   readonly literals: readonly ProgramLiteral[];
   readonly types: VariableTypes;
+  /** For the body of a `not`: the variables that mean the same inside and around it. */
   readonly scope: ReadonlySet<number>;
 }
 
@@ -46,16 +44,26 @@ export function bodyOf(rule: ProgramRule): TypedBody {
 }
 
 /** The rules whose heads may match the atom. */
-export function rulesFor(atom: OpenAtom, { program }: ActivePolicy): readonly ProgramRule[] {
+export function rulesFor(atom: OpenAtom, { active }: CallAnswers): readonly ProgramRule[] {
   const args = atom.args.map((arg) =>
     arg ? { types: new Set([arg.type]), id: arg.id } : { types: undefined, id: undefined },
   );
-  return program.heads.get(atom.predicate)?.candidates(args) ?? [];
+  return active.program.heads.get(atom.predicate)?.candidates(args) ?? [];
 }
 
-/** The bindings of the rule's variables if its head matches the atom. */
-export function matchHead(rule: ProgramRule, atom: OpenAtom, answers: CallAnswers): Substitution | undefined {
-  return unify(rule.head, atom.args, new Array(rule.types.length).fill(undefined), rule.types, answers.now);
+export interface MatchingRule {
+  readonly rule: ProgramRule;
+  /** The values that the atom gives to the rule's variables. */
+  readonly bindings: Substitution;
+}
+
+/** The rules whose heads match the atom. */
+export function matchingRules(atom: OpenAtom, answers: CallAnswers): MatchingRule[] {
+  return rulesFor(atom, answers).flatMap((rule) => {
+    const unbound: Substitution = new Array(rule.types.length).fill(undefined);
+    const bindings = unify(rule.head, atom.args, unbound, rule.types, answers.now);
+    return bindings ? [{ rule, bindings }] : [];
+  });
 }
 
 export function* solutions(
@@ -84,53 +92,36 @@ export function* satisfy(
   answers: CallAnswers,
   observer?: Observer,
 ): Generator<Substitution> {
+  const { now } = answers;
   if (literal.kind === "call") {
-    const rows = answers.rows(literal.predicate, argumentsOf(literal, body.types, bindings, answers.now));
-    if (rows.length === 0) observer?.failed(openAtomOf(literal, bindings, answers.now));
+    const rows = answers.rows(literal.predicate, argumentsOf(literal, body.types, bindings, now));
+    if (rows.length === 0) observer?.failed(atomOf(literal, bindings, now));
     for (const row of rows) {
       const values = row.map((value) => (value.id === anyId ? { type: value.type, id: openId } : value));
-      const next = unify(literal.args, values, bindings, body.types, answers.now);
+      const next = unify(literal.args, values, bindings, body.types, now);
       if (next) yield next;
     }
-    return;
-  }
-  yield* test(literal, body, bindings, answers, observer);
-}
-
-function* test(
-  literal: Exclude<ProgramLiteral, ProgramCall>,
-  body: TypedBody,
-  open: Substitution,
-  answers: CallAnswers,
-  observer: Observer | undefined,
-): Generator<Substitution> {
-  const bindings = closed(open);
-  if (literal.kind === "not") {
+  } else if (literal.kind === "not") {
     const inner = negated(literal.body, body);
-    for (const known of withCandidates(literal, body, open, answers)) {
+    for (const known of withCandidates(literal, body, bindings, answers)) {
       const [found] = solutions(inner, known, answers, observer);
       if (!found) yield known;
       else observer?.blocked(inner, found);
     }
-    return;
-  }
-  if (literal.kind === "equal") {
-    const right = valueOf(literal.right, bindings, answers.now);
-    const left = valueOf(literal.left, bindings, answers.now);
-    const value = left ?? right;
-    const next = value && unify([literal.left, literal.right], [value, value], bindings, body.types, answers.now);
+  } else if (literal.kind === "equal") {
+    const known = closed(bindings);
+    const value = valueOf(literal.left, known, now) ?? valueOf(literal.right, known, now);
+    const next = value && unify([literal.left, literal.right], [value, value], known, body.types, now);
     if (next) yield next;
-    return;
+  } else {
+    for (const known of ofAnyType(literalVariables(literal), body, closed(bindings)))
+      if (holds(literal, known, body.types, now)) yield known;
   }
-  for (const known of ofAnyType(literalVariables(literal), body, bindings))
-    if (holds(literal, known, body.types, answers.now)) yield known;
 }
 
 /** The conjunction inside a `not`; variables that do not occur outside are its own. */
 export function negated(literals: readonly ProgramLiteral[], around: TypedBody): TypedBody {
-  const types: (ReadonlySet<string> | undefined)[] = around.types.map((known, variable) =>
-    around.scope.has(variable) ? known : undefined,
-  );
+  const types = around.types.map((known, variable) => (around.scope.has(variable) ? known : undefined));
   for (const literal of literals) {
     if (literal.kind !== "type" || literal.term.kind !== "var" || around.scope.has(literal.term.index)) continue;
     types[literal.term.index] = types[literal.term.index]?.intersection(literal.types) ?? literal.types;
@@ -140,11 +131,6 @@ export function negated(literals: readonly ProgramLiteral[], around: TypedBody):
 
 function ownVariables(literals: readonly ProgramLiteral[]): number[] {
   return literals.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
-}
-
-function openAtomOf({ predicate, args }: ProgramCall, bindings: Substitution, now: Value): OpenAtom {
-  const values = args.map((arg) => valueOf(arg, bindings, now));
-  return { predicate, args: values.map((value) => (value?.id === openId ? undefined : value)) };
 }
 
 function argumentsOf(call: ProgramCall, types: VariableTypes, bindings: Substitution, now: Value): CallArgument[] {
@@ -191,8 +177,9 @@ function variableOf(term: ProgramTerm): number {
   return term.kind === "var" ? term.index : -1;
 }
 
-function sameValue(one: Value, other: Value): boolean {
-  return one.type === other.type && one.id === other.id;
+/** Whether the variable has no value, or one that a wildcard answer left open. */
+export function isOpen(variable: number, bindings: Substitution): boolean {
+  return (bindings[variable]?.id ?? openId) === openId;
 }
 
 /**
@@ -203,7 +190,7 @@ function nextLiteral(body: TypedBody, bindings: Substitution, answers: CallAnswe
   const { literals, scope } = body;
   const scored = literals.map((literal, index) => {
     const variables = literalVariables(literal).filter((variable) => literal.kind !== "not" || scope.has(variable));
-    const unknown = variables.filter((variable) => (bindings[variable]?.id ?? openId) === openId).length;
+    const unknown = variables.filter((variable) => isOpen(variable, bindings)).length;
     return { index, literal, unknown, score: literal.kind === "call" ? -unknown : unknown === 0 ? 1 : -1000 };
   });
   scored.sort((one, other) => other.score - one.score);
@@ -215,12 +202,9 @@ function nextLiteral(body: TypedBody, bindings: Substitution, answers: CallAnswe
   return (scored.find(isListed) ?? first).index;
 }
 
-/**
- * A variable that only a `not` restricts may have any value, or one of the values that the calls and the `!=` inside
- * name.
- */
+/** A variable that only a `not` restricts may have any value, or one of the `namedValues`. */
 function* withCandidates(
-  literal: Extract<ProgramLiteral, { kind: "not" }>,
+  literal: Negation,
   body: TypedBody,
   bindings: Substitution,
   answers: CallAnswers,
@@ -230,50 +214,38 @@ function* withCandidates(
   const any = withAny(variables, body, known);
   yield* ofAnyType(variables, body, known);
   for (const variable of new Set(variables)) {
-    if ((bindings[variable]?.id ?? openId) !== openId || !body.scope.has(variable)) continue;
-    const without = known.with(variable, undefined);
-    const values = [
-      ...namedValues(variable, literal.body, body.types, without, answers),
-      // Later conditions may need one, too.
-      ...unequalValues(variable, body.literals, body.types, without, answers),
-    ];
-    for (const value of values) yield any.with(variable, value);
+    if (!isOpen(variable, bindings) || !body.scope.has(variable)) continue;
+    for (const value of namedValues(variable, literal, body, known.with(variable, undefined), answers))
+      yield any.with(variable, value);
   }
 }
 
-function namedValues(
+/** The values of the variable that calls inside the `not` have, and those that it must differ from anywhere. */
+function* namedValues(
   variable: number,
-  literals: readonly ProgramLiteral[],
-  types: VariableTypes,
+  literal: Negation,
+  body: TypedBody,
   bindings: Substitution,
   answers: CallAnswers,
-): Value[] {
-  return literals.flatMap((literal) => {
-    if (literal.kind === "not") return namedValues(variable, literal.body, types, bindings, answers);
-    if (literal.kind !== "call") return [];
-    const place = literal.args.findIndex((arg) => arg.kind === "var" && arg.index === variable);
-    if (place < 0) return [];
-    const rows = answers.rows(literal.predicate, argumentsOf(literal, types, bindings, answers.now));
-    return rows.map((row) => must(row[place]));
-  });
+): Generator<Value> {
+  const isIt = (term: ProgramTerm): boolean => term.kind === "var" && term.index === variable;
+  for (const inner of withoutNot(literal.body)) {
+    const position = inner.kind === "call" ? inner.args.findIndex(isIt) : -1;
+    if (inner.kind !== "call" || position < 0) continue;
+    const rows = answers.rows(inner.predicate, argumentsOf(inner, body.types, bindings, answers.now));
+    for (const row of rows) yield must(row[position]);
+  }
+  for (const inner of withoutNot(body.literals)) {
+    if (inner.kind !== "compare" || isIt(inner.left) === isIt(inner.right)) continue;
+    const value = valueOf(isIt(inner.left) ? inner.right : inner.left, bindings, answers.now);
+    const isNamed = value !== undefined && value.id !== openId && value.id !== anyId;
+    if (isNamed && body.types[variable]?.has(value.type) !== false) yield value;
+  }
 }
 
-/** Values of the right type that the variable must differ from, inside a `not` or outside. */
-function unequalValues(
-  variable: number,
-  literals: readonly ProgramLiteral[],
-  types: VariableTypes,
-  bindings: Substitution,
-  answers: CallAnswers,
-): Value[] {
-  const isIt = (term: ProgramTerm): boolean => term.kind === "var" && term.index === variable;
-  return literals.flatMap((literal) => {
-    if (literal.kind === "not") return unequalValues(variable, literal.body, types, bindings, answers);
-    if (literal.kind !== "compare" || isIt(literal.left) === isIt(literal.right)) return [];
-    const value = valueOf(isIt(literal.left) ? literal.right : literal.left, bindings, answers.now);
-    const isNamed = value !== undefined && value.id !== openId && value.id !== anyId;
-    return isNamed && (types[variable]?.has(value.type) ?? true) ? [value] : [];
-  });
+/** All conditions, also those inside a `not`. */
+function withoutNot(literals: readonly ProgramLiteral[]): Exclude<ProgramLiteral, Negation>[] {
+  return literals.flatMap((literal) => (literal.kind === "not" ? withoutNot(literal.body) : [literal]));
 }
 
 /**
@@ -312,19 +284,14 @@ function holds(
     return (types[variableOf(literal.term)] ?? literal.types).size > 0;
   }
   const [left, right] = [valueOf(literal.left, bindings, now), valueOf(literal.right, bindings, now)];
-  if (literal.operator === "!=") return !left || !right || !sameValue(left, right);
+  if (literal.operator === "!=") return !left || !right || left.type !== right.type || left.id !== right.id;
   if (left?.type !== "Integer" || right?.type !== "Integer" || left.id === anyId || right.id === anyId) return false;
-  const difference = BigInt(left.id) - BigInt(right.id);
-  switch (literal.operator) {
-    case "<":
-      return difference < 0n;
-    case "<=":
-      return difference <= 0n;
-    case ">":
-      return difference > 0n;
-    case ">=":
-      return difference >= 0n;
-    default:
-      return unreachable(literal.operator);
-  }
+  return comparisons[literal.operator](BigInt(left.id), BigInt(right.id));
 }
+
+const comparisons = {
+  "<": (left: bigint, right: bigint) => left < right,
+  "<=": (left: bigint, right: bigint) => left <= right,
+  ">": (left: bigint, right: bigint) => left > right,
+  ">=": (left: bigint, right: bigint) => left >= right,
+};

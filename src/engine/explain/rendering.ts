@@ -1,7 +1,7 @@
 /** Rendering of explanations: calls and rules as text with their positions, and proofs as steps, all within limits. */
 import type { Limits } from "../../config/limits.ts";
 import { type ProgramLiteral, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
-import { type LineStarts, lineStarts, positionAt, type Source } from "../../polar/source.ts";
+import { positionAt, type Source, startsOf } from "../../polar/source.ts";
 import type { Span } from "../../polar/span.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { factKey } from "../request/keys.ts";
@@ -9,53 +9,45 @@ import { formatAtom, formatLiteral, type OpenAtom, openId, type Substitution, va
 import type { Proof } from "./derivation.ts";
 import type { ExplainedCall, ExplainedRule, ExplainedStep, TruncationReason } from "./explanation.ts";
 
-export type RenderingLimits = Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">;
-
 const ruleLengthMax = 100;
 
 export class Renderer {
-  readonly #sources: ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
+  readonly #sources: readonly Source[];
   /** The maximum nesting of steps and attempts. */
   readonly depthMax: number;
   readonly #rendered = new Set<string>();
   #entriesLeft: number;
-  #cut: TruncationReason | undefined;
+  #truncation: TruncationReason | undefined;
 
-  constructor(sources: readonly Source[], limits: RenderingLimits) {
-    this.#sources = new Map(sources.map(({ name, text }) => [name, { text, starts: lineStarts(text) }]));
+  constructor(sources: readonly Source[], limits: Pick<Limits, "explanationEntriesMax" | "explanationDepthMax">) {
+    this.#sources = sources;
     this.#entriesLeft = limits.explanationEntriesMax;
     this.depthMax = limits.explanationDepthMax;
   }
 
   /** The first limit that was reached. */
   get truncation(): TruncationReason | undefined {
-    return this.#cut;
+    return this.#truncation;
   }
 
   truncate(reason: TruncationReason): void {
-    this.#cut ??= reason;
+    this.#truncation ??= reason;
   }
 
   /** Whether one more entry fits. */
   takeEntry(): boolean {
     if (this.#entriesLeft === 0) this.truncate("entries");
     else this.#entriesLeft -= 1;
-    return this.#cut !== "entries";
+    return this.#truncation !== "entries";
   }
 
   /** `null` for a rule that is not in the text. */
   rule({ span, implicit }: Pick<ProgramRule, "span" | "implicit">): ExplainedRule | null {
-    if (implicit) return null;
-    const { text, starts } = this.#sources.get(span.file) ?? { text: "", starts: [] };
-    return { text: ruleText(span, text), file: span.file, ...positionAt(starts, span.start) };
+    return implicit ? null : ruleAt(span, this.#sources);
   }
 
   /** The proof as steps. A conclusion that was rendered before is not repeated. */
-  steps(proof: Proof): ExplainedStep {
-    return this.#step(proof, 0);
-  }
-
-  #step(proof: Proof, depth: number): ExplainedStep {
+  steps(proof: Proof, depth = 0): ExplainedStep {
     if (!this.takeEntry()) return { kind: "cut", conclusion: conclusionOf(proof) };
     if (proof.kind === "condition") return proof;
     if (proof.kind === "fact") return { kind: "fact", fact: callOf(proof.atom), from: proof.from, rule: null };
@@ -73,8 +65,8 @@ export class Renderer {
     const parts = path.flatMap((walked, index) => walked.parts.filter((part) => part !== path[index + 1]));
     const steps: ExplainedStep[] = [];
     for (const part of parts) {
-      steps.push(this.#step(part, depth + 1));
-      if (this.#cut === "entries") break;
+      steps.push(this.steps(part, depth + 1));
+      if (this.#truncation === "entries") break;
     }
     return { kind: "rule", conclusion, rule: this.rule(rule), times: path.length, steps };
   }
@@ -134,12 +126,14 @@ function argumentOf(value: Value | undefined): ExplainedCall["args"][number] {
   return { type: value.type, id: value.id === openId ? null : value.id };
 }
 
-/** The rule at the span in `text`: on one line, without its semicolon, truncated if it is long. */
-export function ruleText({ start, end }: Pick<Span, "start" | "end">, text: string): string {
-  const whole = text
+/** The text at the span on one line, without its semicolon, truncated if it is long, and its position. */
+export function ruleAt({ file, start, end }: Span, sources: readonly Source[]): ExplainedRule {
+  const source = sources.find(({ name }) => name === file);
+  const whole = (source?.text ?? "")
     .slice(start, end)
     .replace(/#[^\n"]*(?=\n)/g, "")
     .replace(/\s+/g, " ")
     .replace(/ ?;$/, "");
-  return whole.length > ruleLengthMax ? `${whole.slice(0, ruleLengthMax)}…` : whole;
+  const text = whole.length > ruleLengthMax ? `${whole.slice(0, ruleLengthMax)}…` : whole;
+  return { text, file, ...positionAt(source ? startsOf(source) : [0], start) };
 }

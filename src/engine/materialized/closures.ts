@@ -28,10 +28,24 @@ import { findSymbol, findTypeId, symbolRange } from "../../store/facts/symbols.t
 import type { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import { dropStatistics } from "../../store/statistics/table-statistics.ts";
 import { must } from "../../util/assert.ts";
+import { closureStartsPerStatement } from "../../util/tuning.ts";
 import { type Activation, invalidatePlans, usableActivation } from "../policy/activation.ts";
 import { jsonParameter } from "../request/json-parameter.ts";
-import { ClosureSql, type Pair, type Parametrised, scratchTableNames, scratchTables } from "./closure-sql.ts";
+import {
+  type ClosureSql,
+  closureSql,
+  type Pair,
+  pairsOver,
+  type Parametrised,
+  scratchTableNames,
+  scratchTables,
+} from "./closure-sql.ts";
 import { closuresOf } from "./policy-closures.ts";
+
+interface MaterializedClosure {
+  readonly table: ClosureTable;
+  readonly sql: ClosureSql;
+}
 
 /** An atom of a step that a fact can match. */
 interface FactOccurrence {
@@ -41,66 +55,45 @@ interface FactOccurrence {
   readonly pairs: Parametrised;
 }
 
-interface MaterializedClosure {
-  readonly table: ClosureTable;
-  readonly sql: ClosureSql;
-}
+/** The occurrences in the materialized closures of the active policy, by predicate key. */
+type Occurrences = ReadonlyMap<string, readonly FactOccurrence[]>;
 
-/** The materialized closures of the active policy on the writing connection. */
-export class Closures {
-  readonly #database: Connection;
-  readonly #occurrences: ReadonlyMap<string, readonly FactOccurrence[]>;
-
-  private constructor(database: Connection, activation: Activation | undefined, limits: Limits) {
-    this.#database = database;
-    const tables = new Map(closureTables(database).map((table) => [table.name, table]));
-    const occurrences = (activation ? closuresOf(activation.active, limits) : []).flatMap((closure) => {
-      const table = tables.get(closure.name);
-      return table?.isMaterialized ? occurrencesIn(closure, { table, sql: sqlFor(database, closure, table) }) : [];
-    });
-    this.#occurrences = Map.groupBy(occurrences, ({ step, index }) => must(step.atoms[index]).predicate);
-  }
-
-  /** Cached as long as the policy and its closures stay the same. */
-  static of(database: Connection, limits: Limits): Closures {
-    const activation = usableActivation(database);
-    const known = database.catalogue.get(cachedClosures);
-    if (known && known.activation === activation) return known.closures;
-    const closures = new Closures(database, activation, limits);
-    database.catalogue.set(cachedClosures, { activation, closures });
-    return closures;
-  }
-
-  /** The pairs that steps make of the fact. */
-  pairsOver(fact: Fact): FactPair[] {
-    const occurrences = this.#occurrences.get(predicateKey(fact.predicate, fact.args.length));
-    if (!occurrences) return [];
-    return occurrences.flatMap((occurrence) =>
-      fits(occurrence, fact)
-        ? this.#pairs(occurrence, fact).map((pair) => ({ materialized: occurrence.materialized, pair }))
-        : [],
-    );
-  }
-
-  #pairs({ step, index, pairs }: FactOccurrence, fact: Fact): Pair[] {
-    const ids = new Map<number, number>();
-    must(step.atoms[index]).args.forEach((arg, position) => {
-      if (arg.kind === "var") ids.set(arg.index, must(findSymbol(this.#database, must(fact.args[position]))));
-    });
-    const [from, to] = [ids.get(0), ids.get(1)];
-    if (step.atoms.length === 1 && from !== undefined && to !== undefined) return [[from, to]];
-    const rows = this.#database.statement(pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
-    return rows.map((row) => [Number(row[0]), Number(row[1])]);
-  }
-}
-
-interface CachedClosures {
+interface CachedOccurrences {
   readonly activation: Activation | undefined;
-  readonly closures: Closures;
+  readonly occurrences: Occurrences;
 }
 
-const cachedClosures: CatalogueKey<CachedClosures> = { name: "closures" };
+const cachedOccurrences: CatalogueKey<CachedOccurrences> = { name: "closures" };
 
+/** Cached as long as the policy and its closures stay the same. */
+function occurrencesOf(database: Connection, limits: Limits): Occurrences {
+  const activation = usableActivation(database);
+  const known = database.catalogue.get(cachedOccurrences);
+  if (known && known.activation === activation) return known.occurrences;
+  const catalogue = catalogueOf(database);
+  const tables = tablesByName(database);
+  const all = closuresUnder(activation, limits).flatMap((closure): FactOccurrence[] => {
+    const table = tables.get(closure.name);
+    if (!table?.isMaterialized) return [];
+    const materialized = { table, sql: closureSql(closure, table.table, catalogue) };
+    return closure.steps.flatMap((step) =>
+      step.atoms.map((_, index) => ({ materialized, step, index, pairs: pairsOver(step, index, catalogue) })),
+    );
+  });
+  const occurrences = Map.groupBy(all, ({ step, index }) => must(step.atoms[index]).predicate);
+  database.catalogue.set(cachedOccurrences, { activation, occurrences });
+  return occurrences;
+}
+
+function closuresUnder(activation: Activation | undefined, limits: Limits): readonly Closure[] {
+  return activation ? closuresOf(activation.active, limits) : [];
+}
+
+function tablesByName(database: Connection): Map<string, ClosureTable> {
+  return new Map(closureTables(database).map((table) => [table.name, table]));
+}
+
+/** A pair that a step of the closure makes. */
 export interface FactPair {
   readonly materialized: MaterializedClosure;
   readonly pair: Pair;
@@ -117,7 +110,7 @@ const oneOfEach = `SELECT f.c0, t.c0 FROM closure_from AS f CROSS JOIN (SELECT m
 export class ClosureChange {
   readonly #database: Connection;
   readonly #limits: Limits;
-  readonly #closures: Closures;
+  readonly #occurrences: Occurrences;
   readonly #statistics: StatisticsUpdate;
   /** The number of rows that each closure gained. */
   readonly #rowsGained = new Map<MaterializedClosure, number>();
@@ -131,21 +124,35 @@ export class ClosureChange {
     this.#limits = limits;
     this.#endMs = performance.now() + limits.closureTimeMsMax;
     this.#statistics = statistics;
-    this.#closures = Closures.of(database, limits);
+    this.#occurrences = occurrencesOf(database, limits);
+  }
+
+  /** The pairs that steps make of the stored fact. */
+  pairsOver(fact: Fact): FactPair[] {
+    const occurrences = this.#occurrences.get(predicateKey(fact.predicate, fact.args.length)) ?? [];
+    return occurrences
+      .filter((occurrence) => fits(occurrence, fact))
+      .flatMap((occurrence) => this.#pairs(occurrence, fact));
+  }
+
+  #pairs({ materialized, step, index, pairs }: FactOccurrence, fact: Fact): FactPair[] {
+    const ids = new Map<number, number>();
+    must(step.atoms[index]).args.forEach((arg, position) => {
+      if (arg.kind === "var") ids.set(arg.index, must(findSymbol(this.#database, must(fact.args[position]))));
+    });
+    const [from, to] = [ids.get(0), ids.get(1)];
+    if (step.atoms.length === 1 && from !== undefined && to !== undefined) return [{ materialized, pair: [from, to] }];
+    const rows = this.#run(pairs.sql).values(...pairs.variables.map((number) => must(ids.get(number))));
+    return rows.map((row) => ({ materialized, pair: [Number(row[0]), Number(row[1])] }));
   }
 
   /** Call it after the fact was inserted. */
   add(fact: Fact): void {
-    for (const { materialized, pair } of this.#closures.pairsOver(fact))
+    for (const { materialized, pair } of this.pairsOver(fact))
       if (!this.#abandoned.has(materialized)) this.#addPair(materialized, pair);
   }
 
-  /** The pairs that may be lost with a fact. Call it before the fact is deleted. */
-  pairsLostWith(fact: Fact): FactPair[] {
-    return this.#closures.pairsOver(fact);
-  }
-
-  /** Call it after the fact was deleted, with the result of `pairsLostWith`. */
+  /** Call it after a fact was deleted, with the result of `pairsOver` from before. */
   remove(lost: readonly FactPair[]): void {
     for (const { materialized, pair } of lost)
       if (!this.#abandoned.has(materialized) && !this.#holds(materialized, pair)) this.#removePair(materialized, pair);
@@ -166,49 +173,42 @@ export class ClosureChange {
   }
 
   #addPair(materialized: MaterializedClosure, [from, to]: Pair): void {
-    const { sql } = materialized;
+    const { sql, table } = materialized;
     if (this.#run(sql.contains).values(from, to).length > 0) return;
-    if (this.#isPastDeadline()) return void this.#abandoned.add(materialized);
-    this.#createScratchTables();
-    const starts = this.#run(sql.gatherNewFrom).run(from, to);
-    const ends = this.#run(sql.gatherTo).run(to);
-    if (this.#exceedsLimit(starts * ends)) this.#abandoned.add(materialized);
-    else {
+    const gatherStarts = () => this.#run(sql.gatherNewFrom).run(from, to);
+    this.#update(materialized, gatherStarts, to, () => {
       this.#addRows(materialized, this.#run(sql.join).run());
       // The statistics count rows with equal columns, so it is enough to look at each start with one end and each end
       // with one start.
-      for (const row of this.#run(oneOfEach).values())
-        this.#statistics.sampleRow(materialized.table.table, row.map(Number));
-    }
-    this.#clearScratchTables();
+      for (const row of this.#run(oneOfEach).values()) this.#statistics.sampleRow(table.table, row.map(Number));
+    });
   }
 
   #removePair(materialized: MaterializedClosure, [from, to]: Pair): void {
     const { sql } = materialized;
-    if (this.#isPastDeadline()) return void this.#abandoned.add(materialized);
-    this.#createScratchTables();
-    const starts = this.#run(sql.gatherFrom).run(from);
-    const ends = this.#run(sql.gatherTo).run(to);
-    if (this.#exceedsLimit(starts * ends)) this.#abandoned.add(materialized);
-    else {
+    const gatherStarts = () => this.#run(sql.gatherFrom).run(from);
+    this.#update(materialized, gatherStarts, to, () => {
       this.#addRows(materialized, -this.#run(sql.part).run());
       if (this.#exceedsLimit(this.#run(sql.walk).run(this.#limits.closureUpdateRowsMax + 1)))
         this.#abandoned.add(materialized);
       else this.#addRows(materialized, this.#run(sql.rejoin).run());
-    }
-    this.#clearScratchTables();
+    });
   }
 
-  /** Runs for each event: a rollback removes tables that the transaction created. */
-  #createScratchTables(): void {
-    if (this.#hasScratchTables) return;
-    this.#database.exec(scratchTables);
+  /**
+   * Gathers the starts and ends of the rows that change, and runs `change`. Abandons the closure if there are too many
+   * rows, or if the event has taken too long: other writes wait meanwhile.
+   */
+  #update(materialized: MaterializedClosure, gatherStarts: () => number, to: number, change: () => void): void {
+    if (performance.now() > this.#endMs) return void this.#abandoned.add(materialized);
+    // Once for each event: a rollback removes tables that the transaction created.
+    if (!this.#hasScratchTables) this.#database.exec(scratchTables);
     this.#hasScratchTables = true;
-  }
-
-  /** Many facts of one event may each change many rows, and other writes wait meanwhile. */
-  #isPastDeadline(): boolean {
-    return performance.now() > this.#endMs;
+    const starts = gatherStarts();
+    const ends = this.#run(materialized.sql.gatherTo).run(to);
+    if (this.#exceedsLimit(starts * ends)) this.#abandoned.add(materialized);
+    else change();
+    for (const table of scratchTableNames) this.#run(`DELETE FROM ${table}`).run();
   }
 
   #exceedsLimit(rows: number): boolean {
@@ -218,10 +218,6 @@ export class ClosureChange {
   #addRows(materialized: MaterializedClosure, rows: number): void {
     this.#rowsGained.set(materialized, (this.#rowsGained.get(materialized) ?? 0) + rows);
     this.#statistics.addRowCount(materialized.table.table, rows);
-  }
-
-  #clearScratchTables(): void {
-    for (const table of scratchTableNames) this.#run(`DELETE FROM ${table}`).run();
   }
 
   #run(sql: string): SqlStatement {
@@ -236,59 +232,40 @@ export type FillTime = "bounded" | "unbounded";
  * Makes the materialized closures match the active policy: fills missing ones and drops others. With `retry`, abandoned
  * closures are tried again. Runs inside the caller's transaction.
  */
-export function refreshClosures(
-  database: Connection,
-  limits: Limits,
-  retry: boolean,
-  fillTime: FillTime = "unbounded",
-): void {
-  const endMs = performance.now() + limits.closureTimeMsMax;
-  const activation = usableActivation(database);
-  const wanted = new Map(
-    (activation ? closuresOf(activation.active, limits) : []).map((closure) => [closure.name, closure]),
-  );
+export function refreshClosures(database: Connection, limits: Limits, retry: boolean, fillTime: FillTime): void {
+  const endMs = fillTime === "bounded" ? performance.now() + limits.closureTimeMsMax : Infinity;
+  const closures = closuresUnder(usableActivation(database), limits);
+  const wanted = new Map(closures.map((closure) => [closure.name, closure]));
   let isChanged = false;
   for (const table of closureTables(database)) {
     if (wanted.has(table.name) && (table.isMaterialized || !retry)) wanted.delete(table.name);
     else {
-      dropClosureTable(database, table);
-      dropStatistics(database, table.table);
+      dropClosure(database, table);
       isChanged = true;
     }
   }
   for (const [name, closure] of wanted) {
     const table = createClosureTable(database, name);
-    const isFilled =
-      fillTime === "bounded"
-        ? fillUntil(endMs, database, closure, table, limits)
-        : fill(database, closure, table, limits);
-    if (!isFilled) emptyClosureTable(database, table);
+    if (!fill(database, closure, table, limits, endMs)) emptyClosureTable(database, table);
     isChanged = true;
   }
   if (isChanged) invalidatePlans(database);
 }
 
-/** Returns false if the closure is too large to be materialized. */
-function fill(database: Connection, closure: Closure, table: ClosureTable, limits: Limits): boolean {
-  if (closure.steps.length > stepsMax) return false;
-  const rows = database.prepare(sqlFor(database, closure, table).fill).run(limits.closureRowsMax + 1);
-  addClosureRows(database, table, rows);
-  return rows <= limits.closureRowsMax;
-}
-
 /**
- * As `fill`, but a few starts at a time, so that it can stop: a running SQLite statement cannot be interrupted. The
- * closure of a chain of 3,000 folders has 5 million rows and takes a minute, during which nothing else can be written.
+ * Returns false if the closure is too large to be materialized, or if it takes too long. A running SQLite statement
+ * cannot be interrupted, so each statement fills from a few starts: the closure of a chain of 3,000 folders has 5 million
+ * rows and takes a minute, during which nothing else can be written.
  */
-function fillUntil(
-  endMs: number,
+function fill(
   database: Connection,
   closure: Closure,
   table: ClosureTable,
   { closureRowsMax }: Limits,
+  endMs: number,
 ): boolean {
   if (closure.steps.length > stepsMax) return false;
-  const sql = sqlFor(database, closure, table);
+  const sql = closureSql(closure, table.table, catalogueOf(database));
   database.exec(scratchTables);
   const starts = database.prepare(sql.starts).values(closureRowsMax + 1);
   if (starts.length > closureRowsMax) return false;
@@ -298,10 +275,9 @@ function fillUntil(
   let batchSize = 1;
   try {
     for (let first = 0; first < starts.length; first += batchSize) {
-      const startMs = performance.now();
-      if (startMs > endMs || rows > closureRowsMax) return false;
+      if (performance.now() > endMs || rows > closureRowsMax) return false;
       database.exec("DELETE FROM closure_from");
-      batchSize = Math.min(2 * batchSize, startsPerBatchMax);
+      batchSize = Math.min(2 * batchSize, closureStartsPerStatement);
       gather.run(jsonParameter(starts.slice(first, first + batchSize).map(([id]) => Number(id))));
       rows += fillFrom.run(closureRowsMax + 1 - rows);
     }
@@ -312,19 +288,16 @@ function fillUntil(
   return rows <= closureRowsMax;
 }
 
-/** Filling from so many starts takes about 10 ms if each reaches a few dozen rows. */
-const startsPerBatchMax = 64;
-
 /** SQLite accepts 500 SELECTs in one statement, and filling a table takes two of them for each step. */
 const stepsMax = 200;
 
-/** Creates all closures again for an empty store, including abandoned ones. */
-export function clearClosures(database: Connection, limits: Limits): void {
-  for (const table of closureTables(database)) {
-    dropClosureTable(database, table);
-    dropStatistics(database, table.table);
-  }
-  refreshClosures(database, limits, true);
+export function dropAllClosures(database: Connection): void {
+  for (const table of closureTables(database)) dropClosure(database, table);
+}
+
+function dropClosure(database: Connection, table: ClosureTable): void {
+  dropClosureTable(database, table);
+  dropStatistics(database, table.table);
 }
 
 /**
@@ -332,12 +305,11 @@ export function clearClosures(database: Connection, limits: Limits): void {
  * again.
  */
 export function findClosureDamage(database: Connection, limits: Limits): string | undefined {
-  const activation = usableActivation(database);
-  const tables = new Map(closureTables(database).map((table) => [table.name, table]));
-  for (const closure of activation ? closuresOf(activation.active, limits) : []) {
+  const tables = tablesByName(database);
+  for (const closure of closuresUnder(usableActivation(database), limits)) {
     const table = tables.get(closure.name);
     if (!table?.isMaterialized) continue;
-    const { all } = sqlFor(database, closure, table);
+    const { all } = closureSql(closure, table.table, catalogueOf(database));
     const [row] = database
       .prepare(
         `SELECT count(*), count(t.a1), (SELECT count(*) FROM ${table.table}) FROM (${all}) AS w
@@ -352,8 +324,8 @@ export function findClosureDamage(database: Connection, limits: Limits): string 
   return undefined;
 }
 
-function sqlFor(database: Connection, closure: Closure, { table }: ClosureTable): ClosureSql {
-  const names: SqlCatalogue = {
+function catalogueOf(database: Connection): SqlCatalogue {
+  return {
     hasIndex: () => false,
     rowsMax: () => Number.POSITIVE_INFINITY,
     factTable: (predicate) => factTable(database, ...splitKey(predicate)),
@@ -363,13 +335,6 @@ function sqlFor(database: Connection, closure: Closure, { table }: ClosureTable)
       return number === undefined ? { low: 0, high: -1 } : symbolRange(number);
     },
   };
-  return new ClosureSql(closure, table, names);
-}
-
-function occurrencesIn(closure: Closure, materialized: MaterializedClosure): FactOccurrence[] {
-  return closure.steps.flatMap((step) =>
-    step.atoms.map((_, index) => ({ materialized, step, index, pairs: materialized.sql.pairsOver(step, index) })),
-  );
 }
 
 function fits({ step, index }: FactOccurrence, fact: Fact): boolean {

@@ -10,7 +10,7 @@ import {
   type DatalogProgram,
   literalVariables,
   type ProgramCall,
-  type ProgramLiteral,
+  programCalls,
   type ProgramRule,
 } from "../../datalog/ir/program.ts";
 import { must } from "../../util/assert.ts";
@@ -36,9 +36,8 @@ export type Orders = ReadonlyMap<string, readonly (readonly number[])[]>;
 export function indexOrders(program: DatalogProgram): Orders {
   const uses = new Map<string, ArgumentUse>();
   for (const rule of program.rules) {
-    for (const call of calls(rule.body)) {
-      const use = uses.get(call.predicate) ?? newUse(call.args.length);
-      uses.set(call.predicate, use);
+    for (const { call } of programCalls(rule.body)) {
+      const use = uses.getOrInsertComputed(call.predicate, () => newUse(call.args.length));
       call.args.forEach((arg, position) => {
         if (arg.kind !== "var") {
           use.constant.add(position);
@@ -65,7 +64,7 @@ function propagateSeveral(program: DatalogProgram, uses: ReadonlyMap<string, Arg
     for (const { head, body } of rules.get(predicate) ?? []) {
       const term = head[position];
       if (term?.kind !== "var") continue;
-      for (const call of calls(body)) {
+      for (const { call } of programCalls(body)) {
         const { several } = must(uses.get(call.predicate));
         for (const [argument, arg] of call.args.entries()) {
           if (arg.kind !== "var" || arg.index !== term.index || several.has(argument)) continue;
@@ -77,28 +76,17 @@ function propagateSeveral(program: DatalogProgram, uses: ReadonlyMap<string, Arg
   }
 }
 
-/** The distinct constants that rules ask for, by predicate key and position. */
-export function askedConstants(program: DatalogProgram): Map<string, Map<number, readonly Constant[]>> {
+/** The distinct constants that rules ask for, by predicate key, position and constant key. */
+export function askedConstants(program: DatalogProgram): Map<string, Map<number, Map<string, Constant>>> {
   const asked = new Map<string, Map<number, Map<string, Constant>>>();
-  for (const { predicate, args } of program.rules.flatMap((rule) => calls(rule.body))) {
-    const places = entryOf(asked, predicate, () => new Map<number, Map<string, Constant>>());
-    for (const [position, arg] of args.entries()) {
+  for (const { call } of program.rules.flatMap((rule) => [...programCalls(rule.body)])) {
+    const byPosition = asked.getOrInsertComputed(call.predicate, () => new Map());
+    for (const [position, arg] of call.args.entries()) {
       if (arg.kind !== "const") continue;
-      entryOf(places, position, () => new Map<string, Constant>()).set(constantKey(arg.value), arg.value);
+      byPosition.getOrInsertComputed(position, () => new Map()).set(constantKey(arg.value), arg.value);
     }
   }
-  return new Map(
-    [...asked].map(([predicate, places]) => [
-      predicate,
-      new Map([...places].map(([position, values]) => [position, [...values.values()]])),
-    ]),
-  );
-}
-
-function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  let value = map.get(key);
-  if (value === undefined) map.set(key, (value = make()));
-  return value;
+  return asked;
 }
 
 function newUse(arity: number): ArgumentUse {
@@ -144,16 +132,7 @@ function addConstant(
 ): number {
   const types = call.args.map((arg) => (arg.kind === "var" ? typeSetKey(rule.types[arg.index]) : arg.kind));
   const key = numberKey(position) + listKey(types);
-  const known = constants.get(key) ?? new Set();
-  constants.set(key, known.add(id));
-  return known.size;
-}
-
-function calls(body: readonly ProgramLiteral[]): ProgramCall[] {
-  return body.flatMap((literal) => {
-    if (literal.kind === "call") return [literal];
-    return literal.kind === "not" ? calls(literal.body) : [];
-  });
+  return constants.getOrInsertComputed(key, () => new Set()).add(id).size;
 }
 
 /** Whether the variable can get its value outside of this call: from the head, another call or a condition. */

@@ -11,7 +11,7 @@ import { findClosures } from "../../datalog/pipeline.ts";
 import { type Goal, TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 
-export type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
+type ClosureSearchLimits = Pick<Limits, "closuresMax" | "planNodesMax" | "policyTypingsMax">;
 
 /** By the limits of the search. */
 const found = new WeakMap<ActivePolicy, Map<string, readonly Closure[]>>();
@@ -19,11 +19,7 @@ const found = new WeakMap<ActivePolicy, Map<string, readonly Closure[]>>();
 /** In no particular order. Empty if the policy exceeds the limits: then queries walk all facts. */
 export function closuresOf(active: ActivePolicy, limits: ClosureSearchLimits): readonly Closure[] {
   const key = `${limits.closuresMax} ${limits.planNodesMax} ${limits.policyTypingsMax}`;
-  let underLimits = found.get(active);
-  if (!underLimits) found.set(active, (underLimits = new Map()));
-  let known = underLimits.get(key);
-  if (!known) underLimits.set(key, (known = search(active, limits)));
-  return known;
+  return found.getOrInsertComputed(active, () => new Map()).getOrInsertComputed(key, () => search(active, limits));
 }
 
 function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Closure[] {

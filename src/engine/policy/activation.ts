@@ -58,13 +58,10 @@ function activationFor(database: Connection, id: number, stamp: number): Activat
   const known = database.catalogue.get(cachedActivation);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;
-  const [source, filename] = must(
-    database.statement("SELECT source, filename FROM policy WHERE id = ?1").values(id)[0],
-    "the active policy is missing",
-  ).map((text) => (text === null ? null : String(text)));
-  const current = { source: must(source), filename: filename ?? null, stamp };
-  const isSame = known?.source === current.source && known.filename === current.filename;
-  if (isSame && known.stamp === stamp) return known;
+  const [row] = database.statement("SELECT source, filename FROM policy WHERE id = ?1").values(id);
+  const [source, file] = must(row, "the active policy is missing");
+  const current = { source: String(source), filename: file === null ? null : String(file), stamp };
+  if (known?.source === current.source && known.filename === current.filename && known.stamp === stamp) return known;
   const activation = { ...current, active: activate(current.source, current.filename) };
   database.catalogue.set(cachedActivation, activation);
   return activation;

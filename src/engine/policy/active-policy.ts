@@ -40,10 +40,7 @@ export const acceptedPolicyLimits: Limits = {
   policyPredicatesMax: Number.MAX_SAFE_INTEGER,
 };
 
-/**
- * A policy that becomes active is needed several times, to create its tables and to answer, so the most recent ones are
- * cached.
- */
+/** A policy that becomes active is needed several times, to create its tables and to answer. */
 const recentPolicies = new LRUCache<string, ActivePolicy>({ max: 4 });
 
 /**
@@ -54,22 +51,16 @@ export function activate(source: string, filename: string | null): ActivePolicy 
   const key = (filename === null ? "-" : stringKey(filename)) + source;
   const recent = recentPolicies.get(key);
   if (recent) return recent;
-  const active = compileAccepted(source, filename);
+  const sources = [{ name: filename ?? "policy.polar", text: source }];
+  const { policy, diagnostics } = compile(sources, polarLimits(acceptedPolicyLimits));
+  if (!policy)
+    throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
+  const active = prepare(policy, acceptedPolicyLimits);
   recentPolicies.set(key, active);
   return active;
 }
 
-function compileAccepted(source: string, filename: string | null): ActivePolicy {
-  const { policy, diagnostics } = compile(
-    [{ name: filename ?? "policy.polar", text: source }],
-    polarLimits(acceptedPolicyLimits),
-  );
-  if (!policy) {
-    throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
-  }
-  return prepare(policy, acceptedPolicyLimits);
-}
-
+/** Compiles a checked policy. Throws `TooLarge`. */
 export function prepare(policy: Policy, limits: Limits): ActivePolicy {
   const { universe, program, factTypes, signatures } = compileProgram(policy, programLimits(limits));
   const constants = collectConstants(program);

@@ -13,6 +13,7 @@ import {
   programCalls,
   type ProgramRule,
   splitKey,
+  type VariableTypes,
 } from "../../datalog/ir/program.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Rule } from "../../polar/policy.ts";
@@ -36,27 +37,18 @@ export interface CustomAllow {
 export function customAllow({ policy, program }: ActivePolicy): CustomAllow | undefined {
   const rule = policy.rules.find(({ predicate, implicit }) => predicate === "allow" && !implicit);
   if (!rule) return undefined;
-  const asked = new PatternIndex(grantedBy(program));
-  const allowed = new PatternIndex(allowedBy(program));
-  return {
-    rule,
-    asksFor: (permission) => asked.meets(permission),
-    mayAllow: (permission) => allowed.meets(permission),
-  };
+  return { rule, asksFor: matcherOf(grantedBy(program)), mayAllow: matcherOf(allowedBy(program)) };
 }
 
-/** An index of permission patterns. */
-class PatternIndex {
-  readonly #byPredicate = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<CallPattern>()]));
-
-  constructor(patterns: Iterable<CallPattern>) {
-    for (const pattern of patterns) this.#byPredicate.get(pattern.predicate)?.add(pattern, pattern.args);
-  }
-
-  meets({ predicate, args }: CallPattern): boolean {
-    const candidates = this.#byPredicate.get(predicate)?.candidates(args);
-    return candidates?.some((pattern) => mayUnify(pattern.args, args)) === true;
-  }
+/** A function that tells whether a permission may match one of the patterns. */
+function matcherOf(patterns: Iterable<CallPattern>): (permission: CallPattern) => boolean {
+  const indexes = new Map(permissionKeys.map((key) => [key, new ArgumentIndex<CallPattern>()]));
+  for (const pattern of patterns) indexes.get(pattern.predicate)?.add(pattern, pattern.args);
+  return ({ predicate, args }) =>
+    indexes
+      .get(predicate)
+      ?.candidates(args)
+      .some((pattern) => mayUnify(pattern.args, args)) === true;
 }
 
 const isAskedByApplications = /^allow(?:_|$)/;
@@ -65,10 +57,10 @@ const permissionKeys = [3, 2].map((arity) => predicateKey("has_permission", arit
 
 /** The heads of `allow`, `allow_field` and similar rules, as patterns of the permission with the same name. */
 function* allowedBy(program: DatalogProgram): Generator<CallPattern> {
-  for (const { predicate, head, types } of program.rules) {
-    const [name, arity] = splitKey(predicate);
+  for (const rule of program.rules) {
+    const [name, arity] = splitKey(rule.predicate);
     if (!isAskedByApplications.test(name)) continue;
-    const args = head.map((term) => argumentPattern(term, types));
+    const { args } = headOf(rule);
     for (const key of permissionKeys) {
       const length = splitKey(key)[1];
       if (name === "allow" ? arity === length : arity > length) yield { predicate: key, args: args.slice(0, length) };
@@ -94,17 +86,17 @@ function* grantedBy(program: DatalogProgram): Generator<CallPattern> {
     for (const rule of rules.get(predicate) ?? []) {
       for (const { call, isNegated } of programCalls(rule.body)) {
         waiting.push({ predicate: call.predicate, grants: grants !== isNegated });
-        if (grants !== isNegated) yield patternOf(call, rule);
+        if (grants !== isNegated) yield patternOf(call, rule.types);
       }
     }
   }
 }
 
 function headOf({ predicate, head, types }: ProgramRule): CallPattern {
-  return { predicate, args: head.map((term) => argumentPattern(term, types)) };
+  return patternOf({ predicate, args: head }, types);
 }
 
-function patternOf({ predicate, args }: ProgramCall, { types }: ProgramRule): CallPattern {
+function patternOf({ predicate, args }: Omit<ProgramCall, "kind">, types: VariableTypes): CallPattern {
   return { predicate, args: args.map((term) => argumentPattern(term, types)) };
 }
 
@@ -113,12 +105,9 @@ export function replacedDefaultWarnings(active: ActivePolicy): Diagnostic[] {
   if (!own) return [];
   return permissionKeys.flatMap((key): Diagnostic[] => {
     const permissions = active.program.rules.filter(({ predicate }) => predicate === key);
-    const patterns = permissions.map((permission) => ({ permission, pattern: headOf(permission) }));
     // A permission that no `allow` rule allows may still be a condition of other permissions that are allowed.
-    const isNoneAllowed = patterns.every(({ pattern }) => !own.mayAllow(pattern));
-    const lost = patterns.flatMap(({ permission, pattern }) =>
-      isNoneAllowed || !own.asksFor(pattern) ? [permission] : [],
-    );
+    const isAnyAllowed = permissions.some((permission) => own.mayAllow(headOf(permission)));
+    const lost = permissions.filter((permission) => !isAnyAllowed || !own.asksFor(headOf(permission)));
     const [first] = lost;
     if (!first) return [];
     const { none, some } = texts[splitKey(key)[1] === 2 ? "global" : "resource"];

@@ -6,7 +6,10 @@ import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { suggestion } from "../../polar/suggest.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import { countByTypes } from "../../store/facts/fact-tables.ts";
 import type { Fact } from "../../store/facts/fact.ts";
+import { activationOf } from "./activation.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
 export interface FactSchemaProblem {
@@ -47,6 +50,28 @@ function nearest(predicate: string, types: readonly string[], accepted: readonly
 /** `has_role(User, String, Org)`; `_` stands for any type. */
 export function formatFactType(known: FactType): string {
   return `${splitKey(known.predicate)[0]}(${known.types.map((type) => type ?? "_").join(", ")})`;
+}
+
+/**
+ * One sentence that counts the unused facts: stored facts that the active policy uses and `after` does not. They are
+ * ignored, and count again as soon as a policy uses them. `undefined` if there are none. Reads all facts of the
+ * predicates in question, and only those.
+ */
+export function unusedFactsWarning(database: Connection, after: ActivePolicy): string | undefined {
+  const before = activationOf(database)?.active.factTypes ?? [];
+  const isAbandoned = (predicate: string, types: FactType["types"]): boolean =>
+    isCovered(before, predicate, types) && !isCovered(after.factTypes, predicate, types);
+  const abandoned = before.filter(({ predicate, types }) => isAbandoned(predicate, types));
+  const unused = [...new Set(abandoned.map(({ predicate }) => predicate))]
+    .flatMap((predicate) =>
+      countByTypes(database, ...splitKey(predicate))
+        .filter(({ types }) => isAbandoned(predicate, types))
+        .map(({ types, count }) => ({ signature: formatFactType({ predicate, types }), count })),
+    )
+    .toSorted((one, other) => (one.signature < other.signature ? -1 : 1));
+  if (unused.length === 0) return undefined;
+  const list = unused.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
+  return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;
 }
 
 /** In the format of Oso Cloud: strings as literals, other values as their types. */

@@ -6,19 +6,16 @@
 import { type ClientArgument, type ClientTuple, clientTypes } from "../../datalog/print/client-types.ts";
 import { policyMetadata, type ResourceMetadata } from "../../polar/metadata.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
+import { clientTypeTuplesMax } from "../../util/tuning.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
-/**
- * The type checker compares a call with every tuple: 500 tuples take TypeScript 5 three seconds, and about ten thousand
- * exceed its limits.
- */
-const tuplesMax = 200;
 /** More lines than any editor can handle. */
 const linesMax = 200_000;
 
 /** `command` is the command that the heading shows. Throws `too_large` if the result would be too large to use. */
 export function generateTypeScript({ policy, program, universe }: ActivePolicy, command: string): string {
-  const { facts, queries } = clientTypes(policy, program, universe, tuplesMax);
+  const { facts, queries } = clientTypes(policy, program, universe, clientTypeTuplesMax);
   checkLength([...facts, ...queries]);
   const resources = Object.entries(policyMetadata(policy)).filter(
     ([name, names]) => name !== "global" || names.roles.length > 0 || names.permissions.length > 0,
@@ -38,17 +35,18 @@ export function generateTypeScript({ policy, program, universe }: ActivePolicy, 
 }
 
 function checkLength(tuples: readonly ClientTuple[]): void {
-  const linesOf = new Map<string, number>();
+  let sum = 0;
+  const lines = new Map<string, number>();
   for (const { predicate, args } of tuples) {
-    const lines = args.reduce((sum, { types, ids }) => sum + (types?.length ?? 1) * (ids?.length ?? 1), 0);
-    linesOf.set(predicate, (linesOf.get(predicate) ?? 0) + lines);
+    const taken = args.reduce((count, { types, ids }) => count + (types?.length ?? 1) * (ids?.length ?? 1), 0);
+    lines.set(predicate, (lines.get(predicate) ?? 0) + taken);
+    sum += taken;
   }
-  const longest = [...linesOf].toSorted(([, one], [, other]) => other - one)[0];
-  const lines = [...linesOf.values()].reduce((sum, count) => sum + count, 0);
-  if (longest === undefined || lines <= linesMax) return;
+  if (sum <= linesMax) return;
+  const [predicate, longest] = must([...lines].toSorted(([, one], [, other]) => other - one)[0]);
   throw new AppError(
     "too_large",
-    `the types would be longer than ${linesMax} lines, \`${longest[0]}\` alone takes ${longest[1]}; ` +
+    `the types would be longer than ${linesMax} lines, \`${predicate}\` alone takes ${longest}; ` +
       "give the variables of its rules narrower types",
   );
 }

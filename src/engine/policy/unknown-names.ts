@@ -28,9 +28,8 @@ function unknownPredicate({ predicate, args }: AskedCall, { program, factTypes }
   const known = arities.get(predicate)?.map(([, arity]) => arity) ?? [];
   if (known.length === 0)
     return [`the policy has no predicate ${quote(predicate)}${didYouMean(predicate, arities.keys())}`];
-  return [
-    `${quote(predicate)} has another number of arguments in the policy: ${known.toSorted((one, other) => one - other).join(" or ")}`,
-  ];
+  const sorted = known.toSorted((one, other) => one - other).join(" or ");
+  return [`${quote(predicate)} has another number of arguments in the policy: ${sorted}`];
 }
 
 const builtIn: readonly string[] = ["String", "Integer", "Boolean"];
@@ -64,15 +63,15 @@ function unknownName({ predicate, args }: AskedCall, active: ActivePolicy): stri
   const kind = kinds.get(predicate);
   const name = args[1];
   if (kind === undefined || name?.type !== "String" || name.id === undefined || args.length > 3) return [];
-  const owner = args[ownerOf(predicate)]?.type;
-  const isKnownType = owner !== undefined && active.types.has(owner);
+  const asked = args[ownerOf(predicate)]?.type;
+  const owner = asked !== undefined && active.types.has(asked) ? asked : undefined;
   const known = new Set([
-    ...declaredNames(kind, isKnownType ? owner : undefined, args.length, active),
-    ...active.program.rules.flatMap((rule) => namesIn(rule, kind, isKnownType ? owner : undefined, args.length)),
+    ...declaredNames(kind, owner, args.length, active),
+    ...active.program.rules.flatMap((rule) => namesIn(rule, kind, owner, args.length)),
   ]);
   // If the policy mentions no such name, all of them are data.
   if (known.size === 0 || known.has(name.id)) return [];
-  const where = isKnownType ? ` of ${quote(owner)}` : "";
+  const where = owner === undefined ? "" : ` of ${quote(owner)}`;
   return [`the policy has no ${kind} ${quote(name.id)}${where}${didYouMean(name.id, known)}`];
 }
 
@@ -113,8 +112,8 @@ function namesIn(
     const [, name] = args;
     if (kinds.get(called) !== kind || count !== arity || name?.kind !== "const") return [];
     const owned = args[ownerOf(called)];
-    const allowed = owned && owner !== undefined ? argumentPattern(owned, types).types : undefined;
-    return !allowed || owner === undefined || allowed.has(owner) ? [name.value.id] : [];
+    const allowed = owned && argumentPattern(owned, types).types;
+    return owner === undefined || !allowed || allowed.has(owner) ? [name.value.id] : [];
   });
 }
 

@@ -8,22 +8,17 @@ import type { Expression, Policy, Rule } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
 import { must } from "../../util/assert.ts";
 
-/** Applications query these predicates by name; also `allow` with any arguments, and `allow_field` and similar ones. */
-const queriedByName: readonly string[] = [
-  "has_role/2",
-  "has_role/3",
-  "has_permission/2",
-  "has_permission/3",
-  "has_relation/3",
-];
-const alsoQueriedByName = /^allow(?:_|\/)/;
+/** The keys of predicates that applications query by name: also `allow_field` and similar ones. */
+const queriedByName = /^(?:allow(?:_|\/)|has_(?:role|permission)\/[23]$|has_relation\/3$)/;
 
 export function unusedRuleWarnings(policy: Policy): Diagnostic[] {
   const calls = callsOf(policy.rules);
-  const used = reachedFrom(
-    [...queriedByName, ...calls.keys().filter((key) => alsoQueriedByName.test(key)), ...testedKeys(policy)],
-    calls,
-  );
+  // A predicate that a test asserts is one that applications query, unless its name says that it should deny.
+  const asserted = policy.tests
+    .flatMap(({ assertions }) => assertions)
+    .filter(({ predicate }) => !isMeantToDeny(predicate));
+  const queried = calls.keys().filter((key) => queriedByName.test(key));
+  const used = reachedFrom([...queried, ...asserted.map(keyOf)], calls);
   const unused = [...calls.keys()].filter((key) => !used.has(key));
   const firsts = new Map(policy.rules.toReversed().map((rule) => [keyOf(rule), rule]));
   const arities = Map.groupBy(
@@ -33,19 +28,9 @@ export function unusedRuleWarnings(policy: Policy): Diagnostic[] {
   return notCalled(unused, calls).map((key) => {
     const [name, arity] = splitKey(key);
     const isOneOfSeveral = (arities.get(name)?.length ?? 0) > 1;
-    return unusedWarning(isOneOfSeveral ? `${quote(name)} with ${countOf(arity)}` : quote(name), must(firsts.get(key)));
+    const withArity = `${quote(name)} with ${arity === 1 ? "one argument" : `${arity} arguments`}`;
+    return unusedWarning(isOneOfSeveral ? withArity : quote(name), must(firsts.get(key)));
   });
-}
-
-function countOf(count: number): string {
-  return count === 1 ? "one argument" : `${count} arguments`;
-}
-
-/** A predicate that a test asserts is one that applications query, unless its name says that it should deny. */
-function testedKeys({ tests }: Policy): string[] {
-  return tests.flatMap(({ assertions }) =>
-    assertions.flatMap((assertion) => (isMeantToDeny(assertion.predicate) ? [] : [keyOf(assertion)])),
-  );
 }
 
 /**
@@ -53,19 +38,17 @@ function testedKeys({ tests }: Policy): string[] {
  * calls gets no warning of its own.
  */
 function notCalled(unused: readonly string[], calls: Calls): string[] {
-  const calledByOthers = new Set(
-    unused.flatMap((key) => [...(calls.get(key) ?? [])].filter((called) => called !== key)),
-  );
+  const calledByOthers = new Set(unused.flatMap((key) => [...(calls.get(key) ?? [])].filter((other) => other !== key)));
   const seen = new Set<string>();
   const uncalledFirst = unused.toSorted(
     (one, other) => Number(calledByOthers.has(one)) - Number(calledByOthers.has(other)),
   );
-  const found = uncalledFirst.filter((key) => {
-    if (seen.has(key)) return false;
+  const reported = new Set<string>();
+  for (const key of uncalledFirst) {
+    if (seen.has(key)) continue;
+    reported.add(key);
     reachedFrom([key], calls, seen);
-    return true;
-  });
-  const reported = new Set(found);
+  }
   return unused.filter((key) => reported.has(key));
 }
 

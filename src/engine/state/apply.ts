@@ -46,7 +46,7 @@ function applyFacts(database: Connection, effect: Extract<Effect, { kind: "facts
   let sum = parseDigest(readDigest(database));
   for (const fact of effect.deleted) {
     if (!hasFact(database, fact)) continue;
-    const lostPairs = closures.pairsLostWith(fact);
+    const lostPairs = closures.pairsOver(fact);
     statistics.addRowCount(must(deleteFact(database, fact)).table, -1);
     closures.remove(lostPairs);
     changed.set(predicateKey(fact.predicate, fact.args.length), fact);

@@ -1,18 +1,20 @@
-/**
- * The check of one assertion of a policy test: what it expects, what the engine answers, and the
- * difference.
- */
+/** The check of one assertion of a policy test: what it expects, what the engine answers, and the difference. */
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Assertion, Expression, Term } from "../../polar/policy.ts";
-import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { assert, must } from "../../util/assert.ts";
-import { anyId, formatAtom, type GroundAtom, type OpenAtom } from "../explain/atom.ts";
+import { anyId, formatAtom, formatValue, type GroundAtom, type OpenAtom } from "../explain/atom.ts";
 import type { CallAnswers, CallArgument } from "../explain/call-answers.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
+import { variableTypes } from "../policy/policy-warnings.ts";
 import { factKey, valueKey } from "../request/keys.ts";
 
-export interface AssertionOutcome {
+export interface AssertionOutcome extends Difference {
+  /** All atoms that match the assertion and that the engine answers, sorted by their text. */
+  readonly found: readonly GroundAtom[];
+}
+
+interface Difference {
   /** Atoms that the assertion expects and the engine does not answer. */
   readonly missing: readonly OpenAtom[];
   /** Atoms that the engine answers and the assertion does not expect. */
@@ -21,29 +23,32 @@ export interface AssertionOutcome {
   readonly problem: string | undefined;
 }
 
+const none: Difference = { missing: [], surplus: [], problem: undefined };
+
 /** Throws `AppError` if the question cannot be answered, and `WorkLimitReached` if it takes too much work. */
-export function checkAssertion(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): AssertionOutcome {
-  const found = assertedAtoms(assertion, active, answers);
-  const open = openAtom(assertion);
-  if (assertion.iff) return compareWithList(assertion, assertion.iff, open, found);
-  if (found.length > 0 === assertion.expected) return satisfied;
-  if (assertion.expected) return { missing: [open], surplus: [], problem: "expected true, came false" };
-  const problem = `expected false, came true${describe(assertion, found)}`;
-  return { missing: [], surplus: found, problem };
+export function checkAssertion(assertion: Assertion, answers: CallAnswers): AssertionOutcome {
+  const found = assertedAtoms(assertion, answers);
+  return { found, ...difference(assertion, found) };
 }
 
-const satisfied: AssertionOutcome = { missing: [], surplus: [], problem: undefined };
+function difference(assertion: Assertion, found: readonly GroundAtom[]): Difference {
+  const open = openAtom(assertion);
+  if (assertion.iff) return compareWithList(assertion, assertion.iff, open, found);
+  if (found.length > 0 === assertion.expected) return none;
+  if (assertion.expected) return { ...none, missing: [open], problem: "expected true, came false" };
+  return { ...none, surplus: found, problem: `expected false, came true${describe(assertion, found)}` };
+}
 
 /**
- * The values of the variable in all answers together must be the listed ones, whatever the other
- * variables are. For `assert_not` they must differ. A wildcard answer is never a listed value.
+ * The values of the variable in all answers together must be the listed ones, whatever the other variables are. For
+ * `assert_not` they must differ. A wildcard answer is never a listed value.
  */
 function compareWithList(
   assertion: Assertion,
   iff: Expression,
   open: OpenAtom,
   found: readonly GroundAtom[],
-): AssertionOutcome {
+): Difference {
   assert(iff.kind === "in" && iff.term.kind === "variable", "the checks let only `variable in [...]` pass");
   const { name } = iff.term;
   const isNamed = assertion.params.map(({ term }) => term.kind === "variable" && term.name === name);
@@ -53,11 +58,9 @@ function compareWithList(
   const missing = [...listed].flatMap(([key, value]) => (actual.has(key) ? [] : [value]));
   const surplus = [...actual].flatMap(([key, value]) => (listed.has(key) ? [] : [value]));
   const same = missing.length + surplus.length === 0;
-  if (same === assertion.expected) return satisfied;
-  if (!assertion.expected) {
-    return { missing: [], surplus: [], problem: "expected other answers than those of `iff`, but got exactly those" };
-  }
-  const difference = [
+  if (same === assertion.expected) return none;
+  if (same) return { ...none, problem: "expected other answers than those of `iff`, but got exactly those" };
+  const differences = [
     ...missing.map((value) => `missing ${printValue(value)}`),
     ...surplus.map((value) => `not expected ${printValue(value)}`),
   ];
@@ -67,7 +70,7 @@ function compareWithList(
       args: open.args.map((arg, index) => (isNamed[index] ? value : arg)),
     })),
     surplus: found.filter((atom) => valuesIn(atom).some((value) => !listed.has(valueKey(value)))),
-    problem: `expected ${printValues(listed, "no answers")}; came ${printValues(actual, "none")}; ${difference.join(", ")}`,
+    problem: `expected ${printValues(listed, "no answers")}; came ${printValues(actual, "none")}; ${differences.join(", ")}`,
   };
 }
 
@@ -85,11 +88,10 @@ function printValues(values: ReadonlyMap<string, Value>, none: string): string {
   return values.size === 0 ? none : [...values.values()].map(printValue).join(", ");
 }
 
-/** All atoms that match the assertion and that the engine answers, sorted by their text. */
-export function assertedAtoms(assertion: Assertion, active: ActivePolicy, answers: CallAnswers): GroundAtom[] {
+function assertedAtoms(assertion: Assertion, answers: CallAnswers): GroundAtom[] {
   const predicate = predicateKey(assertion.predicate, assertion.params.length);
   const atoms = new Map<string, GroundAtom>();
-  for (const args of answers.everyRow(predicate, argumentsOf(assertion, active))) {
+  for (const args of answers.everyRow(predicate, argumentsOf(assertion, answers.active))) {
     const atom = { predicate, args };
     atoms.set(factKey(atom), atom);
   }
@@ -103,18 +105,11 @@ export function openAtom({ predicate, params }: Assertion): OpenAtom {
   return { predicate: predicateKey(predicate, params.length), args };
 }
 
-/** A variable may have the types that all its occurrences allow. */
 function argumentsOf({ params }: Assertion, { universe }: ActivePolicy): CallArgument[] {
   const names = params.map(({ term }) => (term.kind === "variable" ? term.name : undefined));
-  return params.map(({ term }, position) => {
-    const value = valueOf(term);
-    if (value) return { kind: "value", value };
-    const index = names.indexOf(names[position]);
-    const allowed = params.flatMap(({ type }, other) =>
-      names[other] === names[index] && type !== undefined ? [universe.concrete(type)] : [],
-    );
-    const types = allowed.length === 0 ? undefined : allowed.reduce((one, other) => one.intersection(other));
-    return { kind: "variable", index, types };
+  return params.map(({ term }) => {
+    if (term.kind !== "variable") return { kind: "value", value: must(valueOf(term)) };
+    return { kind: "variable", index: names.indexOf(term.name), types: variableTypes(term.name, params, universe) };
   });
 }
 
@@ -136,7 +131,5 @@ function variablesOf({ params }: Assertion, { args }: GroundAtom): string {
 }
 
 function printValue({ type, id }: Value): string {
-  if (id === anyId) return `every ${type}`;
-  if (type === "Integer" || type === "Boolean") return id;
-  return type === "String" ? stringLiteral(id) : `${type}{${stringLiteral(id)}}`;
+  return id === anyId ? `every ${type}` : formatValue({ type, id });
 }

@@ -11,7 +11,7 @@ import type { Policy } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { type ActivePolicy, polarLimits, prepare } from "../policy/active-policy.ts";
 import { policyWarnings } from "../policy/policy-warnings.ts";
-import { runPolicyTests, type TestRun } from "./policy-tests.ts";
+import { runPolicyTests, type TestOptions, type TestRun } from "./policy-tests.ts";
 
 export interface PolicyCheck {
   /** `undefined` if a diagnostic is an error. */
@@ -23,13 +23,9 @@ export interface PolicyCheck {
   readonly tests: TestRun | undefined;
 }
 
-export interface CheckOptions {
+export interface CheckOptions extends Pick<TestOptions, "coverage" | "clock"> {
   readonly runTests: boolean;
-  /** Whether to count which rules the tests exercise. */
-  readonly coverage?: boolean;
   readonly limits?: Limits;
-  /** Seconds since 1970. */
-  readonly clock?: () => number;
 }
 
 /** All `sources` together are one policy. */
@@ -48,10 +44,7 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
 }
 
 /** Compiles the policy, and runs the checks that need the Datalog program. */
-function compileAndCheck(
-  policy: Policy,
-  limits: Limits,
-): { active: ActivePolicy | undefined; diagnostics: Diagnostic[] } {
+function compileAndCheck(policy: Policy, limits: Limits): Pick<PolicyCheck, "active" | "diagnostics"> {
   try {
     const active = prepare(policy, limits);
     const { negativeCycles, openComparisons } = checkProgram(active.program);
@@ -61,9 +54,9 @@ function compileAndCheck(
       message: `this rule negates \`${cycle.predicate}\`, which depends on this rule in turn`,
       span: cycle.rule,
       hint: "negate something that does not depend on this rule, such as a separate fact",
-      ...(cycle.through === cycle.rule
-        ? {}
-        : { related: [{ message: "the dependency leads through this rule", span: cycle.through }] }),
+      ...(cycle.through !== cycle.rule && {
+        related: [{ message: "the dependency leads through this rule", span: cycle.through }],
+      }),
     }));
     for (const { rule } of openComparisons) {
       diagnostics.push({

@@ -3,9 +3,8 @@
  * Cloud documents (`PolicyTestResult`), together with our positions and reasons.
  */
 import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
-import { positionAt, type Source, startsOf } from "../../polar/source.ts";
-import type { Span } from "../../polar/span.ts";
-import { ruleText } from "../explain/rendering.ts";
+import type { Position, Source } from "../../polar/source.ts";
+import { ruleAt } from "../explain/rendering.ts";
 import type { PolicyCheck } from "./policy-check.ts";
 import type { Coverage, TestFailure, TestRun } from "./policy-tests.ts";
 
@@ -21,11 +20,13 @@ export interface PolicyReport extends Partial<PolicyTestResult> {
 
 export interface PolicyTestResult {
   readonly success: boolean;
-  readonly errors: readonly {
-    readonly error_type: "ValidationFailed" | "AssertionFailed" | "ServerError";
-    readonly message: string;
-  }[];
+  readonly errors: readonly PolicyTestError[];
   readonly tests: TestRun["tests"];
+}
+
+interface PolicyTestError {
+  readonly error_type: "ValidationFailed" | "AssertionFailed" | "ServerError";
+  readonly message: string;
 }
 
 export type FailureJson = DiagnosticJson & { readonly test: string };
@@ -33,14 +34,8 @@ export type FailureJson = DiagnosticJson & { readonly test: string };
 export interface CoverageJson {
   readonly rules: number;
   readonly exercised: number;
-  /** False if following an answer took more work than allowed, so that covered rules may be missing. */
-  readonly complete: boolean;
-  readonly unexercised: readonly {
-    readonly file: string;
-    readonly line: number;
-    readonly column: number;
-    readonly rule: string;
-  }[];
+  readonly complete: Coverage["complete"];
+  readonly unexercised: readonly (Position & { readonly file: string; readonly rule: string })[];
 }
 
 /** `runTests` says whether tests were requested: for a policy with errors, the tests fail with these errors. */
@@ -67,23 +62,18 @@ export function policyReport(
 }
 
 /** An error of a policy in the form that clients of Oso Cloud expect. */
-export function validationError({
-  file,
-  line,
-  column,
-  message,
-  hint,
-}: DiagnosticJson): PolicyTestResult["errors"][number] {
+export function validationError({ file, line, column, message, hint }: DiagnosticJson): PolicyTestError {
   const text = `${file}:${line}:${column}: ${message}${hint === undefined ? "" : ` (${hint})`}`;
   return { error_type: "ValidationFailed", message: text };
 }
 
 export function testResult({ success, tests, failures }: TestRun, sources: readonly Source[]): PolicyTestResult {
-  const errors = failures.map(({ test, diagnostic }) => {
+  const errors = failures.map(({ test, diagnostic }): PolicyTestError => {
     const { code, span, message, notes = [] } = diagnostic;
-    const failure = `${placeOf(span, sources)}: test \`${test}\`: \`${textOf(span, sources)}\` failed: ${message}`;
+    const { text, file, line, column } = ruleAt(span, sources);
+    const failure = `${file}:${line}:${column}: test \`${test}\`: \`${text}\` failed: ${message}`;
     return {
-      error_type: code === "test/failed" ? ("AssertionFailed" as const) : ("ServerError" as const),
+      error_type: code === "test/failed" ? "AssertionFailed" : "ServerError",
       message: [failure, ...notes.map((note) => `  ${note}`)].join("\n"),
     };
   });
@@ -100,24 +90,9 @@ function coverageToJson({ rules, complete }: Coverage, sources: readonly Source[
     rules: rules.length,
     exercised: rules.length - unexercised.length,
     complete,
-    unexercised: unexercised.map(({ span }) => ({
-      file: span.file,
-      ...positionOf(span, sources),
-      rule: textOf(span, sources),
-    })),
+    unexercised: unexercised.map(({ span }) => {
+      const { text, ...position } = ruleAt(span, sources);
+      return { ...position, rule: text };
+    }),
   };
-}
-
-function textOf(span: Span, sources: readonly Source[]): string {
-  return ruleText(span, sources.find((source) => source.name === span.file)?.text ?? "");
-}
-
-function placeOf(span: Span, sources: readonly Source[]): string {
-  const { line, column } = positionOf(span, sources);
-  return `${span.file}:${line}:${column}`;
-}
-
-function positionOf(span: Span, sources: readonly Source[]): { readonly line: number; readonly column: number } {
-  const source = sources.find(({ name }) => name === span.file);
-  return positionAt(source === undefined ? [0] : startsOf(source), span.start);
 }

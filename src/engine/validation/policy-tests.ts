@@ -7,7 +7,7 @@
  * planning a statement is not worth its cost for questions that are asked once. `test/fuzz` verifies that both give the
  * same answers.
  */
-import { defaultLimits, type Limits } from "../../config/limits.ts";
+import type { Limits } from "../../config/limits.ts";
 import type { ProgramRule } from "../../datalog/ir/program.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
 import type { Assertion, PolicyTest } from "../../polar/policy.ts";
@@ -16,20 +16,20 @@ import type { Span } from "../../polar/span.ts";
 import { openStore } from "../../store/connection/open-store.ts";
 import { createState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
-import { must } from "../../util/assert.ts";
 import { Engine } from "../engine.ts";
+import type { OpenAtom } from "../explain/atom.ts";
 import { CallAnswers, WorkLimitReached } from "../explain/call-answers.ts";
 import { Derivations } from "../explain/derivation.ts";
 import { derivationLines, failedCallLines } from "../explain/explanation-text.ts";
 import { FailedAttempts } from "../explain/failed-attempts.ts";
-import { Renderer } from "../explain/rendering.ts";
-import { RuleCoverage } from "../explain/rule-coverage.ts";
+import { Renderer, ruleAt } from "../explain/rendering.ts";
+import { coverRules } from "../explain/rule-coverage.ts";
 import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
 import { type CustomAllow, customAllow } from "../policy/custom-allow.ts";
 import { patternOf } from "../policy/policy-warnings.ts";
 import { applyEvent } from "../state/apply.ts";
 import type { Effect } from "../state/event.ts";
-import { assertedAtoms, type AssertionOutcome, checkAssertion, openAtom } from "./assertion.ts";
+import { type AssertionOutcome, checkAssertion, openAtom } from "./assertion.ts";
 
 export interface TestRun {
   readonly success: boolean;
@@ -54,30 +54,28 @@ export interface Coverage {
 }
 
 export interface TestOptions {
+  /** Whether to count which rules the tests exercise. */
   readonly coverage?: boolean;
-  readonly limits?: Limits;
+  readonly limits: Limits;
   /** Seconds since 1970. */
   readonly clock?: () => number;
-  /**
-   * The start of the check that the tests are part of, on the clock of `performance.now()`: the time limit applies to
-   * the whole check.
-   */
-  readonly startMs?: number;
+  /** The start of the whole check, to which the time limit applies, on the clock of `performance.now()`. */
+  readonly startMs: number;
 }
 
-export function runPolicyTests(active: ActivePolicy, sources: readonly Source[], options: TestOptions = {}): TestRun {
+export function runPolicyTests(active: ActivePolicy, sources: readonly Source[], options: TestOptions): TestRun {
   if (active.policy.tests.length === 0 && options.coverage !== true)
     return { success: true, tests: [], failures: [], coverage: undefined };
   const runner = new TestRunner(active, sources, options);
   try {
-    const results = active.policy.tests.map((test) => runner.run(test));
+    const results = active.policy.tests.map((test) => ({ test, failures: runner.run(test) }));
     const failures = results.flatMap((result) => result.failures);
     return {
       success: failures.length === 0,
-      tests: results.map(({ name, total, failures: customRules }) => ({
+      tests: results.map(({ test: { name, assertions }, failures: failed }) => ({
         name,
-        passed: total - customRules.length,
-        total,
+        passed: assertions.length - failed.length,
+        total: assertions.length,
       })),
       failures,
       coverage: options.coverage === true ? runner.coverage() : undefined,
@@ -85,12 +83,6 @@ export function runPolicyTests(active: ActivePolicy, sources: readonly Source[],
   } finally {
     runner.close();
   }
-}
-
-interface TestResult {
-  readonly name: string;
-  readonly total: number;
-  readonly failures: readonly TestFailure[];
 }
 
 /** Limited, because an explanation takes longer than a test and nobody reads more of them at once. */
@@ -109,31 +101,29 @@ class TestRunner {
   readonly #endMs: number;
   readonly #exercised = new Set<ProgramRule>();
   /** Computed once, for the first assertion that needs it. */
-  #ownAllow: { readonly found: CustomAllow | undefined } | undefined;
+  #customAllow: { readonly found: CustomAllow | undefined } | undefined;
   #isComplete = true;
   #explained = 0;
   #offset = 0;
 
-  constructor(active: ActivePolicy, sources: readonly Source[], options: TestOptions) {
+  constructor(active: ActivePolicy, sources: readonly Source[], { coverage, limits, clock, startMs }: TestOptions) {
     this.#active = active;
     this.#sources = sources;
-    this.#limits = options.limits ?? defaultLimits;
-    this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
-    this.#countsCoverage = options.coverage === true;
+    this.#limits = limits;
+    this.#clock = clock ?? (() => Math.floor(Date.now() / 1000));
+    this.#countsCoverage = coverage === true;
     createState(this.#store, "test", "test");
-    this.#endMs = (options.startMs ?? performance.now()) + this.#limits.policyCheckTimeMsMax;
-    const queryTimeMsMax = Math.min(this.#limits.queryTimeMsMax, this.#limits.policyCheckTimeMsMax);
-    const limits = { ...this.#limits, queryTimeMsMax };
-    this.#engine = new Engine(this.#store, { limits, clock: this.#clock, strategy: "evaluator" });
+    this.#endMs = startMs + limits.policyCheckTimeMsMax;
+    const queryTimeMsMax = Math.min(limits.queryTimeMsMax, limits.policyCheckTimeMsMax);
+    const options = { limits: { ...limits, queryTimeMsMax }, clock: this.#clock, strategy: "evaluator" } as const;
+    this.#engine = new Engine(this.#store, options);
     this.#apply({ kind: "policy", id: 1, source: joinSources(sources), filename: null });
   }
 
-  run(test: PolicyTest): TestResult {
+  run(test: PolicyTest): TestFailure[] {
     const { name, assertions } = test;
-    if (this.#isPastDeadline()) {
-      const failures = assertions.map((assertion) => ({ test: name, diagnostic: this.#pastDeadline(assertion) }));
-      return { name, total: assertions.length, failures };
-    }
+    if (this.#isPastDeadline())
+      return assertions.map((assertion) => ({ test: name, diagnostic: this.#pastDeadline(assertion) }));
     const inserted = test.facts.map(({ predicate, args }) => ({
       predicate,
       args: args.map(({ type, id }) => ({ type, id })),
@@ -147,7 +137,7 @@ class TestRunner {
       return diagnostic ? [{ test: name, diagnostic }] : [];
     });
     this.#apply({ kind: "clear" });
-    return { name, total: assertions.length, failures };
+    return failures;
   }
 
   coverage(): Coverage {
@@ -166,8 +156,8 @@ class TestRunner {
   #check(assertion: Assertion, answers: CallAnswers): Diagnostic | undefined {
     const { span } = assertion;
     try {
-      const outcome = checkAssertion(assertion, this.#active, answers);
-      if (this.#countsCoverage) this.#addCoverage(assertion, answers);
+      const outcome = checkAssertion(assertion, answers);
+      if (this.#countsCoverage) this.#addCoverage(assertion, outcome.found, answers);
       if (outcome.problem === undefined) return undefined;
       const notes = this.#explain(assertion, outcome, answers);
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
@@ -192,8 +182,8 @@ class TestRunner {
     if (this.#explained >= explainedMax) return [];
     this.#explained += 1;
     const renderer = new Renderer(this.#sources, this.#limits);
-    const failedAttempts = new FailedAttempts(this.#active, answers, renderer);
-    const derivations = new Derivations(this.#active, answers);
+    const failedAttempts = new FailedAttempts(answers, renderer);
+    const derivations = new Derivations(answers);
     const notes: string[] = [];
     try {
       for (const atom of missing.slice(0, 2)) notes.push(...shortened(failedCallLines(failedAttempts.of(atom))));
@@ -201,7 +191,7 @@ class TestRunner {
         const proof = derivations.of(atom);
         if (proof) notes.push(...shortened(derivationLines(renderer.steps(proof))));
       }
-      notes.push(...this.#defaultAllowNote(assertion, answers, renderer));
+      notes.push(...this.#defaultAllowNote(assertion, answers));
     } catch (error) {
       if (!(error instanceof WorkLimitReached)) throw error;
       renderer.truncate(error.reason);
@@ -215,38 +205,24 @@ class TestRunner {
    * A note for a permission that holds but is not enough, because custom `allow` rules replace the default rule. Throws
    * `WorkLimitReached`.
    */
-  #defaultAllowNote(assertion: Assertion, answers: CallAnswers, renderer: Renderer): string[] {
+  #defaultAllowNote(assertion: Assertion, answers: CallAnswers): string[] {
     if (assertion.predicate !== "allow" || !assertion.expected) return [];
-    this.#ownAllow ??= { found: customAllow(this.#active) };
-    const customRules = this.#ownAllow.found;
+    this.#customAllow ??= { found: customAllow(this.#active) };
+    const { found } = this.#customAllow;
     const permission = { ...assertion, predicate: "has_permission" };
     const pattern = patternOf(permission, this.#active.universe);
-    if (!customRules || !pattern) return [];
-    const mayHelp = customRules.asksFor(pattern) && customRules.mayAllow(pattern);
-    if (mayHelp || !this.#holds(permission, answers)) return [];
-    const { file, line, column } = must(renderer.rule(customRules.rule));
+    if (!found || !pattern || (found.asksFor(pattern) && found.mayAllow(pattern))) return [];
+    if (!holds(permission, answers)) return [];
+    const { file, line, column } = ruleAt(found.rule.span, this.#sources);
     return [
       `note: has_permission holds, but is not enough: the \`allow\` rules, the first at ${file}:${line}:${column}, replace the default rule, which would call it`,
     ];
   }
 
-  /** Also false if the question cannot be answered. */
-  #holds(assertion: Assertion, answers: CallAnswers): boolean {
+  #addCoverage(assertion: Assertion, found: readonly OpenAtom[], answers: CallAnswers): void {
     try {
-      return checkAssertion(assertion, this.#active, answers).problem === undefined;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      return false;
-    }
-  }
-
-  #addCoverage(assertion: Assertion, answers: CallAnswers): void {
-    const exercised = new RuleCoverage(this.#active, answers, this.#exercised);
-    try {
-      const found = assertedAtoms(assertion, this.#active, answers);
-      for (const atom of found) exercised.visit(atom);
       // If a `not` prevented the answer, the rules behind the `not` were exercised.
-      if (found.length === 0) exercised.visit(openAtom(assertion));
+      coverRules(found.length > 0 ? found : [openAtom(assertion)], answers, this.#exercised);
     } catch (error) {
       if (!(error instanceof WorkLimitReached)) throw error;
       this.#isComplete = false;
@@ -257,6 +233,16 @@ class TestRunner {
     this.#offset += 1;
     const event = { offset: this.#offset, timeMs: 0, traceparent: null, effect };
     this.#store.transaction(() => applyEvent(this.#store, event));
+  }
+}
+
+/** Also false if the question cannot be answered. */
+function holds(assertion: Assertion, answers: CallAnswers): boolean {
+  try {
+    return checkAssertion(assertion, answers).problem === undefined;
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return false;
   }
 }
 

@@ -14,9 +14,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
-import { activationOf } from "../policy/activation.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
-import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
+import { unusedFactsWarning } from "../policy/fact-schema.ts";
 import { type PackedListing, packListing } from "../query/result-sets.ts";
 import { questionFromJson } from "../request/question-json.ts";
 import type {
@@ -78,10 +76,9 @@ const commands = {
     const checked = checkPolicy(sources, options);
     const report = policyReport(checked, sources, options);
     const { active } = checked;
-    const unusedFacts = active ? inTransaction(storePath, (store) => unusedFactsIn(store, active)) : [];
-    if (unusedFacts.length === 0) return JSON.stringify(report);
+    const message = active && inTransaction(storePath, (store) => unusedFactsWarning(store, active));
+    if (message === undefined) return JSON.stringify(report);
     const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
-    const message = describeUnusedFacts(unusedFacts);
     const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
     return JSON.stringify({ ...report, problems: [...report.problems, warning] });
   },
@@ -146,10 +143,6 @@ function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
 }
 
 serveWorker(commands, () => {});
-
-function unusedFactsIn(store: Connection, active: ActivePolicy): ReturnType<typeof findUnusedFacts> {
-  return findUnusedFacts(store, activationOf(store)?.active, active);
-}
 
 /** The engine of the last question, which mostly answers the next one too. */
 let current: { readonly engine: Engine; readonly storePath: string } | undefined;

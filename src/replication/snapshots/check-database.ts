@@ -6,7 +6,8 @@
  * statistics).
  */
 import type { Limits } from "../../config/limits.ts";
-import { findDerivedDamage, repairDerived } from "../../engine/materialized/derived-tables.ts";
+import { findClosureDamage } from "../../engine/materialized/closures.ts";
+import { repairDerived } from "../../engine/materialized/derived-tables.ts";
 import { computeDigest } from "../../engine/state/store-digest.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { openStore } from "../../store/connection/open-store.ts";
@@ -49,7 +50,7 @@ export class ContentCheck {
     const digest = this.#store.transaction(() => computeDigest(this.#store));
     if (digest !== state.digest)
       throw new Error(`the data are damaged: their digest is ${digest}, it should be ${state.digest}`);
-    this.#problem = findDerivedDamage(this.#store, this.#limits);
+    this.#problem = this.#store.transaction(() => findClosureDamage(this.#store, this.#limits));
     return state;
   }
 

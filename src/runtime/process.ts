@@ -1,6 +1,6 @@
 /** The process of the program: stop signals, unhandled errors, standard input and output. */
 import { printableLines } from "../util/printable.ts";
-import { damageCodes, storageFailureIn } from "../util/storage-failure.ts";
+import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
 
 /** Resolves with the name of the first SIGTERM or SIGINT. A second signal ends the process immediately. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -26,7 +26,7 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
 export function onUnhandledError(report: (error: unknown, isFatal: boolean) => void): void {
   process.on("unhandledRejection", (error) => report(error, false));
   process.on("uncaughtException", (error) => {
-    const isFatal = !isSystemError(error) && !isUnreadable(error);
+    const isFatal = !isSystemError(error) && !isDamage(error);
     report(error, isFatal);
     if (isFatal) process.exit(1);
   });
@@ -43,13 +43,6 @@ export function isSystemError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as NodeJS.ErrnoException;
   return systemErrors.has(code) || storageFailureIn(error) !== undefined;
-}
-
-/** Whether a page of a database is damaged or cannot be read. */
-function isUnreadable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code } = error as NodeJS.ErrnoException;
-  return (code !== undefined && damageCodes.test(code)) || isUnreadable(error.cause);
 }
 
 /**

@@ -13,7 +13,7 @@ import type { Closure, ClosureStep } from "../../datalog/ir/closure.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
-import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import {
   addClosureRows,
   type ClosureTable,
@@ -64,10 +64,10 @@ export class Closures {
   /** Cached as long as the policy and its closures stay the same. */
   static of(database: Connection, limits: Limits): Closures {
     const activation = usableActivation(database);
-    const known = database.catalogue.get(cachedClosures);
+    const known = cachedClosures.get(database);
     if (known && known.activation === activation) return known.closures;
     const closures = new Closures(database, activation, limits);
-    database.catalogue.set(cachedClosures, { activation, closures });
+    cachedClosures.set(database, { activation, closures });
     return closures;
   }
 
@@ -99,7 +99,7 @@ interface CachedClosures {
   readonly closures: Closures;
 }
 
-const cachedClosures: CatalogueKey<CachedClosures> = { name: "closures" };
+const cachedClosures = new WeakMap<Connection, CachedClosures>();
 
 export interface FactPair {
   readonly materialized: MaterializedClosure;

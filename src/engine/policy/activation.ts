@@ -1,5 +1,5 @@
 /** The active policy of a store, compiled once for each connection. */
-import type { CatalogueKey, Connection } from "../../store/connection/connection.ts";
+import type { Connection } from "../../store/connection/connection.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { activate, type ActivePolicy } from "./active-policy.ts";
@@ -15,7 +15,7 @@ interface CachedActivation extends Activation {
   readonly filename: string | null;
 }
 
-const cachedActivation: CatalogueKey<CachedActivation> = { name: "active policy" };
+const activations = new WeakMap<Connection, CachedActivation>();
 
 /** The policy that is active for this connection; `undefined` if none was loaded. */
 export function activationOf(database: Connection): Activation | undefined {
@@ -55,7 +55,7 @@ export function snapshotState(database: Connection): SnapshotState {
 }
 
 function activationFor(database: Connection, id: number, stamp: number): Activation | undefined {
-  const known = database.catalogue.get(cachedActivation);
+  const known = activations.get(database);
   if (known && known.stamp === stamp && stamp !== 0) return known;
   if (id === 0) return undefined;
   const [source, filename] = must(
@@ -66,7 +66,7 @@ function activationFor(database: Connection, id: number, stamp: number): Activat
   const isSame = known?.source === current.source && known.filename === current.filename;
   if (isSame && known.stamp === stamp) return known;
   const activation = { ...current, active: activate(current.source, current.filename) };
-  database.catalogue.set(cachedActivation, activation);
+  activations.set(database, activation);
   return activation;
 }
 

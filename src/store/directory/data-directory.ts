@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeFileAtomically } from "../../runtime/atomic-file.ts";
-import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
+import { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
@@ -94,7 +94,7 @@ function unusableError(path: string, error: unknown): unknown {
 function takeLock(path: string): SqliteDatabase {
   let lock: SqliteDatabase | undefined;
   try {
-    lock = openSqlite(path, { create: true });
+    lock = new SqliteDatabase(path, { create: true });
     lock.exec("PRAGMA locking_mode = EXCLUSIVE");
     lock.exec("BEGIN EXCLUSIVE");
     return lock;

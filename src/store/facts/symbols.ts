@@ -3,9 +3,8 @@
  * indexes consist of integers. Symbols stay below 2^53 (2^20 types with 2^32 values each) and are never reused. They
  * belong to one file and never leave it.
  */
-import type { Connection } from "../connection/connection.ts";
+import type { Connection, WriterCache } from "../connection/connection.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { WriterCache } from "../connection/writer-cache.ts";
 import type { Value } from "./fact.ts";
 import * as schema from "../connection/schema.ts";
 

@@ -4,8 +4,8 @@
  * indexes included). So excluded tables are never read, and need not be deleted from a copy that would then have to be
  * written a second time.
  */
-import { createSqliteWithSource, type SqliteDatabase } from "../../runtime/sqlite.ts";
-import { mappedBytesMax, newerFormatError, openStore, schemaVersion } from "../connection/open-store.ts";
+import { SqliteDatabase } from "../../runtime/sqlite.ts";
+import { mappedBytesMax, openStore } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { requireKnownSchema } from "../integrity/schema-check.ts";
 import { earliestPointInTime, type PointInTime } from "../log/point-in-time.ts";
@@ -45,7 +45,7 @@ export function copyStore(source: string, target: string, kind: SnapshotManifest
 }
 
 function copyUnchanged(source: string, target: string, left: ReadonlySet<string>): void {
-  const copy = createSqliteWithSource(target, source);
+  const copy = new SqliteDatabase(target, { create: true, source });
   try {
     // Nobody else uses the file, and an incomplete copy is useless.
     copy.exec("PRAGMA main.journal_mode = OFF");
@@ -53,12 +53,10 @@ function copyUnchanged(source: string, target: string, left: ReadonlySet<string>
     copy.exec("PRAGMA main.cache_size = -65536");
     copy.exec(`PRAGMA source.mmap_size = ${mappedBytesMax}`);
     copy.transaction(() => {
-      const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
-      if (schema > schemaVersion) throw newerFormatError(source, schema);
       // The copy gets the schema of the source, and a trigger in it would run with each row.
-      requireKnownSchema(copy, "source");
+      const format = requireKnownSchema(copy, "source", source);
       copyTables(copy, left);
-      copy.exec(`PRAGMA main.user_version = ${schema}`);
+      copy.exec(`PRAGMA main.user_version = ${format}`);
     });
   } finally {
     copy.close();

@@ -3,7 +3,7 @@
  * distinguishes are counted separately, because an owner of ten thousand repositories may be a member of only two
  * teams.
  */
-import type { CatalogueKey, Connection } from "../connection/connection.ts";
+import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import { symbolRange, typeIdOf } from "../facts/symbols.ts";
 
@@ -94,15 +94,12 @@ export function readShape(database: Connection, table: string): StatisticsShape 
   const [row] = database.statement("SELECT orders, apart FROM degree_shape WHERE table_name = ?1").values(table);
   if (!row) return undefined;
   const text = row.join(" ");
-  const shapes = database.catalogue.get(parsedShapes) ?? new Map<string, ParsedShape>();
-  database.catalogue.set(parsedShapes, shapes);
+  const shapes = parsedShapes.get(database) ?? new Map<string, ParsedShape>();
+  parsedShapes.set(database, shapes);
   const known = shapes.get(table);
   if (known?.text === text) return known.shape;
-  const distinguished = JSON.parse(String(row[1])) as [number, number[]][];
-  const shape = {
-    orders: JSON.parse(String(row[0])) as number[][],
-    distinguished: new Map(distinguished.map(([column, ids]) => [column, new Set(ids)])),
-  };
+  const [orders, distinguished] = row.map((json) => JSON.parse(String(json))) as [number[][], [number, number[]][]];
+  const shape = { orders, distinguished: new Map(distinguished.map(([column, ids]) => [column, new Set(ids)])) };
   shapes.set(table, { text, shape });
   return shape;
 }
@@ -113,7 +110,7 @@ interface ParsedShape {
 }
 
 /** The last shape of each table, which seldom changes. */
-const parsedShapes: CatalogueKey<Map<string, ParsedShape>> = { name: "statistics shapes" };
+const parsedShapes = new WeakMap<Connection, Map<string, ParsedShape>>();
 
 export function putMaxRows(database: Connection, table: string, columns: string, kinds: string, most: number): void {
   database.writerCache?.maxRows.clear();

@@ -3,8 +3,7 @@
  * new row. A small group of rows with the same values is counted each time, a large one only for a sample of its new
  * rows.
  */
-import type { Connection } from "../connection/connection.ts";
-import type { WriterCache } from "../connection/writer-cache.ts";
+import type { Connection, WriterCache } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import {
   anyKind,

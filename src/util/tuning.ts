@@ -56,3 +56,6 @@ export const chunkedResponseBytes = 512 * KiB;
  * thread that they can use.
  */
 export const pauseMsPerEventStream = 0.25;
+
+/** The warm-up of the symbol cache reads so many symbols at each step: about a third of a millisecond. */
+export const warmUpSymbolsPerStep = 200;

@@ -30,7 +30,7 @@ export class Connection extends SqliteDatabase {
     return this.statement(sql).values(...parameters)[0]?.[0];
   }
 
-  /** Ids of symbols that this connection has looked up (`facts/symbol-cache.ts`). */
+  /** Ids of symbols that this connection has looked up (`findSymbolOfType`). */
   get symbolCache(): SymbolHashTable {
     this.#dropAfterRollback();
     return (this.#symbolCache ??= new SymbolHashTable(this.#symbolsMax));

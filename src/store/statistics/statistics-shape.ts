@@ -5,7 +5,7 @@
  */
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
-import { symbolRange, typeIdOf } from "../facts/symbols.ts";
+import { symbolRange, type SymbolRange, typeIdOf } from "../facts/symbols.ts";
 
 /** Groups of up to so many rows are counted with each new row. */
 export const exactRowsMax = 128;
@@ -15,12 +15,6 @@ export const uncountedGrowth = 1.25;
 /** The kind of a value: its type id, or its symbol (symbols are greater than all type ids), or `anyKind`. */
 export type ValueKind = number;
 export const anyKind: ValueKind = 0;
-
-/** A range of symbols, both ends included. */
-export interface SymbolRange {
-  readonly low: number;
-  readonly high: number;
-}
 
 export interface StatisticsShape {
   /** The orders of columns (counted from 1) that the table has indexes for. Statistics are kept for their prefixes. */

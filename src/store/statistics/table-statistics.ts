@@ -11,7 +11,6 @@ import {
   prefixesOf,
   type StatisticsShape,
   exactRowsMax,
-  type SymbolRange,
   type ValueKind,
   kindsOfPrefix,
   rangesOverlap,
@@ -24,7 +23,7 @@ import {
   stampStatistics,
   uncountedGrowth,
 } from "./statistics-shape.ts";
-import { typeIdOf } from "../facts/symbols.ts";
+import { type SymbolRange, typeIdOf } from "../facts/symbols.ts";
 
 /** The statistics of all tables, as the connection sees them. */
 export class TableStatistics {

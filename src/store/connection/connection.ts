@@ -25,9 +25,10 @@ export class Connection extends SqliteDatabase {
     return prepared;
   }
 
-  /** The first column of the first row of a `statement`; undefined without a row. */
-  value(sql: string, ...parameters: SqlValue[]): SqlValue | undefined {
-    return this.statement(sql).values(...parameters)[0]?.[0];
+  /** The number that a `statement` selects; undefined without a row, or for null. */
+  number(sql: string, ...parameters: SqlValue[]): number | undefined {
+    const found = this.statement(sql).values(...parameters)[0]?.[0];
+    return typeof found === "number" ? found : undefined;
   }
 
   /** Ids of symbols that this connection has looked up (`findSymbolOfType`). */

@@ -38,16 +38,15 @@ export interface ClosureCounts {
   readonly rows: number;
 }
 
-/** Counts the closures. */
 export function countClosures(database: Connection): ClosureCounts {
   const sql = "SELECT count(*) FILTER (WHERE kept = 1), count(*) FILTER (WHERE kept = 0), total(rows) FROM closure";
-  const [kept, walked, rows] = (database.statement(sql).values()[0] ?? []).map(Number);
-  return { kept: must(kept), walked: must(walked), rows: must(rows) };
+  const [kept, walked, rows] = must(database.statement(sql).values()[0]).map(Number) as [number, number, number];
+  return { kept, walked, rows };
 }
 
 /** Creates the empty table of a closure. */
 export function createClosureTable(database: Connection, name: string): ClosureTable {
-  const id = Number(database.statement("SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
+  const id = must(database.number("SELECT coalesce(max(id), 0) + 1 FROM closure"));
   database.statement("INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
   database.exec(closureTableSql(id));
   return { id, name, table: closureTableName(id), rows: 0, isMaterialized: true };
@@ -71,10 +70,7 @@ export function dropClosureTable(database: Connection, { id, table }: ClosureTab
 
 /** Adds to the row count of a closure. Returns the new count. */
 export function addClosureRows(database: Connection, { id }: ClosureTable, grown: number): number {
-  const [row] = database
-    .statement("UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows")
-    .values(id, grown);
-  return Number(row?.[0]);
+  return must(database.number("UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows", id, grown));
 }
 
 /** Deletes all rows, because there are too many. The closure is not materialized from now on. */

@@ -16,10 +16,9 @@ export function relationId(database: Connection, predicate: string, arity: numbe
   const name = `${predicate}/${arity}`;
   const known = relations?.get(name);
   if (known !== undefined) return known;
-  const found = database.value("SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2", predicate, arity);
-  if (found === undefined) return undefined;
-  relations?.set(name, Number(found));
-  return Number(found);
+  const found = database.number("SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2", predicate, arity);
+  if (found !== undefined) relations?.set(name, found);
+  return found;
 }
 
 export function tableOf(relation: number): string {
@@ -36,7 +35,7 @@ export function factTable(database: Connection, predicate: string, arity: number
 export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
   const known = factTable(database, predicate, arity);
   if (known) return known;
-  const id = Number(database.value("SELECT COALESCE(MAX(id), 0) + 1 FROM relation"));
+  const id = must(database.number("SELECT COALESCE(MAX(id), 0) + 1 FROM relation"));
   database.statement("INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
   database.exec(factTableSql(id, arity));
   return tableOf(id);
@@ -105,7 +104,7 @@ export function hasFact(database: Connection, fact: Fact): boolean {
   const found = findRow(database, fact);
   if (!found) return false;
   const { table, ids } = found;
-  return database.value(`SELECT 1 FROM ${table} WHERE ${equalities(ids.length)}`, ...ids) !== undefined;
+  return database.number(`SELECT 1 FROM ${table} WHERE ${equalities(ids.length)}`, ...ids) !== undefined;
 }
 
 /** The stored facts that match a pattern of the same arity, at most `limit`, in no particular order. */

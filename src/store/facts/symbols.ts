@@ -5,6 +5,7 @@
  */
 import type { Connection, WriterCache } from "../connection/connection.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
 import { warmUpSymbolsPerStep } from "../../util/tuning.ts";
 import type { Value } from "./fact.ts";
 
@@ -20,8 +21,7 @@ export function findSymbol(database: Connection, value: Value): number | undefin
   const known = cache?.symbols.get(value.type)?.get(value.id);
   if (known !== undefined) return known ?? undefined;
   const sql = "SELECT id FROM symbol WHERE type = (SELECT id FROM type WHERE name = ?1) AND value = ?2";
-  const found = database.value(sql, value.type, value.id);
-  const id = found === undefined ? undefined : Number(found);
+  const id = database.number(sql, value.type, value.id);
   if (cache) cacheSymbol(cache, value, id ?? null);
   return id;
 }
@@ -34,10 +34,9 @@ export function findSymbolOfType(database: Connection, type: number, text: strin
   const ordinals = database.symbolCache;
   const ordinal = ordinals.find(type, text);
   if (ordinal !== undefined) return symbolRange(type).low + ordinal;
-  const found = database.value("SELECT id FROM symbol WHERE type = ?1 AND value = ?2", type, text);
-  if (found === undefined) return undefined;
-  ordinals.add(type, text, ordinalOf(Number(found)));
-  return Number(found);
+  const found = database.number("SELECT id FROM symbol WHERE type = ?1 AND value = ?2", type, text);
+  if (found !== undefined) ordinals.add(type, text, ordinalOf(found));
+  return found;
 }
 
 /** Reads symbols into the cache until it is full or has all that it can hold, some at each step. */
@@ -67,7 +66,7 @@ export function intern(database: Connection, value: Value): number {
   const { low, high } = symbolRange(type);
   const cache = database.writerCache;
   const sql = "SELECT coalesce(max(id), ?1) FROM symbol WHERE id BETWEEN ?1 AND ?2";
-  const id = (cache?.lastIds.get(type) ?? Number(database.value(sql, low, high))) + 1;
+  const id = (cache?.lastIds.get(type) ?? must(database.number(sql, low, high))) + 1;
   if (id > high - reservedPerType) throw new AppError("internal", `type \`${value.type}\` cannot hold more values`);
   database.statement("INSERT INTO symbol (id, type, value) VALUES (?1, ?2, ?3)").run(id, type, value.id);
   if (cache) {
@@ -96,17 +95,16 @@ export function internType(database: Connection, name: string): number {
 
 /** The id of the newest type; 0 before the first one. Types are never removed. */
 export function lastTypeId(database: Connection): number {
-  return Number(database.value("SELECT COALESCE(MAX(id), 0) FROM type"));
+  return database.number("SELECT MAX(id) FROM type") ?? 0;
 }
 
 export function findTypeId(database: Connection, name: string): number | undefined {
   const types = database.writerCache?.types;
   const known = types?.get(name);
   if (known !== undefined) return known;
-  const found = database.value("SELECT id FROM type WHERE name = ?1", name);
-  if (found === undefined) return undefined;
-  types?.set(name, Number(found));
-  return Number(found);
+  const found = database.number("SELECT id FROM type WHERE name = ?1", name);
+  if (found !== undefined) types?.set(name, found);
+  return found;
 }
 
 /** A range of symbols, both ends included. */

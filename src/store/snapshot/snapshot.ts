@@ -3,12 +3,11 @@
  * and writes continue while it is made. It contains the database file, because loading rows and building indexes takes
  * five times as long.
  */
-import { closeSync, mkdirSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
 import { compressFile, decompressFile, digestFile } from "../../runtime/compress.ts";
 import { AppError } from "../../util/app-error.ts";
-import { diskSpaceOf } from "../directory/disk-space.ts";
 import { schemaVersion } from "../connection/open-store.ts";
 import {
   damagedSnapshotError,
@@ -142,8 +141,9 @@ function requireRoom({ unpackedBytes }: SnapshotManifest, target: string, bytesM
       "too_large",
       `its database has ${unpackedBytes} bytes, and \`snapshotBytesMax\` allows ${bytesMax}`,
     );
-  const free = diskSpaceOf(dirname(target))?.freeBytes;
-  if (free !== undefined && unpackedBytes > free)
+  const { bavail, bsize } = statfsSync(dirname(target));
+  const free = bavail * bsize;
+  if (unpackedBytes > free)
     throw new AppError(
       "too_large",
       `its database has ${unpackedBytes} bytes, and the file system of \`${dirname(target)}\` has ${free} free bytes`,

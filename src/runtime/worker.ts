@@ -32,30 +32,6 @@ export interface MessageEncoding {
 /** The commands of a worker: functions, sync or async. */
 export type Commands = Record<string, (...parameters: never[]) => unknown>;
 
-export interface WorkerHandle<C extends Commands, Event> {
-  call<Name extends keyof C & string>(
-    command: Name,
-    ...parameters: Parameters<C[Name]>
-  ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** The same, but buffers are transferred, not copied: afterwards they are empty here. */
-  callWithTransfer<Name extends keyof C & string>(
-    transfer: readonly ArrayBuffer[],
-    command: Name,
-    ...parameters: Parameters<C[Name]>
-  ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** A call without a response: the result and the error of the command are discarded. */
-  notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
-  /** The listener is called for each event of the worker, in order. */
-  onEvent(listener: (event: Event) => void): void;
-  /** Resolves when the worker has ended: with a reason, unless it was stopped. */
-  readonly exited: Promise<Error | undefined>;
-  readonly hasExited: boolean;
-  /** Ends the worker immediately, even in the middle of JavaScript. Its pending calls fail with `reason`. */
-  terminate(reason: Error): void;
-  /** Waits for the pending calls, runs the worker's `stop` and ends it. Later calls fail. */
-  stop(): Promise<void>;
-}
-
 type WorkerRequest =
   | { readonly command: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly command: string; readonly parameters: readonly unknown[] }
@@ -68,11 +44,6 @@ type WorkerResponse =
 /** Starts a worker thread. */
 export function spawnWorker<C extends Commands, Event = never>(kind: WorkerKind): WorkerHandle<C, Event> {
   return connectChannel(withEncoding(kind.encoding, openWorkerChannel(entryUrl(kind.entry))));
-}
-
-/** Starts a worker thread from the file at `entry`, with structured clones as messages. */
-export function connectWorker<C extends Commands, Event = never>(entry: URL): WorkerHandle<C, Event> {
-  return connectChannel(openWorkerChannel(entry));
 }
 
 /** One end of a connection over which messages go both ways. */
@@ -108,7 +79,7 @@ export function withEncoding<C extends Channel>(encoding: MessageEncoding | unde
 
 /** Typed calls over a channel whose other end `serveWorker` serves. */
 export function connectChannel<C extends Commands, Event = never>(channel: WorkerChannel): WorkerHandle<C, Event> {
-  return new WorkerConnection<C, Event>(channel);
+  return new WorkerHandle(channel);
 }
 
 /**
@@ -206,21 +177,23 @@ interface PendingCall {
   readonly reject: (error: Error) => void;
 }
 
-class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Event> {
+/** The parent's side of a worker: `connectChannel` makes it. */
+export class WorkerHandle<C extends Commands, Event> {
+  /** Resolves when the worker has ended: with a reason, unless it was stopped. */
   readonly exited: Promise<Error | undefined>;
   readonly #channel: WorkerChannel;
   readonly #pending = new Map<number, PendingCall>();
   readonly #listeners: ((event: Event) => void)[] = [];
-  #resolveExited!: (reason: Error | undefined) => void;
+  readonly #resolveExited: (reason: Error | undefined) => void;
   #lastId = 0;
   #gone: Error | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(channel: WorkerChannel) {
     this.#channel = channel;
-    this.exited = new Promise((resolve) => {
-      this.#resolveExited = resolve;
-    });
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.exited = promise;
+    this.#resolveExited = resolve;
     channel.onMessage((message) => this.#receive(message as WorkerResponse));
     channel.onEnd((reason) => this.#end(reason));
   }
@@ -232,6 +205,7 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     return this.callWithTransfer([], command, ...parameters);
   }
 
+  /** The same, but buffers are transferred, not copied: afterwards they are empty here. */
   callWithTransfer<Name extends keyof C & string>(
     transfer: readonly ArrayBuffer[],
     command: Name,
@@ -241,11 +215,13 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     return this.#request((id) => ({ id, command, parameters }), transfer) as Promise<Awaited<ReturnType<C[Name]>>>;
   }
 
+  /** A call without a response: the result and the error of the command are discarded. */
   notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
     if (this.#stopping === undefined && this.#gone === undefined)
       this.#channel.send({ command, parameters } satisfies WorkerRequest);
   }
 
+  /** The listener is called for each event of the worker, in order. */
   onEvent(listener: (event: Event) => void): void {
     this.#listeners.push(listener);
   }
@@ -254,11 +230,13 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     return this.#gone !== undefined;
   }
 
+  /** Ends the worker immediately, even in the middle of JavaScript. Its pending calls fail with `reason`. */
   terminate(reason: Error): void {
     this.#channel.end();
     this.#end(reason);
   }
 
+  /** Waits for the pending calls, runs the worker's `stop` and ends it. Later calls fail. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;

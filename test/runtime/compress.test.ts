@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compress, compressFile, decompress, decompressFile, digestFile } from "../../src/runtime/compress.ts";
+import { zstdDecompressSync } from "node:zlib";
+import { compress, compressFile, decompressFile, digestFile } from "../../src/runtime/compress.ts";
 
 let directory = "";
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -18,7 +19,7 @@ describe("Zstandard", () => {
     const bytes = new TextEncoder().encode("has_role ".repeat(10_000));
     const packed = await compress(bytes);
     expect(packed.byteLength).toBeLessThan(bytes.byteLength / 100);
-    expect(Buffer.from(await decompress(packed)).equals(Buffer.from(bytes))).toBe(true);
+    expect(zstdDecompressSync(packed).equals(bytes)).toBe(true);
   });
 
   test("a compressed file can be decompressed, and its size and hash are returned", async () => {

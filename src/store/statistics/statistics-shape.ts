@@ -1,7 +1,6 @@
 /**
  * The shape of a table's statistics: the column prefixes and the kinds of rows that are counted. Rows that the policy
- * distinguishes are counted separately, because an owner of ten thousand repositories may be a member of only two
- * teams.
+ * distinguishes are counted separately: an owner of ten thousand repositories may be a member of only two teams.
  */
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
@@ -33,9 +32,7 @@ export interface TypedPrefix extends ColumnPrefix {
   readonly kinds: readonly ValueKind[];
 }
 
-/**
- * The prefixes of all orders, short ones first. None is empty or has all columns, and each set of columns occurs once.
- */
+/** The prefixes of all orders, short ones first, each set of columns once. None is empty or has all columns. */
 export function prefixesOf({ orders }: StatisticsShape): ColumnPrefix[] {
   const all = orders.flatMap((order) =>
     order.slice(1).map((_, index) => ({ columns: order.slice(0, index + 1), rest: order.slice(index + 1) })),
@@ -44,10 +41,7 @@ export function prefixesOf({ orders }: StatisticsShape): ColumnPrefix[] {
   return [...distinct.values()].sort((left, right) => left.columns.length - right.columns.length);
 }
 
-/**
- * The kinds of a prefix: those of the columns up to the first one after the prefix whose kind is a type. `anyKind` for
- * the others.
- */
+/** The kinds of the columns up to the first one after the prefix whose kind is a type; `anyKind` for the others. */
 export function kindsOfPrefix({ columns, rest }: ColumnPrefix, kinds: readonly ValueKind[]): ValueKind[] {
   const last = rest.findIndex((column) => typeIdOf(must(kinds[column - 1])) === 0);
   const counted = new Set([...columns, ...(last < 0 ? rest : rest.slice(0, last + 1))]);
@@ -77,11 +71,9 @@ export function numbersIn(text: string): number[] {
 }
 
 export function putShape(database: Connection, table: string, { orders, distinguished }: StatisticsShape): void {
-  database
-    .statement(
-      "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
-    )
-    .run(table, JSON.stringify(orders), JSON.stringify([...distinguished].map(([column, ids]) => [column, [...ids]])));
+  const sql = "INSERT OR REPLACE INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3)";
+  const lists = [...distinguished].map(([column, ids]) => [column, [...ids]]);
+  database.statement(sql).run(table, JSON.stringify(orders), JSON.stringify(lists));
 }
 
 export function readShape(database: Connection, table: string): StatisticsShape | undefined {
@@ -108,11 +100,8 @@ const parsedShapes = new WeakMap<Connection, Map<string, ParsedShape>>();
 
 export function putMaxRows(database: Connection, table: string, columns: string, kinds: string, most: number): void {
   database.writerCache?.maxRows.clear();
-  database
-    .statement(
-      "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
-    )
-    .run(table, columns, kinds, most);
+  const sql = "INSERT OR REPLACE INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4)";
+  database.statement(sql).run(table, columns, kinds, most);
 }
 
 /** From the commit of the transaction on, all connections read the statistics again. */

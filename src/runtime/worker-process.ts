@@ -1,10 +1,9 @@
 /**
  * A worker in its own process. A thread cannot be ended while it runs a statement of SQLite; a process can.
  *
- * The process has two threads. One runs the worker. The other passes messages on, notices when the parent process is
- * gone, and measures the memory of the process, JavaScript and SQLite together. It ends the process in the first case,
- * and at the memory limit. The worker's thread cannot do that in the middle of a statement or a loop, and the parent
- * may be busy.
+ * One thread of the process runs the worker. The other passes messages on, and ends the process when the parent is gone
+ * or at the memory limit (JavaScript and SQLite together): the worker's thread cannot do that in the middle of a
+ * statement or a loop, and the parent may be busy.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { setPriority } from "node:os";
@@ -20,13 +19,10 @@ import {
   type WorkerKind,
 } from "./worker.ts";
 
-/**
- * The niceness of worker processes. The serving thread has 0: on Linux ten such processes weigh as much as it (`man 7
- * sched`).
- */
+/** The niceness of worker processes. On Linux ten of them weigh as much as the serving thread (`man 7 sched`). */
 export const workerNiceness = 10;
 
-/** The niceness of worker processes whose work has taken long: seventy of them weigh as much as the serving thread. */
+/** Of worker processes whose work has taken long: seventy of them weigh as much as the serving thread. */
 export const slowNiceness = 19;
 
 /** The first argument of a process that is to run a worker. The second one is the worker's entry point. */
@@ -39,10 +35,7 @@ const endedByItself =
 export interface WorkerProcess<C extends Commands> {
   /** Its `terminate` ends the process immediately. */
   readonly worker: WorkerHandle<C, never>;
-  /**
-   * Ends the process when it takes more than `bytesMax` in addition to its memory at the start. Its calls fail with
-   * `reason`.
-   */
+  /** Ends the process when it takes `bytesMax` more than its memory at the start. Its calls fail with `reason`. */
   limitMemory(bytesMax: number, reason: Error): void;
   /** The memory of the process without pages of files; 0 on systems that do not report it. */
   memoryBytes(): number;
@@ -69,10 +62,7 @@ interface MemoryLimit {
 /** A message from that thread, sent right before it ends the process. */
 const memoryExceeded = "memory exceeded";
 
-/**
- * The entry point of the worker that this process has to run; undefined in all other processes. The command line has no
- * such command.
- */
+/** The entry point of the worker that this process has to run; undefined in all other processes. */
 export function workerProcessEntry(): string | undefined {
   const [first, entry] = process.argv.slice(2);
   return process.connected && first === workerProcessArgument ? entry : undefined;
@@ -120,22 +110,16 @@ class MemoryGuard {
   }
 }
 
-/**
- * Without pages of files, which processes share and the system can reclaim. Includes them on systems that do not report
- * them separately.
- */
+/** Without pages of files, which are shared and can be reclaimed, on systems that report them separately. */
 function residentBytes(): number {
   return anonymousBytes("self") ?? process.memoryUsage.rss();
 }
 
 /** Undefined if the process is gone or the system does not report it. */
 function anonymousBytes(pid: number | "self"): number | undefined {
-  try {
-    const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
-  } catch {
-    return undefined;
-  }
+  const status = tryTo(() => readFileSync(`/proc/${pid}/status`, "utf8")) ?? "";
+  const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(status) ?? [];
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
 }
 
 /** `exit` would wait for the worker. */
@@ -199,17 +183,11 @@ function programArguments(entry: string): readonly string[] {
  * share the threads that collect garbage, and such a thread inherits the priority of the thread that starts it.
  */
 function lowerPriority(pid: number, niceness: number): void {
-  for (const thread of threadsOf(pid)) tryTo(() => setPriority(thread, niceness));
+  const threads = tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
+  for (const thread of threads) tryTo(() => setPriority(thread, niceness));
 }
 
-function threadsOf(pid: number): readonly number[] {
-  return tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
-}
-
-/**
- * Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. Then the process keeps its
- * priority.
- */
+/** Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. */
 function tryTo<Result>(attempt: () => Result): Result | undefined {
   try {
     return attempt();

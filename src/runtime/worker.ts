@@ -1,11 +1,10 @@
 /**
  * Typed calls into a Worker: the parent calls commands by name and gets promises; the worker may send events at any
- * time. An `AppError` arrives with its code, message and details. Any other error arrives as a plain error whose stack
- * is the worker's. Codes of SQLite and of the system arrive as well, because they tell a full disk from a damaged file.
+ * time. An `AppError` arrives with its code, message and details, any other error as a plain error whose stack is the
+ * worker's. Codes of SQLite and of the system arrive as well, because they tell a full disk from a damaged file.
  *
  * A worker starts from its source file under `bun run` and `bun test`, and from a further entry point inside the
- * compiled binary, where paths are relative to `src/`. `scripts/build` compiles every file whose name ends in
- * `-worker.ts` as such an entry point.
+ * compiled binary: `scripts/build` compiles every file whose name ends in `-worker.ts` as one.
  */
 import { closeSync, openSync } from "node:fs";
 import { AppError, type ErrorCode } from "../util/app-error.ts";
@@ -61,9 +60,7 @@ export interface WorkerChannel extends Channel {
   end(): void;
 }
 
-/**
- * The same channel with encoded messages. Without an encoding messages are cloned. Both ends need the same encoding.
- */
+/** The same channel with encoded messages; both ends need the same encoding. Without one messages are cloned. */
 export function withEncoding<C extends Channel>(encoding: MessageEncoding | undefined, channel: C): C {
   if (encoding === undefined) return channel;
   const isCloned = (message: object): boolean =>
@@ -82,10 +79,7 @@ export function connectChannel<C extends Commands, Event = never>(channel: Worke
   return new WorkerHandle(channel);
 }
 
-/**
- * Bun ends the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this
- * number.
- */
+/** Bun ends the process when a Worker finds no free descriptor at its start. A Worker takes fewer than this number. */
 const workerDescriptors = 32;
 
 /** Starts a worker thread. */
@@ -134,7 +128,7 @@ export function serveWorker<C extends Commands, Event = never>(
   return serveCommands(commands, stop, withEncoding(encoding, parent));
 }
 
-/** The same as `serveWorker`, over any channel. */
+/** The same over any channel. */
 export function serveCommands<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,

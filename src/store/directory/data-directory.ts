@@ -210,7 +210,7 @@ export function readNodeFile(directory: string, name: string): string | undefine
 
 /** Writes a small file atomically. With `wait: false` a power cut may restore the previous file, or leave none. */
 export function writeNodeFile(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
-  withSpareDescriptor(() => writeFileAtomically(join(directory, name), text, { durable: options.wait ?? true }));
+  withSpareDescriptor(() => writeFileAtomically(join(directory, name), text, options.wait ?? true));
 }
 
 /** For small files when no other descriptor is left: they record a node's votes and its position. */

@@ -1,7 +1,4 @@
-/**
- * Closure tables: one for each transitive closure that queries read. A row is a pair of symbols, indexed from both
- * ends.
- */
+/** Closure tables: one for each transitive closure that queries read. A row is a pair of symbols, indexed both ways. */
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 
@@ -17,16 +14,14 @@ export interface ClosureTable {
 
 /** All closures, materialized or not. */
 export function closureTables(database: Connection): ClosureTable[] {
-  return database
-    .statement("SELECT id, name, rows, kept FROM closure ORDER BY id")
-    .values()
-    .map(([id, name, rows, kept]) => ({
-      id: Number(id),
-      name: String(name),
-      table: closureTableName(Number(id)),
-      rows: Number(rows),
-      isMaterialized: kept === 1,
-    }));
+  const closures = database.statement("SELECT id, name, rows, kept FROM closure ORDER BY id").values();
+  return closures.map(([id, name, rows, kept]) => ({
+    id: Number(id),
+    name: String(name),
+    table: closureTableName(Number(id)),
+    rows: Number(rows),
+    isMaterialized: kept === 1,
+  }));
 }
 
 export interface ClosureCounts {

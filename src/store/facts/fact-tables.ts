@@ -1,7 +1,7 @@
 /**
  * Fact tables: one for each predicate and arity. A row holds the symbols of the arguments; the primary key is all
- * columns (`WITHOUT ROWID`), and the active policy decides which further indexes there are. The names of tables are
- * numbers, so no text of a policy becomes part of SQL.
+ * columns, and the active policy decides on further indexes. Tables have numbers as names, so no text of a policy
+ * becomes part of SQL.
  */
 import type { SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -31,7 +31,7 @@ export function factTable(database: Connection, predicate: string, arity: number
   return id === undefined ? undefined : tableOf(id);
 }
 
-/** The table of a predicate. Creates a missing table. */
+/** Creates a missing table. */
 export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
   const known = factTable(database, predicate, arity);
   if (known) return known;
@@ -169,9 +169,9 @@ function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fac
 /** All rows of a fact table, as symbols, page by page along the primary key. */
 export function* scanRows(database: Connection, table: string, arity: number): Generator<readonly number[][]> {
   const columns = columnNames(arity);
-  const [list, slots] = [columns.join(", "), columns.map((_, index) => `?${index + 1}`).join(", ")];
+  const [list, after] = [columns.join(", "), columns.map(() => "?").join(", ")];
   const select = database.prepare(
-    `SELECT ${list} FROM ${table} WHERE (${list}) > (${slots}) ORDER BY ${list} LIMIT ${pageRows}`,
+    `SELECT ${list} FROM ${table} WHERE (${list}) > (${after}) ORDER BY ${list} LIMIT ${pageRows}`,
   );
   let last = columns.map(() => -1);
   for (;;) {
@@ -196,20 +196,13 @@ export function countByTypes(
   const columns = columnNames(arity);
   const numbers = columns.map((column, index) => `${column} >> 32 AS t${index + 1}`).join(", ");
   const groups = columns.map((_, index) => `t${index + 1}`).join(", ");
-  const names = new Map(
-    database.orm
-      .select()
-      .from(type)
-      .all()
-      .map(({ id, name }) => [id, name]),
-  );
-  return database
-    .statement(`SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
-    .values()
-    .map((row) => ({
-      types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
-      count: Number(row[arity]),
-    }));
+  const types = database.orm.select().from(type).all();
+  const names = new Map(types.map(({ id, name }) => [id, name]));
+  const rows = database.statement(`SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`).values();
+  return rows.map((row) => ({
+    types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
+    count: Number(row[arity]),
+  }));
 }
 
 /** Deletes all facts, and saves them under the offset of the event. Tables, indexes and symbols stay. */

@@ -1,7 +1,6 @@
 /**
- * Symbols: interned values. The high bits of a symbol are its type id, so "is a User" is a range condition and all
- * indexes consist of integers. Symbols stay below 2^53 (2^20 types with 2^32 values each) and are never reused. They
- * belong to one file and never leave it.
+ * Symbols: interned values. The high bits are the type id, so "is a User" is a range condition and all indexes consist
+ * of integers. Symbols stay below 2^53 (2^20 types with 2^32 values each), are never reused, and never leave their file.
  */
 import type { Connection, WriterCache } from "../connection/connection.ts";
 import { AppError } from "../../util/app-error.ts";

@@ -8,6 +8,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { AppError } from "../util/app-error.ts";
+import { memoryMeasureIntervalMs } from "../util/tuning.ts";
 import {
   type Commands,
   connectChannel,
@@ -43,17 +44,6 @@ export interface WorkerProcess<C extends Commands> {
   lowerPriority(): void;
 }
 
-/** Starts a worker in a process. */
-export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind): WorkerProcess<C> {
-  const { channel, pid, limitMemory } = startWorkerProcess(entry);
-  return {
-    worker: connectChannel(channel),
-    lowerPriority: () => lowerPriority(pid, slowNiceness),
-    memoryBytes: () => anonymousBytes(pid) ?? 0,
-    limitMemory,
-  };
-}
-
 /** A message to the thread that passes messages on. It does not pass this one on. */
 interface MemoryLimit {
   readonly memoryBytesMax: number;
@@ -86,8 +76,6 @@ function isMemoryLimit(message: unknown): message is MemoryLimit {
   return typeof message === "object" && message !== null && "memoryBytesMax" in message;
 }
 
-/** How often memory is measured. A process that allocates as fast as it can takes some 100 MB in this time. */
-const measureIntervalMs = 50;
 /** Enough time to send the reason to the parent. */
 const flushMs = 20;
 
@@ -99,7 +87,7 @@ class MemoryGuard {
 
   limit(bytesMax: number): void {
     this.#bytesMax = bytesMax;
-    this.#timer ??= setInterval(() => this.#measure(), measureIntervalMs);
+    this.#timer ??= setInterval(() => this.#measure(), memoryMeasureIntervalMs);
   }
 
   #measure(): void {
@@ -127,12 +115,8 @@ function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-interface StartedProcess extends Pick<WorkerProcess<Commands>, "limitMemory"> {
-  readonly channel: WorkerChannel;
-  readonly pid: number;
-}
-
-function startWorkerProcess(entry: string): StartedProcess {
+/** Starts a worker in a process. */
+export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind): WorkerProcess<C> {
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("query_too_expensive", endedByItself);
   let memoryReason = reason;
@@ -158,19 +142,17 @@ function startWorkerProcess(entry: string): StartedProcess {
     end: () => child.kill("SIGKILL"),
   };
   return {
-    channel,
-    pid: child.pid,
+    worker: connectChannel(channel),
     limitMemory(memoryBytesMax, error) {
       memoryReason = error;
       child.send({ memoryBytesMax } satisfies MemoryLimit);
     },
+    memoryBytes: () => anonymousBytes(child.pid) ?? 0,
+    lowerPriority: () => lowerPriority(child.pid, slowNiceness),
   };
 }
 
-/**
- * The compiled program looks for a worker's entry point in its arguments (`workerProcessEntry`). Bun itself has to be
- * told to run one.
- */
+/** The compiled program finds the entry point in its arguments (`workerProcessEntry`); Bun has to be told to run it. */
 function programArguments(entry: string): readonly string[] {
   if (isCompiled()) return [];
   const [module, parameter] = [JSON.stringify(import.meta.url), JSON.stringify(entry)];

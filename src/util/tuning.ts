@@ -65,3 +65,9 @@ export const filePieceBytes = 1024 * KiB;
 
 /** The warm-up of the symbol cache reads so many symbols at each step: about a third of a millisecond. */
 export const warmUpSymbolsPerStep = 200;
+
+/**
+ * How often a worker process measures its memory. A process that allocates as fast as it can takes some 100 MB in this
+ * time.
+ */
+export const memoryMeasureIntervalMs = 50;

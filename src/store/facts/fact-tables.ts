@@ -130,14 +130,11 @@ export function* eachMatch(database: Connection, pattern: FactPattern): Generato
 /** SQLite's value for "no limit". */
 const noLimit = -1;
 
-interface Matching {
-  readonly sql: string;
-  /** All parameters but the last one, which is the limit. */
-  readonly parameters: readonly SqlValue[];
-}
-
-/** Undefined if no fact can match. */
-function matching(database: Connection, pattern: FactPattern): Matching | undefined {
+/** A statement, and all its parameters but the last one, which is the limit. Undefined if no fact can match. */
+function matching(
+  database: Connection,
+  pattern: FactPattern,
+): { readonly sql: string; readonly parameters: readonly SqlValue[] } | undefined {
   const table = factTable(database, pattern.predicate, pattern.args.length);
   if (!table) return undefined;
   const conditions: string[] = [];

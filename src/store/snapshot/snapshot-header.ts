@@ -59,16 +59,10 @@ const checksumLength = 64;
 const snapshotHeaderBytesMax = 64 * 1024;
 const macPrefix = "hmac-sha256 ";
 
-interface SnapshotHeaderOptions {
-  /** Pads the header to the length of a preliminary one. */
-  readonly length?: number;
-  /** Without a node key the header has no MAC. */
-  readonly nodeKeyHash?: string | undefined;
-}
-
+/** Pads the header to the `length` of a preliminary one. Without a node key it has no MAC. */
 export function encodeHeader(
   manifest: Omit<SnapshotManifest, "snapshot">,
-  { length = 0, nodeKeyHash }: SnapshotHeaderOptions = {},
+  { length = 0, nodeKeyHash }: { readonly length?: number; readonly nodeKeyHash?: string | undefined } = {},
 ): Uint8Array {
   const text = JSON.stringify({ snapshot: fileFormatVersion, ...manifest } satisfies SnapshotManifest);
   const macBytes = nodeKeyHash === undefined ? 0 : macPrefix.length + macLength + "\n".length;

@@ -139,11 +139,12 @@ export function removeReplacedStores(
   if (present === undefined || replaced.length === 0) return undefined;
   const history = historyOf(present);
   const foreign = replaced.find((path) => ![history, undefined].includes(historyOf(path)));
-  const previous = foreign === undefined ? undefined : keepPreviousHistory(directory, foreign);
+  const previous = join(directory, previousName);
+  if (foreign !== undefined) renameStore(foreign, previous);
   const own = replaced.filter((path) => path !== foreign);
   for (const path of isProven ? own : own.slice(0, -1)) removeFiles(databaseFiles(path));
   limitOldFiles(directory, usedPaths);
-  return previous;
+  return foreign === undefined ? undefined : previous;
 }
 
 /** The first epoch of the history of a database. Undefined if it cannot be read. */
@@ -162,12 +163,6 @@ export function historyOf(path: string): string | undefined {
 
 const previousName = "previous-history.db";
 const damagedName = /^store-\d+\.db\.damaged(?:-\w+)?$/;
-
-function keepPreviousHistory(directory: string, path: string): string {
-  const previous = join(directory, previousName);
-  renameStore(path, previous);
-  return previous;
-}
 
 /** Renames a damaged database, so that an operator can examine it, and removes the one before. Returns its new path. */
 export function quarantineStore(path: string): string {

@@ -232,8 +232,7 @@ export class WorkerHandle<C extends Commands, Event> {
 
   /** Waits for the pending calls, runs the worker's `stop` and ends it. Later calls fail. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
+    return (this.#stopping ??= this.#stop());
   }
 
   async #stop(): Promise<void> {
@@ -303,19 +302,11 @@ function systemCodeOf(error: unknown): string | undefined {
   return typeof code === "string" && !(error instanceof AppError) ? code : systemCodeOf(error.cause);
 }
 
-function deserializeError(wire: SerializedError): Error {
-  const { code, message, details, stack, systemCode, causeMessage } = wire;
+function deserializeError({ code, message, details, stack, systemCode, causeMessage }: SerializedError): Error {
   const coded = systemCode === undefined ? {} : { code: systemCode };
-  if (code === undefined) {
-    const origin = stack === undefined ? undefined : Object.assign(new Error("in the worker"), { stack });
-    return Object.assign(new Error(message, { cause: origin }), coded);
-  }
-  const origin =
-    stack === undefined ? undefined : Object.assign(new Error(causeMessage ?? "in the worker"), { stack, ...coded });
-  return new AppError(code, message, {
-    ...(details === undefined ? {} : { details }),
-    ...(origin === undefined ? {} : { cause: origin }),
-  });
+  const origin = stack === undefined ? undefined : Object.assign(new Error(causeMessage ?? "in the worker"), { stack });
+  if (code === undefined) return Object.assign(new Error(message, { cause: origin }), coded);
+  return new AppError(code, message, { ...(details && { details }), cause: origin && Object.assign(origin, coded) });
 }
 
 export function isCompiled(): boolean {

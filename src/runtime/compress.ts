@@ -1,4 +1,4 @@
-/** Zstandard compression for snapshots and HTTP bodies. Files are streamed, so memory does not depend on their size. */
+/** Zstandard compression of files. They are streamed, so memory does not depend on their size. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { pipeline } from "node:stream/promises";
@@ -53,10 +53,6 @@ export async function digestFile(path: string, start: number): Promise<FileDiges
   const digest = startDigest();
   for await (const piece of createReadStream(path, { start, highWaterMark: pieceBytes })) digest.add(piece as Buffer);
   return digest.result();
-}
-
-export function compress(bytes: Uint8Array): Promise<Uint8Array> {
-  return Bun.zstdCompress(bytes, { level });
 }
 
 function startDigest() {

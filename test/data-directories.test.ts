@@ -26,7 +26,6 @@ import { currentStorePath } from "../src/store/directory/data-directory.ts";
 import { openStore, schemaVersion } from "../src/store/connection/open-store.ts";
 import { factTables } from "../src/store/facts/fact-tables.ts";
 import { openLog } from "../src/store/log/log.ts";
-import { scanFacts } from "../src/store/facts/scan-facts.ts";
 import { createState, readState } from "../src/store/log/store-state.ts";
 import { must } from "../src/util/assert.ts";
 import {
@@ -39,6 +38,7 @@ import {
   type Running,
 } from "./replication/cluster.ts";
 import { expectVerified } from "./replication/verify-database.ts";
+import { allFacts } from "./engine/store.ts";
 
 const kept = join(import.meta.dirname, "data-directories");
 const formats = readdirSync(kept).toSorted();
@@ -241,5 +241,7 @@ function indexesIn(store: Connection, other: Connection): string[] {
 }
 
 function factsIn(store: Connection): string[] {
-  return [...scanFacts(store)].map((fact) => JSON.stringify(fact)).sort();
+  return allFacts(store)
+    .map((fact) => JSON.stringify(fact))
+    .sort();
 }

@@ -50,7 +50,7 @@ describe("a breach of layers is noticed", () => {
     ["src/polar/a.ts", `import { readFileSync } from "node:fs";`, "`polar` is pure"],
     ["src/datalog/a.ts", `import { Database } from "bun:sqlite";`, "`bun:sqlite` belongs to runtime"],
     ["src/http/a.ts", `import { $ } from "bun";`, "`bun` belongs to runtime"],
-    ["src/http/a.ts", `import { openSqlite } from "../runtime/sqlite.ts";`, "touch SQLite"],
+    ["src/http/a.ts", `import { SqliteDatabase } from "../runtime/sqlite.ts";`, "touch SQLite"],
     ["src/http/a.ts", `export { trace } from "@opentelemetry/sdk-trace";`, "belongs to telemetry"],
     ["src/http/a.ts", `import mqtt from "mqtt";`, "belongs to replication"],
     ["src/cli/a.ts", `import { parse } from "yaml";`, "belongs to runtime"],
@@ -72,7 +72,7 @@ describe("a breach of layers is noticed", () => {
     const allowed = [
       [
         "src/engine/a.ts",
-        `import { trace } from "@opentelemetry/api"; import { openSqlite } from "../runtime/sqlite.ts";`,
+        `import { trace } from "@opentelemetry/api"; import { SqliteDatabase } from "../runtime/sqlite.ts";`,
       ],
       ["src/replication/a.ts", `import mqtt from "mqtt"; import { spawnWorker } from "../runtime/worker.ts";`],
       [

@@ -15,10 +15,9 @@ import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
-import { warmUpSymbolCache } from "../store/facts/symbol-cache.ts";
+import { warmUpSymbolCache } from "../store/facts/symbols.ts";
 import { findApiKey } from "../store/keys/api-keys.ts";
-import { readRevision, type Revision } from "../store/log/revision.ts";
-import { readState, type StoreState } from "../store/log/store-state.ts";
+import { readRevision, readState, type Revision, type StoreState } from "../store/log/store-state.ts";
 import { countFacts } from "../store/statistics/table-statistics.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";

@@ -1,24 +1,18 @@
 /**
- * Atomic replacement of files. A reader sees the old file or the new one, never a part of it, and so does the next
- * start after a power cut: the content is on the disk before the file gets its name, and the name is on the disk before
- * the call returns.
+ * Atomic replacement of files. A reader, and the next start after a power cut, sees the old file or the new one, never a
+ * part: the content is on the disk before the file gets its name, and the name before the call returns.
  */
 import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
-export interface AtomicWriteOptions {
-  /** Permissions of the file; by default only its owner may open it. */
-  readonly mode?: number;
-  /** False if a power cut may bring back the previous file, or leave none or an empty one. */
-  readonly durable?: boolean;
-}
-
-/** Writes a file. Its content is in `<path>.new` until it is complete. */
-export function writeFileAtomically(path: string, content: string, options: AtomicWriteOptions = {}): void {
-  const { mode = 0o600, durable = true } = options;
+/**
+ * Writes a file that only its owner may open. Its content is in `<path>.new` until it is complete. Unless it is
+ * durable, a power cut may bring back the previous file, or leave none or an empty one.
+ */
+export function writeFileAtomically(path: string, content: string, isDurable = true): void {
   const temporary = `${path}.new`;
-  writeFileSync(temporary, content, { mode });
-  if (durable) installFile(temporary, path);
+  writeFileSync(temporary, content, { mode: 0o600 });
+  if (isDurable) installFile(temporary, path);
   else renameSync(temporary, path);
 }
 
@@ -29,10 +23,7 @@ export function installFile(source: string, target: string): void {
   syncDirectory(dirname(target));
 }
 
-/**
- * Some directories cannot be synced: those that this user may write to but not read, such as a drop box for backups, and
- * those of some shared folders. As in PostgreSQL that is not an error: the file has its name already.
- */
+/** Unreadable directories (a drop box for backups) and some shared folders cannot be synced: as in PostgreSQL no error. */
 function syncDirectory(path: string): void {
   try {
     sync(path);

@@ -1,6 +1,6 @@
 /** The process of the program: stop signals, unhandled errors, standard input and output. */
 import { printableLines } from "../util/printable.ts";
-import { damageCodes, storageFailureIn } from "../util/storage-failure.ts";
+import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
 
 /** Resolves with the name of the first SIGTERM or SIGINT. A second signal ends the process immediately. */
 export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
@@ -19,14 +19,14 @@ export function stopSignal(): Promise<"SIGTERM" | "SIGINT"> {
 }
 
 /**
- * Reports errors that no code caught. A rejected promise without a handler must not stop a node. Neither must a failure
- * of the system, such as a full disk or too many open files, or an unreadable page of a database. In these cases the
- * process continues. After any other uncaught exception the state is unknown, so the process ends (`isFatal`).
+ * Reports errors that no code caught. The process continues after a rejected promise without a handler, a failure of the
+ * system, such as a full disk or too many open files, and an unreadable page of a database. After any other uncaught
+ * exception the state is unknown, so the process ends (`isFatal`).
  */
 export function onUnhandledError(report: (error: unknown, isFatal: boolean) => void): void {
   process.on("unhandledRejection", (error) => report(error, false));
   process.on("uncaughtException", (error) => {
-    const isFatal = !isSystemError(error) && !isUnreadable(error);
+    const isFatal = !isSystemError(error) && !isDamage(error);
     report(error, isFatal);
     if (isFatal) process.exit(1);
   });
@@ -45,17 +45,9 @@ export function isSystemError(error: unknown): boolean {
   return systemErrors.has(code) || storageFailureIn(error) !== undefined;
 }
 
-/** Whether a page of a database is damaged or cannot be read. */
-function isUnreadable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code } = error as NodeJS.ErrnoException;
-  return (code !== undefined && damageCodes.test(code)) || isUnreadable(error.cause);
-}
-
 /**
- * Writes text to standard output and waits until it is written, so that an exit right after loses nothing. Escapes
- * control characters except line breaks and tabs; JSON keeps its meaning. Text from others that must stay on one line
- * has to go through `printable` first.
+ * Writes text to standard output, and waits, so that an exit right after loses nothing. Escapes control characters except
+ * line breaks and tabs; JSON keeps its meaning. Text from others that must stay on one line needs `printable` first.
  */
 export async function print(text: string): Promise<void> {
   await write(process.stdout, printableLines(text));
@@ -92,10 +84,7 @@ export async function readInput(): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/**
- * Whether to use colours: on a terminal, or if FORCE_COLOR is set (and not `0` or `false`), but never if NO_COLOR is
- * set.
- */
+/** On a terminal, or if FORCE_COLOR is set (and not `0` or `false`), but never if NO_COLOR is set. */
 export function wantsColor(stream: "stdout" | "stderr"): boolean {
   const { NO_COLOR: none = "", FORCE_COLOR: forced = "", TERM: terminal } = process.env;
   if (none !== "") return false;
@@ -103,7 +92,6 @@ export function wantsColor(stream: "stdout" | "stderr"): boolean {
   return isTerminal(stream) && terminal !== "dumb";
 }
 
-/** Whether the stream is a terminal. */
 export function isTerminal(stream: "stdout" | "stderr"): boolean {
   return process[stream].isTTY === true;
 }

@@ -9,7 +9,6 @@ import { BetterSQLiteSession } from "drizzle-orm/better-sqlite3/session";
 import { BaseSQLiteDatabase } from "drizzle-orm/sqlite-core/db";
 import { SQLiteSyncDialect } from "drizzle-orm/sqlite-core/dialect";
 import type { SqliteDriverConnection, SqlStatement, SqlValue } from "./platform.ts";
-import { damageCodes } from "../util/storage-failure.ts";
 
 export type { SqlRow, SqlStatement, SqlValue } from "./platform.ts";
 
@@ -22,108 +21,54 @@ export interface Transaction {
   rollback(): void;
 }
 
-export interface SqliteDatabase {
-  readonly path: string;
-  /** Whether a transaction is open. Some disk errors end a transaction. */
-  readonly inTransaction: boolean;
-  /** How often a savepoint or a transaction was rolled back on this connection. */
-  readonly rollbacks: number;
-  /** Typed queries on the fixed tables, on the same connection. */
-  readonly orm: Orm;
-  prepare(sql: string): SqlStatement;
-  /** One or more statements without parameters. */
-  exec(sql: string): void;
-  /** Runs `body` in a transaction (`immediate` takes the write lock at its start), and rolls back if it throws. */
-  transaction<T>(body: () => T, mode?: TransactionMode): T;
-  /** Begins a transaction. The caller must end it with a commit, or with a rollback if the commit throws. */
-  begin(mode?: TransactionMode): Transaction;
-  close(): void;
-}
-
-/**
- * Opens a file (or `:memory:`). Throws if it does not exist and `create` is not set, or if it is not a database. Only
- * the owner may open a new file and the files that SQLite creates for it.
- */
-export function openSqlite(path: string, options: { readonly?: boolean; create?: boolean } = {}): SqliteDatabase {
-  if (options.create === true && path !== memory) makePrivate(path);
-  const mode = options.readonly === true ? "readonly" : options.create === true ? "create" : "readwrite";
-  return new SqliteDriverDatabase(path, platform.openSqlite(path, mode));
+export interface SqliteOptions {
+  readonly readonly?: boolean;
+  /** Creates a missing file, which only its owner may open. */
+  readonly create?: boolean;
+  /** A file that is attached read-only as the schema `source`. */
+  readonly source?: string;
 }
 
 const memory = ":memory:";
 
-/**
- * Creates a missing file, because SQLite would use the umask. SQLite gives the mode of the database to its log and
- * journal. An existing file is not opened: closing it would release the locks of all other connections of this process
- * (POSIX).
- */
-function makePrivate(path: string): void {
-  try {
-    closeSync(openSync(path, "wx", 0o600));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
-}
-
-/**
- * Whether an error or one of its causes means that the file is damaged: its pages contradict each other, or are
- * missing. A full or failing disk is not damage (`util/storage-failure.ts`).
- */
-export function isDamage(error: unknown): boolean {
-  return damageIn(error) !== undefined;
-}
-
-/** SQLite's message about the damage; undefined for other errors. */
-export function damageIn(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const { code } = error as { readonly code?: unknown };
-  return typeof code === "string" && damageCodes.test(code) ? error.message : damageIn(error.cause);
-}
-
-/** Creates a file at `path`, with the file at `source` attached read-only as the schema `source`. */
-export function createSqliteWithSource(path: string, source: string): SqliteDatabase {
-  makePrivate(path);
-  // Only a URL can attach a file read-only.
-  const driver = platform.openSqlite(pathToFileURL(path).href, "create");
-  try {
-    driver.exec("PRAGMA busy_timeout = 5000");
-    driver.prepare("ATTACH ?1 AS source").run(`${pathToFileURL(source).href}?mode=ro`);
-  } catch (error) {
-    driver.close();
-    throw error;
-  }
-  return new SqliteDriverDatabase(path, driver);
-}
-
-class SqliteDriverDatabase implements SqliteDatabase {
+/** A connection to a database file, or to a database in memory. */
+export class SqliteDatabase {
   readonly path: string;
+  /** Typed queries on the fixed tables, on the same connection. */
   readonly orm: Orm;
   readonly #driver: SqliteDriverConnection;
   #rollbacks = 0;
 
-  constructor(path: string, driver: SqliteDriverConnection) {
+  /** Opens the file at `path`. Throws if it is missing and `create` is not set, or if it is not a database. */
+  constructor(path: string, { readonly = false, create = false, source }: SqliteOptions = {}) {
+    if (create && path !== memory) makePrivate(path);
     this.path = path;
-    this.#driver = driver;
-    this.orm = ormOver(driver);
+    const mode = readonly ? "readonly" : create ? "create" : "readwrite";
+    this.#driver = source === undefined ? platform.openSqlite(path, mode) : openWithSource(path, source);
+    this.orm = ormOver(this.#driver);
+  }
+
+  /** Whether a transaction is open. Some disk errors end a transaction. */
+  get inTransaction(): boolean {
+    return this.#driver.inTransaction;
+  }
+
+  /** How often a savepoint or a transaction was rolled back on this connection. */
+  get rollbacks(): number {
+    return this.#rollbacks;
   }
 
   prepare(sql: string): SqlStatement {
     return this.#driver.prepare(sql);
   }
 
+  /** Runs one or more statements without parameters. */
   exec(sql: string): void {
     if (sql.startsWith("ROLLBACK")) this.#rollbacks++;
     this.#driver.exec(sql);
   }
 
-  get inTransaction(): boolean {
-    return this.#driver.inTransaction;
-  }
-
-  get rollbacks(): number {
-    return this.#rollbacks;
-  }
-
+  /** Runs `body` in a transaction (`immediate` takes the write lock at its start), and rolls back if it throws. */
   transaction<T>(body: () => T, mode?: TransactionMode): T {
     const transaction = this.begin(mode);
     try {
@@ -136,6 +81,7 @@ class SqliteDriverDatabase implements SqliteDatabase {
     }
   }
 
+  /** Begins a transaction. The caller must end it with a commit, or with a rollback if the commit throws. */
   begin(mode: TransactionMode = "deferred"): Transaction {
     this.#driver.exec(mode === "immediate" ? "BEGIN IMMEDIATE" : "BEGIN");
     return {
@@ -150,6 +96,33 @@ class SqliteDriverDatabase implements SqliteDatabase {
 
   close(): void {
     this.#driver.close();
+  }
+}
+
+/** Creates or opens the file at `path`, with the file at `source` attached. */
+function openWithSource(path: string, source: string): SqliteDriverConnection {
+  // Only a URL can attach a file read-only.
+  const driver = platform.openSqlite(pathToFileURL(path).href, "create");
+  try {
+    driver.exec("PRAGMA busy_timeout = 5000");
+    driver.prepare("ATTACH ?1 AS source").run(`${pathToFileURL(source).href}?mode=ro`);
+    return driver;
+  } catch (error) {
+    driver.close();
+    throw error;
+  }
+}
+
+/**
+ * Creates a missing file, because SQLite would use the umask. SQLite gives the mode of the database to its log and
+ * journal. An existing file is not opened: closing it would release the locks of all other connections of this process
+ * (POSIX).
+ */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }
 

@@ -1,16 +1,16 @@
 /**
  * A worker in its own process. A thread cannot be ended while it runs a statement of SQLite; a process can.
  *
- * The process has two threads. One runs the worker. The other passes messages on, notices when the parent process is
- * gone, and measures the memory of the process, JavaScript and SQLite together. It ends the process in the first case,
- * and at the memory limit. The worker's thread cannot do that in the middle of a statement or a loop, and the parent
- * may be busy.
+ * One thread of the process runs the worker. The other passes messages on, and ends the process when the parent is gone
+ * or at the memory limit (JavaScript and SQLite together): the worker's thread cannot do that in the middle of a
+ * statement or a loop, and the parent may be busy.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { platform } from "#platform";
 import type { WorkerChannel } from "./platform.ts";
 import { AppError } from "../util/app-error.ts";
+import { memoryMeasureIntervalMs } from "../util/tuning.ts";
 import {
   type Commands,
   connectChannel,
@@ -20,13 +20,10 @@ import {
   type WorkerKind,
 } from "./worker.ts";
 
-/**
- * The niceness of worker processes. The serving thread has 0: on Linux ten such processes weigh as much as it (`man 7
- * sched`).
- */
+/** The niceness of worker processes. On Linux ten of them weigh as much as the serving thread (`man 7 sched`). */
 export const workerNiceness = 10;
 
-/** The niceness of worker processes whose work has taken long: seventy of them weigh as much as the serving thread. */
+/** Of worker processes whose work has taken long: seventy of them weigh as much as the serving thread. */
 export const slowNiceness = 19;
 
 /** The first argument of a process that is to run a worker. The second one is the worker's entry point. */
@@ -39,26 +36,12 @@ const endedByItself =
 export interface WorkerProcess<C extends Commands> {
   /** Its `terminate` ends the process immediately. */
   readonly worker: WorkerHandle<C, never>;
-  /**
-   * Ends the process when it takes more than `bytesMax` in addition to its memory at the start. Its calls fail with
-   * `reason`.
-   */
+  /** Ends the process when it takes `bytesMax` more than its memory at the start. Its calls fail with `reason`. */
   limitMemory(bytesMax: number, reason: Error): void;
   /** The memory of the process without pages of files; 0 on systems that do not report it. */
   memoryBytes(): number;
   /** Lowers the priority of the process further: its work has taken long. */
   lowerPriority(): void;
-}
-
-/** Starts a worker in a process. */
-export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind): WorkerProcess<C> {
-  const { channel, pid, limitMemory } = startWorkerProcess(entry);
-  return {
-    worker: connectChannel(channel),
-    lowerPriority: () => lowerPriority(pid, slowNiceness),
-    memoryBytes: () => anonymousBytes(pid) ?? 0,
-    limitMemory,
-  };
 }
 
 /** A message to the thread that passes messages on. It does not pass this one on. */
@@ -69,10 +52,7 @@ interface MemoryLimit {
 /** A message from that thread, sent right before it ends the process. */
 const memoryExceeded = "memory exceeded";
 
-/**
- * The entry point of the worker that this process has to run; undefined in all other processes. The command line has no
- * such command.
- */
+/** The entry point of the worker that this process has to run; undefined in all other processes. */
 export function workerProcessEntry(): string | undefined {
   const [first, entry] = process.argv.slice(2);
   return process.connected && first === workerProcessArgument ? entry : undefined;
@@ -96,8 +76,6 @@ function isMemoryLimit(message: unknown): message is MemoryLimit {
   return typeof message === "object" && message !== null && "memoryBytesMax" in message;
 }
 
-/** How often memory is measured. A process that allocates as fast as it can takes some 100 MB in this time. */
-const measureIntervalMs = 50;
 /** Enough time to send the reason to the parent. */
 const flushMs = 20;
 
@@ -109,7 +87,7 @@ class MemoryGuard {
 
   limit(bytesMax: number): void {
     this.#bytesMax = bytesMax;
-    this.#timer ??= setInterval(() => this.#measure(), measureIntervalMs);
+    this.#timer ??= setInterval(() => this.#measure(), memoryMeasureIntervalMs);
   }
 
   #measure(): void {
@@ -120,22 +98,16 @@ class MemoryGuard {
   }
 }
 
-/**
- * Without pages of files, which processes share and the system can reclaim. Includes them on systems that do not report
- * them separately.
- */
+/** Without pages of files, which are shared and can be reclaimed, on systems that report them separately. */
 function residentBytes(): number {
   return anonymousBytes("self") ?? process.memoryUsage.rss();
 }
 
 /** Undefined if the process is gone or the system does not report it. */
 function anonymousBytes(pid: number | "self"): number | undefined {
-  try {
-    const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
-  } catch {
-    return undefined;
-  }
+  const status = tryTo(() => readFileSync(`/proc/${pid}/status`, "utf8")) ?? "";
+  const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(status) ?? [];
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
 }
 
 /** `exit` would wait for the worker. */
@@ -143,12 +115,8 @@ function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-interface StartedProcess extends Pick<WorkerProcess<Commands>, "limitMemory"> {
-  readonly channel: WorkerChannel;
-  readonly pid: number;
-}
-
-function startWorkerProcess(entry: string): StartedProcess {
+/** Starts a worker in a process. */
+export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind): WorkerProcess<C> {
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("query_too_expensive", endedByItself);
   let memoryReason = reason;
@@ -169,12 +137,13 @@ function startWorkerProcess(entry: string): StartedProcess {
     end: () => child.kill(),
   };
   return {
-    channel,
-    pid: child.pid,
+    worker: connectChannel(channel),
     limitMemory(memoryBytesMax, error) {
       memoryReason = error;
       child.send({ memoryBytesMax } satisfies MemoryLimit);
     },
+    memoryBytes: () => anonymousBytes(child.pid) ?? 0,
+    lowerPriority: () => lowerPriority(child.pid, slowNiceness),
   };
 }
 
@@ -184,17 +153,11 @@ function startWorkerProcess(entry: string): StartedProcess {
  * share the threads that collect garbage, and such a thread inherits the priority of the thread that starts it.
  */
 function lowerPriority(pid: number, niceness: number): void {
-  for (const thread of threadsOf(pid)) tryTo(() => setPriority(thread, niceness));
+  const threads = tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
+  for (const thread of threads) tryTo(() => setPriority(thread, niceness));
 }
 
-function threadsOf(pid: number): readonly number[] {
-  return tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
-}
-
-/**
- * Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. Then the process keeps its
- * priority.
- */
+/** Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. */
 function tryTo<Result>(attempt: () => Result): Result | undefined {
   try {
     return attempt();

@@ -1,11 +1,10 @@
 /**
  * Typed calls into a Worker: the parent calls commands by name and gets promises; the worker may send events at any
- * time. An `AppError` arrives with its code, message and details. Any other error arrives as a plain error whose stack
- * is the worker's. Codes of SQLite and of the system arrive as well, because they tell a full disk from a damaged file.
+ * time. An `AppError` arrives with its code, message and details, any other error as a plain error whose stack is the
+ * worker's. Codes of SQLite and of the system arrive as well, because they tell a full disk from a damaged file.
  *
  * A worker starts from its source file when the program runs from source, and from a further entry point inside the
- * compiled binary, where paths are relative to `src/`. `scripts/build` compiles every file whose name ends in
- * `-worker.ts` as such an entry point.
+ * compiled binary: `scripts/build` compiles every file whose name ends in `-worker.ts` as one.
  */
 import { closeSync, openSync } from "node:fs";
 import { platform } from "#platform";
@@ -34,30 +33,6 @@ export interface MessageEncoding {
 /** The commands of a worker: functions, sync or async. */
 export type Commands = Record<string, (...parameters: never[]) => unknown>;
 
-export interface WorkerHandle<C extends Commands, Event> {
-  call<Name extends keyof C & string>(
-    command: Name,
-    ...parameters: Parameters<C[Name]>
-  ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** The same, but buffers are transferred, not copied: afterwards they are empty here. */
-  callWithTransfer<Name extends keyof C & string>(
-    transfer: readonly ArrayBuffer[],
-    command: Name,
-    ...parameters: Parameters<C[Name]>
-  ): Promise<Awaited<ReturnType<C[Name]>>>;
-  /** A call without a response: the result and the error of the command are discarded. */
-  notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void;
-  /** The listener is called for each event of the worker, in order. */
-  onEvent(listener: (event: Event) => void): void;
-  /** Resolves when the worker has ended: with a reason, unless it was stopped. */
-  readonly exited: Promise<Error | undefined>;
-  readonly hasExited: boolean;
-  /** Ends the worker immediately, even in the middle of JavaScript. Its pending calls fail with `reason`. */
-  terminate(reason: Error): void;
-  /** Waits for the pending calls, runs the worker's `stop` and ends it. Later calls fail. */
-  stop(): Promise<void>;
-}
-
 type WorkerRequest =
   | { readonly command: string; readonly parameters: readonly unknown[] }
   | { readonly id: number; readonly command: string; readonly parameters: readonly unknown[] }
@@ -72,14 +47,7 @@ export function spawnWorker<C extends Commands, Event = never>(kind: WorkerKind)
   return connectChannel(withEncoding(kind.encoding, openWorkerChannel(entryUrl(kind.entry))));
 }
 
-/** Starts a worker thread from the file at `entry`, with structured clones as messages. */
-export function connectWorker<C extends Commands, Event = never>(entry: URL): WorkerHandle<C, Event> {
-  return connectChannel(openWorkerChannel(entry));
-}
-
-/**
- * The same channel with encoded messages. Without an encoding messages are cloned. Both ends need the same encoding.
- */
+/** The same channel with encoded messages; both ends need the same encoding. Without one messages are cloned. */
 export function withEncoding<C extends Channel>(encoding: MessageEncoding | undefined, channel: C): C {
   if (encoding === undefined) return channel;
   const isCloned = (message: object): boolean =>
@@ -95,13 +63,10 @@ export function withEncoding<C extends Channel>(encoding: MessageEncoding | unde
 
 /** Typed calls over a channel whose other end `serveWorker` serves. */
 export function connectChannel<C extends Commands, Event = never>(channel: WorkerChannel): WorkerHandle<C, Event> {
-  return new WorkerConnection<C, Event>(channel);
+  return new WorkerHandle(channel);
 }
 
-/**
- * A runtime may end the whole process when a Worker finds no free descriptor at its start. A Worker takes fewer than this
- * number.
- */
+/** A runtime may end the process when a Worker finds no free descriptor at its start. A Worker takes fewer than this. */
 const workerDescriptors = 32;
 
 /** Starts a worker thread. */
@@ -141,7 +106,7 @@ export function serveWorker<C extends Commands, Event = never>(
   return serveCommands(commands, stop, withEncoding(encoding, parent));
 }
 
-/** The same as `serveWorker`, over any channel. */
+/** The same over any channel. */
 export function serveCommands<C extends Commands, Event = never>(
   commands: C,
   stop: () => void | Promise<void>,
@@ -184,21 +149,23 @@ interface PendingCall {
   readonly reject: (error: Error) => void;
 }
 
-class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Event> {
+/** The parent's side of a worker: `connectChannel` makes it. */
+export class WorkerHandle<C extends Commands, Event> {
+  /** Resolves when the worker has ended: with a reason, unless it was stopped. */
   readonly exited: Promise<Error | undefined>;
   readonly #channel: WorkerChannel;
   readonly #pending = new Map<number, PendingCall>();
   readonly #listeners: ((event: Event) => void)[] = [];
-  #resolveExited!: (reason: Error | undefined) => void;
+  readonly #resolveExited: (reason: Error | undefined) => void;
   #lastId = 0;
   #gone: Error | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(channel: WorkerChannel) {
     this.#channel = channel;
-    this.exited = new Promise((resolve) => {
-      this.#resolveExited = resolve;
-    });
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.exited = promise;
+    this.#resolveExited = resolve;
     channel.onMessage((message) => this.#receive(message as WorkerResponse));
     channel.onEnd((reason) => this.#end(reason));
   }
@@ -210,6 +177,7 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     return this.callWithTransfer([], command, ...parameters);
   }
 
+  /** The same, but buffers are transferred, not copied: afterwards they are empty here. */
   callWithTransfer<Name extends keyof C & string>(
     transfer: readonly ArrayBuffer[],
     command: Name,
@@ -219,11 +187,13 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     return this.#request((id) => ({ id, command, parameters }), transfer) as Promise<Awaited<ReturnType<C[Name]>>>;
   }
 
+  /** A call without a response: the result and the error of the command are discarded. */
   notify<Name extends keyof C & string>(command: Name, ...parameters: Parameters<C[Name]>): void {
     if (this.#stopping === undefined && this.#gone === undefined)
       this.#channel.send({ command, parameters } satisfies WorkerRequest);
   }
 
+  /** The listener is called for each event of the worker, in order. */
   onEvent(listener: (event: Event) => void): void {
     this.#listeners.push(listener);
   }
@@ -232,14 +202,15 @@ class WorkerConnection<C extends Commands, Event> implements WorkerHandle<C, Eve
     return this.#gone !== undefined;
   }
 
+  /** Ends the worker immediately, even in the middle of JavaScript. Its pending calls fail with `reason`. */
   terminate(reason: Error): void {
     this.#channel.end();
     this.#end(reason);
   }
 
+  /** Waits for the pending calls, runs the worker's `stop` and ends it. Later calls fail. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
-    return this.#stopping;
+    return (this.#stopping ??= this.#stop());
   }
 
   async #stop(): Promise<void> {
@@ -309,17 +280,9 @@ function systemCodeOf(error: unknown): string | undefined {
   return typeof code === "string" && !(error instanceof AppError) ? code : systemCodeOf(error.cause);
 }
 
-function deserializeError(wire: SerializedError): Error {
-  const { code, message, details, stack, systemCode, causeMessage } = wire;
+function deserializeError({ code, message, details, stack, systemCode, causeMessage }: SerializedError): Error {
   const coded = systemCode === undefined ? {} : { code: systemCode };
-  if (code === undefined) {
-    const origin = stack === undefined ? undefined : Object.assign(new Error("in the worker"), { stack });
-    return Object.assign(new Error(message, { cause: origin }), coded);
-  }
-  const origin =
-    stack === undefined ? undefined : Object.assign(new Error(causeMessage ?? "in the worker"), { stack, ...coded });
-  return new AppError(code, message, {
-    ...(details === undefined ? {} : { details }),
-    ...(origin === undefined ? {} : { cause: origin }),
-  });
+  const origin = stack === undefined ? undefined : Object.assign(new Error(causeMessage ?? "in the worker"), { stack });
+  if (code === undefined) return Object.assign(new Error(message, { cause: origin }), coded);
+  return new AppError(code, message, { ...(details && { details }), cause: origin && Object.assign(origin, coded) });
 }

@@ -1,7 +1,7 @@
 /**
- * Reads and writes YAML, for configuration files. The only user of the package `yaml`. Features that settings never
- * need are rejected with their position, because they would hide a mistake or cost much: anchors, aliases, tags,
- * several documents, deep nesting. No message repeats text of the file, which may be secret.
+ * Reads and writes YAML, for configuration files. Anchors, aliases, tags, several documents and deep nesting, which
+ * settings never need, are rejected with their position: they would hide a mistake or cost much. No message repeats text
+ * of the file, which may be secret.
  */
 import {
   CST,
@@ -72,10 +72,7 @@ function unprintable(text: string): Problem | undefined {
 /** Deeper nesting makes the parser slow, or overflows its stack. */
 const nestingMax = 16;
 
-/**
- * Finds lists or groups that are nested too deeply in brackets or on one line. Indentation cannot nest them that deeply
- * in a file of limited size.
- */
+/** Finds deep nesting in brackets or on one line. Indentation cannot nest that deeply in a file of limited size. */
 function deepNesting(text: string): Problem | undefined {
   let [offset, inBrackets, onLine, isText] = [0, 0, 0, false];
   for (const token of new Lexer().lex(text)) {
@@ -96,10 +93,7 @@ function deepNesting(text: string): Problem | undefined {
   return undefined;
 }
 
-/**
- * The position of an unclosed quote or bracket. The package gives the position where it expected the end, which may be
- * lines later.
- */
+/** The position of an unclosed quote or bracket. The package gives that of the expected end, maybe lines later. */
 function openingOf(
   document: Document,
   { message, pos: [end] }: Pick<YAMLParseError, "message" | "pos">,

@@ -61,7 +61,7 @@ const reasonsOfFamilies: readonly (readonly [prefix: string, reason: StorageReas
 ];
 
 /** Codes of SQLite that mean a damaged file. */
-export const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR_(?:SHORT_READ|DATA)$)/;
+const damageCodes = /^SQLITE_(?:CORRUPT|NOTADB|IOERR_(?:SHORT_READ|DATA)$)/;
 
 /** The storage failure in an error or in one of its causes; undefined for other errors. */
 export function storageFailureIn(error: unknown): StorageFailure | undefined {
@@ -73,6 +73,21 @@ export function storageFailureIn(error: unknown): StorageFailure | undefined {
 function reasonOfCode(code: unknown): StorageReason | undefined {
   if (typeof code !== "string" || damageCodes.test(code)) return undefined;
   return reasonsOfCodes[code] ?? reasonsOfFamilies.find(([prefix]) => code.startsWith(prefix))?.[1];
+}
+
+/**
+ * Whether an error or one of its causes means that a database is damaged: its pages contradict each other, or are
+ * missing.
+ */
+export function isDamage(error: unknown): boolean {
+  return damageIn(error) !== undefined;
+}
+
+/** SQLite's message about the damage; undefined for other errors. */
+export function damageIn(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === "string" && damageCodes.test(code) ? error.message : damageIn(error.cause);
 }
 
 interface FailureText {

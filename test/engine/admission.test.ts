@@ -12,7 +12,8 @@ import { OffloadRequired } from "../../src/engine/query/offload-required.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { Planner } from "../../src/engine/query/planner.ts";
 import type { Shape, ShapeVariable } from "../../src/engine/query/shapes.ts";
-import { Connection } from "../../src/store/connection/connection.ts";
+import type { SqlStatement } from "../../src/runtime/sqlite.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
 import { TableStatistics } from "../../src/store/statistics/table-statistics.ts";
 import { must } from "../../src/util/assert.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
@@ -191,8 +192,8 @@ describe("the number of rows read at a time is bounded, too:", () => {
 
   function engineOver(strategy: "statement" | "evaluator") {
     const store = storeWith(policy(source), inserted(...people, fact("owns", "User:0", "Note:1")));
-    const { database, rowsMax } = measured(store);
-    return { engine: new Engine(database, { limits, strategy, onServingThread: true }), rowsMax };
+    const rowsMax = measured(store);
+    return { engine: new Engine(store, { limits, strategy, onServingThread: true }), rowsMax };
   }
 
   test.each([
@@ -216,40 +217,26 @@ describe("the number of rows read at a time is bounded, too:", () => {
   });
 });
 
-/** The store, and the maximum number of rows that one statement returned. */
-function measured(store: Connection): { readonly database: Connection; readonly rowsMax: () => number } {
+/** The maximum number of rows that one statement of the store has returned since this call. */
+function measured(store: Connection): () => number {
   let most = 0;
-  const prepare = (sql: string) => {
-    const prepared = store.prepare(sql);
-    const values: typeof prepared.values = (...parameters) => {
-      const rows = prepared.values(...parameters);
+  const measure = (statement: SqlStatement): SqlStatement => {
+    const values: typeof statement.values = (...parameters) => {
+      const rows = statement.values(...parameters);
       most = Math.max(most, rows.length);
       return rows;
     };
     return {
-      run: prepared.run.bind(prepared),
+      run: statement.run.bind(statement),
       values,
       rows: values,
-      finalize: () => prepared.finalize(),
+      finalize: () => statement.finalize(),
     };
   };
-  const { path, orm } = store;
-  const database = new Connection({
-    path,
-    orm,
-    prepare,
-    exec: (sql) => store.exec(sql),
-    get inTransaction() {
-      return store.inTransaction;
-    },
-    get rollbacks() {
-      return store.rollbacks;
-    },
-    transaction: (body, mode) => store.transaction(body, mode),
-    begin: (mode) => store.begin(mode),
-    close: () => store.close(),
-  });
-  return { database, rowsMax: () => most };
+  const [prepare, cached] = [store.prepare.bind(store), store.statement.bind(store)];
+  store.prepare = (sql) => measure(prepare(sql));
+  store.statement = (sql) => measure(cached(sql));
+  return () => most;
 }
 
 test("every statement of random policies has a cost bound: all words in SQLite's query plans are known", () => {

@@ -3,6 +3,7 @@ import { applyEvent } from "../../src/engine/state/apply.ts";
 import type { Effect, Fact } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
+import { eachMatch, factTables } from "../../src/store/facts/fact-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { createState } from "../../src/store/log/store-state.ts";
 
@@ -17,6 +18,13 @@ export function apply(store: Connection, ...effects: Effect[]): void {
   effects.forEach((effect, index) => {
     store.transaction(() => applyEvent(store, { offset: index + 1, timeMs: 1, traceparent: null, effect }));
   });
+}
+
+/** All stored facts, in no particular order. */
+export function allFacts(store: Connection): Fact[] {
+  return factTables(store).flatMap(({ predicate, arity }) => [
+    ...eachMatch(store, { predicate, args: Array.from({ length: arity }, () => ({ type: null, id: null })) }),
+  ]);
 }
 
 export const policy = (source: string, id = 1): Effect => ({ kind: "policy", id, source, filename: null });

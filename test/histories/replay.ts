@@ -5,7 +5,6 @@
 import * as Bun from "bun";
 import type { FactChange } from "../../src/engine/state/event.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
-import { scanFacts } from "../../src/store/facts/scan-facts.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must, unreachable } from "../../src/util/assert.ts";
 import { printCheck, printFact } from "../cases/case.ts";
@@ -18,6 +17,7 @@ import type { Step } from "./history.ts";
 import { openNodes, type Nodes } from "./nodes.ts";
 import type { HistoryCounts } from "./history-counts.ts";
 import { Truth } from "./truth.ts";
+import { allFacts } from "../engine/store.ts";
 
 /**
  * Steps that depend on the state before them: a random history deletes facts that exist by then, and repeats earlier
@@ -119,7 +119,7 @@ class Run {
     const wanted = this.truth.facts.map(printFact).sort();
     this.#counts.tooLarge += this.truth.tooLarge;
     return [primary, ...edges].flatMap(({ name, store }) => {
-      const stored = [...scanFacts(store)].map(printFact).sort();
+      const stored = allFacts(store).map(printFact).sort();
       return Bun.deepEquals(stored, wanted)
         ? []
         : [`${name} holds ${stored.join(" ")}, should hold ${wanted.join(" ")}`];

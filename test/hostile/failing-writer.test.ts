@@ -3,7 +3,7 @@ import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { failingDisk, inDirectory } from "./node.ts";
 
 const seeds = 3;
@@ -28,7 +28,7 @@ test.skipIf(Bun.which("cc") === null).each([
         });
         const printed = (await new Response(child.stdout).text()).trim();
         expect([seed, await child.exited, printed]).toEqual([seed, 0, "null"]);
-        const database = openSqlite(join(data, "store-1.db"), {});
+        const database = new SqliteDatabase(join(data, "store-1.db"), {});
         expect(database.prepare("PRAGMA integrity_check").values()).toEqual([["ok"]]);
         database.close();
       }

@@ -7,7 +7,7 @@ import * as Bun from "bun";
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { StoreWriter } from "../../src/replication/log/store-writer.ts";
-import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { systemClock, type Clock } from "../../src/util/clock.ts";
 import { policy, reader, untraced } from "../replication/cluster.ts";
@@ -59,7 +59,7 @@ function holdLog(): void {
   heldBy?.close();
   heldBy = undefined;
   try {
-    heldBy = openSqlite(path, { readonly: true });
+    heldBy = new SqliteDatabase(path, { readonly: true });
     heldBy.exec("BEGIN");
     heldBy.prepare("SELECT count(*) FROM sqlite_schema").values();
   } catch {

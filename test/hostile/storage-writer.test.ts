@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { LocalDatabase } from "../../src/replication/replica/local-database.ts";
 import { StoreWriter, type WriterEvent } from "../../src/replication/log/store-writer.ts";
-import { isDamage } from "../../src/runtime/sqlite.ts";
 import type { Channel, WorkerChannel } from "../../src/runtime/platform.ts";
 import { connectChannel, serveCommands } from "../../src/runtime/worker.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
@@ -16,7 +15,7 @@ import * as diskSpace from "../../src/store/directory/disk-space.ts";
 import { closeDeletedRawFiles } from "../../src/store/integrity/raw-files.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { systemClock } from "../../src/util/clock.ts";
-import { storageFailureIn } from "../../src/util/storage-failure.ts";
+import { isDamage, storageFailureIn } from "../../src/util/storage-failure.ts";
 import { eventually, policy, reader, refusal, untraced, withDirectory } from "../replication/cluster.ts";
 
 const coded = (code: string, message = "it failed"): Error => Object.assign(new Error(message), { code });

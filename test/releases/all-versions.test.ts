@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Oso } from "oso-cloud";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { Organization, User } from "../../scripts/example/facts.ts";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { schemaVersion } from "../../src/store/connection/open-store.ts";
 import { must } from "../../src/util/assert.ts";
@@ -21,7 +21,7 @@ import { recordedVersions, unpackDirectory } from "./recorded.ts";
 const formatOf = (version: string): Promise<number> =>
   withDirectory(async (directory) => {
     unpackDirectory(version, "edge", directory);
-    const store = openSqlite(must(currentStorePath(directory)));
+    const store = new SqliteDatabase(must(currentStorePath(directory)));
     try {
       return Number(store.prepare("PRAGMA user_version").values()[0]?.[0]);
     } finally {

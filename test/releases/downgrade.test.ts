@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { schemaVersion } from "../../src/store/connection/open-store.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
@@ -35,7 +35,7 @@ describe("the data of a later release", () => {
       const directory = join(cluster.directory, name);
       unpackDirectory(release.version, name, directory);
       const path = must(currentStorePath(directory));
-      const later = openSqlite(path);
+      const later = new SqliteDatabase(path);
       later.exec(`PRAGMA user_version = ${schemaVersion + 1}`);
       later.close();
       const before = readFileSync(path);

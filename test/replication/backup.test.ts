@@ -13,7 +13,6 @@ import type { Node } from "../../src/replication/node.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { readEpochs } from "../../src/store/log/epochs.ts";
-import { scanFacts } from "../../src/store/facts/scan-facts.ts";
 import { openSnapshot, type Snapshot } from "../../src/store/snapshot/snapshot.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
@@ -30,6 +29,7 @@ import {
   type Running,
 } from "./cluster.ts";
 import { drawHistory, readContents } from "./random-history.ts";
+import { allFacts } from "../engine/store.ts";
 
 const warn = (problem: string): never => {
   throw new Error(problem);
@@ -94,7 +94,7 @@ describe("a backup", () => {
         expect(restored).toMatchObject({ offset, digest, timeMs, environment, undone: {}, replaced: undefined });
         const store = openStore(must(currentStorePath(directory)), { readonly: true });
         // The key, the policy and the first fact come first; each further event is one fact.
-        expect([...scanFacts(store)]).toHaveLength(offset - 2);
+        expect(allFacts(store)).toHaveLength(offset - 2);
         expect(store.prepare("SELECT count(*) FROM log").values()).toEqual([[offset + 1]]);
         expect(store.prepare("SELECT count(*) FROM node").values()).toEqual([[0]]);
         store.close();

@@ -8,10 +8,10 @@ import type { Connection } from "../../src/store/connection/connection.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";
-import { scanFacts } from "../../src/store/facts/scan-facts.ts";
 import { createState, readState, type StoreState } from "../../src/store/log/store-state.ts";
 import { firstTerm } from "../../src/store/log/terms.ts";
 import { AppError } from "../../src/util/app-error.ts";
+import { allFacts } from "../engine/store.ts";
 
 const folders = `actor User {}
 resource Folder { roles = ["reader", "writer"]; permissions = ["read", "write"]; relations = { parent: Folder };
@@ -48,7 +48,9 @@ export function readContents(store: Connection): StoreContents {
   const rows = (sql: string): readonly unknown[] => store.prepare(sql).values();
   return {
     state: readState(store),
-    facts: [...scanFacts(store)].map((fact) => JSON.stringify(fact)).sort(),
+    facts: allFacts(store)
+      .map((fact) => JSON.stringify(fact))
+      .sort(),
     policies: rows("SELECT * FROM policy ORDER BY id"),
     keys: rows("SELECT * FROM api_key ORDER BY id"),
     epochs: rows("SELECT * FROM epoch ORDER BY term"),

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Node } from "../../src/replication/node.ts";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import {
   adminKey,
   converged,
@@ -124,7 +124,7 @@ describe("a damaged database in use", () => {
       const edge = await cluster.edge("edge", primary, { "advanced.databaseCheckIntervalMs": "300ms" });
       await converged(edge.node, primary.node);
       const before = storeOf(edge);
-      const store = openSqlite(before);
+      const store = new SqliteDatabase(before);
       // Open connections may still be closing.
       store.exec("PRAGMA busy_timeout = 5000");
       store.exec("UPDATE symbol SET value = 'mallory' WHERE value = 'ann'");
@@ -144,7 +144,7 @@ describe("a damaged database in use", () => {
       const primary = await cluster.primary({ "advanced.databaseCheckIntervalMs": "300ms" });
       await loadPolicy(primary.node);
       await insert(primary.node, "ann");
-      const store = openSqlite(storeOf(primary));
+      const store = new SqliteDatabase(storeOf(primary));
       store.exec("PRAGMA busy_timeout = 5000");
       store.exec("UPDATE symbol SET value = 'mallory' WHERE value = 'ann'");
       store.close();
@@ -159,7 +159,7 @@ describe("a damaged database in use", () => {
       await insert(primary.node, "ann", "bob");
       const edge = await cluster.edge("edge", primary);
       await converged(edge.node, primary.node);
-      const store = openSqlite(storeOf(edge));
+      const store = new SqliteDatabase(storeOf(edge));
       store.exec("PRAGMA busy_timeout = 5000");
       // Bob's role is deleted here without a change of the digest.
       store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT id FROM symbol WHERE value = 'bob')");

@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { limitWal, truncateWal, walFrameCounter } from "../../src/replication/log/writer-connection.ts";
@@ -103,7 +103,7 @@ describe("checksums of pages", () => {
           truncateWal({ store, pages });
         } else if (chance < 0.85) {
           reader?.close();
-          reader = openSqlite(path, { readonly: true });
+          reader = new SqliteDatabase(path, { readonly: true });
           reader.exec("BEGIN");
           reader.prepare("SELECT count(*) FROM item").values();
         } else if (chance < 0.9) {
@@ -111,7 +111,7 @@ describe("checksums of pages", () => {
           reader = undefined;
         } else if (chance < 0.93) {
           // As an operator's `sqlite3` may do.
-          const other = openSqlite(path);
+          const other = new SqliteDatabase(path);
           other.exec("PRAGMA busy_timeout = 0");
           other.prepare("PRAGMA wal_checkpoint(PASSIVE)").values();
           other.close();
@@ -190,7 +190,7 @@ describe("checksums of pages", () => {
       last.writeUInt32BE(2 + (ghost % 5), 0);
       appendFileSync(log, last);
     }
-    const reader = openSqlite(path, { readonly: true });
+    const reader = new SqliteDatabase(path, { readonly: true });
     reader.exec("BEGIN");
     reader.prepare("SELECT count(*) FROM item").values();
     for (let id = 0; id < 8; id++) {
@@ -237,7 +237,7 @@ describe("checksums of pages", () => {
     const { store, path } = openTable();
     const pages = new PageChecksums(path, pageBytes, walFrameCounter(store));
     truncateWal({ store, pages });
-    const reader = openSqlite(path, { readonly: true });
+    const reader = new SqliteDatabase(path, { readonly: true });
     reader.exec("BEGIN");
     reader.prepare("SELECT count(*) FROM item").values();
     let read = 0;
@@ -268,7 +268,7 @@ describe("checksums of pages", () => {
  * data.
  */
 function pagesOf(path: string, name: RegExp): number[] {
-  const store = openSqlite(path, { readonly: true });
+  const store = new SqliteDatabase(path, { readonly: true });
   const pages = store
     .prepare("SELECT pageno, name FROM dbstat WHERE pagetype = 'leaf' ORDER BY pageno DESC")
     .values()

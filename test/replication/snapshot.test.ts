@@ -8,7 +8,7 @@ import { checkDatabaseInWorker, unpackSnapshotInWorker } from "../../src/replica
 import { realSystem } from "../../src/replication/system.ts";
 import { Writer } from "../../src/replication/log/writer.ts";
 import { compressFile, decompressFile } from "../../src/runtime/compress.ts";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { closureTables } from "../../src/store/facts/closure-tables.ts";
 import { openStore, schemaVersion } from "../../src/store/connection/open-store.ts";
 import { openLog } from "../../src/store/log/log.ts";
@@ -100,7 +100,7 @@ describe("a snapshot", () => {
         return found;
       };
       expect(schemaOf(target)).toEqual(schemaOf(join(directory, "store-1.db")));
-      const copy = openSqlite(target);
+      const copy = new SqliteDatabase(target);
       // Other threads may still be closing it.
       copy.exec("PRAGMA busy_timeout = 5000");
       expect(copy.prepare("PRAGMA freelist_count").values()).toEqual([[0]]);
@@ -212,7 +212,7 @@ function promise({ path, size, manifest }: Snapshot, other: Partial<SnapshotMani
 async function tamper(snapshot: Snapshot): Promise<void> {
   const path = `${snapshot.path}.db`;
   await unpack(snapshot, path);
-  const store = openSqlite(path);
+  const store = new SqliteDatabase(path);
   store.exec("PRAGMA busy_timeout = 5000");
   store.exec("DELETE FROM fact_1 WHERE a1 = (SELECT max(a1) FROM fact_1)");
   store.close();
@@ -263,7 +263,7 @@ function isRefused(path: string): boolean {
 
 /** The end offsets of the pages of each table and index with rows. */
 function pagesOf(path: string): Map<string, number[]> {
-  const store = openSqlite(path, { readonly: true });
+  const store = new SqliteDatabase(path, { readonly: true });
   store.exec("PRAGMA busy_timeout = 5000");
   const rows = store
     .prepare("SELECT name, pgoffset + pgsize FROM dbstat WHERE ncell > 0 ORDER BY pgoffset")
@@ -292,7 +292,7 @@ describe("closures", () => {
   }
 
   function edit(path: string, sql: string): void {
-    const store = openSqlite(path);
+    const store = new SqliteDatabase(path);
     store.exec("PRAGMA busy_timeout = 5000");
     store.exec(sql);
     store.close();

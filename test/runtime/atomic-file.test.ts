@@ -7,13 +7,13 @@ import { withDirectory } from "../replication/cluster.ts";
 
 const nobody = 65_534;
 
-test.each([{}, { durable: false }])("a file is replaced, and only its owner may open it: %j", (options) =>
+test.each([true, false])("a file is replaced, and only its owner may open it: durable %p", (isDurable) =>
   withDirectory((directory) => {
     const path = join(directory, "position");
     writeFileSync(path, "a longer text than the new one");
     // A process that was killed during a write left this.
     writeFileSync(`${path}.new`, "half of a longer text", { mode: 0o600 });
-    writeFileAtomically(path, "new", options);
+    writeFileAtomically(path, "new", isDurable);
     expect(readFileSync(path, "utf8")).toBe("new");
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(readdirSync(directory)).toEqual(["position"]);

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 
 function openFiles(): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
@@ -24,7 +24,7 @@ test.skipIf(process.platform !== "linux")(
   () => {
     const folder = mkdtempSync(join(tmpdir(), "ostiary-sqlite-"));
     const path = join(folder, "data.db");
-    const database = openSqlite(path, { create: true });
+    const database = new SqliteDatabase(path, { create: true });
     database.exec("PRAGMA journal_mode = WAL");
     database.exec("PRAGMA synchronous = OFF");
     database.exec("CREATE TABLE t (a INTEGER)");
@@ -41,7 +41,7 @@ test.skipIf(process.platform !== "linux")(
 );
 
 test("a transaction that throws leaves nothing behind", () => {
-  const database = openSqlite(":memory:", { create: true });
+  const database = new SqliteDatabase(":memory:", { create: true });
   database.exec("CREATE TABLE t (a INTEGER)");
   const attempt = (): void =>
     database.transaction(() => {

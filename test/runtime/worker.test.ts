@@ -1,12 +1,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { AppError } from "../../src/util/app-error.ts";
-import { connectWorker, type WorkerHandle } from "../../src/runtime/worker.ts";
+import { connectChannel, openWorkerChannel, type WorkerHandle } from "../../src/runtime/worker.ts";
 import type { EchoCommands, EchoEvent } from "./echo-worker.ts";
 
 const running: WorkerHandle<EchoCommands, EchoEvent>[] = [];
 
 function echo(): WorkerHandle<EchoCommands, EchoEvent> {
-  const worker = connectWorker<EchoCommands, EchoEvent>(new URL("./echo-worker.ts", import.meta.url));
+  const worker = connectChannel<EchoCommands, EchoEvent>(
+    openWorkerChannel(new URL("./echo-worker.ts", import.meta.url)),
+  );
   running.push(worker);
   return worker;
 }

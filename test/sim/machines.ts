@@ -21,7 +21,7 @@ import type { Config } from "../../src/config/config.ts";
 import { connectNode, type NodeClient } from "../../src/replication/transport/node-client.ts";
 import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
 import { isSystemError } from "../../src/runtime/process.ts";
-import { openSqlite } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { startFallback } from "../../src/roles/fallback.ts";
 import type { RunningNode } from "../../src/roles/node-service.ts";
@@ -56,7 +56,7 @@ export interface World {
 
 /** The pages with facts. */
 function leavesOfFacts(path: string): readonly number[] {
-  const store = openSqlite(path, { readonly: true });
+  const store = new SqliteDatabase(path, { readonly: true });
   try {
     const sql = "SELECT pageno FROM dbstat WHERE name LIKE 'fact_%' AND pagetype = 'leaf' AND ncell > 0";
     return store.prepare(sql).values().flat().map(Number);

@@ -10,7 +10,7 @@ import {
 } from "../../src/replication/log/append.ts";
 import type { WriterOpenOptions } from "../../src/replication/log/writer-connection.ts";
 import type { WriterCommands } from "../../src/replication/log/writer-commands.ts";
-import { openSqlite, type SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Time } from "./time.ts";
@@ -85,7 +85,7 @@ export class StoreWatcher {
   open({ path, synchronous }: WriterOpenOptions, state: StoreState): void {
     this.#opened = { path, atMs: this.#time.nowMs };
     this.synchronous = synchronous;
-    this.#reader = openSqlite(path, { readonly: true });
+    this.#reader = new SqliteDatabase(path, { readonly: true });
     const point = this.#histories.find(state);
     if (point === undefined && state.offset === 0) this.#note(this.#histories.begin(state, this.#name));
     else this.#know(state);

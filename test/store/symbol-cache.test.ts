@@ -7,8 +7,7 @@ import fc from "fast-check";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { SymbolHashTable } from "../../src/store/connection/symbol-hash-table.ts";
-import { warmUpSymbolCache, findSymbolOfType } from "../../src/store/facts/symbol-cache.ts";
-import { intern, internType } from "../../src/store/facts/symbols.ts";
+import { findSymbolOfType, intern, internType, warmUpSymbolCache } from "../../src/store/facts/symbols.ts";
 
 const textsMax = 200_000;
 

@@ -13,7 +13,7 @@ import { startPrimaryNode, type PrimaryNode } from "../../../src/roles/primary.t
 import { realClusterSystem, type ClusterSystem } from "../../../src/roles/cluster-system.ts";
 import type { WriterEvent } from "../../../src/replication/log/store-writer.ts";
 import { writerWorker } from "../../../src/replication/log/writer-commands.ts";
-import type { WorkerHandle } from "../../../src/runtime/worker.ts";
+import type { Commands, WorkerHandle, WorkerKind } from "../../../src/runtime/worker.ts";
 import { topicsOf } from "../../../src/replication/transport/topics.ts";
 import { serveNode } from "../../../src/roles/node-service.ts";
 import { serve } from "../../../src/runtime/serve.ts";
@@ -112,15 +112,16 @@ async function start(flags: Flags, policy: string): Promise<string> {
 /** What the writer of an edge commits, every question that begins later is answered with. */
 const watched: ClusterSystem = {
   ...realClusterSystem,
-  spawnWorker(kind) {
-    const worker = realClusterSystem.spawnWorker<never, WriterEvent>(kind);
+  spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event> {
+    const worker = realClusterSystem.spawnWorker<C, Event>(kind);
     let movingTo = 0;
     if (kind === writerWorker)
-      worker.onEvent((event) => {
+      worker.onEvent((sent) => {
+        const event = sent as WriterEvent;
         if ("committing" in event) movingTo = event.committing.state.offset;
         if ("committed" in event) seen.push([movingTo, onSharedClock(event.committed.committedMs)]);
       });
-    return worker as WorkerHandle<never, never>;
+    return worker;
   },
 };
 

@@ -11,7 +11,7 @@
 import type { Limits } from "../../config/limits.ts";
 import type { Listing } from "../request/questions.ts";
 
-export type { Revision } from "../../store/log/revision.ts";
+export type { Revision } from "../../store/log/store-state.ts";
 
 export type ListingVersion = Omit<Listing, "ids">;
 

@@ -1,6 +1,6 @@
 /** The questions that a node answers, and their answers. */
 import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
-import type { Revision } from "../../store/log/revision.ts";
+import type { Revision } from "../../store/log/store-state.ts";
 
 export interface AuthorizeQuestion {
   readonly actor: Value;

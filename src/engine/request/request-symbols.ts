@@ -6,8 +6,7 @@
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
-import { findSymbolOfType } from "../../store/facts/symbol-cache.ts";
-import { requestSymbol } from "../../store/facts/symbols.ts";
+import { findSymbolOfType, requestSymbol } from "../../store/facts/symbols.ts";
 import { checkValue } from "./fact-check.ts";
 import { jsonParameter } from "./json-parameter.ts";
 import { valueKey } from "./keys.ts";

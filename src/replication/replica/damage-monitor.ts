@@ -4,11 +4,10 @@
  * answer. Nothing can repair a primary's database, because it is the source of all others; a replica fetches a snapshot
  * meanwhile.
  */
-import { isDamage } from "../../runtime/sqlite.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { storageFailureIn } from "../../util/storage-failure.ts";
+import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
 import { auditDatabaseInWorker } from "../snapshots/snapshot-jobs.ts";
 import type { System } from "../system.ts";
 import type { Writer } from "../log/writer.ts";

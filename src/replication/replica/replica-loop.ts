@@ -7,7 +7,6 @@
  * are applied.
  */
 import type { Limits } from "../../config/limits.ts";
-import { isDamage } from "../../runtime/sqlite.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -16,7 +15,7 @@ import { rateLimiter } from "../../util/rate-limiter.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
-import { storageFailureIn } from "../../util/storage-failure.ts";
+import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
 import type { ReplicaStateName } from "../node-state.ts";
 import type { ReplayRequest } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";

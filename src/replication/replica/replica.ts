@@ -5,7 +5,6 @@
  */
 import type { Config } from "../../config/config.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { damageIn } from "../../runtime/sqlite.ts";
 import { writeNodeFile } from "../../store/directory/data-directory.ts";
 import { compareEpochs, firstEpoch, readEpochs, type Epoch, type EpochId } from "../../store/log/epochs.ts";
 import { openLog } from "../../store/log/log.ts";
@@ -14,7 +13,7 @@ import { databaseFiles, removeFiles } from "../../store/snapshot/snapshot.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { storageFailureIn } from "../../util/storage-failure.ts";
+import { damageIn, storageFailureIn } from "../../util/storage-failure.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { createEventReader, type EventReader } from "../log/event-reader.ts";

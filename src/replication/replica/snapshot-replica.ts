@@ -5,7 +5,7 @@
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { isDamage } from "../../runtime/sqlite.ts";
+import { isDamage } from "../../util/storage-failure.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { writeNodeFile } from "../../store/directory/data-directory.ts";
 import { PageChecksums } from "../../store/integrity/page-checksums.ts";

@@ -4,7 +4,7 @@
  * because the binary has no folder to read them from. `PRAGMA user_version` counts the migrations that have run.
  */
 import { AppError } from "../../util/app-error.ts";
-import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
+import type { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { Connection } from "./connection.ts";
 import fixedTables from "./migrations/0001-fixed-tables.sql" with { type: "text" };
 import closures from "./migrations/0002-closures.sql" with { type: "text" };
@@ -17,10 +17,7 @@ const migrations: readonly string[] = [fixedTables, closures, versions, degrees,
 /** The format that this binary writes, and the newest one that it reads. */
 export const schemaVersion = migrations.length;
 
-/**
- * How much of a file is mapped into memory: the most that SQLite allows, because it reads and copies the rest. Ten
- * million facts take half of it.
- */
+/** How much of a file is mapped into memory: SQLite allows no more. Ten million facts take half of it. */
 export const mappedBytesMax = 0x7fff_0000;
 
 export interface StoreOptions {
@@ -35,26 +32,30 @@ export interface StoreOptions {
 
 /**
  * Opens the file at `path` and migrates it, unless it is opened read-only. Creates a missing file unless `readonly` or
- * `create` forbid it. Throws if the file has a newer format.
+ * `create` forbid it. Throws as `readFormat` does.
  */
 export function openStore(path: string, options: StoreOptions = {}): Connection {
-  const database = openSqlite(path, options.readonly ? { readonly: true } : { create: options.create ?? true });
+  const { readonly = false, wal = true, create = true, synchronous = "FULL" } = options;
+  const store = new Connection(path, readonly ? { readonly } : { create });
   try {
     // First, because the pragmas below may have to wait for a lock of another connection.
-    database.exec("PRAGMA busy_timeout = 5000");
+    store.exec("PRAGMA busy_timeout = 5000");
     // A schema that somebody changed could call functions that do more than compute. No schema of ours calls any.
-    database.exec("PRAGMA trusted_schema = OFF");
-    if (!options.readonly) {
-      if (options.wal ?? true) database.exec("PRAGMA journal_mode = WAL");
-      database.exec(`PRAGMA synchronous = ${options.synchronous ?? "FULL"}`);
-    }
-    database.exec("PRAGMA cache_size = -65536");
-    database.exec(`PRAGMA mmap_size = ${mappedBytesMax}`);
-    database.exec("PRAGMA temp_store = MEMORY");
-    migrate(database, options.readonly ?? false);
-    return new Connection(database);
+    store.exec("PRAGMA trusted_schema = OFF");
+    if (!readonly && wal) store.exec("PRAGMA journal_mode = WAL");
+    if (!readonly) store.exec(`PRAGMA synchronous = ${synchronous}`);
+    store.exec("PRAGMA cache_size = -65536");
+    store.exec(`PRAGMA mmap_size = ${mappedBytesMax}`);
+    store.exec("PRAGMA temp_store = MEMORY");
+    const format = readFormat(store);
+    if (!readonly && format < schemaVersion)
+      store.transaction(() => {
+        runMigrations(store, format, schemaVersion);
+        store.exec(`PRAGMA user_version = ${schemaVersion}`);
+      }, "immediate");
+    return store;
   } catch (error) {
-    database.close();
+    store.close();
     throw error;
   }
 }
@@ -63,29 +64,23 @@ export function openStore(path: string, options: StoreOptions = {}): Connection 
 const formatsAheadMax = 1000;
 
 /**
- * A database of a newer version is not damaged. The code `conflict` keeps the node from quarantining or replacing the
- * file: it does not start, and the operator decides.
+ * The format of an open database, or of the one that is attached to it as `source` from `path`. Throws an AppError:
+ * `internal` for a number that no version writes, `conflict` for the format of a newer version. Such a database is not
+ * damaged: the node neither quarantines nor replaces it, it does not start, and the operator decides.
  */
-export function newerFormatError(path: string, version: number): AppError {
-  if (version > schemaVersion + formatsAheadMax)
-    return new AppError(
+export function readFormat(database: SqliteDatabase, schema: "main" | "source" = "main", path = database.path): number {
+  const format = Number(database.prepare(`PRAGMA ${schema}.user_version`).values()[0]?.[0]);
+  if (format < 0 || format > schemaVersion + formatsAheadMax)
+    throw new AppError(
       "internal",
-      `the database \`${path}\` has format ${version}, which no version of Ostiary writes`,
+      `the database \`${path}\` has format ${format}, which no version of Ostiary writes: it is damaged, or another program has changed it. Use a backup, or the copy of another node`,
     );
-  return new AppError(
-    "conflict",
-    `the database \`${path}\` has format ${version}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
-  );
-}
-
-function migrate(database: SqliteDatabase, readonly: boolean): void {
-  const version = Number(database.prepare("PRAGMA user_version").values()[0]?.[0]);
-  if (version > schemaVersion) throw newerFormatError(database.path, version);
-  if (readonly || version === schemaVersion) return;
-  database.transaction(() => {
-    runMigrations(database, version, schemaVersion);
-    database.exec(`PRAGMA user_version = ${schemaVersion}`);
-  }, "immediate");
+  if (format > schemaVersion)
+    throw new AppError(
+      "conflict",
+      `the database \`${path}\` has format ${format}, and this version knows formats up to ${schemaVersion}: a newer version of Ostiary wrote it. Start that version or a later one. To go back to this version, use a backup from before the upgrade; an edge or a fallback can also start with an empty data directory, and takes a snapshot from a primary of this version`,
+    );
+  return format;
 }
 
 /** Migrates the fixed tables from one format to another. */

@@ -1,9 +1,7 @@
 /**
- * The fixed tables of a store: the single source of their definition. Typed queries use it, and `scripts/migration`
- * compares it with the last migration and writes the next one. Fact tables and closure tables are not here: they follow
- * the active policy (`facts/`).
- *
- * Drizzle cannot express that all tables are STRICT, and which ones are WITHOUT ROWID; the migrations say so.
+ * The fixed tables of a store. Typed queries use them, and `scripts/migration` compares them with the last migration and
+ * writes the next one. Fact tables and closure tables are not here: they follow the active policy (`facts/`). Drizzle
+ * cannot express that all tables are STRICT, and which ones are WITHOUT ROWID; the migrations say so.
  */
 import { sql } from "drizzle-orm";
 import { check, index, integer, primaryKey, sqliteTable, text, unique } from "drizzle-orm/sqlite-core";
@@ -23,14 +21,11 @@ export const state = sqliteTable(
     digest: text().notNull(),
     /** 0 while no policy is active. */
     policyId: integer("policy_id").notNull(),
-    /**
-     * Another number whenever queries have to be planned again: a policy became active, or a closure table was created
-     * or dropped.
-     */
+    /** Changes when queries have to be planned again: for another policy, and when a closure table comes or goes. */
     planStamp: integer("plan_stamp").notNull().default(0),
     /** Counts changes. */
     version: integer().notNull().default(0),
-    /** Another number whenever the statistics change, except for row counts. */
+    /** Changes when the statistics change, except for row counts. */
     degreeStamp: integer("degree_stamp").notNull().default(0),
     term: integer().notNull().default(0),
   },
@@ -91,10 +86,7 @@ export const answered = sqliteTable(
   ({ offset }) => [index("answered_offset").on(offset)],
 );
 
-/**
- * The facts that an event `clear` deleted (their symbols, as JSON), for as long as the log has the event. Point-in-time
- * recovery needs them.
- */
+/** For point-in-time recovery: the facts (symbols, as JSON) that an event `clear` deleted, while the log has it. */
 export const cleared = sqliteTable(
   "cleared",
   {
@@ -107,10 +99,7 @@ export const cleared = sqliteTable(
 
 export const type = sqliteTable("type", { id: integer().primaryKey(), name: text().notNull().unique() });
 
-/**
- * Symbols: interned values. The upper bits of an id are its type, so that "is a User" is a range condition; ids stay
- * below 2^53.
- */
+/** Symbols: interned values. The upper bits of an id are its type (`facts/symbols.ts`). */
 export const symbol = sqliteTable(
   "symbol",
   {
@@ -121,10 +110,7 @@ export const symbol = sqliteTable(
   (columns) => [unique().on(columns.type, columns.value)],
 );
 
-/**
- * Predicates and their fact tables (`fact_<id>`, columns a1 to a<arity>). `version` is that of the state when the facts
- * changed last.
- */
+/** Predicates and their tables (`fact_<id>`, columns a1 to a<arity>). `version` is the state's at the last change. */
 export const relation = sqliteTable(
   "relation",
   {
@@ -136,10 +122,7 @@ export const relation = sqliteTable(
   ({ predicate, arity }) => [unique().on(predicate, arity)],
 );
 
-/**
- * Closures and their tables (`closure_<id>`, columns a1 and a2). `kept` is 0 for a closure with too many rows: its
- * table is empty.
- */
+/** Closures and their tables (`closure_<id>`, columns a1 and a2). `kept` is 0 for one with too many rows: it is empty. */
 export const closure = sqliteTable("closure", {
   id: integer().primaryKey(),
   name: text().notNull().unique(),
@@ -148,9 +131,8 @@ export const closure = sqliteTable("closure", {
 });
 
 /**
- * Statistics of fact tables and closure tables (`statistics/`): the most rows that share values in a set of columns,
- * for each kind of row. Without columns, kind `rows` is the number of rows, and kind `bound` a number that is mostly
- * larger and seldom changes.
+ * Statistics (`statistics/`): the most rows of a table that share values in a set of columns, for each kind of row.
+ * Without columns, kind `rows` is the number of rows, and kind `bound` a mostly larger number that seldom changes.
  */
 export const degree = sqliteTable(
   "degree",
@@ -163,10 +145,7 @@ export const degree = sqliteTable(
   ({ tableName, columns, kinds }) => [primaryKey({ columns: [tableName, columns, kinds] })],
 );
 
-/**
- * The shape of the statistics of a table: the orders of its columns, and by column the values that are kinds of their
- * own; both JSON.
- */
+/** The shape of the statistics of a table: the orders of its columns, and by column the distinguished symbols; JSON. */
 export const degreeShape = sqliteTable("degree_shape", {
   tableName: text("table_name").primaryKey(),
   orders: text().notNull(),

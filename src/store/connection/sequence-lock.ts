@@ -1,8 +1,7 @@
 /**
- * A sequence lock (Lameter 2005): a number that the writing thread and the reading threads share, and that shows
- * without a query whether the store has changed. It is odd during a commit, and each commit leaves another even number.
- * A reader that saw the same even number before and after it read knows which state it has read, and can tell later
- * whether that state is still current.
+ * A sequence lock (Lameter 2005): a number that the writing and the reading threads share. It is odd during a commit,
+ * and each commit leaves another even number. A reader that saw the same even number before and after it read knows
+ * which state it has read, and can tell later without a query whether that state is still current.
  */
 
 export type SequenceLock = Int32Array<SharedArrayBuffer>;

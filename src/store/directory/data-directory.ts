@@ -1,10 +1,8 @@
 /**
- * The data directory of a node. The database is `store-<n>.db` with the highest number. A snapshot that replaces it is
- * installed under the next number by one rename, complete and verified. So there is always a complete file, readers of
- * the old one can continue, and a `-wal` file is never used with another database.
- *
- * A replaced database stays until its successor is verified. The latest replaced database with another history, and the
- * latest damaged one, stay under other names.
+ * The data directory of a node. The database is `store-<n>.db` with the highest number. A verified snapshot that
+ * replaces it gets the next number by one rename. So there is always a complete file, readers of the old one can
+ * continue, and a `-wal` file is never used with another database. A replaced database stays until its successor is
+ * verified. The latest one with another history, and the latest damaged one, stay under other names.
  */
 import {
   closeSync,
@@ -20,7 +18,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeFileAtomically } from "../../runtime/atomic-file.ts";
-import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
+import { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
@@ -46,7 +44,7 @@ export function lockDirectory(path: string): DataDirectory {
 /** About the size of the files that SQLite creates when it opens a database. */
 const probeBytes = 128 * 1024;
 
-/** Creates the directory and writes a file in it, to find problems early. Throws an AppError that names the problem. */
+/** Creates the directory and writes a file in it. Throws an AppError that names the problem. */
 export function requireWritable(path: string): void {
   const probe = join(path, `write-probe-${process.pid}`);
   try {
@@ -75,26 +73,18 @@ function unusableError(path: string, error: unknown): unknown {
     });
   const { code } = error as NodeJS.ErrnoException;
   if (code === undefined) return error;
-  if (code !== "EEXIST" && code !== "ENOTDIR")
-    return new AppError(
-      "conflict",
-      `the data directory \`${path}\` cannot be created (${code}): name another one with \`--data\``,
-      { cause: error },
-    );
-  return new AppError(
-    "conflict",
-    `the data directory cannot be used: \`${path}\`, or a part of that path, is a file: name a directory with \`--data\``,
-    {
-      cause: error,
-    },
-  );
+  const problem =
+    code === "EEXIST" || code === "ENOTDIR"
+      ? `the data directory cannot be used: \`${path}\`, or a part of that path, is a file: name a directory with \`--data\``
+      : `the data directory \`${path}\` cannot be created (${code}): name another one with \`--data\``;
+  return new AppError("conflict", problem, { cause: error });
 }
 
 /** Uses a file lock of SQLite: the system releases it however the process ends, while a pid file could be stale. */
 function takeLock(path: string): SqliteDatabase {
   let lock: SqliteDatabase | undefined;
   try {
-    lock = openSqlite(path, { create: true });
+    lock = new SqliteDatabase(path, { create: true });
     lock.exec("PRAGMA locking_mode = EXCLUSIVE");
     lock.exec("BEGIN EXCLUSIVE");
     return lock;
@@ -109,26 +99,35 @@ function takeLock(path: string): SqliteDatabase {
 
 /** The path of the current database; undefined if there is none. */
 export function currentStorePath(directory: string): string | undefined {
-  const last = storeNumbers(directory).at(-1);
-  return last === undefined ? undefined : storePath(directory, last);
+  return storePathsIn(directory)[0];
 }
 
 /** The path of the next database. */
 export function nextStorePath(directory: string): string {
-  return storePath(directory, (storeNumbers(directory).at(-1) ?? 0) + 1);
+  return storePath(directory, (storeNumbers(directory)[0] ?? 0) + 1);
 }
 
 /** The paths of all databases, the current one first. The others were replaced. */
 export function storePathsIn(directory: string): string[] {
-  return storeNumbers(directory)
-    .toReversed()
-    .map((number) => storePath(directory, number));
+  return storeNumbers(directory).map((number) => storePath(directory, number));
+}
+
+/** The numbers of all databases, the highest first. */
+function storeNumbers(directory: string): number[] {
+  const numbers = readdirSync(directory).flatMap((name) => {
+    const match = storeName.exec(name);
+    return match === null ? [] : [Number(match[1])];
+  });
+  return numbers.toSorted((left, right) => right - left);
+}
+
+function storePath(directory: string, number: number): string {
+  return join(directory, `store-${number}.db`);
 }
 
 /**
- * Removes the databases that the current one has replaced, except those at `usedPaths`. While the current one is not
- * verified (`isProven`), the oldest one stays, because it was verified. A database with another history is renamed
- * instead: then its new path is returned.
+ * Removes the databases that the current one has replaced, except those at `usedPaths`. Until the current one is verified
+ * (`isProven`), the oldest one stays, because it was verified. Renames one with another history, and returns its path.
  */
 export function removeReplacedStores(
   directory: string,
@@ -140,11 +139,12 @@ export function removeReplacedStores(
   if (present === undefined || replaced.length === 0) return undefined;
   const history = historyOf(present);
   const foreign = replaced.find((path) => ![history, undefined].includes(historyOf(path)));
-  const previous = foreign === undefined ? undefined : keepPreviousHistory(directory, foreign);
+  const previous = join(directory, previousName);
+  if (foreign !== undefined) renameStore(foreign, previous);
   const own = replaced.filter((path) => path !== foreign);
   for (const path of isProven ? own : own.slice(0, -1)) removeFiles(databaseFiles(path));
   limitOldFiles(directory, usedPaths);
-  return previous;
+  return foreign === undefined ? undefined : previous;
 }
 
 /** The first epoch of the history of a database. Undefined if it cannot be read. */
@@ -162,34 +162,22 @@ export function historyOf(path: string): string | undefined {
 }
 
 const previousName = "previous-history.db";
-const damagedName = /^store-\d+\.db\.damaged(?:-wal)?$/;
+const damagedName = /^store-\d+\.db\.damaged(?:-\w+)?$/;
 
-function keepPreviousHistory(directory: string, path: string): string {
-  const previous = join(directory, previousName);
-  removeFiles(databaseFiles(previous));
-  const names = databaseFiles(previous);
-  // The write-ahead log may have commits that are not in the file yet.
-  for (const [index, name] of databaseFiles(path).entries()) {
-    const target = names[index];
-    if (target !== undefined && existsSync(name)) renameSync(name, target);
-  }
-  return previous;
-}
-
-/**
- * Renames a damaged database, so that an operator can examine it. Removes the previous damaged one. Returns its new
- * path.
- */
+/** Renames a damaged database, so that an operator can examine it, and removes the one before. Returns its new path. */
 export function quarantineStore(path: string): string {
   const directory = dirname(path);
   removeFiles(damagedIn(directory));
   const quarantined = `${path}.damaged`;
-  renameSync(path, quarantined);
-  // The write-ahead log may have commits that are not in the file yet.
-  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${quarantined}-wal`);
-  removeFiles(databaseFiles(path));
+  renameStore(path, quarantined);
   limitOldFiles(directory);
   return quarantined;
+}
+
+/** Renames a database with its other files: the write-ahead log may have commits that are not in the database yet. */
+function renameStore(path: string, target: string): void {
+  removeFiles(databaseFiles(target));
+  for (const file of databaseFiles(path)) if (existsSync(file)) renameSync(file, target + file.slice(path.length));
 }
 
 function damagedIn(directory: string): string[] {
@@ -200,10 +188,8 @@ function damagedIn(directory: string): string[] {
 
 /** Keeps at most two databases besides the current one. The damaged one is the least useful. */
 function limitOldFiles(directory: string, usedPaths: readonly string[] = []): void {
-  const others =
-    storePathsIn(directory).filter((path) => !usedPaths.includes(path)).length -
-    1 +
-    (existsSync(join(directory, previousName)) ? 1 : 0);
+  const [, ...replaced] = storePathsIn(directory).filter((path) => !usedPaths.includes(path));
+  const others = replaced.length + (existsSync(join(directory, previousName)) ? 1 : 0);
   if (others >= 2) removeFiles(damagedIn(directory));
 }
 
@@ -219,13 +205,10 @@ export function readNodeFile(directory: string, name: string): string | undefine
 
 /** Writes a small file atomically. With `wait: false` a power cut may restore the previous file, or leave none. */
 export function writeNodeFile(directory: string, name: string, text: string, options: { wait?: boolean } = {}): void {
-  withSpareDescriptor(() => writeFileAtomically(join(directory, name), text, { durable: options.wait ?? true }));
+  withSpareDescriptor(() => writeFileAtomically(join(directory, name), text, options.wait ?? true));
 }
 
-/**
- * A spare descriptor for small files, used when the process has no other one left. These files record a node's votes
- * and its position, and many open connections must not prevent that.
- */
+/** For small files when no other descriptor is left: they record a node's votes and its position. */
 let spareDescriptor: number | undefined;
 
 function keepSpareDescriptor(): void {
@@ -256,33 +239,19 @@ export function removeNodeFile(directory: string, name: string): void {
   rmSync(join(directory, name), { force: true });
 }
 
-function storeNumbers(directory: string): number[] {
-  const numbers = readdirSync(directory).flatMap((name) => {
-    const match = storeName.exec(name);
-    return match === null ? [] : [Number(match[1])];
-  });
-  return numbers.toSorted((left, right) => left - right);
-}
-
-function storePath(directory: string, number: number): string {
-  return join(directory, `store-${number}.db`);
-}
-
 /** Permissions of users other than the owner. */
 const anyoneElse = 0o077;
 
 /**
- * The directory and all files in it that other users may open. Ostiary creates files for their owner only, but older
- * versions and other programs may not have. Empty if there is no such directory.
+ * The directory and all files in it that other users may open; older versions or other programs created them so. Empty
+ * if there is no such directory.
  */
 export function pathsOpenToOthers(directory: string): string[] {
   const found = lstatSync(directory, { throwIfNoEntry: false });
   if (found?.isDirectory() !== true) return [];
   const inside = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((name) => join(directory, name));
-  return [directory, ...inside].filter((path) => isOpenToOthers(path));
-}
-
-function isOpenToOthers(path: string): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  return found !== undefined && !found.isSymbolicLink() && (found.mode & anyoneElse) !== 0;
+  return [directory, ...inside].filter((path) => {
+    const entry = lstatSync(path, { throwIfNoEntry: false });
+    return entry !== undefined && !entry.isSymbolicLink() && (entry.mode & anyoneElse) !== 0;
+  });
 }

@@ -1,7 +1,7 @@
 /**
- * Checks that the open files of a connection are still at their paths. A file that was deleted or moved can be read and
- * written through its open descriptor, but its content is lost when the process ends, and all other programs read the
- * new file at its path. Files are identified by device and inode.
+ * Checks by device and inode that the open files of a connection are still at their paths. A deleted or moved file can
+ * be read and written through its descriptor, but its content is lost when the process ends, and all other programs
+ * read the new file at its path.
  */
 import { statSync } from "node:fs";
 import { StorageError } from "../../util/storage-failure.ts";
@@ -46,7 +46,7 @@ export class StoreFiles {
     this.#checkFile(`${this.path}-shm`);
   }
 
-  /** Checks a file and returns its size. A file that did not exist may appear later. */
+  /** Returns the size of a file. One that did not exist may appear later. */
   #checkFile(path: string): number {
     const found = statSync(path, { throwIfNoEntry: false });
     const known = this.#identities.get(path);

@@ -1,7 +1,4 @@
-/**
- * Closure tables: one for each transitive closure that queries read. A row is a pair of symbols, indexed from both
- * ends.
- */
+/** Closure tables: one for each transitive closure that queries read. A row is a pair of symbols, indexed both ways. */
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 
@@ -17,16 +14,14 @@ export interface ClosureTable {
 
 /** All closures, materialized or not. */
 export function closureTables(database: Connection): ClosureTable[] {
-  return database
-    .statement("SELECT id, name, rows, kept FROM closure ORDER BY id")
-    .values()
-    .map(([id, name, rows, kept]) => ({
-      id: Number(id),
-      name: String(name),
-      table: closureTableName(Number(id)),
-      rows: Number(rows),
-      isMaterialized: kept === 1,
-    }));
+  const closures = database.statement("SELECT id, name, rows, kept FROM closure ORDER BY id").values();
+  return closures.map(([id, name, rows, kept]) => ({
+    id: Number(id),
+    name: String(name),
+    table: closureTableName(Number(id)),
+    rows: Number(rows),
+    isMaterialized: kept === 1,
+  }));
 }
 
 export interface ClosureCounts {
@@ -38,16 +33,15 @@ export interface ClosureCounts {
   readonly rows: number;
 }
 
-/** Counts the closures. */
 export function countClosures(database: Connection): ClosureCounts {
   const sql = "SELECT count(*) FILTER (WHERE kept = 1), count(*) FILTER (WHERE kept = 0), total(rows) FROM closure";
-  const [kept, walked, rows] = (database.statement(sql).values()[0] ?? []).map(Number);
-  return { kept: must(kept), walked: must(walked), rows: must(rows) };
+  const [kept, walked, rows] = must(database.statement(sql).values()[0]).map(Number) as [number, number, number];
+  return { kept, walked, rows };
 }
 
 /** Creates the empty table of a closure. */
 export function createClosureTable(database: Connection, name: string): ClosureTable {
-  const id = Number(database.statement("SELECT coalesce(max(id), 0) + 1 FROM closure").values()[0]?.[0]);
+  const id = must(database.number("SELECT coalesce(max(id), 0) + 1 FROM closure"));
   database.statement("INSERT INTO closure (id, name, rows, kept) VALUES (?1, ?2, 0, 1)").run(id, name);
   database.exec(closureTableSql(id));
   return { id, name, table: closureTableName(id), rows: 0, isMaterialized: true };
@@ -71,10 +65,7 @@ export function dropClosureTable(database: Connection, { id, table }: ClosureTab
 
 /** Adds to the row count of a closure. Returns the new count. */
 export function addClosureRows(database: Connection, { id }: ClosureTable, grown: number): number {
-  const [row] = database
-    .statement("UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows")
-    .values(id, grown);
-  return Number(row?.[0]);
+  return must(database.number("UPDATE closure SET rows = rows + ?2 WHERE id = ?1 RETURNING rows", id, grown));
 }
 
 /** Deletes all rows, because there are too many. The closure is not materialized from now on. */

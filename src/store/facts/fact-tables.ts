@@ -1,14 +1,14 @@
 /**
  * Fact tables: one for each predicate and arity. A row holds the symbols of the arguments; the primary key is all
- * columns (`WITHOUT ROWID`), and the active policy decides which further indexes there are. The names of tables are
- * numbers, so no text of a policy becomes part of SQL.
+ * columns, and the active policy decides on further indexes. Tables have numbers as names, so no text of a policy
+ * becomes part of SQL.
  */
 import type { SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Fact, FactPattern, Value } from "./fact.ts";
 import { relation, type } from "../connection/schema.ts";
 import { must } from "../../util/assert.ts";
-import { intern, findSymbol, symbolRange, findTypeId } from "./symbols.ts";
+import { findSymbol, findTypeId, intern, symbolRange, type SymbolRange } from "./symbols.ts";
 
 /** The id of the relation of a predicate; undefined if it has no table. */
 export function relationId(database: Connection, predicate: string, arity: number): number | undefined {
@@ -16,11 +16,9 @@ export function relationId(database: Connection, predicate: string, arity: numbe
   const name = `${predicate}/${arity}`;
   const known = relations?.get(name);
   if (known !== undefined) return known;
-  const sql = "SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2";
-  const found = database.statement(sql).values(predicate, arity)[0]?.[0];
-  if (found === undefined) return undefined;
-  relations?.set(name, Number(found));
-  return Number(found);
+  const found = database.number("SELECT id FROM relation WHERE predicate = ?1 AND arity = ?2", predicate, arity);
+  if (found !== undefined) relations?.set(name, found);
+  return found;
 }
 
 export function tableOf(relation: number): string {
@@ -33,11 +31,11 @@ export function factTable(database: Connection, predicate: string, arity: number
   return id === undefined ? undefined : tableOf(id);
 }
 
-/** The table of a predicate. Creates a missing table. */
+/** Creates a missing table. */
 export function ensureFactTable(database: Connection, predicate: string, arity: number): string {
   const known = factTable(database, predicate, arity);
   if (known) return known;
-  const id = Number(database.statement("SELECT COALESCE(MAX(id), 0) + 1 FROM relation").values()[0]?.[0]);
+  const id = must(database.number("SELECT COALESCE(MAX(id), 0) + 1 FROM relation"));
   database.statement("INSERT INTO relation (id, predicate, arity) VALUES (?1, ?2, ?3)").run(id, predicate, arity);
   database.exec(factTableSql(id, arity));
   return tableOf(id);
@@ -58,21 +56,15 @@ function factIndexName(table: string, order: readonly number[]): string {
   return `${table}_by_${order.join("_")}`;
 }
 
-/**
- * Creates and drops indexes, so that a fact table has exactly these. Each order lists column numbers, counted from 0.
- */
+/** Creates and drops indexes, so that a fact table has exactly these. Orders list column numbers, counted from 0. */
 export function setIndexes(database: Connection, table: string, orders: readonly (readonly number[])[]): void {
   const numbered = orders.map((order) => order.map((column) => column + 1));
   const wanted = new Map(numbered.map((order) => [factIndexName(table, order), order]));
-  const present = database
-    // A query on sqlite_schema would read the rows of all tables.
-    .prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'")
-    .values(table)
-    .map((row) => String(row[0]));
+  // A query on sqlite_schema would read the rows of all tables.
+  const indexes = database.prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'c'").values(table);
+  const present = new Set(indexes.map(([name]) => String(name)));
   for (const name of present) if (!wanted.has(name)) database.exec(`DROP INDEX ${name}`);
-  for (const [name, order] of wanted) {
-    if (!present.includes(name)) database.exec(factIndexSql(table, order));
-  }
+  for (const [name, order] of wanted) if (!present.has(name)) database.exec(factIndexSql(table, order));
 }
 
 /** All fact tables with their predicates. */
@@ -111,26 +103,19 @@ export function deleteFact(database: Connection, fact: Fact): StoredRow | undefi
 export function hasFact(database: Connection, fact: Fact): boolean {
   const found = findRow(database, fact);
   if (!found) return false;
-  return (
-    database.statement(`SELECT 1 FROM ${found.table} WHERE ${equalities(found.ids.length)}`).values(...found.ids)
-      .length > 0
-  );
+  const { table, ids } = found;
+  return database.number(`SELECT 1 FROM ${table} WHERE ${equalities(ids.length)}`, ...ids) !== undefined;
 }
 
 /** The stored facts that match a pattern of the same arity, at most `limit`, in no particular order. */
 export function matchFacts(database: Connection, pattern: FactPattern, limit: number): Fact[] {
   const query = matching(database, pattern);
   if (!query) return [];
-  return database
-    .statement(query.sql)
-    .values(...query.parameters, limit)
-    .map((row) => factOf(pattern, row));
+  const rows = database.statement(query.sql).values(...query.parameters, limit);
+  return rows.map((row) => factOf(pattern, row));
 }
 
-/**
- * All stored facts that match a pattern, one by one, in constant memory. In a transaction of the caller all are of one
- * state.
- */
+/** All stored facts that match a pattern, in constant memory. In a transaction of the caller all are of one state. */
 export function* eachMatch(database: Connection, pattern: FactPattern): Generator<Fact> {
   const query = matching(database, pattern);
   if (!query) return;
@@ -145,37 +130,30 @@ export function* eachMatch(database: Connection, pattern: FactPattern): Generato
 /** SQLite's value for "no limit". */
 const noLimit = -1;
 
-interface Matching {
-  readonly sql: string;
-  /** All parameters but the last one, which is the limit. */
-  readonly parameters: readonly SqlValue[];
-}
-
-/** Undefined if no fact can match. */
-function matching(database: Connection, pattern: FactPattern): Matching | undefined {
+/** A statement, and all its parameters but the last one, which is the limit. Undefined if no fact can match. */
+function matching(
+  database: Connection,
+  pattern: FactPattern,
+): { readonly sql: string; readonly parameters: readonly SqlValue[] } | undefined {
   const table = factTable(database, pattern.predicate, pattern.args.length);
   if (!table) return undefined;
   const conditions: string[] = [];
   const parameters: SqlValue[] = [];
   for (const [index, arg] of pattern.args.entries()) {
     if (arg.type === null) continue;
-    const range =
-      arg.id === null ? typeRange(database, arg.type) : symbolOnly(database, { type: arg.type, id: arg.id });
+    const range = rangeOf(database, arg.type, arg.id);
     if (!range) return undefined;
     conditions.push(`t.a${index + 1} BETWEEN ?${parameters.length + 1} AND ?${parameters.length + 2}`);
     parameters.push(range.low, range.high);
   }
-  const columns = pattern.args
-    .map((_, index) => `y${index}.name AS type${index}, s${index}.value AS id${index}`)
-    .join(", ");
-  const joins = pattern.args
-    .map(
-      (_, index) =>
-        `CROSS JOIN symbol s${index} ON s${index}.id = t.a${index + 1} CROSS JOIN type y${index} ON y${index}.id = s${index}.type`,
-    )
-    .join(" ");
+  const columns = pattern.args.map((_, index) => `y${index}.name AS type${index}, s${index}.value AS id${index}`);
+  const joins = pattern.args.map(
+    (_, index) =>
+      `CROSS JOIN symbol s${index} ON s${index}.id = t.a${index + 1} CROSS JOIN type y${index} ON y${index}.id = s${index}.type`,
+  );
+  const from = `FROM ${table} t ${joins.join(" ")}`;
   const where = conditions.length > 0 ? `WHERE ${conditions.join(" AND ")}` : "";
-  return { sql: `SELECT ${columns} FROM ${table} t ${joins} ${where} LIMIT ?${parameters.length + 1}`, parameters };
+  return { sql: `SELECT ${columns.join(", ")} ${from} ${where} LIMIT ?${parameters.length + 1}`, parameters };
 }
 
 function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fact {
@@ -184,6 +162,25 @@ function factOf({ predicate, args }: FactPattern, row: readonly SqlValue[]): Fac
     args: args.map((_, index): Value => ({ type: String(row[index * 2]), id: String(row[index * 2 + 1]) })),
   };
 }
+
+/** All rows of a fact table, as symbols, page by page along the primary key. */
+export function* scanRows(database: Connection, table: string, arity: number): Generator<readonly number[][]> {
+  const columns = columnNames(arity);
+  const [list, after] = [columns.join(", "), columns.map(() => "?").join(", ")];
+  const select = database.prepare(
+    `SELECT ${list} FROM ${table} WHERE (${list}) > (${after}) ORDER BY ${list} LIMIT ${pageRows}`,
+  );
+  let last = columns.map(() => -1);
+  for (;;) {
+    const page = select.values(...last) as number[][];
+    yield page;
+    if (page.length < pageRows) break;
+    last = must(page.at(-1));
+  }
+  select.finalize();
+}
+
+const pageRows = 5000;
 
 /** Counts the facts of a predicate for each combination of argument types. Reads every fact. */
 export function countByTypes(
@@ -196,25 +193,16 @@ export function countByTypes(
   const columns = columnNames(arity);
   const numbers = columns.map((column, index) => `${column} >> 32 AS t${index + 1}`).join(", ");
   const groups = columns.map((_, index) => `t${index + 1}`).join(", ");
-  const names = new Map(
-    database.orm
-      .select()
-      .from(type)
-      .all()
-      .map(({ id, name }) => [id, name]),
-  );
-  return database
-    .statement(`SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`)
-    .values()
-    .map((row) => ({
-      types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
-      count: Number(row[arity]),
-    }));
+  const types = database.orm.select().from(type).all();
+  const names = new Map(types.map(({ id, name }) => [id, name]));
+  const rows = database.statement(`SELECT ${numbers}, count(*) FROM ${table} GROUP BY ${groups}`).values();
+  return rows.map((row) => ({
+    types: row.slice(0, arity).map((number) => must(names.get(Number(number)), "every type of a fact is known")),
+    count: Number(row[arity]),
+  }));
 }
 
-/**
- * Deletes all facts, and saves them under the offset of the event that deletes them. Tables, indexes and symbols stay.
- */
+/** Deletes all facts, and saves them under the offset of the event. Tables, indexes and symbols stay. */
 export function clearFacts(database: Connection, offset: number): void {
   for (const { id, table, arity } of factTables(database)) {
     const ids = columnNames(arity).join(", ");
@@ -229,16 +217,14 @@ export function clearFacts(database: Connection, offset: number): void {
 export function restoreClearedFacts(database: Connection, offset: number): void {
   const arities = new Map(factTables(database).map(({ id, arity }) => [id, arity]));
   // The facts of a table were saved one after another. By their rowids each is read twice, and not once for each table.
-  const kept = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
-  for (const [relation, first, last] of database
-    .statement(kept)
-    .values(offset)
-    .map((row) => row.map(Number))) {
-    const arity = must(arities.get(must(relation)), "a cleared fact had a table");
+  const saved = "SELECT relation, min(rowid), max(rowid) FROM cleared WHERE offset = ?1 GROUP BY relation";
+  for (const row of database.statement(saved).values(offset)) {
+    const [relation, first, last] = row.map(Number) as [number, number, number];
+    const arity = must(arities.get(relation), "a cleared fact had a table");
     const ids = columnNames(arity).map((_, index) => `json_extract(ids, '$[${index}]')`);
-    const restore = `INSERT INTO ${tableOf(must(relation))} SELECT ${ids.join(", ")} FROM cleared
+    const restore = `INSERT INTO ${tableOf(relation)} SELECT ${ids.join(", ")} FROM cleared
       WHERE rowid BETWEEN ?1 AND ?2 AND offset = ?3 AND relation = ?4`;
-    database.statement(restore).run(must(first), must(last), offset, must(relation));
+    database.statement(restore).run(first, last, offset, relation);
   }
   database.statement("DELETE FROM cleared WHERE offset = ?1").run(offset);
 }
@@ -255,14 +241,14 @@ function findRow(database: Connection, fact: Fact): StoredRow | undefined {
   return { table, ids };
 }
 
-function symbolOnly(database: Connection, value: Value): { readonly low: number; readonly high: number } | undefined {
-  const id = findSymbol(database, value);
-  return id === undefined ? undefined : { low: id, high: id };
-}
-
-function typeRange(database: Connection, type: string): { readonly low: number; readonly high: number } | undefined {
-  const number = findTypeId(database, type);
-  return number === undefined ? undefined : symbolRange(number);
+/** The symbols that a pattern's argument matches; undefined if the store has none of them. */
+function rangeOf(database: Connection, type: string, id: string | null): SymbolRange | undefined {
+  if (id === null) {
+    const number = findTypeId(database, type);
+    return number === undefined ? undefined : symbolRange(number);
+  }
+  const symbol = findSymbol(database, { type, id });
+  return symbol === undefined ? undefined : { low: symbol, high: symbol };
 }
 
 function columnNames(arity: number): string[] {

@@ -1,13 +1,11 @@
 /**
- * Checksums of the pages of an open database, in memory. SQLite has no page checksums, so a bit that flips on the disk
- * would change answers unnoticed.
+ * Checksums of the pages of an open database, in memory. SQLite has none, so a bit that flips on the disk would change
+ * answers unnoticed.
  *
- * The node that writes the database reads each frame of the write-ahead log right after its commit. A checkpoint copies
- * the last frame of each page into the file; from then on the checksum of that page is known. All other pages get their
- * checksum when they are first read here, just after the start has checked the whole database.
- *
- * While a page has a frame that is not checkpointed, the file may have its old or its new content, so the page is not
- * compared.
+ * The writing node reads each frame of the write-ahead log right after its commit. A checkpoint copies the last frame of
+ * each page into the file; from then on its checksum is known. All other pages get theirs when they are first read
+ * here, just after the start has checked the whole database. A page with a frame that is not checkpointed is not
+ * compared, because the file may have its old or its new content.
  */
 import { fstatSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
@@ -64,10 +62,7 @@ export class PageChecksums {
     this.#log = new WalReader(`${path}-wal`, pageBytes);
   }
 
-  /**
-   * To be called when another connection to the same file has replaced the previous one. The log may be another file:
-   * the last connection deletes it.
-   */
+  /** For another connection to the same file. The log may be another file: the last connection deletes it. */
   reconnect(countFrames: CountFrames): void {
     this.#countFrames = countFrames;
     this.#log.close();
@@ -84,9 +79,8 @@ export class PageChecksums {
   }
 
   /**
-   * Reads the frames that were committed since the last call, and notes which of them are in the file now. To be called
-   * after each commit and each checkpoint. Returns false inside a transaction, where it can do nothing. Throws if the
-   * log cannot be read.
+   * Reads the frames since the last call, and notes which of them are in the file. To be called after each commit and
+   * each checkpoint. Returns false inside a transaction, where it can do nothing. Throws if the log cannot be read.
    */
   readWal(): boolean {
     const counts = this.#countFrames();
@@ -101,10 +95,7 @@ export class PageChecksums {
     return true;
   }
 
-  /**
-   * Compares about `bytes` of pages from `first` on. Returns the number of the next page; 1 at the end of the file.
-   * Throws if the file cannot be read.
-   */
+  /** Compares about `bytes` of pages from `first` on. Returns the next page, 1 at the end. Throws if it cannot read. */
   check(first: number, bytes: number): number {
     const last = Math.min(this.pages, this.#databasePages);
     const end = Math.min(last + 1, first + Math.max(1, Math.floor(bytes / this.pageBytes)));

@@ -1,6 +1,6 @@
 /**
- * A scrub: it repeatedly reads an open database from start to end and compares its pages with their checksums. It reads
- * a part each second: a small database completely, a large one within the configured interval.
+ * A scrub: it reads an open database again and again, a part each second, and compares its pages with their checksums.
+ * It reads a small database completely in one second, a large one within the configured interval.
  */
 import { reasonOf } from "../../util/reason.ts";
 import type { PageChecksums } from "./page-checksums.ts";

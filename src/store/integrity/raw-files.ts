@@ -1,8 +1,7 @@
 /**
- * File descriptors of databases that are read without SQLite. POSIX locks belong to the process: closing any descriptor
- * of a file releases the locks of all connections to it, also those of other threads
- * (https://www.sqlite.org/howtocorrupt.html, section 2.2). So each file has one shared descriptor. It is closed only
- * after its last user has released it and the file was deleted.
+ * File descriptors of databases that are read without SQLite. Closing any descriptor of a file releases the POSIX locks
+ * of all connections of the process to it (https://www.sqlite.org/howtocorrupt.html, section 2.2). So each file has one
+ * shared descriptor, which is closed only after its last user has released it and the file was deleted.
  */
 import { closeSync, fstatSync, openSync, statSync } from "node:fs";
 

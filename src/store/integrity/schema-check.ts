@@ -1,15 +1,14 @@
 /**
- * Checks that a file has exactly the schema objects of a store, and no others. SQLite runs what a schema says: a
- * trigger in a backup could turn every new API key into an admin key, a view could replace a table, a default could
- * call a function. Neither SQLite's integrity check nor the digest covers the schema. So a file of unknown origin is
- * compared, before anything is written to it, with an empty database that has run the migrations and has the same fact
- * tables and closure tables.
+ * Checks that a file has exactly the schema objects of a store. SQLite runs what a schema says: a trigger in a backup
+ * could turn every new API key into an admin key, a view could replace a table, a default could call a function.
+ * Neither SQLite's integrity check nor the digest covers the schema. So a file of unknown origin is compared, before
+ * anything is written to it, with an empty database that has the same migrations, fact tables and closure tables.
  */
-import { openSqlite, type SqliteDatabase } from "../../runtime/sqlite.ts";
+import { SqliteDatabase } from "../../runtime/sqlite.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable } from "../../util/printable.ts";
 import { closureTableSql } from "../facts/closure-tables.ts";
-import { newerFormatError, runMigrations, schemaVersion } from "../connection/open-store.ts";
+import { readFormat, runMigrations } from "../connection/open-store.ts";
 import { factIndexSql, factTableSql, tableOf } from "../facts/fact-tables.ts";
 
 type SchemaName = "main" | "source";
@@ -23,11 +22,11 @@ interface SchemaObject {
 }
 
 /**
- * Throws an AppError `invalid_request` that names the first unexpected object in the file at `path`. Neither changes
- * nor runs anything of the file.
+ * Throws an AppError `invalid_request` that names the first unexpected object in the file at `path`, or an error of
+ * `readFormat`. Neither changes nor runs anything of the file.
  */
 export function requireKnownSchemaIn(path: string): void {
-  const database = openSqlite(path);
+  const database = new SqliteDatabase(path);
   try {
     database.exec("PRAGMA busy_timeout = 5000");
     database.exec("PRAGMA trusted_schema = OFF");
@@ -39,24 +38,31 @@ export function requireKnownSchemaIn(path: string): void {
   }
 }
 
-/** The same for an open database, or for one that is attached to it. Runs in the caller's transaction. */
-export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName = "main"): void {
-  const version = Number(database.prepare(`PRAGMA ${schema}.user_version`).values()[0]?.[0]);
-  if (version > schemaVersion) throw newerFormatError(database.path, version);
+/**
+ * The same for an open database, or for one that is attached to it as `source` from `path`, in the caller's
+ * transaction. Returns its format.
+ */
+export function requireKnownSchema(database: SqliteDatabase, schema: SchemaName = "main", path?: string): number {
+  const format = readFormat(database, schema, path);
   const found = objectsOf(database, schema);
-  const expected = openSqlite(":memory:");
+  const expected = new SqliteDatabase(":memory:");
   try {
     expected.transaction(() => {
-      runMigrations(expected, 0, version);
+      runMigrations(expected, 0, format);
       // The fixed tables are checked before they are read.
       const fixed = objectsOf(expected, "main");
       for (const object of fixed.values()) requireEqual(object, found.get(keyOf(object)));
       createFactTables(expected, database, schema, found);
-      if (fixed.has("table closure")) createClosureTables(expected, database, schema);
+      if (fixed.has("table closure"))
+        for (const [id] of numbersIn(database, `SELECT id FROM ${schema}.closure`))
+          expected.exec(closureTableSql(Number(id)));
     });
     const wanted = objectsOf(expected, "main");
-    for (const object of found.values()) if (!wanted.has(keyOf(object))) throw unexpectedError(object);
+    for (const object of found.values())
+      if (!wanted.has(keyOf(object)))
+        throw schemaError(`it has the ${object.type} \`${object.name}\`, which Ostiary does not create`);
     for (const object of wanted.values()) requireEqual(object, found.get(keyOf(object)));
+    return format;
   } finally {
     expected.close();
   }
@@ -106,11 +112,6 @@ function createFactTables(
   }
 }
 
-function createClosureTables(expected: SqliteDatabase, database: SqliteDatabase, schema: SchemaName): void {
-  for (const [id] of numbersIn(database, `SELECT id FROM ${schema}.closure`))
-    expected.exec(closureTableSql(Number(id)));
-}
-
 function numbersIn(database: SqliteDatabase, sql: string): number[][] {
   return database
     .prepare(sql)
@@ -122,10 +123,6 @@ function requireEqual(expected: SchemaObject, found: SchemaObject | undefined): 
   if (found?.table === expected.table && found.sql === expected.sql) return;
   const name = `${expected.type} \`${expected.name}\``;
   throw schemaError(found === undefined ? `it lacks the ${name}` : `its ${name} is not the one that Ostiary creates`);
-}
-
-function unexpectedError({ type, name }: SchemaObject): AppError {
-  return schemaError(`it has the ${type} \`${name}\`, which Ostiary does not create`);
 }
 
 function schemaError(how: string): AppError {

@@ -1,20 +1,13 @@
 /**
- * API keys of clients (`e_<environment>_<key id>_<secret>`, replicated like facts), and the node key, which nodes
- * authenticate each other with. Only hashes are stored. A secret has at least 128 random bits, so a plain SHA-256 of
- * the whole text is as safe as a slow hash, and takes 1 µs per request.
+ * API keys of clients (`e_<environment>_<key id>_<secret>`, replicated like facts), and the node key that nodes use
+ * among themselves. Only hashes are stored. A secret has at least 128 random bits, so a plain SHA-256 of the whole text
+ * is as safe as a slow hash, and takes 1 µs per request.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { eq } from "drizzle-orm";
 import type { Connection } from "../connection/connection.ts";
 import { openStore } from "../connection/open-store.ts";
 import * as schema from "../connection/schema.ts";
-
-export interface MintedKey {
-  readonly id: string;
-  /** The whole key with its secret: shown once, never stored. */
-  readonly text: string;
-  readonly hash: string;
-}
 
 /** SHA-256 of the whole key text, in lower-case hex. */
 export function hashKey(text: string): string {
@@ -35,7 +28,8 @@ export function parseApiKey(text: string): { readonly environment: string; reado
   return { environment: match[1], id: match[2] };
 }
 
-export function mintApiKey(environment: string): MintedKey {
+/** A new API key. `text` is the whole key with its secret: shown once, never stored. */
+export function mintApiKey(environment: string): { readonly id: string; readonly text: string; readonly hash: string } {
   const id = randomBytes(6).toString("hex");
   const text = `e_${environment}_${id}_${randomBytes(24).toString("hex")}`;
   return { id, text, hash: hashKey(text) };
@@ -45,7 +39,6 @@ export function mintNodeKey(environment: string): string {
   return `n_${environment}_${randomBytes(24).toString("hex")}`;
 }
 
-/** The API key with this id; undefined if there is none. */
 export function findApiKey(database: Connection, id: string): typeof schema.apiKey.$inferSelect | undefined {
   return database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get();
 }
@@ -60,10 +53,7 @@ export function readNodeSetting(database: Connection, key: NodeSetting): string 
   return database.orm.select().from(schema.node).where(eq(schema.node.key, key)).get()?.value;
 }
 
-/**
- * The hash of a node key that the primary generated itself, from the store at `path`. Undefined if the key came from
- * the configuration.
- */
+/** The hash of the node key that the primary of the store at `path` generated; undefined if it was configured. */
 export function storedNodeKeyHash(path: string): string | undefined {
   const store = openStore(path, { readonly: true });
   try {

@@ -1,7 +1,7 @@
 /**
- * The epochs of a store's history, from the first to the current one. An epoch identifies the events that one primary
- * wrote without interruption. A promotion or a restore begins a new epoch, which continues the history up to that
- * offset. So the epochs determine which positions a history contains.
+ * The epochs of a store's history. An epoch identifies the events that one primary wrote without interruption. A
+ * promotion or a restore begins a new epoch, which continues the history up to that offset. So the epochs determine
+ * which positions a history contains.
  */
 import { asc } from "drizzle-orm";
 import type { Connection } from "../connection/connection.ts";
@@ -11,10 +11,7 @@ import * as schema from "../connection/schema.ts";
 /** The identity of an epoch, and the counter that orders epochs. */
 export interface EpochId {
   readonly epoch: string;
-  /**
-   * A later epoch of the same environment has a higher term (`terms.ts`). Two epochs that begin without votes may have
-   * the same term.
-   */
+  /** A later epoch has a higher term (`terms.ts`). Two epochs that begin without votes may have the same term. */
   readonly term: number;
 }
 
@@ -26,10 +23,7 @@ export interface Epoch extends EpochId {
   readonly timeMs: number;
 }
 
-/**
- * Negative if `one` is earlier, 0 if both are the same. With equal terms the names decide, so all nodes agree on the
- * order.
- */
+/** Negative if `one` is earlier, 0 if both are the same. With equal terms the names decide, so all nodes agree. */
 export function compareEpochs(one: EpochId, other: EpochId): number {
   return one.term - other.term || (one.epoch === other.epoch ? 0 : one.epoch < other.epoch ? -1 : 1);
 }
@@ -39,10 +33,7 @@ export function readEpochs(database: Connection): Epoch[] {
   return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
 }
 
-/**
- * The first epoch identifies the history: restores, promotions and trims do not change it. Two histories have a common
- * beginning if and only if their first epochs are equal.
- */
+/** Restores, promotions and trims keep the first epoch: histories have a common beginning if and only if it is equal. */
 export function firstEpoch(database: Connection): Epoch {
   return must(readEpochs(database)[0], "a store has an epoch");
 }
@@ -54,10 +45,7 @@ export function beginEpoch(database: Connection, { epoch, term, offset, hash, ti
   database.statement("UPDATE state SET epoch = ?1, term = ?2 WHERE one = 1").run(epoch, term);
 }
 
-/**
- * Removes the current epoch, and returns the one before, which is current again. Throws if there is only one, or
- * another is current.
- */
+/** Removes the current epoch, and returns the one before. Throws if there is only one, or another is current. */
 export function removeLastEpoch(database: Connection, epoch: string): Epoch {
   const epochs = readEpochs(database);
   const [before, last] = epochs.slice(-2);
@@ -67,10 +55,7 @@ export function removeLastEpoch(database: Connection, epoch: string): Epoch {
   return before;
 }
 
-/**
- * Whether a history with these epochs and the last offset `end` contains an offset of an epoch. Undefined if it does
- * not have the epoch.
- */
+/** Whether a history with the last offset `end` contains an offset of an epoch; undefined if it lacks the epoch. */
 export function containsOffset(
   epochs: readonly Epoch[],
   end: number,

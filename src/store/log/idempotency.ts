@@ -1,7 +1,7 @@
 /**
- * Idempotency records: the results of recent writes, by the idempotency keys of their requests. A client that received
- * no response sends its write again, perhaps to a node that was promoted meanwhile. It gets the first result, and
- * nothing is written twice. Every node has the records, because they are derived from the events.
+ * Idempotency records: the results of recent writes by the idempotency keys of their requests. A client that got no
+ * response sends its write again, perhaps to a node that was promoted meanwhile. It gets the first result, and nothing
+ * is written twice. Every node has the records, because they are derived from the events.
  */
 import type { Connection } from "../connection/connection.ts";
 
@@ -12,23 +12,16 @@ export interface IdempotencyRecord {
   readonly deleted: number;
 }
 
-/**
- * A record is kept for so many events. All nodes must use the same number, because the records are part of what events
- * do.
- */
+/** A record is kept for so many events. All nodes must use the same number: the records are part of what events do. */
 const idempotencyEventsMax = 100_000;
 
 export function findIdempotencyRecord(database: Connection, request: string): IdempotencyRecord | undefined {
-  const row = database
-    .statement("SELECT offset, inserted, deleted FROM answered WHERE request = ?1")
-    .values(request)[0];
+  const sql = "SELECT offset, inserted, deleted FROM answered WHERE request = ?1";
+  const row = database.statement(sql).values(request)[0];
   return row && { offset: Number(row[0]), inserted: Number(row[1]), deleted: Number(row[2]) };
 }
 
-/**
- * Restores the records of `offset`, to which the store was taken back from `head`. Records that were deleted since are
- * made from the log.
- */
+/** Restores the records of `offset`, to which the store was taken back from `head`. The log has the deleted ones. */
 export function rewindIdempotencyRecords(database: Connection, offset: number, head: number): void {
   database.statement("DELETE FROM answered WHERE offset > ?1").run(offset);
   const lengthOf = (list: string): string => `coalesce(json_array_length(body, '$.${list}'), 0)`;

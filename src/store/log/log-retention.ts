@@ -36,13 +36,11 @@ export function expiredOffset(database: Connection, ageMs: number, nowMs: number
   const { first, last } = bounds;
   const end = first + Math.max(1, Math.floor((last - first + 1) * agedShareMax));
   const oldestMs = nowMs - ageMs;
-  const young = database
-    .statement("SELECT offset FROM log WHERE offset < ?1 AND time_ms >= ?2 AND time_ms <= ?3 ORDER BY offset LIMIT 1")
-    .values(end, oldestMs, nowMs)[0]?.[0];
-  const aged = database
-    .statement("SELECT offset FROM log WHERE offset < ?1 AND time_ms < ?2 ORDER BY offset DESC LIMIT 1")
-    .values(young ?? end, oldestMs)[0]?.[0];
-  return typeof aged === "number" ? aged : undefined;
+  const firstYoung =
+    "SELECT offset FROM log WHERE offset < ?1 AND time_ms >= ?2 AND time_ms <= ?3 ORDER BY offset LIMIT 1";
+  const young = database.number(firstYoung, end, oldestMs, nowMs) ?? end;
+  const lastAged = "SELECT offset FROM log WHERE offset < ?1 AND time_ms < ?2 ORDER BY offset DESC LIMIT 1";
+  return database.number(lastAged, young, oldestMs);
 }
 
 /** The positions in the log that a time can mean. First and last differ only if the clock was set. */
@@ -61,15 +59,12 @@ export function offsetsAt(database: Connection, timeMs: number, untilMs: number)
   if (bounds === undefined) return undefined;
   if (timeMs >= untilMs) return { first: bounds.last, last: bounds.last };
   const possibleMs = untilMs + impossibleAfterMs;
-  const one = (sql: string, ...values: number[]): number | undefined => {
-    const found = database.prepare(sql).values(...values)[0]?.[0];
-    return typeof found === "number" ? found : undefined;
-  };
-  const last = one("SELECT max(offset) FROM log WHERE time_ms <= ?1", timeMs) ?? bounds.first - 1;
-  const later = one("SELECT min(offset) FROM log WHERE time_ms > ?1 AND time_ms <= ?2", timeMs, possibleMs);
+  const last = database.number("SELECT max(offset) FROM log WHERE time_ms <= ?1", timeMs) ?? bounds.first - 1;
+  const firstLater = "SELECT min(offset) FROM log WHERE time_ms > ?1 AND time_ms <= ?2";
+  const later = database.number(firstLater, timeMs, possibleMs);
   if (later !== undefined && later < last) return { first: later - 1, last };
   // The next events with impossible times may have happened before or after `timeMs`.
-  const nextMs = one("SELECT time_ms FROM log WHERE offset = ?1", last + 1) ?? 0;
+  const nextMs = database.number("SELECT time_ms FROM log WHERE offset = ?1", last + 1) ?? 0;
   return { first: last, last: nextMs > possibleMs ? (later ?? bounds.last + 1) - 1 : last };
 }
 
@@ -80,9 +75,9 @@ interface LogBounds {
 
 function logBoundsOf(database: Connection): LogBounds | undefined {
   // In two queries: one query for both would read every row.
-  const first = database.statement("SELECT min(offset) FROM log").values()[0]?.[0];
-  const last = database.statement("SELECT max(offset) FROM log").values()[0]?.[0];
-  return typeof first === "number" && typeof last === "number" ? { first, last } : undefined;
+  const first = database.number("SELECT min(offset) FROM log");
+  const last = database.number("SELECT max(offset) FROM log");
+  return first === undefined || last === undefined ? undefined : { first, last };
 }
 
 /** Binary search: the last offset for which `holds` is true. It must be true up to some offset and false after it. */
@@ -99,5 +94,5 @@ function lastWhere({ first, last }: LogBounds, holds: (offset: number) => boolea
 
 /** The bytes of all bodies up to this one, this one included. Rows of a version before format 5 have no total. */
 function totalAt(database: Connection, offset: number): number {
-  return Number(database.statement("SELECT total FROM log WHERE offset = ?1").values(offset)[0]?.[0] ?? 0);
+  return database.number("SELECT total FROM log WHERE offset = ?1", offset) ?? 0;
 }

@@ -1,13 +1,10 @@
 /**
- * The log of a node: the authority on which events happened in which order. A row stores the text that its chain hash
- * was computed from, so all nodes hash the same bytes. A primary appends the events that it commits, every other node
- * the events that it applies. So each node can serve the log to others, and can be promoted. Old rows are trimmed by
- * number, age and size; a replica that needs a trimmed row installs a snapshot.
+ * The log of a node: which events happened, in which order. A row stores the text that its chain hash was computed
+ * from, so all nodes hash the same bytes. A primary appends the events that it commits, every other node those that it
+ * applies, so each node can serve the log, and can be promoted. A replica that needs a trimmed row installs a snapshot.
  */
-import { eq, gt, lte, min } from "drizzle-orm";
-import type { SqlRow } from "../../runtime/sqlite.ts";
+import type { SqlRow, SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../connection/connection.ts";
-import { log } from "../connection/schema.ts";
 
 /** An event as it is stored and sent. `body` is the JSON text of its effect. */
 export interface LogRow {
@@ -31,27 +28,11 @@ export interface ReadBounds {
   readonly bytesMax: number;
 }
 
-export interface Log {
-  append(row: StoredLogRow): void;
-  /** The rows after `offset`, in order, within the limits. */
-  read(offset: number, bounds: ReadBounds): StoredLogRow[];
-  /** The row at `offset`; undefined if it was trimmed or never existed. */
-  rowAt(offset: number): StoredLogRow | undefined;
-  /** The chain hash at `offset`; undefined if that row was trimmed or never existed. */
-  hashAt(offset: number): string | undefined;
-  /** The last trimmed offset; undefined if the log is empty. */
-  trimmedTo(): number | undefined;
-  /** Deletes all rows up to and including `offset`, and the cleared facts that belong to them. */
-  trim(offset: number): void;
-  /** Deletes all rows after `offset`: their events were undone. */
-  dropAfter(offset: number): void;
-}
-
 const rowsPerStep = 128;
 const columns = "offset, time_ms, kind, body, traceparent, hash, digest";
 
 /** The log of one connection, with its statements prepared. */
-export function openLog(database: Connection): Log {
+export function openLog(database: Connection) {
   const insert = database.prepare(
     `INSERT INTO log (${columns}, total) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
        octet_length(?4) + coalesce((SELECT total FROM log WHERE offset = ?1 - 1), 0))`,
@@ -59,12 +40,13 @@ export function openLog(database: Connection): Log {
   const select = database.prepare(
     `SELECT ${columns}, octet_length(body) FROM log WHERE offset > ? ORDER BY offset LIMIT ?`,
   );
-  const { orm } = database;
   return {
-    append({ offset, timeMs, kind, body, traceparent, hash, digest }) {
+    append({ offset, timeMs, kind, body, traceparent, hash, digest }: StoredLogRow): void {
       insert.run(offset, timeMs, kind, body, traceparent, hash, digest);
     },
-    read(offset, bounds) {
+
+    /** The rows after `offset`, in order, within the limits. */
+    read(offset: number, bounds: ReadBounds): StoredLogRow[] {
       const rows: StoredLogRow[] = [];
       let bytes = 0;
       let after = offset;
@@ -82,29 +64,39 @@ export function openLog(database: Connection): Log {
         if (found.length < step || step === 0) return rows;
       }
     },
-    rowAt(offset) {
+
+    /** The row at `offset`; undefined if it was trimmed or never existed. */
+    rowAt(offset: number): StoredLogRow | undefined {
       const found = database.statement(`SELECT ${columns} FROM log WHERE offset = ?1`).values(offset)[0];
       return found && rowOf(found);
     },
-    hashAt(offset) {
-      return orm.select({ hash: log.hash }).from(log).where(eq(log.offset, offset)).get()?.hash;
+
+    /** The chain hash at `offset`; undefined if that row was trimmed or never existed. */
+    hashAt(offset: number): string | undefined {
+      const found = database.statement("SELECT hash FROM log WHERE offset = ?1").values(offset)[0];
+      return found && String(found[0]);
     },
-    trimmedTo() {
-      const first = orm
-        .select({ offset: min(log.offset) })
-        .from(log)
-        .get()?.offset;
-      return typeof first === "number" ? first - 1 : undefined;
+
+    /** The last trimmed offset; undefined if the log is empty. */
+    trimmedTo(): number | undefined {
+      const first = database.number("SELECT min(offset) FROM log");
+      return first === undefined ? undefined : first - 1;
     },
-    trim(offset) {
-      orm.delete(log).where(lte(log.offset, offset)).run();
+
+    /** Deletes all rows up to and including `offset`, and the cleared facts that belong to them. */
+    trim(offset: number): void {
+      database.statement("DELETE FROM log WHERE offset <= ?1").run(offset);
       database.statement("DELETE FROM cleared WHERE offset <= ?1").run(offset);
     },
-    dropAfter(offset) {
-      orm.delete(log).where(gt(log.offset, offset)).run();
+
+    /** Deletes all rows after `offset`: their events were undone. */
+    dropAfter(offset: number): void {
+      database.statement("DELETE FROM log WHERE offset > ?1").run(offset);
     },
   };
 }
+
+export type Log = ReturnType<typeof openLog>;
 
 function rowOf([offset, timeMs, kind, body, traceparent, hash, digest]: SqlRow): StoredLogRow {
   return {
@@ -112,8 +104,12 @@ function rowOf([offset, timeMs, kind, body, traceparent, hash, digest]: SqlRow):
     timeMs: Number(timeMs),
     kind: String(kind),
     body: String(body),
-    traceparent: traceparent === null || traceparent === undefined ? null : String(traceparent),
+    traceparent: nullableText(traceparent),
     hash: String(hash),
-    digest: digest === null || digest === undefined ? null : String(digest),
+    digest: nullableText(digest),
   };
+}
+
+function nullableText(value: SqlValue | undefined): string | null {
+  return value === null || value === undefined ? null : String(value);
 }

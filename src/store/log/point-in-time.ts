@@ -19,19 +19,15 @@ export function describePointInTime({ offset, timeMs }: PointInTime): string {
  * they deleted, and the chain hash before the first event in the log is unknown.
  */
 export function earliestPointInTime(database: Connection): PointInTime {
-  const one = (sql: string): number | undefined => {
-    const found = database.prepare(sql).values()[0]?.[0];
-    return typeof found === "number" ? found : undefined;
-  };
-  const first = one("SELECT min(offset) FROM log");
+  const first = database.number("SELECT min(offset) FROM log");
   if (first === undefined) {
     const { offset, timeMs } = readState(database);
     return { offset, timeMs };
   }
-  const incomplete = one(
+  const incomplete = database.number(
     `SELECT max(offset) FROM log WHERE kind = 'clear' AND digest IS NULL
        OR kind = 'keys' AND json_type(body, '$.replaced') IS NULL`,
   );
   const offset = Math.max(first === 1 ? 0 : first, incomplete ?? 0);
-  return { offset, timeMs: offset === 0 ? 0 : (one(`SELECT time_ms FROM log WHERE offset = ${offset}`) ?? 0) };
+  return { offset, timeMs: database.number("SELECT time_ms FROM log WHERE offset = ?1", offset) ?? 0 };
 }

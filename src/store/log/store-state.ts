@@ -1,12 +1,12 @@
 /**
- * The position of a store: one row. Only the transaction that applies an event changes it. `epoch`, `offset` and `hash`
- * identify the history of the store; `digest` and `policyId` (written by `engine/state/apply.ts`) describe the state
- * that the history has led to.
+ * The position of a store: one row, which only the transaction that applies an event changes. `epoch`, `offset` and
+ * `hash` identify the history; `digest` and `policyId` (written by `engine/state/apply.ts`) describe the state that the
+ * history has led to.
  */
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Connection } from "../connection/connection.ts";
-import { beginEpoch } from "./epochs.ts";
+import { beginEpoch, epochAt, readEpochs } from "./epochs.ts";
 import * as schema from "../connection/schema.ts";
 import { firstTerm } from "./terms.ts";
 
@@ -68,10 +68,27 @@ export function createState(database: Connection, environment: string, epoch: st
 /** Advances the position, and returns the digest. `applyEvent` writes `digest` and `policyId`. */
 export function advanceState(
   database: Connection,
-  next: { readonly offset: number; readonly hash: string; readonly timeMs: number },
+  { offset, hash, timeMs }: Pick<StoreState, "offset" | "hash" | "timeMs">,
 ): string {
-  const { offset, hash, timeMs } = next;
   return String(must(database.statement(updatePosition).values(offset, hash, timeMs)[0], "the store has a state")[0]);
+}
+
+/** The revision of the data: the position of the last event that may have changed them. */
+export interface Revision {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/**
+ * An event that begins a term changes the position but not the data, so results of a revision stay valid when the
+ * primary restarts. The position of the store itself if the log has no other events.
+ */
+export function readRevision(database: Connection): Revision {
+  const { epoch, offset } = readState(database);
+  if (database.number("SELECT kind = 'epoch' FROM log WHERE offset = ?1", offset) !== 1) return { epoch, offset };
+  const changed = database.number("SELECT offset FROM log WHERE kind <> 'epoch' ORDER BY offset DESC LIMIT 1");
+  if (changed === undefined) return { epoch, offset };
+  return { epoch: epochAt(readEpochs(database), changed).epoch, offset: changed };
 }
 
 /** Throws if the file belongs to another environment. */

@@ -1,11 +1,8 @@
 /**
  * Terms order the epochs of a history, as in Raft ("In Search of an Understandable Consensus Algorithm", section 5.1):
- * no clock decides which epoch is the later one. A term has two parts in one number. The upper part counts failovers:
- * promotions, which other nodes vote for, and restores. The lower part counts starts of the same primary, which need no
- * vote. So a primary never overtakes its successor, however often it starts.
- *
- * Earlier versions used the time in ms as the term. Later failovers have greater terms than those, so old terms need no
- * conversion.
+ * no clock decides which epoch is the later one. The upper part of the number counts failovers: promotions, which other
+ * nodes vote for, and restores. The lower part counts starts of the same primary, which need no vote. So a primary never
+ * overtakes its successor, however often it starts. Earlier versions used the time in ms; later terms are greater.
  */
 const startsPerFailover = 2 ** 20;
 

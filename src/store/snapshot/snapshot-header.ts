@@ -1,8 +1,7 @@
 /**
- * The header of snapshots and backups. The file is self-describing: it begins with a skippable frame of Zstandard,
- * which `zstd -d` ignores, and the compressed frames of the database follow. The header has up to three lines: the
- * manifest as JSON, the SHA-256 of that line, and, if the maker knew the node key, a MAC of it. Older versions ignore
- * the third line.
+ * The header of snapshots and backups: a skippable frame of Zstandard, which `zstd -d` ignores. The compressed frames of
+ * the database follow. The header has up to three lines: the manifest as JSON, the SHA-256 of that line, and, if the
+ * maker knew the node key, a MAC of it. Older versions ignore the third line.
  */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
@@ -17,7 +16,6 @@ const hash = z.string().regex(/^[0-9a-f]{16}$/);
 /** The version of this file format. */
 const fileFormatVersion = 1;
 
-/** What a snapshot contains, known without unpacking it. */
 const snapshotManifest = z.object({
   /** The version of the file format. */
   snapshot: z.literal(fileFormatVersion),
@@ -61,17 +59,10 @@ const checksumLength = 64;
 const snapshotHeaderBytesMax = 64 * 1024;
 const macPrefix = "hmac-sha256 ";
 
-interface SnapshotHeaderOptions {
-  /** Pads the header to the length of a preliminary one. */
-  readonly length?: number;
-  /** Without a node key the header has no MAC. */
-  readonly nodeKeyHash?: string | undefined;
-}
-
-/** Encodes the header. */
+/** Pads the header to the `length` of a preliminary one. Without a node key it has no MAC. */
 export function encodeHeader(
   manifest: Omit<SnapshotManifest, "snapshot">,
-  { length = 0, nodeKeyHash }: SnapshotHeaderOptions = {},
+  { length = 0, nodeKeyHash }: { readonly length?: number; readonly nodeKeyHash?: string | undefined } = {},
 ): Uint8Array {
   const text = JSON.stringify({ snapshot: fileFormatVersion, ...manifest } satisfies SnapshotManifest);
   const macBytes = nodeKeyHash === undefined ? 0 : macPrefix.length + macLength + "\n".length;
@@ -85,10 +76,7 @@ export function encodeHeader(
   return Buffer.concat([header, content]);
 }
 
-/**
- * Returns undefined if the header is incomplete. Throws `invalid_request` if the bytes are not the beginning of a
- * usable snapshot.
- */
+/** Undefined if the header is incomplete. Throws `invalid_request` if the bytes do not begin a usable snapshot. */
 export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
   if (bytes.length < frameHeaderBytes) return undefined;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -102,10 +90,7 @@ export function decodeHeader(bytes: Uint8Array): SnapshotHeader | undefined {
   return { manifest: parseManifest(line), signed: { text: line, mac }, length };
 }
 
-/**
- * Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, and if the file is too
- * short.
- */
+/** Reads the header of the file at `path`. Throws `invalid_request` as `decodeHeader` does, or if it is too short. */
 export function readHeader(path: string): SnapshotHeader {
   const bytes = new Uint8Array(snapshotHeaderBytesMax);
   const file = openSync(path, "r");

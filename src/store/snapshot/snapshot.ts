@@ -1,7 +1,7 @@
 /**
- * Snapshots: a consistent copy of the whole store in one compressed file. Reads and writes continue while it is made. A
- * receiver verifies all of it before use. A snapshot contains the database file, because loading rows and building
- * indexes takes five times as long.
+ * Snapshots: a consistent copy of the whole store in one compressed file, which a receiver verifies before use. Reads
+ * and writes continue while it is made. It contains the database file, because loading rows and building indexes takes
+ * five times as long.
  */
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -29,12 +29,9 @@ export interface Snapshot {
   readonly size: number;
 }
 
-/** The end of the name of a snapshot that a node caches. */
-export const snapshotEnding = ".snapshot.zst";
-
 /**
- * The weak entity tag of a snapshot: the same tag means the same content, but not the same bytes. It contains the chain
- * hash because an unnoticed restore of a file can use an offset twice.
+ * The weak entity tag of a snapshot: the same tag means the same content, but not the same bytes. An unnoticed restore
+ * of a file can use an offset twice, hence the chain hash.
  */
 export function snapshotTag({ epoch, offset, hash }: Pick<StoreState, "epoch" | "offset" | "hash">): string {
   return `W/"${epoch}-${offset}-${hash}"`;
@@ -46,8 +43,8 @@ export function snapshotBytesTag({ epoch, offset, sha256 }: SnapshotManifest): s
 }
 
 /**
- * Makes a snapshot of the store at `storePath` in `directory`, which is created if it is missing. Without `nodeKeyHash`
- * the snapshot has no MAC. Blocks its thread for about 0.6 s per 100 MB, so it runs in a Worker.
+ * Makes a snapshot of the store at `storePath` in `directory`, which it creates if needed. Without `nodeKeyHash` it has
+ * no MAC. Blocks its thread for about 0.6 s per 100 MB, so it runs in a Worker.
  */
 export async function buildSnapshot(storePath: string, directory: string, nodeKeyHash?: string): Promise<Snapshot> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -55,7 +52,7 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   removeFiles([building]);
   try {
     const { epoch, offset, sha256 } = await packStore(storePath, building, "snapshot", nodeKeyHash);
-    const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}${snapshotEnding}`);
+    const path = join(directory, `${epoch}-${offset}-${sha256.slice(0, 16)}.snapshot.zst`);
     installFile(building, path);
     return openSnapshot(path);
   } finally {
@@ -63,48 +60,27 @@ export async function buildSnapshot(storePath: string, directory: string, nodeKe
   }
 }
 
-/**
- * Makes a backup in a new file at `target`: a snapshot with the log and everything that point-in-time recovery needs.
- * Blocks its thread as long.
- */
+/** Makes a backup in a new file at `target`: a snapshot with the log, for point-in-time recovery. Blocks as long. */
 export async function buildBackup(storePath: string, target: string, nodeKeyHash?: string): Promise<Snapshot> {
   await packStore(storePath, target, "backup", nodeKeyHash);
   return openSnapshot(target);
 }
 
 /** The directory of the target needs space for the uncompressed database. */
-async function packStore(
-  storePath: string,
-  target: string,
-  kind: SnapshotManifest["kind"],
-  nodeKeyHash: string | undefined,
-): Promise<UnversionedManifest> {
+async function packStore(storePath: string, target: string, kind: SnapshotManifest["kind"], nodeKeyHash?: string) {
   const copyPath = copyPathOf(target);
   removeFiles(databaseFiles(copyPath));
   try {
     // Later writes may be missing.
     const madeMs = Date.now();
     const { state, history, from } = copyStore(storePath, copyPath, kind);
-    const { environment, epoch, term, offset, timeMs, hash, digest } = state;
+    const { policyId: _, ...position } = state;
     const unpackedBytes = statSync(copyPath).size;
-    const times = { offset, timeMs, madeMs, ...(from === undefined ? {} : { from }) };
-    const known = {
-      kind,
-      schema: schemaVersion,
-      environment,
-      epoch,
-      term,
-      history,
-      ...times,
-      hash,
-      digest,
-      unpackedBytes,
-    };
+    const about = { kind, schema: schemaVersion, history, madeMs, unpackedBytes };
+    const known = { ...about, ...position, ...(from === undefined ? {} : { from }) };
     // The size and the hash are known last. This reserves space for them.
-    const preliminary = encodeHeader(
-      { ...known, sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER },
-      { nodeKeyHash },
-    );
+    const largest = { sha256: "0".repeat(64), bytes: Number.MAX_SAFE_INTEGER };
+    const preliminary = encodeHeader({ ...known, ...largest }, { nodeKeyHash });
     const manifest = { ...known, ...(await compressFile(copyPath, target, preliminary)) };
     writeHeader(target, encodeHeader(manifest, { length: preliminary.length, nodeKeyHash }));
     return manifest;
@@ -118,8 +94,6 @@ export function copyPathOf(target: string): string {
   return `${target}.db`;
 }
 
-type UnversionedManifest = Omit<SnapshotManifest, "snapshot">;
-
 /** Replaces the preliminary header. `installFile` syncs the file before it gets its final name. */
 function writeHeader(path: string, header: Uint8Array): void {
   const file = openSync(path, "r+");
@@ -130,10 +104,7 @@ function writeHeader(path: string, header: Uint8Array): void {
   }
 }
 
-/**
- * Reads the header of a snapshot. Throws an AppError if the file is not a snapshot, has the wrong size or header, or
- * has a newer format.
- */
+/** Reads the header of a snapshot. Throws an AppError if the file is none, or has the wrong size or a newer format. */
 export function openSnapshot(path: string): Snapshot {
   const { manifest, signed, length } = readHeader(path);
   const { size } = statSync(path);
@@ -149,8 +120,8 @@ export async function verifySnapshot({ path, manifest, size }: Snapshot): Promis
 }
 
 /**
- * Verifies and unpacks a snapshot. The caller has to check the database. Stops as soon as the database is larger than
- * the manifest says, or than `bytesMax`: a small file can unpack to a very large one.
+ * Verifies and unpacks a snapshot. The caller has to check the database. Stops when the database is larger than the
+ * manifest says, or than `bytesMax`: a small file can unpack to a very large one.
  */
 export async function unpackSnapshot(snapshot: Snapshot, target: string, bytesMax: number): Promise<void> {
   const { path, manifest, size } = snapshot;
@@ -171,10 +142,11 @@ function requireRoom({ unpackedBytes }: SnapshotManifest, target: string, bytesM
       `its database has ${unpackedBytes} bytes, and \`snapshotBytesMax\` allows ${bytesMax}`,
     );
   const { bavail, bsize } = statfsSync(dirname(target));
-  if (unpackedBytes > bavail * bsize)
+  const free = bavail * bsize;
+  if (unpackedBytes > free)
     throw new AppError(
       "too_large",
-      `its database has ${unpackedBytes} bytes, and the file system of \`${dirname(target)}\` has ${bavail * bsize} free bytes`,
+      `its database has ${unpackedBytes} bytes, and the file system of \`${dirname(target)}\` has ${free} free bytes`,
     );
 }
 

@@ -1,27 +1,23 @@
 /**
  * Copies a store into another file, for snapshots and backups. Reads and writes continue meanwhile, because one read
  * transaction sees one state. Tables are copied one by one, as `VACUUM INTO` does it (SQLite transfers whole records,
- * indexes included). So excluded tables are never read, and need not be deleted from a copy that would then have to be
- * written a second time.
+ * indexes included), so excluded tables are never read, and the copy is written only once.
  */
-import { createSqliteWithSource, type SqliteDatabase } from "../../runtime/sqlite.ts";
-import { mappedBytesMax, newerFormatError, openStore, schemaVersion } from "../connection/open-store.ts";
+import { SqliteDatabase } from "../../runtime/sqlite.ts";
+import { mappedBytesMax, openStore } from "../connection/open-store.ts";
 import { firstEpoch } from "../log/epochs.ts";
 import { requireKnownSchema } from "../integrity/schema-check.ts";
 import { earliestPointInTime, type PointInTime } from "../log/point-in-time.ts";
 import type { SnapshotManifest } from "./snapshot-header.ts";
 import { readState, type StoreState } from "../log/store-state.ts";
 
-/**
- * The tables whose rows are not copied. The settings of the node never leave it. A snapshot also excludes the log and
- * the cleared facts that belong to it: a replica continues from the snapshot's offset.
- */
+/** The tables whose rows are not copied. Settings never leave the node; a replica continues from a snapshot's offset. */
 const excludedTables: Readonly<Record<SnapshotManifest["kind"], ReadonlySet<string>>> = {
   snapshot: new Set(["log", "cleared", "node"]),
   backup: new Set(["node"]),
 };
 
-export interface StoreCopy {
+interface StoreCopy {
   readonly state: StoreState;
   /** The first epoch of its history. */
   readonly history: string;
@@ -45,7 +41,7 @@ export function copyStore(source: string, target: string, kind: SnapshotManifest
 }
 
 function copyUnchanged(source: string, target: string, left: ReadonlySet<string>): void {
-  const copy = createSqliteWithSource(target, source);
+  const copy = new SqliteDatabase(target, { create: true, source });
   try {
     // Nobody else uses the file, and an incomplete copy is useless.
     copy.exec("PRAGMA main.journal_mode = OFF");
@@ -53,12 +49,10 @@ function copyUnchanged(source: string, target: string, left: ReadonlySet<string>
     copy.exec("PRAGMA main.cache_size = -65536");
     copy.exec(`PRAGMA source.mmap_size = ${mappedBytesMax}`);
     copy.transaction(() => {
-      const schema = Number(copy.prepare("PRAGMA source.user_version").values()[0]?.[0]);
-      if (schema > schemaVersion) throw newerFormatError(source, schema);
       // The copy gets the schema of the source, and a trigger in it would run with each row.
-      requireKnownSchema(copy, "source");
+      const format = requireKnownSchema(copy, "source", source);
       copyTables(copy, left);
-      copy.exec(`PRAGMA main.user_version = ${schema}`);
+      copy.exec(`PRAGMA main.user_version = ${format}`);
     });
   } finally {
     copy.close();
@@ -66,12 +60,9 @@ function copyUnchanged(source: string, target: string, left: ReadonlySet<string>
 }
 
 function copyTables(copy: SqliteDatabase, left: ReadonlySet<string>): void {
-  const objects = copy
-    .prepare(
-      "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'",
-    )
-    .values()
-    .map((row) => row.map(String) as [type: string, name: string, sql: string]);
+  const select =
+    "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+  const objects = copy.prepare(select).values() as [type: string, name: string, sql: string][];
   // Indexes before rows: SQLite transfers whole records only between tables that are identical, indexes included.
   for (const [, , sql] of objects) copy.exec(sql);
   for (const [type, name] of objects) {

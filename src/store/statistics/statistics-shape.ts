@@ -1,11 +1,10 @@
 /**
  * The shape of a table's statistics: the column prefixes and the kinds of rows that are counted. Rows that the policy
- * distinguishes are counted separately, because an owner of ten thousand repositories may be a member of only two
- * teams.
+ * distinguishes are counted separately: an owner of ten thousand repositories may be a member of only two teams.
  */
 import type { CatalogueKey, Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
-import { symbolRange, typeIdOf } from "../facts/symbols.ts";
+import { symbolRange, type SymbolRange, typeIdOf } from "../facts/symbols.ts";
 
 /** Groups of up to so many rows are counted with each new row. */
 export const exactRowsMax = 128;
@@ -15,12 +14,6 @@ export const uncountedGrowth = 1.25;
 /** The kind of a value: its type id, or its symbol (symbols are greater than all type ids), or `anyKind`. */
 export type ValueKind = number;
 export const anyKind: ValueKind = 0;
-
-/** A range of symbols, both ends included. */
-export interface SymbolRange {
-  readonly low: number;
-  readonly high: number;
-}
 
 export interface StatisticsShape {
   /** The orders of columns (counted from 1) that the table has indexes for. Statistics are kept for their prefixes. */
@@ -39,9 +32,7 @@ export interface TypedPrefix extends ColumnPrefix {
   readonly kinds: readonly ValueKind[];
 }
 
-/**
- * The prefixes of all orders, short ones first. None is empty or has all columns, and each set of columns occurs once.
- */
+/** The prefixes of all orders, short ones first, each set of columns once. None is empty or has all columns. */
 export function prefixesOf({ orders }: StatisticsShape): ColumnPrefix[] {
   const all = orders.flatMap((order) =>
     order.slice(1).map((_, index) => ({ columns: order.slice(0, index + 1), rest: order.slice(index + 1) })),
@@ -50,10 +41,7 @@ export function prefixesOf({ orders }: StatisticsShape): ColumnPrefix[] {
   return [...distinct.values()].sort((left, right) => left.columns.length - right.columns.length);
 }
 
-/**
- * The kinds of a prefix: those of the columns up to the first one after the prefix whose kind is a type. `anyKind` for
- * the others.
- */
+/** The kinds of the columns up to the first one after the prefix whose kind is a type; `anyKind` for the others. */
 export function kindsOfPrefix({ columns, rest }: ColumnPrefix, kinds: readonly ValueKind[]): ValueKind[] {
   const last = rest.findIndex((column) => typeIdOf(must(kinds[column - 1])) === 0);
   const counted = new Set([...columns, ...(last < 0 ? rest : rest.slice(0, last + 1))]);
@@ -83,11 +71,9 @@ export function numbersIn(text: string): number[] {
 }
 
 export function putShape(database: Connection, table: string, { orders, distinguished }: StatisticsShape): void {
-  database
-    .statement(
-      "INSERT INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET orders = ?2, apart = ?3",
-    )
-    .run(table, JSON.stringify(orders), JSON.stringify([...distinguished].map(([column, ids]) => [column, [...ids]])));
+  const sql = "INSERT OR REPLACE INTO degree_shape (table_name, orders, apart) VALUES (?1, ?2, ?3)";
+  const lists = [...distinguished].map(([column, ids]) => [column, [...ids]]);
+  database.statement(sql).run(table, JSON.stringify(orders), JSON.stringify(lists));
 }
 
 export function readShape(database: Connection, table: string): StatisticsShape | undefined {
@@ -98,11 +84,8 @@ export function readShape(database: Connection, table: string): StatisticsShape 
   database.catalogue.set(parsedShapes, shapes);
   const known = shapes.get(table);
   if (known?.text === text) return known.shape;
-  const distinguished = JSON.parse(String(row[1])) as [number, number[]][];
-  const shape = {
-    orders: JSON.parse(String(row[0])) as number[][],
-    distinguished: new Map(distinguished.map(([column, ids]) => [column, new Set(ids)])),
-  };
+  const [orders, distinguished] = row.map((json) => JSON.parse(String(json))) as [number[][], [number, number[]][]];
+  const shape = { orders, distinguished: new Map(distinguished.map(([column, ids]) => [column, new Set(ids)])) };
   shapes.set(table, { text, shape });
   return shape;
 }
@@ -117,11 +100,8 @@ const parsedShapes: CatalogueKey<Map<string, ParsedShape>> = { name: "statistics
 
 export function putMaxRows(database: Connection, table: string, columns: string, kinds: string, most: number): void {
   database.writerCache?.maxRows.clear();
-  database
-    .statement(
-      "INSERT INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET most = ?4",
-    )
-    .run(table, columns, kinds, most);
+  const sql = "INSERT OR REPLACE INTO degree (table_name, columns, kinds, most) VALUES (?1, ?2, ?3, ?4)";
+  database.statement(sql).run(table, columns, kinds, most);
 }
 
 /** From the commit of the transaction on, all connections read the statistics again. */

@@ -1,10 +1,8 @@
 /**
- * Updates the statistics of tables within the transaction that inserts rows, at the cost of one or two lookups for each
- * new row. A small group of rows with the same values is counted each time, a large one only for a sample of its new
- * rows.
+ * Updates the statistics of tables in the transaction that inserts rows, with one or two lookups for each new row. A
+ * small group of rows with the same values is counted each time, a large one only for a sample of its new rows.
  */
-import type { Connection } from "../connection/connection.ts";
-import type { WriterCache } from "../connection/writer-cache.ts";
+import type { Connection, WriterCache } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import {
   anyKind,
@@ -33,7 +31,6 @@ const sampleRate = 64;
 /** Stands for more than `exactRowsMax` rows that were not all counted. */
 const notCounted = Number.POSITIVE_INFINITY;
 
-/** The update of the statistics by one transaction. */
 export class StatisticsUpdate {
   readonly #database: Connection;
   /** The last symbol of each type before the transaction. */
@@ -73,7 +70,7 @@ export class StatisticsUpdate {
     for (const [table, grown] of this.#grown) {
       const counted =
         "UPDATE degree SET most = most + ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'rows' RETURNING most";
-      const rows = Number(this.#database.statement(counted).values(table, grown)[0]?.[0] ?? 0);
+      const rows = this.#database.number(counted, table, grown) ?? 0;
       // Twice as many as needed, so that the bound seldom changes.
       const raised =
         "UPDATE degree SET most = 2 * ?2 WHERE table_name = ?1 AND columns = '' AND kinds = 'bound' AND most < ?2";
@@ -123,8 +120,7 @@ class AddedRows {
       rows,
       statistics: cachedRowStatistics(must(this.#shape), kinds, this.#table),
     }));
-    // The cached counts come first: rows of several kinds may be in one group, and the counts below include all of
-    // them.
+    // First the cached counts: rows of several kinds may be in one group, and the counts below include all of them.
     if (this.#writerCache !== undefined)
       for (const { rows, statistics } of groups)
         for (const statistic of statistics) this.#addToCache(this.#writerCache, statistic, rows);
@@ -154,7 +150,7 @@ class AddedRows {
     const known = cache.get(name);
     if (known !== undefined) return known;
     const sql = "SELECT most FROM degree WHERE table_name = ?1 AND columns = ?2 AND kinds = ?3";
-    const maxRows = Number(this.#database.statement(sql).values(this.#table, columns, kinds)[0]?.[0] ?? 0);
+    const maxRows = this.#database.number(sql, this.#table, columns, kinds) ?? 0;
     cache.set(name, maxRows);
     return maxRows;
   }
@@ -201,7 +197,7 @@ class AddedRows {
     if (known !== undefined) return known;
     const ids = same.map((column) => must(row[column - 1]));
     const upTo = (limit: number): number =>
-      Number(this.#database.statement(`SELECT count(*) FROM (${sql})`).values(...ids, ...ranges, limit)[0]?.[0]);
+      must(this.#database.number(`SELECT count(*) FROM (${sql})`, ...ids, ...ranges, limit));
     let rows = before ?? upTo(exactRowsMax + 1);
     if (rows > exactRowsMax)
       rows = maxRows < exactRowsMax || hashFraction(row) * maxRows < sampleRate ? upTo(-1) : notCounted;
@@ -220,10 +216,7 @@ function keyOf(row: readonly number[], columns: readonly number[]): number | str
   return columns.length === 1 ? must(row[must(columns[0]) - 1]) : columns.map((column) => row[column - 1]).join();
 }
 
-/**
- * One of the statistics that a row of certain kinds belongs to. Its group: the rows that share the values of its
- * columns.
- */
+/** A statistic that a row of certain kinds belongs to. Its group: the rows that share the values of its columns. */
 interface RowStatistic {
   readonly index: number;
   readonly columns: string;

@@ -4,6 +4,7 @@
  * inequalities, submodular width, and disjunctive Datalog have to do with one another?"). Each kind of row has its own
  * statistics (`statistics-shape.ts`). Each transaction updates them (`statistics-update.ts`).
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
 import {
@@ -11,7 +12,6 @@ import {
   prefixesOf,
   type StatisticsShape,
   exactRowsMax,
-  type SymbolRange,
   type ValueKind,
   kindsOfPrefix,
   rangesOverlap,
@@ -24,9 +24,8 @@ import {
   stampStatistics,
   uncountedGrowth,
 } from "./statistics-shape.ts";
-import { typeIdOf } from "../facts/symbols.ts";
+import { type SymbolRange, typeIdOf } from "../facts/symbols.ts";
 
-/** The statistics of all tables, as the connection sees them. */
 export class TableStatistics {
   /** An upper bound for the rows of all tables together. */
   readonly totalRows: number;
@@ -51,9 +50,8 @@ export class TableStatistics {
   }
 
   /**
-   * An upper bound for the rows that share values in the columns (counted from 1, in any order). `within` has an entry
-   * for each column of the table: the ranges that its values are in, or undefined for any values. With several ranges
-   * the bound holds for all of them together.
+   * An upper bound for the rows that share values in the columns (counted from 1, in any order). `within` has for each
+   * column of the table the ranges of its values, or undefined for any. The bound holds for all ranges together.
    */
   maxRows(table: string, columns: readonly number[], within: readonly (readonly SymbolRange[] | undefined)[]): number {
     if (columns.length >= within.length) return within.reduce((rows, ranges) => rows * (ranges?.length ?? 1), 1);
@@ -94,29 +92,16 @@ interface PrefixStatistic {
 export function ensureStatistics(database: Connection, table: string, wanted: StatisticsShape): void {
   const present = readShape(database, table);
   // A symbol that was distinguished once stays so: an unneeded kind does no harm.
-  const distinguished = new Map(
-    [...new Set([...wanted.distinguished.keys(), ...(present?.distinguished.keys() ?? [])])].map((column) => [
-      column,
-      new Set([...(present?.distinguished.get(column) ?? []), ...(wanted.distinguished.get(column) ?? [])]),
-    ]),
-  );
-  const { orders } = wanted;
-  const shape: StatisticsShape = { orders, distinguished };
-  const hasOrders = present !== undefined && ordersKey(present.orders) === ordersKey(orders);
+  const distinguished = new Map(present?.distinguished);
+  for (const [column, ids] of wanted.distinguished)
+    distinguished.set(column, (distinguished.get(column) ?? new Set<number>()).union(ids));
+  const shape: StatisticsShape = { orders: wanted.orders, distinguished };
+  const hasOrders = present !== undefined && isDeepStrictEqual(present.orders, wanted.orders);
   if (!hasOrders || [...distinguished].some(([column, ids]) => mayBeCounted(database, table, column, ids, present)))
     countAll(database, table, shape);
-  else if (isEqual(distinguished, present.distinguished)) return;
+  else if (isDeepStrictEqual(distinguished, present.distinguished)) return;
   putShape(database, table, shape);
   stampStatistics(database);
-}
-
-/** The canonical key of a list of orders. */
-function ordersKey(orders: StatisticsShape["orders"]): string {
-  return orders.map((order) => order.join()).join(";");
-}
-
-function isEqual(some: StatisticsShape["distinguished"], others: StatisticsShape["distinguished"]): boolean {
-  return [...some].every(([column, ids]) => ids.size === others.get(column)?.size);
 }
 
 /** Whether rows with a newly distinguished symbol may have been counted under their type, or under any kind. */
@@ -129,10 +114,9 @@ function mayBeCounted(
 ): boolean {
   const types = new Set([...ids].filter((id) => distinguished.get(column)?.has(id) !== true).map(typeIdOf));
   if (types.size === 0) return false;
-  return database
-    .statement("SELECT DISTINCT kinds FROM degree WHERE table_name = ?1 AND columns <> '' AND most > 0")
-    .values(table)
-    .some(([kinds]) => types.has(must(numbersIn(String(kinds))[column - 1])));
+  const counted = "SELECT DISTINCT kinds FROM degree WHERE table_name = ?1 AND columns <> '' AND most > 0";
+  const rows = database.statement(counted).values(table);
+  return rows.some(([kinds]) => types.has(must(numbersIn(String(kinds))[column - 1])));
 }
 
 /** To be called after a table was dropped. */
@@ -145,7 +129,7 @@ export function dropStatistics(database: Connection, table: string): void {
 /** The number of facts, from the row counts in the statistics. */
 export function countFacts(database: Connection): number {
   const sql = "SELECT total(most) FROM degree WHERE kinds = 'rows' AND table_name GLOB 'fact_*'";
-  return Number(database.statement(sql).values()[0]?.[0]);
+  return must(database.number(sql));
 }
 
 /** Makes `ensureStatistics` count all tables again. */
@@ -154,10 +138,7 @@ export function dropAllStatistics(database: Connection): void {
   database.statement("DELETE FROM degree_shape").run();
 }
 
-/**
- * Makes `ensureStatistics` count the tables again that have lost most of their rows: deletions do not lower the
- * statistics.
- */
+/** Makes `ensureStatistics` count tables again that have lost most rows: deletions do not lower the statistics. */
 export function dropOutdatedStatistics(database: Connection): void {
   const sql = `SELECT b.table_name FROM degree AS b JOIN degree AS r ON r.table_name = b.table_name AND r.kinds = 'rows'
     WHERE b.kinds = 'bound' AND r.most * 4 < b.most`;
@@ -174,30 +155,25 @@ export function clearStatistics(database: Connection): void {
 function countAll(database: Connection, table: string, shape: StatisticsShape): void {
   database.writerCache?.maxRows.clear();
   database.statement("DELETE FROM degree WHERE table_name = ?1").run(table);
-  const count = (sql: string) => database.prepare(sql).values();
-  const rows = Number(count(`SELECT count(*) FROM ${table}`)[0]?.[0]);
-  putMaxRows(database, table, "", "rows", rows);
-  putMaxRows(database, table, "", "bound", 2 * rows);
+  // Not cached statements: a policy creates closure tables under ever new names.
+  const [[rows] = []] = database.prepare(`SELECT count(*) FROM ${table}`).values();
+  putMaxRows(database, table, "", "rows", Number(rows));
+  putMaxRows(database, table, "", "bound", 2 * Number(rows));
   const names = must(shape.orders[0]).map((_, index) => `a${index + 1}`);
   const kinds = names.map((name, index) => {
     const ids = [...(shape.distinguished.get(index + 1) ?? [])];
     const type = `(${name} >> 32)`;
     return ids.length === 0 ? type : `iif(${name} IN (${ids.join(", ")}), ${name}, ${type})`;
   });
-  const present = count(`SELECT DISTINCT ${kinds.join(", ")} FROM ${table}`).map((row) => row.map(Number));
+  const present = database.prepare(`SELECT DISTINCT ${kinds.join(", ")} FROM ${table}`).values() as number[][];
   for (const prefix of prefixesOf(shape)) {
     const same = prefix.columns.map((column) => `a${column}`).join(", ");
     const along = new Map(present.map((row) => kindsOfPrefix(prefix, row)).map((found) => [found.join(), found]));
     for (const [name, found] of along) {
       const conditions = found.flatMap((kind, index) => (kind === anyKind ? [] : [`${must(kinds[index])} = ${kind}`]));
       const groups = `SELECT count(*) AS n FROM ${table} WHERE ${conditions.join(" AND ")} GROUP BY ${same}`;
-      putMaxRows(
-        database,
-        table,
-        columnsKey(prefix.columns),
-        name,
-        Number(count(`SELECT max(n) FROM (${groups})`)[0]?.[0]),
-      );
+      const [[most] = []] = database.prepare(`SELECT max(n) FROM (${groups})`).values();
+      putMaxRows(database, table, columnsKey(prefix.columns), name, Number(most));
     }
   }
 }

@@ -10,7 +10,7 @@ import { startProcess, startThread } from "./workers.ts";
 export const platform: Platform = {
   name: "Deno",
   version: Deno.version.deno,
-  restriction: "Deno cannot compile this program into one file: use the built binary for that, which runs on Bun",
+  restriction: "Deno cannot compile this program into one file: use the built binary (scripts/build) for that",
   isCompiled: false,
   openSqlite,
   listen,

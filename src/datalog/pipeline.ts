@@ -1,19 +1,15 @@
 /**
- * The compiler pipeline from a checked policy to SQL. It lists all passes in order, and every caller runs them through
- * the functions below.
- *
- * The first passes run once per policy (`compileProgram`, `checkProgram`), the others once per shape of a question
- * (`specialise`, `planStatement`). A trace, if there is one, receives the program after each pass: `ostiary plan
- * --passes` prints it.
+ * The compiler pipeline from a checked policy to SQL: all passes in order. Every caller runs them through the functions
+ * below. A trace, if there is one, receives the program after each pass: `ostiary plan --passes` prints it.
  *
  * The passes from "order joins" to "build decision tree" are for a yes or no. For a list, the emitter orders the joins
  * of each clause itself, and only answers that are constants of rules get a decision tree.
  */
 import type { Policy } from "../polar/policy.ts";
 import { type FactType, type FactTypeLimits, inferFactTypes } from "./analysis/fact-types.ts";
-import { signaturesFor } from "./analysis/infer-signatures.ts";
 import { findOpenComparisons, type OpenComparison } from "./analysis/open-comparison.ts";
 import { findNegativeCycles, type NegativeCycle } from "./analysis/rule-graph.ts";
+import { inferSignatures } from "./analysis/typings.ts";
 import { type FlatClause, NotPlannable } from "./ir/flat.ts";
 import type { DatalogProgram } from "./ir/program.ts";
 import type { Select, SqlCatalogue } from "./ir/select.ts";
@@ -85,7 +81,7 @@ export function compileProgram(policy: Policy, limits: ProgramLimits, trace?: Pa
   trace?.program("normalise", program);
   const factTypes = inferFactTypes(policy, program, universe, limits);
   trace?.factTypes("infer fact types", factTypes);
-  const signatures = signaturesFor(program, factTypes, [], limits.typingsMax);
+  const signatures = inferSignatures(program, factTypes, limits.typingsMax);
   trace?.signatures("infer signatures", signatures);
   return { universe, program, factTypes, signatures };
 }
@@ -96,7 +92,7 @@ export function contextSignatures(
   context: readonly FactType[],
   typingsMax: number,
 ): Signatures {
-  return signaturesFor(program, factTypes, context, typingsMax);
+  return inferSignatures(program, [...factTypes, ...context], typingsMax);
 }
 
 /** Analyses that find rules without a meaning. They change nothing, so an accepted policy does not need them. */
@@ -141,10 +137,7 @@ function specialiseAll(
   return bodies;
 }
 
-/**
- * Throws `NotPlannable` if no single statement can answer the goal, and `NotEnumerable` if facts can't list its
- * answers.
- */
+/** Throws `NotPlannable` if no single statement fits, and `NotEnumerable` if facts can't list the answers. */
 export function planStatement(
   goal: StatementGoal,
   catalogue: SqlCatalogue,
@@ -173,10 +166,7 @@ function flatten(goal: StatementGoal, builder: StatementBuilder, trace?: PassTra
   return clauses;
 }
 
-/**
- * Clauses as one SQL expression, 1 or 0: the whole question if it is a yes or no, or the condition of an answer that a
- * rule contains.
- */
+/** Clauses as one SQL expression, 1 or 0: a whole yes or no, or the condition of an answer that a rule contains. */
 function decide(selects: readonly Select[], context: SqlContext, trace?: PassTrace<PassName>): string {
   if (selects.length === 0) return "0";
   const { catalogue, units } = context;

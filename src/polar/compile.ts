@@ -1,7 +1,7 @@
 /**
- * The compiler pipeline from source text to a checked policy, and the only entry point of this folder. Every stage adds
- * to one list of diagnostics and passes the rest of the program on, so that the user sees all problems of a policy at
- * once. Only the expansion of shorthand requires a program without errors.
+ * The compiler pipeline from source text to a checked policy, the only entry point of this folder. Every stage adds to
+ * one list of diagnostics and passes the rest on, so that the user sees all problems at once. Only the expansion of
+ * shorthand requires a program without errors.
  */
 import { runChecks } from "./checks/run.ts";
 import { collectDeclarations } from "./declarations.ts";
@@ -12,7 +12,6 @@ import { parse } from "./parser.ts";
 import type { Policy } from "./policy.ts";
 import { type Report, createReport, quote } from "./report.ts";
 import type { Source } from "./source.ts";
-import type { Program } from "./syntax.ts";
 
 export interface Compilation {
   /** `undefined` if any diagnostic is an error. */
@@ -21,8 +20,8 @@ export interface Compilation {
 }
 
 /**
- * All files form one policy. The order of files and statements does not matter. `further` runs the checks that need a
- * policy without errors (those on its Datalog program), so that their diagnostics are sorted with the others.
+ * All files form one policy; their order and that of statements does not matter. `further` runs the checks that need a
+ * policy without errors (on its Datalog program), so that their diagnostics are sorted with the others.
  */
 export function compile(
   sources: readonly Source[],
@@ -33,7 +32,11 @@ export function compile(
   if (!acceptable(sources, limits, report)) return { policy: undefined, diagnostics: report.diagnostics };
 
   const depthMax = nestingMax(limits);
-  const program = join(sources.map((source) => parse(source, depthMax, report)));
+  const programs = sources.map((source) => parse(source, depthMax, report));
+  const program = {
+    statements: programs.flatMap(({ statements }) => statements),
+    incomplete: programs.some(({ incomplete }) => incomplete),
+  };
   const declarations = collectDeclarations(program, limits.expandedItemsMax);
   runChecks({ program, declarations, limits, report });
 
@@ -62,13 +65,6 @@ export function acceptable(sources: readonly Source[], limits: PolarLimits, repo
     break;
   }
   return report.diagnostics.length === 0;
-}
-
-function join(programs: readonly Program[]): Program {
-  return {
-    statements: programs.flatMap((program) => program.statements),
-    incomplete: programs.some((program) => program.incomplete),
-  };
 }
 
 /** The parser and the checks recurse, so this bounds the stack for every setting. */

@@ -1,8 +1,9 @@
 /**
- * The declarations of all blocks. Blocks of one type are merged, and inherited names are added. If declarations
- * contradict each other, the first one counts; `checks/` report the others.
+ * The declarations of all blocks, merged by type, with inherited names. Of contradicting declarations the first counts;
+ * `checks/` report the others.
  */
-import type { Block, Name, Program } from "./syntax.ts";
+import type * as policy from "./policy.ts";
+import type { Block, Name, Program, ShorthandAtom } from "./syntax.ts";
 import type { Span } from "./span.ts";
 import { must } from "../util/assert.ts";
 
@@ -30,24 +31,17 @@ export interface TypeEntry {
   readonly names: Map<string, DeclaredName>;
   /** Length of the longest chain of supertypes: 0 without supertypes. */
   height: number;
-  /**
-   * Some of its names are unknown because of a syntax error or an undeclared supertype, in this type or one above it.
-   */
+  /** Some names are unknown: a syntax error or an undeclared supertype, in this type or one above it. */
   incomplete: boolean;
   readonly span: Span;
 }
 
-export interface DeclaredName {
-  readonly name: string;
-  readonly kind: NameKind;
+export interface DeclaredName extends policy.DeclaredName {
   /** The type of a relation. */
   readonly type: Name | undefined;
-  /** The type whose block declares it. */
-  readonly owner: string;
-  readonly span: Span;
 }
 
-export type NameKind = "role" | "permission" | "relation";
+export type NameKind = DeclaredName["kind"];
 
 export function collectDeclarations(program: Program, inheritedMax: number): Declarations {
   const blocks = program.statements.filter((statement) => statement.kind === "block");
@@ -112,10 +106,7 @@ export function declaredNames(owner: string, block: Block): DeclaredName[] {
   });
 }
 
-/**
- * Passes names to subtypes, supertypes first (Kahn's algorithm). It does not recurse, because a chain of supertypes may
- * be as long as the text allows.
- */
+/** Passes names to subtypes, supertypes first (Kahn's algorithm), without recursion: chains may be very long. */
 function inherit(
   types: ReadonlyMap<string, TypeEntry>,
   inheritedMax: number,
@@ -127,9 +118,7 @@ function inherit(
     type.incomplete ||= known.length < type.supertypes.length;
     waiting.set(type, known.length);
     for (const supertype of known) {
-      const list = subtypes.get(supertype.text);
-      if (list) list.push(type);
-      else subtypes.set(supertype.text, [type]);
+      subtypes.getOrInsertComputed(supertype.text, () => []).push(type);
     }
   }
   const ready = [...types.values()].filter((type) => waiting.get(type) === 0);
@@ -153,6 +142,15 @@ function inheritNames(type: TypeEntry, subtype: TypeEntry): void {
   }
   subtype.height = Math.max(subtype.height, type.height + 1);
   subtype.incomplete ||= type.incomplete;
+}
+
+/** What a name of a shorthand condition refers to: in its block, or in the type of the relation after `on`. */
+export function referredName(atom: ShorthandAtom, block: Block, { types }: Declarations): DeclaredName | undefined {
+  if (atom.kind !== "name" && atom.kind !== "on") return undefined;
+  const names = types.get(block.name.text)?.names;
+  const isRelated = atom.kind === "on" && atom.target.quoted;
+  const scope = isRelated ? types.get(names?.get(atom.target.text)?.type?.text ?? "")?.names : names;
+  return scope?.get(atom.term.text);
 }
 
 /** The types themselves and all their supertypes, as far as these are declared. */

@@ -12,12 +12,11 @@
  */
 import { must, unreachable } from "../util/assert.ts";
 import type { Declarations, Names, NameKind } from "./declarations.ts";
-import { desugarCall, flatten } from "./desugar-terms.ts";
-import { type Fresh, freshNames, variableNames } from "./fresh.ts";
+import { desugarCall, type Fresh, freshNames, joined } from "./desugar-terms.ts";
 import type { Expression, Param, Rule, Term } from "./policy.ts";
 import type { Span } from "./span.ts";
 import type { Block, ShorthandAtom, ShorthandExpression, ShorthandRule, ShorthandTerm } from "./syntax.ts";
-import { callsOf } from "./walk.ts";
+import { callsOf, variableNames } from "./walk.ts";
 
 export function desugarShorthand(rule: ShorthandRule, block: Block, declarations: Declarations): Rule {
   const isGlobal = block.blockKind === "global";
@@ -47,7 +46,7 @@ interface Scope {
 function expand(expression: ShorthandExpression, scope: Scope): Expression {
   if (expression.kind !== "and" && expression.kind !== "or") return expandAtom(expression, scope);
   const operands = expression.operands.map((operand) => expand(operand, scope));
-  return { kind: expression.kind, operands: flatten(expression.kind, operands), span: expression.span };
+  return joined(expression.kind, operands, expression.span);
 }
 
 function expandAtom(atom: ShorthandAtom, scope: Scope): Expression {
@@ -56,11 +55,7 @@ function expandAtom(atom: ShorthandAtom, scope: Scope): Expression {
     case "call":
       return desugarCall(atom, scope.fresh);
     case "global":
-      return call(
-        predicateOf(atom.term, scope.declarations.global),
-        [variable("actor", span), termOf(atom.term)],
-        span,
-      );
+      return expandName(atom.term, scope.declarations.global, undefined, span);
     case "name":
       return expandName(atom.term, scope.names, scope.isGlobal ? undefined : variable("resource", span), span);
     case "on":
@@ -73,9 +68,8 @@ function expandAtom(atom: ShorthandAtom, scope: Scope): Expression {
 }
 
 /**
- * The call for the name `"y"` on `object`, or on the whole system without one. It does not check the type of a
- * relation's actor, because the documented expansion does not: with actors `User` and `Bot`, a bot that is stored as
- * owner counts as owner, although the block says `owner: User`.
+ * The call for the name `"y"` on `object`, or on the whole system. It does not check the type of a relation's actor, as
+ * in the documented expansion: a `Bot` that is stored as owner counts, although the block says `owner: User`.
  */
 function expandName(term: ShorthandTerm, names: Names, object: Term | undefined, span: Span): Expression {
   const actor = variable("actor", span);
@@ -97,10 +91,7 @@ function expandOn({ term, target, span }: Extract<ShorthandAtom, { kind: "on" }>
   return { kind: "and", operands, span };
 }
 
-/**
- * The variable for the related resource has the name of the relation, as in hand-written longhand. `_` is not a name,
- * and a `?` may only come last.
- */
+/** The variable is called like the relation, as in written longhand. `_` is no name, and a `?` may only come last. */
 function nameAfter(relation: string): string {
   return relation === "_" ? "related" : relation.replace(/\?$/, "");
 }

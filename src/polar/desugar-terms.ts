@@ -1,8 +1,27 @@
-/** Desugars terms and conditions of longhand: literals get their wire form, and each `_` gets a name. */
+/** Desugars terms and conditions of longhand: literals get their wire form, and each `_` gets a fresh name. */
 import { assert, unreachable } from "../util/assert.ts";
-import type { Fresh } from "./fresh.ts";
 import type { Expression, Literal, Param, Term } from "./policy.ts";
+import type { Span } from "./span.ts";
 import type * as syntax from "./syntax.ts";
+
+/** Returns a name that the rule does not use: `wanted`, `wanted_2`, …; without an argument `_1`, `_2`, … */
+export type Fresh = (wanted?: string) => string;
+
+export function freshNames(used: Iterable<string>): Fresh {
+  const taken = new Set(used);
+  const counts = new Map<string, number>();
+  return (wanted = "") => {
+    let count = counts.get(wanted) ?? 0;
+    let name: string;
+    do {
+      count += 1;
+      name = count === 1 && wanted !== "" ? wanted : `${wanted}_${count}`;
+    } while (taken.has(name));
+    counts.set(wanted, count);
+    taken.add(name);
+    return name;
+  };
+}
 
 export function desugarParam({ term, type }: syntax.Param, fresh: Fresh): Param {
   return { term: desugarTerm(term, fresh), type: type?.text };
@@ -33,36 +52,22 @@ export function desugarExpression(expression: syntax.Expression, fresh: Fresh): 
   switch (expression.kind) {
     case "and":
     case "or":
-      return {
-        kind: expression.kind,
-        operands: flatten(
-          expression.kind,
-          expression.operands.map((inner) => desugarExpression(inner, fresh)),
-        ),
+      return joined(
+        expression.kind,
+        expression.operands.map((inner) => desugarExpression(inner, fresh)),
         span,
-      };
+      );
     case "not":
       return { kind: "not", operand: desugarExpression(expression.operand, fresh), span };
     case "call":
       return desugarCall(expression, fresh);
     case "equal":
-      return {
-        kind: "equal",
-        left: desugarTerm(expression.left, fresh),
-        right: desugarTerm(expression.right, fresh),
-        span,
-      };
-    case "compare": {
-      const [left, right] = [desugarTerm(expression.left, fresh), desugarTerm(expression.right, fresh)];
-      return { kind: "compare", operator: expression.operator, left, right, span };
+    case "compare":
+      return { ...expression, left: desugarTerm(expression.left, fresh), right: desugarTerm(expression.right, fresh) };
+    case "in": {
+      const values = expression.list.items.map(desugarLiteral);
+      return { kind: "in", term: desugarTerm(expression.term, fresh), values, span };
     }
-    case "in":
-      return {
-        kind: "in",
-        term: desugarTerm(expression.term, fresh),
-        values: expression.list.items.map(desugarLiteral),
-        span,
-      };
     case "matches": {
       const name = expression.variable.name === "_" ? fresh() : expression.variable.name;
       return { kind: "matches", variable: name, type: expression.type.text, exact: expression.exact, span };
@@ -75,6 +80,7 @@ export function desugarExpression(expression: syntax.Expression, fresh: Fresh): 
 }
 
 /** `a and (b and c)` is `a and b and c`. */
-export function flatten(kind: "and" | "or", operands: readonly Expression[]): Expression[] {
-  return operands.flatMap((operand) => (operand.kind === kind ? operand.operands : [operand]));
+export function joined(kind: "and" | "or", parts: readonly Expression[], span: Span): Expression {
+  const operands = parts.flatMap((part) => (part.kind === kind ? part.operands : [part]));
+  return { kind, operands, span };
 }

@@ -1,33 +1,30 @@
 /**
- * Converts the checked syntax tree to the `Policy` that the rest of the system uses: it merges blocks, expands
- * shorthand, names each `_`, copies fixtures into their tests, and adds the two default `allow` rules. It requires a
- * tree without errors.
+ * Converts the checked syntax tree to the `Policy` that the rest of the system uses: merges blocks, expands shorthand,
+ * names each `_`, copies fixtures into tests, adds the default `allow` rules. The tree must have no errors.
  */
 import type { Declarations, NameKind, TypeEntry } from "./declarations.ts";
-import { type Fresh, freshNames, variableNames } from "./fresh.ts";
 import { desugarShorthand } from "./desugar-shorthand.ts";
-import { desugarExpression, desugarLiteral, desugarParam } from "./desugar-terms.ts";
+import { desugarExpression, desugarLiteral, desugarParam, type Fresh, freshNames } from "./desugar-terms.ts";
 import type { Assertion, Policy, PolicyTest, Rule, TypeDeclaration } from "./policy.ts";
 import type { Call, Expression, Fixture, Head, Program, RuleStatement, Test } from "./syntax.ts";
-import { termsOf } from "./walk.ts";
+import { termsOf, variableNames } from "./walk.ts";
 import { must } from "../util/assert.ts";
 
 export function desugar(program: Program, declarations: Declarations): Policy {
   const rules: Rule[] = [];
   const tests: PolicyTest[] = [];
   const facts: Policy["declarations"][number][] = [];
-  const fixtures = new Map(fixturesOf(program).map((fixture) => [fixture.name.text, fixture]));
+  const fixtures = new Map(
+    program.statements.filter((one) => one.kind === "fixture").map((fixture) => [fixture.name.text, fixture]),
+  );
   for (const statement of program.statements) {
     if (statement.kind === "rule") rules.push(desugarRule(statement));
     if (statement.kind === "block")
       rules.push(...statement.rules.map((rule) => desugarShorthand(rule, statement, declarations)));
     if (statement.kind === "test") tests.push(desugarTest(statement, fixtures));
     if (statement.kind === "declare") {
-      facts.push({
-        predicate: statement.predicate.text,
-        types: statement.types.map((type) => type.text),
-        span: statement.span,
-      });
+      const { predicate, types, span } = statement;
+      facts.push({ predicate: predicate.text, types: types.map((type) => type.text), span });
     }
   }
   if (!rules.some((rule) => rule.predicate === "allow")) rules.push(...defaultAllow);
@@ -46,21 +43,16 @@ export function desugar(program: Program, declarations: Declarations): Policy {
   };
 }
 
-function fixturesOf(program: Program): Fixture[] {
-  return program.statements.filter((statement) => statement.kind === "fixture");
-}
-
 function typeDeclaration(entry: TypeEntry): TypeDeclaration {
-  const names = [...entry.names.values()];
-  const relations = names.filter((name) => name.kind === "relation");
+  const ofKind = (kind: NameKind) => [...entry.names.values()].filter((name) => name.kind === kind);
   return {
     name: entry.name,
     kind: entry.kind,
     // `Actor` and `Resource` are implicit supertypes of every actor and resource.
     supertypes: entry.supertypes.map((type) => type.text).filter((name) => name !== "Actor" && name !== "Resource"),
-    roles: names.filter((name) => name.kind === "role").map((name) => name.name),
-    permissions: names.filter((name) => name.kind === "permission").map((name) => name.name),
-    relations: new Map(relations.map((name) => [name.name, must(name.type).text])),
+    roles: ofKind("role").map(({ name }) => name),
+    permissions: ofKind("permission").map(({ name }) => name),
+    relations: new Map(ofKind("relation").map(({ name, type }) => [name, must(type).text])),
     span: entry.span,
   };
 }

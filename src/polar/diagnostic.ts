@@ -1,9 +1,6 @@
 import type { Span } from "./span.ts";
 
-/**
- * One problem of a policy. All are collected and returned; only `render.ts` turns them into text, the same for the CLI
- * and HTTP.
- */
+/** One problem of a policy. Only `render.ts` turns it into text, the same for the CLI and HTTP. */
 export interface Diagnostic {
   /** Stable, kebab-case: `syntax/unexpected-token`, `block/undeclared-name`. */
   readonly code: string;

@@ -2,7 +2,8 @@
 import { explainLegacy } from "./legacy.ts";
 import { beginsNext } from "./recovery.ts";
 import { quote } from "./report.ts";
-import { type Stream, accept, advance, isMark, peek, spanOf } from "./stream.ts";
+import type { Span } from "./span.ts";
+import { type Stream, accept, advance, isMark, peek, refuse, spanOf } from "./stream.ts";
 import type { Name } from "./syntax.ts";
 import { type Token, reservedWords } from "./token.ts";
 
@@ -16,30 +17,20 @@ export function expect(stream: Stream, mark: string, after: string): boolean {
 export function expectName(stream: Stream, what: string): Name | undefined {
   const token = peek(stream);
   if (token.kind !== "identifier") return unexpected(stream, what);
-  if (reservedWords.has(token.text)) {
-    stream.report.error(
-      "syntax/reserved-word",
-      spanOf(stream, token),
-      `${quote(token.text)} is a reserved word, not ${what}`,
-    );
-    return undefined;
-  }
+  if (reservedWords.has(token.text))
+    return refuse(stream, "syntax/reserved-word", `${quote(token.text)} is a reserved word, not ${what}`);
   advance(stream);
   return { text: token.text, span: spanOf(stream, token) };
 }
 
-/**
- * Takes the `;` of a statement. If the next line begins a new statement, the missing `;` is reported and nothing is
- * skipped.
- */
+/** Takes the `;` of a statement. If the next line begins another one, it reports the missing `;` and skips nothing. */
 export function expectSemicolon(stream: Stream, after: string): true | undefined {
   if (accept(stream, ";")) return true;
   const token = peek(stream);
   const next =
     (token.startsLine && (token.kind === "string" || token.kind === "flag" || isFreeWord(token))) || beginsNext(stream);
   if (!next && token.kind !== "end" && !isMark(token, "}")) return unexpected(stream, `\`;\` ${after}`);
-  const end = peek(stream, -1).end;
-  stream.report.error("syntax/missing-semicolon", { file: stream.file, start: end, end }, `missing \`;\` ${after}`);
+  refuse(stream, "syntax/missing-semicolon", `missing \`;\` ${after}`, undefined, lastEnd(stream));
   return true;
 }
 
@@ -47,34 +38,26 @@ function isFreeWord(token: Token): boolean {
   return token.kind === "identifier" && !reservedWords.has(token.text) && token.text !== "on" && token.text !== "iff";
 }
 
-/**
- * Reports the current token. The lexer may have reported it already, and `legacy.ts` has better messages for older
- * dialects.
- */
+/** Reports the current token, unless the lexer did. `legacy.ts` has better messages for older dialects. */
 export function unexpected(stream: Stream, expected: string): undefined {
   const token = peek(stream);
   if (token.kind === "invalid" || token.kind === "unterminated" || token.kind === "badNumber") return;
   if (token.kind === "end") {
-    const { end } = peek(stream, -1);
-    stream.report.error(
-      "syntax/unexpected-end",
-      { file: stream.file, start: end, end },
-      `the file ends where ${expected} is expected`,
-    );
+    const message = `the file ends where ${expected} is expected`;
+    refuse(stream, "syntax/unexpected-end", message, undefined, lastEnd(stream));
   } else if (!explainLegacy(stream)) {
-    const found = quote(sourceText(token));
-    stream.report.error("syntax/unexpected-token", spanOf(stream, token), `unexpected ${found}, expected ${expected}`);
+    const found = token.kind === "string" ? JSON.stringify(token.text) : token.text;
+    refuse(stream, "syntax/unexpected-token", `unexpected ${quote(found)}, expected ${expected}`);
   }
 }
 
-function sourceText(token: Token): string {
-  return token.kind === "string" ? JSON.stringify(token.text) : token.text;
+/** The position after the last token taken. */
+function lastEnd(stream: Stream): Omit<Span, "file"> {
+  const { end } = peek(stream, -1);
+  return { start: end, end };
 }
 
-/**
- * Takes items separated by commas, and `close` after them. `trailingComma` says whether the grammar allows a comma
- * before `close`.
- */
+/** Takes items separated by commas, and `close`. `trailingComma`: whether the grammar allows one before `close`. */
 export function separated<T>(
   stream: Stream,
   close: string,
@@ -91,16 +74,8 @@ export function separated<T>(
     const comma = peek(stream);
     if (!accept(stream, ",")) return unexpected(stream, `\`,\` or ${quote(close)}`);
     if (!accept(stream, close)) continue;
-    if (trailingComma === "refused") {
-      stream.report.error(
-        "syntax/trailing-comma",
-        spanOf(stream, comma),
-        `a comma is not allowed before ${quote(close)} here`,
-        {
-          hint: "remove the comma",
-        },
-      );
-    }
+    const message = `a comma is not allowed before ${quote(close)} here`;
+    if (trailingComma === "refused") refuse(stream, "syntax/trailing-comma", message, "remove the comma", comma);
     return items;
   }
 }

@@ -1,10 +1,7 @@
-/**
- * Prints each shorthand rule in longhand. The output is Polar: a policy with the longhand instead of the shorthand has
- * the same rules.
- */
+/** Prints each shorthand rule in longhand, as Polar: a policy with these rules instead has the same rules. */
 import { must } from "../util/assert.ts";
 import { nestingMax } from "./compile.ts";
-import { layout } from "./format/layout.ts";
+import { layout } from "./format/doc.ts";
 import type { Page } from "./format/page.ts";
 import { printShorthandRule } from "./format/print-statement.ts";
 import { format } from "./format.ts";

@@ -1,14 +1,11 @@
 /**
- * The formatter. It prints a policy in its canonical form: two spaces of indent, one statement per line, lists and
- * conditions on one line if they fit. It keeps all comments. It needs only a successful parse, so a policy with
- * semantic errors can be formatted, and the output parses to the same tree.
+ * The formatter: two spaces of indent, one statement per line, lists and conditions on one line if they fit. It keeps
+ * all comments. It needs only a successful parse, and the output parses to the same tree.
  */
 import { acceptable, listed, nestingMax } from "./compile.ts";
 import type { Diagnostic } from "./diagnostic.ts";
-import { concat, hardLine } from "./format/doc.ts";
-import { layout } from "./format/layout.ts";
-import type { Page } from "./format/page.ts";
-import { printItems } from "./format/print-items.ts";
+import { concat, hardLine, layout } from "./format/doc.ts";
+import { type Page, printItems } from "./format/page.ts";
 import { printStatement } from "./format/print-statement.ts";
 import { tokenize } from "./lexer.ts";
 import type { PolarLimits } from "./limits.ts";

@@ -1,9 +1,9 @@
 /**
- * Messages for syntax of the embedded oso library, of other languages, or of chatbots that mix them. Each message says
- * how to write the same in Polar, instead of "unexpected token".
+ * Messages for syntax of the embedded oso library, of other languages, or of chatbots that mix them. Each says how to
+ * write the same in Polar, instead of "unexpected token".
  */
 import { quote } from "./report.ts";
-import { type Stream, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
+import { type Stream, advance, isMark, isWord, peek, refuse, spanFrom } from "./stream.ts";
 import type { Token } from "./token.ts";
 
 const operators: Readonly<Record<string, { code: string; hint: string }>> = {
@@ -26,61 +26,42 @@ const operators: Readonly<Record<string, { code: string; hint: string }>> = {
 export function explainLegacy(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind === "flag") {
-    stream.report.error(
-      "syntax/misplaced-flag",
-      spanOf(stream, token),
-      `${quote(token.text)} is allowed only before a rule`,
-      {
-        hint: "remove it: before a rule it is ignored",
-      },
-    );
+    const message = `${quote(token.text)} is allowed only before a rule`;
+    refuse(stream, "syntax/misplaced-flag", message, "remove it: before a rule it is ignored");
     return true;
   }
   if (token.kind === "identifier" && token.text === "new" && peek(stream, 1).kind === "identifier") {
-    stream.report.error(
-      "syntax/new",
-      spanOf(stream, token),
-      "`new` is not part of Polar: there are no objects to make",
-      {
-        hint: 'a value of a type is written `Type{"id"}`',
-      },
-    );
+    const message = "`new` is not part of Polar: there are no objects to make";
+    refuse(stream, "syntax/new", message, 'a value of a type is written `Type{"id"}`');
     return true;
   }
   const known = token.kind === "punctuation" ? operators[token.text] : undefined;
   if (!known) return explainAccess(stream);
-  const message = `${quote(token.text)} is not an operator of Polar`;
-  stream.report.error(known.code, spanOf(stream, token), message, { hint: known.hint });
+  refuse(stream, known.code, `${quote(token.text)} is not an operator of Polar`, known.hint);
   return true;
 }
 
-/**
- * Takes `=`, or reports another language's form of it and reads it as `=`, so that the rest of the rule is checked too.
- */
+/** Takes `=`, or reports another language's form and reads it as `=`, so that the rest of the rule is checked too. */
 export function acceptEquals(stream: Stream): boolean {
-  const token = peek(stream);
-  if (isMark(token, "==") || isMark(token, ":=")) explainLegacy(stream);
-  else if (!isMark(token, "=")) return false;
-  advance(stream);
-  return true;
+  return acceptForm(stream, isMark(peek(stream), "="), ["==", ":="]);
 }
 
 const connectives = { and: ["&&", "&"], or: ["||", "|"] } as const;
 
 /** Takes `and` or `or`, or reports another language's form of it. */
 export function acceptConnective(stream: Stream, word: keyof typeof connectives): boolean {
-  if (!isWord(peek(stream), word)) {
-    if (!connectives[word].some((mark) => isMark(peek(stream), mark))) return false;
-    explainLegacy(stream);
-  }
-  advance(stream);
-  return true;
+  return acceptForm(stream, isWord(peek(stream), word), connectives[word]);
 }
 
 /** Takes `not`, or reports another language's form of it. */
 export function acceptNot(stream: Stream): boolean {
-  if (!isWord(peek(stream), "not")) {
-    if (!isMark(peek(stream), "!")) return false;
+  return acceptForm(stream, isWord(peek(stream), "not"), ["!"]);
+}
+
+/** Takes the current token if it is the form of Polar, or one of the `others`, which are reported. */
+function acceptForm(stream: Stream, isPolar: boolean, others: readonly string[]): boolean {
+  if (!isPolar) {
+    if (!others.some((mark) => isMark(peek(stream), mark))) return false;
     explainLegacy(stream);
   }
   advance(stream);
@@ -109,12 +90,8 @@ export function skipCallAsValue(stream: Stream, side: "left" | "right"): boolean
   }
   stream.calledAt = stream.index;
   if (isNext) return true;
-  stream.report.error(
-    "syntax/call-as-value",
-    spanFrom(stream, name),
-    `${quote(`${name.text}(…)`)} has no value: a call is a condition`,
-    { hint: hintForCall(stream, name, start, side) },
-  );
+  const message = `${quote(`${name.text}(…)`)} has no value: a call is a condition`;
+  refuse(stream, "syntax/call-as-value", message, hintForCall(stream, name, start, side), spanFrom(stream, name));
   return true;
 }
 
@@ -151,12 +128,9 @@ export function acceptParenthesesOfValue(stream: Stream): boolean {
   if (!isValueInParentheses(stream)) return false;
   const [name, id, close] = [peek(stream), peek(stream, 2), peek(stream, 3)];
   const value = id.kind === "string" ? JSON.stringify(id.text) : id.text;
-  stream.report.error(
-    "syntax/call-as-value",
-    { file: stream.file, start: name.start, end: close.end },
-    `${quote(`${name.text}(…)`)} is not a value: write the id of a value in braces`,
-    { hint: `write ${quote(`${name.text}{${value}}`)}` },
-  );
+  const message = `${quote(`${name.text}(…)`)} is not a value: write the id of a value in braces`;
+  const hint = `write ${quote(`${name.text}{${value}}`)}`;
+  refuse(stream, "syntax/call-as-value", message, hint, { start: name.start, end: close.end });
   return true;
 }
 
@@ -177,16 +151,13 @@ function isConnective(token: Token): boolean {
 export function acceptFlagAsValue(stream: Stream): boolean {
   const token = peek(stream);
   if (token.kind !== "flag") return false;
-  stream.report.error("syntax/flag-as-value", spanOf(stream, token), `${quote(token.text)} is not a value`, {
-    hint: "the current time, in seconds, is `@current_unix_time`; there are no other such values",
-  });
+  const hint = "the current time, in seconds, is `@current_unix_time`; there are no other such values";
+  refuse(stream, "syntax/flag-as-value", `${quote(token.text)} is not a value`, hint);
   advance(stream);
   return true;
 }
 
-/**
- * Reports and skips `.name`, `.name.name` and `.name(…)` after `object`, so that the rest of the rule is checked too.
- */
+/** Reports and skips `.name`, `.name.name`, `.name(…)` after `object`, so that the rest of the rule is checked. */
 export function skipAccess(stream: Stream, object: Token): void {
   if (!isMark(peek(stream), ".") || peek(stream, 1).kind !== "identifier") return;
   while (isMark(peek(stream), ".") && peek(stream, 1).kind === "identifier") {
@@ -196,24 +167,13 @@ export function skipAccess(stream: Stream, object: Token): void {
   const field = peek(stream, -1).text;
   if (isMark(peek(stream), "(")) {
     skipParentheses(stream);
-    stream.report.error(
-      "syntax/method-call",
-      spanFrom(stream, object),
-      `${quote(object.text)} has no methods: values carry a type and an id only`,
-      {
-        hint: `write a rule or a fact ${quote(`${field}(${object.text}, …)`)}`,
-      },
-    );
-    return;
+    const message = `${quote(object.text)} has no methods: values carry a type and an id only`;
+    const hint = `write a rule or a fact ${quote(`${field}(${object.text}, …)`)}`;
+    return refuse(stream, "syntax/method-call", message, hint, spanFrom(stream, object));
   }
-  stream.report.error(
-    "syntax/field-access",
-    spanFrom(stream, object),
-    `${quote(object.text)} has no fields: values carry a type and an id only`,
-    {
-      hint: `make it a fact, for example ${quote(`${field}(${object.text}, value)`)}`,
-    },
-  );
+  const message = `${quote(object.text)} has no fields: values carry a type and an id only`;
+  const hint = `make it a fact, for example ${quote(`${field}(${object.text}, value)`)}`;
+  refuse(stream, "syntax/field-access", message, hint, spanFrom(stream, object));
 }
 
 /** Whether the tokens just before are a skipped field or method. */

@@ -1,12 +1,9 @@
 /**
- * The lexer. It produces all tokens at once, because policies are small and the parser's recovery looks ahead and back.
- * It reports a bad character or number itself and makes a token of it that the parser skips silently, so each mistake
- * gives one message.
+ * The lexer. It produces all tokens at once: policies are small, and the parser's recovery looks ahead and back. It
+ * reports a bad character or number once and makes a token of it that the parser skips silently.
  */
-import { foreignSchema } from "./foreign-schema.ts";
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
-import type { Span } from "./span.ts";
 import type { Comment, Token, TokenKind } from "./token.ts";
 
 /** Comments are separate because they may occur between any two tokens and only the formatter uses them. */
@@ -18,14 +15,7 @@ export interface Lexed {
 export function tokenize(source: Source, report: Report): Lexed {
   const { name: file, text } = source;
   const lexer: Lexer = { file, text, at: 0, startsLine: true, quotesReported: false, tokens: [], comments: [], report };
-  const foreign = foreignSchema(text);
-  if (foreign !== undefined) {
-    const { what, start, end, hint } = foreign;
-    report.error("syntax/foreign-schema", { file, start, end }, `this is ${what}, not a policy in Polar`, {
-      hint,
-    });
-    lexer.at = text.length;
-  }
+  if (reportForeignSchema(source, report)) lexer.at = text.length;
   for (;;) {
     skipBlank(lexer);
     if (lexer.at >= lexer.text.length) break;
@@ -85,26 +75,19 @@ function readToken(lexer: Lexer): void {
 /** Reported once, because the other strings of the text usually have the same quotes. */
 function readForeignString(lexer: Lexer, [found, ...texts]: RegExpExecArray): void {
   const end = lexer.at + found.length;
-  if (!lexer.quotesReported)
-    lexer.report.error(
-      "syntax/quotes",
-      spanOf(lexer, end),
-      `${quote(found)} is not a string: strings are written in double quotes`,
-      {
-        hint: 'write `"text"`, here and in all other places with such quotes',
-      },
-    );
+  const message = `${quote(found)} is not a string: strings are written in double quotes`;
+  const hint = 'write `"text"`, here and in all other places with such quotes';
+  if (!lexer.quotesReported) refuse(lexer, "syntax/quotes", end, message, hint);
   lexer.quotesReported = true;
   push(lexer, "string", texts.find((text) => text !== undefined) ?? "", end);
 }
 
 /** Reports `//` and `/*` and skips them like a comment, so that the rest of the text is checked too. */
 function skipForeignComment(lexer: Lexer): void {
-  const { text, at, report } = lexer;
+  const { text, at } = lexer;
   const mark = text.slice(at, at + 2);
-  report.error("syntax/comment", spanOf(lexer, at + 2), `${quote(mark)} does not begin a comment`, {
-    hint: "a comment goes from `#` to the end of its line",
-  });
+  const hint = "a comment goes from `#` to the end of its line";
+  refuse(lexer, "syntax/comment", at + 2, `${quote(mark)} does not begin a comment`, hint);
   const close = mark === "/*" ? text.indexOf("*/", at + 2) + 2 : text.slice(at).search(/[\n\r]/) + at;
   lexer.at = close < at + 2 ? text.length : close;
   if (/[\n\r]/.test(text.slice(at, lexer.at))) lexer.startsLine = true;
@@ -125,17 +108,11 @@ function unknownLength(text: string, at: number): number {
 }
 
 function readInvalid(lexer: Lexer, length: number, message?: string): void {
-  const { text, at, report } = lexer;
+  const { text, at } = lexer;
   const found = text.slice(at, at + length);
-  const hint = /^['“”„‟«»＂〝〞〟‘’‚‛‹›＇]/.test(found)
-    ? { hint: 'strings are written in double quotes: `"text"`' }
-    : {};
-  report.error(
-    "syntax/invalid-character",
-    spanOf(lexer, at + length),
-    message ?? `${quote(found)} has no meaning in Polar`,
-    hint,
-  );
+  const isQuote = /^['“”„‟«»＂〝〞〟‘’‚‛‹›＇]/.test(found);
+  const hint = isQuote ? 'strings are written in double quotes: `"text"`' : undefined;
+  refuse(lexer, "syntax/invalid-character", at + length, message ?? `${quote(found)} has no meaning in Polar`, hint);
   push(lexer, "invalid", found, at + length);
 }
 
@@ -143,18 +120,16 @@ function readNumber(lexer: Lexer, numeral: RegExpExecArray): void {
   const [found, fraction, exponent] = numeral;
   const end = lexer.at + found.length;
   if (fraction !== undefined || exponent !== undefined) {
-    lexer.report.error("syntax/float", spanOf(lexer, end), `${quote(found)} is not a whole number`, {
-      hint: "the number type of Polar is `Integer`: scale the value, for example to cents",
-    });
+    const hint = "the number type of Polar is `Integer`: scale the value, for example to cents";
+    refuse(lexer, "syntax/float", end, `${quote(found)} is not a whole number`, hint);
     return push(lexer, "badNumber", found, end);
   }
   // More than 20 digits never fit into 64 bits, and parsing a megabyte of digits with `BigInt` would take long.
   const digits = found.replace(/^[+-]?0*(?=\d)/, "");
   const value = digits.length <= 20 ? BigInt(found.startsWith("-") ? `-${digits}` : digits) : undefined;
   if (value === undefined || value !== BigInt.asIntN(64, value)) {
-    lexer.report.error("syntax/integer-overflow", spanOf(lexer, end), `${quote(found)} does not fit into 64 bits`, {
-      hint: "integers go from -9223372036854775808 to 9223372036854775807",
-    });
+    const hint = "integers go from -9223372036854775808 to 9223372036854775807";
+    refuse(lexer, "syntax/integer-overflow", end, `${quote(found)} does not fit into 64 bits`, hint);
     return push(lexer, "badNumber", found, end);
   }
   push(lexer, "integer", value.toString(), end);
@@ -163,17 +138,16 @@ function readNumber(lexer: Lexer, numeral: RegExpExecArray): void {
 const escapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "0": "\0" };
 
 function readString(lexer: Lexer): void {
-  const { text, report } = lexer;
+  const { text } = lexer;
   let value = "";
   let at = lexer.at + 1;
   for (;;) {
     const next = text[at];
     if (next === undefined || next === "\n" || next === "\r") {
-      report.error("syntax/unterminated-string", spanOf(lexer, at), "string without closing quote", {
-        hint: /^[^“„‟〝]*[”＂〞〟]/.test(value)
-          ? 'close it with `"`, not with a typographic quote'
-          : 'close it with `"` on the same line; a line break inside is written `\\n`',
-      });
+      const hint = /^[^“„‟〝]*[”＂〞〟]/.test(value)
+        ? 'close it with `"`, not with a typographic quote'
+        : 'close it with `"` on the same line; a line break inside is written `\\n`';
+      refuse(lexer, "syntax/unterminated-string", at, "string without closing quote", hint);
       return push(lexer, "unterminated", value, at);
     }
     if (next === '"') break;
@@ -191,7 +165,7 @@ function readString(lexer: Lexer): void {
     }
   }
   if (loneSurrogate.test(value)) {
-    report.error("syntax/invalid-character", spanOf(lexer, at + 1), "string holds half of a surrogate pair");
+    refuse(lexer, "syntax/invalid-character", at + 1, "string holds half of a surrogate pair");
     return push(lexer, "invalid", value, at + 1);
   }
   push(lexer, "string", value, at + 1);
@@ -213,11 +187,52 @@ function push(lexer: Lexer, kind: TokenKind, text: string, end: number): void {
   lexer.startsLine = false;
 }
 
-function spanOf(lexer: Lexer, end: number): Span {
-  return { file: lexer.file, start: lexer.at, end };
+/** Reports an error from the current position to `end`. */
+function refuse({ report, file, at }: Lexer, code: string, end: number, message: string, hint?: string): void {
+  report.error(code, { file, start: at, end }, message, hint === undefined ? {} : { hint });
 }
 
 function match(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
   pattern.lastIndex = at;
   return pattern.exec(text);
+}
+
+/** No policy in Polar can begin like one of these. */
+const schemas: readonly { readonly what: string; readonly begin: RegExp; readonly hint: string }[] = [
+  {
+    what: "a schema of SpiceDB",
+    begin: /(definition)\s+[\w/]+\s*\{|(caveat)\s+[\w/]+\s*\(|(use)\s+\w+\s+(?:definition|caveat|use)\b/y,
+    hint: '`definition doc { relation viewer: user  permission view = viewer }` is `resource Doc { roles = ["viewer"]; permissions = ["view"]; "view" if "viewer"; }` in Polar, and `user` is `actor User {}`',
+  },
+  {
+    what: "a schema of OpenFGA",
+    begin:
+      /(model)\s+schema\s+\d|(module)\s+[\w-]+\s+(?:extend\s+)?type\b|(extend)\s+type\b|(type)\s+[\w-]+\s+(?:relations|type)\b/y,
+    hint: '`type doc  relations  define viewer: [user]` is `resource Doc { roles = ["viewer"]; }` in Polar, `define can_view: viewer` is `permissions = ["can_view"]; "can_view" if "viewer";`, and `type user` is `actor User {}`',
+  },
+  {
+    what: "a policy of Cedar",
+    begin:
+      /(?:@\w+\("[^"\n]*"\)\s*)*(permit|forbid)\s*\(\s*principal(?:\s*,\s*action(?:\s*,\s*resource)?)?\s*(?:==|(?:in|is)\b|\)\s*(?:when|unless)\b)/y,
+    hint: '`permit(principal, action == Action::"view", resource) when { … }` is `has_permission(user: User, "view", doc: Doc) if …;` in Polar, with `actor User {}` and `resource Doc { permissions = ["view"]; }`, and `forbid` is a `not` in the rules that allow',
+  },
+];
+
+const foreignBlank = /\s+|\/\/[^\n]*|#[^\n]*|\/\*[^]*?\*\//y;
+
+/** Reports another engine's schema or policy once, with how to write it in Polar, instead of each of its lines. */
+function reportForeignSchema({ name: file, text }: Source, report: Report): boolean {
+  let begin = 0;
+  for (let found = match(foreignBlank, text, 0); found; found = match(foreignBlank, text, begin))
+    begin += found[0].length;
+  for (const schema of schemas) {
+    const [, ...groups] = match(schema.begin, text, begin) ?? [];
+    const word = groups.find((group) => group !== undefined);
+    if (word === undefined) continue;
+    const start = text.indexOf(word, begin);
+    const message = `this is ${schema.what}, not a policy in Polar`;
+    report.error("syntax/foreign-schema", { file, start, end: start + word.length }, message, { hint: schema.hint });
+    return true;
+  }
+  return false;
 }

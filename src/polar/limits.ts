@@ -4,9 +4,7 @@ export interface PolarLimits {
   readonly sourceBytesMax: number;
   /** Nesting of parentheses and `not`, and the length of a chain of `extends`. */
   readonly depthMax: number;
-  /**
-   * Inherited names, and facts that fixtures add to tests. Without a limit both could grow quadratically with the text.
-   */
+  /** Inherited names, and facts that fixtures add to tests. Both could grow quadratically with the text. */
   readonly expandedItemsMax: number;
   /** Diagnostics that are returned; the rest is counted. */
   readonly diagnosticsMax: number;

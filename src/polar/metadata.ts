@@ -1,7 +1,4 @@
-/**
- * The `resources` object of the policy's metadata: every block, actors included, with sorted names. `global` is always
- * present.
- */
+/** The `resources` of the policy's metadata: every block, actors too, and always `global`, with sorted names. */
 import type { Policy } from "./policy.ts";
 
 export interface ResourceMetadata {

@@ -1,10 +1,21 @@
 /** Parses actor, resource and global blocks, and the shorthand rules inside them. */
 import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
-import { parseCall, parseFlags, parseList } from "./parse-term.ts";
+import { parseAlternatives, parseCall, parseFlags, parseList } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
-import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
-import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom, spanOf } from "./stream.ts";
+import {
+  type Stream,
+  accept,
+  acceptWord,
+  advance,
+  isMark,
+  isWord,
+  nested,
+  peek,
+  refuse,
+  spanFrom,
+  spanOf,
+} from "./stream.ts";
 import type { Block, Dictionary, Name, Section, ShorthandExpression, ShorthandRule, ShorthandTerm } from "./syntax.ts";
 import { reservedWords } from "./token.ts";
 
@@ -23,7 +34,6 @@ export function parseBlock(stream: Stream, blockKind: Block["blockKind"]): Block
   const rules: ShorthandRule[] = [];
   let incomplete = false;
   parseBraces(stream, open, () => {
-    if (accept(stream, ";")) return true;
     const mayDeclare = !isWord(peek(stream, 1), "if") && peek(stream).kind !== "flag";
     const isSection = peek(stream).kind === "identifier" && isMark(peek(stream, 1), "=");
     const item = isSection ? parseSection(stream) : parseShorthandRule(stream, sections);
@@ -95,7 +105,8 @@ function parseAtom(stream: Stream, sections: readonly Section[]): ShorthandExpre
     const inner = nested(stream, (deeper) => parseOr(deeper, sections));
     return inner && !refuseOperator(stream) && expect(stream, ")", "or another condition") ? inner : undefined;
   }
-  if (isWord(start, "not")) return refuseNot(stream);
+  if (isWord(start, "not"))
+    return refuse(stream, "syntax/not-in-shorthand", "`not` is not allowed in a shorthand rule", longhandHint);
   if (start.kind === "identifier" && isMark(next, "(")) return parseCall(stream);
   if (isWord(start, "global") && (next.kind === "string" || (next.kind === "identifier" && !isConnective(next.text)))) {
     advance(stream);
@@ -135,9 +146,9 @@ function refuseChain(
     const rule = `${written(term)} if ${written(term)} on ${written(relation)};`;
     return `${quote(rule)} into the block of the type that ${quote(related[index]?.text ?? "")} leads to`;
   });
-  stream.report.error("syntax/chained-on", spanFrom(stream, start), "`on` follows one relation, not a chain of them", {
-    hint: `write ${steps.toReversed().join(", ")}, and here ${quote(`${written(term)} on ${written(own)}`)}`,
-  });
+  const hint = `write ${steps.toReversed().join(", ")}, and here ${quote(`${written(term)} on ${written(own)}`)}`;
+  const message = "`on` follows one relation, not a chain of them";
+  refuse(stream, "syntax/chained-on", message, hint, spanFrom(stream, start));
   return own;
 }
 
@@ -160,11 +171,6 @@ function parseShorthandTerm(stream: Stream, expected: string): ShorthandTerm | u
 const longhandHint =
   "write the rule in longhand, outside of the block: `has_permission(actor: Actor, …, resource: …) if …`";
 
-function refuseNot(stream: Stream): undefined {
-  const message = "`not` is not allowed in a shorthand rule";
-  stream.report.error("syntax/not-in-shorthand", spanOf(stream, peek(stream)), message, { hint: longhandHint });
-}
-
 /** Reports an operator: only longhand rules may use one. */
 function refuseOperator(stream: Stream): boolean {
   const token = peek(stream);
@@ -176,6 +182,6 @@ function refuseOperator(stream: Stream): boolean {
   const hint = isNeedless
     ? `a condition is true or false by itself: omit ${quote(`${token.text} ${peek(stream, 1).text}`)}`
     : longhandHint;
-  stream.report.error("syntax/operator-in-shorthand", spanOf(stream, token), message, { hint });
+  refuse(stream, "syntax/operator-in-shorthand", message, hint);
   return true;
 }

@@ -9,11 +9,10 @@ import {
   skipMisplacedFlag,
 } from "./legacy.ts";
 import type { Comparison } from "./policy.ts";
-import { parseAlternatives } from "./parse-operands.ts";
 import { quote } from "./report.ts";
 import { type Stream, accept, acceptWord, advance, isMark, isWord, nested, peek, spanFrom, spanOf } from "./stream.ts";
 import type { Expression, Term } from "./syntax.ts";
-import { parseCall, parseList, parseTerm } from "./parse-term.ts";
+import { parseAlternatives, parseCall, parseList, parseTerm } from "./parse-term.ts";
 import type { Token } from "./token.ts";
 
 export function parseExpression(stream: Stream): Expression | undefined {

@@ -1,8 +1,16 @@
-/** Parses terms, calls and heads, which rules, facts and tests consist of. */
+/** Parses terms, calls and heads, which rules, facts and tests consist of, and `and` and `or` between conditions. */
 import { expect, expectName, separated, unexpected } from "./expect.ts";
-import { acceptFlagAsValue, acceptParenthesesOfValue, explainAccess, skipAccess, skipCallAsValue } from "./legacy.ts";
+import {
+  acceptConnective,
+  acceptFlagAsValue,
+  acceptParenthesesOfValue,
+  explainAccess,
+  skipAccess,
+  skipCallAsValue,
+} from "./legacy.ts";
 import { quote } from "./report.ts";
-import { type Stream, accept, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
+import type { Span } from "./span.ts";
+import { type Stream, accept, advance, isMark, peek, refuse, spanFrom, spanOf } from "./stream.ts";
 import type { Call, Head, List, Name, Param, Scalar, Term } from "./syntax.ts";
 import { reservedWords } from "./token.ts";
 
@@ -12,10 +20,19 @@ export function parseCall(
   argument: (stream: Stream) => Term | undefined = parseTerm,
 ): Call | undefined {
   const start = peek(stream);
+  const parsed = parseArguments(stream, argument);
+  return parsed && { kind: "call", predicate: parsed.predicate, args: parsed.args, span: spanFrom(stream, start) };
+}
+
+/** `IDENT "(" [ item { "," item } ] ")"` */
+export function parseArguments<T>(
+  stream: Stream,
+  argument: (stream: Stream) => T | undefined,
+): { readonly predicate: Name; readonly args: T[] } | undefined {
   const predicate = expectName(stream, "the name of a predicate");
   if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
   const args = separated(stream, ")", "refused", argument);
-  return args && { kind: "call", predicate, args, span: spanFrom(stream, start) };
+  return args && { predicate, args };
 }
 
 /** Flags are internal to Oso and have no meaning here. */
@@ -31,10 +48,8 @@ export function parseFlags(stream: Stream): Name[] {
 /** Like a call, but a variable may carry its type. */
 export function parseHead(stream: Stream): Head | undefined {
   const start = peek(stream);
-  const predicate = expectName(stream, "the name of a predicate");
-  if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
-  const params = separated(stream, ")", "refused", parseParam);
-  return params && { predicate, params, span: spanFrom(stream, start) };
+  const parsed = parseArguments(stream, parseParam);
+  return parsed && { predicate: parsed.predicate, params: parsed.args, span: spanFrom(stream, start) };
 }
 
 function parseParam(stream: Stream): Param | undefined {
@@ -44,15 +59,8 @@ function parseParam(stream: Stream): Param | undefined {
   advance(stream);
   const type = expectName(stream, `the type of ${quote(term.name)}`);
   if (type && isMark(peek(stream), "{")) {
-    stream.report.error(
-      "syntax/pattern",
-      spanOf(stream, peek(stream)),
-      "a parameter takes a type, not a pattern of fields",
-      {
-        hint: `give the type alone, or the value alone: ${quote(`${type.text}{"id"}`)}`,
-      },
-    );
-    return undefined;
+    const hint = `give the type alone, or the value alone: ${quote(`${type.text}{"id"}`)}`;
+    return refuse(stream, "syntax/pattern", "a parameter takes a type, not a pattern of fields", hint);
   }
   return type && { term, type };
 }
@@ -86,16 +94,14 @@ export function parseConcrete(stream: Stream): Term | undefined {
   // The variable only replaces something that was already reported.
   if (stream.report.diagnostics.length > errors) return undefined;
   const found = term.kind === "now" ? "`@current_unix_time`" : `variable ${quote(term.name)}`;
-  stream.report.error("test/variable-in-fact", term.span, `${found} in a fact: facts of a test hold values only`, {
-    hint: 'write a value, such as `"text"` or `User{"alice"}`',
-  });
-  return undefined;
+  const message = `${found} in a fact: facts of a test hold values only`;
+  const hint = 'write a value, such as `"text"` or `User{"alice"}`';
+  return refuse(stream, "test/variable-in-fact", message, hint, term.span);
 }
 
 function isNew(stream: Stream): boolean {
-  return (
-    peek(stream).text === "new" && peek(stream, 1).kind === "identifier" && !reservedWords.has(peek(stream, 1).text)
-  );
+  const next = peek(stream, 1);
+  return peek(stream).text === "new" && next.kind === "identifier" && !reservedWords.has(next.text);
 }
 
 function parseScalar(stream: Stream): Scalar | undefined {
@@ -115,15 +121,8 @@ function parseTyped(stream: Stream): Term | undefined {
   const open = advance(stream);
   const value = parseScalar(stream);
   if (!value && isMark(peek(stream, 1), ":")) {
-    stream.report.error(
-      "syntax/pattern",
-      spanOf(stream, peek(stream)),
-      `${quote(type.text)} has no fields: values carry a type and an id only`,
-      {
-        hint: `give the id alone: ${quote(`${type.text}{"id"}`)}`,
-      },
-    );
-    return undefined;
+    const message = `${quote(type.text)} has no fields: values carry a type and an id only`;
+    return refuse(stream, "syntax/pattern", message, `give the id alone: ${quote(`${type.text}{"id"}`)}`);
   }
   if (!value) return unexpected(stream, `the id of a ${quote(type.text)}`);
   // The reported form `User("ann")` ends with a parenthesis.
@@ -132,16 +131,10 @@ function parseTyped(stream: Stream): Term | undefined {
 }
 
 function refuseStructure(stream: Stream): undefined {
-  const token = peek(stream);
-  const dictionary = isMark(token, "{");
-  stream.report.error(
-    dictionary ? "syntax/dictionary" : "syntax/list",
-    spanOf(stream, token),
-    dictionary
-      ? "a dictionary is not a value of Polar"
-      : "a list is not a value of Polar: it is allowed only after `in`",
-    { hint: "state each entry as a fact of its own" },
-  );
+  const hint = "state each entry as a fact of its own";
+  if (isMark(peek(stream), "{"))
+    return refuse(stream, "syntax/dictionary", "a dictionary is not a value of Polar", hint);
+  return refuse(stream, "syntax/list", "a list is not a value of Polar: it is allowed only after `in`", hint);
 }
 
 /** `"[" [ term { "," term } [","] ] "]"` */
@@ -151,4 +144,35 @@ export function parseList(stream: Stream, after: string): List | undefined {
   if (!accept(stream, "[")) return unexpected(stream, `a list ${quote("[…]")} ${after}`);
   const items = separated(stream, "]", "allowed", parseTerm);
   return items && { kind: "list", items, span: spanFrom(stream, start) };
+}
+
+interface Connected<E> {
+  readonly kind: "and" | "or";
+  readonly operands: readonly E[];
+  readonly span: Span;
+}
+
+/** Parses `or` over `and` over operands. A single operand is returned as it is. `undefined` after a reported error. */
+export function parseAlternatives<E>(
+  stream: Stream,
+  operand: (stream: Stream) => E | undefined,
+): E | Connected<E | Connected<E>> | undefined {
+  return parseOperands(stream, "or", (inner) => parseOperands(inner, "and", operand));
+}
+
+function parseOperands<E>(
+  stream: Stream,
+  operator: "and" | "or",
+  operand: (stream: Stream) => E | undefined,
+): E | Connected<E> | undefined {
+  const start = peek(stream);
+  const first = operand(stream);
+  if (!first) return undefined;
+  const operands = [first];
+  while (acceptConnective(stream, operator)) {
+    const next = operand(stream);
+    if (!next) return undefined;
+    operands.push(next);
+  }
+  return operands.length === 1 ? first : { kind: operator, operands, span: spanFrom(stream, start) };
 }

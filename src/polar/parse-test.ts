@@ -5,7 +5,7 @@ import { parseCall, parseConcrete, parseHead } from "./parse-term.ts";
 import { isAssertion, parseBraces } from "./recovery.ts";
 import { quote } from "./report.ts";
 import type { Span } from "./span.ts";
-import { type Stream, accept, acceptWord, advance, isMark, isWord, peek, spanFrom, spanOf } from "./stream.ts";
+import { type Stream, acceptWord, advance, isMark, isWord, peek, refuse, spanFrom, spanOf } from "./stream.ts";
 import type { Assertion, Call, Fixture, SetupItem, Test } from "./syntax.ts";
 import type { Token } from "./token.ts";
 
@@ -23,7 +23,6 @@ export function parseTest(stream: Stream): Test | Fixture | undefined {
   let setups = 0;
   let setupSpan: Span | undefined;
   parseBraces(stream, open, () => {
-    if (accept(stream, ";")) return true;
     const word = peek(stream);
     if (!isWord(word, "setup")) {
       const assertion = parseAssertion(stream);
@@ -32,9 +31,7 @@ export function parseTest(stream: Stream): Test | Fixture | undefined {
     }
     if (setups > 0 || assertions.length > 0) {
       const message = setups > 0 ? "a test has one `setup` only" : "`setup` must come before the assertions";
-      stream.report.error("syntax/misplaced-setup", spanOf(stream, word), message, {
-        hint: "move its facts to the `setup` at the top",
-      });
+      refuse(stream, "syntax/misplaced-setup", message, "move its facts to the `setup` at the top");
     }
     setups += 1;
     if (!parseSetup(stream, setup)) return undefined;
@@ -52,13 +49,9 @@ function parseFixture(stream: Stream, start: Token): Fixture | undefined {
   if (!name || !expect(stream, "{", "to begin the fixture")) return undefined;
   const facts: Call[] = [];
   parseBraces(stream, open, () => {
-    if (accept(stream, ";")) return true;
     if (isUse(stream)) {
-      const message = "a fixture cannot include another";
-      stream.report.error("syntax/nested-fixture", spanOf(stream, peek(stream)), message, {
-        hint: "include both in the `setup` of the test",
-      });
-      return undefined;
+      const hint = "include both in the `setup` of the test";
+      return refuse(stream, "syntax/nested-fixture", "a fixture cannot include another", hint);
     }
     const fact = parseFact(stream);
     if (fact) facts.push(fact);
@@ -72,7 +65,6 @@ function parseSetup(stream: Stream, setup: SetupItem[]): true | undefined {
   const open = peek(stream);
   if (!expect(stream, "{", "after `setup`")) return undefined;
   const item = (): true | undefined => {
-    if (accept(stream, ";")) return true;
     const parsed = isUse(stream) ? parseUse(stream) : parseFact(stream);
     if (parsed) setup.push(parsed);
     return parsed && true;
@@ -95,12 +87,8 @@ function parseUse(stream: Stream): SetupItem | undefined {
 
 function parseFact(stream: Stream): Call | undefined {
   const fact = parseCall(stream, parseConcrete);
-  if (fact && isWord(peek(stream), "if")) {
-    stream.report.error("syntax/rule-in-test", spanOf(stream, peek(stream)), "a test holds facts, not rules", {
-      hint: "move the rule out of the test",
-    });
-    return undefined;
-  }
+  if (fact && isWord(peek(stream), "if"))
+    return refuse(stream, "syntax/rule-in-test", "a test holds facts, not rules", "move the rule out of the test");
   return fact && expectSemicolon(stream, "after the fact") && fact;
 }
 
@@ -108,14 +96,8 @@ function parseFact(stream: Stream): Call | undefined {
 function skipNegation(stream: Stream): boolean {
   const token = peek(stream);
   if (!isMark(token, "!") && !isWord(token, "not")) return false;
-  stream.report.error(
-    "syntax/negated-assertion",
-    spanOf(stream, token),
-    `\`assert ${token.text}\` is not an assertion`,
-    {
-      hint: "write `assert_not …`",
-    },
-  );
+  const message = `\`assert ${token.text}\` is not an assertion`;
+  refuse(stream, "syntax/negated-assertion", message, "write `assert_not …`");
   advance(stream);
   return true;
 }

@@ -1,17 +1,17 @@
 /**
- * The parser: recursive descent over the grammar of the cloud dialect. It looks one token ahead to decide which
- * statement a word begins, because no keyword is reserved: `resource(x) if …` is a rule.
+ * The parser: recursive descent over the cloud dialect. No keyword is reserved (`resource(x) if …` is a rule), so it
+ * looks one token ahead to decide which statement a word begins.
  */
-import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
+import { expectName, expectSemicolon, unexpected } from "./expect.ts";
 import { tokenize } from "./lexer.ts";
 import { parseBlock } from "./parse-block.ts";
 import { parseExpression } from "./parse-expression.ts";
-import { parseFlags, parseHead } from "./parse-term.ts";
+import { parseArguments, parseFlags, parseHead } from "./parse-term.ts";
 import { parseTest } from "./parse-test.ts";
 import { skipBlock, skipStatement } from "./recovery.ts";
 import { type Report, quote } from "./report.ts";
 import type { Source } from "./source.ts";
-import { type Stream, accept, acceptWord, advance, isMark, peek, spanFrom, spanOf } from "./stream.ts";
+import { type Stream, accept, acceptWord, advance, isMark, peek, refuse, spanFrom } from "./stream.ts";
 import type { Declare, InlineQuery, Program, RuleStatement, RuleType, Statement } from "./syntax.ts";
 import type { Token } from "./token.ts";
 
@@ -88,11 +88,9 @@ function parseRule(stream: Stream): RuleStatement | undefined {
 
 function parseDeclare(stream: Stream): Declare | undefined {
   const start = advance(stream);
-  const predicate = expectName(stream, "the name of a predicate");
-  if (!predicate || !expect(stream, "(", `after ${quote(predicate.text)}`)) return undefined;
-  const types = separated(stream, ")", "refused", () => expectName(stream, "the name of a type"));
-  if (!types || !expectSemicolon(stream, "after the declaration")) return undefined;
-  return { kind: "declare", predicate, types, span: spanFrom(stream, start) };
+  const parsed = parseArguments(stream, () => expectName(stream, "the name of a type"));
+  if (!parsed || !expectSemicolon(stream, "after the declaration")) return undefined;
+  return { kind: "declare", predicate: parsed.predicate, types: parsed.args, span: spanFrom(stream, start) };
 }
 
 function parseRuleType(stream: Stream): RuleType | undefined {
@@ -120,5 +118,5 @@ function refuseWord(stream: Stream): undefined {
   }
   const message = `${quote(token.text)} does not begin a statement of Polar`;
   const hint = stream.report.suggest(token.text, keywords) ?? "a statement is a block, a rule, a test or `declare`";
-  stream.report.error("syntax/unknown-statement", spanOf(stream, token), message, { hint });
+  return refuse(stream, "syntax/unknown-statement", message, hint);
 }

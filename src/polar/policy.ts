@@ -1,13 +1,10 @@
 /**
- * The checked policy, which `compile` returns and `datalog`, the metadata endpoint and the policy tests use. Shorthand
- * is expanded, so every rule is longhand, and the two default `allow` rules are present if the policy defines none.
+ * The checked policy, which `compile` returns. Every rule is longhand, and the two default `allow` rules are present if
+ * the policy defines none.
  */
 import type { Span } from "./span.ts";
 
-/**
- * A fact has between one and this many arguments. A predicate with another number of arguments is only derived, never
- * stored.
- */
+/** A fact has 1 to this many arguments. A predicate with another number is only derived, never stored. */
 export const factArgumentsMax = 5;
 
 export interface Policy {
@@ -72,28 +69,17 @@ export interface Literal {
 
 export type Comparison = "<" | "<=" | ">" | ">=" | "!=";
 
-export type Expression =
-  | { readonly kind: "and"; readonly operands: readonly Expression[]; readonly span: Span }
-  | { readonly kind: "or"; readonly operands: readonly Expression[]; readonly span: Span }
-  | { readonly kind: "not"; readonly operand: Expression; readonly span: Span }
-  | { readonly kind: "call"; readonly predicate: string; readonly args: readonly Term[]; readonly span: Span }
-  | { readonly kind: "equal"; readonly left: Term; readonly right: Term; readonly span: Span }
-  | {
-      readonly kind: "compare";
-      readonly operator: Comparison;
-      readonly left: Term;
-      readonly right: Term;
-      readonly span: Span;
-    }
-  | { readonly kind: "in"; readonly term: Term; readonly values: readonly Literal[]; readonly span: Span }
-  | {
-      readonly kind: "matches";
-      readonly variable: string;
-      readonly type: string;
-      readonly exact: boolean;
-      readonly span: Span;
-    }
-  | { readonly kind: "boolean"; readonly value: boolean; readonly span: Span };
+export type Expression = { readonly span: Span } & (
+  | { readonly kind: "and"; readonly operands: readonly Expression[] }
+  | { readonly kind: "or"; readonly operands: readonly Expression[] }
+  | { readonly kind: "not"; readonly operand: Expression }
+  | { readonly kind: "call"; readonly predicate: string; readonly args: readonly Term[] }
+  | { readonly kind: "equal"; readonly left: Term; readonly right: Term }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term }
+  | { readonly kind: "in"; readonly term: Term; readonly values: readonly Literal[] }
+  | { readonly kind: "matches"; readonly variable: string; readonly type: string; readonly exact: boolean }
+  | { readonly kind: "boolean"; readonly value: boolean }
+);
 
 export interface FactDeclaration {
   readonly predicate: string;

@@ -22,7 +22,7 @@ export function printTerm(term: Term, naming: Naming = asNamed): string {
   return term.kind === "now" ? "@current_unix_time" : printLiteral(term);
 }
 
-function printLiteral({ type, id }: Literal): string {
+export function printLiteral({ type, id }: Omit<Literal, "kind" | "span">): string {
   if (type === "String") return stringLiteral(id);
   return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
 }

@@ -2,8 +2,7 @@
  * Recovery after a syntax error. No statement contains a `;`, so the next `;` ends the broken one. So does the `}` of
  * the enclosing block, and a line that clearly begins a new top-level statement.
  */
-import { quote } from "./report.ts";
-import { type Stream, advance, isMark, isWord, peek, spanOf } from "./stream.ts";
+import { type Stream, accept, advance, isMark, isWord, peek, refuse } from "./stream.ts";
 import type { Token } from "./token.ts";
 
 /** Skips the rest of the statement that began at token `start`. */
@@ -85,9 +84,8 @@ export function isAssertion(stream: Stream): boolean {
 }
 
 /**
- * Parses the items between `{` and `}`; `open` is the `{`, which the caller has taken. It skips an `item` that fails.
- * It reports a missing `}` once, at the innermost `{`, when it meets the end of the text, a new block, or tokens for
- * which `isOutside` returns true.
+ * Parses items between `{` and `}`; the caller has taken `open`, the `{`. It skips an `item` that fails, and reports a
+ * missing `}` once, at the innermost `{`, at the end of the text, a new block, or tokens for which `isOutside` is true.
  */
 export function parseBraces(
   stream: Stream,
@@ -101,11 +99,9 @@ export function parseBraces(
     if (token.kind === "end" || startsTopLevel(stream) || isOutside(stream)) {
       if (stream.unclosedAt === stream.index) return;
       stream.unclosedAt = stream.index;
-      stream.report.error("syntax/missing-brace", spanOf(stream, open), `this ${quote("{")} is never closed`, {
-        hint: "add a `}`",
-      });
-      return;
+      return refuse(stream, "syntax/missing-brace", "this `{` is never closed", "add a `}`", open);
     }
+    if (accept(stream, ";")) continue;
     const start = stream.index;
     if (item(stream) === undefined) skipStatement(stream, start);
     if (stream.index === start) advance(stream);

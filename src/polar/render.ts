@@ -1,7 +1,7 @@
 /** Renders diagnostics as text for people and as JSON for programs. No other file turns them into text. */
 import { printable } from "../util/printable.ts";
 import type { Diagnostic } from "./diagnostic.ts";
-import { type LineStarts, type Source, lineStarts, lineText, positionAt, startsOf } from "./source.ts";
+import { type Position, type Source, lineText, positionAt, startsOf } from "./source.ts";
 import type { Span } from "./span.ts";
 
 export interface RenderOptions {
@@ -20,7 +20,7 @@ export function renderDiagnostics(
   sources: readonly Source[],
   options: RenderOptions,
 ): string {
-  const files = new Map(sources.map((source) => [source.name, { text: source.text, starts: lineStarts(source.text) }]));
+  const files = new Map(sources.map((source) => [source.name, source]));
   const paint = options.color ? colored : (_: Color, text: string) => text;
   return diagnostics.map((diagnostic) => renderOne(diagnostic, files, paint)).join("\n");
 }
@@ -47,15 +47,11 @@ export interface DiagnosticJson {
 /** Lines and columns count from 1; the end is exclusive. */
 export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Source[]): DiagnosticJson {
   const { span, code, severity, message, hint, notes = [], related } = diagnostic;
-  const startsIn = (file: string): LineStarts => {
-    const source = sources.find(({ name }) => name === file);
-    return source === undefined ? [0] : startsOf(source);
-  };
-  const starts = startsIn(span.file);
-  const end = positionAt(starts, span.end);
+  const files = new Map(sources.map((source) => [source.name, source]));
+  const end = positionIn(files, span.file, span.end);
   return {
     file: span.file,
-    ...positionAt(starts, span.start),
+    ...positionIn(files, span.file, span.start),
     endLine: end.line,
     endColumn: end.column,
     code,
@@ -66,14 +62,14 @@ export function diagnosticToJson(diagnostic: Diagnostic, sources: readonly Sourc
     ...(related && {
       related: related.map((other) => ({
         file: other.span.file,
-        ...positionAt(startsIn(other.span.file), other.span.start),
+        ...positionIn(files, other.span.file, other.span.start),
         message: other.message,
       })),
     }),
   };
 }
 
-type Files = ReadonlyMap<string, { readonly text: string; readonly starts: LineStarts }>;
+type Files = ReadonlyMap<string, Source>;
 type Color = "red" | "yellow" | "bold" | "dim";
 type Paint = (color: Color, text: string) => string;
 
@@ -90,8 +86,14 @@ function renderOne(diagnostic: Diagnostic, files: Files, paint: Paint): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** In a file that is not among the sources, everything is on line 1. */
+function positionIn(files: Files, name: string, offset: number): Position {
+  const source = files.get(name);
+  return positionAt(source ? startsOf(source) : [0], offset);
+}
+
 function printPosition(span: Span, files: Files): string {
-  const { line, column } = positionAt(files.get(span.file)?.starts ?? [0], span.start);
+  const { line, column } = positionIn(files, span.file, span.start);
   return `${printable(span.file)}:${line}:${column}`;
 }
 
@@ -101,8 +103,8 @@ const excerptWidthMax = 120;
 function excerpt(span: Span, files: Files, paint: Paint): string[] {
   const file = files.get(span.file);
   if (!file) return [];
-  const { line, column } = positionAt(file.starts, span.start);
-  const whole = lineText(file.text, file.starts, line);
+  const { line, column } = positionIn(files, span.file, span.start);
+  const whole = lineText(file.text, startsOf(file), line);
   if (whole.trim() === "") return [];
   const from = column > excerptWidthMax - 20 ? column - 40 : 0;
   const shown = whole.slice(from, from + excerptWidthMax);

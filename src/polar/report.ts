@@ -1,7 +1,4 @@
-/**
- * The list of diagnostics that every stage adds to. Reporting never throws: the caller continues and collects further
- * problems.
- */
+/** The list of diagnostics that every stage adds to. Reporting never throws, so that further problems are found. */
 import type { Diagnostic } from "./diagnostic.ts";
 import type { Span } from "./span.ts";
 import { suggestion } from "./suggest.ts";

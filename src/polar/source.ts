@@ -24,9 +24,7 @@ const startsBySource = new WeakMap<Source, LineStarts>();
 
 /** The line starts of a source, computed once: a megabyte of text may have a hundred problems. */
 export function startsOf(source: Source): LineStarts {
-  let starts = startsBySource.get(source);
-  if (starts === undefined) startsBySource.set(source, (starts = lineStarts(source.text)));
-  return starts;
+  return startsBySource.getOrInsertComputed(source, () => lineStarts(source.text));
 }
 
 export function positionAt(starts: LineStarts, offset: number): Position {

@@ -1,6 +1,4 @@
-/**
- * A range in a source file: offsets in UTF-16 code units, `end` exclusive. `file` is the name that diagnostics print.
- */
+/** A range of `file` (the name that diagnostics print): offsets in UTF-16 code units, `end` exclusive. */
 export interface Span {
   readonly file: string;
   readonly start: number;

@@ -1,6 +1,6 @@
 /**
- * The token stream of the parser. A parse function that fails reports the error and returns `undefined`. Its callers
- * return `undefined` too, up to the statement, which recovers (`recovery.ts`).
+ * The parser's tokens. A parse function that fails reports the error and returns `undefined`; so do its callers, up to
+ * the statement, which recovers (`recovery.ts`).
  */
 import type { Report } from "./report.ts";
 import type { Span } from "./span.ts";
@@ -52,14 +52,23 @@ export function acceptWord(stream: Stream, word: string): boolean {
   return true;
 }
 
+/** Reports an error at the current token, or at the range `at`. */
+export function refuse(
+  stream: Stream,
+  code: string,
+  message: string,
+  hint?: string,
+  at: Omit<Span, "file"> = peek(stream),
+): undefined {
+  const span = { file: stream.file, start: at.start, end: at.end };
+  stream.report.error(code, span, message, hint === undefined ? {} : { hint });
+}
+
 /** Runs `parse` one nesting level deeper, or reports that the limit is reached. */
 export function nested<T>(stream: Stream, parse: (stream: Stream) => T | undefined): T | undefined {
   if (stream.depth >= stream.depthMax) {
     const message = `expression is nested more than ${stream.depthMax} levels deep`;
-    stream.report.error("syntax/too-deep", spanOf(stream, peek(stream)), message, {
-      hint: "give the inner part a rule of its own",
-    });
-    return undefined;
+    return refuse(stream, "syntax/too-deep", message, "give the inner part a rule of its own");
   }
   stream.depth += 1;
   const result = parse(stream);

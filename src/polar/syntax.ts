@@ -69,8 +69,7 @@ export type ShorthandExpression =
 
 export type ShorthandAtom =
   | Call
-  | { readonly kind: "name"; readonly term: ShorthandTerm; readonly span: Span }
-  | { readonly kind: "global"; readonly term: ShorthandTerm; readonly span: Span }
+  | { readonly kind: "name" | "global"; readonly term: ShorthandTerm; readonly span: Span }
   | { readonly kind: "on"; readonly term: ShorthandTerm; readonly target: ShorthandTerm; readonly span: Span };
 
 export interface RuleStatement {
@@ -140,28 +139,17 @@ export interface Assertion {
   readonly span: Span;
 }
 
-export type Expression =
-  | { readonly kind: "and"; readonly operands: readonly Expression[]; readonly span: Span }
-  | { readonly kind: "or"; readonly operands: readonly Expression[]; readonly span: Span }
-  | { readonly kind: "not"; readonly operand: Expression; readonly span: Span }
+export type Expression = { readonly span: Span } & (
+  | { readonly kind: "and"; readonly operands: readonly Expression[] }
+  | { readonly kind: "or"; readonly operands: readonly Expression[] }
+  | { readonly kind: "not"; readonly operand: Expression }
   | Call
-  | { readonly kind: "equal"; readonly left: Term; readonly right: Term; readonly span: Span }
-  | {
-      readonly kind: "compare";
-      readonly operator: Comparison;
-      readonly left: Term;
-      readonly right: Term;
-      readonly span: Span;
-    }
-  | { readonly kind: "in"; readonly term: Term; readonly list: List; readonly span: Span }
-  | {
-      readonly kind: "matches";
-      readonly variable: Variable;
-      readonly type: Name;
-      readonly exact: boolean;
-      readonly span: Span;
-    }
-  | { readonly kind: "boolean"; readonly value: boolean; readonly span: Span };
+  | { readonly kind: "equal"; readonly left: Term; readonly right: Term }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term }
+  | { readonly kind: "in"; readonly term: Term; readonly list: List }
+  | { readonly kind: "matches"; readonly variable: Variable; readonly type: Name; readonly exact: boolean }
+  | { readonly kind: "boolean"; readonly value: boolean }
+);
 
 export interface Call {
   readonly kind: "call";
@@ -170,7 +158,12 @@ export interface Call {
   readonly span: Span;
 }
 
-export type Term = Variable | Scalar | TypedLiteral | { readonly kind: "now"; readonly span: Span };
+export type Term =
+  | Variable
+  | Scalar
+  /** `User{"alice"}` */
+  | { readonly kind: "typed"; readonly type: Name; readonly value: Scalar; readonly span: Span }
+  | { readonly kind: "now"; readonly span: Span };
 
 export interface Variable {
   readonly kind: "variable";
@@ -182,13 +175,5 @@ export interface Scalar {
   readonly kind: "string" | "integer" | "boolean";
   /** The value in its wire form. */
   readonly text: string;
-  readonly span: Span;
-}
-
-/** `User{"alice"}` */
-export interface TypedLiteral {
-  readonly kind: "typed";
-  readonly type: Name;
-  readonly value: Scalar;
   readonly span: Span;
 }

@@ -1,7 +1,4 @@
-/**
- * Tokens. Keywords are identifiers, because nearly all of them are keywords only in some positions (see
- * `reservedWords`).
- */
+/** Tokens. Keywords are identifiers: nearly all are keywords only in some positions (see `reservedWords`). */
 export type TokenKind =
   /** `text` is the identifier. */
   | "identifier"
@@ -40,8 +37,5 @@ export interface Comment {
   readonly startsLine: boolean;
 }
 
-/**
- * Words that are never names. Other words, such as `actor`, `resource`, `role`, `test` and `on`, may be variables and
- * predicates.
- */
+/** Words that are never names. Others, such as `actor`, `role`, `test` and `on`, may be variables and predicates. */
 export const reservedWords: ReadonlySet<string> = new Set(["true", "false", "if", "and", "or", "not", "in", "matches"]);

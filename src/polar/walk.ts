@@ -54,3 +54,7 @@ export function* writtenExpressions(program: Program): Generator<Expression> {
 export function callsOf(expression: ShorthandExpression): Call[] {
   return [...atomsOf(expression)].filter((atom) => atom.kind === "call");
 }
+
+export function variableNames(terms: Iterable<Term>): Set<string> {
+  return new Set([...terms].flatMap((term) => (term.kind === "variable" ? [term.name] : [])));
+}

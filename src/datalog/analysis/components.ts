@@ -1,7 +1,5 @@
-/**
- * Strongly connected components (Tarjan 1972). The algorithm does not recurse, because a long chain of rules would
- * exhaust the stack.
- */
+/** Strongly connected components (Tarjan 1972), without recursion: a long chain of rules would exhaust the stack. */
+import { must } from "../../util/assert.ts";
 
 /** The component number of each node. It is greater than the numbers of all components that the node reaches. */
 export function stronglyConnected<N>(nodes: Iterable<N>, successors: (node: N) => readonly N[]): Map<N, number> {
@@ -22,9 +20,7 @@ export function stronglyConnected<N>(nodes: Iterable<N>, successors: (node: N) =
   for (const root of nodes) {
     if (index.has(root)) continue;
     const frames = [open(root)];
-    while (frames.length > 0) {
-      const frame = frames[frames.length - 1];
-      if (!frame) break;
+    for (let frame = frames.at(-1); frame; frame = frames.at(-1)) {
       const target = frame.targets[frame.next++];
       if (frame.next <= frame.targets.length && target !== undefined) {
         const seen = index.get(target);
@@ -33,7 +29,7 @@ export function stronglyConnected<N>(nodes: Iterable<N>, successors: (node: N) =
         continue;
       }
       frames.pop();
-      const parent = frames[frames.length - 1];
+      const parent = frames.at(-1);
       if (parent) lower(parent.node, low.get(frame.node) ?? 0);
       if (low.get(frame.node) !== index.get(frame.node)) continue;
       for (let member = stack.pop(); member !== undefined; member = stack.pop()) {
@@ -44,4 +40,16 @@ export function stronglyConnected<N>(nodes: Iterable<N>, successors: (node: N) =
     }
   }
   return component;
+}
+
+/** The component of each node, and the nodes that reach themselves. */
+export function findCycles<N>(
+  nodes: readonly N[],
+  successors: (node: N) => readonly N[],
+): { readonly components: ReadonlyMap<N, number>; readonly cyclic: ReadonlySet<N> } {
+  const components = stronglyConnected(nodes, successors);
+  const members = Map.groupBy(nodes, (node) => components.get(node));
+  const isCyclic = (node: N): boolean =>
+    must(members.get(components.get(node))).length > 1 || successors(node).includes(node);
+  return { components, cyclic: new Set(nodes.filter(isCyclic)) };
 }

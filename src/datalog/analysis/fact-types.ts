@@ -1,8 +1,8 @@
 /**
- * The types of facts that may be stored: the argument types with which bodies of rules use a predicate, and the
- * declared ones. A predicate that is only used in heads is derived, never stored. The implicit `allow` rules do not
- * count as uses. If a rule asks for a type, facts with its subtypes are accepted too. The names that a rule asks for
- * (`"admin"`) do not restrict facts, because Oso Cloud documents types only.
+ * The types of facts that may be stored: those with which bodies of rules use a predicate, and the declared ones. A
+ * predicate that only heads use is derived, never stored. The implicit `allow` rules are no uses. A rule that asks for
+ * a type also accepts its subtypes. Names in rules (`"admin"`) do not restrict facts, because Oso Cloud documents types
+ * only.
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
@@ -14,6 +14,7 @@ import {
   predicateKey,
   type ProgramLiteral,
   type ProgramTerm,
+  requiredTypes,
   type VariableTypes,
 } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
@@ -55,9 +56,7 @@ export function inferFactTypes(
       args.reduce((count, { types }) => count * (types?.size ?? 1), 1),
       span,
     );
-    for (const types of product(args)) {
-      found.set(`${predicate} ${typeListKey(types)}`, { predicate, types });
-    }
+    for (const types of product(args)) found.set(`${predicate} ${typeListKey(types)}`, { predicate, types });
   }
   return [...found.values()];
 }
@@ -91,18 +90,13 @@ export function isCovered(accepted: readonly FactType[], predicate: string, type
   return known.closed.has(typeListKey(types)) || known.open.some((other) => covers(other, types));
 }
 
-/**
- * The fact types of one predicate. `closed` are the keys of those with a type for each argument; `open` are the others.
- */
+/** The fact types of a predicate: `closed` are the keys of those with a type for each argument, `open` the others. */
 interface PredicateTypes {
   readonly closed: Set<string>;
   readonly open: (readonly TypeName[])[];
 }
 
-/**
- * An index per list of fact types: a policy can have hundreds of thousands of them, and each call of each rule is
- * looked up.
- */
+/** By list of fact types. A policy can have hundreds of thousands, and each call of each rule is looked up. */
 const indexes = new WeakMap<readonly FactType[], ReadonlyMap<string, PredicateTypes>>();
 
 function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, PredicateTypes> {
@@ -110,8 +104,7 @@ function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, PredicateT
   if (made !== undefined) return made;
   const index = new Map<string, PredicateTypes>();
   for (const { predicate, types } of factTypes) {
-    let known = index.get(predicate);
-    if (known === undefined) index.set(predicate, (known = { closed: new Set(), open: [] }));
+    const known = index.getOrInsertComputed(predicate, () => ({ closed: new Set(), open: [] }));
     if (types.includes(undefined)) known.open.push(types);
     else known.closed.add(typeListKey(types));
   }
@@ -119,10 +112,7 @@ function indexOf(factTypes: readonly FactType[]): ReadonlyMap<string, PredicateT
   return index;
 }
 
-/**
- * The calls of a body, also those under `not`. A restriction of types inside a `not` applies only inside it. A body
- * that can never be true uses no facts.
- */
+/** The calls of a body that can be true, also those under `not`. A type required inside a `not` applies only there. */
 function* uses(body: readonly ProgramLiteral[], around: VariableTypes, span: Span): Generator<FactUse> {
   const allowed = narrowed(body, around);
   if (!allowed) return;
@@ -133,10 +123,7 @@ function* uses(body: readonly ProgramLiteral[], around: VariableTypes, span: Spa
   }
 }
 
-/**
- * The types that `matches`, comparisons and equalities of the body leave for its variables. `undefined` if the body
- * can't be true.
- */
+/** The types that the conditions of the body leave for its variables; `undefined` if it can't be true. */
 function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes | undefined {
   const allowed = [...around];
   let grown = true;
@@ -149,10 +136,7 @@ function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): Varia
     return after.size > 0;
   };
   const narrowBy = (literal: ProgramLiteral): boolean => {
-    if (literal.kind === "type") return narrow(literal.term, literal.types);
-    if (literal.kind === "compare")
-      return literal.operator === "!=" || (narrow(literal.left, integer) && narrow(literal.right, integer));
-    if (literal.kind !== "equal") return true;
+    if (literal.kind !== "equal") return requiredTypes(literal).every(([term, types]) => narrow(term, types));
     const { left, right } = literal;
     return narrow(left, argumentPattern(right, allowed).types) && narrow(right, argumentPattern(left, allowed).types);
   };
@@ -162,8 +146,6 @@ function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): Varia
   }
   return allowed;
 }
-
-const integer: ReadonlySet<string> = new Set(["Integer"]);
 
 function product(args: readonly ArgumentPattern[]): TypeName[][] {
   return args.reduce<TypeName[][]>(

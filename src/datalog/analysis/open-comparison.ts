@@ -1,20 +1,18 @@
 /**
- * Detects comparisons of variables without a value. `level(User{"1"}, n: Integer);` means that every integer is a
- * level. They can't be enumerated for a comparison, and the answer would depend on which integers other facts happen to
- * contain. Such rules are errors.
+ * Detects comparisons of variables without a value. `level(User{"1"}, n: Integer);` makes every integer a level. They
+ * can't be enumerated, and the answer would depend on which integers other facts contain. Such rules are errors.
  *
  * An argument of a predicate is open if a rule gives its head variable no value. It is restricted if that rule also
- * compares the variable, or passes it to a restricted argument. The caller has to give a restricted argument its value.
+ * compares the variable or passes it to a restricted argument: then the caller has to give the value.
  */
 import type { Span } from "../../polar/span.ts";
 import {
-  callersOf,
   type DatalogProgram,
   literalVariables,
-  type ProgramCall,
   type ProgramLiteral,
   type ProgramRule,
   termVariables,
+  untilStable,
 } from "../ir/program.ts";
 
 export interface OpenComparison {
@@ -25,17 +23,11 @@ export interface OpenComparison {
 export function findOpenComparisons(program: DatalogProgram): OpenComparison[] {
   const open = new Set<string>();
   const restricted = new Set<string>();
-  const callers = callersOf(program);
-  let waiting: ReadonlySet<ProgramRule> = new Set(program.rules);
-  while (waiting.size > 0) {
-    const grown = new Set<string>();
-    for (const rule of waiting) {
-      const before = open.size + restricted.size;
-      markHead(rule, open, restricted);
-      if (open.size + restricted.size > before) grown.add(rule.predicate);
-    }
-    waiting = new Set([...grown].flatMap((predicate) => callers.get(predicate) ?? []));
-  }
+  untilStable(program, (rule) => {
+    const before = open.size + restricted.size;
+    markHead(rule, open, restricted);
+    return open.size + restricted.size > before;
+  });
   return program.rules.flatMap((rule) => {
     const given = new Set([...rule.head.flatMap(termVariables), ...givenVariables(rule.body, open)]);
     return violates(rule.body, given, open, restricted) ? [{ rule: rule.span }] : [];
@@ -54,11 +46,10 @@ function markHead(rule: ProgramRule, open: Set<string>, restricted: Set<string>)
 
 /** The variables that get a value from a positive call. */
 function givenVariables(body: readonly ProgramLiteral[], open: ReadonlySet<string>): Set<number> {
+  const calls = body.filter((literal) => literal.kind === "call");
   return new Set(
-    calls(body).flatMap((call) =>
-      call.args.flatMap((arg, position) =>
-        open.has(argumentName(call.predicate, position)) ? [] : termVariables(arg),
-      ),
+    calls.flatMap(({ predicate, args }) =>
+      args.flatMap((arg, position) => (open.has(argumentName(predicate, position)) ? [] : termVariables(arg))),
     ),
   );
 }
@@ -87,10 +78,6 @@ function violates(
     if (literal.kind !== "not") return false;
     return violates(literal.body, new Set([...given, ...givenVariables(literal.body, open)]), open, restricted);
   });
-}
-
-function calls(body: readonly ProgramLiteral[]): ProgramCall[] {
-  return body.filter((literal) => literal.kind === "call");
 }
 
 function argumentName(predicate: string, position: number): string {

@@ -1,22 +1,20 @@
 /**
- * Finds the parts of a policy that no facts can make true: rules with unsatisfiable conditions, rules that repeat
- * another, names that nothing grants, and questions without an answer. The analysis is conservative: uncertain cases
- * count as possible, so warnings are correct.
+ * Finds the parts of a policy that no facts can make true: rules that can't be true or repeat another, names that
+ * nothing grants, questions without an answer. Uncertain cases count as possible, so warnings are correct.
  */
 import type { Policy, Rule } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
+import { must } from "../../util/assert.ts";
 import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
 import { listKey, programLiteralKey, programTermKey, stringKey, typeSetKey } from "../ir/key.ts";
-import { argumentPattern, type DatalogProgram, type ProgramRule } from "../ir/program.ts";
+import { type DatalogProgram, headPatterns, type ProgramRule } from "../ir/program.ts";
 import type { Signatures } from "../ir/signature.ts";
 import type { Universe } from "../ir/universe.ts";
 import { factUses } from "./fact-types.ts";
 import { Budget } from "./too-large.ts";
 import { inferTypings } from "./typings.ts";
 
-/**
- * A call with the types of each argument, and with its value if it is a constant. Heads and facts are compared with it.
- */
+/** A call with the types of each argument, and the value of a constant. Heads and facts are compared with it. */
 export interface CallPattern {
   /** A predicate key. */
   readonly predicate: string;
@@ -26,14 +24,11 @@ export interface CallPattern {
 export interface Reachability {
   /** Rules that no facts can make true. */
   readonly dead: readonly Rule[];
-  /**
-   * Whether a rule that can be true, or a fact, could answer the call. For the default `allow`, the predicate that it
-   * copies decides.
-   */
+  /** Whether a fact, or a rule that can be true, could answer the call. A default `allow` does if its call does. */
   canHold(pattern: CallPattern): boolean;
   /**
-   * Whether a rule derives, or asks for, the predicate with the name as its second argument and, if there are `types`,
-   * one of them as its third. A fact can provide what rules ask for.
+   * Whether a rule derives or asks for (a fact may grant that) the predicate with this name as its second argument and,
+   * if there are `types`, one of them as its third.
    */
   grants(predicate: string, name: string, types: ReadonlySet<string> | undefined): boolean;
 }
@@ -51,7 +46,9 @@ export function reachability(
   const living = program.rules.filter(isLiving);
   const livingSpans = new Set(living.map(({ span }) => spanKey(span)));
   const uses = [...factUses(policy, program, universe)].map((use) => ({ ...use, copied: undefined }));
-  const heads = indexHeads([...living.map(headOf), ...uses]);
+  const heads = new Map<string, ArgumentIndex<Head>>();
+  for (const head of [...living.map(headOf), ...uses])
+    heads.getOrInsertComputed(head.predicate, () => new ArgumentIndex()).add(head, head.args);
   const named = namedBy([...living.filter((rule) => !rule.implicit).map(headOf), ...uses]);
   const canHold = (pattern: CallPattern): boolean =>
     (heads.get(pattern.predicate)?.candidates(pattern.args) ?? []).some(
@@ -80,8 +77,7 @@ export function duplicateRules(program: DatalogProgram): { readonly rule: Span; 
   const known = new Map<string, Span>();
   const found: { rule: Span; first: Span }[] = [];
   for (const alternatives of bySpan.values()) {
-    const [{ span } = { span: undefined }] = alternatives;
-    if (!span) continue;
+    const { span } = must(alternatives[0]);
     const key = listKey(alternatives.map(canonical).sort());
     const first = known.get(key);
     if (first) found.push({ rule: span, first });
@@ -95,21 +91,11 @@ interface Head extends CallPattern {
   readonly copied: string | undefined;
 }
 
-function indexHeads(heads: readonly Head[]): ReadonlyMap<string, ArgumentIndex<Head>> {
-  const indexes = new Map<string, ArgumentIndex<Head>>();
-  for (const head of heads) {
-    let index = indexes.get(head.predicate);
-    if (!index) indexes.set(head.predicate, (index = new ArgumentIndex()));
-    index.add(head, head.args);
-  }
-  return indexes;
-}
-
 function headOf(rule: ProgramRule): Head {
   const [copied] = rule.implicit ? rule.body : [];
   return {
     predicate: rule.predicate,
-    args: rule.head.map((term) => argumentPattern(term, rule.types)),
+    args: headPatterns(rule),
     copied: copied?.kind === "call" ? copied.predicate : undefined,
   };
 }
@@ -138,10 +124,7 @@ function spanKey({ file, start }: Span): string {
   return `${file}:${start}`;
 }
 
-/**
- * Variables are numbered by their first use, so the names of variables do not matter. The order of conditions does not
- * matter either.
- */
+/** Equal for rules that differ only in the names of variables (numbered by first use) and the order of conditions. */
 function canonical({ predicate, head, body, types }: ProgramRule): string {
   return listKey([
     stringKey(predicate),

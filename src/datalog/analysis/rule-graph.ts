@@ -1,23 +1,23 @@
 /**
- * The dependency graph of rules, and the check that negation is stratified. An edge requires that the constants and
- * types of a call and a head unify: `"a" if "b"` does not depend on itself, although both are `has_role`.
+ * The dependency graph of rules, and the check that negation is stratified. For an edge, the constants and types of a
+ * call and a head must unify: `"a" if "b"` does not depend on itself, although both are `has_role`.
  *
- * The nodes of the graph are distinct heads and distinct calls, not rules. A graph of rules would have millions of
- * edges if thousands of rules with the same head are called by thousands of others.
+ * The nodes are distinct heads and distinct calls. A graph of rules would have millions of edges if thousands of rules
+ * with the same head are called by thousands of others.
  */
 import type { Span } from "../../polar/span.ts";
-import { must } from "../../util/assert.ts";
 import { ArgumentIndex, type ArgumentPattern, mayUnify } from "../ir/argument-index.ts";
 import { argumentPatternKey, listKey, stringKey } from "../ir/key.ts";
 import {
   argumentPattern,
   type DatalogProgram,
+  headPatterns,
   type ProgramCall,
   type ProgramLiteral,
   type ProgramRule,
   type VariableTypes,
 } from "../ir/program.ts";
-import { stronglyConnected } from "./components.ts";
+import { findCycles, stronglyConnected } from "./components.ts";
 
 interface RuleNode {
   readonly args: readonly ArgumentPattern[];
@@ -44,7 +44,7 @@ export class RuleGraph {
   readonly #components: ReadonlyMap<RuleNode, number>;
 
   constructor(rules: readonly ProgramRule[]) {
-    for (const rule of rules) this.#addHead(rule);
+    for (const rule of rules) this.#headOf(rule);
     for (const rule of rules) {
       const { targets } = this.#headOf(rule);
       for (const { call, types } of callsIn(rule.body, rule.types, false)) targets.push(this.#callOf(call, types));
@@ -62,51 +62,32 @@ export class RuleGraph {
   }
 
   #headOf(rule: ProgramRule): RuleNode {
-    return this.#heads.get(keyOf(rule.predicate, headArguments(rule))) ?? this.#addHead(rule);
+    const args = headPatterns(rule);
+    return this.#heads.getOrInsertComputed(keyOf(rule.predicate, args), () => {
+      const node = { args, targets: [], rule: rule.span };
+      this.#index.getOrInsertComputed(rule.predicate, () => new ArgumentIndex()).add(node, args);
+      return node;
+    });
   }
 
   #callOf({ predicate, args: terms }: ProgramCall, types: VariableTypes): RuleNode {
     const args = terms.map((term) => argumentPattern(term, types));
-    const key = keyOf(predicate, args);
-    const known = this.#calls.get(key);
-    if (known) return known;
-    const candidates = this.#index.get(predicate)?.candidates(args) ?? [];
-    const node = { args, targets: candidates.filter((head) => mayUnify(args, head.args)), rule: undefined };
-    this.#calls.set(key, node);
-    return node;
-  }
-
-  #addHead(rule: ProgramRule): RuleNode {
-    const args = headArguments(rule);
-    const key = keyOf(rule.predicate, args);
-    const known = this.#heads.get(key);
-    if (known) return known;
-    const node = { args, targets: [], rule: rule.span };
-    this.#heads.set(key, node);
-    let index = this.#index.get(rule.predicate);
-    if (!index) this.#index.set(rule.predicate, (index = new ArgumentIndex()));
-    index.add(node, args);
-    return node;
+    return this.#calls.getOrInsertComputed(keyOf(predicate, args), () => {
+      const candidates = this.#index.get(predicate)?.candidates(args) ?? [];
+      return { args, targets: candidates.filter((head) => mayUnify(args, head.args)), rule: undefined };
+    });
   }
 }
 
-/**
- * The rules of predicates that depend on themselves, directly or indirectly. Only these rules can depend on themselves,
- * and most rules of a large policy are not among them.
- */
+/** The rules of predicates that depend on themselves, also indirectly: only these rules can. Most rules can't. */
 export function cyclicRules(program: DatalogProgram): readonly ProgramRule[] {
   const called = new Map<string, Set<string>>();
   for (const { predicate, body, types } of program.rules) {
-    let predicates = called.get(predicate);
-    if (predicates === undefined) called.set(predicate, (predicates = new Set()));
+    const predicates = called.getOrInsertComputed(predicate, () => new Set());
     for (const { call } of callsIn(body, types, false)) predicates.add(call.predicate);
   }
-  const components = stronglyConnected(called.keys(), (predicate) => [...(called.get(predicate) ?? [])]);
-  const sizes = new Map<number, number>();
-  for (const component of components.values()) sizes.set(component, (sizes.get(component) ?? 0) + 1);
-  const isCyclic = (predicate: string): boolean =>
-    called.get(predicate)?.has(predicate) === true || must(sizes.get(must(components.get(predicate)))) > 1;
-  return program.rules.filter(({ predicate }) => isCyclic(predicate));
+  const { cyclic } = findCycles([...called.keys()], (predicate) => [...(called.get(predicate) ?? [])]);
+  return program.rules.filter(({ predicate }) => cyclic.has(predicate));
 }
 
 function* callsIn(body: readonly ProgramLiteral[], types: VariableTypes, isNegated: boolean): Generator<FoundCall> {
@@ -116,9 +97,7 @@ function* callsIn(body: readonly ProgramLiteral[], types: VariableTypes, isNegat
   }
 }
 
-/**
- * The types of variables inside a negated conjunction. Its restrictions apply to the calls in it, as in specialisation.
- */
+/** The types of variables inside a negated conjunction. Its restrictions apply to its calls, as in specialisation. */
 function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): VariableTypes {
   const types = [...around];
   for (const literal of body) {
@@ -127,10 +106,6 @@ function narrowed(body: readonly ProgramLiteral[], around: VariableTypes): Varia
     types[index] = types[index]?.intersection(literal.types) ?? literal.types;
   }
   return types;
-}
-
-function headArguments(rule: ProgramRule): ArgumentPattern[] {
-  return rule.head.map((term) => argumentPattern(term, rule.types));
 }
 
 function keyOf(predicate: string, args: readonly ArgumentPattern[]): string {
@@ -145,10 +120,7 @@ export interface NegativeCycle {
   readonly through: Span;
 }
 
-/**
- * The first negative cycle of each rule that has one. Negation must be stratified: without a rule that depends on its
- * own negation, the program has a least model.
- */
+/** The first negative cycle of each rule that has one. Without one, negation is stratified: there is a least model. */
 export function findNegativeCycles(program: DatalogProgram): NegativeCycle[] {
   const rules = cyclicRules(program);
   const graph = new RuleGraph(rules);

@@ -1,7 +1,6 @@
 /**
- * Limits on the size of a compiled policy. A policy of a megabyte can cost far more than its text: conditions and types
- * multiply, and each predicate of facts is a table. A policy that exceeds a limit is refused, with the rule that
- * exceeds it.
+ * Limits on the size of a compiled policy, which can cost far more than its text: conditions and types multiply, and
+ * each predicate of facts is a table. A policy that exceeds one is refused, with the rule that exceeds it.
  */
 import type { Span } from "../../polar/span.ts";
 

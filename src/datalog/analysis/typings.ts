@@ -1,33 +1,37 @@
 /**
- * Inference of typings: the types of the variables of a conjunction for which every positive call is possible.
+ * Inference of typings, and from them of signatures. A typing has types of the variables of a conjunction for which every positive call is possible.
  *
- * A typing has a concrete type for each variable, or `undefined` for any type. During inference, variables of one
- * unknown type share a type variable (`?3`): after `alike(x, x)` both arguments have the same type, and inferring one
- * infers the other.
+ * A typing has a concrete type for each variable, or `undefined` for any type. Meanwhile, variables of one unknown type
+ * share a type variable (`?3`): after `alike(x, x)`, inferring the type of one argument infers that of the other.
  */
 import { must } from "../../util/assert.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
 import { typeListKey } from "../ir/key.ts";
 import {
   argumentPattern,
+  type DatalogProgram,
   type ProgramCall,
   type ProgramLiteral,
   type ProgramTerm,
   termVariables,
+  untilStable,
   type VariableTypes,
 } from "../ir/program.ts";
 import {
   isTypeVariable,
   type Signature,
+  SignatureList,
   type Signatures,
   termType,
   type TypeName,
   typeVariable,
 } from "../ir/signature.ts";
+import type { FactType } from "./fact-types.ts";
+import { Budget } from "./too-large.ts";
 
 /**
- * `known` fixes the types of some variables. `spend` receives the number of intermediate typings, and may throw. Types
- * in the result may be type variables: see `withoutTypeVariables`.
+ * `known` fixes the types of some variables. `spend` receives the number of intermediate typings, and may throw. The
+ * result may contain type variables: see `withoutTypeVariables`.
  */
 export function inferTypings(
   allowed: VariableTypes,
@@ -41,8 +45,8 @@ export function inferTypings(
   let partial: TypeName[][] = [start];
   const pending = body.filter((literal) => literal.kind === "call");
   while (pending.length > 0) {
-    const call = pending.splice(mostTyped(pending, partial[0] ?? []), 1)[0];
-    if (!call) break;
+    const typed = pending.map((call) => typedArguments(call, partial[0] ?? []));
+    const call = must(pending.splice(typed.indexOf(Math.max(...typed)), 1)[0]);
     const next: TypeName[][] = [];
     for (const typing of partial) {
       const extended = extendByCall(typing, call, allowed, signatures);
@@ -73,14 +77,9 @@ export function headSignature(head: readonly ProgramTerm[], typing: readonly Typ
   });
 }
 
-function mostTyped(calls: readonly ProgramCall[], typing: readonly TypeName[]): number {
-  let best = 0;
-  let bestScore = -1;
-  calls.forEach((call, index) => {
-    const score = call.args.filter((arg) => arg.kind !== "var" || typing[arg.index] !== undefined).length;
-    if (score > bestScore) [best, bestScore] = [index, score];
-  });
-  return best;
+/** How many arguments of the call have a known type. */
+function typedArguments({ args }: ProgramCall, typing: readonly TypeName[]): number {
+  return args.filter((arg) => arg.kind !== "var" || typing[arg.index] !== undefined).length;
 }
 
 function extendByCall(
@@ -179,10 +178,10 @@ function distinct<Row extends readonly TypeName[]>(rows: readonly Row[]): Row[] 
 }
 
 /**
- * The typings, and in addition those with the types that the body requires inside an even number of negations. A
- * variable of any type may still need a certain type: `not not x matches User`. The unknown value that represents all
- * other values has a type without a name, so it can't be a `User`, and the required types are tried too. `scope` are
- * the body's own variables. `spend` receives the number of added typings, and may throw.
+ * The typings, and those with the types that the body requires inside an even number of negations. In `not not x
+ * matches User`, the unknown value that represents all other values of any type has no named type, so it can't be a
+ * `User`; the required types are tried too. `scope` are the body's own variables. `spend` receives the number of added
+ * typings, and may throw.
  */
 export function withDemandedTypes(
   found: readonly (readonly TypeName[])[],
@@ -200,7 +199,7 @@ export function withDemandedTypes(
   }, found);
 }
 
-export function demandedTypes(
+function demandedTypes(
   body: readonly ProgramLiteral[],
   depth: number,
 ): (readonly [variable: number, types: ReadonlySet<string>])[] {
@@ -212,9 +211,33 @@ export function demandedTypes(
 }
 
 /** Sets the type of the variable, and of all that share its type variable. */
-export function withType(typing: readonly TypeName[], variable: number, type: string): readonly TypeName[] {
+function withType(typing: readonly TypeName[], variable: number, type: string): readonly TypeName[] {
   const link = typing[variable];
   const changed = typing.map((present) => (present !== undefined && present === link ? type : present));
   changed[variable] = type;
   return changed;
+}
+
+/**
+ * The combinations of argument types that each predicate can hold: the least fixpoint over types, from those of storable
+ * facts. Later passes never compile a rule for other types.
+ */
+export function inferSignatures(program: DatalogProgram, facts: readonly FactType[], typingsMax: number): Signatures {
+  const budget = new Budget(typingsMax, "types");
+  const signatures = new Map<string, SignatureList>();
+  const seen = new Set<string>();
+  const add = (predicate: string, signature: Signature): boolean => {
+    const key = `${predicate} ${typeListKey(signature)}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    signatures.getOrInsertComputed(predicate, () => new SignatureList()).add(signature);
+    return true;
+  };
+  for (const { predicate, types } of facts) add(predicate, types);
+  untilStable(program, (rule) => {
+    const typings = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
+    const added = typings.filter((typing) => add(rule.predicate, headSignature(rule.head, typing)));
+    return added.length > 0;
+  });
+  return signatures;
 }

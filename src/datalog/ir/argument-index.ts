@@ -1,7 +1,6 @@
 /**
- * An index of items with arguments (heads of rules, signatures) by the types and values of these arguments. A policy
- * with thousands of rules for `has_role/3` has only a few for one type and name. The index only narrows the search: its
- * candidates need not unify with the request.
+ * An index of items with arguments (heads of rules, signatures) by the types and values of these. A policy with
+ * thousands of rules for `has_role/3` has only a few for one type and name. Candidates need not unify with the request.
  */
 
 export class ArgumentIndex<T> {
@@ -15,10 +14,10 @@ export class ArgumentIndex<T> {
       // An argument of very many types (any actor) would be in very many lists.
       if (!arg.types || arg.types.size > typesMax) return void entry.open.push(number);
       for (const type of arg.types) {
-        const lists = listsOf(entry, type);
+        const lists = entry.byType.getOrInsertComputed(type, () => ({ all: [], withoutValue: [] }));
         lists.all.push(number);
         if (arg.id === undefined) lists.withoutValue.push(number);
-        else listAt(entry.byValue, valueKey(type, arg.id)).push(number);
+        else entry.byValue.getOrInsertComputed(valueKey(type, arg.id), () => []).push(number);
       }
     });
   }
@@ -75,18 +74,6 @@ function listsFor(entry: Position, types: ReadonlySet<string>, id: string | unde
     else lists.push(known.withoutValue, entry.byValue.get(valueKey(type, id)) ?? []);
   }
   return lists.filter((list) => list.length > 0);
-}
-
-function listsOf({ byType }: Position, type: string): Lists {
-  let lists = byType.get(type);
-  if (!lists) byType.set(type, (lists = { all: [], withoutValue: [] }));
-  return lists;
-}
-
-function listAt(lists: Map<string, number[]>, key: string): number[] {
-  let list = lists.get(key);
-  if (!list) lists.set(key, (list = []));
-  return list;
 }
 
 function valueKey(type: string, id: string): string {

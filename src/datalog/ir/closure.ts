@@ -13,10 +13,7 @@ export interface ClosureStep {
 }
 
 export interface Closure {
-  /**
-   * The steps as JSON, so closures with equal steps have the same name. As the predicate of a call it is the stored
-   * relation from one end to the other.
-   */
+  /** The steps as JSON, so equal steps have equal names. A call of it asks for the stored relation between two ends. */
   readonly name: string;
   /** The alternatives of one step. Steps from one type may lead to several types. */
   readonly steps: readonly ClosureStep[];
@@ -29,10 +26,7 @@ export function closureOver(steps: readonly ClosureStep[]): Closure {
   return { name: `[${sorted.map(([text]) => text).join(",")}]`, steps: sorted.map(([, step]) => step) };
 }
 
-/**
- * Data directories contain names of closures, so this text is a file format: its members and their order must not
- * change.
- */
+/** Data directories contain names of closures, so this is a file format: members and their order must not change. */
 function stepText({ atoms, types }: ClosureStep): string {
   const term = (arg: StepTerm): StepTerm =>
     arg.kind === "var"

@@ -1,17 +1,17 @@
 /**
- * Canonical keys: one function for each kind of term. Two terms have the same key exactly if they are equal, so a key
- * can stand for its term in a `Map` or a `Set`. `JSON.stringify` can't do that: its result depends on the order of
- * members, it writes `undefined` in a list as `null`, and it writes every set as `{}`.
+ * Canonical keys: two terms have the same key exactly if they are equal, so a key can stand for its term in a `Map` or
+ * a `Set`. `JSON.stringify` can't: its result depends on the order of members, and it confuses `undefined` with `null`,
+ * and sets with each other.
  *
  * Keys are injective because every part delimits itself: a string has its length in front, a number ends with `;`, a
- * list or a tagged tuple ends with its bracket, and the first character tells them apart. So parts can be concatenated,
- * and callers may replace the keys of arguments by others, such as keys that are equal up to the names of variables.
+ * list or tuple with its bracket, and the first character tells them apart. So parts can be concatenated, and callers
+ * may replace the keys of arguments, such as by keys that ignore the names of variables.
  */
 import { unreachable } from "../../util/assert.ts";
 import type { ArgumentPattern } from "./argument-index.ts";
 import type { ClosureStep } from "./closure.ts";
 import type { FlatArgument, FlatAtom, FlatClause, FlatCondition } from "./flat.ts";
-import type { Constant, ProgramLiteral, ProgramTerm } from "./program.ts";
+import type { Condition, Constant, ProgramLiteral, ProgramTerm } from "./program.ts";
 import type { Relation, Select } from "./select.ts";
 import type { TypeName } from "./signature.ts";
 import type { NodeArgument } from "./specialised.ts";
@@ -27,10 +27,7 @@ export function numberKey(value: number): string {
   return `#${value};`;
 }
 
-/**
- * `keys` must be self-delimiting. Checks of large policies make millions of keys, and appending to a string takes less
- * time than `join`.
- */
+/** `keys` must be self-delimiting. Appending takes less time than `join`; large policies make millions of keys. */
 export function listKey(keys: readonly string[]): string {
   let key = "[";
   for (const part of keys) key += part;
@@ -62,9 +59,7 @@ const setKeys = new WeakMap<ReadonlySet<string>, string>();
 export function typeSetKey(types: ReadonlySet<string> | undefined): string {
   if (types === undefined) return none;
   if (types.size === 1) return typeListKey([...types]);
-  let key = setKeys.get(types);
-  if (key === undefined) setKeys.set(types, (key = listKey([...types].sort().map(stringKey))));
-  return key;
+  return setKeys.getOrInsertComputed(types, () => listKey([...types].sort().map(stringKey)));
 }
 
 export function constantKey({ type, id }: Constant): string {
@@ -94,20 +89,19 @@ export function programLiteralKey(literal: ProgramLiteral): string {
       return tagged("call", stringKey(literal.predicate), listKey(literal.args.map(programTermKey)));
     case "not":
       return tagged("not", listKey(literal.body.map(programLiteralKey)));
-    case "equal":
-      return tagged("equal", programTermKey(literal.left), programTermKey(literal.right));
-    case "compare":
-      return tagged(
-        "compare",
-        stringKey(literal.operator),
-        programTermKey(literal.left),
-        programTermKey(literal.right),
-      );
-    case "type":
-      return tagged("type", programTermKey(literal.term), typeSetKey(literal.types));
     default:
-      return unreachable(literal);
+      return conditionKey(literal, programTermKey, typeSetKey);
   }
+}
+
+function conditionKey<Term, Types>(
+  condition: Condition<Term, Types>,
+  termKey: (term: Term, position: number) => string,
+  typesKey: (types: Types) => string,
+): string {
+  if (condition.kind === "type") return tagged("type", termKey(condition.term, 0), typesKey(condition.types));
+  const operator = condition.kind === "compare" ? stringKey(condition.operator) : "";
+  return tagged(condition.kind, operator, termKey(condition.left, 0), termKey(condition.right, 1));
 }
 
 export function nodeArgumentKey(argument: NodeArgument): string {
@@ -140,9 +134,7 @@ export function flatArgumentKey(argument: FlatArgument): string {
   }
 }
 
-/**
- * A recursive atom is known by the number of its node, so keys of one graph must not be compared with those of another.
- */
+/** A recursive atom is known by its node's number, so keys of different graphs must not be compared. */
 export function flatAtomKey(atom: FlatAtom, argumentKey: ArgumentKey = flatArgumentKey): string {
   const args = listKey(atom.args.map((arg: FlatArgument, position) => argumentKey(arg, position)));
   switch (atom.kind) {
@@ -159,18 +151,7 @@ export function flatAtomKey(atom: FlatAtom, argumentKey: ArgumentKey = flatArgum
 }
 
 export function flatConditionKey(condition: FlatCondition, argumentKey: ArgumentKey = flatArgumentKey): string {
-  switch (condition.kind) {
-    case "equal":
-      return tagged("equal", argumentKey(condition.left, 0), argumentKey(condition.right, 1));
-    case "compare": {
-      const { operator, left, right } = condition;
-      return tagged("compare", stringKey(operator), argumentKey(left, 0), argumentKey(right, 1));
-    }
-    case "type":
-      return tagged("type", argumentKey(condition.term, 0), typeListKey(condition.types));
-    default:
-      return unreachable(condition);
-  }
+  return conditionKey(condition, argumentKey, typeListKey);
 }
 
 export function flatClauseKey(clause: FlatClause, argumentKey: ArgumentKey = flatArgumentKey): string {

@@ -1,6 +1,6 @@
 /**
- * The Datalog program of a policy. Every rule is a conjunction: `or` and `in` are expanded to separate rules, `=` in a
- * positive conjunction is substituted, and `matches` is the set of types that a variable may have.
+ * The Datalog program of a policy. Every rule is a conjunction: `or` and `in` became separate rules, `=` is
+ * substituted, and `matches` became the types that a variable may have.
  */
 import type { Comparison } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
@@ -22,16 +22,14 @@ export type ProgramLiteral =
   | { readonly kind: "call"; readonly predicate: string; readonly args: readonly ProgramTerm[] }
   /** True if no values of the variables that occur only in `body` make the whole `body` true. */
   | { readonly kind: "not"; readonly body: readonly ProgramLiteral[] }
-  /** Only inside `not`, with a variable of the enclosing rule on one side. */
-  | { readonly kind: "equal"; readonly left: ProgramTerm; readonly right: ProgramTerm }
-  | {
-      readonly kind: "compare";
-      readonly operator: Comparison;
-      readonly left: ProgramTerm;
-      readonly right: ProgramTerm;
-    }
-  /** Only inside `not`, for a variable of the enclosing rule. */
-  | { readonly kind: "type"; readonly term: ProgramTerm; readonly types: ReadonlySet<string> };
+  /** `equal` and `type` occur only inside `not`, and use a variable of the enclosing rule. */
+  | Condition<ProgramTerm, ReadonlySet<string>>;
+
+/** A condition on terms that get their values elsewhere. `type` requires one of the types. */
+export type Condition<Term, Types> =
+  | { readonly kind: "equal"; readonly left: Term; readonly right: Term }
+  | { readonly kind: "compare"; readonly operator: Comparison; readonly left: Term; readonly right: Term }
+  | { readonly kind: "type"; readonly term: Term; readonly types: Types };
 
 /** By variable: the concrete types that it may have, `undefined` for any. */
 export type VariableTypes = readonly (ReadonlySet<string> | undefined)[];
@@ -64,19 +62,20 @@ export function splitKey(key: string): [predicate: string, arity: number] {
 }
 
 /**
- * The rules that call each predicate key, also under `not`. A fixpoint visits them again when it learns more about the
- * predicate.
+ * Computes a fixpoint: visits each rule, and again when `visit` returned true (it learned more about the head) for a
+ * rule that it calls, also under `not`.
  */
-export function callersOf(program: DatalogProgram): ReadonlyMap<string, readonly ProgramRule[]> {
-  const callers = new Map<string, ProgramRule[]>();
-  for (const rule of program.rules) {
-    for (const predicate of new Set(programCalls(rule.body).map(({ call }) => call.predicate))) {
-      const known = callers.get(predicate);
-      if (known) known.push(rule);
-      else callers.set(predicate, [rule]);
-    }
+export function untilStable({ rules }: DatalogProgram, visit: (rule: ProgramRule) => boolean): void {
+  const callers = new Map<string, Set<ProgramRule>>();
+  for (const rule of rules) {
+    for (const { call } of programCalls(rule.body))
+      callers.getOrInsertComputed(call.predicate, () => new Set()).add(rule);
   }
-  return callers;
+  let waiting: ReadonlySet<ProgramRule> = new Set(rules);
+  while (waiting.size > 0) {
+    const grown = new Set([...waiting].filter(visit).map(({ predicate }) => predicate));
+    waiting = new Set([...grown].flatMap((predicate) => [...(callers.get(predicate) ?? [])]));
+  }
 }
 
 export type ProgramCall = Extract<ProgramLiteral, { kind: "call" }>;
@@ -99,11 +98,8 @@ export function literalVariables(literal: ProgramLiteral): number[] {
       return literal.args.flatMap(termVariables);
     case "not":
       return literal.body.flatMap(literalVariables);
-    case "equal":
-    case "compare":
-      return [...termVariables(literal.left), ...termVariables(literal.right)];
-    case "type":
-      return termVariables(literal.term);
+    default:
+      return conditionTerms(literal).flatMap(termVariables);
   }
 }
 
@@ -118,14 +114,31 @@ export function substitute(literal: ProgramLiteral, resolve: (term: ProgramTerm)
       return { ...literal, args: literal.args.map(resolve) };
     case "not":
       return { kind: "not", body: literal.body.map((inner) => substitute(inner, resolve)) };
-    case "equal":
-    case "compare":
-      return { ...literal, left: resolve(literal.left), right: resolve(literal.right) };
-    case "type":
-      return { ...literal, term: resolve(literal.term) };
     default:
-      return unreachable(literal);
+      return mapCondition(literal, resolve);
   }
+}
+
+export function conditionTerms<Term>(condition: Condition<Term, unknown>): readonly Term[] {
+  return condition.kind === "type" ? [condition.term] : [condition.left, condition.right];
+}
+
+/** The condition with `map` applied to every term. */
+export function mapCondition<Term, Types>(
+  condition: Condition<Term, Types>,
+  map: (term: Term) => Term,
+): Condition<Term, Types> {
+  if (condition.kind === "type") return { ...condition, term: map(condition.term) };
+  return { ...condition, left: map(condition.left), right: map(condition.right) };
+}
+
+const integer: ReadonlySet<string> = new Set(["Integer"]);
+
+/** The types that a condition requires of its terms: a comparison other than `!=` requires integers. */
+export function requiredTypes(literal: ProgramLiteral): (readonly [ProgramTerm, ReadonlySet<string>])[] {
+  if (literal.kind === "type") return [[literal.term, literal.types]];
+  if (literal.kind !== "compare" || literal.operator === "!=") return [];
+  return conditionTerms(literal).map((term) => [term, integer]);
 }
 
 /** The possible values of a term, given the types of variables. */
@@ -140,4 +153,9 @@ export function argumentPattern(term: ProgramTerm, types: VariableTypes): Argume
     default:
       return unreachable(term);
   }
+}
+
+/** The possible values of each argument of a rule's head. */
+export function headPatterns({ head, types }: ProgramRule): ArgumentPattern[] {
+  return head.map((term) => argumentPattern(term, types));
 }

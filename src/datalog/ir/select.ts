@@ -1,9 +1,6 @@
-/**
- * Selects: clauses without recursive atoms, over sources for a FROM clause, and the part of the store that SQL
- * generation uses.
- */
-import { type FlatArgument, type FlatCondition, type FlatTerm, mapConditionTerms } from "./flat.ts";
-import type { Constant } from "./program.ts";
+/** Selects: clauses over sources for a FROM clause, and what SQL generation needs to know about the store. */
+import type { FlatArgument, FlatCondition, FlatTerm } from "./flat.ts";
+import { type Constant, mapCondition } from "./program.ts";
 
 /** A source for a FROM clause. `args` are its columns, in order. */
 export interface JoinSource {
@@ -17,14 +14,11 @@ export interface JoinSource {
 /** What SQL generation needs to know about the store: tables, indexes, symbols and statistics. */
 export interface SqlCatalogue {
   /**
-   * Whether an index of the facts of a predicate key begins with the arguments at these positions, in any order; with
-   * `next`, also whether that argument comes after them, so that a range of it can be scanned.
+   * Whether an index of the predicate's facts begins with the arguments at these positions, in any order, and continues
+   * with `next`, if given, so that a range of that argument can be scanned.
    */
   hasIndex(predicate: string, positions: readonly number[], next?: number): boolean;
-  /**
-   * The maximum number of rows of a table with equal values in the columns (numbers from 1) and with values in the
-   * ranges. Infinite if unknown.
-   */
+  /** The maximum number of rows with equal values in the columns (from 1) and values in the ranges; may be infinite. */
   rowsMax(table: string, columns: readonly number[], within: Loop["ranges"]): number;
   /** The table of a predicate key or a closure; `undefined` if no fact of it was ever stored. */
   factTable(predicate: string): string | undefined;
@@ -36,23 +30,16 @@ export interface SqlCatalogue {
 
 /** A source of rows: a fact table, context facts, listed ids, or a common table expression. */
 export interface Relation extends JoinSource {
-  /**
-   * True if the other arguments find few rows, so that constants are tested on these rows instead of one lookup for
-   * each.
-   */
+  /** The other arguments find few rows: constants are tested on these rows, instead of one lookup for each. */
   readonly filtered?: boolean;
   /** Only for a closure with two known ends: it also relates each value to itself. */
   readonly isReflexive?: boolean;
   readonly table:
-    | { readonly kind: "fact"; readonly predicate: string }
-    | { readonly kind: "context"; readonly predicate: string }
+    | { readonly kind: "fact" | "context"; readonly predicate: string }
     | { readonly kind: "ids"; readonly param: string }
     /** A table or common table expression with the columns `c0 …`. */
     | { readonly kind: "named"; readonly name: string }
-    /**
-     * The rows with this tag, of a common table expression with the columns `c0 …`. `columns` is the column of each
-     * argument.
-     */
+    /** The rows with this tag, of a table expression with the columns `c0 …`. `columns` has each argument's column. */
     | { readonly kind: "tagged"; readonly name: string; readonly tag: number; readonly columns: readonly number[] };
 }
 
@@ -83,7 +70,7 @@ export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatT
   return {
     head: select.head.map(rename),
     relations: select.relations.map((relation) => renameRelation(relation, rename)),
-    conditions: select.conditions.map((condition) => mapConditionTerms(condition, rename)),
+    conditions: select.conditions.map((condition) => mapCondition(condition, rename)),
     negations: select.negations.map((bodies) => bodies.map((body) => mapSelectTerms(body, rename))),
   };
 }

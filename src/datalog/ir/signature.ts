@@ -6,8 +6,8 @@ import type { ProgramTerm } from "./program.ts";
 export type TypeName = string | undefined;
 
 /**
- * The types of a predicate's arguments. Arguments of one unknown type have the same type variable (`?0`, with the
- * position of the first).
+ * The types of a predicate's arguments. Those of one unknown type have the same type variable, `?` and the position of
+ * the first.
  */
 export type Signature = readonly TypeName[];
 

@@ -1,6 +1,4 @@
-/**
- * Specialised rules: a graph of predicates with a fixed type or constant for each argument, and their typed clauses.
- */
+/** Specialised rules: a graph of predicates with a type or constant for each argument, and their typed clauses. */
 import type { Constant, ProgramLiteral, ProgramRule, ProgramTerm } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 
@@ -42,12 +40,19 @@ export type SpecialisedLiteral =
       readonly context: boolean;
       readonly node: PredicateNode | undefined;
     }
-  /**
-   * True if none of the bodies can be true. They share the variables `outer` with the enclosing body; other variables
-   * are their own.
-   */
+  /** None of the bodies can be true. They share the variables `outer` with the enclosing body, and no others. */
   | { readonly kind: "not"; readonly bodies: readonly SpecialisedBody[]; readonly outer: ReadonlySet<number> }
   | Extract<ProgramLiteral, { kind: "equal" | "compare" | "type" }>;
 
 export type SpecialisedCall = Extract<SpecialisedLiteral, { kind: "call" }>;
 export type SpecialisedNegation = Extract<SpecialisedLiteral, { kind: "not" }>;
+
+/** The types of the open arguments of a node. */
+export function openTypes({ args }: PredicateNode): TypeName[] {
+  return args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
+}
+
+/** Those of the `args` of a call that belong to open arguments of its node. */
+export function openArguments<Term>(node: PredicateNode, args: readonly Term[]): Term[] {
+  return args.filter((_, position) => node.args[position]?.kind === "open");
+}

@@ -1,17 +1,15 @@
 /**
- * The types for a client of one policy, as tuples of argument types: the facts that a body of a rule or a `declare`
- * uses, and the heads of rules as queries. A constant of the policy restricts its argument, so a client can distinguish
- * `"admin"` and `"member"` from other strings. If another rule has a variable there, any value is allowed.
- *
- * The body of a rule does not restrict the variables of its head further. The default `allow` rules do not count as
- * uses of `has_permission`, so the tuples of `has_permission` are copied to `allow`.
+ * The types for a client of one policy, as tuples of argument types: facts that a body of a rule or a `declare` uses,
+ * and heads of rules as queries. A constant restricts its argument, so a client can distinguish `"admin"` from other
+ * strings, unless another rule has a variable there. Bodies do not restrict heads further. The default `allow` copies
+ * the tuples of `has_permission`.
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import { must } from "../../util/assert.ts";
 import { type FactUse, factUses } from "../analysis/fact-types.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
 import { listKey, stringKey } from "../ir/key.ts";
-import { argumentPattern, type DatalogProgram } from "../ir/program.ts";
+import { type DatalogProgram, headPatterns } from "../ir/program.ts";
 import type { Universe } from "../ir/universe.ts";
 
 export interface ClientTypes {
@@ -32,9 +30,8 @@ export interface ClientArgument {
 }
 
 /**
- * Sorted, without duplicates and without tuples that another one covers. A tuple has one type for each argument. A
- * predicate that would have more than `tuplesMax` tuples (with rules about any of many resources) keeps sets of types
- * instead.
+ * Sorted, without duplicates and without tuples that another one covers. A tuple has one type for each argument, or
+ * sets of types if the predicate would have more than `tuplesMax` tuples (rules about any of many resources).
  */
 export function clientTypes(
   policy: Policy,
@@ -52,7 +49,7 @@ type Use = Pick<FactUse, "predicate" | "args">;
 function headUses(program: DatalogProgram, facts: readonly Use[]): Use[] {
   const explicit = program.rules
     .filter((rule) => !rule.implicit)
-    .map((rule) => ({ predicate: rule.predicate, args: rule.head.map((term) => argumentPattern(term, rule.types)) }));
+    .map((rule) => ({ predicate: rule.predicate, args: headPatterns(rule) }));
   const implicit = program.rules
     .filter((rule) => rule.implicit)
     .flatMap(({ predicate, body }) => {
@@ -65,7 +62,7 @@ function headUses(program: DatalogProgram, facts: readonly Use[]): Use[] {
 }
 
 function tuplesOf(uses: readonly Use[], tuplesMax: number): ClientTuple[] {
-  const sets = createTypeSets();
+  const sets = new TypeSets();
   // Clients can only ask for predicates with as many arguments as a fact may have.
   const byPredicate = Map.groupBy(
     uses.filter(({ args }) => args.length >= 1 && args.length <= factArgumentsMax),
@@ -181,10 +178,7 @@ function compareLists(one: readonly string[] | undefined, other: readonly string
   return one.length - other.length;
 }
 
-/**
- * Sets of types by their content. Rules about any resource use the same large set often, so each set is sorted once and
- * has a short key.
- */
+/** Sets of types by content: rules about any resource share a large set, so each is sorted once and has a short key. */
 interface TypeSet {
   /** Sorted; `undefined` for any type. */
   readonly types: readonly string[] | undefined;
@@ -192,29 +186,22 @@ interface TypeSet {
   readonly key: string;
 }
 
-interface TypeSets {
-  of(types: ReadonlySet<string> | undefined): TypeSet;
-  /** One set for each type of the set. */
-  singles(set: TypeSet): readonly TypeSet[];
-}
+class TypeSets {
+  readonly #byIdentity = new Map<ReadonlySet<string>, TypeSet>();
+  readonly #byContent = new Map<string, TypeSet>();
 
-function createTypeSets(): TypeSets {
-  const any: TypeSet = { types: undefined, key: "" };
-  const byIdentity = new Map<ReadonlySet<string>, TypeSet>();
-  const byContent = new Map<string, TypeSet>();
-  const intern = (types: readonly string[]): TypeSet => {
+  of(types: ReadonlySet<string> | undefined): TypeSet {
+    if (types === undefined) return { types: undefined, key: "" };
+    return this.#byIdentity.getOrInsertComputed(types, () => this.#intern([...types].sort()));
+  }
+
+  /** One set for each type of the set. */
+  singles(set: TypeSet): readonly TypeSet[] {
+    return set.types?.map((type) => this.#intern([type])) ?? [set];
+  }
+
+  #intern(types: readonly string[]): TypeSet {
     const content = listKey(types.map(stringKey));
-    const known = byContent.get(content) ?? { types, key: `#${byContent.size}` };
-    byContent.set(content, known);
-    return known;
-  };
-  return {
-    of(types) {
-      if (types === undefined) return any;
-      const known = byIdentity.get(types) ?? intern([...types].sort());
-      byIdentity.set(types, known);
-      return known;
-    },
-    singles: (set) => set.types?.map((type) => intern([type])) ?? [set],
-  };
+    return this.#byContent.getOrInsertComputed(content, () => ({ types, key: `#${this.#byContent.size}` }));
+  }
 }

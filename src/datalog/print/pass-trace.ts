@@ -6,7 +6,7 @@ import type { Select } from "../ir/select.ts";
 import type { Signatures } from "../ir/signature.ts";
 import type { SpecialisedBody } from "../ir/specialised.ts";
 import type { DecisionNode } from "../sql/decision-tree.ts";
-import { printClause, printDecisionTree, printSelect } from "./print-clauses.ts";
+import { ClausePrinter } from "./print-clauses.ts";
 import { printProgramRule, printSignature, reachedPredicates } from "./print-program.ts";
 import { printNodes, printQuestion } from "./print-rules.ts";
 import type { ClosureLabels } from "./print-terms.ts";
@@ -36,18 +36,14 @@ export class PassTrace<Pass> {
 
   factTypes(pass: Pass, factTypes: readonly FactType[]): void {
     const reached = factTypes.filter(({ predicate }) => this.#reached.has(predicate));
-    this.#add(
-      pass,
-      reached.map(({ predicate, types }) => printSignature(predicate, types)),
-    );
+    const lines = reached.map(({ predicate, types }) => printSignature(predicate, types));
+    this.#add(pass, lines);
   }
 
   signatures(pass: Pass, signatures: Signatures): void {
     const reached = [...signatures].filter(([predicate]) => this.#reached.has(predicate));
-    this.#add(
-      pass,
-      reached.flatMap(([predicate, list]) => list.all().map((signature) => printSignature(predicate, signature))),
-    );
+    const lines = reached.flatMap(([predicate, list]) => list.all().map((types) => printSignature(predicate, types)));
+    this.#add(pass, lines);
   }
 
   /** `undefined` is a goal that nothing can answer. */
@@ -64,18 +60,17 @@ export class PassTrace<Pass> {
   }
 
   clauses(pass: Pass, clauses: readonly FlatClause[]): void {
-    this.#add(
-      pass,
-      clauses.map((clause) => printClause(clause, this.#closures)),
-    );
+    const lines = clauses.map((clause) => new ClausePrinter(this.#closures).clause(clause));
+    this.#add(pass, lines);
   }
 
   selects(pass: Pass, selects: readonly Select[], definitions: readonly string[] = []): void {
-    this.#add(pass, [...selects.map((select) => printSelect(select, this.#closures)), ...definitions]);
+    const lines = selects.map((select) => new ClausePrinter(this.#closures).select(select));
+    this.#add(pass, [...lines, ...definitions]);
   }
 
   tree(pass: Pass, root: DecisionNode): void {
-    this.#add(pass, printDecisionTree(root, this.#closures));
+    this.#add(pass, new ClausePrinter(this.#closures).tree(root));
   }
 
   sql(pass: Pass, sql: string): void {

@@ -2,28 +2,17 @@
  * Prints flat clauses, selects and decision trees. A variable has a number, and its type where it occurs first.
  * `value:0` is a value of the request, and `@0` a value that a common table expression demands.
  */
+import { printLiteral } from "../../polar/print.ts";
 import { unreachable } from "../../util/assert.ts";
 import type { FlatArgument, FlatAtom, FlatClause, FlatCondition } from "../ir/flat.ts";
 import { splitKey } from "../ir/program.ts";
 import type { Relation, Select } from "../ir/select.ts";
+import { plainRelation } from "../rewrite/resolve-recursion.ts";
 import type { DecisionNode } from "../sql/decision-tree.ts";
-import { type ClosureLabels, printConstant, printPredicate, printTypes } from "./print-terms.ts";
+import { type ClosureLabels, printCondition, printPredicate } from "./print-terms.ts";
 
-/** `(v0: User) if has_role(v0, "reader", value:1)` */
-export function printClause(clause: FlatClause, closures: ClosureLabels): string {
-  return new ClausePrinter(closures).clause(clause);
-}
-
-export function printSelect(select: Select, closures: ClosureLabels): string {
-  return new ClausePrinter(closures).select(select);
-}
-
-/** One line for each node, indented by its depth. */
-export function printDecisionTree(root: DecisionNode, closures: ClosureLabels): string[] {
-  return new ClausePrinter(closures).tree(root);
-}
-
-class ClausePrinter {
+/** Prints one clause, select or tree: the variables of another one begin anew. */
+export class ClausePrinter {
   readonly #closures: ClosureLabels;
   readonly #typed = new Set<number>();
 
@@ -31,6 +20,7 @@ class ClausePrinter {
     this.#closures = closures;
   }
 
+  /** `(v0: User) if has_role(v0, "reader", value:1)` */
   clause({ head, atoms, conditions, negations }: FlatClause): string {
     return this.#implication(head, () => [
       ...atoms.map((atom) => this.#atom(atom)),
@@ -47,6 +37,7 @@ class ClausePrinter {
     ]);
   }
 
+  /** One line for each node, indented by its depth. */
   tree({ relation, tests, branches }: DecisionNode): string[] {
     const own = [
       ...(relation ? [this.#relation(relation)] : []),
@@ -67,18 +58,11 @@ class ClausePrinter {
   }
 
   #atom(atom: FlatAtom): string {
-    switch (atom.kind) {
-      case "fact":
-        return `${printPredicate(atom.predicate, this.#closures)}${this.#arguments(atom.args)}`;
-      case "context":
-        return `context ${printPredicate(atom.predicate, this.#closures)}${this.#arguments(atom.args)}`;
-      case "recursive":
-        return `${splitKey(atom.node.predicate)[0]}#${atom.node.id}${this.#arguments(atom.args)}`;
-      case "ids":
-        return `${atom.args.map((arg) => this.#term(arg)).join(", ")} in ${atom.param}`;
-      default:
-        return unreachable(atom);
-    }
+    if (atom.kind !== "recursive")
+      return plainRelation(atom)
+        .map((relation) => this.#relation(relation))
+        .join("");
+    return `${splitKey(atom.node.predicate)[0]}#${atom.node.id}${this.#arguments(atom.args)}`;
   }
 
   #relation({ table, args, isReflexive, filtered }: Relation): string {
@@ -102,16 +86,7 @@ class ClausePrinter {
   }
 
   #condition(condition: FlatCondition): string {
-    switch (condition.kind) {
-      case "equal":
-        return `${this.#term(condition.left)} = ${this.#term(condition.right)}`;
-      case "compare":
-        return `${this.#term(condition.left)} ${condition.operator} ${this.#term(condition.right)}`;
-      case "type":
-        return `${this.#term(condition.term)} matches ${printTypes(condition.types)}`;
-      default:
-        return unreachable(condition);
-    }
+    return printCondition(condition, (term) => this.#term(term));
   }
 
   #arguments(args: readonly FlatArgument[], filtered = false): string {
@@ -126,7 +101,7 @@ class ClausePrinter {
         return isFirst && term.type !== undefined ? `v${term.id}: ${term.type}` : `v${term.id}`;
       }
       case "const":
-        return printConstant(term.value);
+        return printLiteral(term.value);
       case "param":
         return term.name;
       case "now":
@@ -134,7 +109,7 @@ class ClausePrinter {
       case "fresh":
         return `some ${term.type ?? "value"}`;
       case "oneOf": {
-        const values = term.values.map(printConstant).join(" | ");
+        const values = term.values.map(printLiteral).join(" | ");
         return filtered ? `filter ${values}` : values;
       }
       default:

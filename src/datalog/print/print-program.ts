@@ -1,9 +1,15 @@
 /** Prints the results of the passes over a whole policy: rules in normal form, types of facts, signatures. */
-import { unreachable } from "../../util/assert.ts";
 import type { FactType } from "../analysis/fact-types.ts";
-import { type DatalogProgram, programCalls, type ProgramLiteral, type ProgramRule, splitKey } from "../ir/program.ts";
+import {
+  type DatalogProgram,
+  programCalls,
+  type ProgramLiteral,
+  type ProgramRule,
+  type ProgramTerm,
+  splitKey,
+} from "../ir/program.ts";
 import type { Signature } from "../ir/signature.ts";
-import { printPredicate, printProgramTerm, printTypes } from "./print-terms.ts";
+import { printCondition, printPredicate, printProgramTerm, printTypes } from "./print-terms.ts";
 
 /** The predicates that calls of these predicates lead to, themselves included. */
 export function reachedPredicates(program: DatalogProgram, start: Iterable<string>): ReadonlySet<string> {
@@ -40,20 +46,14 @@ function variableName(index: number): string {
 }
 
 function printProgramLiteral(literal: ProgramLiteral): string {
-  const term = (one: ProgramRule["head"][number]): string => printProgramTerm(one, variableName);
+  const term = (one: ProgramTerm): string => printProgramTerm(one, variableName);
   switch (literal.kind) {
     case "call":
       return `${splitKey(literal.predicate)[0]}(${literal.args.map(term).join(", ")})`;
     case "not":
       return `not (${literal.body.map(printProgramLiteral).join(" and ")})`;
-    case "equal":
-      return `${term(literal.left)} = ${term(literal.right)}`;
-    case "compare":
-      return `${term(literal.left)} ${literal.operator} ${term(literal.right)}`;
-    case "type":
-      return `${term(literal.term)} matches ${printTypes(literal.types)}`;
     default:
-      return unreachable(literal);
+      return printCondition(literal, term);
   }
 }
 

@@ -1,14 +1,18 @@
-/**
- * Prints the specialised rules of a question. A node is `has_role#3`, with its types and constants; a predicate without
- * a number is a stored fact.
- */
+/** Prints the specialised rules of a question. `has_role#3` is a node; predicates without a number are stored facts. */
+import { printLiteral } from "../../polar/print.ts";
 import type { Span } from "../../polar/span.ts";
-import { must, unreachable } from "../../util/assert.ts";
+import { must } from "../../util/assert.ts";
 import type { Closure, ClosureStep, StepTerm } from "../ir/closure.ts";
 import { type ProgramTerm, splitKey } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { PredicateNode, SpecialisedBody, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
-import { type ClosureLabels, printConstant, printPredicate, printProgramTerm, printTypes } from "./print-terms.ts";
+import {
+  openArguments,
+  type PredicateNode,
+  type SpecialisedBody,
+  type SpecialisedCall,
+  type SpecialisedLiteral,
+} from "../ir/specialised.ts";
+import { type ClosureLabels, printCondition, printPredicate, printProgramTerm } from "./print-terms.ts";
 
 export interface PrintedRule {
   /** `(user, folder) if …` */
@@ -27,7 +31,7 @@ export interface PrintedNode {
 
 /** The conjunction of the question itself. `names` are the names of its variables. */
 export function printQuestion(body: SpecialisedBody, names: readonly string[], closures: ClosureLabels): string {
-  return body.literals.map((literal) => printLiteral(literal, namesFrom(names), closures)).join(" and ");
+  return body.literals.map((literal) => printSpecialised(literal, namesFrom(names), closures)).join(" and ");
 }
 
 /** Every node that the question reaches, in breadth-first order. */
@@ -45,20 +49,17 @@ export function printNodes(body: SpecialisedBody, closures: ClosureLabels): Prin
 }
 
 function printNode(node: PredicateNode, closures: ClosureLabels): PrintedNode {
-  const args = node.args.map((arg) => (arg.kind === "const" ? printConstant(arg.value) : (arg.type ?? "_")));
+  const args = node.args.map((arg) => (arg.kind === "const" ? printLiteral(arg.value) : (arg.type ?? "_")));
   const rules = node.clauses.map((clause) => {
     const name = namesOf(clause.body.types);
     const head = clause.head.map((term) => printProgramTerm(term, name)).join(", ");
-    const body = clause.body.literals.map((literal) => printLiteral(literal, name, closures)).join(" and ");
+    const body = clause.body.literals.map((literal) => printSpecialised(literal, name, closures)).join(" and ");
     return { text: `(${head})${body === "" ? "" : ` if ${body}`}`, span: clause.rule.span };
   });
   return { node: `${label(node)}(${args.join(", ")})`, rules, recursive: node.recursive };
 }
 
-/**
- * The steps of a closure, each as a conjunction from `from` to `to`. If the steps relate several types, these have
- * their types.
- */
+/** The steps of a closure, each as a conjunction from `from` to `to`, with types if the steps relate several. */
 export function printClosure({ steps }: Closure): string {
   const isMixed = new Set(steps.flatMap(({ types: [from, to] }) => [from, to])).size > 1;
   return steps.map((step) => printStep(step, isMixed)).join(" or ");
@@ -67,11 +68,11 @@ export function printClosure({ steps }: Closure): string {
 function printStep({ atoms, types }: ClosureStep, withTypes: boolean): string {
   const ends = ["from", "to"].map((end, index) => (withTypes ? `${end}: ${types[index]}` : end));
   const name = namesFrom([...ends, ...types.slice(2).map((_, index) => `via${index + 1}`)]);
-  const term = (arg: StepTerm): string => (arg.kind === "const" ? printConstant(arg.value) : name(arg.index));
+  const term = (arg: StepTerm): string => (arg.kind === "const" ? printLiteral(arg.value) : name(arg.index));
   return atoms.map(({ predicate, args }) => `${splitKey(predicate)[0]}(${args.map(term).join(", ")})`).join(" and ");
 }
 
-function printLiteral(
+function printSpecialised(
   literal: SpecialisedLiteral,
   name: (variable: number) => string,
   closures: ClosureLabels,
@@ -82,18 +83,12 @@ function printLiteral(
       return printCall(literal, term, closures);
     case "not": {
       const bodies = literal.bodies.map(({ literals }) =>
-        literals.map((inner) => printLiteral(inner, name, closures)).join(" and "),
+        literals.map((inner) => printSpecialised(inner, name, closures)).join(" and "),
       );
       return `not (${bodies.join(" or ")})`;
     }
-    case "equal":
-      return `${term(literal.left)} = ${term(literal.right)}`;
-    case "compare":
-      return `${term(literal.left)} ${literal.operator} ${term(literal.right)}`;
-    case "type":
-      return `${term(literal.term)} matches ${printTypes(literal.types)}`;
     default:
-      return unreachable(literal);
+      return printCondition(literal, term);
   }
 }
 
@@ -103,8 +98,7 @@ function printCall(call: SpecialisedCall, term: (one: ProgramTerm) => string, cl
   if (call.fact || call.context) ways.push(`${name}(${call.args.map(term).join(", ")})`);
   const { node } = call;
   if (node) {
-    const open = call.args.filter((_, position) => node.args[position]?.kind === "open");
-    ways.push(`${label(node)}(${open.map(term).join(", ")})`);
+    ways.push(`${label(node)}(${openArguments(node, call.args).map(term).join(", ")})`);
   }
   return ways.length === 1 ? must(ways[0]) : `(${ways.join(" or ")})`;
 }

@@ -1,7 +1,7 @@
 /** Prints terms as Polar: constants, types, names of predicates. */
-import { stringLiteral } from "../../polar/string-literal.ts";
+import { printLiteral } from "../../polar/print.ts";
 import { unreachable } from "../../util/assert.ts";
-import { type Constant, type ProgramTerm, splitKey } from "../ir/program.ts";
+import { type Condition, type ProgramTerm, splitKey } from "../ir/program.ts";
 
 /** The names under which closures are printed, by their names in programs. */
 export type ClosureLabels = ReadonlyMap<string, string>;
@@ -10,21 +10,32 @@ export function printPredicate(predicate: string, closures: ClosureLabels): stri
   return closures.get(predicate) ?? splitKey(predicate)[0];
 }
 
-export function printConstant({ type, id }: Constant): string {
-  if (type === "String") return stringLiteral(id);
-  return type === "Integer" || type === "Boolean" ? id : `${type}{${stringLiteral(id)}}`;
-}
-
 export function printProgramTerm(term: ProgramTerm, name: (variable: number) => string): string {
   switch (term.kind) {
     case "var":
       return name(term.index);
     case "const":
-      return printConstant(term.value);
+      return printLiteral(term.value);
     case "now":
       return "@current_unix_time";
     default:
       return unreachable(term);
+  }
+}
+
+export function printCondition<Term>(
+  condition: Condition<Term, Iterable<string>>,
+  print: (term: Term) => string,
+): string {
+  switch (condition.kind) {
+    case "equal":
+      return `${print(condition.left)} = ${print(condition.right)}`;
+    case "compare":
+      return `${print(condition.left)} ${condition.operator} ${print(condition.right)}`;
+    case "type":
+      return `${print(condition.term)} matches ${printTypes(condition.types)}`;
+    default:
+      return unreachable(condition);
   }
 }
 

@@ -1,7 +1,4 @@
-/**
- * Decides how to search for one of several constants, such as three roles: with one lookup for each, or with one lookup
- * by the other arguments that filters the rows.
- */
+/** Decides how to search for one of several constants: one lookup for each, or one that filters the rows. */
 import type { FlatArgument } from "../ir/flat.ts";
 import type { Constant } from "../ir/program.ts";
 import type { Relation, Select, SqlCatalogue } from "../ir/select.ts";
@@ -9,9 +6,9 @@ import { isFewBeside } from "./estimate.ts";
 import { bindSource, isKnown } from "./join-order.ts";
 
 /**
- * A clause for each combination of constants, because SQLite builds a table of every `IN` list before the first lookup,
- * which takes longer than three lookups. If an index finds the rows by the other arguments, one lookup with a filter
- * answers for all constants. If there would be many combinations, the lists stay. The relations must be in join order.
+ * A clause for each combination of constants: SQLite would build a table of every `IN` list first, which takes longer
+ * than three lookups. If an index finds the rows by the other arguments, one lookup filters them. Many combinations
+ * stay lists. The relations must be in join order.
  */
 export function expandConstantLists(select: Select, catalogue: SqlCatalogue): Select[] {
   const relations = markFilters(select, catalogue);
@@ -36,10 +33,7 @@ function markFilters({ relations }: Select, catalogue: SqlCatalogue): Relation[]
   });
 }
 
-/**
- * A single constant becomes a list, so that it is filtered too. Then several clauses can share one lookup, such as that
- * of all roles of an actor.
- */
+/** A single constant becomes a list, so that it is filtered too: clauses can share a lookup (of an actor's roles). */
 function constantsAsLists(relation: Relation): Relation {
   const args = relation.args.map((arg): FlatArgument =>
     arg.kind === "const" ? { kind: "oneOf", values: [arg.value] } : arg,

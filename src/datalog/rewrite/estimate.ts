@@ -3,9 +3,7 @@ import type { FlatArgument } from "../ir/flat.ts";
 import type { IdRange, Relation, SqlCatalogue } from "../ir/select.ts";
 import { type Estimate, isKnown } from "./join-order.ts";
 
-/**
- * The rows of facts and closures, if the store has statistics. An empty table gives no estimate, because it may grow.
- */
+/** The rows of facts and closures, by statistics. An empty table gives no estimate, because it may grow. */
 export function estimateBy(catalogue: SqlCatalogue): Estimate<Relation> {
   return ({ table, args }, bound) => {
     const name = table.kind === "fact" ? catalogue.factTable(table.predicate) : undefined;

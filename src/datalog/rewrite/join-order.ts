@@ -1,8 +1,7 @@
 /**
- * The join order, which the SQL forces with CROSS JOIN. Sources whose arguments are all known come first, then the
- * source with the fewest estimated rows. Without an estimate, the source with the most known arguments comes next;
- * facts come before answers of recursive nodes, and steps in the direction of a relation before steps against it. A
- * source without a known argument comes only if no other source is left.
+ * The join order, which the SQL forces with CROSS JOIN. Sources whose arguments are all known come first, then the one
+ * with the fewest estimated rows; without an estimate, the one with the most known arguments, facts before answers of
+ * recursive nodes, steps along a relation before steps against it. Sources without a known argument come last.
  */
 import { must } from "../../util/assert.ts";
 import type { FlatArgument } from "../ir/flat.ts";
@@ -17,10 +16,7 @@ export function bindingName(term: FlatArgument): string | undefined {
   return term.kind === "param" ? term.name : undefined;
 }
 
-/**
- * Whether the value of the term is known, given the bound variables. Parameters of the request are always known; those
- * that begin with `@` are columns.
- */
+/** Whether the value is known, given the bound variables. Parameters are, except columns, which begin with `@`. */
 export function isKnown(term: FlatArgument, bound: ReadonlySet<string>): boolean {
   const key = bindingName(term);
   return key === undefined || bound.has(key) || (term.kind === "param" && !key.startsWith("@"));
@@ -34,6 +30,13 @@ export function bindSource(source: JoinSource, bound: Set<string>): void {
   }
 }
 
+/** The names that the sources bind. */
+export function boundBy(sources: readonly JoinSource[]): Set<string> {
+  const bound = new Set<string>();
+  for (const source of sources) bindSource(source, bound);
+  return bound;
+}
+
 /** Splits `sources` into those connected with bound variables, in join order, and the rest. Adds to `bound`. */
 export function connected<S extends JoinSource>(
   sources: readonly S[],
@@ -45,8 +48,7 @@ export function connected<S extends JoinSource>(
   for (;;) {
     const next = best(rest, bound, estimate);
     if (next < 0 || !isConnected(rest[next], bound)) return { joined, rest };
-    const [source] = rest.splice(next, 1);
-    if (!source) return { joined, rest };
+    const source = must(rest.splice(next, 1)[0]);
     bindSource(source, bound);
     joined.push(source);
   }
@@ -59,16 +61,12 @@ export function joinOrder<S extends JoinSource>(
   estimate?: Estimate<S>,
 ): S[] {
   const ordered: S[] = [];
-  let left = [...sources];
-  while (left.length > 0) {
+  for (let left = sources; left.length > 0;) {
     const { joined, rest } = connected(left, bound, estimate);
-    ordered.push(...joined);
+    const unconnected = rest.splice(best(rest, bound, estimate), 1);
+    for (const source of unconnected) bindSource(source, bound);
+    ordered.push(...joined, ...unconnected);
     left = rest;
-    const next = best(left, bound, estimate);
-    const [source] = next < 0 ? [] : left.splice(next, 1);
-    if (!source) break;
-    bindSource(source, bound);
-    ordered.push(source);
   }
   return ordered;
 }

@@ -1,8 +1,7 @@
 /**
- * Converts the rules of a checked policy to Datalog rules. A body becomes its disjunctive normal form, with one rule
- * per alternative: `or` and the elements of `in` are alternatives, and `not` of several alternatives becomes one `not`
- * for each. Then equalities of the positive conjunction are substituted in the whole rule, so that constants reach all
- * arguments where they can select an index or a table.
+ * Converts the rules of a checked policy to Datalog rules: the disjunctive normal form of each body, with one rule per
+ * alternative. `or` and `in` make alternatives; `not` of several becomes one `not` for each. Equalities of the positive
+ * conjunction are substituted, so that constants reach all arguments where they can select an index or a table.
  */
 import type { Expression, Param, Policy, Rule, Term } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
@@ -10,12 +9,13 @@ import { unreachable } from "../../util/assert.ts";
 import { Budget, TooLarge } from "../analysis/too-large.ts";
 import { ArgumentIndex } from "../ir/argument-index.ts";
 import {
-  argumentPattern,
   type DatalogProgram,
+  headPatterns,
   predicateKey,
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
+  requiredTypes,
   substitute,
 } from "../ir/program.ts";
 import type { Universe } from "../ir/universe.ts";
@@ -29,9 +29,8 @@ export interface SizeLimits {
   readonly conditionsMax: number;
 }
 
-type Conjunct =
-  ProgramLiteral | { readonly kind: "matches"; readonly index: number; readonly types: ReadonlySet<string> };
-type Conjunction = readonly Conjunct[];
+/** Here, `equal` and `type` also occur outside of `not`. */
+type Conjunction = readonly ProgramLiteral[];
 
 /** Throws `TooLarge`. */
 export function normalise(policy: Policy, universe: Universe, limits: SizeLimits): DatalogProgram {
@@ -41,19 +40,10 @@ export function normalise(policy: Policy, universe: Universe, limits: SizeLimits
     for (const { body } of normalised) budget.spend(body.length + 1, rule.span);
     return normalised;
   });
-  const groups = Map.groupBy(rules, ({ predicate }) => predicate);
-  return { rules, heads: new Map([...groups].map(([predicate, group]) => [predicate, indexOf(group)])) };
-}
-
-function indexOf(rules: readonly ProgramRule[]): ArgumentIndex<ProgramRule> {
-  const index = new ArgumentIndex<ProgramRule>();
-  for (const rule of rules) {
-    index.add(
-      rule,
-      rule.head.map((term) => argumentPattern(term, rule.types)),
-    );
-  }
-  return index;
+  const heads = new Map<string, ArgumentIndex<ProgramRule>>();
+  for (const rule of rules)
+    heads.getOrInsertComputed(rule.predicate, () => new ArgumentIndex()).add(rule, headPatterns(rule));
+  return { rules, heads };
 }
 
 function normaliseRule(rule: Rule, universe: Universe, limits: SizeLimits): ProgramRule[] {
@@ -96,7 +86,7 @@ class Scope {
   term(term: Term): ProgramTerm {
     switch (term.kind) {
       case "variable":
-        return { kind: "var", index: this.#index(term.name) };
+        return this.#variable(term.name);
       case "literal":
         return { kind: "const", value: { type: term.type, id: term.id } };
       case "now":
@@ -106,9 +96,9 @@ class Scope {
     }
   }
 
-  paramType(param: Param): Conjunct[] {
-    if (param.type === undefined || param.term.kind !== "variable") return [];
-    return [{ kind: "matches", index: this.#index(param.term.name), types: this.#universe.concrete(param.type) }];
+  paramType({ term, type }: Param): ProgramLiteral[] {
+    if (type === undefined || term.kind !== "variable") return [];
+    return [{ kind: "type", term: this.term(term), types: this.#universe.concrete(type) }];
   }
 
   alternatives(expression: Expression): Conjunction[] {
@@ -134,24 +124,17 @@ class Scope {
         // value.
         const concrete = this.#universe.concrete(expression.type);
         const types = expression.exact ? new Set([expression.type].filter((type) => concrete.has(type))) : concrete;
-        return [[{ kind: "matches", index: this.#index(expression.variable), types }]];
+        return [[{ kind: "type", term: this.#variable(expression.variable), types }]];
       }
-      default:
-        return [[this.#single(expression)]];
-    }
-  }
-
-  #single(expression: Extract<Expression, { kind: "call" | "equal" | "compare" }>): ProgramLiteral {
-    switch (expression.kind) {
       case "call": {
         const predicate = predicateKey(expression.predicate, expression.args.length);
-        return { kind: "call", predicate, args: expression.args.map((arg) => this.term(arg)) };
+        return [[{ kind: "call", predicate, args: expression.args.map((arg) => this.term(arg)) }]];
       }
       case "equal":
-        return { kind: "equal", left: this.term(expression.left), right: this.term(expression.right) };
+        return [[{ kind: "equal", left: this.term(expression.left), right: this.term(expression.right) }]];
       case "compare": {
         const { operator, left, right } = expression;
-        return { kind: "compare", operator, left: this.term(left), right: this.term(right) };
+        return [[{ kind: "compare", operator, left: this.term(left), right: this.term(right) }]];
       }
       default:
         return unreachable(expression);
@@ -162,16 +145,7 @@ class Scope {
   #negation(operand: Expression): Conjunction[] {
     const inner = this.alternatives(operand);
     if (inner.some((conjunction) => conjunction.length === 0)) return [];
-    return [
-      inner.map((conjunction): ProgramLiteral => ({
-        kind: "not",
-        body: conjunction.map((conjunct): ProgramLiteral =>
-          conjunct.kind === "matches"
-            ? { kind: "type", term: { kind: "var", index: conjunct.index }, types: conjunct.types }
-            : conjunct,
-        ),
-      })),
-    ];
+    return [inner.map((body) => ({ kind: "not", body }))];
   }
 
   #product(left: readonly Conjunction[], right: readonly Conjunction[]): Conjunction[] {
@@ -187,11 +161,8 @@ class Scope {
     return alternatives;
   }
 
-  #index(name: string): number {
-    const known = this.#indexes.get(name);
-    if (known !== undefined) return known;
-    this.#indexes.set(name, this.#indexes.size);
-    return this.#indexes.size - 1;
+  #variable(name: string): ProgramTerm {
+    return { kind: "var", index: this.#indexes.getOrInsertComputed(name, () => this.#indexes.size) };
   }
 }
 
@@ -207,7 +178,7 @@ function build(
     return target ? resolve(target) : term;
   };
   const types: (ReadonlySet<string> | undefined)[] = new Array(variables).fill(undefined);
-  const now: ProgramTerm[] = [];
+  const timed: ProgramLiteral[] = [];
   for (const conjunct of conjunction) {
     if (conjunct.kind !== "equal") continue;
     const left = resolve(conjunct.left);
@@ -215,47 +186,23 @@ function build(
     if (left.kind === "var") {
       if (!sameTerm(left, right)) bound[left.index] = right;
     } else if (right.kind === "var") bound[right.index] = left;
-    else if (left.kind === "now" || right.kind === "now") now.push(left, right);
-    else if (!sameTerm(left, right)) return undefined;
+    else if (sameTerm(left, right)) continue;
+    else if (left.kind === "now" || right.kind === "now") timed.push({ kind: "equal", left, right });
+    else return undefined;
   }
   for (const conjunct of conjunction) {
-    const narrowed = narrowing(conjunct);
-    for (const [term, allowed] of narrowed) {
+    for (const [term, allowed] of requiredTypes(conjunct)) {
       const target = resolve(term);
-      if (target.kind === "var") types[target.index] = meet(types[target.index], allowed);
+      if (target.kind === "var") types[target.index] = types[target.index]?.intersection(allowed) ?? allowed;
       else if (!allowed.has(target.kind === "now" ? "Integer" : target.value.type)) return undefined;
     }
   }
   if (types.some((allowed) => allowed?.size === 0)) return undefined;
-  const body = conjunction.flatMap((conjunct) => (isLiteral(conjunct) ? [substitute(conjunct, resolve)] : []));
+  const body = conjunction
+    .filter(({ kind }) => kind !== "type" && kind !== "equal")
+    .map((literal) => substitute(literal, resolve));
   // An equality with the clock (`@current_unix_time = 5`) is evaluated at run time.
-  for (let index = 0; index < now.length; index += 2) {
-    const [left, right] = [now[index], now[index + 1]];
-    if (left && right && !sameTerm(left, right)) body.push({ kind: "equal", left, right });
-  }
-  return { head: head.map(resolve), body, types };
-}
-
-function isLiteral(conjunct: Conjunct): conjunct is ProgramLiteral {
-  return conjunct.kind !== "matches" && conjunct.kind !== "equal";
-}
-
-const integer: ReadonlySet<string> = new Set(["Integer"]);
-
-/** The types that a conjunct requires of its terms. */
-function narrowing(conjunct: Conjunct): (readonly [ProgramTerm, ReadonlySet<string>])[] {
-  if (conjunct.kind === "matches") return [[{ kind: "var", index: conjunct.index }, conjunct.types]];
-  if (conjunct.kind === "compare" && conjunct.operator !== "!=") {
-    return [
-      [conjunct.left, integer],
-      [conjunct.right, integer],
-    ];
-  }
-  return [];
-}
-
-function meet(left: ReadonlySet<string> | undefined, right: ReadonlySet<string>): ReadonlySet<string> {
-  return left ? new Set([...left].filter((type) => right.has(type))) : right;
+  return { head: head.map(resolve), body: [...body, ...timed], types };
 }
 
 function sameTerm(left: ProgramTerm, right: ProgramTerm): boolean {

@@ -1,6 +1,6 @@
 /**
- * Merges a clause about a value with the same clause about the values that a closure leads to. A role on a folder or on
- * one above it is then found by one scan of the actor's roles, if these are few.
+ * Merges a clause about a value with the same clause about the values that a closure leads to: one scan of an actor's
+ * roles, if these are few, finds a role on a folder or on one above it.
  */
 import { isClosurePredicate } from "../ir/closure.ts";
 import { flatArgumentKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
@@ -12,8 +12,8 @@ import { bindSource } from "./join-order.ts";
 const fewRows = 32;
 
 /**
- * The clauses of a yes or no, without those that another clause contains once its closure is reflexive. The sources
- * must be in join order.
+ * The clauses of a yes or no, without those that another one contains once its closure is reflexive. Their sources must
+ * be in join order.
  */
 export function mergeReflexiveClosures(selects: readonly Select[], catalogue: SqlCatalogue): Select[] {
   const clauses = new Map(selects.map((select) => [keyOf(select), select]));
@@ -63,9 +63,7 @@ function reflexive(select: Select, catalogue: SqlCatalogue): Reflexive[] {
   });
 }
 
-/**
- * Equal for clauses that differ only in the names of their variables and, in most cases, in the order of their sources.
- */
+/** Equal for clauses that differ only in the names of their variables and, mostly, in the order of their sources. */
 function keyOf({ relations, conditions, negations }: Select): string {
   const withoutNames = (relation: Relation): string =>
     relationKey(relation, (arg) => (arg.kind === "var" ? typeKey(arg.type) : flatArgumentKey(arg)));

@@ -1,12 +1,12 @@
 /**
  * Converts flat clauses to selects. Each recursive atom becomes a source with the answers of two common table
- * expressions (`sql/recursion.ts`), which start from the values that the rest of the clause binds (magic sets). A node
- * may answer with wildcards in some columns. Each such variant gives a clause of its own, in which these arguments are
- * unbound, so that no join has to search for NULL.
+ * expressions (`sql/recursion.ts`), which start from the values that the rest of the clause binds (magic sets). Each
+ * pattern of wildcards in these answers gives a clause of its own, so that no join has to search for NULL.
  */
+import { must } from "../../util/assert.ts";
 import {
+  atomVariables,
   clauseVariables,
-  conditionTerms,
   type FlatAtom,
   type FlatClause,
   type FlatCondition,
@@ -15,9 +15,10 @@ import {
   NotPlannable,
   type RecursiveAtom,
 } from "../ir/flat.ts";
+import { conditionTerms } from "../ir/program.ts";
 import type { Relation, Select } from "../ir/select.ts";
 import type { PredicateNode } from "../ir/specialised.ts";
-import { bindSource, connected, isKnown, joinOrder, bindingName } from "./join-order.ts";
+import { bindingName, boundBy, connected, isKnown } from "./join-order.ts";
 
 /** A source that replaces a recursive atom, and the positions of the arguments that are wildcards. */
 export interface AnswerVariant {
@@ -53,8 +54,8 @@ interface PartialSelect {
 }
 
 /**
- * The clause as selects, one for each combination of variants. `outer` are the enclosing sources, which seeds may read.
- * `later` are sources that the caller adds afterwards: they bind variables, but seeds can't read them.
+ * The clause as selects, one for each combination of variants. Seeds may read the enclosing sources `outer`, but not
+ * `later`: these bind variables, and the caller adds them afterwards.
  */
 export function resolveClause(
   clause: FlatClause,
@@ -62,25 +63,20 @@ export function resolveClause(
   outer: readonly Relation[],
   later: readonly Relation[] = [],
 ): Select[] {
-  const start: PartialSelect = { clause, relations: clause.atoms.flatMap(plainRelation) };
-  let partials: PartialSelect[] = [start];
+  let partials: PartialSelect[] = [{ clause, relations: clause.atoms.flatMap(plainRelation) }];
   const pending = clause.atoms.filter((atom) => atom.kind === "recursive");
   while (pending.length > 0) {
-    const atom = pending.splice(mostKnown(pending, partials[0]?.relations ?? [], outer), 1)[0];
-    if (!atom) break;
+    const joined = partials[0]?.relations ?? [];
+    const known = pending.map((atom) => seedFor(atom, joined, [], outer).seed.args.length);
+    const atom = must(pending.splice(known.indexOf(Math.max(...known)), 1)[0]);
     partials = partials.flatMap((partial) => resolveAtom(partial, atom, planner, outer));
   }
-  return partials.map((partial) => {
-    const { clause: flat } = partial;
-    refuseLostVariables(flat, [...outer, ...later, ...partial.relations]);
-    return {
-      head: flat.head,
-      relations: partial.relations,
-      conditions: flat.conditions,
-      negations: flat.negations.map((bodies) =>
-        bodies.flatMap((body) => resolveClause(body, planner, [...outer, ...partial.relations], later)),
-      ),
-    };
+  return partials.map(({ clause: flat, relations }) => {
+    refuseLostVariables(flat, [...outer, ...later, ...relations]);
+    const negations = flat.negations.map((bodies) =>
+      bodies.flatMap((body) => resolveClause(body, planner, [...outer, ...relations], later)),
+    );
+    return { head: flat.head, relations, conditions: flat.conditions, negations };
   });
 }
 
@@ -97,12 +93,8 @@ function resolveAtom(
     if (hits) {
       const conditions = clause.conditions.filter((condition) => !seed.conditions.includes(condition));
       const atoms = clause.atoms.filter((other) => other !== atom);
-      return [
-        {
-          clause: { ...clause, conditions, atoms },
-          relations: [...relations.filter((relation) => !seed.relations.includes(relation)), hits],
-        },
-      ];
+      const others = relations.filter((relation) => !seed.relations.includes(relation));
+      return [{ clause: { ...clause, conditions, atoms }, relations: [...others, hits] }];
     }
   }
   return planner
@@ -125,14 +117,10 @@ function bestSeed(
   return { mode, seed: { relations: [], conditions: [], args: given } };
 }
 
-/**
- * True for a yes or no in which only the seed shares variables with the atom. Then it is enough that any seed has an
- * answer.
- */
+/** Whether only the seed of a yes or no shares variables with the atom: then any answer for any seed is enough. */
 function isApart(clause: FlatClause, relations: readonly Relation[], atom: RecursiveAtom, seed: Seed): boolean {
   if (clause.head.length > 0 || seed.relations.some((relation) => !relations.includes(relation))) return false;
-  const inside = new Set<string>();
-  for (const source of [...seed.relations, { args: atom.args, computed: true }]) bindSource(source, inside);
+  const inside = boundBy([...seed.relations, { args: atom.args, computed: true }]);
   const others = relations.filter((relation) => !seed.relations.includes(relation));
   const recursive = clause.atoms.filter((other) => other.kind === "recursive" && other !== atom);
   const rest: FlatClause = {
@@ -141,9 +129,7 @@ function isApart(clause: FlatClause, relations: readonly Relation[], atom: Recur
     conditions: clause.conditions.filter((condition) => !seed.conditions.includes(condition)),
     negations: clause.negations,
   };
-  const outside = [...clauseVariables(rest)].map((id) => `v${id}`);
-  for (const { args } of others) for (const arg of args) if (arg.kind === "var") outside.push(`v${arg.id}`);
-  return !outside.some((key) => inside.has(key));
+  return ![...clauseVariables(rest), ...others.flatMap(atomVariables)].some((id) => inside.has(`v${id}`));
 }
 
 /** The seed and mode of the atom, given the sources that bind its arguments. */
@@ -153,8 +139,7 @@ export function seedFor(
   conditions: readonly FlatCondition[],
   outer: readonly Relation[],
 ): { seed: Seed; mode: string } {
-  const bound = new Set<string>();
-  for (const relation of joinOrder(outer, new Set())) bindSource(relation, bound);
+  const bound = boundBy(outer);
   const { joined } = connected(relations, bound);
   const mode = atom.args.map((arg) => (isKnown(arg, bound) ? "b" : "f")).join("");
   const args = atom.args.filter((arg) => isKnown(arg, bound));
@@ -162,20 +147,6 @@ export function seedFor(
   if (fromRequest) return { mode, seed: { relations: [], conditions: [], args } };
   const usable = conditions.filter((condition) => conditionTerms(condition).every((term) => isKnown(term, bound)));
   return { mode, seed: { relations: [...outer, ...joined], conditions: usable, args } };
-}
-
-function mostKnown(
-  atoms: readonly RecursiveAtom[],
-  relations: readonly Relation[],
-  outer: readonly Relation[],
-): number {
-  let best = 0;
-  let most = -1;
-  atoms.forEach((atom, index) => {
-    const known = seedFor(atom, relations, [], outer).seed.args.length;
-    if (known > most) [best, most] = [index, known];
-  });
-  return best;
 }
 
 /** The source of an atom that is not recursive. */
@@ -190,13 +161,9 @@ export function plainRelation(atom: FlatAtom): Relation[] {
   }
 }
 
-/**
- * Conditions and negations need the values of their variables. If an answer has a wildcard there, only the evaluator
- * can try the possible values.
- */
+/** Conditions and negations need values. If an answer has a wildcard there, only the evaluator can try values. */
 export function refuseLostVariables(clause: FlatClause, sources: readonly Relation[]): void {
-  const bound = new Set<string>();
-  for (const source of sources) bindSource(source, bound);
+  const bound = boundBy(sources);
   const recursive = clause.atoms.flatMap((atom) => (atom.kind === "recursive" ? atom.args : []));
   const lost = new Set(
     recursive.flatMap((term) => (term.kind === "var" && !bound.has(bindingName(term) ?? "") ? [term.id] : [])),
@@ -208,8 +175,7 @@ export function refuseLostVariables(clause: FlatClause, sources: readonly Relati
 
 /** An answer can't express "any value, twice the same": two wildcards mean any two values. */
 export function refuseRepeatedWildcard(head: readonly FlatTerm[], sources: readonly Relation[]): void {
-  const bound = new Set<string>();
-  for (const source of sources) bindSource(source, bound);
+  const bound = boundBy(sources);
   const seen = new Set<number>();
   for (const term of head) {
     if (term.kind !== "var" || bound.has(bindingName(term) ?? "")) continue;

@@ -1,7 +1,6 @@
 /**
- * Simplifies flat clauses without a change of meaning. It removes repeated atoms and equal clauses, removes a clause
- * whose recursive node is contained in that of another clause, and merges clauses that differ in one constant (`role in
- * (reader, writer, admin)`).
+ * Simplifies flat clauses without a change of meaning: removes repeated atoms, equal clauses, and clauses whose
+ * recursive node another one contains; merges clauses that differ in one constant (`role in (reader, writer, admin)`).
  */
 import { must } from "../../util/assert.ts";
 import { clauseVariables, type FlatArgument, type FlatAtom, type FlatClause } from "../ir/flat.ts";
@@ -14,29 +13,16 @@ export function simplify(clauses: readonly FlatClause[]): FlatClause[] {
 }
 
 function dropRepeatedAtoms(clause: FlatClause): FlatClause {
-  const seen = new Set<string>();
-  const atoms = clause.atoms.filter((atom) => {
-    const key = flatAtomKey(atom);
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  });
-  return { ...clause, atoms };
+  return { ...clause, atoms: [...new Map(clause.atoms.map((atom) => [flatAtomKey(atom), atom])).values()] };
 }
 
 function unique(clauses: readonly FlatClause[]): FlatClause[] {
   const seen = new Map<string, FlatClause>();
-  for (const clause of clauses) {
-    const key = clauseKey(clause);
-    if (!seen.has(key)) seen.set(key, clause);
-  }
+  for (const clause of clauses) seen.getOrInsert(clauseKey(clause), clause);
   return [...seen.values()];
 }
 
-/**
- * The key of a clause up to the names of its variables. `mask` hides one argument of an atom, or the node of a
- * recursive atom.
- */
+/** The key of a clause up to the names of its variables. `mask` hides an argument of an atom, or an atom's node. */
 function clauseKey(
   clause: FlatClause,
   mask?: { readonly atom: number; readonly arg: number } | { readonly atom: number },
@@ -62,8 +48,7 @@ function dropSubsumed(clauses: readonly FlatClause[]): FlatClause[] {
       const atom = clause.atoms[position];
       if (atom?.kind !== "recursive") return { clause, node: undefined, key: "" };
       const key = clauseKey(clause, { atom: position });
-      const nodes = groups.get(key) ?? new Set<PredicateNode>();
-      groups.set(key, nodes.add(atom.node));
+      groups.getOrInsertComputed(key, () => new Set()).add(atom.node);
       return { clause, node: atom.node, key };
     });
     left = keyed
@@ -89,14 +74,9 @@ function mergeConstants(clauses: readonly FlatClause[]): FlatClause[] {
 }
 
 function mergeAt(clauses: readonly FlatClause[], atom: number, arg: number): FlatClause[] {
-  const groups = new Map<string, FlatClause[]>();
-  clauses.forEach((clause, index) => {
-    const constants = constantsAt(clause, atom, arg);
-    const type = constants?.[0]?.type;
-    const key = type === undefined ? `alone ${index}` : `${type} ${clauseKey(clause, { atom, arg })}`;
-    const group = groups.get(key);
-    if (group) group.push(clause);
-    else groups.set(key, [clause]);
+  const groups = Map.groupBy(clauses, (clause, index) => {
+    const type = constantsAt(clause, atom, arg)?.[0]?.type;
+    return type === undefined ? `alone ${index}` : `${type} ${clauseKey(clause, { atom, arg })}`;
   });
   return [...groups.values()].flatMap((group) => {
     const [first] = group;

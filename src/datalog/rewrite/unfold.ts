@@ -1,11 +1,11 @@
 /**
- * Unfolding (SLD resolution without data). It replaces calls of non-recursive nodes by the clauses of these nodes,
- * until only facts, context facts and recursive nodes are left. A head variable without a binding stays unbound in the
- * result: it is a wildcard answer, which is known at compile time. Negations are unfolded last, when the terms around
- * them are final.
+ * Unfolding (SLD resolution without data): replaces calls of non-recursive nodes by their clauses, until only facts,
+ * context facts and recursive nodes are left. An unbound head variable is a wildcard answer, known at compile time.
+ * Negations are unfolded last, when the terms around them are final.
  */
 import { must, unreachable } from "../../util/assert.ts";
 import {
+  atomVariables,
   type FlatAtom,
   type FlatClause,
   type FlatCondition,
@@ -13,14 +13,15 @@ import {
   NotEnumerable,
   NotPlannable,
 } from "../ir/flat.ts";
-import type { ProgramTerm } from "../ir/program.ts";
+import { conditionTerms, mapCondition, type ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type {
-  PredicateNode,
-  SpecialisedBody,
-  SpecialisedCall,
-  SpecialisedLiteral,
-  SpecialisedNegation,
+import {
+  openArguments,
+  type PredicateNode,
+  type SpecialisedBody,
+  type SpecialisedCall,
+  type SpecialisedLiteral,
+  type SpecialisedNegation,
 } from "../ir/specialised.ts";
 
 export interface UnfoldOptions {
@@ -115,24 +116,13 @@ class Unfolding {
       }
       case "compare": {
         const { operator } = literal;
-        const condition: FlatCondition = {
-          kind: "compare",
-          operator,
-          left: toTerm(literal.left, terms),
-          right: toTerm(literal.right, terms),
-        };
-        return [{ ...state, conditions: [...state.conditions, condition] }];
+        const [left, right] = [toTerm(literal.left, terms), toTerm(literal.right, terms)];
+        return [withCondition(state, { kind: "compare", operator, left, right })];
       }
-      case "type":
-        return [
-          {
-            ...state,
-            conditions: [
-              ...state.conditions,
-              { kind: "type", term: toTerm(literal.term, terms), types: [...literal.types].sort() },
-            ],
-          },
-        ];
+      case "type": {
+        const term = toTerm(literal.term, terms);
+        return [withCondition(state, { kind: "type", term, types: [...literal.types].sort() })];
+      }
       default:
         return unreachable(literal);
     }
@@ -146,7 +136,7 @@ class Unfolding {
     if (call.context) withAtom({ kind: "context", predicate: call.predicate, args });
     const { node } = call;
     if (!node) return results;
-    const open = args.filter((_, position) => node.args[position]?.kind === "open");
+    const open = openArguments(node, args);
     if (node.recursive) withAtom({ kind: "recursive", node, args: open });
     else {
       for (const clause of node.clauses) {
@@ -168,15 +158,9 @@ class Unfolding {
       args: atom.args.map((arg) => (arg.kind === "oneOf" ? arg : resolve(arg))),
     })) as FlatAtom[];
     const finalHead = head.map(resolve);
-    const bound = new Set([
-      ...this.#rigid,
-      ...atoms.flatMap((atom) => atom.args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []))),
-    ]);
+    const bound = this.#rigid.union(new Set(atoms.flatMap(atomVariables)));
     const asked = new Set(finalHead.flatMap((term) => (term.kind === "var" ? [term.id] : [])));
-    /**
-     * An unbound variable represents every value. If the goal does not ask for it, a value that occurs in no fact is
-     * the best witness.
-     */
+    /** An unbound variable represents every value. A value that occurs in no fact is the best witness for it. */
     const witness = (term: FlatTerm): FlatTerm => {
       const final = resolve(term);
       if (final.kind !== "var" || bound.has(final.id)) return final;
@@ -186,11 +170,11 @@ class Unfolding {
     return {
       head: finalHead,
       atoms,
-      conditions: state.conditions.map((condition): FlatCondition =>
-        condition.kind === "type"
-          ? { ...condition, term: witness(condition.term) }
-          : withTwo(condition, witness(condition.left), witness(condition.right)),
-      ),
+      conditions: state.conditions.map((condition) => {
+        const final = mapCondition(condition, witness);
+        if (final.kind !== "type") refuseTwoWitnesses(final.left, final.right);
+        return final;
+      }),
       negations: state.negations.map(({ negation, terms }) => {
         const shared = terms.map((term, variable) =>
           term && negation.outer.has(variable) ? witness(term) : undefined,
@@ -211,31 +195,26 @@ class Unfolding {
   }
 }
 
-function withTwo<C extends FlatCondition>(condition: C, left: FlatTerm, right: FlatTerm): C {
-  refuseTwoWitnesses(left, right);
-  return { ...condition, left, right };
+function withCondition(state: State, condition: FlatCondition): State {
+  return { ...state, conditions: [...state.conditions, condition] };
 }
 
 /**
- * A value that occurs in no fact is the best witness against a condition, unless that condition contains a `not` itself
- * or requires a different value. Then a value of some fact may be a witness where the unnamed one is not, and the
- * evaluator has to try.
+ * A value that occurs in no fact is the best witness against a condition, unless that condition contains a `not` or
+ * requires a different value: then only some fact's value may be one, and the evaluator has to try.
  */
 function refuseNestedWitness(shared: readonly (FlatTerm | undefined)[], bodies: readonly FlatClause[]): void {
   if (!shared.some((term) => term?.kind === "fresh")) return;
   const isNested = bodies.some(
     ({ atoms, negations, conditions }) =>
-      negations.length > 0 || atoms.some((atom) => atom.kind === "recursive") || conditions.some(isOfAnother),
+      negations.length > 0 || atoms.some(({ kind }) => kind === "recursive") || conditions.some(excludesWitness),
   );
   if (isNested) throw new NotPlannable("a value that occurs in no fact, under more than one negation");
 }
 
-function isOfAnother(condition: FlatCondition): boolean {
-  return (
-    condition.kind === "compare" &&
-    condition.operator === "!=" &&
-    (condition.left.kind === "fresh" || condition.right.kind === "fresh")
-  );
+function excludesWitness(condition: FlatCondition): boolean {
+  const isUnequal = condition.kind === "compare" && condition.operator === "!=";
+  return isUnequal && conditionTerms(condition).some(({ kind }) => kind === "fresh");
 }
 
 function toTerm(term: ProgramTerm, terms: readonly (FlatTerm | undefined)[]): FlatTerm {
@@ -253,7 +232,7 @@ function resolveTerm(term: FlatTerm, bindings: ReadonlyMap<number, FlatTerm>): F
 }
 
 /** Makes the terms pairwise equal: by binding variables, or by a condition if both sides are known only at run time. */
-export function unify(
+function unify(
   left: readonly FlatTerm[],
   right: readonly FlatTerm[],
   state: State,
@@ -282,10 +261,7 @@ function isFree(term: FlatTerm, rigid: ReadonlySet<number>): term is Variable {
   return term.kind === "var" && !rigid.has(term.id);
 }
 
-/**
- * Binds `variable` to `target`. The result has the more specific of both types; if the type of the target can't change,
- * it becomes a condition.
- */
+/** Binds `variable` to `target`, with the more specific type; a condition, if the type of the target can't change. */
 function bind(
   variable: Variable,
   target: FlatTerm,
@@ -304,7 +280,7 @@ function bind(
   }
 }
 
-export function flatTermType(term: FlatTerm): TypeName {
+function flatTermType(term: FlatTerm): TypeName {
   switch (term.kind) {
     case "const":
       return term.value.type;
@@ -336,7 +312,7 @@ function isSame(left: FlatTerm, right: FlatTerm): boolean {
 }
 
 /** Only the evaluator can decide whether two values that occur in no fact are equal. */
-export function refuseTwoWitnesses(left: FlatTerm, right: FlatTerm): void {
+function refuseTwoWitnesses(left: FlatTerm, right: FlatTerm): void {
   if (left.kind === "fresh" && right.kind === "fresh")
     throw new NotPlannable("an equality of two values that occur in no fact");
 }

@@ -1,18 +1,18 @@
 /**
- * Finds the recursion that closures can replace: strongly connected components whose nodes have only base clauses and
- * steps to nodes of the component. One closure contains the steps of all nodes, but it relates values, not nodes. So
- * the type of a value must determine its node; otherwise a path in the closure could take a step that the rules of the
- * node don't have. If two nodes have the same types (`even if odd of the one before`, and the other way round), a node
- * without a step to itself is eliminated: its callers get its steps and its base, as with states of an automaton
- * (Brzozowski and McCluskey 1963). A component whose nodes still have equal types is walked when it is queried.
+ * Finds the recursion that closures can replace: strongly connected components of nodes with only base clauses and
+ * steps inside. Their closure relates values, not nodes, so the type of a value must determine its node; otherwise a
+ * path could take a step that the rules of the node don't have. Of two nodes with the same types (`even if odd of the
+ * one before`, and the other way round), one without a step to itself is eliminated: its callers get its steps and
+ * base, as with states of an automaton (Brzozowski and McCluskey 1963). If equal types are left, queries walk the
+ * component.
  */
 import { must } from "../../util/assert.ts";
 import { type Closure, closureOver, type ClosureStep } from "../ir/closure.ts";
 import { closureStepKey, listKey, stringKey, typeListKey } from "../ir/key.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { NodeClause, PredicateNode, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
-import { compose, inverse, isBackward, openArguments, stepLiterals, stepOf } from "./closure-steps.ts";
+import { type NodeClause, openArguments, openTypes, type PredicateNode } from "../ir/specialised.ts";
+import { compose, inverse, isBackward, type NodeCall, stepLiterals, stepOf } from "./closure-steps.ts";
 
 export interface Component {
   readonly moving: readonly MovedArgument[];
@@ -71,10 +71,7 @@ export function componentOf(nodes: readonly PredicateNode[]): Component | undefi
   return { moving, members };
 }
 
-/**
- * The clause as a step and a call of a `wanted` node, or `undefined`. The test comes first, because the key of a step
- * through a closure can be long.
- */
+/** The clause as a step and a call of a `wanted` node, if it is one. Keys of steps can be long, so it tests first. */
 export function nodeStepOf(
   clause: NodeClause,
   wanted: (target: PredicateNode) => boolean = () => true,
@@ -84,14 +81,7 @@ export function nodeStepOf(
   return call && found && found !== "nowhere" ? nodeStep(found.position, found.step, call.node) : undefined;
 }
 
-/** The types of the open arguments, by position. */
-export function openTypes(node: PredicateNode): TypeName[] {
-  return node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
-}
-
-/**
- * The steps and base of each node; `undefined` if a clause is something else, such as two calls inside the component.
- */
+/** The steps and base of each node; `undefined` if a clause is something else, such as two calls inside. */
 function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
   const within = new Set(nodes);
   const facts = new Map<PredicateNode, NodeClause[]>();
@@ -117,10 +107,10 @@ function splitNodes(nodes: readonly PredicateNode[]): Members | undefined {
 }
 
 /** The facts that answer a call besides its node. */
-function factsOf(clause: NodeClause, call: SpecialisedCall): NodeClause[] {
+function factsOf(clause: NodeClause, call: NodeCall): NodeClause[] {
   if (!call.fact && !call.context) return [];
   const body = { types: clause.body.types, literals: [{ ...call, node: undefined }] };
-  return [{ ...clause, head: openArguments(call), body }];
+  return [{ ...clause, head: openArguments(call.node, call.args), body }];
 }
 
 /** `writer on parent` adds nothing to `reader on parent` if every writer is a reader. */
@@ -137,18 +127,11 @@ function distinct(steps: readonly NodeStep[]): NodeStep[] {
   return [...new Map(steps.map((one) => [`${one.target.id} ${one.key}`, one])).values()];
 }
 
-function nodeCalls(clause: NodeClause): (SpecialisedCall & { readonly node: PredicateNode })[] {
-  return clause.body.literals.filter(isNodeCall);
+function nodeCalls({ body }: NodeClause): NodeCall[] {
+  return body.literals.filter((one): one is NodeCall => one.kind === "call" && one.node !== undefined);
 }
 
-function isNodeCall(literal: SpecialisedLiteral): literal is SpecialisedCall & { readonly node: PredicateNode } {
-  return literal.kind === "call" && literal.node !== undefined;
-}
-
-/**
- * Eliminates nodes until no two have the same types. The choice is deterministic, so that all questions read the same
- * closures.
- */
+/** Eliminates nodes until no two have the same types. It is deterministic, so all questions read equal closures. */
 function withDistinctTypes(members: Members): Members | undefined {
   let left = members;
   for (;;) {
@@ -165,8 +148,8 @@ function withDistinctTypes(members: Members): Members | undefined {
 }
 
 /**
- * Nodes are eliminated in the order of these texts. Data directories contain the resulting closures, so this text is a
- * file format: its members and their order must not change.
+ * The order of elimination. It decides the closures in data directories, so it is a file format: members and their
+ * order must not change.
  */
 function orderText({ predicate, args }: PredicateNode): string {
   const texts = args.map((arg) =>
@@ -177,10 +160,7 @@ function orderText({ predicate, args }: PredicateNode): string {
   return JSON.stringify([predicate, texts]);
 }
 
-/**
- * The other nodes, with the steps and base of the eliminated node instead of steps to it. `undefined` if that is not
- * possible or exceeds a limit.
- */
+/** The other nodes, with the node's steps and base instead of steps to it; `undefined` if impossible or too large. */
 function eliminate(node: PredicateNode, member: Member, members: Members): Members | undefined {
   const left = new Map<PredicateNode, Member>();
   let clauses = 0;
@@ -224,8 +204,8 @@ function prependStep(node: PredicateNode, { position, step }: NodeStep, clause: 
 }
 
 /**
- * Whether the type of the argument alone determines its steps, so that a path of the closure is a path of the nodes. A
- * single node may have an argument of any type.
+ * Whether the type of the argument determines its steps, so that a path of the closure is a path of the nodes. A single
+ * node may have an argument of any type.
  */
 function movesByType(members: Members, position: number): boolean {
   if (members.size === 1) return true;

@@ -1,25 +1,32 @@
 /**
- * Finds the steps of recursive clauses. A step consists of the stored facts between the head of a clause and its
- * recursive call. It changes one argument and keeps the others. Its variables have canonical numbers, so that rules
- * over the same facts have equal steps.
+ * Finds the steps of recursive clauses: the stored facts between a head and its recursive call. A step changes one
+ * argument and keeps the others. Variables have canonical numbers, so rules over the same facts have equal steps.
  */
 import { must } from "../../util/assert.ts";
 import type { ClosureStep, StepTerm } from "../ir/closure.ts";
 import { type ProgramTerm, termVariables } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { NodeClause, SpecialisedCall, SpecialisedLiteral } from "../ir/specialised.ts";
+import {
+  type NodeClause,
+  openArguments,
+  type PredicateNode,
+  type SpecialisedCall,
+  type SpecialisedLiteral,
+} from "../ir/specialised.ts";
+
+export type NodeCall = SpecialisedCall & { readonly node: PredicateNode };
 
 /**
  * The step of a clause that consists of stored facts and `call`, and the position of the argument that it changes.
- * `nowhere` if the call is the head itself. `undefined` for any other clause: with context facts, with a condition, or
- * with facts about an argument that does not change.
+ * `nowhere` if the call is the head itself. `undefined` for clauses with context facts, conditions, or facts about an
+ * argument that does not change.
  */
 export function stepOf(
   clause: NodeClause,
-  call: SpecialisedCall,
+  call: NodeCall,
 ): { readonly position: number; readonly step: ClosureStep } | "nowhere" | undefined {
   const { head, body } = clause;
-  const open = openArguments(call);
+  const open = openArguments(call.node, call.args);
   const variables = head.flatMap(termVariables);
   if (open.length !== head.length || new Set(variables).size !== head.length) return undefined;
   const changed = open.flatMap((term, position) => (isVariable(term, variables[position]) ? [] : [position]));
@@ -35,15 +42,7 @@ export function stepOf(
   return { position, step: canonical(atoms, [from, to.index], body.types) };
 }
 
-/** The terms of the call for the open arguments of its node. */
-export function openArguments({ node, args }: SpecialisedCall): ProgramTerm[] {
-  return args.filter((_, position) => node?.args[position]?.kind === "open");
-}
-
-/**
- * Whether the step goes against its facts. Most facts lead from their first argument to the others: from a member to
- * the team.
- */
+/** Whether the step goes against its facts, which mostly lead from their first argument: from member to team. */
 export function isBackward({ atoms }: ClosureStep): boolean {
   const leads = (end: number): boolean =>
     atoms.some(({ args: [first] }) => first?.kind === "var" && first.index === end);
@@ -98,12 +97,7 @@ function canonical(
   types: readonly TypeName[],
 ): ClosureStep {
   const numbers = new Map(ends.map((variable, index) => [variable, index]));
-  const number = (variable: number): number => {
-    const known = numbers.get(variable);
-    if (known !== undefined) return known;
-    numbers.set(variable, numbers.size);
-    return numbers.size - 1;
-  };
+  const number = (variable: number): number => numbers.getOrInsertComputed(variable, () => numbers.size);
   const term = (arg: ProgramTerm): StepTerm[] => {
     if (arg.kind === "now") return [];
     return [arg.kind === "var" ? { kind: "var", index: number(arg.index) } : { kind: "const", value: arg.value }];

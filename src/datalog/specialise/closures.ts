@@ -1,19 +1,18 @@
 /**
  * Replaces recursion over stored facts by closures. `reader on folder if reader on its parent` needs all folders above
- * a folder: the transitive closure of `parent`, which the store keeps as a table. A node "base, or a step and then the
- * node" becomes "base, or the closure of the step and then the base", which is not recursive.
+ * a folder: the transitive closure of `parent`, which the store keeps. A node "base, or a step and then the node"
+ * becomes "base, or the closure of the step and then the base", which is not recursive.
  *
- * The rewriting is exact because each step changes one argument along stored facts and keeps the others. So steps of
- * different arguments are independent, and their closures can be combined. Nodes that call each other (folders in
- * drives in folders) share one closure of all their steps, which leads to the base of any of them. Other recursion is
- * walked when it is queried.
+ * This is exact, because each step changes one argument along stored facts and keeps the others, so closures of
+ * different arguments can be combined. Nodes that call each other (folders in drives in folders) share one closure of
+ * all their steps, which leads to the base of any of them. Other recursion is walked when it is queried.
  */
 import { must } from "../../util/assert.ts";
 import type { Closure } from "../ir/closure.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import type { NodeClause, PredicateNode } from "../ir/specialised.ts";
-import { type Component, componentOf, type MovedArgument, nodeStepOf, openTypes } from "./closure-components.ts";
+import { type NodeClause, openTypes, type PredicateNode } from "../ir/specialised.ts";
+import { type Component, componentOf, type MovedArgument, nodeStepOf } from "./closure-components.ts";
 
 /** Whether the store keeps a closure. */
 export type ClosureChoice = (closure: Closure) => boolean;
@@ -34,10 +33,7 @@ export function useClosures(nodes: readonly PredicateNode[], choose: ClosureChoi
   return rewritten.size > 0;
 }
 
-/**
- * A node that copies a rewritten node has the clauses of that node, including its step. A step followed by the closure
- * is in the closure, so the closure replaces the step.
- */
+/** A node that copies a rewritten node has its step. The closure contains the step, so it replaces the step. */
 function replaceSteps(node: PredicateNode, rewritten: ReadonlyMap<PredicateNode, Component>): NodeClause[] {
   const contained = [...node.copies].filter((copied) => copied !== node && rewritten.has(copied));
   if (contained.length === 0) return [...node.clauses];
@@ -55,10 +51,7 @@ function replaceSteps(node: PredicateNode, rewritten: ReadonlyMap<PredicateNode,
   return [...clauses, ...[...taken].flatMap((source) => closureClauses(source, must(rewritten.get(source))))];
 }
 
-/**
- * The base clauses and facts that the closures of one or more changed arguments lead to, of each node whose other
- * arguments have the same types.
- */
+/** The bases and facts that closures of changed arguments lead to, of nodes with equal types in other arguments. */
 function closureClauses(node: PredicateNode, { moving, members }: Component): NodeClause[] {
   const types = openTypes(node);
   return choices(moving).flatMap((chosen) => {
@@ -80,9 +73,7 @@ function choices(moving: readonly MovedArgument[]): (readonly MovedArgument[])[]
   );
 }
 
-/**
- * The clause with a closure before it for each of the arguments `chosen`. `open` are the types of the resulting head.
- */
+/** The clause with a closure before it for each `chosen` argument. `open` are the types of the resulting head. */
 function prependClosures(open: readonly TypeName[], clause: NodeClause, chosen: readonly MovedArgument[]): NodeClause {
   const head = [...clause.head];
   const types = [...clause.body.types];

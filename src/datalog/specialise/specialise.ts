@@ -1,11 +1,10 @@
 /**
- * Specialisation of the program for a goal. The result is a finite graph of nodes. A node is a predicate with a fixed
- * type or constant for each argument, and its clauses are the rules that can derive it, with types. Further passes drop
- * clauses that nothing can answer, collapse copy rules (`"reader" if "writer"`), and mark nodes that reach themselves
- * as recursive.
+ * Specialisation of the program for goals: a finite graph of nodes. A node is a predicate with a type or constant for
+ * each argument; its clauses are the rules that can derive it, with types. Further passes drop clauses that nothing can
+ * answer, collapse copy rules (`"reader" if "writer"`), and mark nodes that reach themselves as recursive.
  */
 import { must } from "../../util/assert.ts";
-import { stronglyConnected } from "../analysis/components.ts";
+import { findCycles } from "../analysis/components.ts";
 import { type FactType, isCovered } from "../analysis/fact-types.ts";
 import { Budget } from "../analysis/too-large.ts";
 import { inferTypings, withDemandedTypes, withoutTypeVariables } from "../analysis/typings.ts";
@@ -18,17 +17,20 @@ import {
   type ProgramLiteral,
   type ProgramRule,
   type ProgramTerm,
+  requiredTypes,
   substitute,
   termVariables,
 } from "../ir/program.ts";
 import { type Signatures, termType, type TypeName } from "../ir/signature.ts";
-import type {
-  NodeArgument,
-  NodeClause,
-  PredicateNode,
-  SpecialisedBody,
-  SpecialisedCall,
-  SpecialisedLiteral,
+import {
+  type NodeArgument,
+  type NodeClause,
+  openArguments,
+  openTypes,
+  type PredicateNode,
+  type SpecialisedBody,
+  type SpecialisedCall,
+  type SpecialisedLiteral,
 } from "../ir/specialised.ts";
 import type { ClosureChoice } from "./closures.ts";
 
@@ -117,23 +119,21 @@ class GraphBuilder {
     const patterns = args.map((arg, position): NodeArgument =>
       arg.kind === "const" ? { kind: "const", value: arg.value } : { kind: "open", type: types[position] },
     );
-    const key = listKey([stringKey(predicate), ...patterns.map(nodeArgumentKey)]);
-    const known = this.#known.get(key);
-    if (known) return known;
-    if (this.nodes.length >= this.#options.nodesMax) throw new TooManyNodes();
-    const node: PredicateNode = {
-      id: this.nodes.length,
-      predicate,
-      args: patterns,
-      clauses: [],
-      copies: new Set(),
-      component: 0,
-      recursive: false,
-      productive: false,
-    };
-    this.nodes.push(node);
-    this.#known.set(key, node);
-    return node;
+    return this.#known.getOrInsertComputed(listKey([stringKey(predicate), ...patterns.map(nodeArgumentKey)]), () => {
+      if (this.nodes.length >= this.#options.nodesMax) throw new TooManyNodes();
+      const node: PredicateNode = {
+        id: this.nodes.length,
+        predicate,
+        args: patterns,
+        clauses: [],
+        copies: new Set(),
+        component: 0,
+        recursive: false,
+        productive: false,
+      };
+      this.nodes.push(node);
+      return node;
+    });
   }
 
   /** The rule as clauses of the node, one for each typing that fits the node. */
@@ -151,7 +151,7 @@ class GraphBuilder {
       const head = must(rule.head[position]);
       if (arg.kind === "const" && head.kind === "now") body.push({ kind: "equal", left: head, right: arg });
     });
-    const head = rule.head.filter((_, position) => node.args[position]?.kind === "open").map(resolve);
+    const head = openArguments(node, rule.head).map(resolve);
     const typed = rule.types.flatMap((types, variable) => (types ? [variable] : []));
     const scope = new Set([...head.flatMap(termVariables), ...ownVariables(body), ...typed]);
     const found = inferTypings(rule.types, body, this.#options.signatures, this.#spend, known);
@@ -176,16 +176,13 @@ class GraphBuilder {
     for (const variable of body.flatMap(literalVariables)) allowed[variable] ??= undefined;
     for (let variable = 0; variable < Math.max(allowed.length, known.length); variable++)
       allowed[variable] ??= undefined;
-    for (const [term, types] of body.flatMap(innerNarrowing)) {
+    const required = body.flatMap(requiredTypes);
+    for (const [term, types] of required) {
       for (const variable of termVariables(term)) {
-        const present = allowed[variable];
-        allowed[variable] = present ? new Set([...present].filter((type) => types.has(type))) : types;
+        allowed[variable] = allowed[variable]?.intersection(types) ?? types;
       }
     }
-    const constantFits = body.every((literal) =>
-      innerNarrowing(literal).every(([term, types]) => fitsConstant(term, types)),
-    );
-    if (!constantFits) return [];
+    if (!required.every(([term, types]) => fitsConstant(term, types))) return [];
     const found = inferTypings(allowed, body, this.#options.signatures, this.#spend, known);
     return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
       const narrowed = types.flatMap((type, variable): SpecialisedLiteral[] =>
@@ -206,10 +203,7 @@ function argumentOfNode(arg: NodeArgument): ArgumentPattern {
   return { types: arg.type === undefined ? undefined : new Set([arg.type]), id: undefined };
 }
 
-/**
- * The constants and types that the arguments of the node give to the variables of a rule's head. `undefined` if they
- * don't unify.
- */
+/** What the node's arguments give to the variables of the head; `undefined` if they don't unify. */
 function matchHead(
   node: PredicateNode,
   rule: ProgramRule,
@@ -236,9 +230,8 @@ function matchHead(
 }
 
 /**
- * False if the rule gives a certain type to an argument that the node has with any type. Callers have a typing with
- * that type, and call another node for it, so a node with any type contains only the other answers. So the type of a
- * wildcard is always known.
+ * False if the rule gives a certain type to an argument of any type. Callers have a typing with that type and call
+ * another node for it, so this node has only the other answers, and the type of a wildcard is always known.
  */
 function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly TypeName[]): boolean {
   return node.args.every((arg, position) => {
@@ -251,17 +244,6 @@ function fitsOpenTypes(node: PredicateNode, rule: ProgramRule, types: readonly T
 /** The variables of a conjunction, without those that occur only in its negations. */
 function ownVariables(body: readonly ProgramLiteral[]): number[] {
   return body.flatMap((literal) => (literal.kind === "not" ? [] : literalVariables(literal)));
-}
-
-const integer: ReadonlySet<string> = new Set(["Integer"]);
-
-function innerNarrowing(literal: ProgramLiteral): (readonly [ProgramTerm, ReadonlySet<string>])[] {
-  if (literal.kind === "type") return [[literal.term, literal.types]];
-  if (literal.kind !== "compare" || literal.operator === "!=") return [];
-  return [
-    [literal.left, integer],
-    [literal.right, integer],
-  ];
 }
 
 function fitsConstant(term: ProgramTerm, types: ReadonlySet<string>): boolean {
@@ -307,10 +289,7 @@ function prune<C extends { readonly body: SpecialisedBody }>(clause: C): C {
   return { ...clause, body: { ...clause.body, literals } };
 }
 
-/**
- * Replaces a copy clause by the clauses of the node that it copies, so that long role hierarchies, and cycles in them,
- * cost nothing at query time.
- */
+/** Replaces a copy clause by the clauses of the copied node, so that role hierarchies cost nothing at query time. */
 export function collapseCopies(nodes: readonly PredicateNode[]): void {
   const sources = new Map(
     nodes.map((node) => [node, node.clauses.flatMap((clause) => copySource(node, clause) ?? [])]),
@@ -330,17 +309,14 @@ export function collapseCopies(nodes: readonly PredicateNode[]): void {
   }
 }
 
-/**
- * The node to which the clause only passes its arguments, and the rest of the call (facts of the same predicate).
- * `undefined` for other clauses.
- */
+/** The node to which the clause only passes its arguments, and facts of that call; `undefined` for other clauses. */
 function copySource(
   node: PredicateNode,
   clause: NodeClause,
 ): { node: PredicateNode; rest: NodeClause | undefined } | undefined {
   const [call, ...others] = clause.body.literals;
   if (others.length > 0 || call?.kind !== "call" || !call.node) return undefined;
-  const open = call.args.filter((_, position) => call.node?.args[position]?.kind === "open");
+  const open = openArguments(call.node, call.args);
   const isCopy =
     open.length === clause.head.length &&
     new Set(clause.head.flatMap(termVariables)).size === open.length &&
@@ -348,7 +324,7 @@ function copySource(
       const head = clause.head[position];
       return arg.kind === "var" && head?.kind === "var" && arg.index === head.index;
     }) &&
-    sameTypes(node, call.node);
+    typeListKey(openTypes(node)) === typeListKey(openTypes(call.node));
   if (!isCopy) return undefined;
   const rest =
     call.fact || call.context
@@ -357,19 +333,12 @@ function copySource(
   return { node: call.node, rest };
 }
 
-function sameTypes(left: PredicateNode, right: PredicateNode): boolean {
-  const open = (node: PredicateNode): TypeName[] => node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
-  return typeListKey(open(left)) === typeListKey(open(right));
-}
-
 export function markRecursion(nodes: readonly PredicateNode[]): void {
   const successors = new Map(nodes.map((node) => [node, node.clauses.flatMap((clause) => calledNodes(clause.body))]));
-  const component = stronglyConnected(nodes, (node) => successors.get(node) ?? []);
-  const sizes = new Map<number, number>();
-  for (const number of component.values()) sizes.set(number, (sizes.get(number) ?? 0) + 1);
+  const { components, cyclic } = findCycles(nodes, (node) => must(successors.get(node)));
   for (const node of nodes) {
-    node.component = must(component.get(node));
-    node.recursive = must(sizes.get(node.component)) > 1 || (successors.get(node) ?? []).includes(node);
+    node.component = must(components.get(node));
+    node.recursive = cyclic.has(node);
   }
 }
 

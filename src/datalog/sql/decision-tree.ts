@@ -1,14 +1,13 @@
 /**
- * Builds the decision tree of a yes or no: a prefix trie of the joins of its clauses. A path from the root joins the
- * sources of a clause in order, and clauses that begin with equal sources share the nodes of these. The join order
- * prefers sources that other clauses have at the same node, so that an owner's organizations are looked up once for all
- * clauses about them.
+ * The decision tree of a yes or no: a prefix trie of joins. A path from the root joins the sources of a clause, and
+ * clauses that begin with equal sources share nodes. The join order prefers sources that other clauses have at the same
+ * node, so that an owner's organizations are looked up once for all clauses about them.
  */
-import { mapConditionTerms, type FlatArgument } from "../ir/flat.ts";
 import { must } from "../../util/assert.ts";
 import { isClosurePredicate } from "../ir/closure.ts";
-import { conditionTerms, type FlatCondition, type FlatTerm } from "../ir/flat.ts";
+import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
 import { flatArgumentKey, flatConditionKey, listKey, numberKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
+import { conditionTerms, mapCondition } from "../ir/program.ts";
 import { mapSelectTerms, type Relation, renameRelation, type Select, type SqlCatalogue } from "../ir/select.ts";
 import { estimateBy } from "../rewrite/estimate.ts";
 import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
@@ -16,7 +15,7 @@ import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-ord
 export type DecisionTest =
   { readonly kind: "condition"; readonly condition: FlatCondition } | { readonly kind: "none"; readonly body: Select };
 
-export function testKey(test: DecisionTest): string {
+function testKey(test: DecisionTest): string {
   return test.kind === "condition" ? flatConditionKey(test.condition) : selectKey(test.body);
 }
 
@@ -27,15 +26,15 @@ export interface DecisionNode {
   readonly branches: Map<string, DecisionNode>;
 }
 
-export function decisionNode(relation?: Relation, tests: DecisionTest[] = []): DecisionNode {
+function decisionNode(relation?: Relation, tests: DecisionTest[] = []): DecisionNode {
   return { relation, tests, branches: new Map() };
 }
 
 /**
- * The child of a node for a source, which is created if no clause has it yet. Variables that the source binds first are
- * added to `names`: with the variables of the child, or with `fresh` numbers.
+ * The child for a source, created if no clause has it yet. `names` gets the variables that it binds first: those of the
+ * child, or with `fresh` numbers.
  */
-export function childFor(
+function childFor(
   node: DecisionNode,
   relation: Relation,
   names: Map<number, FlatTerm>,
@@ -68,23 +67,17 @@ function keyOf(relation: Relation, names: ReadonlyMap<number, FlatTerm>): string
   });
 }
 
-/**
- * The tree of clauses whose sources are in join order. The cheapest clauses come first. `units` are sources without
- * columns, which need no join.
- */
+/** The tree of clauses with sources in join order, cheapest first. `units` have no columns and need no join. */
 export function decisionTree(selects: readonly Select[], units: ReadonlySet<string>): DecisionNode {
   const root = decisionNode();
   let variables = 0;
-  const cheapFirst = selects.toSorted((left, right) => costOf(left) - costOf(right));
-  for (const select of cheapFirst) insert(root, select, units, () => variables++);
+  for (const select of selects.toSorted((left, right) => costOf(left) - costOf(right)))
+    insert(root, select, units, () => variables++);
   hoist(root);
   return root;
 }
 
-/**
- * The number of lookups. The lookup of a closure counts half, because it is usually the last of its clause and a single
- * one.
- */
+/** The number of lookups. A closure counts half: usually it is the last source of its clause, and a single lookup. */
 function costOf({ relations }: Select): number {
   return relations.reduce((sum, { computed, table }) => {
     if (computed) return sum + 100;
@@ -106,16 +99,13 @@ function insert(root: DecisionNode, select: Select, units: ReadonlySet<string>, 
   }
   const known = new Set(names.keys());
   const tests = [
-    ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapConditionTerms(one, rename) })),
+    ...select.conditions.map((one): DecisionTest => ({ kind: "condition", condition: mapCondition(one, rename) })),
     ...select.negations.flat().map((body) => negationTest(body, known, rename)),
   ];
   node.branches.set(listKey(tests.map(testKey)), decisionNode(undefined, tests));
 }
 
-/**
- * Moves a test that all branches share to their parent, if it needs only variables of the parent: a banned user is
- * denied by one lookup.
- */
+/** Moves a test of all branches to their parent, if its variables are known there: one lookup denies a banned user. */
 function hoist(node: DecisionNode, above: ReadonlySet<string> = new Set()): void {
   const known = new Set([...above, ...(node.relation?.args ?? []).flatMap((arg) => bindingName(arg) ?? [])]);
   const branches = [...node.branches.values()];
@@ -158,26 +148,18 @@ function negationTest(body: Select, known: ReadonlySet<number>, rename: (term: F
     kind: "none",
     body: mapSelectTerms(body, (term) => {
       if (term.kind !== "var" || known.has(term.id)) return rename(term);
-      if (!inner.has(term.id)) inner.set(term.id, firstInner + inner.size);
-      return { ...term, id: inner.get(term.id) ?? term.id };
+      return { ...term, id: inner.getOrInsertComputed(term.id, () => firstInner + inner.size) };
     }),
   };
 }
 
-/** Expensive clauses first: they have the most sources to share. */
-function expensiveFirst(left: Select, right: Select): number {
-  return costOf(right) - costOf(left);
-}
-
-/**
- * The clauses with their sources in join order. A source with few rows that an earlier clause has at the same node
- * comes before others.
- */
+/** The clauses in join order. A source with few rows that an earlier clause has at the same node comes first. */
 export function orderWithSharedPrefixes(selects: readonly Select[], catalogue: SqlCatalogue): Select[] {
   const root = decisionNode();
   let variables = 0;
+  // Expensive clauses come first: they have the most sources to share.
   return selects
-    .toSorted(expensiveFirst)
+    .toSorted((left, right) => costOf(right) - costOf(left))
     .map((select) => ({ ...select, relations: orderFrom(root, select, catalogue, () => variables++) }));
 }
 

@@ -1,6 +1,6 @@
 /**
- * Emits a decision tree as one SQL expression. Each shared source is looked up once: the folder of a repository, and
- * then, cheapest first, the alternatives that differ (a role on it, a team's role on it, an owner of its organization).
+ * Emits a decision tree as one SQL expression. Each shared source is looked up once (a repository's folder), and then,
+ * cheapest first, the alternatives that differ (a role on it, a team's role on it, an owner of its organization).
  */
 import type { FlatTerm } from "../ir/flat.ts";
 import type { Relation } from "../ir/select.ts";

@@ -1,18 +1,17 @@
 /**
- * Emits selects, their sources, conditions and terms as SQL. The text contains only generated names and numbers: values
- * of a request are parameters, and constants of the policy are symbol ids.
+ * Emits selects, sources, conditions and terms as SQL. The text has only generated names and numbers: values of a
+ * request are parameters, and constants of the policy are symbol ids.
  */
 import { must, unreachable } from "../../util/assert.ts";
 import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
 import type { Loop, Relation, Select, SqlCatalogue } from "../ir/select.ts";
-import type { TypeName } from "../ir/signature.ts";
 import { estimateBy, isFewBeside, rangesOf } from "../rewrite/estimate.ts";
 import { isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
 
 /**
- * Numbers the parameters of a statement by name, in the order of their first use. A parameter is always part of an
- * expression: SQLite's planner reads the values of bare parameters in a join, and then plans the statement again for
- * each other value, which takes ten times as long as running it.
+ * Numbers parameters by name, in the order of first use. A parameter is always part of an expression: SQLite reads bare
+ * parameters in a join when it plans, and plans again for each other value, which takes ten times as long as running
+ * it.
  */
 export class StatementParameters {
   readonly #slots = new Map<string, number>();
@@ -31,10 +30,7 @@ export class StatementParameters {
   }
 
   #slot(name: string): string {
-    const known = this.#slots.get(name);
-    if (known !== undefined) return `?${known}`;
-    this.#slots.set(name, this.#slots.size + 1);
-    return `?${this.#slots.size}`;
+    return `?${this.#slots.getOrInsertComputed(name, () => this.#slots.size + 1)}`;
   }
 }
 
@@ -51,10 +47,7 @@ export interface SqlContext {
 
 export type SqlBindings = ReadonlyMap<string, string>;
 
-/**
- * `SELECT columns FROM … WHERE …`. `columns` turns the head into the select list. `first` is a relation that must lead
- * the join.
- */
+/** `SELECT columns FROM … WHERE …`. `columns` makes the select list of the head. `first` must lead the join. */
 export function emitSelect(
   select: Select,
   columns: (head: readonly string[]) => string,
@@ -95,8 +88,8 @@ export function emitSelect(
 const joinedMax = 64;
 
 /**
- * The fact of a negated body that consists of one fact with known arguments which differ between rows. SQLite evaluates
- * a `NOT EXISTS` that is the same for all rows only once, so the join is for the others.
+ * The fact of a negated body that is a single fact, with known arguments which differ between rows. SQLite evaluates a
+ * `NOT EXISTS` that is the same for all rows only once, so the join is for the others.
  */
 function soleFact(body: Select, bound: Set<string>, outer: SqlBindings, catalogue: SqlCatalogue): Relation | undefined {
   const [relation, ...others] = body.relations;
@@ -146,11 +139,9 @@ export function emitRelation(
       return `json_each(${context.parameters.text(param)}) AS ${alias}`;
     }
     case "named":
-      reportLoop(table.name);
-      return `${table.name} AS ${alias}`;
     case "tagged":
       reportLoop(table.name);
-      where.push(`${alias}.tag = ${table.tag}`);
+      if (table.kind === "tagged") where.push(`${alias}.tag = ${table.tag}`);
       return `${table.name} AS ${alias}`;
     default:
       return unreachable(table);
@@ -158,8 +149,8 @@ export function emitRelation(
 }
 
 /**
- * Whether to force the primary index, for lookups of one constant after another. If SQLite has to sort the rows, it
- * would otherwise choose an index in that order, and scan all rows with other constants.
+ * Whether to force the primary index, for lookups of one constant after another. To sort the rows, SQLite would
+ * otherwise choose an index in that order, and scan all rows with other constants.
  */
 function forcesPrimaryIndex(relation: Relation, bindings: SqlBindings, catalogue: SqlCatalogue): boolean {
   const { args, table, filtered } = relation;
@@ -216,8 +207,7 @@ function emitArgument(
     return;
   }
   bindings.set(key, column);
-  const type: TypeName = arg.kind === "var" ? arg.type : undefined;
-  if (type !== undefined) where.push(emitRange(column, type, context));
+  if (arg.kind === "var" && arg.type !== undefined) where.push(emitRange(column, arg.type, context));
 }
 
 function emitRange(expression: string, type: string, context: SqlContext): string {

@@ -1,11 +1,11 @@
 /**
- * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` contains the
- * calls of the strongly connected nodes that are needed. It starts from the seed and follows the facts that a rule
- * joins before its recursive call. `answers` then evaluates the rules bottom-up, restricted to demanded calls. Both are
- * sets (`UNION`), so they end on cycles in the data. Each pair of a node and a mode (pattern of known arguments) has
- * its own clauses, and the `tag` of a row identifies the node, the mode and the wildcard variant.
+ * Linear recursion as two common table expressions (magic sets; Beeri and Ramakrishnan 1991). `demand` has the needed
+ * calls of the strongly connected nodes: it starts from the seed and follows the facts that a rule joins before its
+ * recursive call. `answers` evaluates the rules bottom-up for demanded calls. Both are sets (`UNION`), so they end on
+ * cycles in the data. Each pair of a node and a mode (pattern of known arguments) has its own clauses; the `tag` of a
+ * row identifies node, mode and wildcard variant.
  *
- * If the question is a yes or no, and the demanded call alone decides each recursive call, `answers` is not recursive:
+ * If the question is a yes or no and the demanded call alone decides each recursive call, `answers` is not recursive:
  * any demanded call that a base clause answers is a hit.
  */
 import { must } from "../../util/assert.ts";
@@ -19,8 +19,8 @@ import {
 } from "../ir/flat.ts";
 import { flatArgumentKey } from "../ir/key.ts";
 import type { Relation, Select } from "../ir/select.ts";
-import type { PredicateNode } from "../ir/specialised.ts";
-import { bindSource, isKnown, joinOrder, bindingName } from "../rewrite/join-order.ts";
+import { openTypes, type PredicateNode } from "../ir/specialised.ts";
+import { bindingName, bindSource, boundBy, isKnown, joinOrder } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   plainRelation,
@@ -60,9 +60,7 @@ interface Variant {
 export interface RecursionOptions {
   readonly context: SqlContext;
   readonly unfold: UnfoldOptions;
-  /**
-   * Defines a common table expression. `body` is the union of the selections, which have a tag and `columns` columns.
-   */
+  /** Defines a table expression: the union `body` of the selections, which have a tag and `columns` columns. */
   define(name: string, columns: number, body: string, selections: readonly string[]): void;
   name(prefix: string): string;
   /** Plans the recursive nodes of lower components. */
@@ -94,9 +92,7 @@ export class Recursion {
     this.#root = plannable(() => this.#take(node, mode));
   }
 
-  /**
-   * The recursion for one seed. Values of the request that the recursion never changes are substituted in the rules.
-   */
+  /** The recursion for one seed. Values of the request that it never changes are substituted in the rules. */
   static from(node: PredicateNode, mode: string, seed: Seed, options: RecursionOptions): Recursion {
     const fixed = new Map<number, FlatTerm>();
     knownPositions(mode).forEach((position, index) => {
@@ -121,8 +117,8 @@ export class Recursion {
   }
 
   /**
-   * An estimate of how far the recursion fans out. Each step against the direction of a relation (from a folder to its
-   * children) counts ten, and each free argument one, because most relations lead from many values to few.
+   * An estimate of how far the recursion fans out: ten for each step against a relation (from a folder to its
+   * children), one for each free argument, because most relations lead from many values to few.
    */
   cost(): number {
     let cost = 0;
@@ -147,9 +143,7 @@ export class Recursion {
     return [...must(this.#variants.get(this.#root)).values()].map((variant) => this.#answer(variant, args));
   }
 
-  /**
-   * A source that has a row if any seed leads to an answer; `undefined` if the demanded calls alone do not decide that.
-   */
+  /** A source with a row if any seed leads to an answer; `undefined` if demanded calls alone do not decide that. */
   hits(seed: Seed): Relation | undefined {
     for (const { mode, clauses, demand } of this.#moded.values()) {
       if (mode.includes("f") || !clauses.every((entry) => this.#isWalk(entry, demand))) return undefined;
@@ -167,10 +161,7 @@ export class Recursion {
     return this.#tagged(this.#answers, 0, []);
   }
 
-  /**
-   * True if the clause is true exactly if its recursive call is: the demand contains all its other facts and
-   * conditions.
-   */
+  /** True if the clause is equivalent to its recursive call: the demand has all its other facts and conditions. */
   #isWalk({ clause, inner }: ModedClause, demand: Relation): boolean {
     if (!inner) return true;
     const { seed } = this.#seedOf(clause, inner.atom, demand);
@@ -181,26 +172,17 @@ export class Recursion {
 
   #take(node: PredicateNode, mode: string): Moded {
     const key = `${node.id} ${mode}`;
-    const known = this.#moded.get(key);
-    if (known) return known;
-    const args = nodeTypes(node).map((type, position): FlatTerm =>
+    const taken = this.#moded.get(key);
+    if (taken) return taken;
+    const args = openTypes(node).map((type, position): FlatTerm =>
       mode[position] === "b"
         ? (this.#fixed.get(position) ?? { kind: "param", name: `@${position}`, type })
         : { kind: "var", id: this.#options.unfold.fresh(), type },
     );
     const clauses: ModedClause[] = [];
     const tag = this.#moded.size;
-    const demand: Relation = {
-      ...this.#tagged(
-        this.#demand,
-        tag,
-        this.#demanded(
-          mode,
-          args.filter((_, position) => mode[position] === "b"),
-        ),
-      ),
-      leads: true,
-    };
+    const known = args.filter((_, position) => mode[position] === "b");
+    const demand = { ...this.#tagged(this.#demand, tag, this.#demanded(mode, known)), leads: true };
     const moded: Moded = { node, mode, tag, args, demand, clauses };
     this.#moded.set(key, moded);
     this.#variants.set(moded, new Map());
@@ -286,10 +268,8 @@ export class Recursion {
             if (first) refuseLostVariables(clause, sources);
             const tag = this.#variantOf(moded, select.head, sources).tag;
             const columns = (head: readonly string[]): string => [tag, ...pad(head, width)].join(", ");
-            const whole: Select = {
-              ...select,
-              relations: first ? [...select.relations, moded.demand] : select.relations,
-            };
+            const relations = first ? [...select.relations, moded.demand] : select.relations;
+            const whole = { ...select, relations };
             (first ? steps : base).push(emitSelect(whole, columns, context, new Map(), first ?? moded.demand));
           }
         }
@@ -309,18 +289,12 @@ export class Recursion {
 
   #variantOf(moded: Moded, head: readonly FlatTerm[], sources: readonly Relation[]): Variant {
     refuseRepeatedWildcard(head, sources);
-    const bound = new Set<string>();
-    for (const source of sources) bindSource(source, bound);
+    const bound = boundBy(sources);
     const wild = head.flatMap((term, position) =>
       term.kind === "var" && !bound.has(bindingName(term) ?? "") ? [position] : [],
     );
-    const variants = must(this.#variants.get(moded));
-    const key = wild.join(" ");
-    const known = variants.get(key);
-    if (known) return known;
-    const variant = { tag: this.#variantCount++, wild: new Set(wild) };
-    variants.set(key, variant);
-    return variant;
+    const made = (): Variant => ({ tag: this.#variantCount++, wild: new Set(wild) });
+    return must(this.#variants.get(moded)).getOrInsertComputed(wild.join(" "), made);
   }
 
   #answer(variant: Variant, args: readonly FlatTerm[]): AnswerVariant {
@@ -330,17 +304,13 @@ export class Recursion {
   }
 }
 
-function nodeTypes(node: PredicateNode): (string | undefined)[] {
-  return node.args.flatMap((arg) => (arg.kind === "open" ? [arg.type] : []));
-}
-
 function pad(columns: readonly string[], width: number): string[] {
   return [...columns, ...new Array<string>(width - columns.length).fill("NULL")];
 }
 
 /**
- * The number of joins against the direction of their relation, in the join order of `relations` that starts from
- * `known`. With `open`, only joins that bind one of these variables count.
+ * The joins of `relations` against their direction, in the join order from `known`; with `open`, only those that bind
+ * one of these variables.
  */
 function reverseSteps(
   relations: readonly Relation[],

@@ -1,19 +1,11 @@
-/**
- * Builds one SQL statement: the common table expressions of recursive atoms, the final `SELECT`, and the parameters.
- */
+/** Builds one SQL statement: the table expressions of recursive atoms, the final `SELECT`, and the parameters. */
 import { must } from "../../util/assert.ts";
-import {
-  conditionTerms,
-  type FlatArgument,
-  type FlatAtom,
-  type FlatClause,
-  type FlatTerm,
-  NotPlannable,
-} from "../ir/flat.ts";
+import { type FlatArgument, type FlatAtom, type FlatClause, type FlatTerm, NotPlannable } from "../ir/flat.ts";
 import { flatArgumentKey, listKey } from "../ir/key.ts";
+import { conditionTerms } from "../ir/program.ts";
 import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
 import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
-import { bindSource, isKnown } from "../rewrite/join-order.ts";
+import { boundBy, isKnown } from "../rewrite/join-order.ts";
 import {
   type AnswerVariant,
   type RecursionPlanner,
@@ -37,19 +29,13 @@ export interface StatementGoal {
 }
 
 export interface PlannedStatement {
-  /**
-   * For a yes or no, it returns one row with 1 or 0. Otherwise it returns distinct rows of strings, with NULL for a
-   * wildcard.
-   */
+  /** For a yes or no, one row with 1 or 0. Otherwise distinct rows of strings, with NULL for a wildcard. */
   readonly sql: string;
-  /**
-   * The names of the parameters, in order: those of the goal's terms, `now`, `nowSeconds`, `requestSymbols`,
-   * `context:<predicate>`, `limit`.
-   */
+  /** Parameter names, in order: of terms, `now`, `nowSeconds`, `requestSymbols`, `context:<predicate>`, `limit`. */
   readonly parameters: readonly string[];
   /**
-   * Whether the answer to a yes or no depends on the clock. If that depends on the facts, it is another statement that
-   * returns 1 if there are facts to compare with the clock, and 0 otherwise.
+   * Whether the answer to a yes or no depends on the clock. If the facts decide that, a statement that returns 1 if
+   * there are facts to compare with the clock, and 0 otherwise.
    */
   readonly clock: "never" | "always" | Pick<PlannedStatement, "sql" | "parameters">;
   readonly loops: readonly Loop[];
@@ -135,14 +121,7 @@ export class StatementBuilder {
   }
 
   readonly #planner: RecursionPlanner = {
-    cost: (node, mode) => {
-      const key = `${node.id} ${mode}`;
-      const known = this.#costs.get(key);
-      if (known !== undefined) return known;
-      const cost = this.#costOf(node, mode);
-      this.#costs.set(key, cost);
-      return cost;
-    },
+    cost: (node, mode) => this.#costs.getOrInsertComputed(`${node.id} ${mode}`, () => this.#costOf(node, mode)),
     answers: (node, mode, seed, args) => {
       if (seed.relations.length > 0) return Recursion.from(node, mode, seed, this.#options()).answers(seed, args);
       // Clauses share the answers of one call with the same values of the request.
@@ -208,8 +187,8 @@ export class StatementBuilder {
   }
 
   /**
-   * Selections for answers that are constants of rules, such as names of actions. Each needs a decision, and answers
-   * with the same decision share it.
+   * Selections for answers that are constants of rules, such as names of actions. Each needs a decision; equal
+   * decisions are shared.
    */
   #constantAnswers(selects: readonly Select[]): string[] {
     const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
@@ -227,8 +206,8 @@ export class StatementBuilder {
   }
 
   /**
-   * The string of an answer's column, NULL for a wildcard. If only stored values can be in the column, a join with the
-   * symbol table costs less than half.
+   * The string of a column, NULL for a wildcard. If it has only stored values, a join with the symbol table costs less
+   * than half.
    */
   #stringColumn(column: number, selects: readonly Select[]): { readonly text: string; readonly join: string } {
     const id = `u.o${column}`;
@@ -265,15 +244,10 @@ function isConstantAnswer({ head }: Select): boolean {
 }
 
 function isBound(term: FlatTerm, { relations }: Select): boolean {
-  const bound = new Set<string>();
-  for (const relation of relations) bindSource(relation, bound);
-  return isKnown(term, bound);
+  return isKnown(term, boundBy(relations));
 }
 
-/**
- * Whether the answer can be a value that the store does not have: from a list of the request, a context fact, or the
- * clock.
- */
+/** Whether the answer can be a value that is not stored: from the request, a context fact, or the clock. */
 function mayBeRequestValue(term: FlatTerm, { relations }: Select): boolean {
   return (
     term.kind === "param" ||
@@ -288,10 +262,7 @@ function rebase(variant: AnswerVariant, args: readonly FlatTerm[]): AnswerVarian
   return { ...variant, relation: { ...variant.relation, args: args.filter((_, position) => !wild.has(position)) } };
 }
 
-/**
- * The clause without its comparisons with the clock; the same object if it has none. `undefined` if the clause uses the
- * clock elsewhere.
- */
+/** The clause without comparisons with the clock; the same object if it has none, `undefined` for other uses. */
 function withoutClock(select: Select): Select | undefined {
   const conditions = select.conditions.filter((condition) => !conditionTerms(condition).some(isNow));
   const left = conditions.length === select.conditions.length ? select : { ...select, conditions };

@@ -1,19 +1,19 @@
 /**
  * `not` works on any condition here. Oso Cloud documents it only for a single fact whose variables also occur
- * elsewhere. A policy that goes further gets a warning, because Oso Cloud may reject it.
+ * elsewhere, and may reject other policies, so these get a warning.
  */
 import type { NameKind } from "../declarations.ts";
 import { unreachable } from "../../util/assert.ts";
 import { quote } from "../report.ts";
-import type { Expression, Program, Term } from "../syntax.ts";
-import { expressionsOf, termsOf, writtenExpressions } from "../walk.ts";
+import type { Expression } from "../syntax.ts";
+import { expressionsOf, termsOf, variableNames, writtenExpressions } from "../walk.ts";
 import type { Context } from "./context.ts";
 
 export function checkNegation(context: Context): void {
   for (const statement of context.program.statements) {
     if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
     const head = statement.head.params.map(({ term }) => term);
-    const scope = { given: new Set(namesOf(head)), loose: none, outer: undefined, variablesOf: variablesOnce() };
+    const scope = { given: variableNames(head), loose: none, outer: undefined, variablesOf: variablesOnce() };
     reportLoose(statement.body, scope, context);
   }
   const derived = derivedPredicates(context);
@@ -22,21 +22,17 @@ export function checkNegation(context: Context): void {
       if (expression.kind !== "not") continue;
       const reason = beyondDocuments(expression.operand, derived);
       if (!reason) continue;
-      context.report.warning(
-        "rule/wide-negation",
-        expression.span,
-        `\`not\` over ${reason} goes beyond what Oso Cloud documents`,
-        {
-          hint: "it works here; for portability negate a single fact",
-        },
-      );
+      const message = `\`not\` over ${reason} goes beyond what Oso Cloud documents`;
+      context.report.warning("rule/wide-negation", expression.span, message, {
+        hint: "it works here; for portability negate a single fact",
+      });
     }
   }
 }
 
 /**
- * `role matches String and not has_role(user, role, org)` is true as soon as any other string exists, so nearly always:
- * `matches` restricts the type of a variable, but gives it no value. `scope` are the variables known at the expression.
+ * `role matches String and not has_role(user, role, org)` is nearly always true, as soon as any other string exists:
+ * `matches` gives a variable no value. `scope` are the variables known at the expression.
  */
 function reportLoose(expression: Expression, scope: Scope, context: Context): void {
   if (expression.kind === "or") {
@@ -45,18 +41,14 @@ function reportLoose(expression: Expression, scope: Scope, context: Context): vo
     const inner = { ...scope.variablesOf(expression), outer: scope, variablesOf: scope.variablesOf };
     for (const operand of expression.operands) reportLoose(operand, inner, context);
   } else if (expression.kind === "not") {
-    const loose = namesOf(termsOf(expression)).find(
+    const loose = [...variableNames(termsOf(expression))].find(
       (name) => isKnown(name, "loose", scope) && !isKnown(name, "given", scope),
     );
     if (loose === undefined) return reportLoose(expression.operand, scope, context);
-    context.report.warning(
-      "rule/loose-negation",
-      expression.span,
-      `nothing but \`matches\` restricts ${quote(loose)}, so nearly any value makes this true`,
-      {
-        hint: `give it a value outside of the \`not\`, or put ${quote(`${loose} matches …`)} inside it`,
-      },
-    );
+    const message = `nothing but \`matches\` restricts ${quote(loose)}, so nearly any value makes this true`;
+    context.report.warning("rule/loose-negation", expression.span, message, {
+      hint: `give it a value outside of the \`not\`, or put ${quote(`${loose} matches …`)} inside it`,
+    });
   }
 }
 
@@ -98,7 +90,7 @@ function variablesOnce(): (expression: Expression) => Variables {
       case "equal":
       case "in":
       case "compare":
-        return { given: new Set(namesOf(termsOf(expression))), loose: none };
+        return { given: variableNames(termsOf(expression)), loose: none };
       case "matches":
         return { given: none, loose: new Set([expression.variable.name]) };
       case "not":
@@ -116,10 +108,6 @@ function variablesOnce(): (expression: Expression) => Variables {
   return variablesOf;
 }
 
-function namesOf(terms: Iterable<Term>): string[] {
-  return [...terms].flatMap((term) => (term.kind === "variable" ? [term.name] : []));
-}
-
 function beyondDocuments(operand: Expression, derived: ReadonlySet<string>): string | undefined {
   if (operand.kind !== "call") return "a compound condition";
   const { predicate, args } = operand;
@@ -129,13 +117,7 @@ function beyondDocuments(operand: Expression, derived: ReadonlySet<string>): str
 const predicateOfKind: Readonly<Partial<Record<NameKind, string>>> = { role: "has_role", permission: "has_permission" };
 
 /** Name and arity of each predicate that has a rule with a body. */
-function derivedPredicates({
-  program,
-  declarations,
-}: {
-  program: Program;
-  declarations: Context["declarations"];
-}): Set<string> {
+function derivedPredicates({ program, declarations }: Context): Set<string> {
   const derived = new Set<string>();
   for (const statement of program.statements) {
     if (statement.kind === "rule" && statement.body) {

@@ -1,7 +1,7 @@
 /**
- * The owners of names. An owner is a type, or a set of types that a rule can ask for (all actors, all resources, any),
- * with the types that a value may have and the names that blocks declare for them. Owners are computed once per policy
- * and without recursion, because a chain of `extends` may be as long as the text allows.
+ * The owners of names: a type, or a set of types that a rule can ask for (all actors, all resources, any), with the
+ * types of its values and the declared names. They are computed once per policy and without recursion, because a chain
+ * of `extends` may be as long as the text allows.
  */
 import type { NameKind, TypeEntry } from "../declarations.ts";
 import { quote } from "../report.ts";
@@ -59,10 +59,7 @@ export class Owners {
     };
   }
 
-  /**
-   * The owner with the fewest types, for a value that must have all of these types. `undefined` if no type with names
-   * fits all.
-   */
+  /** The owner with the fewest types, for a value that has all of these; `undefined` if no type with names fits all. */
   narrowest(said: readonly SaidType[]): Owner | undefined {
     if (said.some(({ type }) => primitiveTypes.has(type))) return undefined;
     const [first = this.#any, ...others] = said.map((one) => this.#of(one));
@@ -135,7 +132,7 @@ interface Subtree {
   incomplete: boolean;
 }
 
-const kinds: readonly NameKind[] = ["role", "permission", "relation"];
+export const kinds: readonly NameKind[] = ["role", "permission", "relation"];
 
 function namesOf(declared: readonly { readonly name: string; readonly kind: NameKind }[]) {
   const ofKind = (wanted: NameKind) => new Set(declared.flatMap(({ name, kind }) => (kind === wanted ? [name] : [])));

@@ -1,24 +1,14 @@
 /** Runs every check. Each one reads the whole tree and adds to the report, so their order does not matter. */
+import { checkGlobalBlocks, checkNames, checkSections } from "./blocks.ts";
 import type { Context } from "./context.ts";
-import { checkAssertions } from "./assertions.ts";
-import { checkRelationActors } from "./relation-actors.ts";
-import { checkFactArity } from "./fact-arity.ts";
-import { checkFixtures } from "./fixtures.ts";
-import { checkGlobalBlocks } from "./global-blocks.ts";
-import { checkKinds } from "./kinds.ts";
-import { checkLists } from "./lists.ts";
-import { checkLiterals } from "./literals.ts";
-import { checkNames } from "./names.ts";
+import { checkLiterals, checkUndeclaredTypes } from "./mentions.ts";
 import { checkNegation } from "./negation.ts";
-import { checkSections } from "./sections.ts";
-import { checkShorthand } from "./shorthand.ts";
-import { checkSingletons } from "./singletons.ts";
-import { checkSupertypes } from "./supertypes.ts";
-import { checkTestNames } from "./test-names.ts";
-import { checkUndeclaredNames } from "./undeclared-names.ts";
-import { checkUndeclaredTypes } from "./undeclared-types.ts";
+import { checkLists, checkSingletons, checkUnsupported } from "./rules.ts";
+import { checkRelationActors, checkShorthand } from "./shorthand.ts";
+import { checkAssertions, checkFactArity, checkFixtures, checkTestNames } from "./tests.ts";
+import { checkKinds, checkSupertypes } from "./types.ts";
 import { checkUnbound } from "./unbound.ts";
-import { checkUnsupported } from "./unsupported.ts";
+import { checkUndeclaredNames } from "./undeclared-names.ts";
 
 const checks: readonly ((context: Context) => void)[] = [
   checkKinds,

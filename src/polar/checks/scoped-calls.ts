@@ -1,5 +1,5 @@
 /**
- * The calls of a condition, each with the restrictions that the enclosing conjunctions put on its variables. Other
+ * The calls of a condition, with the restrictions that the enclosing conjunctions put on its variables. Other
  * alternatives of an `or`, and other negations, do not restrict them.
  */
 import type { Call, Expression, Head, Scalar } from "../syntax.ts";

@@ -1,11 +1,12 @@
-/** Names in shorthand rules are declared, and their kind fits their position. */
-import type { Names, TypeEntry } from "../declarations.ts";
+/** Checks of shorthand rules. */
+import { unreachable } from "../../util/assert.ts";
+import { type DeclaredName, type Names, referredName, type TypeEntry, withSupertypes } from "../declarations.ts";
 import { quote } from "../report.ts";
 import type { Block, ShorthandAtom, ShorthandTerm } from "../syntax.ts";
-import { unreachable } from "../../util/assert.ts";
 import { atomsOf } from "../walk.ts";
 import { type Context, abstractTypes, primitiveTypes } from "./context.ts";
 
+/** Names in shorthand rules are declared, and their kind fits their position. */
 export function checkShorthand(context: Context): void {
   for (const statement of context.program.statements) {
     if (statement.kind !== "block") continue;
@@ -96,59 +97,42 @@ function checkOn({ term, target }: Extract<ShorthandAtom, { kind: "on" }>, scope
   const { report, declarations, program } = context;
   const relation = scope.names.get(target.text);
   if (!target.quoted) {
-    return report.error(
-      "block/relation-not-quoted",
-      target.span,
-      "`on` is followed by a relation in quotes, or by `resource`",
-      {
-        hint: `write ${quote(`"${target.text}"`)}`,
-      },
-    );
+    const message = "`on` is followed by a relation in quotes, or by `resource`";
+    const hint = `write ${quote(`"${target.text}"`)}`;
+    return report.error("block/relation-not-quoted", target.span, message, { hint });
   }
   if (!relation && scope.incomplete) return;
   if (relation?.kind !== "relation") {
     const relations = scope.names.values().filter((name) => name.kind === "relation");
     const what = relation ? `is a ${relation.kind}, not a relation,` : "is not a relation";
-    return report.error(
-      "block/undeclared-relation",
-      target.span,
-      `${quote(target.text)} ${what} of ${quote(scope.block)}`,
-      {
-        hint:
-          report.suggest(
-            target.text,
-            relations.map((name) => name.name),
-          ) ?? `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
-      },
-    );
+    const message = `${quote(target.text)} ${what} of ${quote(scope.block)}`;
+    return report.error("block/undeclared-relation", target.span, message, {
+      hint:
+        report.suggest(
+          target.text,
+          relations.map((name) => name.name),
+        ) ?? `declare it: ${quote(`relations = { ${target.text}: Type };`)}`,
+    });
   }
   if (!term.quoted)
     return checkWord(term, scope, context, "before `on` write a name in quotes, `role` or `permission`");
   const related = relation.type && declarations.types.get(relation.type.text);
   if (!relation.type || (!related && program.incomplete)) return;
   if (!related) {
-    return report.error(
-      "block/related-type-without-block",
-      target.span,
-      `relation ${quote(target.text)} is to ${quote(relation.type.text)}, which has no block that could declare ${quote(term.text)}`,
-      {
-        hint: hintForRelated(target.text, relation.type.text),
-        related: [{ message: "the relation", span: relation.span }],
-      },
-    );
+    const message = `relation ${quote(target.text)} is to ${quote(relation.type.text)}, which has no block that could declare ${quote(term.text)}`;
+    return report.error("block/related-type-without-block", target.span, message, {
+      hint: hintForRelated(target.text, relation.type.text),
+      related: [{ message: "the relation", span: relation.span }],
+    });
   }
   if (related.names.has(term.text) || isIncomplete(related, declarations)) return;
-  report.error(
-    "block/undeclared-related-name",
-    term.span,
-    `${quote(term.text)} is not declared in ${quote(related.name)}, the type of ${quote(target.text)}`,
-    {
-      hint:
-        report.suggest(term.text, related.names.keys()) ??
-        `declare it in the block of ${quote(related.name)} as a role, a permission or a relation`,
-      related: [{ message: `the block of ${quote(related.name)}`, span: related.span }],
-    },
-  );
+  const message = `${quote(term.text)} is not declared in ${quote(related.name)}, the type of ${quote(target.text)}`;
+  report.error("block/undeclared-related-name", term.span, message, {
+    hint:
+      report.suggest(term.text, related.names.keys()) ??
+      `declare it in the block of ${quote(related.name)} as a role, a permission or a relation`,
+    related: [{ message: `the block of ${quote(related.name)}`, span: related.span }],
+  });
 }
 
 function hintForRelated(relation: string, type: string): string {
@@ -174,4 +158,38 @@ function checkWord(term: ShorthandTerm, scope: Scope, { report }: Context, messa
       ? `write ${quote(`"${term.text}"`)}`
       : `write ${quote(`"${term.text}"`)} and declare it, or ${quote(`${term.text}(resource)`)} for a fact`,
   });
+}
+
+/**
+ * `"viewer" if "owner"` says that the actor is the owner. If the type of the relation is a resource, the rule can never
+ * be true; nearly always `"role" on "owner"` was meant. Oso Cloud does not document this. A rule that silently grants
+ * nothing is not useful, so it is an error here.
+ */
+export function checkRelationActors(context: Context): void {
+  const { program, declarations, report } = context;
+  const actors = [...declarations.types.values()].filter((type) => type.kind === "actor").map((type) => type.name);
+  const possible = withSupertypes(declarations, [...actors, "Actor", "Resource"]);
+  for (const block of program.statements.filter((statement) => statement.kind === "block")) {
+    for (const atom of block.rules.flatMap((rule) => [...atomsOf(rule.body)])) {
+      const relation = relationToActor(atom, block, context);
+      const type = relation?.type?.text;
+      if (!relation || type === undefined || possible.has(type)) continue;
+      // A type without a block may be an actor. Another check warns that the type is not declared.
+      if (!declarations.types.has(type) && !primitiveTypes.has(type)) continue;
+      const message = `relation ${quote(relation.name)} is to ${quote(type)}, which is not an actor`;
+      report.error("block/relation-to-resource", atom.span, message, {
+        hint: primitiveTypes.has(type)
+          ? `make it a fact: ${quote(`${relation.name}(resource, …)`)}`
+          : `name what the actor must have there: ${quote(`"…" on "${relation.name}"`)}`,
+        related: [{ message: "the relation", span: relation.span }],
+      });
+    }
+  }
+}
+
+/** The relation whose target the atom compares with the actor. */
+function relationToActor(atom: ShorthandAtom, block: Block, { declarations }: Context): DeclaredName | undefined {
+  if (block.blockKind === "global" || atom.kind === "call" || !atom.term.quoted) return undefined;
+  const found = referredName(atom, block, declarations);
+  return found?.kind === "relation" ? found : undefined;
 }

@@ -1,22 +1,21 @@
 /**
- * A comparison needs values on both sides. A variable gets its value from the head, from a fact or rule that is not
- * negated, from `=` with a term that has a value, or from `in`. The order of conditions does not matter. With `or`,
- * every alternative that leads to the comparison must give the value.
+ * A comparison needs values on both sides. A variable gets one from the head, from a fact or rule that is not negated,
+ * from `=` with a term that has a value, or from `in`, in any order; with `or`, in every alternative that leads there.
  *
- * An `=` needs one side with a value or, by `matches`, a type. An equality of two otherwise unrestricted variables
- * would be meaningless, and it would bind them outside a neighbouring `not`, where they could then be any value. That
- * would invert the meaning of the rule.
+ * An `=` needs one side with a value or, by `matches`, a type. An equality of two unrestricted variables would bind
+ * them outside a neighbouring `not`, where they could then be any value: that would invert the meaning of the rule.
  */
 import { quote } from "../report.ts";
 import type { Expression, Term, Variable } from "../syntax.ts";
 import { unreachable } from "../../util/assert.ts";
+import { variableNames } from "../walk.ts";
 import type { Context } from "./context.ts";
 
 export function checkUnbound(context: Context): void {
   for (const statement of context.program.statements) {
     if (statement.kind !== "rule" || !statement.body || statement.flawed) continue;
     const head = statement.head.params.map((param) => param.term);
-    const bound: Scope = { names: namesOf(head), outer: undefined, typesCount: false };
+    const bound: Scope = { names: variableNames(head), outer: undefined, typesCount: false };
     check(statement.body, bound, { ...bound, typesCount: true }, context);
   }
 }
@@ -73,12 +72,12 @@ function gained(expression: Expression, scope: Scope): Set<string> {
         .map((operand) => gained(operand, scope))
         .reduce((one, other) => one.intersection(other));
     case "call":
-      return namesOf(expression.args);
+      return variableNames(expression.args);
     case "in":
-      return namesOf([expression.term]);
+      return variableNames([expression.term]);
     case "equal": {
       const sides = [expression.left, expression.right];
-      return sides.some((side) => isBound(side, scope)) ? namesOf(sides) : new Set();
+      return sides.some((side) => isBound(side, scope)) ? variableNames(sides) : new Set();
     }
     case "matches":
       return scope.typesCount ? new Set([expression.variable.name]) : new Set();
@@ -136,8 +135,4 @@ function reportUnbound(term: Variable, { report }: Context): void {
   report.error("rule/unbound-variable", term.span, `${quote(term.name)} is compared, but nothing gives it a value`, {
     hint: `bind it with a fact, such as ${quote(`level(…, ${term.name === "_" ? "value" : term.name})`)}`,
   });
-}
-
-function namesOf(terms: readonly Term[]): Set<string> {
-  return new Set(terms.filter((term) => term.kind === "variable").map((term) => term.name));
 }

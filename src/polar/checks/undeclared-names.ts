@@ -1,17 +1,17 @@
 /**
- * Warnings about roles, permissions and relations that calls and heads of rules use and no block declares. They find
- * misspelled names; under a `not` such a name would let everybody pass. It is not an error, because Oso Cloud accepts
- * such policies. There is no warning if one rule derives the name and another one asks for it, and none for types whose
- * blocks declare no names.
+ * Warnings about roles, permissions and relations that longhand uses and no block declares. They find misspelled names;
+ * under a `not` such a name would let everybody pass. Oso Cloud accepts them, so it is no error. There is none if one
+ * rule derives the name and another asks for it, and none for types whose blocks declare no names.
  */
 import type { NameKind } from "../declarations.ts";
 import { quote } from "../report.ts";
 import type { Block, Name, Param, RuleStatement, Scalar, ShorthandTerm, Term } from "../syntax.ts";
 import { callsOf } from "../walk.ts";
 import type { Context } from "./context.ts";
-import { type Owner, Owners } from "./owners.ts";
+import { kinds, type Owner, Owners } from "./owners.ts";
 import {
   type Scope,
+  type ScopedCall,
   scopedCalls,
   scopeOfBody,
   scopeOfHead,
@@ -70,16 +70,11 @@ const kindOf: ReadonlyMap<string, NameKind> = new Map([
 
 function longhandRule({ head, body }: RuleStatement, owners: Owners): NamingRule {
   const scope = scopeOfHead(head);
-  const own = { position: "head", predicate: head.predicate, args: head.params } as const;
   const calls = body === undefined ? [] : [...scopedCalls(body, scope)];
   return {
     predicate: head.predicate.text,
-    head: namingOf(own, scopeOfBody(body, scope), owners),
-    calls: calls.flatMap(({ call, scope: around, isNegated }) => {
-      const args = call.args.map((term): Param => ({ term, type: undefined }));
-      const position = isNegated ? "not" : "body";
-      return namingOf({ position, predicate: call.predicate, args }, around, owners) ?? [];
-    }),
+    head: namingOf("head", head.predicate, head.params, scopeOfBody(body, scope), owners),
+    calls: calls.flatMap((found) => namingOfCall(found, owners) ?? []),
   };
 }
 
@@ -95,10 +90,7 @@ function shorthandRule({ head, body }: Block["rules"][number], block: Block, own
   return {
     predicate: "",
     head: head.quoted || !owner ? undefined : anyName(head, owner, isGlobal ? 2 : 3),
-    calls: callsOf(body).flatMap((call) => {
-      const args = call.args.map((term): Param => ({ term, type: undefined }));
-      return namingOf({ position: "body", predicate: call.predicate, args }, scope, owners) ?? [];
-    }),
+    calls: callsOf(body).flatMap((call) => namingOfCall({ call, scope, isNegated: false }, owners) ?? []),
   };
 }
 
@@ -107,13 +99,18 @@ function anyName({ text }: ShorthandTerm, owner: Owner, arity: number): Naming {
   return { position: "head", predicate: `has_${kind}`, arity, kind, names: undefined, owner };
 }
 
-interface Written {
-  readonly position: Naming["position"];
-  readonly predicate: Name;
-  readonly args: readonly Param[];
+function namingOfCall({ call, scope, isNegated }: ScopedCall, owners: Owners): Naming | undefined {
+  const args = call.args.map((term) => ({ term, type: undefined }));
+  return namingOf(isNegated ? "not" : "body", call.predicate, args, scope, owners);
 }
 
-function namingOf({ position, predicate: { text }, args }: Written, scope: Scope, owners: Owners): Naming | undefined {
+function namingOf(
+  position: Naming["position"],
+  { text }: Name,
+  args: readonly Param[],
+  scope: Scope,
+  owners: Owners,
+): Naming | undefined {
   const kind = kindOf.get(text);
   const [first, name, last] = args;
   const arity = args.length;
@@ -159,36 +156,31 @@ class NameIndex {
   }
 
   add({ predicate, arity, names, owner }: Naming): void {
-    const known = this.#names.getOrInsertComputed(keyOf(this.#asked(predicate), arity, undefined), () => new Set());
+    const known = this.#names.getOrInsertComputed(this.#keyOf(predicate, arity, undefined), () => new Set());
     for (const { text } of names ?? []) known.add(text);
-    const keys = names?.map(({ text }) => keyOf(this.#asked(predicate), arity, text));
-    for (const key of keys ?? [keyOf(this.#asked(predicate), arity, undefined)])
-      this.#found.getOrInsertComputed(key, () => new Set()).add(owner);
+    const texts = names?.map(({ text }) => text) ?? [undefined];
+    for (const text of texts)
+      this.#found.getOrInsertComputed(this.#keyOf(predicate, arity, text), () => new Set()).add(owner);
   }
 
   has({ predicate, arity, owner }: Naming, name: string): boolean {
     return [name, undefined].some((one) => {
-      const found = this.#found.get(keyOf(this.#asked(predicate), arity, one));
-      return (
-        found !== undefined && (found.has(owner) || found.values().some((other) => this.#owners.overlap(other, owner)))
-      );
+      const found = this.#found.get(this.#keyOf(predicate, arity, one)) ?? new Set();
+      return found.has(owner) || found.values().some((other) => this.#owners.overlap(other, owner));
     });
   }
 
   /** Names that are used for the owner of `naming`. */
   *names(naming: Naming): Generator<string> {
-    const names = this.#names.get(keyOf(this.#asked(naming.predicate), naming.arity, undefined)) ?? [];
+    const names = this.#names.get(this.#keyOf(naming.predicate, naming.arity, undefined)) ?? [];
     for (const name of names) if (this.has(naming, name)) yield name;
   }
 
   /** The default `allow` is the same as `has_permission`. */
-  #asked(predicate: string): string {
-    return predicate === "allow" && !this.#hasOwnAllow ? "has_permission" : predicate;
+  #keyOf(predicate: string, arity: number, name: string | undefined): string {
+    const asked = predicate === "allow" && !this.#hasOwnAllow ? "has_permission" : predicate;
+    return JSON.stringify([asked, arity, name]);
   }
-}
-
-function keyOf(predicate: string, arity: number, name: string | undefined): string {
-  return JSON.stringify([predicate, arity, name]);
 }
 
 /** A name that several calls of a rule share, as with `role in […]`, has to be known for one of them. */
@@ -235,8 +227,6 @@ function* knownNames(naming: Naming, { given }: Known): Generator<string> {
   yield* naming.owner.names?.[naming.kind] ?? [];
   if (naming.position !== "head") yield* given.names(naming);
 }
-
-const kinds: readonly NameKind[] = ["role", "permission", "relation"];
 
 const ofAction = ": only a question for exactly this action uses this rule";
 

@@ -1,13 +1,13 @@
 /**
- * The source text with its comments, read once from beginning to end. The formatter keeps the order of the text, so the
- * comments that belong to an offset are those before it that are not printed yet.
+ * The source text with its comments, read once in its order: the comments of an offset are those before it that are not
+ * printed yet. Prints statements with the comments and single empty lines between them.
  *
- * Comments are printed at possible line breaks. A comment after other text stays at the end of that line; a comment on
- * its own line keeps one; a comment where no line may end (`a = # why`) moves to the next possible line break. So a
- * second run finds each comment where the first run printed it, and formatting twice changes nothing.
+ * Comments are printed at possible line breaks. A comment after other text stays at the end of that line; one on its
+ * own line keeps one; one where no line may end (`a = # why`) moves to the next possible break. So a second run finds
+ * each comment where the first printed it, and formatting twice changes nothing.
  */
 import { must } from "../../util/assert.ts";
-import { type Doc, concat, hardLine, indent, line, suffix } from "./doc.ts";
+import { type Doc, concat, hardLine, indent, isTall, line, suffix } from "./doc.ts";
 import type { Comment, Token } from "../token.ts";
 
 export interface Page {
@@ -24,7 +24,7 @@ interface Remarks {
   readonly lines: readonly LineOfOwn[];
 }
 
-export interface LineOfOwn {
+interface LineOfOwn {
   readonly doc: Doc;
   /** Whether an empty line was above it. */
   readonly blank: boolean;
@@ -36,14 +36,14 @@ function takeRemarks(page: Page, offset: number): Remarks {
 }
 
 /** The next comment, if other text was before it on its line. */
-export function takeTrailing(page: Page, offset: number): Doc | undefined {
+function takeTrailing(page: Page, offset: number): Doc | undefined {
   const comment = page.comments[page.next];
   if (!comment || comment.start >= offset || comment.startsLine) return undefined;
   page.next += 1;
   return suffix(` ${textOf(page, comment)}`);
 }
 
-export function takeLines(page: Page, offset: number): LineOfOwn[] {
+function takeLines(page: Page, offset: number): LineOfOwn[] {
   const lines: LineOfOwn[] = [];
   for (;;) {
     const comment = page.comments[page.next];
@@ -53,10 +53,7 @@ export function takeLines(page: Page, offset: number): LineOfOwn[] {
   }
 }
 
-/**
- * The kind of text before a line break: an opening mark such as `(` or `if`, after which no empty line is kept, or a
- * part like the next.
- */
+/** What is before a line break: `(`, `if` or similar, after which no empty line is kept, or a part like the next. */
 export type Before = "opening" | "part";
 
 /** A possible line break before the part that begins at `offset`. */
@@ -67,10 +64,7 @@ export function lineBefore(page: Page, joint: string, offset: number, before: Be
   return concat([trailing ?? "", ...onLines(lines, before), hardLine(blank)]);
 }
 
-/**
- * A possible line break before the closing mark at `offset`. Comments before it belong inside, and so does `ending`,
- * the comma before it.
- */
+/** A possible line break before the closing mark at `offset`. Comments, and the comma `ending`, belong before it. */
 export function lineBeforeClosing(page: Page, joint: string, offset: number, before: Before, ending = ""): Doc {
   const { trailing, lines } = takeRemarks(page, offset);
   if (!trailing && lines.length === 0) return line(joint, { ending });
@@ -89,8 +83,48 @@ function onLines(lines: readonly LineOfOwn[], before: Before): Doc[] {
   return lines.flatMap(({ doc, blank }, index) => [hardLine(blank && (index > 0 || before === "part")), doc]);
 }
 
+export interface Item {
+  readonly start: number;
+  /** Must be called in the order of the text. */
+  readonly print: () => Doc;
+  /** Whether empty lines separate it from its neighbours if it takes several lines. */
+  readonly isBlock?: boolean;
+}
+
+/** `head`, `{`, a line for each item, and the `}` at offset `closing`. */
+export function printBraces(page: Page, head: Doc, items: readonly Item[], closing: number): Doc {
+  const trailing = takeTrailing(page, items[0]?.start ?? closing);
+  const lines = printItems(page, items, closing);
+  if (!trailing && lines.length === 0) return concat([head, "{}"]);
+  return concat([head, "{", trailing ?? "", indent(lines), hardLine(), "}"]);
+}
+
+/** Each line begins with its line break. `end` is the end of the enclosing file or block. */
+export function printItems(page: Page, items: readonly Item[], end: number): Doc[] {
+  const parts: Doc[] = [];
+  let afterTall = false;
+  const add = (lines: readonly LineOfOwn[], apart: boolean): void => {
+    const missing = apart && !lines.some(({ blank }) => blank);
+    for (const [index, { doc, blank }] of lines.entries()) {
+      const isFirst = parts.length === 0;
+      parts.push(hardLine(!isFirst && (blank || (missing && index === 0))), doc);
+    }
+  };
+  for (const [index, { start, print, isBlock = false }] of items.entries()) {
+    const remarks = takeLines(page, start);
+    const doc = print();
+    const tall = isBlock && isTall(doc);
+    add([...remarks, { doc, blank: isBlankAbove(page, start) }], tall || afterTall);
+    const trailing = takeTrailing(page, items[index + 1]?.start ?? end);
+    if (trailing) parts.push(trailing);
+    afterTall = tall;
+  }
+  add(takeLines(page, end), false);
+  return parts;
+}
+
 /** Whether an empty line is before the text at `offset`. */
-export function isBlankAbove({ text }: Page, offset: number): boolean {
+function isBlankAbove({ text }: Page, offset: number): boolean {
   let breaks = 0;
   for (let at = offset - 1; at >= 0; at -= 1) {
     const character = text[at] ?? "";

@@ -1,7 +1,4 @@
-/**
- * Prints whole statements. The body of a rule is on the line of its head if it fits, otherwise below it, one condition
- * per line.
- */
+/** Prints statements. The body of a rule is on the line of its head if it fits, else below it, a condition per line. */
 import { unreachable } from "../../util/assert.ts";
 import { stringLiteral } from "../string-literal.ts";
 import type {
@@ -19,9 +16,8 @@ import type {
 } from "../syntax.ts";
 import { isMark } from "../stream.ts";
 import { type Doc, concat, group, indent, line } from "./doc.ts";
-import { type Page, lineBefore, semicolon, tokenAfter } from "./page.ts";
+import { type Item, type Page, lineBefore, printBraces, semicolon, tokenAfter } from "./page.ts";
 import { printExpression, printShorthandTerm } from "./print-expression.ts";
-import { type Item, printBraces } from "./print-items.ts";
 import { nameItem, printArguments, printCall, printDictionary, printHead, printList } from "./print-term.ts";
 
 export function printStatement(page: Page, statement: Statement): Doc {

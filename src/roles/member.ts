@@ -209,8 +209,8 @@ class Member {
       try {
         const state = await lease.holder();
         if (state?.record.hasHistory === true && approvedHistory(data, "abandon-history") === undefined)
-          return log.warning("{engine} knows a history that has begun: this node stays an edge", {
-            engine: lease.engine,
+          return log.warning("{service} knows a history that has begun: this node stays an edge", {
+            service: lease.service,
           });
         if (state?.isHeld === true) continue;
         const { clock } = this.#system;

@@ -65,7 +65,7 @@ export class Campaign {
 
   /**
    * Acquires the lease for a promotion by an operator: immediately if it is free or with `force`, otherwise when it
-   * expires. AppError `conflict` if another node keeps it, `not_ready` if the engine does not answer.
+   * expires. AppError `conflict` if another node keeps it, `not_ready` if the coordination service does not answer.
    */
   async acquireForOperator(force: boolean): Promise<Leadership> {
     const { lease, clock, ttlMs } = this.#options;
@@ -74,7 +74,7 @@ export class Campaign {
       const leadership = await this.#acquire(await this.#options.heads(), force).catch((cause: unknown) => {
         throw new AppError(
           "not_ready",
-          `the lease cannot be acquired: ${reasonOf(cause)}. Promote again when ${lease.engine} answers, or remove \`failover\` from the configuration of all nodes to promote without it`,
+          `the lease cannot be acquired: ${reasonOf(cause)}. Promote again when ${lease.service} answers, or remove \`failover\` from the configuration of all nodes to promote without it`,
           { cause },
         );
       });

@@ -1,6 +1,6 @@
 /**
  * The lease from the holder's view. It renews the lease continuously, and tells whether the node may still act as the
- * primary: only for a limited time after the last renewal, by a monotonic clock. While the engine does not answer,
+ * primary: only for a limited time after the last renewal, by a monotonic clock. While the coordination service does not answer,
  * edges can confirm the term instead, as many as each write needs (`--ack`): a successor would need their votes.
  */
 import { getLogger } from "../../telemetry/logger.ts";
@@ -59,11 +59,9 @@ export class Leadership {
   #record: LeaseRecord;
   #primary: LeadingPrimary | undefined;
   #validUntilMs: number;
-  /**
-   * Until when the lease is valid by renewals only; and when the last answered request to the engine or to peers was
-   * sent.
-   */
+  /** Until when the lease is valid by renewals only. */
   #renewedUntilMs: number;
+  /** When the last request that the service or peers have answered was sent. */
   #confirmedMs: number;
   /** How often this process was suspended, and how many of these gaps were confirmed since. */
   #gaps = 0;
@@ -87,7 +85,7 @@ export class Leadership {
     this.#cancelRenewal = options.clock.after(this.#renewalMs, () => void this.#renew());
   }
 
-  /** Undefined if another node holds the lease. Rejects if the engine does not answer. */
+  /** Undefined if another node holds the lease. Rejects if the service does not answer. */
   static async acquire({ lease, minTerm, force, ttlMs, clock }: LeaseRequest): Promise<Leadership | undefined> {
     const requestedMs = clock.monotonicMs();
     const record = await lease.acquire(minTerm, { force });
@@ -107,7 +105,7 @@ export class Leadership {
     if (this.#gaps > this.#confirmedGaps)
       return "this process was suspended, and its lease of the primary has to be confirmed first";
     if (this.#options.clock.monotonicMs() < this.#validUntilMs) return undefined;
-    return `the lease of the primary could not be renewed at ${this.#options.lease.engine}`;
+    return `the lease of the primary could not be renewed at ${this.#options.lease.service}`;
   }
 
   /**
@@ -147,7 +145,7 @@ export class Leadership {
   }
 
   /**
-   * Releases the lease. If the engine does not answer, the lease expires instead. With `successor`, only that node may
+   * Releases the lease. If the service does not answer, the lease expires instead. With `successor`, only that node may
    * acquire it until then.
    */
   async release(successor?: string): Promise<void> {
@@ -205,7 +203,7 @@ export class Leadership {
     const { lease, clock } = this.#options;
     const [requestedMs, gaps] = [clock.monotonicMs(), this.#gaps];
     const isUnconfirmed = gaps > this.#confirmedGaps;
-    // If the peers' answer will be needed, they are asked now: an engine that does not answer uses up the time.
+    // If the peers' answer will be needed, they are asked now: a service that does not answer uses up the time.
     const peers = this.#isFailing || isUnconfirmed ? this.#askPeers() : undefined;
     let failure: unknown;
     try {

@@ -1,4 +1,4 @@
-/** Opens the lease of the primary in the coordination engine that the setting `failover` names. */
+/** Opens the lease of the primary in the coordination service that the setting `failover` names. */
 import { AppError } from "../../../util/app-error.ts";
 import type { System } from "../../system.ts";
 import { etcdLease } from "./etcd-lease.ts";

@@ -109,14 +109,17 @@ export interface ForwardedAnswer {
 }
 
 export interface PromoteOptions {
-  /** Promotes this node even if the current primary still answers, or another node has more events. */
+  /**
+   * Promotes this node even if the current primary still answers, or another node has more events: only a later epoch
+   * prevents it.
+   */
   readonly force: boolean;
   /**
    * Takes over from a primary that answers: it stops its writes, and this node fetches the events that it lacks. Not
    * with `force`.
    */
   readonly graceful?: boolean;
-  /** Whether the node itself asks, and no operator. */
+  /** Whether the node itself asks, and no operator. Without a lease it then needs the vote of another node. */
   readonly automatic?: boolean;
 }
 

@@ -98,8 +98,8 @@ export async function startEdgeNode(
     primaryHead: () => peers.primaryHead(),
     led: candidate.lastLedEpoch,
     candidacy: () => candidate.token,
-    promised: () => candidate.promisedTerm,
-    votedFor: () => candidate.votedFor,
+    promised: () => votes.promisedTerm,
+    votedFor: () => votes.candidate,
     vote: candidate.grantVote,
     ack: false,
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.ageMs }),
@@ -133,7 +133,7 @@ export async function startEdgeNode(
       throw error;
     }
   };
-  const promotions = openPromotions({ config, id, replica, candidate, votes, lease, perform, system });
+  const promotions = openPromotions({ config, id, replica, votes, lease, perform, system });
   running.defer(promotions.stop);
   promotions.start();
 

@@ -4,7 +4,7 @@
  * events that any reachable edge has. It also needs the votes of its peers, so that nothing is acknowledged without it.
  * It does not decide that the primary is gone: an operator or the lease does (`campaign.ts`).
  */
-import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
+import { compareEpochs, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover, nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -14,7 +14,7 @@ import { epochOf, type NodeHead } from "../transport/messages.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
-import type { System } from "../system.ts";
+import type { PromoteOptions } from "../node.ts";
 import type { Candidacy } from "../transport/vote-request.ts";
 import type { Votes } from "./votes.ts";
 
@@ -23,32 +23,30 @@ const catchUpPollMs = 50;
 /** Enough for gigabytes that are in memory. The new primary's first audit checks the rest. */
 const pagesCheckMs = 2000;
 
-export interface PromotionOptions {
+/**
+ * Acquires the lease of the primary, for whose term the votes are requested; undefined if none is configured. A
+ * graceful promotion calls `askToHandOver` first, so that the primary can release the lease.
+ */
+export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
+
+/** How to become the primary. */
+export interface ElectionOptions extends Required<PromoteOptions> {
+  readonly acquire: AcquireLease;
+}
+
+interface PromotionOptions extends ElectionOptions {
   readonly replica: Replica;
   /** The votes that this node has granted. */
   readonly votes: Votes;
   /** The last epoch in which this node was the primary. */
   readonly lastLedEpoch: string | undefined;
-  /** The epochs of this node's history. */
-  readonly epochs: () => readonly EpochId[];
   /** The candidacy for which the peers are asked to vote. */
   readonly candidacy: Candidacy;
   /** Called before the first request to another node, when this node may be a candidate. */
   readonly onCandidacy: () => void;
   /** How many edges must have a write before it is acknowledged (`--ack`). */
   readonly ack: number;
-  /** Ignores all reasons against the promotion except a later epoch. */
-  readonly force: boolean;
-  /** Asks a primary that answers to hand over. */
-  readonly graceful: boolean;
-  /**
-   * Whether the node itself decided, not an operator. Without a lease it then needs the vote of at least one other
-   * node.
-   */
-  readonly automatic: boolean;
-  /** Acquires the lease for the promotion, whose term the votes are requested for; undefined if there is none. */
-  readonly acquire: AcquireLease;
-  readonly system: System;
+  readonly clock: Clock;
 }
 
 /** The current primary answers. Without force, no other node becomes the primary. */
@@ -60,12 +58,6 @@ export class PrimaryAliveError extends AppError {
     );
   }
 }
-
-/**
- * Acquires the lease of the primary; undefined if none is configured. A graceful promotion calls `requestHandover`
- * first, so that the primary can release the lease.
- */
-export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
 
 /** What a node may begin as the primary. */
 export interface Mandate {
@@ -119,7 +111,7 @@ async function collectVotes(
   heads: PeerHeads,
   leadership: Leadership | undefined,
 ): Promise<Mandate> {
-  const { replica, votes, candidacy, force, graceful, system } = options;
+  const { replica, votes, candidacy, force, graceful, clock } = options;
   const leased = leadership !== undefined;
   requireNoVoteGranted(votes, force, leased);
   const term =
@@ -137,7 +129,7 @@ async function collectVotes(
   if (!force) requireVotes(responses, voters, state, options, leased);
   if (graceful) requireHandedOver(heads, voters, state, candidacy);
   const furthest = Math.max(0, ...voters.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  const reached = await catchUpTo(replica, furthest, system.clock);
+  const reached = await catchUpTo(replica, furthest, clock);
   // The votes may have taken seconds.
   replica.engine();
   requireNoVoteGranted(votes, force, leased);
@@ -201,7 +193,7 @@ function requireVotes(
   responses: VoteResponses,
   voters: readonly VoterHead[],
   state: StoreState,
-  { replica, lastLedEpoch: lastEpoch, epochs, ack, automatic }: PromotionOptions,
+  { replica, lastLedEpoch: lastEpoch, ack, automatic }: PromotionOptions,
   leased: boolean,
 ): void {
   for (const { url, answer } of responses) {
@@ -214,8 +206,9 @@ function requireVotes(
   const needed = Math.max(ack, replica.loop.isAckRequested ? 1 : 0);
   const silent = responses.filter(({ answer }) => answer === undefined);
   // One of the silent nodes is the primary itself, unless that is an edge by now.
+  const epochs = readEpochs(replica.database.reader());
   const isPrimaryHere =
-    hasLed(lastEpoch, epochs(), state) || voters.some(({ head }) => hasLed(head.led, head.epochs, state));
+    hasLed(lastEpoch, epochs, state) || voters.some(({ head }) => hasLed(head.led, head.epochs, state));
   const edges = silent.length - (isPrimaryHere ? 0 : 1);
   if (automatic && !leased && voters.length === 0)
     throw new AppError("conflict", "no other node grants its vote, and no operator has asked for this promotion");

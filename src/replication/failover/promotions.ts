@@ -1,12 +1,11 @@
 /** The promotions of an edge, one at a time: by an operator, or by the edge itself if there is a lease. */
 import type { Promoted, PromoteOptions } from "../node.ts";
-import type { Candidate, CandidateOptions } from "./candidate.ts";
+import type { CandidateOptions } from "./candidate.ts";
 import type { AcquireLease } from "./promotion.ts";
 import { Campaign } from "./campaign.ts";
 import type { Lease } from "./lease/lease.ts";
 
 export interface PromotionsOptions extends CandidateOptions {
-  readonly candidate: Candidate;
   readonly lease: Lease | undefined;
   /** Requests votes and makes this node the primary. */
   readonly perform: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>;
@@ -35,7 +34,8 @@ export function openPromotions(options: PromotionsOptions): Promotions {
     own = promoted.catch(() => undefined);
     return promoted;
   };
-  const campaign = lease && createCampaign({ ...options, lease }, () => current !== undefined, promoteItself);
+  const isPromoting = (): boolean => current !== undefined;
+  const campaign = lease && new Campaign({ ...options, lease, isPromoting, promote: promoteItself });
   return {
     async promote(how) {
       // The edge began its own promotion with other options, for example without force.
@@ -51,22 +51,4 @@ export function openPromotions(options: PromotionsOptions): Promotions {
     stop: () => campaign?.stop(),
     waitUntilIdle: async () => void (await current?.catch(() => undefined)),
   };
-}
-
-function createCampaign(
-  { lease, id, config, replica, candidate, votes, system }: PromotionsOptions & { readonly lease: Lease },
-  isPromoting: () => boolean,
-  promote: (acquire: AcquireLease) => Promise<Promoted>,
-): Campaign {
-  return new Campaign({
-    lease,
-    id,
-    ttlMs: config.failoverTtl,
-    clock: system.clock,
-    position: () => (replica.database.isOpen && !votes.isBinding ? replica.state() : undefined),
-    promisedTerm: () => candidate.promisedTerm,
-    heads: async () => (await replica.peers.heads()).map(({ head }) => head),
-    isPromoting,
-    promote,
-  });
 }

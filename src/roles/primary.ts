@@ -8,14 +8,13 @@ import { createBackupServer } from "../replication/backup/backup-server.ts";
 import { Acks } from "../replication/failover/acks.ts";
 import { DuplicatePrimaryMonitor, findPrimaries } from "../replication/failover/duplicate-primary.ts";
 import { Fence, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
-import { ForeignHistoryMonitor } from "../replication/failover/foreign-history-monitor.ts";
 import { Handover } from "../replication/failover/handover.ts";
 import type { Leadership, TermConfirmation } from "../replication/failover/leadership.ts";
 import type { Mandate } from "../replication/failover/promotion.ts";
 import { StartTerm } from "../replication/failover/start-term.ts";
 import { createSuccessorDetector, type SuccessorDetector } from "../replication/failover/successor-detector.ts";
 import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
-import { foreignHealth } from "../replication/history-guard.ts";
+import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
 import { nodeIdOf } from "../replication/identity.ts";
 import { recordCommitTimes, type CommitTimes } from "../replication/log/commit-times.ts";
@@ -118,7 +117,7 @@ export async function startPrimaryNode(
   const { epoch: history } = firstEpoch(store);
 
   // The fence, and other nodes that may be the primary of this history or of another one.
-  const foreign = new ForeignHistoryMonitor(() => history, clock);
+  const foreign = new ForeignHistoryMonitor(history, clock);
   const fence = new Fence({
     ...{ directory: data, store, state, storage: writer.storage },
     onFenced(...why) {

@@ -8,7 +8,7 @@ import type { Lease, LeaseOptions } from "./lease.ts";
 import { readTlsFiles } from "../../tls-files.ts";
 import { s3Lease } from "./s3-lease.ts";
 
-/** Throws AppError `conflict` if the options cannot be used. Sends no request to the engine yet. */
+/** Throws AppError `conflict` if the options cannot be used. Sends no request to the service yet. */
 export function openLease(options: LeaseOptions, system: Pick<System, "fetch" | "clock">): Lease {
   const place = parseFailoverUrl(options.url);
   if ("problem" in place) throw new AppError("conflict", `\`failover\` ${place.problem}`);

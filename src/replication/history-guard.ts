@@ -17,10 +17,7 @@ const log = getLogger("history");
 export interface HistoryFilter {
   /** The first epoch of this node's history. Undefined while it has none: then it adopts any history. */
   readonly own: string | undefined;
-  /**
-   * Whether this node may follow a node with that first epoch. Reports the history if not. `from` says where it was
-   * seen.
-   */
+  /** Whether this node may follow a node with that first epoch. Reports the history of `from` if not. */
   admits(theirs: string | undefined, from: string): boolean;
 }
 
@@ -29,10 +26,7 @@ export interface ForeignHistory {
   readonly from: string;
 }
 
-/**
- * The part of a node's health about a foreign history. It replaces the report that the data is old, which is a
- * consequence.
- */
+/** Replaces the report that the data is old, which is a consequence of a foreign history. */
 export function foreignHealth({ foreign }: { readonly foreign: ForeignHistory | undefined }): {
   readonly degraded?: string;
   readonly foreignHistory?: string;

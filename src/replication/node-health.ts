@@ -24,10 +24,7 @@ export interface NodeHealth {
   readonly digest: string | null;
   /** How long ago this node was last known to have all events. Null while it has no database. */
   readonly ageMs: number | null;
-  /**
-   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
-   * event.
-   */
+  /** From the commit of the last event on the primary until it was visible here. Null before the first event. */
   readonly visibleAfterMs?: number | null;
   /** Whether at least one broker is connected. */
   readonly isBrokerConnected: boolean;

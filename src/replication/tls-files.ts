@@ -19,10 +19,7 @@ export interface TlsFiles {
   readonly key: string | undefined;
 }
 
-/**
- * `owner` is the prefix of the settings, such as `broker` in `brokerCa`. AppError `conflict` names the setting whose
- * file cannot be read or used.
- */
+/** `owner` is the prefix of the settings. AppError `conflict` names the setting whose file cannot be read or used. */
 export function readTlsFiles(owner: "broker" | "failover", paths: TlsPaths): TlsFiles {
   const ca = readPem(`${owner}Ca`, paths.ca, certificate);
   const cert = readPem(`${owner}Cert`, paths.cert, certificate);

@@ -40,10 +40,7 @@ export async function startPrimary(config: Config, system: ClusterSystem = realC
   return Member.start(config, "primary", system);
 }
 
-/**
- * Starts the replica, then the event stream, then the API. It listens immediately and reports that it is not ready
- * while it has no data.
- */
+/** Starts the replica, the event stream, then the API, which reports that it is not ready while there is no data. */
 export async function startEdge(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
   requireWritable(config.data);
   if (!hasPromotionNote(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
@@ -275,10 +272,7 @@ function openLeaseOf(config: Config, url: string, system: ClusterSystem): Lease 
   return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
 }
 
-/**
- * Renames the damaged database. The check at a start reads facts, keys and the policy, but a damaged page may hold
- * something else, such as events.
- */
+/** Renames the damaged database: the check at a start reads facts, keys and the policy, but not all pages. */
 function keepDamagedDatabase(data: string): void {
   const path = currentStorePath(data);
   if (path === undefined) return;

@@ -21,10 +21,7 @@ export interface RunningNode {
   failWaiting(): void;
   /** A node of another role answers from now on, at the same address. */
   replace(node: Node): void;
-  /**
-   * Refuses new requests, ends streams and finishes the requests in flight. Then the event stream stops, the writer
-   * empties its WAL and the files are closed.
-   */
+  /** Refuses new requests, ends streams, finishes the requests in flight, and stops the node. */
   stop(): Promise<void>;
 }
 

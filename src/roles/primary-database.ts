@@ -67,10 +67,7 @@ export async function openPrimaryDatabase(
   return { path, isNew: false };
 }
 
-/**
- * Creates the database under another name and renames it, so that the rest of an interrupted first start is never taken
- * for a damaged database.
- */
+/** Renames the complete database, so that an interrupted first start never leaves one that seems damaged. */
 async function createDatabase(writer: Writer, data: string): Promise<string> {
   const unfinished = join(data, "new.db");
   removeFiles(databaseFiles(unfinished));
@@ -86,10 +83,7 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   return path;
 }
 
-/**
- * Begins the term of this start. If the storage fails, the primary starts all the same, and its first write tries
- * again.
- */
+/** Begins the term of this start. If the storage fails, the primary starts, and its first write tries again. */
 export async function beginFirstTerm(
   term: StartTerm,
   { storage }: Writer,

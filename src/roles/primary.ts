@@ -70,10 +70,7 @@ export interface PrimaryNode extends Node {
 export interface Takeover extends Mandate {
   readonly directory: DataDirectory;
   readonly path: string;
-  /**
-   * Whether it becomes the primary even if another node has more events: either none of them was acknowledged, or the
-   * operator accepts their loss.
-   */
+  /** Whether other nodes may have more events: none was acknowledged, or the operator accepts their loss. */
   readonly aheadIsLost: boolean;
 }
 
@@ -433,10 +430,7 @@ function createListener(
   };
 }
 
-/**
- * The votes of a primary: for a candidate of a later epoch, because this node may be an edge tomorrow, and for a
- * candidate that it hands over to.
- */
+/** Votes for a candidate of a later epoch (this node may be an edge tomorrow), or one that it hands over to. */
 function createVoter(
   parts: Pick<PrimaryParts, "config" | "writer" | "fence" | "peers" | "handover" | "leadership">,
 ): Pick<NodeServerOptions, "promised" | "vote"> {
@@ -480,10 +474,7 @@ async function confirmTerm(peers: Peers | undefined, state: StoreState): Promise
   };
 }
 
-/**
- * AppError `not_ready` if this node was last known to be the only primary longer ago than `maxMs`. `ageMs` is undefined
- * without a lease.
- */
+/** AppError `not_ready` if it was known to be the only primary longer ago than `maxMs`, or `ageMs` is null. */
 function requireConfirmedTerm(
   ageMs: number | null | undefined,
   maxMs: number,

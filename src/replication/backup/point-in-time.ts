@@ -57,10 +57,7 @@ export function recoveryOffset(store: Connection, destination: RecoveryTarget, u
   return last;
 }
 
-/**
- * Recovers the state at an offset from `recoveryOffset`. Throws, and changes nothing, if the log does not match the
- * data.
- */
+/** Recovers the state at an offset of `recoveryOffset`. Throws, changing nothing, if log and data do not match. */
 export function recoverTo(
   store: Connection,
   target: number,

@@ -126,10 +126,7 @@ interface Workspace extends Disposable {
   readonly replaced: RestoreResult["replaced"];
 }
 
-/**
- * Refused while a node runs in the directory, since that has the lock. A dry run needs no lock and leaves nothing
- * there.
- */
+/** Refused while a node runs in the directory, since it has the lock. A dry run needs no lock and leaves nothing. */
 function openWorkspace({ directory, force, dryRun }: RestoreOptions): Workspace {
   if (dryRun) {
     const workspace = mkdtempSync(join(existingParent(resolve(directory)), ".ostiary-dry-run-"));

@@ -27,10 +27,7 @@ export function externalBrokerUrls({ broker }: Config): readonly string[] {
   return broker.filter((url) => url !== embeddedBroker);
 }
 
-/**
- * Listens at a broker for `liveWaitMs` after a retained head, and for as long again after another head. If there is
- * none, no primary can be alive there.
- */
+/** Listens for `liveWaitMs` after a retained head, and again after another head. Without one, no primary is alive. */
 export async function readBrokerHeads(
   url: string,
   config: Config,

@@ -25,10 +25,7 @@ export interface Candidate {
   readonly lastLedEpoch: string | undefined;
   /** Identifies the current attempt to become the primary. It stays set after a successful election. */
   readonly token: string | undefined;
-  /**
-   * Returns the mandate of a new primary. AppError `conflict` if the node may not become it, `internal` if it cannot
-   * store its promise.
-   */
+  /** AppError `conflict` if the node may not become the primary, `internal` if it cannot store its promise. */
   runElection(options: ElectionOptions): Promise<Mandate>;
   /** AppError `conflict` if this node does not grant its vote. */
   grantVote(request: VoteRequest): Promise<void>;

@@ -71,10 +71,7 @@ export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimari
   };
 }
 
-/**
- * Whether this live primary was started on the same data as this node. One with votes of other nodes is a successor or
- * a rival instead.
- */
+/** Whether this live primary was started on the same data. One with votes of other nodes is a successor or a rival. */
 function isDuplicate(head: Head, state: StoreState): boolean {
   return isSameFailover(head.n, state.term) && (head.n !== state.term || head.e === state.epoch);
 }
@@ -109,10 +106,7 @@ export class DuplicatePrimaryMonitor {
     this.#hasReplica ||= epoch === this.#options.state().epoch;
   }
 
-  /**
-   * Whether a process of this node published the head under the current failover term: this one, an earlier one, or a
-   * duplicate. Logs a duplicate once.
-   */
+  /** Whether a process of this node published the head under the current failover term. Logs a duplicate once. */
   isOfThisNode(head: Head, retained: boolean): boolean {
     const { id, instance, state } = this.#options;
     if (head.i === undefined || head.node !== id || !isSameFailover(head.n, state().term)) return false;

@@ -87,10 +87,7 @@ export class Fence {
     this.#removePromotionNote();
   }
 
-  /**
-   * The directory is an edge's, or of a primary that may have been replaced. It becomes the primary again only with the
-   * votes of its peers.
-   */
+  /** The directory is an edge's, or of a primary that may have been replaced: its peers have to vote for it. */
   requireVotes(mayAsk: boolean): void {
     if (!this.#enter(mayAsk ? "behind" : "replaced")) return;
     log.warning(
@@ -116,10 +113,7 @@ export class Fence {
     );
   }
 
-  /**
-   * Other nodes have reached a position that this node wrote and has lost. `isHeld`: a node still has it, and can
-   * return it.
-   */
+  /** Other nodes have reached a position that this node wrote and has lost. `isHeld`: a node still has it. */
   stepDown(position: ObservedPosition, isHeld: boolean): void {
     if (!this.#enter("behind", isHeld ? position : undefined)) return;
     log.error(

@@ -144,10 +144,7 @@ export class Leadership {
     void this.#renew();
   }
 
-  /**
-   * Releases the lease. If the service does not answer, the lease expires instead. With `successor`, only that node may
-   * acquire it until then.
-   */
+  /** If the service does not answer, the lease expires. Until then only `successor`, if given, may acquire it. */
   async release(successor?: string): Promise<void> {
     if (this.#isEnded) return;
     this.#end();

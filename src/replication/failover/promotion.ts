@@ -185,10 +185,7 @@ function requireNoVoteGranted(votes: Votes, force: boolean, leased: boolean): vo
 
 type VoteResponses = Awaited<ReturnType<Peers["requestVotes"]>>;
 
-/**
- * No other node is being promoted, and each write that was or may be acknowledged is on a node that has granted its
- * vote, or on this one.
- */
+/** No other node is being promoted, and each write that may be acknowledged is on this node or on a voter. */
 function requireVotes(
   responses: VoteResponses,
   voters: readonly VoterHead[],
@@ -219,20 +216,14 @@ function requireVotes(
   );
 }
 
-/**
- * Whether the last epoch that a node led is one of the current primary's: each of its starts begins an epoch. An
- * unknown epoch may be.
- */
+/** Whether the last epoch that a node led may be one of the current primary's, whose starts each begin an epoch. */
 function hasLed(lastEpoch: string | undefined, epochs: readonly EpochId[], current: StoreState): boolean {
   if (lastEpoch === undefined) return false;
   const known = epochs.find(({ epoch }) => epoch === lastEpoch);
   return known === undefined || isSameFailover(known.term, current.term);
 }
 
-/**
- * The primary has stopped its writes for this candidate. If it does not say so, it still writes: it got no request, or
- * is of an earlier version.
- */
+/** The primary has stopped its writes for this candidate. If it does not say so, it still writes. */
 function requireHandedOver(
   heads: readonly VoterHead[],
   answers: readonly VoterHead[],

@@ -30,19 +30,13 @@ export type WriteRequest =
 export interface WriteMeta {
   /** The trace context of the request, if it is sampled. */
   readonly traceparent: string | null;
-  /**
-   * The idempotency key of the request, unique for its sender. A repeated request gets the first result and changes
-   * nothing.
-   */
+  /** Unique for the sender. A repeated request gets the first result and changes nothing. */
   readonly idempotencyKey?: string;
   /** When the request was sent, in ms since 1970. The default is the current time. */
   readonly timeMs?: number;
   /** The API key of the sender. Long-running work is divided fairly among API keys. */
   readonly sender?: string;
-  /**
-   * The result of the policy check. Without it, the policy is checked in the transaction, which blocks all other
-   * writes.
-   */
+  /** The result of the policy check. Without it, the check runs in the transaction, which blocks all other writes. */
   readonly approval?: PolicyApproval;
 }
 
@@ -165,10 +159,7 @@ function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: 
   return { kind: "epoch", epoch, term };
 }
 
-/**
- * Without an admin, no one could create API keys again. Checked in the transaction, since two admins may remove each
- * other.
- */
+/** Without an admin, no one could create API keys. Checked in the transaction: two admins may remove each other. */
 function requireAdminLeft(store: Connection, added: readonly ApiKey[], removed: readonly string[]): void {
   const admins = store
     .statement("SELECT id FROM api_key WHERE role = 'admin'")
@@ -199,10 +190,7 @@ function appendEffect(
   return { written: { epoch, offset: row.offset, timeMs, ...factCounts(effect) }, row: stored };
 }
 
-/**
- * 32 hexadecimal digits that identify a request of a sender. They cover the content, because a key may be reused by
- * mistake.
- */
+/** 32 hex digits that identify a request of a sender. They cover the content, as a key may be reused by mistake. */
 export function idempotencyDigest(request: WriteRequest, { idempotencyKey }: WriteMeta): string | undefined {
   if (idempotencyKey === undefined) return undefined;
   return hash("sha256", JSON.stringify([idempotencyKey, request]), "hex").slice(0, 32);

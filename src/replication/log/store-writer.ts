@@ -48,10 +48,7 @@ export interface CommittedWrite extends Omit<Appended, "row"> {
 /** The change that a commit makes. */
 export interface StateChange {
   readonly state: StoreState;
-  /**
-   * The committed rows, if they fit into one message of the event stream, so that no one has to read them again. Empty
-   * otherwise, and on replicas.
-   */
+  /** The committed rows if they fit into one message of the event stream. Empty otherwise, and on replicas. */
   readonly rows: readonly StoredLogRow[];
 }
 
@@ -97,10 +94,7 @@ interface GroupOutcome {
   readonly hasMoved: boolean;
 }
 
-/**
- * Large enough that a burst needs few fsyncs, small enough that the first write of a group does not wait long for the
- * last.
- */
+/** A burst needs few fsyncs, and the first write of a group does not wait long for the last. */
 const groupWritesMax = 256;
 /** Requests that changed nothing, so no event records them. */
 const unchangedWritesMax = 10_000;
@@ -132,10 +126,7 @@ export class StoreWriter {
     this.#emit = emit;
   }
 
-  /**
-   * Opens the file and creates it if it is missing, if that is allowed. Returns its state. Closes the file that was
-   * open before.
-   */
+  /** Opens the file, and creates it if it is missing and may be created. Closes the file that was open before. */
   open(options: WriterOpenOptions): StoreState {
     this.close();
     const connection = openWriterConnection(options, this.#clock);
@@ -187,10 +178,7 @@ export class StoreWriter {
     return new Promise((resolve, reject) => this.#waiting.push({ request, meta, resolve, reject }));
   }
 
-  /**
-   * Applies events of a primary, all or none. AppError `conflict` if they do not continue this history, or lead to
-   * another state.
-   */
+  /** Applies all events or none. AppError `conflict` if they do not continue this history or lead to another state. */
   replay(request: ReplayRequest): CommittedReplay {
     const startMs = this.#clock.preciseMs();
     const connection = this.#requireStorage();
@@ -323,10 +311,7 @@ export class StoreWriter {
     write.resolve({ result, startMs, decidedMs, committedMs });
   }
 
-  /**
-   * Returns the open connection if its storage works. Tries to recover from an earlier failure, and throws it if it
-   * persists.
-   */
+  /** Returns the open connection. Tries to recover from an earlier failure, and throws it if it persists. */
   #requireStorage(): WriterConnection {
     const connection = must(this.#connection, "the writer has a store open");
     const { guard } = connection;
@@ -405,10 +390,7 @@ export class StoreWriter {
     this.#limitWal(connection, isIdle || now - this.#checkpointMs >= walKeptMsMax ? 1 : undefined);
   }
 
-  /**
-   * The write-ahead log restarts at its beginning only when no reader needs it. Under steady reads it would grow
-   * without a limit.
-   */
+  /** The write-ahead log restarts only when no reader needs it, so under steady reads it would grow without a limit. */
   #limitWal(connection: WriterConnection, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
     const { walBytes } = connection.guard;
@@ -432,10 +414,7 @@ export class StoreWriter {
     }
   }
 
-  /**
-   * Runs in the caller's transaction. It does as much as possible before the commit, since others wait for what comes
-   * after it.
-   */
+  /** Does as much as possible before the caller's commit, since others wait for what comes after it. */
   #attemptAll({ store, limits }: WriterConnection, group: readonly QueuedWrite[]): GroupOutcome {
     const outcomes = group.map((write) => this.#attempt(write));
     const rows = outcomes.flatMap((outcome) =>

@@ -108,10 +108,7 @@ export function limitWal({ store, pages }: WalConnection, framesMax = walFramesM
   return true;
 }
 
-/**
- * Copies the whole write-ahead log into the file and empties it, unless readers prevent it for longer than writes may
- * wait.
- */
+/** Copies the write-ahead log into the file and empties it, unless readers prevent it for `checkpointWaitMs`. */
 export function truncateWal({ store, pages }: WalConnection): void {
   pages.readWal();
   try {

@@ -115,18 +115,12 @@ export class Writer {
     this.#onDamaged.push(listener);
   }
 
-  /**
-   * Compares pages of the open file for at most `maxMs`. Resolves with the damage, if any. Rejects if the file cannot
-   * be read.
-   */
+  /** Compares pages for at most `maxMs`. Resolves with the damage, if any. Rejects if the file cannot be read. */
   checkPages(maxMs: number): Promise<string | undefined> {
     return this.#worker.call("checkPages", maxMs);
   }
 
-  /**
-   * Reads the damaged pages of the file at `path` again. Resolves with the remaining damage. Rejects if another file is
-   * open.
-   */
+  /** Reads the damaged pages again. Resolves with the remaining damage. Rejects if `path` is not the open file. */
   checkDamagedPages(path: string): Promise<string | undefined> {
     return this.#worker.call("checkDamagedPages", path);
   }

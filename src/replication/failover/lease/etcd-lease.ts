@@ -72,10 +72,7 @@ function base64(text: string): string {
 class EtcdRefusal extends Error {}
 class TokenRejectedError extends Error {}
 
-/**
- * A client of etcd v3 over its JSON gateway. If a member gives no usable answer, it asks the next one, and then stays
- * with the member that answered.
- */
+/** A client of etcd's JSON gateway. If a member gives no usable answer, it asks the next one and stays with that. */
 class EtcdClient {
   readonly #endpoints: readonly string[];
   readonly #options: LeaseOptions;

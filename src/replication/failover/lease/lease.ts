@@ -9,10 +9,7 @@ const id = z.string().min(1).max(1000);
 
 /** The record in the service. It remains when the lease expires or is released, so that terms only increase. */
 export const storedRecordSchema = z.object({
-  /**
-   * The term of the primary that acts under this lease. Each acquisition begins a later failover term
-   * (`store/log/terms.ts`).
-   */
+  /** The term of the primary under this lease. Each acquisition begins a later failover term (`terms.ts`). */
   term: z.int().nonnegative(),
   /** The id of the node that holds the lease, or held it last. */
   node: id,
@@ -52,10 +49,7 @@ export interface LeaseState {
   readonly isHeld: boolean;
 }
 
-/**
- * Every method rejects with LeaseLostError, or with another Error that names the service if that gives no usable answer
- * in time.
- */
+/** Every method rejects with LeaseLostError, or an Error that names the service if it does not answer in time. */
 export interface Lease {
   /** The coordination service, for messages; without secrets. */
   readonly service: string;
@@ -69,10 +63,7 @@ export interface Lease {
    * no node has acquired since is held again. Rejects with LeaseLostError if another node has acquired it.
    */
   renew(held: LeaseRecord): Promise<void>;
-  /**
-   * Releases the lease. With `successor`, only that node may acquire it until it expires. Does nothing if the lease is
-   * lost.
-   */
+  /** With `successor`, only that node may acquire the lease until it expires. Does nothing if the lease is lost. */
   release(held: LeaseRecord, successor?: string): Promise<void>;
   /** Undefined if no node ever had the lease. */
   holder(): Promise<LeaseState | undefined>;

@@ -149,10 +149,7 @@ function s3Sender(
   };
 }
 
-/**
- * The bucket is part of the path if the storage has its own address, or if its name would not match the certificate of
- * AWS.
- */
+/** The bucket is in the path if the storage has its own address, or the name would not match AWS's certificate. */
 function urlOf({ bucket, key, endpoint, region }: S3Location): string {
   if (endpoint !== undefined) return `${endpoint}/${bucket}/${key}`;
   const domain = `s3.${region}.amazonaws.com`;

@@ -10,9 +10,7 @@ export interface BrokerStatus {
 export interface NodeHealth {
   /** Whether this node can answer requests. */
   readonly ok: boolean;
-  /**
-   * Why a load balancer should prefer other nodes although this node can answer, for example because its data is old.
-   */
+  /** Why a load balancer should prefer other nodes although this node can answer, such as old data. */
   readonly degraded?: string | undefined;
   /** Whether this node can write to its disk. */
   readonly storageOk: boolean;

@@ -30,10 +30,7 @@ export interface Node {
    * part of this history), `not_ready` (not in time). A fallback resolves at once, whatever the token.
    */
   waitFor(token: string): Promise<void>;
-  /**
-   * Resolves when this node has applied all events that the primary has now. AppError `not_ready` if the primary cannot
-   * be asked or the wait is over. A fallback resolves at once.
-   */
+  /** AppError `not_ready` if the primary's current position is unknown or not reached in time. At once on a fallback. */
   waitForLatest(): Promise<void>;
   /** AppError `not_ready` if the data is older than the configuration allows. */
   requireFresh(): void;

@@ -162,10 +162,7 @@ class Member {
     }
   }
 
-  /**
-   * Asks the peers for their votes when this node has fetched the missing events, until it is the primary again. It
-   * stays an edge if there is another primary, or another node was promoted meanwhile.
-   */
+  /** Asks for votes once this node has the missing events, until it or another node is the primary. */
   async #recover(lacking: ObservedPosition | undefined): Promise<void> {
     const term = lacking?.term ?? this.#node?.health().term;
     for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {

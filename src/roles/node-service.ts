@@ -12,10 +12,7 @@ import { exposeNode, readNode } from "./node-metrics.ts";
 
 export interface RunningNode {
   readonly url: string;
-  /**
-   * The node is about to be replaced: new requests wait for the next node, and the requests that are under way finish,
-   * except `besides` of them. Resolves when they have finished, or after a second.
-   */
+  /** New requests wait for the next node. Resolves when those under way, but `besides`, are done, or after a second. */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
   failWaiting(): void;

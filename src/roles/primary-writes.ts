@@ -92,10 +92,7 @@ function unacknowledged(reason: string): AppError {
   );
 }
 
-/**
- * Counts a write of a client by kind and result. Runs `write`, which calls `onCommitted` when the write is committed
- * here. Later failures concern only acknowledgements.
- */
+/** Counts a write of a client. Failures after `onCommitted` concern only acknowledgements. */
 async function countWrite(
   kind: WriteRequest["kind"],
   write: (onCommitted: () => void) => Promise<WriteResult>,

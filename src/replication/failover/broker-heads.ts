@@ -78,9 +78,7 @@ export async function readBrokerHeads(
   }
 }
 
-/**
- * Whether one process published both heads, one after the other. Heads of earlier versions have no sequence numbers.
- */
+/** Whether one process published the heads one after the other. Earlier versions sent no sequence numbers. */
 function isSuccessorHead(first: Head, second: Head): boolean {
   return first.i === second.i && (second.q ?? second.t) > (first.q ?? first.t);
 }

@@ -58,8 +58,8 @@ export class Campaign {
   }
 
   /**
-   * Acquires the lease for a promotion by an operator: immediately if it is free or with `force`, otherwise when it
-   * expires. AppError `conflict` if another node keeps it, `not_ready` if the coordination service does not answer.
+   * Acquires the lease: immediately if it is free or with `force`, otherwise when it expires. AppError `conflict` if
+   * another node keeps it, `not_ready` if the coordination service does not answer.
    */
   async acquireForOperator(force: boolean): Promise<Leadership> {
     const { lease, config, system } = this.#options;

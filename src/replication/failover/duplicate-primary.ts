@@ -125,9 +125,7 @@ export class DuplicatePrimaryMonitor {
     return !this.#hasReplica;
   }
 
-  /**
-   * Called with the heads of the primaries that are alive. If a duplicate was started earlier, this primary is fenced.
-   */
+  /** Called with the heads of live primaries. If a duplicate was started earlier, this primary is fenced. */
   onPrimaryHeads(primaries: readonly Head[]): void {
     const { id, instance, state, fence } = this.#options;
     const earlier = primaries.find(

@@ -97,9 +97,7 @@ export class Fence {
     );
   }
 
-  /**
-   * This node has lost or given up the lease. The next primary may continue from this position or from an earlier one.
-   */
+  /** The lease is lost or given up. The next primary may continue from this position or from an earlier one. */
   loseLease(reason: string): void {
     if (!this.#enter("unleased")) return;
     log.error("this node is not the primary any more: {reason}. It continues as an edge", { reason });

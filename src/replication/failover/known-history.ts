@@ -80,10 +80,7 @@ function askBrokers(config: Config, system: PeerSystem): Promise<KnownHistory | 
   });
 }
 
-/**
- * Asks the configured peers for their heads, all at the same time. The head is undefined if a peer does not answer in
- * time, or is of another environment. Without a node key it asks none.
- */
+/** Asks the peers, if there is a node key. No head of a peer that is late, fails or is of another environment. */
 async function askHeads(
   config: Config,
   timeoutMs: number,

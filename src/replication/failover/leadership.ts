@@ -227,10 +227,7 @@ export class Leadership {
     this.#cancelRenewal = clock.after(delayMs, () => void this.#renew());
   }
 
-  /**
-   * Whether the term is still the latest one. With `--ack`, as many edges as each write needs must confirm it; without,
-   * a renewal is enough. A peer that knows of a later term always refutes it.
-   */
+  /** A peer that knows of a later term refutes it. With `--ack`, as many edges as each write needs must confirm it. */
   async #isConfirmed(isRenewed: boolean, peers: Promise<TermConfirmation>): Promise<boolean> {
     const { edges, isSuperseded } = await peers;
     if (isSuperseded) return false;

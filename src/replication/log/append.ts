@@ -66,10 +66,7 @@ export interface Appended {
   readonly row: StoredLogRow | undefined;
 }
 
-/**
- * Resolves, applies and appends one request in the caller's transaction. Throws an AppError if the request is refused.
- * `admit` is called before the effect is applied; it throws if there is no space for it.
- */
+/** Runs in the caller's transaction. AppError if the request, or `admit` before its effect is applied, refuses it. */
 export function append(
   store: Connection,
   log: Log,

@@ -48,10 +48,7 @@ interface DecodedEvent {
   readonly effect: Effect;
 }
 
-/**
- * Applies the rows in the caller's transaction. The caller must roll it back if this throws: AppError `conflict` if the
- * rows do not continue this replica's history, or lead to another state.
- */
+/** AppError `conflict` if the rows do not continue this history or lead to another state: then roll back. */
 export function replay(
   store: Connection,
   log: Log,

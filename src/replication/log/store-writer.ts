@@ -220,10 +220,7 @@ export class StoreWriter {
     pages.readWal();
   }
 
-  /**
-   * If the files at the path of the open database are gone or replaced, no one can read it by its path any more. Then
-   * this copies it into a new file at `target` and returns true.
-   */
+  /** Copies the database to `target` and returns true if its files are gone, so that no one can read it by its path. */
   copyIfReplaced(target: string): boolean {
     const { guard, store } = must(this.#connection);
     try {
@@ -248,9 +245,7 @@ export class StoreWriter {
     return pages.problem;
   }
 
-  /**
-   * Reads the damaged pages of the file at `path` again. Returns the remaining damage. Throws if another file is open.
-   */
+  /** Reads the damaged pages again. Returns the remaining damage. Throws if `path` is not the open file. */
   checkDamagedPages(path: string): string | undefined {
     const { pages } = must(this.#connection);
     if (pages.path !== path) throw new Error(`\`${path}\` is not the file that is open`);
@@ -381,8 +376,8 @@ export class StoreWriter {
   }
 
   /**
-   * The scrub compares pages of the file, so commits must not stay only in the write-ahead log for long. A checkpoint
-   * delays a write by two syncs. It is made when there was no write for a while, and every 30 s otherwise.
+   * The scrub compares pages of the file, so commits must not stay in the write-ahead log for long. A checkpoint delays
+   * a write by two syncs: it is made when there was no write for a while, and every 30 s otherwise.
    */
   #checkpointIfIdle(connection: WriterConnection): void {
     const now = this.#clock.monotonicMs();

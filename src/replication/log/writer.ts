@@ -202,9 +202,7 @@ export class Writer {
     return this.#worker.call("replay", request).catch(countFailure);
   }
 
-  /**
-   * Begins a new epoch with this term, with an event of its own. AppError `conflict` if the term is not a later one.
-   */
+  /** Begins a new epoch with an event of its own. AppError `conflict` if the term is not a later one. */
   async startEpoch(term: number): Promise<StoreState> {
     const request = { kind: "epoch", epoch: mintEpoch(this.#clock), term } as const;
     await this.write(request, { traceparent: null });

@@ -168,10 +168,7 @@ export class RecordLease<Origin> implements Lease {
     return (this.#known = stored);
   }
 
-  /**
-   * Undefined if another node has written first; then `#known` is its record. If the answer was lost, this reads the
-   * record to find out whether the write has arrived.
-   */
+  /** Undefined if another node has written first; then `#known` is its record. Reads again if the answer was lost. */
   async #write(
     record: NextRecord,
     replaced: RecordVersion<Origin> | undefined,

@@ -1,5 +1,18 @@
 /** The health of a node, as `/readyz`, the metrics and the status on the event stream report it. */
-import type { ReplicaStateName } from "./node-state.ts";
+
+export const replicaStateNames = [
+  "PRIMARY",
+  "FENCED",
+  "BOOTSTRAP",
+  "CATCHUP",
+  "LIVE",
+  "STALE_FEED",
+  "DISCONNECTED",
+  "DIVERGED",
+  "SNAPSHOT",
+  "FOLLOWING",
+] as const;
+export type ReplicaStateName = (typeof replicaStateNames)[number];
 
 export interface BrokerStatus {
   /** `host:port`, or `embedded` for the broker inside this process. */

@@ -168,7 +168,12 @@ class Member {
     for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {
       await this.#pause();
       try {
-        await this.#askForVotes(must(this.#node), lacking, term);
+        const node = must(this.#node);
+        const { term: current } = node.health();
+        if (current !== null && term !== null && term !== undefined && !isSameFailover(current, term))
+          throw new Superseded("another node was promoted meanwhile");
+        if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
+        await node.promote?.({ force: false, automatic: true });
       } catch (error) {
         if (error instanceof PrimaryAliveError || error instanceof Superseded)
           return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
@@ -178,18 +183,6 @@ class Member {
           });
       }
     }
-  }
-
-  async #askForVotes(
-    node: Node,
-    lacking: ObservedPosition | undefined,
-    term: number | null | undefined,
-  ): Promise<void> {
-    const { term: current } = node.health();
-    if (current !== null && term !== null && term !== undefined && !isSameFailover(current, term))
-      throw new Superseded("another node was promoted meanwhile");
-    if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
-    await node.promote?.({ force: false, automatic: true });
   }
 
   /**

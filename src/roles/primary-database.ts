@@ -32,18 +32,12 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
   );
 }
 
-/** The database of a primary, and whether this start has created it. */
-export interface PrimaryDatabase {
-  readonly path: string;
-  readonly isNew: boolean;
-}
-
-/** The primary's file is the source of all other databases, so a damaged file is never replaced or repaired here. */
+/** Returns the path, and whether this start has created it. The primary's file is the source of all other databases, so a damaged file is never replaced or repaired here. */
 export async function openPrimaryDatabase(
   writer: Writer,
   config: Config,
   system: ClusterSystem,
-): Promise<PrimaryDatabase> {
+): Promise<{ readonly path: string; readonly isNew: boolean }> {
   const { data, limits } = config;
   const path = currentStorePath(data);
   if (path === undefined) {

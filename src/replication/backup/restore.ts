@@ -27,7 +27,6 @@ import { nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
-import { fileError } from "../file-error.ts";
 import type { OnStep } from "../progress.ts";
 import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
@@ -35,9 +34,8 @@ import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
 import { removePromotionNote } from "../role-notes.ts";
 import { realSystem } from "../system.ts";
-import { commitEvent } from "../log/commit-event.ts";
-import { eventTime } from "../log/event-time.ts";
-import { unpackBackup } from "./backup.ts";
+import { append } from "../log/append.ts";
+import { fileError, unpackBackup } from "./backup.ts";
 import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./point-in-time.ts";
 
 export interface RestoreOptions {
@@ -88,7 +86,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const unpacked = join(workspace.path, "restoring.db");
   try {
     onStep("unpacking", { path: unpacked, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
-    await unpack(snapshot, unpacked, limits, warn);
+    await unpackBackup(snapshot, unpacked, limits, warn).catch((error: unknown) => {
+      throw fileError(snapshot.path, "unpacked", error);
+    });
     onStep("going back");
     const known = Math.max(options.knownTerm, workspace.replaced?.term ?? 0);
     const restored = recoverAndBeginEpoch(unpacked, target, snapshot.manifest.madeMs, known, options);
@@ -109,14 +109,6 @@ export function openBackup(file: string): Snapshot {
     return openSnapshot(file);
   } catch (error) {
     throw fileError(file, "read", error);
-  }
-}
-
-async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: WarningListener): Promise<void> {
-  try {
-    await unpackBackup(snapshot, target, limits, warn);
-  } catch (error) {
-    throw fileError(snapshot.path, "unpacked", error);
   }
 }
 
@@ -192,21 +184,10 @@ function recoverAndBeginEpoch(
 
 /** As the writer begins an epoch, but with a term after that of all undone events. */
 function beginEpochAfter(store: Connection, term: number, limits: Limits): Pick<RestoreResult, "epoch" | "term"> {
-  return store.transaction(() => {
-    const before = readState(store);
-    const now = systemClock.wallMs();
-    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: nextFailoverTerm(term) } as const;
-    const timeMs = eventTime(now, before.timeMs);
-    const row = {
-      offset: before.offset + 1,
-      timeMs,
-      kind: effect.kind,
-      body: JSON.stringify(effect),
-      traceparent: null,
-    };
-    commitEvent(store, openLog(store), before, row, effect, limits);
-    return { epoch: effect.epoch, term: effect.term };
-  }, "immediate");
+  const begun = { epoch: mintEpoch(systemClock), term: nextFailoverTerm(term) };
+  const request = { kind: "epoch", ...begun } as const;
+  store.transaction(() => append(store, openLog(store), request, { traceparent: null }, limits), "immediate");
+  return begun;
 }
 
 /** Returns where the replaced database is kept, if it was of another history. */

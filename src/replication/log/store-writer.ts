@@ -184,7 +184,12 @@ export class StoreWriter {
     const connection = this.#requireStorage();
     let result: ReplayResult;
     try {
-      const pending = this.#apply(connection, request);
+      const { store, log, limits } = connection;
+      const pending = beginTransaction(connection, () => {
+        const replayed = replay(store, log, request, limits, this.#state);
+        this.#emit({ committing: { state: replayed.state, rows: [] } });
+        return replayed;
+      });
       commitTransaction(connection, pending.transaction);
       ({ result } = pending);
     } catch (error) {
@@ -199,15 +204,6 @@ export class StoreWriter {
     this.#trim(connection, state);
     this.#limitWal(connection);
     return { ...result, startMs, committedMs };
-  }
-
-  #apply(connection: WriterConnection, request: ReplayRequest): PendingTransaction<ReplayResult> {
-    const { store, log, limits } = connection;
-    return beginTransaction(connection, () => {
-      const replayed = replay(store, log, request, limits, this.#state);
-      this.#emit({ committing: { state: replayed.state, rows: [] } });
-      return replayed;
-    });
   }
 
   readSetting(key: NodeSetting): string | undefined {

@@ -3,7 +3,6 @@
  * the worker's measurements to the trace of the request. Writes do not wait for each other here; the worker groups
  * waiting writes.
  */
-import type { Limits } from "../../config/limits.ts";
 import { formatDuration } from "../../config/setting-types.ts";
 import { noApproval, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import type { ApprovePolicy } from "../../engine/workers/policy-checks.ts";
@@ -26,16 +25,11 @@ import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
 import { writerWorker, type WriterCommands } from "./writer-commands.ts";
+import type { WriterOpenOptions } from "./writer-connection.ts";
 
 const log = getLogger("writer");
 
-export interface WriterOptions {
-  readonly environment: string;
-  readonly synchronous: "FULL" | "NORMAL";
-  readonly limits: Limits;
-  /** Free space below which ordinary writes are refused, in bytes. The default is none. */
-  readonly reserveBytes?: number;
-}
+type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes">;
 
 /** A batch whose changes are JSON that only the worker parses. */
 export interface SerializedBatch {
@@ -43,11 +37,7 @@ export interface SerializedBatch {
   readonly json: string;
 }
 
-interface DamagedFile {
-  readonly path: string;
-  readonly problem: string;
-}
-
+type DamagedFile = Extract<WriterEvent, { readonly damaged: unknown }>["damaged"];
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
 /** The same failure may occur each second. */
@@ -156,7 +146,11 @@ export class Writer {
     const changed = { "ostiary.facts.inserted": inserted, "ostiary.facts.deleted": deleted };
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": offset, ...changed };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
-    if (isDebugging()) this.#logCommitted(request.kind, result);
+    if (isDebugging()) {
+      const { epoch, unchanged, repeated } = result;
+      const properties = { kind: request.kind, epoch, offset, inserted, deleted, unchanged, repeated };
+      log.debug("committed a write ({kind}) at {offset}", properties);
+    }
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
     return { ...result, committedMs };
@@ -191,11 +185,6 @@ export class Writer {
       approval = await withSpan("check policy", {}, () => this.#approve(upload, meta.sender ?? ""));
       admit();
     }
-  }
-
-  #logCommitted(kind: string, { epoch, offset, inserted, deleted, unchanged, repeated }: WriteResult): void {
-    const properties = { kind, epoch, offset, inserted, deleted, unchanged, repeated };
-    log.debug("committed a write ({kind}) at {offset}", properties);
   }
 
   replay(request: ReplayRequest): Promise<CommittedReplay> {

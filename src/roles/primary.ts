@@ -17,7 +17,7 @@ import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
 import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
 import { nodeIdOf } from "../replication/identity.ts";
-import { recordCommitTimes, type CommitTimes } from "../replication/log/commit-times.ts";
+import { recordCommitTimes } from "../replication/log/commit-times.ts";
 import { createEventReader } from "../replication/log/event-reader.ts";
 import { Writer } from "../replication/log/writer.ts";
 import type { Node, NodeHealth, Writes } from "../replication/node.ts";
@@ -53,13 +53,7 @@ import {
   recordPositionPeriodically,
   refuseDevelopmentKey,
 } from "./primary-database.ts";
-import {
-  acceptAdminKey,
-  acceptAdminKeyLater,
-  ensureSecrets,
-  type AnnounceKeys,
-  type PrimarySecrets,
-} from "./primary-keys.ts";
+import { acceptAdminKey, acceptAdminKeyLater, ensureSecrets, type AnnounceKeys } from "./primary-keys.ts";
 import { createWrites } from "./primary-writes.ts";
 
 export interface PrimaryNode extends Node {
@@ -299,22 +293,14 @@ export async function startPrimaryNode(
   };
 }
 
-interface OpenedData extends PrimarySecrets {
-  readonly writer: Writer;
-  readonly commits: CommitTimes;
-  readonly database: LocalDatabase;
-  readonly path: string;
-  /** Whether the history begins with this start. */
-  readonly isNew: boolean;
-}
-
+/** Also returns whether the history begins with this start (`isNew`). */
 async function openData(
   started: AsyncDisposableStack,
   config: Config,
   announce: AnnounceKeys,
   takeover: Takeover | undefined,
   system: ClusterSystem,
-): Promise<OpenedData> {
+) {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);

@@ -84,7 +84,13 @@ export class Fence {
       "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it continues as an edge; without, it answers from the data that it has",
       { reason },
     );
-    this.#removePromotionNote();
+    const { directory } = this.#options;
+    try {
+      removePromotionNote(directory);
+    } catch (error) {
+      // After a restart this node would act as the primary until it notices its successor.
+      log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
+    }
   }
 
   /** The directory is an edge's, or of a primary that may have been replaced: its peers have to vote for it. */
@@ -128,16 +134,6 @@ export class Fence {
     return true;
   }
 
-  #removePromotionNote(): void {
-    const { directory } = this.#options;
-    try {
-      removePromotionNote(directory);
-    } catch (error) {
-      // After a restart this node would act as the primary until it notices its successor.
-      log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
-    }
-  }
-
   #save(epochs: readonly Epoch[]): void {
     if (this.#saved !== undefined) return;
     const { directory, store, storage } = this.#options;
@@ -145,12 +141,8 @@ export class Fence {
     const state = readState(store);
     let saved: UnreplicatedEvents | undefined;
     try {
-      saved = saveUnreplicated(
-        directory,
-        eventLog,
-        state,
-        lastCommonOffset(state, eventLog, readEpochs(store), epochs),
-      );
+      const common = lastCommonOffset(state, eventLog, readEpochs(store), epochs);
+      saved = saveUnreplicated(directory, eventLog, state, common);
       storage.recovered("events");
     } catch (error) {
       // They are still in the database, and the next observation of the successor tries again.
@@ -160,10 +152,7 @@ export class Fence {
     if (saved === undefined) return;
     log.fatal(
       "{events} of this primary never reached its successor, they are in {path}: decide which of them to repeat",
-      {
-        events: describeUnreplicated(saved),
-        path: saved.path,
-      },
+      { events: describeUnreplicated(saved), path: saved.path },
     );
   }
 }

@@ -29,16 +29,6 @@ interface LeadingPrimary {
   readonly onLost: (reason: string) => void;
 }
 
-interface LeaseRequest {
-  readonly lease: Lease;
-  /** The lease must have a later term than this one. */
-  readonly minTerm: number;
-  /** Takes the lease from its holder. */
-  readonly force: boolean;
-  readonly ttlMs: number;
-  readonly clock: Clock;
-}
-
 interface LeadershipOptions {
   readonly lease: Lease;
   /** The record of the acquisition. */
@@ -47,6 +37,13 @@ interface LeadershipOptions {
   readonly requestedMs: number;
   readonly ttlMs: number;
   readonly clock: Clock;
+}
+
+interface LeaseRequest extends Omit<LeadershipOptions, "record" | "requestedMs"> {
+  /** The lease must have a later term than this one. */
+  readonly minTerm: number;
+  /** Takes the lease from its holder. */
+  readonly force: boolean;
 }
 
 /** The interval between two comparisons of both clocks. */
@@ -81,7 +78,10 @@ export class Leadership {
     this.#renewedUntilMs = this.#validUntilMs;
     this.#confirmedMs = options.requestedMs;
     this.#lastCheck = this.#now();
-    this.#cancelTicks = options.clock.every(clockCheckMs, () => this.#onClockCheck());
+    this.#cancelTicks = options.clock.every(clockCheckMs, () => {
+      this.#checkClocks();
+      this.#lastCheck = this.#now();
+    });
     this.#cancelRenewal = options.clock.after(this.#renewalMs, () => void this.#renew());
   }
 
@@ -168,11 +168,6 @@ export class Leadership {
   #now(): { readonly monotonicMs: number; readonly wallMs: number } {
     const { clock } = this.#options;
     return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
-  }
-
-  #onClockCheck(): void {
-    this.#checkClocks();
-    this.#lastCheck = this.#now();
   }
 
   /** Compares both clocks, since the suspension of a machine may have stopped its monotonic clock too. */

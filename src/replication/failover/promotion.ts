@@ -86,13 +86,11 @@ export async function obtainMandate(options: PromotionOptions): Promise<Mandate>
   }
 }
 
-type PeerHeads = Awaited<ReturnType<Peers["heads"]>>;
-
 /** Called before any node promises anything, since that would delay the writes of a healthy primary. */
 async function obtainLease(
   { replica, candidacy, force, graceful, automatic, acquire, onCandidacy }: PromotionOptions,
   state: StoreState,
-): Promise<{ readonly heads: PeerHeads; readonly leadership: Leadership | undefined }> {
+): Promise<{ readonly heads: readonly VoterHead[]; readonly leadership: Leadership | undefined }> {
   const heads = await replica.peers.heads();
   requireNoPrimary(heads, state, force || graceful);
   // A primary without a lease has not lost it: it was not configured for failover yet, and is healthy.
@@ -108,7 +106,7 @@ async function obtainLease(
 async function collectVotes(
   options: PromotionOptions,
   state: StoreState,
-  heads: PeerHeads,
+  heads: readonly VoterHead[],
   leadership: Leadership | undefined,
 ): Promise<Mandate> {
   const { replica, votes, candidacy, force, graceful, clock } = options;
@@ -117,7 +115,12 @@ async function collectVotes(
   const term =
     leadership?.term ??
     nextFailoverTerm(state.term, votes.promisedTerm, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
-  requireUnpromisedTerm(term, votes);
+  // Another node may have votes for the same term, possibly from this node.
+  if (term <= votes.promisedTerm)
+    throw new AppError(
+      "conflict",
+      `this node has promised the term ${votes.promisedTerm}, which is not before ${term}: try again`,
+    );
   votes.promiseTerm(term);
   const answering = new Set(heads.map(({ url }) => url));
   const voteOptions = { force, graceful, leased, wanted: term };
@@ -163,15 +166,6 @@ function requireNoPrimary(voters: readonly VoterHead[], current: StoreState, for
   const primary = voters.find(({ head }) => head.role === "primary" && head.e === current.epoch);
   if (primary === undefined || force) return;
   throw new PrimaryAliveError(primary.url);
-}
-
-/** Another node may have votes for the same term, possibly from this node. */
-function requireUnpromisedTerm(term: number, votes: Votes): void {
-  if (term > votes.promisedTerm) return;
-  throw new AppError(
-    "conflict",
-    `this node has promised the term ${votes.promisedTerm}, which is not before ${term}: try again`,
-  );
 }
 
 /** This node has not voted for another candidate, except one whose lease is over. */

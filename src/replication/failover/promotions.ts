@@ -11,17 +11,7 @@ export interface PromotionsOptions extends CandidateOptions {
   readonly perform: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>;
 }
 
-export interface Promotions {
-  /** A promotion by an operator. */
-  promote(options: PromoteOptions): Promise<Promoted>;
-  /** From now on the edge acquires the lease when it is free. */
-  start(): void;
-  stop(): void;
-  /** Resolves when no promotion is in progress. */
-  waitUntilIdle(): Promise<void>;
-}
-
-export function openPromotions(options: PromotionsOptions): Promotions {
+export function openPromotions(options: PromotionsOptions) {
   const { lease, perform } = options;
   let current: Promise<Promoted> | undefined;
   /** The last promotion that the edge began by itself. */
@@ -37,7 +27,8 @@ export function openPromotions(options: PromotionsOptions): Promotions {
   const isPromoting = (): boolean => current !== undefined;
   const campaign = lease && new Campaign({ ...options, lease, isPromoting, promote: promoteItself });
   return {
-    async promote(how) {
+    /** A promotion by an operator. */
+    async promote(how: PromoteOptions): Promise<Promoted> {
       // The edge began its own promotion with other options, for example without force.
       const promoted = current === undefined ? undefined : await own;
       if (promoted !== undefined) return promoted;
@@ -47,6 +38,7 @@ export function openPromotions(options: PromotionsOptions): Promotions {
         return campaign.acquireForOperator(how.force);
       });
     },
+    /** From now on the edge acquires the lease when it is free. */
     start: () => campaign?.start(),
     stop: () => campaign?.stop(),
     waitUntilIdle: async () => void (await current?.catch(() => undefined)),

@@ -82,11 +82,12 @@ export function append(
   const requestedMs = meta.timeMs ?? Date.now();
   const effect = decide(store, request, meta.approval, limits);
   const decidedMs = preciseNow();
-  const identified = effect === undefined ? undefined : withIdempotencyDigest(effect, digest);
-  const { written, row } =
-    identified === undefined
-      ? { written: currentPosition(store), row: undefined }
-      : appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
+  if (effect === undefined) {
+    const { epoch, offset, timeMs } = readState(store);
+    return { result: { epoch, offset, timeMs, unchanged: true }, startMs, decidedMs, row: undefined };
+  }
+  const identified = withIdempotencyDigest(effect, digest);
+  const { written, row } = appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
   return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
@@ -210,11 +211,6 @@ function recordedResult(store: Connection, log: Log, digest: string): WriteResul
   return { epoch, timeMs: readState(store).timeMs, ...found, ...warning, repeated: true };
 }
 
-function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
-  return effect?.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
-}
-
-function currentPosition(store: Connection): WriteResult {
-  const { epoch, offset, timeMs } = readState(store);
-  return { epoch, offset, timeMs, unchanged: true };
+function warningOf(effect: Effect): Pick<WriteResult, "warning"> {
+  return effect.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
 }

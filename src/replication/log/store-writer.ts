@@ -29,7 +29,6 @@ import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
   limitWal,
-  runTransaction,
   commitTransaction,
   truncateWal,
   openWriterConnection,
@@ -163,11 +162,12 @@ export class StoreWriter {
   #initialize(connection: WriterConnection): StoreState {
     const { store, limits } = connection;
     const { environment } = connection.options;
-    const state = runTransaction(connection, () => {
+    const { result: state, transaction } = beginTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
       return found;
     });
+    commitTransaction(connection, transaction);
     requireEnvironment(state, environment);
     return state;
   }

@@ -127,12 +127,6 @@ export function walFrameCounter(store: Connection): CountFrames {
   };
 }
 
-export function runTransaction<T>(connection: WriterConnection, body: () => T): T {
-  const { result, transaction } = beginTransaction(connection, body);
-  commitTransaction(connection, transaction);
-  return result;
-}
-
 /** Runs `body`. If it throws, or the files of the database are gone, the transaction is rolled back. */
 export function beginTransaction<T>({ store, guard }: WriterConnection, body: () => T): PendingTransaction<T> {
   const transaction = store.begin("immediate");

@@ -15,7 +15,7 @@ import { reasonOf } from "../../../util/reason.ts";
 import type { System } from "../../system.ts";
 import { type Lease, type LeaseOptions, parseRecord } from "./lease.ts";
 import { RecordLease, type RecordStore } from "./record-lease.ts";
-import { leaseCallTimeoutMs, readBoundedText, withAttemptTimeout } from "./service-calls.ts";
+import { leaseCallTimeoutMs, parseJson, readBoundedText, withAttemptTimeout } from "./service-calls.ts";
 
 /** 64-bit integers are strings in JSON. Zero is omitted. */
 const int64 = z.union([z.string().regex(/^-?\d+$/), z.int().transform(String)]).default("0");
@@ -161,14 +161,6 @@ class EtcdClient {
     const parsed = schema.safeParse(answer);
     if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
     return parsed.data;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

@@ -13,7 +13,7 @@ import type { System } from "../../system.ts";
 import { apiVersion, toLeaseObject, parseLeaseObject, type LeaseObject } from "./kubernetes-object.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
-import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./service-calls.ts";
+import { leaseCallTimeoutMs, parseJson, readBoundedText, withAttemptTimeout } from "./service-calls.ts";
 
 const status = z.object({ message: z.string() });
 
@@ -116,7 +116,10 @@ function kubernetesStore(
       const text = await readBoundedText(response);
       // A missing namespace also gives 404, but then creating the object fails as well.
       if (response.status === 409 || (response.status === 404 && method !== "POST")) return undefined;
-      if (!response.ok) throw new Error(`${response.status} ${messageIn(text) ?? response.statusText}`);
+      if (!response.ok) {
+        const { message = response.statusText } = status.safeParse(parseJson(text)).data ?? {};
+        throw new Error(`${response.status} ${message}`);
+      }
       return parseLeaseObject(text);
     });
   };
@@ -129,12 +132,4 @@ function kubernetesStore(
         : request("PUT", `/${name}`, body, signal));
     },
   };
-}
-
-function messageIn(text: string): string | undefined {
-  try {
-    return status.safeParse(JSON.parse(text)).data?.message;
-  } catch {
-    return undefined;
-  }
 }

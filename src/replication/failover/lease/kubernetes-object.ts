@@ -6,6 +6,7 @@ import { z } from "zod";
 import { describeProblem } from "../../../util/bounded-schema.ts";
 import { storedRecordSchema, type StoredRecord } from "./lease.ts";
 import { type RecordVersion } from "./record-lease.ts";
+import { parseJson } from "./service-calls.ts";
 
 export const apiVersion = "coordination.k8s.io/v1";
 const annotationPrefix = "ostiary.dev/";
@@ -29,12 +30,8 @@ export type LeaseObject = z.output<typeof leaseObject>;
 
 /** Throws if the API server's answer is not a Lease object, or the object is of another program. */
 export function parseLeaseObject(text: string): RecordVersion<LeaseObject> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new Error("an answer that is not JSON");
-  }
+  const value = parseJson(text);
+  if (value === undefined) throw new Error("an answer that is not JSON");
   const parsed = leaseObject.safeParse(value);
   if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
   return { record: toStoredRecord(parsed.data), origin: parsed.data };

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { describeProblem } from "../../../util/bounded-schema.ts";
+import { parseJson } from "./service-calls.ts";
 
 const id = z.string().min(1).max(1000);
 
@@ -30,12 +31,8 @@ export type StoredRecord = z.output<typeof storedRecordSchema>;
 
 /** Throws if it is not a record: another program writes to the same place. */
 export function parseRecord(text: string, place: string): StoredRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new Error(`${place} holds no lease of Ostiary: it is not JSON`);
-  }
+  const value = parseJson(text);
+  if (value === undefined) throw new Error(`${place} holds no lease of Ostiary: it is not JSON`);
   const parsed = storedRecordSchema.safeParse(value);
   if (!parsed.success) throw new Error(`${place} holds no lease of Ostiary: ${describeProblem(parsed.error)}`);
   return parsed.data;

@@ -37,3 +37,12 @@ export async function readBoundedText(response: Response): Promise<string> {
   }
   return Buffer.concat(chunks).toString("utf8");
 }
+
+/** Undefined if the text is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -76,7 +76,6 @@ export class HistoryGuard implements HistoryFilter {
   readonly #seen: SeenHistory;
   #own: string | undefined;
 
-  /** `data` is the node's data directory. */
   constructor(data: string, clock: Pick<Clock, "monotonicMs">) {
     this.#data = data;
     this.#seen = new SeenHistory(clock);

@@ -37,7 +37,6 @@ export interface NodeHealth {
   readonly ageMs: number | null;
   /** From the commit of the last event on the primary until it was visible here. Null before the first event. */
   readonly visibleAfterMs?: number | null;
-  /** Whether at least one broker is connected. */
   readonly isBrokerConnected: boolean;
   /** In the order of the setting. */
   readonly brokers: readonly BrokerStatus[];

@@ -14,7 +14,6 @@ import { AppError } from "../util/app-error.ts";
 export interface PrimaryWritesOptions {
   readonly writer: Writer;
   readonly term: StartTerm;
-  /** The first epoch of the history that the writes continue. */
   readonly history: string;
   readonly acks: Acks;
   readonly ackTimeoutMs: number;

@@ -39,7 +39,6 @@ import { fileError, unpackBackup } from "./backup.ts";
 import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./point-in-time.ts";
 
 export interface RestoreOptions {
-  /** The path of the backup. */
   readonly file: string;
   /** The data directory. Created if it is missing. */
   readonly directory: string;
@@ -56,20 +55,17 @@ export interface RestoreOptions {
   readonly allowUnauthenticated: boolean;
   readonly limits: Limits;
   readonly onStep: OnStep;
-  /** Gets the number of events that are undone so far. */
   readonly onUndone?: (done: number, total: number) => void;
   readonly warn: WarningListener;
 }
 
 export interface RestoreResult extends PointInTime {
   readonly environment: string;
-  /** The state digest at this point. */
   readonly digest: string;
   readonly undone: UndoneEvents;
   /** The new epoch that begins after it. */
   readonly epoch: string;
   readonly term: number;
-  /** The state of the database that was replaced. */
   readonly replaced: Pick<StoreState, "epoch" | "offset" | "term"> | undefined;
   /** Where the replaced database is kept, if it was of another history. */
   readonly previous: string | undefined;

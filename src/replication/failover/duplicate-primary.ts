@@ -27,7 +27,6 @@ const headIntervalsWaited = 1.5;
 
 export interface PrimarySearch {
   readonly config: Config;
-  /** The id of this node. */
   readonly id: string;
   readonly peers: Peers | undefined;
   readonly state: () => StoreState;
@@ -84,7 +83,6 @@ function refusal(head: Head, where: string, data: string): AppError {
 }
 
 export interface DuplicatePrimaryMonitorOptions {
-  /** The id of this node. */
   readonly id: string;
   /** Identifies the start of this process. */
   readonly instance: string;

@@ -20,7 +20,6 @@ export interface TermConfirmation {
   readonly isSuperseded: boolean;
 }
 
-/** The primary that acts under the lease. */
 interface LeadingPrimary {
   readonly confirm: () => Promise<TermConfirmation>;
   /** How many edges must have a write before it is acknowledged. */
@@ -31,7 +30,6 @@ interface LeadingPrimary {
 
 interface LeadershipOptions {
   readonly lease: Lease;
-  /** The record of the acquisition. */
   readonly record: LeaseRecord;
   /** When the acquisition was requested, by the monotonic clock. */
   readonly requestedMs: number;
@@ -92,7 +90,6 @@ export class Leadership {
     return record && new Leadership({ lease, record, requestedMs, ttlMs, clock });
   }
 
-  /** The term of the primary that acts under this lease. */
   get term(): number {
     return this.#record.term;
   }

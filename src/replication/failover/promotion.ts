@@ -36,11 +36,8 @@ export interface ElectionOptions extends Required<PromoteOptions> {
 
 interface PromotionOptions extends ElectionOptions {
   readonly replica: Replica;
-  /** The votes that this node has granted. */
   readonly votes: Votes;
-  /** The last epoch in which this node was the primary. */
   readonly lastLedEpoch: string | undefined;
-  /** The candidacy for which the peers are asked to vote. */
   readonly candidacy: Candidacy;
   /** Called before the first request to another node, when this node may be a candidate. */
   readonly onCandidacy: () => void;

@@ -19,7 +19,6 @@ import { chainHash } from "../position.ts";
 import { commitEvent, factCounts } from "./commit-event.ts";
 import { eventTime } from "./event-time.ts";
 
-/** A request to the writer. */
 export type WriteRequest =
   | { readonly kind: "batch"; readonly changes: readonly FactChange[] }
   | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }

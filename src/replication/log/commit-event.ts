@@ -35,7 +35,6 @@ export function commitEvent(
   return stored;
 }
 
-/** The number of inserted and deleted facts. */
 export function factCounts(effect: Effect): { readonly inserted: number; readonly deleted: number } {
   if (effect.kind !== "facts") return { inserted: 0, deleted: 0 };
   return { inserted: effect.inserted.length, deleted: effect.deleted.length };

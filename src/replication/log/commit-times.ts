@@ -53,7 +53,6 @@ export class CommitTimes {
   }
 }
 
-/** Records the times of the writer's commits from now on. */
 export function recordCommitTimes(writer: Pick<Writer, "state" | "onStateChange">): CommitTimes {
   const times = new CommitTimes(writer.state.offset);
   writer.onStateChange(({ state }, committedMs) => times.record(state.offset, committedMs));

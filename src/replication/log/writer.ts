@@ -53,7 +53,6 @@ export class Writer {
   readonly #approve: ApprovePolicy;
   /** Tells readers when the store may have changed. */
   readonly changes = newSequenceLock();
-  /** The reported state of this node's storage. */
   readonly storage = new StorageStatus();
   readonly #onStateChange: ((change: StateChange, committedMs: number) => void)[] = [];
   #state: StoreState | undefined;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
 import type { Config } from "../config/config.ts";
-import { askKnownTerm } from "../replication/failover/known-term.ts";
+import { askKnownTerm } from "../replication/failover/known-history.ts";
 import { realClusterSystem } from "../roles/cluster-system.ts";
 import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
 import { printable } from "../util/printable.ts";

@@ -21,10 +21,7 @@ const log = getLogger("history");
 const ownName = "history";
 const refusedName = "refused-history";
 
-/**
- * `adopt-history`: adopt the history of another node. `abandon-history`: begin a new history although other nodes know
- * this one.
- */
+/** Adopt the history of another node, or begin a new history although other nodes know this one. */
 export type Approval = "adopt-history" | "abandon-history";
 
 /** The first epoch of the history that this node has, or had before its database was lost. */

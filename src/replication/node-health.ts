@@ -1,5 +1,18 @@
 /** The health of a node, as `/readyz`, the metrics and the status on the event stream report it. */
-import type { ReplicaStateName } from "./node-state.ts";
+
+export const replicaStateNames = [
+  "PRIMARY",
+  "FENCED",
+  "BOOTSTRAP",
+  "CATCHUP",
+  "LIVE",
+  "STALE_FEED",
+  "DISCONNECTED",
+  "DIVERGED",
+  "SNAPSHOT",
+  "FOLLOWING",
+] as const;
+export type ReplicaStateName = (typeof replicaStateNames)[number];
 
 export interface BrokerStatus {
   /** `host:port`, or `embedded` for the broker inside this process. */
@@ -10,9 +23,7 @@ export interface BrokerStatus {
 export interface NodeHealth {
   /** Whether this node can answer requests. */
   readonly ok: boolean;
-  /**
-   * Why a load balancer should prefer other nodes although this node can answer, for example because its data is old.
-   */
+  /** Why a load balancer should prefer other nodes although this node can answer, such as old data. */
   readonly degraded?: string | undefined;
   /** Whether this node can write to its disk. */
   readonly storageOk: boolean;
@@ -24,12 +35,8 @@ export interface NodeHealth {
   readonly digest: string | null;
   /** How long ago this node was last known to have all events. Null while it has no database. */
   readonly ageMs: number | null;
-  /**
-   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
-   * event.
-   */
+  /** From the commit of the last event on the primary until it was visible here. Null before the first event. */
   readonly visibleAfterMs?: number | null;
-  /** Whether at least one broker is connected. */
   readonly isBrokerConnected: boolean;
   /** In the order of the setting. */
   readonly brokers: readonly BrokerStatus[];

@@ -15,61 +15,37 @@ export interface Node {
   readonly role: NodeHealth["role"];
   readonly id: string;
   readonly environment: string;
-  /**
-   * The engine over the current database. Call it for each request: a snapshot may have replaced the database. AppError
-   * `not_ready` without one.
-   */
+  /** Call it for each request: a snapshot may replace the database. AppError `not_ready` without a database. */
   engine(): Engine;
   /** The events of this node's log. Undefined for a fallback that only fetches snapshots. */
   readonly events: EventReader | undefined;
   /** Only a primary has it. */
   readonly writes: Writes | undefined;
-  /**
-   * Forwards a client's write to the primary, and answers when this node has applied it or the wait is over. Only an
-   * edge has it.
-   */
+  /** Only on an edge. Forwards a write to the primary, and answers when it is applied here or the wait is over. */
   readonly forward: ((request: ForwardedRequest) => Promise<ForwardedAnswer>) | undefined;
-  /**
-   * Looks up an API key at the primary that this node does not know. AppError `not_ready` if that fails. Only an edge
-   * has it.
-   */
+  /** Only on an edge. Looks up an unknown API key at the primary. AppError `not_ready` if that fails. */
   readonly lookUpKey?: ((key: string) => Promise<ApiKeyLookup>) | undefined;
   /**
    * Resolves when this node has applied the token's position. AppError `invalid_request` (malformed), `conflict` (not
    * part of this history), `not_ready` (not in time). A fallback resolves at once, whatever the token.
    */
   waitFor(token: string): Promise<void>;
-  /**
-   * Resolves when this node has applied all events that the primary has now. AppError `not_ready` if the primary cannot
-   * be asked or the wait is over. A fallback resolves at once.
-   */
+  /** AppError `not_ready` if the primary's current position is unknown or not reached in time. At once on a fallback. */
   waitForLatest(): Promise<void>;
   /** AppError `not_ready` if the data is older than the configuration allows. */
   requireFresh(): void;
-  /**
-   * Reports an error that a damaged file would explain. Returns whether it is damage. Then the node no longer answers
-   * from that file.
-   */
+  /** Returns whether the error is damage. Then the node no longer answers from that file. */
   reportDamage(error: unknown): boolean;
-  /**
-   * This node's position. Undefined while it has no database. It is the same object until the position changes or the
-   * database is replaced.
-   */
+  /** This node's position, if it has a database. The same object until the position or the database changes. */
   state(): StoreState | undefined;
   health(): NodeHealth;
   /** Makes this node the primary, in a new epoch. Only an edge has it. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
-  /**
-   * Answers requests below `/replication/` after it has verified the node key. Undefined for a node that serves no
-   * other nodes.
-   */
+  /** Answers authenticated requests below `/replication/`. Undefined for a node that serves no other nodes. */
   replication(request: Request): Promise<Response> | undefined;
   /** Answers all long polls of other nodes now, because this node is about to end. */
   readonly endLongPolls?: () => void;
-  /**
-   * A backup of this node's data as a response. AppError `not_ready` without data, `too_many_requests` while another
-   * backup is made.
-   */
+  /** AppError `not_ready` without data, `too_many_requests` while another backup is made. */
   backup(): Promise<Response>;
   /** Takes over an MQTT connection that arrived as a WebSocket. Undefined without an embedded broker. */
   readonly mqttConnection: ((connection: Duplex) => void) | undefined;
@@ -109,14 +85,11 @@ export interface ForwardedAnswer {
 }
 
 export interface PromoteOptions {
-  /** Promotes this node even if the current primary still answers, or another node has more events. */
+  /** Promotes even if the primary still answers or another node has more events: only a later epoch prevents it. */
   readonly force: boolean;
-  /**
-   * Takes over from a primary that answers: it stops its writes, and this node fetches the events that it lacks. Not
-   * with `force`.
-   */
+  /** The primary stops its writes first, and this node fetches the events that it lacks. Not with `force`. */
   readonly graceful?: boolean;
-  /** Whether the node itself asks, and no operator. */
+  /** Whether the node itself asks, and no operator. Without a lease it then needs the vote of another node. */
   readonly automatic?: boolean;
 }
 

@@ -1,16 +1,10 @@
 /** Reads and checks the PEM files for TLS that settings name, at the start. */
-import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { AppError } from "../util/app-error.ts";
 import { fileProblem } from "../util/file-problem.ts";
 
-interface TlsPaths {
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-}
-
-/** PEM texts. */
+/** Paths of PEM files, or their texts. */
 export interface TlsFiles {
   /** The authority that is trusted instead of the system's. */
   readonly ca: string | undefined;
@@ -19,11 +13,8 @@ export interface TlsFiles {
   readonly key: string | undefined;
 }
 
-/**
- * `owner` is the prefix of the settings, such as `broker` in `brokerCa`. AppError `conflict` names the setting whose
- * file cannot be read or used.
- */
-export function readTlsFiles(owner: "broker" | "failover", paths: TlsPaths): TlsFiles {
+/** `owner` is the prefix of the settings. AppError `conflict` names the setting whose file cannot be read or used. */
+export function readTlsFiles(owner: "broker" | "failover", paths: TlsFiles): TlsFiles {
   const ca = readPem(`${owner}Ca`, paths.ca, certificate);
   const cert = readPem(`${owner}Cert`, paths.cert, certificate);
   const key = readPem(`${owner}Key`, paths.key, privateKey);
@@ -36,23 +27,14 @@ export function readTlsFiles(owner: "broker" | "failover", paths: TlsPaths): Tls
   return { ca: ca?.text, cert: cert?.text, key: key?.text };
 }
 
-interface PemKind<T> {
-  readonly what: string;
-  readonly parse: (text: string) => T;
-}
+const certificate = { what: "certificate in PEM form", parse: (text: string) => new X509Certificate(text) };
+const privateKey = { what: "unencrypted private key in PEM form", parse: (text: string) => createPrivateKey(text) };
 
-const certificate: PemKind<X509Certificate> = {
-  what: "certificate in PEM form",
-  parse: (text) => new X509Certificate(text),
-};
-const privateKey: PemKind<KeyObject> = { what: "unencrypted private key in PEM form", parse: createPrivateKey };
-
-interface PemFile<T> {
-  readonly text: string;
-  readonly parsed: T;
-}
-
-function readPem<T>(setting: string, path: string | undefined, { what, parse }: PemKind<T>): PemFile<T> | undefined {
+function readPem<T>(
+  setting: string,
+  path: string | undefined,
+  { what, parse }: { readonly what: string; readonly parse: (text: string) => T },
+): { readonly text: string; readonly parsed: T } | undefined {
   if (path === undefined) return undefined;
   const refuse = (problem: string, cause: unknown): AppError =>
     new AppError("conflict", `the file \`${path}\` of \`${setting}\` ${problem}`, { cause });

@@ -5,7 +5,7 @@ import { realSystem } from "../replication/system.ts";
 import { connectNode, type PeerSystem } from "../replication/transport/node-client.ts";
 
 export interface ClusterSystem extends PeerSystem {
-  /** Opens the lease of the primary in the coordination engine that the configuration names. */
+  /** Opens the lease of the primary in the coordination service that the configuration names. */
   openLease(options: LeaseOptions): Lease;
 }
 

@@ -21,18 +21,13 @@ import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Clock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
+import { connectionChecks } from "../util/tuning.ts";
 
 const log = getLogger("connections");
 
-/** An attacker opens some thousand connections a second. A check of the descriptors takes ten microseconds. */
-const checkIntervalMs = 25;
-const countIntervalMs = 5000;
-const addressCountIntervalMs = 1000;
 const logIntervalMs = 10_000;
 /** For the store's files, worker processes, snapshots, and connections to brokers and other nodes. */
 const reservedDescriptors = 256;
-/** Above the limit a node closes a tenth more than it must, so that the next connection does not cost a count again. */
-const closeDownTo = 0.9;
 
 /** Limits the connections of a listener. Returns the function that stops that. */
 export function limitConnections(
@@ -53,8 +48,7 @@ export function limitConnections(
 
   const enforce = (lowest: number | undefined): void => {
     const open = table.accepted();
-    // Without this, other descriptors beyond the limit would make every check a count, which takes some ten
-    // milliseconds for ten thousand connections.
+    // Without this, other descriptors beyond the limit would make every check a count.
     if (lowest !== undefined) others = Math.max(0, lowest - open.length);
     // If no descriptor is left, something else uses them too, and the limit is too high for that.
     const bound = lowest === undefined ? Math.min(max, Math.floor(open.length * 0.75)) : max;
@@ -72,12 +66,13 @@ export function limitConnections(
   const check = (): void => {
     const lowest = lowestFreeDescriptor();
     const now = clock.monotonicMs();
+    const { countIntervalMs, addressCountIntervalMs } = connectionChecks;
     const intervalMs = limits.connectionsPerAddressMax > 0 ? addressCountIntervalMs : countIntervalMs;
     if (lowest !== undefined && lowest - others <= max && now - countAtMs < intervalMs) return;
     countAtMs = now;
     enforce(lowest);
   };
-  return clock.every(checkIntervalMs, check);
+  return clock.every(connectionChecks.intervalMs, check);
 }
 
 /** How many connections a node accepts that may have `descriptors` open. */
@@ -114,7 +109,7 @@ export function connectionsToClose(
     }
   }
   const left = worstFirst.filter((connection) => !closing.has(connection));
-  const surplus = left.length > max ? left.length - Math.floor(max * closeDownTo) : 0;
+  const surplus = left.length > max ? left.length - Math.floor(max * connectionChecks.closeDownTo) : 0;
   return [...closing, ...left.slice(0, surplus)];
 }
 

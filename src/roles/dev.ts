@@ -5,7 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Source } from "../polar/source.ts";
-import { startPrimaryNode, type PrimaryNode } from "./primary.ts";
+import { startPrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
 /** Throws `invalid_policy` with all problems if the policy is refused. */
@@ -14,16 +14,14 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
   if (sources.length > 0) acceptPolicy(sources, { runTests: true, limits: config.limits });
   const node = await startPrimaryNode(config);
   try {
-    if (sources.length > 0) await loadPolicy(node, sources);
+    if (sources.length > 0) {
+      const source = sources.map(({ text }) => text).join("\n");
+      const filename = sources.map(({ name }) => name).join(", ");
+      await node.writes.policy({ source, filename, force: true }, { traceparent: null });
+    }
   } catch (error) {
     await node.stop();
     throw error;
   }
   return serveNode(config, node);
-}
-
-async function loadPolicy(node: PrimaryNode, sources: readonly Source[]): Promise<void> {
-  const source = sources.map(({ text }) => text).join("\n");
-  const filename = sources.map(({ name }) => name).join(", ");
-  await node.writes.policy({ source, filename, force: true }, { traceparent: null });
 }

@@ -18,11 +18,12 @@ import { openReplica, type Replica } from "../replication/replica/replica.ts";
 import { createWriteForwarder } from "../replication/replica/write-forwarding.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
 import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
-import { openEventSubscriber, type EventSubscriber } from "../replication/transport/event-subscriber.ts";
+import { openEventSubscriber } from "../replication/transport/event-subscriber.ts";
 import { LongPolls } from "../replication/transport/long-polls.ts";
 import { createNodeServer } from "../replication/transport/node-server.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { hashKey, verifyKey } from "../store/keys/api-keys.ts";
+import type { StoreState } from "../store/log/store-state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
@@ -67,7 +68,13 @@ export async function startEdgeNode(
   const candidate = openCandidate({ config, id, replica, votes, system }, started);
 
   // The event stream.
-  const health = (): NodeHealth => edgeHealth(replica, subscriber, votes, limits.readyAgeMsMax);
+  const health = (): NodeHealth => ({
+    ...replicaHealth(replica, limits.readyAgeMsMax),
+    role: "edge",
+    isBrokerConnected: subscriber.brokers.some(({ connected }) => connected),
+    brokers: subscriber.brokers,
+    ...(votes.candidate === undefined ? {} : { votedFor: votes.candidate }),
+  });
   const subscriber = openEventSubscriber({ config, id, peers, receiver: loop, health, state, mayAcknowledge, system });
   started.defer(() => subscriber.close());
   replica.onStateChange(subscriber.onStateChange);
@@ -98,8 +105,8 @@ export async function startEdgeNode(
     primaryHead: () => peers.primaryHead(),
     led: candidate.lastLedEpoch,
     candidacy: () => candidate.token,
-    promised: () => candidate.promisedTerm,
-    votedFor: () => candidate.votedFor,
+    promised: () => votes.promisedTerm,
+    votedFor: () => votes.candidate,
     vote: candidate.grantVote,
     ack: false,
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.ageMs }),
@@ -133,7 +140,7 @@ export async function startEdgeNode(
       throw error;
     }
   };
-  const promotions = openPromotions({ config, id, replica, candidate, votes, lease, perform, system });
+  const promotions = openPromotions({ config, id, replica, votes, lease, perform, system });
   running.defer(promotions.stop);
   promotions.start();
 
@@ -177,24 +184,22 @@ export async function startEdgeNode(
   };
 }
 
-function edgeHealth(replica: Replica, { brokers }: EventSubscriber, votes: Votes, ageMsMax: number): NodeHealth {
+/** The health of an edge or a fallback, as far as its replica determines it. */
+export function replicaHealth(replica: Replica, ageMsMax: number) {
   const { loop, writer } = replica;
-  const state = replica.state();
   return {
     ok: replica.database.isOpen && !loop.isDiverged && !writer.hasFailed,
     degraded: writer.storage.problem ?? replica.staleness(ageMsMax),
     storageOk: writer.storage.problem === undefined,
-    role: "edge",
     state: loop.stateName,
-    epoch: state?.epoch ?? null,
-    term: state?.term ?? null,
-    offset: state?.offset ?? null,
-    digest: state?.digest ?? null,
+    ...positionHealth(replica.state()),
     ageMs: replica.ageMs(),
     visibleAfterMs: loop.visibleAfterMs,
-    isBrokerConnected: brokers.some(({ connected }) => connected),
-    brokers,
     ...foreignHealth(replica.historyGuard),
-    ...(votes.candidate === undefined ? {} : { votedFor: votes.candidate }),
   };
+}
+
+export function positionHealth(state: StoreState | undefined) {
+  const { epoch = null, term = null, offset = null, digest = null } = state ?? {};
+  return { epoch, term, offset, digest };
 }

@@ -8,14 +8,13 @@ import { createBackupServer, serveReplicaBackups } from "../replication/backup/b
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashOf } from "../replication/identity.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
-import { openReplica, type Replica } from "../replication/replica/replica.ts";
+import { openReplica } from "../replication/replica/replica.ts";
 import { openSnapshotReplica, type SnapshotReplica } from "../replication/replica/snapshot-replica.ts";
-import type { StorageStatus } from "../replication/storage-status.ts";
 import { withoutAckName } from "../replication/transport/open-peers.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
-import type { StoreState } from "../store/log/store-state.ts";
 import { AppError } from "../util/app-error.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
+import { positionHealth, replicaHealth } from "./edge.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
 /** Starts the node, then its API. It listens immediately and reports that it is not ready while it has no data. */
@@ -31,8 +30,7 @@ export function startFallbackNode(config: Config, system: ClusterSystem = realCl
 async function startReplicaFallback(config: Config, system: ClusterSystem): Promise<Node> {
   // The parts stop in reverse order, also if a later part fails to start.
   await using started = new AsyncDisposableStack();
-  const directory = lockDirectory(config.data);
-  started.defer(directory.unlock);
+  started.defer(lockDirectory(config.data).unlock);
   const id = nodeIdOf(config);
   const replica = await openReplica(config, withoutAckName, started, system);
   replica.loop.start();
@@ -42,7 +40,10 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
     engine: replica.engine,
     events: replica.events,
     state: replica.state,
-    health: () => replicaHealth(replica, config.limits.readyAgeMsMax),
+    health() {
+      const health = replicaHealth(replica, config.limits.readyAgeMsMax);
+      return { ...health, ...withoutBroker, state: health.state === "STALE_FEED" ? "FOLLOWING" : health.state };
+    },
     requireFresh: () => replica.requireFresh(config.maxStaleness),
     reportDamage: replica.reportDamage,
     backup: serveReplicaBackups(replica, config, system),
@@ -53,8 +54,7 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
 async function startSnapshotFallback(config: Config, system: ClusterSystem): Promise<Node> {
   const { data, maxStaleness } = config;
   await using started = new AsyncDisposableStack();
-  const directory = lockDirectory(data);
-  started.defer(directory.unlock);
+  started.defer(lockDirectory(data).unlock);
   const id = nodeIdOf(config);
   const replica = await openSnapshotReplica(config, started, system);
   const running = started.move();
@@ -101,18 +101,7 @@ function requireMaxAge(ageMs: number | null, maxMs: number | undefined): void {
   );
 }
 
-function replicaHealth(replica: Replica, ageMsMax: number): NodeHealth {
-  const { loop, writer } = replica;
-  const state = replica.state();
-  return {
-    ...commonHealth(state, replica.ageMs(), writer.storage),
-    degraded: writer.storage.problem ?? replica.staleness(ageMsMax),
-    ok: state !== undefined && !loop.isDiverged && !writer.hasFailed,
-    state: loop.stateName === "STALE_FEED" ? "FOLLOWING" : loop.stateName,
-    visibleAfterMs: loop.visibleAfterMs,
-    ...foreignHealth(replica.historyGuard),
-  };
-}
+const withoutBroker = { role: "fallback", isBrokerConnected: false, brokers: [] } as const;
 
 /** After so many missed refreshes a fallback is degraded. */
 const missedRefreshesMax = 3;
@@ -124,24 +113,13 @@ function snapshotHealth(replica: SnapshotReplica, { primary, refresh }: Config):
   const ageMsMax = primary === undefined ? Infinity : refresh * missedRefreshesMax;
   const isOld = ageMs !== null && ageMs > ageMsMax;
   return {
-    ...commonHealth(replica.state(), ageMs, storage),
+    ...positionHealth(replica.state()),
+    ...withoutBroker,
+    ageMs,
+    storageOk: storage.problem === undefined,
     degraded: storage.problem ?? (isOld ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined),
     ok: database.isOpen,
     state: database.isOpen ? "SNAPSHOT" : "BOOTSTRAP",
     ...foreignHealth(replica.historyGuard),
   };
-}
-
-function commonHealth(state: StoreState | undefined, ageMs: number | null, { problem }: StorageStatus) {
-  return {
-    storageOk: problem === undefined,
-    role: "fallback",
-    epoch: state?.epoch ?? null,
-    term: state?.term ?? null,
-    offset: state?.offset ?? null,
-    digest: state?.digest ?? null,
-    ageMs,
-    isBrokerConnected: false,
-    brokers: [],
-  } as const;
 }

@@ -40,10 +40,7 @@ export async function startPrimary(config: Config, system: ClusterSystem = realC
   return Member.start(config, "primary", system);
 }
 
-/**
- * Starts the replica, then the event stream, then the API. It listens immediately and reports that it is not ready
- * while it has no data.
- */
+/** Starts the replica, the event stream, then the API, which reports that it is not ready while there is no data. */
 export async function startEdge(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
   requireWritable(config.data);
   if (!hasPromotionNote(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
@@ -165,16 +162,18 @@ class Member {
     }
   }
 
-  /**
-   * Asks the peers for their votes when this node has fetched the missing events, until it is the primary again. It
-   * stays an edge if there is another primary, or another node was promoted meanwhile.
-   */
+  /** Asks for votes once this node has the missing events, until it or another node is the primary. */
   async #recover(lacking: ObservedPosition | undefined): Promise<void> {
     const term = lacking?.term ?? this.#node?.health().term;
     for (let attempt = 0; !this.#isStopped && this.#node?.role === "edge"; attempt++) {
       await this.#pause();
       try {
-        await this.#askForVotes(must(this.#node), lacking, term);
+        const node = must(this.#node);
+        const { term: current } = node.health();
+        if (current !== null && term !== null && term !== undefined && !isSameFailover(current, term))
+          throw new Superseded("another node was promoted meanwhile");
+        if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
+        await node.promote?.({ force: false, automatic: true });
       } catch (error) {
         if (error instanceof PrimaryAliveError || error instanceof Superseded)
           return log.warning("this node stays an edge: {reason}", { reason: reasonOf(error) });
@@ -184,18 +183,6 @@ class Member {
           });
       }
     }
-  }
-
-  async #askForVotes(
-    node: Node,
-    lacking: ObservedPosition | undefined,
-    term: number | null | undefined,
-  ): Promise<void> {
-    const { term: current } = node.health();
-    if (current !== null && term !== null && term !== undefined && !isSameFailover(current, term))
-      throw new Superseded("another node was promoted meanwhile");
-    if (lacking !== undefined) await node.waitFor(formatToken(lacking.epoch, lacking.offset));
-    await node.promote?.({ force: false, automatic: true });
   }
 
   /**
@@ -209,8 +196,8 @@ class Member {
       try {
         const state = await lease.holder();
         if (state?.record.hasHistory === true && approvedHistory(data, "abandon-history") === undefined)
-          return log.warning("{engine} knows a history that has begun: this node stays an edge", {
-            engine: lease.engine,
+          return log.warning("{service} knows a history that has begun: this node stays an edge", {
+            service: lease.service,
           });
         if (state?.isHeld === true) continue;
         const { clock } = this.#system;
@@ -275,10 +262,7 @@ function openLeaseOf(config: Config, url: string, system: ClusterSystem): Lease 
   return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
 }
 
-/**
- * Renames the damaged database. The check at a start reads facts, keys and the policy, but a damaged page may hold
- * something else, such as events.
- */
+/** Renames the damaged database: the check at a start reads facts, keys and the policy, but not all pages. */
 function keepDamagedDatabase(data: string): void {
   const path = currentStorePath(data);
   if (path === undefined) return;

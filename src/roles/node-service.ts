@@ -12,19 +12,13 @@ import { exposeNode, readNode } from "./node-metrics.ts";
 
 export interface RunningNode {
   readonly url: string;
-  /**
-   * The node is about to be replaced: new requests wait for the next node, and the requests that are under way finish,
-   * except `besides` of them. Resolves when they have finished, or after a second.
-   */
+  /** New requests wait for the next node. Resolves when those under way, but `besides`, are done, or after a second. */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
   failWaiting(): void;
   /** A node of another role answers from now on, at the same address. */
   replace(node: Node): void;
-  /**
-   * Refuses new requests, ends streams and finishes the requests in flight. Then the event stream stops, the writer
-   * empties its WAL and the files are closed.
-   */
+  /** Refuses new requests, ends streams, finishes the requests in flight, and stops the node. */
   stop(): Promise<void>;
 }
 

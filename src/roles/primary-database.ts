@@ -32,18 +32,12 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
   );
 }
 
-/** The database of a primary, and whether this start has created it. */
-export interface PrimaryDatabase {
-  readonly path: string;
-  readonly isNew: boolean;
-}
-
-/** The primary's file is the source of all other databases, so a damaged file is never replaced or repaired here. */
+/** Returns the path, and whether this start has created it. The primary's file is the source of all other databases, so a damaged file is never replaced or repaired here. */
 export async function openPrimaryDatabase(
   writer: Writer,
   config: Config,
   system: ClusterSystem,
-): Promise<PrimaryDatabase> {
+): Promise<{ readonly path: string; readonly isNew: boolean }> {
   const { data, limits } = config;
   const path = currentStorePath(data);
   if (path === undefined) {
@@ -67,10 +61,7 @@ export async function openPrimaryDatabase(
   return { path, isNew: false };
 }
 
-/**
- * Creates the database under another name and renames it, so that the rest of an interrupted first start is never taken
- * for a damaged database.
- */
+/** Renames the complete database, so that an interrupted first start never leaves one that seems damaged. */
 async function createDatabase(writer: Writer, data: string): Promise<string> {
   const unfinished = join(data, "new.db");
   removeFiles(databaseFiles(unfinished));
@@ -86,10 +77,7 @@ async function createDatabase(writer: Writer, data: string): Promise<string> {
   return path;
 }
 
-/**
- * Begins the term of this start. If the storage fails, the primary starts all the same, and its first write tries
- * again.
- */
+/** Begins the term of this start. If the storage fails, the primary starts, and its first write tries again. */
 export async function beginFirstTerm(
   term: StartTerm,
   { storage }: Writer,

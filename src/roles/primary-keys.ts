@@ -9,10 +9,7 @@ import type { Clock } from "../util/clock.ts";
 
 const log = getLogger("primary");
 
-/**
- * Shows new keys to the operator before they are stored. Otherwise a start that fails in between would leave a key that
- * nobody knows.
- */
+/** Shows new keys before they are stored: a start that fails in between must not leave a key that nobody knows. */
 export type AnnounceKeys = (minted: MintedKeys) => Promise<void>;
 
 /** Keys that were made by this start. They are shown once; only their hashes are stored. */
@@ -53,10 +50,7 @@ export async function acceptAdminKey(text: string, writer: Writer, clock: Clock)
 
 const retryMs = 1000;
 
-/**
- * Called when the disk does not accept the key now. Retries each second while `mayWrite`, until the key is stored or
- * `started` is disposed.
- */
+/** Retries each second while `mayWrite`, until the disk accepts the key or `started` is disposed. */
 export function acceptAdminKeyLater(
   text: string,
   writer: Writer,

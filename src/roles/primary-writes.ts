@@ -14,7 +14,6 @@ import { AppError } from "../util/app-error.ts";
 export interface PrimaryWritesOptions {
   readonly writer: Writer;
   readonly term: StartTerm;
-  /** The first epoch of the history that the writes continue. */
   readonly history: string;
   readonly acks: Acks;
   readonly ackTimeoutMs: number;
@@ -92,10 +91,7 @@ function unacknowledged(reason: string): AppError {
   );
 }
 
-/**
- * Counts a write of a client by kind and result. Runs `write`, which calls `onCommitted` when the write is committed
- * here. Later failures concern only acknowledgements.
- */
+/** Counts a write of a client. Failures after `onCommitted` concern only acknowledgements. */
 async function countWrite(
   kind: WriteRequest["kind"],
   write: (onCommitted: () => void) => Promise<WriteResult>,

@@ -8,22 +8,21 @@ import { createBackupServer } from "../replication/backup/backup-server.ts";
 import { Acks } from "../replication/failover/acks.ts";
 import { DuplicatePrimaryMonitor, findPrimaries } from "../replication/failover/duplicate-primary.ts";
 import { Fence, type FenceReason, type ObservedPosition } from "../replication/failover/fence.ts";
-import { ForeignHistoryMonitor } from "../replication/failover/foreign-history-monitor.ts";
 import { Handover } from "../replication/failover/handover.ts";
 import type { Leadership, TermConfirmation } from "../replication/failover/leadership.ts";
 import type { Mandate } from "../replication/failover/promotion.ts";
 import { StartTerm } from "../replication/failover/start-term.ts";
 import { createSuccessorDetector, type SuccessorDetector } from "../replication/failover/successor-detector.ts";
 import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
-import { foreignHealth } from "../replication/history-guard.ts";
+import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
 import { nodeIdOf } from "../replication/identity.ts";
-import { recordCommitTimes, type CommitTimes } from "../replication/log/commit-times.ts";
+import { recordCommitTimes } from "../replication/log/commit-times.ts";
 import { createEventReader } from "../replication/log/event-reader.ts";
 import { Writer } from "../replication/log/writer.ts";
 import type { Node, NodeHealth, Writes } from "../replication/node.ts";
 import { mintEpoch } from "../replication/position.ts";
-import { monitorDamage } from "../replication/replica/damage-monitor.ts";
+import { monitorDamage, type DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import { historyContains, type ReportedPosition } from "../replication/replica/divergence-point.ts";
 import { LocalDatabase } from "../replication/replica/local-database.ts";
 import { OffsetWaiters } from "../replication/replica/offset-waiters.ts";
@@ -54,13 +53,7 @@ import {
   recordPositionPeriodically,
   refuseDevelopmentKey,
 } from "./primary-database.ts";
-import {
-  acceptAdminKey,
-  acceptAdminKeyLater,
-  ensureSecrets,
-  type AnnounceKeys,
-  type PrimarySecrets,
-} from "./primary-keys.ts";
+import { acceptAdminKey, acceptAdminKeyLater, ensureSecrets, type AnnounceKeys } from "./primary-keys.ts";
 import { createWrites } from "./primary-writes.ts";
 
 export interface PrimaryNode extends Node {
@@ -71,10 +64,7 @@ export interface PrimaryNode extends Node {
 export interface Takeover extends Mandate {
   readonly directory: DataDirectory;
   readonly path: string;
-  /**
-   * Whether it becomes the primary even if another node has more events: either none of them was acknowledged, or the
-   * operator accepts their loss.
-   */
+  /** Whether other nodes may have more events: none was acknowledged, or the operator accepts their loss. */
   readonly aheadIsLost: boolean;
 }
 
@@ -106,9 +96,9 @@ export async function startPrimaryNode(
   // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  // Not earlier: at a first start the id is stored in the directory, which the lock creates.
-  const id = nodeIdOf(config);
   const opened = await openData(started, config, announce, takeover, system);
+  // Not earlier: the id is stored in the directory, where a refused first start leaves nothing.
+  const id = nodeIdOf(config);
   const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
   const state = (): StoreState => writer.state;
   // The edge went on following its primary until it ended.
@@ -118,7 +108,7 @@ export async function startPrimaryNode(
   const { epoch: history } = firstEpoch(store);
 
   // The fence, and other nodes that may be the primary of this history or of another one.
-  const foreign = new ForeignHistoryMonitor(() => history, clock);
+  const foreign = new ForeignHistoryMonitor(history, clock);
   const fence = new Fence({
     ...{ directory: data, store, state, storage: writer.storage },
     onFenced(...why) {
@@ -133,7 +123,7 @@ export async function startPrimaryNode(
     isPromoted || isNew
       ? { retained: [], primary: undefined }
       : await findPrimaries({ config, id, peers, state, history, nodeKeyHash, system });
-  const term = openTerm({ config, writer, isNew, takeover }, () => {
+  const term = openTerm(config, writer, isNew, takeover, () => {
     stream.publishHead();
     // The requests tell the peers of the new term, before a broker or their next check does.
     void peers?.heads();
@@ -159,10 +149,8 @@ export async function startPrimaryNode(
   };
   /** Null while this node may not write, because then it cannot confirm that a replica has all events. */
   const ageMs = (): number | null | undefined => (fence.isFenced || !term.isBegun ? null : leadership?.ageMs);
-  const listener = createListener({
-    ...{ history, startMs: clock.wallMs(), hasPeers: peers !== undefined },
-    ...{ foreign, duplicates, successor, fence, acknowledge },
-  });
+  const listening = { history, peers, foreign, duplicates, successor, fence, acknowledge };
+  const listener = createListener(listening, clock.wallMs());
   const sender = { node: id, instance, ageMs, commits };
   const stream = await openEventStream(config, store, nodeKeyHash, sender, listener, system);
   started.defer(() => stream.close());
@@ -191,7 +179,7 @@ export async function startPrimaryNode(
 
   // The term. It begins after everything that can fail, and never over the term of a successor.
   if (!fence.isFenced) {
-    await beginTerm({ config, opened, term, fence, leadership, isPromoted, clock }, started);
+    await beginTerm({ config, writer, term, fence, leadership }, opened.adminKey, isPromoted, clock, started);
     recordPositionPeriodically(started, data, writer, limits.headIntervalMs, clock);
   }
 
@@ -238,7 +226,7 @@ export async function startPrimaryNode(
     candidacy: () => undefined,
     leased: leadership !== undefined,
     handsOverTo: () => handover.target,
-    ...createVoter({ data, state, fence, peers, handover, leadership }),
+    ...createVoter({ config, writer, fence, peers, handover, leadership }),
     ack: config.ack > 0,
     freshness: () => ({ sequenceNumber: stream.headSequenceNumber, ageMs: ageMs() }),
     commits,
@@ -290,7 +278,7 @@ export async function startPrimaryNode(
     },
     reportDamage: damage.report,
     state,
-    health: () => primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged: damage.found }),
+    health: () => primaryHealth({ writer, stream, fence, leadership, foreign, damage }),
     replication,
     endLongPolls: longPolls.wake,
     backup: createBackupServer({
@@ -305,22 +293,14 @@ export async function startPrimaryNode(
   };
 }
 
-interface OpenedData extends PrimarySecrets {
-  readonly writer: Writer;
-  readonly commits: CommitTimes;
-  readonly database: LocalDatabase;
-  readonly path: string;
-  /** Whether the history begins with this start. */
-  readonly isNew: boolean;
-}
-
+/** Also returns whether the history begins with this start (`isNew`). */
 async function openData(
   started: AsyncDisposableStack,
   config: Config,
   announce: AnnounceKeys,
   takeover: Takeover | undefined,
   system: ClusterSystem,
-): Promise<OpenedData> {
+) {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);
@@ -341,15 +321,14 @@ async function openData(
   return { writer, commits, database, path, isNew, ...secrets };
 }
 
-interface TermOptions {
-  readonly config: Config;
-  readonly writer: Writer;
-  readonly isNew: boolean;
-  readonly takeover: Takeover | undefined;
-}
-
 /** The term of this start: the one of the election after a promotion, otherwise the next term of the same primary. */
-function openTerm({ config, writer, isNew, takeover }: TermOptions, onBegun: () => void): StartTerm {
+function openTerm(
+  config: Config,
+  writer: Writer,
+  isNew: boolean,
+  takeover: Takeover | undefined,
+  onBegun: () => void,
+): StartTerm {
   const { term: before } = writer.state;
   const first = takeover?.term ?? (wasReplica(config.data) ? nextFailoverTerm(before) : nextStartTerm(before));
   if (isNew) recordLeadership(config.data, writer);
@@ -364,20 +343,33 @@ function openTerm({ config, writer, isNew, takeover }: TermOptions, onBegun: () 
   });
 }
 
-interface BeginTermOptions {
+/** The parts of a primary that the functions below share. */
+interface PrimaryParts {
   readonly config: Config;
-  readonly opened: OpenedData;
+  readonly writer: Writer;
   readonly term: StartTerm;
   readonly fence: Fence;
   readonly leadership: Leadership | undefined;
-  readonly isPromoted: boolean;
-  readonly clock: Clock;
+  readonly handover: Handover;
+  readonly peers: Peers | undefined;
+  readonly foreign: ForeignHistoryMonitor;
+  readonly duplicates: DuplicatePrimaryMonitor;
+  readonly successor: SuccessorDetector;
+  readonly stream: EventStream;
+  readonly damage: DamageMonitor;
+  /** The first epoch of this primary's history. */
+  readonly history: string;
+  readonly acknowledge: (nodeId: string, reported: ReportedPosition) => void;
 }
 
 async function beginTerm(
-  { config, opened: { writer, adminKey }, term, fence, leadership, isPromoted, clock }: BeginTermOptions,
+  parts: Pick<PrimaryParts, "config" | "writer" | "term" | "fence" | "leadership">,
+  adminKey: string | undefined,
+  isPromoted: boolean,
+  clock: Clock,
   started: AsyncDisposableStack,
 ): Promise<void> {
+  const { config, writer, term, fence, leadership } = parts;
   // The lease may need another confirmation if opening took long.
   await leadership?.waitUntilValid();
   await beginFirstTerm(term, writer, config.data, isPromoted);
@@ -396,22 +388,12 @@ async function checkDuplicates(peers: Peers, duplicates: DuplicatePrimaryMonitor
   if (duplicates.hasNoReplica && !fence.isFenced) duplicates.onPrimaryHeads(await peers.livePrimaries());
 }
 
-interface ListenerOptions {
-  /** The first epoch of this primary's history. */
-  readonly history: string;
-  /** When this node was started, in ms since 1970. */
-  readonly startMs: number;
-  readonly hasPeers: boolean;
-  readonly foreign: ForeignHistoryMonitor;
-  readonly duplicates: DuplicatePrimaryMonitor;
-  readonly successor: SuccessorDetector;
-  readonly fence: Fence;
-  readonly acknowledge: (nodeId: string, reported: ReportedPosition) => void;
-}
-
-/** Handles what other nodes publish at brokers. */
-function createListener(options: ListenerOptions): EventStreamListener {
-  const { history, startMs, hasPeers, foreign, duplicates, successor, fence, acknowledge } = options;
+/** Handles what other nodes publish at brokers. `startMs` is when this node was started, in ms since 1970. */
+function createListener(
+  parts: Pick<PrimaryParts, "history" | "peers" | "foreign" | "duplicates" | "successor" | "fence" | "acknowledge">,
+  startMs: number,
+): EventStreamListener {
+  const { history, peers, foreign, duplicates, successor, fence, acknowledge } = parts;
   return {
     head(head, isRetained) {
       // A retained head of another history may be left from a primary that was once started on an empty directory.
@@ -422,7 +404,7 @@ function createListener(options: ListenerOptions): EventStreamListener {
       const epoch = epochOf(head);
       // A head names one epoch of its history. A peer names all, so with peers this node saves exactly the events that
       // only it has.
-      const known = hasPeers ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
+      const known = peers !== undefined ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
       successor.onBrokerPosition({ ...epoch, offset: head.l }, known);
     },
     status(nodeId, { epoch, offset, hash }) {
@@ -434,27 +416,12 @@ function createListener(options: ListenerOptions): EventStreamListener {
   };
 }
 
-interface VoterOptions {
-  readonly data: string;
-  readonly state: () => StoreState;
-  readonly fence: Fence;
-  readonly peers: Peers | undefined;
-  readonly handover: Handover;
-  readonly leadership: Leadership | undefined;
-}
-
-/**
- * The votes of a primary: for a candidate of a later epoch, because this node may be an edge tomorrow, and for a
- * candidate that it hands over to.
- */
-function createVoter({
-  data,
-  state,
-  fence,
-  peers,
-  handover,
-  leadership,
-}: VoterOptions): Pick<NodeServerOptions, "promised" | "vote"> {
+/** Votes for a candidate of a later epoch (this node may be an edge tomorrow), or one that it hands over to. */
+function createVoter(
+  parts: Pick<PrimaryParts, "config" | "writer" | "fence" | "peers" | "handover" | "leadership">,
+): Pick<NodeServerOptions, "promised" | "vote"> {
+  const { config, writer, fence, peers, handover, leadership } = parts;
+  const { data } = config;
   let promised = readPromisedTerm(data);
   const promise = (request: VoteRequest): void => {
     const votes = new Votes(data);
@@ -464,8 +431,8 @@ function createVoter({
   return {
     promised: () => promised,
     async vote(request) {
-      const isLater = compareEpochs(state(), request) < 0;
-      const isHandover = request.graceful && !fence.isFenced && request.epoch === state().epoch;
+      const isLater = compareEpochs(writer.state, request) < 0;
+      const isHandover = request.graceful && !fence.isFenced && request.epoch === writer.state.epoch;
       // Any other candidate for the current epoch sees in the head that there is a primary.
       if (!isLater && !isHandover) return;
       if (isHandover && peers === undefined)
@@ -493,10 +460,7 @@ async function confirmTerm(peers: Peers | undefined, state: StoreState): Promise
   };
 }
 
-/**
- * AppError `not_ready` if this node was last known to be the only primary longer ago than `maxMs`. `ageMs` is undefined
- * without a lease.
- */
+/** AppError `not_ready` if it was known to be the only primary longer ago than `maxMs`, or `ageMs` is null. */
 function requireConfirmedTerm(
   ageMs: number | null | undefined,
   maxMs: number,
@@ -508,22 +472,16 @@ function requireConfirmedTerm(
   throw new AppError("not_ready", `${problem}: this node does not know whether its data are the newest`);
 }
 
-interface HealthOptions {
-  readonly writer: Writer;
-  readonly stream: EventStream;
-  readonly fence: Fence;
-  readonly leadership: Leadership | undefined;
-  readonly foreign: ForeignHistoryMonitor;
-  readonly isDamaged: boolean;
-}
-
-function primaryHealth({ writer, stream, fence, leadership, foreign, isDamaged }: HealthOptions): NodeHealth {
+function primaryHealth(
+  parts: Pick<PrimaryParts, "writer" | "stream" | "fence" | "leadership" | "foreign" | "damage">,
+): NodeHealth {
+  const { writer, stream, fence, leadership, foreign, damage } = parts;
   const { brokers, embedded } = stream;
   const { epoch, term, offset, digest } = writer.state;
   const problem = fence.problem ?? leadership?.problem ?? writer.storage.problem;
   return {
     ...foreignHealth(foreign),
-    ok: !writer.hasFailed && !isDamaged,
+    ok: !writer.hasFailed && !damage.found,
     ...(problem === undefined ? {} : { degraded: problem }),
     storageOk: writer.storage.problem === undefined,
     role: "primary",

@@ -80,3 +80,15 @@ export const warmUpSymbolsPerStep = 200;
  * time.
  */
 export const memoryMeasureIntervalMs = 50;
+
+/**
+ * Checks of the number of connections (`roles/connection-limit.ts`). A check of the descriptors takes 10 µs, and a count
+ * of ten thousand connections some 10 ms. An attacker opens some thousand connections a second.
+ */
+export const connectionChecks = {
+  intervalMs: 25,
+  countIntervalMs: 5000,
+  addressCountIntervalMs: 1000,
+  /** Above the limit a node closes a tenth more than it must, so that the next connection does not cost a count again. */
+  closeDownTo: 0.9,
+} as const;

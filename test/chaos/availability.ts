@@ -1,6 +1,6 @@
 /**
  * For how long writes were not possible although they should have been. They should be possible while the coordination
- * engine answers and enough nodes run and reach it and each other. Only then the time counts, until the next
+ * service answers and enough nodes run and reach it and each other. Only then the time counts, until the next
  * acknowledged write. It starts again when another fault affects one of these nodes, since the others then have to
  * elect a primary.
  */

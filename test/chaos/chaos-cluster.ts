@@ -127,7 +127,7 @@ export class ChaosCluster {
     }
   }
 
-  /** Whether the coordination engine answers a client with intact links. */
+  /** Whether the coordination service answers a client with intact links. */
   hasEngine(): Promise<boolean> {
     return this.#askEngine((member) => member.hasQuorum());
   }

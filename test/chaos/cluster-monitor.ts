@@ -1,6 +1,6 @@
 /**
  * Monitors a cluster whose primary changes: its epochs, its primary, and whether writes should be possible. It is told
- * about the effects of faults on nodes, and it asks the coordination engine whether it answers.
+ * about the effects of faults on nodes, and it asks the coordination service whether it answers.
  */
 import * as Bun from "bun";
 import { healthAt } from "../../scripts/node-process.ts";

@@ -1,7 +1,7 @@
 /**
  * The nodes of a cluster under chaos, and their settings. Either one node is always the primary, without failover; or
  * there are three members that can each be the primary and know the others' addresses (`peers`), with or without a
- * coordination engine that decides which of them it is (`failover`).
+ * coordination service that decides which of them it is (`failover`).
  */
 import type { Mosquitto } from "../e2e/mosquitto.ts";
 import { etcdNames, hosts, isBroker, memberNames, type Host, type Network } from "./network.ts";

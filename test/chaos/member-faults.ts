@@ -1,6 +1,6 @@
 /**
  * Faults of a cluster with a changing primary, drawn from a seed. In addition to `faults.ts`: a node loses the
- * coordination engine or only the other nodes, the engine loses its quorum, a directory is rolled back or loses the end
+ * coordination service or only the other nodes, the service loses its quorum, a directory is rolled back or loses the end
  * of a file, a clock is set wrong, an operator promotes a node.
  */
 import * as Bun from "bun";

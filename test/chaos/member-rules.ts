@@ -57,7 +57,7 @@ export function isAllowed(active: Active, host: Host, kind: MemberFaultKind, isS
   return struck.length === 0 || (!isExclusive && struck.length === 1 && isSecond);
 }
 
-/** The members that reach the coordination engine and each other, given their current faults. */
+/** The members that reach the coordination service and each other, given their current faults. */
 export function together(disturbed: Active): readonly Member[] {
   const hasBoth = (name: Member): boolean => {
     const kind = disturbed.get(name);

@@ -36,6 +36,7 @@ import {
   post,
   refusal,
   positionOf,
+  unset,
   withCluster,
   type Cluster,
   type Running,
@@ -337,12 +338,12 @@ describe("a primary without a database", () => {
       await converged(edge.node, primary.node);
       await primary.stop();
       const dead = `http://127.0.0.1:${await freePort()}`;
-      const start = () => startEmpty(cluster, port, { peers: `${dead},${edge.url}` });
+      const start = () => startEmpty(cluster, port, { peers: `${dead},${edge.url}`, nodeId: unset });
       const data = join(cluster.directory, emptied);
       const { message } = await refusal(start());
       for (const told of [edge.url, history, data, "Is a volume not mounted?", "restore", "promote", "abandon-history"])
         expect(message).toContain(told);
-      expect(currentStorePath(data)).toBeUndefined();
+      expect(readdirSync(data)).toEqual(["lock"]);
       approve(data, "abandon-history", "0123456789abcdef");
       expect((await refusal(start())).message).toContain("0123456789abcdef is abandoned does not help");
       approve(data, "abandon-history", history);

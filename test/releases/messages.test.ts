@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "bun:test";
 import { decodeEffect } from "../../src/engine/state/event.ts";
-import { parseRecord } from "../../src/replication/failover/lease/stored-record.ts";
+import { parseRecord } from "../../src/replication/failover/lease/lease.ts";
 import {
   decodeBatch,
   decodeHead,

@@ -27,7 +27,7 @@ class Holder {
 
   constructor(ack: number, { leads = true } = {}) {
     const lease: Lease = {
-      engine: "the test's engine",
+      service: "the test's service",
       acquire: async () => record,
       renew: (held) => this.#renew(held),
       release: async (_held, successor) => void this.released.push(successor),
@@ -135,7 +135,7 @@ test("without an engine it becomes invalid before the lease expires there, count
   await holder.pass(2000 + validMs - 3000 - 1);
   expect(holder.isValid).toBe(true);
   await holder.pass(1);
-  expect(holder.leadership.problem).toContain("could not be renewed at the test's engine");
+  expect(holder.leadership.problem).toContain("could not be renewed at the test's service");
   expect(() => holder.leadership.requireValid()).toThrow("send the write again");
   holder.renewal = "renewed";
   await holder.pass(600);

@@ -1,5 +1,5 @@
 /**
- * The lease of the primary in each coordination engine: in a real etcd, and in test servers that follow the
+ * The lease of the primary in each coordination service: in a real etcd, and in test servers that follow the
  * documentation of Kubernetes and S3, since neither can be installed where the tests run.
  */
 import * as Bun from "bun";

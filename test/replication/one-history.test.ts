@@ -8,7 +8,7 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import { restore } from "../../src/replication/backup/restore.ts";
-import { askKnownTerm } from "../../src/replication/failover/known-term.ts";
+import { askKnownTerm } from "../../src/replication/failover/known-history.ts";
 import { parseToken } from "../../src/replication/position.ts";
 import { realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";

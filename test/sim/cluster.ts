@@ -11,7 +11,7 @@ import { Clients } from "./clients.ts";
 import type { DiskCounts } from "./disks.ts";
 import { Histories, type Point, type Violation } from "./histories.ts";
 import { Checker } from "./checker.ts";
-import { SimulatedEngine } from "./leases.ts";
+import { SimulatedLeaseService } from "./leases.ts";
 import { Network } from "./network.ts";
 import { Machine, type World } from "./machines.ts";
 import type { Mutation } from "./mutations.ts";
@@ -60,7 +60,7 @@ export class Cluster {
   readonly random: Random;
   readonly shape: Shape;
   readonly network: Network;
-  readonly engine: SimulatedEngine;
+  readonly engine: SimulatedLeaseService;
   readonly brokers: readonly SimulatedBroker[];
   readonly clients: Clients;
   readonly checker: Checker;
@@ -89,7 +89,7 @@ export class Cluster {
     const { time, histories } = this;
     const fail = (violation: Error): void => void (this.violation ??= violation);
     this.network = new Network(time, this.random.fork("network"));
-    this.engine = new SimulatedEngine(time, this.network, this.random.fork("engine"));
+    this.engine = new SimulatedLeaseService(time, this.network, this.random.fork("engine"));
     this.brokers = Array.from(
       { length: this.shape.brokers },
       (_, index) =>

@@ -1,5 +1,5 @@
 /**
- * The simulated coordination engine that stores the lease of the primary: one record with compare-and-swap, below the
+ * The simulated coordination service that stores the lease of the primary: one record with compare-and-swap, below the
  * real lease code. It may freeze for a while and lose requests and responses, some nodes may not reach it, and the
  * clocks by which nodes observe the lease run a little faster or slower.
  */
@@ -9,7 +9,7 @@ import {
   type RecordStore,
   type RecordVersion,
 } from "../../src/replication/failover/lease/record-lease.ts";
-import type { StoredRecord } from "../../src/replication/failover/lease/stored-record.ts";
+import type { StoredRecord } from "../../src/replication/failover/lease/lease.ts";
 import type { Clock } from "../../src/util/clock.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -25,7 +25,7 @@ export interface LeaseCounts {
 
 const ratesOfClocks = [0.96, 1, 1.04];
 
-export class SimulatedEngine {
+export class SimulatedLeaseService {
   readonly host = "engine";
   readonly counts: LeaseCounts = { reads: 0, writes: 0, conflicts: 0, unanswered: 0 };
   /** It does not answer while it is frozen. */
@@ -54,7 +54,7 @@ export class SimulatedEngine {
     };
     const rate = this.#random.pick(ratesOfClocks);
     const observing = { ...clock, monotonicMs: () => clock.monotonicMs() * rate };
-    return new RecordLease(store, { engine: "the simulated engine", remedy: "wait", node, ttlMs }, observing);
+    return new RecordLease(store, { service: "the simulated service", remedy: "wait", node, ttlMs }, observing);
   }
 
   /** Whether the node had the lease last: it is the primary, or is about to be. */
@@ -84,7 +84,7 @@ export class SimulatedEngine {
       signal.addEventListener("abort", () => {
         this.counts.unanswered++;
         this.#time.touch();
-        reject(new Error("the simulated engine gave no answer in time"));
+        reject(new Error("the simulated service gave no answer in time"));
       });
       if (this.#isLost(from, this.host, lost)) return;
       this.#time.at(this.#random.between(1, 20), undefined, () => {

@@ -32,7 +32,7 @@ import { closeConnections } from "./connections.ts";
 import { attachDisk, SimulatedDisk, type DiskCounts } from "./disks.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Checker } from "./checker.ts";
-import type { SimulatedEngine } from "./leases.ts";
+import type { SimulatedLeaseService } from "./leases.ts";
 import type { Network, Serve } from "./network.ts";
 import type { Mutation } from "./mutations.ts";
 import type { Random } from "./random.ts";
@@ -48,7 +48,7 @@ export interface World {
   readonly disks: DiskCounts;
   readonly random: Random;
   readonly checker: Checker;
-  readonly engine: SimulatedEngine;
+  readonly engine: SimulatedLeaseService;
   readonly mutation: Mutation;
   readonly trace: (text: string) => void;
   readonly fail: (violation: Violation) => void;

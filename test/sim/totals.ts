@@ -41,7 +41,7 @@ export function addOutcome(totals: Totals, outcome: Outcome): void {
     "snapshots failed on a disk": disks.snapshotsFailed,
     "records of the lease written": leases.writes,
     "of these over one that had changed": leases.conflicts,
-    "calls of the engine without an answer": leases.unanswered,
+    "calls of the coordination service without an answer": leases.unanswered,
     "primaries chosen by a lease": leases.chosen,
     promotions: operator.promotions,
     "promotions refused": operator.refusedPromotions,

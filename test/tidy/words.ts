@@ -31,6 +31,12 @@ const oldWords: readonly OldWord[] = [
   { pattern: /\bleaps?\b/, use: "`step`" },
   { pattern: /\bfeeds?\b/, use: "`event stream`; a feed of change events is one for clients" },
   { pattern: /\bfollowers?\b/, use: "`replica`" },
+  { pattern: /\bcoordination engines?\b/, use: "`coordination service`" },
+  {
+    pattern: /\bengines?\b/,
+    use: "`coordination service`; the engine evaluates policies",
+    allowed: /^(?!src\/replication\/failover\/lease\/)/,
+  },
   { pattern: /\barrivals\b/, use: "`offset waiter` or `delivery`" },
   { pattern: /\bwhoever\b/, use: "the name of the actor" },
   { pattern: /\bof such\b|\bwhich is why\b|\bword of\b/, use: "a sentence with subject, verb and object" },

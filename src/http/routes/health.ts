@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { Elysia } from "elysia";
 import type { Node, NodeHealth } from "../../replication/node.ts";
-import type { ReplicaStateName } from "../../replication/node-state.ts";
+import type { ReplicaStateName } from "../../replication/node-health.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
 
 /**

@@ -23,10 +23,7 @@ export type RecoveryTarget = { readonly offset: number } | { readonly timeMs: nu
 /** How many events of each kind were undone. */
 export type UndoneEvents = Readonly<Partial<Record<Effect["kind"], number>>>;
 
-/**
- * The offset of a recovery target. AppError `gone` if it is before the earliest point, `invalid_request` if it is after
- * the newest. The store knows of all events until `untilMs`.
- */
+/** AppError `gone` if it is before the earliest point, `invalid_request` if after the newest or `untilMs`. */
 export function recoveryOffset(store: Connection, destination: RecoveryTarget, untilMs: number): number {
   const newest = readState(store);
   if (destination === undefined) return newest.offset;
@@ -57,10 +54,7 @@ export function recoveryOffset(store: Connection, destination: RecoveryTarget, u
   return last;
 }
 
-/**
- * Recovers the state at an offset from `recoveryOffset`. Throws, and changes nothing, if the log does not match the
- * data.
- */
+/** Recovers the state at an offset of `recoveryOffset`. Throws, changing nothing, if log and data do not match. */
 export function recoverTo(
   store: Connection,
   target: number,

@@ -27,7 +27,6 @@ import { nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
-import { fileError } from "../file-error.ts";
 import type { OnStep } from "../progress.ts";
 import { noteHistory } from "../history-notes.ts";
 import { mintEpoch } from "../position.ts";
@@ -35,13 +34,11 @@ import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
 import { removePromotionNote } from "../role-notes.ts";
 import { realSystem } from "../system.ts";
-import { commitEvent } from "../log/commit-event.ts";
-import { eventTime } from "../log/event-time.ts";
-import { unpackBackup } from "./backup.ts";
+import { append } from "../log/append.ts";
+import { fileError, unpackBackup } from "./backup.ts";
 import { recoverTo, recoveryOffset, type RecoveryTarget, type UndoneEvents } from "./point-in-time.ts";
 
 export interface RestoreOptions {
-  /** The path of the backup. */
   readonly file: string;
   /** The data directory. Created if it is missing. */
   readonly directory: string;
@@ -58,20 +55,17 @@ export interface RestoreOptions {
   readonly allowUnauthenticated: boolean;
   readonly limits: Limits;
   readonly onStep: OnStep;
-  /** Gets the number of events that are undone so far. */
   readonly onUndone?: (done: number, total: number) => void;
   readonly warn: WarningListener;
 }
 
 export interface RestoreResult extends PointInTime {
   readonly environment: string;
-  /** The state digest at this point. */
   readonly digest: string;
   readonly undone: UndoneEvents;
   /** The new epoch that begins after it. */
   readonly epoch: string;
   readonly term: number;
-  /** The state of the database that was replaced. */
   readonly replaced: Pick<StoreState, "epoch" | "offset" | "term"> | undefined;
   /** Where the replaced database is kept, if it was of another history. */
   readonly previous: string | undefined;
@@ -88,7 +82,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const unpacked = join(workspace.path, "restoring.db");
   try {
     onStep("unpacking", { path: unpacked, bytes: snapshot.manifest.unpackedBytes, next: "checking" });
-    await unpack(snapshot, unpacked, limits, warn);
+    await unpackBackup(snapshot, unpacked, limits, warn).catch((error: unknown) => {
+      throw fileError(snapshot.path, "unpacked", error);
+    });
     onStep("going back");
     const known = Math.max(options.knownTerm, workspace.replaced?.term ?? 0);
     const restored = recoverAndBeginEpoch(unpacked, target, snapshot.manifest.madeMs, known, options);
@@ -112,24 +108,13 @@ export function openBackup(file: string): Snapshot {
   }
 }
 
-async function unpack(snapshot: Snapshot, target: string, limits: Limits, warn: WarningListener): Promise<void> {
-  try {
-    await unpackBackup(snapshot, target, limits, warn);
-  } catch (error) {
-    throw fileError(snapshot.path, "unpacked", error);
-  }
-}
-
 interface Workspace extends Disposable {
   /** The directory for the work, on the file system of the data directory. */
   readonly path: string;
   readonly replaced: RestoreResult["replaced"];
 }
 
-/**
- * Refused while a node runs in the directory, since that has the lock. A dry run needs no lock and leaves nothing
- * there.
- */
+/** Refused while a node runs in the directory, since it has the lock. A dry run needs no lock and leaves nothing. */
 function openWorkspace({ directory, force, dryRun }: RestoreOptions): Workspace {
   if (dryRun) {
     const workspace = mkdtempSync(join(existingParent(resolve(directory)), ".ostiary-dry-run-"));
@@ -195,21 +180,10 @@ function recoverAndBeginEpoch(
 
 /** As the writer begins an epoch, but with a term after that of all undone events. */
 function beginEpochAfter(store: Connection, term: number, limits: Limits): Pick<RestoreResult, "epoch" | "term"> {
-  return store.transaction(() => {
-    const before = readState(store);
-    const now = systemClock.wallMs();
-    const effect = { kind: "epoch", epoch: mintEpoch(systemClock), term: nextFailoverTerm(term) } as const;
-    const timeMs = eventTime(now, before.timeMs);
-    const row = {
-      offset: before.offset + 1,
-      timeMs,
-      kind: effect.kind,
-      body: JSON.stringify(effect),
-      traceparent: null,
-    };
-    commitEvent(store, openLog(store), before, row, effect, limits);
-    return { epoch: effect.epoch, term: effect.term };
-  }, "immediate");
+  const begun = { epoch: mintEpoch(systemClock), term: nextFailoverTerm(term) };
+  const request = { kind: "epoch", ...begun } as const;
+  store.transaction(() => append(store, openLog(store), request, { traceparent: null }, limits), "immediate");
+  return begun;
 }
 
 /** Returns where the replaced database is kept, if it was of another history. */

@@ -4,16 +4,12 @@
  * one of those can replace it, and no acknowledged write is lost.
  */
 import type { Clock } from "../../util/clock.ts";
+import type { Position } from "../position.ts";
 
-interface Waiter {
-  readonly epoch: string;
-  readonly offset: number;
+type AckedPosition = Pick<Position, "epoch" | "offset">;
+
+interface Waiter extends AckedPosition {
   readonly resolve: (reached: boolean) => void;
-}
-
-interface AckedPosition {
-  readonly epoch: string;
-  readonly offset: number;
 }
 
 export class Acks {

@@ -27,10 +27,7 @@ export function externalBrokerUrls({ broker }: Config): readonly string[] {
   return broker.filter((url) => url !== embeddedBroker);
 }
 
-/**
- * Listens at a broker for `liveWaitMs` after a retained head, and for as long again after another head. If there is
- * none, no primary can be alive there.
- */
+/** Listens for `liveWaitMs` after a retained head, and again after another head. Without one, no primary is alive. */
 export async function readBrokerHeads(
   url: string,
   config: Config,
@@ -81,9 +78,7 @@ export async function readBrokerHeads(
   }
 }
 
-/**
- * Whether one process published both heads, one after the other. Heads of earlier versions have no sequence numbers.
- */
+/** Whether one process published the heads one after the other. Earlier versions sent no sequence numbers. */
 function isSuccessorHead(first: Head, second: Head): boolean {
   return first.i === second.i && (second.q ?? second.t) > (first.q ?? first.t);
 }

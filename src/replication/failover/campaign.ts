@@ -3,12 +3,14 @@
  * requests the votes of the other nodes. Of several edges, the one that is furthest on tries first. If a promotion
  * fails, the lease is released immediately, so that another edge can try.
  */
-import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
+import { compareEpochs } from "../../store/log/epochs.ts";
+import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { sleep, type Clock } from "../../util/clock.ts";
+import { sleep } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { epochOf, type NodeHead } from "../transport/messages.ts";
+import type { CandidateOptions } from "./candidate.ts";
 import type { Lease } from "./lease/lease.ts";
 import { Leadership } from "./leadership.ts";
 
@@ -19,17 +21,8 @@ const rankDelayMs = 700;
 /** The pause after a failed promotion. */
 const retryPauseMs = 1500;
 
-interface CampaignOptions {
+interface CampaignOptions extends CandidateOptions {
   readonly lease: Lease;
-  /** The id of this node. */
-  readonly id: string;
-  readonly ttlMs: number;
-  readonly clock: Clock;
-  /** The position of this edge. Undefined while it cannot become the primary. */
-  readonly position: () => (EpochId & { readonly offset: number }) | undefined;
-  /** The greatest term that this edge has promised. */
-  readonly promisedTerm: () => number;
-  readonly heads: () => Promise<readonly NodeHead[]>;
   /** Whether this node is being promoted, by an operator or by this campaign. */
   readonly isPromoting: () => boolean;
   /** Acquires the lease, requests votes and makes this node the primary. Releases the lease if that fails. */
@@ -60,27 +53,29 @@ export class Campaign {
 
   async #checkRepeatedly(): Promise<void> {
     await this.#check().catch((error: unknown) => this.#logOutcome(reasonOf(error)));
-    if (!this.#isStopped) this.#cancel = this.#options.clock.after(this.#options.ttlMs / 6, () => this.start());
+    const { config, system } = this.#options;
+    if (!this.#isStopped) this.#cancel = system.clock.after(config.failoverTtl / 6, () => this.start());
   }
 
   /**
-   * Acquires the lease for a promotion by an operator: immediately if it is free or with `force`, otherwise when it
-   * expires. AppError `conflict` if another node keeps it, `not_ready` if the engine does not answer.
+   * Acquires the lease: immediately if it is free or with `force`, otherwise when it expires. AppError `conflict` if
+   * another node keeps it, `not_ready` if the coordination service does not answer.
    */
   async acquireForOperator(force: boolean): Promise<Leadership> {
-    const { lease, clock, ttlMs } = this.#options;
-    const endMs = clock.monotonicMs() + 1.5 * ttlMs;
+    const { lease, config, system } = this.#options;
+    const { clock } = system;
+    const endMs = clock.monotonicMs() + 1.5 * config.failoverTtl;
     for (;;) {
-      const leadership = await this.#acquire(await this.#options.heads(), force).catch((cause: unknown) => {
+      const leadership = await this.#acquire(await this.#heads(), force).catch((cause: unknown) => {
         throw new AppError(
           "not_ready",
-          `the lease cannot be acquired: ${reasonOf(cause)}. Promote again when ${lease.engine} answers, or remove \`failover\` from the configuration of all nodes to promote without it`,
+          `the lease cannot be acquired: ${reasonOf(cause)}. Promote again when ${lease.service} answers, or remove \`failover\` from the configuration of all nodes to promote without it`,
           { cause },
         );
       });
       if (leadership !== undefined) return leadership;
       if (clock.monotonicMs() > endMs) throw new AppError("conflict", await this.#whoHolds());
-      await sleep(clock, ttlMs / 20);
+      await sleep(clock, config.failoverTtl / 20);
     }
   }
 
@@ -90,7 +85,8 @@ export class Campaign {
   }
 
   async #check(): Promise<void> {
-    const { lease, clock, isPromoting, promote } = this.#options;
+    const { lease, system, isPromoting, promote } = this.#options;
+    const { clock } = system;
     const state = await lease.holder();
     this.#logOutcome(undefined);
     if (state?.isHeld === true) {
@@ -99,7 +95,7 @@ export class Campaign {
     }
     this.#freeSinceMs ??= clock.monotonicMs();
     if (clock.monotonicMs() < this.#notBeforeMs || isPromoting()) return;
-    const heads = await this.#options.heads();
+    const heads = await this.#heads();
     const rank = this.#rank(heads);
     if (rank === undefined || clock.monotonicMs() < this.#freeSinceMs + rank * rankDelayMs) return;
     if (this.#isStopped || isPromoting()) return;
@@ -121,7 +117,7 @@ export class Campaign {
 
   /** The number of nodes that should try before this one. Undefined if this node cannot become the primary. */
   #rank(heads: readonly NodeHead[]): number | undefined {
-    const own = this.#options.position();
+    const own = this.#position();
     if (own === undefined) return undefined;
     const { id } = this.#options;
     return heads.filter((head) => {
@@ -132,13 +128,20 @@ export class Campaign {
 
   /** The lease's term is later than all terms that this node and the others know. */
   async #acquire(heads: readonly NodeHead[], force: boolean): Promise<Leadership | undefined> {
-    const { lease, ttlMs, clock, position, promisedTerm } = this.#options;
-    const minTerm = Math.max(
-      position()?.term ?? 0,
-      promisedTerm(),
-      ...heads.flatMap((head) => [head.n, head.promised ?? 0]),
-    );
-    return Leadership.acquire({ lease, minTerm, force, ttlMs, clock });
+    const { lease, config, votes, system } = this.#options;
+    const known = heads.flatMap((head) => [head.n, head.promised ?? 0]);
+    const minTerm = Math.max(this.#position()?.term ?? 0, votes.promisedTerm, ...known);
+    return Leadership.acquire({ lease, minTerm, force, ttlMs: config.failoverTtl, clock: system.clock });
+  }
+
+  async #heads(): Promise<readonly NodeHead[]> {
+    return (await this.#options.replica.peers.heads()).map(({ head }) => head);
+  }
+
+  /** Undefined while this edge cannot become the primary. */
+  #position(): StoreState | undefined {
+    const { replica, votes } = this.#options;
+    return replica.database.isOpen && !votes.isBinding ? replica.state() : undefined;
   }
 
   /** Logs each reason once, since it may last until an operator does something. */

@@ -5,16 +5,15 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "../../config/config.ts";
 import { requireWritable } from "../../store/directory/data-directory.ts";
-import { compareEpochs, type Epoch, readEpochs } from "../../store/log/epochs.ts";
+import { compareEpochs } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Replica } from "../replica/replica.ts";
 import { lastLedEpoch } from "../role-notes.ts";
-import type { PromoteOptions } from "../node.ts";
 import type { System } from "../system.ts";
 import type { VoteRequest } from "../transport/vote-request.ts";
 import type { Votes } from "./votes.ts";
-import { type AcquireLease, type Mandate, obtainMandate } from "./promotion.ts";
+import { type ElectionOptions, type Mandate, obtainMandate } from "./promotion.ts";
 
 const log = getLogger("edge");
 
@@ -26,21 +25,10 @@ export interface Candidate {
   readonly lastLedEpoch: string | undefined;
   /** Identifies the current attempt to become the primary. It stays set after a successful election. */
   readonly token: string | undefined;
-  /** The greatest term that this node has promised or stood for. */
-  readonly promisedTerm: number;
-  /** The candidate that has this edge's vote. */
-  readonly votedFor: string | undefined;
-  /**
-   * Returns the mandate of a new primary. AppError `conflict` if the node may not become it, `internal` if it cannot
-   * store its promise.
-   */
+  /** AppError `conflict` if the node may not become the primary, `internal` if it cannot store its promise. */
   runElection(options: ElectionOptions): Promise<Mandate>;
   /** AppError `conflict` if this node does not grant its vote. */
   grantVote(request: VoteRequest): Promise<void>;
-}
-
-export interface ElectionOptions extends Required<PromoteOptions> {
-  readonly acquire: AcquireLease;
 }
 
 export interface CandidateOptions {
@@ -70,44 +58,24 @@ export function openCandidate(options: CandidateOptions, started: AsyncDisposabl
     get token() {
       return token;
     },
-    get promisedTerm() {
-      return votes.promisedTerm;
-    },
-    get votedFor() {
-      return votes.candidate;
-    },
-    async runElection({ force, graceful, automatic, acquire }) {
+    async runElection({ acquire, ...how }) {
       // A primary first writes an event. A node that cannot do so must not give up its replica for nothing.
       requireWritable(config.data);
       const own = randomBytes(8).toString("hex");
       try {
-        const candidacy = { node: id, token: own };
-        // Before that, this node has asked no other node for anything, and may still vote for another.
-        const onCandidacy = (): void => {
-          token = own;
-        };
-        const epochs = (): readonly Epoch[] => readEpochs(replica.database.reader());
-        const common = {
-          replica,
-          votes,
-          lastLedEpoch: lastEpoch,
-          epochs,
-          candidacy,
-          ack: config.ack,
-          system,
-        };
-        const acquireAndRecord: AcquireLease = async (askToHandOver) => {
-          const leadership = await acquire(askToHandOver);
-          leasedTerm = leadership?.term;
-          return leadership;
-        };
         const mandate = await obtainMandate({
-          ...common,
-          force,
-          graceful,
-          automatic,
-          acquire: acquireAndRecord,
-          onCandidacy,
+          ...how,
+          ...{ replica, votes, lastLedEpoch: lastEpoch, ack: config.ack, clock: system.clock },
+          candidacy: { node: id, token: own },
+          onCandidacy() {
+            // Before that, this node has asked no other node for anything, and may still vote for another.
+            token = own;
+          },
+          async acquire(askToHandOver) {
+            const leadership = await acquire(askToHandOver);
+            leasedTerm = leadership?.term;
+            return leadership;
+          },
         });
         isDecided = true;
         return mandate;
@@ -151,11 +119,8 @@ function monitorVotes({ replica, votes, system }: CandidateOptions, started: Asy
   const check = async (): Promise<void> => {
     const { granted } = votes;
     if (granted.length === 0) return;
-    const heads = await peers.heads();
-    votes.onHeads(
-      heads.map(({ head }) => head),
-      granted,
-    );
+    const heads = (await peers.heads()).map(({ head }) => head);
+    votes.onHeads(heads, granted);
   };
   const logFailure = (error: unknown): void => log.error("the granted votes cannot be checked: {error}", { error });
   started.defer(system.clock.every(voteCheckMs, () => void check().catch(logFailure)));

@@ -27,7 +27,6 @@ const headIntervalsWaited = 1.5;
 
 export interface PrimarySearch {
   readonly config: Config;
-  /** The id of this node. */
   readonly id: string;
   readonly peers: Peers | undefined;
   readonly state: () => StoreState;
@@ -71,10 +70,7 @@ export async function findPrimaries(search: PrimarySearch): Promise<FoundPrimari
   };
 }
 
-/**
- * Whether this live primary was started on the same data as this node. One with votes of other nodes is a successor or
- * a rival instead.
- */
+/** Whether this live primary was started on the same data. One with votes of other nodes is a successor or a rival. */
 function isDuplicate(head: Head, state: StoreState): boolean {
   return isSameFailover(head.n, state.term) && (head.n !== state.term || head.e === state.epoch);
 }
@@ -87,7 +83,6 @@ function refusal(head: Head, where: string, data: string): AppError {
 }
 
 export interface DuplicatePrimaryMonitorOptions {
-  /** The id of this node. */
   readonly id: string;
   /** Identifies the start of this process. */
   readonly instance: string;
@@ -109,10 +104,7 @@ export class DuplicatePrimaryMonitor {
     this.#hasReplica ||= epoch === this.#options.state().epoch;
   }
 
-  /**
-   * Whether a process of this node published the head under the current failover term: this one, an earlier one, or a
-   * duplicate. Logs a duplicate once.
-   */
+  /** Whether a process of this node published the head under the current failover term. Logs a duplicate once. */
   isOfThisNode(head: Head, retained: boolean): boolean {
     const { id, instance, state } = this.#options;
     if (head.i === undefined || head.node !== id || !isSameFailover(head.n, state().term)) return false;
@@ -131,9 +123,7 @@ export class DuplicatePrimaryMonitor {
     return !this.#hasReplica;
   }
 
-  /**
-   * Called with the heads of the primaries that are alive. If a duplicate was started earlier, this primary is fenced.
-   */
+  /** Called with the heads of live primaries. If a duplicate was started earlier, this primary is fenced. */
   onPrimaryHeads(primaries: readonly Head[]): void {
     const { id, instance, state, fence } = this.#options;
     const earlier = primaries.find(

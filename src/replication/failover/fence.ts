@@ -84,13 +84,16 @@ export class Fence {
       "this primary is FENCED: {reason}. It writes and publishes nothing any more. With `--peers` it continues as an edge; without, it answers from the data that it has",
       { reason },
     );
-    this.#removePromotionNote();
+    const { directory } = this.#options;
+    try {
+      removePromotionNote(directory);
+    } catch (error) {
+      // After a restart this node would act as the primary until it notices its successor.
+      log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
+    }
   }
 
-  /**
-   * The directory is an edge's, or of a primary that may have been replaced. It becomes the primary again only with the
-   * votes of its peers.
-   */
+  /** The directory is an edge's, or of a primary that may have been replaced: its peers have to vote for it. */
   requireVotes(mayAsk: boolean): void {
     if (!this.#enter(mayAsk ? "behind" : "replaced")) return;
     log.warning(
@@ -100,9 +103,7 @@ export class Fence {
     );
   }
 
-  /**
-   * This node has lost or given up the lease. The next primary may continue from this position or from an earlier one.
-   */
+  /** The lease is lost or given up. The next primary may continue from this position or from an earlier one. */
   loseLease(reason: string): void {
     if (!this.#enter("unleased")) return;
     log.error("this node is not the primary any more: {reason}. It continues as an edge", { reason });
@@ -116,10 +117,7 @@ export class Fence {
     );
   }
 
-  /**
-   * Other nodes have reached a position that this node wrote and has lost. `isHeld`: a node still has it, and can
-   * return it.
-   */
+  /** Other nodes have reached a position that this node wrote and has lost. `isHeld`: a node still has it. */
   stepDown(position: ObservedPosition, isHeld: boolean): void {
     if (!this.#enter("behind", isHeld ? position : undefined)) return;
     log.error(
@@ -136,16 +134,6 @@ export class Fence {
     return true;
   }
 
-  #removePromotionNote(): void {
-    const { directory } = this.#options;
-    try {
-      removePromotionNote(directory);
-    } catch (error) {
-      // After a restart this node would act as the primary until it notices its successor.
-      log.error("the note of the promotion in {directory} cannot be removed: {error}", { directory, error });
-    }
-  }
-
   #save(epochs: readonly Epoch[]): void {
     if (this.#saved !== undefined) return;
     const { directory, store, storage } = this.#options;
@@ -153,12 +141,8 @@ export class Fence {
     const state = readState(store);
     let saved: UnreplicatedEvents | undefined;
     try {
-      saved = saveUnreplicated(
-        directory,
-        eventLog,
-        state,
-        lastCommonOffset(state, eventLog, readEpochs(store), epochs),
-      );
+      const common = lastCommonOffset(state, eventLog, readEpochs(store), epochs);
+      saved = saveUnreplicated(directory, eventLog, state, common);
       storage.recovered("events");
     } catch (error) {
       // They are still in the database, and the next observation of the successor tries again.
@@ -168,10 +152,7 @@ export class Fence {
     if (saved === undefined) return;
     log.fatal(
       "{events} of this primary never reached its successor, they are in {path}: decide which of them to repeat",
-      {
-        events: describeUnreplicated(saved),
-        path: saved.path,
-      },
+      { events: describeUnreplicated(saved), path: saved.path },
     );
   }
 }

@@ -1,14 +1,16 @@
 /**
- * Prevents a primary from beginning a new history if there is an older one. An empty data directory usually means that
- * a volume is not mounted: a primary that started on it would answer `deny` to everything, and its edges would lose
- * their primary. So before it creates a database it looks for an older history: at its peers, at the external brokers,
- * which retain the last head of a primary, and in the notes of its own directory. A peer or broker that does not answer
- * within a few seconds does not delay the start.
+ * What other nodes know of a history and its terms, before this node begins or continues one.
+ *
+ * An empty data directory usually means that a volume is not mounted: a primary that started on it would answer `deny`
+ * to everything, and its edges would lose their primary. So before it creates a database it looks for an older history:
+ * at its peers, at the external brokers, which retain the last head of a primary, and in the notes of its own directory.
+ * A peer or broker that does not answer within a few seconds does not delay the start.
  */
 import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import { deadline } from "../../util/deadline.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { NodeHead } from "../transport/messages.ts";
 import { connectPeers } from "../transport/open-peers.ts";
@@ -19,8 +21,8 @@ import { externalBrokerUrls, readBrokerHeads } from "./broker-heads.ts";
 
 const log = getLogger("primary");
 
-/** All are asked at the same time. */
-const askTimeoutMs = 4000;
+const historyTimeoutMs = 4000;
+const termTimeoutMs = 5000;
 
 interface KnownHistory {
   readonly history: string;
@@ -35,9 +37,9 @@ export async function requireNoKnownHistory(config: Config, system: PeerSystem):
   const stored = knownHistory(data);
   const own: KnownHistory[] =
     stored === undefined ? [] : [{ history: stored, offset: undefined, where: "this directory's notes" }];
-  const asked = await Promise.all([...askPeers(config, system), ...askBrokers(config, system)]);
+  const asked = await Promise.all([askPeers(config, system), ...askBrokers(config, system)]);
   const abandoned = approvedHistory(data, "abandon-history");
-  const known = [...own, ...asked.flatMap((found) => (found === undefined ? [] : [found]))];
+  const known = [...own, ...asked.flatMap((found) => found ?? [])];
   const first = known.find(({ history }) => history !== abandoned);
   if (first !== undefined) throw refusal(first, data, environment, abandoned);
   if (known.length > 0)
@@ -58,23 +60,13 @@ function refusal(
   );
 }
 
-function askPeers(config: Config, system: PeerSystem): Promise<KnownHistory | undefined>[] {
-  const knownTo = (url: string, head: NodeHead): KnownHistory | undefined => {
-    const [first] = head.epochs;
-    if (head.s !== config.environment || first === undefined) return undefined;
-    return { history: first.epoch, offset: head.l, where: url };
-  };
-  return connectPeers(config, system).map(async ({ url, client }) => {
-    const answer = client.head(undefined).then(
-      (head) => knownTo(url, head),
-      (error: unknown) => {
-        log.info("{url} did not tell whether there is an older history: {reason}", { url, reason: reasonOf(error) });
-        return undefined;
-      },
-    );
-    const known = await inTime(answer, system);
-    client.close();
-    return known;
+async function askPeers(config: Config, system: PeerSystem): Promise<KnownHistory[]> {
+  const answers = await askHeads(config, historyTimeoutMs, system, (url, error) =>
+    log.info("{url} did not tell whether there is an older history: {reason}", { url, reason: reasonOf(error) }),
+  );
+  return answers.flatMap(({ url, head }) => {
+    const history = head?.epochs[0]?.epoch;
+    return history === undefined ? [] : [{ history, offset: head?.l, where: url }];
   });
 }
 
@@ -88,9 +80,42 @@ function askBrokers(config: Config, system: PeerSystem): Promise<KnownHistory | 
   });
 }
 
-function inTime<T>(answer: Promise<T | undefined>, { clock }: PeerSystem): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const cancel = clock.after(askTimeoutMs, () => resolve(undefined));
-    void answer.then((value) => (cancel(), resolve(value)));
-  });
+/** Asks the peers, if there is a node key. No head of a peer that is late, fails or is of another environment. */
+async function askHeads(
+  config: Config,
+  timeoutMs: number,
+  system: PeerSystem,
+  onFailure?: (url: string, error: unknown) => void,
+): Promise<{ readonly url: string; readonly head: NodeHead | undefined }[]> {
+  using late = deadline(system.clock, timeoutMs);
+  const tooLate = new Promise<undefined>((resolve) => late.signal.addEventListener("abort", () => resolve(undefined)));
+  return await Promise.all(
+    connectPeers(config, system).map(async ({ url, client }) => {
+      const answer = client.head(undefined).catch((error: unknown) => onFailure?.(url, error));
+      const head = (await Promise.race([answer, tooLate])) ?? undefined;
+      client.close();
+      return { url, head: head?.s === config.environment ? head : undefined };
+    }),
+  );
+}
+
+export interface KnownTerm {
+  /** The greatest term that other nodes know; 0 if no node answered. */
+  readonly term: number;
+  /** The nodes that did not answer. */
+  readonly silent: readonly string[];
+}
+
+/**
+ * Asks the configured peers and, on an edge, the configured primary for their terms. A restored history begins after the
+ * greatest one, so that those nodes follow it.
+ */
+export async function askKnownTerm(config: Config, system: PeerSystem): Promise<KnownTerm> {
+  const { primary, peers } = config;
+  const urls = [...new Set([...(primary === undefined ? [] : [primary]), ...peers])];
+  const answers = await askHeads({ ...config, peers: urls }, termTimeoutMs, system);
+  return {
+    term: Math.max(0, ...answers.map(({ head }) => (head === undefined ? 0 : Math.max(head.n, head.promised ?? 0)))),
+    silent: answers.filter(({ head }) => head === undefined).map(({ url }) => url),
+  };
 }

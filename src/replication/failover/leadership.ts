@@ -1,6 +1,6 @@
 /**
  * The lease from the holder's view. It renews the lease continuously, and tells whether the node may still act as the
- * primary: only for a limited time after the last renewal, by a monotonic clock. While the engine does not answer,
+ * primary: only for a limited time after the last renewal, by a monotonic clock. While the coordination service does not answer,
  * edges can confirm the term instead, as many as each write needs (`--ack`): a successor would need their votes.
  */
 import { getLogger } from "../../telemetry/logger.ts";
@@ -20,7 +20,6 @@ export interface TermConfirmation {
   readonly isSuperseded: boolean;
 }
 
-/** The primary that acts under the lease. */
 interface LeadingPrimary {
   readonly confirm: () => Promise<TermConfirmation>;
   /** How many edges must have a write before it is acknowledged. */
@@ -29,24 +28,20 @@ interface LeadingPrimary {
   readonly onLost: (reason: string) => void;
 }
 
-interface LeaseRequest {
-  readonly lease: Lease;
-  /** The lease must have a later term than this one. */
-  readonly minTerm: number;
-  /** Takes the lease from its holder. */
-  readonly force: boolean;
-  readonly ttlMs: number;
-  readonly clock: Clock;
-}
-
 interface LeadershipOptions {
   readonly lease: Lease;
-  /** The record of the acquisition. */
   readonly record: LeaseRecord;
   /** When the acquisition was requested, by the monotonic clock. */
   readonly requestedMs: number;
   readonly ttlMs: number;
   readonly clock: Clock;
+}
+
+interface LeaseRequest extends Omit<LeadershipOptions, "record" | "requestedMs"> {
+  /** The lease must have a later term than this one. */
+  readonly minTerm: number;
+  /** Takes the lease from its holder. */
+  readonly force: boolean;
 }
 
 /** The interval between two comparisons of both clocks. */
@@ -59,11 +54,9 @@ export class Leadership {
   #record: LeaseRecord;
   #primary: LeadingPrimary | undefined;
   #validUntilMs: number;
-  /**
-   * Until when the lease is valid by renewals only; and when the last answered request to the engine or to peers was
-   * sent.
-   */
+  /** Until when the lease is valid by renewals only. */
   #renewedUntilMs: number;
+  /** When the last request that the service or peers have answered was sent. */
   #confirmedMs: number;
   /** How often this process was suspended, and how many of these gaps were confirmed since. */
   #gaps = 0;
@@ -83,18 +76,20 @@ export class Leadership {
     this.#renewedUntilMs = this.#validUntilMs;
     this.#confirmedMs = options.requestedMs;
     this.#lastCheck = this.#now();
-    this.#cancelTicks = options.clock.every(clockCheckMs, () => this.#onClockCheck());
+    this.#cancelTicks = options.clock.every(clockCheckMs, () => {
+      this.#checkClocks();
+      this.#lastCheck = this.#now();
+    });
     this.#cancelRenewal = options.clock.after(this.#renewalMs, () => void this.#renew());
   }
 
-  /** Undefined if another node holds the lease. Rejects if the engine does not answer. */
+  /** Undefined if another node holds the lease. Rejects if the service does not answer. */
   static async acquire({ lease, minTerm, force, ttlMs, clock }: LeaseRequest): Promise<Leadership | undefined> {
     const requestedMs = clock.monotonicMs();
     const record = await lease.acquire(minTerm, { force });
     return record && new Leadership({ lease, record, requestedMs, ttlMs, clock });
   }
 
-  /** The term of the primary that acts under this lease. */
   get term(): number {
     return this.#record.term;
   }
@@ -107,7 +102,7 @@ export class Leadership {
     if (this.#gaps > this.#confirmedGaps)
       return "this process was suspended, and its lease of the primary has to be confirmed first";
     if (this.#options.clock.monotonicMs() < this.#validUntilMs) return undefined;
-    return `the lease of the primary could not be renewed at ${this.#options.lease.engine}`;
+    return `the lease of the primary could not be renewed at ${this.#options.lease.service}`;
   }
 
   /**
@@ -146,10 +141,7 @@ export class Leadership {
     void this.#renew();
   }
 
-  /**
-   * Releases the lease. If the engine does not answer, the lease expires instead. With `successor`, only that node may
-   * acquire it until then.
-   */
+  /** If the service does not answer, the lease expires. Until then only `successor`, if given, may acquire it. */
   async release(successor?: string): Promise<void> {
     if (this.#isEnded) return;
     this.#end();
@@ -173,11 +165,6 @@ export class Leadership {
   #now(): { readonly monotonicMs: number; readonly wallMs: number } {
     const { clock } = this.#options;
     return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
-  }
-
-  #onClockCheck(): void {
-    this.#checkClocks();
-    this.#lastCheck = this.#now();
   }
 
   /** Compares both clocks, since the suspension of a machine may have stopped its monotonic clock too. */
@@ -205,7 +192,7 @@ export class Leadership {
     const { lease, clock } = this.#options;
     const [requestedMs, gaps] = [clock.monotonicMs(), this.#gaps];
     const isUnconfirmed = gaps > this.#confirmedGaps;
-    // If the peers' answer will be needed, they are asked now: an engine that does not answer uses up the time.
+    // If the peers' answer will be needed, they are asked now: a service that does not answer uses up the time.
     const peers = this.#isFailing || isUnconfirmed ? this.#askPeers() : undefined;
     let failure: unknown;
     try {
@@ -232,10 +219,7 @@ export class Leadership {
     this.#cancelRenewal = clock.after(delayMs, () => void this.#renew());
   }
 
-  /**
-   * Whether the term is still the latest one. With `--ack`, as many edges as each write needs must confirm it; without,
-   * a renewal is enough. A peer that knows of a later term always refutes it.
-   */
+  /** A peer that knows of a later term refutes it. With `--ack`, as many edges as each write needs must confirm it. */
   async #isConfirmed(isRenewed: boolean, peers: Promise<TermConfirmation>): Promise<boolean> {
     const { edges, isSuperseded } = await peers;
     if (isSuperseded) return false;

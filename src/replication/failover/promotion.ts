@@ -4,7 +4,7 @@
  * events that any reachable edge has. It also needs the votes of its peers, so that nothing is acknowledged without it.
  * It does not decide that the primary is gone: an operator or the lease does (`campaign.ts`).
  */
-import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
+import { compareEpochs, type EpochId, readEpochs } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { isSameFailover, nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -14,7 +14,7 @@ import { epochOf, type NodeHead } from "../transport/messages.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
-import type { System } from "../system.ts";
+import type { PromoteOptions } from "../node.ts";
 import type { Candidacy } from "../transport/vote-request.ts";
 import type { Votes } from "./votes.ts";
 
@@ -23,32 +23,27 @@ const catchUpPollMs = 50;
 /** Enough for gigabytes that are in memory. The new primary's first audit checks the rest. */
 const pagesCheckMs = 2000;
 
-export interface PromotionOptions {
+/**
+ * Acquires the lease of the primary, for whose term the votes are requested; undefined if none is configured. A
+ * graceful promotion calls `askToHandOver` first, so that the primary can release the lease.
+ */
+export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
+
+/** How to become the primary. */
+export interface ElectionOptions extends Required<PromoteOptions> {
+  readonly acquire: AcquireLease;
+}
+
+interface PromotionOptions extends ElectionOptions {
   readonly replica: Replica;
-  /** The votes that this node has granted. */
   readonly votes: Votes;
-  /** The last epoch in which this node was the primary. */
   readonly lastLedEpoch: string | undefined;
-  /** The epochs of this node's history. */
-  readonly epochs: () => readonly EpochId[];
-  /** The candidacy for which the peers are asked to vote. */
   readonly candidacy: Candidacy;
   /** Called before the first request to another node, when this node may be a candidate. */
   readonly onCandidacy: () => void;
   /** How many edges must have a write before it is acknowledged (`--ack`). */
   readonly ack: number;
-  /** Ignores all reasons against the promotion except a later epoch. */
-  readonly force: boolean;
-  /** Asks a primary that answers to hand over. */
-  readonly graceful: boolean;
-  /**
-   * Whether the node itself decided, not an operator. Without a lease it then needs the vote of at least one other
-   * node.
-   */
-  readonly automatic: boolean;
-  /** Acquires the lease for the promotion, whose term the votes are requested for; undefined if there is none. */
-  readonly acquire: AcquireLease;
-  readonly system: System;
+  readonly clock: Clock;
 }
 
 /** The current primary answers. Without force, no other node becomes the primary. */
@@ -60,12 +55,6 @@ export class PrimaryAliveError extends AppError {
     );
   }
 }
-
-/**
- * Acquires the lease of the primary; undefined if none is configured. A graceful promotion calls `requestHandover`
- * first, so that the primary can release the lease.
- */
-export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
 
 /** What a node may begin as the primary. */
 export interface Mandate {
@@ -94,13 +83,11 @@ export async function obtainMandate(options: PromotionOptions): Promise<Mandate>
   }
 }
 
-type PeerHeads = Awaited<ReturnType<Peers["heads"]>>;
-
 /** Called before any node promises anything, since that would delay the writes of a healthy primary. */
 async function obtainLease(
   { replica, candidacy, force, graceful, automatic, acquire, onCandidacy }: PromotionOptions,
   state: StoreState,
-): Promise<{ readonly heads: PeerHeads; readonly leadership: Leadership | undefined }> {
+): Promise<{ readonly heads: readonly VoterHead[]; readonly leadership: Leadership | undefined }> {
   const heads = await replica.peers.heads();
   requireNoPrimary(heads, state, force || graceful);
   // A primary without a lease has not lost it: it was not configured for failover yet, and is healthy.
@@ -116,16 +103,21 @@ async function obtainLease(
 async function collectVotes(
   options: PromotionOptions,
   state: StoreState,
-  heads: PeerHeads,
+  heads: readonly VoterHead[],
   leadership: Leadership | undefined,
 ): Promise<Mandate> {
-  const { replica, votes, candidacy, force, graceful, system } = options;
+  const { replica, votes, candidacy, force, graceful, clock } = options;
   const leased = leadership !== undefined;
   requireNoVoteGranted(votes, force, leased);
   const term =
     leadership?.term ??
     nextFailoverTerm(state.term, votes.promisedTerm, ...heads.flatMap(({ head }) => [head.n, head.promised ?? 0]));
-  requireUnpromisedTerm(term, votes);
+  // Another node may have votes for the same term, possibly from this node.
+  if (term <= votes.promisedTerm)
+    throw new AppError(
+      "conflict",
+      `this node has promised the term ${votes.promisedTerm}, which is not before ${term}: try again`,
+    );
   votes.promiseTerm(term);
   const answering = new Set(heads.map(({ url }) => url));
   const voteOptions = { force, graceful, leased, wanted: term };
@@ -137,7 +129,7 @@ async function collectVotes(
   if (!force) requireVotes(responses, voters, state, options, leased);
   if (graceful) requireHandedOver(heads, voters, state, candidacy);
   const furthest = Math.max(0, ...voters.filter(({ head }) => head.e === state.epoch).map(({ head }) => head.l));
-  const reached = await catchUpTo(replica, furthest, system.clock);
+  const reached = await catchUpTo(replica, furthest, clock);
   // The votes may have taken seconds.
   replica.engine();
   requireNoVoteGranted(votes, force, leased);
@@ -173,15 +165,6 @@ function requireNoPrimary(voters: readonly VoterHead[], current: StoreState, for
   throw new PrimaryAliveError(primary.url);
 }
 
-/** Another node may have votes for the same term, possibly from this node. */
-function requireUnpromisedTerm(term: number, votes: Votes): void {
-  if (term > votes.promisedTerm) return;
-  throw new AppError(
-    "conflict",
-    `this node has promised the term ${votes.promisedTerm}, which is not before ${term}: try again`,
-  );
-}
-
 /** This node has not voted for another candidate, except one whose lease is over. */
 function requireNoVoteGranted(votes: Votes, force: boolean, leased: boolean): void {
   if (votes.candidate === undefined || force || (leased && !votes.isBinding)) return;
@@ -193,15 +176,12 @@ function requireNoVoteGranted(votes: Votes, force: boolean, leased: boolean): vo
 
 type VoteResponses = Awaited<ReturnType<Peers["requestVotes"]>>;
 
-/**
- * No other node is being promoted, and each write that was or may be acknowledged is on a node that has granted its
- * vote, or on this one.
- */
+/** No other node is being promoted, and each write that may be acknowledged is on this node or on a voter. */
 function requireVotes(
   responses: VoteResponses,
   voters: readonly VoterHead[],
   state: StoreState,
-  { replica, lastLedEpoch: lastEpoch, epochs, ack, automatic }: PromotionOptions,
+  { replica, lastLedEpoch: lastEpoch, ack, automatic }: PromotionOptions,
   leased: boolean,
 ): void {
   for (const { url, answer } of responses) {
@@ -214,8 +194,9 @@ function requireVotes(
   const needed = Math.max(ack, replica.loop.isAckRequested ? 1 : 0);
   const silent = responses.filter(({ answer }) => answer === undefined);
   // One of the silent nodes is the primary itself, unless that is an edge by now.
+  const epochs = readEpochs(replica.database.reader());
   const isPrimaryHere =
-    hasLed(lastEpoch, epochs(), state) || voters.some(({ head }) => hasLed(head.led, head.epochs, state));
+    hasLed(lastEpoch, epochs, state) || voters.some(({ head }) => hasLed(head.led, head.epochs, state));
   const edges = silent.length - (isPrimaryHere ? 0 : 1);
   if (automatic && !leased && voters.length === 0)
     throw new AppError("conflict", "no other node grants its vote, and no operator has asked for this promotion");
@@ -226,20 +207,14 @@ function requireVotes(
   );
 }
 
-/**
- * Whether the last epoch that a node led is one of the current primary's: each of its starts begins an epoch. An
- * unknown epoch may be.
- */
+/** Whether the last epoch that a node led may be one of the current primary's, whose starts each begin an epoch. */
 function hasLed(lastEpoch: string | undefined, epochs: readonly EpochId[], current: StoreState): boolean {
   if (lastEpoch === undefined) return false;
   const known = epochs.find(({ epoch }) => epoch === lastEpoch);
   return known === undefined || isSameFailover(known.term, current.term);
 }
 
-/**
- * The primary has stopped its writes for this candidate. If it does not say so, it still writes: it got no request, or
- * is of an earlier version.
- */
+/** The primary has stopped its writes for this candidate. If it does not say so, it still writes. */
 function requireHandedOver(
   heads: readonly VoterHead[],
   answers: readonly VoterHead[],

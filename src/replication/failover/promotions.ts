@@ -1,28 +1,17 @@
 /** The promotions of an edge, one at a time: by an operator, or by the edge itself if there is a lease. */
 import type { Promoted, PromoteOptions } from "../node.ts";
-import type { Candidate, CandidateOptions } from "./candidate.ts";
+import type { CandidateOptions } from "./candidate.ts";
 import type { AcquireLease } from "./promotion.ts";
 import { Campaign } from "./campaign.ts";
 import type { Lease } from "./lease/lease.ts";
 
 export interface PromotionsOptions extends CandidateOptions {
-  readonly candidate: Candidate;
   readonly lease: Lease | undefined;
   /** Requests votes and makes this node the primary. */
   readonly perform: (options: PromoteOptions, acquire: AcquireLease) => Promise<Promoted>;
 }
 
-export interface Promotions {
-  /** A promotion by an operator. */
-  promote(options: PromoteOptions): Promise<Promoted>;
-  /** From now on the edge acquires the lease when it is free. */
-  start(): void;
-  stop(): void;
-  /** Resolves when no promotion is in progress. */
-  waitUntilIdle(): Promise<void>;
-}
-
-export function openPromotions(options: PromotionsOptions): Promotions {
+export function openPromotions(options: PromotionsOptions) {
   const { lease, perform } = options;
   let current: Promise<Promoted> | undefined;
   /** The last promotion that the edge began by itself. */
@@ -35,9 +24,11 @@ export function openPromotions(options: PromotionsOptions): Promotions {
     own = promoted.catch(() => undefined);
     return promoted;
   };
-  const campaign = lease && createCampaign({ ...options, lease }, () => current !== undefined, promoteItself);
+  const isPromoting = (): boolean => current !== undefined;
+  const campaign = lease && new Campaign({ ...options, lease, isPromoting, promote: promoteItself });
   return {
-    async promote(how) {
+    /** A promotion by an operator. */
+    async promote(how: PromoteOptions): Promise<Promoted> {
       // The edge began its own promotion with other options, for example without force.
       const promoted = current === undefined ? undefined : await own;
       if (promoted !== undefined) return promoted;
@@ -47,26 +38,9 @@ export function openPromotions(options: PromotionsOptions): Promotions {
         return campaign.acquireForOperator(how.force);
       });
     },
+    /** From now on the edge acquires the lease when it is free. */
     start: () => campaign?.start(),
     stop: () => campaign?.stop(),
     waitUntilIdle: async () => void (await current?.catch(() => undefined)),
   };
-}
-
-function createCampaign(
-  { lease, id, config, replica, candidate, votes, system }: PromotionsOptions & { readonly lease: Lease },
-  isPromoting: () => boolean,
-  promote: (acquire: AcquireLease) => Promise<Promoted>,
-): Campaign {
-  return new Campaign({
-    lease,
-    id,
-    ttlMs: config.failoverTtl,
-    clock: system.clock,
-    position: () => (replica.database.isOpen && !votes.isBinding ? replica.state() : undefined),
-    promisedTerm: () => candidate.promisedTerm,
-    heads: async () => (await replica.peers.heads()).map(({ head }) => head),
-    isPromoting,
-    promote,
-  });
 }

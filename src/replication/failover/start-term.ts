@@ -13,9 +13,7 @@ const log = getLogger("primary");
 export interface StartTermOptions {
   /** Returns the next term, given the greatest term that other nodes know. */
   readonly next: (known: number) => number;
-  /** Begins the term. */
   readonly begin: (term: number) => Promise<StoreState>;
-  /** Called when the term has begun. */
   readonly onBegun: () => void;
   /** Whether no term has to begin, because the history begins with this start. */
   readonly isBegun: boolean;

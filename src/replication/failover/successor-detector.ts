@@ -32,7 +32,6 @@ export interface SuccessorDetector {
   onPeerPosition(position: ObservedPosition, epochs?: NodeHead["epochs"]): void;
   /** A head at a broker says that a primary was at this position. Perhaps no node has it any more. */
   onBrokerPosition(position: ObservedPosition, epochs?: NodeHead["epochs"]): void;
-  /** Asks the peers once. */
   askPeers(): Promise<void>;
   start(): void;
   stop(): void;

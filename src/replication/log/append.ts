@@ -19,7 +19,6 @@ import { chainHash } from "../position.ts";
 import { commitEvent, factCounts } from "./commit-event.ts";
 import { eventTime } from "./event-time.ts";
 
-/** A request to the writer. */
 export type WriteRequest =
   | { readonly kind: "batch"; readonly changes: readonly FactChange[] }
   | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
@@ -30,19 +29,13 @@ export type WriteRequest =
 export interface WriteMeta {
   /** The trace context of the request, if it is sampled. */
   readonly traceparent: string | null;
-  /**
-   * The idempotency key of the request, unique for its sender. A repeated request gets the first result and changes
-   * nothing.
-   */
+  /** Unique for the sender. A repeated request gets the first result and changes nothing. */
   readonly idempotencyKey?: string;
   /** When the request was sent, in ms since 1970. The default is the current time. */
   readonly timeMs?: number;
   /** The API key of the sender. Long-running work is divided fairly among API keys. */
   readonly sender?: string;
-  /**
-   * The result of the policy check. Without it, the policy is checked in the transaction, which blocks all other
-   * writes.
-   */
+  /** The result of the policy check. Without it, the check runs in the transaction, which blocks all other writes. */
   readonly approval?: PolicyApproval;
 }
 
@@ -72,10 +65,7 @@ export interface Appended {
   readonly row: StoredLogRow | undefined;
 }
 
-/**
- * Resolves, applies and appends one request in the caller's transaction. Throws an AppError if the request is refused.
- * `admit` is called before the effect is applied; it throws if there is no space for it.
- */
+/** Runs in the caller's transaction. AppError if the request, or `admit` before its effect is applied, refuses it. */
 export function append(
   store: Connection,
   log: Log,
@@ -91,11 +81,12 @@ export function append(
   const requestedMs = meta.timeMs ?? Date.now();
   const effect = decide(store, request, meta.approval, limits);
   const decidedMs = preciseNow();
-  const identified = effect === undefined ? undefined : withIdempotencyDigest(effect, digest);
-  const { written, row } =
-    identified === undefined
-      ? { written: currentPosition(store), row: undefined }
-      : appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
+  if (effect === undefined) {
+    const { epoch, offset, timeMs } = readState(store);
+    return { result: { epoch, offset, timeMs, unchanged: true }, startMs, decidedMs, row: undefined };
+  }
+  const identified = withIdempotencyDigest(effect, digest);
+  const { written, row } = appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
   return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
 }
 
@@ -165,10 +156,7 @@ function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: 
   return { kind: "epoch", epoch, term };
 }
 
-/**
- * Without an admin, no one could create API keys again. Checked in the transaction, since two admins may remove each
- * other.
- */
+/** Without an admin, no one could create API keys. Checked in the transaction: two admins may remove each other. */
 function requireAdminLeft(store: Connection, added: readonly ApiKey[], removed: readonly string[]): void {
   const admins = store
     .statement("SELECT id FROM api_key WHERE role = 'admin'")
@@ -199,10 +187,7 @@ function appendEffect(
   return { written: { epoch, offset: row.offset, timeMs, ...factCounts(effect) }, row: stored };
 }
 
-/**
- * 32 hexadecimal digits that identify a request of a sender. They cover the content, because a key may be reused by
- * mistake.
- */
+/** 32 hex digits that identify a request of a sender. They cover the content, as a key may be reused by mistake. */
 export function idempotencyDigest(request: WriteRequest, { idempotencyKey }: WriteMeta): string | undefined {
   if (idempotencyKey === undefined) return undefined;
   return hash("sha256", JSON.stringify([idempotencyKey, request]), "hex").slice(0, 32);
@@ -225,11 +210,6 @@ function recordedResult(store: Connection, log: Log, digest: string): WriteResul
   return { epoch, timeMs: readState(store).timeMs, ...found, ...warning, repeated: true };
 }
 
-function warningOf(effect: Effect | undefined): Pick<WriteResult, "warning"> {
-  return effect?.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
-}
-
-function currentPosition(store: Connection): WriteResult {
-  const { epoch, offset, timeMs } = readState(store);
-  return { epoch, offset, timeMs, unchanged: true };
+function warningOf(effect: Effect): Pick<WriteResult, "warning"> {
+  return effect.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
 }

@@ -13,10 +13,7 @@ import type { Log, LogRow, StoredLogRow } from "../../store/log/log.ts";
 import { advanceState, type StoreState } from "../../store/log/store-state.ts";
 import { chainHash } from "../position.ts";
 
-/**
- * Commits the event of `row` after a state with this position. The body of `row` is the text of `effect`. Returns the
- * stored row. `hash` is the chain hash after the event, if the caller knows it.
- */
+/** Commits `row`, whose body is the text of `effect`. `hash` is the chain hash after it, if the caller knows it. */
 export function commitEvent(
   store: Connection,
   log: Log,
@@ -38,7 +35,6 @@ export function commitEvent(
   return stored;
 }
 
-/** The number of inserted and deleted facts. */
 export function factCounts(effect: Effect): { readonly inserted: number; readonly deleted: number } {
   if (effect.kind !== "facts") return { inserted: 0, deleted: 0 };
   return { inserted: effect.inserted.length, deleted: effect.deleted.length };

@@ -24,9 +24,7 @@ export class CommitTimes {
     this.#knownAfter = offset;
   }
 
-  /**
-   * Records that the events up to `offset` that were not committed yet are committed now. `atMs` is in ms since 1970.
-   */
+  /** Further events, up to `offset`, are committed at `atMs` (ms since 1970). */
   record(offset: number, atMs: number): void {
     this.#commits.push({ offset, atMs });
     if (this.#commits.length < 2 * commitsMax) return;
@@ -55,7 +53,6 @@ export class CommitTimes {
   }
 }
 
-/** Records the times of the writer's commits from now on. */
 export function recordCommitTimes(writer: Pick<Writer, "state" | "onStateChange">): CommitTimes {
   const times = new CommitTimes(writer.state.offset);
   writer.onStateChange(({ state }, committedMs) => times.record(state.offset, committedMs));

@@ -6,15 +6,12 @@
 import type { Connection } from "../../store/connection/connection.ts";
 import { containsOffset, epochAt, readEpochs, type Epoch } from "../../store/log/epochs.ts";
 import { openLog, type Log, type ReadBounds, type StoredLogRow } from "../../store/log/log.ts";
-import { readState, type StoreState } from "../../store/log/store-state.ts";
+import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
-import { formatToken } from "../position.ts";
+import { formatToken, type Position } from "../position.ts";
 
 /** The position after the event at `offset`. */
-export interface EventPosition {
-  readonly epoch: string;
-  readonly offset: number;
-}
+export type EventPosition = Pick<Position, "epoch" | "offset">;
 
 /** Where to read from. An offset without an epoch refers to the history that this node has. */
 export type ReadFrom = { readonly epoch?: string | undefined; readonly offset: number } | "earliest" | "end";
@@ -64,9 +61,14 @@ export function createEventReader({ reader, primary }: EventReaderOptions): Even
       const store = reader();
       const log = logIn(store);
       return store.transaction(() => {
-        const extent = extentOf(readState(store), log, readEpochs(store));
-        const offset = offsetOf(from, extent, primary);
-        return pageOf(log.read(offset, bounds), offset, extent);
+        const { epoch, offset: end } = readState(store);
+        const epochs = readEpochs(store);
+        const head = { epoch, offset: end };
+        const first = offsetOf(from, { earliest: log.trimmedTo() ?? end, head, epochs }, primary);
+        const rows = log.read(first, bounds);
+        const events = rows.map((row): LoggedEvent => ({ ...row, epoch: epochAt(epochs, row.offset).epoch }));
+        const offset = events.at(-1)?.offset ?? first;
+        return { events, next: { epoch: epochAt(epochs, offset).epoch, offset }, head };
       });
     },
     subscribe(listener) {
@@ -86,60 +88,33 @@ interface LogExtent {
   readonly epochs: readonly Epoch[];
 }
 
-function extentOf({ epoch, offset }: StoreState, log: Log, epochs: readonly Epoch[]): LogExtent {
-  return { earliest: log.trimmedTo() ?? offset, head: { epoch, offset }, epochs };
-}
-
-function pageOf(rows: readonly StoredLogRow[], from: number, { head, epochs }: LogExtent): EventPage {
-  const events = rows.map((row): LoggedEvent => ({ ...row, epoch: epochAt(epochs, row.offset).epoch }));
-  const offset = events.at(-1)?.offset ?? from;
-  return { events, next: { epoch: epochAt(epochs, offset).epoch, offset }, head };
-}
-
+/** Throws as `EventReader.read` does. */
 function offsetOf(from: ReadFrom, extent: LogExtent, primary: boolean): number {
   const { earliest, head, epochs } = extent;
   if (from === "earliest") return earliest;
   if (from === "end") return head.offset;
   const { epoch, offset } = from;
+  const position = epoch === undefined ? String(offset) : formatToken(epoch, offset);
   const isInHistory = epoch === undefined ? offset <= head.offset : containsOffset(epochs, head.offset, epoch, offset);
   if (isInHistory !== true) {
-    if (epoch === undefined || epoch === head.epoch) throw beyondEnd(from, extent, primary);
-    throw notInHistory(from, extent);
+    if (epoch !== undefined && epoch !== head.epoch)
+      throw refused(
+        "conflict",
+        `\`${position}\` is not part of this environment's history, or not any more (an older state was restored, or another node became the primary): read the current data, and continue from \`head\``,
+        extent,
+      );
+    // A replica may be behind. An offset without an epoch names no event that must exist.
+    if (primary || epoch === undefined)
+      throw new AppError("invalid_request", `the log ends at ${head.offset}, nothing comes after \`${position}\``);
+    throw new AppError("not_ready", `this node has reached ${head.offset}, not yet \`${position}\`, try again`);
   }
   if (offset < earliest)
     throw refused(
       "gone",
-      `the log of this node begins at ${earliest + 1}, the events after \`${formatPosition(from)}\` and before it are not kept here: read the current data, and continue from \`head\``,
+      `the log of this node begins at ${earliest + 1}, the events after \`${position}\` and before it are not kept here: read the current data, and continue from \`head\``,
       extent,
     );
   return offset;
-}
-
-type NamedPosition = Exclude<ReadFrom, string>;
-
-/** A replica may be behind. An offset without an epoch names no event that must exist. */
-function beyondEnd(from: NamedPosition, { head }: LogExtent, primary: boolean): AppError {
-  if (primary || from.epoch === undefined)
-    return new AppError(
-      "invalid_request",
-      `the log ends at ${head.offset}, nothing comes after \`${formatPosition(from)}\``,
-    );
-  return new AppError(
-    "not_ready",
-    `this node has reached ${head.offset}, not yet \`${formatPosition(from)}\`, try again`,
-  );
-}
-
-function notInHistory(from: NamedPosition, extent: LogExtent): AppError {
-  return refused(
-    "conflict",
-    `\`${formatPosition(from)}\` is not part of this environment's history, or not any more (an older state was restored, or another node became the primary): read the current data, and continue from \`head\``,
-    extent,
-  );
-}
-
-function formatPosition({ epoch, offset }: NamedPosition): string {
-  return epoch === undefined ? String(offset) : formatToken(epoch, offset);
 }
 
 function refused(code: "gone" | "conflict", message: string, { earliest, head, epochs }: LogExtent): AppError {

@@ -13,10 +13,7 @@ export function eventTime(wantedMs: number, lastMs: number): number {
   return lastMs - wantedMs > hiddenCorrectionMsMax ? wantedMs : Math.max(wantedMs, lastMs);
 }
 
-/**
- * The maximum age of a replica whose last event has this time. A time in the future means that a clock is wrong by at
- * least this much.
- */
+/** The maximum age of a replica whose last event has this time. One in the future shows that a clock is wrong. */
 export function ageOf(timeMs: number, clock: Pick<Clock, "wallMs">): number {
   return Math.abs(clock.wallMs() - timeMs);
 }

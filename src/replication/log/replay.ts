@@ -4,7 +4,7 @@
  * the primary. Otherwise it refuses the events.
  */
 import type { Limits } from "../../config/limits.ts";
-import { decodeEffect, type Effect } from "../../engine/state/event.ts";
+import { decodeEffect } from "../../engine/state/event.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Log, LogRow } from "../../store/log/log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
@@ -43,15 +43,7 @@ export interface ReplayedEvent {
   readonly endMs: number;
 }
 
-interface DecodedEvent {
-  readonly row: LogRow;
-  readonly effect: Effect;
-}
-
-/**
- * Applies the rows in the caller's transaction. The caller must roll it back if this throws: AppError `conflict` if the
- * rows do not continue this replica's history, or lead to another state.
- */
+/** AppError `conflict` if the rows do not continue this history or lead to another state: then roll back. */
 export function replay(
   store: Connection,
   log: Log,
@@ -60,8 +52,8 @@ export function replay(
   before = readState(store),
 ): ReplayResult {
   const hashes = verifyChain(before, request);
-  // Decodes all rows before applying the first.
-  const decoded = request.rows.map(decodeRow);
+  // Received rows are validated like any other input, before the first is applied.
+  const decoded = request.rows.map((row) => ({ row, effect: decodeEffect(row.body) }));
   let position: { readonly offset: number; readonly hash: string } = before;
   const events = decoded.map(({ row, effect }, index): ReplayedEvent => {
     const startMs = preciseNow();
@@ -74,11 +66,6 @@ export function replay(
   const state = readState(store);
   verifyState(state, request);
   return { state, events };
-}
-
-/** Received rows are validated like any other input before any of them is applied. */
-function decodeRow(row: LogRow): DecodedEvent {
-  return { row, effect: decodeEffect(row.body) };
 }
 
 /** Returns the chain hash after each row. */

@@ -29,7 +29,6 @@ import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
   limitWal,
-  runTransaction,
   commitTransaction,
   truncateWal,
   openWriterConnection,
@@ -48,10 +47,7 @@ export interface CommittedWrite extends Omit<Appended, "row"> {
 /** The change that a commit makes. */
 export interface StateChange {
   readonly state: StoreState;
-  /**
-   * The committed rows, if they fit into one message of the event stream, so that no one has to read them again. Empty
-   * otherwise, and on replicas.
-   */
+  /** The committed rows if they fit into one message of the event stream. Empty otherwise, and on replicas. */
   readonly rows: readonly StoredLogRow[];
 }
 
@@ -97,10 +93,7 @@ interface GroupOutcome {
   readonly hasMoved: boolean;
 }
 
-/**
- * Large enough that a burst needs few fsyncs, small enough that the first write of a group does not wait long for the
- * last.
- */
+/** A burst needs few fsyncs, and the first write of a group does not wait long for the last. */
 const groupWritesMax = 256;
 /** Requests that changed nothing, so no event records them. */
 const unchangedWritesMax = 10_000;
@@ -132,10 +125,7 @@ export class StoreWriter {
     this.#emit = emit;
   }
 
-  /**
-   * Opens the file and creates it if it is missing, if that is allowed. Returns its state. Closes the file that was
-   * open before.
-   */
+  /** Opens the file, and creates it if it is missing and may be created. Closes the file that was open before. */
   open(options: WriterOpenOptions): StoreState {
     this.close();
     const connection = openWriterConnection(options, this.#clock);
@@ -172,11 +162,12 @@ export class StoreWriter {
   #initialize(connection: WriterConnection): StoreState {
     const { store, limits } = connection;
     const { environment } = connection.options;
-    const state = runTransaction(connection, () => {
+    const { result: state, transaction } = beginTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
       return found;
     });
+    commitTransaction(connection, transaction);
     requireEnvironment(state, environment);
     return state;
   }
@@ -187,16 +178,18 @@ export class StoreWriter {
     return new Promise((resolve, reject) => this.#waiting.push({ request, meta, resolve, reject }));
   }
 
-  /**
-   * Applies events of a primary, all or none. AppError `conflict` if they do not continue this history, or lead to
-   * another state.
-   */
+  /** Applies all events or none. AppError `conflict` if they do not continue this history or lead to another state. */
   replay(request: ReplayRequest): CommittedReplay {
     const startMs = this.#clock.preciseMs();
     const connection = this.#requireStorage();
     let result: ReplayResult;
     try {
-      const pending = this.#apply(connection, request);
+      const { store, log, limits } = connection;
+      const pending = beginTransaction(connection, () => {
+        const replayed = replay(store, log, request, limits, this.#state);
+        this.#emit({ committing: { state: replayed.state, rows: [] } });
+        return replayed;
+      });
       commitTransaction(connection, pending.transaction);
       ({ result } = pending);
     } catch (error) {
@@ -213,15 +206,6 @@ export class StoreWriter {
     return { ...result, startMs, committedMs };
   }
 
-  #apply(connection: WriterConnection, request: ReplayRequest): PendingTransaction<ReplayResult> {
-    const { store, log, limits } = connection;
-    return beginTransaction(connection, () => {
-      const replayed = replay(store, log, request, limits, this.#state);
-      this.#emit({ committing: { state: replayed.state, rows: [] } });
-      return replayed;
-    });
-  }
-
   readSetting(key: NodeSetting): string | undefined {
     return readNodeSetting(must(this.#connection).store, key);
   }
@@ -232,10 +216,7 @@ export class StoreWriter {
     pages.readWal();
   }
 
-  /**
-   * If the files at the path of the open database are gone or replaced, no one can read it by its path any more. Then
-   * this copies it into a new file at `target` and returns true.
-   */
+  /** Copies the database to `target` and returns true if its files are gone, so that no one can read it by its path. */
   copyIfReplaced(target: string): boolean {
     const { guard, store } = must(this.#connection);
     try {
@@ -260,9 +241,7 @@ export class StoreWriter {
     return pages.problem;
   }
 
-  /**
-   * Reads the damaged pages of the file at `path` again. Returns the remaining damage. Throws if another file is open.
-   */
+  /** Reads the damaged pages again. Returns the remaining damage. Throws if `path` is not the open file. */
   checkDamagedPages(path: string): string | undefined {
     const { pages } = must(this.#connection);
     if (pages.path !== path) throw new Error(`\`${path}\` is not the file that is open`);
@@ -323,10 +302,7 @@ export class StoreWriter {
     write.resolve({ result, startMs, decidedMs, committedMs });
   }
 
-  /**
-   * Returns the open connection if its storage works. Tries to recover from an earlier failure, and throws it if it
-   * persists.
-   */
+  /** Returns the open connection. Tries to recover from an earlier failure, and throws it if it persists. */
   #requireStorage(): WriterConnection {
     const connection = must(this.#connection, "the writer has a store open");
     const { guard } = connection;
@@ -396,8 +372,8 @@ export class StoreWriter {
   }
 
   /**
-   * The scrub compares pages of the file, so commits must not stay only in the write-ahead log for long. A checkpoint
-   * delays a write by two syncs. It is made when there was no write for a while, and every 30 s otherwise.
+   * The scrub compares pages of the file, so commits must not stay in the write-ahead log for long. A checkpoint delays
+   * a write by two syncs: it is made when there was no write for a while, and every 30 s otherwise.
    */
   #checkpointIfIdle(connection: WriterConnection): void {
     const now = this.#clock.monotonicMs();
@@ -405,10 +381,7 @@ export class StoreWriter {
     this.#limitWal(connection, isIdle || now - this.#checkpointMs >= walKeptMsMax ? 1 : undefined);
   }
 
-  /**
-   * The write-ahead log restarts at its beginning only when no reader needs it. Under steady reads it would grow
-   * without a limit.
-   */
+  /** The write-ahead log restarts only when no reader needs it, so under steady reads it would grow without a limit. */
   #limitWal(connection: WriterConnection, framesMax?: number): void {
     const now = this.#clock.monotonicMs();
     const { walBytes } = connection.guard;
@@ -432,10 +405,7 @@ export class StoreWriter {
     }
   }
 
-  /**
-   * Runs in the caller's transaction. It does as much as possible before the commit, since others wait for what comes
-   * after it.
-   */
+  /** Does as much as possible before the caller's commit, since others wait for what comes after it. */
   #attemptAll({ store, limits }: WriterConnection, group: readonly QueuedWrite[]): GroupOutcome {
     const outcomes = group.map((write) => this.#attempt(write));
     const rows = outcomes.flatMap((outcome) =>

@@ -96,10 +96,7 @@ export function verifyCommits(connection: WriterConnection, nowMs: number): void
 
 type WalConnection = Pick<WriterConnection, "store" | "pages">;
 
-/**
- * Reads the checksums of committed pages. Makes a checkpoint if the write-ahead log has `framesMax` frames or more;
- * readers may keep it from copying all of them. Call it after each commit. Returns whether there was a checkpoint.
- */
+/** Call it after each commit. Makes a checkpoint at `framesMax` frames, as far as readers let it. Returns whether. */
 export function limitWal({ store, pages }: WalConnection, framesMax = walFramesMax): boolean {
   pages.readWal();
   if (pages.uncheckpointed < framesMax) return false;
@@ -108,10 +105,7 @@ export function limitWal({ store, pages }: WalConnection, framesMax = walFramesM
   return true;
 }
 
-/**
- * Copies the whole write-ahead log into the file and empties it, unless readers prevent it for longer than writes may
- * wait.
- */
+/** Copies the write-ahead log into the file and empties it, unless readers prevent it for `checkpointWaitMs`. */
 export function truncateWal({ store, pages }: WalConnection): void {
   pages.readWal();
   try {
@@ -133,15 +127,7 @@ export function walFrameCounter(store: Connection): CountFrames {
   };
 }
 
-export function runTransaction<T>(connection: WriterConnection, body: () => T): T {
-  const { result, transaction } = beginTransaction(connection, body);
-  commitTransaction(connection, transaction);
-  return result;
-}
-
-/**
- * Runs `body` in a transaction. If it throws, or the files of the database are gone, the transaction is rolled back.
- */
+/** Runs `body`. If it throws, or the files of the database are gone, the transaction is rolled back. */
 export function beginTransaction<T>({ store, guard }: WriterConnection, body: () => T): PendingTransaction<T> {
   const transaction = store.begin("immediate");
   try {

@@ -3,7 +3,6 @@
  * the worker's measurements to the trace of the request. Writes do not wait for each other here; the worker groups
  * waiting writes.
  */
-import type { Limits } from "../../config/limits.ts";
 import { formatDuration } from "../../config/setting-types.ts";
 import { noApproval, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import type { ApprovePolicy } from "../../engine/workers/policy-checks.ts";
@@ -26,16 +25,11 @@ import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
 import { writerWorker, type WriterCommands } from "./writer-commands.ts";
+import type { WriterOpenOptions } from "./writer-connection.ts";
 
 const log = getLogger("writer");
 
-export interface WriterOptions {
-  readonly environment: string;
-  readonly synchronous: "FULL" | "NORMAL";
-  readonly limits: Limits;
-  /** Free space below which ordinary writes are refused, in bytes. The default is none. */
-  readonly reserveBytes?: number;
-}
+type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes">;
 
 /** A batch whose changes are JSON that only the worker parses. */
 export interface SerializedBatch {
@@ -43,11 +37,7 @@ export interface SerializedBatch {
   readonly json: string;
 }
 
-interface DamagedFile {
-  readonly path: string;
-  readonly problem: string;
-}
-
+type DamagedFile = Extract<WriterEvent, { readonly damaged: unknown }>["damaged"];
 type PolicyRequest = WriteRequest & { readonly kind: "policy" };
 
 /** The same failure may occur each second. */
@@ -63,7 +53,6 @@ export class Writer {
   readonly #approve: ApprovePolicy;
   /** Tells readers when the store may have changed. */
   readonly changes = newSequenceLock();
-  /** The reported state of this node's storage. */
   readonly storage = new StorageStatus();
   readonly #onStateChange: ((change: StateChange, committedMs: number) => void)[] = [];
   #state: StoreState | undefined;
@@ -115,18 +104,12 @@ export class Writer {
     this.#onDamaged.push(listener);
   }
 
-  /**
-   * Compares pages of the open file for at most `maxMs`. Resolves with the damage, if any. Rejects if the file cannot
-   * be read.
-   */
+  /** Compares pages for at most `maxMs`. Resolves with the damage, if any. Rejects if the file cannot be read. */
   checkPages(maxMs: number): Promise<string | undefined> {
     return this.#worker.call("checkPages", maxMs);
   }
 
-  /**
-   * Reads the damaged pages of the file at `path` again. Resolves with the remaining damage. Rejects if another file is
-   * open.
-   */
+  /** Reads the damaged pages again. Resolves with the remaining damage. Rejects if `path` is not the open file. */
   checkDamagedPages(path: string): Promise<string | undefined> {
     return this.#worker.call("checkDamagedPages", path);
   }
@@ -162,7 +145,11 @@ export class Writer {
     const changed = { "ostiary.facts.inserted": inserted, "ostiary.facts.deleted": deleted };
     const attributes = { "ostiary.kind": request.kind, "ostiary.offset": offset, ...changed };
     if (result.warning !== undefined) log.warn("{warning}", { warning: result.warning });
-    if (isDebugging()) this.#logCommitted(request.kind, result);
+    if (isDebugging()) {
+      const { epoch, unchanged, repeated } = result;
+      const properties = { kind: request.kind, epoch, offset, inserted, deleted, unchanged, repeated };
+      log.debug("committed a write ({kind}) at {offset}", properties);
+    }
     recordSpan("validate", { startTime: startMs, endTime: decidedMs });
     recordSpan("append", { attributes, startTime: decidedMs, endTime: committedMs });
     return { ...result, committedMs };
@@ -199,18 +186,11 @@ export class Writer {
     }
   }
 
-  #logCommitted(kind: string, { epoch, offset, inserted, deleted, unchanged, repeated }: WriteResult): void {
-    const properties = { kind, epoch, offset, inserted, deleted, unchanged, repeated };
-    log.debug("committed a write ({kind}) at {offset}", properties);
-  }
-
   replay(request: ReplayRequest): Promise<CommittedReplay> {
     return this.#worker.call("replay", request).catch(countFailure);
   }
 
-  /**
-   * Begins a new epoch with this term, with an event of its own. AppError `conflict` if the term is not a later one.
-   */
+  /** Begins a new epoch with an event of its own. AppError `conflict` if the term is not a later one. */
   async startEpoch(term: number): Promise<StoreState> {
     const request = { kind: "epoch", epoch: mintEpoch(this.#clock), term } as const;
     await this.write(request, { traceparent: null });

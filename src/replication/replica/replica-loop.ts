@@ -16,7 +16,7 @@ import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
-import type { ReplicaStateName } from "../node-state.ts";
+import type { ReplicaStateName } from "../node-health.ts";
 import type { ReplayRequest } from "../log/replay.ts";
 import type { CommittedReplay } from "../log/store-writer.ts";
 import type { Writer } from "../log/writer.ts";

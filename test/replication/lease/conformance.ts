@@ -1,4 +1,4 @@
-/** The requirements of every implementation of `Lease`, run against an engine. */
+/** The requirements of every implementation of `Lease`, run against a coordination service. */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { createServer, type AddressInfo } from "node:net";
@@ -15,14 +15,14 @@ import { nextFailoverTerm } from "../../../src/store/log/terms.ts";
 import { systemClock } from "../../../src/util/clock.ts";
 import { lossyFetch } from "./lossy-fetch.ts";
 
-export interface TestedEngine {
+export interface TestedService {
   readonly name: string;
   readonly ttlMs: number;
   /** How long after its time to live a lease may still be held. */
   readonly lateMs: number;
   /** The setting `failover` for a place that no test has used. */
   readonly url: () => string;
-  /** The same for an engine at another port. */
+  /** The same for a service at another port. */
   readonly urlAt: (port: number) => string;
   readonly isWrite: (url: string, init: RequestInit) => boolean;
   readonly options?: Partial<LeaseOptions>;
@@ -31,19 +31,19 @@ export interface TestedEngine {
 /** An allowance for a busy machine. */
 const slackMs = 400;
 
-export function testLeaseConformance(engine: TestedEngine): void {
-  describe(engine.name, () => {
-    taking(engine);
-    expiry(engine);
-    releases(engine);
-    failures(engine);
+export function testLeaseConformance(service: TestedService): void {
+  describe(service.name, () => {
+    taking(service);
+    expiry(service);
+    releases(service);
+    failures(service);
   });
 }
 
 type Open = (place: string, node: string, send?: Fetch) => Lease;
 
 /** Opens leases of two nodes at a new place, or of any node at any place. */
-function opening({ ttlMs, url, options }: TestedEngine): { open: Open; pair: () => [Lease, Lease] } {
+function opening({ ttlMs, url, options }: TestedService): { open: Open; pair: () => [Lease, Lease] } {
   const open: Open = (place, node, send = (target, init) => fetch(target, init)) =>
     openLease({ url: place, node, ttlMs, ...options }, { fetch: send, clock: systemClock });
   const pair = (): [Lease, Lease] => {
@@ -53,9 +53,9 @@ function opening({ ttlMs, url, options }: TestedEngine): { open: Open; pair: () 
   return { open, pair };
 }
 
-function taking(engine: TestedEngine): void {
-  const { open, pair } = opening(engine);
-  const { url } = engine;
+function taking(service: TestedService): void {
+  const { open, pair } = opening(service);
+  const { url } = service;
 
   test("a free lease is acquired, and no other node gets it", async () => {
     const [a, b] = pair();
@@ -100,9 +100,9 @@ function taking(engine: TestedEngine): void {
   });
 }
 
-function expiry(engine: TestedEngine): void {
-  const { pair } = opening(engine);
-  const { ttlMs, lateMs } = engine;
+function expiry(service: TestedService): void {
+  const { pair } = opening(service);
+  const { ttlMs, lateMs } = service;
 
   test("renewals keep it beyond its time to live", async () => {
     const [a, b] = pair();
@@ -139,9 +139,9 @@ function expiry(engine: TestedEngine): void {
   });
 }
 
-function releases(engine: TestedEngine): void {
-  const { open, pair } = opening(engine);
-  const { ttlMs, lateMs, url } = engine;
+function releases(service: TestedService): void {
+  const { open, pair } = opening(service);
+  const { ttlMs, lateMs, url } = service;
 
   test("a released lease is free immediately, and its record stays", async () => {
     const [a, b] = pair();
@@ -175,9 +175,9 @@ function releases(engine: TestedEngine): void {
   });
 }
 
-function failures(engine: TestedEngine): void {
-  const { open, pair } = opening(engine);
-  const { name, ttlMs, url, urlAt, isWrite } = engine;
+function failures(service: TestedService): void {
+  const { open, pair } = opening(service);
+  const { name, ttlMs, url, urlAt, isWrite } = service;
 
   test("a node adopts its own acquisition if the answer was lost", async () => {
     const [place, lossy] = [url(), lossyFetch(isWrite)];
@@ -218,7 +218,7 @@ function failures(engine: TestedEngine): void {
     expect(await a.holder()).toEqual({ record: { ...held, hasHistory: true }, isHeld: true });
   });
 
-  test("calls of a stopped or silent engine fail in time, and name the engine", async () => {
+  test("calls of a stopped or silent service fail in time, and name the service", async () => {
     using silent = await listenSilently();
     const places = [urlAt(1), urlAt(silent.port)];
     for (const place of places) {

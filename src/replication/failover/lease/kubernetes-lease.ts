@@ -6,26 +6,20 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { KubernetesLocation } from "../../../config/failover-url.ts";
 import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import { AppError } from "../../../util/app-error.ts";
 import type { System } from "../../system.ts";
-import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./engine-calls.ts";
-import type { KubernetesLocation } from "../../../config/failover-url.ts";
 import { apiVersion, toLeaseObject, parseLeaseObject, type LeaseObject } from "./kubernetes-object.ts";
 import type { Lease, LeaseOptions } from "./lease.ts";
 import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
-import { type StoredRecord } from "./stored-record.ts";
+import { leaseCallTimeoutMs, parseJson, readBoundedText, withAttemptTimeout } from "./service-calls.ts";
 
 const status = z.object({ message: z.string() });
 
 /** Where a pod finds the API server and its own credentials. */
-export interface PodEnvironment {
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly serviceAccount: string;
-}
-
-const pod: PodEnvironment = {
-  environment: process.env,
+const pod = {
+  environment: process.env as Readonly<Record<string, string | undefined>>,
   serviceAccount: "/var/run/secrets/kubernetes.io/serviceaccount",
 };
 
@@ -38,16 +32,11 @@ export function kubernetesLease(
   surroundings = pod,
 ): Lease {
   const { node, ttlMs } = options;
-  const { server, tls: trusted, authorization } = accessOf(place, options, tls, surroundings);
-  const { namespace, name } = place;
-  const store = new KubernetesStore(
-    { server, namespace, name, authorization, tls: tlsFetchOptions(trusted) },
-    ttlMs,
-    system,
-  );
-  const engine = `Kubernetes at ${server} (Lease \`${namespace}/${name}\`)`;
+  const access = accessOf(place, options, tls, surroundings);
+  const service = `Kubernetes at ${access.server} (Lease \`${place.namespace}/${place.name}\`)`;
   const remedy = "check that the API server runs and that a Role allows get, create and update of this Lease";
-  return new RecordLease(store, { engine, remedy, node, ttlMs }, system.clock);
+  const store = kubernetesStore(place, access, ttlMs, system);
+  return new RecordLease(store, { service, remedy, node, ttlMs }, system.clock);
 }
 
 interface Access {
@@ -60,7 +49,7 @@ function accessOf(
   place: KubernetesLocation,
   { password }: LeaseOptions,
   tls: TlsTexts,
-  { environment, serviceAccount }: PodEnvironment,
+  { environment, serviceAccount }: typeof pod,
 ): Access {
   const bearer = (token: string): string => `Bearer ${token.trim()}`;
   if (place.server !== undefined) {
@@ -93,79 +82,54 @@ function readAuthority(path: string): string {
   }
 }
 
-interface KubernetesStoreOptions {
-  readonly server: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly authorization: () => Promise<string | undefined>;
-  readonly tls: RequestInit;
-}
-
-class KubernetesStore implements RecordStore<LeaseObject> {
-  readonly #options: KubernetesStoreOptions;
-  readonly #collection: string;
-  readonly #system: Pick<System, "fetch" | "clock">;
-  readonly #timeoutMs: number;
-
-  constructor(options: KubernetesStoreOptions, ttlMs: number, system: Pick<System, "fetch" | "clock">) {
-    this.#options = options;
-    this.#collection = `${options.server}/apis/${apiVersion}/namespaces/${options.namespace}/leases`;
-    this.#system = system;
-    this.#timeoutMs = Math.floor(leaseCallTimeoutMs(ttlMs) / 2);
-  }
-
-  async read(signal: AbortSignal): Promise<RecordVersion<LeaseObject> | undefined> {
-    const { name } = this.#options;
-    return await this.#request("GET", `/${name}`, undefined, signal);
-  }
-
-  async write(
-    record: StoredRecord,
-    replaced: RecordVersion<LeaseObject> | undefined,
-    signal: AbortSignal,
-  ): Promise<RecordVersion<LeaseObject> | undefined> {
-    const { namespace, name } = this.#options;
-    const body = toLeaseObject(record, replaced, { namespace, name, wallMs: this.#system.clock.wallMs() });
-    return replaced === undefined
-      ? await this.#request("POST", "", body, signal)
-      : await this.#request("PUT", `/${name}`, body, signal);
-  }
+function kubernetesStore(
+  { namespace, name }: KubernetesLocation,
+  { server, tls, authorization }: Access,
+  ttlMs: number,
+  { fetch, clock }: Pick<System, "fetch" | "clock">,
+): RecordStore<LeaseObject> {
+  const collection = `${server}/apis/${apiVersion}/namespaces/${namespace}/leases`;
+  const tlsOptions = tlsFetchOptions(tls);
+  const timeoutMs = Math.floor(leaseCallTimeoutMs(ttlMs) / 2);
 
   /** Undefined if the object does not exist, or has changed since it was read. */
-  async #request(
+  const request = async (
     method: string,
     path: string,
     body: object | undefined,
     outer: AbortSignal,
-  ): Promise<RecordVersion<LeaseObject> | undefined> {
-    const authorization = await this.#options.authorization();
-    return await withAttemptTimeout(this.#system.clock, this.#timeoutMs, outer, async (signal) => {
-      const response = await this.#system.fetch(`${this.#collection}${path}`, {
+  ): Promise<RecordVersion<LeaseObject> | undefined> => {
+    const token = await authorization();
+    return await withAttemptTimeout(clock, timeoutMs, outer, async (signal) => {
+      const response = await fetch(`${collection}${path}`, {
         method,
         headers: {
           Accept: "application/json",
-          ...(authorization === undefined ? {} : { Authorization: authorization }),
+          ...(token === undefined ? {} : { Authorization: token }),
           ...(body === undefined ? {} : { "Content-Type": "application/json" }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal,
         redirect: "error",
-        ...this.#options.tls,
+        ...tlsOptions,
       });
       const text = await readBoundedText(response);
       // A missing namespace also gives 404, but then creating the object fails as well.
-      if (method === "POST" ? response.status === 409 : response.status === 404 || response.status === 409)
-        return undefined;
-      if (!response.ok) throw new Error(`${response.status} ${messageIn(text) ?? response.statusText}`);
+      if (response.status === 409 || (response.status === 404 && method !== "POST")) return undefined;
+      if (!response.ok) {
+        const { message = response.statusText } = status.safeParse(parseJson(text)).data ?? {};
+        throw new Error(`${response.status} ${message}`);
+      }
       return parseLeaseObject(text);
     });
-  }
-}
-
-function messageIn(text: string): string | undefined {
-  try {
-    return status.safeParse(JSON.parse(text)).data?.message;
-  } catch {
-    return undefined;
-  }
+  };
+  return {
+    read: (signal) => request("GET", `/${name}`, undefined, signal),
+    async write(record, replaced, signal) {
+      const body = toLeaseObject(record, replaced, { namespace, name, wallMs: clock.wallMs() });
+      return await (replaced === undefined
+        ? request("POST", "", body, signal)
+        : request("PUT", `/${name}`, body, signal));
+    },
+  };
 }

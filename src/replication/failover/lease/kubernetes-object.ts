@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 import { describeProblem } from "../../../util/bounded-schema.ts";
+import { storedRecordSchema, type StoredRecord } from "./lease.ts";
 import { type RecordVersion } from "./record-lease.ts";
-import { storedRecordSchema, type StoredRecord } from "./stored-record.ts";
+import { parseJson } from "./service-calls.ts";
 
 export const apiVersion = "coordination.k8s.io/v1";
 const annotationPrefix = "ostiary.dev/";
@@ -29,12 +30,8 @@ export type LeaseObject = z.output<typeof leaseObject>;
 
 /** Throws if the API server's answer is not a Lease object, or the object is of another program. */
 export function parseLeaseObject(text: string): RecordVersion<LeaseObject> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new Error("an answer that is not JSON");
-  }
+  const value = parseJson(text);
+  if (value === undefined) throw new Error("an answer that is not JSON");
   const parsed = leaseObject.safeParse(value);
   if (!parsed.success) throw new Error(`an unexpected answer: ${describeProblem(parsed.error)}`);
   return { record: toStoredRecord(parsed.data), origin: parsed.data };
@@ -68,49 +65,37 @@ export function toLeaseObject(
   { namespace, name, wallMs }: { readonly namespace: string; readonly name: string; readonly wallMs: number },
 ): object {
   const before = replaced?.origin;
+  const entries = Object.entries(before?.metadata.annotations ?? {});
+  const others = Object.fromEntries(entries.filter(([key]) => !key.startsWith(annotationPrefix)));
   return {
     apiVersion,
     kind: "Lease",
     ...before,
-    metadata: {
-      ...(before?.metadata ?? { namespace, name }),
-      annotations: { ...otherAnnotations(before), ...toAnnotations(record) },
-    },
-    spec: { ...before?.spec, ...toSpec(record, replaced, microTime(wallMs)) },
+    metadata: { ...(before?.metadata ?? { namespace, name }), annotations: { ...others, ...toAnnotations(record) } },
+    spec: { ...before?.spec, ...toSpec(record, replaced, wallMs) },
   };
 }
 
-function otherAnnotations(object: LeaseObject | undefined): Record<string, string> {
-  const entries = Object.entries(object?.metadata.annotations ?? {});
-  return Object.fromEntries(entries.filter(([name]) => !name.startsWith(annotationPrefix)));
-}
-
-function toAnnotations({
-  term,
-  node,
-  token,
-  successor,
-  hasHistory,
-  renewal,
-  ttlMs,
-}: StoredRecord): Record<string, string> {
+function toAnnotations(record: StoredRecord): Record<string, string> {
   const own = {
-    term: String(term),
-    node,
-    token,
-    "has-history": String(hasHistory),
-    renewal,
-    "ttl-ms": String(ttlMs),
-    ...(successor === undefined ? {} : { successor }),
+    term: String(record.term),
+    node: record.node,
+    token: record.token,
+    "has-history": String(record.hasHistory),
+    renewal: record.renewal,
+    "ttl-ms": String(record.ttlMs),
+    ...(record.successor === undefined ? {} : { successor: record.successor }),
   };
   return Object.fromEntries(Object.entries(own).map(([name, value]) => [annotationPrefix + name, value]));
 }
 
 /** As in client-go: a released lease has no holder and lasts one second. The times are only for people. */
-function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | undefined, now: string): object {
+function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | undefined, wallMs: number): object {
   const before = replaced?.origin.spec;
   const isSame = replaced?.record?.token === record.token && replaced.record.term === record.term;
   const transitions = before?.leaseTransitions ?? 0;
+  // `metav1.MicroTime` has six digits after the second.
+  const now = new Date(wallMs).toISOString().replace("Z", "000Z");
   return {
     holderIdentity: record.released ? undefined : record.node,
     leaseDurationSeconds: record.released ? 1 : Math.ceil(record.ttlMs / 1000),
@@ -118,9 +103,4 @@ function toSpec(record: StoredRecord, replaced: RecordVersion<LeaseObject> | und
     renewTime: now,
     leaseTransitions: isSame || replaced?.record === undefined ? transitions : transitions + 1,
   };
-}
-
-/** `metav1.MicroTime` has six digits after the second. */
-function microTime(wallMs: number): string {
-  return new Date(wallMs).toISOString().replace("Z", "000Z");
 }

@@ -1,24 +1,44 @@
 /**
- * The lease of the primary, stored in an external coordination engine (etcd, Kubernetes, S3). It says which node may
+ * The lease of the primary, stored in an external coordination service (etcd, Kubernetes, S3). It says which node may
  * act as the primary, and for how long. It does not protect acknowledged writes: the votes of the edges and `--ack` do.
  */
+import { z } from "zod";
+import { describeProblem } from "../../../util/bounded-schema.ts";
+import { parseJson } from "./service-calls.ts";
 
-/** The record in the engine. It remains when the lease expires or is released, so that terms only increase. */
-export interface LeaseRecord {
-  /**
-   * The term of the primary that acts under this lease. Each acquisition begins a later failover term
-   * (`store/log/terms.ts`).
-   */
-  readonly term: number;
+const id = z.string().min(1).max(1000);
+
+/** The record in the service. It remains when the lease expires or is released, so that terms only increase. */
+export const storedRecordSchema = z.object({
+  /** The term of the primary under this lease. Each acquisition begins a later failover term (`terms.ts`). */
+  term: z.int().nonnegative(),
   /** The id of the node that holds the lease, or held it last. */
-  readonly node: string;
+  node: id,
   /** Distinguishes processes of one node. */
-  readonly token: string;
+  token: id,
   /** The only node that may acquire the lease before it expires. */
-  readonly successor?: string | undefined;
+  successor: id.optional(),
   /** Whether a history has begun under this lease or an earlier one. Then no node begins a new one. */
-  readonly hasHistory: boolean;
+  hasHistory: z.boolean(),
+  /** Released by its holder, so that no node has to wait. A renewal in flight must not undo it. */
+  released: z.boolean().default(false),
+  /** A new value for each write. So other nodes notice each write, and a writer recognizes its own. */
+  renewal: id,
+  /** How long the lease lasts, by its holder's setting. */
+  ttlMs: z.number().positive(),
+});
+export type StoredRecord = z.output<typeof storedRecordSchema>;
+
+/** Throws if it is not a record: another program writes to the same place. */
+export function parseRecord(text: string, place: string): StoredRecord {
+  const value = parseJson(text);
+  if (value === undefined) throw new Error(`${place} holds no lease of Ostiary: it is not JSON`);
+  const parsed = storedRecordSchema.safeParse(value);
+  if (!parsed.success) throw new Error(`${place} holds no lease of Ostiary: ${describeProblem(parsed.error)}`);
+  return parsed.data;
 }
+
+export type LeaseRecord = Readonly<Omit<StoredRecord, "released" | "renewal" | "ttlMs">>;
 
 export interface LeaseState {
   readonly record: LeaseRecord;
@@ -26,13 +46,10 @@ export interface LeaseState {
   readonly isHeld: boolean;
 }
 
-/**
- * Every method rejects with LeaseLostError, or with another Error that names the engine if that gives no usable answer
- * in time.
- */
+/** Every method rejects with LeaseLostError, or an Error that names the service if it does not answer in time. */
 export interface Lease {
-  /** The engine, for messages; without secrets. */
-  readonly engine: string;
+  /** The coordination service, for messages; without secrets. */
+  readonly service: string;
   /**
    * Acquires the lease if it is free. Resolves with a record whose term is later than `minTerm` and all earlier terms.
    * Undefined if another node holds it. With `force`, the lease is taken from its holder.
@@ -43,12 +60,9 @@ export interface Lease {
    * no node has acquired since is held again. Rejects with LeaseLostError if another node has acquired it.
    */
   renew(held: LeaseRecord): Promise<void>;
-  /**
-   * Releases the lease. With `successor`, only that node may acquire it until it expires. Does nothing if the lease is
-   * lost.
-   */
+  /** With `successor`, only that node may acquire the lease until it expires. Does nothing if the lease is lost. */
   release(held: LeaseRecord, successor?: string): Promise<void>;
-  /** The state of the lease. Undefined if no node ever had it. */
+  /** Undefined if no node ever had the lease. */
   holder(): Promise<LeaseState | undefined>;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** Opens the lease of the primary in the coordination engine that the setting `failover` names. */
+/** Opens the lease of the primary in the coordination service that the setting `failover` names. */
 import { AppError } from "../../../util/app-error.ts";
 import type { System } from "../../system.ts";
 import { etcdLease } from "./etcd-lease.ts";
@@ -8,7 +8,7 @@ import type { Lease, LeaseOptions } from "./lease.ts";
 import { readTlsFiles } from "../../tls-files.ts";
 import { s3Lease } from "./s3-lease.ts";
 
-/** Throws AppError `conflict` if the options cannot be used. Sends no request to the engine yet. */
+/** Throws AppError `conflict` if the options cannot be used. Sends no request to the service yet. */
 export function openLease(options: LeaseOptions, system: Pick<System, "fetch" | "clock">): Lease {
   const place = parseFailoverUrl(options.url);
   if ("problem" in place) throw new AppError("conflict", `\`failover\` ${place.problem}`);

@@ -5,14 +5,13 @@
  */
 import { AwsV4Signer } from "aws4fetch";
 import { createHash } from "node:crypto";
+import type { S3Location } from "../../../config/failover-url.ts";
 import { tlsFetchOptions, type TlsTexts } from "../../../runtime/fetch.ts";
 import { AppError } from "../../../util/app-error.ts";
 import type { System } from "../../system.ts";
-import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./engine-calls.ts";
-import type { S3Location } from "../../../config/failover-url.ts";
-import type { Lease, LeaseOptions } from "./lease.ts";
-import { RecordLease, type RecordStore, type RecordVersion } from "./record-lease.ts";
-import { parseRecord, type StoredRecord } from "./stored-record.ts";
+import { type Lease, type LeaseOptions, parseRecord } from "./lease.ts";
+import { RecordLease, type RecordStore } from "./record-lease.ts";
+import { withAttemptTimeout, leaseCallTimeoutMs, readBoundedText } from "./service-calls.ts";
 
 /** Throws AppError `conflict` if the environment has no credentials. */
 export function s3Lease(
@@ -20,20 +19,15 @@ export function s3Lease(
   { node, ttlMs }: LeaseOptions,
   tls: TlsTexts,
   system: Pick<System, "fetch" | "clock">,
-  environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Lease {
   const { bucket, key, endpoint, region } = place;
-  const credentials = credentialsIn(environment);
-  const store = new S3Store(
-    { place, credentials, tls: tlsFetchOptions(tls), timeoutMs: Math.floor(leaseCallTimeoutMs(ttlMs) / 2) },
-    system,
-  );
-  const engine = `S3 at ${endpoint ?? `AWS (${region})`} (\`s3://${bucket}/${key}\`)`;
+  const send = s3Sender(place, credentialsIn(process.env), tlsFetchOptions(tls), ttlMs, system);
+  const service = `S3 at ${endpoint ?? `AWS (${region})`} (\`s3://${bucket}/${key}\`)`;
   // Without the permission to list, AWS answers "access denied" for an object that does not exist.
   const remedy =
     "check that the bucket exists and that the credentials allow s3:ListBucket, and s3:GetObject and s3:PutObject " +
     `for \`${key}\` and \`${key}.probe\``;
-  return new RecordLease(store, { engine, remedy, node, ttlMs }, system.clock);
+  return new RecordLease(s3Store(urlOf(place), send), { service, remedy, node, ttlMs }, system.clock);
 }
 
 interface Credentials {
@@ -42,7 +36,7 @@ interface Credentials {
   readonly sessionToken?: string;
 }
 
-function credentialsIn(environment: Readonly<Record<string, string | undefined>>): Credentials {
+function credentialsIn(environment: NodeJS.ProcessEnv): Credentials {
   const accessKeyId = environment["AWS_ACCESS_KEY_ID"] ?? "";
   const secretAccessKey = environment["AWS_SECRET_ACCESS_KEY"] ?? "";
   const sessionToken = environment["AWS_SESSION_TOKEN"] ?? "";
@@ -54,13 +48,6 @@ function credentialsIn(environment: Readonly<Record<string, string | undefined>>
   return { accessKeyId, secretAccessKey, ...(sessionToken === "" ? {} : { sessionToken }) };
 }
 
-interface S3StoreOptions {
-  readonly place: S3Location;
-  readonly credentials: Credentials;
-  readonly tls: RequestInit;
-  readonly timeoutMs: number;
-}
-
 type WriteCondition = { readonly "If-None-Match": "*" } | { readonly "If-Match": string };
 
 interface S3Response {
@@ -69,84 +56,81 @@ interface S3Response {
   readonly text: string;
 }
 
+type Send = (
+  method: string,
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  body: string | undefined,
+  outer: AbortSignal,
+) => Promise<S3Response>;
+
 /** The object and its ETag. */
-class S3Store implements RecordStore<string> {
-  readonly #options: S3StoreOptions;
-  readonly #system: Pick<System, "fetch" | "clock">;
-  readonly #url: string;
-  #honoursConditions = false;
+function s3Store(objectUrl: string, send: Send): RecordStore<string> {
+  let honoursConditions = false;
 
-  constructor(options: S3StoreOptions, system: Pick<System, "fetch" | "clock">) {
-    this.#options = options;
-    this.#system = system;
-    this.#url = urlOf(options.place);
-  }
-
-  async read(signal: AbortSignal): Promise<RecordVersion<string> | undefined> {
-    const answer = await this.#send("GET", this.#url, {}, undefined, signal);
-    if (answer.status === 404 && errorCodeIn(answer.text) !== "NoSuchBucket") return undefined;
-    if (answer.status !== 200) throw responseError(answer);
-    return { record: parseRecord(answer.text, "the object"), origin: etagOf(answer) };
-  }
-
-  async write(
-    record: StoredRecord,
-    replaced: RecordVersion<string> | undefined,
-    signal: AbortSignal,
-  ): Promise<RecordVersion<string> | undefined> {
-    await this.#tryConditions(signal);
-    const condition: WriteCondition =
-      replaced === undefined ? { "If-None-Match": "*" } : { "If-Match": replaced.origin };
-    const answer = await this.#put(this.#url, condition, JSON.stringify(record), signal);
-    return isConflict(answer) ? undefined : { record, origin: etagOf(answer) };
-  }
+  const put = async (url: string, condition: WriteCondition, text: string, signal: AbortSignal) => {
+    const answer = await send("PUT", url, { ...condition, "Content-Type": "application/json" }, text, signal);
+    if (answer.status !== 200 && !isConflict(answer)) throw responseError(answer);
+    return answer;
+  };
 
   /** A storage that ignores conditions would let two nodes be the primary. */
-  async #tryConditions(signal: AbortSignal): Promise<void> {
-    if (this.#honoursConditions) return;
-    const url = `${this.#url}.probe`;
+  const tryConditions = async (signal: AbortSignal): Promise<void> => {
+    if (honoursConditions) return;
+    const url = `${objectUrl}.probe`;
     const text = "Ostiary wrote this to see whether conditional writes work.";
     const create: WriteCondition = { "If-None-Match": "*" };
-    const isCreated = !isConflict(await this.#put(url, create, text, signal));
+    const isCreated = !isConflict(await put(url, create, text, signal));
     const conditions: WriteCondition[] = isCreated ? [create] : [];
     conditions.push({ "If-Match": `"${"0".repeat(32)}"` });
     for (const condition of conditions) {
-      if (isConflict(await this.#put(url, condition, text, signal))) continue;
+      if (isConflict(await put(url, condition, text, signal))) continue;
       throw new Error(
         `it ignores the header ${Object.keys(condition).join()} of conditional writes; use another storage`,
       );
     }
-    this.#honoursConditions = true;
-  }
+    honoursConditions = true;
+  };
 
-  async #put(url: string, condition: WriteCondition, text: string, signal: AbortSignal): Promise<S3Response> {
-    const answer = await this.#send("PUT", url, { ...condition, "Content-Type": "application/json" }, text, signal);
-    if (answer.status !== 200 && !isConflict(answer)) throw responseError(answer);
-    return answer;
-  }
+  return {
+    async read(signal) {
+      const answer = await send("GET", objectUrl, {}, undefined, signal);
+      if (answer.status === 404 && errorCodeIn(answer.text) !== "NoSuchBucket") return undefined;
+      if (answer.status !== 200) throw responseError(answer);
+      return { record: parseRecord(answer.text, "the object"), origin: etagOf(answer) };
+    },
+    async write(record, replaced, signal) {
+      await tryConditions(signal);
+      const condition: WriteCondition =
+        replaced === undefined ? { "If-None-Match": "*" } : { "If-Match": replaced.origin };
+      const answer = await put(objectUrl, condition, JSON.stringify(record), signal);
+      return isConflict(answer) ? undefined : { record, origin: etagOf(answer) };
+    },
+  };
+}
 
-  async #send(
-    method: string,
-    url: string,
-    headers: Readonly<Record<string, string>>,
-    body: string | undefined,
-    outer: AbortSignal,
-  ): Promise<S3Response> {
-    const { credentials, place, tls, timeoutMs } = this.#options;
-    const { clock, fetch } = this.#system;
+/** Sends signed requests. Each is one attempt of a call. */
+function s3Sender(
+  { region }: S3Location,
+  credentials: Credentials,
+  tls: RequestInit,
+  ttlMs: number,
+  { clock, fetch }: Pick<System, "fetch" | "clock">,
+): Send {
+  const timeoutMs = Math.floor(leaseCallTimeoutMs(ttlMs) / 2);
+  return async (method, url, headers, text, outer) => {
+    const body = text === undefined ? {} : { body: text };
+    const sha256 = createHash("sha256")
+      .update(text ?? "")
+      .digest("hex");
     const signer = new AwsV4Signer({
       ...credentials,
       method,
       url,
-      headers: {
-        ...headers,
-        "X-Amz-Content-Sha256": createHash("sha256")
-          .update(body ?? "")
-          .digest("hex"),
-      },
-      ...(body === undefined ? {} : { body }),
+      headers: { ...headers, "X-Amz-Content-Sha256": sha256 },
+      ...body,
       service: "s3",
-      region: place.region,
+      region,
       datetime: new Date(clock.wallMs()).toISOString().replaceAll(/[:-]|\.\d{3}/g, ""),
     });
     const signed = await signer.sign();
@@ -154,24 +138,18 @@ class S3Store implements RecordStore<string> {
       const response = await fetch(url, {
         method,
         headers: signed.headers,
-        ...(body === undefined ? {} : { body }),
         signal,
         redirect: "error",
+        ...body,
         ...tls,
       });
-      return {
-        status: response.status,
-        etag: response.headers.get("ETag") ?? undefined,
-        text: await readBoundedText(response),
-      };
+      const etag = response.headers.get("ETag") ?? undefined;
+      return { status: response.status, etag, text: await readBoundedText(response) };
     });
-  }
+  };
 }
 
-/**
- * The bucket is part of the path if the storage has its own address, or if its name would not match the certificate of
- * AWS.
- */
+/** The bucket is in the path if the storage has its own address, or the name would not match AWS's certificate. */
 function urlOf({ bucket, key, endpoint, region }: S3Location): string {
   if (endpoint !== undefined) return `${endpoint}/${bucket}/${key}`;
   const domain = `s3.${region}.amazonaws.com`;

@@ -30,20 +30,14 @@ import {
 } from "./middleware/exchange.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
-import { backupRoutes } from "./routes/backup.ts";
-import { listRoutes } from "./routes/lists.ts";
 import { eventRoutes } from "./routes/events.ts";
-import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
-import { metricsRoutes } from "./routes/metrics.ts";
-import { policyCheckRoutes } from "./routes/policy-checks.ts";
-import { policyReads, policyWrites } from "./routes/policy.ts";
-import { promoteRoutes } from "./routes/promote.ts";
-import { queryRoutes } from "./routes/query.ts";
-import { replicationRoutes } from "./routes/replication.ts";
+import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
+import { questionRoutes } from "./routes/questions.ts";
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
@@ -77,9 +71,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(listRoutes(node, limits, queries, bodies))
-    .use(queryRoutes(node, limits, queries, bodies))
-    .use(explainRoutes(node, limits, bodies))
+    .use(questionRoutes(node, limits, queries, bodies))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits))

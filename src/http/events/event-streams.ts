@@ -14,7 +14,7 @@ import { cloudEventOf } from "./cloud-event.ts";
 import type { LogReadQueue } from "./log-read-queue.ts";
 import { EventStream, eventText, type EventBatchSource, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
-import { apiKeyFinder } from "../middleware/authentication.ts";
+import { apiKeyFinder } from "../middleware/access.ts";
 
 export class EventStreams {
   readonly #node: Node;

@@ -60,8 +60,7 @@ async function readWhole(streamed: Response): Promise<Response> {
 
 /** Whether the request was certainly not sent, because no connection was possible. */
 export function neverSent(error: unknown): boolean {
-  const code = codeOf(error);
-  return code !== undefined && beforeSending.has(code);
+  return beforeSending.has(codeOf(error) ?? "");
 }
 
 const beforeSending = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"]);

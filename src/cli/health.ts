@@ -5,8 +5,7 @@
 import { print } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { AppError } from "../util/app-error.ts";
-import { connectionProblem } from "../util/connection-problem.ts";
-import { reasonOf } from "../util/reason.ts";
+import { connectionProblem, reasonOf } from "../util/reason.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { configFile } from "./config-file.ts";
 import { checkedConfig } from "./setting-options.ts";

@@ -1,6 +1,6 @@
 /** The greatest term that other nodes know. A restored history begins after it, so that those nodes follow it. */
 import type { Config } from "../../config/config.ts";
-import { deadline } from "../../util/deadline.ts";
+import { deadline } from "../../util/clock.ts";
 import { connectPeers } from "../transport/open-peers.ts";
 import type { PeerSystem } from "../transport/node-client.ts";
 

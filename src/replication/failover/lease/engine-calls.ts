@@ -2,8 +2,7 @@
  * Calls of a coordination engine with a time limit. Each call of a lease ends within a third of its time to live, so
  * that the holder can try again before it expires. A failure names the engine and what to do.
  */
-import type { Clock } from "../../../util/clock.ts";
-import { deadline } from "../../../util/deadline.ts";
+import { deadline, type Clock } from "../../../util/clock.ts";
 import { reasonOf } from "../../../util/reason.ts";
 import { LeaseLostError } from "./lease.ts";
 

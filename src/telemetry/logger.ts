@@ -44,10 +44,7 @@ export function getLogger(part: string): Logger {
   return getLogtapeLogger(["ostiary", part]);
 }
 
-/**
- * A line that cannot be written (the disk is full, the reader is gone) is counted as lost: a node must not end because
- * of its log.
- */
+/** Counts a line that cannot be written (full disk, reader gone) as lost: a node must not end because of its log. */
 function writeToStderr(line: string): void {
   if (!process.stderr.listeners("error").includes(countLost)) process.stderr.on("error", countLost);
   try {

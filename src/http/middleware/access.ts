@@ -49,8 +49,7 @@ export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) 
   const findKey = apiKeyFinder(node);
   const guard: Guard = (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
-    // An edge that forwards a write sends the id of its history. A primary with another history was started on an empty
-    // directory.
+    // An edge sends its history with a write. A primary with another one was started on an empty directory.
     const history = request.headers.get("ostiary-history");
     if (history !== null && node.writes !== undefined && history !== node.writes.history)
       throw new AppError(
@@ -96,8 +95,7 @@ function access(guard: Guard, bodyBytesMax: number) {
   return new Elysia().guard({ as: "scoped", parse: ["none"] }).onTransform({ as: "scoped" }, async (context) => {
     const { request } = context;
     const exchange = exchangeOf(request);
-    // Elysia sets only the properties of `context` that it finds in the text of this function. In minified text it
-    // finds this form.
+    // Elysia sets only the properties of `context` that it finds in the text of this function, minified in this form.
     exchange.route = context.route;
     const access = guard(exchange, request);
     if (access !== undefined) await access;
@@ -142,8 +140,7 @@ export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | un
   const valid = new LRUCache<string, ApiKey>({ max: cachedKeysMax });
   let validAt: ReturnType<Node["state"]>;
   return (authorization) => {
-    // INVARIANT: the state is read before the database, so a cached key is never older than the state under which it is
-    // cached.
+    // INVARIANT: the state is read before the database, so no key is cached under a newer state than its own.
     const state = node.state();
     if (state !== validAt) {
       valid.clear();

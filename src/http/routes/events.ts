@@ -64,10 +64,7 @@ function readerOf(node: Node): EventReader {
   );
 }
 
-/**
- * A page after a position. Without a position pages begin with the first event in the log, and streams with the next
- * new event.
- */
+/** A page after a position. By default pages begin with the first event in the log, and streams with the next one. */
 function pageAfter(node: Node, reader: EventReader, from: ReadFrom, bounds: Parameters<EventReader["read"]>[1]) {
   node.engine();
   const { events, next, head } = reader.read(from, bounds);

@@ -25,7 +25,7 @@ export interface EventBatch {
 interface EventStreamOptions {
   readonly node: Node;
   readonly limits: Limits;
-  /** Throws AppError `unauthorized` if the API key was removed, `not_ready` if this is unknown or events have stopped. */
+  /** Throws AppError `unauthorized` if the API key was removed, `not_ready` if it is unknown or events stopped. */
   readonly requireAccess: () => void;
   /** The events after a position. Throws like `EventReader.read`. */
   readonly after: (position: EventPosition) => EventBatch | Promise<EventBatch>;
@@ -75,7 +75,7 @@ export class EventStream {
     this.#wake?.();
   }
 
-  /** Ends the stream, with a message to a waiting reader. A reader that is behind is disconnected: it would delay us. */
+  /** Ends the stream, with a message to a waiting reader. One that is behind would delay the stop: it is cut off. */
   stop(): void {
     this.#last = { reason: "stop", text: message("end", { message: "this node stops, continue at another one" }) };
     if (this.#wake === undefined) this.#closeConnection("stop");

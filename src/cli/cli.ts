@@ -4,9 +4,8 @@
 import { Command, CommanderError } from "commander";
 import { isSystemError } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
-import { fileProblem } from "../util/file-problem.ts";
+import { fileProblem, reasonOf } from "../util/reason.ts";
 import { printable, printableLines } from "../util/printable.ts";
-import { reasonOf } from "../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { backupCommand } from "./backup.ts";

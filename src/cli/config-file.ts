@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import type { ConfigSources } from "../config/load.ts";
 import { parseYaml, YamlError } from "../runtime/yaml.ts";
-import { fileProblem } from "../util/file-problem.ts";
+import { fileProblem } from "../util/reason.ts";
 import { printable } from "../util/printable.ts";
 import { UsageError } from "./command.ts";
 

@@ -3,8 +3,7 @@ import type { Command } from "commander";
 import { fetch } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
 import { AppError } from "../util/app-error.ts";
-import { connectionProblem } from "../util/connection-problem.ts";
-import { reasonOf } from "../util/reason.ts";
+import { connectionProblem, reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 
 export interface NodeAccess {

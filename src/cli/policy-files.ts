@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import type { Source } from "../polar/source.ts";
-import { fileProblem } from "../util/file-problem.ts";
+import { fileProblem } from "../util/reason.ts";
 
 export interface PolicyFiles {
   readonly sources: readonly Source[];

@@ -49,13 +49,9 @@ export class NodeAvailability {
   }
 }
 
-/** The nodes that do not rest, in the given order, and the resting ones in the order in which their rests end. */
-export function byAvailability(nodes: readonly NodeAvailability[]): {
-  readonly ready: NodeAvailability[];
-  readonly resting: NodeAvailability[];
-} {
-  return {
-    ready: nodes.filter((node) => !node.isResting),
-    resting: nodes.filter((node) => node.isResting).sort((a, b) => a.restsUntilMs - b.restsUntilMs),
-  };
+/** The nodes that do not rest, in the given order, then the resting ones in the order in which their rests end. */
+export function byAvailability(nodes: readonly NodeAvailability[]): NodeAvailability[] {
+  const nowMs = performance.now();
+  const availableAtMs = ({ restsUntilMs }: NodeAvailability): number => Math.max(restsUntilMs, nowMs);
+  return [...nodes].sort((a, b) => availableAtMs(a) - availableAtMs(b));
 }

@@ -63,10 +63,7 @@ class Race {
     this.#reject(this.#race.signal?.reason);
   };
 
-  /**
-   * Asks the next node. Waits for the running requests if there is no further node, or if it is too early for the
-   * fallback.
-   */
+  /** Asks the next node. If there is none, or if it is too early for the fallback, waits for the running requests. */
   #askNext(): void {
     clearTimeout(this.#timer);
     const next = this.#queue[0];
@@ -122,8 +119,7 @@ class Race {
   #win(winner: Runner, response: Response): void {
     const nowMs = performance.now();
     for (const { node, startMs } of this.#running) {
-      // This node was asked before the winner and is still silent, so the next request should not wait for it. A frozen
-      // node is noticed only here.
+      // This node was asked before the winner and is still silent. Only here a frozen node is noticed.
       if (startMs <= winner.startMs && nowMs - startMs >= this.#race.hedgeAfterMs) node.requestFailed();
     }
     this.#end();
@@ -137,13 +133,8 @@ class Race {
     if (refusal !== undefined) return this.#resolve(refusal);
     const reasons = this.#errors.map(({ base, error }) => `${base}: ${error instanceof Error ? error.message : error}`);
     const last = this.#errors.at(-1)?.error;
-    this.#reject(
-      new NoAnswerError(
-        `no node answered: ${reasons.join("; ")}`,
-        codeOf(last),
-        this.#errors.map(({ error }) => error),
-      ),
-    );
+    const causes = this.#errors.map(({ error }) => error);
+    this.#reject(new NoAnswerError(`no node answered: ${reasons.join("; ")}`, codeOf(last), causes));
   }
 
   #end(): void {
@@ -157,9 +148,8 @@ class Race {
 
 /** If all nodes rest, the fallback comes second: one node gets a chance before the client accepts an old result. */
 function queueOf({ nodes, fallback }: ReadRace): NodeAvailability[] {
-  const { ready, resting } = byAvailability(nodes);
-  const queue = [...ready, ...resting];
-  if (fallback !== undefined) queue.splice(ready.length === 0 ? 1 : queue.length, 0, fallback);
+  const queue = byAvailability(nodes);
+  if (fallback !== undefined) queue.splice(queue[0]?.isResting === true ? 1 : queue.length, 0, fallback);
   return queue;
 }
 

@@ -8,9 +8,9 @@
  *
  * This code needs only `AbortController`, `Response` and `setTimeout`, no API of one runtime.
  */
-import { attempt, NoAnswerError, neverSent, type Fetch } from "./attempt.ts";
+import { attempt, NoAnswerError, neverSent } from "./attempt.ts";
 import { byAvailability, NodeAvailability } from "./node-availability.ts";
-import { raceReads } from "./read-race.ts";
+import { raceReads, type ReadRace } from "./read-race.ts";
 
 export interface RedundantFetchOptions {
   /** The URL of a fallback. Reads ask it after all other nodes, because its database may be old; writes never do. */
@@ -23,10 +23,7 @@ export interface RedundantFetchOptions {
    * fallback does not wait.
    */
   readonly fallbackAfterMs?: number;
-  /**
-   * The time limit for one response of one node, in milliseconds. Default 30000. The option `fetchTimeoutMillis` of the
-   * client has no effect.
-   */
+  /** The time limit for a response, in milliseconds. Default 30000. The client's `fetchTimeoutMillis` has no effect. */
   readonly timeoutMs?: number;
   /**
    * How long a node that failed is asked after all others, in milliseconds; doubled with each further failure, up to
@@ -75,17 +72,11 @@ export function redundantFetch(urls: readonly string[], options: RedundantFetchO
     };
 }
 
-interface Write {
-  readonly fetch: Fetch;
-  readonly nodes: readonly NodeAvailability[];
-  readonly requestTo: (node: NodeAvailability) => { readonly url: string; readonly init: RequestInit };
-  readonly timeoutMs: number;
-}
+type Write = Pick<ReadRace, "fetch" | "nodes" | "requestTo" | "timeoutMs">;
 
 async function write({ fetch, nodes, requestTo, timeoutMs }: Write): Promise<Response> {
-  const { ready, resting } = byAvailability(nodes);
   let refused: unknown;
-  for (const node of [...ready, ...resting]) {
+  for (const node of byAvailability(nodes)) {
     const { url, init } = requestTo(node);
     node.requestStarted();
     try {
@@ -136,10 +127,7 @@ function pathOf({ href, pathname, search }: URL): string {
   return pathname.slice(start) + search;
 }
 
-/**
- * The official client passes an agent of Node's `http` or `https`, according to its own URL; the other protocol cannot
- * use it.
- */
+/** The official client passes an agent of Node's `http` or `https`, as its own URL needs. The other cannot use it. */
 function withoutAgent(init: RequestInit): RequestInit {
   const { agent: _, ...rest } = init as RequestInit & { readonly agent?: unknown };
   return rest;

@@ -30,27 +30,18 @@ import {
 } from "./middleware/exchange.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
-import { backupRoutes } from "./routes/backup.ts";
-import { listRoutes } from "./routes/lists.ts";
 import { eventRoutes } from "./routes/events.ts";
-import { explainRoutes } from "./routes/explain.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
-import { metricsRoutes } from "./routes/metrics.ts";
-import { policyCheckRoutes } from "./routes/policy-checks.ts";
-import { policyReads, policyWrites } from "./routes/policy.ts";
-import { promoteRoutes } from "./routes/promote.ts";
-import { queryRoutes } from "./routes/query.ts";
-import { replicationRoutes } from "./routes/replication.ts";
+import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
+import { questionRoutes } from "./routes/questions.ts";
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
-  /**
-   * Never rejects. `closeConnection` closes the connection of a request within some seconds, even if the client reads
-   * nothing.
-   */
+  /** Never rejects. `closeConnection` closes the connection of a request in some seconds, even if nobody reads. */
   fetch(request: Request, closeConnection?: Exchange["closeConnection"]): Response | Promise<Response>;
   /** The number of requests without a response. */
   readonly inFlight: number;
@@ -77,9 +68,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(listRoutes(node, limits, queries, bodies))
-    .use(queryRoutes(node, limits, queries, bodies))
-    .use(explainRoutes(node, limits, bodies))
+    .use(questionRoutes(node, limits, queries, bodies))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits))
@@ -134,17 +123,12 @@ const responses = new Elysia({ name: "responses" }).mapResponse({ as: "global" }
   return reply(exchange, Number(set.status ?? 200), responseValue, set.headers);
 });
 
-type Handle = (exchange: Exchange, request: Request) => Response | Promise<Response>;
-
-/**
- * Begins an exchange and a span for each request, and bounds the number of concurrent requests. It allocates little per
- * request.
- */
+/** Begins an exchange and a span for each request, with few allocations. Bounds the number of concurrent requests. */
 function serveExchanges(
   node: Node,
   limits: Limits,
   streams: BodyHandlers,
-  handle: Handle,
+  handle: (exchange: Exchange, request: Request) => Response | Promise<Response>,
 ): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
   const succeeded = (exchange: Exchange, response: Response): Response => {
@@ -196,10 +180,7 @@ function isAuthorize({ method, url }: Request): boolean {
   return method === "POST" && url.length === start + authorizePath.length && url.startsWith(authorizePath, start);
 }
 
-/**
- * Whether a request is exempt from the limit of concurrent requests: those of other nodes and health checks use few
- * resources.
- */
+/** Requests of other nodes and health checks use few resources, so the limit of concurrent requests exempts them. */
 function isUnlimited({ url }: Request): boolean {
   const path = pathOf(url);
   return path.startsWith("/replication/") || healthPaths.has(path);
@@ -213,19 +194,13 @@ function withRoutableUrl(request: Request): Request {
   const { url } = request;
   const path = pathStart(url);
   if (path > 0 && !url.includes("//", path)) return request;
-  if (path === 0) requireNoHost(request);
+  // RFC 9112 (3.2): refuse a malformed host. Proxies and servers that read it differently route by different paths.
+  if (path === 0 && request.headers.get("host"))
+    throw new AppError("invalid_request", "the `Host` header is malformed");
   const end = url.indexOf("?", path);
   const pathname = url.slice(path, end === -1 ? undefined : end);
   if (path > 0 && !pathname.includes("//")) return request;
   const single = pathname.replaceAll(/\/{2,}/g, "/");
   const origin = path === 0 ? "http://localhost" : url.slice(0, path);
   return new Request(origin + single + (end === -1 ? "" : url.slice(end)), request);
-}
-
-/**
- * A malformed host is refused, as RFC 9112 (3.2) requires: proxies and servers that read it differently would route by
- * different paths.
- */
-function requireNoHost({ headers }: Request): void {
-  if (headers.get("host")) throw new AppError("invalid_request", "the `Host` header is malformed");
 }

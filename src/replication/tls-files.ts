@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { AppError } from "../util/app-error.ts";
-import { fileProblem } from "../util/file-problem.ts";
+import { fileProblem } from "../util/reason.ts";
 
 /** Paths of PEM files, or their texts. */
 export interface TlsFiles {

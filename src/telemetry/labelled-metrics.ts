@@ -6,7 +6,7 @@
 import type { Metric, Registry } from "prom-client";
 
 type LabelValue = string | number;
-export type Labels<Label extends string> = Readonly<Record<Label, LabelValue>>;
+type Labels<Label extends string> = Readonly<Record<Label, LabelValue>>;
 
 interface Sample {
   readonly metricName?: string;
@@ -14,126 +14,106 @@ interface Sample {
   readonly value: number;
 }
 
-interface MetricDescription {
-  readonly name: string;
-  readonly help: string;
+interface SeriesNode<Series> {
+  readonly next: Map<LabelValue, SeriesNode<Series>>;
+  series: Series | undefined;
 }
 
-/** A counter with labels. */
-export class LabelledCounter<Label extends string> {
-  readonly type = "counter";
+/** A metric with a time series for each combination of label values that occurred. */
+abstract class LabelledMetric<Label extends string, Series> {
+  abstract readonly type: string;
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly Label[];
-  readonly #series: SeriesSet<Label, { count: number }>;
+  readonly #root: SeriesNode<Series> = { next: new Map(), series: undefined };
+  readonly #all: { readonly labels: Labels<Label>; readonly series: Series }[] = [];
 
-  constructor({ name, help }: MetricDescription, labelNames: readonly Label[], registry: Registry) {
+  constructor(registry: Registry, name: string, help: string, labelNames: readonly Label[]) {
     this.name = name;
     this.help = help;
     this.labelNames = labelNames;
-    this.#series = new SeriesSet(labelNames, () => ({ count: 0 }));
-    register(registry, this);
+    // The registry accepts any object with a name and `get`, but its type requires a class of prom-client.
+    registry.registerMetric(this as unknown as Metric);
   }
 
-  inc(labels: Labels<Label>, by = 1): void {
-    this.#series.at(labels).count += by;
+  protected abstract newSeries(): Series;
+  protected abstract samplesOf(labels: Labels<Label>, series: Series): Sample[];
+
+  protected seriesOf(labels: Labels<Label>): Series {
+    let node = this.#root;
+    for (const name of this.labelNames) {
+      let next = node.next.get(labels[name]);
+      if (!next) node.next.set(labels[name], (next = { next: new Map(), series: undefined }));
+      node = next;
+    }
+    return (node.series ??= this.#add(labels));
+  }
+
+  #add(labels: Labels<Label>): Series {
+    const series = this.newSeries();
+    this.#all.push({ labels: { ...labels }, series });
+    return series;
   }
 
   /** The registry calls this at each scrape. */
-  get(): Promise<MetricDescription & { readonly values: readonly Sample[] }> {
-    const values = this.#series.all().map(({ labels, value: { count } }) => ({ labels, value: count }));
+  get() {
+    const values = this.#all.flatMap(({ labels, series }) => this.samplesOf(labels, series));
     return Promise.resolve({ ...this, values });
   }
 }
 
-/** A histogram with labels. */
-export class LabelledHistogram<Label extends string> {
+export class LabelledCounter<Label extends string> extends LabelledMetric<Label, { count: number }> {
+  readonly type = "counter";
+
+  inc(labels: Labels<Label>, by = 1): void {
+    this.seriesOf(labels).count += by;
+  }
+
+  protected newSeries() {
+    return { count: 0 };
+  }
+
+  protected samplesOf(labels: Labels<Label>, { count }: { readonly count: number }): Sample[] {
+    return [{ labels, value: count }];
+  }
+}
+
+/** `counts` has an entry for each bucket; the last one is for values above all bounds. */
+interface Distribution {
+  readonly counts: number[];
+  sum: number;
+}
+
+export class LabelledHistogram<Label extends string> extends LabelledMetric<Label, Distribution> {
   readonly type = "histogram";
-  readonly name: string;
-  readonly help: string;
-  readonly labelNames: readonly Label[];
   readonly #bounds: readonly number[];
-  /** `counts` has an entry for each bucket; the last one is for values above all bounds. */
-  readonly #series: SeriesSet<Label, { readonly counts: number[]; sum: number }>;
 
   /** `bounds` are the upper bounds of the buckets, in ascending order. */
-  constructor(
-    { name, help }: MetricDescription,
-    labelNames: readonly Label[],
-    bounds: readonly number[],
-    registry: Registry,
-  ) {
-    this.name = name;
-    this.help = help;
-    this.labelNames = labelNames;
+  constructor(registry: Registry, name: string, help: string, bounds: readonly number[], labelNames: readonly Label[]) {
+    super(registry, name, help, labelNames);
     this.#bounds = bounds;
-    this.#series = new SeriesSet(labelNames, () => ({ counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }));
-    register(registry, this);
   }
 
   observe(labels: Labels<Label>, value: number): void {
-    const series = this.#series.at(labels);
+    const series = this.seriesOf(labels);
     let index = 0;
     while (index < this.#bounds.length && value > (this.#bounds[index] ?? 0)) index++;
     series.counts[index] = (series.counts[index] ?? 0) + 1;
     series.sum += value;
   }
 
-  /** The registry calls this at each scrape. */
-  get(): Promise<MetricDescription & { readonly values: readonly Sample[] }> {
-    const values = this.#series.all().flatMap(({ labels, value: { counts, sum } }): Sample[] => {
-      let count = 0;
-      const buckets = [...this.#bounds, "+Inf"].map((le, index) => ({
-        metricName: `${this.name}_bucket`,
-        labels: { le, ...labels },
-        value: (count += counts[index] ?? 0),
-      }));
-      const [total, number] = [`${this.name}_sum`, `${this.name}_count`];
-      return [...buckets, { metricName: total, labels, value: sum }, { metricName: number, labels, value: count }];
-    });
-    return Promise.resolve({ ...this, values });
-  }
-}
-
-/** The registry accepts any object with a name and `get`, but its type requires a class of prom-client. */
-function register(registry: Registry, metric: LabelledCounter<string> | LabelledHistogram<string>): void {
-  registry.registerMetric(metric as unknown as Metric);
-}
-
-interface SeriesNode<Value> {
-  readonly next: Map<LabelValue, SeriesNode<Value>>;
-  value: Value | undefined;
-}
-
-/** The time series of a metric: one value for each combination of label values that occurred. */
-class SeriesSet<Label extends string, Value> {
-  readonly #names: readonly Label[];
-  readonly #make: () => Value;
-  readonly #root: SeriesNode<Value> = { next: new Map(), value: undefined };
-  readonly #all: { readonly labels: Labels<Label>; readonly value: Value }[] = [];
-
-  constructor(names: readonly Label[], make: () => Value) {
-    this.#names = names;
-    this.#make = make;
+  protected newSeries(): Distribution {
+    return { counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
   }
 
-  at(labels: Labels<Label>): Value {
-    let node = this.#root;
-    for (const name of this.#names) {
-      let next = node.next.get(labels[name]);
-      if (!next) node.next.set(labels[name], (next = { next: new Map(), value: undefined }));
-      node = next;
-    }
-    return (node.value ??= this.#add(labels));
-  }
-
-  all(): readonly { readonly labels: Labels<Label>; readonly value: Value }[] {
-    return this.#all;
-  }
-
-  #add(labels: Labels<Label>): Value {
-    const value = this.#make();
-    this.#all.push({ labels: { ...labels }, value });
-    return value;
+  protected samplesOf(labels: Labels<Label>, { counts, sum }: Distribution): Sample[] {
+    let count = 0;
+    const buckets = [...this.#bounds, "+Inf"].map((le, index) => ({
+      metricName: `${this.name}_bucket`,
+      labels: { le, ...labels },
+      value: (count += counts[index] ?? 0),
+    }));
+    const [total, number] = [`${this.name}_sum`, `${this.name}_count`];
+    return [...buckets, { metricName: total, labels, value: sum }, { metricName: number, labels, value: count }];
   }
 }

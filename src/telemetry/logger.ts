@@ -44,10 +44,7 @@ export function getLogger(part: string): Logger {
   return getLogtapeLogger(["ostiary", part]);
 }
 
-/**
- * A line that cannot be written (the disk is full, the reader is gone) is counted as lost: a node must not end because
- * of its log.
- */
+/** Counts a line that cannot be written (full disk, reader gone) as lost: a node must not end because of its log. */
 function writeToStderr(line: string): void {
   if (!process.stderr.listeners("error").includes(countLost)) process.stderr.on("error", countLost);
   try {
@@ -64,10 +61,8 @@ function countLost(): void {
 export function formatText(record: LogRecord, lineBytesMax = lineBytesMaxDefault): string {
   const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${printable(messageOf(record))}`;
   const pairs = Object.entries(record.properties)
-    .filter(([name, value]) => value !== undefined && !mentions(record, name))
-    .map(([name, value]) =>
-      value instanceof Error ? "" : ` ${name}=${maskSecrets(printable(showValue(name, value)))}`,
-    );
+    .filter(([name, value]) => value !== undefined && !String(record.rawMessage).includes(`{${name}}`))
+    .map(([name, value]) => (value instanceof Error ? "" : ` ${name}=${printable(showValue(name, value))}`));
   const stacks = Object.values(record.properties).flatMap((value) =>
     value instanceof Error ? [`\n${printableLines(stackOf(value))}`] : [],
   );
@@ -116,10 +111,6 @@ function messageOf(record: LogRecord): string {
   return record.message
     .map((piece) => (piece instanceof Error ? piece.message : typeof piece === "string" ? piece : showValue("", piece)))
     .join("");
-}
-
-function mentions(record: LogRecord, name: string): boolean {
-  return typeof record.rawMessage === "string" && record.rawMessage.includes(`{${name}}`);
 }
 
 function showValue(name: string, value: unknown): string {

@@ -20,27 +20,16 @@ function counter<Label extends string = never>(name: string, help: string, label
   return new Counter<Label>({ name, help, labelNames, registers });
 }
 
-function labelledCounter<Label extends string>(name: string, help: string, labelNames: readonly Label[]) {
-  return new LabelledCounter({ name, help }, labelNames, registry);
-}
-
-function labelledHistogram<Label extends string>(
-  name: string,
-  help: string,
-  bounds: readonly number[],
-  labelNames: readonly Label[],
-) {
-  return new LabelledHistogram({ name, help }, labelNames, bounds, registry);
-}
-
 export const metrics = {
-  httpDuration: labelledHistogram(
+  httpDuration: new LabelledHistogram(
+    registry,
     "ostiary_http_request_duration_seconds",
     "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path",
     requestSeconds,
     ["method", "route", "status"],
   ),
-  fallbackHttpRequests: labelledHistogram(
+  fallbackHttpRequests: new LabelledHistogram(
+    registry,
     "oso_fallback_http_requests",
     "On fallbacks, under the name and labels that dashboards of Oso Cloud's fallback nodes know: milliseconds from the arrival of a request to its response",
     requestSeconds.map((seconds) => seconds * 1000),
@@ -70,17 +59,20 @@ export const metrics = {
     "Responses sent in slices; `reason` is sent, client (the client went away), slow or failed",
     ["reason"],
   ),
-  decisions: labelledCounter(
+  decisions: new LabelledCounter(
+    registry,
     "ostiary_decisions_total",
     "Decisions of `POST /api/authorize`; `result` is allow or deny",
     ["result"],
   ),
-  planCache: labelledCounter(
+  planCache: new LabelledCounter(
+    registry,
     "ostiary_plan_cache_total",
     "Lookups of the prepared plan of a query; `result` is hit or miss",
     ["result"],
   ),
-  decisionCache: labelledCounter(
+  decisionCache: new LabelledCounter(
+    registry,
     "ostiary_decision_cache_total",
     "Decisions answered from the decision cache (`result` hit) or computed and put there (miss)",
     ["result"],
@@ -90,7 +82,8 @@ export const metrics = {
     "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
     ["kind"],
   ),
-  queryDuration: labelledHistogram(
+  queryDuration: new LabelledHistogram(
+    registry,
     "ostiary_query_duration_seconds",
     "Time of a query on the serving thread, except for decisions from the cache; `kind` is authorize, list, actions, query or facts",
     querySeconds,
@@ -219,16 +212,16 @@ new Gauge({
 
 export const metricsContentType = registry.contentType;
 
-/** All metrics, in the order of `/metrics`. */
-export function describeMetrics(): readonly DescribedMetric[] {
-  return registry.getMetricsAsArray() as unknown as readonly DescribedMetric[];
-}
-
 interface DescribedMetric {
   readonly name: string;
   readonly help: string;
   readonly type: string;
   readonly labelNames: readonly string[];
+}
+
+/** All metrics, in the order of `/metrics`. */
+export function describeMetrics(): readonly DescribedMetric[] {
+  return registry.getMetricsAsArray() as unknown as readonly DescribedMetric[];
 }
 
 /** The body of `/metrics`. */

@@ -2,23 +2,14 @@
  * W3C trace context as text, for HTTP headers and events: `00-<trace id>-<span id>-<flags>`. An event has one only if
  * its trace is sampled: no other trace can be looked up.
  */
-import {
-  context,
-  isSpanContextValid,
-  ROOT_CONTEXT,
-  trace,
-  TraceFlags,
-  type Context,
-  type Span,
-  type SpanContext,
-} from "@opentelemetry/api";
+import { context, isSpanContextValid, trace, TraceFlags, type Span, type SpanContext } from "@opentelemetry/api";
 import { parseTraceParent } from "@opentelemetry/core";
 
 /** Parses a traceparent. Returns undefined if it is missing or malformed: that must not fail a request. */
 export function parseTraceparent(traceparent: string | null | undefined): SpanContext | undefined {
   if (!traceparent) return undefined;
   const parsed = parseTraceParent(traceparent);
-  return parsed !== null && isSpanContextValid(parsed) ? { ...parsed, isRemote: true } : undefined;
+  return parsed === null ? undefined : { ...parsed, isRemote: true };
 }
 
 export function formatTraceparent(spanContext: SpanContext): string {
@@ -36,10 +27,4 @@ export function traceparentOf(span: Span | undefined = trace.getSpan(context.act
 /** The trace id; null if the trace is not sampled. */
 export function traceIdOf(span: Span): string | null {
   return traceparentOf(span)?.slice(3, 35) ?? null;
-}
-
-/** A context whose spans are children of the traceparent; the root context without one. */
-export function childOf(traceparent: string | null | undefined): Context {
-  const parent = parseTraceparent(traceparent);
-  return parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
 }

@@ -66,34 +66,26 @@ export function startSdk(options: TracingOptions): Tracing {
 }
 
 async function stop(provider: TracerProvider): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, stopTimeoutMs);
-  });
-  await Promise.race([provider.shutdown().catch(() => undefined), late]);
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, stopTimeoutMs);
+  await Promise.race([provider.shutdown().catch(() => undefined), late.promise]);
   clearTimeout(timer);
   trace.disable();
   context.disable();
 }
 
-/** The names are those of the specification. Our own setting has priority. */
+/** The names are those of the specification; any other means `parentbased_always_on`. Our own setting has priority. */
 function sampler(sampleRatio: number | undefined): Sampler {
   const ratio = sampleRatio ?? getNumberFromEnv("OTEL_TRACES_SAMPLER_ARG") ?? 1;
-  if (sampleRatio !== undefined) return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) });
-  switch (getStringFromEnv("OTEL_TRACES_SAMPLER")) {
-    case "always_on":
-      return new AlwaysOnSampler();
-    case "always_off":
-      return new AlwaysOffSampler();
-    case "traceidratio":
-      return new TraceIdRatioBasedSampler(ratio);
-    case "parentbased_always_off":
-      return new ParentBasedSampler({ root: new AlwaysOffSampler() });
-    case "parentbased_traceidratio":
-      return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) });
-    default:
-      return new ParentBasedSampler({ root: new AlwaysOnSampler() });
-  }
+  const name = sampleRatio === undefined ? (getStringFromEnv("OTEL_TRACES_SAMPLER") ?? "") : "parentbased_traceidratio";
+  const alwaysOn = new AlwaysOnSampler();
+  const samplers = new Map<string, Sampler>([
+    ["always_on", alwaysOn],
+    ["always_off", new AlwaysOffSampler()],
+    ["traceidratio", new TraceIdRatioBasedSampler(ratio)],
+  ]);
+  const root = samplers.get(name.replace("parentbased_", "")) ?? alwaysOn;
+  return samplers.get(name) ?? new ParentBasedSampler({ root });
 }
 
 /** Logs at most one line a minute while the collector is down. */

@@ -4,18 +4,18 @@
  */
 import {
   context,
+  ROOT_CONTEXT,
+  SpanKind,
   SpanStatusCode,
   trace,
   type Attributes,
   type Context,
-  type Link,
   type Span,
-  SpanKind,
 } from "@opentelemetry/api";
 import { AppError } from "../util/app-error.ts";
 import { preciseNow } from "../util/clock.ts";
 import { maskSecrets } from "./mask-secrets.ts";
-import { childOf, parseTraceparent } from "./trace-context.ts";
+import { parseTraceparent } from "./trace-context.ts";
 import type { Tracing, TracingOptions } from "./tracing-sdk.ts";
 
 export interface SpanOptions {
@@ -102,51 +102,42 @@ function bareSpan(parent: string | null | undefined): Span {
 const noSpan = trace.wrapSpanContext({ traceId: "0".repeat(32), spanId: "0".repeat(16), traceFlags: 0 });
 
 function parentContext(options: SpanOptions): Context {
-  return options.parent === undefined ? context.active() : childOf(options.parent);
+  if (options.parent === undefined) return context.active();
+  const parent = parseTraceparent(options.parent);
+  return parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
 }
 
 function startIn(name: string, options: SpanOptions, parent: Context): Span {
-  const links = (options.links ?? []).flatMap((text): Link[] => {
-    const linked = parseTraceparent(text);
-    return linked === undefined ? [] : [{ context: linked }];
-  });
+  const linked = (options.links ?? []).map(parseTraceparent).filter((each) => each !== undefined);
   return trace.getTracer("ostiary").startSpan(
     name,
     {
       kind: options.kind ?? SpanKind.INTERNAL,
-      ...(options.attributes === undefined ? {} : { attributes: options.attributes }),
-      // By default the SDK starts spans at whole milliseconds. The steps of a request take less, and would be in a
-      // wrong order.
+      attributes: options.attributes ?? {},
+      links: linked.map((spanContext) => ({ context: spanContext })),
+      // The SDK itself starts spans at whole milliseconds, and the steps of a request would be in a wrong order.
       startTime: options.startTime ?? preciseNow(),
-      ...(links.length === 0 ? {} : { links }),
     },
     parent,
   );
 }
 
 function settle<T>(span: Span, body: () => T): T {
+  const succeeded = <V>(value: V): V => {
+    span.end(preciseNow());
+    return value;
+  };
+  const failed = (error: unknown): never => {
+    fail(span, error);
+    throw error;
+  };
   let result: T;
   try {
     result = body();
   } catch (error) {
-    fail(span, error);
-    throw error;
+    return failed(error);
   }
-  if (!(result instanceof Promise)) {
-    span.end(preciseNow());
-    return result;
-  }
-  const settled = result.then(
-    (value: unknown) => {
-      span.end(preciseNow());
-      return value;
-    },
-    (error: unknown) => {
-      fail(span, error);
-      throw error;
-    },
-  );
-  return settled as T;
+  return result instanceof Promise ? (result.then(succeeded, failed) as T) : succeeded(result);
 }
 
 /** Marks errors that only say that the work is offloaded. */

@@ -6,19 +6,13 @@
 import { z } from "zod";
 import { clip, fitsInBytes } from "./text-length.ts";
 
-export interface ListBounds {
-  readonly min?: number;
-  readonly max?: number;
-  /** The message for a wrong count. By default it says which bound is exceeded. */
-  readonly error?: string;
-}
-
-export function listOf<Element extends z.ZodType>(element: Element, { min = 0, max = Infinity, error }: ListBounds) {
+/** A list. `error` is the message for a wrong count; by default it says which bound is exceeded. */
+export function listOf<Element extends z.ZodType>(
+  element: Element,
+  { min = 0, max = Infinity, error }: { readonly min?: number; readonly max?: number; readonly error?: string },
+) {
   return z.transform((value: unknown, context): z.output<Element>[] => {
-    const refuse = (issue: object): never => {
-      context.issues.push({ input: value, ...issue } as z.core.$ZodRawIssue);
-      return z.NEVER;
-    };
+    const refuse = refuserOf(value, context);
     if (!Array.isArray(value)) return refuse({ code: "invalid_type", expected: "array" });
     const { length } = value;
     if (error !== undefined && (length < min || length > max)) return refuse({ code: "custom", message: error });
@@ -34,18 +28,13 @@ export function listOf<Element extends z.ZodType>(element: Element, { min = 0, m
   });
 }
 
-export interface RecordBounds {
-  readonly max: number;
-  readonly keyBytesMax: number;
-}
-
 /** A record with names of limited length. The result has no prototype, so no name is inherited. */
-export function recordOf<Value extends z.ZodType>(value: Value, { max, keyBytesMax }: RecordBounds) {
+export function recordOf<Value extends z.ZodType>(
+  value: Value,
+  { max, keyBytesMax }: { readonly max: number; readonly keyBytesMax: number },
+) {
   return z.transform((given: unknown, context): Readonly<Record<string, z.output<Value>>> => {
-    const refuse = (issue: object): never => {
-      context.issues.push({ input: given, ...issue } as z.core.$ZodRawIssue);
-      return z.NEVER;
-    };
+    const refuse = refuserOf(given, context);
     if (typeof given !== "object" || given === null || Array.isArray(given))
       return refuse({ code: "invalid_type", expected: "record" });
     const names = Object.keys(given);
@@ -60,6 +49,14 @@ export function recordOf<Value extends z.ZodType>(value: Value, { max, keyBytesM
     }
     return record;
   });
+}
+
+/** Returns a function that adds an issue with `input`. */
+function refuserOf(input: unknown, { issues }: { readonly issues: z.core.$ZodRawIssue[] }) {
+  return (issue: object): never => {
+    issues.push({ input, ...issue } as z.core.$ZodRawIssue);
+    return z.NEVER;
+  };
 }
 
 /** The first problem as one line for a log. Untrusted text in it is clipped. */

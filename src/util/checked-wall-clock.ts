@@ -4,32 +4,30 @@
  */
 import type { Clock } from "./clock.ts";
 
-/**
- * The allowed drift between the clocks. Smaller steps do not matter, and a correction by a slower or faster clock
- * causes less drift.
- */
+/** The allowed drift: smaller steps do not matter, and a correction by a slower or faster clock causes less. */
 const driftMsMax = 1000;
 const driftShareMax = 0.001;
 
+type Clocks = Pick<Clock, "monotonicMs" | "wallMs">;
+
+const timesOf = (clock: Clocks) => ({ monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() });
+
 export class CheckedWallClock {
-  readonly #clock: Pick<Clock, "monotonicMs" | "wallMs">;
+  readonly #clock: Clocks;
   readonly #steadyMs: number;
   /** The first observation since the wall clock was set. */
-  #first: { readonly monotonicMs: number; readonly wallMs: number };
+  #first: ReturnType<typeof timesOf>;
 
   /** The wall clock is trusted after it has agreed with the monotonic clock for `steadyMs`. */
-  constructor(clock: Pick<Clock, "monotonicMs" | "wallMs">, steadyMs: number) {
+  constructor(clock: Clocks, steadyMs: number) {
     this.#clock = clock;
     this.#steadyMs = steadyMs;
-    this.#first = { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+    this.#first = timesOf(clock);
   }
 
-  /**
-   * Compares the clocks. If the wall clock was set since the last call, returns by how much; a negative number if it
-   * was set back.
-   */
+  /** If the wall clock was set since the last call, returns by how much: a negative number if it was set back. */
   observe(): number | undefined {
-    const seen = { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.wallMs() };
+    const seen = timesOf(this.#clock);
     const passedMs = seen.monotonicMs - this.#first.monotonicMs;
     const setMs = seen.wallMs - this.#first.wallMs - passedMs;
     if (Math.abs(setMs) <= driftMsMax + passedMs * driftShareMax) return undefined;
@@ -46,6 +44,6 @@ export class CheckedWallClock {
 
   /** Trusts the clock only after another `steadyMs`. */
   restart(): void {
-    this.#first = { monotonicMs: this.#clock.monotonicMs(), wallMs: this.#clock.wallMs() };
+    this.#first = timesOf(this.#clock);
   }
 }

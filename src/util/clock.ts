@@ -19,6 +19,13 @@ export function sleep(clock: Pick<Clock, "after">, delayMs: number): Promise<voi
   return new Promise((resolve) => clock.after(delayMs, resolve));
 }
 
+/** Like `AbortSignal.timeout`, on a given clock. Disposing it stops the timer. */
+export function deadline(clock: Pick<Clock, "after">, delayMs: number): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new DOMException("The operation timed out.", "TimeoutError"));
+  return { signal: controller.signal, [Symbol.dispose]: clock.after(delayMs, abort) };
+}
+
 /** If the clocks differ by more, the wall clock was set since the process started. */
 const settingMsMin = 5;
 let setByMs = 0;
@@ -32,16 +39,14 @@ export function preciseNow(): number {
   return nowMs + differenceMs;
 }
 
-type OnFailedTimer = (error: unknown) => void;
-
 /** By default a failure is an uncaught exception. A program that starts nodes sets its own handler. */
-let onFailed: OnFailedTimer = (error) =>
+let onFailed = (error: unknown): void =>
   queueMicrotask(() => {
     throw error;
   });
 
 /** Sets the handler for errors of timers of the system clock. A repeated timer continues after an error. */
-export function onFailedTimer(report: OnFailedTimer): void {
+export function onFailedTimer(report: (error: unknown) => void): void {
   onFailed = report;
 }
 

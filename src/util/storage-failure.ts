@@ -90,18 +90,15 @@ export function damageIn(error: unknown): string | undefined {
   return typeof code === "string" && damageCodes.test(code) ? error.message : damageIn(error.cause);
 }
 
-interface FailureText {
-  /** For clients the problem of the `node`, for operators with the path. */
-  readonly problem: (where: "node" | { readonly path: string }) => string;
-  readonly remedy: string;
-}
+/** For clients a problem is that of the `node`, for operators it has the path. */
+type Where = "node" | { readonly path: string };
 
-const disk = (where: "node" | { readonly path: string }): string =>
+const disk = (where: Where): string =>
   where === "node" ? "the disk of this node" : `the disk that holds \`${where.path}\``;
-const files = (where: "node" | { readonly path: string }): string =>
-  where === "node" ? "the database files of this node" : `\`${where.path}\` or a file that belongs to it`;
 
-const failureTexts: Readonly<Record<StorageReason, FailureText>> = {
+const failureTexts: Readonly<
+  Record<StorageReason, { readonly problem: (where: Where) => string; readonly remedy: string }>
+> = {
   full: { problem: (where) => `${disk(where)} is full`, remedy: "free space" },
   reserve: {
     problem: (where) => `${disk(where)} has less free space than the reserve (\`diskReserveBytes\`)`,
@@ -137,7 +134,11 @@ const failureTexts: Readonly<Record<StorageReason, FailureText>> = {
     remedy: "check that the directory exists, and that its disk is writable and not full",
   },
   replaced: {
-    problem: (where) => `${files(where)} were deleted, moved or replaced while the node runs`,
+    problem: (where) => {
+      const files =
+        where === "node" ? "the database files of this node" : `\`${where.path}\` or a file that belongs to it`;
+      return `${files} were deleted, moved or replaced while the node runs`;
+    },
     remedy:
       "put the files back, or keep the node running and save its data (`ostiary backup --url`), then restore them, or promote an edge; a restart does not bring them back",
   },

@@ -7,10 +7,7 @@ export function fitsInBytes(text: string, bytesMax: number): boolean {
   return text.length * 3 <= bytesMax || Buffer.byteLength(text) <= bytesMax;
 }
 
-/**
- * The beginning of untrusted text, for a message: at most `charactersMax` characters, and an ellipsis if some are
- * missing.
- */
+/** The beginning of untrusted text for a message: at most `charactersMax` characters, then an ellipsis. */
 export function clip(text: string, charactersMax: number): string {
   return text.length <= charactersMax ? text : `${text.slice(0, charactersMax)}…`;
 }

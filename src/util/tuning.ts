@@ -12,10 +12,7 @@ const KiB = 1024;
 export const microBatching = {
   /** The largest batch. Larger ones save hardly more, and a query would wait for more requests to be read. */
   queriesMax: 8,
-  /**
-   * Batching pauses after so many turns of the event loop with a single query each, so that an isolated query does not
-   * wait.
-   */
+  /** Batching pauses after so many turns of the event loop with one query each: an isolated query does not wait. */
   singleQueryTurns: 4,
   /** While batching pauses, after so many queries one turn is observed for further queries. */
   queriesBetweenObservations: 16,
@@ -27,34 +24,19 @@ export const microBatching = {
  */
 export const smallBodyBytes = 8 * KiB;
 
-/**
- * The serving thread parses bodies up to this size, which takes it 1 or 2 ms at most, whatever they contain. Larger
- * ones are parsed on another thread.
- */
+/** The serving thread parses bodies up to this size, in at most 2 ms whatever they contain. A thread parses larger ones. */
 export const servingThreadBodyBytes = 64 * KiB;
 
-/**
- * A parsed question up to this length returns to the serving thread as a value. A longer one stays JSON, because
- * reading it would block the thread.
- */
+/** A longer parsed question returns to the serving thread as JSON, because reading it would block the thread. */
 export const servingThreadQuestionCharacters = 64 * KiB;
 
-/**
- * A response up to this length is sent in one piece: it fits into the buffers of a connection. Longer ones are sent in
- * chunks of this size.
- */
+/** Shorter responses fit into the buffers of a connection; longer ones are sent in chunks of this size. */
 export const responseChunkBytes = 64 * KiB;
 
-/**
- * The bytes that a response in parts can hold: a part that waits, as a string and as bytes, and a chunk that is being
- * sent.
- */
+/** The bytes that a response in parts can hold: a waiting part, as a string and as bytes, and a chunk being sent. */
 export const chunkedResponseBytes = 512 * KiB;
 
-/**
- * After a notification all event streams pause for this time per open stream. The pause bounds the share of the serving
- * thread that they can use.
- */
+/** After a notification event streams pause for this time per open stream, which bounds their share of the thread. */
 export const pauseMsPerEventStream = 0.25;
 
 /** Filling a closure from so many starts takes about 10 ms if each reaches a few dozen rows. */

@@ -2,7 +2,7 @@
  * The simulated applications. They write through any node and repeat a write with the same idempotency key, maybe at
  * another node, until they get a response. They also send queries to any node, with and without tokens of writes.
  */
-import { deadline } from "../../src/util/deadline.ts";
+import { deadline } from "../../src/util/clock.ts";
 import { adminKey } from "../replication/cluster.ts";
 import { Violation, type Histories, type Point } from "./histories.ts";
 import type { Checker } from "./checker.ts";

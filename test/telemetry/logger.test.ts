@@ -1,5 +1,6 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { mintNodeKey } from "../../src/store/keys/api-keys.ts";
+import { maskSecrets } from "../../src/telemetry/mask-secrets.ts";
 import { getLogger, startLogging, type LoggingOptions } from "../../src/telemetry/logger.ts";
 
 let lines: string[] = [];
@@ -71,6 +72,31 @@ describe("a log line", () => {
     expect(text).not.toContain("hunter2");
     expect(text).toContain("e_0123456789_12345_********");
     expect(text).toMatch(/started with n_my-env_\*{8}["\n]/);
+  });
+
+  test.each(["text", "json"] as const)("never shows the user information of a URL (%s)", (format) => {
+    start({ level: "debug", format });
+    const log = getLogger("broker");
+    log.info("no connection to {url}", { url: "mqtt://user:hunter2@broker:1883" });
+    log.info("brokers", { urls: ["mqtts://user:p@hunter2/?#@one", 'mqtt://user:"hunter2\\@two'], mail: "a@b" });
+    log.error("failed", { error: new Error("outer", { cause: new Error("https://hunter2@host/path is not valid") }) });
+    log.info("https://[::1]:80/@scope http://host/x@y file:///@scope a@b mqtt://host,mqtt://user:hunter2@three");
+    const text = lines.join("");
+    expect(text).not.toContain("hunter2");
+    for (const shown of ["mqtt://********@broker:1883", "mqtts://********@one", "mqtt://********@two"])
+      expect(text).toContain(shown);
+    expect(text).toContain("https://********@host/path is not valid");
+    expect(text).toContain("https://[::1]:80/@scope http://host/x@y file:///@scope a@b");
+    expect(text).toContain("mqtt://host,mqtt://********@three");
+    if (format === "json") for (const line of lines) expect(JSON.parse(line)).toBeObject();
+  });
+
+  test("masks long texts in linear time", () => {
+    for (const part of ["a", "://", "://a:", "@", "\\", "x@://", "[", ":"]) {
+      const startMs = performance.now();
+      maskSecrets(`mqtt://${part.repeat(500_000)}`);
+      expect(performance.now() - startMs).toBeLessThan(5000);
+    }
   });
 
   test("shows an error with its stack and its cause", () => {

@@ -20,7 +20,7 @@ const seen = await withSpan(
       return traceparentOf(child);
     });
     const failures = {
-      failing: new Error("no such luck with Bearer abc.def and e_env_id_0123456789abcdef"),
+      failing: new Error("no such luck with Bearer abc.def, mqtt://user:hunter2@host and e_env_id_0123456789abcdef"),
       refused: new AppError("invalid_request", "the fact `owns(alice, house)` is not used"),
       offloaded: Object.assign(new Error("too large for here"), { [notAFailure]: true }),
     };

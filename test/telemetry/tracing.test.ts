@@ -46,8 +46,8 @@ describe("with a collector", () => {
     expect(root).toMatchObject({ parentSpanId: "", node: "node-1", failed: false, attributes: { route: "/x" } });
     expect(byName.get("query")).toMatchObject({ parentSpanId: root?.spanId, failed: false });
     const told = byName.get("failing")?.failures ?? [];
-    expect(told).toContain("no such luck with Bearer ******** and e_env_id_********");
-    expect(told.join()).not.toMatch(/abc\.def|0123456789abcdef/);
+    expect(told).toContain("no such luck with Bearer ********, mqtt://********@host and e_env_id_********");
+    expect(told.join()).not.toMatch(/abc\.def|hunter2|0123456789abcdef/);
     expect(byName.get("failing")).toMatchObject({
       parentSpanId: root?.spanId,
       failed: true,

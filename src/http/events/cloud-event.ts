@@ -26,8 +26,7 @@ export interface CloudEvent {
 /** Every node gives the same CloudEvent for an event of the environment. */
 export function cloudEventOf(event: LoggedEvent, environment: string): CloudEvent {
   const { epoch, offset, timeMs, traceparent, body } = event;
-  // The event was validated before it was logged; another validation would cost three times as much as this whole
-  // function.
+  // The event was validated before it was logged. Another validation would take three times as long as this function.
   const { type, subject, data } = contentOf(JSON.parse(body) as Effect);
   return {
     specversion: "1.0",
@@ -43,19 +42,10 @@ export function cloudEventOf(event: LoggedEvent, environment: string): CloudEven
   };
 }
 
-interface Content {
-  readonly type: string;
-  readonly subject?: string;
-  readonly data?: object;
-}
-
-function contentOf(effect: Effect): Content {
+function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"> {
   switch (effect.kind) {
     case "facts":
-      return {
-        type: "ostiary.facts.changed",
-        data: { inserted: effect.inserted, deleted: effect.deleted },
-      };
+      return { type: "ostiary.facts.changed", data: { inserted: effect.inserted, deleted: effect.deleted } };
     case "clear":
       return { type: "ostiary.facts.cleared" };
     case "policy": {
@@ -85,6 +75,7 @@ function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "k
   };
 }
 
-function publicKey({ id, name, role, timeMs }: ApiKey) {
+/** The public members of an API key. */
+export function publicKey({ id, name, role, timeMs }: ApiKey) {
   return { id, name, role, created: new Date(timeMs).toISOString() };
 }

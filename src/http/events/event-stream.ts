@@ -14,17 +14,6 @@ import type { CloudEvent } from "./cloud-event.ts";
 
 const logger = getLogger("events");
 
-/** The source of the events of one stream. */
-export interface EventBatchSource {
-  /**
-   * Throws AppError `unauthorized` if the reader's API key was removed, `not_ready` if that is unknown or this node
-   * gets no events any more.
-   */
-  requireAccess(): void;
-  /** The events after a position. Throws as `History.after` does. */
-  after(position: EventPosition): EventBatch | Promise<EventBatch>;
-}
-
 export interface EventBatch {
   /** The encoded events; empty if there are none. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -33,19 +22,21 @@ export interface EventBatch {
   readonly hasMore: boolean;
 }
 
-export interface EventStreamOptions {
+interface EventStreamOptions {
   readonly node: Node;
   readonly limits: Limits;
-  readonly source: EventBatchSource;
+  /** Throws AppError `unauthorized` if the API key was removed, `not_ready` if it is unknown or events stopped. */
+  readonly requireAccess: () => void;
+  /** The events after a position. Throws like `EventReader.read`. */
+  readonly after: (position: EventPosition) => EventBatch | Promise<EventBatch>;
   /** Closes the connection, even if the reader accepts nothing. */
   readonly closeConnection: () => void;
   readonly onEnded: () => void;
 }
 
-/** Why a stream ended, for `/metrics`. */
+/** For `/metrics`. */
 type StreamEndReason = "client" | "end" | "gone" | "unauthorized" | "slow" | "stop";
 
-/** The last message of a stream. */
 interface FinalMessage {
   readonly reason: StreamEndReason;
   readonly text: string;
@@ -84,10 +75,7 @@ export class EventStream {
     this.#wake?.();
   }
 
-  /**
-   * Ends the stream. A waiting reader gets a last message. A reader that is behind is disconnected, because its unread
-   * events would delay the stop.
-   */
+  /** Ends the stream, with a message to a waiting reader. One that is behind would delay the stop: it is cut off. */
   stop(): void {
     this.#last = { reason: "stop", text: message("end", { message: "this node stops, continue at another one" }) };
     if (this.#wake === undefined) this.#closeConnection("stop");
@@ -136,14 +124,14 @@ export class EventStream {
 
   /** Events or the last message; empty if there are no new events. */
   async #read(): Promise<Uint8Array> {
-    const { source, node } = this.#options;
+    const { requireAccess, after, node } = this.#options;
     this.#hasNews = false;
     try {
       if (this.#last === undefined) {
-        source.requireAccess();
-        const { bytes, next, hasMore } = await source.after(this.#position);
+        requireAccess();
+        const { bytes, next, hasMore } = await after(this.#position);
         // The read can have waited for a long time.
-        source.requireAccess();
+        requireAccess();
         // `stop` and `notify` can have been called during the read.
         if (this.#last === undefined) {
           this.#position = next;
@@ -178,10 +166,7 @@ const encoder = new TextEncoder();
 const heartbeat = encoder.encode(": nothing new\n\n");
 const retryAfterMs = 1000;
 
-/**
- * An id without data gives the position to the reader, so that it misses no event if it reconnects before the first
- * one.
- */
+/** An id without data gives the position to the reader: it misses no event if it reconnects before the first one. */
 function opening({ epoch, offset }: EventPosition): string {
   return `retry: ${retryAfterMs}\nid: ${formatToken(epoch, offset)}\n\n`;
 }

@@ -12,9 +12,9 @@ import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { cloudEventOf } from "./cloud-event.ts";
 import type { LogReadQueue } from "./log-read-queue.ts";
-import { EventStream, eventText, type EventBatchSource, type EventBatch } from "./event-stream.ts";
+import { EventStream, eventText, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
-import { apiKeyFinder } from "../middleware/authentication.ts";
+import { apiKeyFinder } from "../middleware/access.ts";
 
 export class EventStreams {
   readonly #node: Node;
@@ -47,7 +47,7 @@ export class EventStreams {
    * there are too many streams.
    */
   open(exchange: Exchange, reader: EventReader, from: ReadFrom, authorization: string): Response {
-    const { received, closeConnection: cut } = exchange;
+    const { received, closeConnection } = exchange;
     const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
@@ -56,8 +56,13 @@ export class EventStreams {
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
-      source: this.#sourceFor(reader, authorization, holder),
-      closeConnection: () => cut?.(received),
+      requireAccess: () => {
+        requireEvents(this.#node);
+        if (this.#findKey(authorization) === undefined)
+          throw new AppError("unauthorized", "the API key of this stream was removed");
+      },
+      after: (position) => this.#after(reader, position, holder),
+      closeConnection: () => closeConnection?.(received),
       onEnded: () => {
         this.#open.delete(stream);
         this.#slots.release(holder);
@@ -88,17 +93,6 @@ export class EventStreams {
     this.#newest = undefined;
     this.#notifiedAtMs = performance.now();
     for (const stream of this.#open) stream.notify();
-  }
-
-  #sourceFor(reader: EventReader, authorization: string, holder: string): EventBatchSource {
-    return {
-      requireAccess: () => {
-        requireEvents(this.#node);
-        if (this.#findKey(authorization) === undefined)
-          throw new AppError("unauthorized", "the API key of this stream was removed");
-      },
-      after: (position) => this.#after(reader, position, holder),
-    };
   }
 
   #after(reader: EventReader, position: EventPosition, holder: string): EventBatch | Promise<EventBatch> {

@@ -18,17 +18,8 @@ export class LogReadQueue {
 
   /** Returns the result of `read`, which runs when it is the turn of `holder`. */
   read<T>(holder: string, read: () => T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#queue.add({
-        holder,
-        read() {
-          try {
-            resolve(read());
-          } catch (error) {
-            reject(error);
-          }
-        },
-      });
+    return new Promise<T>((resolve) => {
+      this.#queue.add({ holder, read: () => resolve(Promise.try(read)) });
       this.#next();
     });
   }
@@ -57,10 +48,7 @@ export class EventPages {
     this.#reads = reads;
   }
 
-  /**
-   * Returns the result of `read`, which runs when it is the turn of `holder`. Throws `too_many_requests` if too many
-   * requests wait.
-   */
+  /** Like `LogReadQueue.read`. Throws `too_many_requests` if too many requests wait. */
   async read<T>(holder: string, read: () => T): Promise<T> {
     this.#slots.acquire(holder);
     try {

@@ -1,29 +1,25 @@
 /**
- * Access control of all routes except the health endpoints. A guard checks the API key, its role and the required
- * consistency; the body is read only after that. A plugin guards all routes of the Elysia instance that uses it.
+ * Authentication and access control of all routes except the health endpoints. A guard checks the API key, its role and
+ * the required consistency; the body is read only after that. A plugin guards all routes of the Elysia instance that
+ * uses it.
  */
 import { Elysia } from "elysia";
+import { LRUCache } from "lru-cache";
+import { authenticate } from "../../engine/authenticate.ts";
 import type { ApiKey, ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
-import { authorizationOf, bearerIn, apiKeyFinder } from "./authentication.ts";
-
-export interface AccessOptions {
-  /** The weakest role that is accepted. */
-  readonly role: ApiKeyRole;
-  readonly bodyBytesMax: number;
-}
 
 /** Throws AppError if a request is refused; returns a promise if the request has to wait first. */
-export type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
+type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
 
 /**
- * Guards reads: they need a key with the role, and a database that has reached the position of the client's consistency
- * token.
+ * Guards reads: they need a key with `role` or a stronger one, and a database that has reached the position of the
+ * client's consistency token. Bodies have at most `bodyBytesMax` bytes.
  */
-export function readAccess(node: Node, options: AccessOptions) {
-  return access(options, readGuard(node, options.role));
+export function readAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+  return access(readGuard(node, role), bodyBytesMax);
 }
 
 /** The guard of `readAccess` without a plugin. */
@@ -48,30 +44,21 @@ function requireConsistency(node: Node, request: Request): Promise<void> | undef
   return token ? node.waitFor(token) : undefined;
 }
 
-/**
- * Guards writes: they need a key with the role. A write needs no consistency token, because it follows all events that
- * a client can have seen.
- */
-export function writeAccess(node: Node, options: AccessOptions) {
+/** Guards writes like reads, but without a consistency token: a write follows all events that a client can have seen. */
+export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   const findKey = apiKeyFinder(node);
-  return access(options, (exchange, request) => {
-    admit(exchange, findKey(authorizationOf(request)), options.role);
-    requireHistory(node, request);
+  const guard: Guard = (exchange, request) => {
+    admit(exchange, findKey(authorizationOf(request)), role);
+    // An edge sends its history with a write. A primary with another one was started on an empty directory.
+    const history = request.headers.get("ostiary-history");
+    if (history !== null && node.writes !== undefined && history !== node.writes.history)
+      throw new AppError(
+        "not_ready",
+        "the primary has another history than the node that forwarded the write, nothing was written",
+      );
     return undefined;
-  });
-}
-
-/**
- * An edge that forwards a write sends the id of its history. A primary with another history was started on an empty
- * directory.
- */
-function requireHistory({ writes }: Node, request: Request): void {
-  const history = request.headers.get("ostiary-history");
-  if (history !== null && writes !== undefined && history !== writes.history)
-    throw new AppError(
-      "not_ready",
-      "the primary has another history than the node that forwarded the write, nothing was written",
-    );
+  };
+  return access(guard, bodyBytesMax);
 }
 
 /**
@@ -102,15 +89,13 @@ function ifReady<T>(find: () => T): T | undefined {
 
 /**
  * Runs the guard, then reads the body as a value that the route validates. Elysia's parser is turned off: it runs
- * before all common hooks, and it uses `request.body`, which would create a stream for a body that is read in one
- * piece.
+ * before all common hooks, and it would create a stream for a body that is read in one piece.
  */
-function access({ bodyBytesMax }: AccessOptions, guard: Guard) {
+function access(guard: Guard, bodyBytesMax: number) {
   return new Elysia().guard({ as: "scoped", parse: ["none"] }).onTransform({ as: "scoped" }, async (context) => {
     const { request } = context;
     const exchange = exchangeOf(request);
-    // Elysia sets only the properties of `context` that it finds in the text of this function. In minified text it
-    // finds this form.
+    // Elysia sets only the properties of `context` that it finds in the text of this function, minified in this form.
     exchange.route = context.route;
     const access = guard(exchange, request);
     if (access !== undefined) await access;
@@ -137,14 +122,54 @@ function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiK
     );
   }
   if (rank[own] < rank[role]) {
+    const accepted = Object.entries(rank).filter(([, each]) => each >= rank[role]);
+    const roles = accepted.map(([name]) => `\`${name}\``).join(" or ");
     throw new AppError(
       "forbidden",
-      `this API key may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a key with the role ${rolesFrom(role)}`,
+      `this API key may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a key with the role ${roles}`,
     );
   }
 }
 
-function rolesFrom(role: ApiKeyRole): string {
-  const names = Object.keys(rank).filter((name) => rank[name as ApiKeyRole] >= rank[role]);
-  return names.map((name) => `\`${name}\``).join(" or ");
+/**
+ * Returns a function that finds the valid API key of an `Authorization` header. It throws `unauthorized` if the header
+ * has no key. Valid keys are cached at the present position of the node's database, because hashing and finding a key
+ * costs a request 4 µs. The next event, which can be the removal of a key, clears the cache.
+ */
+export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | undefined {
+  const valid = new LRUCache<string, ApiKey>({ max: cachedKeysMax });
+  let validAt: ReturnType<Node["state"]>;
+  return (authorization) => {
+    // INVARIANT: the state is read before the database, so no key is cached under a newer state than its own.
+    const state = node.state();
+    if (state !== validAt) {
+      valid.clear();
+      validAt = state;
+    }
+    const known = valid.get(authorization);
+    if (known !== undefined) return known;
+    const key = authenticate(node.engine(), bearerIn(authorization));
+    if (key !== undefined && authorization.length <= cachedLengthMax) valid.set(authorization, key);
+    return key;
+  };
+}
+
+const cachedKeysMax = 1000;
+/** A header can have any number of spaces around the key. */
+const cachedLengthMax = 600;
+
+/** Returns the `Authorization` header. Throws `unauthorized` if it is missing. */
+export function authorizationOf(request: Request): string {
+  const header = request.headers.get("authorization");
+  if (!header) throw new AppError("unauthorized", "no API key was sent, send it as `Authorization: Bearer <key>`");
+  return header;
+}
+
+/** Returns the API key in the header. Throws `unauthorized` if the header has another scheme. */
+function bearerIn(authorization: string): string {
+  const space = authorization.indexOf(" ");
+  if (authorization.slice(0, space).toLowerCase() !== "bearer") {
+    throw new AppError("unauthorized", "the `Authorization` header must be `Bearer <key>`");
+  }
+  return authorization.slice(space + 1).trim();
 }

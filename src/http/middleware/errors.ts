@@ -35,10 +35,7 @@ export const statusOf = {
   internal: 500,
 } satisfies Record<ErrorCode, number>;
 
-/**
- * Headers that tell a client how to react. 409 has no `Retry-After`: the SDKs would take it for a page that is not
- * ready yet.
- */
+/** 409 has no `Retry-After`: the SDKs would take it for a page that is not ready yet. */
 const headersOf: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
   unauthorized: { "WWW-Authenticate": "Bearer" },
   too_many_requests: { "Retry-After": "1" },
@@ -52,7 +49,7 @@ export const errors = new Elysia({ name: "errors" }).onError({ as: "global" }, (
 const complaints = storageLogLimit();
 
 export function errorResponse(exchange: Exchange, thrown: unknown): Response {
-  const error = publicError(thrown);
+  const error = thrown instanceof AppError ? thrown : new AppError("internal", "internal error", { cause: thrown });
   exchange.errorCode = error.code;
   if (error.code === "internal") {
     const failure = storageFailureIn(thrown);
@@ -61,29 +58,17 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
       return errorResponse(exchange, new AppError("not_ready", message));
     }
     if (exchange.node.reportDamage(thrown)) return errorResponse(exchange, damaged);
-    logger.error("request {requestId} to {route} failed: {error}", {
-      requestId: exchange.requestId,
-      route: exchange.route,
-      error: thrown,
-    });
+    const { requestId, route } = exchange;
+    logger.error("request {requestId} to {route} failed: {error}", { requestId, route, error: thrown });
     return reply(exchange, statusOf.internal, { message: "internal error" });
   }
-  return reply(
-    exchange,
-    statusOf[error.code],
-    error.details ?? { message: clip(error.message, messageCharactersMax) },
-    headersOf[error.code],
-  );
+  const body = error.details ?? { message: clip(error.message, messageCharactersMax) };
+  return reply(exchange, statusOf[error.code], body, headersOf[error.code]);
 }
 
 /** Messages repeat names from the request. */
 const messageCharactersMax = 4000;
 
 const damaged = new AppError("not_ready", "the database of this node is damaged, ask another node");
-
-function publicError(thrown: unknown): AppError {
-  if (thrown instanceof AppError) return thrown;
-  return new AppError("internal", "internal error", { cause: thrown });
-}
 
 const logger = getLogger("http");

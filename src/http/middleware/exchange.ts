@@ -160,7 +160,7 @@ export function finishExchange(exchange: Exchange, response: Response): void {
   if (exchange.node.role === "fallback") {
     metrics.fallbackHttpRequests.observe({ path: route, status_code: response.status }, milliseconds);
   }
-  if (isDebugging()) logAnswered(exchange, response.status, milliseconds);
+  if (isDebugging()) logAnswer(exchange, response.status, milliseconds);
   if (!span.isRecording()) return;
   if (response.status >= 500) {
     span.setStatus({ code: SpanStatusCode.ERROR });
@@ -176,12 +176,8 @@ export function finishExchange(exchange: Exchange, response: Response): void {
 }
 
 /** Logs the route, not the path, because ids are data of the customer. */
-function logAnswered(
-  { method, route, errorCode, requestId, span }: Exchange,
-  status: number,
-  milliseconds: number,
-): void {
-  const ms = Number(milliseconds.toFixed(3));
+function logAnswer({ method, route, errorCode, requestId, span }: Exchange, status: number, duration: number): void {
+  const ms = Number(duration.toFixed(3));
   const properties = { method, route, status, ms, errorCode, requestId, traceId: traceIdOf(span) ?? undefined };
   log.debug("{method} {route} was answered with {status} in {ms} ms", properties);
 }
@@ -205,31 +201,21 @@ function commonHeaders(exchange: Exchange): Record<string, string> {
   return headers;
 }
 
-/**
- * Records the first and the last phase of a request as spans. The engine and the writer record the phases between them.
- */
+/** Records the first and the last phase of a request as spans. Engine and writer record the phases between them. */
 function recordPhases(exchange: Exchange, answeredMs: number): void {
   const origin = performance.timeOrigin;
   const { startedMs, decodedMs } = exchange;
-  if (decodedMs !== undefined) {
-    recordSpan("decode", { startTime: origin + startedMs, endTime: origin + decodedMs });
-  }
+  if (decodedMs !== undefined) recordSpan("decode", { startTime: origin + startedMs, endTime: origin + decodedMs });
   recordSpan("reply", { startTime: origin + answeredMs, endTime: origin + performance.now() });
 }
 
+/** A new id is a UUID whose last digits count the requests of this process: it has to be unique, but not secret. */
 function requestIdOf(request: Request): string {
   const given = request.headers.get("x-request-id");
-  return given !== null && given.length > 0 && given.length <= requestIdLengthMax ? given : newRequestId();
-}
-
-const requestIdLengthMax = 200;
-
-/**
- * A random UUID for the process, whose last digits count the requests: ids have to be unique, but need not be secret.
- */
-function newRequestId(): string {
+  if (given !== null && given.length > 0 && given.length <= requestIdLengthMax) return given;
   return `${processId}${(requests++).toString(16).padStart(12, "0")}`;
 }
 
+const requestIdLengthMax = 200;
 const processId = crypto.randomUUID().slice(0, -12);
 let requests = 0;

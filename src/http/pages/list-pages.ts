@@ -75,10 +75,7 @@ export class ListPages {
     return pageBody(page, token, size, digest);
   }
 
-  /**
-   * The first page of a cached result set: another client can have asked the same question at this revision and for
-   * this second.
-   */
+  /** The first page of a result set that another client got at this revision and, if it matters, in this second. */
   #firstOfCached(engine: Engine, question: ListQuestion, size: number): ListPageBody | undefined {
     const digest = questionDigest(question);
     const { epoch, offset } = engine.revision();
@@ -104,10 +101,7 @@ export class ListPages {
     return page;
   }
 
-  /**
-   * Computes the list in the current database: a result of an earlier one must not be cached under the revision of this
-   * one.
-   */
+  /** Computes the list in the current database. A result of an earlier one must not get the revision of this one. */
   async #compute(question: ListingQuestion, holder: string): Promise<PackedListing> {
     for (;;) {
       const engine = this.#currentEngine();

@@ -14,17 +14,14 @@ import type { BodyCommands } from "./body-worker.ts";
 import { LargeBody } from "./body-reader.ts";
 import { type ParsedRequest, type RequestName, type RequestParsers, requestParsers } from "./request-schemas.ts";
 
-interface Job {
+/** Resolves with the request as JSON. */
+interface Job extends PromiseWithResolvers<string> {
   readonly name: RequestName;
   readonly holder: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly resolve: (json: string) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 const bodyWorker: WorkerKind = { name: "body", entry: "http/request/body-worker.ts" };
-
-type Thread = WorkerHandle<BodyCommands, never>;
 
 /** How long an idle thread is kept. */
 const idleMs = 10_000;
@@ -36,7 +33,7 @@ export class BodyParser {
   readonly #limits: Limits;
   readonly #requests: RequestParsers;
   readonly #waiting = new FairQueue<Job>((job, other) => job.bytes.byteLength < other.bytes.byteLength);
-  #thread: Thread | undefined;
+  #thread: WorkerHandle<BodyCommands, never> | undefined;
   #isWorking = false;
   #closed = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
@@ -46,9 +43,7 @@ export class BodyParser {
     this.#requests = requestParsers(limits);
   }
 
-  /**
-   * Parses a body; returns a promise for a large one. Throws or rejects with AppError `invalid_request` or `too_large`.
-   */
+  /** Parses a body; a large one on the thread. Throws or rejects with AppError `invalid_request` or `too_large`. */
   parse<Name extends Exclude<RequestName, Unbounded>>(
     name: Name,
     body: unknown,
@@ -92,10 +87,10 @@ export class BodyParser {
   }
 
   #parseInWorker(name: RequestName, { bytes, holder }: LargeBody): Promise<string> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    this.#waiting.add({ name, holder, bytes, resolve, reject });
+    const job = { name, holder, bytes, ...Promise.withResolvers<string>() };
+    this.#waiting.add(job);
     if (!this.#isWorking) void this.#work();
-    return promise;
+    return job.promise;
   }
 
   async #work(): Promise<void> {
@@ -103,7 +98,7 @@ export class BodyParser {
     clearTimeout(this.#idleTimer);
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       try {
-        job.resolve(await this.#started().callWithTransfer([job.bytes.buffer], "parse", job.name, job.bytes));
+        job.resolve(await this.#startedThread().callWithTransfer([job.bytes.buffer], "parse", job.name, job.bytes));
       } catch (error) {
         job.reject(error);
       }
@@ -114,7 +109,7 @@ export class BodyParser {
     this.#idleTimer.unref();
   }
 
-  #started(): Thread {
+  #startedThread(): WorkerHandle<BodyCommands, never> {
     if (this.#thread !== undefined && !this.#thread.hasExited) return this.#thread;
     this.#thread = spawnWorker<BodyCommands>(bodyWorker);
     this.#thread.notify("setLimits", this.#limits);

@@ -42,38 +42,15 @@ interface PendingBody {
   readonly startedMs: number;
   receivedBytes: number;
   readonly reject: (error: AppError) => void;
-  /** Its index in the list; -1 if it is not in the list. */
+  /** Its index in the list; -1 after it was removed. */
   index: number;
-}
-
-/**
- * A set of bodies. A `Set` would hash each of them, which takes a fifth of the time of a whole request for a decision.
- */
-class PendingBodies {
-  readonly all: PendingBody[] = [];
-
-  add(body: PendingBody): void {
-    body.index = this.all.push(body) - 1;
-  }
-
-  /** Returns false if the body is not in the set. */
-  delete(body: PendingBody): boolean {
-    const { index } = body;
-    const last = index === -1 ? undefined : this.all.pop();
-    if (last === undefined) return false;
-    if (last !== body) {
-      this.all[index] = last;
-      last.index = index;
-    }
-    body.index = -1;
-    return true;
-  }
 }
 
 export class BodyReader {
   readonly #limits: BodyLimits;
   readonly #budget: ByteBudget;
-  readonly #pending = new PendingBodies();
+  /** A `Set` would hash each body, which takes a fifth of the time of a whole request for a decision. */
+  readonly #pending: PendingBody[] = [];
   #sweepTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(limits: BodyLimits, budget: ByteBudget) {
@@ -101,42 +78,45 @@ export class BodyReader {
       : this.#watched(owner, (pending) => this.#readPieces(owner, request, bytesMax, pending));
   }
 
-  /**
-   * Returns the body as a value; `null` if there is none, which the schema then refuses. `BodyParser` takes large
-   * bodies.
-   */
+  /** Returns the body as a value; `null` if there is none, which schemas refuse. `BodyParser` takes large bodies. */
   async readJson(owner: BodyOwner, request: Request, bytesMax: number): Promise<unknown> {
     const body = await this.readBody(owner, request, bytesMax);
     return body instanceof LargeBody ? body : parseJson(body);
   }
 
-  /**
-   * Reads with the deadline. It uses one promise and two functions per body, because each further step is a tenth of
-   * the time of a small request.
-   */
+  /** Reads with the deadline. Each step beyond one promise and two functions is a tenth of the time of a request. */
   #watched<T>(owner: BodyOwner, read: (pending: PendingBody) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const pending: PendingBody = { startedMs: performance.now(), receivedBytes: 0, reject, index: -1 };
-      this.#pending.add(pending);
+      const index = this.#pending.length;
+      const pending: PendingBody = { startedMs: performance.now(), receivedBytes: 0, reject, index };
+      this.#pending.push(pending);
       this.#sweepTimer ??= setInterval(() => this.#sweep(), sweepIntervalMs);
       read(pending).then(
         (body) => {
           // The deadline has already refused the request.
-          if (!this.#pending.delete(pending)) return undefined;
+          if (!this.#remove(pending)) return undefined;
           owner.bodyIsRead = true;
           return resolve(body);
         },
         (error: unknown) => {
-          this.#pending.delete(pending);
+          this.#remove(pending);
           reject(readError(error));
         },
       );
     });
   }
 
-  #fail(pending: PendingBody, error: AppError): void {
-    this.#pending.delete(pending);
-    pending.reject(error);
+  /** Returns false if the body is not in the list. */
+  #remove(pending: PendingBody): boolean {
+    const { index } = pending;
+    const last = index === -1 ? undefined : this.#pending.pop();
+    if (last === undefined) return false;
+    if (last !== pending) {
+      this.#pending[index] = last;
+      last.index = index;
+    }
+    pending.index = -1;
+    return true;
   }
 
   async #readPieces(
@@ -163,18 +143,14 @@ export class BodyReader {
   #sweep(): void {
     const { bodyTimeoutMs, bodyBytesPerSecondMin } = this.#limits;
     const now = performance.now();
-    for (const pending of this.#pending.all.slice()) {
+    for (const pending of this.#pending.slice()) {
       const overtimeMs = now - pending.startedMs - bodyTimeoutMs;
-      if (overtimeMs > (pending.receivedBytes / bodyBytesPerSecondMin) * 1000)
-        this.#fail(
-          pending,
-          new AppError(
-            "request_timeout",
-            "the body of the request arrived too slowly, nothing was done: send it again",
-          ),
-        );
+      if (overtimeMs <= (pending.receivedBytes / bodyBytesPerSecondMin) * 1000) continue;
+      this.#remove(pending);
+      const message = "the body of the request arrived too slowly, nothing was done: send it again";
+      pending.reject(new AppError("request_timeout", message));
     }
-    if (this.#pending.all.length > 0) return;
+    if (this.#pending.length > 0) return;
     clearInterval(this.#sweepTimer);
     this.#sweepTimer = undefined;
   }
@@ -210,26 +186,14 @@ export function parseJson(text: string): unknown {
  */
 function refuseLoneSurrogates(json: string): void {
   if (!surrogate.test(json)) return;
-  for (let at = json.indexOf("\\"); at !== -1;) {
-    pair.lastIndex = at;
-    if (pair.test(json)) {
-      at = json.indexOf("\\", pair.lastIndex);
-      continue;
-    }
-    half.lastIndex = at;
-    if (half.test(json)) {
-      const text = json.slice(at, half.lastIndex);
-      throw new AppError("invalid_request", `the body has \`${text}\`, which is half of a character: send both halves`);
-    }
-    // Skip the character after the backslash, which can be a backslash itself.
-    at = json.indexOf("\\", at + 2);
-  }
+  const [half] = surrogate.exec(json.replaceAll(otherEscape, "")) ?? [];
+  if (half !== undefined)
+    throw new AppError("invalid_request", `the body has \`${half}\`, which is half of a character: send both halves`);
 }
 
-const surrogate = /\\u[dD][89a-fA-F]/;
-/** Sticky patterns: an escaped pair of surrogates, and an escaped lone one. */
-const pair = /\\u[dD][89abAB]..\\u[dD][c-fC-F]../y;
-const half = /\\u[dD][89a-fA-F]../y;
+const surrogate = /\\u[dD][89a-fA-F]../;
+/** A pair of surrogates, or an escape of one character, which can be a backslash itself. */
+const otherEscape = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|[^u])/g;
 
 /** Decodes like `Request.text`. */
 export function decodeText(bytes: Uint8Array): string {
@@ -237,8 +201,6 @@ export function decodeText(bytes: Uint8Array): string {
 }
 
 function tooLarge(bytesMax: number): AppError {
-  return new AppError(
-    "too_large",
-    `the body is larger than the ${bytesMax} bytes that are allowed here, send it in parts`,
-  );
+  const message = `the body is larger than the ${bytesMax} bytes that are allowed here, send it in parts`;
+  return new AppError("too_large", message);
 }

@@ -48,24 +48,11 @@ function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
   return listOf(schema, { min: 1, max: factArgumentsMax, error: `must have 1 to ${factArgumentsMax} entries` });
 }
 
-interface ActorBody {
-  readonly actor_type: string;
-  readonly actor_id: string;
-}
+type ActorBody = Readonly<Record<"actor_type" | "actor_id", string>>;
 const actorOf = ({ actor_type, actor_id }: ActorBody) => ({ type: actor_type, id: actor_id });
 
-interface ResourceBody {
-  readonly resource_type: string;
-  readonly resource_id: string;
-}
+type ResourceBody = Readonly<Record<"resource_type" | "resource_id", string>>;
 const resourceOf = ({ resource_type, resource_id }: ResourceBody) => ({ type: resource_type, id: resource_id });
-
-/** A list, or a page of it. */
-export interface ListRequest {
-  readonly question: ListQuestion;
-  readonly pageSize: number | null;
-  readonly pageToken: string | null;
-}
 
 function questionParsers(limits: Limits) {
   const { name, value, contextFacts } = commonSchemas(limits);
@@ -94,24 +81,17 @@ function questionParsers(limits: Limits) {
     contextFacts: body.context_facts,
   }));
   const page = { page_size: z.int().min(1).nullish(), page_token: z.string().nullish() };
-  const list = z
-    .object({ ...actor, action: name, resource_type: name, ...facts, ...page })
-    .transform((body): ListRequest => ({
-      question: {
-        actor: actorOf(body),
-        action: body.action,
-        resourceType: body.resource_type,
-        contextFacts: body.context_facts,
-      },
-      pageSize: body.page_size ?? null,
-      pageToken: body.page_token || null,
-    }));
+  const list = z.object({ ...actor, action: name, resource_type: name, ...facts, ...page }).transform((body) => {
+    const { action, resource_type: resourceType, context_facts: contextFacts } = body;
+    const question: ListQuestion = { actor: actorOf(body), action, resourceType, contextFacts };
+    return { question, pageSize: body.page_size ?? null, pageToken: body.page_token || null };
+  });
   const parseList = validator("body", list);
   return {
     authorize: validator("body", authorize),
     authorizeResources: validator("body", authorizeResources),
     actions: validator("body", actions),
-    list: (value: unknown): ListRequest => {
+    list: (value: unknown) => {
       const request = parseList(value);
       if (request.pageToken !== null && request.pageToken.length > pageTokenCharactersMax) throw malformedToken();
       return request;
@@ -165,12 +145,8 @@ function querySchema(limits: Limits) {
       const variables = new Map(Object.entries(body.constraints));
       const calls = [body.predicate, ...body.calls].map(([predicate, names]) => ({ predicate, variables: names }));
       const untyped = calls.flatMap((each) => each.variables).find((variable) => !variables.has(variable));
-      if (untyped !== undefined)
-        context.addIssue({
-          code: "custom",
-          path: ["constraints"],
-          message: `must say of which type \`${untyped}\` is`,
-        });
+      const message = `must say of which type \`${untyped}\` is`;
+      if (untyped !== undefined) context.addIssue({ code: "custom", path: ["constraints"], message });
       return { calls, variables, contextFacts: body.context_facts };
     });
 }

@@ -31,10 +31,7 @@ export function validatingSchema<Schema extends z.ZodType>(part: RequestPart, sc
   return Object.assign(schema.clone(), { "~standard": { ...schema["~standard"], validate } });
 }
 
-/**
- * The status for a list that is too long is 413, as documented, and 400 otherwise. The message has the first issue
- * only.
- */
+/** A list that is too long is 413, as documented, and all else 400. The message has the first issue only. */
 function issueError(issue: z.core.$ZodIssue, part: RequestPart, value: unknown): AppError {
   // The client chooses the names in the path, which can be as long as the body.
   const path = clip(issue.path.map((key) => clip(String(key), keyCharactersMax)).join("."), pathCharactersMax);

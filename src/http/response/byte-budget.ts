@@ -12,7 +12,6 @@ export type Peer = "client" | "node";
 
 /** Bytes of the budget. */
 export interface ByteReservation {
-  readonly bytes: number;
   /** Changes the number of bytes. Returns false and changes nothing if the budget is exceeded. */
   resize(bytes: number): boolean;
   /** Returns all bytes to the budget. A second call does nothing. */
@@ -25,11 +24,11 @@ export class ByteBudget {
   readonly #held = new Map<string, number>();
   #used = 0;
 
-  constructor({ bufferedBytesMax, bufferedNodeBytesReserved }: BudgetLimits) {
-    this.#bytesMax = {
-      client: Math.max(0, bufferedBytesMax - bufferedNodeBytesReserved),
-      node: bufferedBytesMax,
-    };
+  constructor({
+    bufferedBytesMax,
+    bufferedNodeBytesReserved,
+  }: Pick<Limits, "bufferedBytesMax" | "bufferedNodeBytesReserved">) {
+    this.#bytesMax = { client: Math.max(0, bufferedBytesMax - bufferedNodeBytesReserved), node: bufferedBytesMax };
   }
 
   /** The bytes of all reservations. */
@@ -39,8 +38,18 @@ export class ByteBudget {
 
   /** Reserves bytes; returns undefined if the budget is exceeded. `holder` is the API key of a client. */
   reserve(bytes: number, holder: string, peer: Peer = "client"): ByteReservation | undefined {
-    const reservation = new BudgetReservation((difference) => this.#change(difference, holder, peer));
-    return reservation.resize(bytes) ? reservation : undefined;
+    let reserved = 0;
+    let released = false;
+    const resize = (wanted: number): boolean => {
+      if (released || !this.#change(wanted - reserved, holder, peer)) return false;
+      reserved = wanted;
+      return true;
+    };
+    const release = (): void => {
+      resize(0);
+      released = true;
+    };
+    return resize(bytes) ? { resize, release } : undefined;
   }
 
   #change(difference: number, holder: string, peer: Peer): boolean {
@@ -52,32 +61,5 @@ export class ByteBudget {
     if (peer === "client" && bytes === 0) this.#held.delete(holder);
     metrics.bufferedBytes.inc(difference);
     return true;
-  }
-}
-
-type BudgetLimits = Pick<Limits, "bufferedBytesMax" | "bufferedNodeBytesReserved">;
-
-class BudgetReservation implements ByteReservation {
-  readonly #change: (difference: number) => boolean;
-  #bytes = 0;
-  #released = false;
-
-  constructor(change: (difference: number) => boolean) {
-    this.#change = change;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  resize(bytes: number): boolean {
-    if (this.#released || !this.#change(bytes - this.#bytes)) return false;
-    this.#bytes = bytes;
-    return true;
-  }
-
-  release(): void {
-    this.resize(0);
-    this.#released = true;
   }
 }

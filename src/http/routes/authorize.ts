@@ -63,10 +63,7 @@ export function authorizeHandler(
 const allow = { result: "allow" } as const;
 const deny = { result: "deny" } as const;
 
-/**
- * The handler as a route, for paths that `app.ts` does not recognise as `/api/authorize`, such as those with a query
- * string, which has no meaning here.
- */
+/** The handler as a route, for paths that `app.ts` does not recognise: a query string has no meaning here. */
 export function authorizeRoute(handle: AuthorizeHandler) {
   return new Elysia().post(authorizePath, async ({ request }) => await handle(exchangeOf(request), request), {
     parse: "none",

@@ -5,12 +5,11 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { ReadFrom, EventReader, EventPage, EventPosition } from "../../replication/log/event-reader.ts";
+import type { ReadFrom, EventReader, EventPage } from "../../replication/log/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
-import { readAccess } from "../middleware/access.ts";
-import { authorizationOf } from "../middleware/authentication.ts";
+import { authorizationOf, readAccess } from "../middleware/access.ts";
 import { cloudEventOf } from "../events/cloud-event.ts";
 import type { EventPages } from "../events/log-read-queue.ts";
 import type { EventStreams } from "../events/event-streams.ts";
@@ -33,7 +32,7 @@ const query = validatingSchema(
 );
 
 export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, pages: EventPages) {
-  return new Elysia().use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax })).get(
+  return new Elysia().use(readAccess(node, "read", limits.readBodyBytesMax)).get(
     "/api/events",
     async ({ query: { after, limit }, request }) => {
       const reader = readerOf(node);
@@ -65,13 +64,8 @@ function readerOf(node: Node): EventReader {
   );
 }
 
-type Page = ReturnType<typeof pageAfter>;
-
-/**
- * A page after a position. Without a position pages begin with the first event in the log, and streams with the next
- * new event.
- */
-function pageAfter(node: Node, reader: EventReader, from: ReadFrom, bounds: Bounds) {
+/** A page after a position. By default pages begin with the first event in the log, and streams with the next one. */
+function pageAfter(node: Node, reader: EventReader, from: ReadFrom, bounds: Parameters<EventReader["read"]>[1]) {
   node.engine();
   const { events, next, head } = reader.read(from, bounds);
   return {
@@ -81,10 +75,8 @@ function pageAfter(node: Node, reader: EventReader, from: ReadFrom, bounds: Boun
   };
 }
 
-type Bounds = Parameters<EventReader["read"]>[1];
-
 /** The batch format is a plain list, so the positions are in headers. */
-function batchOf({ events, next, head }: Page): Response {
+function batchOf({ events, next, head }: ReturnType<typeof pageAfter>): Response {
   return new Response(JSON.stringify(events), {
     headers: { "Content-Type": "application/cloudevents-batch+json", "Ostiary-Next": next, "Ostiary-Head": head },
   });
@@ -105,17 +97,14 @@ async function positionOf(node: Node, text: string | undefined, byDefault: ReadF
     );
   if (epoch === undefined) return { offset: Number(offset) };
   const position = { epoch, offset: Number(offset) };
-  if (node.role !== "primary") await reach(node, position);
-  return position;
-}
-
-/** Waits for the position; if the wait fails, reading the log gives the error. */
-async function reach(node: Node, position: EventPosition): Promise<void> {
+  if (node.role === "primary") return position;
   try {
     await node.waitFor(tokenOf(position));
   } catch (error) {
+    // Reading the log gives the error.
     if (!(error instanceof AppError)) throw error;
   }
+  return position;
 }
 
 /**

@@ -15,19 +15,17 @@ import { validatingSchema } from "../request/schema-error.ts";
 
 export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
   return new Elysia()
-    .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
+    .use(readAccess(node, "read", limits.readBodyBytesMax))
     .get(
       "/api/facts",
       ({ query, request }) => queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) }),
-      {
-        query: validatingSchema("query", z.record(z.string(), z.string())),
-      },
+      { query: validatingSchema("query", z.record(z.string(), z.string())) },
     );
 }
 
 export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
   return new Elysia()
-    .use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax }))
+    .use(writeAccess(node, "write", limits.writeBodyBytesMax))
     .post("/api/batch", async ({ body, request, set }) => {
       const changes = await bodies.parseChanges(body);
       const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, writeMetaOf(request));

@@ -1,20 +1,19 @@
-/**
- * The policy: read it, read its declarations, replace it. A new policy is checked and tested before it becomes active;
- * otherwise the old one stays.
- */
+/** The policy: read it, read its declarations, replace it, check another one. */
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import { PolicyChecks } from "../../engine/workers/policy-checks.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
+import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 import { writeResponse, writeMetaOf } from "./write-response.ts";
 
 export function policyReads(node: Node, limits: Limits) {
   return new Elysia()
-    .use(readAccess(node, { role: "read", bodyBytesMax: limits.readBodyBytesMax }))
+    .use(readAccess(node, "read", limits.readBodyBytesMax))
     .get(
       "/api/policy",
       ({ query }) => {
@@ -28,12 +27,11 @@ export function policyReads(node: Node, limits: Limits) {
       ({ query }) => {
         const id = query.id ?? query.version;
         const resources = node.engine().metadata(id);
-        if (resources === null) {
+        if (resources === null)
           throw new AppError(
             "not_found",
             id === undefined ? "no policy was loaded yet" : `there is no policy \`${id}\``,
           );
-        }
         return { metadata: { resources } };
       },
       // The documentation of Oso Cloud has `id`, the SDKs send `version`.
@@ -41,26 +39,41 @@ export function policyReads(node: Node, limits: Limits) {
     );
 }
 
+/** A new policy is checked and tested before it becomes active; otherwise the old one stays. */
 export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
-  return new Elysia().use(writeAccess(node, { role: "write", bodyBytesMax: limits.writeBodyBytesMax })).post(
+  return new Elysia().use(writeAccess(node, "write", limits.writeBodyBytesMax)).post(
     "/api/policy",
     async ({ body, query, request, set }) => {
       const { src, filename } = await bodies.parse("policy", body);
-      const result = await writes.policy(
-        { source: src, filename: filename ?? null, force: query.force },
-        writeMetaOf(request),
-      );
+      const upload = { source: src, filename: filename ?? null, force: query.force };
+      const result = await writes.policy(upload, writeMetaOf(request));
       // The status 202 tells clients that the policy was already active.
       if (result.unchanged) set.status = 202;
       const message = result.unchanged ? "policy unchanged" : "policy loaded";
       return writeResponse(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
     },
     {
-      // `show_suggestions` and `fail_fast` are accepted without effect: the response always has all problems, with
-      // hints.
+      // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
       query: validatingSchema("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
     },
   );
+}
+
+/** Checks for editors and CI: a policy is checked and tested like an upload, but not stored. */
+export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser) {
+  const checks = new PolicyChecks(limits);
+  return new Elysia()
+    .use(readAccess(node, "read", limits.writeBodyBytesMax))
+    .post("/api/validate", async ({ body, request }) => {
+      const { sources } = await bodies.parse("validate", body);
+      const check = { sources, runTests: false, coverage: false, storePath: node.engine().path };
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
+    })
+    .post("/api/test", async ({ body, request }) => {
+      const { sources, coverage } = await bodies.parse("test", body);
+      const check = { sources, runTests: true, coverage, storePath: node.engine().path };
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
+    });
 }
 
 const versionNumber = z

@@ -17,10 +17,7 @@ export function writeMetaOf(request: Request): WriteMeta {
   return { traceparent, sender, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
 }
 
-/**
- * Every response to a write has its position, even if nothing changed: without the header the Node client forgets its
- * consistency token.
- */
+/** Every response to a write has its position: without it the Node client forgets its consistency token. */
 export function writeResponse(
   set: Context["set"],
   { epoch, offset }: WriteResult,

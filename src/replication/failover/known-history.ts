@@ -10,7 +10,7 @@ import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { deadline } from "../../util/deadline.ts";
+import { deadline } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { NodeHead } from "../transport/messages.ts";
 import { connectPeers } from "../transport/open-peers.ts";

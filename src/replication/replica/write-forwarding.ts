@@ -8,7 +8,7 @@ import { SpanKind, withSpan } from "../../telemetry/tracing.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
-import { deadline } from "../../util/deadline.ts";
+import { deadline } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { OffsetWaiters } from "./offset-waiters.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "../node.ts";

@@ -4,8 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { nextFailoverTerm } from "../../../store/log/terms.ts";
-import type { Clock } from "../../../util/clock.ts";
-import { deadline } from "../../../util/deadline.ts";
+import { deadline, type Clock } from "../../../util/clock.ts";
 import { reasonOf } from "../../../util/reason.ts";
 import { type Lease, LeaseLostError, type LeaseRecord, type LeaseState, type StoredRecord } from "./lease.ts";
 import { ObservedExpiry } from "./observed-expiry.ts";

@@ -13,6 +13,7 @@ import { drainRead } from "../../src/replication/transport/embedded-broker-strea
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";
+import { withCapturedLog } from "./captured-log.ts";
 import { eventually } from "./cluster.ts";
 import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
 
@@ -128,6 +129,18 @@ describe("an edge", () => {
       const granted = await edge.subscribeAsync(topic, { qos: 0 }).catch((error: Error) => error);
       expect(granted).toBeInstanceOf(Error);
     }
+    await edge.endAsync();
+  });
+
+  test("of release 0.1.0 may ask for the topic that was removed: that is no error", async () => {
+    const edge = await login("edge-1");
+    await withCapturedLog(async (lines) => {
+      const granted = await edge.subscribeAsync(topics.next, { qos: 0 }).catch((error: Error) => error);
+      expect(granted).toBeInstanceOf(Error);
+      await edge.subscribeAsync("ostiary/v1/test/other", { qos: 0 }).catch(() => {});
+      await eventually(() => expect(lines.join("\n")).toContain("tried to subscribe to ostiary/v1/test/other"));
+      expect(lines.join("\n")).not.toContain(topics.next);
+    });
     await edge.endAsync();
   });
 

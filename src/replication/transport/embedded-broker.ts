@@ -130,7 +130,8 @@ function brokerOptions(
     },
     authorizeSubscribe(client, subscription, done) {
       if (readable.has(subscription.topic)) return done(null, subscription);
-      log.error("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
+      const level = subscription.topic === topics.next ? "debug" : "error";
+      log[level]("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
       done(null, null);
     },
     // Checked again at delivery, so that a flaw in the checks above leaks nothing.

@@ -6,6 +6,7 @@ import type { SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { secondCheckThreadBytes } from "../../util/tuning.ts";
 import type { System } from "../system.ts";
 import type { SnapshotCommands } from "./snapshot-commands.ts";
 
@@ -67,7 +68,7 @@ export async function unpackSnapshotInWorker(
   try {
     return await withWorkers(system, async (spawn) => {
       const content = spawn();
-      const structure = manifest.unpackedBytes < secondWorkerBytesMin ? content : spawn();
+      const structure = manifest.unpackedBytes < secondCheckThreadBytes ? content : spawn();
       const startMs = performance.now();
       await content.call("unpack", snapshot, target, limits.snapshotBytesMax);
       const unpackedMs = performance.now();
@@ -89,7 +90,7 @@ export function checkDatabaseInWorker(
 ): Promise<StoreState> {
   return withWorkers(system, (spawn) => {
     const content = spawn();
-    const structure = statSync(path).size < secondWorkerBytesMin ? content : spawn();
+    const structure = statSync(path).size < secondCheckThreadBytes ? content : spawn();
     return checkDatabase(content, structure, { path, limits, warn, manifest: undefined });
   });
 }
@@ -98,9 +99,6 @@ export function checkDatabaseInWorker(
 export function auditDatabaseInWorker(system: WorkerSpawner, storePath: string): Promise<void> {
   return withWorkers(system, (spawn) => spawn().call("audit", storePath));
 }
-
-/** Smaller databases are checked faster than a second thread starts. */
-const secondWorkerBytesMin = 8 * 2 ** 20;
 
 interface DatabaseCheckOptions {
   readonly path: string;

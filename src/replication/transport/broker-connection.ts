@@ -20,10 +20,11 @@ import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { backoffMs } from "../../util/backoff.ts";
+import { brokerWindowMax } from "../../util/tuning.ts";
 import { realSystem, type System } from "../system.ts";
 import { readTlsFiles, type TlsFiles } from "../tls-files.ts";
 import { explainBrokerError } from "./broker-errors.ts";
-import { windowMax, type BrokerTransport } from "./broker-transport.ts";
+import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("broker");
 
@@ -78,7 +79,7 @@ export class BrokerConnection implements BrokerTransport {
   readonly #onFenced: (() => void)[] = [];
   #client: MqttClient | undefined;
   #version: 4 | 5;
-  #window = windowMax;
+  #window = brokerWindowMax;
   #payloadBytesMax = Number.POSITIVE_INFINITY;
   #failures = 0;
   #quickCloses = 0;
@@ -206,7 +207,7 @@ export class BrokerConnection implements BrokerTransport {
       connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
       this.#loggedReason = undefined;
-      this.#window = Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
+      this.#window = Math.min(brokerWindowMax, connack.properties?.receiveMaximum ?? brokerWindowMax);
       this.#payloadBytesMax = (connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY) - headerBytesMax;
       log.info("connected to the broker at {url}, MQTT {version}", {
         url,

@@ -11,7 +11,8 @@ import { embeddedBroker } from "../../config/broker-address.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
-import { windowMax, type BrokerTransport } from "./broker-transport.ts";
+import { brokerWindowMax } from "../../util/tuning.ts";
+import type { BrokerTransport } from "./broker-transport.ts";
 import { drainRead, isolateSlowSubscriber, isSlow, limitPacketSize } from "./embedded-broker-stream.ts";
 import type { Topics } from "./topics.ts";
 
@@ -72,7 +73,7 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
     },
     name: embeddedBroker,
     connected: true,
-    window: windowMax,
+    window: brokerWindowMax,
     handle,
     onConnect: (listener) => listener(),
     publish: (topic, payload, { qos, retain }) =>

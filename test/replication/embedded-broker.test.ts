@@ -22,10 +22,12 @@ const topics = topicsOf("ostiary/v1", "test");
 const options: EmbeddedBrokerOptions = {
   topics,
   verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
-  connectionsMax: 400,
-  loginsWaitingMax: 400,
-  packetBytesMax: 64 * 1024,
-  drainTimeoutMs: 5000,
+  limits: {
+    brokerConnectionsMax: 400,
+    brokerLoginsWaitingMax: 400,
+    brokerPacketBytesMax: 64 * 1024,
+    brokerDrainTimeoutMs: 5000,
+  },
 };
 let broker: EmbeddedBroker;
 let listener: Listener;
@@ -170,7 +172,10 @@ describe("an edge", () => {
 
 for (const over of ["TCP", "WebSocket"] as const) {
   test(`a subscriber that reads nothing delays others only for a moment, and loses its connection (${over})`, async () => {
-    const impatient = await startEmbeddedBroker({ ...options, drainTimeoutMs: 2000 });
+    const impatient = await startEmbeddedBroker({
+      ...options,
+      limits: { ...options.limits, brokerDrainTimeoutMs: 2000 },
+    });
     const connections: Duplex[] = [];
     const onConnection = (connection: Duplex): void => {
       connections.push(connection);

@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
+import type { Limits } from "../../config/limits.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
@@ -22,14 +23,10 @@ export interface EmbeddedBrokerOptions {
   readonly topics: Topics;
   /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
-  /** The maximum number of connections that have logged in. */
-  readonly connectionsMax: number;
-  /** The maximum number of connections that have not logged in. Anyone can open these; they must not displace nodes. */
-  readonly loginsWaitingMax: number;
-  /** The maximum size of a packet from a node. A status has a few hundred bytes. */
-  readonly packetBytesMax: number;
-  /** How long a subscriber may read nothing before it loses its connection. */
-  readonly drainTimeoutMs: number;
+  readonly limits: Pick<
+    Limits,
+    "brokerConnectionsMax" | "brokerLoginsWaitingMax" | "brokerPacketBytesMax" | "brokerDrainTimeoutMs"
+  >;
 }
 
 export interface EmbeddedBroker extends BrokerTransport {
@@ -43,7 +40,8 @@ export interface EmbeddedBroker extends BrokerTransport {
 }
 
 export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
-  const connections = new ClientConnections(options);
+  const { limits } = options;
+  const connections = new ClientConnections(limits);
   const aedes = await Aedes.createBroker(brokerOptions(options, connections));
   const failedLogins = rateLimiter(warningIntervalMs);
   const onError = (client: Client, { message: reason }: Error): void => {
@@ -60,7 +58,10 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
   const handle = (connection: Duplex): void => {
     connections.add(connection);
     aedes.handle(
-      isolateSlowSubscriber(limitPacketSize(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs),
+      isolateSlowSubscriber(
+        limitPacketSize(drainRead(connection), limits.brokerPacketBytesMax),
+        limits.brokerDrainTimeoutMs,
+      ),
     );
   };
 
@@ -100,14 +101,14 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
 }
 
 function brokerOptions(
-  { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: EmbeddedBrokerOptions,
+  { topics, verifyNodeKey, limits }: EmbeddedBrokerOptions,
   connections: ClientConnections,
 ): AedesOptions {
   const refusals = rateLimiter(warningIntervalMs);
   const readable = new Set([topics.events, topics.head]);
   return {
     concurrency: 100,
-    drainTimeout: drainTimeoutMs,
+    drainTimeout: limits.brokerDrainTimeoutMs,
     connectTimeout: loginTimeoutMs,
     maxTopicLevels: 16,
     authenticate(client, username, password, done) {
@@ -118,7 +119,7 @@ function brokerOptions(
         log.warning("refused {count} logins, the last one of {node}: {reason}", {
           count,
           node: client.id.slice(0, nodeIdLengthMax),
-          reason: reason ?? `${connectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
+          reason: reason ?? `${limits.brokerConnectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
         });
       done(null, false);
     },
@@ -150,12 +151,12 @@ const warningIntervalMs = 10_000;
  * the oldest. So a client that only connects cannot displace nodes or keep a node from logging in.
  */
 class ClientConnections {
-  readonly #options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">;
+  readonly #limits: EmbeddedBrokerOptions["limits"];
   readonly #waiting = new Set<Duplex>();
   readonly #loggedIn = new Set<Duplex>();
 
-  constructor(options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">) {
-    this.#options = options;
+  constructor(limits: EmbeddedBrokerOptions["limits"]) {
+    this.#limits = limits;
   }
 
   add(connection: Duplex): void {
@@ -164,7 +165,7 @@ class ClientConnections {
       this.#waiting.delete(connection);
       this.#loggedIn.delete(connection);
     });
-    if (this.#waiting.size <= this.#options.loginsWaitingMax) return;
+    if (this.#waiting.size <= this.#limits.brokerLoginsWaitingMax) return;
     const [oldest] = this.#waiting;
     if (oldest === undefined) return;
     this.#waiting.delete(oldest);
@@ -173,7 +174,7 @@ class ClientConnections {
 
   /** Whether the connection is within the limit. */
   logIn(connection: Duplex): boolean {
-    if (this.#loggedIn.size >= this.#options.connectionsMax) return false;
+    if (this.#loggedIn.size >= this.#limits.brokerConnectionsMax) return false;
     if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
     return true;
   }

@@ -164,14 +164,8 @@ function createHeadReader(
   return () => {
     const number = sequence.next();
     if (number === undefined) return undefined;
-    return store.transaction(() =>
-      readHead(
-        store,
-        log,
-        { role: "primary", ack: ack > 0, sequenceNumber: number, ageMs: ageMs(), node, instance },
-        wallMs(),
-      ),
-    );
+    const self = { role: "primary", ack: ack > 0, q: number, a: ageMs(), node, i: instance } as const;
+    return store.transaction(() => readHead(store, log, self, wallMs()));
   };
 }
 
@@ -229,10 +223,7 @@ async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: s
   const broker = await startEmbeddedBroker({
     topics,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    connectionsMax: limits.brokerConnectionsMax,
-    loginsWaitingMax: limits.brokerLoginsWaitingMax,
-    packetBytesMax: limits.brokerPacketBytesMax,
-    drainTimeoutMs: limits.brokerDrainTimeoutMs,
+    limits,
   });
   try {
     if (mqttPort !== 0) await broker.listen(mqttHost ?? host, mqttPort);

@@ -11,6 +11,7 @@ import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
+import { rateLimiter } from "../../util/rate-limiter.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("message-mac");
@@ -69,13 +70,11 @@ export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTran
 
 /** Returns a function that verifies a message. Refused messages are counted, and logged from time to time. */
 export function createMacVerifier(mac: MessageMac): (broker: string, topic: string, payload: Uint8Array) => boolean {
-  let warnedAtMs = Number.NEGATIVE_INFINITY;
+  const warnings = rateLimiter(warningIntervalMs);
   return (broker, topic, payload) => {
     if (mac.verify(topic, payload)) return true;
     metrics.brokerMessagesRejected.inc();
-    const now = performance.now();
-    if (now - warnedAtMs < warningIntervalMs) return false;
-    warnedAtMs = now;
+    if (warnings() === 0) return false;
     log.error(
       "a client without this environment's node key publishes to {topic} at {broker}, the message is ignored: check in the broker's access list who may write there, and that all nodes have the same node key",
       { topic, broker },

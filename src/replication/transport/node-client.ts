@@ -52,13 +52,10 @@ export interface NodeClient {
   readonly url: string;
   /**
    * The node's head. The request sends this node's position, so a primary that was replaced learns of its successor.
+   * With `waitMs`, the node answers when its position differs from that one, or after this time. Nodes of earlier
+   * versions answer immediately.
    */
-  head(own: NodePosition | undefined): Promise<NodeHead>;
-  /**
-   * The node's head, when its position differs from this node's, or after `waitMs`. Nodes of earlier versions answer
-   * immediately.
-   */
-  nextHead(own: NodePosition, waitMs: number): Promise<NodeHead>;
+  head(own: NodePosition | undefined, waitMs?: number): Promise<NodeHead>;
   /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
   /** Asks the node for its vote. */
@@ -113,17 +110,9 @@ export function connectNode(
 
   return {
     url,
-    async head(own) {
-      const query = own === undefined ? "" : `?${positionParameters(own)}`;
-      using stall = watchStall(headTimeoutMs, clock);
-      const response = await get(`head${query}`, {}, stall.signal);
-      if (!response.ok) throw await failure("its head", response);
-      return await readHead(response, url, stall.progress);
-    },
-
-    async nextHead(own, waitMs) {
-      const query = positionParameters(own);
-      query.set("wait", String(Math.round(waitMs)));
+    async head(own, waitMs = 0) {
+      const query = own === undefined ? new URLSearchParams() : positionParameters(own);
+      if (waitMs > 0) query.set("wait", String(Math.round(waitMs)));
       using stall = watchStall(headTimeoutMs + waitMs, clock);
       const response = await get(`head?${query}`, {}, stall.signal);
       if (!response.ok) throw await failure("its head", response);

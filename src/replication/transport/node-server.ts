@@ -16,7 +16,7 @@ import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, LogPage, LogRefusal } from "./messages.ts";
-import { readHead, type HeadOptions } from "./head.ts";
+import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
@@ -50,11 +50,12 @@ export interface NodeServerOptions {
   readonly vote: (request: VoteRequest) => Promise<void>;
   /** Whether replicas shall report each position immediately. */
   readonly ack: boolean;
-  /**
-   * How other nodes can tell the age of this node's heads. `sequenceNumber` is that of the last head that this primary
-   * published.
-   */
-  readonly freshness: () => Pick<HeadOptions, "sequenceNumber" | "ageMs">;
+  /** `sequenceNumber` is that of the last head that this primary published. */
+  readonly freshness: () => {
+    readonly sequenceNumber: number | undefined;
+    /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary, which always is. */
+    readonly ageMs: number | null | undefined;
+  };
   /** Of a primary. */
   readonly commits?: CommitTimes;
   readonly limits: Limits;
@@ -158,7 +159,7 @@ function serveHead(options: NodeServerOptions, request: Request, query: URLSearc
   const database = store();
   if (query.has("epoch")) options.onPeerPosition(parsePosition(query), nodeIdOf(request));
   return database.transaction(() => {
-    const head = readHead(database, openLog(database), headOptions(options), clock.wallMs());
+    const head = readHead(database, openLog(database), senderOf(options), clock.wallMs());
     return {
       ...head,
       epochs: readEpochs(database),
@@ -180,8 +181,9 @@ async function primaryHead(options: NodeServerOptions, request: Request): Promis
   });
 }
 
-function headOptions({ role, ack, node, instance, freshness }: NodeServerOptions): HeadOptions {
-  return { role: role(), ack, node, instance, ...freshness() };
+function senderOf({ role, ack, node, instance, freshness }: NodeServerOptions): HeadSender {
+  const { sequenceNumber, ageMs } = freshness();
+  return { role: role(), ack, q: sequenceNumber, a: ageMs, node, i: instance };
 }
 
 function parseVoteRequest(query: URLSearchParams): VoteRequest {
@@ -233,7 +235,7 @@ function servePage(options: NodeServerOptions, request: Request, query: URLSearc
   const log = openLog(store);
   // One transaction, so that the rows, the head and the check of the position are consistent.
   const answer = store.transaction((): LogPage | LogRefusal => {
-    const head = readHead(store, log, headOptions(options), clock.wallMs());
+    const head = readHead(store, log, senderOf(options), clock.wallMs());
     const refused = refusalFor(store, log, head, position);
     if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
     return readPage(store, log, head, position, options);

@@ -134,8 +134,7 @@ export class Peers {
   /** The head of the current primary. With `waitMs`, when its position differs from this node's, or after that time. */
   async primaryHead(waitMs = 0): Promise<NodeHead> {
     const { client, url } = this.#primary;
-    const own = this.#own();
-    const head = await (own === undefined || waitMs === 0 ? client.head(own) : client.nextHead(own, waitMs));
+    const head = await client.head(this.#own(), waitMs);
     if (!this.histories.admits(firstEpochOf(head.epochs), url))
       throw new AppError("not_ready", `${url} has another history`);
     return head;

@@ -102,7 +102,7 @@ export async function startEdgeNode(
     votedFor: () => candidate.votedFor,
     vote: candidate.grantVote,
     ack: false,
-    freshness: () => ({ sequenceNumber: undefined, ageMs: loop.ageMs }),
+    freshness: () => ({ sequenceNumber: undefined, ageMs: loop.monitor.ageMs }),
     limits,
     clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),

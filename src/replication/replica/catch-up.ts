@@ -10,9 +10,9 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { commitTimesAfter, pageRows, type Head, type LogPage, type LogRefusal } from "../transport/messages.ts";
 import type { ReplayRequest } from "../log/replay.ts";
-import type { FreshnessProbe } from "./freshness.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { PeerNode, Peers } from "../transport/peers.ts";
+import type { PrimaryMonitor } from "./primary-monitor.ts";
 
 const log = getLogger("replica");
 
@@ -33,10 +33,8 @@ export interface CatchUpOptions {
    * this replica has.
    */
   readonly onDivergence: (theirs: LogRefusal["epochs"]) => unknown;
-  /** Called before the primary is asked. */
-  readonly startProbe: () => FreshnessProbe;
-  /** The primary answered with this head, and this replica was at `state` then. */
-  readonly onPrimaryHead: (head: Head, state: StoreState, probe: FreshnessProbe) => void;
+  /** Learns what the primary answers. */
+  readonly monitor: PrimaryMonitor;
   /** Another node has the same data at the same position. */
   readonly onVerified: () => void;
 }
@@ -47,7 +45,7 @@ export async function catchUp(options: CatchUpOptions, initial: StoreState | und
   let isFresh = initial === undefined;
   const logProgress = progressLogger(options.clock, state.offset);
   for (;;) {
-    const probe = options.startProbe();
+    const probe = options.monitor.freshness.startProbe();
     const { response, peer } = await options.peers.log(state);
     if (options.isStopped()) return;
     if ("refused" in response) {
@@ -61,7 +59,7 @@ export async function catchUp(options: CatchUpOptions, initial: StoreState | und
     state = await applyPage(options, state, page, peer);
     logProgress(state.offset, page.head.l);
     const isPrimary = peer === options.peers.primary;
-    if (isPrimary) options.onPrimaryHead(page.head, state, probe);
+    if (isPrimary) options.monitor.onPrimaryHead(page.head, state, probe);
     if (isSameState(page.head, state)) options.onVerified();
     if (page.ev.length === 0 || (isPrimary && state.offset >= page.head.l)) return;
     isFresh = false;

@@ -25,7 +25,7 @@ import { commitTimesAfter, decodeBatch } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { Peers } from "../transport/peers.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
-import { createBatchBuffer, type BatchBuffer } from "./batch-buffer.ts";
+import { createBatchBuffer } from "./batch-buffer.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { CatchUpRequests } from "./catch-up-requests.ts";
 import { PrimaryMonitor } from "./primary-monitor.ts";
@@ -69,8 +69,9 @@ export interface ReplicaLoopOptions {
 export class ReplicaLoop {
   readonly #options: ReplicaLoopOptions;
   readonly #catchUpOptions: CatchUpOptions;
-  readonly #buffer: BatchBuffer;
-  readonly #monitor: PrimaryMonitor;
+  readonly #buffer: ReturnType<typeof createBatchBuffer>;
+  /** What this replica knows about its primary. */
+  readonly monitor: PrimaryMonitor;
   readonly #requests: CatchUpRequests;
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #state: ReplicaState = initialState;
@@ -87,7 +88,7 @@ export class ReplicaLoop {
     this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
     this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
     this.#warnings = rateLimiter(warningIntervalMs, clock);
-    this.#monitor = new PrimaryMonitor({
+    this.monitor = new PrimaryMonitor({
       ...{ environment, limits, maxStalenessMs, clock, peers, state, send },
       isLive: () => this.#state.name === "live",
       isBusy: () => this.#isRunning && !this.#isStopped,
@@ -99,14 +100,13 @@ export class ReplicaLoop {
       isStopped: () => this.#isStopped,
       replay: (request, from) => this.#replay(request, from),
       installSnapshot: (from, replacing) => this.#installSnapshot(from, replacing),
-      startProbe: () => this.#monitor.startProbe(),
-      onPrimaryHead: (head, state, probe) => this.#monitor.onPrimaryHead(head, state, probe),
+      monitor: this.monitor,
     };
   }
 
   /** Begins to catch up. The event stream may deliver already. */
   start(): void {
-    this.#monitor.start();
+    this.monitor.start();
     this.#wake();
   }
 
@@ -115,15 +115,15 @@ export class ReplicaLoop {
     void this.#send({ type: "stopped" });
     this.#cancelRetry();
     this.#requests.stop();
-    await Promise.all([this.#running, this.#monitor.stop()]);
+    await Promise.all([this.#running, this.monitor.stop()]);
   }
 
   get stateName(): ReplicaStateName {
     if (this.isDiverged) return "DIVERGED";
     if (this.#options.state() === undefined) return "BOOTSTRAP";
-    const { isStreamAlive, isStreamTrusted, isPrimaryAlive } = this.#monitor;
+    const { isStreamAlive, isTrusted, isPrimaryAlive } = this.monitor.freshness;
     if (isStreamAlive && hasMissedEvents(this.#state)) return "CATCHUP";
-    if (isStreamAlive && isStreamTrusted) return "LIVE";
+    if (isStreamAlive && isTrusted) return "LIVE";
     return isPrimaryAlive ? "STALE_FEED" : "DISCONNECTED";
   }
 
@@ -137,22 +137,9 @@ export class ReplicaLoop {
     return this.#state.name === "diverged" && this.#state.isDamaged;
   }
 
-  /**
-   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
-   * start.
-   */
-  get ageMs(): number | null {
-    return this.#monitor.ageMs;
-  }
-
-  /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
-  get isConfirmed(): boolean {
-    return this.#monitor.isConfirmed;
-  }
-
   /** Whether the primary waits for acknowledgements of this replica. */
   get isAckRequested(): boolean {
-    return this.#monitor.isAckRequested;
+    return this.monitor.isAckRequested;
   }
 
   /**
@@ -187,17 +174,12 @@ export class ReplicaLoop {
 
   /** `broker` is for the log. */
   receiveHead(payload: Uint8Array, isRetained: boolean, broker: string): void {
-    this.#monitor.receiveHead(payload, isRetained, broker);
+    this.monitor.receiveHead(payload, isRetained, broker);
   }
 
   /** A client waits for this replica: the primary is asked for events that the event stream may not have delivered. */
   requestCatchUp(): void {
     this.#requests.request();
-  }
-
-  /** Asks the primary now whether this replica has all events, unless it was just asked. */
-  requestConfirmation(): void {
-    this.#monitor.requestConfirmation();
   }
 
   /** The database's files were deleted or replaced. The open files answer until a snapshot replaces them. */
@@ -261,7 +243,7 @@ export class ReplicaLoop {
       case "apply":
         return this.#applyBatch(command);
       case "drop":
-        this.#buffer.shift();
+        this.#buffer.removeFirst();
         if (command.isDuplicate) metrics.brokerDuplicates.inc();
         return undefined;
       case "requestCatchUp":
@@ -335,13 +317,13 @@ export class ReplicaLoop {
     void this.#send({ type: "snapshotStarted" });
     const state = await this.#options.installSnapshot(from, replacing, this.isDiverged);
     this.#buffer.clear();
-    this.#monitor.forgetDigests();
+    this.monitor.digests.clear();
     void this.#send({ type: "snapshotInstalled", nowMs: this.#options.clock.monotonicMs() });
     return state;
   }
 
   async #applyBatch({ received, rows, after }: Extract<ReplicaCommand, { type: "apply" }>): Promise<void> {
-    this.#buffer.shift();
+    this.#buffer.removeFirst();
     const { batch, atMs } = received;
     const committedMs = commitTimesAfter(batch, after);
     try {
@@ -379,16 +361,16 @@ export class ReplicaLoop {
     const announced = this.#state.name === "stopped" ? undefined : this.#state.memory.announced;
     void this.#send({ type: "applied" });
     const { state, events } = committed;
-    for (const event of events) this.#monitor.recordDigest(request.epoch, event.offset, event.digest);
+    for (const event of events) this.monitor.digests.record(request.epoch, event.offset, event.digest);
     if (isDebugging()) logAppliedEvents(committed, source);
     const delivery = { source, receivedMs, committedMs: request.committedMs, announced };
     this.#visibleAfterMs = recordAppliedEvents(committed, delivery) ?? this.#visibleAfterMs;
-    this.#monitor.onPosition(state);
+    this.monitor.onPosition(state);
     return state;
   }
 }
 
-/** As the metrics name them. */
+/** The labels of metrics. */
 const deliverySources: Readonly<Record<CatchUpCause, DeliverySource>> = {
   announced: "fetch",
   polled: "poll",

@@ -131,8 +131,8 @@ export async function openReplica(
     state,
     epochs: () => readEpochs(database.reader()),
     // A broker may hold back heads of later epochs.
-    isNewest: () => loop.isConfirmed,
-    onUnknownEpoch: () => loop.requestConfirmation(),
+    isNewest: () => loop.monitor.isConfirmed,
+    onUnknownEpoch: () => loop.monitor.requestConfirmation(),
     onSlowWait: () => loop.requestCatchUp(),
     mayLearnEpochs: true,
     clock,
@@ -140,7 +140,7 @@ export async function openReplica(
   position.onStateChange(() => waiters.onStateChange());
   const staleness = (maxMs: number): string | undefined => {
     if (state() === undefined) return undefined;
-    const { ageMs } = loop;
+    const { ageMs } = loop.monitor;
     if (ageMs === null) return "the primary has not confirmed its copy since it was started";
     return ageMs > maxMs ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined;
   };
@@ -159,7 +159,7 @@ export async function openReplica(
     },
     ageMs() {
       const own = state();
-      return loop.ageMs ?? (own === undefined ? null : ageOf(own.timeMs, clock));
+      return loop.monitor.ageMs ?? (own === undefined ? null : ageOf(own.timeMs, clock));
     },
     requireFresh(maxMs) {
       const reason = maxMs === undefined ? undefined : staleness(maxMs);
@@ -205,22 +205,14 @@ async function waitForLatest(
   await waiters.waitFor(formatToken(head.e, head.l), waitMs);
 }
 
-interface DamageHandling {
-  /**
-   * Returns whether the error is damage. Then the database no longer answers until it is replaced or its file proves to
-   * be sound.
-   */
-  readonly report: (error: unknown) => boolean;
-  readonly suspect: (reason: string) => void;
-}
-
+/** Reported damage: the database no longer answers until it is replaced or its file proves to be sound. */
 function handleDamage(
   database: LocalDatabase,
   writer: Writer,
   loop: ReplicaLoop,
   started: AsyncDisposableStack,
   system: PeerSystem,
-): DamageHandling {
+) {
   const path = (): string | undefined => (database.isOpen ? database.path : undefined);
   const recheck = createRecheck(
     {
@@ -244,21 +236,13 @@ function handleDamage(
   writer.onDamaged((damaged) => damaged.path === path() && suspect(damaged.problem));
   return {
     suspect,
-    report(error) {
+    /** Returns whether the error is damage. */
+    report(error: unknown): boolean {
       const damage = damageIn(error);
       if (damage !== undefined) suspect(`its file is damaged: ${damage}`);
       return damage !== undefined;
     },
   };
-}
-
-interface PositionTracker {
-  readonly events: EventReader;
-  readonly state: () => StoreState | undefined;
-  readonly onStateChange: (listener: () => void) => void;
-  /** Makes the database at `path` this node's database. */
-  readonly adopt: (path: string) => Promise<StoreState>;
-  readonly installSnapshot: ReplicaLoopOptions["installSnapshot"];
 }
 
 /** Tracks the position while events advance it and snapshots replace the database. */
@@ -268,7 +252,7 @@ function trackPosition(
   database: LocalDatabase,
   guard: HistoryGuard,
   system: PeerSystem,
-): PositionTracker {
+) {
   let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
   const events = createEventReader({ reader: () => database.reader(), primary: false });
@@ -282,6 +266,7 @@ function trackPosition(
     writer.storage.recovered("snapshot");
     advance(change.state);
   });
+  /** Makes the database at `path` this node's database. */
   const adopt = async (path: string, isDistrusted = false): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
     // Reads must use the new file before anybody learns of the new position.
@@ -299,7 +284,7 @@ function trackPosition(
         log.error("the copy can't be written until there is a fresh snapshot: {error}", { error }),
       );
   };
-  const installSnapshot: PositionTracker["installSnapshot"] = async (from, replacing, isDistrusted) => {
+  const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted) => {
     const { data: directory, environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
@@ -321,7 +306,7 @@ function trackPosition(
   return {
     events,
     state: () => state,
-    onStateChange: (listener) => listeners.push(listener),
+    onStateChange: (listener: () => void) => void listeners.push(listener),
     adopt,
     installSnapshot,
   };
@@ -365,7 +350,7 @@ function warnUnreadable(error: unknown): undefined {
 async function audit(
   database: LocalDatabase,
   loop: ReplicaLoop,
-  suspect: DamageHandling["suspect"],
+  suspect: (reason: string) => void,
   system: PeerSystem,
 ): Promise<void> {
   if (!database.isOpen || loop.isDiverged) return;

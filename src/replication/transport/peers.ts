@@ -23,7 +23,7 @@ export interface PeerNode {
   readonly client: NodeClient;
 }
 
-export interface PeerLogResponse {
+interface PeerLogResponse {
   readonly response: LogResponse;
   readonly peer: PeerNode;
 }

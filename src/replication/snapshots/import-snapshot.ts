@@ -9,7 +9,6 @@ import {
   removeReplacedStores,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
-import { openStore } from "../../store/connection/open-store.ts";
 import { requireKnownFormat } from "../../store/snapshot/snapshot-header.ts";
 import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
@@ -24,6 +23,7 @@ import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
 import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
 import { writeSnapshotMetadata } from "./snapshot-metadata.ts";
+import { readStore } from "./check-database.ts";
 import { findVerifiedDatabase } from "./verified-database.ts";
 
 const log = getLogger("snapshot");
@@ -58,10 +58,7 @@ export interface ImportedSnapshot extends InstalledSnapshot {
   readonly previous: string | undefined;
 }
 
-/**
- * Imports it into the directory of a node that is not running, after checking it completely. AppError says why it is
- * refused.
- */
+/** Checks it completely and imports it for a node that is not running. AppError says why it is refused. */
 export async function importSnapshot(options: SnapshotImportOptions): Promise<ImportedSnapshot> {
   const { file, data, force, limits, nodeKeyHash, allowUnauthenticated, onStep } = options;
   const snapshot = openSnapshotFile(file);
@@ -82,9 +79,7 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
   }
 }
 
-/**
- * AppError `invalid_request` if the file is not authenticated by a node of this environment, unless that is allowed.
- */
+/** AppError `invalid_request` if no node of this environment has authenticated the file, unless that is allowed. */
 export function requireAuthentic(
   { path, signed }: Snapshot,
   nodeKeyHash: string | undefined,
@@ -125,12 +120,7 @@ function requireImportTarget(data: string, { manifest }: Snapshot, force: boolea
 /** Undefined if the file is damaged too much to tell. */
 function readStateAt(path: string): StoreState | undefined {
   try {
-    const store = openStore(path, { readonly: true });
-    try {
-      return readState(store);
-    } finally {
-      store.close();
-    }
+    return readStore(path, readState);
   } catch {
     return undefined;
   }
@@ -146,7 +136,7 @@ async function install(
   const { path, manifest } = snapshot;
   try {
     if (manifest.history !== undefined) guard.require(manifest.history, "it");
-    const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard, from: "it" });
+    const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard }, "it");
     writeSnapshotMetadata(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
     return installed;
   } catch (error) {
@@ -155,10 +145,9 @@ async function install(
 }
 
 /**
- * Returns the path of the database that an edge or a fallback starts from. It is its own database if that is sound. It
- * is the configured snapshot if there is no database, or if the snapshot is further on in the same epoch or of a later
- * term. Undefined if there is neither. AppError if one of them is of another environment, or if there is no database
- * and the file does not exist.
+ * Returns the path of the database that an edge or a fallback starts from: its own if that is sound, or the configured
+ * snapshot if that is newer or there is no other. Undefined if there is neither. AppError if one of them is of another
+ * environment, or if there is no database and the file does not exist.
  */
 export async function chooseInitialDatabase(
   { data, environment, limits, nodeKey, import: file }: Config,

@@ -1,11 +1,10 @@
 /**
- * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. A broker's
- * access list decides who may publish, and people make mistakes in access lists. Without a MAC, anyone who may publish
- * by mistake could add events that edges apply (the chain hash is not secret for readers of the event stream), or claim
- * that there is another primary. The MAC covers the topic, so the status of one node is not valid for another.
+ * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. Without it,
+ * anyone who may publish because of a mistake in the broker's access list could add events that edges apply (the chain
+ * hash is not secret for readers of the event stream), or claim that there is another primary. The MAC covers the topic,
+ * so the status of one node is not valid for another.
  *
- * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and everything before
- * it.
+ * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and what is before it.
  */
 import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";

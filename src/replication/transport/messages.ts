@@ -96,17 +96,14 @@ const nodeHeadSchema = headSchema.extend({
   handsOverTo: z.string().optional(),
   leased: z.boolean().optional(),
 });
-/**
- * Why a node does not send the page after a position, with its own history. That shows which node is ahead, and where
- * the histories diverge.
- */
+/** Why a node does not send the page after a position. Its history shows who is ahead, and where the two diverge. */
 const refusalSchema = z.object({
   code: z.enum(["epoch", "diverged", "ahead", "trimmed"]),
   message: z.string(),
   head: headSchema,
   epochs,
 });
-/** Older edges send no hash. */
+/** The position that a node publishes about itself. Older edges send no hash. */
 const statusSchema = z.object({
   v: z.literal(1),
   epoch: hash.nullable(),
@@ -120,14 +117,11 @@ export type PublishedRow = z.infer<typeof publishedRow>;
 export type Head = z.infer<typeof headSchema>;
 /** A part of the log, possibly empty, and the head when it was read. */
 export type LogPage = z.infer<typeof pageSchema>;
-
 /** A head with the node's history. */
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
-/** Why the log has no continuation of a position. */
 export type LogRefusal = z.infer<typeof refusalSchema>;
 /** The epoch of a head, in the form that is used for comparisons. */
 export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e, term: n });
-/** The position that a node publishes about itself. */
 export type NodeStatus = z.infer<typeof statusSchema>;
 
 /** The message, or the reason why it was rejected. */
@@ -184,12 +178,9 @@ function isBatch(value: unknown): value is EventBatch {
   if (v !== 1 || typeof s !== "string" || s === "" || !isHash(e) || !isHash(h) || !(d === null || isHash(d)))
     return false;
   if (![n, t, p, l].every(isCount) || !Array.isArray(ev) || ev.length === 0) return false;
+  const isTimeOrNull = (time: unknown): boolean => time === null || (Number.isFinite(time) && Number(time) >= 0);
   if (c !== undefined && !(Array.isArray(c) && c.every(isTimeOrNull))) return false;
   return ev.every(isCompleteRow);
-}
-
-function isTimeOrNull(value: unknown): boolean {
-  return value === null || (Number.isFinite(value) && Number(value) >= 0);
 }
 
 function isCompleteRow(row: unknown): boolean {

@@ -64,10 +64,7 @@ export class LocalDatabase {
     return this.#opened !== undefined;
   }
 
-  /**
-   * Answers from the database at `path` from now on. With `isDistrusted` the previous one is wrong, and no start may
-   * use its file.
-   */
+  /** Answers from the database at `path` from now on. With `isDistrusted` no start may use the previous one's file. */
   open(path: string, isDistrusted = false): StoreState {
     const previous = this.#opened;
     const { state, ...opened } = this.#read(path);
@@ -97,9 +94,7 @@ export class LocalDatabase {
     return { path, engine, reader, state };
   }
 
-  /**
-   * Another node has confirmed the content of this database. The databases that it replaced are not needed any more.
-   */
+  /** Another node has confirmed the content. The databases that this one replaced are not needed any more. */
   markVerified(): void {
     if (this.#isVerified || this.#opened === undefined) return;
     this.#isVerified = true;

@@ -1,7 +1,7 @@
 /**
  * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the
- * stream is alive, and from polls while it is silent. It measures how fresh this replica is, compares its digests with
- * the primary's, and sends what it finds to the replica's state machine.
+ * stream is alive, and from polls while it is silent. It measures freshness, compares digests with the primary's, and
+ * sends what it finds to the replica's state machine.
  */
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
@@ -20,14 +20,11 @@ import type { ReplicaInput } from "./replica-state.ts";
 
 const log = getLogger("replica");
 
-/** A broker can cause a warning again and again. */
-const warningIntervalMs = 60_000;
-
 export interface PrimaryMonitorOptions {
   readonly environment: string;
   readonly limits: Limits;
   /** The oldest database that may answer. */
-  readonly maxStalenessMs: number | undefined;
+  readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
   readonly peers: Peers;
   /** This replica's position. Undefined while it has no database. */
@@ -65,7 +62,7 @@ export class PrimaryMonitor {
     const { windowMs } = this.freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
     this.#gapCheck = new GapCheck({ graceMs: limits.gapGraceMs, clock, state, isBusy, onGap: requestCatchUp });
-    this.#warnings = rateLimiter(warningIntervalMs, clock);
+    this.#warnings = rateLimiter(60_000, clock);
   }
 
   start(): void {
@@ -82,10 +79,7 @@ export class PrimaryMonitor {
     await this.#confirmations.stop();
   }
 
-  /**
-   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
-   * start.
-   */
+  /** As `Freshness.ageMs`, in whole ms. */
   get ageMs(): number | null {
     const { ageMs } = this.freshness;
     return ageMs === null ? null : Math.round(ageMs);
@@ -143,10 +137,7 @@ export class PrimaryMonitor {
     this.#confirmations.request();
   }
 
-  /**
-   * One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a
-   * warning.
-   */
+  /** One of several brokers may be a little slower. One that is much slower, or repeats messages, gets a warning. */
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
     const lateMs = this.freshness.supersededMsAgo(head);
@@ -180,10 +171,7 @@ export class PrimaryMonitor {
     void this.#poll();
   }
 
-  /**
-   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon
-   * as with the stream, and the primary learns this replica's position.
-   */
+  /** Long-polls the primary while the event stream is silent. So events arrive as soon, and it learns this position. */
   async #poll(): Promise<void> {
     const { clock, limits, send, whenIdle } = this.#options;
     this.#isPolling = true;
@@ -204,10 +192,7 @@ export class PrimaryMonitor {
     return this.#options.state() !== undefined && this.#options.isLive();
   }
 
-  /**
-   * Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than
-   * this replica.
-   */
+  /** Asks for the head only: missing events may be on their way. Returns whether the primary has more events. */
   async #confirm(waitMs = 0): Promise<boolean> {
     const { environment, state, peers, send } = this.#options;
     const before = state();
@@ -245,25 +230,18 @@ export class PrimaryMonitor {
   }
 }
 
-/** How many digests of this replica are kept. */
-const digestsMax = 4096;
-
 /**
  * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ,
  * there is a bug or a damaged disk, and this replica's database must not answer.
  */
 class DigestHistory {
-  readonly #digests = new LRUCache<string, string>({ max: digestsMax });
+  readonly #digests = new LRUCache<string, string>({ max: 4096 });
 
-  /** Remembers the digest after an event. */
   record(epoch: string, offset: number, digest: string): void {
     this.#digests.set(`${epoch}:${offset}`, digest);
   }
 
-  /**
-   * False if this replica had another digest, or has another chain hash, at the head's position. True if it does not
-   * know.
-   */
+  /** False if this replica had another digest, or has another chain hash, there. True if it does not know. */
   matches(head: Head, state: StoreState): boolean {
     if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
     const own = this.#digests.get(`${head.e}:${head.l}`);

@@ -6,7 +6,6 @@
  * INVARIANT: only this loop changes the database's position, so a position that was checked still holds when the events
  * are applied.
  */
-import type { Limits } from "../../config/limits.ts";
 import { isDamage } from "../../runtime/sqlite.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
@@ -14,7 +13,6 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { backoffMs } from "../../util/backoff.ts";
-import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { ReplicaStateName } from "../node-state.ts";
@@ -23,12 +21,11 @@ import type { CommittedReplay } from "../log/store-writer.ts";
 import type { Writer } from "../log/writer.ts";
 import { commitTimesAfter, decodeBatch } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
-import type { Peers } from "../transport/peers.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
 import { createBatchBuffer } from "./batch-buffer.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { CatchUpRequests } from "./catch-up-requests.ts";
-import { PrimaryMonitor } from "./primary-monitor.ts";
+import { PrimaryMonitor, type PrimaryMonitorOptions } from "./primary-monitor.ts";
 import {
   type CatchUpCause,
   catchUpCause,
@@ -45,25 +42,15 @@ import {
 
 const log = getLogger("replica");
 
-/** A broker can cause a warning again and again. */
-const warningIntervalMs = 60_000;
-
-export interface ReplicaLoopOptions {
-  readonly environment: string;
-  readonly limits: Limits;
-  /** The oldest database that may answer. */
-  readonly maxStalenessMs?: number | undefined;
-  readonly clock: Clock;
+export interface ReplicaLoopOptions
+  extends
+    Pick<PrimaryMonitorOptions, "environment" | "limits" | "maxStalenessMs" | "clock" | "peers" | "state">,
+    Pick<CatchUpOptions, "onDivergence" | "onVerified"> {
   readonly writer: Pick<Writer, "replay">;
-  readonly peers: Peers;
-  /** This replica's position. Undefined while it has no database. */
-  readonly state: () => StoreState | undefined;
   /** As for catching up. `isDistrusted` says that the current database must not answer any more. */
   readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<StoreState>;
   /** The file is damaged, or could not be read. */
   readonly onDamage: (error: unknown) => void;
-  readonly onDivergence: CatchUpOptions["onDivergence"];
-  readonly onVerified: CatchUpOptions["onVerified"];
 }
 
 export class ReplicaLoop {
@@ -73,6 +60,7 @@ export class ReplicaLoop {
   /** What this replica knows about its primary. */
   readonly monitor: PrimaryMonitor;
   readonly #requests: CatchUpRequests;
+  /** A broker can cause a warning again and again. */
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #state: ReplicaState = initialState;
   #isAwake = false;
@@ -87,7 +75,7 @@ export class ReplicaLoop {
     const send = (input: ReplicaInput): void => void this.#send(input);
     this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
     this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
-    this.#warnings = rateLimiter(warningIntervalMs, clock);
+    this.#warnings = rateLimiter(60_000, clock);
     this.monitor = new PrimaryMonitor({
       ...{ environment, limits, maxStalenessMs, clock, peers, state, send },
       isLive: () => this.#state.name === "live",
@@ -142,10 +130,7 @@ export class ReplicaLoop {
     return this.monitor.isAckRequested;
   }
 
-  /**
-   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
-   * event.
-   */
+  /** Ms from the last event's commit on the primary until it was visible here. Null before the first event. */
   get visibleAfterMs(): number | null {
     return this.#visibleAfterMs;
   }
@@ -187,10 +172,7 @@ export class ReplicaLoop {
     void this.#send({ type: "filesLost" });
   }
 
-  /**
-   * The database must not answer until a snapshot has replaced it. With `isDamage`, also until its file proves to be
-   * sound.
-   */
+  /** The database must not answer until a snapshot replaces it, or with `isDamage` until its file proves to be sound. */
   markDiverged(reason: string, isDamage = false): void {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
@@ -222,10 +204,7 @@ export class ReplicaLoop {
     this.#isRunning = false;
   }
 
-  /**
-   * Makes a transition and performs its commands. The promise is that of the command that takes time, which only
-   * `ready` leads to.
-   */
+  /** Makes a transition and performs its commands. The promise is of the command that takes time (only after `ready`). */
   #send(input: ReplicaInput): Promise<void> | undefined {
     const { state, commands } = transition(this.#state, input);
     this.#state = state;
@@ -284,10 +263,8 @@ export class ReplicaLoop {
     const { state, clock } = this.#options;
     const startMs = clock.monotonicMs();
     const before = state();
-    log.debug("reading the logs of other nodes: {cause}, this node is at {offset}", {
-      cause,
-      offset: before?.offset ?? 0,
-    });
+    const offset = before?.offset ?? 0;
+    log.debug("reading the logs of other nodes: {cause}, this node is at {offset}", { cause, offset });
     try {
       await catchUp(this.#catchUpOptions, from === "position" ? before : undefined);
     } catch (error) {
@@ -308,9 +285,8 @@ export class ReplicaLoop {
     const isStorageFailure = storageFailureIn(error) !== undefined;
     void this.#send({ type: "catchUpFailed", isStorageFailure, nowMs: this.#options.clock.monotonicMs() });
     const isFirst = this.#state.name !== "stopped" && this.#state.memory.catchUpFailures === 1;
-    log[isFirst ? "warning" : "debug"]("catching up with the primary failed, trying again: {error}", {
-      error: detailOf(error),
-    });
+    const level = isFirst ? "warning" : "debug";
+    log[level]("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
   }
 
   async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<StoreState> {

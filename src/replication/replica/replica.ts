@@ -56,21 +56,15 @@ export interface Replica {
   /** Compares pages with their checksums for at most `maxMs`. If one is damaged, the database no longer answers. */
   checkPages(maxMs: number): Promise<void>;
   /**
-   * For operators: how long ago this replica was last known to have all events, in ms. Before the primary has answered,
-   * the time of the last event gives an estimate. Null while there is no database.
+   * How long ago this replica was last known to have all events, in ms. Before the primary has answered, estimated from
+   * the last event. Null while there is no database.
    */
   ageMs(): number | null;
-  /**
-   * Why a load balancer should prefer other nodes: the primary has not confirmed this replica since the start, or not
-   * within `maxMs`.
-   */
+  /** Why a load balancer should prefer other nodes: the primary has not confirmed this replica within `maxMs`. */
   staleness(maxMs: number): string | undefined;
   /** AppError `not_ready` if this replica is older than `maxMs`, or its age is unknown. */
   requireFresh(maxMs: number | undefined): void;
-  /**
-   * Asks the primary for its position and waits until this replica has reached it. AppError `not_ready` if one of the
-   * two fails.
-   */
+  /** Waits until this replica has the primary's current position. AppError `not_ready` if that fails. */
   waitForLatest(waitMs: number): Promise<void>;
   /** Calls `listener` after each change of the position. */
   onStateChange(listener: () => void): void;
@@ -78,10 +72,7 @@ export interface Replica {
   onPeerPosition(epoch: EpochId): void;
 }
 
-/**
- * `started` stops what this starts. `ackName` is the name under which the primary may count this node's
- * acknowledgements.
- */
+/** `started` stops what this starts. The primary may count this node's acknowledgements under `ackName`. */
 export async function openReplica(
   config: Config,
   ackName: AckName,
@@ -312,10 +303,7 @@ function trackPosition(
   };
 }
 
-/**
- * The surviving history has diverged from this one. Saves the events that only this replica has, before its database is
- * replaced.
- */
+/** Saves the events that only this replica has, before a diverged history replaces its database. */
 function saveBeforeDivergence(
   directory: string,
   database: LocalDatabase,

@@ -170,10 +170,7 @@ async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: 
   }
 }
 
-/**
- * Refreshes on a timer. After a failure it retries sooner, and much sooner while `hasTime` is false. The jitter keeps a
- * fleet of nodes apart.
- */
+/** Refreshes on a timer with jitter. It retries sooner after a failure, and much sooner while `hasTime` is false. */
 function startTimer(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,
@@ -225,13 +222,10 @@ function monitorSnapshot(database: LocalDatabase, limits: Limits, started: Async
     onFound();
   };
   const warnings = rateLimiter(60_000, clock);
-  const reports = {
-    onDamage: suspect,
-    onUnreadable(reason: string) {
-      if (warnings() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
-    },
+  const onUnreadable = (reason: string): void => {
+    if (warnings() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
   };
-  const scrub = scrubDatabase(limits, reports, started, clock);
+  const scrub = scrubDatabase(limits, { onDamage: suspect, onUnreadable }, started, clock);
   const recheck = createRecheck(
     {
       path: () => (database.isOpen ? database.path : undefined),
@@ -267,9 +261,6 @@ function monitorSnapshot(database: LocalDatabase, limits: Limits, started: Async
   };
 }
 
-/** There is no writer, so the WAL stays empty. */
-const emptyWal = { committed: 0, checkpointed: 0 };
-
 /** Compares the pages of a database that nobody writes to with their checksums, until `started` is disposed. */
 function scrubDatabase(
   { scrubIntervalMs }: Pick<Limits, "scrubIntervalMs">,
@@ -296,7 +287,8 @@ function scrubDatabase(
     open(store: Connection): void {
       close();
       const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
-      const pages = new PageChecksums(store.path, pageBytes, () => emptyWal);
+      // There is no writer, so the WAL stays empty.
+      const pages = new PageChecksums(store.path, pageBytes, () => ({ committed: 0, checkpointed: 0 }));
       opened = { pages, scrub: new PageScrub(pages, scrubIntervalMs, reports) };
     },
     /** Reads the damaged pages again. Resolves with the damage that is left. */

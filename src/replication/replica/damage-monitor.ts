@@ -29,7 +29,7 @@ export interface RecheckOptions {
   readonly onSound: (path: string) => void;
 }
 
-/** Returns a function that starts to check the suspected database with a backoff, until it is sound or not suspected. */
+/** Returns a function that starts checks of the suspected database, with a backoff, until the suspicion has ended. */
 export function createRecheck(
   { path, isSuspected, checkDamagedPages, onSound }: RecheckOptions,
   started: AsyncDisposableStack,

@@ -172,7 +172,7 @@ export class ReplicaLoop {
     void this.#send({ type: "filesLost" });
   }
 
-  /** The database must not answer until a snapshot replaces it, or with `isDamage` until its file proves to be sound. */
+  /** The database must not answer until a snapshot replaces it; with `isDamage`, or its file proves to be sound. */
   markDiverged(reason: string, isDamage = false): void {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
@@ -204,7 +204,7 @@ export class ReplicaLoop {
     this.#isRunning = false;
   }
 
-  /** Makes a transition and performs its commands. The promise is of the command that takes time (only after `ready`). */
+  /** Makes a transition and performs its commands. Only `ready` leads to one that takes time: its promise is returned. */
   #send(input: ReplicaInput): Promise<void> | undefined {
     const { state, commands } = transition(this.#state, input);
     this.#state = state;

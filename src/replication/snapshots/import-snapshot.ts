@@ -1,12 +1,14 @@
-/** Imports a snapshot file as the database of a data directory: by a command, or when a node starts. */
+/** Chooses the database that a node starts from, and imports snapshot files: by a command, or when a node starts. */
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
 import {
   historyOf,
   lockDirectory,
   currentStorePath,
+  quarantineStore,
   readNodeFile,
   removeReplacedStores,
+  storePathsIn,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
 import { requireKnownFormat } from "../../store/snapshot/snapshot-header.ts";
@@ -17,14 +19,15 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
 import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
+import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
 import { writeSnapshotMetadata } from "./snapshot-metadata.ts";
 import { readStore } from "./check-database.ts";
-import { findVerifiedDatabase } from "./verified-database.ts";
 
 const log = getLogger("snapshot");
 
@@ -170,6 +173,42 @@ export async function chooseInitialDatabase(
     log.error("the snapshot {file} was not imported: {reason}", { file, reason: reasonOf(error) });
     return own;
   }
+}
+
+/**
+ * Returns the path of a sound database. A damaged one is moved out of the way, and the one that it replaced is next: it
+ * stays until its successor is verified. Throws if the database is of another environment.
+ */
+async function findVerifiedDatabase(
+  directory: string,
+  environment: string,
+  limits: Limits,
+  system: System,
+): Promise<string | undefined> {
+  for (const path of storePathsIn(directory)) {
+    try {
+      requireEnvironment(await checkDatabaseInWorker(system, path, limits), environment);
+      return path;
+    } catch (error) {
+      if (error instanceof AppError && error.code === "conflict") throw error;
+      throwIfStorageFailed(error, path);
+      const movedTo = quarantineStore(path);
+      getLogger("store").error("the database {path} is damaged and was moved to {movedTo}: {error}", {
+        path,
+        movedTo,
+        error,
+      });
+    }
+  }
+  return undefined;
+}
+
+/** Throws if the storage failed: that says nothing about the data. */
+export function throwIfStorageFailed(cause: unknown, path: string): void {
+  const failure = storageFailureIn(cause);
+  if (failure === undefined) return;
+  const found = describeStorageFailure(failure, path);
+  throw new AppError("internal", `the database cannot be opened, although it may be sound: ${found}`, { cause });
 }
 
 /** At a start there is no one to allow an unauthenticated file. */

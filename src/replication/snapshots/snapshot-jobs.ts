@@ -33,8 +33,8 @@ function commandRunner<Name extends keyof SnapshotCommands>(command: Name) {
 }
 
 /**
- * Unpacks a received snapshot. Returns its state and the duration of both steps. Throws, and leaves no file at `target`, unless the database is
- * sound and its content matches the manifest.
+ * Unpacks a received snapshot. Returns its state and the duration of both steps. Throws, and leaves no file at
+ * `target`, unless the database is sound and its content matches the manifest.
  */
 export async function unpackSnapshotInWorker(
   system: WorkerSpawner,

@@ -1,8 +1,8 @@
 /**
- * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. Without it,
- * anyone who may publish because of a mistake in the broker's access list could add events that edges apply (the chain
- * hash is not secret for readers of the event stream), or claim that there is another primary. The MAC covers the topic,
- * so the status of one node is not valid for another.
+ * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. Without
+ * it, anyone who may publish because of a mistake in the broker's access list could add events that edges apply (the
+ * chain hash is not secret for readers of the event stream), or claim that there is another primary. The MAC covers the
+ * topic, so the status of one node is not valid for another.
  *
  * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and what is before it.
  */

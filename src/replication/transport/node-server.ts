@@ -53,7 +53,7 @@ export interface NodeServerOptions {
   /** `sequenceNumber` is that of the last head that this primary published. */
   readonly freshness: () => {
     readonly sequenceNumber: number | undefined;
-    /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary, which always is. */
+    /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary. */
     readonly ageMs: number | null | undefined;
   };
   /** Of a primary. */

@@ -1,8 +1,8 @@
 /**
  * The other nodes that this node knows: its primary and its peers. If the primary does not answer, or the other nodes
  * have another primary, all are asked for their heads, and the primary of the latest epoch becomes this node's primary.
- * Until one is found, the log of a peer is used. Only configured nodes are asked; no message can add another one. A node
- * of another history counts as down, unless that history is approved.
+ * Until one is found, the log of a peer is used. Only configured nodes are asked; no message can add another one.
+ * A node of another history counts as down, unless that history is approved.
  */
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -156,7 +156,7 @@ export class Peers {
     return true;
   }
 
-  /** The first primary that answers from a later epoch than this node's; if there is none, the one of the latest epoch. */
+  /** The first primary of a later epoch than this node's that answers; if there is none, that of the latest epoch. */
   #latestPrimary(least: EpochId | undefined): Promise<PeerHead | undefined> {
     const own = this.#own();
     return new Promise((resolve) => {

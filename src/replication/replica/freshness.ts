@@ -1,9 +1,9 @@
 /**
  * The freshness of a replica: since when it is known to have all events. The primary's own answer over HTTP proves it,
- * and so does a head of the event stream with a greater sequence number than all before it. A broker can hold back, delay and
- * repeat heads. So a head proves nothing if it was seen before, is retained, has no number, or arrives before the first
- * answer of the primary; and heads count only while the primary itself answers from time to time. Times in messages are
- * not used, only this node's monotonic clock.
+ * and so does a head of the event stream with a greater sequence number than all before it. A broker can hold back,
+ * delay and repeat heads. So a head proves nothing if it was seen before, is retained, has no number, or arrives before
+ * the first answer of the primary; and heads count only while the primary itself answers from time to time. Times in
+ * messages are not used, only this node's monotonic clock.
  */
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";

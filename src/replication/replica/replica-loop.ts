@@ -204,7 +204,7 @@ export class ReplicaLoop {
     this.#isRunning = false;
   }
 
-  /** Makes a transition and performs its commands. Only `ready` leads to one that takes time: its promise is returned. */
+  /** Makes a transition and performs its commands. Returns the promise of one that takes time (only after `ready`). */
   #send(input: ReplicaInput): Promise<void> | undefined {
     const { state, commands } = transition(this.#state, input);
     this.#state = state;

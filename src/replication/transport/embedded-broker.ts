@@ -1,10 +1,11 @@
 /**
  * The embedded broker (aedes, MQTT 3.1.1). It listens on TCP if a port is set, and on the HTTP port over WebSocket.
- * Nodes log in with their id and the node key. INVARIANT: only this process writes events and heads. An edge may
- * publish its own status and may read events and heads. Other attempts are logged. An edge that tries to publish more
- * loses its connection, because MQTT 3.1.1 has no other way to refuse a publisher.
+ * Nodes log in with their id and the node key. INVARIANT: only this process writes events and heads; an edge may
+ * publish its own status. Other attempts are logged. An edge that tries to publish more loses its connection, because
+ * MQTT 3.1.1 has no other way to refuse a publisher.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Server } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
@@ -88,7 +89,7 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
       });
     },
     async listen(hostname, port) {
-      const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
+      const server = createServer({ noDelay: true }, handle);
       servers.push(server);
       return listenOn(server, hostname, port);
     },
@@ -147,8 +148,8 @@ const loginTimeoutMs = 5000;
 const warningIntervalMs = 10_000;
 
 /**
- * The client connections. Connections that have not logged in have a small quota of their own, and a new one replaces
- * the oldest. So a client that only connects cannot displace nodes or keep a node from logging in.
+ * The client connections. Those that have not logged in have a small quota of their own, and a new one replaces the
+ * oldest. So a client that only connects cannot displace nodes or keep one from logging in.
  */
 class ClientConnections {
   readonly #limits: EmbeddedBrokerOptions["limits"];
@@ -203,20 +204,17 @@ function isNodeId(text: string): boolean {
   return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
 }
 
-function listenOn(server: Server, hostname: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (cause) => {
-      const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
-      const message = taken
-        ? "is in use: choose another `mqttPort`, or 0 for MQTT over WebSocket only"
-        : "cannot be opened";
-      reject(new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause }));
-    });
-    server.listen(port, hostname, () => {
-      server.removeAllListeners("error");
-      server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
+async function listenOn(server: Server, hostname: string, port: number): Promise<number> {
+  server.listen(port, hostname);
+  try {
+    await once(server, "listening");
+  } catch (cause) {
+    const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+    const message = taken
+      ? "is in use: choose another `mqttPort`, or 0 for MQTT over WebSocket only"
+      : "cannot be opened";
+    throw new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause });
+  }
+  server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
+  return (server.address() as AddressInfo).port;
 }

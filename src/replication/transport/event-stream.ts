@@ -83,11 +83,7 @@ export async function openEventStream(
   const topics = topicsOf(config.topicPrefix, environment);
   const mac = createMessageMac(nodeKeyHash);
   const { clock } = system;
-  const sequence = new HeadSequence({
-    directory: config.data,
-    blockSize: limits.headSequencesReserved,
-    wallMs: () => clock.wallMs(),
-  });
+  const sequence = new HeadSequence(config.data, limits.headSequencesReserved, () => clock.wallMs());
   const ownership = primaryOwnership(store, topics, mac, sequence);
   const connections = openConnections(config, ownership, system);
   const embedded = config.broker.includes(embeddedBroker)
@@ -180,17 +176,14 @@ function subscribeAt(
   listener: EventStreamListener,
 ): void {
   connection.onMessage((topic, payload, retained) => handle(connection.name, topic, payload, retained));
-  connection.onFenced(() =>
-    listener.fenced(`the broker ${connection.name} accepted another primary in place of this one`),
-  );
-  connection.onConnect(() => {
-    connection.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
-      log.warning("this primary cannot receive messages of other nodes at {broker}: {reason}", {
-        broker: connection.name,
-        reason: reasonOf(error),
-      }),
-    );
-  });
+  const { name: broker } = connection;
+  connection.onFenced(() => listener.fenced(`the broker ${broker} accepted another primary in place of this one`));
+  const warn = (error: unknown): void =>
+    log.warning("this primary cannot receive messages of other nodes at {broker}: {reason}", {
+      broker,
+      reason: reasonOf(error),
+    });
+  connection.onConnect(() => void connection.subscribe([topics.head, topics.status("+")]).catch(warn));
 }
 
 function dispatch(
@@ -258,22 +251,16 @@ function openConnections(config: Config, ownership: Ownership, system: System): 
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
-  const clientId = primaryClientId(config, tls.key);
-  const connectionTo = (url: string): BrokerConnection =>
-    new BrokerConnection(
-      {
-        url,
-        clientId,
-        username: brokerUsername,
-        password: brokerPassword,
-        ...tls,
-        connectTimeoutMs: limits.brokerConnectTimeoutMs,
-        keepaliveMs: limits.brokerKeepaliveMs,
-        ownership,
-      },
-      system,
-    );
-  return new Map(urls.map((url) => [url, connectionTo(url)]));
+  const common = {
+    clientId: primaryClientId(config, tls.key),
+    username: brokerUsername,
+    password: brokerPassword,
+    ...tls,
+    connectTimeoutMs: limits.brokerConnectTimeoutMs,
+    keepaliveMs: limits.brokerKeepaliveMs,
+    ownership,
+  };
+  return new Map(urls.map((url) => [url, new BrokerConnection({ ...common, url }, system)]));
 }
 
 /**

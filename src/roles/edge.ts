@@ -109,7 +109,7 @@ export async function startEdgeNode(
     votedFor: () => votes.candidate,
     vote: candidate.grantVote,
     ack: false,
-    freshness: () => ({ sequenceNumber: undefined, ageMs: loop.ageMs }),
+    freshness: () => ({ sequenceNumber: undefined, ageMs: loop.monitor.ageMs }),
     limits,
     clock,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),

@@ -17,7 +17,7 @@ import { removeReplacedDatabases } from "../replication/replica/local-database.t
 import { consumeApproval } from "../replication/history-notes.ts";
 import { lastLedEpoch } from "../replication/role-notes.ts";
 import { checkDatabaseInWorker } from "../replication/snapshots/snapshot-jobs.ts";
-import { throwIfStorageFailed } from "../replication/snapshots/verified-database.ts";
+import { throwIfStorageFailed } from "../replication/snapshots/import-snapshot.ts";
 import { requireNoKnownHistory } from "../replication/failover/known-history.ts";
 import type { StartTerm } from "../replication/failover/start-term.ts";
 import type { ClusterSystem } from "./cluster-system.ts";

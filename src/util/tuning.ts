@@ -36,6 +36,15 @@ export const responseChunkBytes = 64 * KiB;
 /** The bytes that a response in parts can hold: a waiting part, as a string and as bytes, and a chunk being sent. */
 export const chunkedResponseBytes = 512 * KiB;
 
+/**
+ * How many messages a publisher has in flight at a broker. With more, brokers with default limits lose messages even for
+ * healthy subscribers: they lose some with 100 in flight and none with 8.
+ */
+export const brokerWindowMax = 8;
+
+/** A second thread checks databases of this size or more. It takes longer to start than the check of a smaller one. */
+export const secondCheckThreadBytes = 8 * 1024 * KiB;
+
 /** After a notification event streams pause for this time per open stream, which bounds their share of the thread. */
 export const pauseMsPerEventStream = 0.25;
 

@@ -15,6 +15,7 @@ import { drainRead } from "../../src/replication/transport/embedded-broker-strea
 import { topicsOf } from "../../src/replication/transport/topics.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";
+import { withCapturedLog } from "./captured-log.ts";
 import { eventually } from "./cluster.ts";
 import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
 
@@ -23,10 +24,12 @@ const topics = topicsOf("ostiary/v1", "test");
 const options: EmbeddedBrokerOptions = {
   topics,
   verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
-  connectionsMax: 400,
-  loginsWaitingMax: 400,
-  packetBytesMax: 64 * 1024,
-  drainTimeoutMs: 5000,
+  limits: {
+    brokerConnectionsMax: 400,
+    brokerLoginsWaitingMax: 400,
+    brokerPacketBytesMax: 64 * 1024,
+    brokerDrainTimeoutMs: 5000,
+  },
 };
 let broker: EmbeddedBroker;
 let listener: Listener;
@@ -133,6 +136,18 @@ describe("an edge", () => {
     await edge.endAsync();
   });
 
+  test("of release 0.1.0 may ask for the topic that was removed: that is no error", async () => {
+    const edge = await login("edge-1");
+    await withCapturedLog(async (lines) => {
+      const granted = await edge.subscribeAsync(topics.next, { qos: 0 }).catch((error: Error) => error);
+      expect(granted).toBeInstanceOf(Error);
+      await edge.subscribeAsync("ostiary/v1/test/other", { qos: 0 }).catch(() => {});
+      await eventually(() => expect(lines.join("\n")).toContain("tried to subscribe to ostiary/v1/test/other"));
+      expect(lines.join("\n")).not.toContain(topics.next);
+    });
+    await edge.endAsync();
+  });
+
   test("cannot forge an event as its will", async () => {
     const received: string[] = [];
     const witness = await login("witness");
@@ -159,7 +174,10 @@ describe("an edge", () => {
 
 for (const over of ["TCP", "WebSocket"] as const) {
   test(`a subscriber that reads nothing delays others only for a moment, and loses its connection (${over})`, async () => {
-    const impatient = await startEmbeddedBroker({ ...options, drainTimeoutMs: 2000 });
+    const impatient = await startEmbeddedBroker({
+      ...options,
+      limits: { ...options.limits, brokerDrainTimeoutMs: 2000 },
+    });
     const connections: Duplex[] = [];
     const onConnection = (connection: Duplex): void => {
       connections.push(connection);

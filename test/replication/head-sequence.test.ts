@@ -6,8 +6,7 @@ import { HeadSequence } from "../../src/replication/transport/head-sequence.ts";
 import { withDirectory } from "./cluster.ts";
 import { withCapturedLog } from "./captured-log.ts";
 
-const open = (directory: string): HeadSequence =>
-  new HeadSequence({ directory, blockSize: 10, wallMs: () => 1_000_000 });
+const open = (directory: string): HeadSequence => new HeadSequence(directory, 10, () => 1_000_000);
 const take = (sequence: HeadSequence, count: number): (number | undefined)[] =>
   Array.from({ length: count }, () => sequence.next());
 

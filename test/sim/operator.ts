@@ -234,7 +234,8 @@ export class Operator {
   *#unreplicatedNow(): Generator<Unreplicated> {
     for (const { directory } of this.#cluster.machines) {
       for (const name of readdirSync(directory)) {
-        if (!name.startsWith("unreplicated-")) continue;
+        // A crash may leave a file that is not complete, which ends with `.new`.
+        if (!/^unreplicated-.*\.ndjson$/.test(name)) continue;
         for (const line of readFileSync(join(directory, name), "utf8").split("\n").filter(Boolean)) {
           const { epoch, offset, effect } = JSON.parse(line) as Omit<Unreplicated, "request"> & {
             readonly effect: { readonly request?: string };

@@ -62,14 +62,15 @@ export function spawnSimulated<C extends Commands, Event>(
     const commands = snapshotCommands();
     const counted = {
       ...commands,
-      build(...call: Parameters<typeof commands.build>) {
+      buildSnapshot(...call: Parameters<typeof commands.buildSnapshot>) {
         machineDisk.requireRoom();
-        return time.working(commands.build(...call));
+        return time.working(commands.buildSnapshot(...call));
       },
-      verify: (...call: Parameters<typeof commands.verify>) => time.working(commands.verify(...call)),
-      unpack(...call: Parameters<typeof commands.unpack>) {
+      verifySnapshot: (...call: Parameters<typeof commands.verifySnapshot>) =>
+        time.working(commands.verifySnapshot(...call)),
+      unpackSnapshot(...call: Parameters<typeof commands.unpackSnapshot>) {
         machineDisk.requireRoom();
-        return time.working(commands.unpack(...call));
+        return time.working(commands.unpackSnapshot(...call));
       },
       read() {
         const state = commands.read();

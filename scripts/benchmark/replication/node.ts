@@ -168,10 +168,12 @@ async function openBroker(given: BareBroker | undefined): Promise<string> {
   const broker = await startEmbeddedBroker({
     topics: bareTopics,
     verifyNodeKey: () => true,
-    connectionsMax: 10,
-    loginsWaitingMax: 10,
-    packetBytesMax: 65_536,
-    drainTimeoutMs: 5000,
+    limits: {
+      brokerConnectionsMax: 10,
+      brokerLoginsWaitingMax: 10,
+      brokerPacketBytesMax: 65_536,
+      brokerDrainTimeoutMs: 5000,
+    },
   });
   transport = broker;
   const websocket = { path: "/mqtt", subprotocol: "mqtt", onConnection: broker.handle };

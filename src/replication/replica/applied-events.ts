@@ -39,9 +39,8 @@ interface TimedEvent {
 }
 
 /**
- * Returns the milliseconds from the commit of the last event until it was visible here. Undefined without events.
- * Events are visible when they are committed here: every later read sees them. If the time of the commit is unknown,
- * the time of the request counts.
+ * Returns the ms from the last event's commit on the primary, or from its request if that is unknown, until it was
+ * committed here: every later read sees it. Undefined without events.
  */
 export function recordAppliedEvents(replay: CommittedReplay, delivery: Delivery): number | undefined {
   const { source, receivedMs, committedMs } = delivery;

@@ -11,30 +11,22 @@ export interface ReceivedBatch {
   readonly atMs: number;
 }
 
-export interface BatchBuffer {
-  /** Returns false if the buffer is full. */
-  push(received: ReceivedBatch): boolean;
-  first(): ReceivedBatch | undefined;
-  /** Removes the first batch. */
-  shift(): void;
-  clear(): void;
-}
-
-export function createBatchBuffer(messagesMax: number, bytesMax: number): BatchBuffer {
+export function createBatchBuffer(messagesMax: number, bytesMax: number) {
   let entries: ReceivedBatch[] = [];
   let total = 0;
   return {
-    push(received) {
+    /** Returns false if the buffer is full. */
+    push(received: ReceivedBatch): boolean {
       if (entries.length >= messagesMax || total + received.bytes > bytesMax) return false;
       entries.push(received);
       total += received.bytes;
       return true;
     },
     first: () => entries[0],
-    shift() {
+    removeFirst(): void {
       total -= entries.shift()?.bytes ?? 0;
     },
-    clear() {
+    clear(): void {
       entries = [];
       total = 0;
     },

@@ -1,7 +1,6 @@
 /**
- * The backoff of catch-ups that the event stream causes. A broker may repeat messages of a history that was abandoned,
- * which announce events that the primary does not have. So each catch-up without news doubles the delay before the next
- * one.
+ * The backoff of catch-ups that the event stream causes. A broker may repeat messages of an abandoned history, which
+ * announce events that the primary does not have. So each catch-up without news doubles the delay before the next.
  */
 import type { Limits } from "../../config/limits.ts";
 import { must } from "../../util/assert.ts";

@@ -1,7 +1,7 @@
 /**
- * Catch-up: a replica that has missed events reads the logs of other nodes until it reaches the end of the primary's
- * log. It installs a snapshot if no log continues its position. In the end the replica is at a position of the
- * surviving history, or an error is thrown and the replica is where it was.
+ * Catch-up: a replica that has missed events reads the logs of other nodes up to the end of the primary's log. It
+ * installs a snapshot if no log continues its position. Then it is at a position of the surviving history; or an error
+ * is thrown and it is where it was.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -10,9 +10,9 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { commitTimesAfter, pageRows, type Head, type LogPage, type LogRefusal } from "../transport/messages.ts";
 import type { ReplayRequest } from "../log/replay.ts";
-import type { FreshnessProbe } from "./freshness.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import type { PeerNode, Peers } from "../transport/peers.ts";
+import type { PrimaryMonitor } from "./primary-monitor.ts";
 
 const log = getLogger("replica");
 
@@ -23,20 +23,12 @@ export interface CatchUpOptions {
   readonly isStopped: () => boolean;
   /** Applies events from the log of the primary or of a peer. */
   readonly replay: (request: ReplayRequest, from: "primary" | "peer") => Promise<StoreState>;
-  /**
-   * Replaces the database by a snapshot of that node. Calls `replacing` when the snapshot is verified. If it throws,
-   * the database stays.
-   */
+  /** Replaces the database by a snapshot. Calls `replacing` when that is verified. If it throws, the database stays. */
   readonly installSnapshot: (from: NodeClient, replacing: () => unknown) => Promise<StoreState>;
-  /**
-   * The database is about to be replaced by one of a diverged history: the last chance to save the events that only
-   * this replica has.
-   */
+  /** A diverged history is about to replace the database: the last chance to save the events that only it has. */
   readonly onDivergence: (theirs: LogRefusal["epochs"]) => unknown;
-  /** Called before the primary is asked. */
-  readonly startProbe: () => FreshnessProbe;
-  /** The primary answered with this head, and this replica was at `state` then. */
-  readonly onPrimaryHead: (head: Head, state: StoreState, probe: FreshnessProbe) => void;
+  /** Learns what the primary answers. */
+  readonly monitor: PrimaryMonitor;
   /** Another node has the same data at the same position. */
   readonly onVerified: () => void;
 }
@@ -47,7 +39,7 @@ export async function catchUp(options: CatchUpOptions, initial: StoreState | und
   let isFresh = initial === undefined;
   const logProgress = progressLogger(options.clock, state.offset);
   for (;;) {
-    const probe = options.startProbe();
+    const probe = options.monitor.freshness.startProbe();
     const { response, peer } = await options.peers.log(state);
     if (options.isStopped()) return;
     if ("refused" in response) {
@@ -61,7 +53,7 @@ export async function catchUp(options: CatchUpOptions, initial: StoreState | und
     state = await applyPage(options, state, page, peer);
     logProgress(state.offset, page.head.l);
     const isPrimary = peer === options.peers.primary;
-    if (isPrimary) options.onPrimaryHead(page.head, state, probe);
+    if (isPrimary) options.monitor.onPrimaryHead(page.head, state, probe);
     if (isSameState(page.head, state)) options.onVerified();
     if (page.ev.length === 0 || (isPrimary && state.offset >= page.head.l)) return;
     isFresh = false;
@@ -96,10 +88,8 @@ async function applyPage(
   const rows = pageRows(page);
   if (rows.length === 0) return state;
   const committedMs = commitTimesAfter(page, state.offset);
-  return replay(
-    { epoch: page.e, rows, hash: page.h, digest: page.d, committedMs },
-    from === peers.primary ? "primary" : "peer",
-  );
+  const request = { epoch: page.e, rows, hash: page.h, digest: page.d, committedMs };
+  return replay(request, from === peers.primary ? "primary" : "peer");
 }
 
 /** The log of that node does not continue this replica's position. */

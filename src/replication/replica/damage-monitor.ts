@@ -1,8 +1,7 @@
 /**
  * Monitors whether a database is damaged. SQLite also reports damage if the disk cannot read a page now. So a worker
  * checks a suspected file repeatedly, and a disk that reads again ends the suspicion. Until then the database does not
- * answer. Nothing can repair a primary's database, because it is the source of all others; a replica fetches a snapshot
- * meanwhile.
+ * answer. Nothing can repair a primary's database, the source of all others; a replica fetches a snapshot meanwhile.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -14,13 +13,7 @@ import type { Writer } from "../log/writer.ts";
 
 const log = getLogger("primary");
 
-export interface DamageMonitor {
-  readonly found: boolean;
-  /** AppError `not_ready` if damage was found. */
-  requireNone(): void;
-  /** Returns whether the error is damage. */
-  report(error: unknown): boolean;
-}
+export type DamageMonitor = ReturnType<typeof monitorDamage>;
 
 /** A check of a large file takes long, and a damaged file usually stays damaged. */
 const [recheckMsMin, recheckMsMax] = [1000, 300_000];
@@ -35,10 +28,7 @@ export interface RecheckOptions {
   readonly onSound: (path: string) => void;
 }
 
-/**
- * Returns the function that starts the checks of a suspected database in a worker. They are repeated, with a backoff,
- * until the database is sound or no longer suspected.
- */
+/** Returns a function that starts checks of the suspected database, with a backoff, until the suspicion has ended. */
 export function createRecheck(
   { path, isSuspected, checkDamagedPages, onSound }: RecheckOptions,
   started: AsyncDisposableStack,
@@ -89,13 +79,12 @@ export function monitorDamage(
   { path, writer, intervalMs, atOnce, onFound }: DamageMonitorOptions,
   started: AsyncDisposableStack,
   system: System,
-): DamageMonitor {
+) {
   let found = false;
   const onSound = (): void => {
     found = false;
-    log.warning("the database {path} is sound, the disk could not read it for a while: this primary answers again", {
-      path,
-    });
+    const text = "the database {path} is sound, the disk could not read it for a while: this primary answers again";
+    log.warning(text, { path });
   };
   const checkDamagedPages = (): Promise<string | undefined> => writer.checkDamagedPages(path);
   const recheck = createRecheck(
@@ -126,17 +115,19 @@ export function monitorDamage(
   started.defer(system.clock.every(intervalMs, () => void audit()));
   if (atOnce) void audit();
   return {
-    get found() {
+    get found(): boolean {
       return found;
     },
-    requireNone() {
+    /** AppError `not_ready` if damage was found. */
+    requireNone(): void {
       if (!found) return;
       throw new AppError(
         "not_ready",
         "this primary's database is damaged or cannot be read: check its disk, restore it from a backup or promote an edge",
       );
     },
-    report(error) {
+    /** Returns whether the error is damage. */
+    report(error: unknown): boolean {
       if (isDamage(error)) suspect(reasonOf(error));
       return isDamage(error);
     },

@@ -1,9 +1,9 @@
 /**
- * The freshness of a replica: since when it is known to have all events. Two things prove that: the primary's own
- * answer over HTTP, and a head of the event stream with a greater sequence number than all heads before it. A broker
- * can hold back, delay and repeat heads. So a head proves nothing if it was seen before, is retained, has no number, or
- * arrives before the first answer of the primary; and heads count only while the primary itself answers from time to
- * time. Times in messages are not used, only this node's monotonic clock.
+ * The freshness of a replica: since when it is known to have all events. The primary's own answer over HTTP proves it,
+ * and so does a head of the event stream with a greater sequence number than all before it. A broker can hold back,
+ * delay and repeat heads. So a head proves nothing if it was seen before, is retained, has no number, or arrives before
+ * the first answer of the primary; and heads count only while the primary itself answers from time to time. Times in
+ * messages are not used, only this node's monotonic clock.
  */
 import type { Limits } from "../../config/limits.ts";
 import { compareEpochs } from "../../store/log/epochs.ts";
@@ -14,14 +14,11 @@ import { epochOf, type Head } from "../transport/messages.ts";
 export interface FreshnessOptions {
   readonly limits: Pick<Limits, "pollIntervalMs" | "brokerSilenceMsMax" | "readyAgeMsMax">;
   /** The oldest database that may answer. */
-  readonly maxStalenessMs: number | undefined;
+  readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
 }
 
-/**
- * `newer`: it proves the primary's position. `same`, `older`: the same or a later head arrived before. `hint`: it
- * proves nothing.
- */
+/** `newer`: it proves the primary's position. `same`, `older`: that or a later one came before. `hint`: no proof. */
 export type HeadKind = "newer" | "same" | "older" | "hint";
 
 interface KnownHead {
@@ -134,10 +131,7 @@ export class Freshness {
     return reached;
   }
 
-  /**
-   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
-   * start.
-   */
+  /** How long ago this replica was last known to have all events. Null before the first answer of the primary. */
   get ageMs(): number | null {
     if (this.confirmedMsAgo === Number.POSITIVE_INFINITY) return null;
     if (this.confirmedMsAgo > this.#trustMs) return this.confirmedMsAgo;
@@ -169,10 +163,7 @@ export class Freshness {
   }
 }
 
-/**
- * Since when an answer proves the primary's position. An edge that answers instead of a primary knows an older
- * position, or none.
- */
+/** Since when an answer proves the primary's position. An edge that answers instead knows an older one, or none. */
 export function proofTimeOf({ role, a: ageMs }: Head, { atMs }: FreshnessProbe): number | undefined {
   if (ageMs === undefined) return role === "primary" ? atMs : undefined;
   return ageMs === null ? undefined : atMs - ageMs;

@@ -13,10 +13,7 @@ import type { ApiKeyLookup, NodeClient } from "../transport/node-client.ts";
 
 const log = getLogger("keys");
 
-/**
- * Returns the role of a key, or `unknown`. AppError `not_ready` if the primary cannot be asked, or too many lookups are
- * under way.
- */
+/** Returns the lookup of a key's role. AppError `not_ready`: the primary does not answer, or too many lookups run. */
 export function keyLookup(
   { environment, limits: { keyLookupsPerSecondMax: perSecondMax } }: Pick<Config, "environment" | "limits">,
   primary: () => Pick<NodeClient, "apiKey">,
@@ -37,9 +34,7 @@ export function keyLookup(
     try {
       return await primary().apiKey(parsed.id, hashKey(text));
     } catch (cause) {
-      log.info("the primary could not be asked for an unknown API key: {reason}", {
-        reason: reasonOf(cause),
-      });
+      log.info("the primary could not be asked for an unknown API key: {reason}", { reason: reasonOf(cause) });
       throw new AppError(
         "not_ready",
         "this node does not know the API key, and the primary can't be reached to ask for it: nothing was written",

@@ -1,7 +1,7 @@
 /**
  * The database from which this node answers, on the serving thread: read-only connections and the engine over them. A
- * snapshot replaces all of them together. The previous ones stay open for a moment, because a request may be about to
- * use them. Then their file is deleted, once another node has verified the new database.
+ * snapshot replaces all of them together. The previous ones stay open for a moment, for requests that are about to use
+ * them. Then their file is deleted, once another node has verified the new database.
  */
 import type { Limits } from "../../config/limits.ts";
 import { Engine } from "../../engine/engine.ts";
@@ -26,6 +26,7 @@ interface OpenDatabase {
   readonly reader: Connection;
 }
 
+/** `engine`, `reader` and `path` throw AppError `not_ready` while there is no database. */
 export class LocalDatabase {
   readonly #directory: string;
   readonly #limits: Limits;
@@ -45,17 +46,15 @@ export class LocalDatabase {
     this.#limits = limits;
   }
 
-  /** AppError `not_ready` while there is no database. */
   engine(): Engine {
     return this.#current().engine;
   }
 
-  /** A read-only connection to the same file. AppError `not_ready` while there is no database. */
+  /** A read-only connection to the same file. */
   reader(): Connection {
     return this.#current().reader;
   }
 
-  /** AppError `not_ready` while there is no database. */
   get path(): string {
     return this.#current().path;
   }
@@ -64,10 +63,7 @@ export class LocalDatabase {
     return this.#opened !== undefined;
   }
 
-  /**
-   * Answers from the database at `path` from now on. With `isDistrusted` the previous one is wrong, and no start may
-   * use its file.
-   */
+  /** Answers from the database at `path` from now on. With `isDistrusted` no start may use the previous one's file. */
   open(path: string, isDistrusted = false): StoreState {
     const previous = this.#opened;
     const { state, ...opened } = this.#read(path);
@@ -97,9 +93,7 @@ export class LocalDatabase {
     return { path, engine, reader, state };
   }
 
-  /**
-   * Another node has confirmed the content of this database. The databases that it replaced are not needed any more.
-   */
+  /** Another node has confirmed the content. The databases that this one replaced are not needed any more. */
   markVerified(): void {
     if (this.#isVerified || this.#opened === undefined) return;
     this.#isVerified = true;

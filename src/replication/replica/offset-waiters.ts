@@ -1,8 +1,8 @@
 /**
- * Requests that wait until this node has applied a position: reads with a consistency token, and forwarded writes
- * before they are answered. The wait is bounded. A token of an earlier epoch is valid if this history contains its
- * position. A token of an unknown epoch waits as well, because that epoch may be about to arrive; not on the primary,
- * which has the latest epoch. Only a node that has all events may finally answer that there is no such epoch.
+ * Requests that wait, for a limited time, until this node has applied a position: reads with a consistency token, and
+ * forwarded writes. A token of an earlier epoch is valid if this history contains its position. A token of an unknown
+ * epoch waits because that epoch may be about to arrive; not on the primary, which has the latest. Only a node that has
+ * all events may finally answer that there is no such epoch.
  */
 import { containsOffset, type Epoch } from "../../store/log/epochs.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
@@ -22,7 +22,7 @@ export interface OffsetWaitersOptions {
   readonly epochs: () => readonly Epoch[];
   /** Whether this node is known to have all events. */
   readonly isNewest: () => boolean;
-  /** A request waits for an unknown epoch: it is worth to ask the primary whether this node has all events. */
+  /** A request waits for an unknown epoch: the primary should be asked whether this node has all events. */
   readonly onUnknownEpoch?: () => void;
   /** A request has waited longer than the event stream usually takes. */
   readonly onSlowWait?: () => void;
@@ -91,17 +91,14 @@ export class OffsetWaiters {
   #wait(epoch: string, offset: number, waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const settle = (): void => {
-        cancel();
+        cancelWait();
+        cancelSlowWait?.();
         this.#waiters.delete(waiter);
         resolve();
       };
       const { clock, onSlowWait } = this.#options;
       const cancelWait = clock.after(waitMs, settle);
       const cancelSlowWait = onSlowWait && clock.after(slowWaitMs, onSlowWait);
-      const cancel = (): void => {
-        cancelWait();
-        cancelSlowWait?.();
-      };
       const waiter: Waiter = { epoch, offset, resolve: settle };
       this.#waiters.add(waiter);
     });

@@ -1,7 +1,7 @@
 /**
  * What a replica knows about its primary: from the heads of the event stream, from confirmations over HTTP while the
- * stream is alive, and from polls while it is silent. It measures how fresh this replica is, compares its digests with
- * the primary's, and sends what it finds to the replica's state machine.
+ * stream is alive, and from polls while it is silent. It measures freshness, compares digests with the primary's, and
+ * sends what it finds to the replica's state machine.
  */
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
@@ -20,14 +20,11 @@ import type { ReplicaInput } from "./replica-state.ts";
 
 const log = getLogger("replica");
 
-/** A broker can cause a warning again and again. */
-const warningIntervalMs = 60_000;
-
 export interface PrimaryMonitorOptions {
   readonly environment: string;
   readonly limits: Limits;
   /** The oldest database that may answer. */
-  readonly maxStalenessMs: number | undefined;
+  readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
   readonly peers: Peers;
   /** This replica's position. Undefined while it has no database. */
@@ -46,10 +43,11 @@ export interface PrimaryMonitorOptions {
 
 export class PrimaryMonitor {
   readonly #options: PrimaryMonitorOptions;
-  readonly #freshness: Freshness;
+  readonly freshness: Freshness;
   readonly #confirmations: Confirmations;
   readonly #gapCheck: GapCheck;
-  readonly #digests = new DigestHistory();
+  /** Cleared when a snapshot replaces the database. */
+  readonly digests = new DigestHistory();
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #cancelTicks = (): void => {};
   #nextPollMs = 0;
@@ -60,11 +58,11 @@ export class PrimaryMonitor {
   constructor(options: PrimaryMonitorOptions) {
     this.#options = options;
     const { limits, maxStalenessMs, clock, state, isBusy, requestCatchUp } = options;
-    this.#freshness = new Freshness({ limits, maxStalenessMs, clock });
-    const { windowMs } = this.#freshness;
+    this.freshness = new Freshness({ limits, maxStalenessMs, clock });
+    const { windowMs } = this.freshness;
     this.#confirmations = new Confirmations({ windowMs, clock, ask: async () => void (await this.#confirm()) });
     this.#gapCheck = new GapCheck({ graceMs: limits.gapGraceMs, clock, state, isBusy, onGap: requestCatchUp });
-    this.#warnings = rateLimiter(warningIntervalMs, clock);
+    this.#warnings = rateLimiter(60_000, clock);
   }
 
   start(): void {
@@ -81,37 +79,20 @@ export class PrimaryMonitor {
     await this.#confirmations.stop();
   }
 
-  /**
-   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
-   * start.
-   */
+  /** As `Freshness.ageMs`, in whole ms. */
   get ageMs(): number | null {
-    const { ageMs } = this.#freshness;
+    const { ageMs } = this.freshness;
     return ageMs === null ? null : Math.round(ageMs);
   }
 
   /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
   get isConfirmed(): boolean {
-    return this.#freshness.confirmedMsAgo <= this.#options.limits.brokerSilenceMsMax;
+    return this.freshness.confirmedMsAgo <= this.#options.limits.brokerSilenceMsMax;
   }
 
   /** Whether the primary waits for acknowledgements of this replica. */
   get isAckRequested(): boolean {
     return this.#isAckRequested;
-  }
-
-  /** Whether the event stream brings heads. */
-  get isStreamAlive(): boolean {
-    return this.#freshness.isStreamAlive;
-  }
-
-  /** Whether the primary has answered recently enough to trust the heads of the event stream. */
-  get isStreamTrusted(): boolean {
-    return this.#freshness.isTrusted;
-  }
-
-  get isPrimaryAlive(): boolean {
-    return this.#freshness.isPrimaryAlive;
   }
 
   /** `broker` is for the log. */
@@ -124,43 +105,28 @@ export class PrimaryMonitor {
     // A head of another history is no sign of life of this history's primary.
     const history = peers.histories.own;
     if (history !== undefined && (head.f ?? history) !== history) return;
-    const kind = this.#freshness.classify(head, isRetained);
+    const kind = this.freshness.classify(head, isRetained);
     if (kind === "same") return;
     if (kind === "older") return this.#ignoreOldHead(head, broker);
     if (kind === "hint" || head.e !== own.epoch) return this.#onHint(head, own);
-    this.#freshness.onHead(head);
+    this.freshness.onHead(head);
     this.#isAckRequested = head.ack;
     send({ type: "headReceived", offset: head.l, position: own.offset });
     this.#expect({ head, atMs: clock.monotonicMs(), source: "stream" }, own);
   }
 
-  /** Call this before the primary is asked. */
-  startProbe(): FreshnessProbe {
-    return this.#freshness.startProbe();
-  }
-
   /** The primary answered with this head, and this replica was at `state` then. */
   onPrimaryHead(head: Head, state: StoreState, probe: FreshnessProbe): void {
     this.#onAnswer(head, probe);
-    this.#freshness.expect({ head, atMs: proofTimeOf(head, probe), source: "primary" });
+    this.freshness.expect({ head, atMs: proofTimeOf(head, probe), source: "primary" });
     this.onPosition(state);
-  }
-
-  /** Remembers the digest of this database after an event. */
-  recordDigest(epoch: string, offset: number, digest: string): void {
-    this.#digests.record(epoch, offset, digest);
-  }
-
-  /** A snapshot has replaced the database. */
-  forgetDigests(): void {
-    this.#digests.clear();
   }
 
   /** This replica has come to `state`: the heads up to there must agree with its database. */
   onPosition(state: StoreState): void {
     const { send, clock } = this.#options;
-    for (const { head, source } of this.#freshness.onPosition(state)) {
-      if (!this.#digests.matches(head, state))
+    for (const { head, source } of this.freshness.onPosition(state)) {
+      if (!this.digests.matches(head, state))
         send({ type: "mismatchFound", from: source, offset: head.l, nowMs: clock.monotonicMs() });
       if (source === "primary") send({ type: "primaryReached" });
     }
@@ -171,13 +137,10 @@ export class PrimaryMonitor {
     this.#confirmations.request();
   }
 
-  /**
-   * One of several brokers may be a little slower. A broker that is much slower, or repeats messages, is worth a
-   * warning.
-   */
+  /** One of several brokers may be a little slower. One that is much slower, or repeats messages, gets a warning. */
   #ignoreOldHead(head: Head, broker: string): void {
     metrics.brokerStaleHeads.inc();
-    const lateMs = this.#freshness.supersededMsAgo(head);
+    const lateMs = this.freshness.supersededMsAgo(head);
     if (lateMs <= this.#options.limits.brokerSilenceMsMax || this.#warnings() === 0) return;
     log.warning(
       "the broker at {broker} sends heads that were superseded at least {seconds} s ago. They are ignored: it repeats or delays messages. Check the broker, who may publish there, and whether it is overloaded",
@@ -193,7 +156,7 @@ export class PrimaryMonitor {
   }
 
   #expect(expected: ExpectedHead, own: StoreState): void {
-    this.#freshness.expect(expected);
+    this.freshness.expect(expected);
     this.onPosition(own);
     // No batch follows the last one before a pause, so only the head shows that it was lost.
     if (expected.head.l > own.offset) this.#gapCheck.schedule(expected.head, own);
@@ -202,25 +165,22 @@ export class PrimaryMonitor {
   #pollIfDue(): void {
     const { clock, limits } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (this.isStreamAlive) this.#nextPollMs = nowMs;
-    if (this.isStreamAlive || nowMs < this.#nextPollMs || this.#isPolling) return;
+    if (this.freshness.isStreamAlive) this.#nextPollMs = nowMs;
+    if (this.freshness.isStreamAlive || nowMs < this.#nextPollMs || this.#isPolling) return;
     this.#nextPollMs = nowMs + limits.pollIntervalMs * (0.75 + clock.random() / 2);
     void this.#poll();
   }
 
-  /**
-   * While the event stream is silent, this replica long-polls the primary for its next head. So events arrive as soon
-   * as with the stream, and the primary learns this replica's position.
-   */
+  /** Long-polls the primary while the event stream is silent. So events arrive as soon, and it learns this position. */
   async #poll(): Promise<void> {
     const { clock, limits, send, whenIdle } = this.#options;
     this.#isPolling = true;
-    const waitMs = Math.min(limits.pollIntervalMs, this.#freshness.windowMs / 2);
-    while (!this.#isStopped && !this.isStreamAlive && this.#isLive) {
+    const waitMs = Math.min(limits.pollIntervalMs, this.freshness.windowMs / 2);
+    while (!this.#isStopped && !this.freshness.isStreamAlive && this.#isLive) {
       const askedAtMs = clock.monotonicMs();
       const hasNews = await this.#confirm(waitMs);
       // If the stream is alive now, it brings the events that the head names.
-      if (hasNews && !this.isStreamAlive) send({ type: "catchUpRequested", cause: "polled" });
+      if (hasNews && !this.freshness.isStreamAlive) send({ type: "catchUpRequested", cause: "polled" });
       await whenIdle();
       // A primary of an earlier version answers at once, with news or without.
       if (!hasNews && clock.monotonicMs() - askedAtMs < waitMs / 2) break;
@@ -232,16 +192,13 @@ export class PrimaryMonitor {
     return this.#options.state() !== undefined && this.#options.isLive();
   }
 
-  /**
-   * Asks the primary for its head only: the missing events may be on their way. Returns whether it has more events than
-   * this replica.
-   */
+  /** Asks for the head only: missing events may be on their way. Returns whether the primary has more events. */
   async #confirm(waitMs = 0): Promise<boolean> {
     const { environment, state, peers, send } = this.#options;
     const before = state();
     // A catch-up asks the primary as well.
     if (before === undefined || !this.#isLive || this.#isStopped) return false;
-    const probe = this.startProbe();
+    const probe = this.freshness.startProbe();
     let head: Head;
     try {
       head = await peers.primaryHead(waitMs);
@@ -267,31 +224,24 @@ export class PrimaryMonitor {
   }
 
   #onAnswer(head: Head, probe: FreshnessProbe): void {
-    this.#freshness.onPrimaryHead(head, probe);
+    this.freshness.onPrimaryHead(head, probe);
     this.#confirmations.answered(probe.atMs);
     this.#isAckRequested = head.ack;
   }
 }
-
-/** How many digests of this replica are kept. */
-const digestsMax = 4096;
 
 /**
  * The digests of this replica after its last events. A head carries the primary's digest at an offset. If they differ,
  * there is a bug or a damaged disk, and this replica's database must not answer.
  */
 class DigestHistory {
-  readonly #digests = new LRUCache<string, string>({ max: digestsMax });
+  readonly #digests = new LRUCache<string, string>({ max: 4096 });
 
-  /** Remembers the digest after an event. */
   record(epoch: string, offset: number, digest: string): void {
     this.#digests.set(`${epoch}:${offset}`, digest);
   }
 
-  /**
-   * False if this replica had another digest, or has another chain hash, at the head's position. True if it does not
-   * know.
-   */
+  /** False if this replica had another digest, or has another chain hash, there. True if it does not know. */
   matches(head: Head, state: StoreState): boolean {
     if (head.e === state.epoch && head.l === state.offset) return head.d === state.digest && head.h === state.hash;
     const own = this.#digests.get(`${head.e}:${head.l}`);

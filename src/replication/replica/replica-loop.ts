@@ -6,14 +6,12 @@
  * INVARIANT: only this loop changes the database's position, so a position that was checked still holds when the events
  * are applied.
  */
-import type { Limits } from "../../config/limits.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
 import { backoffMs } from "../../util/backoff.ts";
-import type { Clock } from "../../util/clock.ts";
 import { detailOf, reasonOf } from "../../util/reason.ts";
 import { isDamage, storageFailureIn } from "../../util/storage-failure.ts";
 import type { ReplicaStateName } from "../node-health.ts";
@@ -22,12 +20,11 @@ import type { CommittedReplay } from "../log/store-writer.ts";
 import type { Writer } from "../log/writer.ts";
 import { commitTimesAfter, decodeBatch } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
-import type { Peers } from "../transport/peers.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
-import { createBatchBuffer, type BatchBuffer } from "./batch-buffer.ts";
+import { createBatchBuffer } from "./batch-buffer.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { CatchUpRequests } from "./catch-up-requests.ts";
-import { PrimaryMonitor } from "./primary-monitor.ts";
+import { PrimaryMonitor, type PrimaryMonitorOptions } from "./primary-monitor.ts";
 import {
   type CatchUpCause,
   catchUpCause,
@@ -44,33 +41,25 @@ import {
 
 const log = getLogger("replica");
 
-/** A broker can cause a warning again and again. */
-const warningIntervalMs = 60_000;
-
-export interface ReplicaLoopOptions {
-  readonly environment: string;
-  readonly limits: Limits;
-  /** The oldest database that may answer. */
-  readonly maxStalenessMs?: number | undefined;
-  readonly clock: Clock;
+export interface ReplicaLoopOptions
+  extends
+    Pick<PrimaryMonitorOptions, "environment" | "limits" | "maxStalenessMs" | "clock" | "peers" | "state">,
+    Pick<CatchUpOptions, "onDivergence" | "onVerified"> {
   readonly writer: Pick<Writer, "replay">;
-  readonly peers: Peers;
-  /** This replica's position. Undefined while it has no database. */
-  readonly state: () => StoreState | undefined;
   /** As for catching up. `isDistrusted` says that the current database must not answer any more. */
   readonly installSnapshot: (from: NodeClient, replacing: () => unknown, isDistrusted: boolean) => Promise<StoreState>;
   /** The file is damaged, or could not be read. */
   readonly onDamage: (error: unknown) => void;
-  readonly onDivergence: CatchUpOptions["onDivergence"];
-  readonly onVerified: CatchUpOptions["onVerified"];
 }
 
 export class ReplicaLoop {
   readonly #options: ReplicaLoopOptions;
   readonly #catchUpOptions: CatchUpOptions;
-  readonly #buffer: BatchBuffer;
-  readonly #monitor: PrimaryMonitor;
+  readonly #buffer: ReturnType<typeof createBatchBuffer>;
+  /** What this replica knows about its primary. */
+  readonly monitor: PrimaryMonitor;
   readonly #requests: CatchUpRequests;
+  /** A broker can cause a warning again and again. */
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #state: ReplicaState = initialState;
   #isAwake = false;
@@ -85,8 +74,8 @@ export class ReplicaLoop {
     const send = (input: ReplicaInput): void => void this.#send(input);
     this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
     this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
-    this.#warnings = rateLimiter(warningIntervalMs, clock);
-    this.#monitor = new PrimaryMonitor({
+    this.#warnings = rateLimiter(60_000, clock);
+    this.monitor = new PrimaryMonitor({
       ...{ environment, limits, maxStalenessMs, clock, peers, state, send },
       isLive: () => this.#state.name === "live",
       isBusy: () => this.#isRunning && !this.#isStopped,
@@ -98,14 +87,13 @@ export class ReplicaLoop {
       isStopped: () => this.#isStopped,
       replay: (request, from) => this.#replay(request, from),
       installSnapshot: (from, replacing) => this.#installSnapshot(from, replacing),
-      startProbe: () => this.#monitor.startProbe(),
-      onPrimaryHead: (head, state, probe) => this.#monitor.onPrimaryHead(head, state, probe),
+      monitor: this.monitor,
     };
   }
 
   /** Begins to catch up. The event stream may deliver already. */
   start(): void {
-    this.#monitor.start();
+    this.monitor.start();
     this.#wake();
   }
 
@@ -114,15 +102,15 @@ export class ReplicaLoop {
     void this.#send({ type: "stopped" });
     this.#cancelRetry();
     this.#requests.stop();
-    await Promise.all([this.#running, this.#monitor.stop()]);
+    await Promise.all([this.#running, this.monitor.stop()]);
   }
 
   get stateName(): ReplicaStateName {
     if (this.isDiverged) return "DIVERGED";
     if (this.#options.state() === undefined) return "BOOTSTRAP";
-    const { isStreamAlive, isStreamTrusted, isPrimaryAlive } = this.#monitor;
+    const { isStreamAlive, isTrusted, isPrimaryAlive } = this.monitor.freshness;
     if (isStreamAlive && hasMissedEvents(this.#state)) return "CATCHUP";
-    if (isStreamAlive && isStreamTrusted) return "LIVE";
+    if (isStreamAlive && isTrusted) return "LIVE";
     return isPrimaryAlive ? "STALE_FEED" : "DISCONNECTED";
   }
 
@@ -136,28 +124,12 @@ export class ReplicaLoop {
     return this.#state.name === "diverged" && this.#state.isDamaged;
   }
 
-  /**
-   * How long ago this replica was last known to have all events. Null if the primary has not confirmed it since the
-   * start.
-   */
-  get ageMs(): number | null {
-    return this.#monitor.ageMs;
-  }
-
-  /** Whether the primary itself, not only the event stream, has just confirmed that this replica has all events. */
-  get isConfirmed(): boolean {
-    return this.#monitor.isConfirmed;
-  }
-
   /** Whether the primary waits for acknowledgements of this replica. */
   get isAckRequested(): boolean {
-    return this.#monitor.isAckRequested;
+    return this.monitor.isAckRequested;
   }
 
-  /**
-   * Milliseconds from the commit of the last event on the primary until it was visible here. Null before the first
-   * event.
-   */
+  /** Ms from the last event's commit on the primary until it was visible here. Null before the first event. */
   get visibleAfterMs(): number | null {
     return this.#visibleAfterMs;
   }
@@ -186,7 +158,7 @@ export class ReplicaLoop {
 
   /** `broker` is for the log. */
   receiveHead(payload: Uint8Array, isRetained: boolean, broker: string): void {
-    this.#monitor.receiveHead(payload, isRetained, broker);
+    this.monitor.receiveHead(payload, isRetained, broker);
   }
 
   /** A client waits for this replica: the primary is asked for events that the event stream may not have delivered. */
@@ -194,20 +166,12 @@ export class ReplicaLoop {
     this.#requests.request();
   }
 
-  /** Asks the primary now whether this replica has all events, unless it was just asked. */
-  requestConfirmation(): void {
-    this.#monitor.requestConfirmation();
-  }
-
   /** The database's files were deleted or replaced. The open files answer until a snapshot replaces them. */
   onFilesLost(): void {
     void this.#send({ type: "filesLost" });
   }
 
-  /**
-   * The database must not answer until a snapshot has replaced it. With `isDamage`, also until its file proves to be
-   * sound.
-   */
+  /** The database must not answer until a snapshot replaces it; with `isDamage`, or its file proves to be sound. */
   markDiverged(reason: string, isDamage = false): void {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
@@ -239,10 +203,7 @@ export class ReplicaLoop {
     this.#isRunning = false;
   }
 
-  /**
-   * Makes a transition and performs its commands. The promise is that of the command that takes time, which only
-   * `ready` leads to.
-   */
+  /** Makes a transition and performs its commands. Returns the promise of one that takes time (only after `ready`). */
   #send(input: ReplicaInput): Promise<void> | undefined {
     const { state, commands } = transition(this.#state, input);
     this.#state = state;
@@ -260,7 +221,7 @@ export class ReplicaLoop {
       case "apply":
         return this.#applyBatch(command);
       case "drop":
-        this.#buffer.shift();
+        this.#buffer.removeFirst();
         if (command.isDuplicate) metrics.brokerDuplicates.inc();
         return undefined;
       case "requestCatchUp":
@@ -301,10 +262,8 @@ export class ReplicaLoop {
     const { state, clock } = this.#options;
     const startMs = clock.monotonicMs();
     const before = state();
-    log.debug("reading the logs of other nodes: {cause}, this node is at {offset}", {
-      cause,
-      offset: before?.offset ?? 0,
-    });
+    const offset = before?.offset ?? 0;
+    log.debug("reading the logs of other nodes: {cause}, this node is at {offset}", { cause, offset });
     try {
       await catchUp(this.#catchUpOptions, from === "position" ? before : undefined);
     } catch (error) {
@@ -325,22 +284,21 @@ export class ReplicaLoop {
     const isStorageFailure = storageFailureIn(error) !== undefined;
     void this.#send({ type: "catchUpFailed", isStorageFailure, nowMs: this.#options.clock.monotonicMs() });
     const isFirst = this.#state.name !== "stopped" && this.#state.memory.catchUpFailures === 1;
-    log[isFirst ? "warning" : "debug"]("catching up with the primary failed, trying again: {error}", {
-      error: detailOf(error),
-    });
+    const level = isFirst ? "warning" : "debug";
+    log[level]("catching up with the primary failed, trying again: {error}", { error: detailOf(error) });
   }
 
   async #installSnapshot(from: NodeClient, replacing: () => unknown): Promise<StoreState> {
     void this.#send({ type: "snapshotStarted" });
     const state = await this.#options.installSnapshot(from, replacing, this.isDiverged);
     this.#buffer.clear();
-    this.#monitor.forgetDigests();
+    this.monitor.digests.clear();
     void this.#send({ type: "snapshotInstalled", nowMs: this.#options.clock.monotonicMs() });
     return state;
   }
 
   async #applyBatch({ received, rows, after }: Extract<ReplicaCommand, { type: "apply" }>): Promise<void> {
-    this.#buffer.shift();
+    this.#buffer.removeFirst();
     const { batch, atMs } = received;
     const committedMs = commitTimesAfter(batch, after);
     try {
@@ -378,16 +336,16 @@ export class ReplicaLoop {
     const announced = this.#state.name === "stopped" ? undefined : this.#state.memory.announced;
     void this.#send({ type: "applied" });
     const { state, events } = committed;
-    for (const event of events) this.#monitor.recordDigest(request.epoch, event.offset, event.digest);
+    for (const event of events) this.monitor.digests.record(request.epoch, event.offset, event.digest);
     if (isDebugging()) logAppliedEvents(committed, source);
     const delivery = { source, receivedMs, committedMs: request.committedMs, announced };
     this.#visibleAfterMs = recordAppliedEvents(committed, delivery) ?? this.#visibleAfterMs;
-    this.#monitor.onPosition(state);
+    this.monitor.onPosition(state);
     return state;
   }
 }
 
-/** As the metrics name them. */
+/** The labels of metrics. */
 const deliverySources: Readonly<Record<CatchUpCause, DeliverySource>> = {
   announced: "fetch",
   polled: "poll",

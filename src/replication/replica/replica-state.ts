@@ -16,8 +16,8 @@ import { batchRows, epochOf, type EventBatch } from "../transport/messages.ts";
 import type { ReceivedBatch } from "./batch-buffer.ts";
 
 /**
- * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up. Events that the event
- * stream announces without their bodies, and events that a polled primary reports, always come over HTTP.
+ * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up: events that the event
+ * stream announces without their bodies, and those that a polled primary reports, always come over HTTP.
  */
 export type CatchUpCause = "announced" | "polled" | "missed";
 
@@ -98,10 +98,7 @@ export interface Stopped {
 
 export type ReplicaState = Live | Behind | CatchingUp | Diverged | Stopped;
 
-/**
- * How applying events failed. `conflict`: they do not continue this database. `storage`: the disk failed, which says
- * nothing about the database.
- */
+/** `conflict`: the events do not continue this database. `storage`: the disk failed, which says nothing about it. */
 export type ReplayFailure = "conflict" | "damage" | "storage" | "other";
 
 export type ReplicaInput =
@@ -189,6 +186,7 @@ export const initialState: Behind = {
 };
 
 type Running = Exclude<ReplicaState, Stopped>;
+type Input<Type extends ReplicaInput["type"]> = Extract<ReplicaInput, { type: Type }>;
 
 export function transition(state: ReplicaState, input: ReplicaInput): Transition {
   if (state.name === "stopped") return stay(state);
@@ -245,20 +243,19 @@ export function catchUpCause(state: ReplicaState): CatchUpCause | undefined {
   return state.name === "diverged" ? state.catchUp?.cause : undefined;
 }
 
-function onReady(state: Running, { position, received }: Extract<ReplicaInput, { type: "ready" }>): Transition {
+function onReady(state: Running, input: Input<"ready">): Transition {
   switch (state.name) {
     case "live":
-      return takeBatch(state, position, received);
+      return takeBatch(state, input);
     case "behind":
-      return state.isDelayed ? takeBatch(state, position, received) : startCatchUp(state);
+      return state.isDelayed ? takeBatch(state, input) : startCatchUp(state);
     case "catchingUp":
       return stay(state);
-    case "diverged":
+    case "diverged": {
       if (state.isDelayed || state.catchUp !== undefined) return stay(state);
-      return to(
-        { ...state, catchUp: { cause: "missed", next: undefined } },
-        { type: "catchUp", cause: "missed", from: "snapshot" },
-      );
+      const catchUp = { cause: "missed", next: undefined } as const;
+      return to({ ...state, catchUp }, { type: "catchUp", cause: "missed", from: "snapshot" });
+    }
   }
 }
 
@@ -270,11 +267,7 @@ function startCatchUp({ memory, cause }: Behind): Transition {
   );
 }
 
-function takeBatch(
-  state: Live | Behind,
-  position: StoreState | undefined,
-  received: ReceivedBatch | undefined,
-): Transition {
+function takeBatch(state: Live | Behind, { position, received }: Input<"ready">): Transition {
   if (position === undefined || received === undefined) return stay(state);
   const { batch } = received;
   const { offset } = position;
@@ -332,10 +325,7 @@ function onCaughtUp(state: Running): Transition {
   }
 }
 
-function onCatchUpFailed(
-  state: Running,
-  { isStorageFailure, nowMs }: Extract<ReplicaInput, { type: "catchUpFailed" }>,
-): Transition {
+function onCatchUpFailed(state: Running, { isStorageFailure, nowMs }: Input<"catchUpFailed">): Transition {
   const catchUpFailures = state.memory.catchUpFailures + 1;
   const { memory } = remember(state, { catchUpFailures });
   const retry: ReplicaCommand = { type: "retryLater", failures: catchUpFailures, kind: "catchUp" };
@@ -368,10 +358,7 @@ function onSnapshotInstalled(state: Running, nowMs: number): ReplicaState {
   return { name: "catchingUp", memory: { ...state.memory, ...fresh }, cause, next };
 }
 
-function onApplyFailed(
-  state: Running,
-  { failure, from, message, nowMs }: Extract<ReplicaInput, { type: "applyFailed" }>,
-): Transition {
+function onApplyFailed(state: Running, { failure, from, message, nowMs }: Input<"applyFailed">): Transition {
   // The event stream and a peer may be wrong. The primary's own log is asked next.
   if (failure === "conflict" && from === "stream") return to(state, { type: "requestCatchUp", cause: "missed" });
   if (failure === "conflict" && from === "peer") return stay(state);
@@ -383,7 +370,7 @@ function onApplyFailed(
   return from === "stream" ? requested(failed, "missed") : to(failed);
 }
 
-function onHead(state: Running, { offset, position }: Extract<ReplicaInput, { type: "headReceived" }>): Transition {
+function onHead(state: Running, { offset, position }: Input<"headReceived">): Transition {
   const next = remember(state, { offsetAtHead: position });
   // Events may overtake a head, but not those of a whole interval. If they seem to, the primary has lost events that
   // this database has.
@@ -391,13 +378,10 @@ function onHead(state: Running, { offset, position }: Extract<ReplicaInput, { ty
 }
 
 /**
- * Anybody with too many rights at a broker can forge a head. So the primary itself is asked first. The database is
- * given up because of the head alone only if the primary cannot be asked (`catchUpFailed`).
+ * Anybody with too many rights at a broker can forge a head. So the primary is asked first. The head alone counts only
+ * if the primary cannot be asked (`catchUpFailed`).
  */
-function onMismatch(
-  state: Running,
-  { from, offset, nowMs }: Extract<ReplicaInput, { type: "mismatchFound" }>,
-): Transition {
+function onMismatch(state: Running, { from, offset, nowMs }: Input<"mismatchFound">): Transition {
   if (state.name === "diverged") return stay(state);
   if (from === "primary" || state.memory.isDoubted)
     return diverge(state, { reason: `it differs from the primary's at ${offset}`, isDamage: false, nowMs });
@@ -405,13 +389,7 @@ function onMismatch(
   return { state: next, commands: [{ type: "reportDoubt", offset }, ...commands] };
 }
 
-interface Divergence {
-  readonly reason: string;
-  readonly isDamage: boolean;
-  readonly nowMs: number;
-}
-
-function diverge(state: Running, { reason, isDamage, nowMs }: Divergence): Transition {
+function diverge(state: Running, { reason, isDamage, nowMs }: Omit<Input<"distrusted">, "type">): Transition {
   if (state.name === "diverged") return to({ ...state, isDamaged: state.isDamaged && isDamage });
   const isRecent = nowMs - state.memory.snapshotAtMs < recentSnapshotMs;
   const badSnapshots = isRecent ? state.memory.badSnapshots + 1 : 0;

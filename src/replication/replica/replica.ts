@@ -55,21 +55,15 @@ export interface Replica {
   /** Compares pages with their checksums for at most `maxMs`. If one is damaged, the database no longer answers. */
   checkPages(maxMs: number): Promise<void>;
   /**
-   * For operators: how long ago this replica was last known to have all events, in ms. Before the primary has answered,
-   * the time of the last event gives an estimate. Null while there is no database.
+   * How long ago this replica was last known to have all events, in ms. Before the primary has answered, estimated from
+   * the last event. Null while there is no database.
    */
   ageMs(): number | null;
-  /**
-   * Why a load balancer should prefer other nodes: the primary has not confirmed this replica since the start, or not
-   * within `maxMs`.
-   */
+  /** Why a load balancer should prefer other nodes: the primary has not confirmed this replica within `maxMs`. */
   staleness(maxMs: number): string | undefined;
   /** AppError `not_ready` if this replica is older than `maxMs`, or its age is unknown. */
   requireFresh(maxMs: number | undefined): void;
-  /**
-   * Asks the primary for its position and waits until this replica has reached it. AppError `not_ready` if one of the
-   * two fails.
-   */
+  /** Waits until this replica has the primary's current position. AppError `not_ready` if that fails. */
   waitForLatest(waitMs: number): Promise<void>;
   /** Calls `listener` after each change of the position. */
   onStateChange(listener: () => void): void;
@@ -77,10 +71,7 @@ export interface Replica {
   onPeerPosition(epoch: EpochId): void;
 }
 
-/**
- * `started` stops what this starts. `ackName` is the name under which the primary may count this node's
- * acknowledgements.
- */
+/** `started` stops what this starts. The primary may count this node's acknowledgements under `ackName`. */
 export async function openReplica(
   config: Config,
   ackName: AckName,
@@ -130,8 +121,8 @@ export async function openReplica(
     state,
     epochs: () => readEpochs(database.reader()),
     // A broker may hold back heads of later epochs.
-    isNewest: () => loop.isConfirmed,
-    onUnknownEpoch: () => loop.requestConfirmation(),
+    isNewest: () => loop.monitor.isConfirmed,
+    onUnknownEpoch: () => loop.monitor.requestConfirmation(),
     onSlowWait: () => loop.requestCatchUp(),
     mayLearnEpochs: true,
     clock,
@@ -139,7 +130,7 @@ export async function openReplica(
   position.onStateChange(() => waiters.onStateChange());
   const staleness = (maxMs: number): string | undefined => {
     if (state() === undefined) return undefined;
-    const { ageMs } = loop;
+    const { ageMs } = loop.monitor;
     if (ageMs === null) return "the primary has not confirmed its copy since it was started";
     return ageMs > maxMs ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined;
   };
@@ -158,7 +149,7 @@ export async function openReplica(
     },
     ageMs() {
       const own = state();
-      return loop.ageMs ?? (own === undefined ? null : ageOf(own.timeMs, clock));
+      return loop.monitor.ageMs ?? (own === undefined ? null : ageOf(own.timeMs, clock));
     },
     requireFresh(maxMs) {
       const reason = maxMs === undefined ? undefined : staleness(maxMs);
@@ -204,22 +195,14 @@ async function waitForLatest(
   await waiters.waitFor(formatToken(head.e, head.l), waitMs);
 }
 
-interface DamageHandling {
-  /**
-   * Returns whether the error is damage. Then the database no longer answers until it is replaced or its file proves to
-   * be sound.
-   */
-  readonly report: (error: unknown) => boolean;
-  readonly suspect: (reason: string) => void;
-}
-
+/** Reported damage: the database no longer answers until it is replaced or its file proves to be sound. */
 function handleDamage(
   database: LocalDatabase,
   writer: Writer,
   loop: ReplicaLoop,
   started: AsyncDisposableStack,
   system: PeerSystem,
-): DamageHandling {
+) {
   const path = (): string | undefined => (database.isOpen ? database.path : undefined);
   const recheck = createRecheck(
     {
@@ -243,21 +226,13 @@ function handleDamage(
   writer.onDamaged((damaged) => damaged.path === path() && suspect(damaged.problem));
   return {
     suspect,
-    report(error) {
+    /** Returns whether the error is damage. */
+    report(error: unknown): boolean {
       const damage = damageIn(error);
       if (damage !== undefined) suspect(`its file is damaged: ${damage}`);
       return damage !== undefined;
     },
   };
-}
-
-interface PositionTracker {
-  readonly events: EventReader;
-  readonly state: () => StoreState | undefined;
-  readonly onStateChange: (listener: () => void) => void;
-  /** Makes the database at `path` this node's database. */
-  readonly adopt: (path: string) => Promise<StoreState>;
-  readonly installSnapshot: ReplicaLoopOptions["installSnapshot"];
 }
 
 /** Tracks the position while events advance it and snapshots replace the database. */
@@ -267,7 +242,7 @@ function trackPosition(
   database: LocalDatabase,
   guard: HistoryGuard,
   system: PeerSystem,
-): PositionTracker {
+) {
   let state: StoreState | undefined;
   const listeners: (() => void)[] = [];
   const events = createEventReader({ reader: () => database.reader(), primary: false });
@@ -281,6 +256,7 @@ function trackPosition(
     writer.storage.recovered("snapshot");
     advance(change.state);
   });
+  /** Makes the database at `path` this node's database. */
   const adopt = async (path: string, isDistrusted = false): Promise<StoreState> => {
     const opened = await writer.open(path, { create: false });
     // Reads must use the new file before anybody learns of the new position.
@@ -298,7 +274,7 @@ function trackPosition(
         log.error("the copy can't be written until there is a fresh snapshot: {error}", { error }),
       );
   };
-  const installSnapshot: PositionTracker["installSnapshot"] = async (from, replacing, isDistrusted) => {
+  const installSnapshot: ReplicaLoopOptions["installSnapshot"] = async (from, replacing, isDistrusted) => {
     const { data: directory, environment, limits } = config;
     if (writer.hasFailed) throw new Error("there is no writer that could open a snapshot");
     const { storage } = writer;
@@ -320,16 +296,13 @@ function trackPosition(
   return {
     events,
     state: () => state,
-    onStateChange: (listener) => listeners.push(listener),
+    onStateChange: (listener: () => void) => void listeners.push(listener),
     adopt,
     installSnapshot,
   };
 }
 
-/**
- * The surviving history has diverged from this one. Saves the events that only this replica has, before its database is
- * replaced.
- */
+/** Saves the events that only this replica has, before a diverged history replaces its database. */
 function saveBeforeDivergence(
   directory: string,
   database: LocalDatabase,
@@ -364,7 +337,7 @@ function warnUnreadable(error: unknown): undefined {
 async function audit(
   database: LocalDatabase,
   loop: ReplicaLoop,
-  suspect: DamageHandling["suspect"],
+  suspect: (reason: string) => void,
   system: PeerSystem,
 ): Promise<void> {
   if (!database.isOpen || loop.isDiverged) return;

@@ -170,22 +170,13 @@ async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: 
   }
 }
 
-interface RefreshTimer {
-  /** Runs the refresh after the one that is under way. */
-  runSoon(): void;
-  stop(): Promise<void>;
-}
-
-/**
- * Refreshes on a timer. After a failure it retries sooner, and much sooner while `hasTime` is false. The jitter keeps a
- * fleet of nodes apart.
- */
+/** Refreshes on a timer with jitter. It retries sooner after a failure, and much sooner while `hasTime` is false. */
 function startTimer(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,
   hasTime: () => boolean,
   clock: Clock,
-): RefreshTimer {
+) {
   let failures = 0;
   let isStopped = false;
   let cancel = (): void => {};
@@ -205,11 +196,12 @@ function startTimer(
   };
   let running = run();
   return {
-    runSoon() {
+    /** Runs the refresh after the one that is under way. */
+    runSoon(): void {
       cancel();
       running = running.then(run);
     },
-    async stop() {
+    async stop(): Promise<void> {
       isStopped = true;
       cancel();
       await running;
@@ -217,23 +209,8 @@ function startTimer(
   };
 }
 
-interface SnapshotDamage {
-  readonly isFound: boolean;
-  /** Returns whether the error is damage. */
-  report(error: unknown): boolean;
-  /** A verified file has replaced the database. Throws if it cannot be opened. */
-  onReplaced(): void;
-  /** Calls `listener` each time that damage is found. */
-  onFound(listener: () => void): void;
-}
-
 /** Checks a database that nobody writes to, until `started` is disposed. */
-function monitorSnapshot(
-  database: LocalDatabase,
-  limits: Limits,
-  started: AsyncDisposableStack,
-  system: PeerSystem,
-): SnapshotDamage {
+function monitorSnapshot(database: LocalDatabase, limits: Limits, started: AsyncDisposableStack, system: PeerSystem) {
   const { clock } = system;
   let isFound = false;
   let onFound = (): void => {};
@@ -245,13 +222,10 @@ function monitorSnapshot(
     onFound();
   };
   const warnings = rateLimiter(60_000, clock);
-  const reports = {
-    onDamage: suspect,
-    onUnreadable(reason: string) {
-      if (warnings() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
-    },
+  const onUnreadable = (reason: string): void => {
+    if (warnings() > 0) log.warning("the copy cannot be checked now: {reason}", { reason });
   };
-  const scrub = scrubDatabase(limits, reports, started, clock);
+  const scrub = scrubDatabase(limits, { onDamage: suspect, onUnreadable }, started, clock);
   const recheck = createRecheck(
     {
       path: () => (database.isOpen ? database.path : undefined),
@@ -266,33 +240,26 @@ function monitorSnapshot(
     system,
   );
   return {
-    get isFound() {
+    get isFound(): boolean {
       return isFound;
     },
-    report(error) {
+    /** Returns whether the error is damage. */
+    report(error: unknown): boolean {
       const isDamaged = isDamage(error);
       if (isDamaged) suspect(reasonOf(error));
       return isDamaged;
     },
-    onReplaced() {
+    /** A verified file has replaced the database. Throws if it cannot be opened. */
+    onReplaced(): void {
       isFound = false;
       scrub.open(database.reader());
     },
-    onFound(listener) {
+    /** Calls `listener` each time that damage is found. */
+    onFound(listener: () => void): void {
       onFound = listener;
     },
   };
 }
-
-interface DatabaseScrub {
-  /** Scrubs the database of this connection from now on. */
-  open(store: Connection): void;
-  /** Reads the damaged pages again. Resolves with the damage that is left. */
-  checkDamagedPages(): Promise<string | undefined>;
-}
-
-/** There is no writer, so the WAL stays empty. */
-const emptyWal = { committed: 0, checkpointed: 0 };
 
 /** Compares the pages of a database that nobody writes to with their checksums, until `started` is disposed. */
 function scrubDatabase(
@@ -300,7 +267,7 @@ function scrubDatabase(
   reports: ScrubReports,
   started: AsyncDisposableStack,
   clock: Clock,
-): DatabaseScrub {
+) {
   let opened: { readonly pages: PageChecksums; readonly scrub: PageScrub } | undefined;
   const close = (): void => {
     opened?.scrub.stop();
@@ -316,12 +283,15 @@ function scrubDatabase(
     }),
   );
   return {
-    open(store) {
+    /** Scrubs the database of this connection from now on. */
+    open(store: Connection): void {
       close();
       const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
-      const pages = new PageChecksums(store.path, pageBytes, () => emptyWal);
+      // There is no writer, so the WAL stays empty.
+      const pages = new PageChecksums(store.path, pageBytes, () => ({ committed: 0, checkpointed: 0 }));
       opened = { pages, scrub: new PageScrub(pages, scrubIntervalMs, reports) };
     },
-    checkDamagedPages: async () => opened?.pages.checkDamaged(),
+    /** Reads the damaged pages again. Resolves with the damage that is left. */
+    checkDamagedPages: async (): Promise<string | undefined> => opened?.pages.checkDamaged(),
   };
 }

@@ -3,7 +3,7 @@
  * history does not have them. They are saved to a file for the operator, one JSON object per line. They are never
  * dropped silently, because a client may have been told that they were committed.
  */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
 import type { Log } from "../../store/log/log.ts";
@@ -34,16 +34,28 @@ export function saveUnreplicated(
   if (first === undefined) return undefined;
   const path = join(directory, `unreplicated-${state.epoch}-${first.offset}-${state.offset}.ndjson`);
   const temporary = `${path}.new`;
-  const file = openSync(temporary, "w", 0o600);
+  try {
+    const events = writeEvents(temporary, log, state.epoch, first.offset - 1);
+    installFile(temporary, path);
+    return { path, events, trimmed: first.offset - common - 1 };
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Returns how many events it has written. */
+function writeEvents(path: string, log: Log, epoch: string, from: number): number {
+  const file = openSync(path, "w", 0o600);
   let events = 0;
   try {
-    for (let after = first.offset - 1; ;) {
+    for (let after = from; ;) {
       const rows = log.read(after, page);
       const last = rows.at(-1);
-      if (last === undefined) break;
+      if (last === undefined) return events;
       const lines = rows.map(({ offset, timeMs, body }) => {
         const time = new Date(timeMs).toISOString();
-        return `${JSON.stringify({ epoch: state.epoch, offset, time, effect: JSON.parse(body) as unknown })}\n`;
+        return `${JSON.stringify({ epoch, offset, time, effect: JSON.parse(body) as unknown })}\n`;
       });
       writeSync(file, lines.join(""));
       events += rows.length;
@@ -52,6 +64,4 @@ export function saveUnreplicated(
   } finally {
     closeSync(file);
   }
-  installFile(temporary, path);
-  return { path, events, trimmed: first.offset - common - 1 };
 }

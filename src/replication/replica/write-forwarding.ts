@@ -35,21 +35,15 @@ export interface WriteForwarderOptions {
   readonly onNoAnswer: () => void;
 }
 
-/**
- * A client that writes to a primary that is down or hangs gets an error within a second; if it hangs later, within some
- * seconds.
- */
+/** A client gets an error within a second if the primary is down or hangs; if it hangs later, within some seconds. */
 const [firstProbeMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
 const policyPath = "/api/policy";
 const unreachable = "the primary can't be reached, nothing was written";
 
-/** Between two warnings about writes that could not be forwarded. */
-const warningIntervalMs = 5000;
-
 export function createWriteForwarder(
   options: WriteForwarderOptions,
 ): (request: ForwardedRequest) => Promise<ForwardedAnswer> {
-  const warnings = rateLimiter(warningIntervalMs, options.system.clock);
+  const warnings = rateLimiter(5000, options.system.clock);
   const warn = (cause: unknown): void => {
     const writes = warnings();
     if (writes > 0)
@@ -130,10 +124,7 @@ function startProbes(primaryUrl: string, hang: AbortController, { system }: Writ
   };
 }
 
-/**
- * What the client can assume of a write that got no response. Only if no connection was made, the write was certainly
- * not done.
- */
+/** What the client can assume without a response. Only a failed connection proves that nothing was written. */
 function outcomeOf(cause: unknown): string {
   const { name, code } = cause as { readonly name?: unknown; readonly code?: unknown };
   if (name === "TimeoutError") return "the primary did not answer in time, repeat the write to be sure of it";
@@ -162,9 +153,7 @@ async function waitUntilApplied(token: string, { waiters, waitMs }: WriteForward
   try {
     await waiters.waitFor(token, waitMs);
   } catch (error) {
-    log.warning("answered a write before it was applied here: {reason}", {
-      reason: reasonOf(error),
-    });
+    log.warning("answered a write before it was applied here: {reason}", { reason: reasonOf(error) });
   }
 }
 

@@ -15,15 +15,22 @@ import { requireKnownSchema, requireKnownSchemaIn } from "../../store/integrity/
 import { findState, type StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
 
-/** Throws if the structure of the file is damaged. */
-export function checkStructure(path: string): void {
+/** Opens a database for one read-only task. */
+export function readStore<T>(path: string, read: (store: Connection) => T): T {
   const store = openStore(path, { readonly: true });
   try {
-    store.exec("PRAGMA cell_size_check = ON");
-    requireIntegrity(store);
+    return read(store);
   } finally {
     store.close();
   }
+}
+
+/** Throws if the structure of the file is damaged. */
+export function checkStructure(path: string): void {
+  readStore(path, (store) => {
+    store.exec("PRAGMA cell_size_check = ON");
+    requireIntegrity(store);
+  });
 }
 
 /** The check of a file's content. It keeps the file open, with the compiled policy, from the first step to the last. */
@@ -42,22 +49,14 @@ export class ContentCheck {
     this.#limits = limits;
   }
 
-  /**
-   * Returns the state of the database. Throws if its facts, keys and policy do not match its digest. Does not write.
-   */
+  /** Returns the state of the database. Throws if the content does not match its digest. Does not write. */
   read(): StoreState {
-    const state = must(findState(this.#store), "a store has a state row");
-    const digest = this.#store.transaction(() => computeDigest(this.#store));
-    if (digest !== state.digest)
-      throw new Error(`the data are damaged: their digest is ${digest}, it should be ${state.digest}`);
+    const state = this.#store.transaction(() => requireDigest(this.#store));
     this.#problem = this.#store.transaction(() => findClosureDamage(this.#store, this.#limits));
     return state;
   }
 
-  /**
-   * Rebuilds damaged derived data from the facts, once the file is known to be sound. Returns what was wrong, if
-   * anything.
-   */
+  /** Rebuilds damaged derived data from the facts, once these are known to be sound. Returns what was wrong. */
   repair(): string | undefined {
     repairDerived(this.#store, this.#limits, this.#problem !== undefined);
     return this.#problem && `${this.#problem}; it was rebuilt from the facts, which are sound`;
@@ -73,18 +72,21 @@ function requireIntegrity(store: Connection): void {
   if (damage !== "ok") throw new Error(`the database is damaged: ${damage}`);
 }
 
+/** Call it in a transaction. Returns the state. Throws if the facts, keys and policy do not match its digest. */
+function requireDigest(store: Connection): StoreState {
+  const state = must(findState(store), "a store has a state row");
+  const found = computeDigest(store);
+  if (found === state.digest) return state;
+  throw new Error(`the data are damaged: their digest is ${found}, it should be ${state.digest}`);
+}
+
 /** Checks a database in use while others read and write it. Throws if it is damaged or does not match its digest. */
 export function auditDatabase(path: string): void {
-  const store = openStore(path, { readonly: true });
-  try {
+  readStore(path, (store) =>
     store.transaction(() => {
       requireKnownSchema(store);
       requireIntegrity(store);
-      const { digest } = must(findState(store), "a store has a state row");
-      const found = computeDigest(store);
-      if (found !== digest) throw new Error(`the data are damaged: their digest is ${found}, it should be ${digest}`);
-    });
-  } finally {
-    store.close();
-  }
+      requireDigest(store);
+    }),
+  );
 }

@@ -1,15 +1,16 @@
-/** Imports a snapshot file as the database of a data directory: by a command, or when a node starts. */
+/** Chooses the database that a node starts from, and imports snapshot files: by a command, or when a node starts. */
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
 import {
   historyOf,
   lockDirectory,
   currentStorePath,
+  quarantineStore,
   readNodeFile,
   removeReplacedStores,
+  storePathsIn,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
-import { openStore } from "../../store/connection/open-store.ts";
 import { requireKnownFormat } from "../../store/snapshot/snapshot-header.ts";
 import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
@@ -18,13 +19,15 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
 import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
+import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
 import { writeSnapshotMetadata } from "./snapshot-metadata.ts";
-import { findVerifiedDatabase } from "./verified-database.ts";
+import { readStore } from "./check-database.ts";
 
 const log = getLogger("snapshot");
 
@@ -58,10 +61,7 @@ export interface ImportedSnapshot extends InstalledSnapshot {
   readonly previous: string | undefined;
 }
 
-/**
- * Imports it into the directory of a node that is not running, after checking it completely. AppError says why it is
- * refused.
- */
+/** Checks it completely and imports it for a node that is not running. AppError says why it is refused. */
 export async function importSnapshot(options: SnapshotImportOptions): Promise<ImportedSnapshot> {
   const { file, data, force, limits, nodeKeyHash, allowUnauthenticated, onStep } = options;
   const snapshot = openSnapshotFile(file);
@@ -82,9 +82,7 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
   }
 }
 
-/**
- * AppError `invalid_request` if the file is not authenticated by a node of this environment, unless that is allowed.
- */
+/** AppError `invalid_request` if no node of this environment has authenticated the file, unless that is allowed. */
 export function requireAuthentic(
   { path, signed }: Snapshot,
   nodeKeyHash: string | undefined,
@@ -125,12 +123,7 @@ function requireImportTarget(data: string, { manifest }: Snapshot, force: boolea
 /** Undefined if the file is damaged too much to tell. */
 function readStateAt(path: string): StoreState | undefined {
   try {
-    const store = openStore(path, { readonly: true });
-    try {
-      return readState(store);
-    } finally {
-      store.close();
-    }
+    return readStore(path, readState);
   } catch {
     return undefined;
   }
@@ -146,7 +139,7 @@ async function install(
   const { path, manifest } = snapshot;
   try {
     if (manifest.history !== undefined) guard.require(manifest.history, "it");
-    const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard, from: "it" });
+    const installed = await installSnapshot(snapshot, { directory: data, limits, system, guard }, "it");
     writeSnapshotMetadata(data, { tag: snapshotTag(manifest), confirmedMs: manifest.madeMs });
     return installed;
   } catch (error) {
@@ -155,10 +148,9 @@ async function install(
 }
 
 /**
- * Returns the path of the database that an edge or a fallback starts from. It is its own database if that is sound. It
- * is the configured snapshot if there is no database, or if the snapshot is further on in the same epoch or of a later
- * term. Undefined if there is neither. AppError if one of them is of another environment, or if there is no database
- * and the file does not exist.
+ * Returns the path of the database that an edge or a fallback starts from: its own if that is sound, or the configured
+ * snapshot if that is newer or there is no other. Undefined if there is neither. AppError if one of them is of another
+ * environment, or if there is no database and the file does not exist.
  */
 export async function chooseInitialDatabase(
   { data, environment, limits, nodeKey, import: file }: Config,
@@ -181,6 +173,42 @@ export async function chooseInitialDatabase(
     log.error("the snapshot {file} was not imported: {reason}", { file, reason: reasonOf(error) });
     return own;
   }
+}
+
+/**
+ * Returns the path of a sound database. A damaged one is moved out of the way, and the one that it replaced is next: it
+ * stays until its successor is verified. Throws if the database is of another environment.
+ */
+async function findVerifiedDatabase(
+  directory: string,
+  environment: string,
+  limits: Limits,
+  system: System,
+): Promise<string | undefined> {
+  for (const path of storePathsIn(directory)) {
+    try {
+      requireEnvironment(await checkDatabaseInWorker(system, path, limits), environment);
+      return path;
+    } catch (error) {
+      if (error instanceof AppError && error.code === "conflict") throw error;
+      throwIfStorageFailed(error, path);
+      const movedTo = quarantineStore(path);
+      getLogger("store").error("the database {path} is damaged and was moved to {movedTo}: {error}", {
+        path,
+        movedTo,
+        error,
+      });
+    }
+  }
+  return undefined;
+}
+
+/** Throws if the storage failed: that says nothing about the data. */
+export function throwIfStorageFailed(cause: unknown, path: string): void {
+  const failure = storageFailureIn(cause);
+  if (failure === undefined) return;
+  const found = describeStorageFailure(failure, path);
+  throw new AppError("internal", `the database cannot be opened, although it may be sound: ${found}`, { cause });
 }
 
 /** At a start there is no one to allow an unauthenticated file. */

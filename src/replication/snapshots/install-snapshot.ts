@@ -1,7 +1,4 @@
-/**
- * Fetches a snapshot and makes it this node's database: it is fetched and checked beside the current one, which it then
- * replaces.
- */
+/** Fetches a snapshot and checks it beside the current database, which it then replaces. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { installFile } from "../../runtime/atomic-file.ts";
@@ -9,7 +6,7 @@ import type { Limits } from "../../config/limits.ts";
 import { historyOf, nextStorePath } from "../../store/directory/data-directory.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
-import { databaseFiles, removeFiles, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
+import { databaseFiles, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
 import { requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -26,7 +23,6 @@ const log = getLogger("snapshot");
 export interface InstalledSnapshot {
   readonly path: string;
   readonly state: StoreState;
-  readonly tag: string;
 }
 
 export interface SnapshotInstallOptions {
@@ -57,8 +53,7 @@ export async function fetchSnapshot(
   log.debug("requesting a snapshot from {url}", { url: primary.url });
   try {
     await requireOwnHistory(options);
-    // Checked before the download: otherwise a snapshot of another environment or version would be downloaded
-    // repeatedly.
+    // Checked before the download: otherwise a snapshot that cannot be used would be downloaded repeatedly.
     const snapshot = await primary.snapshot(packed, knownTag, (manifest, signed) => {
       // Older versions send no MAC. Then the connection to a node that knows the node key has to be enough.
       authenticityOf(signed, nodeKeyHash);
@@ -80,7 +75,7 @@ export async function fetchSnapshot(
       fetchMs: Math.round(system.clock.monotonicMs() - startMs),
     });
     try {
-      const installed = await installSnapshot(snapshot, { ...options, from: primary.url });
+      const installed = await installSnapshot(snapshot, options, primary.url);
       storage?.recovered("snapshot");
       return installed;
     } finally {
@@ -93,26 +88,18 @@ export async function fetchSnapshot(
   }
 }
 
-/**
- * Throws if there is no space for the rest of the snapshot and for its database. Otherwise each attempt would fill the
- * disk.
- */
+/** Throws if the rest of the snapshot and its database have no space. Otherwise each attempt would fill the disk. */
 function requireDiskSpace(directory: string, { bytes, unpackedBytes }: SnapshotManifest, packed: string): void {
   const free = diskSpaceOf(directory)?.freeBytes;
-  const neededBytes = Math.max(0, bytes - sizeOf(packed)) + unpackedBytes;
+  const received = statSync(packed, { throwIfNoEntry: false })?.size ?? 0;
+  const neededBytes = Math.max(0, bytes - received) + unpackedBytes;
   if (free === undefined || free >= neededBytes) return;
   throw Object.assign(new Error(`unpacking the snapshot needs ${neededBytes} more bytes, ${free} are free`), {
     code: "ENOSPC",
   });
 }
 
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-}
-
-/**
- * Older versions do not name the history of a snapshot, and a snapshot may be large. So this asks for their head first.
- */
+/** A snapshot may be large, and older versions do not name its history. So this asks for the node's head first. */
 async function requireOwnHistory({ guard, primary }: SnapshotInstallOptions): Promise<void> {
   if (guard.own === undefined) return;
   const { epochs } = await primary.head(undefined);
@@ -124,24 +111,17 @@ export function unpackPath(directory: string): string {
   return join(directory, "incoming.db");
 }
 
-/** Unpacks and checks a snapshot completely, and installs it as the current database of the directory. */
+/** Unpacks and checks a snapshot completely, and installs it as the current database. Errors name the sender. */
 export async function installSnapshot(
   snapshot: Snapshot,
-  {
-    directory,
-    limits,
-    system,
-    guard,
-    from,
-  }: Pick<SnapshotInstallOptions, "directory" | "limits" | "system" | "guard"> & {
-    /** The sender, for messages. */
-    readonly from: string;
-  },
+  options: Pick<SnapshotInstallOptions, "directory" | "limits" | "system" | "guard">,
+  sender: string,
 ): Promise<InstalledSnapshot> {
+  const { directory, limits, system, guard } = options;
   const unpacked = unpackPath(directory);
   try {
     const { state, unpackMs, checkMs } = await unpackSnapshotInWorker(system, snapshot, unpacked, limits);
-    guard.require(historyOf(unpacked), from);
+    guard.require(historyOf(unpacked), sender);
     const path = nextStorePath(directory);
     installFile(unpacked, path);
     metrics.snapshots.inc({ action: "installed" });
@@ -150,7 +130,7 @@ export async function installSnapshot(
       unpackMs: Math.round(unpackMs),
       checkMs: Math.round(checkMs),
     });
-    return { path, state, tag: snapshotTag(snapshot.manifest) };
+    return { path, state };
   } finally {
     removeFiles(databaseFiles(unpacked));
   }

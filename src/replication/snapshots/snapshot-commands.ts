@@ -3,13 +3,7 @@
  * blocks the thread.
  */
 import type { Limits } from "../../config/limits.ts";
-import {
-  buildBackup,
-  buildSnapshot,
-  unpackSnapshot,
-  verifySnapshot,
-  type Snapshot,
-} from "../../store/snapshot/snapshot.ts";
+import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
 import { auditDatabase, checkStructure, ContentCheck } from "./check-database.ts";
@@ -19,13 +13,11 @@ export type SnapshotCommands = ReturnType<typeof snapshotCommands>;
 export function snapshotCommands() {
   let content: ContentCheck | undefined;
   return {
-    build: (storePath: string, directory: string, nodeKeyHash: string | undefined): Promise<Snapshot> =>
-      buildSnapshot(storePath, directory, nodeKeyHash),
+    buildSnapshot,
     buildBackup,
-    verify: (snapshot: Snapshot): Promise<void> => verifySnapshot(snapshot),
-    unpack: (snapshot: Snapshot, target: string, bytesMax: number): Promise<void> =>
-      unpackSnapshot(snapshot, target, bytesMax),
-    audit: (storePath: string): void => auditDatabase(storePath),
+    verifySnapshot,
+    unpackSnapshot,
+    auditDatabase,
     checkStructure,
 
     /** The steps of one check, in this order. */

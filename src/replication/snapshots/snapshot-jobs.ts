@@ -6,6 +6,7 @@ import type { SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, requireMatchingState, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
+import { secondCheckThreadBytes } from "../../util/tuning.ts";
 import type { System } from "../system.ts";
 import type { SnapshotCommands } from "./snapshot-commands.ts";
 
@@ -20,41 +21,20 @@ export type WarningListener = (problem: string) => void;
 
 const logWarning: WarningListener = (warning) => log.warn("{warning}", { warning });
 
-/** Without `nodeKeyHash` the snapshot has no MAC. */
-export function buildSnapshotInWorker(
-  system: WorkerSpawner,
-  storePath: string,
-  directory: string,
-  nodeKeyHash?: string,
-): Promise<Snapshot> {
-  return withWorkers(system, (spawn) => spawn().call("build", storePath, directory, nodeKeyHash));
-}
+/** These functions take a system and the parameters of the command, which describes their result and errors. */
+export const buildSnapshotInWorker = commandRunner("buildSnapshot");
+export const buildBackupInWorker = commandRunner("buildBackup");
+export const verifySnapshotInWorker = commandRunner("verifySnapshot");
+export const auditDatabaseInWorker = commandRunner("auditDatabase");
 
-/** Without `nodeKeyHash` the backup has no MAC. */
-export function buildBackupInWorker(
-  system: WorkerSpawner,
-  storePath: string,
-  target: string,
-  nodeKeyHash?: string,
-): Promise<Snapshot> {
-  return withWorkers(system, (spawn) => spawn().call("buildBackup", storePath, target, nodeKeyHash));
-}
-
-/** Throws AppError `invalid_request` if the file is not as it was written. */
-export function verifySnapshotInWorker(system: WorkerSpawner, snapshot: Snapshot): Promise<void> {
-  return withWorkers(system, (spawn) => spawn().call("verify", snapshot));
-}
-
-export interface UnpackedSnapshot {
-  readonly state: StoreState;
-  /** Duration of each step. */
-  readonly unpackMs: number;
-  readonly checkMs: number;
+function commandRunner<Name extends keyof SnapshotCommands>(command: Name) {
+  return (system: WorkerSpawner, ...parameters: Parameters<SnapshotCommands[Name]>) =>
+    withWorkers(system, (spawn) => spawn().call(command, ...parameters));
 }
 
 /**
- * Unpacks a received snapshot and returns its state. Throws, and leaves no file at `target`, unless the database is
- * sound and its content matches the manifest.
+ * Unpacks a received snapshot. Returns its state and the duration of both steps. Throws, and leaves no file at
+ * `target`, unless the database is sound and its content matches the manifest.
  */
 export async function unpackSnapshotInWorker(
   system: WorkerSpawner,
@@ -62,16 +42,16 @@ export async function unpackSnapshotInWorker(
   target: string,
   limits: Limits,
   warn: WarningListener = logWarning,
-): Promise<UnpackedSnapshot> {
+): Promise<{ readonly state: StoreState; readonly unpackMs: number; readonly checkMs: number }> {
   const { manifest } = snapshot;
   try {
     return await withWorkers(system, async (spawn) => {
       const content = spawn();
-      const structure = manifest.unpackedBytes < secondWorkerBytesMin ? content : spawn();
+      const structure = manifest.unpackedBytes < secondCheckThreadBytes ? content : spawn();
       const startMs = performance.now();
-      await content.call("unpack", snapshot, target, limits.snapshotBytesMax);
+      await content.call("unpackSnapshot", snapshot, target, limits.snapshotBytesMax);
       const unpackedMs = performance.now();
-      const state = await checkDatabase(content, structure, { path: target, limits, warn, manifest });
+      const state = await checkDatabase(content, structure, target, limits, warn, manifest);
       return { state, unpackMs: unpackedMs - startMs, checkMs: performance.now() - unpackedMs };
     });
   } catch (error) {
@@ -89,33 +69,21 @@ export function checkDatabaseInWorker(
 ): Promise<StoreState> {
   return withWorkers(system, (spawn) => {
     const content = spawn();
-    const structure = statSync(path).size < secondWorkerBytesMin ? content : spawn();
-    return checkDatabase(content, structure, { path, limits, warn, manifest: undefined });
+    const structure = statSync(path).size < secondCheckThreadBytes ? content : spawn();
+    return checkDatabase(content, structure, path, limits, warn);
   });
-}
-
-/** Reads a database in use completely. Rejects if it does not match its digest. */
-export function auditDatabaseInWorker(system: WorkerSpawner, storePath: string): Promise<void> {
-  return withWorkers(system, (spawn) => spawn().call("audit", storePath));
-}
-
-/** Smaller databases are checked faster than a second thread starts. */
-const secondWorkerBytesMin = 8 * 2 ** 20;
-
-interface DatabaseCheckOptions {
-  readonly path: string;
-  readonly limits: Limits;
-  readonly warn: WarningListener;
-  /** The manifest of the snapshot that contained the database. */
-  readonly manifest: SnapshotManifest | undefined;
 }
 
 type SnapshotWorker = WorkerHandle<SnapshotCommands, never>;
 
+/** `manifest` is that of the snapshot that contained the database. */
 async function checkDatabase(
   content: SnapshotWorker,
   structure: SnapshotWorker,
-  { path, limits, warn, manifest }: DatabaseCheckOptions,
+  path: string,
+  limits: Limits,
+  warn: WarningListener,
+  manifest?: SnapshotManifest,
 ): Promise<StoreState> {
   await content.call("open", path, limits);
   const [state] = await Promise.all([content.call("read"), structure.call("checkStructure", path)]);

@@ -33,33 +33,20 @@ export async function serveSnapshot({ headers }: Request, cache: SnapshotCache):
     return new Response(null, { status: 416, headers: { ...common, "Content-Range": `bytes */${size}` } });
   const { first, last } = range === "all" ? { first: 0, last: size - 1 } : range;
   metrics.snapshots.inc({ action: "served" });
-  log.debug("sending a snapshot at {offset}, bytes {first} to {last} of {size}", {
-    offset: manifest.offset,
-    first,
-    last,
-    size,
-  });
+  const { offset } = manifest;
+  log.debug("sending a snapshot at {offset}, bytes {first} to {last} of {size}", { offset, first, last, size });
   const content = { "Content-Type": "application/zstd", "Content-Length": String(last - first + 1) };
   const part = range === "all" ? {} : { "Content-Range": `bytes ${first}-${last}/${size}` };
-  return new Response(
-    streamFile(snapshot.path, first, last, (bytes) => metrics.snapshotBytes.inc({ direction: "sent" }, bytes)),
-    {
-      status: range === "all" ? 200 : 206,
-      headers: { ...common, ...content, ...part },
-    },
-  );
+  const onSent = (bytes: number): void => metrics.snapshotBytes.inc({ direction: "sent" }, bytes);
+  const init = { status: range === "all" ? 200 : 206, headers: { ...common, ...content, ...part } };
+  return new Response(streamFile(snapshot.path, first, last, onSent), init);
 }
 
-interface ByteRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-/**
- * The requested part of a file with `size` bytes: a range, "none" if it is out of bounds, or "all", also for ranges of
- * other forms.
- */
-function parseRange(header: string | null, size: number): ByteRange | "all" | "none" {
+/** The requested part of a file. `none`: it is out of bounds. `all`: also for ranges of other forms. */
+function parseRange(
+  header: string | null,
+  size: number,
+): { readonly first: number; readonly last: number } | "all" | "none" {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(header ?? "") ?? [];
   if (from === undefined || to === undefined || (from === "" && to === "")) return "all";
   const first = from === "" ? Math.max(0, size - Number(to)) : Number(from);
@@ -71,8 +58,8 @@ function parseRange(header: string | null, size: number): ByteRange | "all" | "n
 const readAt = promisify(read);
 
 /**
- * Streams the bytes of a file from `first` to `last` (inclusive), as fast as they are read. The file is opened
- * immediately, because it may be unlinked meanwhile. `onSent` gets the number of bytes that were read.
+ * Streams the bytes from `first` to `last` (inclusive), as fast as they are read. The file is opened immediately,
+ * because it may be unlinked meanwhile. `onSent` gets the number of bytes that were read.
  */
 export function streamFile(
   path: string,

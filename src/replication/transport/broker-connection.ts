@@ -15,15 +15,15 @@
  * such an ownership check blocks writes only now and then.
  */
 import { randomBytes } from "node:crypto";
-import type { IClientOptions, MqttClient } from "mqtt";
+import type { IClientOptions, IClientPublishOptions, MqttClient } from "mqtt";
 import { brokerAddress } from "../../config/broker-address.ts";
 import type { Config } from "../../config/config.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { backoffMs } from "../../util/backoff.ts";
+import { brokerWindowMax } from "../../util/tuning.ts";
 import { realSystem, type System } from "../system.ts";
 import { readTlsFiles, type TlsFiles } from "../tls-files.ts";
-import { explainBrokerError } from "./broker-errors.ts";
-import { windowMax, type BrokerTransport } from "./broker-transport.ts";
+import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("broker");
 
@@ -59,10 +59,7 @@ const disconnectTimeoutMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const ownershipCheckMs = 3000;
-/**
- * After a check that found no other owner, ownership counts as certain for this time. So a broker cannot keep a primary
- * from writing.
- */
+/** Ownership is certain for this time after a check, so that a broker cannot keep a primary from writing. */
 const ownershipCertainMs = 60_000;
 const sessionTakenOverReason = 142;
 /** Upper bound of a packet's size without its payload: mainly the topic, which is shorter. */
@@ -78,7 +75,7 @@ export class BrokerConnection implements BrokerTransport {
   readonly #onFenced: (() => void)[] = [];
   #client: MqttClient | undefined;
   #version: 4 | 5;
-  #window = windowMax;
+  #window = brokerWindowMax;
   #payloadBytesMax = Number.POSITIVE_INFINITY;
   #failures = 0;
   #quickCloses = 0;
@@ -137,13 +134,8 @@ export class BrokerConnection implements BrokerTransport {
     this.#onFenced.push(listener);
   }
 
-  async publish(
-    topic: string,
-    payload: string,
-    options: { readonly qos: 0 | 1; readonly retain: boolean },
-  ): Promise<void> {
-    const client = this.#client;
-    if (client === undefined || !client.connected) throw new Error("not connected to the broker");
+  async publish(topic: string, payload: string, options: Pick<IClientPublishOptions, "qos" | "retain">): Promise<void> {
+    const client = this.#connectedClient();
     // MQTT.js does not check the size, and the broker would end the connection.
     const bytes = Buffer.byteLength(payload);
     if (bytes > this.#payloadBytesMax)
@@ -157,9 +149,7 @@ export class BrokerConnection implements BrokerTransport {
 
   /** Subscribes at QoS 0. Throws if the broker refuses. */
   async subscribe(topics: readonly string[]): Promise<void> {
-    const client = this.#client;
-    if (client === undefined || !client.connected) throw new Error("not connected to the broker");
-    const granted = await client.subscribeAsync([...topics], { qos: 0 });
+    const granted = await this.#connectedClient().subscribeAsync([...topics], { qos: 0 });
     const refused = granted.filter((grant) => grant.qos >= 128).map((grant) => grant.topic);
     if (refused.length > 0) throw new Error(`the broker refuses subscriptions to ${refused.join(", ")}`);
   }
@@ -182,13 +172,16 @@ export class BrokerConnection implements BrokerTransport {
     if (client === undefined) return;
     // A clean DISCONNECT suppresses the will. A broker that does not answer must not delay the stop: MQTT.js waits for
     // it without a limit, even if the connection is already gone, and a second `end` does nothing.
-    let cancel = (): void => {};
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#system.clock.after(disconnectTimeoutMs, resolve);
-    });
-    await Promise.race([client.endAsync(!client.connected), late]);
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#system.clock.after(disconnectTimeoutMs, late.resolve);
+    await Promise.race([client.endAsync(!client.connected), late.promise]);
     cancel();
     client.stream.destroy();
+  }
+
+  #connectedClient(): MqttClient {
+    if (this.#client?.connected !== true) throw new Error("not connected to the broker");
+    return this.#client;
   }
 
   #attempt(): void {
@@ -206,12 +199,10 @@ export class BrokerConnection implements BrokerTransport {
       connectedMs = this.#system.clock.monotonicMs();
       this.#failures = 0;
       this.#loggedReason = undefined;
-      this.#window = Math.min(windowMax, connack.properties?.receiveMaximum ?? windowMax);
+      this.#window = Math.min(brokerWindowMax, connack.properties?.receiveMaximum ?? brokerWindowMax);
       this.#payloadBytesMax = (connack.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY) - headerBytesMax;
-      log.info("connected to the broker at {url}, MQTT {version}", {
-        url,
-        version: this.#version === 5 ? "5" : "3.1.1",
-      });
+      const version = this.#version === 5 ? "5" : "3.1.1";
+      log.info("connected to the broker at {url}, MQTT {version}", { url, version });
       for (const listener of this.#onConnect) listener();
     });
     client.on("message", (topic, payload, packet) => {
@@ -222,10 +213,8 @@ export class BrokerConnection implements BrokerTransport {
       this.#recordFailure(error);
     });
     client.on("disconnect", (packet) => {
-      log.warning("the broker at {url} ends the connection with reason {reason}", {
-        url,
-        reason: packet.reasonCode ?? 0,
-      });
+      const reason = packet.reasonCode ?? 0;
+      log.warning("the broker at {url} ends the connection with reason {reason}", { url, reason });
       isTakenOver = packet.reasonCode === sessionTakenOverReason;
       // MQTT 3.1.1 gives no reason, and connections close for many reasons.
       const mayBeUncertain = this.#system.clock.monotonicMs() >= this.#certainUntilMs;
@@ -234,7 +223,8 @@ export class BrokerConnection implements BrokerTransport {
     client.on("close", () => {
       log.debug("the connection to the broker {broker} was closed", { broker: this.name });
       if (this.#client !== client || this.#isClosed) return;
-      if (connectedMs !== undefined) this.#countQuickClose(this.#system.clock.monotonicMs() - connectedMs);
+      const isQuick = connectedMs !== undefined && this.#system.clock.monotonicMs() - connectedMs < quickCloseMs;
+      if (connectedMs !== undefined) this.#quickCloses = isQuick ? this.#quickCloses + 1 : 0;
       else if (!explained) this.#recordFailure(new Error("it closed the connection without an answer"));
       this.#discard(client);
       const { ownership } = this.#options;
@@ -277,10 +267,6 @@ export class BrokerConnection implements BrokerTransport {
     if (reason === this.#loggedReason) return;
     this.#loggedReason = reason;
     log.warning("no connection to the broker at {url}: {reason}", { url: this.#url, reason });
-  }
-
-  #countQuickClose(livedMs: number): void {
-    this.#quickCloses = livedMs < quickCloseMs ? this.#quickCloses + 1 : 0;
   }
 
   /** Listens for heads. New heads are from another primary, since this one is not connected. */
@@ -351,10 +337,56 @@ function mqttAddress(url: string): IClientOptions {
   return { ...address, hostname: host.includes(":") ? `[${host}]` : host, path };
 }
 
-/**
- * The certificates that a node presents to external brokers and trusts there. AppError `conflict` names the setting
- * whose file cannot be read or used.
- */
+/** The certificates for external brokers. AppError `conflict` names the setting whose file cannot be read or used. */
 export function brokerTls({ brokerCa: ca, brokerCert: cert, brokerKey: key }: Config): TlsFiles {
   return readTlsFiles("broker", { ca, cert, key });
 }
+
+/**
+ * The message of the error, with the fix if one is known. TLS and MQTT report what they noticed, but seldom what to do.
+ */
+function explainBrokerError(error: Error): string {
+  const fix = fixFor(error);
+  return fix === undefined ? error.message : `${error.message.trimEnd()} (${fix})`;
+}
+
+function fixFor(error: Error & { readonly code?: unknown }): string | undefined {
+  if (typeof error.code === "number") return error.code > 0 ? fixes.get(error.code) : undefined;
+  // An error on the other side has no code: it arrives as the name of a TLS alert.
+  const alert = tlsAlertFixes.find(([pattern]) => pattern.test(error.message));
+  return alert?.[1] ?? (typeof error.code === "string" ? fixes.get(error.code) : undefined);
+}
+
+const unknownAuthority =
+  "the broker's certificate is from an authority that this node does not trust: name the authority in `brokerCa`";
+const wrongLogin = "check `brokerUsername` and `brokerPassword`, or the name in `brokerCert`";
+const missingPermission = "the broker's access rules do not permit it: check its ACL for this user";
+const ownCertificate =
+  "the broker does not accept the certificate in `brokerCert`: check its issuer and its expiry date";
+
+/** By TLS and socket error code, and by MQTT reason code. Codes below 128 are of MQTT 3.1.1. */
+const fixes = new Map<string | number, string>([
+  ["SELF_SIGNED_CERT_IN_CHAIN", unknownAuthority],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", unknownAuthority],
+  ["UNABLE_TO_GET_ISSUER_CERT", unknownAuthority],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", unknownAuthority],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", unknownAuthority],
+  ["CERT_HAS_EXPIRED", "the broker's certificate has to be renewed"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "the host in `broker` has to be one of those that the broker's certificate names"],
+  ["ECONNREFUSED", "there is no listener"],
+  ["ENOTFOUND", "there is no such host"],
+  ["ECONNRESET", "a listener that expects TLS does this to `mqtt://`: would `mqtts://` be right?"],
+  [4, wrongLogin],
+  [5, wrongLogin],
+  [134, wrongLogin],
+  [135, missingPermission],
+]);
+
+const tlsAlertFixes: readonly (readonly [RegExp, string])[] = [
+  [
+    /ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/,
+    "the broker wants a client certificate: set `brokerCert` and `brokerKey`",
+  ],
+  [/ALERT_(?:UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+)/, ownCertificate],
+  [/WRONG_VERSION_NUMBER/, "the listener does not use TLS: would `mqtt://` be right?"],
+];

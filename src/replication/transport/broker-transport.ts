@@ -11,9 +11,3 @@ export interface BrokerTransport {
   publish(topic: string, payload: string, options: { readonly qos: 0 | 1; readonly retain: boolean }): Promise<void>;
   close(): Promise<void>;
 }
-
-/**
- * With more messages in flight, brokers with default limits lose messages even for healthy subscribers (measured: they
- * lose some at 100 and none at 8).
- */
-export const windowMax = 8;

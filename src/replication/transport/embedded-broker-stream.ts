@@ -74,10 +74,7 @@ function packetSizeCheck(packetBytesMax: number): (bytes: Uint8Array) => boolean
 /** Longer than a healthy node is ever busy with other work. Meanwhile at most a window of messages waits for it. */
 const slowAfterMs = 200;
 
-/**
- * A slow client still gets the answers to its own requests. A client with this many unread bytes tries to exhaust the
- * memory of this process.
- */
+/** A slow client still gets the answers to its requests. One with more unread bytes tries to exhaust the memory. */
 const pendingBytesMax = 4 * 1024 * 1024;
 
 const slowConnections = new WeakSet<Duplex>();
@@ -86,11 +83,10 @@ const slowConnections = new WeakSet<Duplex>();
 export const isSlow = (connection: Duplex): boolean => slowConnections.has(connection);
 
 /**
- * aedes delivers a message to all subscribers and waits for the slowest before it takes the next message. So one frozen
- * subscriber would delay all others until the drain timeout. With this wrapper it delays them only for a moment. Then
- * it counts as slow: it gets no further messages, and others do not wait for it. It notices the gap and asks the
- * primary for the missed events. It gets messages again once it has read its pending bytes; otherwise it loses its
- * connection.
+ * aedes waits for the slowest subscriber of a message before it takes the next message. So one frozen subscriber would
+ * delay all others until the drain timeout. With this wrapper it delays them only for a moment. Then it counts as slow
+ * and gets no further messages: it notices the gap and asks the primary for the missed events. It gets messages again
+ * once it has read its pending bytes; otherwise it loses its connection.
  */
 export function isolateSlowSubscriber<T extends Duplex>(connection: T, timeoutMs: number): T {
   const write = connection.write.bind(connection) as (...parameters: unknown[]) => boolean;

@@ -1,17 +1,20 @@
 /**
  * The embedded broker (aedes, MQTT 3.1.1). It listens on TCP if a port is set, and on the HTTP port over WebSocket.
- * Nodes log in with their id and the node key. INVARIANT: only this process writes events and heads. An edge may
- * publish its own status and may read events and heads. Other attempts are logged. An edge that tries to publish more
- * loses its connection, because MQTT 3.1.1 has no other way to refuse a publisher.
+ * Nodes log in with their id and the node key. INVARIANT: only this process writes events and heads; an edge may
+ * publish its own status. Other attempts are logged. An edge that tries to publish more loses its connection, because
+ * MQTT 3.1.1 has no other way to refuse a publisher.
  */
-import { createServer, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Server } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
+import type { Limits } from "../../config/limits.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
-import { windowMax, type BrokerTransport } from "./broker-transport.ts";
+import { brokerWindowMax } from "../../util/tuning.ts";
+import type { BrokerTransport } from "./broker-transport.ts";
 import { drainRead, isolateSlowSubscriber, isSlow, limitPacketSize } from "./embedded-broker-stream.ts";
 import type { Topics } from "./topics.ts";
 
@@ -21,14 +24,10 @@ export interface EmbeddedBrokerOptions {
   readonly topics: Topics;
   /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
-  /** The maximum number of connections that have logged in. */
-  readonly connectionsMax: number;
-  /** The maximum number of connections that have not logged in. Anyone can open these; they must not displace nodes. */
-  readonly loginsWaitingMax: number;
-  /** The maximum size of a packet from a node. A status has a few hundred bytes. */
-  readonly packetBytesMax: number;
-  /** How long a subscriber may read nothing before it loses its connection. */
-  readonly drainTimeoutMs: number;
+  readonly limits: Pick<
+    Limits,
+    "brokerConnectionsMax" | "brokerLoginsWaitingMax" | "brokerPacketBytesMax" | "brokerDrainTimeoutMs"
+  >;
 }
 
 export interface EmbeddedBroker extends BrokerTransport {
@@ -42,7 +41,8 @@ export interface EmbeddedBroker extends BrokerTransport {
 }
 
 export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
-  const connections = new ClientConnections(options);
+  const { limits } = options;
+  const connections = new ClientConnections(limits);
   const aedes = await Aedes.createBroker(brokerOptions(options, connections));
   const failedLogins = rateLimiter(warningIntervalMs);
   const onError = (client: Client, { message: reason }: Error): void => {
@@ -59,7 +59,10 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
   const handle = (connection: Duplex): void => {
     connections.add(connection);
     aedes.handle(
-      isolateSlowSubscriber(limitPacketSize(drainRead(connection), options.packetBytesMax), options.drainTimeoutMs),
+      isolateSlowSubscriber(
+        limitPacketSize(drainRead(connection), limits.brokerPacketBytesMax),
+        limits.brokerDrainTimeoutMs,
+      ),
     );
   };
 
@@ -72,7 +75,7 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
     },
     name: embeddedBroker,
     connected: true,
-    window: windowMax,
+    window: brokerWindowMax,
     handle,
     onConnect: (listener) => listener(),
     publish: (topic, payload, { qos, retain }) =>
@@ -86,7 +89,7 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
       });
     },
     async listen(hostname, port) {
-      const server = createServer({ noDelay: true }, (socket: Socket) => handle(socket));
+      const server = createServer({ noDelay: true }, handle);
       servers.push(server);
       return listenOn(server, hostname, port);
     },
@@ -99,14 +102,14 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
 }
 
 function brokerOptions(
-  { topics, verifyNodeKey, drainTimeoutMs, connectionsMax }: EmbeddedBrokerOptions,
+  { topics, verifyNodeKey, limits }: EmbeddedBrokerOptions,
   connections: ClientConnections,
 ): AedesOptions {
   const refusals = rateLimiter(warningIntervalMs);
   const readable = new Set([topics.events, topics.head]);
   return {
     concurrency: 100,
-    drainTimeout: drainTimeoutMs,
+    drainTimeout: limits.brokerDrainTimeoutMs,
     connectTimeout: loginTimeoutMs,
     maxTopicLevels: 16,
     authenticate(client, username, password, done) {
@@ -117,7 +120,7 @@ function brokerOptions(
         log.warning("refused {count} logins, the last one of {node}: {reason}", {
           count,
           node: client.id.slice(0, nodeIdLengthMax),
-          reason: reason ?? `${connectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
+          reason: reason ?? `${limits.brokerConnectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
         });
       done(null, false);
     },
@@ -130,7 +133,8 @@ function brokerOptions(
     },
     authorizeSubscribe(client, subscription, done) {
       if (readable.has(subscription.topic)) return done(null, subscription);
-      log.error("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
+      const level = subscription.topic === topics.next ? "debug" : "error";
+      log[level]("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
       done(null, null);
     },
     // Checked again at delivery, so that a flaw in the checks above leaks nothing.
@@ -144,16 +148,16 @@ const loginTimeoutMs = 5000;
 const warningIntervalMs = 10_000;
 
 /**
- * The client connections. Connections that have not logged in have a small quota of their own, and a new one replaces
- * the oldest. So a client that only connects cannot displace nodes or keep a node from logging in.
+ * The client connections. Those that have not logged in have a small quota of their own, and a new one replaces the
+ * oldest. So a client that only connects cannot displace nodes or keep one from logging in.
  */
 class ClientConnections {
-  readonly #options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">;
+  readonly #limits: EmbeddedBrokerOptions["limits"];
   readonly #waiting = new Set<Duplex>();
   readonly #loggedIn = new Set<Duplex>();
 
-  constructor(options: Pick<EmbeddedBrokerOptions, "connectionsMax" | "loginsWaitingMax">) {
-    this.#options = options;
+  constructor(limits: EmbeddedBrokerOptions["limits"]) {
+    this.#limits = limits;
   }
 
   add(connection: Duplex): void {
@@ -162,7 +166,7 @@ class ClientConnections {
       this.#waiting.delete(connection);
       this.#loggedIn.delete(connection);
     });
-    if (this.#waiting.size <= this.#options.loginsWaitingMax) return;
+    if (this.#waiting.size <= this.#limits.brokerLoginsWaitingMax) return;
     const [oldest] = this.#waiting;
     if (oldest === undefined) return;
     this.#waiting.delete(oldest);
@@ -171,7 +175,7 @@ class ClientConnections {
 
   /** Whether the connection is within the limit. */
   logIn(connection: Duplex): boolean {
-    if (this.#loggedIn.size >= this.#options.connectionsMax) return false;
+    if (this.#loggedIn.size >= this.#limits.brokerConnectionsMax) return false;
     if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
     return true;
   }
@@ -200,20 +204,17 @@ function isNodeId(text: string): boolean {
   return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
 }
 
-function listenOn(server: Server, hostname: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (cause) => {
-      const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
-      const message = taken
-        ? "is in use: choose another `mqttPort`, or 0 for MQTT over WebSocket only"
-        : "cannot be opened";
-      reject(new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause }));
-    });
-    server.listen(port, hostname, () => {
-      server.removeAllListeners("error");
-      server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
+async function listenOn(server: Server, hostname: string, port: number): Promise<number> {
+  server.listen(port, hostname);
+  try {
+    await once(server, "listening");
+  } catch (cause) {
+    const taken = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+    const message = taken
+      ? "is in use: choose another `mqttPort`, or 0 for MQTT over WebSocket only"
+      : "cannot be opened";
+    throw new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause });
+  }
+  server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
+  return (server.address() as AddressInfo).port;
 }

@@ -35,10 +35,7 @@ export interface EventStream {
   readonly brokers: readonly BrokerStatus[];
   /** The greatest sequence number that a head of this primary has had. */
   readonly headSequenceNumber: number;
-  /**
-   * Whether a broker has given this primary's client id to another client, and it is not known yet whether that is a
-   * successor.
-   */
+  /** Whether a broker has given this primary's client id to another client, which may be a successor. */
   readonly isOwnershipUncertain: boolean;
   start(): void;
   /** Stops publishing for good, because another primary has taken over. */
@@ -51,7 +48,7 @@ export interface EventStream {
 }
 
 /** The primary, as described in its heads and batches. */
-export interface EventStreamSender {
+interface EventStreamSender {
   /** The node id. */
   readonly node: string;
   /** Identifies the start of the process. */
@@ -63,10 +60,7 @@ export interface EventStreamSender {
 
 /** Receives messages of other nodes at the brokers. */
 export interface EventStreamListener {
-  /**
-   * A head at a broker: from this primary, from an earlier start of it, or from another primary. If it is not
-   * `retained`, its primary is alive.
-   */
+  /** A head of this primary, of an earlier start of it, or of another one. If not `retained`, its primary is alive. */
   head(head: Head, retained: boolean): void;
   status(nodeId: string, status: NodeStatus): void;
   /** A broker has given this primary's client id to a successor. */
@@ -89,11 +83,7 @@ export async function openEventStream(
   const topics = topicsOf(config.topicPrefix, environment);
   const mac = createMessageMac(nodeKeyHash);
   const { clock } = system;
-  const sequence = new HeadSequence({
-    directory: config.data,
-    blockSize: limits.headSequencesReserved,
-    wallMs: () => clock.wallMs(),
-  });
+  const sequence = new HeadSequence(config.data, limits.headSequencesReserved, () => clock.wallMs());
   const ownership = primaryOwnership(store, topics, mac, sequence);
   const connections = openConnections(config, ownership, system);
   const embedded = config.broker.includes(embeddedBroker)
@@ -164,20 +154,12 @@ function createHeadReader(
   return () => {
     const number = sequence.next();
     if (number === undefined) return undefined;
-    return store.transaction(() =>
-      readHead(
-        store,
-        log,
-        { role: "primary", ack: ack > 0, sequenceNumber: number, ageMs: ageMs(), node, instance },
-        wallMs(),
-      ),
-    );
+    const self = { role: "primary", ack: ack > 0, q: number, a: ageMs(), node, i: instance } as const;
+    return store.transaction(() => readHead(store, log, self, wallMs()));
   };
 }
 
-/**
- * Publishes the same head at all brokers. So its number identifies it for edges, at whichever broker it arrives first.
- */
+/** Publishes the same head at all brokers, so that its number identifies it wherever an edge receives it first. */
 function publishHeads(publishers: readonly Publisher[], newHead: HeadReader): void {
   if (!publishers.some(({ isReady }) => isReady)) return;
   const head = newHead();
@@ -194,17 +176,14 @@ function subscribeAt(
   listener: EventStreamListener,
 ): void {
   connection.onMessage((topic, payload, retained) => handle(connection.name, topic, payload, retained));
-  connection.onFenced(() =>
-    listener.fenced(`the broker ${connection.name} accepted another primary in place of this one`),
-  );
-  connection.onConnect(() => {
-    connection.subscribe([topics.head, topics.status("+")]).catch((error: unknown) =>
-      log.warning("this primary cannot receive messages of other nodes at {broker}: {reason}", {
-        broker: connection.name,
-        reason: reasonOf(error),
-      }),
-    );
-  });
+  const { name: broker } = connection;
+  connection.onFenced(() => listener.fenced(`the broker ${broker} accepted another primary in place of this one`));
+  const warn = (error: unknown): void =>
+    log.warning("this primary cannot receive messages of other nodes at {broker}: {reason}", {
+      broker,
+      reason: reasonOf(error),
+    });
+  connection.onConnect(() => void connection.subscribe([topics.head, topics.status("+")]).catch(warn));
 }
 
 function dispatch(
@@ -229,10 +208,7 @@ async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: s
   const broker = await startEmbeddedBroker({
     topics,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    connectionsMax: limits.brokerConnectionsMax,
-    loginsWaitingMax: limits.brokerLoginsWaitingMax,
-    packetBytesMax: limits.brokerPacketBytesMax,
-    drainTimeoutMs: limits.brokerDrainTimeoutMs,
+    limits,
   });
   try {
     if (mqttPort !== 0) await broker.listen(mqttHost ?? host, mqttPort);
@@ -244,11 +220,10 @@ async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: s
 }
 
 /**
- * A primary yields to primaries of later epochs. It also yields to a primary of the same epoch, which must run on a
- * copy of its data directory: there the one that started last wins, because its sequence numbers begin after the
- * numbers that the other has reserved. A head of the same epoch with a smaller number may be this primary's own head,
- * repeated by the broker. It does not yield to a primary of another history, which was started on an empty data
- * directory.
+ * A primary yields to primaries of later epochs. Another primary of the same epoch must run on a copy of the data
+ * directory: there the one that started last wins, because its sequence numbers begin after those that the other has
+ * reserved. A smaller number may be of this primary's own head, repeated by the broker. It does not yield to a primary
+ * of another history, which was started on an empty data directory.
  */
 function primaryOwnership(
   store: Connection,
@@ -276,28 +251,22 @@ function openConnections(config: Config, ownership: Ownership, system: System): 
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);
   const tls = brokerTls(config);
-  const clientId = primaryClientId(config, tls.key);
-  const connectionTo = (url: string): BrokerConnection =>
-    new BrokerConnection(
-      {
-        url,
-        clientId,
-        username: brokerUsername,
-        password: brokerPassword,
-        ...tls,
-        connectTimeoutMs: limits.brokerConnectTimeoutMs,
-        keepaliveMs: limits.brokerKeepaliveMs,
-        ownership,
-      },
-      system,
-    );
-  return new Map(urls.map((url) => [url, connectionTo(url)]));
+  const common = {
+    clientId: primaryClientId(config, tls.key),
+    username: brokerUsername,
+    password: brokerPassword,
+    ...tls,
+    connectTimeoutMs: limits.brokerConnectTimeoutMs,
+    keepaliveMs: limits.brokerKeepaliveMs,
+    ownership,
+  };
+  return new Map(urls.map((url) => [url, new BrokerConnection({ ...common, url }, system)]));
 }
 
 /**
  * All primaries of an environment have the same client id, so that two of them notice each other. Brokers let any user
- * choose any client id. So it is derived from a secret that only primaries have, the password or the private key: an
- * edge that knew the id could fence the primary. The derivation is slow, because brokers log client ids.
+ * choose any id, and an edge that knew this one could fence the primary. So it is derived from a secret that only
+ * primaries have: the password or the private key. The derivation is slow, because brokers log client ids.
  */
 function primaryClientId({ environment, brokerPassword }: Config, brokerKey: string | undefined): string {
   const name = `ostiary-primary-${environment}`;

@@ -68,13 +68,8 @@ export function openEventSubscriber(options: EventSubscriberOptions): EventSubsc
     const { state, ageMs } = health();
     const { epoch = null, offset = null, hash = null } = (mayAcknowledge() ? replicaState() : undefined) ?? {};
     // The hash identifies the history, so that a repeated message cannot count for another history.
-    const position = { epoch, offset, hash };
-    return publishNodeStatus(withMac(connection, mac), statusTopic, {
-      state,
-      ...position,
-      ageMs,
-      version: build.version,
-    });
+    const status = { state, epoch, offset, hash, ageMs, version: build.version };
+    return publishNodeStatus(withMac(connection, mac), statusTopic, status);
   };
   const verify = createMacVerifier(mac);
   for (const connection of connections) subscribeAt(connection, topics, receiver, verify, () => publishAt(connection));
@@ -162,9 +157,7 @@ function openConnections(
   });
 }
 
-/**
- * For each connection it subscribes first and requests a catch-up afterwards, so that no event is missed in between.
- */
+/** Requests a catch-up after the subscription, so that no event is missed in between. */
 function subscribeAt(
   connection: BrokerConnection,
   topics: Topics,

@@ -13,14 +13,6 @@ const log = getLogger("event-stream");
 
 const fileName = "head-sequence";
 
-export interface HeadSequenceOptions {
-  /** The data directory. */
-  readonly directory: string;
-  /** How many numbers one write reserves. */
-  readonly blockSize: number;
-  readonly wallMs: () => number;
-}
-
 export class HeadSequence {
   readonly #directory: string;
   readonly #blockSize: number;
@@ -30,7 +22,8 @@ export class HeadSequence {
   #hasFailed = false;
   #isExhausted = false;
 
-  constructor({ directory, blockSize, wallMs }: HeadSequenceOptions) {
+  /** `directory` is the data directory. One write reserves `blockSize` numbers. */
+  constructor(directory: string, blockSize: number, wallMs: () => number) {
     this.#directory = directory;
     this.#blockSize = blockSize;
     this.#next = this.#end = firstNumber(directory, wallMs);

@@ -1,16 +1,16 @@
 /**
- * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. A broker's
- * access list decides who may publish, and people make mistakes in access lists. Without a MAC, anyone who may publish
- * by mistake could add events that edges apply (the chain hash is not secret for readers of the event stream), or claim
- * that there is another primary. The MAC covers the topic, so the status of one node is not valid for another.
+ * The message authentication code (MAC) of messages over a broker. Only nodes with the node key can make it. Without
+ * it, anyone who may publish because of a mistake in the broker's access list could add events that edges apply (the
+ * chain hash is not secret for readers of the event stream), or claim that there is another primary. The MAC covers the
+ * topic, so the status of one node is not valid for another.
  *
- * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and everything before
- * it.
+ * It is the last member of the JSON object: `…,"m":"<32 hex digits>"}`, an HMAC over the topic and what is before it.
  */
 import { timingSafeEqual } from "node:crypto";
 import { hmacWith } from "../../runtime/sha256.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
+import { rateLimiter } from "../../util/rate-limiter.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 
 const log = getLogger("message-mac");
@@ -69,13 +69,11 @@ export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTran
 
 /** Returns a function that verifies a message. Refused messages are counted, and logged from time to time. */
 export function createMacVerifier(mac: MessageMac): (broker: string, topic: string, payload: Uint8Array) => boolean {
-  let warnedAtMs = Number.NEGATIVE_INFINITY;
+  const warnings = rateLimiter(warningIntervalMs);
   return (broker, topic, payload) => {
     if (mac.verify(topic, payload)) return true;
     metrics.brokerMessagesRejected.inc();
-    const now = performance.now();
-    if (now - warnedAtMs < warningIntervalMs) return false;
-    warnedAtMs = now;
+    if (warnings() === 0) return false;
     log.error(
       "a client without this environment's node key publishes to {topic} at {broker}, the message is ignored: check in the broker's access list who may write there, and that all nodes have the same node key",
       { topic, broker },

@@ -34,8 +34,8 @@ import type { EpochId } from "../../store/log/epochs.ts";
 import type { LogRow } from "../../store/log/log.ts";
 import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
-const offset = z.number().int().nonnegative();
-const timeMs = z.number().int().nonnegative();
+const count = z.number().int().nonnegative();
+const [offset, timeMs, term] = [count, count, count];
 const timeMsPrecise = z.number().nonnegative();
 const hash = z.string().regex(/^[0-9a-f]{16}$/);
 const traceparent = z.string().max(64).nullable();
@@ -46,7 +46,6 @@ const bodyReference = z.object({ ref: z.string().regex(/^[0-9a-f]{64}$/), size: 
 const completeRow = z.tuple([offset, timeMs, z.string(), z.string(), traceparent]);
 const publishedRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), bodyReference]), traceparent]);
 
-const term = z.number().int().nonnegative();
 const digest = hash.nullable();
 const committed = listOf(timeMsPrecise.nullable(), {}).optional();
 const batchSchema = z.object({
@@ -70,8 +69,8 @@ const headSchema = z.object({
   from: z.tuple([offset, hash]),
   role: z.enum(["primary", "edge", "fallback"]),
   ack: z.boolean(),
-  q: z.number().int().nonnegative().optional(),
-  a: z.number().nonnegative().nullable().optional(),
+  q: count.optional(),
+  a: timeMsPrecise.nullable().optional(),
   node: z.string().optional(),
   i: hash.optional(),
 });
@@ -97,17 +96,14 @@ const nodeHeadSchema = headSchema.extend({
   handsOverTo: z.string().optional(),
   leased: z.boolean().optional(),
 });
-/**
- * Why a node does not send the page after a position, with its own history. That shows which node is ahead, and where
- * the histories diverge.
- */
+/** Why a node does not send the page after a position. Its history shows who is ahead, and where the two diverge. */
 const refusalSchema = z.object({
   code: z.enum(["epoch", "diverged", "ahead", "trimmed"]),
   message: z.string(),
   head: headSchema,
   epochs,
 });
-/** Older edges send no hash. */
+/** The position that a node publishes about itself. Older edges send no hash. */
 const statusSchema = z.object({
   v: z.literal(1),
   epoch: hash.nullable(),
@@ -121,28 +117,22 @@ export type PublishedRow = z.infer<typeof publishedRow>;
 export type Head = z.infer<typeof headSchema>;
 /** A part of the log, possibly empty, and the head when it was read. */
 export type LogPage = z.infer<typeof pageSchema>;
-
 /** A head with the node's history. */
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
-/** Why the log has no continuation of a position. */
 export type LogRefusal = z.infer<typeof refusalSchema>;
 /** The epoch of a head, in the form that is used for comparisons. */
 export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e, term: n });
-/** The position that a node publishes about itself. */
 export type NodeStatus = z.infer<typeof statusSchema>;
 
 /** The message, or the reason why it was rejected. */
 export type DecodedMessage<T> = { readonly message: T } | { readonly problem: string };
 
-export const decodeBatch = (payload: Uint8Array | string): DecodedMessage<EventBatch> =>
-  decode(batchSchema, payload, isBatch);
-export const decodeHead = (payload: Uint8Array | string): DecodedMessage<Head> => decode(headSchema, payload);
-export const decodePage = (payload: Uint8Array | string): DecodedMessage<LogPage> => decode(pageSchema, payload);
-export const decodeNodeHead = (payload: Uint8Array | string): DecodedMessage<NodeHead> =>
-  decode(nodeHeadSchema, payload);
-export const decodeRefusal = (payload: Uint8Array | string): DecodedMessage<LogRefusal> =>
-  decode(refusalSchema, payload);
-export const decodeStatus = (payload: Uint8Array | string): DecodedMessage<NodeStatus> => decode(statusSchema, payload);
+export const decodeBatch = decoder<EventBatch>(batchSchema, isBatch);
+export const decodeHead = decoder<Head>(headSchema);
+export const decodePage = decoder<LogPage>(pageSchema);
+export const decodeNodeHead = decoder<NodeHead>(nodeHeadSchema);
+export const decodeRefusal = decoder<LogRefusal>(refusalSchema);
+export const decodeStatus = decoder<NodeStatus>(statusSchema);
 
 /** The rows of a batch, or `undefined` if the batch only references one of them. */
 export function batchRows(batch: EventBatch): LogRow[] | undefined {
@@ -166,21 +156,19 @@ export function commitTimesAfter(
   return c?.length === ev.length ? c.filter((_, index) => (ev[index]?.[0] ?? 0) > offset) : undefined;
 }
 
-/** `isOne` is a fast check that accepts nothing that the schema would reject. */
-function decode<T>(
-  schema: z.ZodType<T>,
-  payload: Uint8Array | string,
-  isValid?: (value: unknown) => value is T,
-): DecodedMessage<T> {
-  let value: unknown;
-  try {
-    value = JSON.parse(typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8"));
-  } catch {
-    return { problem: "no JSON" };
-  }
-  if (isValid?.(value)) return { message: value };
-  const parsed = schema.safeParse(value);
-  return parsed.success ? { message: parsed.data } : { problem: describeProblem(parsed.error) };
+/** `isValid` is a fast check that accepts nothing that the schema would reject. */
+function decoder<T>(schema: z.ZodType<T>, isValid?: (value: unknown) => value is T) {
+  return (payload: Uint8Array | string): DecodedMessage<T> => {
+    let value: unknown;
+    try {
+      value = JSON.parse(typeof payload === "string" ? payload : Buffer.from(payload).toString("utf8"));
+    } catch {
+      return { problem: "no JSON" };
+    }
+    if (isValid?.(value)) return { message: value };
+    const parsed = schema.safeParse(value);
+    return parsed.success ? { message: parsed.data } : { problem: describeProblem(parsed.error) };
+  };
 }
 
 /** A fast check for the most frequent messages: with the schema alone, decoding takes as long as applying. */
@@ -190,12 +178,9 @@ function isBatch(value: unknown): value is EventBatch {
   if (v !== 1 || typeof s !== "string" || s === "" || !isHash(e) || !isHash(h) || !(d === null || isHash(d)))
     return false;
   if (![n, t, p, l].every(isCount) || !Array.isArray(ev) || ev.length === 0) return false;
+  const isTimeOrNull = (time: unknown): boolean => time === null || (Number.isFinite(time) && Number(time) >= 0);
   if (c !== undefined && !(Array.isArray(c) && c.every(isTimeOrNull))) return false;
   return ev.every(isCompleteRow);
-}
-
-function isTimeOrNull(value: unknown): boolean {
-  return value === null || (Number.isFinite(value) && Number(value) >= 0);
 }
 
 function isCompleteRow(row: unknown): boolean {

@@ -1,7 +1,4 @@
-/**
- * The HTTP client for other nodes: it requests heads, pages of the log, snapshots and votes. Every response is
- * validated.
- */
+/** The HTTP client for other nodes: heads, pages of the log, snapshots and votes. Every response is validated. */
 import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/state/event.ts";
 import type { Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -24,10 +21,7 @@ export interface NodeClientOptions {
   /** The name under which the primary may count this node's acknowledgements. Undefined if it must not. */
   readonly ackName: () => string | undefined;
   readonly nodeKey: string;
-  /**
-   * How long a response may make no progress before the request fails. The total time is not limited, because a line
-   * may be slow.
-   */
+  /** How long a response may make no progress. The total time is not limited, because a line may be slow. */
   readonly logTimeoutMs: number;
   readonly snapshotTimeoutMs: number;
 }
@@ -41,9 +35,7 @@ export type LogResponse = { readonly page: LogPage } | { readonly refused: LogRe
  */
 export type VoteResponse = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
-/**
- * The role of a key, or `unknown`. `unchecked` from a node of an earlier version, which does not support the request.
- */
+/** `unchecked`: from a node of an earlier version, which does not support the request. */
 export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
 export interface NodeClient {
@@ -51,13 +43,10 @@ export interface NodeClient {
   readonly url: string;
   /**
    * The node's head. The request sends this node's position, so a primary that was replaced learns of its successor.
+   * With `waitMs`, the node answers when its position differs from that one, or after this time. Nodes of earlier
+   * versions answer immediately.
    */
-  head(own: NodePosition | undefined): Promise<NodeHead>;
-  /**
-   * The node's head, when its position differs from this node's, or after `waitMs`. Nodes of earlier versions answer
-   * immediately.
-   */
-  nextHead(own: NodePosition, waitMs: number): Promise<NodeHead>;
+  head(own: NodePosition | undefined, waitMs?: number): Promise<NodeHead>;
   /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
   /** Asks the node for its vote. */
@@ -66,10 +55,7 @@ export interface NodeClient {
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
   /** The events after a position in the node's log. */
   log(asked: NodePosition): Promise<LogResponse>;
-  /**
-   * Downloads the snapshot to `target`, which may hold the beginning from an earlier attempt. Returns "unchanged" if
-   * the snapshot with `knownTag` is still the newest. `accept` throws if the snapshot must not be downloaded.
-   */
+  /** As `downloadSnapshot`. By default it logs the progress. */
   snapshot(
     target: string,
     knownTag: string | undefined,
@@ -108,30 +94,22 @@ export function connectNode(
       throw unreachable(url, error);
     });
   };
-  const get = (path: string, headers: RequestHeaders, signal: AbortSignal) => send("GET", path, headers, signal);
+  const get = (path: string, signal: AbortSignal, headers: RequestHeaders = {}) => send("GET", path, headers, signal);
 
   return {
     url,
-    async head(own) {
-      const query = own === undefined ? "" : `?${positionParameters(own)}`;
-      using stall = watchStall(headTimeoutMs, clock);
-      const response = await get(`head${query}`, {}, stall.signal);
-      if (!response.ok) throw await failure("its head", response);
-      return await readHead(response, url, stall.progress);
-    },
-
-    async nextHead(own, waitMs) {
-      const query = positionParameters(own);
-      query.set("wait", String(Math.round(waitMs)));
+    async head(own, waitMs = 0) {
+      const query = own === undefined ? new URLSearchParams() : positionParameters(own);
+      if (waitMs > 0) query.set("wait", String(Math.round(waitMs)));
       using stall = watchStall(headTimeoutMs + waitMs, clock);
-      const response = await get(`head?${query}`, {}, stall.signal);
+      const response = await get(`head?${query}`, stall.signal);
       if (!response.ok) throw await failure("its head", response);
       return await readHead(response, url, stall.progress);
     },
 
     async primaryHead() {
       using late = deadline(clock, primaryHeadTimeoutMs);
-      const response = await get("primary", {}, late.signal);
+      const response = await get("primary", late.signal);
       return response.ok ? await readHead(response, url) : undefined;
     },
 
@@ -152,7 +130,7 @@ export function connectNode(
 
     async log(asked) {
       using stall = watchStall(logTimeoutMs, clock);
-      const response = await get(`log?${positionParameters(asked)}`, {}, stall.signal);
+      const response = await get(`log?${positionParameters(asked)}`, stall.signal);
       const refused = response.status === 409 || response.status === 410;
       if (!response.ok && !refused) throw await failure("a page of the log", response);
       const text = await readText(response, stall.progress);
@@ -165,7 +143,7 @@ export function connectNode(
       using stall = watchStall(snapshotTimeoutMs, clock);
       // Awaited here, because the return disposes the stall timer, and a request without an answer would never end.
       return await downloadSnapshot({
-        get: (headers) => get("snapshot", headers, stall.signal),
+        get: (headers) => get("snapshot", stall.signal, headers),
         target,
         knownTag,
         accept,
@@ -225,10 +203,7 @@ async function readText(response: Response, progress: () => void): Promise<strin
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/**
- * Aborts a request when nothing arrives for `timeoutMs`. A page or a snapshot may be large and a line slow, so the
- * total time is not limited.
- */
+/** Aborts a request when nothing arrives for `timeoutMs`. */
 function watchStall(timeoutMs: number, clock: Clock): Disposable & { readonly signal: AbortSignal; progress(): void } {
   const controller = new AbortController();
   const abort = (): void => controller.abort(new Error(`nothing arrived from the node for ${timeoutMs} ms`));

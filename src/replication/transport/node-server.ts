@@ -1,7 +1,7 @@
 /**
- * The HTTP server for other nodes: it serves this node's head, pages of its log, and snapshots. Replicas trust these,
- * not the broker. Every replica has the same log as the primary and serves it as well. A position outside of this
- * history gets 409, a position whose next events were trimmed 410, both with this node's own history.
+ * The HTTP server for other nodes: heads, pages of the log, snapshots and votes. Replicas trust these, not the broker.
+ * Every replica has the same log as the primary and serves it as well. A position outside of this history gets 409, a
+ * position whose next events were trimmed 410, both with this node's own history.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
@@ -16,7 +16,7 @@ import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, LogPage, LogRefusal } from "./messages.ts";
-import { readHead, type HeadOptions } from "./head.ts";
+import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
@@ -50,11 +50,12 @@ export interface NodeServerOptions {
   readonly vote: (request: VoteRequest) => Promise<void>;
   /** Whether replicas shall report each position immediately. */
   readonly ack: boolean;
-  /**
-   * How other nodes can tell the age of this node's heads. `sequenceNumber` is that of the last head that this primary
-   * published.
-   */
-  readonly freshness: () => Pick<HeadOptions, "sequenceNumber" | "ageMs">;
+  /** `sequenceNumber` is that of the last head that this primary published. */
+  readonly freshness: () => {
+    readonly sequenceNumber: number | undefined;
+    /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary. */
+    readonly ageMs: number | null | undefined;
+  };
   /** Of a primary. */
   readonly commits?: CommitTimes;
   readonly limits: Limits;
@@ -119,7 +120,6 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
 }
 
 const waitMsMax = 10_000;
-
 const postPaths: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
 
 /** The role of the API key with this id and hash; null if there is none. */
@@ -140,10 +140,7 @@ function bearer(request: Request): string {
   return scheme?.toLowerCase() === "bearer" ? (key ?? "") : "";
 }
 
-/**
- * Delays the answer to a request for the head until there is a new one, if the request asks for that. The position in
- * the request counts immediately.
- */
+/** Waits for a new head, if the request asks for that. The position in the request counts immediately. */
 async function longPoll(options: NodeServerOptions, request: Request, query: URLSearchParams): Promise<void> {
   const waitMs = Math.min(Number(query.get("wait") ?? 0), waitMsMax);
   if (!(waitMs > 0) || !query.has("epoch")) return;
@@ -158,7 +155,7 @@ function serveHead(options: NodeServerOptions, request: Request, query: URLSearc
   const database = store();
   if (query.has("epoch")) options.onPeerPosition(parsePosition(query), nodeIdOf(request));
   return database.transaction(() => {
-    const head = readHead(database, openLog(database), headOptions(options), clock.wallMs());
+    const head = readHead(database, openLog(database), senderOf(options), clock.wallMs());
     return {
       ...head,
       epochs: readEpochs(database),
@@ -180,8 +177,9 @@ async function primaryHead(options: NodeServerOptions, request: Request): Promis
   });
 }
 
-function headOptions({ role, ack, node, instance, freshness }: NodeServerOptions): HeadOptions {
-  return { role: role(), ack, node, instance, ...freshness() };
+function senderOf({ role, ack, node, instance, freshness }: NodeServerOptions): HeadSender {
+  const { sequenceNumber, ageMs } = freshness();
+  return { role: role(), ack, q: sequenceNumber, a: ageMs, node, i: instance };
 }
 
 function parseVoteRequest(query: URLSearchParams): VoteRequest {
@@ -209,21 +207,17 @@ function parseVoteRequest(query: URLSearchParams): VoteRequest {
 function parsePosition(query: URLSearchParams): NodePosition {
   const epoch = query.get("epoch");
   const hash = query.get("hash");
-  const first = query.get("first");
+  const first = query.get("first") ?? undefined;
   const [offset, term] = [query.get("after"), query.get("term") ?? "0"].map((text) => Number(text ?? Number.NaN));
   const isCount = (number: number | undefined): number is number => Number.isSafeInteger(number) && Number(number) >= 0;
-  if (epoch === null || hash === null || !isCount(offset) || !isCount(term)) {
+  if (epoch === null || hash === null || !isCount(offset) || !isCount(term))
     throw new AppError(
       "invalid_request",
       "`epoch`, `term`, `after` and `hash` name the position to continue from, one is missing or malformed",
     );
-  }
-  return { epoch, hash, offset, term, ...(first === null ? {} : { first: requireHash(first) }) };
-}
-
-function requireHash(first: string): string {
-  if (/^[0-9a-f]{16}$/.test(first)) return first;
-  throw new AppError("invalid_request", "`first` names the history of the position, and is malformed");
+  if (first !== undefined && !/^[0-9a-f]{16}$/.test(first))
+    throw new AppError("invalid_request", "`first` names the history of the position, and is malformed");
+  return { epoch, hash, offset, term, first };
 }
 
 function servePage(options: NodeServerOptions, request: Request, query: URLSearchParams): Response {
@@ -233,10 +227,11 @@ function servePage(options: NodeServerOptions, request: Request, query: URLSearc
   const log = openLog(store);
   // One transaction, so that the rows, the head and the check of the position are consistent.
   const answer = store.transaction((): LogPage | LogRefusal => {
-    const head = readHead(store, log, headOptions(options), clock.wallMs());
-    const refused = refusalFor(store, log, head, position);
-    if (refused !== undefined) return { ...refused, head, epochs: readEpochs(store) };
-    return readPage(store, log, head, position, options);
+    const head = readHead(store, log, senderOf(options), clock.wallMs());
+    const epochs = readEpochs(store);
+    const refused = refusalFor(epochs, log, head, position);
+    if (refused !== undefined) return { ...refused, head, epochs };
+    return readPage(epochs, log, head, position, options);
   });
   options.onPeerPosition(position, nodeIdOf(request));
   return "code" in answer
@@ -248,15 +243,13 @@ function nodeIdOf(request: Request): string | undefined {
   return request.headers.get("ostiary-node") ?? undefined;
 }
 
-type RefusalReason = Pick<LogRefusal, "code" | "message">;
-
+/** Why the log does not continue this position; undefined if it does. */
 function refusalFor(
-  store: Connection,
+  epochs: LogRefusal["epochs"],
   log: Log,
   head: Head,
   { epoch, offset, hash }: NodePosition,
-): RefusalReason | undefined {
-  const epochs = readEpochs(store);
+): Pick<LogRefusal, "code" | "message"> | undefined {
   const index = epochs.findIndex((known) => known.epoch === epoch);
   if (index === -1) return { code: "epoch", message: "the log has another epoch" };
   if (offset > (epochs[index + 1]?.offset ?? Number.POSITIVE_INFINITY))
@@ -277,7 +270,7 @@ function hasHash(log: Log, head: Head, offset: number, hash: string): boolean {
 }
 
 function readPage(
-  store: Connection,
+  epochs: LogRefusal["epochs"],
   log: Log,
   head: Head,
   position: NodePosition,
@@ -287,7 +280,7 @@ function readPage(
   const last = rows.at(-1);
   const offset = last?.offset ?? position.offset;
   return {
-    e: epochAt(readEpochs(store), offset).epoch,
+    e: epochAt(epochs, offset).epoch,
     p: position.offset,
     l: offset,
     h: last?.hash ?? position.hash,

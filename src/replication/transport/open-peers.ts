@@ -22,21 +22,12 @@ export function openReplicaPeers(
   system: PeerSystem,
 ): Peers {
   const primary = must(config.primary, "a replica has a primary");
-  return new Peers(
-    [
-      connectPeer(primary, config, ackName, system),
-      ...config.peers.filter((url) => url !== primary).map((url) => connectPeer(url, config, ackName, system)),
-    ],
-    system.clock,
-    own,
-    histories,
-    nodeIdOf(config),
-  );
+  const connect = (url: string): PeerNode => connectPeer(url, config, ackName, system);
+  const others = config.peers.filter((url) => url !== primary).map(connect);
+  return new Peers([connect(primary), ...others], system.clock, own, histories, nodeIdOf(config));
 }
 
-/**
- * The peers of a primary, which it asks whether it still is the primary. Undefined without peers or without a node key.
- */
+/** The peers of a primary, which it asks whether it still is the primary. Undefined without any, or without a key. */
 export function openPrimaryPeers(
   config: Config,
   own: () => NodePosition,
@@ -49,9 +40,8 @@ export function openPrimaryPeers(
 
 /** Empty without a node key. */
 export function connectPeers(config: Config, system: PeerSystem): PeerNode[] {
-  return config.nodeKey === undefined
-    ? []
-    : config.peers.map((url) => connectPeer(url, config, withoutAckName, system));
+  if (config.nodeKey === undefined) return [];
+  return config.peers.map((url) => connectPeer(url, config, withoutAckName, system));
 }
 
 function connectPeer(url: string, { nodeKey, limits }: Config, ackName: AckName, system: PeerSystem): PeerNode {

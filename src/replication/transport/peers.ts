@@ -1,8 +1,8 @@
 /**
- * The other nodes that this node knows: its primary and its peers. The primary is asked first. If it does not answer,
- * or the other nodes have another primary, all are asked for their heads, and the primary of the latest epoch becomes
- * this node's primary. Until one is found, the log of a peer is used. Only nodes that the operator has configured are
- * asked; no message can add another one. A node of another history counts as down, unless that history is approved.
+ * The other nodes that this node knows: its primary and its peers. If the primary does not answer, or the other nodes
+ * have another primary, all are asked for their heads, and the primary of the latest epoch becomes this node's primary.
+ * Until one is found, the log of a peer is used. Only configured nodes are asked; no message can add another one.
+ * A node of another history counts as down, unless that history is approved.
  */
 import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -23,15 +23,10 @@ export interface PeerNode {
   readonly client: NodeClient;
 }
 
-export interface PeerLogResponse {
-  readonly response: LogResponse;
-  readonly peer: PeerNode;
-}
-
-interface PeerHead {
-  readonly peer: PeerNode;
-  readonly head: NodeHead;
-}
+/** An answer, and the node that gave it. */
+type OfPeer<Answer> = Answer & { readonly peer: PeerNode };
+type PeerHead = OfPeer<{ readonly head: NodeHead }>;
+type PeerLogResponse = OfPeer<{ readonly response: LogResponse }>;
 
 const searchIntervalMs = 1000;
 /** Used when a node is known to be in a later epoch, which has another primary. */
@@ -101,7 +96,8 @@ export class Peers {
     }
     for (const peer of this.#others()) {
       const response = await peer.client.log(position).catch(() => undefined);
-      if (response === undefined || this.#isOwn(headOfResponse(response)) || !this.#admits(response, peer)) continue;
+      if (response === undefined || this.#isOwn(headOfResponse(response))) continue;
+      if ("refused" in response && !this.#isAdmitted(response.refused, peer)) continue;
       if (hasProgress(response, position)) return { response, peer };
     }
     const late = await first;
@@ -110,9 +106,9 @@ export class Peers {
   }
 
   /**
-   * The nodes from which to fetch a snapshot, best first: those of the latest epoch, of these the primary, then by
-   * their offsets. So a primary that does not know that it was replaced comes after the nodes that know it. With
-   * `least`, without the nodes that are known to be of an earlier epoch.
+   * The nodes from which to fetch a snapshot, best first: by epoch, then the primary, then by offset. So a primary that
+   * does not know that it was replaced comes after the nodes that know it. With `least`, without the nodes that are
+   * known to be of an earlier epoch.
    */
   async snapshotSources(least?: EpochId): Promise<readonly PeerNode[]> {
     if (this.#peers.length === 1) return this.#peers;
@@ -133,18 +129,13 @@ export class Peers {
 
   /** The head of the current primary. With `waitMs`, when its position differs from this node's, or after that time. */
   async primaryHead(waitMs = 0): Promise<NodeHead> {
-    const { client, url } = this.#primary;
-    const own = this.#own();
-    const head = await (own === undefined || waitMs === 0 ? client.head(own) : client.nextHead(own, waitMs));
-    if (!this.histories.admits(firstEpochOf(head.epochs), url))
-      throw new AppError("not_ready", `${url} has another history`);
+    const primary = this.#primary;
+    const head = await primary.client.head(this.#own(), waitMs);
+    if (!this.#isAdmitted(head, primary)) throw new AppError("not_ready", `${primary.url} has another history`);
     return head;
   }
 
-  /**
-   * Searches for the primary of the latest epoch, which is at least `least`. Returns whether it is another node than
-   * before.
-   */
+  /** Searches for the primary of the latest epoch, at least `least`. Returns whether it is another node than before. */
   async findPrimary(least: EpochId | undefined = this.#own()): Promise<boolean> {
     const [nowMs, own] = [this.#clock.monotonicMs(), this.#own()];
     const isUrgent = least !== undefined && own !== undefined && compareEpochs(least, own) > 0;
@@ -165,10 +156,7 @@ export class Peers {
     return true;
   }
 
-  /**
-   * The first primary of a later epoch than this node's that answers, or else the one of the latest epoch of all that
-   * answer.
-   */
+  /** The first primary of a later epoch than this node's that answers; if there is none, that of the latest epoch. */
   #latestPrimary(least: EpochId | undefined): Promise<PeerHead | undefined> {
     const own = this.#own();
     return new Promise((resolve) => {
@@ -196,7 +184,7 @@ export class Peers {
     return answers.flatMap(({ peer, answer: head }) => {
       // A node that was replaced, or may not write yet, does not count.
       const isPrimary = head?.role === "primary" && head.a !== null;
-      return isPrimary && this.histories.admits(firstEpochOf(head.epochs), peer.url) ? [head] : [];
+      return isPrimary && this.#isAdmitted(head, peer) ? [head] : [];
     });
   }
 
@@ -236,10 +224,9 @@ export class Peers {
     const position = this.#withHistory(own);
     const timeoutMs = ({ url }: PeerNode): number => (answering.has(url) ? voteTimeoutMs : headTimeoutMs);
     const answers = await this.#ask((client) => client.requestVote(position, candidacy, how), timeoutMs);
-    return answers.map(({ peer: { url }, answer }) => {
-      const isOther =
-        answer !== undefined && "head" in answer && !this.histories.admits(firstEpochOf(answer.head.epochs), url);
-      return { url, answer: isOther ? undefined : answer };
+    return answers.map(({ peer, answer }) => {
+      const isOther = answer !== undefined && "head" in answer && !this.#isAdmitted(answer.head, peer);
+      return { url: peer.url, answer: isOther ? undefined : answer };
     });
   }
 
@@ -256,8 +243,8 @@ export class Peers {
     return position === undefined ? position : { ...position, first: this.histories.own };
   }
 
-  #admits(response: LogResponse, { url }: PeerNode): boolean {
-    return "page" in response || this.histories.admits(firstEpochOf(response.refused.epochs), url);
+  #isAdmitted({ epochs }: Pick<NodeHead, "epochs">, { url }: PeerNode): boolean {
+    return this.histories.admits(firstEpochOf(epochs), url);
   }
 
   #isOther(epochs: NodeHead["epochs"]): boolean {
@@ -266,12 +253,12 @@ export class Peers {
 
   async #fromPrimary(position: NodePosition): Promise<PeerLogResponse | { readonly error: Error }> {
     const peer = this.#primary;
-    const { url } = peer;
-    const failed = (reason: string) => ({ error: new AppError("not_ready", `${url} ${reason}`) });
+    const failed = (reason: string) => ({ error: new AppError("not_ready", `${peer.url} ${reason}`) });
     try {
       const response = await this.#unlessReplaced(peer.client.log(position));
       if (this.#isOwn(headOfResponse(response))) return failed("is this node itself");
-      if (!this.#admits(response, peer)) return failed("has another history than this node");
+      if ("refused" in response && !this.#isAdmitted(response.refused, peer))
+        return failed("has another history than this node");
       if ("refused" in response && this.#isOther(response.refused.epochs)) return { response, peer };
       // A node that is not the primary may only be behind. Then the events that only this node has are part of the
       // history all the same.
@@ -300,23 +287,20 @@ export class Peers {
 
   /** Calls `onHead` with each head as it arrives. */
   async #heads(onHead: (found: PeerHead) => void = () => {}): Promise<readonly PeerHead[]> {
-    const heads = await Promise.all(
-      this.#peers.map(async (peer): Promise<PeerHead | undefined> => {
-        const head = await this.#inTime(peer.client.head(this.#own()));
-        if (head === undefined || this.#isOwn(head)) return undefined;
-        if (!this.histories.admits(firstEpochOf(head.epochs), peer.url)) return undefined;
-        onHead({ peer, head });
-        return { peer, head };
-      }),
-    );
-    return heads.filter((head) => head !== undefined);
+    const heads = this.#peers.map(async (peer): Promise<readonly PeerHead[]> => {
+      const head = await this.#inTime(peer.client.head(this.#own()));
+      if (head === undefined || this.#isOwn(head) || !this.#isAdmitted(head, peer)) return [];
+      onHead({ peer, head });
+      return [{ peer, head }];
+    });
+    return (await Promise.all(heads)).flat();
   }
 
   /** Asks all nodes together. The answer of a node that fails or takes too long is undefined. */
   #ask<T>(
     request: (client: NodeClient) => Promise<T>,
     timeoutMs: (peer: PeerNode) => number,
-  ): Promise<readonly { readonly peer: PeerNode; readonly answer: T | undefined }[]> {
+  ): Promise<readonly OfPeer<{ readonly answer: T | undefined }>[]> {
     return Promise.all(
       this.#peers.map(async (peer) => ({ peer, answer: await this.#inTime(request(peer.client), timeoutMs(peer)) })),
     );
@@ -346,10 +330,7 @@ function isFinal(response: LogResponse): boolean {
   return !("page" in response) || response.page.ev.length > 0 || response.page.head.role === "primary";
 }
 
-/**
- * Whether a peer's response advances this replica: a page with events, or a refusal that shows a later history or later
- * events.
- */
+/** Whether a response advances this replica: a page with events, or a refusal that shows a later epoch or events. */
 function hasProgress(response: LogResponse, position: NodePosition): boolean {
   if ("page" in response) return response.page.ev.length > 0 && isAtLeast(response.page.head, position);
   const { code, head } = response.refused;

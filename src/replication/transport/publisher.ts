@@ -38,14 +38,8 @@ export interface PublisherOptions {
 }
 
 export class Publisher {
-  readonly #store: Connection;
+  readonly #options: PublisherOptions;
   readonly #log: Log;
-  readonly #transport: BrokerTransport;
-  readonly #topics: Topics;
-  readonly #limits: Limits;
-  readonly #clock: Clock;
-  readonly #commitTimes: CommitTimes;
-  readonly #newHead: PublisherOptions["newHead"];
   #cursor: number;
   #epoch: string;
   #inFlight = 0;
@@ -54,42 +48,41 @@ export class Publisher {
   #stopped = false;
   #hasLoggedFailure = false;
 
-  constructor({ store, transport, topics, limits, clock, commitTimes, newHead }: PublisherOptions) {
-    this.#store = store;
-    this.#log = openLog(store);
-    this.#transport = transport;
-    this.#topics = topics;
-    this.#limits = limits;
-    this.#clock = clock;
-    this.#commitTimes = commitTimes;
-    this.#newHead = newHead;
-    const { offset, epoch } = readState(store);
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#log = openLog(options.store);
+    const { offset, epoch } = readState(options.store);
     this.#cursor = offset;
     this.#epoch = epoch;
   }
 
   start(): void {
-    this.#transport.onConnect(() => {
+    this.#options.transport.onConnect(() => {
       this.#connection++;
       this.#inFlight = 0;
-      this.#skipToHead(readState(this.#store));
+      this.#skipToHead(readState(this.#options.store));
     });
+  }
+
+  stop(): void {
+    this.#stopped = true;
   }
 
   /** Publishes what was committed. `change` is the last commit, if the caller knows it. */
   publishPending(change?: StateChange): void {
-    if (this.#stopped || !this.#transport.connected) return;
-    const state = change?.state ?? readState(this.#store);
+    if (this.#stopped || !this.#options.transport.connected) return;
+    const state = change?.state ?? readState(this.#options.store);
     // A message holds events of one epoch. Edges get to the next epoch through the log.
     const isNewEpoch = state.epoch !== this.#epoch;
-    if (isNewEpoch || state.offset - this.#cursor > this.#limits.publishBacklogEventsMax) this.#skipToHead(state);
-    const window = Math.min(this.#transport.window, this.#limits.publishInFlightMessagesMax);
+    if (isNewEpoch || state.offset - this.#cursor > this.#options.limits.publishBacklogEventsMax)
+      this.#skipToHead(state);
+    const window = Math.min(this.#options.transport.window, this.#options.limits.publishInFlightMessagesMax);
     while (this.#inFlight < window && this.#cursor < state.offset) {
       const rows = this.#nextRows(change);
       const first = rows[0];
       const last = rows.at(-1);
       if (first === undefined || last === undefined) return;
-      if (this.#clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
+      if (this.#options.clock.wallMs() - first.timeMs > backlogMsMax || first.offset !== this.#cursor + 1)
         return this.#skipToHead(state);
       const batch = this.#batch(state, rows);
       this.#cursor = last.offset;
@@ -99,28 +92,27 @@ export class Publisher {
 
   #nextRows(change: StateChange | undefined): readonly StoredLogRow[] {
     if (change?.rows[0]?.offset === this.#cursor + 1) return change.rows;
-    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#limits;
+    const { publishBatchEventsMax: eventsMax, publishBatchBytesMax: bytesMax } = this.#options.limits;
     return this.#log.read(this.#cursor, { eventsMax, bytesMax });
-  }
-
-  stop(): void {
-    this.#stopped = true;
   }
 
   async #send(batch: EventBatch, rows: readonly StoredLogRow[]): Promise<void> {
     const connection = this.#connection;
-    const startTime = this.#clock.preciseMs();
+    const startTime = this.#options.clock.preciseMs();
     this.#inFlight++;
     try {
-      await this.#transport.publish(this.#topics.events, JSON.stringify(batch), { qos: 1, retain: false });
+      await this.#options.transport.publish(this.#options.topics.events, JSON.stringify(batch), {
+        qos: 1,
+        retain: false,
+      });
       metrics.brokerEvents.inc({ direction: "published" }, rows.length);
-      if (isDebugging()) logPublished(batch, this.#transport.name, this.#clock.preciseMs() - startTime);
+      if (isDebugging()) logPublished(batch, this.#options.transport.name, this.#options.clock.preciseMs() - startTime);
       this.#hasLoggedFailure = false;
     } catch (error) {
       // After any failure (connection lost, not permitted), edges get these events from the log.
       this.#logFailure(error);
     }
-    recordPublishSpans(rows, startTime, this.#clock.preciseMs());
+    recordPublishSpans(rows, startTime, this.#options.clock.preciseMs());
     if (connection !== this.#connection) return;
     this.#inFlight--;
     this.publishPending();
@@ -133,13 +125,13 @@ export class Publisher {
       s: state.environment,
       e: state.epoch,
       n: state.term,
-      t: this.#clock.wallMs(),
+      t: this.#options.clock.wallMs(),
       p: this.#cursor,
       l: last?.offset ?? this.#cursor,
       h: last?.hash ?? state.hash,
       d: last?.digest ?? null,
-      ev: rows.map((row) => toPublishedRow(row, this.#limits.publishEventBytesMax)),
-      c: this.#commitTimes.of(rows),
+      ev: rows.map((row) => toPublishedRow(row, this.#options.limits.publishEventBytesMax)),
+      c: this.#options.commitTimes.of(rows),
     };
   }
 
@@ -147,26 +139,26 @@ export class Publisher {
   #skipToHead(state: StoreState): void {
     if (state.offset > this.#cursor)
       log.info("publishing at {broker} continues at {head}, edges fetch {count} events over HTTP", {
-        broker: this.#transport.name,
+        broker: this.#options.transport.name,
         head: state.offset,
         count: state.offset - this.#cursor,
       });
     this.#cursor = state.offset;
     this.#epoch = state.epoch;
     if (!this.isReady) return;
-    const head = this.#newHead();
+    const head = this.#options.newHead();
     if (head !== undefined) this.publishHead(head);
   }
 
   /** Whether a head can be published. */
   get isReady(): boolean {
-    return !this.#stopped && this.#transport.connected;
+    return !this.#stopped && this.#options.transport.connected;
   }
 
   publishHead(head: Head): void {
     if (!this.isReady) return;
-    this.#transport
-      .publish(this.#topics.head, JSON.stringify(head), { qos: 0, retain: true })
+    this.#options.transport
+      .publish(this.#options.topics.head, JSON.stringify(head), { qos: 0, retain: true })
       .catch((error: unknown) => this.#logFailure(error));
   }
 
@@ -175,7 +167,7 @@ export class Publisher {
     if (this.#hasLoggedFailure) return;
     this.#hasLoggedFailure = true;
     log.error("the broker at {broker} does not accept what this primary publishes, edges use HTTP instead: {reason}", {
-      broker: this.#transport.name,
+      broker: this.#options.transport.name,
       reason: reasonOf(error),
     });
   }

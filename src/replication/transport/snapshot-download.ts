@@ -40,10 +40,7 @@ export interface SnapshotDownloadOptions {
   readonly responseError: (response: Response) => Promise<Error>;
 }
 
-/**
- * Downloads the snapshot. Returns "unchanged" if the one with the known tag is still the newest. After a failure, call
- * it again.
- */
+/** Returns "unchanged" if the snapshot with the known tag is still the newest. After a failure, call it again. */
 export async function downloadSnapshot(options: SnapshotDownloadOptions): Promise<Snapshot | "unchanged"> {
   const { get, target, knownTag, responseError } = options;
   const partial = readPartialDownload(target);
@@ -74,15 +71,10 @@ export async function downloadSnapshot(options: SnapshotDownloadOptions): Promis
   return openSnapshot(target);
 }
 
-interface PartialDownload {
-  readonly received: number;
-  readonly front: SnapshotHeader;
-  readonly size: number;
-  readonly tag: string;
-}
+type PartialDownload = NonNullable<ReturnType<typeof readPartialDownload>>;
 
 /** The part that an earlier attempt has stored, if it is usable. */
-function readPartialDownload(path: string): PartialDownload | undefined {
+function readPartialDownload(path: string) {
   try {
     const front = readHeader(path);
     const [received, size] = [statSync(path).size, sizeOf(front)];
@@ -115,7 +107,7 @@ async function receive(
   const file = await open(target, partial.front === undefined ? "w" : "a", 0o600);
   let { received, front } = partial;
   let unreadable = new Uint8Array();
-  const judge = (chunk: Uint8Array): void => {
+  const check = (chunk: Uint8Array): void => {
     received += chunk.byteLength;
     if (front === undefined) {
       unreadable = Buffer.concat([unreadable, chunk]);
@@ -131,7 +123,7 @@ async function receive(
     }
     for await (const chunk of response.body ?? []) {
       metrics.snapshotBytes.inc({ direction: "received" }, chunk.byteLength);
-      removeOnError(target, () => judge(chunk));
+      removeOnError(target, () => check(chunk));
       await file.appendFile(chunk);
       if (front !== undefined) onProgress(received, sizeOf(front));
     }
@@ -159,10 +151,8 @@ function sizeOf({ length, manifest }: SnapshotHeader): number {
   return length + manifest.bytes;
 }
 
-const reportIntervalMs = 5000;
-
 /** Logs the progress from time to time. */
-export function logProgress(intervalMs = reportIntervalMs): DownloadProgress {
+export function logProgress(intervalMs = 5000): DownloadProgress {
   let loggedMs = performance.now();
   return (received, size) => {
     const nowMs = performance.now();

@@ -8,6 +8,8 @@ export interface Topics {
   readonly events: string;
   /** The head of the primary: retained, published each second. */
   readonly head: string;
+  /** Edges of release 0.1.0 subscribe to it. Nothing is published there any more. */
+  readonly next: string;
   /** The status of one node: retained, and its will. An edge may write to no other topic. */
   status(nodeId: string): string;
 }
@@ -17,6 +19,7 @@ export function topicsOf(prefix: string, environment: string): Topics {
   return {
     events: `${base}/ev`,
     head: `${base}/head`,
+    next: `${base}/next`,
     status: (nodeId) => `${base}/node/${nodeId}`,
   };
 }

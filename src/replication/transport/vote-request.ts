@@ -13,14 +13,9 @@ export interface VoteOptions {
   readonly force: boolean;
   /** Whether the current primary hands over to the node. */
   readonly graceful: boolean;
-  /**
-   * Whether the term is the term of the primary's lease. No other node begins this term, and a later lease supersedes
-   * it.
-   */
+  /** Whether the term is that of the primary's lease. No other node begins it, and a later lease supersedes it. */
   readonly leased: boolean;
-  /**
-   * The term that the candidate will begin. Undefined from nodes of earlier versions, and in requests for a handover.
-   */
+  /** The term that the candidate will begin. Undefined from earlier versions, and in requests for a handover. */
   readonly wanted: number | undefined;
 }
 

@@ -1,4 +1,5 @@
 /** Signatures: the combinations of argument types that a predicate can hold. */
+import { indexedSignaturesMin } from "../../util/tuning.ts";
 import { ArgumentIndex, type ArgumentPattern } from "./argument-index.ts";
 import type { ProgramTerm } from "./program.ts";
 
@@ -33,12 +34,9 @@ export class SignatureList {
   }
 
   candidates(args: () => readonly ArgumentPattern[]): readonly Signature[] {
-    return this.#all.length <= indexedMin ? this.#all : this.#index.candidates(args());
+    return this.#all.length <= indexedSignaturesMin ? this.#all : this.#index.candidates(args());
   }
 }
-
-/** A scan of fewer signatures is faster than the index. */
-const indexedMin = 16;
 
 export function termType(term: ProgramTerm): TypeName {
   if (term.kind === "now") return "Integer";

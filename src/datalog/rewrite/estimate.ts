@@ -1,4 +1,5 @@
 /** Estimates of how many rows a source has, from the statistics of the store. */
+import { planning } from "../../util/tuning.ts";
 import type { FlatArgument } from "../ir/flat.ts";
 import type { IdRange, Relation, SqlCatalogue } from "../ir/select.ts";
 import { type Estimate, isKnown } from "./join-order.ts";
@@ -26,14 +27,11 @@ export function isFewBeside({ table, args }: Relation, known: readonly number[],
       ? [catalogue.rowsMax(name, columns, within.with(position, gapsOf(within[position] ?? [])))]
       : [],
   );
-  return beside.reduce((sum, rows) => sum + rows, 0) <= besideMax;
+  return beside.reduce((sum, rows) => sum + rows, 0) <= planning.filteredRowsMax;
 }
 
-/** Filtering so many rows takes as long as the two lookups that it saves for three constants. */
-export const besideMax = 16;
-
 /** The ranges between single ids. */
-export function gapsOf(ids: readonly IdRange[]): IdRange[] {
+function gapsOf(ids: readonly IdRange[]): IdRange[] {
   const sorted = ids.map(({ low }) => low).sort((left, right) => left - right);
   return [0, ...sorted.map((id) => id + 1)].map((low, index) => ({ low, high: (sorted[index] ?? Infinity) - 1 }));
 }

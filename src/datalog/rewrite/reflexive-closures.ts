@@ -2,14 +2,12 @@
  * Merges a clause about a value with the same clause about the values that a closure leads to: one scan of an actor's
  * roles, if these are few, finds a role on a folder or on one above it.
  */
+import { planning } from "../../util/tuning.ts";
 import { isClosurePredicate } from "../ir/closure.ts";
 import { flatArgumentKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
 import { mapSelectTerms, type Relation, type Select, type SqlCatalogue } from "../ir/select.ts";
 import { estimateBy } from "./estimate.ts";
 import { bindSource } from "./join-order.ts";
-
-/** A scan of so many rows takes no longer than a lookup of one row. */
-const fewRows = 32;
 
 /**
  * The clauses of a yes or no, without those that another one contains once its closure is reflexive. Their sources must
@@ -46,7 +44,8 @@ function reflexive(select: Select, catalogue: SqlCatalogue): Reflexive[] {
   return relations.flatMap((relation, position): Reflexive[] => {
     const { table, args } = relation;
     const open = args.flatMap((arg) => (arg.kind === "var" && !bound.has(`v${arg.id}`) ? [`v${arg.id}`] : []));
-    if ((estimate(relation, bound) ?? Infinity) <= fewRows) for (const variable of open) few.add(variable);
+    if ((estimate(relation, bound) ?? Infinity) <= planning.scannedRowsMax)
+      for (const variable of open) few.add(variable);
     bindSource(relation, bound);
     if (table.kind !== "fact" || !isClosurePredicate(table.predicate) || open.length > 0) return [];
     const [from, to] = args;

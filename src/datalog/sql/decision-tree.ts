@@ -4,6 +4,7 @@
  * node, so that an owner's organizations are looked up once for all clauses about them.
  */
 import { must } from "../../util/assert.ts";
+import { planning } from "../../util/tuning.ts";
 import { isClosurePredicate } from "../ir/closure.ts";
 import type { FlatArgument, FlatCondition, FlatTerm } from "../ir/flat.ts";
 import { flatArgumentKey, flatConditionKey, listKey, numberKey, relationKey, selectKey, typeKey } from "../ir/key.ts";
@@ -171,7 +172,7 @@ function orderFrom(
 ): Relation[] {
   const estimate = estimateBy(catalogue);
   const bound = new Set<string>();
-  const isFew = (relation: Relation): boolean => (estimate(relation, bound) ?? Infinity) <= sharedRowsMax;
+  const isFew = (relation: Relation): boolean => (estimate(relation, bound) ?? Infinity) <= planning.sharedRowsMax;
   const renamed = new Map<number, FlatTerm>();
   const ordered: Relation[] = [];
   let node = root;
@@ -190,6 +191,3 @@ function orderFrom(
   }
   return ordered;
 }
-
-/** Lookups for so many rows take no longer than the lookup that sharing saves. */
-const sharedRowsMax = 4;

@@ -6,7 +6,7 @@ import { checkNegation } from "./negation.ts";
 import { checkLists, checkSingletons, checkUnsupported } from "./rules.ts";
 import { checkRelationActors, checkShorthand } from "./shorthand.ts";
 import { checkAssertions, checkFactArity, checkFixtures, checkTestNames } from "./tests.ts";
-import { checkKinds, checkSupertypes } from "./types.ts";
+import { checkKinds, checkSupertypes } from "./declared-types.ts";
 import { checkUnbound } from "./unbound.ts";
 import { checkUndeclaredNames } from "./undeclared-names.ts";
 

@@ -33,6 +33,12 @@ export const servingThreadQuestionCharacters = 64 * KiB;
 /** Shorter responses fit into the buffers of a connection; longer ones are sent in chunks of this size. */
 export const responseChunkBytes = 64 * KiB;
 
+/**
+ * The length of one part of an answer that a worker process makes. The cost of a part does not matter at this length,
+ * and a few parts need little memory.
+ */
+export const answerPartCharacters = 128 * KiB;
+
 /** The bytes that a response in parts can hold: a waiting part, as a string and as bytes, and a chunk being sent. */
 export const chunkedResponseBytes = 512 * KiB;
 
@@ -109,3 +115,9 @@ export const planning = {
  * rules takes a second instead of a minute.
  */
 export const indexedSignaturesMin = 16;
+
+/**
+ * How long a read snapshot stays open without a query. To take SQLite's read lock and read which state it protects costs
+ * as much as five lookups. While it is open, SQLite cannot checkpoint newer pages of the write-ahead log into the file.
+ */
+export const readSnapshotHoldMs = 10;

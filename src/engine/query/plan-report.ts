@@ -1,7 +1,6 @@
 /**
- * The report of `ostiary plan`: how a question is answered under a policy. It shows the specialised rules, the
- * materialized closures, the SQL, and SQLite's query plan. Over an empty store the report is the same everywhere; over
- * a node's store it shows what this node does.
+ * The report of `ostiary plan`: how a question is answered under a policy, over an empty store or that of a node. It
+ * shows the specialised rules, the materialized closures, the SQL, and SQLite's query plan.
  */
 import type { Limits } from "../../config/limits.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
@@ -26,7 +25,7 @@ import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } f
 import { unknownNames } from "../policy/unknown-names.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
-import { type Plan, Planner } from "./planner.ts";
+import { type Plan, Planner, type StatementPlan } from "./planner.ts";
 import type { Shape, ShapeVariable } from "./shapes.ts";
 
 /** One argument of a question: a value from the request, a constant of the policy, or a value that is asked for. */
@@ -39,7 +38,7 @@ export interface PlanQuestion {
   readonly args: readonly PlanArgument[];
 }
 
-/** A predicate node with the positions of its rules; rules that stand in no file have none. */
+/** A predicate node with the positions of its rules, if they are in a file. */
 export interface PlacedNode {
   readonly node: string;
   readonly recursive: boolean;
@@ -57,10 +56,7 @@ export interface PlanReport {
   readonly unknown: readonly string[];
   /** The question as a conjunction of nodes, and the nodes. */
   readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
-  /**
-   * Tables of transitive closures that the statement reads, and closures that are too large to be materialized, so that
-   * queries walk the facts.
-   */
+  /** Closures that the statement reads, and closures that are too large to be materialized. */
   readonly closures: readonly {
     readonly table: string;
     readonly step: string;
@@ -143,9 +139,10 @@ function reportOver(
   const plan = planner.planFor("question", shape);
   const body = planner.specialised(shape, plan.kind !== "evaluator");
   const names = question.args.map(argumentName);
+  const rowsMax = plan.kind === "statement" ? costBoundOf(store, plan)({ statistics, listed: 1 }) : Infinity;
   const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();
   return {
-    question: printedQuestion(question),
+    question: `${question.predicate}(${names.join(", ")})`,
     answeredBy: answeredBy[plan.kind],
     unknown: unknownNames(question, active),
     rules: body
@@ -160,10 +157,10 @@ function reportOver(
       const { table, rows, isMaterialized: kept } = stored;
       return used.has(table) || !kept ? [{ table, step: printClosure(closure), rows, kept }] : [];
     }),
-    rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics, listed: 1 })) : null,
+    rowsMax: Number.isFinite(rowsMax) ? Math.ceil(rowsMax) : null,
     ...statementOf(store, plan),
     ...(withPasses && {
-      passes: tracePasses(active, planner, shape, new PassTrace(predicateOf(shape), names, labels)),
+      passes: tracePasses(active, planner, shape, new PassTrace(must(shape.calls[0]).predicate, names, labels)),
     }),
   };
 }
@@ -178,14 +175,6 @@ function tracePasses(
   compileProgram(active.policy, programLimits(acceptedPolicyLimits), trace);
   planner.tracePasses(shape, trace);
   return trace.outputs.map(({ pass, program }) => ({ pass, why: passes[pass], program }));
-}
-
-function predicateOf({ calls }: Shape): string {
-  return must(calls[0]).predicate;
-}
-
-function finite(number: number): number | null {
-  return Number.isFinite(number) ? Math.ceil(number) : null;
 }
 
 const answeredBy = {
@@ -209,12 +198,7 @@ function placeOf(offset: number, sources: readonly Source[]): PlacedNode["rules"
   return null;
 }
 
-type StatementPart = Pick<
-  PlanReport,
-  "tables" | "indexes" | "constants" | "types" | "sql" | "parameters" | "queryPlan"
->;
-
-function statementOf(store: Connection, plan: Plan): StatementPart {
+function statementOf(store: Connection, plan: Plan) {
   if (plan.kind !== "statement")
     return { tables: [], indexes: [], constants: [], types: [], sql: null, parameters: [], queryPlan: [] };
   const { sql, parameters } = plan;
@@ -249,7 +233,7 @@ function namesIn(sql: string): Set<string> {
   return new Set([...sql.matchAll(/\b(?:fact|closure)_\d+\b/g)].map(([name]) => name));
 }
 
-function explainQueryPlan(store: Connection, { sql, parameters }: Extract<Plan, { kind: "statement" }>): string[] {
+function explainQueryPlan(store: Connection, { sql, parameters }: StatementPlan): string[] {
   const rows = store.prepare(`EXPLAIN QUERY PLAN ${sql}`).values(...parameters.map(() => null));
   const depths = new Map<unknown, number>();
   return rows.map(([id, parent, , detail]) => {
@@ -269,10 +253,6 @@ function shapeOf({ predicate, args }: PlanQuestion): Shape {
     }),
     context: [],
   };
-}
-
-function printedQuestion({ predicate, args }: PlanQuestion): string {
-  return `${predicate}(${args.map(argumentName).join(", ")})`;
 }
 
 function argumentName(arg: PlanArgument): string {

@@ -1,19 +1,13 @@
 /**
- * A read snapshot of the store that consecutive queries reuse. Taking SQLite's read lock and reading which state it
- * protects costs as much as five lookups, so the snapshot stays open for a moment and serves the next query too, as
- * long as the store has not changed.
+ * A read snapshot of the store that consecutive queries reuse. SQLite's read lock and reading which state it protects
+ * cost as much as five lookups, so the snapshot stays open for a moment, as long as the store has not changed.
  */
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
 import { type Clock, systemClock } from "../../util/clock.ts";
+import { readSnapshotHoldMs } from "../../util/tuning.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
-
-/**
- * How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages of the write-ahead
- * log into the file, which is a short delay if writes are many.
- */
-const holdMs = 10;
 
 export class ReadSnapshot {
   readonly #database: Connection;
@@ -21,13 +15,11 @@ export class ReadSnapshot {
   readonly #after: Clock["after"];
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
-  /** The sequence number of the state that the open transaction reads, if the next query may reuse the transaction. */
+  /** The sequence number of the state that the open transaction reads, if the next query may reuse it. */
   #reusable: number | undefined;
   #isOpen = false;
   #isActive = false;
-  /** The sequence number when the active query began; `undefined` if the store was changing. */
   #sequence: number | undefined;
-  /** Read once from the open transaction. */
   #state: SnapshotState | undefined;
   #isReleaseScheduled = false;
 
@@ -40,25 +32,14 @@ export class ReadSnapshot {
     this.#commit = database.prepare("COMMIT");
   }
 
-  /** Whether a query is running. Its state may be older than the current one. */
-  get isActive(): boolean {
-    return this.#isActive;
+  /** The sequence number when the active query began; `undefined` if the store was changing. */
+  get sequence(): number | undefined {
+    return this.#sequence;
   }
 
   /**
-   * Runs `body` over one state. Nested calls read the state of the outermost one, even if the store has changed since.
-   */
-  run<T>(body: () => T): T {
-    const isNested = this.acquire();
-    try {
-      return body();
-    } finally {
-      this.release(isNested);
-    }
-  }
-
-  /**
-   * The first half of `run`, for callers on the hot path that cannot afford a closure. Pass the result to `release`.
+   * Begins to read one state, until `release` gets the result: whether another read is active. A nested read reads the
+   * state of the outermost one, even if the store has changed since.
    */
   acquire(): boolean {
     if (this.#isActive) return true;
@@ -72,7 +53,7 @@ export class ReadSnapshot {
     return false;
   }
 
-  /** The second half of `run`. Keeps the snapshot open for reuse if the store did not change meanwhile. */
+  /** Keeps the snapshot open for reuse if the store did not change meanwhile. */
   release(isNested: boolean): void {
     if (isNested) return;
     this.#isActive = false;
@@ -99,7 +80,7 @@ export class ReadSnapshot {
     this.#reusable = sequence;
     if (this.#isReleaseScheduled) return;
     this.#isReleaseScheduled = true;
-    this.#after(holdMs, () => {
+    this.#after(readSnapshotHoldMs, () => {
       this.#isReleaseScheduled = false;
       this.#endTransaction();
     });
@@ -113,8 +94,7 @@ export class ReadSnapshot {
     try {
       this.#commit.run();
     } catch {
-      // On a damaged file even the end of a read can fail. A read loses nothing by it, and the next query reports the
-      // damage.
+      // On a damaged file even the end of a read can fail. The next query reports the damage.
     }
   }
 }

@@ -1,7 +1,4 @@
-/**
- * The entry point of the worker process: it answers offloaded queries, explains decisions and checks policies. These
- * may take seconds, and the process can be killed at its deadline.
- */
+/** The entry point of the worker process: it answers offloaded queries, explains decisions and checks policies. */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { diagnosticToJson } from "../../polar/render.ts";
@@ -15,55 +12,37 @@ import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import { unusedFactsWarning } from "../policy/fact-schema.ts";
-import { type PackedListing, packListing } from "../query/result-sets.ts";
-import { questionFromJson } from "../request/question-json.ts";
-import type {
-  AuthorizeQuestion,
-  ListAnswerKind,
-  ListingQuestion,
-  QuestionKind,
-  Questions,
+import {
+  type AuthorizeQuestion,
+  type ListAnswerKind,
+  questionFromJson,
+  type QuestionKind,
+  type Questions,
 } from "../request/questions.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
 import { policyReport } from "../validation/policy-report.ts";
 import { type AnswerPart, listPieces, takePart } from "./answer-parts.ts";
 
-export interface CheckRequest {
+export interface StoreRequest {
+  readonly limits: Limits;
+  /** The database file that answers. */
+  readonly storePath: string;
+}
+
+export interface CheckRequest extends StoreRequest {
   readonly sources: readonly Source[];
   readonly runTests: boolean;
   readonly coverage: boolean;
-  readonly limits: Limits;
-  /** The database file with the facts that the policy would apply to. */
-  readonly storePath: string;
 }
 
-export interface ApproveRequest extends UploadedPolicy {
-  readonly limits: Limits;
-  readonly storePath: string;
-}
-
-export interface ExplainRequest {
-  readonly question: AuthorizeQuestion;
-  readonly limits: Limits;
-  readonly storePath: string;
-}
-
-export interface AnswerRequest {
-  readonly kind: QuestionKind;
+interface AnswerRequest<Kind extends QuestionKind> extends StoreRequest {
+  readonly kind: Kind;
   /** A string is the question as JSON. */
-  readonly question: Questions[QuestionKind]["question"] | string;
-  readonly limits: Limits;
-  readonly storePath: string;
+  readonly question: Questions[Kind]["question"] | string;
 }
 
-export interface ListingRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
-  readonly question: ListingQuestion;
-}
-
-export interface PartsRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
-  readonly kind: ListAnswerKind;
-  readonly question: Questions[ListAnswerKind]["question"] | string;
+interface PartsRequest extends AnswerRequest<ListAnswerKind> {
   /** The key of the list in the answer; without a key the list is the whole answer. */
   readonly key: string | undefined;
 }
@@ -83,28 +62,23 @@ const commands = {
     return JSON.stringify({ ...report, problems: [...report.problems, warning] });
   },
 
-  approve({ limits, storePath, ...policy }: ApproveRequest): PolicyApproval {
+  approve({ limits, storePath, ...policy }: UploadedPolicy & StoreRequest): PolicyApproval {
     return approvePolicy(policy, limits, (body) => inTransaction(storePath, body));
   },
 
   /** Returns the explanation as JSON. */
-  explain({ question, limits, storePath }: ExplainRequest): string {
+  explain({ question, limits, storePath }: StoreRequest & { readonly question: AuthorizeQuestion }): string {
     const clock = Math.floor(Date.now() / 1000);
     return JSON.stringify(inTransaction(storePath, (store) => explainDecision(store, question, { limits, clock })));
   },
 
   /** Opens the engine in advance, so that the next question waits only for its answer. */
-  openEngine({ limits, storePath }: Pick<AnswerRequest, "limits" | "storePath">): void {
-    engineOver(storePath, limits).warmUpPolicy();
+  openEngine(store: StoreRequest): void {
+    engineOver(store).warmUpPolicy();
   },
 
-  answer({ kind, question, limits, storePath }: AnswerRequest): Questions[QuestionKind]["answer"] {
-    const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
-    return withinMemory(limits, () => askEngine(engineOver(storePath, limits), kind, asked));
-  },
-
-  listing({ question, limits, storePath }: ListingRequest): PackedListing {
-    return withinMemory(limits, () => packListing(engineOver(storePath, limits).listing(question)));
+  answer(request: AnswerRequest<QuestionKind>): Questions[QuestionKind]["answer"] {
+    return withinMemory(request.limits, () => askEngine(engineOver(request), request.kind, questionOf(request)));
   },
 
   /** Returns the first part of the answer as JSON; `nextPart` returns the others. */
@@ -126,10 +100,15 @@ let answerPieces: Iterator<string> | undefined;
 let answerLimits = defaultLimits;
 
 /** Facts are read from the store while they are sent; other answers must be complete before they can be sorted. */
-function itemsOf({ kind, question, limits, storePath }: PartsRequest): Iterable<unknown> {
-  const engine = engineOver(storePath, limits);
-  const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
-  return kind === "facts" ? engine.eachFact(asked as FactPattern) : askEngine<ListAnswerKind>(engine, kind, asked);
+function itemsOf(request: PartsRequest): Iterable<unknown> {
+  const engine = engineOver(request);
+  const question = questionOf(request);
+  if (request.kind === "facts") return engine.eachFact(question as FactPattern);
+  return askEngine<ListAnswerKind>(engine, request.kind, question);
+}
+
+function questionOf<Kind extends QuestionKind>({ kind, question }: AnswerRequest<Kind>): Questions[Kind]["question"] {
+  return typeof question === "string" ? questionFromJson(kind, question) : question;
 }
 
 function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
@@ -147,7 +126,7 @@ serveWorker(commands, () => {});
 /** The engine of the last question, which mostly answers the next one too. */
 let current: { readonly engine: Engine; readonly storePath: string } | undefined;
 
-function engineOver(storePath: string, limits: Limits): Engine {
+function engineOver({ storePath, limits }: StoreRequest): Engine {
   if (current?.storePath === storePath) return current.engine;
   current?.engine.close();
   current = undefined;

@@ -1,20 +1,16 @@
 /**
- * The query dispatcher of a node. A question is answered by the engine on the serving thread if admission control
- * allows it, and otherwise by an engine in a worker process, which is killed at its deadline. Questions on the serving
- * thread never wait for offloaded ones.
+ * The query dispatcher of a node: the engine on the serving thread answers a question if admission control allows it,
+ * and otherwise an engine in a worker process, which is killed at its deadline. The serving thread never waits for it.
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
-import type { WorkerHandle } from "../../runtime/worker.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import { askEngine, type Engine } from "../engine.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
-import { type PackedListing, packListing } from "../query/result-sets.ts";
-import { SerializedQuestion } from "../request/question-json.ts";
-import type { ListAnswerKind, ListingQuestion, QuestionKind, Questions } from "../request/questions.ts";
+import { type ListAnswerKind, type QuestionKind, type Questions, SerializedQuestion } from "../request/questions.ts";
 import type { AnswerParts } from "./answer-parts.ts";
-import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
+import type { StoreRequest } from "./engine-worker.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 
 export class QueryDispatcher {
@@ -26,21 +22,20 @@ export class QueryDispatcher {
   constructor(engine: () => Engine, limits: Limits) {
     this.#engine = engine;
     this.#limits = limits;
-    const { offloadedQueriesMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
-    const { largeResponsesMax, largeResponseTimeMsMax } = limits;
+    const { queryTimeMsMax, queryMemoryBytesMax } = limits;
     this.#queue = new WorkerQueue({
-      waitingMax: offloadedQueriesMax,
+      waitingMax: limits.offloadedQueriesMax,
       timeMsMax: queryTimeMsMax,
-      slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
+      slow: { afterMs: limits.slowQueryAfterMs, max: limits.slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,
-      parts: { max: largeResponsesMax, timeMsMax: largeResponseTimeMsMax },
+      parts: { max: limits.largeResponsesMax, timeMsMax: limits.largeResponseTimeMsMax },
       description: "questions that take long",
       timeoutMessage: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
       memoryMessage: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,
     });
   }
 
-  /** The decision cached for the request body `text`, if it is still valid. */
+  /** As `Engine.cachedDecision`. */
   cachedDecision(text: string): boolean | undefined {
     return this.#engine().cachedDecision(text);
   }
@@ -56,17 +51,12 @@ export class QueryDispatcher {
     holder: string,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
-    return (
-      answerOnServingThread(engine, kind, question) ??
-      this.#offload(engine, kind, holder, (worker, store) =>
-        worker.call("answer", { kind, question: textOf(question), ...store }),
-      )
-    );
+    return answerOnServingThread(engine, kind, question) ?? this.#offload(engine, kind, textOf(question), holder);
   }
 
   /**
-   * As `ask`, for answers that are lists: returns the object that is sent as JSON, with the list under `key` if one is
-   * given, or the parts of that JSON. The caller has to read or close the parts.
+   * As `ask`, for lists: returns the object that is sent as JSON, with the list under `key` if one is given, or the
+   * parts of that JSON, which the caller has to read or close.
    */
   async askList<Kind extends ListAnswerKind>(
     kind: Kind,
@@ -90,40 +80,29 @@ export class QueryDispatcher {
     );
   }
 
-  /** As `ask`, for a list that is read in pages. */
-  async listing(question: ListingQuestion, holder: string): Promise<PackedListing> {
-    const engine = this.#engine();
-    const listing = answerOnServingThread(engine, "listing", question);
-    if (listing !== undefined) return packListing(listing);
-    return this.#offload(engine, "listing", holder, (worker, store) => worker.call("listing", { question, ...store }));
-  }
-
-  async #offload<T>(
+  async #offload<Kind extends QuestionKind>(
     engine: Engine,
-    kind: QuestionKind,
+    kind: Kind,
+    question: Questions[Kind]["question"] | string,
     holder: string,
-    ask: (worker: WorkerHandle<WorkerCommands, never>, store: Store) => Promise<unknown>,
-  ): Promise<T> {
+  ): Promise<Questions[Kind]["answer"]> {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
-    const answer = await withSpan("offloaded query", {}, async (span) => {
-      const answered = await this.#queue.run(
+    return withSpan("offloaded query", {}, async (span) => {
+      const answer = await this.#queue.run(
         holder,
-        (worker) => ask(worker, store),
+        (worker) => worker.call("answer", { kind, question, ...store }),
         (worker) => worker.call("openEngine", store),
       );
-      if (Array.isArray(answered)) recordRows(span, answered.length);
-      return answered;
+      if (Array.isArray(answer)) recordRows(span, answer.length);
+      return answer;
     });
-    return answer as T;
   }
 
-  #storeOf({ path }: Engine): Store {
+  #storeOf({ path }: Engine): StoreRequest {
     return { limits: this.#limits, storePath: path };
   }
 }
-
-type Store = Pick<AnswerRequest, "limits" | "storePath">;
 
 /** Undefined if the question has to be offloaded. */
 function answerOnServingThread<Kind extends QuestionKind>(

@@ -4,7 +4,7 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import { Explanations } from "../../engine/workers/explanations.ts";
+import { explainDecisions } from "../../engine/workers/explanations.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../middleware/access.ts";
@@ -14,7 +14,7 @@ import { ListPages } from "../pages/list-pages.ts";
 
 export function questionRoutes(node: Node, limits: Limits, queries: QueryDispatcher, bodies: BodyParser) {
   const pages = new ListPages(node, limits, queries);
-  const explanations = new Explanations(limits);
+  const explain = explainDecisions(limits);
   return (
     new Elysia()
       .use(readAccess(node, "read", limits.readBodyBytesMax))
@@ -45,7 +45,7 @@ export function questionRoutes(node: Node, limits: Limits, queries: QueryDispatc
       })
       .post("/api/explain", async ({ body, request }) => {
         const question = await bodies.parse("authorize", body);
-        return jsonResponse(await explanations.explain(question, node.engine().path, holderOf(exchangeOf(request))));
+        return jsonResponse(await explain(question, node.engine().path, holderOf(exchangeOf(request))));
       })
   );
 }

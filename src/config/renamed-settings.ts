@@ -39,8 +39,7 @@ const oldLimits: Readonly<Record<string, string>> = {
 };
 
 /** The section of 0.1.0 that no setting is in any more. */
-const oldSection = "limits";
-export const oldSections: ReadonlySet<string> = new Set([oldSection]);
+export const oldSection = "limits";
 
 function oldNamesOf({ path, configPath }: Setting): SettingNames | undefined {
   const [parent, key = ""] = configPath;

@@ -71,7 +71,8 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return described;
 }
 
-export function valueAt(tree: object, path: readonly string[]): unknown {
+/** Undefined if there is no value, or if a part of the path is no section. */
+export function valueAt(tree: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>(
     (inner, key) => (isSection(inner) && Object.hasOwn(inner, key) ? inner[key] : undefined),
     tree,

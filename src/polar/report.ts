@@ -2,9 +2,9 @@
  * The list of diagnostics that every stage adds to. Reporting never throws: the caller continues and collects further
  * problems.
  */
+import { suggestion } from "../util/suggestion.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { Span } from "./span.ts";
-import { suggestion } from "./suggest.ts";
 
 export interface Report {
   readonly diagnostics: Diagnostic[];

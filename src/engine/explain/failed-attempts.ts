@@ -4,7 +4,7 @@
  * its own is explained in turn.
  */
 import { literalVariables, type ProgramCall, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
-import { suggestion } from "../../polar/suggest.ts";
+import { suggestion } from "../../util/suggestion.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factKey } from "../request/keys.ts";
 import { formatLiteral, isClosed, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";

@@ -5,7 +5,7 @@
 import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
-import { suggestion } from "../../polar/suggest.ts";
+import { suggestion } from "../../util/suggestion.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 

@@ -21,24 +21,24 @@ import { installTools } from "./test-tools.ts";
 const usage = `scripts/chaos [--failover etcd] [--ack edges:N|none] [--broker embedded] [--seconds N] [--seed N] [--writes N]
               [--faults KIND,…] [--proxies] [--json FILE]
 
-  --failover etcd  three nodes choose the primary among them with a lease in etcd, of which there are three members; needs network namespaces.
-                   Writes have to be possible again 15 s after etcd answers and two of the nodes run and reach it and each other
-  --ack edges:N    acknowledge a write once N edges have it; with --failover edges:1 by default. Without --failover: three nodes that an operator
-                   promotes. With --failover, \`none\` takes the guards away: it allows lost writes (failoverMayLoseWrites), and the lease is
-                   taken away in etcd when the primary is cut from the cluster, by default the only fault. Such a run is expected to fail:
-                   the checker has to report lost writes and two acknowledging primaries
-  --broker KIND    ${brokerKinds.join(" or ")}: two of the first (default), or the nodes' own
-  --seconds N      how long faults strike (default 300)
-  --seed N         what they are drawn with (default 1)
-  --writes N       how many writes a second (default 200)
+  --failover etcd  three nodes elect the primary with a lease in a three-member etcd cluster; needs network namespaces.
+                   Writes must be possible again within 15 s after etcd answers and two nodes run and reach etcd and each other
+  --ack edges:N    acknowledge a write when N edges have it (default with --failover: edges:1). Without --failover: three nodes that an operator
+                   promotes. With --failover, \`none\` removes the safeguards: it allows lost writes (failoverMayLoseWrites), and the lease is
+                   deleted in etcd when the primary is cut from the cluster, by default the only fault. Such a run is expected to fail:
+                   the checker must report lost writes and two acknowledging primaries
+  --broker KIND    ${brokerKinds.join(" or ")}: two Mosquitto brokers (default), or the embedded ones
+  --seconds N      how long faults are injected (default 300)
+  --seed N         the seed of the faults (default 1)
+  --writes N       writes per second (default 200)
   --faults …       only these kinds, separated by commas (default all):
                    ${faultKinds.slice(0, 4).join(", ")},
                    ${faultKinds.slice(4).join(", ")}
                    with --failover or --ack:
                    ${memberFaultKinds.slice(0, 7).join(", ")},
                    ${memberFaultKinds.slice(7).join(", ")}
-  --proxies        cut links with proxies on loopback also where there could be network namespaces
-  --json FILE      write the outcome, and the first of what was wrong, to a file as well`;
+  --proxies        cut links with proxies on loopback, even if network namespaces are available
+  --json FILE      also write the outcome and the first violations to a file`;
 
 /** Clients can then still reach a primary that no other node reaches. */
 const unguardedKinds: readonly AnyKind[] = ["cut from the cluster"];

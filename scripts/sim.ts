@@ -10,12 +10,12 @@ import { parseArgs } from "node:util";
 import { runSeed } from "../test/sim/run.ts";
 import { addOutcome, addTotals, failureText, noTotals, totalsText, type Totals } from "../test/sim/totals.ts";
 
-const usage = `scripts/sim [--seeds N] [--first N] [--abreast N] [--failover]
+const usage = `scripts/sim [--seeds N] [--first N] [--parallel N] [--failover]
 
-  --seeds N    how many seeds (default 1000)
-  --first N    the first of them (default 1)
-  --abreast N  how many processes at a time (default: one for each processor)
-  --failover   a lease chooses the primary with every seed (default: with three of ten)
+  --seeds N     how many seeds (default 1000)
+  --first N     the first of them (default 1)
+  --parallel N  how many processes at a time (default: one for each processor)
+  --failover    a lease chooses the primary with every seed (default: with three of ten)
 
 One seed with its whole trace: SIM_SEED=7 bun test test/sim`;
 
@@ -28,7 +28,7 @@ interface Piece {
   readonly failover: boolean;
 }
 
-async function main({ seeds, first, failover }: Piece, abreast: number): Promise<number> {
+async function main({ seeds, first, failover }: Piece, parallel: number): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), "ostiary-simulations-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const pieces: Piece[] = [];
@@ -41,7 +41,7 @@ async function main({ seeds, first, failover }: Piece, abreast: number): Promise
       process.stderr.write(`${totals.runs} of ${seeds} seeds, ${totals.failures} failed\n`);
     }
   };
-  await Promise.all(Array.from({ length: abreast }, next));
+  await Promise.all(Array.from({ length: parallel }, next));
   process.stdout.write(`${totalsText(totals)}\n`);
   return totals.failures === 0 ? 0 : 1;
 }
@@ -87,7 +87,7 @@ try {
     options: {
       seeds: { type: "string" },
       first: { type: "string" },
-      abreast: { type: "string" },
+      parallel: { type: "string" },
       failover: { type: "boolean", default: false },
       piece: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
@@ -100,7 +100,7 @@ try {
   else if (values.piece === undefined)
     process.exitCode = await main(
       { seeds, first, failover },
-      numberOf("abreast", values.abreast, availableParallelism()),
+      numberOf("parallel", values.parallel, availableParallelism()),
     );
   else {
     await runPiece({ first, seeds, failover }, values.piece);

@@ -89,7 +89,7 @@ const longStages: readonly (readonly Stage[])[] = [
 ];
 
 /** More than processors, because some stages wait much. */
-const abreast = 3;
+const parallel = 3;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -143,7 +143,7 @@ async function runAbreast(waiting: readonly Stage[]): Promise<readonly Result[]>
   const runner = async (): Promise<void> => {
     for (const stage of left) results.push(await runStage(stage));
   };
-  await Promise.all(Array.from({ length: abreast }, runner));
+  await Promise.all(Array.from({ length: parallel }, runner));
   return results;
 }
 

@@ -98,6 +98,9 @@ async function main(): Promise<number> {
   } finally {
     say("\nstopping …");
     await appliance.stop();
+    // A node that was killed because it did not stop in time leaves the write-ahead log of its database.
+    for (const { name, ending } of appliance.nodes)
+      if (ending !== undefined && ending !== "status 0") say(`${name} did not stop cleanly: ${ending}`);
     await collector.stop();
   }
 }

@@ -1,6 +1,7 @@
 /**
- * What `apply` costs over SQLite itself: the same facts, a thousand a transaction, applied as events to one file and written as bare rows
- * (known ids, prepared statements, the same tables and indexes, the same durability) to another, in turns.
+ * The cost of `apply` compared with SQLite itself: the same facts, 1,000 per transaction, are applied as events to one
+ * file and written as bare rows to another (known ids, prepared statements, the same tables, indexes and durability). The
+ * two alternate.
  */
 import * as Bun from "bun";
 import type { Connection } from "../../src/store/connection/connection.ts";
@@ -15,7 +16,7 @@ export interface ApplyRates {
   readonly insertedPerSecond: number;
 }
 
-/** Leaves a whole store at `path`; the file of the bare rows goes. */
+/** Leaves a complete store at `path` and deletes the file of the bare rows. */
 export function measureApply(path: string, policy: string, facts: Iterable<Fact>): ApplyRates {
   const barePath = `${path}.bare`;
   const [subject, bare] = [createFile(path, policy), createFile(barePath, policy)];

@@ -1,4 +1,4 @@
-/** The rows that facts come to in a store, and how they are written with nothing around them: known ids, prepared statements, one transaction. */
+/** The rows that facts need in a store, written without a node: known ids, prepared statements, one transaction. */
 import type { SqlRow, SqlStatement } from "../../src/runtime/sqlite.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
@@ -10,12 +10,12 @@ export interface TableRow {
   readonly values: SqlRow;
 }
 
-/** The rows that a store holds for facts, values that it has just come to know among them. */
+/** The rows that a store holds for facts, with the symbols that are new. */
 export class BareRows {
   readonly #store: Connection;
   readonly #known = new Set<string>();
 
-  /** `before` has the values that are no new ones, `store` the ids of all. */
+  /** `before` has the symbols that are not new, `store` the ids of all. */
   constructor(before: Connection, store: Connection) {
     this.#store = store;
     for (const row of before.prepare("SELECT t.name, s.value FROM symbol s JOIN type t ON t.id = s.type").values())

@@ -1,6 +1,6 @@
 /**
- * How long a hostile body holds up those who ask for something else, beside parsing the same body as JSON. A second client asks for the health of the
- * node without a pause: its longest wait, less the usual one, is the time for which the serving thread was blocked.
+ * How long a hostile body delays other clients, compared with `JSON.parse` of the same body. A second client requests the
+ * health of the node without a pause: its longest wait, minus the usual one, is how long the serving thread was blocked.
  */
 import { hostileBodies, type HostileBody } from "./hostile-bodies.ts";
 import type { Nodes } from "./nodes.ts";
@@ -14,7 +14,7 @@ export interface BodyTimes {
 }
 
 const bodyBytes = 2 ** 20;
-/** Bodies of many values: `JSON.parse` takes milliseconds for each, so that the ratio says something. */
+/** Bodies of many values: `JSON.parse` takes milliseconds for each, so that the ratio is meaningful. */
 const measured =
   /^(?:args of a context fact|ids|resources): (?:zeros|empty lists|empty objects|short strings|many keys)$/;
 

@@ -1,6 +1,6 @@
 /**
- * What checking a large policy costs, in this process and as a command. The baseline is the least that could be done with the same bytes:
- * `JSON.parse` of them as one string.
+ * The cost of checking a large policy, in this process and as a command. The baseline is `JSON.parse` of the same bytes as
+ * one string.
  */
 import * as Bun from "bun";
 import { writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ export interface CheckTimes {
   readonly bytes: number;
   readonly parseJson: Times;
   readonly check: Times;
-  /** The whole command, start of the process included. */
+  /** The whole command, including the start of the process. */
   readonly command: Times;
 }
 
@@ -39,7 +39,7 @@ function requireValid(text: string): void {
   if (!policy || diagnostics.length > 0) throw new Error("the policy of the benchmark has problems");
 }
 
-/** Blocks with roles, inherited and implied, a longhand rule with `not`, and a test for each, until there are as many lines. */
+/** Repeats blocks with inherited and implied roles, a longhand rule with `not` and a test, up to that many lines. */
 function policyOfLines(lines: number): string {
   const parts = ["actor User {}\n"];
   for (let index = 0, count = 1; count + linesPerPart <= lines; index += 1, count += linesPerPart)

@@ -1,7 +1,7 @@
 /**
- * A code-hosting company of any size, for the policy in `scripts/example`: users with roles on repositories and folders, in teams, in
- * organizations; public repositories, bans, roles that end. The same size and seed give the same facts, all of them distinct. Facts are made
- * one by one as they are taken, since ten million of them would not fit into memory.
+ * A code-hosting company of any size, for the policy in `scripts/example`: users in teams and organizations with roles on
+ * repositories and folders, public repositories, bans, and roles that expire. The same size and seed give the same facts,
+ * all distinct. Facts are generated one by one, because ten million of them do not fit into memory.
  */
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { below, pick, random, type Random } from "./random.ts";
@@ -39,7 +39,7 @@ const roles = ["reader", "writer", "admin"];
 export const folderDepth = 8;
 const teamDepth = 3;
 
-/** A million facts are of 100,000 users, 200,000 repositories, 1,000 organizations, 20,000 folders and 5,000 teams. */
+/** A million facts have 100,000 users, 200,000 repositories, 1,000 organizations, 20,000 folders and 5,000 teams. */
 export function companyOf(size: number, seed: number): Company {
   const share = (part: number): number => Math.max(2, Math.round(size * part));
   return {
@@ -53,7 +53,7 @@ export function companyOf(size: number, seed: number): Company {
   };
 }
 
-/** What there is and where it belongs comes first, and then, until there are as many facts as wanted, roles. */
+/** First the entities and their relations, then roles up to the number of facts. */
 export function* factsOf(company: Company): Generator<Fact> {
   let left = company.size;
   for (const source of [structure(company, random(company.seed)), grantedRoles(company)]) {
@@ -71,7 +71,7 @@ export interface Grant {
   readonly index: number;
 }
 
-/** Roles of random users, four in five on a repository, the others on a folder; without end, and some of them more than once. */
+/** An endless sequence of roles of random users, 80 % on repositories, 20 % on folders, with repetitions. */
 export function* grantsOf(company: Company): Generator<Grant> {
   const next = random(company.seed + 1_000_000);
   for (;;) {
@@ -86,7 +86,7 @@ function* grantedRoles(company: Company): Generator<Fact> {
   const places = company.repositories + company.folders;
   const known = new Set<number>();
   for (const { user: who, role: granted, place, index } of grantsOf(company)) {
-    // A number takes a small part of the memory that a text would take.
+    // A number needs much less memory than a string.
     const at = place === "repository" ? index : company.repositories + index;
     const key = (who * places + at) * roles.length + granted;
     if (known.has(key)) continue;
@@ -131,7 +131,7 @@ function* userFacts(company: Company, next: Random, who: Value): Generator<Fact>
   if (next() < 0.8) yield role(who, "member", team(below(next, company.teams)));
   if (next() < 0.01) yield fact("is_banned", who);
   if (next() < 0.1) {
-    // From 2020 on for 25 years: some have ended, most have not.
+    // From 2020 to 2045: some have expired, most have not.
     const ends = Integer(1_600_000_000 + below(next, 800_000_000));
     yield fact("has_role_until", who, Text(pick(next, roles)), repository(below(next, company.repositories)), ends);
   }

@@ -1,6 +1,6 @@
 /**
- * Decisions in this process, over a read-only connection of a file: nothing of HTTP is in these. The measure is one indexed probe of the same
- * file, the least that any answer out of it could cost: a prepared statement that looks one stored fact up by its whole key.
+ * Decisions in this process over a read-only connection, without HTTP. The baseline is one indexed lookup of a stored fact
+ * by its whole key with a prepared statement in the same file.
  */
 import { Engine } from "../../src/engine/engine.ts";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
@@ -19,7 +19,7 @@ export interface DecisionTimes {
   readonly probe: Times;
   readonly uniform: Times;
   readonly granted: Times;
-  /** Questions of a pool, a few of them all the time, with the decision cache on. */
+  /** Zipf-distributed questions from a pool, with the decision cache on. */
   readonly zipf: Times;
   readonly uniformAllowed: number;
   readonly grantedAllowed: number;
@@ -27,7 +27,7 @@ export interface DecisionTimes {
 
 const poolSize = 100_000;
 
-/** `blocks` is how often all of them take turns. */
+/** `blocks` is the number of rounds in which they alternate. */
 export function timeDecisions(path: string, company: Company, seed: number, blocks: number): DecisionTimes {
   const next = random(seed);
   const [engine, remembering] = [openEngine(path, "off"), openEngine(path, "on")];
@@ -67,7 +67,7 @@ export interface SizedTimes {
   readonly allowed: number;
 }
 
-/** The same kind of question to companies of several sizes, in turns. */
+/** The same kind of question to companies of several sizes, alternating. */
 export function timeSizes(files: readonly Sized[], seed: number, blocks: number): SizedTimes[] {
   const asked = files.map(({ path, company }) => ({
     company,
@@ -89,7 +89,7 @@ export function timeSizes(files: readonly Sized[], seed: number, blocks: number)
   }
 }
 
-/** The chains of the landmarks, in turns; all of these questions are allowed. */
+/** The chains of the landmarks, alternating; the answers are all "allowed". */
 export function timeDepths(path: string, depths: readonly Depth[], blocks: number): [Depth, Times][] {
   const engine = openEngine(path, "off");
   try {
@@ -103,7 +103,7 @@ export function timeDepths(path: string, depths: readonly Depth[], blocks: numbe
   }
 }
 
-/** With the ids of values in memory, as a node has them soon after its start. */
+/** With a warm symbol cache, as a node has it soon after its start. */
 export function openEngine(path: string, decisionCache: DecisionCache): Engine {
   const engine = new Engine(openStore(path, { readonly: true }), { limits: engineLimits(decisionCache) });
   for (const _ of engine.warmUpSymbols());

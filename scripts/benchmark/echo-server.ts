@@ -1,4 +1,4 @@
-/** A process of its own that answers JSON with the same JSON, and nothing else: the most that Bun's server does on this machine. */
+/** A process that answers JSON with the same JSON: the upper bound of Bun's server on this machine. */
 import * as Bun from "bun";
 const server = Bun.serve({
   hostname: "127.0.0.1",

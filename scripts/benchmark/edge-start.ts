@@ -1,6 +1,6 @@
 /**
- * How long an edge takes that begins with nothing, from the start of its process to its first right answer: its primary makes a snapshot for it, it
- * fetches, unpacks and checks that, and both share this machine. What takes how long, the nodes say in their logs.
+ * How long a new edge takes from the start of its process to its first right answer. The primary creates a snapshot, the
+ * edge downloads, unpacks and checks it, on the same machine. The durations of the steps come from the logs of the nodes.
  */
 import * as Bun from "bun";
 import { rmSync } from "node:fs";
@@ -14,16 +14,16 @@ import { firstAnswer, patienceMs } from "./starting.ts";
 /** In milliseconds. */
 export interface EdgeStart {
   readonly total: number;
-  /** The primary makes the snapshot. */
+  /** The primary creates the snapshot. */
   readonly made: number;
   readonly fetched: number;
   readonly unpacked: number;
   readonly checked: number;
-  /** The start of the process, opening the copy, and the question. */
+  /** The start of the process, opening the database, and the question. */
   readonly rest: number;
 }
 
-/** The start of middle length, of as many as told. Each time the primary has something new, so that it makes another snapshot. */
+/** The median of that many starts. Before each the primary gets a write, so that it creates a new snapshot. */
 export async function timeEdgeStarts(nodes: Nodes, allowed: AuthorizeQuestion, starts: number): Promise<EdgeStart> {
   const { primary, edge, adminKey } = nodes;
   const loud = { OSTIARY_LOG_LEVEL: "info", OSTIARY_LOG_FORMAT: "json" };
@@ -56,11 +56,11 @@ async function insertOne({ primary, adminKey }: Nodes, number: number): Promise<
     body: JSON.stringify([{ inserts: [fact("is_public", repository(-1 - number))] }]),
   });
   if (!response.ok) throw new Error(`a fact was refused: ${await response.text()}`);
-  // A younger snapshot would be given out again.
+  // A younger snapshot would be reused.
   await Bun.sleep(1500);
 }
 
-/** A number in the last line of the node's log whose message begins so. */
+/** A number in the last line of the node's log whose message begins with the text. */
 function told({ name, output }: NodeProcess, message: string, number: string): number {
   const lines = output.split("\n").filter((line) => line.includes(`"message":"${message}`));
   const value = (JSON.parse(lines.at(-1) ?? "{}") as Readonly<Record<string, unknown>>)[number];

@@ -1,4 +1,4 @@
-/** What the ratios should be, by name: on any machine, since both sides of each were measured on the same. */
+/** The goals for the ratios, by name. They apply to any machine, because both sides are measured on the same one. */
 export interface Goal {
   readonly atMost?: number;
   readonly atLeast?: number;
@@ -22,7 +22,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   vs_cedar: { atLeast: 1 },
 };
 
-/** Milliseconds, and so of this machine. */
+/** Milliseconds, which depend on the machine. */
 export const serverP99MsMax = 2;
 
 /** With a million facts and two cores. */

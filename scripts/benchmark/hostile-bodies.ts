@@ -1,4 +1,4 @@
-/** Request bodies that make a server work far more than their length suggests, for each route that takes one. */
+/** Request bodies that cost a server far more work than their length suggests, for each route that has a body. */
 
 export interface HostileBody {
   readonly name: string;
@@ -9,7 +9,7 @@ export interface HostileBody {
 const question = '"actor_type":"User","actor_id":"a","action":"read","resource_type":"Repo","resource_id":"r"';
 const value = '{"type":"User","id":"a"}';
 
-/** `part(0)`, `part(1)`, … with commas between them, of about that many bytes. */
+/** `part(0)`, `part(1)`, … separated by commas, about that many bytes. */
 function list(bytes: number, part: (index: number) => string): string {
   const parts: string[] = [];
   for (let length = 0; length < bytes; length += (parts.at(-1)?.length ?? 0) + 1) parts.push(part(parts.length));
@@ -19,7 +19,7 @@ function list(bytes: number, part: (index: number) => string): string {
 const nested = (bytes: number, open: string, close: string): string =>
   open.repeat(bytes / 2 / open.length) + close.repeat(bytes / 2 / open.length);
 
-/** What may stand where a list is expected, and where any value is passed over. */
+/** Values in place of a list, and in place of an ignored value. */
 function hostileLists(bytes: number): Readonly<Record<string, string>> {
   return {
     zeros: `[${list(bytes, () => "0")}]`,
@@ -42,7 +42,7 @@ function hostileLists(bytes: number): Readonly<Record<string, string>> {
   };
 }
 
-/** Of about that many bytes each. */
+/** Each has about that many bytes. */
 export function hostileBodies(bytes: number): HostileBody[] {
   const lists = Object.entries(hostileLists(bytes));
   const filled = (path: string, name: string, body: (filling: string) => string): HostileBody[] =>

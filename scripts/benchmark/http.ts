@@ -1,6 +1,6 @@
 /**
- * `POST /api/authorize` over HTTP beside a bare echo: the same requests from the same generator, in turns. Each server is a process of its own
- * on one core, the generator on another, where the system can say so.
+ * `POST /api/authorize` over HTTP compared with an echo server: the same requests from the same generator, alternating.
+ * Each server is a process on its own core, and the generator on another, if the system can pin processes.
  */
 import * as Bun from "bun";
 import { cpus } from "node:os";
@@ -18,7 +18,7 @@ export interface Served {
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
-  /** What the server says of itself. */
+  /** The duration that the server reports. */
   readonly serverP99: number | undefined;
 }
 
@@ -27,20 +27,20 @@ export interface HttpOptions extends Pick<
   "bodies" | "key" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
 > {
   readonly port: number;
-  /** How many come before the first that count. */
+  /** The requests before the measured ones. */
   readonly warmUpRequests: number;
   readonly pid: number | undefined;
 }
 
 export const manyConnections = 16;
-/** So many that both sides have compiled what they do all the time, on a core that the compiler has to share with them. */
+/** Enough for both sides to compile their hot code, on a core that they share with the compiler. */
 export const compiledAfter = 20_000;
 const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
 
-/** Whether servers and load can have a core each. */
+/** Whether servers and load generator can have a core each. */
 export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 1;
 
-/** Medians over the rounds. Many connections show what a server can do at most, one shows how long a single request takes. */
+/** Medians over the rounds. Many connections give the throughput, one gives the latency of a request. */
 export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOptions): Promise<HttpRates> {
   const echo = Bun.spawn([process.execPath, join(import.meta.dirname, "echo-server.ts")], {
     stdin: "ignore",

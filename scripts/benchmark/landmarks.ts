@@ -1,7 +1,7 @@
 /**
- * What stands out in the company, so that something of a known size can be asked: chains of folders 1 and 30 deep, users who may write exactly
- * as many repositories, a repository that exactly as many users may write, and users who may do everything to one. What must come out of each
- * is stored as well, as facts that no rule uses: reading them back is the least that any answer of this size costs.
+ * Questions with answers of known size in the company: chains of folders 1 and 30 deep, users who may write exactly that
+ * many repositories, repositories that exactly that many users may write, and users who may do everything to one. The
+ * expected answers are also stored as facts that no rule uses: reading them is the baseline for an answer of this size.
  */
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
@@ -20,17 +20,17 @@ export interface Depth {
   readonly questions: readonly AuthorizeQuestion[];
 }
 
-/** Questions of one kind, and what each must be answered with. */
+/** Questions of one kind with their expected answers. */
 export interface Listing {
   readonly name: string;
-  /** What its ratio is called. */
+  /** The name of its ratio. */
   readonly key: string;
   readonly kind: "list" | "actions" | "who-can";
   readonly asked: readonly Listed[];
 }
 
 export interface Listed {
-  /** Of the fact `listed(key, value)` that there is for each value of the answer. */
+  /** The key of the facts `listed(key, value)`, one for each value of the answer. */
   readonly key: string;
   readonly about: Value;
   readonly answer: readonly Value[];
@@ -66,7 +66,7 @@ function chains(facts: Fact[], company: Company, depth: number): AuthorizeQuesti
   });
 }
 
-/** Half of what it may write by roles of its own, half by one on the first of eight folders. */
+/** Half of the repositories by direct roles, half by a role on the first of eight folders. */
 function collector(facts: Fact[], company: Company, count: number): Listed {
   const who = User(`collector-${count}`);
   const folders = Array.from({ length: folderDepth }, (_, level) => Folder(`collected-${count}-${level}`));
@@ -85,7 +85,7 @@ function collector(facts: Fact[], company: Company, count: number): Listed {
   return { key: `list-${count}`, about: who, answer };
 }
 
-/** Some by a role of their own, some by one on a folder above, some by their team, some by a team below that. */
+/** Some by a direct role, some by a role on a parent folder, some by their team, some by a nested team. */
 function popular(facts: Fact[], company: Company, count: number): Listed {
   const [name, folders] = [`popular-${count}`, [Folder("popular-above"), Folder("popular")]];
   const [above, below] = [Team("popular"), Team("popular-below")];
@@ -105,7 +105,7 @@ function popular(facts: Fact[], company: Company, count: number): Listed {
   return { key: `who-can-${count}`, about: Repository(name), answer };
 }
 
-/** Each asks of one repository, which has its name. */
+/** Each is about one repository, which has its name. */
 function chiefs(facts: Fact[], company: Company): Listed[] {
   return Array.from({ length: 100 }, (_, index) => {
     const [chief, which] = [User(`chief-${index}`), Repository(`chief-${index}`)];

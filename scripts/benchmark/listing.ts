@@ -1,5 +1,5 @@
 /**
- * Answers of many rows. The measure is a plain SELECT of the very same answer from where it is stored as facts, ids and texts joined, through
+ * Answers of many rows. The baseline is a SELECT of the same answer from stored facts, with ids and strings joined, through
  * the same driver from the same file.
  */
 import * as Bun from "bun";
@@ -22,7 +22,7 @@ export interface ListingTimes {
   readonly selected: Times;
 }
 
-/** One after the other, each in turns with its SELECT. */
+/** One after the other, each alternating with its SELECT. */
 export function timeListings(path: string, listings: readonly Listing[], blocks: number): ListingTimes[] {
   const engine = openEngine(path, "off");
   const store = openStore(path, { readonly: true });

@@ -1,19 +1,19 @@
 /**
- * A process of its own that asks servers over HTTP, as fast as they answer: some connections that are kept alive, one request at a time on
- * each. It works on sockets, because a full HTTP client takes more time than the servers that are measured. The plan comes on standard
- * input, the result goes to standard output, both as JSON. Targets take turns, round after round.
+ * A process that sends HTTP requests to servers as fast as they answer: persistent connections with one request at a time
+ * on each. It works on sockets, because a full HTTP client needs more time than the measured servers. It reads the plan
+ * from standard input and writes the result to standard output, both as JSON. Targets alternate by round.
  */
 import * as Bun from "bun";
 import { random, zipf } from "./random.ts";
 import { timesOf, type Times } from "./timing.ts";
 
 export interface LoadPlan {
-  /** `warmUpRequests` are asked before the first round. */
+  /** `warmUpRequests` are sent before the first round. */
   readonly targets: readonly { readonly name: string; readonly port: number; readonly warmUpRequests: number }[];
   readonly path: string;
   readonly key: string;
   readonly bodies: readonly string[];
-  /** `uniform` sends one body after the other, `zipf` the first ones all the time and most of them hardly ever. */
+  /** `uniform` sends one body after the other, `zipf` chooses them with a Zipf distribution. */
   readonly choice: Choice;
   readonly seed: number;
   readonly connections: number;
@@ -28,7 +28,7 @@ export interface Round {
   readonly perSecond: number;
   /** Milliseconds from a request to its answer. */
   readonly latency: Times;
-  /** Milliseconds that the server says it took, where it says so. */
+  /** Milliseconds that the server reports, if it does. */
   readonly server: Times | undefined;
 }
 
@@ -38,13 +38,13 @@ interface Taken {
 }
 
 const host = "127.0.0.1";
-/** Comes before the milliseconds in the header in which a node says how long it took. */
+/** The text before the milliseconds in the header with which a node reports its duration. */
 const timing = "oso;dur=";
 const warmUpSecondsMax = 60;
 
 const plan = (await Bun.stdin.json()) as LoadPlan;
 const requests = plan.bodies.map((body) => encode(plan, body));
-// Each target is asked the same, and no round begins where another began: an answer that is known would be asked for again.
+// All targets get the same requests. Each round begins at another one, because cached answers would be requested again.
 const targets = plan.targets.map((target) => ({ ...target, choose: chooser(plan) }));
 const rounds: Round[] = [];
 neverSleep();
@@ -63,7 +63,7 @@ for (let round = 0; round < plan.rounds; round++) {
 process.stdout.write(JSON.stringify(rounds));
 process.exit(0);
 
-/** To wake a process that waits on another core costs a server more than the answer does, and the faster one would be spared that. */
+/** Waking a process on another core costs a server more than the answer; the faster server would avoid it. */
 function neverSleep(): void {
   setImmediate(neverSleep);
 }
@@ -84,7 +84,7 @@ function encode({ path, key }: LoadPlan, body: string): Buffer {
   return Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-/** Every request that was answered in time, at most as many as told. Throws at anything but 200. */
+/** All requests that were answered in time, up to the maximum. Throws for a status other than 200. */
 async function run(port: number, choose: () => number, seconds: number, requestsMax = Infinity): Promise<Taken> {
   const [latencies, serverTimes]: [number[], number[]] = [[], []];
   const endMs = performance.now() + seconds * 1000;
@@ -132,7 +132,7 @@ function serverTime(answer: string): number | undefined {
   return start < 0 ? undefined : Number.parseFloat(answer.slice(start + timing.length, start + timing.length + 12));
 }
 
-/** Whether the text is a complete answer. Both servers say how long their answers are. */
+/** Whether the text is a complete response. Both servers send Content-Length. */
 function isWhole(text: string): boolean {
   const end = text.indexOf("\r\n\r\n");
   if (end < 0) return false;

@@ -1,4 +1,4 @@
-/** All that is measured, in order. Nodes run while they are asked, and not while something is measured in this process. */
+/** All measurements, in order. Nodes run only while they are measured, not during measurements in this process. */
 import * as Bun from "bun";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -63,7 +63,7 @@ export async function measureAll(
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
   await measureRuntimes(bench);
   show(section.peersSection(await measurePeers({ directory, seed: options.seed + 5, questions, rounds })));
-  // Last, since to make it takes minutes of all that the machine has, and what is measured right after that is not what it is without.
+  // Last, because creating it takes minutes of full load, which would distort measurements right after it.
   if (options.full)
     measureSizes(
       bench,
@@ -88,7 +88,7 @@ async function measureEmpty({ binary, directory, policy, seed, quick, show }: Be
   }
 }
 
-/** Makes the file that everything about this company is asked of: in the place where a primary looks for it. */
+/** Creates the database of this company where a primary looks for it. */
 function measureStore({ directory, policy, company, seed, quick, show }: Bench): string {
   const primary = join(directory, "company", "primary");
   mkdirSync(primary, { recursive: true });
@@ -111,7 +111,7 @@ function measureSizes({ seed, quick, show }: Bench, files: readonly Sized[]): vo
   show(section.sizesSection(timeSizes(sorted, seed + 3, quick ? 30 : 200)));
 }
 
-/** A file with the company of that size, made where there is none yet. */
+/** The database of a company of that size, created if it does not exist. */
 function writeSized({ directory, policy, seed }: Bench, size: number): Sized {
   const sized = { company: companyOf(size, seed), path: join(directory, `company-${size}.db`) };
   if (!existsSync(sized.path)) writeFile(sized.path, policy, factsOf(sized.company));
@@ -190,8 +190,8 @@ function runtimeFigures(): section.RuntimeFigures {
 }
 
 /**
- * Zipf-distributed questions, to a node that has just begun and to one that has been asked such for a while: in its first seconds a decision cache shows how fast
- * it fills. Each time it is another sequence of questions.
+ * Zipf-distributed questions to a node right after its start and to a warm one: the first seconds show how fast the
+ * decision cache fills. Each sequence of questions is different.
  */
 async function askAgainOverHttp(bench: Bench, nodes: Nodes): Promise<section.HttpFigures> {
   const filling = await askOverHttp(bench, nodes, "zipf", manyConnections, { seed: bench.seed + 8 });
@@ -204,7 +204,7 @@ async function askAgainOverHttp(bench: Bench, nodes: Nodes): Promise<section.Htt
   return { many, filling, remembered: hits / (hits + misses) };
 }
 
-/** The decisions that a node says it remembered, and those that it had to make, since it began. */
+/** The hits and misses of the decision cache since the start of the node. */
 async function countRemembered({ primary, adminKey }: Nodes): Promise<{ hits: number; misses: number }> {
   const response = await fetch(`${primary.url}/metrics`, { headers: { Authorization: `Bearer ${adminKey}` } });
   const text = await response.text();

@@ -1,4 +1,4 @@
-/** The nodes that are measured from outside: a primary with its embedded broker and an edge, as processes. */
+/** The measured nodes: a primary with its embedded broker and an edge, as processes. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, newAdminKey, NodeProcess, randomHex } from "../node-process.ts";
@@ -10,7 +10,7 @@ export interface Nodes {
   readonly adminKey: string;
 }
 
-/** The primary and the edge are `body`'s to start; whatever runs when it is done, or when the process ends, is stopped. */
+/** `body` starts the primary and the edge. Both are stopped after it, or when the process ends. */
 export async function withNodes(
   binary: string,
   directory: string,
@@ -25,7 +25,7 @@ export async function withNodes(
   try {
     await body(nodes);
   } catch (error) {
-    for (const { name, output } of edgeFirst) console.error(`--- the last words of ${name}\n${output.slice(-2000)}`);
+    for (const { name, output } of edgeFirst) console.error(`--- the last output of ${name}\n${output.slice(-2000)}`);
     throw error;
   } finally {
     for (const node of edgeFirst) await node.stop();

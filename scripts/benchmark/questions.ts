@@ -1,4 +1,4 @@
-/** What is asked of a company: whether a user may do an action on a repository. */
+/** Questions about a company: whether a user may do an action on a repository. */
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
 import type { Value } from "../../src/store/facts/fact.ts";
 import { grantsOf, repository, user, type Company } from "./company.ts";
@@ -6,14 +6,14 @@ import { below, pick, type Random } from "./random.ts";
 
 const actions = ["read", "write", "delete"];
 
-/** Any user, any repository, any action: each equally likely. Most of these are denied, so every way there might be has to be tried. */
+/** Uniformly random user, repository and action. Most are denied, so the engine has to try all rules. */
 export function uniformQuestions(company: Company, next: Random, count: number): AuthorizeQuestion[] {
   return Array.from({ length: count }, () =>
     question(user(below(next, company.users)), pick(next, actions), repository(below(next, company.repositories))),
   );
 }
 
-/** Reading what the user has a role on, with no more different pairs than even a small company has. */
+/** Reads by users with a role. The number of distinct pairs is limited to that of a small company. */
 export function grantedQuestions(company: Company, count: number): AuthorizeQuestion[] {
   const questions: AuthorizeQuestion[] = [];
   for (const grant of grantsOf(company)) {

@@ -1,4 +1,4 @@
-/** Randomness with a seed: the same seed gives the same facts and the same questions, on every machine. */
+/** Seeded random numbers: the same seed gives the same facts and questions on every machine. */
 
 export type Random = () => number;
 
@@ -23,7 +23,7 @@ export function pick<Item>(next: Random, items: readonly Item[]): Item {
   return item;
 }
 
-/** Whole numbers from 0 below `count`, the n-th with a likelihood proportional to 1/n: a few all the time, most hardly ever. */
+/** Whole numbers from 0 below `count`, the n-th with a probability proportional to 1/n (Zipf). */
 export function zipf(next: Random, count: number): () => number {
   const sums = new Float64Array(count);
   let sum = 0;

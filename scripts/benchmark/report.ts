@@ -1,11 +1,11 @@
-/** What was measured, as a table for people and as numbers for programs. */
+/** The report: a table for people and numbers for programs. */
 import { cpus, loadavg, release, totalmem, type as system } from "node:os";
 import { describeGoal, goals } from "./goals.ts";
 
 export interface Row {
   readonly what: string;
   readonly value: string;
-  /** The number that says something on other machines too: what was measured over its baseline in the same run. */
+  /** The measured value divided by its baseline in the same run, which is comparable between machines. */
   readonly ratio?: { readonly name: string; readonly value: number };
 }
 
@@ -29,7 +29,7 @@ export function renderSections(sections: readonly Section[]): string {
     .join("\n");
 }
 
-/** The ratios that there are goals for, all in one place. */
+/** All ratios that have goals. */
 export function goalSection(sections: readonly Section[]): Section {
   const ratios = ratiosOf(sections);
   return {
@@ -59,7 +59,7 @@ export interface Machine {
   readonly cores: number;
   readonly memoryGb: number;
   readonly system: string;
-  /** How many programs wanted a core in the last minute: more than there are makes waiting look like work. */
+  /** The load average of the last minute. If it exceeds the number of cores, waiting looks like work. */
   readonly load: number;
 }
 

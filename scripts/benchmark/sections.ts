@@ -1,4 +1,4 @@
-/** From measured times to rows of the report: what each is called, and what it is compared with. */
+/** Turns measured times into rows of the report, with their names and baselines. */
 import type { ApplyRates } from "./applying.ts";
 import type { BodyTimes } from "./bodies.ts";
 import type { CheckTimes } from "./checking.ts";
@@ -113,9 +113,9 @@ export function listingsSection(listings: readonly ListingTimes[]): Section {
 
 export interface HttpFigures {
   readonly many: HttpRates;
-  /** With one connection, where that was measured. */
+  /** With one connection, if that was measured. */
   readonly one?: HttpRates;
-  /** While the decision cache fills, and the share of decisions that were remembered afterwards, where any are. */
+  /** While the decision cache fills, and its hit ratio afterwards, if there is a cache. */
   readonly filling?: HttpRates;
   readonly remembered?: number;
 }
@@ -329,7 +329,7 @@ export function checkSection({ lines, bytes, parseJson, check, command }: CheckT
   };
 }
 
-/** What has to be known of a peer to read its figure. */
+/** A note that is needed to interpret the number of a peer. */
 const peerNotes: Readonly<Record<string, string>> = {
   SpiceDB: "embedded, in memory",
   Cedar: "no store: each request brings the entities it needs, made beforehand",

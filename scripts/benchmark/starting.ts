@@ -1,4 +1,4 @@
-/** How long a node takes from the start of its process to its first answer, how much memory it has then, and loading through the client. */
+/** The time from the start of the process to the first answer, the memory at that time, and loading through the client. */
 import * as Bun from "bun";
 import { readFileSync } from "node:fs";
 import { Oso, type IntoFact } from "oso-cloud";
@@ -11,10 +11,10 @@ import { factsPerEvent, inChunks } from "./store-file.ts";
 import { timesOf, type Times } from "./timing.ts";
 
 const pauseMs = 1;
-/** A file of many facts is checked before anything is answered from it. */
+/** A large file is checked before the first answer. */
 export const patienceMs = 120_000;
 
-/** Starts the primary as often as told, always on what it left before; it runs afterwards. The last start is the one that counts for memory. */
+/** Starts the primary repeatedly on the same data; it runs afterwards. Memory is that of the last start. */
 export async function timeStarts(nodes: Nodes, question: AuthorizeQuestion, starts: number): Promise<Times> {
   const taken: number[] = [];
   for (let start = 0; start < starts; start++) {
@@ -27,7 +27,7 @@ export async function timeStarts(nodes: Nodes, question: AuthorizeQuestion, star
   return timesOf(taken);
 }
 
-/** Whether it was allowed, as soon as the node says anything. */
+/** The decision, as soon as the node answers. */
 export async function firstAnswer(node: NodeProcess, adminKey: string, question: AuthorizeQuestion): Promise<boolean> {
   const endMs = performance.now() + patienceMs;
   const headers = { Authorization: `Bearer ${adminKey}`, "Content-Type": "application/json" };
@@ -42,12 +42,12 @@ export async function firstAnswer(node: NodeProcess, adminKey: string, question:
 }
 
 export interface Memory {
-  /** Bytes: all that is in memory, and of it what is no part of a file. */
+  /** Bytes: resident memory, and the part of it that is not pages of files. */
   readonly resident: number;
   readonly own: number;
 }
 
-/** Undefined where the system doesn't tell. */
+/** Undefined if the system does not report it. */
 export function memoryOf(pid: number | undefined): Memory | undefined {
   let status: string;
   try {
@@ -59,7 +59,7 @@ export function memoryOf(pid: number | undefined): Memory | undefined {
   return { resident: kilobytes("VmRSS") * 1024, own: kilobytes("RssAnon") * 1024 };
 }
 
-/** Seconds from the first batch to the answer to the last: the official client, as many facts in each batch as the API takes. */
+/** Seconds from the first batch to the last response, with the official client and batches of the maximum size. */
 export async function loadThroughClient(
   { primary, adminKey }: Nodes,
   policy: string,

@@ -1,4 +1,4 @@
-/** Database files made without a node around them, through the same `applyEvent` that every node uses. */
+/** Creates database files without a node, through the same `applyEvent` that every node uses. */
 import type { Effect } from "../../src/engine/state/event.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import { zeroHash, advanceState, createState, readState } from "../../src/store/log/store-state.ts";
@@ -6,10 +6,10 @@ import { openStore } from "../../src/store/connection/open-store.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 
-/** As many facts as a batch may hold. */
+/** The maximum number of facts in a batch. */
 export const factsPerEvent = 1000;
 
-/** A new file, as durable as a primary's, with the policy active and no facts. */
+/** A new file with the durability of a primary, the active policy and no facts. */
 export function createFile(path: string, policy: string): Connection {
   const store = openStore(path, { synchronous: "FULL" });
   store.enableWriterCache();
@@ -19,8 +19,8 @@ export function createFile(path: string, policy: string): Connection {
 }
 
 /**
- * A new file with the policy and the facts, closed again. Nobody measures how it is made, so many events share a transaction, which stays in
- * memory until it ends: ten million facts in an order of chance would write most of the file anew with each thousand.
+ * A new closed file with the policy and the facts. Its creation is not measured, so many events share a transaction,
+ * which stays in memory: with ten million facts in random order, each thousand would otherwise rewrite most of the file.
  */
 export function writeFile(path: string, policy: string, facts: Iterable<Fact>): void {
   const store = createFile(path, policy);
@@ -46,7 +46,7 @@ export function applyFacts(store: Connection, facts: Iterable<Fact>): void {
   for (const chunk of inChunks(facts)) applyEffect(store, factsEffect(chunk));
 }
 
-/** One event in a transaction of its own. */
+/** One event per transaction. */
 export function applyEffect(store: Connection, effect: Effect): void {
   store.transaction(() => applyNext(store, effect), "immediate");
 }

@@ -1,11 +1,8 @@
-/**
- * Timing of short calls. What is compared is called in turns, a block of the one and a block of the other, so that whatever else this machine
- * does falls on all of them alike.
- */
+/** Timing of short calls. Compared tasks alternate in blocks, so that other load on the machine affects them equally. */
 import * as Bun from "bun";
 
 export interface Task {
-  /** How often it is called in each block. */
+  /** The number of calls per block. */
   readonly callsPerBlock: number;
   readonly call: (index: number) => void;
 }
@@ -17,8 +14,8 @@ export interface Times {
 }
 
 /**
- * Milliseconds of one call of each task. A tenth of the blocks come first and don't count. Where a block is long enough to have a p99, that of
- * the median block is taken: a machine that is busy with something else for a moment would be taken for a slow call otherwise.
+ * Milliseconds per call of each task. The first tenth of the blocks is warm-up. If a block is long enough for a p99, the
+ * result has that of the median block: otherwise a moment of other load on the machine would look like a slow call.
  */
 export function timeInTurns<Name extends string>(
   blocks: number,

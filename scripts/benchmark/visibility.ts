@@ -1,7 +1,7 @@
 /**
- * How long after its commit on the primary a write is visible on an edge, seen by one client. Before each write it puts a read to the edge that
- * carries the consistency token which that write will have; the edge answers as soon as its copy contains it. So the answers of both nodes to
- * the same write arrive here, over the same kind of connection, and the difference is what replication adds.
+ * The time from the commit on the primary to visibility on an edge, measured by one client. Before each write it sends a
+ * read with the consistency token of that write to the edge, which answers when its database contains the write. Both
+ * answers arrive over the same kind of connection, so their difference is the delay of replication.
  */
 import * as Bun from "bun";
 import { formatToken } from "../../src/replication/position.ts";
@@ -16,11 +16,11 @@ export interface Visibility {
   readonly committed: Times;
   /** Milliseconds from sending a write to the answer of an edge that contains it. */
   readonly visible: Times;
-  /** Milliseconds by which the edge's answer comes after the primary's; less than 0 where it comes first. */
+  /** Milliseconds between the primary's answer and the edge's; negative if the edge answers first. */
   readonly difference: Times;
 }
 
-/** Writes come one by one, not as a flood, and each read must be waiting before there is anything to read. */
+/** Pauses between writes, so that each read waits before its write begins. */
 const pauseMs = 5;
 const warmUpWrites = 20;
 
@@ -47,7 +47,7 @@ async function nextToken(primary: NodeProcess): Promise<string> {
   return formatToken(health.epoch, health.offset + 1);
 }
 
-/** When the edge gave the answer that only this write makes right. */
+/** The time of the edge's answer that requires this write. */
 async function ask({ edge, adminKey }: Nodes, token: string, write: number): Promise<number> {
   const body = bodyOf({ ...newcomer(write), action: "write", contextFacts: [] });
   const response = await post(edge, "/api/authorize", adminKey, body, { OsoOffset: token });

@@ -5,18 +5,12 @@
  */
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { approve, knownHistory, refusedHistory, type Approval } from "../replication/history-notes.ts";
+import { approve, knownHistory, refusedHistory } from "../replication/history-notes.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { configFile } from "./config-file.ts";
-import { checkedConfig } from "./setting-options.ts";
-import { storeIn } from "./stored-data.ts";
-
-interface Options {
-  readonly data?: string;
-  readonly config?: string;
-}
+import { nodeConfig, type NodeOptions } from "./setting-options.ts";
+import { storeIn } from "./node-data.ts";
 
 export const adoptHistoryCommand: AddCommand = (program) => {
   withDirectory(
@@ -36,9 +30,8 @@ looks for the approval at each attempt. The replaced database stays in the direc
 
 In a container: docker exec edge ostiary adopt-history 0123456789abcdef`,
     )
-    .action(async (id: string, options: Options) => {
-      const data = await directoryOf(options);
-      requireId(id);
+    .action(async (id: string, options: NodeOptions) => {
+      const data = await directoryFor(id, options);
       if (!existsSync(data)) throw new UsageError(`\`${data}\` is no data directory of a node: it does not exist`);
       const own = knownHistory(data);
       if (own === id) throw new AppError("conflict", `the node in \`${data}\` has the history ${id} already`);
@@ -48,7 +41,7 @@ In a container: docker exec edge ostiary adopt-history 0123456789abcdef`,
           "conflict",
           `the node in \`${data}\` refused the history ${refused}, not ${id}: an approval of ${id} would have no effect`,
         );
-      writeApproval(data, "adopt-history", id);
+      approve(data, "adopt-history", id);
       await print(`the node in ${data} may accept the history ${id}${own === undefined ? "" : ` instead of ${own}`}\n`);
     });
 };
@@ -68,15 +61,14 @@ export const abandonHistoryCommand: AddCommand = (program) => {
 The usual cause is a volume that is not mounted: mount it instead, or use \`ostiary restore\` or \`ostiary promote\`.
 Nodes with the older history do not accept the new one until each of them has an approval (\`ostiary adopt-history\`).`,
     )
-    .action(async (id: string, options: Options) => {
-      const data = await directoryOf(options);
-      requireId(id);
+    .action(async (id: string, options: NodeOptions) => {
+      const data = await directoryFor(id, options);
       if (storeIn(data) !== undefined)
         throw new AppError(
           "conflict",
           `\`${data}\` has a database: the command is for a primary that starts without one`,
         );
-      writeApproval(data, "abandon-history", id);
+      approve(data, "abandon-history", id);
       await print(`the primary in ${data} may begin a new history although others have ${id}\n`);
     });
 };
@@ -87,19 +79,11 @@ function withDirectory(command: Command): Command {
     .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]");
 }
 
-/** The role of the node does not matter here, and can be a flag of `serve`. */
-async function directoryOf({ data, config }: Options): Promise<string> {
-  const flags = { role: "primary", ...(data === undefined ? {} : { data }) };
-  const file = await configFile(config, process.env);
-  return checkedConfig({ flags, environment: process.env, file }).data;
-}
-
-function requireId(id: string): void {
+/** Checks the id and returns the data directory of the node. Files created from then on are private. */
+async function directoryFor(id: string, options: NodeOptions): Promise<string> {
+  const { data } = await nodeConfig(options);
   if (!/^[0-9a-f]{16}$/.test(id))
     throw new UsageError(`\`${id}\` is not the id of a history, such as 0123456789abcdef`);
-}
-
-function writeApproval(data: string, approval: Approval, id: string): void {
   keepFilesPrivate();
-  approve(data, approval, id);
+  return data;
 }

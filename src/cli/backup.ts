@@ -7,20 +7,22 @@ import { dirname } from "node:path";
 import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, backupWriter, type BackupOptions } from "../replication/backup/backup.ts";
-import { downloadSnapshot } from "../replication/transport/snapshot-download.ts";
+import { downloadSnapshot, type SnapshotDownloadOptions } from "../replication/transport/snapshot-download.ts";
 import { fetch } from "../runtime/fetch.ts";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { storedNodeKeyHash } from "../store/keys/api-keys.ts";
-import { authenticityOf } from "../store/snapshot/snapshot-mac.ts";
+import { describePointInTime } from "../store/log/point-in-time.ts";
+import type { Snapshot } from "../store/snapshot/snapshot.ts";
+import { type Authenticity, authenticityOf } from "../store/snapshot/snapshot-mac.ts";
 import { AppError } from "../util/app-error.ts";
 import { formatMegabytes } from "../util/megabytes.ts";
+import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { contentOf, describeContent } from "./backup-content.ts";
-import { accessOf, noAnswerFrom, withAccess } from "./node-api.ts";
-import { type NodeKeyOptions, nodeKeyHashFrom, withNodeKey } from "./node-key.ts";
+import { accessOf, messageIn, noAnswerFrom, withAccess } from "./node-api.ts";
+import { authenticityTexts, nodeKeyHashFrom, withNodeKey, requireStoreIn } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
-import { requireStoreIn } from "./stored-data.ts";
+import type { NodeOptions } from "./setting-options.ts";
 
 const details = `
 A backup has the facts, policies, API keys (hashes) and the log at one revision. The node keeps running meanwhile. A backup
@@ -34,9 +36,8 @@ Examples:
   ostiary restore monday.backup --list                                    which offsets and times it covers
 `;
 
-interface Options extends NodeKeyOptions {
+interface Options extends NodeOptions {
   readonly out: string;
-  readonly data?: string;
   readonly url?: string;
   readonly json?: true;
 }
@@ -58,7 +59,6 @@ export const backupCommand: AddCommand = (program) => {
       // Other users must not read the backup.
       keepFilesPrivate();
       const nodeKeyHash = await nodeKeyHashFrom(options);
-      const warnings: string[] = [];
       const backup = await withProgress((progress) =>
         backUp({
           target: out,
@@ -66,15 +66,14 @@ export const backupCommand: AddCommand = (program) => {
             data === undefined ? fetchFrom(command, progress) : copyOf(requireStoreIn(data), nodeKeyHash, progress),
           limits: defaultLimits,
           onStep: progress.begin,
-          warn: (problem) => warnings.push(problem),
+          warn: progress.warn,
         }),
       );
       const authenticity = authenticityOf(backup.signed, nodeKeyHash);
       if (authenticity === "absent")
-        warnings.push(
+        await printWarning(
           "the backup has no MAC, so `ostiary restore` needs --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a backup with a MAC",
         );
-      for (const warning of warnings) await printWarning(warning);
       await print(
         json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
       );
@@ -89,21 +88,32 @@ function copyOf(path: string, nodeKeyHash: string | undefined, progress: Progres
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
   const { url, key } = accessOf(command, "admin");
   return async (target) => {
-    let hasBegun = false;
     progress.begin(`waiting for ${url}`);
-    await downloadSnapshot({
+    await fetchSnapshot(target, progress, {
       get: (headers) => request(url, { ...headers, Authorization: `Bearer ${key}` }),
-      target,
-      knownTag: undefined,
-      accept() {},
-      onProgress: (received, size) => {
-        if (!hasBegun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
-        hasBegun = true;
-        progress.reached(received, size);
-      },
       responseError: refusalOf,
     });
   };
+}
+
+/** Downloads a snapshot to a new file, or the rest of one, and shows the progress. */
+export function fetchSnapshot(
+  target: string,
+  progress: ProgressLine,
+  requests: Pick<SnapshotDownloadOptions, "get" | "responseError">,
+): Promise<Snapshot | "unchanged"> {
+  let hasBegun = false;
+  return downloadSnapshot({
+    ...requests,
+    target,
+    knownTag: undefined,
+    accept() {},
+    onProgress: (received, size) => {
+      if (!hasBegun) progress.begin(`fetching ${formatMegabytes(size)} MB`);
+      hasBegun = true;
+      progress.reached(received, size);
+    },
+  });
 }
 
 async function request(url: string, headers: Record<string, string>): Promise<Response> {
@@ -115,6 +125,33 @@ async function request(url: string, headers: Record<string, string>): Promise<Re
 }
 
 async function refusalOf(response: Response): Promise<Error> {
-  const { message } = (await response.json().catch(() => ({}))) as { message?: string };
-  return new AppError("invalid_request", `the node answered ${response.status}: ${message ?? "no reason given"}`);
+  const reason = (await messageIn(response)) ?? "no reason given";
+  return new AppError("invalid_request", `the node answered ${response.status}: ${reason}`);
+}
+
+export function contentOf({ path, manifest, size }: Snapshot, authenticity: Authenticity): object {
+  const { kind, environment, epoch, offset, timeMs, madeMs, digest, schema, unpackedBytes } = manifest;
+  const from = manifest.from ?? { offset, timeMs };
+  return {
+    ...{ file: path, kind, environment, made: iso(madeMs), authenticity },
+    earliest: { offset: from.offset, time: iso(from.timeMs) },
+    newest: { offset, time: iso(timeMs) },
+    ...{ epoch, digest, format: schema, bytes: size, unpacked_bytes: unpackedBytes },
+  };
+}
+
+export function describeContent({ path, manifest, size }: Snapshot, authenticity: Authenticity): string {
+  const { kind, environment, epoch, madeMs, schema, unpackedBytes } = manifest;
+  const lines = [
+    `${printable(path)}: a ${kind} of environment \`${printable(environment)}\`, made ${iso(madeMs)}`,
+    `  from    ${describePointInTime(manifest.from ?? manifest)}`,
+    `  to      ${describePointInTime(manifest)}, epoch ${epoch}`,
+    `  size    ${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB, format ${schema}`,
+    `  origin  ${authenticityTexts[authenticity]}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+export function iso(timeMs: number): string {
+  return new Date(timeMs).toISOString();
 }

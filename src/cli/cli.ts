@@ -2,7 +2,8 @@
  * The command line: the list of all commands. Each command is a file, and writes only its result to standard output.
  */
 import { Command, CommanderError } from "commander";
-import { isSystemError } from "../runtime/process.ts";
+import { isSystemError, print } from "../runtime/process.ts";
+import { build } from "../runtime/version.ts";
 import { AppError } from "../util/app-error.ts";
 import { fileProblem, reasonOf } from "../util/reason.ts";
 import { printable, printableLines } from "../util/printable.ts";
@@ -26,9 +27,8 @@ import { serveCommand } from "./serve.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
 import { advancedHeading } from "./setting-options.ts";
-import { UsageError, type ExitStatus } from "./command.ts";
+import { type AddCommand, UsageError, type ExitStatus } from "./command.ts";
 import { validateCommand } from "./validate.ts";
-import { versionCommand, versionText } from "./version.ts";
 
 const examples = `
 Examples:
@@ -54,6 +54,21 @@ Examples:
 \`ostiary <command> --help\` describes a command.
 Failures are red on a terminal. NO_COLOR=1 turns colours off, FORCE_COLOR=1 turns them on without a terminal.
 `;
+
+const commit = build.commit === null ? "" : `, commit ${build.commit}`;
+const versionText = `ostiary ${build.version} (${build.runtime} ${build.runtimeVersion}${commit})`;
+/** What the runtime cannot do; empty for the built binary. */
+const restriction = build.restriction === null ? "" : `\n${build.restriction}`;
+
+const versionCommand: AddCommand = (program) => {
+  program
+    .command("version")
+    .description("Print the version")
+    .option("--json", "Print JSON")
+    .action(async (options: { json?: true }) => {
+      await print(options.json ? `${JSON.stringify(build)}\n` : `${versionText}${restriction}\n`);
+    });
+};
 
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {
   let status: ExitStatus = 0;
@@ -125,10 +140,7 @@ function hideAdvancedSettings(program: Command): void {
     for (const option of options) if (option.helpGroupHeading === advancedHeading) option.hideHelp();
 }
 
-/**
- * The message for an error. An unexpected error shows its stack, because its message alone does not help to find the
- * bug.
- */
+/** The message for an error, with the stack if the error is unexpected: its message alone does not show the bug. */
 function describe(error: unknown): string {
   if (error instanceof AppError) return printable(error.message);
   const failure = storageFailureIn(error);
@@ -141,7 +153,7 @@ function describe(error: unknown): string {
 
 /** The path of an error of the file system or of SQLite; undefined for other errors, such as those of a port. */
 function pathIn(error: unknown): string | undefined {
-  const { path, code } = error as { readonly path?: unknown; readonly code?: unknown };
+  const { path, code } = (error ?? {}) as { readonly path?: unknown; readonly code?: unknown };
   if (typeof path === "string") return path;
   return typeof code === "string" && code.startsWith("SQLITE_") ? "the data directory" : undefined;
 }

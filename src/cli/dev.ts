@@ -2,14 +2,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { developmentEnvironment, developmentKey, type Config } from "../config/config.ts";
+import { developmentEnvironment, developmentKey } from "../config/config.ts";
 import { print } from "../runtime/process.ts";
 import { startDev } from "../roles/dev.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { readPolicyFiles } from "./policy-files.ts";
-import { check, printProblems, printReport } from "./policy-report.ts";
-import { runNode } from "./run-node.ts";
-import { effectiveConfig } from "./setting-options.ts";
+import { checkFiles, printProblems, printReport } from "./policy-files.ts";
+import { runNode } from "./serve.ts";
+import { type EffectiveConfig, effectiveConfig } from "./setting-options.ts";
 
 interface DevOptions {
   readonly port?: string;
@@ -24,7 +23,7 @@ export const devCommand: AddCommand = (program, finish) => {
     .option("--port <number>", "The port to listen on (default: 8080) [OSO_PORT]")
     .option("--data <directory>", "Keep the data in this directory; by default the data are deleted at the end")
     .action(async (files: string[], options: DevOptions) => {
-      const policy = check(await readPolicyFiles(files), { runTests: true });
+      const policy = await checkFiles(files, { runTests: true });
       await (policy.good ? printProblems(policy) : printReport(policy));
       if (!policy.good) return finish(1);
       const data = options.data ?? (await mkdtemp(join(tmpdir(), "ostiary-dev-")));
@@ -43,10 +42,7 @@ export const devCommand: AddCommand = (program, finish) => {
 };
 
 /** The test key is added after the checks, which refuse it because it is public. */
-function devConfig(
-  options: DevOptions,
-  data: string,
-): { readonly config: Config; readonly warnings: readonly string[] } {
+function devConfig(options: DevOptions, data: string): EffectiveConfig {
   const port = options.port ?? officialPort();
   const flags = {
     role: "primary",

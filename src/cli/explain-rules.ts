@@ -7,8 +7,7 @@ import { lineStarts, positionAt, type Source } from "../polar/source.ts";
 import type { Span } from "../polar/span.ts";
 import { print, printContent } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
-import { readPolicyFiles } from "./policy-files.ts";
-import { check, type CheckedPolicy, printReport } from "./policy-report.ts";
+import { checkFiles, type CheckedPolicy, printReport } from "./policy-files.ts";
 
 const details = `
 A rule inside a block is shorthand for a rule outside of blocks, about \`actor\` and \`resource\`. For each such rule
@@ -36,7 +35,7 @@ export const explainRulesCommand: AddCommand = (program, finish) => {
     .option("--json", "Print positions, shorthand and longhand as JSON")
     .addHelpText("after", details)
     .action(async (files: string[], options: { json?: true }) => {
-      const checked = check(await readPolicyFiles(files), { runTests: false });
+      const checked = await checkFiles(files, { runTests: false });
       const { policy, sources } = checked;
       const explained = policy && explainRules(sources, policy, polarLimits(defaultLimits));
       if (options.json) {

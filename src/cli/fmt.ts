@@ -52,7 +52,9 @@ export const fmtCommand: AddCommand = (program, finish) => {
       const isInput = files.length === 0 || files.includes("-");
       if (isInput && files.length > 1)
         throw new UsageError("`-` means standard input, which cannot be formatted together with files");
-      const results = isInput ? [await formatInput(options)] : await formatFiles(files, options);
+      const results = isInput
+        ? [formatBytes(options.stdinFilename, await readInput())]
+        : await formatFiles(files, options);
       const mode: FormatMode = { isInput, isCheck: options.check === true };
       await (options.json ? printJson(results, mode) : printText(results, mode));
       finish(isGood(results, mode) ? 0 : 1);
@@ -83,10 +85,6 @@ async function formatFiles(files: readonly string[], { check }: Options): Promis
     results.push(check || !result.changed ? result : await rewrite(result));
   }
   return results;
-}
-
-async function formatInput({ stdinFilename }: Options): Promise<Result> {
-  return formatBytes(stdinFilename, await readInput());
 }
 
 function formatBytes(file: string, bytes: Uint8Array): Result {

@@ -1,5 +1,5 @@
 /**
- * Follows the change feed of a node: opens one event stream after another, each from the position where the last one
+ * Follows the events of a node: opens one event stream after another, each from the position where the last one
  * ended, so that an interruption loses no event. It ends when no node could continue: the position is in no log any
  * more, or the API key is refused.
  */
@@ -35,7 +35,7 @@ export async function followEvents(
   after: string | undefined,
   options: FollowOptions,
 ): Promise<void> {
-  const position: StreamPosition = { last: after };
+  const position = { last: after };
   for (let failures = 0; !options.signal.aborted; failures++) {
     const { last } = position;
     const reason = await followOneStream(access, position, options);
@@ -46,18 +46,13 @@ export async function followEvents(
   }
 }
 
-interface StreamPosition {
-  /** The last event id; `undefined` before the first. */
-  last: string | undefined;
-}
-
 /**
- * Returns why the stream ended; `undefined` if `signal` ended it. Throws AppError if another stream would end in the
- * same way.
+ * Sets `position.last` to the last event id. Returns why the stream ended; `undefined` if `signal` ended it. Throws
+ * AppError if another stream would end in the same way.
  */
 async function followOneStream(
   access: NodeAccess,
-  position: StreamPosition,
+  position: { last: string | undefined },
   options: FollowOptions,
 ): Promise<string | undefined> {
   const { url } = access;

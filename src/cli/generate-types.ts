@@ -4,8 +4,7 @@ import { generateTypeScript } from "../engine/policy/typescript.ts";
 import { print, printContent } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
-import { readPolicyFiles } from "./policy-files.ts";
-import { check, printReport } from "./policy-report.ts";
+import { checkFiles, printReport } from "./policy-files.ts";
 import { replaceFile } from "./atomic-write.ts";
 
 const help = `
@@ -33,7 +32,7 @@ export const generateTypesCommand: AddCommand = (program, finish) => {
     .option("--output <file>", "Write the types to this file atomically instead of printing them")
     .addHelpText("after", help)
     .action(async (language: string, files: string[], options: { output?: string }) => {
-      const checked = check(await readPolicyFiles(files), { runTests: false });
+      const checked = await checkFiles(files, { runTests: false });
       await printReport(checked);
       if (checked.active === undefined) return finish(1);
       const command = ["ostiary", "generate-types", language, ...files].map(asWord).join(" ");

@@ -6,10 +6,9 @@ import { fetch } from "../runtime/fetch.ts";
 import { print } from "../runtime/process.ts";
 import { localUrl } from "../runtime/serve.ts";
 import { AppError } from "../util/app-error.ts";
-import { connectionProblem, reasonOf } from "../util/reason.ts";
-import { UsageError, type AddCommand } from "./command.ts";
-import { configFile } from "./config-file.ts";
-import { checkedConfig } from "./setting-options.ts";
+import type { AddCommand } from "./command.ts";
+import { checkedUrl, noAnswerFrom } from "./node-api.ts";
+import { nodeConfig } from "./setting-options.ts";
 
 const timeoutMs = 2500;
 
@@ -21,17 +20,14 @@ export const healthCommand: AddCommand = (program, finish) => {
     .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
     .action(async (options: { url?: string; config?: string }) => {
       const url = options.url ?? (await ownUrl(options.config));
-      if (!URL.canParse(url)) throw new UsageError(`\`${url}\` is not a URL, such as http://127.0.0.1:8080`);
-      const response = await requestHealth(url.replace(/\/+$/, ""));
+      const response = await requestHealth(checkedUrl(url));
       await print(`${(await response.text()).trimEnd()}\n`);
       if (!response.ok) finish(1);
     });
 };
 
 async function ownUrl(config: string | undefined): Promise<string> {
-  const file = await configFile(config, process.env);
-  // The role of the node does not matter here, and can be a flag of `serve`.
-  const { host, port } = checkedConfig({ flags: { role: "primary" }, environment: process.env, file });
+  const { host, port } = await nodeConfig({ config });
   return localUrl(host, port);
 }
 
@@ -39,10 +35,6 @@ async function requestHealth(url: string): Promise<Response> {
   try {
     return await fetch(`${url}/healthcheck`, { signal: AbortSignal.timeout(timeoutMs) });
   } catch (error) {
-    const reason = connectionProblem(error) ?? reasonOf(error);
-    throw new AppError(
-      "not_ready",
-      `no answer from ${url}: ${reason}; check that a node runs there, or name another node with \`--url\``,
-    );
+    throw new AppError("not_ready", noAnswerFrom(url, error, "`--url`"));
   }
 }

@@ -5,18 +5,6 @@ import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 
-interface ListedKey {
-  readonly id: string;
-  readonly name: string;
-  readonly role: string;
-  readonly created: string;
-}
-
-interface CreatedKey {
-  readonly id: string;
-  readonly token: string;
-}
-
 export const keysCommand: AddCommand = (program) => {
   const keys = program.command("keys").description("Create, list and revoke API keys on a running node");
   withAccess(keys.command("create"), "admin")
@@ -26,17 +14,16 @@ export const keysCommand: AddCommand = (program) => {
     .option("--json", "Print the key and its id as JSON")
     .action(async (options: { role: string; name: string; json?: true }, command: Command) => {
       const { role, name } = options;
-      const response = (await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name })) as CreatedKey;
-      const { id, token } = response;
+      const created = await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name });
+      const { id, token } = created as { id: string; token: string };
       await print(options.json ? `${JSON.stringify({ id, name, role, token }, null, 2)}\n` : `${printable(token)}\n`);
     });
   withAccess(keys.command("list"), "admin")
     .description("List all keys, without their secrets")
     .option("--json", "Print JSON")
     .action(async (options: { json?: true }, command: Command) => {
-      const { keys: listed } = (await callNode(accessOf(command, "admin"), "GET", "/api/keys")) as {
-        keys: ListedKey[];
-      };
+      const answer = await callNode(accessOf(command, "admin"), "GET", "/api/keys");
+      const { keys: listed } = answer as { keys: { id: string; name: string; role: string; created: string }[] };
       const rows = listed.map(({ id, role, created, name }) => [id, role, created, name]);
       await print(
         options.json ? `${JSON.stringify(listed, null, 2)}\n` : table(["ID", "ROLE", "CREATED", "NAME"], rows),

@@ -27,8 +27,13 @@ export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
   const key = process.env["OSO_AUTH"]?.trim();
   if (!key)
     throw new UsageError(`OSO_AUTH is not set; set it to ${article(role).toLowerCase()} ${role} key of the node`);
+  return { url: checkedUrl(url), key };
+}
+
+/** The URL without slashes at its end. Throws UsageError. */
+export function checkedUrl(url: string): string {
   if (!URL.canParse(url)) throw new UsageError(`\`${url}\` is not a URL, such as http://127.0.0.1:8080`);
-  return { url: url.replace(/\/+$/, ""), key };
+  return url.replace(/\/+$/, "");
 }
 
 function article(role: ApiKeyRole): string {
@@ -58,12 +63,17 @@ export async function callNode(
 }
 
 /** The message if the node does not answer. */
-export function noAnswerFrom(url: string, error: unknown): string {
-  return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another node with \`--url\` or OSO_URL`;
+export function noAnswerFrom(url: string, error: unknown, urlSources = "`--url` or OSO_URL"): string {
+  return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another node with ${urlSources}`;
 }
 
 /** The error of a response that refuses a request. */
 export async function errorFrom(url: string, response: Response): Promise<AppError> {
-  const body = (await response.json().catch(() => ({}))) as { message?: string };
-  return new AppError("invalid_request", `${url} answered ${response.status}: ${body.message ?? "no reason given"}`);
+  const reason = (await messageIn(response)) ?? "no reason given";
+  return new AppError("invalid_request", `${url} answered ${response.status}: ${reason}`);
+}
+
+/** The message of a node in a response that refuses a request. */
+export async function messageIn(response: Response): Promise<string | undefined> {
+  return ((await response.json().catch(() => ({}))) as { message?: string }).message;
 }

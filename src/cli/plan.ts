@@ -2,17 +2,18 @@
 import { defaultLimits } from "../config/limits.ts";
 import {
   type PassReport,
+  type PlanArgument,
+  type PlanQuestion,
   type PlacedNode,
   type PlanReport,
   reportPlan,
   reportStoredPlan,
 } from "../engine/query/plan-report.ts";
+import { factArgumentsMax } from "../polar/policy.ts";
 import { print } from "../runtime/process.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { parsePlanQuestion } from "./plan-question.ts";
-import { readPolicyFiles } from "./policy-files.ts";
-import { check, printProblems } from "./policy-report.ts";
-import { requireStoreIn } from "./stored-data.ts";
+import { checkFiles, printProblems } from "./policy-files.ts";
+import { requireStoreIn } from "./node-data.ts";
 
 const details = `
 An argument of the question is
@@ -62,12 +63,54 @@ export const planCommand: AddCommand = (program, finish) => {
         throw new UsageError(
           "a policy file is missing: `ostiary plan policy.polar 'allow(User:_, read, Repository:_)'`",
         );
-      const checked = check(await readPolicyFiles(files), { runTests: false });
+      const checked = await checkFiles(files, { runTests: false });
       await printProblems(checked);
       if (!checked.policy) return finish(1);
       await show(reportPlan(checked.sources, question, reportOptions));
     });
 };
+
+const form =
+  "`predicate(argument, …)`, where an argument is `Type:_` (given with the question), `Type:?` (asked for), `Type:id`, or a string or number";
+
+/** Parses `allow(User:_, read, Repository:_)`. Throws UsageError. */
+function parsePlanQuestion(text: string): PlanQuestion {
+  const match = /^\s*([A-Za-z_][\w:]*\??)\s*\(([^]*)\)\s*$/.exec(text);
+  const [, predicate, list] = match ?? [];
+  if (predicate === undefined || list === undefined)
+    throw new UsageError(`\`${text}\` is not a question; write ${form}`);
+  const args = split(list).map((arg) => parseArgument(arg.trim(), text));
+  if (args.length > factArgumentsMax) throw new UsageError(`\`${text}\` has more than ${factArgumentsMax} arguments`);
+  return { predicate, args };
+}
+
+/** Splits at commas outside quotes. */
+function split(list: string): string[] {
+  return list.trim() === "" ? [] : (list.match(/(?:"(?:\\.|[^"\\])*"|[^,"])+/g) ?? []);
+}
+
+function parseArgument(text: string, question: string): PlanArgument {
+  const typed = /^([A-Za-z_]\w*(?:::\w+)*):([^:][^]*)$/.exec(text);
+  const [, type, id] = typed ?? [];
+  if (type !== undefined && id !== undefined) {
+    if (id === "_") return { kind: "given", type };
+    return id === "?" ? { kind: "asked", type } : { kind: "constant", type, id: unquoted(id) };
+  }
+  if (/^-?\d+$/.test(text)) return { kind: "constant", type: "Integer", id: text };
+  if (text === "true" || text === "false") return { kind: "constant", type: "Boolean", id: text };
+  if (/^\w+$/.test(text) && text !== "_") return { kind: "constant", type: "String", id: text };
+  if (/^"(?:\\.|[^"\\])*"$/.test(text)) return { kind: "constant", type: "String", id: unquoted(text) };
+  throw new UsageError(`\`${text}\` in \`${question}\` is not an argument; write ${form}`);
+}
+
+function unquoted(text: string): string {
+  if (!text.startsWith('"')) return text;
+  try {
+    return String(JSON.parse(text));
+  } catch {
+    return text.slice(1, -1);
+  }
+}
 
 const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
   statement: "by one SQL statement",

@@ -1,21 +1,37 @@
-/** The policy files of a command: several form one policy, and each keeps its name for messages. */
+/**
+ * The policy files of a command: several form one policy, and each keeps its name for messages. All commands that read
+ * policies use the same check and the same report: problems with their positions, and the results of tests.
+ */
 import { readFile } from "node:fs/promises";
+import { checkPolicy, type CheckOptions, type PolicyCheck } from "../engine/validation/policy-check.ts";
+import { policyReport, type PolicyReport } from "../engine/validation/policy-report.ts";
+import type { TestRun } from "../engine/validation/policy-tests.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
+import { renderDiagnostics } from "../polar/render.ts";
 import type { Source } from "../polar/source.ts";
+import { print, printColored, wantsColor } from "../runtime/process.ts";
+import { must } from "../util/assert.ts";
 import { fileProblem } from "../util/reason.ts";
+import { printable } from "../util/printable.ts";
+import { paint } from "./color.ts";
 
-export interface PolicyFiles {
+export interface CheckedPolicy extends PolicyCheck {
   readonly sources: readonly Source[];
-  /** A problem for each file that cannot be read, reported like the other problems of a policy. */
-  readonly unreadable: readonly Diagnostic[];
+  readonly options: CheckOptions;
+  /** Whether there are no errors and all tests passed. */
+  readonly good: boolean;
 }
 
-export async function readPolicyFiles(paths: readonly string[]): Promise<PolicyFiles> {
+/** Reads and checks policy files. A file that cannot be read is reported like the other problems of a policy. */
+export async function checkFiles(paths: readonly string[], options: CheckOptions): Promise<CheckedPolicy> {
   const read = await Promise.all(paths.map(readPolicyFile));
-  return {
-    sources: read.flatMap((file) => ("text" in file ? [file] : [])),
-    unreadable: read.flatMap((file) => ("text" in file ? [] : [file])),
-  };
+  const sources = read.flatMap((file) => ("text" in file ? [file] : []));
+  const diagnostics = read.flatMap((file) => ("text" in file ? [] : [file]));
+  // Without the declarations in an unreadable file there would be many other problems, which would hide this one.
+  if (diagnostics.length > 0)
+    return { policy: undefined, active: undefined, diagnostics, tests: undefined, sources, options, good: false };
+  const checked = checkPolicy(sources, options);
+  return { ...checked, sources, options, good: checked.policy !== undefined && checked.tests?.success !== false };
 }
 
 async function readPolicyFile(path: string): Promise<Source | Diagnostic> {
@@ -41,4 +57,51 @@ export function decode(name: string, bytes: Uint8Array): Source | Diagnostic {
 
 function unreadable(file: string, message: string): Diagnostic {
   return { code: "file/unreadable", severity: "error", message, span: { file, start: 0, end: 0 } };
+}
+
+/** Prints to standard error. */
+export async function printProblems({ diagnostics, sources }: CheckedPolicy): Promise<void> {
+  const text = renderDiagnostics(diagnostics, sources, { color: wantsColor("stderr") });
+  if (text !== "") await printColored("stderr", text.endsWith("\n") ? text : `${text}\n`);
+}
+
+/** Prints problems to standard error and test results to standard output. */
+export async function printReport(checked: CheckedPolicy): Promise<void> {
+  const { sources, tests } = checked;
+  await printProblems(checked);
+  if (tests !== undefined)
+    await printColored(
+      "stdout",
+      renderTests(tests, sources) + renderCoverage(policyReport(checked, sources, checked.options)),
+    );
+}
+
+/** Prints one JSON document; with indent 0 as one line, for several documents. */
+export async function printReportAsJson(checked: CheckedPolicy, indent: 0 | 2 = 2): Promise<void> {
+  await print(`${JSON.stringify(policyReport(checked, checked.sources, checked.options), null, indent)}\n`);
+}
+
+function renderTests({ tests, failures }: TestRun, sources: readonly Source[]): string {
+  const color = wantsColor("stdout");
+  const failed = Map.groupBy(failures, ({ test }) => test);
+  const lines = tests.flatMap(({ name, passed, total }) => {
+    const own = failed.get(name)?.map(({ diagnostic }) => diagnostic) ?? [];
+    const line = `${own.length === 0 ? "pass" : paint("stdout", "red", "FAIL")}  ${printable(name)} (${passed} of ${total})`;
+    return own.length === 0 ? [line] : [line, "", renderDiagnostics(own, sources, { color })];
+  });
+  const passing = tests.filter(({ passed, total }) => passed === total);
+  const sum = tests.length === 0 ? "the policy has no tests" : `${passing.length} of ${tests.length} tests passed`;
+  return `${[...lines, sum].join("\n")}\n`;
+}
+
+function renderCoverage({ coverage }: PolicyReport): string {
+  if (!coverage) return "";
+  const { rules, exercised, complete, unexercised } = coverage;
+  const incomplete = complete ? "" : " (or more: some answers needed too many steps to explain)";
+  const sum = `${exercised} of ${rules} rules exercised by tests${incomplete}`;
+  if (unexercised.length === 0) return `${sum}\n`;
+  const positions = unexercised.map(({ file, line, column }) => `${printable(file)}:${line}:${column}`);
+  const width = Math.max(...positions.map((position) => position.length));
+  const list = unexercised.map(({ rule }, index) => `  ${must(positions[index]).padEnd(width)}  ${printable(rule)}`);
+  return `${sum}, not exercised:\n${list.join("\n")}\n`;
 }

@@ -3,23 +3,27 @@ import { statSync } from "node:fs";
 import type { GrowingFile } from "../replication/progress.ts";
 import { isTerminal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
+import { printWarning } from "./color.ts";
 
 export interface ProgressLine {
   /** Begins a step, and gives the file whose size shows the progress. */
   begin(text: string, growing?: GrowingFile): void;
   /** Reports the progress of the step. It is shown immediately, even if the thread is busy and timers do not run. */
   reached(done: number, total: number): void;
+  /** Keeps a warning, which is printed when the line is cleared. */
+  warn(problem: string): void;
 }
 
 const intervalMs = 200;
 const clear = "\r\u001B[2K";
 
-/** Runs `body`, and clears the line at the end. */
+/** Runs `body`. At the end clears the line and prints the warnings. */
 export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>): Promise<T> {
   const isShown = isTerminal("stderr");
   let [text, share, shownMs] = ["", "", 0];
   let growing: GrowingFile | undefined;
   let startMs = performance.now();
+  const warnings: string[] = [];
   const show = (): void => {
     shownMs = performance.now();
     const seconds = Math.floor((shownMs - startMs) / 1000);
@@ -37,10 +41,12 @@ export async function withProgress<T>(body: (line: ProgressLine) => Promise<T>):
         share = percentOf(done, total);
         if (isShown && performance.now() - shownMs >= intervalMs) show();
       },
+      warn: (problem) => warnings.push(problem),
     });
   } finally {
     clearInterval(timer);
     if (isShown) process.stderr.write(clear);
+    for (const warning of warnings) await printWarning(warning);
   }
 }
 

@@ -7,12 +7,6 @@ import { keepFilesPrivate, print } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 
-interface Promoted {
-  readonly message: string;
-  readonly epoch: string;
-  readonly offset: number;
-}
-
 export const promoteCommand: AddCommand = (program) => {
   withAccess(program.command("promote"), "admin")
     .description(
@@ -31,7 +25,7 @@ export const promoteCommand: AddCommand = (program) => {
       keepFilesPrivate();
       const access = accessOf(command, "admin");
       const body = { force: options.force ?? false, graceful: options.graceful ?? false };
-      const promoted = (await callNode(access, "POST", "/api/promote", body)) as Promoted;
+      const promoted = (await callNode(access, "POST", "/api/promote", body)) as { epoch: string; offset: number };
       await print(
         options.json
           ? `${JSON.stringify(promoted)}\n`

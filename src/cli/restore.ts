@@ -8,13 +8,12 @@ import { realClusterSystem } from "../roles/cluster-system.ts";
 import { requireAuthentic } from "../replication/snapshots/import-snapshot.ts";
 import { printable } from "../util/printable.ts";
 import { describePointInTime } from "../store/log/point-in-time.ts";
-import { contentOf, describeContent, iso } from "./backup-content.ts";
+import { contentOf, describeContent, iso } from "./backup.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { authenticityTexts, nodeKeyHashFrom, withUnauthenticated } from "./node-key.ts";
+import { authenticityTexts, nodeKeyHashFrom, withUnauthenticated } from "./node-data.ts";
 import { withProgress } from "./progress-line.ts";
-import { configFile } from "./config-file.ts";
-import { checkedConfig } from "./setting-options.ts";
+import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
 const details = `
 The restored history begins a new epoch. Other nodes can have later events of the old history: they save these
@@ -35,16 +34,13 @@ Run the command as the user of the node. A backup does not contain the node key:
 nodes (OSTIARY_NODE_KEY).
 `;
 
-interface Options {
-  readonly data?: string;
+interface Options extends NodeOptions {
   readonly toOffset?: string;
   readonly toTime?: string;
   readonly term?: string;
   readonly force?: true;
   readonly dryRun?: true;
   readonly list?: true;
-  readonly config?: string;
-  readonly nodeKey?: string;
   readonly allowUnauthenticated?: true;
   readonly json?: true;
 }
@@ -74,25 +70,29 @@ export const restoreCommand: AddCommand = (program) => {
       const destination = destinationOf(options);
       keepFilesPrivate();
       if (options.list) return list(file, options);
-      const config = checkedConfig({
-        flags: { role: "primary", ...(options.data === undefined ? {} : { data: options.data }) },
-        environment: process.env,
-        file: await configFile(options.config, process.env),
-      });
-      const restored = await restoring({
-        knownTerm: await knownTermOf(options, config),
-        file,
-        directory: config.data,
-        target: destination,
-        force: options.force ?? false,
-        dryRun: options.dryRun ?? false,
-        nodeKeyHash: await nodeKeyHashFrom(options),
-        allowUnauthenticated: options.allowUnauthenticated ?? false,
-        limits: config.limits,
-      });
+      const config = await nodeConfig({ data: options.data, config: options.config });
+      const knownTerm = await knownTermOf(options, config);
+      const nodeKeyHash = await nodeKeyHashFrom(options);
+      const restored = await withProgress((progress) =>
+        restore({
+          knownTerm,
+          file,
+          directory: config.data,
+          target: destination,
+          force: options.force ?? false,
+          dryRun: options.dryRun ?? false,
+          nodeKeyHash,
+          allowUnauthenticated: options.allowUnauthenticated ?? false,
+          limits: config.limits,
+          onStep: progress.begin,
+          onUndone: progress.reached,
+          warn: progress.warn,
+        }),
+      );
+      const { timeMs, ...rest } = restored;
       await print(
         options.json
-          ? `${JSON.stringify(asJson(restored))}\n`
+          ? `${JSON.stringify({ ...rest, time: iso(timeMs) })}\n`
           : describeRestored(restored, config.data, options.dryRun ?? false),
       );
     });
@@ -118,22 +118,6 @@ async function list(file: string, options: Options): Promise<void> {
   await print(
     options.json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
   );
-}
-
-async function restoring(options: Omit<RestoreOptions, "onStep" | "onUndone" | "warn">): Promise<RestoreResult> {
-  const warnings: string[] = [];
-  try {
-    return await withProgress((progress) =>
-      restore({
-        ...options,
-        onStep: progress.begin,
-        onUndone: progress.reached,
-        warn: (problem) => warnings.push(problem),
-      }),
-    );
-  } finally {
-    for (const warning of warnings) await printWarning(warning);
-  }
 }
 
 function destinationOf({ toOffset, toTime }: Options): RestoreOptions["target"] {
@@ -173,8 +157,4 @@ function describeRestored(restored: RestoreResult, directory: string, dryRun: bo
       : `  epoch     ${epoch} begins, in term ${term}; start the primary with \`ostiary serve --role primary --data ${printable(directory)}\``,
   ];
   return `${lines.join("\n")}\n`;
-}
-
-function asJson({ timeMs, ...rest }: RestoreResult): object {
-  return { ...rest, time: iso(timeMs) };
 }

@@ -1,14 +1,18 @@
 /**
- * The settings of `config/` as command-line options. Their flags, descriptions and defaults come from the schema, so
- * `--help` always agrees with the program.
+ * The settings of `config/` in command lines: as options, in the environment, and in the file that `--config` or
+ * OSTIARY_CONFIG names. Flags, descriptions and defaults come from the schema, so `--help` always agrees with the
+ * program.
  */
+import { createReadStream } from "node:fs";
 import { Option, type Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { oldNames } from "../config/renamed-settings.ts";
 import { groupHeadings, settings, type Setting } from "../config/settings.ts";
+import { parseYaml, YamlError } from "../runtime/yaml.ts";
+import { fileProblem } from "../util/reason.ts";
+import { printable } from "../util/printable.ts";
 import { UsageError } from "./command.ts";
-import { configFile } from "./config-file.ts";
 
 const headingOf = ({ group }: Pick<Setting, "group">): string => `${groupHeadings[group]}:`;
 
@@ -27,14 +31,14 @@ export function addSettingOptions(command: Command): Command {
   );
 }
 
-interface EffectiveConfig {
+export interface EffectiveConfig {
   readonly config: Config;
   /** Old names that the next release does not accept. */
   readonly warnings: readonly string[];
 }
 
 /** Throws UsageError with all problems of the settings. */
-export async function configFromCommand(command: Command, environment: NodeJS.ProcessEnv): Promise<EffectiveConfig> {
+export async function configFromCommand(command: Command): Promise<EffectiveConfig> {
   if (command.getOptionValue("all") === true)
     throw new UsageError(
       `\`--all\` belongs to \`--help\`: \`ostiary ${command.name()} --help --all\` shows every setting; without \`--help\`, omit \`--all\``,
@@ -45,8 +49,8 @@ export async function configFromCommand(command: Command, environment: NodeJS.Pr
       return typeof value === "string" ? [[name, value]] : [];
     }),
   );
-  const file = await configFile(command.getOptionValue("config") as string | undefined, environment);
-  return effectiveConfig({ flags, environment, file });
+  const file = await configFile(command.getOptionValue("config") as string | undefined);
+  return effectiveConfig({ flags, environment: process.env, file });
 }
 
 /** Throws UsageError with all problems of the settings. */
@@ -57,12 +61,23 @@ export function effectiveConfig(sources: ConfigSources): EffectiveConfig {
   throw new UsageError(`${count} wrong\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
 }
 
+export interface NodeOptions {
+  readonly data?: string | undefined;
+  readonly nodeKey?: string | undefined;
+  readonly config?: string | undefined;
+}
+
 /**
- * The same for a command that reads some settings of a node: only the commands that start a node, and `ostiary config`,
- * show warnings.
+ * The settings of a node, for a command that reads some of them. It shows no warnings. The role of the node does not
+ * matter, and can be a flag of `serve`.
  */
-export function checkedConfig(sources: ConfigSources): Config {
-  return effectiveConfig(sources).config;
+export async function nodeConfig({ data, nodeKey, config }: NodeOptions): Promise<Config> {
+  const flags = {
+    role: "primary",
+    ...(data !== undefined && { data }),
+    ...(nodeKey !== undefined && { nodeKey }),
+  };
+  return effectiveConfig({ flags, environment: process.env, file: await configFile(config) }).config;
 }
 
 function settingOption(setting: Setting): Option {
@@ -79,3 +94,34 @@ const renamedFlags = oldNames
   .filter(([setting, old]) => old.flag !== setting.flag)
   .map(([, old]) => old)
   .toArray();
+
+/** More than four times the size of the reference configuration. */
+const fileBytesMax = 256 * 1024;
+
+/** Undefined if neither the flag nor the environment names a file. It can be a pipe (`--config <(…)`). */
+async function configFile(flag: string | undefined): Promise<ConfigSources["file"]> {
+  const path = flag ?? process.env["OSTIARY_CONFIG"];
+  if (!path) return undefined;
+  const refusal = (problem: string) => new UsageError(`the configuration file \`${printable(path)}\` ${problem}`);
+  const advice = "name a file with settings in `--config` or OSTIARY_CONFIG";
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of createReadStream(path, { end: fileBytesMax })) chunks.push(chunk as Buffer);
+  } catch (error) {
+    throw refusal(`cannot be read: ${fileProblem(error)}; ${advice}`);
+  }
+  const bytes = Buffer.concat(chunks);
+  if (bytes.length > fileBytesMax) throw refusal(`is larger than ${fileBytesMax / 1024} KiB: ${advice}`);
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw refusal("is not UTF-8 text: save it as plain UTF-8 text");
+  }
+  try {
+    return { name: path, content: parseYaml(text) };
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    throw refusal(`is not valid YAML at line ${error.line}, column ${error.column}: ${error.message}`);
+  }
+}

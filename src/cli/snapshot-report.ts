@@ -12,7 +12,8 @@ import { type Authenticity, authenticityOf } from "../store/snapshot/snapshot-ma
 import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
-import { authenticityTexts } from "./node-key.ts";
+import { iso } from "./backup.ts";
+import { authenticityTexts } from "./node-data.ts";
 import type { ProgressLine } from "./progress-line.ts";
 
 export interface SnapshotReport extends Partial<SnapshotManifest> {
@@ -91,14 +92,10 @@ function manifestRows({ size, authenticity, ...manifest }: SnapshotReport): (rea
     ["environment", `${environment}`],
     ["position", `offset ${offset} of epoch ${epoch}, chain hash ${hash}`],
     ["digest", `${digest}`],
-    ["last change", timeMs === 0 ? "none yet" : formatTime(timeMs)],
-    ["made", formatTime(madeMs)],
+    ["last change", timeMs === 0 ? "none yet" : iso(timeMs ?? 0)],
+    ["made", iso(madeMs ?? 0)],
     ["size", `${formatMegabytes(size)} MB, unpacked ${formatMegabytes(unpackedBytes)} MB in format ${schema}`],
     ["SHA-256", `${sha256}`],
     ...(authenticity === undefined ? [] : [["origin", authenticityTexts[authenticity]] as const]),
   ];
-}
-
-function formatTime(ms: number | undefined): string {
-  return new Date(ms ?? 0).toISOString();
 }

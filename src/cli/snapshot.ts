@@ -1,35 +1,39 @@
 /**
  * `ostiary snapshot`: creates snapshots as files, inspects them, and imports them into the data directory of a node.
  */
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Command } from "commander";
 import { defaultLimits } from "../config/limits.ts";
 import { importSnapshot } from "../replication/snapshots/import-snapshot.ts";
+import { buildSnapshotInWorker, verifySnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
+import { realSystem } from "../replication/system.ts";
+import { fetch } from "../runtime/fetch.ts";
+import { installFile } from "../runtime/atomic-file.ts";
 import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
+import { hashKey, storedNodeKeyHash } from "../store/keys/api-keys.ts";
+import { removeFiles, type Snapshot } from "../store/snapshot/snapshot.ts";
 import { authenticityOf } from "../store/snapshot/snapshot-mac.ts";
-import { printable } from "../util/printable.ts";
-import type { Snapshot } from "../store/snapshot/snapshot.ts";
+import { AppError } from "../util/app-error.ts";
 import { formatMegabytes } from "../util/megabytes.ts";
+import { printable } from "../util/printable.ts";
+import { reasonOf } from "../util/reason.ts";
+import { fetchSnapshot } from "./backup.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import {
-  authenticityTexts,
-  type NodeKeyOptions,
-  nodeKeyHashFrom,
-  withNodeKey,
-  withUnauthenticated,
-} from "./node-key.ts";
-import { withProgress } from "./progress-line.ts";
-import { snapshotFromDirectory, snapshotFromNode } from "./snapshot-sources.ts";
+import { authenticityTexts, nodeKeyHashFrom, withNodeKey, withUnauthenticated, requireStoreIn } from "./node-data.ts";
+import { checkedUrl, messageIn } from "./node-api.ts";
+import { type ProgressLine, withProgress } from "./progress-line.ts";
+import type { NodeOptions } from "./setting-options.ts";
 import { describeReport, inspectSnapshot } from "./snapshot-report.ts";
 
-interface CreateOptions extends NodeKeyOptions {
+interface CreateOptions extends NodeOptions {
   readonly out: string;
   readonly url?: string;
-  readonly data?: string;
   readonly json?: true;
 }
 
-interface ImportOptions extends NodeKeyOptions {
+interface ImportOptions extends NodeOptions {
   readonly allowUnauthenticated?: true;
   readonly data: string;
   readonly force?: true;
@@ -108,19 +112,90 @@ function addCreate(group: Command): void {
         await printWarning(
           "the snapshot has no MAC, so nodes and `ostiary snapshot import` accept it only with --allow-unauthenticated: set OSTIARY_NODE_KEY to the node key for a snapshot with a MAC",
         );
-      await print(json ? `${JSON.stringify(jsonReport(snapshot), null, 2)}\n` : describeSnapshot(snapshot));
+      const { path, size, manifest } = snapshot;
+      const position = `environment \`${printable(manifest.environment)}\` at offset ${manifest.offset}`;
+      const text = `${printable(path)}: ${position}, ${formatMegabytes(size)} MB\n`;
+      await print(json ? `${JSON.stringify({ file: path, size, ...manifest }, null, 2)}\n` : text);
     });
 }
 
-interface InspectOptions extends NodeKeyOptions {
+interface InspectOptions extends NodeOptions {
   readonly full?: true;
   readonly json?: true;
 }
 
-function jsonReport({ path, size, manifest }: Snapshot): object {
-  return { file: path, size, ...manifest };
+async function snapshotFromNode(nodeUrl: string, out: string, progress: ProgressLine): Promise<Snapshot> {
+  const nodeKey = process.env["OSTIARY_NODE_KEY"]?.trim();
+  if (!nodeKey) throw new UsageError("OSTIARY_NODE_KEY is not set; set it to the node key");
+  const url = checkedUrl(nodeUrl);
+  requireWritable(out);
+  const part = `${out}.part`;
+  progress.begin("waiting for the snapshot");
+  try {
+    const snapshot = await fetchSnapshot(part, progress, {
+      get: (headers) =>
+        fetch(`${url}/replication/v1/snapshot`, {
+          headers: { ...headers, Authorization: `Bearer ${nodeKey}` },
+          redirect: "error",
+        }),
+      responseError: refusalOf,
+    });
+    if (snapshot === "unchanged") throw new Error("the node answered that nothing has changed");
+    progress.begin("checking");
+    authenticityOf(snapshot.signed, hashKey(nodeKey));
+    await verifySnapshotInWorker(realSystem, snapshot).catch((error: unknown) => {
+      removeFiles([part]);
+      throw error;
+    });
+    return moved(snapshot, out);
+  } catch (error) {
+    throw new AppError("not_ready", `no snapshot from ${url}: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
-function describeSnapshot({ path, size, manifest: { environment, offset } }: Snapshot): string {
-  return `${printable(path)}: environment \`${printable(environment)}\` at offset ${offset}, ${formatMegabytes(size)} MB\n`;
+async function refusalOf(response: Response): Promise<Error> {
+  return new Error(`the node answered ${response.status} ${(await messageIn(response)) ?? "without a reason"}`);
+}
+
+/** Only reads the directory; a node can use it at the same time. */
+async function snapshotFromDirectory(
+  data: string,
+  out: string,
+  nodeKeyHash: string | undefined,
+  progress: ProgressLine,
+): Promise<Snapshot> {
+  const store = requireStoreIn(data);
+  const temporary = temporaryDirectoryFor(out);
+  progress.begin("copying and packing");
+  try {
+    return moved(
+      await buildSnapshotInWorker(realSystem, store, temporary, nodeKeyHash ?? storedNodeKeyHash(store)),
+      out,
+    );
+  } catch (error) {
+    throw new AppError("internal", `no snapshot of \`${store}\`: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+function moved(snapshot: Snapshot, out: string): Snapshot {
+  installFile(snapshot.path, out);
+  return { ...snapshot, path: out };
+}
+
+/** Creates a temporary directory on the file system of `out`, so that a rename can move a file to `out`. */
+function temporaryDirectoryFor(out: string): string {
+  requireWritable(out);
+  try {
+    return mkdtempSync(join(dirname(out), `.${basename(out)}-`));
+  } catch (error) {
+    throw new AppError("invalid_request", `\`${out}\` cannot be written: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+function requireWritable(out: string): void {
+  if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
+  if (existsSync(out) && !statSync(out).isFile())
+    throw new UsageError(`\`${out}\` cannot be written: it is not a file`);
 }

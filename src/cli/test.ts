@@ -4,8 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { printError, stopSignal } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
-import { readPolicyFiles } from "./policy-files.ts";
-import { check, printReport, printReportAsJson } from "./policy-report.ts";
+import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 
 const details = `
 Each \`test\` block runs on the policy and its own facts only. For a failed assertion the command prints the expected and
@@ -46,7 +45,7 @@ export const testCommand: AddCommand = (program, finish) => {
 };
 
 async function run(files: readonly string[], { coverage, json, watch }: Options): Promise<boolean> {
-  const checked = check(await readPolicyFiles(files), { runTests: true, coverage: coverage === true });
+  const checked = await checkFiles(files, { runTests: true, coverage: coverage === true });
   if (json) await printReportAsJson(checked, watch ? 0 : 2);
   else await printReport(checked);
   return checked.good;
@@ -70,15 +69,11 @@ async function watchFiles(paths: readonly string[], run: () => Promise<void>): P
 }
 
 async function stateOf(paths: readonly string[]): Promise<string> {
-  const states = await Promise.all(
-    paths.map(async (path) => {
-      try {
-        const { mtimeMs, size, ino } = await stat(path);
-        return [mtimeMs, size, ino];
-      } catch {
-        return null;
-      }
-    }),
+  const states = paths.map((path) =>
+    stat(path).then(
+      ({ mtimeMs, size, ino }) => [mtimeMs, size, ino],
+      () => null,
+    ),
   );
-  return JSON.stringify(states);
+  return JSON.stringify(await Promise.all(states));
 }

@@ -2,8 +2,7 @@
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
-import { readPolicyFiles } from "./policy-files.ts";
-import { check, printReport, printReportAsJson } from "./policy-report.ts";
+import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 
 export const validateCommand: AddCommand = (program, finish) => {
   program
@@ -12,7 +11,7 @@ export const validateCommand: AddCommand = (program, finish) => {
     .argument("<files...>", "Policy files; several form one policy")
     .option("--json", "Print problems as JSON")
     .action(async (files: string[], options: { json?: true }) => {
-      const checked = check(await readPolicyFiles(files), { runTests: false });
+      const checked = await checkFiles(files, { runTests: false });
       if (options.json) await printReportAsJson(checked);
       else await printReport(checked);
       if (checked.good && !options.json) await print(`${files.map(printable).join(", ")}: valid\n`);

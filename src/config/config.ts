@@ -8,18 +8,10 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
-import { limitsSchema } from "./limits.ts";
-import { ackCount, duration, flag, integer, list, ratio, settingInfo, type SettingInfo } from "./setting-types.ts";
+import { advancedLimits, limitsSchema, retentionLimits } from "./limits.ts";
+import { ackCount, boolean, duration, formatDuration, integer, list, ratio, setting } from "./setting-types.ts";
 
 const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
-const isNetwork = (text: string): boolean => {
-  const [address = "", bits] = text.split("/");
-  const family = isIP(address);
-  return family !== 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)));
-};
-const isNodeUrl = (text: string): boolean => nodeUrl.test(text);
-
-const roles = ["primary", "edge", "fallback"] as const;
 
 /**
  * The environment and the API key of `ostiary dev`, as in the documentation and the examples of the official clients.
@@ -32,302 +24,187 @@ const minute = 60_000;
 const day = 24 * 60 * minute;
 
 const node = {
-  role: z.enum(roles).register(settingInfo, {
-    group: "node",
-    description:
-      "The role of this node: the `primary` accepts writes, an `edge` replicates the primary and answers queries, a `fallback` answers queries from snapshots",
-    allowed: "`primary`, `edge` or `fallback`",
-    placeholder: "role",
-  }),
-  data: text(/./, "ostiary-data", {
-    group: "node",
-    description: "The directory of this node's database; it is created if it does not exist",
-    allowed: "a path",
-    placeholder: "directory",
-  }),
-  environment: text(/^[A-Za-z0-9-]{1,64}$/, "default", {
-    group: "node",
-    description:
-      "The name of the environment (one policy, its facts and its API keys). It is part of each API key and the same on all nodes",
-    allowed: "up to 64 letters, digits and `-`",
-    placeholder: "name",
-  }),
-  nodeId: optionalText(/^[A-Za-z0-9._-]{1,64}$/, {
-    group: "node",
-    description:
-      "The name of this node, unique in its environment. If it is not set, the node chooses one at its first start and stores it in its data directory",
-    allowed: "up to 64 letters, digits, `.`, `_` and `-`",
-    placeholder: "name",
-  }),
-  nodeKey: optionalText(/^[\x21-\x7e]{16,256}$/, {
-    group: "node",
-    description:
-      "The shared secret with which nodes authenticate to each other and to the embedded broker. A primary without one creates one at its first start and prints it once",
-    allowed: "16 to 256 printable characters without spaces, the same on all nodes",
-    placeholder: "secret",
-    secret: true,
-  }),
-  adminKey: optionalText(/^e_[A-Za-z0-9-]{1,64}_[A-Za-z0-9-]{1,64}_[A-Za-z0-9]{16,128}$/, {
-    group: "node",
-    description:
-      "The API key that a new primary accepts from the beginning. If it is not set, the primary creates one at its first start and prints it once",
-    allowed: "`e_<environment>_<key id>_<secret>` with a secret of at least 16 letters and digits",
-    placeholder: "key",
-    secret: true,
-  }),
-  import: optionalText(/./, {
-    group: "node",
-    description:
-      "A file that `ostiary snapshot create` wrote with the node key; the node verifies its MAC. An edge or a fallback starts from it without a connection to other nodes, if its data directory has no database or an older one of the same history. A fallback with a database needs no primary, unless `follow` or `peers` is set",
-    allowed: "a path",
-    placeholder: "file",
-  }),
+  role: setting(z.enum(["primary", "edge", "fallback"]), "role", "`primary`, `edge` or `fallback`").describe(
+    "The role of this node: the `primary` accepts writes, an `edge` replicates the primary and answers queries, a `fallback` answers queries from snapshots",
+  ),
+  data: text("directory", "a path", /./, "ostiary-data").describe(
+    "The directory of this node's database; it is created if it does not exist",
+  ),
+  environment: text("name", "up to 64 letters, digits and `-`", /^[A-Za-z0-9-]{1,64}$/, "default").describe(
+    "The name of the environment (one policy, its facts and its API keys). It is part of each API key and the same on all nodes",
+  ),
+  nodeId: optionalText("name", "up to 64 letters, digits, `.`, `_` and `-`", /^[A-Za-z0-9._-]{1,64}$/).describe(
+    "The name of this node, unique in its environment. If it is not set, the node chooses one at its first start and stores it in its data directory",
+  ),
+  nodeKey: secret(
+    "secret",
+    "16 to 256 printable characters without spaces, the same on all nodes",
+    /^[\x21-\x7e]{16,256}$/,
+  ).describe(
+    "The shared secret with which nodes authenticate to each other and to the embedded broker. A primary without one creates one at its first start and prints it once",
+  ),
+  adminKey: secret(
+    "key",
+    "`e_<environment>_<key id>_<secret>` with a secret of at least 16 letters and digits",
+    /^e_[A-Za-z0-9-]{1,64}_[A-Za-z0-9-]{1,64}_[A-Za-z0-9]{16,128}$/,
+  ).describe(
+    "The API key that a new primary accepts from the beginning. If it is not set, the primary creates one at its first start and prints it once",
+  ),
+  import: file().describe(
+    "A file that `ostiary snapshot create` wrote with the node key; the node verifies its MAC. An edge or a fallback starts from it without a connection to other nodes, if its data directory has no database or an older one of the same history. A fallback with a database needs no primary, unless `follow` or `peers` is set",
+  ),
 };
 
 const api = {
-  host: text(/^[^\s/]+$/, "127.0.0.1", {
-    group: "api",
-    description:
-      "The address to listen on. The default is reachable from this machine only; `0.0.0.0` means all interfaces",
-    allowed: "an IP address or a host name of this machine",
-    placeholder: "address",
-  }),
-  port: integer(0, 65_535).default(8080).register(settingInfo, {
-    group: "api",
-    description: "The port of the API, of the health endpoints and of requests from other nodes; 0 means any free port",
-    allowed: "a whole number from 0 to 65535",
-    placeholder: "number",
-  }),
-  trustedProxies: list(isNetwork, 0).default([]).register(settingInfo, {
-    group: "advanced",
-    description:
-      "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them",
-    allowed: "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
-    placeholder: "addresses",
-  }),
-  consistencyWait: duration(0, minute).default(2000).register(settingInfo, {
-    group: "advanced",
-    description:
-      "How long a read with a consistency token can wait until this node has reached the token's position; after that it gets 503",
-    allowed: "a duration from `0` to `1m`, such as `500ms`",
-    placeholder: "duration",
-  }),
+  host: text("address", "an IP address or a host name of this machine", /^[^\s/]+$/, "127.0.0.1").describe(
+    "The address to listen on. The default is reachable from this machine only; `0.0.0.0` means all interfaces",
+  ),
+  port: port(8080).describe(
+    "The port of the API, of the health endpoints and of requests from other nodes; 0 means any free port",
+  ),
 };
 
 const cluster = {
-  primary: optionalText(nodeUrl, {
-    group: "cluster",
-    description:
-      "The URL of the primary, for an edge or a fallback. A fallback that only answers from an imported snapshot needs none",
-    allowed: "`http://host:port` or `https://host:port`, without a path",
-    placeholder: "url",
-  }),
-  peers: list(isNodeUrl, 0).default([]).register(settingInfo, {
-    group: "cluster",
-    description:
-      "The URLs of other nodes. While the primary is away, a node fetches missed events from its peers and follows the peer that is promoted. A primary learns from its peers that it was replaced, was rolled back, or runs on a copied directory",
-    allowed: "`http://host:port` or `https://host:port`, or several of these separated by commas",
-    placeholder: "urls",
-  }),
-  ack: ackCount().default(0).register(settingInfo, {
-    group: "cluster",
-    description:
-      "When a primary acknowledges a write: with `none` when it is on the primary's own disk, with `edges:2` when two edges have it as well. One of these edges can then become the primary without the loss of an acknowledged write. The same on all nodes that can become the primary",
-    allowed: "`none`, or `edges:` and a number from 1 to 100",
-    placeholder: "edges",
-  }),
-  maxStaleness: duration(1000, 7 * day)
-    .optional()
-    .register(settingInfo, {
-      group: "cluster",
-      description:
-        "A node that was last known to be up to date longer ago than this refuses queries with 503. If it is not set, a node answers however old its database is",
-      allowed:
-        "a duration from `1s` to `7d`, such as `30s`; an edge asks its primary at least twice in this time, even if brokers deliver events",
-      placeholder: "duration",
-    }),
+  primary: optionalText("url", "`http://host:port` or `https://host:port`, without a path", nodeUrl).describe(
+    "The URL of the primary, for an edge or a fallback. A fallback that only answers from an imported snapshot needs none",
+  ),
+  peers: setting(
+    list((url) => nodeUrl.test(url), 0).default([]),
+    "urls",
+    "`http://host:port` or `https://host:port`, or several of these separated by commas",
+  ).describe(
+    "The URLs of other nodes. While the primary is away, a node fetches missed events from its peers and follows the peer that is promoted. A primary learns from its peers that it was replaced, was rolled back, or runs on a copied directory",
+  ),
+  ack: setting(ackCount().default(0), "edges", "`none`, or `edges:` and a number from 1 to 100").describe(
+    "When a primary acknowledges a write: with `none` when it is on the primary's own disk, with `edges:2` when two edges have it as well. One of these edges can then become the primary without the loss of an acknowledged write. The same on all nodes that can become the primary",
+  ),
+  maxStaleness: setting(
+    duration(1000, 7 * day).optional(),
+    "duration",
+    "a duration from `1s` to `7d`, such as `30s`; an edge asks its primary at least twice in this time, even if brokers deliver events",
+  ).describe(
+    "A node that was last known to be up to date longer ago than this refuses queries with 503. If it is not set, a node answers however old its database is",
+  ),
 };
 
 const broker = {
-  broker: list(isBroker).default([embeddedBroker]).register(settingInfo, {
-    group: "broker",
-    description:
-      "The MQTT brokers that carry events from the primary to the edges. `embedded` is the broker inside the primary. Each of several brokers carries all events, so one that works is enough; brokers do not need a connection to each other",
-    allowed:
-      "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
-    placeholder: "urls",
-  }),
-  brokerUsername: optionalText(/./, {
-    group: "broker",
-    description:
-      "The user name for external brokers, the same for all of them. Not needed if the broker identifies nodes by their client certificate",
-    allowed: "a text",
-    placeholder: "name",
-  }),
-  brokerPassword: optionalText(/./, {
-    group: "broker",
-    description:
-      "The password for external brokers. An edge without one sends its node key, but only to a broker on the host of its primary",
-    allowed: "a text",
-    placeholder: "secret",
-    secret: true,
-  }),
-  brokerCa: optionalText(/./, {
-    group: "broker",
-    description:
-      "A PEM file with the certificate authority of external brokers, if it is not one of the system's. Only this authority is then trusted",
-    allowed: "a path",
-    placeholder: "file",
-  }),
-  brokerCert: optionalText(/./, {
-    group: "broker",
-    description:
-      "A PEM file with the client certificate of this node for external brokers, and its chain. A broker that identifies nodes by certificate uses the name in it",
-    allowed: "a path; `brokerKey` belongs to it",
-    placeholder: "file",
-  }),
-  brokerKey: optionalText(/./, {
-    group: "broker",
-    description:
-      "A PEM file with the private key of `brokerCert`, not encrypted. All primaries of one environment share one key or one `brokerPassword`, by which they notice each other",
-    allowed: "a path; `brokerCert` belongs to it",
-    placeholder: "file",
-  }),
-  promotedBrokerUsername: optionalText(/./, {
-    group: "broker",
-    description:
-      "The user name of an edge for external brokers after its promotion, when it needs the rights of a primary",
-    allowed: "a text",
-    placeholder: "name",
-  }),
-  promotedBrokerPassword: optionalText(/./, {
-    group: "broker",
-    description: "The password for `promotedBrokerUsername`",
-    allowed: "a text",
-    placeholder: "secret",
-    secret: true,
-  }),
-  mqttPort: integer(0, 65_535).default(1883).register(settingInfo, {
-    group: "broker",
-    description:
-      "The TCP port of the embedded broker; 0 means none, edges then use MQTT over WebSocket on the port of the API, which always works",
-    allowed: "a whole number from 0 to 65535",
-    placeholder: "number",
-  }),
-  mqttHost: optionalText(/^[^\s/]+$/, {
-    group: "advanced",
-    description: "The address on which the embedded broker listens; by default that of `host`",
-    allowed: "an IP address or a host name of this machine",
-    placeholder: "address",
-  }),
-  topicPrefix: text(/^[^\s#+]{1,128}$/, "ostiary/v1", {
-    group: "advanced",
-    description: "The part of MQTT topics before the name of the environment",
-    allowed: "a topic without `+`, `#` and spaces",
-    placeholder: "topic",
-  }),
+  broker: setting(
+    list(isBroker).default([embeddedBroker]),
+    "urls",
+    "`embedded`, or `mqtt://`, `mqtts://`, `ws://` or `wss://` with host and port, or several of these separated by commas; user and password are settings of their own",
+  ).describe(
+    "The MQTT brokers that carry events from the primary to the edges. `embedded` is the broker inside the primary. Each of several brokers carries all events, so one that works is enough; brokers do not need a connection to each other",
+  ),
+  brokerUsername: userName().describe(
+    "The user name for external brokers, the same for all of them. Not needed if the broker identifies nodes by their client certificate",
+  ),
+  brokerPassword: password().describe(
+    "The password for external brokers. An edge without one sends its node key, but only to a broker on the host of its primary",
+  ),
+  brokerCa: file().describe(
+    "A PEM file with the certificate authority of external brokers, if it is not one of the system's. Only this authority is then trusted",
+  ),
+  brokerCert: file("a path; `brokerKey` belongs to it").describe(
+    "A PEM file with the client certificate of this node for external brokers, and its chain. A broker that identifies nodes by certificate uses the name in it",
+  ),
+  brokerKey: file("a path; `brokerCert` belongs to it").describe(
+    "A PEM file with the private key of `brokerCert`, not encrypted. All primaries of one environment share one key or one `brokerPassword`, by which they notice each other",
+  ),
+  promotedBrokerUsername: userName().describe(
+    "The user name of an edge for external brokers after its promotion, when it needs the rights of a primary",
+  ),
+  promotedBrokerPassword: password().describe("The password for `promotedBrokerUsername`"),
+  mqttPort: port(1883).describe(
+    "The TCP port of the embedded broker; 0 means none, edges then use MQTT over WebSocket on the port of the API, which always works",
+  ),
 };
 
 const failover = {
-  failover: optionalText(/^(?:etcds?|kubernetes(?:\+https?)?|s3):\/\/[^\s]+$/, {
-    group: "failover",
-    description:
-      "The coordination service that keeps the lease of the primary. With it nodes elect the primary themselves: each starts as an edge, and the node that has the lease and the votes of its peers is the primary until it loses the lease. The same on all nodes that can become the primary",
-    allowed:
-      "`etcd://host:port,host:port` (`etcds://` over TLS), `kubernetes://namespace/name` in a pod, `kubernetes+https://host:port/namespace/name`, or `s3://bucket/key?endpoint=url&region=name`",
-    placeholder: "url",
-  }),
-  failoverMayLoseWrites: flag().default(false).register(settingInfo, {
-    group: "failover",
-    description:
-      "Permits `failover` without `ack`. A write that the last primary acknowledged and no edge has is then lost when that primary fails: usually some milliseconds of writes, at worst all since an edge was last connected",
-    allowed: "`true` or `false`",
-    placeholder: "true or false",
-  }),
-  failoverUsername: optionalText(/./, {
-    group: "failover",
-    description: "The user name for etcd, if it requires one",
-    allowed: "a text",
-    placeholder: "name",
-  }),
-  failoverPassword: optionalText(/./, {
-    group: "failover",
-    description:
-      "The password of `failoverUsername` for etcd, or the bearer token for `kubernetes+http://` and `kubernetes+https://`",
-    allowed: "a text",
-    placeholder: "secret",
-    secret: true,
-  }),
-  failoverCa: optionalText(/./, {
-    group: "failover",
-    description:
-      "A PEM file with the certificate authority of the coordination service, if it is not one of the system's",
-    allowed: "a path",
-    placeholder: "file",
-  }),
-  failoverCert: optionalText(/./, {
-    group: "failover",
-    description: "A PEM file with the client certificate of this node for the coordination service",
-    allowed: "a path; `failoverKey` belongs to it",
-    placeholder: "file",
-  }),
-  failoverKey: optionalText(/./, {
-    group: "failover",
-    description: "A PEM file with the private key of `failoverCert`, not encrypted",
-    allowed: "a path; `failoverCert` belongs to it",
-    placeholder: "file",
-  }),
-  failoverTtl: duration(2000, minute).default(6000).register(settingInfo, {
-    group: "advanced",
-    description:
-      "How long the lease of the primary is valid without a renewal; in its last sixth the primary acknowledges no write. The same on all nodes",
-    allowed: "a duration from `2s` to `1m`, such as `6s`",
-    placeholder: "duration",
-  }),
+  failover: optionalText(
+    "url",
+    "`etcd://host:port,host:port` (`etcds://` over TLS), `kubernetes://namespace/name` in a pod, `kubernetes+https://host:port/namespace/name`, or `s3://bucket/key?endpoint=url&region=name`",
+    /^(?:etcds?|kubernetes(?:\+https?)?|s3):\/\/[^\s]+$/,
+  ).describe(
+    "The coordination service that keeps the lease of the primary. With it nodes elect the primary themselves: each starts as an edge, and the node that has the lease and the votes of its peers is the primary until it loses the lease. The same on all nodes that can become the primary",
+  ),
+  failoverMayLoseWrites: flag().describe(
+    "Permits `failover` without `ack`. A write that the last primary acknowledged and no edge has is then lost when that primary fails: usually some milliseconds of writes, at worst all since an edge was last connected",
+  ),
+  failoverUsername: userName().describe("The user name for etcd, if it requires one"),
+  failoverPassword: password().describe(
+    "The password of `failoverUsername` for etcd, or the bearer token for `kubernetes+http://` and `kubernetes+https://`",
+  ),
+  failoverCa: file().describe(
+    "A PEM file with the certificate authority of the coordination service, if it is not one of the system's",
+  ),
+  failoverCert: file("a path; `failoverKey` belongs to it").describe(
+    "A PEM file with the client certificate of this node for the coordination service",
+  ),
+  failoverKey: file("a path; `failoverCert` belongs to it").describe(
+    "A PEM file with the private key of `failoverCert`, not encrypted",
+  ),
 };
 
 const fallback = {
-  refresh: duration(1000, 7 * day)
-    .default(30 * minute)
-    .register(settingInfo, {
-      group: "fallback",
-      description: "How often a fallback downloads a snapshot",
-      allowed: "a duration from `1s` to `7d`, such as `30m`",
-      placeholder: "duration",
-    }),
-  follow: flag().default(false).register(settingInfo, {
-    group: "fallback",
-    description:
-      "Whether a fallback replicates its primary's log continuously, some seconds behind, instead of downloading snapshots",
-    allowed: "`true` or `false`",
-    placeholder: "true or false",
-  }),
+  refresh: time({ min: 1000, max: 7 * day, default: 30 * minute }).describe(
+    "How often a fallback downloads a snapshot",
+  ),
+  follow: flag().describe(
+    "Whether a fallback replicates its primary's log continuously, some seconds behind, instead of downloading snapshots",
+  ),
 };
 
 const log = z.strictObject({
-  level: z.enum(["debug", "info", "warning", "error"]).default("info").register(settingInfo, {
-    group: "logs",
-    description: "The least severe messages that are logged",
-    allowed: "`debug`, `info`, `warning` or `error`",
-    placeholder: "level",
-  }),
-  format: z.enum(["text", "json"]).default("text").register(settingInfo, {
-    group: "logs",
-    description: "The format of messages on standard error: text for people, or one JSON object per line",
-    allowed: "`text` or `json`",
-    placeholder: "format",
-  }),
+  level: setting(
+    z.enum(["debug", "info", "warning", "error"]).default("info"),
+    "level",
+    "`debug`, `info`, `warning` or `error`",
+  ).describe("The least severe messages that are logged"),
+  format: setting(z.enum(["text", "json"]).default("text"), "format", "`text` or `json`").describe(
+    "The format of messages on standard error: text for people, or one JSON object per line",
+  ),
 });
 
 const trace = z.strictObject({
-  sampleRatio: ratio().optional().register(settingInfo, {
-    group: "logs",
-    description:
-      "The share of requests that are traced if the caller has not decided. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT; if the ratio is not set, the standard OTEL_TRACES_SAMPLER variables apply",
-    allowed: "a number from 0 to 1",
-    placeholder: "ratio",
-  }),
+  sampleRatio: setting(ratio().optional(), "ratio", "a number from 0 to 1").describe(
+    "The share of requests that are traced if the caller has not decided. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT; if the ratio is not set, the standard OTEL_TRACES_SAMPLER variables apply",
+  ),
 });
+
+const advanced = {
+  trustedProxies: setting(
+    list(isNetwork, 0).default([]),
+    "addresses",
+    "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
+  ).describe(
+    "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them",
+  ),
+  consistencyWait: time({ min: 0, max: minute, default: 2000, example: "500ms" }).describe(
+    "How long a read with a consistency token can wait until this node has reached the token's position; after that it gets 503",
+  ),
+  mqttHost: optionalText("address", "an IP address or a host name of this machine", /^[^\s/]+$/).describe(
+    "The address on which the embedded broker listens; by default that of `host`",
+  ),
+  topicPrefix: text("topic", "a topic without `+`, `#` and spaces", /^[^\s#+]{1,128}$/, "ostiary/v1").describe(
+    "The part of MQTT topics before the name of the environment",
+  ),
+  failoverTtl: time({ min: 2000, max: minute, default: 6000 }).describe(
+    "How long the lease of the primary is valid without a renewal; in its last sixth the primary acknowledges no write. The same on all nodes",
+  ),
+};
+
+/** The settings by group, as flags and the configuration file have them. */
+export const settingGroups = {
+  node,
+  api,
+  cluster,
+  broker,
+  failover,
+  fallback,
+  retention: { limits: z.strictObject(retentionLimits) },
+  logs: { log, trace },
+  advanced: { ...advanced, limits: z.strictObject(advancedLimits) },
+};
 
 export const configSchema = z.strictObject({
   ...node,
@@ -336,6 +213,7 @@ export const configSchema = z.strictObject({
   ...broker,
   ...failover,
   ...fallback,
+  ...advanced,
   log: log.prefault({}),
   trace: trace.prefault({}),
   limits: limitsSchema.prefault({}),
@@ -343,10 +221,48 @@ export const configSchema = z.strictObject({
 
 export type Config = z.output<typeof configSchema>;
 
-function text(pattern: RegExp, defaultText: string, info: SettingInfo) {
-  return z.string().regex(pattern).default(defaultText).register(settingInfo, info);
+function text(placeholder: string, allowed: string, pattern: RegExp, defaultText: string) {
+  return setting(z.string().regex(pattern).default(defaultText), placeholder, allowed);
 }
 
-function optionalText(pattern: RegExp, info: SettingInfo) {
-  return z.string().regex(pattern).optional().register(settingInfo, info);
+function optionalText(placeholder: string, allowed: string, pattern: RegExp) {
+  return setting(z.string().regex(pattern).optional(), placeholder, allowed);
+}
+
+function secret(placeholder: string, allowed: string, pattern: RegExp) {
+  return setting(z.string().regex(pattern).optional(), placeholder, allowed, true);
+}
+
+function file(allowed = "a path") {
+  return optionalText("file", allowed, /./);
+}
+
+function userName() {
+  return optionalText("name", "a text", /./);
+}
+
+function password() {
+  return secret("secret", "a text", /./);
+}
+
+function port(defaultPort: number) {
+  return setting(integer(0, 65_535).default(defaultPort), "number", "a whole number from 0 to 65535");
+}
+
+function flag() {
+  return setting(boolean().default(false), "true or false", "`true` or `false`");
+}
+
+/** In milliseconds; `example` is by default the default. */
+function time(options: { min: number; max: number; default: number; example?: string }) {
+  const { min, max, default: value, example = formatDuration(value) } = options;
+  const allowed = `a duration from \`${formatDuration(min)}\` to \`${formatDuration(max)}\`, such as \`${example}\``;
+  return setting(duration(min, max).default(value), "duration", allowed);
+}
+
+/** Whether a text is an IP address, or a network such as `10.0.0.0/8`. */
+function isNetwork(text: string): boolean {
+  const [address = "", bits] = text.split("/");
+  const family = isIP(address);
+  return family !== 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)));
 }

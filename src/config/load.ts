@@ -3,11 +3,12 @@
  * all problems at once. Each problem names the setting, its value, the source and the allowed values; it never repeats
  * the value of a secret.
  */
+import { suggestion } from "../util/suggestion.ts";
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
-import { oldNames, oldSections } from "./renamed-settings.ts";
+import { oldNames, oldSection } from "./renamed-settings.ts";
 import { isSection, putAt, sections, settings, valueAt, type Setting, type SettingNames } from "./settings.ts";
 
 export interface ConfigSources {
@@ -18,9 +19,12 @@ export interface ConfigSources {
   readonly flags: Readonly<Record<string, string>>;
 }
 
-export type LoadedConfig =
-  | { readonly config: Config; readonly problems: readonly []; readonly warnings: readonly string[] }
-  | { readonly config: undefined; readonly problems: readonly string[]; readonly warnings: readonly [] };
+interface LoadedConfig {
+  /** Undefined if there are problems. */
+  readonly config?: Config;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
 
 export function loadConfig(given: ConfigSources): LoadedConfig {
   const sources = { ...given, environment: withoutServices(given.environment) };
@@ -38,16 +42,12 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
     if (setting.schema.safeParse(found.value).success) putAt(collected, setting.configPath, found.value);
     else problems.push(refusal(setting, found));
   }
-  if (valueAt(collected, ["role"]) === undefined && !problems.some((problem) => problem.startsWith("role "))) {
+  if (collected["role"] === undefined && !problems.some((problem) => problem.startsWith("role ")))
     problems.push(missing("role", "every node needs one"));
-  }
-  if (problems.length > 0) return { config: undefined, problems, warnings: [] };
-
+  if (problems.length > 0) return { problems, warnings: [] };
   const config = configSchema.parse(collected);
   const conflicts = checkCombinations(config);
-  return conflicts.length > 0
-    ? { config: undefined, problems: conflicts, warnings: [] }
-    : { config, problems: [], warnings };
+  return conflicts.length > 0 ? { problems: conflicts, warnings: [] } : { config, problems: [], warnings };
 }
 
 interface Found {
@@ -78,16 +78,13 @@ function find(setting: Setting, sources: ConfigSources): Found | { readonly prob
 }
 
 /** The value from the last source that has one. An empty variable counts as not set, as is usual. */
-function lookUp(names: SettingNames, sources: ConfigSources): Found | undefined {
-  const flag = sources.flags[names.name];
-  if (flag !== undefined) return { value: flag, name: names.name, source: "flag", from: `the flag ${names.flag}` };
-  const variable = sources.environment[names.variable];
-  if (variable !== undefined && variable !== "")
-    return { value: variable, name: names.name, source: "environment", from: `the variable ${names.variable}` };
-  const content = sources.file?.content;
-  const value = isSection(content) ? valueAt(content, names.path) : undefined;
-  if (value === undefined || value === null) return undefined;
-  return { value, name: names.name, source: "file", from: `the file ${sources.file?.name}` };
+function lookUp({ name, flag, variable, path }: SettingNames, { flags, environment, file }: ConfigSources) {
+  const places: readonly Found[] = [
+    { value: flags[name], name, source: "flag", from: `the flag ${flag}` },
+    { value: environment[variable] || undefined, name, source: "environment", from: `the variable ${variable}` },
+    { value: valueAt(file?.content, path), name, source: "file", from: `the file ${file?.name}` },
+  ];
+  return places.find(({ value }) => value !== undefined && value !== null);
 }
 
 function refusal(setting: Setting, found: Found): string {
@@ -124,41 +121,38 @@ function missing(name: string, reason: string): string {
 
 /** Checks combinations of settings that are valid one by one. */
 function checkCombinations(config: Config): string[] {
-  const problems: string[] = [];
-  if (config.role !== "primary") {
-    const article = config.role === "edge" ? "an edge" : "a fallback";
-    const fetches = config.role === "edge" || config.follow || config.peers.length > 0;
-    const who = config.role === "edge" ? article : `${article} with \`follow\` or \`peers\``;
-    if (config.primary === undefined && fetches) problems.push(missing("primary", `${who} needs it`));
-    if (config.nodeKey === undefined) problems.push(missing("nodeKey", `${article} needs it`));
-  }
-  problems.push(...checkFailover(config));
-  if (config.role === "primary" && config.import !== undefined) {
+  const { role, adminKey, environment, limits } = config;
+  const problems = [...checkReplica(config), ...checkFailover(config)];
+  if (role === "primary" && config.import !== undefined)
     problems.push(
       "import is for edges and fallbacks: a primary that starts from a snapshot would lose all later writes",
     );
-  }
-  const keyEnvironment = config.adminKey?.split("_")[1];
-  if (keyEnvironment !== undefined && keyEnvironment !== config.environment) {
+  const keyEnvironment = adminKey?.split("_")[1];
+  if (keyEnvironment !== undefined && keyEnvironment !== environment)
     problems.push(
-      `adminKey is a key of environment \`${keyEnvironment}\`, but environment is \`${config.environment}\`; make them the same`,
+      `adminKey is a key of environment \`${keyEnvironment}\`, but environment is \`${environment}\`; make them the same`,
     );
-  }
-  if (config.adminKey === developmentKey) {
+  if (adminKey === developmentKey)
     problems.push("adminKey is the documented test key, which is public; choose another, or run `ostiary dev`");
-  }
-  if (config.brokerPassword !== undefined && config.brokerUsername === undefined) {
-    problems.push(missing("brokerUsername", "brokerPassword has no effect without it"));
-  }
-  problems.push(...checkBrokers(config));
-  if (config.limits.retryDelayMsMin > config.limits.retryDelayMsMax) {
+  problems.push(...needs(config, "brokerPassword", "brokerUsername"), ...checkBrokers(config));
+  if (limits.retryDelayMsMin > limits.retryDelayMsMax)
     problems.push("advanced.retryDelayMsMin is larger than advanced.retryDelayMsMax");
-  }
+  return problems;
+}
+
+function checkReplica({ role, primary, nodeKey, follow, peers }: Config): string[] {
+  if (role === "primary") return [];
+  const problems: string[] = [];
+  const who = role === "edge" ? "an edge" : "a fallback";
+  const replicates = role === "edge" || follow || peers.length > 0;
+  const condition = role === "edge" ? "" : " with `follow` or `peers`";
+  if (primary === undefined && replicates) problems.push(missing("primary", `${who}${condition} needs it`));
+  if (nodeKey === undefined) problems.push(missing("nodeKey", `${who} needs it`));
   return problems;
 }
 
 function checkFailover(config: Config): string[] {
-  const { failover, role, peers, ack, failoverMayLoseWrites, nodeKey, failoverCert, failoverKey } = config;
+  const { failover, role, peers, ack, failoverMayLoseWrites, nodeKey } = config;
   if (failover === undefined) return [];
   if (role === "fallback") return ["failover is for primaries and edges: a fallback never becomes the primary"];
   const problems: string[] = [];
@@ -174,26 +168,28 @@ function checkFailover(config: Config): string[] {
     problems.push(
       "failover without ack loses writes that the last primary acknowledged and no edge has: set `ack: edges:1` or more, or accept the loss with `failoverMayLoseWrites: true`",
     );
-  if (failoverCert !== undefined && failoverKey === undefined)
-    problems.push(missing("failoverKey", "failoverCert has no effect without it"));
-  if (failoverKey !== undefined && failoverCert === undefined)
-    problems.push(missing("failoverCert", "failoverKey has no effect without it"));
-  return problems;
+  return [
+    ...problems,
+    ...needs(config, "failoverCert", "failoverKey"),
+    ...needs(config, "failoverKey", "failoverCert"),
+  ];
 }
 
-function checkBrokers({ broker, brokerCert, brokerKey }: Config): string[] {
-  const problems: string[] = [];
-  const names = broker.map((url) => (url === embeddedBroker ? url : brokerAddress(url).name));
+function checkBrokers(config: Config): string[] {
+  const names = config.broker.map((url) => (url === embeddedBroker ? url : brokerAddress(url).name));
   const duplicate = names.find((name, index) => names.indexOf(name) !== index);
-  // A node has the same client id at all brokers, so two connections to one broker would disconnect each other forever.
-  if (duplicate !== undefined) problems.push(`broker names \`${duplicate}\` twice; name each broker once`);
-  if (brokerCert !== undefined && brokerKey === undefined) {
-    problems.push(missing("brokerKey", "brokerCert has no effect without it"));
-  }
-  if (brokerKey !== undefined && brokerCert === undefined) {
-    problems.push(missing("brokerCert", "brokerKey has no effect without it"));
-  }
-  return problems;
+  return [
+    // A node has the same client id at all brokers, so two connections to one broker would disconnect each other forever.
+    ...(duplicate === undefined ? [] : [`broker names \`${duplicate}\` twice; name each broker once`]),
+    ...needs(config, "brokerCert", "brokerKey"),
+    ...needs(config, "brokerKey", "brokerCert"),
+  ];
+}
+
+/** A problem if one setting is set without the other, which it needs. */
+function needs(config: Config, name: keyof Config, needed: keyof Config): string[] {
+  const isAlone = config[name] !== undefined && config[needed] === undefined;
+  return isAlone ? [missing(needed, `${name} has no effect without it`)] : [];
 }
 
 function unknownKeys({ file }: ConfigSources): string[] {
@@ -203,7 +199,7 @@ function unknownKeys({ file }: ConfigSources): string[] {
       `the file ${file.name} holds no settings, but ${Array.isArray(file.content) ? "a list" : "a single value"}; write \`name: value\` lines, with a space after the colon`,
     ];
   const found = Object.entries(file.content).flatMap(([key, value]) => {
-    if (!sections.has(key) && !oldSections.has(key)) return [key];
+    if (!sections.has(key) && key !== oldSection) return [key];
     if (value === null) return [];
     return isSection(value) ? Object.keys(value).map((inner) => `${key}.${inner}`) : [`${key} (a section of settings)`];
   });
@@ -227,35 +223,14 @@ function unknownVariables(environment: Environment): string[] {
   );
 }
 
-/**
- * Those of the names that are no setting's, neither today's nor that of 0.1.0, each with the setting that was probably
- * meant.
- */
+/** The names that no setting has or had in 0.1.0, each with the probably meant one. */
 function unknown(found: readonly string[], nameOf: (names: SettingNames) => string) {
   const current = settings.map(nameOf);
   const known = new Set([...current, ...oldNames.values().map(nameOf)]);
-  return found.filter((name) => !known.has(name)).map((name) => ({ name, hint: suggestion(name, current) }));
-}
-
-function suggestion(name: string, known: readonly string[]): string {
-  const distances = known.map((candidate) => ({
-    candidate,
-    distance: editDistance(name.toLowerCase(), candidate.toLowerCase()),
-  }));
-  const best = distances.reduce((left, right) => (right.distance < left.distance ? right : left));
-  return best.distance <= Math.max(2, name.length / 4) ? `; did you mean \`${best.candidate}\`?` : "";
-}
-
-/** The Levenshtein distance. */
-function editDistance(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, column) => column);
-  for (let i = 1; i <= left.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= right.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[right.length] ?? 0;
+  return found
+    .filter((name) => !known.has(name))
+    .map((name) => {
+      const meant = suggestion(name, current);
+      return { name, hint: meant === undefined ? "" : `; did you mean \`${meant}\`?` };
+    });
 }

@@ -39,18 +39,12 @@ const oldLimits: Readonly<Record<string, string>> = {
 };
 
 /** The section of 0.1.0 that no setting is in any more. */
-const oldSection = "limits";
-export const oldSections: ReadonlySet<string> = new Set([oldSection]);
-
-function oldNamesOf({ path, configPath }: Setting): SettingNames | undefined {
-  const [parent, key = ""] = configPath;
-  const oldPath = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : configPath;
-  return oldPath.join(".") === path.join(".") ? undefined : namesOf(oldPath);
-}
+export const oldSection = "limits";
 
 export const oldNames: ReadonlyMap<Setting, SettingNames> = new Map(
   settings.flatMap((setting) => {
-    const old = oldNamesOf(setting);
-    return old === undefined ? [] : [[setting, old] as const];
+    const [parent, key = ""] = setting.configPath;
+    const path = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : setting.configPath;
+    return path.join(".") === setting.name ? [] : [[setting, namesOf(path)] as const];
   }),
 );

@@ -4,8 +4,11 @@
  */
 import { z } from "zod";
 import { must } from "../util/assert.ts";
-import { configSchema, type Config } from "./config.ts";
-import { type Group, settingInfo, type SettingInfo } from "./setting-types.ts";
+import { settingGroups, type Config } from "./config.ts";
+import { settingInfo, type SettingInfo } from "./setting-types.ts";
+
+/** A heading in `--help` and in the reference configuration. `advanced` is also a section of the file. */
+type Group = keyof typeof settingGroups;
 
 export interface SettingNames {
   /** Its place in the file: `["log", "level"]`. */
@@ -18,7 +21,9 @@ export interface SettingNames {
   readonly flag: string;
 }
 
-export interface Setting extends Omit<SettingInfo, "path">, SettingNames {
+export interface Setting extends SettingInfo, SettingNames {
+  readonly group: Group;
+  readonly description: string;
   /** Its place in a `Config`, where all limits are in `limits`, and where there is no section `advanced`. */
   readonly configPath: readonly string[];
   readonly schema: z.ZodType;
@@ -26,7 +31,6 @@ export interface Setting extends Omit<SettingInfo, "path">, SettingNames {
   readonly default: unknown;
 }
 
-/** The headings of the groups, in the order of `--help` and of the reference configuration. */
 export const groupHeadings: Readonly<Record<Group, string>> = {
   node: "The node",
   api: "The API",
@@ -38,10 +42,17 @@ export const groupHeadings: Readonly<Record<Group, string>> = {
   logs: "Logs and traces",
   advanced: "Advanced",
 };
-const groupOrder = Object.keys(groupHeadings);
 
-export const settings: readonly Setting[] = flatten(configSchema, []).toSorted(
-  (one, other) => groupOrder.indexOf(one.group) - groupOrder.indexOf(other.group),
+/** The places in the file of the limits that are not in the section `advanced`. */
+const limitPaths: Readonly<Record<string, readonly string[]>> = {
+  retentionEvents: ["retention", "events"],
+  retentionBytes: ["retention", "bytes"],
+  retentionAgeMs: ["retention", "age"],
+};
+
+/** In the order of `--help` and of the reference configuration. */
+export const settings: readonly Setting[] = Object.entries(settingGroups).flatMap(([group, members]) =>
+  flatten(group as Group, members, []),
 );
 
 /** Keys of the file that hold further keys, such as `log`. */
@@ -60,7 +71,8 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return described;
 }
 
-export function valueAt(tree: object, path: readonly string[]): unknown {
+/** Undefined if there is no value, or if a part of the path is no section. */
+export function valueAt(tree: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>(
     (inner, key) => (isSection(inner) && Object.hasOwn(inner, key) ? inner[key] : undefined),
     tree,
@@ -78,15 +90,15 @@ export function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function flatten(schema: z.ZodObject, parents: readonly string[]): Setting[] {
-  return Object.entries(schema.shape).flatMap(([key, value]): Setting[] => {
+function flatten(group: Group, members: z.ZodRawShape, parents: readonly string[]): Setting[] {
+  return Object.entries(members).flatMap(([key, member]): Setting[] => {
     const configPath = [...parents, key];
-    const inner = value instanceof z.ZodPrefault ? value.unwrap() : value;
-    if (inner instanceof z.ZodObject) return flatten(inner, configPath);
-    const member = value as z.ZodType;
-    const info = must(settingInfo.get(member), `setting \`${configPath.join(".")}\` has no description`);
-    const path = info.group === "advanced" ? ["advanced", key] : (info.path?.split(".") ?? configPath);
-    return [{ ...info, ...namesOf(path), configPath, schema: member, default: defaultOf(member) }];
+    if (member instanceof z.ZodObject) return flatten(group, member.shape, configPath);
+    const schema = member as z.ZodType;
+    const description = must(schema.description, `setting \`${configPath.join(".")}\` has no description`);
+    const path = group === "advanced" ? ["advanced", key] : (limitPaths[key] ?? configPath);
+    const info = must(settingInfo.get(schema));
+    return [{ ...info, ...namesOf(path), group, description, configPath, schema, default: defaultOf(schema) }];
   });
 }
 

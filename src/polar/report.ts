@@ -1,7 +1,7 @@
 /** The list of diagnostics that every stage adds to. Reporting never throws, so that further problems are found. */
+import { suggestion } from "../util/suggestion.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { Span } from "./span.ts";
-import { suggestion } from "./suggest.ts";
 
 export interface Report {
   readonly diagnostics: Diagnostic[];

@@ -74,7 +74,7 @@ function primaryRows({ terms, availability, unrecovered }: PrimaryFigures): Row[
   const { possibleMs, waits, medianMs, worstMs, worstFromMs, longestWithoutMs } = availability;
   return [
     ...rows,
-    ["writes possible, s", number(possibleMs / 1000), "while the engine and enough nodes were there"],
+    ["writes possible, s", number(possibleMs / 1000), "while the coordination service and enough nodes were available"],
     ["  waits for them", number(waits), "of half a second and more"],
     ["  median, ms", number(medianMs), ""],
     ["  worst, ms", number(worstMs), `must be at most 15,000; from ${(worstFromMs / 1000).toFixed(1)} s on`],

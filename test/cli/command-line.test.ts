@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtBinary } from "../../scripts/built-binary.ts";
-import { boundUrl } from "../../src/cli/run-node.ts";
+import { boundUrl, errorReporter } from "../../src/cli/serve.ts";
 import { settings } from "../../src/config/settings.ts";
 import { readUntil } from "./read-until.ts";
 
@@ -369,4 +369,12 @@ describe("a node", () => {
     expect(errors).toContain("wrong.polar:2:");
     expect(readdirSync(directory).filter((name) => !before.includes(name))).toEqual(["wrong.polar"]);
   });
+});
+
+test("an error without a code is reported once per interval, also if it is null or undefined", () => {
+  const written: unknown[] = [];
+  const report = errorReporter((error) => written.push(error));
+  for (const error of [undefined, null, "text", undefined, null, Object.assign(new Error("x"), { code: "EIO" })])
+    report(error);
+  expect(written).toEqual([undefined, null, "text", expect.objectContaining({ code: "EIO" })]);
 });

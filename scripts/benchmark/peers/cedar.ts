@@ -1,7 +1,7 @@
 /**
- * Cedar's engine as WebAssembly, its policy parsed once. It has no store, so each request brings entities: only the document, the folders above
- * it and the user, made before the time is taken, which leaves out what a program would do to find them. Its language has no recursion, so the
- * policy goes as many folders up as there are levels.
+ * Cedar's engine as WebAssembly, with a policy that is parsed once. It has no store, so each request contains entities:
+ * only the document, its parent folders and the user. They are prepared before the measurement, which excludes the cost of
+ * finding them. The language has no recursion, so the policy has one rule per level of folders.
  */
 import type {
   CedarValueJson,

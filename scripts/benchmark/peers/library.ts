@@ -1,8 +1,8 @@
-/** The data that all peers hold: 200 users, 20 groups, 50 folders in a tree of five levels, 500 documents, and who views what. */
+/** The data of all peers: 200 users, 20 groups, a tree of 50 folders with five levels, 500 documents, and viewers. */
 import { below, random, type Random } from "../random.ts";
 
 export interface Library {
-  /** By user: the groups that it is in. */
+  /** The groups of each user. */
   readonly groupsOf: readonly (readonly number[])[];
   readonly folders: readonly Place[];
   readonly documents: readonly Place[];
@@ -10,7 +10,7 @@ export interface Library {
 
 /** A folder or a document. */
 export interface Place {
-  /** The folder that it is in. */
+  /** Its parent folder. */
   readonly above: number | undefined;
   readonly users: readonly number[];
   readonly groups: readonly number[];

@@ -1,4 +1,4 @@
-/** Peers beside this engine: the same data, the same questions, in this process, in turns. */
+/** Other engines compared with this one: the same data, the same questions, in this process, alternating. */
 import * as Bun from "bun";
 import { median } from "../timing.ts";
 import { openCedar } from "./cedar.ts";
@@ -16,7 +16,7 @@ export interface PeerRates {
 
 export interface PeerResult {
   readonly name: string;
-  /** Or why there are none. */
+  /** Or the reason why there are none. */
   readonly rates: { readonly perSecond: number; readonly mismatches: number } | string;
 }
 
@@ -32,7 +32,7 @@ export interface PeerOptions {
   readonly rounds: number;
 }
 
-/** Medians of the rounds. Every answer of every round counts as a mismatch where it isn't ours. */
+/** Medians of the rounds. An answer that differs from ours is a mismatch, in every round. */
 export async function measurePeers({ directory, seed, questions, rounds }: PeerOptions): Promise<PeerRates> {
   const library = libraryOf(seed);
   const asked = libraryQuestions(seed + 1, questions);
@@ -45,7 +45,7 @@ export async function measurePeers({ directory, seed, questions, rounds }: PeerO
       (peer): Contender => ({ peer, ask: peer.prepare(asked), rates: [], mismatches: 0 }),
     );
     const wanted = await own.prepare(asked)();
-    // The first round is for everybody to have compiled and cached what there is.
+    // The first round is the warm-up of all engines.
     for (let round = -1; round < rounds; round++)
       for (const contender of contenders) await takeTurn(contender, wanted, round >= 0);
     const resultOf = (wantedPeer: Peer): { readonly perSecond: number; readonly mismatches: number } => {

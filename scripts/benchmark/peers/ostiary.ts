@@ -8,7 +8,7 @@ import { writeFile } from "../store-file.ts";
 import type { Library, Place } from "./library.ts";
 import type { Peer } from "./peer.ts";
 
-/** Over a file in the directory, as a node would have it, with the decision cache off. */
+/** Over a file in the directory, like a node, with the decision cache off. */
 export function openOstiary(library: Library, directory: string): Peer {
   const path = join(directory, "library.db");
   writeFile(path, readFileSync(join(import.meta.dirname, "library.polar"), "utf8"), factsOf(library));

@@ -1,9 +1,9 @@
 import type { Library, LibraryQuestion } from "./library.ts";
 
-/** An authorization engine in this process that holds the library, or what it needs of it. */
+/** An authorization engine in this process with the data of the library. */
 export interface Peer {
   readonly name: string;
-  /** Turns questions into what the engine takes, before the time is taken. */
+  /** Converts questions to the form of the engine, before the measurement. */
   prepare(questions: readonly LibraryQuestion[]): Asking;
   close(): void;
 }
@@ -11,5 +11,5 @@ export interface Peer {
 /** Asks all questions, one after the other. */
 export type Asking = () => boolean[] | Promise<boolean[]>;
 
-/** Rejects where the package is missing, or doesn't run on this machine. */
+/** Rejects if the package is missing or does not run on this machine. */
 export type OpenPeer = (library: Library) => Promise<Peer>;

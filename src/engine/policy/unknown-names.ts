@@ -6,7 +6,7 @@ import { argumentPattern, predicateKey, programCalls, type ProgramRule, splitKey
 import { isTypeVariable } from "../../datalog/ir/signature.ts";
 import type { DeclaredName } from "../../polar/policy.ts";
 import { quote } from "../../polar/report.ts";
-import { suggestion } from "../../polar/suggest.ts";
+import { suggestion } from "../../util/suggestion.ts";
 import type { ActivePolicy } from "./active-policy.ts";
 
 export interface AskedCall {

@@ -1,14 +1,11 @@
-/** The node key, for commands that write or verify files with a MAC. */
+/** The node key, for commands that write or verify files with a MAC, and the database in a data directory. */
+import { statSync } from "node:fs";
 import { Option, type Command } from "commander";
+import { currentStorePath } from "../store/directory/data-directory.ts";
 import { hashKey } from "../store/keys/api-keys.ts";
 import type { Authenticity } from "../store/snapshot/snapshot-mac.ts";
-import { configFile } from "./config-file.ts";
-import { checkedConfig } from "./setting-options.ts";
-
-export interface NodeKeyOptions {
-  readonly nodeKey?: string;
-  readonly config?: string;
-}
+import { UsageError } from "./command.ts";
+import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
 export function withNodeKey(command: Command): Command {
   return command
@@ -26,10 +23,11 @@ export function withUnauthenticated(command: Command): Command {
 }
 
 /** Undefined if no node key is given. */
-export async function nodeKeyHashFrom({ nodeKey, config }: NodeKeyOptions): Promise<string | undefined> {
-  const flags = { role: "primary", ...(nodeKey === undefined ? {} : { nodeKey }) };
-  const file = await configFile(config, process.env);
-  const key = checkedConfig({ flags, environment: process.env, file }).nodeKey;
+export async function nodeKeyHashFrom({
+  nodeKey,
+  config,
+}: Pick<NodeOptions, "nodeKey" | "config">): Promise<string | undefined> {
+  const { nodeKey: key } = await nodeConfig({ nodeKey, config });
   return key === undefined ? undefined : hashKey(key);
 }
 
@@ -38,3 +36,16 @@ export const authenticityTexts: Readonly<Record<Authenticity, string>> = {
   absent: "not authenticated, it has no MAC",
   unchecked: "not authenticated, it has a MAC, but no node key is given to verify it",
 };
+
+/** The path of the database. Undefined if there is none, or if the path is a file. */
+export function storeIn(data: string): string | undefined {
+  return statSync(data, { throwIfNoEntry: false })?.isDirectory() ? currentStorePath(data) : undefined;
+}
+
+export function requireStoreIn(data: string): string {
+  const path = storeIn(data);
+  if (path !== undefined) return path;
+  throw new UsageError(
+    `\`${data}\` is not the data directory of a node: it contains no database; name one with \`--data\``,
+  );
+}

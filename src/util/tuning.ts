@@ -24,7 +24,7 @@ export const microBatching = {
  */
 export const smallBodyBytes = 8 * KiB;
 
-/** The serving thread parses bodies up to this size, in at most 2 ms whatever they contain. A thread parses larger ones. */
+/** The serving thread parses bodies up to this size, in 2 ms at most whatever they contain, another thread the rest. */
 export const servingThreadBodyBytes = 64 * KiB;
 
 /** A longer parsed question returns to the serving thread as JSON, because reading it would block the thread. */

@@ -44,7 +44,7 @@ function requireConsistency(node: Node, request: Request): Promise<void> | undef
   return token ? node.waitFor(token) : undefined;
 }
 
-/** Guards writes like reads, but without a consistency token: a write follows all events that a client can have seen. */
+/** Guards writes like reads, but without a consistency token: a write follows all events that a client may have. */
 export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   const findKey = apiKeyFinder(node);
   const guard: Guard = (exchange, request) => {

@@ -4,8 +4,7 @@
  * Its span then links to all of them, and is a child only if there is one. Each event's `apply` span is a child of the
  * span that the event carries, so a trace covers the way from the write to every replica.
  *
- * The clocks of two machines differ. If an event seems to arrive before its commit, it counts as committed when it
- * arrived.
+ * The clocks of two machines differ. An event that seems to arrive before its commit was committed when it arrived.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";

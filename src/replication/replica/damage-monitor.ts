@@ -75,7 +75,6 @@ export interface DamageMonitorOptions {
   readonly onFound: () => void;
 }
 
-/** Monitors a primary's database until `started` is disposed. */
 export function monitorDamage(
   { path, writer, intervalMs, atOnce, onFound }: DamageMonitorOptions,
   started: AsyncDisposableStack,

@@ -90,7 +90,6 @@ export class Freshness {
     return later === undefined ? 0 : this.#clock.monotonicMs() - later.atMs;
   }
 
-  /** A newer head arrived. */
   onHead(head: Head): void {
     this.#headAtMs = this.#clock.monotonicMs();
     this.#learn(head);
@@ -153,7 +152,6 @@ export class Freshness {
     return this.#clock.monotonicMs() - this.#primaryAtMs <= this.#trustMs;
   }
 
-  /** Whether the primary has answered recently. */
   get isPrimaryAlive(): boolean {
     return this.#clock.monotonicMs() - this.#primaryAtMs <= this.#limits.pollIntervalMs * pollsPerWindow;
   }

@@ -1,7 +1,6 @@
 /**
- * Detects that events which a head announces do not arrive. They may be on their way when the head arrives, so the
- * check waits. At most one check is pending: heads arrive each second, and the node may be busy with a snapshot for an
- * hour.
+ * Detects that events which a head announces do not arrive. They may be on their way when it arrives, so the check
+ * waits. At most one check is pending: heads arrive each second, and a snapshot may keep the node busy for an hour.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -10,11 +9,9 @@ import type { Head } from "../transport/messages.ts";
 export interface GapCheckOptions {
   readonly graceMs: number;
   readonly clock: Pick<Clock, "after">;
-  /** This node's position. */
   readonly state: () => StoreState | undefined;
   /** Whether events are being fetched or applied: the missing ones may be among them. */
   readonly isBusy: () => boolean;
-  /** Called when the events have not arrived. */
   readonly onGap: () => void;
 }
 

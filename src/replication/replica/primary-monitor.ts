@@ -35,7 +35,6 @@ export interface PrimaryMonitorOptions {
   readonly isBusy: () => boolean;
   /** Resolves when no events are being fetched or applied. */
   readonly whenIdle: () => Promise<void>;
-  /** Sends an input to the state machine. */
   readonly send: (input: ReplicaInput) => void;
   /** Requests a catch-up because of a head that proves nothing. */
   readonly requestCatchUp: () => void;

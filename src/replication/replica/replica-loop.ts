@@ -1,7 +1,6 @@
 /**
  * The loop that keeps a replica at the primary's position. It sends inputs to the state machine (`replica-state.ts`)
- * and performs its commands: it applies the batches of the event stream in order, catches up from the logs of other
- * nodes, and installs snapshots.
+ * and performs its commands: it applies batches of the event stream in order, catches up, and installs snapshots.
  *
  * INVARIANT: only this loop changes the database's position, so a position that was checked still holds when the events
  * are applied.
@@ -57,7 +56,6 @@ export class ReplicaLoop {
   readonly #options: ReplicaLoopOptions;
   readonly #catchUpOptions: CatchUpOptions;
   readonly #buffer: ReturnType<typeof createBatchBuffer>;
-  /** What this replica knows about its primary. */
   readonly monitor: PrimaryMonitor;
   readonly #requests: CatchUpRequests;
   /** A broker can cause a warning again and again. */
@@ -172,7 +170,7 @@ export class ReplicaLoop {
     void this.#send({ type: "filesLost" });
   }
 
-  /** The database must not answer until a snapshot replaces it; with `isDamage`, or its file proves to be sound. */
+  /** The database must not answer until a snapshot replaces it or, with `isDamage`, its file proves to be sound. */
   markDiverged(reason: string, isDamage = false): void {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
@@ -346,7 +344,6 @@ export class ReplicaLoop {
   }
 }
 
-/** The labels of metrics. */
 const deliverySources: Readonly<Record<CatchUpCause, DeliverySource>> = {
   announced: "fetch",
   polled: "poll",

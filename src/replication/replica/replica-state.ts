@@ -28,7 +28,6 @@ export function mergeCauses(first: CatchUpCause | undefined, second: CatchUpCaus
 
 /** Events that the event stream announced without their bodies. */
 export interface AnnouncedEvents {
-  /** The last of them. */
   readonly offset: number;
   /** When the announcement arrived, in ms since 1970. */
   readonly atMs: number;
@@ -70,7 +69,6 @@ export interface Behind {
   readonly isDelayed: boolean;
 }
 
-/** The logs of other nodes are being read. */
 export interface CatchingUp {
   readonly name: "catchingUp";
   readonly memory: Memory;

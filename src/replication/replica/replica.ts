@@ -45,7 +45,6 @@ export interface Replica {
   readonly peers: Peers;
   readonly waiters: OffsetWaiters;
   readonly events: EventReader;
-  /** Decides which histories this replica adopts. */
   readonly historyGuard: HistoryGuard;
   /** This replica's position. Undefined while it has no database. */
   state(): StoreState | undefined;
@@ -66,7 +65,6 @@ export interface Replica {
   requireFresh(maxMs: number | undefined): void;
   /** Waits until this replica has the primary's current position. AppError `not_ready` if that fails. */
   waitForLatest(waitMs: number): Promise<void>;
-  /** Calls `listener` after each change of the position. */
   onStateChange(listener: () => void): void;
   /** Another node is in this epoch. If it is a later one, this replica searches for the new primary. */
   onPeerPosition(epoch: EpochId): void;
@@ -334,7 +332,6 @@ function warnUnreadable(error: unknown): undefined {
   log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
 }
 
-/** Reads the whole database in a worker. */
 async function audit(
   database: LocalDatabase,
   loop: ReplicaLoop,

@@ -170,7 +170,7 @@ async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: 
   }
 }
 
-/** Refreshes on a timer with jitter. It retries sooner after a failure, and much sooner while `hasTime` is false. */
+/** Refreshes on a timer with jitter, for fleets. Retries sooner after a failure, much sooner without `hasTime`. */
 function startTimer(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,

@@ -45,7 +45,6 @@ export function openSnapshotFile(path: string): Snapshot {
 export interface SnapshotImportOptions {
   readonly file: string;
   readonly data: string;
-  /** Replaces the existing database. */
   readonly force: boolean;
   readonly limits: Limits;
   /** For the MAC; undefined if unknown. */

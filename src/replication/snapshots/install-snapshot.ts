@@ -31,7 +31,6 @@ export interface SnapshotInstallOptions {
   readonly environment: string;
   readonly limits: Limits;
   readonly system: System;
-  /** Is told if the snapshot cannot be stored. */
   readonly storage?: StorageStatus;
   /** Decides which history may replace this node's. */
   readonly guard: HistoryGuard;
@@ -106,7 +105,6 @@ async function requireOwnHistory({ guard, primary }: SnapshotInstallOptions): Pr
   guard.require(epochs[0]?.epoch, primary.url);
 }
 
-/** The path where a snapshot is unpacked and checked. */
 export function unpackPath(directory: string): string {
   return join(directory, "incoming.db");
 }

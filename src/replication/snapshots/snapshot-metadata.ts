@@ -1,7 +1,4 @@
-/**
- * Metadata of a database that was made from a snapshot: which snapshot it is, and when it was last known to be the
- * newest.
- */
+/** Metadata of a database from a snapshot: which snapshot it is, and when it was last known to be the newest. */
 import { z } from "zod";
 import { readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 

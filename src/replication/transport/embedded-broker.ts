@@ -22,7 +22,6 @@ const log = getLogger("broker");
 
 export interface EmbeddedBrokerOptions {
   readonly topics: Topics;
-  /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
   readonly limits: Pick<
     Limits,
@@ -32,7 +31,6 @@ export interface EmbeddedBrokerOptions {
 
 export interface EmbeddedBroker extends BrokerTransport {
   readonly clients: number;
-  /** Serves a connection from any listener. */
   handle(connection: Duplex): void;
   /** Calls the listener with each status that a node publishes. */
   onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
@@ -173,7 +171,6 @@ class ClientConnections {
     oldest.destroy();
   }
 
-  /** Whether the connection is within the limit. */
   logIn(connection: Duplex): boolean {
     if (this.#loggedIn.size >= this.#limits.brokerConnectionsMax) return false;
     if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);

@@ -40,18 +40,14 @@ export interface EventStream {
   start(): void;
   /** Stops publishing for good, because another primary has taken over. */
   stop(): void;
-  /** Publishes a head now. */
   publishHead(): void;
-  /** Publishes a commit. */
   wake(moved: StateChange): void;
   close(): Promise<void>;
 }
 
 /** The primary, as described in its heads and batches. */
 interface EventStreamSender {
-  /** The node id. */
   readonly node: string;
-  /** Identifies the start of the process. */
   readonly instance: string;
   /** Null while the primary cannot know that its data are the newest. */
   readonly ageMs: () => number | null | undefined;
@@ -67,10 +63,7 @@ export interface EventStreamListener {
   fenced(reason: string): void;
 }
 
-/**
- * `store` is a read-only connection for the event stream. AppError `conflict`: a port is in use, or a certificate
- * cannot be used.
- */
+/** `store` is a read-only connection. AppError `conflict`: a port is in use, or a certificate cannot be used. */
 export async function openEventStream(
   config: Config,
   store: Connection,
@@ -246,7 +239,6 @@ function primaryOwnership(
   };
 }
 
-/** The connections to external brokers, by URL. */
 function openConnections(config: Config, ownership: Ownership, system: System): ReadonlyMap<string, BrokerConnection> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);

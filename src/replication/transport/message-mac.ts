@@ -51,7 +51,6 @@ export function createMessageMac(nodeKeyHash: string): MessageMac {
   };
 }
 
-/** Appends the MAC to everything that is published. */
 export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTransport {
   return {
     name: transport.name,

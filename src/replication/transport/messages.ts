@@ -113,11 +113,9 @@ const statusSchema = z.object({
 
 export type EventBatch = z.infer<typeof batchSchema>;
 export type PublishedRow = z.infer<typeof publishedRow>;
-/** The position of a node at one moment. */
 export type Head = z.infer<typeof headSchema>;
 /** A part of the log, possibly empty, and the head when it was read. */
 export type LogPage = z.infer<typeof pageSchema>;
-/** A head with the node's history. */
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
 export type LogRefusal = z.infer<typeof refusalSchema>;
 /** The epoch of a head, in the form that is used for comparisons. */

@@ -12,7 +12,6 @@ import type { System } from "../system.ts";
 import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
 
-/** A system that can also connect to other nodes. */
 export interface PeerSystem extends System {
   connectNode(options: NodeClientOptions): NodeClient;
 }
@@ -40,7 +39,6 @@ export type VoteResponse = { readonly head: NodeHead } | { readonly refused: str
 export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
 export interface NodeClient {
-  /** The address of the node. */
   readonly url: string;
   /**
    * The node's head. The request sends this node's position, so a primary that was replaced learns of its successor.
@@ -50,11 +48,9 @@ export interface NodeClient {
   head(own: NodePosition | undefined, waitMs?: number): Promise<NodeHead>;
   /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
-  /** Asks the node for its vote. */
   requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
-  /** The events after a position in the node's log. */
   log(asked: NodePosition): Promise<LogResponse>;
   /** As `downloadSnapshot`. By default it logs the progress. */
   snapshot(

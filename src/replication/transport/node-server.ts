@@ -28,7 +28,6 @@ export interface NodeServerOptions {
   /** A separate read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly store: () => Connection;
   readonly role: () => Head["role"];
-  /** The node's id. */
   readonly node: string;
   /** Of a primary: the id of this start of its process. */
   readonly instance?: string | undefined;
@@ -56,12 +55,10 @@ export interface NodeServerOptions {
     /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary. */
     readonly ageMs: number | null | undefined;
   };
-  /** Of a primary. */
   readonly commits?: CommitTimes;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
-  /** Answers a request for a snapshot. */
   readonly serveSnapshot: (request: Request) => Promise<Response>;
   /** Called with the position that another node reports, and its id if it sent one. */
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;

@@ -11,7 +11,6 @@ export interface Candidacy {
 export interface VoteOptions {
   /** Whether the node is to be promoted regardless of other candidates. */
   readonly force: boolean;
-  /** Whether the current primary hands over to the node. */
   readonly graceful: boolean;
   /** Whether the term is that of the primary's lease. No other node begins it, and a later lease supersedes it. */
   readonly leased: boolean;

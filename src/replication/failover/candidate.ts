@@ -12,7 +12,7 @@ import type { Replica } from "../replica/replica.ts";
 import { lastLedEpoch } from "../role-notes.ts";
 import type { PromoteOptions } from "../node.ts";
 import type { System } from "../system.ts";
-import type { VoteRequest } from "../transport/vote-request.ts";
+import type { VoteRequest } from "../transport/messages.ts";
 import type { Votes } from "./votes.ts";
 import { type AcquireLease, type Mandate, obtainMandate } from "./promotion.ts";
 

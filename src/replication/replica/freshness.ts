@@ -104,8 +104,7 @@ export class Freshness {
   onPrimaryHead(head: Head, { known }: FreshnessProbe): void {
     this.#primaryAtMs = this.#clock.monotonicMs();
     if (head.q === undefined) return;
-    // Heads that it published before the request have smaller numbers. If not, its directory was replaced by an old
-    // one, and its sequence begins anew.
+    // A smaller number than before the request: its directory was replaced by an old one, its sequence begins anew.
     const isReset = known !== undefined && known.epoch === head.e && head.q < known.number;
     if (isReset || this.#known.at(-1)?.epoch !== head.e) this.#known = [];
     const greatest = this.#known.at(-1);

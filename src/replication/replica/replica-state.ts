@@ -370,8 +370,7 @@ function onApplyFailed(state: Running, { failure, from, message, nowMs }: Input<
 
 function onHead(state: Running, { offset, position }: Input<"headReceived">): Transition {
   const next = remember(state, { offsetAtHead: position });
-  // Events may overtake a head, but not those of a whole interval. If they seem to, the primary has lost events that
-  // this database has.
+  // Events may overtake a head, but not those of a whole interval: then the primary has lost events of this database.
   return offset < state.memory.offsetAtHead ? requested(next, "missed") : to(next);
 }
 
@@ -395,8 +394,7 @@ function diverge(state: Running, { reason, isDamage, nowMs }: Omit<Input<"distru
   const isDelayed = isRecent || (state.name === "behind" && state.isDelayed);
   const catchUp = state.name === "catchingUp" ? { cause: state.cause, next: "missed" as const } : undefined;
   const commands: ReplicaCommand[] = [{ type: "reportDivergence", reason }];
-  // If one snapshot after the other turns out wrong, the snapshots are not the cause, and sending them must not keep
-  // other nodes busy.
+  // If snapshots turn out wrong repeatedly, they are not the cause, and sending them must not keep other nodes busy.
   if (isRecent) commands.push({ type: "retryLater", failures: badSnapshots, kind: "snapshot" });
   return to({ name: "diverged", memory, isDamaged: isDamage, isDelayed, catchUp }, ...commands, { type: "wake" });
 }

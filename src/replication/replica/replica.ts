@@ -202,16 +202,14 @@ function handleDamage(
   started: AsyncDisposableStack,
   system: PeerSystem,
 ) {
-  const path = (): string | undefined => (database.isOpen ? database.path : undefined);
+  const openPath = (): string | undefined => (database.isOpen ? database.path : undefined);
   const recheck = createRecheck(
     {
-      path,
+      path: openPath,
       isSuspected: () => loop.isDamaged,
       checkDamagedPages: (checked) => writer.checkDamagedPages(checked),
-      onSound(checked) {
-        log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", {
-          path: checked,
-        });
+      onSound(path) {
+        log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", { path });
         loop.onFileVerified();
       },
     },
@@ -222,7 +220,7 @@ function handleDamage(
     loop.markDiverged(reason, true);
     recheck();
   };
-  writer.onDamaged((damaged) => damaged.path === path() && suspect(damaged.problem));
+  writer.onDamaged((damaged) => damaged.path === openPath() && suspect(damaged.problem));
   return {
     suspect,
     /** Returns whether the error is damage. */

@@ -25,8 +25,12 @@ import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { ageOf } from "../log/event-time.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
-import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
-import { readSnapshotMetadata, writeSnapshotMetadata, type SnapshotMetadata } from "../snapshots/snapshot-metadata.ts";
+import {
+  fetchSnapshot,
+  readSnapshotMetadata,
+  writeSnapshotMetadata,
+  type SnapshotMetadata,
+} from "../snapshots/install-snapshot.ts";
 import { StorageStatus } from "../storage-status.ts";
 import type { NodeClient, PeerSystem } from "../transport/node-client.ts";
 import { openReplicaPeers, withoutAckName } from "../transport/open-peers.ts";

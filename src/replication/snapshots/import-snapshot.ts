@@ -24,9 +24,8 @@ import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
-import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
+import { installSnapshot, unpackPath, writeSnapshotMetadata, type InstalledSnapshot } from "./install-snapshot.ts";
 import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
-import { writeSnapshotMetadata } from "./snapshot-metadata.ts";
 import { readStore } from "./check-database.ts";
 
 const log = getLogger("snapshot");

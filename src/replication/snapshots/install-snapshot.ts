@@ -1,9 +1,10 @@
 /** Fetches a snapshot and checks it beside the current database, which it then replaces. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
-import { historyOf, nextStorePath } from "../../store/directory/data-directory.ts";
+import { historyOf, nextStorePath, readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -132,4 +133,22 @@ export async function installSnapshot(
   } finally {
     removeFiles(databaseFiles(unpacked));
   }
+}
+
+/** Metadata of a database from a snapshot: which snapshot it is, and when it was last known to be the newest. */
+const metadataSchema = z.object({ tag: z.string(), confirmedMs: z.number() });
+export type SnapshotMetadata = z.infer<typeof metadataSchema>;
+const metadataFile = "snapshot.json";
+
+/** Undefined if there is none that can be read. Then the age of the database is counted from its last event. */
+export function readSnapshotMetadata(data: string): SnapshotMetadata | undefined {
+  try {
+    return metadataSchema.parse(JSON.parse(readNodeFile(data, metadataFile) ?? "null"));
+  } catch {
+    return undefined;
+  }
+}
+
+export function writeSnapshotMetadata(data: string, metadata: SnapshotMetadata): void {
+  writeNodeFile(data, metadataFile, JSON.stringify(metadata));
 }

@@ -146,8 +146,7 @@ function openConnections(
         system,
       );
     }
-    // The node key gives access to all data. It must not be sent to another host just because no password is
-    // configured.
+    // The node key gives access to all data: without a configured password, it must not be sent to another host.
     const ownPassword = new URL(url).hostname === new URL(peers.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
     return new BrokerConnection({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);

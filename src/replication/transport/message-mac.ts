@@ -42,11 +42,8 @@ export function createMessageMac(nodeKeyHash: string): MessageMac {
     verify(topic, payload) {
       const split = payload.byteLength - suffixBytes;
       if (split <= 0) return false;
-      const given = Buffer.from(payload.subarray(split));
-      return timingSafeEqual(
-        given,
-        Buffer.from(`${memberStart}${macOf(topic, payload.subarray(0, split))}${memberEnd}`),
-      );
+      const expected = Buffer.from(`${memberStart}${macOf(topic, payload.subarray(0, split))}${memberEnd}`);
+      return timingSafeEqual(payload.subarray(split), expected);
     },
   };
 }

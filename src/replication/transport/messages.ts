@@ -122,6 +122,26 @@ export type LogRefusal = z.infer<typeof refusalSchema>;
 export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e, term: n });
 export type NodeStatus = z.infer<typeof statusSchema>;
 
+/** One attempt of a node to become the primary after an epoch. */
+export interface Candidacy {
+  readonly node: string;
+  /** Distinguishes attempts, including attempts of the same node. */
+  readonly token: string;
+}
+
+export interface VoteOptions {
+  /** Whether the node is to be promoted regardless of other candidates. */
+  readonly force: boolean;
+  readonly graceful: boolean;
+  /** Whether the term is that of the primary's lease. No other node begins it, and a later lease supersedes it. */
+  readonly leased: boolean;
+  /** The term that the candidate will begin. Undefined from earlier versions, and in requests for a handover. */
+  readonly wanted: number | undefined;
+}
+
+/** The request of a candidate for the vote of another node. `epoch` and `term` are the candidate's own. */
+export interface VoteRequest extends Candidacy, EpochId, VoteOptions {}
+
 /** The message, or the reason why it was rejected. */
 export type DecodedMessage<T> = { readonly message: T } | { readonly problem: string };
 

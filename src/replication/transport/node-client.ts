@@ -6,10 +6,18 @@ import { AppError } from "../../util/app-error.ts";
 import { connectionProblem } from "../../util/connection-problem.ts";
 import type { Clock } from "../../util/clock.ts";
 import { deadline } from "../../util/deadline.ts";
-import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type LogPage, type LogRefusal } from "./messages.ts";
+import {
+  decodeNodeHead,
+  decodePage,
+  decodeRefusal,
+  type NodeHead,
+  type LogPage,
+  type LogRefusal,
+  type Candidacy,
+  type VoteOptions,
+} from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
 
 export interface PeerSystem extends System {

@@ -15,12 +15,11 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import type { Head, NodeHead, LogPage, LogRefusal } from "./messages.ts";
+import type { Head, NodeHead, LogPage, LogRefusal, VoteRequest } from "./messages.ts";
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
-import type { VoteRequest } from "./vote-request.ts";
 
 const logger = getLogger("log-server");
 

@@ -10,10 +10,9 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { HistoryFilter } from "../history-guard.ts";
-import { epochOf, type NodeHead } from "./messages.ts";
+import { epochOf, type NodeHead, type Candidacy, type VoteOptions } from "./messages.ts";
 import type { LogResponse, NodeClient, VoteResponse } from "./node-client.ts";
 import type { NodePosition } from "./node-server.ts";
-import type { Candidacy, VoteOptions } from "./vote-request.ts";
 
 const log = getLogger("peers");
 

@@ -69,7 +69,7 @@ export class Publisher {
 
   /** Publishes what was committed. `change` is the last commit, if the caller knows it. */
   publishPending(change?: StateChange): void {
-    if (this.#stopped || !this.#options.transport.connected) return;
+    if (!this.isReady) return;
     const state = change?.state ?? readState(this.#options.store);
     // A message holds events of one epoch. Edges get to the next epoch through the log.
     const isNewEpoch = state.epoch !== this.#epoch;

@@ -99,11 +99,7 @@ export function logReceivedBatch({ p, l, ev }: EventBatch): void {
 
 export function logAppliedEvents({ events, startMs, committedMs }: CommittedReplay, source: DeliverySource): void {
   if (events.length === 0) return;
+  const [first, last] = [events[0]?.offset, events.at(-1)?.offset];
   const ms = Number((committedMs - startMs).toFixed(3));
-  log.debug("applied events {first} to {last}, source {source}", {
-    first: events[0]?.offset,
-    last: events.at(-1)?.offset,
-    source,
-    ms,
-  });
+  log.debug("applied events {first} to {last}, source {source}", { first, last, source, ms });
 }

@@ -62,13 +62,11 @@ function isSameState({ e, l, h, d }: Head, { epoch, offset, hash, digest }: Stor
   return e === epoch && l === offset && h === hash && d === digest;
 }
 
-const progressIntervalMs = 5000;
-
-/** Logs the progress of a long catch-up every few seconds. */
+/** Logs the progress of a long catch-up every 5 s. */
 function progressLogger(clock: Clock, from: number): (offset: number, head: number) => void {
   let loggedAtMs = clock.monotonicMs();
   return (offset, head) => {
-    if (clock.monotonicMs() - loggedAtMs < progressIntervalMs) return;
+    if (clock.monotonicMs() - loggedAtMs < 5000) return;
     loggedAtMs = clock.monotonicMs();
     const percent = Math.floor((100 * (offset - from)) / Math.max(1, head - from));
     log.info("catching up: {percent} %, at {offset} of {head}", { percent, offset, head });

@@ -64,7 +64,7 @@ export function createRecheck(
   };
 }
 
-export interface DamageMonitorOptions {
+interface DamageMonitorOptions {
   readonly path: string;
   readonly writer: Writer;
   /** How often the whole file is read, in ms. */

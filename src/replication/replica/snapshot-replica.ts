@@ -106,7 +106,13 @@ export async function openSnapshotReplica(
     if (await isInHistoryOf(from, must(state))) database.markVerified();
     metadata = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();
-    storeMetadata(data, metadata, storage);
+    // Without the metadata, the age after a restart is counted from the last event.
+    try {
+      writeSnapshotMetadata(data, metadata);
+      storage.recovered("snapshot");
+    } catch (error) {
+      storage.failed("snapshot", error, data);
+    }
   };
   // Without a database, or while an operator has to approve another history, retries stay frequent.
   const hasTime = (): boolean => database.isOpen && historyGuard.foreign === undefined;
@@ -151,16 +157,6 @@ async function fetchFromAny<T>(
     }
   }
   throw failure ?? new Error("no other node knows the current epoch, it may have been lost");
-}
-
-/** Without the metadata, the age after a restart is counted from the last event. */
-function storeMetadata(data: string, metadata: SnapshotMetadata, storage: StorageStatus): void {
-  try {
-    writeSnapshotMetadata(data, metadata);
-    storage.recovered("snapshot");
-  } catch (error) {
-    storage.failed("snapshot", error, data);
-  }
 }
 
 /** Whether the node that sent the snapshot has its position in its history. */

@@ -88,7 +88,14 @@ export async function openEventStream(
   });
   const verify = createMacVerifier(mac);
   const handle: MessageHandler = (broker, topic, payload, retained) => {
-    if (verify(broker, topic, payload)) dispatch(listener, topics, topic, payload, retained);
+    if (!verify(broker, topic, payload)) return;
+    if (topic === topics.head) {
+      const head = decodeHead(payload);
+      if ("message" in head) listener.head(head.message, retained);
+    } else {
+      const status = decodeStatus(payload);
+      if ("message" in status) listener.status(topic.slice(topics.status("").length), status.message);
+    }
   };
   // Subscribes before publishing, so that a retained head is received before it is replaced.
   embedded?.onStatus((topic, payload) => handle(embedded.name, topic, payload, false));
@@ -177,23 +184,6 @@ function subscribeAt(
       reason: reasonOf(error),
     });
   connection.onConnect(() => void connection.subscribe([topics.head, topics.status("+")]).catch(warn));
-}
-
-function dispatch(
-  listener: EventStreamListener,
-  topics: Topics,
-  topic: string,
-  payload: Uint8Array,
-  retained: boolean,
-): void {
-  if (topic === topics.head) {
-    const head = decodeHead(payload);
-    if ("message" in head) listener.head(head.message, retained);
-    return;
-  }
-  const status = decodeStatus(payload);
-  const nodeId = topic.slice(topics.status("").length);
-  if ("message" in status) listener.status(nodeId, status.message);
 }
 
 async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<EmbeddedBroker> {

@@ -124,13 +124,20 @@ export function connectNode(
       for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
-      return await readVote(response, url);
+      if (response.ok) return { head: await readHead(response, url) };
+      const { message, role } = await readRefusal(response);
+      if (response.status === 409) return { refused: message };
+      // A proxy in front of an edge that is down may also answer 404.
+      if (response.status === 404 && role === "fallback") return { uncounted: true };
+      throw new AppError("not_ready", `${url} did not answer a request for its vote: ${response.status} ${message}`);
     },
 
     async apiKey(id, hash) {
       using late = deadline(clock, apiKeyTimeoutMs);
       const response = await send("POST", "api-key", { "Ostiary-Key-Id": id, "Ostiary-Key-Hash": hash }, late.signal);
-      return await readApiKeyLookup(response);
+      if (response.status === 404 || response.status === 405) return "unchecked";
+      if (!response.ok) throw await failure("an API key", response);
+      return apiKeySchema.parse(await response.json()).role ?? "unknown";
     },
 
     async log(asked) {
@@ -171,21 +178,6 @@ function unreachable(url: string, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const text = `no answer from ${url}: ${problem}; start that node, or correct its address in \`primary\` or \`peers\``;
   return Object.assign(new Error(text, { cause: error }), { code });
-}
-
-async function readVote(response: Response, url: string): Promise<VoteResponse> {
-  if (response.ok) return { head: await readHead(response, url) };
-  const { message, role } = await readRefusal(response);
-  if (response.status === 409) return { refused: message };
-  // A proxy in front of an edge that is down may also answer 404.
-  if (response.status === 404 && role === "fallback") return { uncounted: true };
-  throw new AppError("not_ready", `${url} did not answer a request for its vote: ${response.status} ${message}`);
-}
-
-async function readApiKeyLookup(response: Response): Promise<ApiKeyLookup> {
-  if (response.status === 404 || response.status === 405) return "unchecked";
-  if (!response.ok) throw await failure("an API key", response);
-  return apiKeySchema.parse(await response.json()).role ?? "unknown";
 }
 
 async function readHead(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {

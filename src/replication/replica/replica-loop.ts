@@ -21,7 +21,6 @@ import type { Writer } from "../log/writer.ts";
 import { commitTimesAfter, decodeBatch } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
-import { createBatchBuffer } from "./batch-buffer.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { CatchUpRequests } from "./catch-up-requests.ts";
 import { PrimaryMonitor, type PrimaryMonitorOptions } from "./primary-monitor.ts";
@@ -31,6 +30,7 @@ import {
   hasMissedEvents,
   initialState,
   isDiverged,
+  type ReceivedBatch,
   recentSnapshotMs,
   type ReplayFailure,
   type ReplicaCommand,
@@ -342,6 +342,32 @@ export class ReplicaLoop {
     this.monitor.onPosition(state);
     return state;
   }
+}
+
+/**
+ * A bounded buffer of batches that arrived from the event stream and are not applied yet, in the order in which they
+ * arrived. A batch that does not fit is dropped: the primary's log has its events, and the gap will be noticed.
+ */
+function createBatchBuffer(messagesMax: number, bytesMax: number) {
+  let entries: ReceivedBatch[] = [];
+  let total = 0;
+  return {
+    /** Returns false if the buffer is full. */
+    push(received: ReceivedBatch): boolean {
+      if (entries.length >= messagesMax || total + received.bytes > bytesMax) return false;
+      entries.push(received);
+      total += received.bytes;
+      return true;
+    },
+    first: () => entries[0],
+    removeFirst(): void {
+      total -= entries.shift()?.bytes ?? 0;
+    },
+    clear(): void {
+      entries = [];
+      total = 0;
+    },
+  };
 }
 
 const deliverySources: Readonly<Record<CatchUpCause, DeliverySource>> = {

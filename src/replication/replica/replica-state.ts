@@ -13,7 +13,6 @@ import { compareEpochs } from "../../store/log/epochs.ts";
 import type { LogRow } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { batchRows, epochOf, type EventBatch } from "../transport/messages.ts";
-import type { ReceivedBatch } from "./batch-buffer.ts";
 
 /**
  * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up: events that the event
@@ -24,6 +23,14 @@ export type CatchUpCause = "announced" | "polled" | "missed";
 /** The cause that counts when a catch-up is requested twice. */
 export function mergeCauses(first: CatchUpCause | undefined, second: CatchUpCause): CatchUpCause {
   return first === undefined || second === "missed" ? second : first;
+}
+
+/** A batch of the event stream that is not applied yet. */
+export interface ReceivedBatch {
+  readonly batch: EventBatch;
+  readonly bytes: number;
+  /** When it arrived, in ms since 1970 with a fraction. */
+  readonly atMs: number;
 }
 
 /** Events that the event stream announced without their bodies. */

@@ -1,7 +1,7 @@
 /** Heads that announce events which do not arrive: how long the node waits, and that many heads make one check. */
 import { expect, test } from "bun:test";
 import type { Head } from "../../src/replication/transport/messages.ts";
-import { GapCheck } from "../../src/replication/replica/gap-check.ts";
+import { GapCheck } from "../../src/replication/replica/primary-monitor.ts";
 import type { StoreState } from "../../src/store/log/store-state.ts";
 
 function setUp() {

@@ -11,7 +11,7 @@ import { AppError } from "../../util/app-error.ts";
 import type { Replica } from "../replica/replica.ts";
 import { lastLedEpoch } from "../role-notes.ts";
 import type { System } from "../system.ts";
-import type { VoteRequest } from "../transport/vote-request.ts";
+import type { VoteRequest } from "../transport/messages.ts";
 import type { Votes } from "./votes.ts";
 import { type ElectionOptions, type Mandate, obtainMandate } from "./promotion.ts";
 

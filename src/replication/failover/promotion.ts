@@ -10,12 +10,11 @@ import { isSameFailover, nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { sleep, type Clock } from "../../util/clock.ts";
-import { epochOf, type NodeHead } from "../transport/messages.ts";
+import { epochOf, type NodeHead, type Candidacy } from "../transport/messages.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Peers } from "../transport/peers.ts";
 import type { Leadership } from "./leadership.ts";
 import type { PromoteOptions } from "../node.ts";
-import type { Candidacy } from "../transport/vote-request.ts";
 import type { Votes } from "./votes.ts";
 
 const catchUpWaitMs = 5000;

@@ -17,8 +17,7 @@ import { compareEpochs, type EpochId } from "../../store/log/epochs.ts";
 import { isSameFailover, isStartTerm } from "../../store/log/terms.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
-import { epochOf, type NodeHead } from "../transport/messages.ts";
-import type { VoteRequest } from "../transport/vote-request.ts";
+import { epochOf, type NodeHead, type VoteRequest } from "../transport/messages.ts";
 
 const log = getLogger("edge");
 

@@ -4,8 +4,7 @@
  * Its span then links to all of them, and is a child only if there is one. Each event's `apply` span is a child of the
  * span that the event carries, so a trace covers the way from the write to every replica.
  *
- * The clocks of two machines differ. If an event seems to arrive before its commit, it counts as committed when it
- * arrived.
+ * The clocks of two machines differ. An event that seems to arrive before its commit was committed when it arrived.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -100,11 +99,7 @@ export function logReceivedBatch({ p, l, ev }: EventBatch): void {
 
 export function logAppliedEvents({ events, startMs, committedMs }: CommittedReplay, source: DeliverySource): void {
   if (events.length === 0) return;
+  const [first, last] = [events[0]?.offset, events.at(-1)?.offset];
   const ms = Number((committedMs - startMs).toFixed(3));
-  log.debug("applied events {first} to {last}, source {source}", {
-    first: events[0]?.offset,
-    last: events.at(-1)?.offset,
-    source,
-    ms,
-  });
+  log.debug("applied events {first} to {last}, source {source}", { first, last, source, ms });
 }

@@ -8,7 +8,7 @@ import { backoffMs } from "../../util/backoff.ts";
 import type { Clock } from "../../util/clock.ts";
 import { type CatchUpCause, mergeCauses } from "./replica-state.ts";
 
-export interface CatchUpRequestsOptions {
+interface CatchUpRequestsOptions {
   readonly limits: Pick<Limits, "retryDelayMsMin" | "retryDelayMsMax">;
   readonly clock: Clock;
   readonly start: (cause: CatchUpCause) => void;

@@ -1,7 +1,6 @@
 /**
  * Catch-up: a replica that has missed events reads the logs of other nodes up to the end of the primary's log. It
- * installs a snapshot if no log continues its position. Then it is at a position of the surviving history; or an error
- * is thrown and it is where it was.
+ * installs a snapshot if no log continues its position. If an error is thrown, it is where it was.
  */
 import type { StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
@@ -27,7 +26,6 @@ export interface CatchUpOptions {
   readonly installSnapshot: (from: NodeClient, replacing: () => unknown) => Promise<StoreState>;
   /** A diverged history is about to replace the database: the last chance to save the events that only it has. */
   readonly onDivergence: (theirs: LogRefusal["epochs"]) => unknown;
-  /** Learns what the primary answers. */
   readonly monitor: PrimaryMonitor;
   /** Another node has the same data at the same position. */
   readonly onVerified: () => void;
@@ -64,13 +62,11 @@ function isSameState({ e, l, h, d }: Head, { epoch, offset, hash, digest }: Stor
   return e === epoch && l === offset && h === hash && d === digest;
 }
 
-const progressIntervalMs = 5000;
-
-/** Logs the progress of a long catch-up every few seconds. */
+/** Logs the progress of a long catch-up every 5 s. */
 function progressLogger(clock: Clock, from: number): (offset: number, head: number) => void {
   let loggedAtMs = clock.monotonicMs();
   return (offset, head) => {
-    if (clock.monotonicMs() - loggedAtMs < progressIntervalMs) return;
+    if (clock.monotonicMs() - loggedAtMs < 5000) return;
     loggedAtMs = clock.monotonicMs();
     const percent = Math.floor((100 * (offset - from)) / Math.max(1, head - from));
     log.info("catching up: {percent} %, at {offset} of {head}", { percent, offset, head });

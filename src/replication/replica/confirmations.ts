@@ -1,7 +1,6 @@
 /**
  * Asks the primary periodically whether this replica has all events, even while the event stream is alive, because a
- * broker can hold back messages. It sends one small request per window, and none if the primary was asked for another
- * reason.
+ * broker can hold back messages. One small request per window is enough, also one for another reason.
  */
 import type { Clock } from "../../util/clock.ts";
 

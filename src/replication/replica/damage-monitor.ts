@@ -63,7 +63,7 @@ export function createRecheck(
   };
 }
 
-export interface DamageMonitorOptions {
+interface DamageMonitorOptions {
   readonly path: string;
   readonly writer: Writer;
   /** How often the whole file is read, in ms. */
@@ -74,7 +74,6 @@ export interface DamageMonitorOptions {
   readonly onFound: () => void;
 }
 
-/** Monitors a primary's database until `started` is disposed. */
 export function monitorDamage(
   { path, writer, intervalMs, atOnce, onFound }: DamageMonitorOptions,
   started: AsyncDisposableStack,

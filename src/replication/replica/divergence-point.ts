@@ -38,8 +38,7 @@ export interface ReportedPosition {
 
 /**
  * Whether this history contains the position in its current epoch, as far as its log still shows. After a restore of an
- * old backup, a position of the abandoned history may have the same epoch and offset as a position of this history, but
- * another hash.
+ * old backup, a position of the abandoned history may have the same epoch and offset, but another hash.
  */
 export function historyContains(state: StoreState, log: Log, { epoch, offset, hash }: ReportedPosition): boolean {
   if (epoch !== state.epoch || offset > state.offset) return false;

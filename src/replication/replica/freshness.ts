@@ -90,7 +90,6 @@ export class Freshness {
     return later === undefined ? 0 : this.#clock.monotonicMs() - later.atMs;
   }
 
-  /** A newer head arrived. */
   onHead(head: Head): void {
     this.#headAtMs = this.#clock.monotonicMs();
     this.#learn(head);
@@ -105,8 +104,7 @@ export class Freshness {
   onPrimaryHead(head: Head, { known }: FreshnessProbe): void {
     this.#primaryAtMs = this.#clock.monotonicMs();
     if (head.q === undefined) return;
-    // Heads that it published before the request have smaller numbers. If not, its directory was replaced by an old
-    // one, and its sequence begins anew.
+    // A smaller number than before the request: its directory was replaced by an old one, its sequence begins anew.
     const isReset = known !== undefined && known.epoch === head.e && head.q < known.number;
     if (isReset || this.#known.at(-1)?.epoch !== head.e) this.#known = [];
     const greatest = this.#known.at(-1);
@@ -153,7 +151,6 @@ export class Freshness {
     return this.#clock.monotonicMs() - this.#primaryAtMs <= this.#trustMs;
   }
 
-  /** Whether the primary has answered recently. */
   get isPrimaryAlive(): boolean {
     return this.#clock.monotonicMs() - this.#primaryAtMs <= this.#limits.pollIntervalMs * pollsPerWindow;
   }

@@ -1,7 +1,6 @@
 /**
- * Looks up an API key at the primary. An edge checks keys in its own database, but a new key may not have arrived there
- * yet, and its first write must not fail. Only the key's hash is sent. The rate is limited, because anybody can invent
- * keys.
+ * Looks up an API key at the primary. A new key may not have arrived in an edge's own database yet, and its first write
+ * must not fail. Only the key's hash is sent. The rate is limited, because anybody can invent keys.
  */
 import type { Config } from "../../config/config.ts";
 import { hashKey, parseApiKey } from "../../store/keys/api-keys.ts";

@@ -14,7 +14,6 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 
-/** How long a replaced database stays open. */
 const closeDelayMs = 2000;
 /** The pause between two steps of the warm-up. It leaves six sevenths of the thread to requests. */
 const warmUpPauseMs = 2;

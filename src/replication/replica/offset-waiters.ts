@@ -10,12 +10,6 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { parseToken } from "../position.ts";
 
-interface Waiter {
-  readonly epoch: string;
-  readonly offset: number;
-  readonly resolve: () => void;
-}
-
 export interface OffsetWaitersOptions {
   readonly state: () => StoreState | undefined;
   /** The epochs of the database. Called only for tokens of another than the current epoch. */
@@ -38,18 +32,17 @@ const slowWaitMs = 50;
 type Reach = "reached" | "pending" | "unknown" | "never";
 
 export class OffsetWaiters {
-  readonly #waiters = new Set<Waiter>();
+  /** Each ends one wait if its position is applied, or cannot be. */
+  readonly #waiters = new Set<() => void>();
   readonly #options: OffsetWaitersOptions;
 
   constructor(options: OffsetWaitersOptions) {
     this.#options = options;
   }
 
-  /** The position has changed: resolves the requests whose position is applied. */
+  /** The position has changed. */
   onStateChange(): void {
-    for (const waiter of this.#waiters) {
-      if (["reached", "never"].includes(this.#reach(waiter.epoch, waiter.offset))) waiter.resolve();
-    }
+    for (const check of this.#waiters) check();
   }
 
   /** Resolves when the token's position is applied. `Node.waitFor` lists what it throws. */
@@ -93,14 +86,16 @@ export class OffsetWaiters {
       const settle = (): void => {
         cancelWait();
         cancelSlowWait?.();
-        this.#waiters.delete(waiter);
+        this.#waiters.delete(check);
         resolve();
       };
       const { clock, onSlowWait } = this.#options;
       const cancelWait = clock.after(waitMs, settle);
       const cancelSlowWait = onSlowWait && clock.after(slowWaitMs, onSlowWait);
-      const waiter: Waiter = { epoch, offset, resolve: settle };
-      this.#waiters.add(waiter);
+      const check = (): void => {
+        if (["reached", "never"].includes(this.#reach(epoch, offset))) settle();
+      };
+      this.#waiters.add(check);
     });
   }
 }

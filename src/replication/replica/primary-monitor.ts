@@ -15,7 +15,6 @@ import { decodeHead, epochOf, type Head } from "../transport/messages.ts";
 import type { Peers } from "../transport/peers.ts";
 import { Confirmations } from "./confirmations.ts";
 import { Freshness, proofTimeOf, type ExpectedHead, type FreshnessProbe } from "./freshness.ts";
-import { GapCheck } from "./gap-check.ts";
 import type { ReplicaInput } from "./replica-state.ts";
 
 const log = getLogger("replica");
@@ -35,7 +34,6 @@ export interface PrimaryMonitorOptions {
   readonly isBusy: () => boolean;
   /** Resolves when no events are being fetched or applied. */
   readonly whenIdle: () => Promise<void>;
-  /** Sends an input to the state machine. */
   readonly send: (input: ReplicaInput) => void;
   /** Requests a catch-up because of a head that proves nothing. */
   readonly requestCatchUp: () => void;
@@ -227,6 +225,48 @@ export class PrimaryMonitor {
     this.freshness.onPrimaryHead(head, probe);
     this.#confirmations.answered(probe.atMs);
     this.#isAckRequested = head.ack;
+  }
+}
+
+interface GapCheckOptions {
+  readonly graceMs: number;
+  readonly clock: Pick<Clock, "after">;
+  readonly state: () => StoreState | undefined;
+  /** Whether events are being fetched or applied: the missing ones may be among them. */
+  readonly isBusy: () => boolean;
+  readonly onGap: () => void;
+}
+
+/**
+ * Detects that events which a head announces do not arrive. They may be on their way when it arrives, so the check
+ * waits. At most one check is pending: heads arrive each second, and a snapshot may keep the node busy for an hour.
+ */
+export class GapCheck {
+  readonly #options: GapCheckOptions;
+  #pending: { readonly epoch: string; readonly offset: number; readonly cancel: () => void } | undefined;
+
+  constructor(options: GapCheckOptions) {
+    this.#options = options;
+  }
+
+  /** The head announces an event after this position. */
+  schedule(head: Head, { epoch, offset }: StoreState): void {
+    if (this.#pending?.epoch === epoch && this.#pending.offset === offset) return;
+    this.stop();
+    const { clock, graceMs, state, isBusy, onGap } = this.#options;
+    const cancel = clock.after(graceMs, () => {
+      this.#pending = undefined;
+      const now = state();
+      if (now?.epoch !== head.e || now.offset !== offset || offset >= head.l) return;
+      if (isBusy()) this.schedule(head, now);
+      else onGap();
+    });
+    this.#pending = { epoch, offset, cancel };
+  }
+
+  stop(): void {
+    this.#pending?.cancel();
+    this.#pending = undefined;
   }
 }
 

@@ -1,7 +1,6 @@
 /**
  * The loop that keeps a replica at the primary's position. It sends inputs to the state machine (`replica-state.ts`)
- * and performs its commands: it applies the batches of the event stream in order, catches up from the logs of other
- * nodes, and installs snapshots.
+ * and performs its commands: it applies batches of the event stream in order, catches up, and installs snapshots.
  *
  * INVARIANT: only this loop changes the database's position, so a position that was checked still holds when the events
  * are applied.
@@ -21,7 +20,6 @@ import type { Writer } from "../log/writer.ts";
 import { commitTimesAfter, decodeBatch } from "../transport/messages.ts";
 import type { NodeClient } from "../transport/node-client.ts";
 import { type DeliverySource, logAppliedEvents, logReceivedBatch, recordAppliedEvents } from "./applied-events.ts";
-import { createBatchBuffer } from "./batch-buffer.ts";
 import { catchUp, type CatchUpOptions } from "./catch-up.ts";
 import { CatchUpRequests } from "./catch-up-requests.ts";
 import { PrimaryMonitor, type PrimaryMonitorOptions } from "./primary-monitor.ts";
@@ -31,6 +29,7 @@ import {
   hasMissedEvents,
   initialState,
   isDiverged,
+  type ReceivedBatch,
   recentSnapshotMs,
   type ReplayFailure,
   type ReplicaCommand,
@@ -56,7 +55,6 @@ export class ReplicaLoop {
   readonly #options: ReplicaLoopOptions;
   readonly #catchUpOptions: CatchUpOptions;
   readonly #buffer: ReturnType<typeof createBatchBuffer>;
-  /** What this replica knows about its primary. */
   readonly monitor: PrimaryMonitor;
   readonly #requests: CatchUpRequests;
   /** A broker can cause a warning again and again. */
@@ -171,7 +169,7 @@ export class ReplicaLoop {
     void this.#send({ type: "filesLost" });
   }
 
-  /** The database must not answer until a snapshot replaces it; with `isDamage`, or its file proves to be sound. */
+  /** The database must not answer until a snapshot replaces it or, with `isDamage`, its file proves to be sound. */
   markDiverged(reason: string, isDamage = false): void {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
@@ -345,7 +343,32 @@ export class ReplicaLoop {
   }
 }
 
-/** The labels of metrics. */
+/**
+ * A bounded buffer of batches that arrived from the event stream and are not applied yet, in the order in which they
+ * arrived. A batch that does not fit is dropped: the primary's log has its events, and the gap will be noticed.
+ */
+function createBatchBuffer(messagesMax: number, bytesMax: number) {
+  let entries: ReceivedBatch[] = [];
+  let total = 0;
+  return {
+    /** Returns false if the buffer is full. */
+    push(received: ReceivedBatch): boolean {
+      if (entries.length >= messagesMax || total + received.bytes > bytesMax) return false;
+      entries.push(received);
+      total += received.bytes;
+      return true;
+    },
+    first: () => entries[0],
+    removeFirst(): void {
+      total -= entries.shift()?.bytes ?? 0;
+    },
+    clear(): void {
+      entries = [];
+      total = 0;
+    },
+  };
+}
+
 const deliverySources: Readonly<Record<CatchUpCause, DeliverySource>> = {
   announced: "fetch",
   polled: "poll",

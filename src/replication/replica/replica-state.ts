@@ -13,7 +13,6 @@ import { compareEpochs } from "../../store/log/epochs.ts";
 import type { LogRow } from "../../store/log/log.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
 import { batchRows, epochOf, type EventBatch } from "../transport/messages.ts";
-import type { ReceivedBatch } from "./batch-buffer.ts";
 
 /**
  * Why the logs of other nodes are read. Only `missed` makes a replica count as catching up: events that the event
@@ -26,9 +25,16 @@ export function mergeCauses(first: CatchUpCause | undefined, second: CatchUpCaus
   return first === undefined || second === "missed" ? second : first;
 }
 
+/** A batch of the event stream that is not applied yet. */
+export interface ReceivedBatch {
+  readonly batch: EventBatch;
+  readonly bytes: number;
+  /** When it arrived, in ms since 1970 with a fraction. */
+  readonly atMs: number;
+}
+
 /** Events that the event stream announced without their bodies. */
 export interface AnnouncedEvents {
-  /** The last of them. */
   readonly offset: number;
   /** When the announcement arrived, in ms since 1970. */
   readonly atMs: number;
@@ -70,7 +76,6 @@ export interface Behind {
   readonly isDelayed: boolean;
 }
 
-/** The logs of other nodes are being read. */
 export interface CatchingUp {
   readonly name: "catchingUp";
   readonly memory: Memory;
@@ -372,8 +377,7 @@ function onApplyFailed(state: Running, { failure, from, message, nowMs }: Input<
 
 function onHead(state: Running, { offset, position }: Input<"headReceived">): Transition {
   const next = remember(state, { offsetAtHead: position });
-  // Events may overtake a head, but not those of a whole interval. If they seem to, the primary has lost events that
-  // this database has.
+  // Events may overtake a head, but not those of a whole interval: then the primary has lost events of this database.
   return offset < state.memory.offsetAtHead ? requested(next, "missed") : to(next);
 }
 
@@ -397,8 +401,7 @@ function diverge(state: Running, { reason, isDamage, nowMs }: Omit<Input<"distru
   const isDelayed = isRecent || (state.name === "behind" && state.isDelayed);
   const catchUp = state.name === "catchingUp" ? { cause: state.cause, next: "missed" as const } : undefined;
   const commands: ReplicaCommand[] = [{ type: "reportDivergence", reason }];
-  // If one snapshot after the other turns out wrong, the snapshots are not the cause, and sending them must not keep
-  // other nodes busy.
+  // If snapshots turn out wrong repeatedly, they are not the cause, and sending them must not keep other nodes busy.
   if (isRecent) commands.push({ type: "retryLater", failures: badSnapshots, kind: "snapshot" });
   return to({ name: "diverged", memory, isDamaged: isDamage, isDelayed, catchUp }, ...commands, { type: "wake" });
 }

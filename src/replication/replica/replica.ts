@@ -44,7 +44,6 @@ export interface Replica {
   readonly peers: Peers;
   readonly waiters: OffsetWaiters;
   readonly events: EventReader;
-  /** Decides which histories this replica adopts. */
   readonly historyGuard: HistoryGuard;
   /** This replica's position. Undefined while it has no database. */
   state(): StoreState | undefined;
@@ -65,7 +64,6 @@ export interface Replica {
   requireFresh(maxMs: number | undefined): void;
   /** Waits until this replica has the primary's current position. AppError `not_ready` if that fails. */
   waitForLatest(waitMs: number): Promise<void>;
-  /** Calls `listener` after each change of the position. */
   onStateChange(listener: () => void): void;
   /** Another node is in this epoch. If it is a later one, this replica searches for the new primary. */
   onPeerPosition(epoch: EpochId): void;
@@ -203,16 +201,14 @@ function handleDamage(
   started: AsyncDisposableStack,
   system: PeerSystem,
 ) {
-  const path = (): string | undefined => (database.isOpen ? database.path : undefined);
+  const openPath = (): string | undefined => (database.isOpen ? database.path : undefined);
   const recheck = createRecheck(
     {
-      path,
+      path: openPath,
       isSuspected: () => loop.isDamaged,
       checkDamagedPages: (checked) => writer.checkDamagedPages(checked),
-      onSound(checked) {
-        log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", {
-          path: checked,
-        });
+      onSound(path) {
+        log.warning("the copy {path} is sound, the disk could not read it for a while: it answers again", { path });
         loop.onFileVerified();
       },
     },
@@ -223,7 +219,7 @@ function handleDamage(
     loop.markDiverged(reason, true);
     recheck();
   };
-  writer.onDamaged((damaged) => damaged.path === path() && suspect(damaged.problem));
+  writer.onDamaged((damaged) => damaged.path === openPath() && suspect(damaged.problem));
   return {
     suspect,
     /** Returns whether the error is damage. */
@@ -333,7 +329,6 @@ function warnUnreadable(error: unknown): undefined {
   log.warning("the copy cannot be checked now: {reason}", { reason: reasonOf(error) });
 }
 
-/** Reads the whole database in a worker. */
 async function audit(
   database: LocalDatabase,
   loop: ReplicaLoop,

@@ -25,8 +25,12 @@ import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { ageOf } from "../log/event-time.ts";
 import { chooseInitialDatabase } from "../snapshots/import-snapshot.ts";
-import { fetchSnapshot } from "../snapshots/install-snapshot.ts";
-import { readSnapshotMetadata, writeSnapshotMetadata, type SnapshotMetadata } from "../snapshots/snapshot-metadata.ts";
+import {
+  fetchSnapshot,
+  readSnapshotMetadata,
+  writeSnapshotMetadata,
+  type SnapshotMetadata,
+} from "../snapshots/install-snapshot.ts";
 import { StorageStatus } from "../storage-status.ts";
 import type { NodeClient, PeerSystem } from "../transport/node-client.ts";
 import { openReplicaPeers, withoutAckName } from "../transport/open-peers.ts";
@@ -102,7 +106,13 @@ export async function openSnapshotReplica(
     if (await isInHistoryOf(from, must(state))) database.markVerified();
     metadata = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();
-    storeMetadata(data, metadata, storage);
+    // Without the metadata, the age after a restart is counted from the last event.
+    try {
+      writeSnapshotMetadata(data, metadata);
+      storage.recovered("snapshot");
+    } catch (error) {
+      storage.failed("snapshot", error, data);
+    }
   };
   // Without a database, or while an operator has to approve another history, retries stay frequent.
   const hasTime = (): boolean => database.isOpen && historyGuard.foreign === undefined;
@@ -149,16 +159,6 @@ async function fetchFromAny<T>(
   throw failure ?? new Error("no other node knows the current epoch, it may have been lost");
 }
 
-/** Without the metadata, the age after a restart is counted from the last event. */
-function storeMetadata(data: string, metadata: SnapshotMetadata, storage: StorageStatus): void {
-  try {
-    writeSnapshotMetadata(data, metadata);
-    storage.recovered("snapshot");
-  } catch (error) {
-    storage.failed("snapshot", error, data);
-  }
-}
-
 /** Whether the node that sent the snapshot has its position in its history. */
 async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: StoreState): Promise<boolean> {
   try {
@@ -170,7 +170,7 @@ async function isInHistoryOf(from: NodeClient, { epoch, offset, hash, digest }: 
   }
 }
 
-/** Refreshes on a timer with jitter. It retries sooner after a failure, and much sooner while `hasTime` is false. */
+/** Refreshes on a timer with jitter, for fleets. Retries sooner after a failure, much sooner without `hasTime`. */
 function startTimer(
   refresh: () => Promise<void>,
   { refresh: intervalMs, limits }: Config,

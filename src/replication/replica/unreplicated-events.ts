@@ -44,7 +44,6 @@ export function saveUnreplicated(
   }
 }
 
-/** Returns how many events it has written. */
 function writeEvents(path: string, log: Log, epoch: string, from: number): number {
   const file = openSync(path, "w", 0o600);
   let events = 0;

@@ -18,7 +18,6 @@ const log = getLogger("forward");
 
 export interface WriteForwarderOptions {
   readonly system: Pick<System, "clock" | "fetch">;
-  /** The URL of the current primary. */
   readonly primaryUrl: () => string;
   /** Whether the primary has another history than this node. */
   readonly isForeign: () => boolean;
@@ -31,7 +30,6 @@ export interface WriteForwarderOptions {
   readonly waiters: OffsetWaiters;
   /** Whether the primary has answered in the last seconds. */
   readonly isPrimaryAlive: () => boolean;
-  /** The primary gave no answer. */
   readonly onNoAnswer: () => void;
 }
 

@@ -2,8 +2,7 @@
  * Checks whether a database can be trusted: SQLite's integrity check must pass, and the digest computed over the whole
  * content must equal the stored digest. The integrity check alone would miss a flipped bit inside a value, which may be
  * someone's role; the digest does not cover indexes. Each takes a second for a million facts, so two threads do them.
- * For databases that no one writes to, this also rebuilds derived data (tables of a newer format, closures,
- * statistics).
+ * Without other writers it also rebuilds derived data (tables of a newer format, closures, statistics).
  */
 import type { Limits } from "../../config/limits.ts";
 import { findClosureDamage } from "../../engine/materialized/closures.ts";
@@ -15,7 +14,6 @@ import { requireKnownSchema, requireKnownSchemaIn } from "../../store/integrity/
 import { findState, type StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
 
-/** Opens a database for one read-only task. */
 export function readStore<T>(path: string, read: (store: Connection) => T): T {
   const store = openStore(path, { readonly: true });
   try {

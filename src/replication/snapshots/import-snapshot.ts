@@ -24,9 +24,8 @@ import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
 import { realSystem, type System } from "../system.ts";
-import { installSnapshot, unpackPath, type InstalledSnapshot } from "./install-snapshot.ts";
+import { installSnapshot, unpackPath, writeSnapshotMetadata, type InstalledSnapshot } from "./install-snapshot.ts";
 import { checkDatabaseInWorker } from "./snapshot-jobs.ts";
-import { writeSnapshotMetadata } from "./snapshot-metadata.ts";
 import { readStore } from "./check-database.ts";
 
 const log = getLogger("snapshot");
@@ -45,7 +44,6 @@ export function openSnapshotFile(path: string): Snapshot {
 export interface SnapshotImportOptions {
   readonly file: string;
   readonly data: string;
-  /** Replaces the existing database. */
   readonly force: boolean;
   readonly limits: Limits;
   /** For the MAC; undefined if unknown. */

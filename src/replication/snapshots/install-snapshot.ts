@@ -1,9 +1,10 @@
 /** Fetches a snapshot and checks it beside the current database, which it then replaces. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { installFile } from "../../runtime/atomic-file.ts";
 import type { Limits } from "../../config/limits.ts";
-import { historyOf, nextStorePath } from "../../store/directory/data-directory.ts";
+import { historyOf, nextStorePath, readNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
 import { diskSpaceOf } from "../../store/directory/disk-space.ts";
 import { requireKnownFormat, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
 import { databaseFiles, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -31,7 +32,6 @@ export interface SnapshotInstallOptions {
   readonly environment: string;
   readonly limits: Limits;
   readonly system: System;
-  /** Is told if the snapshot cannot be stored. */
   readonly storage?: StorageStatus;
   /** Decides which history may replace this node's. */
   readonly guard: HistoryGuard;
@@ -106,7 +106,6 @@ async function requireOwnHistory({ guard, primary }: SnapshotInstallOptions): Pr
   guard.require(epochs[0]?.epoch, primary.url);
 }
 
-/** The path where a snapshot is unpacked and checked. */
 export function unpackPath(directory: string): string {
   return join(directory, "incoming.db");
 }
@@ -134,4 +133,22 @@ export async function installSnapshot(
   } finally {
     removeFiles(databaseFiles(unpacked));
   }
+}
+
+/** Metadata of a database from a snapshot: which snapshot it is, and when it was last known to be the newest. */
+const metadataSchema = z.object({ tag: z.string(), confirmedMs: z.number() });
+export type SnapshotMetadata = z.infer<typeof metadataSchema>;
+const metadataFile = "snapshot.json";
+
+/** Undefined if there is none that can be read. Then the age of the database is counted from its last event. */
+export function readSnapshotMetadata(data: string): SnapshotMetadata | undefined {
+  try {
+    return metadataSchema.parse(JSON.parse(readNodeFile(data, metadataFile) ?? "null"));
+  } catch {
+    return undefined;
+  }
+}
+
+export function writeSnapshotMetadata(data: string, metadata: SnapshotMetadata): void {
+  writeNodeFile(data, metadataFile, JSON.stringify(metadata));
 }

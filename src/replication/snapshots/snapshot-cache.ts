@@ -1,8 +1,7 @@
 /**
  * A node's snapshots, made on request. There is one build at a time, which serves all requests in the meantime. A
  * recent snapshot is reused although there are newer events, since its receiver reads the log from there anyway. Two
- * files are kept across restarts: the newest, and the other one that was requested last, for receivers that have a part
- * of it.
+ * files are kept across restarts: the newest, and the one requested last, for receivers that have a part of it.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -25,13 +24,11 @@ export interface SnapshotCache {
 }
 
 export interface SnapshotCacheOptions {
-  /** The current path of the database. */
   readonly storePath: () => string;
   /** The directory of the snapshots. It must not contain other files that end with `.zst`. */
   readonly directory: string;
   /** The maximum age of a snapshot that is reused. */
   readonly reuseMs: number;
-  /** The current state of the database. */
   readonly state: () => StoreState;
   /** The key hash for the MAC. */
   readonly nodeKeyHash: string;

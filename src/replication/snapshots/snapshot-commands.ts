@@ -1,7 +1,4 @@
-/**
- * The commands of a snapshot worker. They run in a thread of their own, because copying or reading a large database
- * blocks the thread.
- */
+/** The commands of a snapshot worker, a thread of its own because copying or reading a large database blocks. */
 import type { Limits } from "../../config/limits.ts";
 import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot } from "../../store/snapshot/snapshot.ts";
 import type { StoreState } from "../../store/log/store-state.ts";

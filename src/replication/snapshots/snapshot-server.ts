@@ -1,7 +1,7 @@
 /**
  * Serves a snapshot file to other nodes, completely or in parts for nodes that already have the beginning (RFC 9110,
- * sections 13 and 14). The ETag identifies the exact bytes. A node that only asks whether there is another state sends
- * the tag of the state instead.
+ * sections 13 and 14). The ETag identifies the exact bytes. To ask for another state only, a node sends the state's
+ * tag.
  */
 import { closeSync, openSync, read } from "node:fs";
 import { promisify } from "node:util";

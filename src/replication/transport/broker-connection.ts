@@ -59,7 +59,7 @@ const disconnectTimeoutMs = 1000;
 const quickCloseMs = 2000;
 const quickClosesMax = 3;
 const ownershipCheckMs = 3000;
-/** Ownership is certain for this time after a check, so that a broker cannot keep a primary from writing. */
+/** Ownership is certain for so long after a check found no other owner: no broker can keep a primary from writing. */
 const ownershipCertainMs = 60_000;
 const sessionTakenOverReason = 142;
 /** Upper bound of a packet's size without its payload: mainly the topic, which is shorter. */
@@ -80,7 +80,6 @@ export class BrokerConnection implements BrokerTransport {
   #failures = 0;
   #quickCloses = 0;
   #loggedReason: string | undefined;
-  /** Cancels the next attempt, if one is scheduled. */
   #cancelRetry: (() => void) | undefined;
   #ownershipCheck: MqttClient | undefined;
   #isOwnershipUncertain = false;

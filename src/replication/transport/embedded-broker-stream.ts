@@ -7,9 +7,8 @@ import type { Duplex } from "node:stream";
 
 /**
  * aedes calls `read()` once per batch and expects all buffered bytes. Newer streams return one chunk per call
- * (nodejs/node#60441). Then aedes waits for bytes that it already has: over WebSocket, 25 to 50 % of
- * the connections hang after CONNACK; over TCP, every packet that was split while `authenticate` was pending. This
- * restores the old behaviour of `read()`.
+ * (nodejs/node#60441). Then aedes waits for bytes that it already has: over WebSocket, 25 to 50 % of the connections
+ * hang after CONNACK; over TCP, every packet that was split while `authenticate` was pending.
  */
 export function drainRead<T extends Duplex>(connection: T): T {
   const readChunk = connection.read.bind(connection);

@@ -22,7 +22,6 @@ const log = getLogger("broker");
 
 export interface EmbeddedBrokerOptions {
   readonly topics: Topics;
-  /** Whether `key` is the node key. */
   readonly verifyNodeKey: (key: string) => boolean;
   readonly limits: Pick<
     Limits,
@@ -32,7 +31,6 @@ export interface EmbeddedBrokerOptions {
 
 export interface EmbeddedBroker extends BrokerTransport {
   readonly clients: number;
-  /** Serves a connection from any listener. */
   handle(connection: Duplex): void;
   /** Calls the listener with each status that a node publishes. */
   onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
@@ -58,12 +56,8 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
 
   const handle = (connection: Duplex): void => {
     connections.add(connection);
-    aedes.handle(
-      isolateSlowSubscriber(
-        limitPacketSize(drainRead(connection), limits.brokerPacketBytesMax),
-        limits.brokerDrainTimeoutMs,
-      ),
-    );
+    const limited = limitPacketSize(drainRead(connection), limits.brokerPacketBytesMax);
+    aedes.handle(isolateSlowSubscriber(limited, limits.brokerDrainTimeoutMs));
   };
 
   aedes.on("clientReady", ({ id }) => log.debug("node {node} connected to the embedded broker", { node: id }));
@@ -173,7 +167,6 @@ class ClientConnections {
     oldest.destroy();
   }
 
-  /** Whether the connection is within the limit. */
   logIn(connection: Duplex): boolean {
     if (this.#loggedIn.size >= this.#limits.brokerConnectionsMax) return false;
     if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
@@ -190,8 +183,7 @@ class ClientConnections {
 }
 
 function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {
-  // A node may publish its status to the topic of its client id. So the client id must be the user name, and must not
-  // reach another topic.
+  // A node publishes its status to the topic of its client id. So that must be its user name, and reach no other topic.
   if (username !== client.id || !isNodeId(client.id)) return "the user name must be the client id";
   if (!keyIsRight) return "wrong node key";
   return client.clean ? undefined : "messages for a persistent session would grow without a limit: use a clean session";

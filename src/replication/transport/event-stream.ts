@@ -40,18 +40,14 @@ export interface EventStream {
   start(): void;
   /** Stops publishing for good, because another primary has taken over. */
   stop(): void;
-  /** Publishes a head now. */
   publishHead(): void;
-  /** Publishes a commit. */
   wake(moved: StateChange): void;
   close(): Promise<void>;
 }
 
 /** The primary, as described in its heads and batches. */
 interface EventStreamSender {
-  /** The node id. */
   readonly node: string;
-  /** Identifies the start of the process. */
   readonly instance: string;
   /** Null while the primary cannot know that its data are the newest. */
   readonly ageMs: () => number | null | undefined;
@@ -67,10 +63,7 @@ export interface EventStreamListener {
   fenced(reason: string): void;
 }
 
-/**
- * `store` is a read-only connection for the event stream. AppError `conflict`: a port is in use, or a certificate
- * cannot be used.
- */
+/** `store` is a read-only connection. AppError `conflict`: a port is in use, or a certificate cannot be used. */
 export async function openEventStream(
   config: Config,
   store: Connection,
@@ -95,7 +88,14 @@ export async function openEventStream(
   });
   const verify = createMacVerifier(mac);
   const handle: MessageHandler = (broker, topic, payload, retained) => {
-    if (verify(broker, topic, payload)) dispatch(listener, topics, topic, payload, retained);
+    if (!verify(broker, topic, payload)) return;
+    if (topic === topics.head) {
+      const head = decodeHead(payload);
+      if ("message" in head) listener.head(head.message, retained);
+    } else {
+      const status = decodeStatus(payload);
+      if ("message" in status) listener.status(topic.slice(topics.status("").length), status.message);
+    }
   };
   // Subscribes before publishing, so that a retained head is received before it is replaced.
   embedded?.onStatus((topic, payload) => handle(embedded.name, topic, payload, false));
@@ -186,23 +186,6 @@ function subscribeAt(
   connection.onConnect(() => void connection.subscribe([topics.head, topics.status("+")]).catch(warn));
 }
 
-function dispatch(
-  listener: EventStreamListener,
-  topics: Topics,
-  topic: string,
-  payload: Uint8Array,
-  retained: boolean,
-): void {
-  if (topic === topics.head) {
-    const head = decodeHead(payload);
-    if ("message" in head) listener.head(head.message, retained);
-    return;
-  }
-  const status = decodeStatus(payload);
-  const nodeId = topic.slice(topics.status("").length);
-  if ("message" in status) listener.status(nodeId, status.message);
-}
-
 async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<EmbeddedBroker> {
   const { limits, mqttHost, mqttPort, host } = config;
   const broker = await startEmbeddedBroker({
@@ -246,7 +229,6 @@ function primaryOwnership(
   };
 }
 
-/** The connections to external brokers, by URL. */
 function openConnections(config: Config, ownership: Ownership, system: System): ReadonlyMap<string, BrokerConnection> {
   const { limits, brokerUsername, brokerPassword } = config;
   const urls = config.broker.filter((url) => url !== embeddedBroker);

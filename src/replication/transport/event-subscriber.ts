@@ -1,7 +1,6 @@
 /**
- * The subscription of an edge to the event stream at its brokers. It subscribes to each broker and uses the message
- * that arrives first; the replica drops events that it already has. It also publishes the status of the edge at each
- * broker.
+ * The subscription of an edge to the event stream. It subscribes at each broker and uses the message that arrives
+ * first; the replica drops events that it already has. It also publishes the status of the edge at each broker.
  */
 import { getCACertificates } from "node:tls";
 import { embeddedBroker } from "../../config/broker-address.ts";
@@ -36,11 +35,9 @@ export interface EventReceiver {
 
 export interface EventSubscriberOptions {
   readonly config: Config;
-  /** The id of this node. */
   readonly id: string;
   readonly peers: Peers;
   readonly receiver: EventReceiver;
-  /** The state that the node publishes about itself. */
   readonly health: () => { readonly state: string; readonly ageMs: number | null };
   readonly state: () => StoreState | undefined;
   /** Whether the primary may count this node's acknowledgements. */
@@ -149,8 +146,7 @@ function openConnections(
         system,
       );
     }
-    // The node key gives access to all data. It must not be sent to another host just because no password is
-    // configured.
+    // The node key gives access to all data: without a configured password, it must not be sent to another host.
     const ownPassword = new URL(url).hostname === new URL(peers.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
     return new BrokerConnection({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);
@@ -191,7 +187,6 @@ function subscribeAt(
   connection.onConnect(() => void subscribe());
 }
 
-/** Publishes the status of this node for people who look at the broker. */
 async function publishNodeStatus(connection: BrokerTransport, topic: string, status: object): Promise<void> {
   if (!connection.connected) return;
   try {

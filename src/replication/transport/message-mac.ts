@@ -42,16 +42,12 @@ export function createMessageMac(nodeKeyHash: string): MessageMac {
     verify(topic, payload) {
       const split = payload.byteLength - suffixBytes;
       if (split <= 0) return false;
-      const given = Buffer.from(payload.subarray(split));
-      return timingSafeEqual(
-        given,
-        Buffer.from(`${memberStart}${macOf(topic, payload.subarray(0, split))}${memberEnd}`),
-      );
+      const expected = Buffer.from(`${memberStart}${macOf(topic, payload.subarray(0, split))}${memberEnd}`);
+      return timingSafeEqual(payload.subarray(split), expected);
     },
   };
 }
 
-/** Appends the MAC to everything that is published. */
 export function withMac(transport: BrokerTransport, mac: MessageMac): BrokerTransport {
   return {
     name: transport.name,

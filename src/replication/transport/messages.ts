@@ -113,16 +113,34 @@ const statusSchema = z.object({
 
 export type EventBatch = z.infer<typeof batchSchema>;
 export type PublishedRow = z.infer<typeof publishedRow>;
-/** The position of a node at one moment. */
 export type Head = z.infer<typeof headSchema>;
 /** A part of the log, possibly empty, and the head when it was read. */
 export type LogPage = z.infer<typeof pageSchema>;
-/** A head with the node's history. */
 export type NodeHead = z.infer<typeof nodeHeadSchema>;
 export type LogRefusal = z.infer<typeof refusalSchema>;
 /** The epoch of a head, in the form that is used for comparisons. */
 export const epochOf = ({ e, n }: Pick<Head, "e" | "n">): EpochId => ({ epoch: e, term: n });
 export type NodeStatus = z.infer<typeof statusSchema>;
+
+/** One attempt of a node to become the primary after an epoch. */
+export interface Candidacy {
+  readonly node: string;
+  /** Distinguishes attempts, including attempts of the same node. */
+  readonly token: string;
+}
+
+export interface VoteOptions {
+  /** Whether the node is to be promoted regardless of other candidates. */
+  readonly force: boolean;
+  readonly graceful: boolean;
+  /** Whether the term is that of the primary's lease. No other node begins it, and a later lease supersedes it. */
+  readonly leased: boolean;
+  /** The term that the candidate will begin. Undefined from earlier versions, and in requests for a handover. */
+  readonly wanted: number | undefined;
+}
+
+/** The request of a candidate for the vote of another node. `epoch` and `term` are the candidate's own. */
+export interface VoteRequest extends Candidacy, EpochId, VoteOptions {}
 
 /** The message, or the reason why it was rejected. */
 export type DecodedMessage<T> = { readonly message: T } | { readonly problem: string };

@@ -5,13 +5,20 @@ import type { Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { connectionProblem } from "../../util/reason.ts";
 import { deadline, type Clock } from "../../util/clock.ts";
-import { decodeNodeHead, decodePage, decodeRefusal, type NodeHead, type LogPage, type LogRefusal } from "./messages.ts";
+import {
+  decodeNodeHead,
+  decodePage,
+  decodeRefusal,
+  type NodeHead,
+  type LogPage,
+  type LogRefusal,
+  type Candidacy,
+  type VoteOptions,
+} from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
 import type { System } from "../system.ts";
-import type { Candidacy, VoteOptions } from "./vote-request.ts";
 import type { NodePosition } from "./node-server.ts";
 
-/** A system that can also connect to other nodes. */
 export interface PeerSystem extends System {
   connectNode(options: NodeClientOptions): NodeClient;
 }
@@ -39,7 +46,6 @@ export type VoteResponse = { readonly head: NodeHead } | { readonly refused: str
 export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
 export interface NodeClient {
-  /** The address of the node. */
   readonly url: string;
   /**
    * The node's head. The request sends this node's position, so a primary that was replaced learns of its successor.
@@ -49,11 +55,9 @@ export interface NodeClient {
   head(own: NodePosition | undefined, waitMs?: number): Promise<NodeHead>;
   /** The head of the primary that the node is or has; the node asks it. Undefined if no primary answers. */
   primaryHead(): Promise<NodeHead | undefined>;
-  /** Asks the node for its vote. */
   requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
-  /** The events after a position in the node's log. */
   log(asked: NodePosition): Promise<LogResponse>;
   /** As `downloadSnapshot`. By default it logs the progress. */
   snapshot(
@@ -119,13 +123,20 @@ export function connectNode(
       for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
       using stall = watchStall(logTimeoutMs, clock);
       const response = await send("POST", `pledge?${query}`, {}, stall.signal);
-      return await readVote(response, url);
+      if (response.ok) return { head: await readHead(response, url) };
+      const { message, role } = await readRefusal(response);
+      if (response.status === 409) return { refused: message };
+      // A proxy in front of an edge that is down may also answer 404.
+      if (response.status === 404 && role === "fallback") return { uncounted: true };
+      throw new AppError("not_ready", `${url} did not answer a request for its vote: ${response.status} ${message}`);
     },
 
     async apiKey(id, hash) {
       using late = deadline(clock, apiKeyTimeoutMs);
       const response = await send("POST", "api-key", { "Ostiary-Key-Id": id, "Ostiary-Key-Hash": hash }, late.signal);
-      return await readApiKeyLookup(response);
+      if (response.status === 404 || response.status === 405) return "unchecked";
+      if (!response.ok) throw await failure("an API key", response);
+      return apiKeySchema.parse(await response.json()).role ?? "unknown";
     },
 
     async log(asked) {
@@ -166,21 +177,6 @@ function unreachable(url: string, error: unknown): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const text = `no answer from ${url}: ${problem}; start that node, or correct its address in \`primary\` or \`peers\``;
   return Object.assign(new Error(text, { cause: error }), { code });
-}
-
-async function readVote(response: Response, url: string): Promise<VoteResponse> {
-  if (response.ok) return { head: await readHead(response, url) };
-  const { message, role } = await readRefusal(response);
-  if (response.status === 409) return { refused: message };
-  // A proxy in front of an edge that is down may also answer 404.
-  if (response.status === 404 && role === "fallback") return { uncounted: true };
-  throw new AppError("not_ready", `${url} did not answer a request for its vote: ${response.status} ${message}`);
-}
-
-async function readApiKeyLookup(response: Response): Promise<ApiKeyLookup> {
-  if (response.status === 404 || response.status === 405) return "unchecked";
-  if (!response.ok) throw await failure("an API key", response);
-  return apiKeySchema.parse(await response.json()).role ?? "unknown";
 }
 
 async function readHead(response: Response, url: string, progress = (): void => {}): Promise<NodeHead> {

@@ -15,12 +15,11 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import type { Head, NodeHead, LogPage, LogRefusal } from "./messages.ts";
+import type { Head, NodeHead, LogPage, LogRefusal, VoteRequest } from "./messages.ts";
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
-import type { VoteRequest } from "./vote-request.ts";
 
 const logger = getLogger("log-server");
 
@@ -28,7 +27,6 @@ export interface NodeServerOptions {
   /** A separate read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly store: () => Connection;
   readonly role: () => Head["role"];
-  /** The node's id. */
   readonly node: string;
   /** Of a primary: the id of this start of its process. */
   readonly instance?: string | undefined;
@@ -56,12 +54,10 @@ export interface NodeServerOptions {
     /** How long ago this replica was known to be up to date; null if unknown. Undefined on a primary. */
     readonly ageMs: number | null | undefined;
   };
-  /** Of a primary. */
   readonly commits?: CommitTimes;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly verifyNodeKey: (key: string) => boolean;
-  /** Answers a request for a snapshot. */
   readonly serveSnapshot: (request: Request) => Promise<Response>;
   /** Called with the position that another node reports, and its id if it sent one. */
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;

@@ -10,10 +10,9 @@ import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { HistoryFilter } from "../history-guard.ts";
-import { epochOf, type NodeHead } from "./messages.ts";
+import { epochOf, type NodeHead, type Candidacy, type VoteOptions } from "./messages.ts";
 import type { LogResponse, NodeClient, VoteResponse } from "./node-client.ts";
 import type { NodePosition } from "./node-server.ts";
-import type { Candidacy, VoteOptions } from "./vote-request.ts";
 
 const log = getLogger("peers");
 
@@ -23,7 +22,6 @@ export interface PeerNode {
   readonly client: NodeClient;
 }
 
-/** An answer, and the node that gave it. */
 type OfPeer<Answer> = Answer & { readonly peer: PeerNode };
 type PeerHead = OfPeer<{ readonly head: NodeHead }>;
 type PeerLogResponse = OfPeer<{ readonly response: LogResponse }>;
@@ -70,7 +68,6 @@ export class Peers {
     this.histories = histories;
   }
 
-  /** The node that this node regards as the primary. */
   get primary(): PeerNode {
     return this.#primary;
   }
@@ -80,9 +77,8 @@ export class Peers {
   }
 
   /**
-   * Reads the log after a position: the primary's log or, while it does not answer, the log of a peer that has more
-   * events. Throws if no node has more, with the primary's error. A frozen primary does not delay the requests to the
-   * others; a slow one is waited for.
+   * Reads the primary's log after a position or, while it does not answer, the log of a peer that has more events.
+   * Throws the primary's error if none has. A frozen primary does not delay the others; a slow one is waited for.
    */
   async log(from: NodePosition): Promise<PeerLogResponse> {
     const position = this.#withHistory(from);
@@ -107,8 +103,7 @@ export class Peers {
 
   /**
    * The nodes from which to fetch a snapshot, best first: by epoch, then the primary, then by offset. So a primary that
-   * does not know that it was replaced comes after the nodes that know it. With `least`, without the nodes that are
-   * known to be of an earlier epoch.
+   * was replaced comes after the nodes that know it. With `least`, without nodes known to be of an earlier epoch.
    */
   async snapshotSources(least?: EpochId): Promise<readonly PeerNode[]> {
     if (this.#peers.length === 1) return this.#peers;
@@ -170,7 +165,6 @@ export class Peers {
     });
   }
 
-  /** The heads of all nodes that answer. */
   async heads(): Promise<readonly { readonly url: string; readonly head: NodeHead }[]> {
     return (await this.#heads()).map(({ peer, head }) => ({ url: peer.url, head }));
   }
@@ -238,7 +232,6 @@ export class Peers {
     return this.#peers.filter((peer) => peer !== this.#primary);
   }
 
-  /** Adds this node's history to its position. */
   #withHistory<T extends NodePosition | undefined>(position: T): T {
     return position === undefined ? position : { ...position, first: this.histories.own };
   }

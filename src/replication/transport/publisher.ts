@@ -1,8 +1,7 @@
 /**
  * Publishes the events of a primary to one broker. It reads the log table behind a cursor and sends batches to the
- * broker, a few at a time. It needs no queue, since the log is one. The broker only spares edges the polling: if the
- * cursor is far behind or the connection was lost, publishing continues at the head, and edges fetch the skipped events
- * over HTTP.
+ * broker, a few at a time. It needs no queue, since the log is one. If the cursor is far behind or the connection was
+ * lost, publishing continues at the head, and edges fetch the skipped events over HTTP.
  */
 import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
@@ -70,7 +69,7 @@ export class Publisher {
 
   /** Publishes what was committed. `change` is the last commit, if the caller knows it. */
   publishPending(change?: StateChange): void {
-    if (this.#stopped || !this.#options.transport.connected) return;
+    if (!this.isReady) return;
     const state = change?.state ?? readState(this.#options.store);
     // A message holds events of one epoch. Edges get to the next epoch through the log.
     const isNewEpoch = state.epoch !== this.#epoch;
@@ -150,7 +149,6 @@ export class Publisher {
     if (head !== undefined) this.publishHead(head);
   }
 
-  /** Whether a head can be published. */
   get isReady(): boolean {
     return !this.#stopped && this.#options.transport.connected;
   }

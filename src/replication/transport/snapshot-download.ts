@@ -23,7 +23,6 @@ const log = getLogger("snapshot");
 /** Gets the number of received bytes and the total size. */
 export type DownloadProgress = (received: number, size: number) => void;
 
-/** Gets the manifest and its MAC. */
 export type AcceptSnapshot = (manifest: SnapshotManifest, signed: SignedManifest) => void;
 
 export interface SnapshotDownloadOptions {
@@ -151,7 +150,6 @@ function sizeOf({ length, manifest }: SnapshotHeader): number {
   return length + manifest.bytes;
 }
 
-/** Logs the progress from time to time. */
 export function logProgress(intervalMs = 5000): DownloadProgress {
   let loggedMs = performance.now();
   return (received, size) => {

@@ -1,9 +1,9 @@
 /**
  * The only code that changes facts, policy and API keys, except `undo.ts`, which reverts it. Live writes, replicas,
- * catch-up and recovery all apply events with it, so all databases are equal by construction. It is deterministic: the
- * same events on the same state give the same rows and the same digest.
+ * catch-up and recovery all apply events with it. It is deterministic: the same events on the same state give the same
+ * rows and the same digest.
  */
-import { desc } from "drizzle-orm";
+import { desc, eq } from "drizzle-orm";
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -17,8 +17,9 @@ import { ClosureChange } from "../materialized/closures.ts";
 import { clearDerived, refreshDerived } from "../materialized/derived-tables.ts";
 import { invalidatePlans } from "../policy/activation.ts";
 import { activate, type ActivePolicy } from "../policy/active-policy.ts";
-import { emptyDigest, factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
-import type { Effect, Event } from "./event.ts";
+import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
+import type { EffectOf, Event } from "./event.ts";
+import { sumPolicyAndKeys } from "./store-digest.ts";
 
 /** Applies one event inside the caller's transaction. The caller advances epoch, offset, hash and time of `state`. */
 export function applyEvent(database: Connection, event: Event, limits: Limits = defaultLimits): void {
@@ -39,7 +40,7 @@ export function applyEvent(database: Connection, event: Event, limits: Limits = 
   }
 }
 
-function applyFacts(database: Connection, effect: Extract<Effect, { kind: "facts" }>, limits: Limits): void {
+function applyFacts(database: Connection, effect: EffectOf<"facts">, limits: Limits): void {
   const statistics = new StatisticsUpdate(database);
   const closures = new ClosureChange(database, limits, statistics);
   const changed = new Map<string, Fact>();
@@ -70,33 +71,19 @@ function applyFacts(database: Connection, effect: Extract<Effect, { kind: "facts
       .run(predicate, args.length);
 }
 
-/**
- * Creates the tables, indexes, types and constants of the new policy in the same transaction that makes the policy
- * active, so readers see either all or nothing.
- */
-function applyPolicy(
-  database: Connection,
-  effect: Extract<Effect, { kind: "policy" }>,
-  timeMs: number,
-  limits: Limits,
-): void {
+function applyPolicy(database: Connection, effect: EffectOf<"policy">, timeMs: number, limits: Limits): void {
+  const { id, source, filename } = effect;
   const last = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
-  let sum = parseDigest(readDigest(database)) + policyElement(effect.id, effect.source);
+  let sum = parseDigest(readDigest(database)) + policyElement(id, source);
   if (last) sum -= policyElement(last.id, last.source);
-  database.orm
-    .insert(schema.policy)
-    .values({ id: effect.id, source: effect.source, filename: effect.filename, timeMs })
-    .run();
-  createPolicyTables(database, activate(effect.source, effect.filename));
-  database.statement("UPDATE state SET policy_id = ?1, digest = ?2").run(effect.id, formatDigest(sum));
+  database.orm.insert(schema.policy).values({ id, source, filename, timeMs }).run();
+  createPolicyTables(database, activate(source, filename));
+  database.statement("UPDATE state SET policy_id = ?1, digest = ?2").run(id, formatDigest(sum));
   invalidatePlans(database);
   refreshDerived(database, limits, true, "bounded");
 }
 
-/**
- * Creates what queries under the policy name: its fact tables, types and constants. Runs inside the caller's
- * transaction.
- */
+/** Creates the fact tables, types and constants that queries under the policy name, in the caller's transaction. */
 export function createPolicyTables(database: Connection, active: ActivePolicy): void {
   for (const type of active.types) internType(database, type);
   for (const constant of active.constants) intern(database, constant);
@@ -109,40 +96,23 @@ export function createPolicyTables(database: Connection, active: ActivePolicy): 
 function applyClear(database: Connection, offset: number, limits: Limits): void {
   clearFacts(database, offset);
   clearDerived(database, limits);
-  let sum = parseDigest(emptyDigest);
-  const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
-  if (policy) sum += policyElement(policy.id, policy.source);
-  for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
-  writeDigest(database, formatDigest(sum));
+  writeDigest(database, formatDigest(sumPolicyAndKeys(database)));
   database.statement("UPDATE relation SET version = (SELECT version FROM state)").run();
 }
 
-function applyKeys(database: Connection, effect: Extract<Effect, { kind: "keys" }>): void {
+function applyKeys(database: Connection, { added, removed }: EffectOf<"keys">): void {
   let sum = parseDigest(readDigest(database));
   const remove = (id: string): void => {
-    const [row] = database
-      .statement("DELETE FROM api_key WHERE id = ?1 RETURNING id, name, role, hash, time_ms")
-      .values(id);
-    if (row)
-      sum -= keyElement({
-        id: String(row[0]),
-        name: String(row[1]),
-        role: roleOf(row[2]),
-        hash: String(row[3]),
-        timeMs: Number(row[4]),
-      });
+    const key = database.orm.delete(schema.apiKey).where(eq(schema.apiKey.id, id)).returning().get();
+    if (key) sum -= keyElement(key);
   };
-  for (const id of effect.removed) remove(id);
-  for (const key of effect.added) {
+  for (const id of removed) remove(id);
+  for (const key of added) {
     remove(key.id);
     database.orm.insert(schema.apiKey).values(key).run();
     sum += keyElement(key);
   }
   writeDigest(database, formatDigest(sum));
-}
-
-function roleOf(role: unknown): "admin" | "write" | "read" {
-  return role === "admin" || role === "write" ? role : "read";
 }
 
 /** The digest that `apply` maintains incrementally. */

@@ -1,9 +1,7 @@
 /**
  * The state digest: a set hash over everything that decides answers, the sum modulo 2^64 of a 64-bit hash of each
- * element. Adding or removing an element costs one hash, and the order of events does not matter. Two nodes at the same
- * position with different digests have diverged.
- *
- * The hashed texts are part of the file format: the digest is stored and exchanged between nodes of different versions.
+ * element. Adding or removing an element costs one hash. Two nodes at the same position with different digests have
+ * diverged. The hashed texts are part of the file format, since nodes of different versions exchange digests.
  */
 import { sha256Bytes, sha256Into } from "../../runtime/sha256.ts";
 import type { Fact } from "../../store/facts/fact.ts";
@@ -11,9 +9,7 @@ import type { ApiKey } from "./event.ts";
 
 const mask = (1n << 64n) - 1n;
 
-export const emptyDigest = "0000000000000000";
-
-/** Converts a digest of 16 hexadecimal digits into a number. */
+/** The number that a digest of 16 hexadecimal digits stands for. */
 export function parseDigest(digest: string): bigint {
   return BigInt(`0x${digest}`);
 }
@@ -35,10 +31,7 @@ export function keyElement(key: ApiKey): bigint {
   return hash(JSON.stringify(["key", key.id, key.role, key.hash]));
 }
 
-/**
- * The hashed text of a fact is a JSON array of strings: this prefix, for each argument a comma and its `valueText`, and
- * `]`.
- */
+/** The start of a fact's hashed text. For each argument follow a comma and its `valueText`; then `]` ends the text. */
 export function factText(predicate: string): string {
   return `["fact",${JSON.stringify(predicate)}`;
 }
@@ -47,7 +40,7 @@ export function valueText(type: string, id: string): string {
   return `${JSON.stringify(type)},${JSON.stringify(id)}`;
 }
 
-/** Sums up the hashes of many elements without allocating a `bigint` for each of them. */
+/** The sum of the hashes of many elements, without a `bigint` for each of them. */
 export class HashSum {
   #count = 0;
   #high = 0;

@@ -1,7 +1,6 @@
 /**
- * Events: the entries of the log, which brokers carry and `apply` applies. An event contains effects (the facts that
- * were really inserted and deleted, after wildcards were resolved), never requests, so every replica ends in the same
- * state. One write transaction is one event.
+ * Events: the entries of the log. An event contains effects (the facts that were really inserted and deleted, after
+ * wildcards were resolved), never requests, so every replica ends in the same state. One write is one event.
  */
 import { z } from "zod";
 import type { Fact, FactPattern } from "../../store/facts/fact.ts";
@@ -25,10 +24,7 @@ const apiKey = z
   .strict();
 export type ApiKey = z.infer<typeof apiKey>;
 
-/**
- * The idempotency key of the request: a client that repeats the request gets the same answer from any node
- * (`store/log/idempotency.ts`).
- */
+/** The idempotency key: a client that repeats the request gets the same answer (`store/log/idempotency.ts`). */
 const request = z
   .string()
   .regex(/^[0-9a-f]{32}$/)
@@ -64,10 +60,11 @@ const effect = z.discriminatedUnion("kind", [
     .strict(),
 ]);
 export type Effect = z.infer<typeof effect>;
+export type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
 
 /**
- * Decodes an effect; throws if the text is not one. Most effects are small changes of facts, so these are checked by
- * hand: the full schema would take half as long as applying them.
+ * Decodes an effect; throws if the text is not one. Most effects change a few facts, so these are checked by hand: the
+ * full schema would take half as long as applying them.
  */
 export function decodeEffect(body: string): Effect {
   const value: unknown = JSON.parse(body);
@@ -77,19 +74,13 @@ export function decodeEffect(body: string): Effect {
   return parsed.data;
 }
 
-type FactsEffect = Extract<Effect, { kind: "facts" }>;
-
 /** Accepts nothing that the schema would refuse. */
-function isFactsEffect(value: unknown): value is FactsEffect {
-  // The optional fourth key is the idempotency key.
+function isFactsEffect(value: unknown): value is EffectOf<"facts"> {
   const named = typeof value === "object" && value !== null && "request" in value;
   if (named && !(typeof value.request === "string" && /^[0-9a-f]{32}$/.test(value.request))) return false;
   if (!hasKeys(value, named ? 4 : 3) || !("kind" in value) || value.kind !== "facts") return false;
-  return "inserted" in value && isFacts(value.inserted) && "deleted" in value && isFacts(value.deleted);
-}
-
-function isFacts(value: unknown): boolean {
-  return Array.isArray(value) && value.every(isFact);
+  if (!("inserted" in value && "deleted" in value)) return false;
+  return [value.inserted, value.deleted].every((facts) => Array.isArray(facts) && facts.every(isFact));
 }
 
 function isFact(value: unknown): boolean {

@@ -8,38 +8,30 @@ import { hasFact, matchFacts } from "../../store/facts/fact-tables.ts";
 import type { Fact, FactPattern } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { activationOf } from "../policy/activation.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
 import { checkFactSchema } from "../policy/fact-schema.ts";
 import { checkFact } from "../request/fact-check.ts";
 import { factKey } from "../request/keys.ts";
-import type { Effect, FactChange } from "./event.ts";
+import type { EffectOf, FactChange } from "./event.ts";
 
-/**
- * The net effect of the changes, in order. Throws `invalid_request` for the first fact that may not be stored, and
- * changes nothing.
- */
+/** The net effect of the changes, in order; stores nothing. Throws `invalid_request` for a fact that is refused. */
 export function resolveChanges(
   database: Connection,
   changes: readonly FactChange[],
   limits: Limits = defaultLimits,
-): Extract<Effect, { kind: "facts" }> {
+): EffectOf<"facts"> {
   const pending = new PendingChanges(database);
   const active = activationOf(database)?.active;
   for (const change of changes) {
     if ("inserts" in change) {
       for (const fact of change.inserts) {
         checkFact(fact, limits);
-        checkAccepted(fact, active);
+        const found = checkFactSchema(fact, active);
+        if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.fix}`);
         pending.insert(fact);
       }
     } else for (const pattern of change.deletes) pending.delete(pattern, limits.wildcardDeleteFactsMax);
   }
   return pending.effect();
-}
-
-function checkAccepted(fact: Fact, active: ActivePolicy | undefined): void {
-  const found = checkFactSchema(fact, active);
-  if (found) throw new AppError("invalid_request", `${found.problem}. Help: ${found.fix}`);
 }
 
 /** The facts that a batch touches: whether each was stored before, and whether it exists after the changes so far. */
@@ -69,7 +61,7 @@ class PendingChanges {
     for (const entry of this.#touched.values()) if (matches(pattern, entry.fact)) entry.present = false;
   }
 
-  effect(): Extract<Effect, { kind: "facts" }> {
+  effect(): EffectOf<"facts"> {
     const entries = [...this.#touched.values()];
     return {
       kind: "facts",

@@ -1,7 +1,7 @@
 /**
  * The digest of all stored facts, the policy and the API keys, computed from scratch. It must equal the digest that
- * `apply` maintains incrementally. A million facts take about a second, because each value, which occurs in many facts,
- * is encoded only once: rows are read as symbols, and the bytes of a fact are assembled from the bytes of its values.
+ * `apply` maintains. A million facts take about a second, because each value is encoded only once: rows are read as
+ * symbols, and the bytes of a fact are assembled from the bytes of its values.
  */
 import { desc } from "drizzle-orm";
 import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
@@ -13,16 +13,17 @@ import { ordinalOf, typeIdOf } from "../../store/facts/symbols.ts";
 import { must } from "../../util/assert.ts";
 import { factText, formatDigest, HashSum, keyElement, policyElement, valueText } from "./digest.ts";
 
-/**
- * The caller's transaction makes the digest one of a single state. Throws if a fact refers to a value that does not
- * exist.
- */
+/** Runs in the caller's transaction. Throws if a fact refers to a value that does not exist. */
 export function computeDigest(database: Connection): string {
-  let sum = sumFacts(database);
+  return formatDigest(sumFacts(database) + sumPolicyAndKeys(database));
+}
+
+/** The digest without the facts, as a number. */
+export function sumPolicyAndKeys(database: Connection): bigint {
   const policy = database.orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(1).get();
-  if (policy) sum += policyElement(policy.id, policy.source);
+  let sum = policy ? policyElement(policy.id, policy.source) : 0n;
   for (const key of database.orm.select().from(schema.apiKey).all()) sum += keyElement(key);
-  return formatDigest(sum);
+  return sum;
 }
 
 function sumFacts(database: Connection): bigint {
@@ -46,7 +47,7 @@ function sumFacts(database: Connection): bigint {
 const encoder = new TextEncoder();
 const endOfFact = "]".charCodeAt(0);
 
-/** A buffer in which the hashed bytes of one fact after another are assembled. */
+/** A buffer for the hashed bytes of one fact after another. */
 class EncodedFact {
   #bytes = new Uint8Array(4096);
   /** Views on the buffer, by length: making a view takes longer than filling it. */
@@ -94,16 +95,13 @@ class EncodedFact {
   }
 }
 
-/** Above this size values are looked up each time, which takes ten times as long. */
+/** Values beyond this size are looked up each time, which takes ten times as long. */
 const encodedBytesMax = 128 * 2 ** 20;
 const pageRows = 5000;
 
-/**
- * The encodings of values (a comma and `valueText`), found by symbol. All of them lie in one buffer, which takes 30 MB
- * for a million values.
- */
+/** The encodings of values (a comma and `valueText`) by symbol, in one buffer: 30 MB for a million values. */
 class EncodedValues {
-  /** The encoding that `find` found last lies in `bytes` from `start` up to, but without, `end`. */
+  /** `find` returns an encoding here: `bytes` from `start` to `end` (excluded). */
   bytes: Uint8Array;
   start = 0;
   end = 0;
@@ -153,8 +151,7 @@ class EncodedValues {
   #add(symbol: number, encoding: Uint8Array): void {
     const starts = (this.#starts[typeIdOf(symbol)] ??= []);
     const ordinal = ordinalOf(symbol);
-    // After a gap in the ordinals the end of the value before the gap would be lost, so this value is looked up each
-    // time.
+    // After a gap in the ordinals, the end of the value before it would be lost: values after it are looked up.
     if (starts.length > 0 && ordinal !== starts.length - 1) return;
     if (this.#bufferLength + encoding.length > this.#buffer.length) {
       const larger = new Uint8Array((this.#bufferLength + encoding.length) * 2);

@@ -1,8 +1,7 @@
 /**
- * Undo: reverts what `apply` did for one event, so that a store returns to the state before it. Only a point-in-time
- * recovery does so, in a file that no node answers from yet. Therefore derived tables (indexes, closures, statistics)
- * are not updated for each event, but rebuilt at the end. Throws if the store is not in the state that the event left:
- * then log and data do not belong together.
+ * Undo: reverts what `apply` did for one event. Only a point-in-time recovery does so, in a file that no node answers
+ * from yet. So derived tables (indexes, closures, statistics) are rebuilt at the end, not updated for each event. Throws
+ * if the store is not in the state that the event left: then log and data do not belong together.
  */
 import { desc, inArray } from "drizzle-orm";
 import type { Limits } from "../../config/limits.ts";
@@ -15,10 +14,8 @@ import { rebuildDerived } from "../materialized/derived-tables.ts";
 import { invalidatePlans, usableActivation } from "../policy/activation.ts";
 import { createPolicyTables, readDigest, writeDigest } from "./apply.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
-import type { Effect, Event } from "./event.ts";
+import type { EffectOf, Event } from "./event.ts";
 import { computeDigest } from "./store-digest.ts";
-
-type EffectOf<Kind extends Effect["kind"]> = Extract<Effect, { kind: Kind }>;
 
 /**
  * Undoes the last event inside the caller's transaction. The caller sets epoch, offset, hash and time of `state` back,

@@ -33,6 +33,7 @@ import { decisionAttributes, type ExecutionLimits, type GivenValues, QueryExecut
 import { type QueryKind, ReadView } from "./query/read-view.ts";
 import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
 import { checkFact } from "./request/fact-check.ts";
+import { packStrings } from "./request/packed-strings.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -171,14 +172,12 @@ export class Engine {
     return this.#list(question, this.#clock()).ids;
   }
 
-  /**
-   * The same list with its version: the revision of the store, and the second `now` if the list may depend on the time.
-   */
+  /** The same list with its version. */
   listing({ now = this.#clock(), ...question }: ListingQuestion): Listing {
     return this.#view.read(() => {
       const revision = readRevision(this.#database);
       const { ids, isTimeDependent } = this.#list(question, now);
-      return { ...revision, second: isTimeDependent ? now : null, ids };
+      return { ...revision, second: isTimeDependent ? now : null, ids: packStrings(ids) };
     });
   }
 

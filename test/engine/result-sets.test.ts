@@ -1,6 +1,7 @@
 /** Result sets: how many are kept, how large they may be, and how long they live. */
 import { expect, test } from "bun:test";
-import { ResultSets, packListing, type ResultSetLimits } from "../../src/engine/query/result-sets.ts";
+import { ResultSets, type ResultSetLimits } from "../../src/engine/query/result-sets.ts";
+import { packStrings } from "../../src/engine/request/packed-strings.ts";
 
 const day = 86_400_000;
 const roomy: ResultSetLimits = {
@@ -16,7 +17,7 @@ function resultSetsWith(limits: Partial<ResultSetLimits> = {}) {
   const clock = { nowMs: 1000 };
   const resultSets = new ResultSets({ ...roomy, ...limits }, () => clock.nowMs);
   const add = (question: string, ids: readonly string[] = abc) =>
-    resultSets.add(question, packListing({ ...version, ids }));
+    resultSets.add(question, { ...version, ids: packStrings(ids) });
   /**
    * The questions whose result set still exists; more ids follow the first, so that reading it does not finish the
    * list.
@@ -118,7 +119,7 @@ test("a finished result set is dropped soon, unless another client is reading it
 
 test("memory is released without another request", async () => {
   const resultSets = new ResultSets({ ...roomy, listCursorTtlMs: 20 });
-  resultSets.add("a", packListing({ ...version, ids: abc }));
+  resultSets.add("a", { ...version, ids: packStrings(abc) });
   expect(resultSets.isEmpty).toBe(false);
   await Bun.sleep(100);
   expect(resultSets.isEmpty).toBe(true);

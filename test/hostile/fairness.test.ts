@@ -3,7 +3,8 @@
  * usage.
  */
 import { expect, test } from "bun:test";
-import { ResultSets, packStrings } from "../../src/engine/query/result-sets.ts";
+import { ResultSets } from "../../src/engine/query/result-sets.ts";
+import { packStrings } from "../../src/engine/request/packed-strings.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { BodyParser } from "../../src/http/request/body-parser.ts";
 import { ByteBudget } from "../../src/http/response/byte-budget.ts";

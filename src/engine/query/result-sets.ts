@@ -1,48 +1,26 @@
 /**
- * Result sets of lists that clients read in pages. All ids of a list are computed at once, at one revision and one
- * moment, and kept until the client has read the last page, so the pages of a list are consistent whatever is written
- * meanwhile. One open read transaction per list would need no copy, but then SQLite could not checkpoint its
- * write-ahead log while any client is slow.
+ * Result sets of lists that clients read in pages. All ids of a list are computed at once, at one revision, and kept
+ * until the client has read the last page, so the pages are consistent whatever is written meanwhile. One open read
+ * transaction per list would need no copy, but SQLite could not checkpoint its write-ahead log while a client is slow.
  *
  * A list of one revision is stored once, however many clients read it. The result sets are bounded in number, bytes and
- * age. If there is no room, the API key that uses the most room loses its oldest result set, so one key cannot take the
- * room of all others.
+ * age. If there is no room, the API key that uses the most loses its oldest result set, so one key cannot displace all
+ * others.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { Listing } from "../request/questions.ts";
-
-export type { Revision } from "../../store/log/revision.ts";
-
-export type ListingVersion = Omit<Listing, "ids">;
-
-/**
- * A listing with its ids in one block of memory: the form in which it is stored and in which a worker process returns
- * it.
- */
-export interface PackedListing extends ListingVersion {
-  readonly ids: PackedStrings;
-}
-
-export function packListing({ ids, ...version }: Listing): PackedListing {
-  return { ...version, ids: packStrings(ids) };
-}
+import { bytesOf, type PackedStrings, pageOf, type ResultPage } from "../request/packed-strings.ts";
+import type { Listing, ListingVersion } from "../request/questions.ts";
 
 export type ResultSetLimits = Pick<
   Limits,
   "listCursorsMax" | "listCursorsBytesMax" | "listCursorTtlMs" | "listCursorFinishedTtlMs"
 >;
 
-export interface ResultPage {
-  readonly ids: readonly string[];
-  /** The position of the next id; `null` after the last one. */
-  readonly next: number | null;
-}
-
 interface ResultSet {
   readonly strings: PackedStrings;
   /** The API key that first began to read it. */
   readonly apiKey: string;
-  /** When the result set expires, in milliseconds. */
+  /** On the clock `nowMs`. */
   readonly expiresMs: number;
   /** When it is dropped: at `expiresMs`, or earlier if all readers have finished. */
   dropMs: number;
@@ -68,14 +46,10 @@ export class ResultSets {
     return this.#resultSets.size === 0;
   }
 
-  /**
-   * Adds a result set. If there is no room, the API key that uses the most room loses its oldest result sets. A list
-   * that is larger than all room is not added. `question` is a digest of the question.
-   */
-  add(question: string, { ids, ...version }: PackedListing, apiKey = ""): void {
+  /** Adds a result set, unless it is larger than all room. `question` is a digest of the question. */
+  add(question: string, { ids: strings, ...version }: Listing, apiKey = ""): void {
     const { listCursorsMax, listCursorsBytesMax, listCursorTtlMs } = this.#limits;
     if (listCursorsMax === 0) return;
-    const strings = ids;
     if (bytesOf(strings) > listCursorsBytesMax) return;
     const key = keyOf(question, version);
     const readers = (this.#find(question, version)?.readers ?? 0) + 1;
@@ -99,10 +73,7 @@ export class ResultSets {
     return page;
   }
 
-  /**
-   * `count` ids from the position `start`; `undefined` if the list is not stored. Reading the last page finishes the
-   * list for this reader.
-   */
+  /** `count` ids from the position `start`; `undefined` if the list is not stored. The last page ends the reading. */
   page(question: string, version: ListingVersion, start: number, count: number): ResultPage | undefined {
     const found = this.#find(question, version);
     const page = found && pageOf(found.strings, start, count);
@@ -145,7 +116,7 @@ export class ResultSets {
     this.#resultSets.delete(key);
   }
 
-  /** Drops expired result sets, now and when the next one expires, so that unused ones do not stay in memory. */
+  /** Drops expired result sets, now and when the next one expires. */
   #dropExpired(): void {
     const nowMs = this.#nowMs();
     let nextMs = Infinity;
@@ -156,50 +127,10 @@ export class ResultSets {
     clearTimeout(this.#timer);
     if (nextMs === Infinity) return;
     this.#timer = setTimeout(() => this.#dropExpired(), nextMs - nowMs + 1);
-    // The timer does not keep the process alive.
     this.#timer.unref();
   }
 }
 
 function keyOf(question: string, { epoch, offset, second }: ListingVersion): string {
   return `${epoch} ${offset} ${second} ${question}`;
-}
-
-/**
- * Many strings as one block of UTF-8. It uses a fraction of the memory of as many strings, its size is known exactly,
- * and threads and processes pass it on unchanged.
- */
-export interface PackedStrings {
-  readonly block: Uint8Array<ArrayBuffer>;
-  /** The end of each string in the block. */
-  readonly ends: Uint32Array<ArrayBuffer>;
-}
-
-export function packStrings(given: readonly string[]): PackedStrings {
-  const joined = given.join("");
-  const isAscii = Buffer.byteLength(joined) === joined.length;
-  // Lone surrogates, which context facts may hold, must not form pairs when the strings are joined.
-  const strings = isAscii ? given : given.map((string) => string.toWellFormed());
-  const block = new TextEncoder().encode(isAscii ? joined : strings.join(""));
-  const ends = new Uint32Array(strings.length);
-  let end = 0;
-  strings.forEach((string, index) => {
-    end += isAscii ? string.length : Buffer.byteLength(string);
-    ends[index] = end;
-  });
-  return { block, ends };
-}
-
-/** The page of `count` strings from the position `start`. */
-export function pageOf({ block, ends }: PackedStrings, start: number, count: number): ResultPage {
-  const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
-  const end = Math.min(start + count, ends.length);
-  const ids: string[] = [];
-  for (let index = start; index < end; index++)
-    ids.push(bytes.toString("utf8", ends[index - 1] ?? 0, ends[index] ?? 0));
-  return { ids, next: end < ends.length ? end : null };
-}
-
-function bytesOf({ block, ends }: PackedStrings): number {
-  return block.byteLength + ends.byteLength;
 }

@@ -1,28 +1,28 @@
 /** The questions that a node answers, and their answers. */
 import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/revision.ts";
+import type { PackedStrings } from "./packed-strings.ts";
 
-export interface AuthorizeQuestion {
+export type { Revision } from "../../store/log/revision.ts";
+
+interface ActionQuestion {
   readonly actor: Value;
   readonly action: string;
-  readonly resource: Value;
   readonly contextFacts: readonly Fact[];
+}
+
+export interface AuthorizeQuestion extends ActionQuestion {
+  readonly resource: Value;
   /** The request body, if there are no context facts: it is the key in the decision cache. */
   readonly text?: string;
 }
 
-export interface ResourcesQuestion {
-  readonly actor: Value;
-  readonly action: string;
+export interface ResourcesQuestion extends ActionQuestion {
   readonly resources: readonly Value[];
-  readonly contextFacts: readonly Fact[];
 }
 
-export interface ListQuestion {
-  readonly actor: Value;
-  readonly action: string;
+export interface ListQuestion extends ActionQuestion {
   readonly resourceType: string;
-  readonly contextFacts: readonly Fact[];
 }
 
 export interface ListingQuestion extends ListQuestion {
@@ -30,16 +30,9 @@ export interface ListingQuestion extends ListQuestion {
   readonly now?: number | undefined;
 }
 
-export interface ActionsQuestion {
-  readonly actor: Value;
-  readonly resource: Value;
-  readonly contextFacts: readonly Fact[];
-}
+export type ActionsQuestion = Pick<AuthorizeQuestion, "actor" | "resource" | "contextFacts">;
 
-/**
- * A conjunction of calls over named variables. Each variable has a concrete type and, optionally, a list of ids that it
- * may have.
- */
+/** A conjunction of calls over variables, which have a concrete type and, optionally, a list of possible ids. */
 export interface Query {
   readonly calls: readonly { readonly predicate: string; readonly variables: readonly string[] }[];
   readonly variables: ReadonlyMap<string, { readonly type: string; readonly ids: readonly string[] | null }>;
@@ -49,12 +42,15 @@ export interface Query {
 /** One answer: variable names with ids; `null` means that every value of the variable's type satisfies the query. */
 export type QueryRow = Readonly<Record<string, string | null>>;
 
-/** A complete list with everything that it depends on besides the question. */
-export interface Listing extends Revision {
+/** Everything that a list depends on besides the question. */
+export interface ListingVersion extends Revision {
   /** The second for which it was computed, since 1970; `null` if facts are not compared with the time. */
   readonly second: number | null;
+}
+
+export interface Listing extends ListingVersion {
   /** Sorted; `*` among them stands for every resource of the type. */
-  readonly ids: readonly string[];
+  readonly ids: PackedStrings;
 }
 
 /** All kinds of questions, by the name of the engine's method that answers them. */

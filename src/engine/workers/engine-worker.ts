@@ -15,57 +15,37 @@ import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import { activationOf } from "../policy/activation.ts";
-import type { ActivePolicy } from "../policy/active-policy.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
-import { type PackedListing, packListing } from "../query/result-sets.ts";
 import { questionFromJson } from "../request/question-json.ts";
-import type {
-  AuthorizeQuestion,
-  ListAnswerKind,
-  ListingQuestion,
-  QuestionKind,
-  Questions,
-} from "../request/questions.ts";
+import type { AuthorizeQuestion, ListAnswerKind, QuestionKind, Questions } from "../request/questions.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
 import { policyReport } from "../validation/policy-report.ts";
 import { type AnswerPart, listPieces, takePart } from "./answer-parts.ts";
 
-export interface CheckRequest {
+export interface StoreRequest {
+  readonly limits: Limits;
+  /** The database file that answers. */
+  readonly storePath: string;
+}
+
+export interface CheckRequest extends StoreRequest {
   readonly sources: readonly Source[];
   readonly runTests: boolean;
   readonly coverage: boolean;
-  readonly limits: Limits;
-  /** The database file with the facts that the policy would apply to. */
-  readonly storePath: string;
 }
 
-export interface ApproveRequest extends UploadedPolicy {
-  readonly limits: Limits;
-  readonly storePath: string;
-}
-
-export interface ExplainRequest {
+interface ExplainRequest extends StoreRequest {
   readonly question: AuthorizeQuestion;
-  readonly limits: Limits;
-  readonly storePath: string;
 }
 
-export interface AnswerRequest {
-  readonly kind: QuestionKind;
+interface AnswerRequest<Kind extends QuestionKind> extends StoreRequest {
+  readonly kind: Kind;
   /** A string is the question as JSON. */
-  readonly question: Questions[QuestionKind]["question"] | string;
-  readonly limits: Limits;
-  readonly storePath: string;
+  readonly question: Questions[Kind]["question"] | string;
 }
 
-export interface ListingRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
-  readonly question: ListingQuestion;
-}
-
-export interface PartsRequest extends Pick<AnswerRequest, "limits" | "storePath"> {
-  readonly kind: ListAnswerKind;
-  readonly question: Questions[ListAnswerKind]["question"] | string;
+interface PartsRequest extends AnswerRequest<ListAnswerKind> {
   /** The key of the list in the answer; without a key the list is the whole answer. */
   readonly key: string | undefined;
 }
@@ -78,7 +58,9 @@ const commands = {
     const checked = checkPolicy(sources, options);
     const report = policyReport(checked, sources, options);
     const { active } = checked;
-    const unusedFacts = active ? inTransaction(storePath, (store) => unusedFactsIn(store, active)) : [];
+    const unusedFacts = active
+      ? inTransaction(storePath, (store) => findUnusedFacts(store, activationOf(store)?.active, active))
+      : [];
     if (unusedFacts.length === 0) return JSON.stringify(report);
     const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
     const message = describeUnusedFacts(unusedFacts);
@@ -86,7 +68,7 @@ const commands = {
     return JSON.stringify({ ...report, problems: [...report.problems, warning] });
   },
 
-  approve({ limits, storePath, ...policy }: ApproveRequest): PolicyApproval {
+  approve({ limits, storePath, ...policy }: UploadedPolicy & StoreRequest): PolicyApproval {
     return approvePolicy(policy, limits, (body) => inTransaction(storePath, body));
   },
 
@@ -97,17 +79,12 @@ const commands = {
   },
 
   /** Opens the engine in advance, so that the next question waits only for its answer. */
-  openEngine({ limits, storePath }: Pick<AnswerRequest, "limits" | "storePath">): void {
-    engineOver(storePath, limits).warmUpPolicy();
+  openEngine(store: StoreRequest): void {
+    engineOver(store).warmUpPolicy();
   },
 
-  answer({ kind, question, limits, storePath }: AnswerRequest): Questions[QuestionKind]["answer"] {
-    const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
-    return withinMemory(limits, () => askEngine(engineOver(storePath, limits), kind, asked));
-  },
-
-  listing({ question, limits, storePath }: ListingRequest): PackedListing {
-    return withinMemory(limits, () => packListing(engineOver(storePath, limits).listing(question)));
+  answer(request: AnswerRequest<QuestionKind>): Questions[QuestionKind]["answer"] {
+    return withinMemory(request.limits, () => askEngine(engineOver(request), request.kind, questionOf(request)));
   },
 
   /** Returns the first part of the answer as JSON; `nextPart` returns the others. */
@@ -129,10 +106,15 @@ let answerPieces: Iterator<string> | undefined;
 let answerLimits = defaultLimits;
 
 /** Facts are read from the store while they are sent; other answers must be complete before they can be sorted. */
-function itemsOf({ kind, question, limits, storePath }: PartsRequest): Iterable<unknown> {
-  const engine = engineOver(storePath, limits);
-  const asked = typeof question === "string" ? questionFromJson(kind, question) : question;
-  return kind === "facts" ? engine.eachFact(asked as FactPattern) : askEngine<ListAnswerKind>(engine, kind, asked);
+function itemsOf(request: PartsRequest): Iterable<unknown> {
+  const engine = engineOver(request);
+  const question = questionOf(request);
+  if (request.kind === "facts") return engine.eachFact(question as FactPattern);
+  return askEngine<ListAnswerKind>(engine, request.kind, question);
+}
+
+function questionOf<Kind extends QuestionKind>({ kind, question }: AnswerRequest<Kind>): Questions[Kind]["question"] {
+  return typeof question === "string" ? questionFromJson(kind, question) : question;
 }
 
 function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
@@ -147,14 +129,10 @@ function withinMemory<T>({ queryMemoryBytesMax }: Limits, body: () => T): T {
 
 serveWorker(commands, () => {});
 
-function unusedFactsIn(store: Connection, active: ActivePolicy): ReturnType<typeof findUnusedFacts> {
-  return findUnusedFacts(store, activationOf(store)?.active, active);
-}
-
 /** The engine of the last question, which mostly answers the next one too. */
 let current: { readonly engine: Engine; readonly storePath: string } | undefined;
 
-function engineOver(storePath: string, limits: Limits): Engine {
+function engineOver({ storePath, limits }: StoreRequest): Engine {
   if (current?.storePath === storePath) return current.engine;
   current?.engine.close();
   current = undefined;

@@ -5,16 +5,14 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
-import type { WorkerHandle } from "../../runtime/worker.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import { askEngine, type Engine } from "../engine.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
-import { type PackedListing, packListing } from "../query/result-sets.ts";
 import { SerializedQuestion } from "../request/question-json.ts";
-import type { ListAnswerKind, ListingQuestion, QuestionKind, Questions } from "../request/questions.ts";
+import type { ListAnswerKind, QuestionKind, Questions } from "../request/questions.ts";
 import type { AnswerParts } from "./answer-parts.ts";
-import type { AnswerRequest, WorkerCommands } from "./engine-worker.ts";
+import type { StoreRequest } from "./engine-worker.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 
 export class QueryDispatcher {
@@ -56,12 +54,7 @@ export class QueryDispatcher {
     holder: string,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
-    return (
-      answerOnServingThread(engine, kind, question) ??
-      this.#offload(engine, kind, holder, (worker, store) =>
-        worker.call("answer", { kind, question: textOf(question), ...store }),
-      )
-    );
+    return answerOnServingThread(engine, kind, question) ?? this.#offload(engine, kind, textOf(question), holder);
   }
 
   /**
@@ -90,40 +83,29 @@ export class QueryDispatcher {
     );
   }
 
-  /** As `ask`, for a list that is read in pages. */
-  async listing(question: ListingQuestion, holder: string): Promise<PackedListing> {
-    const engine = this.#engine();
-    const listing = answerOnServingThread(engine, "listing", question);
-    if (listing !== undefined) return packListing(listing);
-    return this.#offload(engine, "listing", holder, (worker, store) => worker.call("listing", { question, ...store }));
-  }
-
-  async #offload<T>(
+  async #offload<Kind extends QuestionKind>(
     engine: Engine,
-    kind: QuestionKind,
+    kind: Kind,
+    question: Questions[Kind]["question"] | string,
     holder: string,
-    ask: (worker: WorkerHandle<WorkerCommands, never>, store: Store) => Promise<unknown>,
-  ): Promise<T> {
+  ): Promise<Questions[Kind]["answer"]> {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
-    const answer = await withSpan("offloaded query", {}, async (span) => {
-      const answered = await this.#queue.run(
+    return withSpan("offloaded query", {}, async (span) => {
+      const answer = await this.#queue.run(
         holder,
-        (worker) => ask(worker, store),
+        (worker) => worker.call("answer", { kind, question, ...store }),
         (worker) => worker.call("openEngine", store),
       );
-      if (Array.isArray(answered)) recordRows(span, answered.length);
-      return answered;
+      if (Array.isArray(answer)) recordRows(span, answer.length);
+      return answer;
     });
-    return answer as T;
   }
 
-  #storeOf({ path }: Engine): Store {
+  #storeOf({ path }: Engine): StoreRequest {
     return { limits: this.#limits, storePath: path };
   }
 }
-
-type Store = Pick<AnswerRequest, "limits" | "storePath">;
 
 /** Undefined if the question has to be offloaded. */
 function answerOnServingThread<Kind extends QuestionKind>(

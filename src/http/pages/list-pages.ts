@@ -7,15 +7,15 @@
 import type { Limits } from "../../config/limits.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Engine } from "../../engine/engine.ts";
-import {
-  type ListingVersion,
-  type ResultPage,
-  ResultSets,
-  type PackedListing,
-  pageOf,
-  type Revision,
-} from "../../engine/query/result-sets.ts";
-import type { ListingQuestion, ListQuestion } from "../../engine/request/questions.ts";
+import { ResultSets } from "../../engine/query/result-sets.ts";
+import { pageOf, type ResultPage } from "../../engine/request/packed-strings.ts";
+import type {
+  Listing,
+  ListingQuestion,
+  ListingVersion,
+  ListQuestion,
+  Revision,
+} from "../../engine/request/questions.ts";
 import type { Node } from "../../replication/node.ts";
 import { formatToken } from "../../replication/position.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -108,10 +108,10 @@ export class ListPages {
    * Computes the list in the current database: a result of an earlier one must not be cached under the revision of this
    * one.
    */
-  async #compute(question: ListingQuestion, holder: string): Promise<PackedListing> {
+  async #compute(question: ListingQuestion, holder: string): Promise<Listing> {
     for (;;) {
       const engine = this.#currentEngine();
-      const listing = await this.#queries.listing(question, holder);
+      const listing = await this.#queries.ask("listing", question, holder);
       if (this.#currentEngine() === engine) return listing;
     }
   }

@@ -5,8 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { ListingVersion } from "../../engine/query/result-sets.ts";
-import type { ListQuestion } from "../../engine/request/questions.ts";
+import type { ListingVersion, ListQuestion } from "../../engine/request/questions.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface PageToken extends ListingVersion {

@@ -1,16 +1,15 @@
 /**
  * The decision engine over one database: authorize, list, actions, query and the reads of facts, policies and API keys.
- * It is synchronous, and runs on the serving thread or in a worker process. It computes each answer in one read
- * snapshot, so the answer belongs to exactly one state and one policy, whatever the writer does meanwhile.
+ * It is synchronous, and runs on the serving thread or in a worker process. Each answer is computed in one read snapshot,
+ * so it belongs to exactly one state and one policy.
  */
 import { eq } from "drizzle-orm";
-import { defaultLimits, type Limits } from "../config/limits.ts";
+import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import * as schema from "../store/connection/schema.ts";
-import type { SequenceLock } from "../store/connection/sequence-lock.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
@@ -23,14 +22,13 @@ import { countFacts } from "../store/statistics/table-statistics.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
-import type { Clock } from "../util/clock.ts";
 import { activationOf } from "./policy/activation.ts";
 import { activate } from "./policy/active-policy.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
-import type { Plan, Planner, Strategy } from "./query/planner.ts";
+import type { Plan, Planner } from "./query/planner.ts";
 import { decisionAttributes, type ExecutionLimits, type GivenValues, QueryExecution } from "./query/query-execution.ts";
-import { type QueryKind, ReadView } from "./query/read-view.ts";
+import { type QueryKind, ReadView, type ReadViewOptions } from "./query/read-view.ts";
 import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { packStrings } from "./request/packed-strings.ts";
@@ -48,20 +46,9 @@ import type {
 } from "./request/questions.ts";
 import type { ApiKey } from "./state/event.ts";
 
-export interface EngineOptions {
-  readonly limits?: Limits;
-  /** `evaluator` answers everything with the tabled evaluator; tests use it to compare the two ways. */
-  readonly strategy?: Strategy;
+export interface EngineOptions extends Partial<ReadViewOptions> {
   /** Seconds since 1970. */
   readonly clock?: () => number;
-  /** Calls back later: releases a read snapshot that no query has used for a moment. */
-  readonly after?: Clock["after"];
-  /** The sequence lock of the store. With it, a cached decision needs no look into the store. */
-  readonly changes?: SequenceLock | undefined;
-  /** The caller has begun a transaction. Answers of several engines on one connection then belong to one state. */
-  readonly inTransaction?: boolean;
-  /** Whether the engine runs on the serving thread: then it throws `OffloadRequired` for a query that may take long. */
-  readonly onServingThread?: boolean;
   /** The maximum number of facts that the evaluator reads at a time; it throws `TooManyFacts` beyond that. */
   readonly factsAtATimeMax?: number;
 }
@@ -84,35 +71,26 @@ export class Engine {
   constructor(database: Connection, options: EngineOptions = {}) {
     this.#database = database;
     this.#files = new StoreFiles(database.path);
-    const limits = options.limits ?? defaultLimits;
-    this.#limits = {
-      ...limits,
-      factsAtATimeMax: options.onServingThread ? limits.servingThreadQueryStepsMax : options.factsAtATimeMax,
-      onServingThread: options.onServingThread ?? false,
-    };
-    if (this.#limits.onServingThread) this.#admission = new Admission(database, this.#limits);
+    const { limits = defaultLimits, strategy = "statement", onServingThread = false, inTransaction = false } = options;
+    const factsAtATimeMax = onServingThread ? limits.servingThreadQueryStepsMax : options.factsAtATimeMax;
+    this.#limits = { ...limits, factsAtATimeMax, onServingThread };
+    if (onServingThread) this.#admission = new Admission(database, limits);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     database.resizeSymbolCache(limits.symbolCacheEntriesMax);
-    const { strategy = "statement", changes, after, inTransaction = false } = options;
-    this.#view = new ReadView(database, {
-      limits,
-      strategy,
-      changes,
-      after,
-      inTransaction,
-      onServingThread: this.#limits.onServingThread,
-    });
+    const { changes, after } = options;
+    this.#view = new ReadView(database, { limits, strategy, onServingThread, changes, after, inTransaction });
   }
 
   /** Whether the actor may do the action on the resource. False without a policy, and for unknown names and values. */
   authorize(question: AuthorizeQuestion): boolean {
     const now = this.#clock();
-    return this.#cachedDecision(question, now) ?? this.#decide(question, now);
+    return this.cachedDecision(question, now) ?? this.#decide(question, now);
   }
 
-  /** The decision cached for the request body `text`, if it is still valid. */
-  cachedDecision(text: string): boolean | undefined {
-    return this.#cachedDecision(text, this.#clock());
+  /** The decision cached for the question or the text of its request body, if it is still valid. */
+  cachedDecision(question: AuthorizeQuestion | string, now = this.#clock()): boolean | undefined {
+    const decision = this.#view.cachedDecision(question, now);
+    return decision === undefined ? undefined : tracedHit(decision);
   }
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
@@ -126,21 +104,15 @@ export class Engine {
       if (planner === undefined) return false;
       const decision = decisions.find(question, now);
       if (decision !== undefined) return tracedHit(decision);
-      const shape = planner.allowShapes.of(
-        {
-          kind: "authorize",
-          actorType: actor.type,
-          action: planner.isConstant(action) ? action : undefined,
-          resourceType: resource.type,
-        },
-        contextOf(contextFacts),
-      );
-      const plan = this.#plan(planner, shape, contextFacts.length);
-      const execution = new QueryExecution(this.#database, planner.types, plan, contextFacts, now, this.#limits);
+      const constant = planner.isConstant(action) ? action : undefined;
+      const context = contextOf(contextFacts);
+      const shape = planner.allowShapes.of("authorize", actor.type, constant, resource.type, context);
+      const execution = this.#execution(planner, shape, contextFacts, now);
       const values: GivenValues = [actor, { type: "String", id: action }, resource];
       const allowed = execution.holds(values);
       const key = decisions.keyOf(question);
-      if (key !== undefined) decisions.add(key, plan, allowed, execution.dependsOnTime(values) ? now : undefined);
+      if (key !== undefined)
+        decisions.add(key, execution.plan, allowed, execution.dependsOnTime(values) ? now : undefined);
       return allowed;
     } finally {
       this.#view.end("authorize", handle);
@@ -164,10 +136,7 @@ export class Engine {
     });
   }
 
-  /**
-   * The ids of the resources, sorted; `*` among them stands for every resource of the type. Throws
-   * `query_not_enumerable`.
-   */
+  /** The sorted ids of the resources; `*` stands for every resource of the type. Throws `query_not_enumerable`. */
   list(question: ListQuestion): string[] {
     return this.#list(question, this.#clock()).ids;
   }
@@ -185,35 +154,25 @@ export class Engine {
     const { actor, action, resourceType, contextFacts } = question;
     return this.#answer("list", contextFacts, { ids: [], isTimeDependent: false }, (planner, context) => {
       const constant = planner.isConstant(action) ? action : undefined;
-      const shape = planner.allowShapes.of(
-        { kind: "list", actorType: actor.type, action: constant, resourceType },
-        context,
-      );
-      const execution = this.#execution(planner, shape, contextFacts, { now });
+      const shape = planner.allowShapes.of("list", actor.type, constant, resourceType, context);
+      const execution = this.#execution(planner, shape, contextFacts, now);
       const ids = execution.ids([actor, { type: "String", id: action }]);
       return { ids, isTimeDependent: execution.mayDependOnTime };
     });
   }
 
-  /**
-   * The actions that the actor may do, sorted. If every action is allowed, these are the permissions that the
-   * resource's block declares.
-   */
+  /** The actions that the actor may do, sorted; if every action is allowed, the declared permissions. */
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
     return this.#answer("actions", contextFacts, [], (planner, context) => {
-      const asked = { kind: "actions", actorType: actor.type, action: undefined, resourceType: resource.type } as const;
-      const shape = planner.allowShapes.of(asked, context);
+      const shape = planner.allowShapes.of("actions", actor.type, undefined, resource.type, context);
       const rows = this.#execution(planner, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? planner.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
     });
   }
 
-  /**
-   * Distinct rows, sorted, each with all variables; `null` means that every value of the variable's type satisfies the
-   * query.
-   */
+  /** Distinct rows, sorted, each with all variables. */
   query(query: Query): QueryRow[] {
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
@@ -238,7 +197,7 @@ export class Engine {
         context,
       };
       const listed = variables.reduce((most, { ids }) => Math.max(most, ids?.length ?? 0), 0);
-      const execution = this.#execution(planner, keyed(shape), query.contextFacts, { listed });
+      const execution = this.#execution(planner, keyed(shape), query.contextFacts, this.#clock(), listed);
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
@@ -257,10 +216,7 @@ export class Engine {
     });
   }
 
-  /**
-   * Stored facts that match the pattern; a pattern with fewer arguments than a fact leaves the rest open. Sorted by
-   * arity only.
-   */
+  /** The stored facts that match. A pattern with fewer arguments than a fact leaves the rest open. Sorted by arity. */
   facts(pattern: FactPattern): Fact[] {
     const found = (): Fact[] => {
       const statistics = this.#view.statistics();
@@ -333,18 +289,12 @@ export class Engine {
     this.#view.read(() => activationOf(this.#database));
   }
 
-  /**
-   * Fills the symbol cache, a few hundred values at each step, so that queries need not look them up. Run the steps
-   * between queries.
-   */
+  /** Fills the symbol cache, a few hundred values at each step. Run the steps between queries. */
   warmUpSymbols(): Generator<undefined, void> {
     return warmUpSymbolCache(this.#database);
   }
 
-  /**
-   * The path of the database file. Throws a StorageError if the file is gone or was replaced: the new file may hold
-   * anything.
-   */
+  /** The path of the database file. Throws a StorageError if the file is gone or was replaced. */
   get path(): string {
     this.#files.check();
     return this.#database.path;
@@ -359,7 +309,7 @@ export class Engine {
     return this.#view.read(() => readState(this.#database));
   }
 
-  /** The numbers of facts and closures, and the sizes of the files. All of them are kept, so nothing is counted. */
+  /** The numbers of facts and closures, which the store keeps, and the sizes of the files. */
   size(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
     const files = fileBytes(this.#database.path);
     return this.#view.read(() => ({
@@ -374,14 +324,7 @@ export class Engine {
     this.#database.close();
   }
 
-  #cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
-    const decision = this.#view.cachedDecision(question, now);
-    return decision === undefined ? undefined : tracedHit(decision);
-  }
-
-  /**
-   * Runs `body` with the planner of the policy that is active in the snapshot; returns `none` if no policy is active.
-   */
+  /** Runs `body` with the planner of the active policy; returns `none` if no policy is active. */
   #answer<T>(
     kind: QueryKind,
     contextFacts: readonly Fact[],
@@ -399,20 +342,16 @@ export class Engine {
     for (const fact of contextFacts) checkFact(fact, this.#limits);
   }
 
-  /** `listed` is the length of the longest list in the question. */
-  #plan(planner: Planner, shape: KeyedShape, listed: number): Plan {
-    const plan = withSpan("plan", {}, planOf, planner, shape);
-    this.#admission?.admit(plan, this.#view.statistics(), listed);
-    return plan;
-  }
-
+  /** `listed` is the length of the longest list in the question, without the context facts. */
   #execution(
     planner: Planner,
     shape: KeyedShape,
     contextFacts: readonly Fact[],
-    { listed = 0, now = this.#clock() }: { readonly listed?: number; readonly now?: number } = {},
+    now = this.#clock(),
+    listed = 0,
   ): QueryExecution {
-    const plan = this.#plan(planner, shape, Math.max(listed, contextFacts.length));
+    const plan = withSpan("plan", {}, planOf, planner, shape);
+    this.#admission?.admit(plan, this.#view.statistics(), Math.max(listed, contextFacts.length));
     return new QueryExecution(this.#database, planner.types, plan, contextFacts, now, this.#limits);
   }
 }

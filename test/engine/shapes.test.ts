@@ -12,19 +12,13 @@ test("equal keys belong to equal shapes", () => {
   const shape = fc.oneof(
     fc
       .tuple(text, fc.option(text, { nil: undefined }), text, context)
-      .map(([actor, action, resource, facts]) =>
-        allowShape({ kind: "authorize", actorType: actor, action, resourceType: resource }, facts),
-      ),
+      .map(([actor, action, resource, facts]) => allowShape("authorize", actor, action, resource, facts)),
     fc
       .tuple(text, fc.option(text, { nil: undefined }), text, context)
-      .map(([actor, action, resource, facts]) =>
-        allowShape({ kind: "list", actorType: actor, action, resourceType: resource }, facts),
-      ),
+      .map(([actor, action, resource, facts]) => allowShape("list", actor, action, resource, facts)),
     fc
       .tuple(text, text, context)
-      .map(([actor, resource, facts]) =>
-        allowShape({ kind: "actions", actorType: actor, action: undefined, resourceType: resource }, facts),
-      ),
+      .map(([actor, resource, facts]) => allowShape("actions", actor, undefined, resource, facts)),
   );
   const known = new Map<string, string>();
   fc.assert(
@@ -45,15 +39,11 @@ test("cached shapes equal new ones, also after evictions", () => {
   const context = [{ predicate: "has_role/3", types: ["User", "String", "Doc"] }];
   for (let round = 0; round < 2; round++) {
     for (let number = 0; number < 1500; number++) {
-      const question = {
-        kind: kinds[number % 3] ?? "list",
-        actorType: `Actor${number % 7}`,
-        action: number % 5 === 0 ? undefined : "read",
-        resourceType: `Type${number}`,
-      };
-      expect(shapes.of(question, [])).toEqual(allowShape(question, []));
-      expect(shapes.of(question, [])).toBe(shapes.of({ ...question }, []));
-      expect(shapes.of(question, context)).toEqual(allowShape(question, context));
+      const action = number % 5 === 0 ? undefined : "read";
+      const question = [kinds[number % 3] ?? "list", `Actor${number % 7}`, action, `Type${number}`] as const;
+      expect(shapes.of(...question, [])).toEqual(allowShape(...question, []));
+      expect(shapes.of(...question, [])).toBe(shapes.of(...question, []));
+      expect(shapes.of(...question, context)).toEqual(allowShape(...question, context));
     }
   }
 });
@@ -62,8 +52,7 @@ test("few shapes are cached, whatever combinations of types and actions are aske
   const shapes = new AllowShapes();
   const shapeOf = (number: number): unknown => {
     const [actor, action, resource] = [number % 12, Math.floor(number / 12) % 12, Math.floor(number / 144)];
-    const question = { actorType: `A${actor}`, action: `a${action}`, resourceType: `R${resource}` };
-    return shapes.of({ kind: "authorize", ...question }, []);
+    return shapes.of("authorize", `A${actor}`, `a${action}`, `R${resource}`, []);
   };
   const numbers = Array.from({ length: 12 ** 3 }, (_, number) => number);
   const first = numbers.map(shapeOf);

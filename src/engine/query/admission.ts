@@ -1,7 +1,6 @@
 /**
  * Admission control of the serving thread. A running SQLite statement cannot be interrupted, so a client must not be
- * able to start a long one there. A query whose cost bound is too high, whatever its parameters are, is offloaded to a
- * worker process.
+ * able to start a long one there. A query whose cost bound is too high is offloaded to a worker process.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -13,7 +12,6 @@ import type { Plan, StatementPlan } from "./planner.ts";
 /** The cost bound of a plan as a function, and its values for the current statistics. */
 interface PlanBounds {
   readonly costBound: CostBound;
-  /** The statistics that the bounds were computed from. */
   readonly statistics: TableStatistics;
   /** By the length of the longest list in the question. */
   readonly byLength: Map<number, number>;
@@ -31,10 +29,7 @@ export class Admission {
     this.#valuesMax = limits.servingThreadAnswerValuesMax;
   }
 
-  /**
-   * Throws `OffloadRequired` if the plan may examine too many rows. `listed` is the length of the longest list in the
-   * question.
-   */
+  /** Throws `OffloadRequired` if the plan may examine too many rows with a list of `listed` values. */
   admit(plan: Plan, statistics: TableStatistics, listed: number): void {
     if (plan.kind !== "statement") return;
     const bounds = this.#boundsOf(plan, statistics);

@@ -1,10 +1,8 @@
 /**
  * The decision cache. An entry is valid until a fact of a predicate that its plan depends on changes; the store counts
  * these changes, and the cache compares the counts in the transaction that answers. If facts were compared with the
- * clock, the entry is valid only in that second. Questions with context facts are never cached.
- *
- * Eviction follows the clock algorithm for pages (Corbató 1968): an entry that was used since the hand passed it stays
- * for another round.
+ * clock, the entry is valid only in that second. Questions with context facts are never cached. Eviction follows the
+ * clock algorithm (Corbató 1968): an entry that was used since the hand passed it stays for another round.
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -16,7 +14,7 @@ interface Entry {
   readonly allowed: boolean;
   readonly planVersion: PlanVersion;
   readonly invalidations: number;
-  /** The second in which the entry is valid, in seconds since 1970; `undefined` if it does not depend on the time. */
+  /** The only second since 1970 in which the entry is valid; `undefined` if it does not depend on the time. */
   readonly second: number | undefined;
   /** Whether the entry was used since the hand passed it. */
   wasUsed: boolean;
@@ -37,10 +35,7 @@ export class DecisionCache {
   readonly #entriesMax: number;
   readonly #planVersions = new Map<StatementPlan, PlanVersion>();
   readonly #entries = new Map<string, Entry>();
-  /**
-   * Iterates over the entries. An entry that stays moves to the end of the map, so the iterator never ends while there
-   * are entries.
-   */
+  /** An entry that stays moves to the end of the map, so this iterator never ends while there are entries. */
   #hand = this.#entries.entries();
   #version = -1;
 
@@ -49,9 +44,7 @@ export class DecisionCache {
     this.#entriesMax = entriesMax;
   }
 
-  /**
-   * Invalidates the decisions that a change since the last call can affect. Call it in the transaction of each query.
-   */
+  /** Invalidates what a change since the last call can affect. Call it in the transaction of each query. */
   invalidateChanged(database: Connection, version: number): void {
     if (version === this.#version || this.#entriesMax === 0) return;
     const changed = database.statement("SELECT id FROM relation WHERE version > ?1").values(this.#version);
@@ -88,15 +81,13 @@ export class DecisionCache {
     return key.length > keyLengthMax ? undefined : key;
   }
 
-  /**
-   * Caches a decision under a key from `keyOf`. `second` is the only second in which it is valid, if it depends on the
-   * time.
-   */
+  /** Caches a decision under a key from `keyOf`. `second` is as in `Entry`. */
   add(key: string, plan: Plan, allowed: boolean, second: number | undefined): void {
     if (plan.kind !== "statement") return;
     metrics.decisionCache.inc(miss);
     const planVersion = this.#planVersionOf(plan);
-    this.#put(key, { allowed, planVersion, invalidations: planVersion.invalidations, second, wasUsed: false });
+    if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#evictOne();
+    this.#entries.set(key, { allowed, planVersion, invalidations: planVersion.invalidations, second, wasUsed: false });
   }
 
   /** Forgets everything, because the plans have changed. */
@@ -113,11 +104,6 @@ export class DecisionCache {
     const planVersion = { invalidations: 0 };
     this.#planVersions.set(plan, planVersion);
     return planVersion;
-  }
-
-  #put(key: string, entry: Entry): void {
-    if (this.#entries.size >= this.#entriesMax && !this.#entries.has(key)) this.#evictOne();
-    this.#entries.set(key, entry);
   }
 
   #evictOne(): void {
@@ -137,10 +123,7 @@ export class DecisionCache {
 /** How many entries the hand passes at most to evict one. */
 const roundsMax = 16;
 
-/**
- * A request body as a key. It begins with `{`, and a key that is made from a question begins with a digit, so they
- * cannot collide.
- */
+/** A request body as a key: it begins with `{`, and the key of a question begins with a digit. */
 function bodyKey(text: string): string | undefined {
   return text.length <= keyLengthMax && text.startsWith("{") ? text : undefined;
 }

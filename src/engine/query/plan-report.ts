@@ -1,7 +1,6 @@
 /**
- * The report of `ostiary plan`: how a question is answered under a policy. It shows the specialised rules, the
- * materialized closures, the SQL, and SQLite's query plan. Over an empty store the report is the same everywhere; over
- * a node's store it shows what this node does.
+ * The report of `ostiary plan`: how a question is answered under a policy, over an empty store or that of a node. It
+ * shows the specialised rules, the materialized closures, the SQL, and SQLite's query plan.
  */
 import type { Limits } from "../../config/limits.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
@@ -39,7 +38,7 @@ export interface PlanQuestion {
   readonly args: readonly PlanArgument[];
 }
 
-/** A predicate node with the positions of its rules; rules that stand in no file have none. */
+/** A predicate node with the positions of its rules, if they are in a file. */
 export interface PlacedNode {
   readonly node: string;
   readonly recursive: boolean;
@@ -57,10 +56,7 @@ export interface PlanReport {
   readonly unknown: readonly string[];
   /** The question as a conjunction of nodes, and the nodes. */
   readonly rules: { readonly question: string; readonly nodes: readonly PlacedNode[] } | null;
-  /**
-   * Tables of transitive closures that the statement reads, and closures that are too large to be materialized, so that
-   * queries walk the facts.
-   */
+  /** Closures that the statement reads, and closures that are too large to be materialized. */
   readonly closures: readonly {
     readonly table: string;
     readonly step: string;
@@ -163,7 +159,7 @@ function reportOver(
     rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics, listed: 1 })) : null,
     ...statementOf(store, plan),
     ...(withPasses && {
-      passes: tracePasses(active, planner, shape, new PassTrace(predicateOf(shape), names, labels)),
+      passes: tracePasses(active, planner, shape, new PassTrace(must(shape.calls[0]).predicate, names, labels)),
     }),
   };
 }
@@ -178,10 +174,6 @@ function tracePasses(
   compileProgram(active.policy, programLimits(acceptedPolicyLimits), trace);
   planner.tracePasses(shape, trace);
   return trace.outputs.map(({ pass, program }) => ({ pass, why: passes[pass], program }));
-}
-
-function predicateOf({ calls }: Shape): string {
-  return must(calls[0]).predicate;
 }
 
 function finite(number: number): number | null {
@@ -209,12 +201,7 @@ function placeOf(offset: number, sources: readonly Source[]): PlacedNode["rules"
   return null;
 }
 
-type StatementPart = Pick<
-  PlanReport,
-  "tables" | "indexes" | "constants" | "types" | "sql" | "parameters" | "queryPlan"
->;
-
-function statementOf(store: Connection, plan: Plan): StatementPart {
+function statementOf(store: Connection, plan: Plan) {
   if (plan.kind !== "statement")
     return { tables: [], indexes: [], constants: [], types: [], sql: null, parameters: [], queryPlan: [] };
   const { sql, parameters } = plan;

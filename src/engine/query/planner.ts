@@ -1,7 +1,4 @@
-/**
- * The planner: it turns a query shape into a plan, once per policy. A plan is one prepared SQL statement, or the rules
- * for the tabled evaluator if no single statement fits.
- */
+/** The planner: it turns a query shape into one prepared SQL statement, or into rules for the evaluator. */
 import { LRUCache } from "lru-cache";
 import { createHash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
@@ -32,7 +29,7 @@ import type { ActivePolicy } from "../policy/active-policy.ts";
 import { factTypeKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 import { OffloadRequired } from "./offload-required.ts";
-import { AllowShapes, type Shape, type ShapeVariable } from "./shapes.ts";
+import { AllowShapes, type Shape } from "./shapes.ts";
 
 export type Plan =
   | { readonly kind: "nothing" }
@@ -82,7 +79,7 @@ export class Planner {
   readonly #plans: LRUCache<string, Plan>;
   readonly #typingsMax: number;
   readonly #onServingThread: boolean;
-  /** The keys of shapes whose planning takes too long for the serving thread. */
+  /** The keys of shapes that only worker processes plan. */
   readonly #tooLongToPlan: LRUCache<string, true>;
   readonly #signatures: LRUCache<string, Signatures>;
   readonly #strings: ReadonlySet<string>;
@@ -90,10 +87,6 @@ export class Planner {
   /** The tables of the materialized closures, by closure name. */
   readonly #closures: ReadonlyMap<string, string>;
 
-  /**
-   * `statistics` are the current ones. On the serving thread, a shape whose planning takes long throws
-   * `OffloadRequired`.
-   */
   constructor(
     database: Connection,
     active: ActivePolicy,
@@ -160,15 +153,15 @@ export class Planner {
     this.#plans.clear();
   }
 
-  /**
-   * The specialised rules of a shape; `undefined` if nothing can answer it. Only statements use closures: the evaluator
-   * walks the facts, so that tests can compare the two.
-   */
+  /** The specialised rules of a shape, if any. The evaluator uses no closures, so that tests can compare the two. */
   specialised(shape: Shape, withClosures: boolean, trace?: PassTrace<PassName>): SpecialisedBody | undefined {
     const goal = {
       calls: shape.calls.map(({ predicate, variables }) => ({
         predicate,
-        args: variables.map((index) => termOf(must(shape.variables[index]), index)),
+        args: variables.map((index): ProgramTerm => {
+          const { constant } = must(shape.variables[index]);
+          return constant ? { kind: "const", value: constant } : { kind: "var", index };
+        }),
       })),
       types: shape.variables.map((variable) => variable.type),
     };
@@ -254,12 +247,10 @@ export class Planner {
   #signaturesWith(context: readonly FactType[]): Signatures {
     if (context.length === 0) return this.#active.signatures;
     const key = listKey(context.map(factTypeKey));
-    let cached = this.#signatures.get(key);
-    if (!cached) {
-      cached = contextSignatures(this.#active, context, this.#limits.policyTypingsMax);
-      this.#signatures.set(key, cached);
-    }
-    return cached;
+    const signatures =
+      this.#signatures.get(key) ?? contextSignatures(this.#active, context, this.#limits.policyTypingsMax);
+    this.#signatures.set(key, signatures);
+    return signatures;
   }
 
   /** Adds the relations that a statement names to `dependencies`. */
@@ -316,17 +307,13 @@ function finalizePlan(plan: Plan): void {
   if (typeof plan.clock !== "string") plan.clock.prepared.finalize();
 }
 
-/** Shapes come from requests, and their keys may be megabytes long; a cached key must not be. */
+/** A cached key must be short, but shapes come from requests, and their keys may be megabytes long. */
 function shortened(key: string): string {
   return key.length <= 1024 ? key : createHash("sha256").update(key).digest("base64");
 }
 
 const hit = { result: "hit" } as const;
 const miss = { result: "miss" } as const;
-
-function termOf(variable: ShapeVariable, index: number): ProgramTerm {
-  return variable.constant ? { kind: "const", value: variable.constant } : { kind: "var", index };
-}
 
 /** The binding that belongs to a parameter name of `datalog/sql/statement.ts`. */
 function parameterBinding(name: string): ParameterBinding {

@@ -1,7 +1,4 @@
-/**
- * The execution of one plan with the values of one request: values become symbols, the plan runs, symbols become
- * strings.
- */
+/** The execution of one plan for one request: values become symbols, the plan runs, symbols become strings. */
 import type { Limits } from "../../config/limits.ts";
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
@@ -32,9 +29,9 @@ export type ExecutionLimits = Limits & {
 };
 
 export class QueryExecution {
+  readonly plan: Plan;
   readonly #database: Connection;
   readonly #types: TypeIds;
-  readonly #plan: Plan;
   readonly #symbols: RequestSymbols;
   readonly #now: number;
   readonly #limits: ExecutionLimits;
@@ -49,7 +46,7 @@ export class QueryExecution {
     limits: ExecutionLimits,
   ) {
     this.#database = database;
-    this.#plan = plan;
+    this.plan = plan;
     this.#types = types;
     this.#symbols = new RequestSymbols(database, types, contextFacts);
     this.#now = now;
@@ -58,9 +55,9 @@ export class QueryExecution {
 
   /** Whether there is an answer; all variables are given. */
   holds(given: GivenValues): boolean {
-    return this.#plan.kind === "statement"
+    return this.plan.kind === "statement"
       ? withSpan("query", {}, QueryExecution.#holds, this, given)
-      : this.#withoutStatement(this.#plan, given, []).length > 0;
+      : this.#withoutStatement(this.plan, given, []).length > 0;
   }
 
   static #holds(span: Span, execution: QueryExecution, given: GivenValues): boolean {
@@ -71,35 +68,30 @@ export class QueryExecution {
 
   /** Whether the decision may differ in another second. */
   dependsOnTime(given: GivenValues): boolean {
-    if (this.#plan.kind !== "statement") return true;
-    const { clock } = this.#plan;
+    if (this.plan.kind !== "statement") return true;
+    const { clock } = this.plan;
     if (typeof clock === "string") return clock === "always";
     return must(this.#read(clock, given, 1)[0])[0] === 1;
   }
 
   /** Whether rules compare facts with the clock. For the evaluator this is not known, so it may be. */
   get mayDependOnTime(): boolean {
-    if (this.#plan.kind === "statement") return this.#plan.clock !== "never";
-    return this.#plan.kind === "evaluator";
+    if (this.plan.kind === "statement") return this.plan.clock !== "never";
+    return this.plan.kind === "evaluator";
   }
 
-  /**
-   * Distinct rows of the variables `asked`, sorted; `null` is a wildcard. Sorting here takes a tenth of the time that
-   * SQLite takes.
-   */
+  /** The sorted, distinct rows of the variables `asked`; `null` is a wildcard. SQLite would sort ten times slower. */
   rows(given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    return sortRows(this.#checkCount(this.#run(given, asked), asked));
+    return sortRows(this.#run(given, asked));
   }
 
-  /** The ids of the last variable, which is the only free one, sorted; `*` is a wildcard. */
+  /** The sorted ids of the last variable, which is the only free one; `*` is a wildcard. */
   ids(given: GivenValues): string[] {
-    const asked = [given.length];
-    const rows = this.#checkCount(this.#run(given, asked), asked);
-    return sortStrings(rows.map((row) => row[0] ?? "*"));
+    return sortStrings(this.#run(given, [given.length]).map((row) => row[0] ?? "*"));
   }
 
   #run(given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    if (this.#plan.kind !== "statement") return this.#withoutStatement(this.#plan, given, asked);
+    if (this.plan.kind !== "statement") return this.#withoutStatement(this.plan, given, asked);
     const { onServingThread, servingThreadAnswerValuesMax } = this.#limits;
     const limit = this.#rowsMaxFor(asked);
     const servingThreadRowsMax = Math.floor(servingThreadAnswerValuesMax / Math.max(1, asked.length));
@@ -110,7 +102,10 @@ export class QueryExecution {
       return found;
     });
     if (asked.length === 0) return rows[0]?.[0] === 1 ? [[]] : [];
-    if (rows.length > rowsMax && rowsMax < limit) throw new OffloadRequired(`its answer has more than ${rowsMax} rows`);
+    if (rows.length > rowsMax) {
+      if (rowsMax < limit) throw new OffloadRequired(`its answer has more than ${rowsMax} rows`);
+      throw tooManyAnswers(limit);
+    }
     // The columns are strings of values, or NULL.
     return rows as (string | null)[][];
   }
@@ -147,7 +142,7 @@ export class QueryExecution {
   }
 
   #execute(given: GivenValues, limit: number): SqlValue[][] {
-    return this.#plan.kind === "statement" ? this.#read(this.#plan, given, limit) : [];
+    return this.plan.kind === "statement" ? this.#read(this.plan, given, limit) : [];
   }
 
   #read(
@@ -191,16 +186,9 @@ export class QueryExecution {
   }
 
   #evaluate(body: SpecialisedBody, given: GivenValues, asked: readonly number[]): (string | null)[][] {
-    const {
-      queryStepsMax,
-      servingThreadQueryStepsMax,
-      queryValuesMax,
-      queryTimeMsMax,
-      factsAtATimeMax,
-      onServingThread,
-    } = this.#limits;
+    const { queryStepsMax, queryValuesMax, queryTimeMsMax, factsAtATimeMax, onServingThread } = this.#limits;
     const reader = new FactReader(this.#database, this.#types, this.#symbols, this.#now, factsAtATimeMax);
-    const stepsMax = onServingThread ? servingThreadQueryStepsMax : queryStepsMax;
+    const stepsMax = onServingThread ? this.#limits.servingThreadQueryStepsMax : queryStepsMax;
     const rowsMax = this.#rowsMaxFor(asked);
     const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
     const rows = new Map<string, (string | null)[]>();
@@ -214,12 +202,6 @@ export class QueryExecution {
       if (rows.size > rowsMax) throw tooManyAnswers(rowsMax);
     }
     return [...rows.values()];
-  }
-
-  #checkCount<T>(rows: T[], asked: readonly number[]): T[] {
-    const rowsMax = this.#rowsMaxFor(asked);
-    if (rows.length > rowsMax) throw tooManyAnswers(rowsMax);
-    return rows;
   }
 
   /** With more variables, fewer rows fit into memory. */

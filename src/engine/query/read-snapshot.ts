@@ -1,7 +1,6 @@
 /**
- * A read snapshot of the store that consecutive queries reuse. Taking SQLite's read lock and reading which state it
- * protects costs as much as five lookups, so the snapshot stays open for a moment and serves the next query too, as
- * long as the store has not changed.
+ * A read snapshot of the store that consecutive queries reuse. SQLite's read lock and reading which state it protects
+ * cost as much as five lookups, so the snapshot stays open for a moment, as long as the store has not changed.
  */
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -9,10 +8,7 @@ import { readSequence, type SequenceLock } from "../../store/connection/sequence
 import { type Clock, systemClock } from "../../util/clock.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
 
-/**
- * How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages of the write-ahead
- * log into the file, which is a short delay if writes are many.
- */
+/** How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages into the file. */
 const holdMs = 10;
 
 export class ReadSnapshot {
@@ -21,13 +17,12 @@ export class ReadSnapshot {
   readonly #after: Clock["after"];
   readonly #begin: SqlStatement;
   readonly #commit: SqlStatement;
-  /** The sequence number of the state that the open transaction reads, if the next query may reuse the transaction. */
+  /** The sequence number of the state that the open transaction reads, if the next query may reuse it. */
   #reusable: number | undefined;
   #isOpen = false;
   #isActive = false;
-  /** The sequence number when the active query began; `undefined` if the store was changing. */
+  /** When the active query began; `undefined` if the store was changing. */
   #sequence: number | undefined;
-  /** Read once from the open transaction. */
   #state: SnapshotState | undefined;
   #isReleaseScheduled = false;
 
@@ -46,19 +41,8 @@ export class ReadSnapshot {
   }
 
   /**
-   * Runs `body` over one state. Nested calls read the state of the outermost one, even if the store has changed since.
-   */
-  run<T>(body: () => T): T {
-    const isNested = this.acquire();
-    try {
-      return body();
-    } finally {
-      this.release(isNested);
-    }
-  }
-
-  /**
-   * The first half of `run`, for callers on the hot path that cannot afford a closure. Pass the result to `release`.
+   * Begins to read one state, until `release` gets the result: whether another read is active. A nested read reads the
+   * state of the outermost one, even if the store has changed since.
    */
   acquire(): boolean {
     if (this.#isActive) return true;
@@ -72,7 +56,7 @@ export class ReadSnapshot {
     return false;
   }
 
-  /** The second half of `run`. Keeps the snapshot open for reuse if the store did not change meanwhile. */
+  /** Keeps the snapshot open for reuse if the store did not change meanwhile. */
   release(isNested: boolean): void {
     if (isNested) return;
     this.#isActive = false;
@@ -113,8 +97,7 @@ export class ReadSnapshot {
     try {
       this.#commit.run();
     } catch {
-      // On a damaged file even the end of a read can fail. A read loses nothing by it, and the next query reports the
-      // damage.
+      // On a damaged file even the end of a read can fail. The next query reports the damage.
     }
   }
 }

@@ -1,7 +1,6 @@
 /**
- * A read view: the consistent set of things that an engine answers from. It consists of a read snapshot of the store,
- * the planner of the policy that is active in this snapshot, the statistics of the tables, and the cached decisions
- * that are valid in it. Each query uses one read view, whose duration is recorded.
+ * A read view: a read snapshot of the store, with the planner of the policy that is active in it, the statistics of the
+ * tables, and the cached decisions that are valid in it. The duration of each query is recorded.
  */
 import type { Limits } from "../../config/limits.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -17,11 +16,15 @@ import { ReadSnapshot } from "./read-snapshot.ts";
 
 export interface ReadViewOptions {
   readonly limits: Limits;
+  /** `evaluator` answers everything with the tabled evaluator; tests use it to compare the two ways. */
   readonly strategy: Strategy;
+  /** Whether this is the serving thread: then a query that may take long throws `OffloadRequired`. */
   readonly onServingThread: boolean;
-  /** These three as in `EngineOptions`. */
+  /** The sequence lock of the store. With it, a cached decision needs no look into the store. */
   readonly changes: SequenceLock | undefined;
+  /** Calls back later: releases a read snapshot that no query has used for a moment. */
   readonly after: Clock["after"] | undefined;
+  /** The caller has begun a transaction. Answers of several engines on one connection then belong to one state. */
   readonly inTransaction: boolean;
 }
 
@@ -56,7 +59,12 @@ export class ReadView {
 
   /** Runs `body` over one state. */
   read<T>(body: () => T): T {
-    return this.#snapshot ? this.#snapshot.run(body) : body();
+    const isNested = this.#snapshot?.acquire() ?? true;
+    try {
+      return body();
+    } finally {
+      this.#snapshot?.release(isNested);
+    }
   }
 
   /** Runs `body` over one state and records its duration. */
@@ -69,7 +77,7 @@ export class ReadView {
     }
   }
 
-  /** The first half of `timed`, for callers on the hot path that cannot afford a closure. Pass the result to `end`. */
+  /** The first half of `timed`, for the hot path, which cannot afford a closure. Pass the result to `end`. */
   begin(): ReadHandle {
     // The state of a nested query may be older than the current one.
     const sequence = this.#changes && this.#snapshot?.isActive !== true ? readSequence(this.#changes) : undefined;
@@ -83,10 +91,7 @@ export class ReadView {
     metrics.queryDuration.observe(kinds[kind], (performance.now() - startMs) / 1000);
   }
 
-  /**
-   * The planner of the policy that is active in the snapshot; `undefined` if no policy is active. Afterwards the
-   * decision cache holds only decisions that are valid in this snapshot.
-   */
+  /** The planner of the active policy, if any. Afterwards all cached decisions are valid in this snapshot. */
   planner({ sequence }: ReadHandle): Planner | undefined {
     this.#decisionsSequence = undefined;
     const { activation, version, statisticsStamp } = this.#state();
@@ -105,12 +110,11 @@ export class ReadView {
     return planner;
   }
 
-  /** The statistics in the snapshot. */
   statistics(): TableStatistics {
     return this.#statisticsAt(this.#state().statisticsStamp);
   }
 
-  /** A cached decision, if the store has not changed since the last query: then the lookup needs no snapshot. */
+  /** A cached decision, if the store has not changed since the last query: then no snapshot is needed. */
   cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     const valid = this.#decisionsSequence;
     if (valid === undefined || !this.#changes || readSequence(this.#changes) !== valid) return undefined;

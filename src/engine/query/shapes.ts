@@ -1,7 +1,7 @@
 /**
- * Query shapes: the part of a question that repeats from request to request. A shape holds the calls, which variables
- * are given, their types, the constants of the policy among their values, and the fact types of the context facts. The
- * key of a shape identifies its plan.
+ * Query shapes: the part of a question that repeats from request to request. A shape holds the calls, the types of the
+ * variables, which of them are given, constants of the policy, and the fact types of the context facts. The key of a
+ * shape identifies its plan.
  */
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { listKey, numberKey, stringKey } from "../../datalog/ir/key.ts";
@@ -16,10 +16,7 @@ export interface Shape {
   readonly context: readonly FactType[];
 }
 
-/**
- * A variable of a question: one given value, a list of values, or free. The shape itself holds a constant of the
- * policy.
- */
+/** A variable: a constant of the policy, which the shape holds, one given value, a list of values, or free. */
 export interface ShapeVariable {
   readonly type: string;
   readonly mode: "constant" | "one" | "several" | "free";
@@ -31,32 +28,20 @@ export interface KeyedShape {
   readonly shape: Shape;
 }
 
-export function keyed(shape: Shape): KeyedShape {
-  return { key: shapeKey(shape), shape };
-}
-
 /** Two shapes have the same key exactly if they are equal. */
-function shapeKey({ calls, variables, context }: Shape): string {
+export function keyed(shape: Shape): KeyedShape {
+  const { calls, variables, context } = shape;
   const callKeys = calls.map((call) => stringKey(call.predicate) + listKey(call.variables.map(numberKey)));
-  return listKey(callKeys) + listKey(variables.map(variableKey)) + listKey(context.map(factTypeKey));
+  const key = listKey(callKeys) + listKey(variables.map(variableKey)) + listKey(context.map(factTypeKey));
+  return { key, shape };
 }
 
 function variableKey({ type, mode, constant }: ShapeVariable): string {
   return stringKey(type) + stringKey(mode) + (constant === undefined ? "-" : valueKey(constant));
 }
 
-/** The parts of a question about `allow` that determine its shape. */
-export interface AllowQuestion {
-  /** `authorize` asks for a decision, `list` for resources, `actions` for actions. */
-  readonly kind: "authorize" | "list" | "actions";
-  readonly actorType: string;
-  /**
-   * A constant of the policy, which is part of the shape; `undefined` for any other action, and if actions are asked
-   * for.
-   */
-  readonly action: string | undefined;
-  readonly resourceType: string;
-}
+/** `authorize` asks for a decision, `list` for resources, `actions` for actions. */
+type AllowKind = "authorize" | "list" | "actions";
 
 /** Few enough that types which only one client asks for use no memory for long. */
 const shapesMax = 1000;
@@ -65,28 +50,34 @@ const shapesMax = 1000;
 type ShapeCache = Map<string, Map<string, Map<string | undefined, KeyedShape>>>;
 
 /**
- * The shapes of questions about `allow` under one policy. They are few and needed for every request, and making a key
- * takes a thirtieth of the time of an answer. The nested maps need no key for a lookup: one string key would take 80 ns
- * more. Types come from clients, so the number of all shapes together is bounded.
+ * The shapes of questions about `allow` under one policy. They are few, and making a key takes a thirtieth of the time
+ * of an answer. One string key instead of nested maps would take 80 ns more. Types come from clients, so the number of
+ * all shapes together is bounded.
  */
 export class AllowShapes {
-  readonly #shapes: Readonly<Record<AllowQuestion["kind"], ShapeCache>> = {
+  readonly #shapes: Readonly<Record<AllowKind, ShapeCache>> = {
     authorize: new Map(),
     list: new Map(),
     actions: new Map(),
   };
   #size = 0;
 
-  of(question: AllowQuestion, context: readonly FactType[]): KeyedShape {
-    if (context.length > 0) return allowShape(question, context);
-    const { kind, actorType, action, resourceType } = question;
-    return this.#shapes[kind].get(actorType)?.get(resourceType)?.get(action) ?? this.#add(question);
+  /** `action` is a constant of the policy; `undefined` for any other action, and if actions are asked for. */
+  of(
+    kind: AllowKind,
+    actorType: string,
+    action: string | undefined,
+    resourceType: string,
+    context: readonly FactType[],
+  ): KeyedShape {
+    if (context.length > 0) return allowShape(kind, actorType, action, resourceType, context);
+    const cached = this.#shapes[kind].get(actorType)?.get(resourceType)?.get(action);
+    return cached ?? this.#add(kind, actorType, action, resourceType);
   }
 
-  #add(question: AllowQuestion): KeyedShape {
+  #add(kind: AllowKind, actorType: string, action: string | undefined, resourceType: string): KeyedShape {
     if (this.#size >= shapesMax) this.#clear();
-    const { kind, actorType, action, resourceType } = question;
-    const shape = allowShape(question, []);
+    const shape = allowShape(kind, actorType, action, resourceType, []);
     const byResource = this.#shapes[kind].getOrInsertComputed(actorType, () => new Map());
     byResource.getOrInsertComputed(resourceType, () => new Map()).set(action, shape);
     this.#size++;
@@ -103,7 +94,10 @@ export class AllowShapes {
 const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
 export function allowShape(
-  { kind, actorType, action, resourceType }: AllowQuestion,
+  kind: AllowKind,
+  actorType: string,
+  action: string | undefined,
+  resourceType: string,
   context: readonly FactType[],
 ): KeyedShape {
   const variables = [

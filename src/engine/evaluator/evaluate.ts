@@ -1,10 +1,9 @@
 /**
  * The tabled evaluator. It answers queries that do not fit into one SQL statement: recursion that is not linear, and
  * goals that unfold into too many clauses. It evaluates top down with tables (Tamaki and Sato 1986, in its simplest
- * form): the goal is evaluated again and again, each call at most once per pass, until no table grows. It reads facts
- * with one indexed lookup. It evaluates a negated call completely before it goes on, which stratification allows. In an
- * answer, `undefined` is a wildcard (every value of that argument's type), and linked positions are wildcards that must
- * be equal.
+ * form): the goal is evaluated again, each call at most once per pass, until no table grows. A negated call is evaluated
+ * completely before others go on, which stratification allows. In an answer, `undefined` is a wildcard (every value of
+ * that argument's type), and linked positions are wildcards that must be equal.
  */
 import { NotEnumerable } from "../../datalog/ir/flat.ts";
 import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
@@ -19,24 +18,19 @@ import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { FactReader, SymbolIds } from "./fact-reader.ts";
 
-/** The conjunction that is being solved: types by variable, and the variables whose values are asked for. */
+/** The conjunction that is being solved. */
 interface EvaluationFrame {
+  /** By variable. */
   readonly types: readonly (string | undefined)[];
   readonly asked: ReadonlySet<number>;
-  /**
-   * Whether this is the question itself. A variable that only a negation restricts cannot be listed there; inside of a
-   * rule, all existing values can be tried.
-   */
+  /** A variable that only a negation restricts cannot be listed in a question; a rule can try all existing values. */
   readonly isQuestion: boolean;
 }
 
 /** What a call demands of an argument: a known value, all its values, or only that one exists. */
 type Demand = number | "asked" | "any";
 
-/**
- * Values by variable. Variables with the same entry in `roots` are one variable: they were unified before either had a
- * value.
- */
+/** Values by variable. Variables with the same root are one: they were unified before either had a value. */
 interface UnifiedBindings {
   readonly values: SymbolIds;
   readonly roots: readonly number[];
@@ -44,7 +38,7 @@ interface UnifiedBindings {
 
 interface TabledAnswer {
   readonly row: SymbolIds;
-  /** For each position, the first position that it is linked to: mostly itself. */
+  /** For each position, the first one that it is linked to: mostly itself. */
   readonly links: readonly number[];
 }
 
@@ -56,7 +50,7 @@ interface Table {
 export interface EvaluationLimits {
   readonly stepsMax: number;
   readonly rowsMax: number;
-  /** The maximum number of values in memory at a time: of facts that are iterated over, of tables and of answers. */
+  /** Values in memory at a time: of facts that are iterated over, of tables and of answers. */
   readonly valuesMax: number;
   /** On the clock of `performance.now()`. */
   readonly endMs: number;
@@ -68,10 +62,7 @@ export class Evaluation {
   readonly #tables = new Map<string, Table>();
   #visited = new Set<string>();
   #grown = false;
-  /**
-   * Whether the evaluator is inside an odd number of negations. There, an undecidable comparison counts as false, so
-   * that the negation holds.
-   */
+  /** Inside an odd number of negations, an undecidable comparison counts as false, so that the negation holds. */
   #isNegated = false;
   #steps = 0;
   #rows = 0;
@@ -86,23 +77,19 @@ export class Evaluation {
   run(body: SpecialisedBody, known: SymbolIds, asked: readonly number[]): SymbolIds[] {
     const rows = new Map<string, SymbolIds>();
     const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
+    const frame = { types: body.types, asked: new Set(asked), isQuestion: true };
     this.#toFixpoint(() => {
-      this.#solve(
-        { types: body.types, asked: new Set(asked), isQuestion: true },
-        body.literals,
-        unlinked(known),
-        (bindings) => {
-          const { row, links } = this.#answerOf(terms, bindings);
-          // A row cannot express "any value, twice the same": two wildcards mean any two values.
-          if (links.some((link, place) => link !== place)) throw new NotEnumerable();
-          if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
-          const key = row.join();
-          if (!rows.has(key)) this.#hold(row.length);
-          rows.set(key, row);
-          if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
-          return true;
-        },
-      );
+      this.#solve(frame, body.literals, unlinked(known), (bindings) => {
+        const { row, links } = this.#answerOf(terms, bindings);
+        // A row cannot express "any value, twice the same": two wildcards mean any two values.
+        if (hasLinks(links)) throw new NotEnumerable();
+        if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
+        const key = row.join();
+        if (!rows.has(key)) this.#hold(row.length);
+        rows.set(key, row);
+        if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
+        return true;
+      });
     });
     return [...rows.values()];
   }
@@ -122,20 +109,21 @@ export class Evaluation {
     this.#grown = outer.grown || hasGrown;
   }
 
-  /**
-   * Calls `found` for each solution of the literals; `found` returns false to stop. Returns false if it was stopped.
-   */
+  /** Calls `found` for each solution, until `found` returns false. Returns false if it was stopped. */
   #solve(
     frame: EvaluationFrame,
     literals: readonly SpecialisedLiteral[],
     bindings: UnifiedBindings,
     found: (bindings: UnifiedBindings) => boolean,
   ): boolean {
-    if (literals.length === 0) return (hasLinks(bindings) && !this.#areTyped(frame, bindings)) || found(bindings);
+    if (literals.length === 0) return (hasLinks(bindings.roots) && !this.#areTyped(frame, bindings)) || found(bindings);
     this.#step();
     const next = this.#choose(literals, bindings);
     const literal = must(literals[next]);
-    const untried = literal.kind === "call" ? undefined : this.#unknown(literal, bindings);
+    const isTest = literal.kind !== "call" && literal.kind !== "equal";
+    const untried = isTest
+      ? mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined)
+      : undefined;
     if (untried !== undefined) return this.#tryValues(untried, frame, literals, bindings, found);
     const rest = literals.filter((_, index) => index !== next);
     const go = (more: UnifiedBindings): boolean => this.#solve(frame, rest, more, found);
@@ -149,11 +137,8 @@ export class Evaluation {
         return literal.bodies.some((body) => this.#exists(body, shared)) || go(bindings);
       }
       case "equal": {
-        const equal = this.#unify(
-          [literal.left, literal.right],
-          { row: [undefined, undefined], links: [0, 0] },
-          bindings,
-        );
+        const linked = { row: [undefined, undefined], links: [0, 0] };
+        const equal = this.#unify([literal.left, literal.right], linked, bindings);
         return proceed(equal && this.#areTyped(frame, equal) ? equal : undefined, go);
       }
       case "compare":
@@ -167,26 +152,19 @@ export class Evaluation {
 
   /** Also counts each row and each answer, because a single literal may have many of them. */
   #step(): void {
-    if (++this.#steps > this.#limits.stepsMax)
-      throw new AppError("query_too_expensive", "the question takes more steps than allowed");
-    if (this.#steps % 4096 === 0 && performance.now() > this.#limits.endMs) {
-      throw new AppError("query_too_expensive", "the question takes longer than allowed");
-    }
+    if (++this.#steps > this.#limits.stepsMax) throw tooExpensive("takes more steps than allowed");
+    if (this.#steps % 4096 === 0 && performance.now() > this.#limits.endMs)
+      throw tooExpensive("takes longer than allowed");
   }
 
   #hold(values: number): void {
+    const { valuesMax } = this.#limits;
     this.#values += values;
-    if (this.#values > this.#limits.valuesMax)
-      throw new AppError(
-        "query_too_expensive",
-        `the question needs more than ${this.#limits.valuesMax} values in memory at a time: ask for less, or for one value`,
-      );
+    if (this.#values > valuesMax)
+      throw tooExpensive(`needs more than ${valuesMax} values in memory at a time: ask for less, or for one value`);
   }
 
-  /**
-   * The next literal: tests whose values are known first, then the call with the most known arguments; negations and
-   * comparisons with unknown values last.
-   */
+  /** The next literal: tests with known values, then the call with the most known arguments, then other tests. */
   #choose(literals: readonly SpecialisedLiteral[], bindings: UnifiedBindings): number {
     let best = 0;
     let bestScore = Number.NEGATIVE_INFINITY;
@@ -247,11 +225,8 @@ export class Evaluation {
     const asked = new Set(head.filter((_, position) => demand[position] === "asked").flatMap(termVariables));
     const isYesOrNo = !demand.includes("asked");
     const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
-    const start = this.#unify(
-      head,
-      { row: given, links: identity(head.length) },
-      unlinked(new Array(body.types.length).fill(undefined)),
-    );
+    const unbound = unlinked(new Array<undefined>(body.types.length).fill(undefined));
+    const start = this.#unify(head, { row: given, links: identity(head.length) }, unbound);
     if (!start) return;
     this.#solve({ types: body.types, asked, isQuestion: false }, body.literals, start, (bindings) => {
       const answer = this.#answerOf(head, bindings, demand);
@@ -259,8 +234,7 @@ export class Evaluation {
       if (table.answers.has(key)) return !isYesOrNo;
       table.answers.set(key, answer);
       this.#grown = true;
-      if (++this.#rows > this.#limits.rowsMax)
-        throw new AppError("query_too_expensive", "the question needs more rows than allowed");
+      if (++this.#rows > this.#limits.rowsMax) throw tooExpensive("needs more rows than allowed");
       this.#hold(answer.row.length);
       return !isYesOrNo;
     });
@@ -279,10 +253,7 @@ export class Evaluation {
     return { row, links };
   }
 
-  /**
-   * Unifies `terms` with an answer: variables get its values, and variables at linked positions become one. `undefined`
-   * if they do not unify.
-   */
+  /** Gives variables the values of an answer, and links those at linked positions; `undefined` if they do not unify. */
   #unify(
     terms: readonly ProgramTerm[],
     { row, links }: TabledAnswer,
@@ -326,24 +297,14 @@ export class Evaluation {
       if (holds) this.#grown = false;
     });
     this.#isNegated = !this.#isNegated;
-    if (holds) this.#forgetIncomplete();
+    // The interrupted pass has visited tables that may lack answers.
+    if (holds) for (const table of this.#tables.values()) table.complete = false;
     return holds;
   }
 
-  /** An interrupted pass has visited tables that may lack answers. */
-  #forgetIncomplete(): void {
-    for (const table of this.#tables.values()) table.complete = false;
-  }
-
-  /** A variable that still has no value when this condition is evaluated. */
-  #unknown(literal: Exclude<SpecialisedLiteral, SpecialisedCall>, bindings: UnifiedBindings): number | undefined {
-    if (literal.kind === "equal") return undefined;
-    return mentioned(literal).find((variable) => valueOf(bindings, variable) === undefined);
-  }
-
   /**
-   * Continues with as many unnamed values as the clause could tell apart, and with each value that the type has:
-   * whatever holds for one value that neither policy nor facts nor question name, holds for all such values.
+   * Continues with each value of the type, and with as many unnamed values as the clause could tell apart: rules treat
+   * all values alike that neither policy nor facts nor question name.
    */
   #tryValues(
     variable: number,
@@ -362,7 +323,7 @@ export class Evaluation {
     return true;
   }
 
-  /** Whether the values that variables got by unification have the right types. The values from calls always have. */
+  /** Whether variables have values of their types after unification. Values from calls always have the right types. */
   #areTyped(frame: EvaluationFrame, bindings: UnifiedBindings): boolean {
     return frame.types.every((type, variable) => {
       if (type === undefined) return true;
@@ -376,8 +337,8 @@ export class Evaluation {
     const left = this.#value(literal.left, bindings);
     const right = this.#value(literal.right, bindings);
     if (literal.operator === "!=") return left === undefined || right === undefined || left !== right;
-    // Some unnamed integers are smaller and some are not. Only a question can leave an integer open, so the comparison
-    // lets it pass to the answers, where it cannot be listed.
+    // Some unnamed integers are smaller and some are not. Only a question can leave an integer open: the comparison lets
+    // it pass to the answers, where it cannot be listed.
     if ([left, right].some((id) => id !== undefined && this.#reader.isUnnamed(id))) return !this.#isNegated;
     const first = this.#reader.integer(left);
     const second = this.#reader.integer(right);
@@ -411,7 +372,11 @@ export class Evaluation {
 }
 
 export function tooManyAnswers(rowsMax: number): AppError {
-  return new AppError("query_too_expensive", `the question has more than ${rowsMax} answers`);
+  return tooExpensive(`has more than ${rowsMax} answers`);
+}
+
+function tooExpensive(problem: string): AppError {
+  return new AppError("query_too_expensive", `the question ${problem}`);
 }
 
 function valueOf({ values, roots }: UnifiedBindings, variable: number): number | undefined {
@@ -426,8 +391,9 @@ function identity(length: number): number[] {
   return Array.from({ length }, (_, index) => index);
 }
 
-function hasLinks({ roots }: UnifiedBindings): boolean {
-  return roots.some((root, variable) => root !== variable);
+/** Whether an entry is not its own index. */
+function hasLinks(links: readonly number[]): boolean {
+  return links.some((link, index) => link !== index);
 }
 
 /** Continues if the terms unified; true means that the search goes on. */
@@ -457,10 +423,7 @@ function scoreOf(literal: SpecialisedLiteral, isKnown: (term: ProgramTerm) => bo
   return literal.kind === "equal" ? 90 : -500;
 }
 
-/**
- * Whether neither the question nor the rest of the clause mentions the variable: then it only matters that a value
- * exists.
- */
+/** Whether nothing else mentions the variable, so that it only matters that a value exists. */
 function isOfNoInterest(
   arg: ProgramTerm,
   args: readonly ProgramTerm[],

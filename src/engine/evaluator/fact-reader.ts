@@ -1,7 +1,4 @@
-/**
- * The facts that the evaluator reads: stored facts, found with one indexed lookup, and the context facts of the
- * request. Values are symbols.
- */
+/** The facts that the evaluator reads: stored facts and the context facts of the request. Values are symbols. */
 import { type Constant, splitKey } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { SpecialisedCall } from "../../datalog/ir/specialised.ts";
@@ -31,7 +28,7 @@ export class FactReader {
   readonly #symbols: RequestSymbols;
   readonly #factsMax: number | undefined;
 
-  /** Reads at most `factsMax` facts at a time, and throws `TooManyFacts` beyond that. */
+  /** With more than `factsMax` facts at a time, it throws `TooManyFacts`. */
   constructor(database: Connection, types: TypeIds, symbols: RequestSymbols, nowSeconds: number, factsMax?: number) {
     this.#factsMax = factsMax;
     this.#database = database;
@@ -44,7 +41,9 @@ export class FactReader {
   rows(call: SpecialisedCall, args: SymbolIds, types: readonly TypeName[]): SymbolIds[] {
     const stored = call.fact ? this.#stored(call.predicate, args, types) : [];
     const context = call.context
-      ? this.#symbols.rows(call.predicate).filter((row) => row.every((symbol, index) => fits(args[index], symbol)))
+      ? this.#symbols
+          .rows(call.predicate)
+          .filter((row) => args.every((arg, at) => arg === undefined || arg === row[at]))
       : [];
     return [...stored, ...context].filter((row) =>
       row.every(
@@ -67,10 +66,7 @@ export class FactReader {
     return symbol < 0 || 2 ** 32 - (symbol % 2 ** 32) <= unnamedPerType;
   }
 
-  /**
-   * All values of a type (or of all types) that the store or the request has. Before them come `unnamed` symbols for
-   * values that nothing names: rules treat all such values alike.
-   */
+  /** All values of a type (or of all types), after `unnamed` symbols for values that nothing names. */
   *valuesOf(type: string | undefined, unnamed: number): Generator<number> {
     const { low, high } = type === undefined ? { low: 0, high: -1 } : this.#types.range(type);
     for (let ordinal = 0; ordinal < unnamed; ordinal++) yield high - ordinal;
@@ -116,8 +112,4 @@ export class FactReader {
     if (this.#factsMax !== undefined && rows.length > this.#factsMax) throw new TooManyFacts(this.#factsMax);
     return rows;
   }
-}
-
-function fits(known: number | undefined, symbol: number | undefined): boolean {
-  return known === undefined || known === symbol;
 }

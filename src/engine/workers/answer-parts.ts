@@ -1,7 +1,4 @@
-/**
- * Answers as JSON in parts, for answers that are too large to be made or held as a whole on the serving thread. A
- * worker process makes each part while the one before is on its way to the client.
- */
+/** Answers as JSON in parts, which a worker process makes: they are too large for the serving thread as a whole. */
 
 /** One part of an answer's JSON. */
 export interface AnswerPart {

@@ -1,7 +1,4 @@
-/**
- * The entry point of the worker process: it answers offloaded queries, explains decisions and checks policies. These
- * may take seconds, and the process can be killed at its deadline.
- */
+/** The entry point of the worker process: it answers offloaded queries, explains decisions and checks policies. */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { diagnosticToJson } from "../../polar/render.ts";

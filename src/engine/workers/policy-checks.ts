@@ -1,36 +1,22 @@
 /**
- * Policy checks in worker processes: for requests that only check a policy, and for uploads. Each kind has its own
- * queue, so that API keys that may only read cannot delay an upload.
+ * Policy checks in worker processes. Requests that only check a policy and uploads have a queue each, so that API keys
+ * that may only read cannot delay an upload.
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 import type { CheckRequest } from "./engine-worker.ts";
-import { WorkerPool } from "./worker-pool.ts";
-import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
+import { WorkerPool, WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
 
-export class PolicyChecks {
-  readonly #limits: Limits;
-  readonly #queue: WorkerQueue;
+/** Returns the report (`policy-report.ts`) as JSON, and stores nothing. Throws as `WorkerQueue.run` does. */
+export type CheckPolicies = (request: Omit<CheckRequest, "limits">, holder: string) => Promise<string>;
 
-  constructor(limits: Limits) {
-    this.#limits = limits;
-    this.#queue = new WorkerQueue(queueOptions(limits));
-  }
-
-  /**
-   * Returns the report (`policy-report.ts`) as JSON, and stores nothing. Throws `too_many_requests` if too many checks
-   * wait, and `query_too_expensive` if the check takes too much time or memory.
-   */
-  check(request: Omit<CheckRequest, "limits">, holder: string): Promise<string> {
-    return this.#queue.run(holder, (worker) => worker.call("check", { ...request, limits: this.#limits }));
-  }
+export function checkPolicies(limits: Limits): CheckPolicies {
+  const queue = new WorkerQueue(queueOptions(limits));
+  return (request, holder) => queue.run(holder, (worker) => worker.call("check", { ...request, limits }));
 }
 
-/**
- * Throws `invalid_policy` if the policy is refused, and otherwise as `PolicyChecks.check` does. `holder` is the API key
- * of the client.
- */
+/** Throws `invalid_policy` if the policy is refused, and as `WorkerQueue.run` does. */
 export type ApprovePolicy = (
   request: UploadedPolicy & { readonly storePath: string },
   holder: string,

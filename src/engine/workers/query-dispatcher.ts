@@ -1,7 +1,6 @@
 /**
- * The query dispatcher of a node. A question is answered by the engine on the serving thread if admission control
- * allows it, and otherwise by an engine in a worker process, which is killed at its deadline. Questions on the serving
- * thread never wait for offloaded ones.
+ * The query dispatcher of a node: the engine on the serving thread answers a question if admission control allows it,
+ * and otherwise an engine in a worker process, which is killed at its deadline. The serving thread never waits for it.
  */
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
@@ -24,21 +23,20 @@ export class QueryDispatcher {
   constructor(engine: () => Engine, limits: Limits) {
     this.#engine = engine;
     this.#limits = limits;
-    const { offloadedQueriesMax, queryTimeMsMax, queryMemoryBytesMax, slowQueriesMax, slowQueryAfterMs } = limits;
-    const { largeResponsesMax, largeResponseTimeMsMax } = limits;
+    const { queryTimeMsMax, queryMemoryBytesMax } = limits;
     this.#queue = new WorkerQueue({
-      waitingMax: offloadedQueriesMax,
+      waitingMax: limits.offloadedQueriesMax,
       timeMsMax: queryTimeMsMax,
-      slow: { afterMs: slowQueryAfterMs, max: slowQueriesMax },
+      slow: { afterMs: limits.slowQueryAfterMs, max: limits.slowQueriesMax },
       memoryBytesMax: queryMemoryBytesMax,
-      parts: { max: largeResponsesMax, timeMsMax: largeResponseTimeMsMax },
+      parts: { max: limits.largeResponsesMax, timeMsMax: limits.largeResponseTimeMsMax },
       description: "questions that take long",
       timeoutMessage: `answering takes longer than ${queryTimeMsMax} ms: ask for less, or for one value`,
       memoryMessage: `answering takes more than ${formatBytes(queryMemoryBytesMax)} of memory: ask for less, or for one value`,
     });
   }
 
-  /** The decision cached for the request body `text`, if it is still valid. */
+  /** As `Engine.cachedDecision`. */
   cachedDecision(text: string): boolean | undefined {
     return this.#engine().cachedDecision(text);
   }
@@ -58,8 +56,8 @@ export class QueryDispatcher {
   }
 
   /**
-   * As `ask`, for answers that are lists: returns the object that is sent as JSON, with the list under `key` if one is
-   * given, or the parts of that JSON. The caller has to read or close the parts.
+   * As `ask`, for lists: returns the object that is sent as JSON, with the list under `key` if one is given, or the
+   * parts of that JSON, which the caller has to read or close.
    */
   async askList<Kind extends ListAnswerKind>(
     kind: Kind,

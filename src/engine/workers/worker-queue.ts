@@ -1,24 +1,64 @@
 /**
  * A queue of jobs for worker processes: work that may take long, in processes that can be killed at any time. Only a
- * few jobs run at a time, because the node has to answer, and a client that may read must not be able to occupy its
- * processors. If jobs may be slow, the others wait for each job only for a moment. A job that takes longer continues
- * beside them, and only a few such jobs may run.
+ * few jobs run at a time, so that a client that may read cannot occupy the processors of the node. If jobs may be slow,
+ * the others wait for each job only for a moment; a few such jobs may continue beside them.
  *
  * Slots in the queue, for running jobs and for slow jobs are shared among API keys (`util/slot-pool.ts`), and waiting
  * keys take turns (`util/fair-queue.ts`).
  */
-import type { WorkerHandle } from "../../runtime/worker.ts";
+import { spawnWorkerProcess, type WorkerProcess } from "../../runtime/worker-process.ts";
+import type { WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { type AnswerPart, AnswerParts, type PartSource } from "./answer-parts.ts";
 import type { WorkerCommands } from "./engine-worker.ts";
-import { type PooledWorker, WorkerPool } from "./worker-pool.ts";
+
+export const engineWorker: WorkerKind = { name: "engine", entry: "engine/workers/engine-worker.ts" };
+
+type PooledWorker = WorkerProcess<WorkerCommands>;
+
+/** How long an idle process is kept. */
+const idleMs = 60_000;
+
+/** Idle worker processes, which wait for a moment for more work. */
+export class WorkerPool {
+  readonly #idle = new Map<PooledWorker, ReturnType<typeof setTimeout>>();
+
+  /** Throws if the system cannot start a process. */
+  take(): PooledWorker {
+    const [known] = this.#idle.keys();
+    if (known) this.#forget(known);
+    return known ?? this.#spawn();
+  }
+
+  keep(pooled: PooledWorker): void {
+    if (pooled.worker.hasExited) return;
+    const timer = setTimeout(() => pooled.worker.terminate(noLongerNeeded()), idleMs);
+    timer.unref();
+    this.#idle.set(pooled, timer);
+  }
+
+  #spawn(): PooledWorker {
+    const pooled = spawnWorkerProcess<WorkerCommands>(engineWorker);
+    void pooled.worker.exited.then(() => this.#forget(pooled));
+    return pooled;
+  }
+
+  #forget(pooled: PooledWorker): void {
+    clearTimeout(this.#idle.get(pooled));
+    this.#idle.delete(pooled);
+  }
+}
+
+function noLongerNeeded(): AppError {
+  return new AppError("not_ready", "the worker process is no longer needed");
+}
 
 export interface WorkerQueueOptions {
-  /** The maximum number of jobs, waiting and running. */
+  /** Waiting and running jobs together. */
   readonly waitingMax: number;
-  /** The maximum number of running jobs, without slow ones. */
+  /** Running jobs without slow ones. */
   readonly runningMax?: number;
   /** A job that has waited for so long is refused. */
   readonly waitMsMax?: number;
@@ -46,10 +86,7 @@ interface WorkerJob {
   readonly holder: string;
   readonly begin: (port: WorkerPort) => Promise<unknown>;
   readonly work: (port: WorkerPort) => Promise<unknown>;
-  /**
-   * Whether the worker continues with the job after its first result. Throws if it may not. `hasLowPriority` says
-   * whether it already runs with low priority.
-   */
+  /** Whether the worker continues after its first result. Throws if it may not. `hasLowPriority` is of the worker. */
   readonly continues: (pooled: PooledWorker, result: unknown, hasLowPriority: boolean) => boolean;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -81,6 +118,7 @@ export class WorkerQueue {
   /**
    * Runs `work` in a worker process. `begin` runs before it; its time does not make the job slow. Throws
    * `too_many_requests` if too many jobs wait, and `query_too_expensive` if the job takes too much time or memory.
+   * `holder` is the API key of the client.
    */
   run<T>(
     holder: string,
@@ -91,9 +129,8 @@ export class WorkerQueue {
   }
 
   /**
-   * As `run`, for an answer in parts: `work` returns the first part. The worker makes each further part while the
-   * client reads the one before, and waits for the client only for a limited time. Other jobs run meanwhile. If
-   * `isLarge`, too many such answers are refused before any work.
+   * As `run`, for an answer in parts: `work` returns the first one. The worker makes each further part while the client
+   * reads the one before, for a limited time, beside other jobs. If `isLarge`, too many are refused before any work.
    */
   async runParts(
     holder: string,
@@ -146,30 +183,20 @@ export class WorkerQueue {
 
   async #run<T>(request: JobRequest): Promise<T> {
     this.#jobs.acquire(request.holder);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const job: WorkerJob = { ...request, resolve, reject, waitTimer: undefined };
+    const refuse = (): void => {
+      if (this.#queue.delete(job)) reject(this.#jobs.refusalError(job.holder));
+    };
+    const { waitMsMax } = this.#options;
     try {
-      return await this.#enqueue<T>(request);
+      if (waitMsMax !== undefined) job.waitTimer = setTimeout(refuse, waitMsMax);
+      this.#queue.add(job);
+      this.#startNext();
+      return (await promise) as T;
     } finally {
       this.#jobs.release(request.holder);
     }
-  }
-
-  #enqueue<T>(request: JobRequest): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const job: WorkerJob = {
-        ...request,
-        resolve: resolve as (result: unknown) => void,
-        reject,
-        waitTimer: undefined,
-      };
-      const { waitMsMax } = this.#options;
-      if (waitMsMax !== undefined) job.waitTimer = setTimeout(() => this.#refuse(job), waitMsMax);
-      this.#queue.add(job);
-      this.#startNext();
-    });
-  }
-
-  #refuse(job: WorkerJob): void {
-    if (this.#queue.delete(job)) job.reject(this.#jobs.refusalError(job.holder));
   }
 
   #startNext(): void {
@@ -211,7 +238,7 @@ export class WorkerQueue {
       if (isSlow) {
         this.#slow.release(job.holder);
         // Not reused: a process cannot raise its priority again.
-        if (!hasMore) end(new AppError("not_ready", "the worker process is no longer needed"));
+        if (!hasMore) end(noLongerNeeded());
       } else {
         if (!hasMore) this.#returnToPool(pooled);
         this.#freeSlot(job);
@@ -222,7 +249,7 @@ export class WorkerQueue {
   /** A process whose memory is full of garbage would reach the limit with the next job. */
   #returnToPool(pooled: PooledWorker): void {
     if (pooled.memoryBytes() <= this.#options.memoryBytesMax / reusableShare) return this.#pool.keep(pooled);
-    pooled.worker.terminate(new AppError("not_ready", "the worker process is no longer needed"));
+    pooled.worker.terminate(noLongerNeeded());
   }
 
   #freeSlot({ holder }: WorkerJob): void {

@@ -53,12 +53,6 @@ export interface EngineOptions extends Partial<ReadViewOptions> {
   readonly factsAtATimeMax?: number;
 }
 
-export interface StoredPolicy {
-  readonly id: number;
-  readonly filename: string | null;
-  readonly source: string;
-}
-
 export class Engine {
   readonly #database: Connection;
   readonly #limits: ExecutionLimits;
@@ -105,7 +99,7 @@ export class Engine {
       const decision = decisions.find(question, now);
       if (decision !== undefined) return tracedHit(decision);
       const constant = planner.isConstant(action) ? action : undefined;
-      const context = contextOf(contextFacts);
+      const context = factTypesOf(contextFacts);
       const shape = planner.allowShapes.of("authorize", actor.type, constant, resource.type, context);
       const execution = this.#execution(planner, shape, contextFacts, now);
       const values: GivenValues = [actor, { type: "String", id: action }, resource];
@@ -218,21 +212,18 @@ export class Engine {
 
   /** The stored facts that match. A pattern with fewer arguments than a fact leaves the rest open. Sorted by arity. */
   facts(pattern: FactPattern): Fact[] {
-    const found = (): Fact[] => {
-      const statistics = this.#view.statistics();
-      return patternsByTable(this.#database, pattern).flatMap(({ table, fullPattern }) => {
-        const arity = fullPattern.args.length;
-        // A given first argument is found with the primary key; every other pattern scans the table.
-        const hasFirst = typeof fullPattern.args[0]?.id === "string";
-        const bound = statistics.maxRows(table, hasFirst ? [1] : [], new Array(arity).fill(undefined));
-        this.#admission?.admitRows(bound);
-        this.#admission?.admitValues(bound * arity);
-        return matchFacts(this.#database, fullPattern, this.#limits.queryRowsMax);
-      });
-    };
     return this.#view.timed("facts", () =>
       withSpan("query", {}, (span) => {
-        const facts = found();
+        const statistics = this.#view.statistics();
+        const facts = patternsByTable(this.#database, pattern).flatMap(({ table, fullPattern }) => {
+          const arity = fullPattern.args.length;
+          // A given first argument is found with the primary key; every other pattern scans the table.
+          const hasFirst = typeof fullPattern.args[0]?.id === "string";
+          const bound = statistics.maxRows(table, hasFirst ? [1] : [], new Array(arity).fill(undefined));
+          this.#admission?.admitRows(bound);
+          this.#admission?.admitValues(bound * arity);
+          return matchFacts(this.#database, fullPattern, this.#limits.queryRowsMax);
+        });
         recordRows(span, facts.length);
         return facts;
       }),
@@ -256,7 +247,7 @@ export class Engine {
   }
 
   /** The active policy, or an older one by its id; `null` if it does not exist. */
-  policy(id?: number): StoredPolicy | null {
+  policy(id?: number): Readonly<Pick<typeof schema.policy.$inferSelect, "id" | "filename" | "source">> | null {
     return this.#view.read(() => {
       const { policy } = schema;
       const columns = { id: policy.id, filename: policy.filename, source: policy.source };
@@ -311,12 +302,9 @@ export class Engine {
 
   /** The numbers of facts and closures, which the store keeps, and the sizes of the files. */
   size(): { readonly closures: ClosureCounts; readonly facts: number; readonly files: FileBytes } {
-    const files = fileBytes(this.#database.path);
-    return this.#view.read(() => ({
-      closures: countClosures(this.#database),
-      facts: countFacts(this.#database),
-      files,
-    }));
+    const database = this.#database;
+    const files = fileBytes(database.path);
+    return this.#view.read(() => ({ closures: countClosures(database), facts: countFacts(database), files }));
   }
 
   close(): void {
@@ -334,7 +322,7 @@ export class Engine {
     this.#check(contextFacts);
     return this.#view.timed(kind, (handle) => {
       const planner = this.#view.planner(handle);
-      return planner === undefined ? none : body(planner, contextOf(contextFacts));
+      return planner === undefined ? none : body(planner, factTypesOf(contextFacts));
     });
   }
 
@@ -371,18 +359,12 @@ function planOf(span: Span, planner: Planner, { key, shape }: KeyedShape): Plan 
   return planner.planFor(key, shape);
 }
 
-function contextOf(contextFacts: readonly Fact[]): readonly FactType[] {
-  return contextFacts.length === 0 ? noContext : factTypesOf(contextFacts);
-}
-
 function tracedHit(decision: boolean): boolean {
   return withSpan("query", decision ? allowedHit : deniedHit, () => decision);
 }
 
 const allowedHit = { attributes: decisionAttributes(true, "hit") };
 const deniedHit = { attributes: decisionAttributes(false, "hit") };
-
-const noContext: readonly FactType[] = [];
 
 /** Calls the method of the engine that has the name of the kind. */
 export function askEngine<Kind extends QuestionKind>(

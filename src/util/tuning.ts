@@ -46,6 +46,12 @@ export const servingThreadQuestionCharacters = 64 * KiB;
 export const responseChunkBytes = 64 * KiB;
 
 /**
+ * The length of one part of an answer that a worker process makes. The cost of a part does not matter at this length,
+ * and a few parts need little memory.
+ */
+export const answerPartCharacters = 128 * KiB;
+
+/**
  * The bytes that a response in parts can hold: a part that waits, as a string and as bytes, and a chunk that is being
  * sent.
  */
@@ -56,3 +62,9 @@ export const chunkedResponseBytes = 512 * KiB;
  * thread that they can use.
  */
 export const pauseMsPerEventStream = 0.25;
+
+/**
+ * How long a read snapshot stays open without a query. To take SQLite's read lock and read which state it protects costs
+ * as much as five lookups. While it is open, SQLite cannot checkpoint newer pages of the write-ahead log into the file.
+ */
+export const readSnapshotHoldMs = 10;

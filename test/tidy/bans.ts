@@ -22,7 +22,7 @@ const jsonWriters: readonly string[] = [
   "src/engine/state/digest.ts",
   // Parameters of SQL statements, questions for worker processes, string literals of TypeScript.
   "src/engine/request/json-parameter.ts",
-  "src/engine/request/question-json.ts",
+  "src/engine/request/questions.ts",
   "src/engine/policy/typescript.ts",
   // Responses.
   "src/engine/workers/engine-worker.ts",

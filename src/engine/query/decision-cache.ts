@@ -25,6 +25,8 @@ interface PlanVersion {
   invalidations: number;
 }
 
+const newPlanVersion = (): PlanVersion => ({ invalidations: 0 });
+
 /** Includes plans that the planner has evicted meanwhile. */
 const plansMax = 10_000;
 
@@ -98,12 +100,8 @@ export class DecisionCache {
   }
 
   #planVersionOf(plan: StatementPlan): PlanVersion {
-    const known = this.#planVersions.get(plan);
-    if (known) return known;
-    if (this.#planVersions.size >= plansMax) this.clear();
-    const planVersion = { invalidations: 0 };
-    this.#planVersions.set(plan, planVersion);
-    return planVersion;
+    if (this.#planVersions.size >= plansMax && !this.#planVersions.has(plan)) this.clear();
+    return this.#planVersions.getOrInsertComputed(plan, newPlanVersion);
   }
 
   #evictOne(): void {

@@ -25,7 +25,7 @@ import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } f
 import { unknownNames } from "../policy/unknown-names.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
-import { type Plan, Planner } from "./planner.ts";
+import { type Plan, Planner, type StatementPlan } from "./planner.ts";
 import type { Shape, ShapeVariable } from "./shapes.ts";
 
 /** One argument of a question: a value from the request, a constant of the policy, or a value that is asked for. */
@@ -139,9 +139,10 @@ function reportOver(
   const plan = planner.planFor("question", shape);
   const body = planner.specialised(shape, plan.kind !== "evaluator");
   const names = question.args.map(argumentName);
+  const rowsMax = plan.kind === "statement" ? costBoundOf(store, plan)({ statistics, listed: 1 }) : Infinity;
   const used = plan.kind === "statement" ? namesIn(plan.sql) : new Set<string>();
   return {
-    question: printedQuestion(question),
+    question: `${question.predicate}(${names.join(", ")})`,
     answeredBy: answeredBy[plan.kind],
     unknown: unknownNames(question, active),
     rules: body
@@ -156,7 +157,7 @@ function reportOver(
       const { table, rows, isMaterialized: kept } = stored;
       return used.has(table) || !kept ? [{ table, step: printClosure(closure), rows, kept }] : [];
     }),
-    rowsMax: plan.kind === "statement" ? finite(costBoundOf(store, plan)({ statistics, listed: 1 })) : null,
+    rowsMax: Number.isFinite(rowsMax) ? Math.ceil(rowsMax) : null,
     ...statementOf(store, plan),
     ...(withPasses && {
       passes: tracePasses(active, planner, shape, new PassTrace(must(shape.calls[0]).predicate, names, labels)),
@@ -174,10 +175,6 @@ function tracePasses(
   compileProgram(active.policy, programLimits(acceptedPolicyLimits), trace);
   planner.tracePasses(shape, trace);
   return trace.outputs.map(({ pass, program }) => ({ pass, why: passes[pass], program }));
-}
-
-function finite(number: number): number | null {
-  return Number.isFinite(number) ? Math.ceil(number) : null;
 }
 
 const answeredBy = {
@@ -236,7 +233,7 @@ function namesIn(sql: string): Set<string> {
   return new Set([...sql.matchAll(/\b(?:fact|closure)_\d+\b/g)].map(([name]) => name));
 }
 
-function explainQueryPlan(store: Connection, { sql, parameters }: Extract<Plan, { kind: "statement" }>): string[] {
+function explainQueryPlan(store: Connection, { sql, parameters }: StatementPlan): string[] {
   const rows = store.prepare(`EXPLAIN QUERY PLAN ${sql}`).values(...parameters.map(() => null));
   const depths = new Map<unknown, number>();
   return rows.map(([id, parent, , detail]) => {
@@ -256,10 +253,6 @@ function shapeOf({ predicate, args }: PlanQuestion): Shape {
     }),
     context: [],
   };
-}
-
-function printedQuestion({ predicate, args }: PlanQuestion): string {
-  return `${predicate}(${args.map(argumentName).join(", ")})`;
 }
 
 function argumentName(arg: PlanArgument): string {

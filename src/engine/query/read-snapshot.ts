@@ -6,10 +6,8 @@ import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { readSequence, type SequenceLock } from "../../store/connection/sequence-lock.ts";
 import { type Clock, systemClock } from "../../util/clock.ts";
+import { readSnapshotHoldMs } from "../../util/tuning.ts";
 import { snapshotState, type SnapshotState } from "../policy/activation.ts";
-
-/** How long the snapshot stays open without a query. Meanwhile SQLite cannot checkpoint newer pages into the file. */
-const holdMs = 10;
 
 export class ReadSnapshot {
   readonly #database: Connection;
@@ -21,7 +19,6 @@ export class ReadSnapshot {
   #reusable: number | undefined;
   #isOpen = false;
   #isActive = false;
-  /** When the active query began; `undefined` if the store was changing. */
   #sequence: number | undefined;
   #state: SnapshotState | undefined;
   #isReleaseScheduled = false;
@@ -35,9 +32,9 @@ export class ReadSnapshot {
     this.#commit = database.prepare("COMMIT");
   }
 
-  /** Whether a query is running. Its state may be older than the current one. */
-  get isActive(): boolean {
-    return this.#isActive;
+  /** The sequence number when the active query began; `undefined` if the store was changing. */
+  get sequence(): number | undefined {
+    return this.#sequence;
   }
 
   /**
@@ -83,7 +80,7 @@ export class ReadSnapshot {
     this.#reusable = sequence;
     if (this.#isReleaseScheduled) return;
     this.#isReleaseScheduled = true;
-    this.#after(holdMs, () => {
+    this.#after(readSnapshotHoldMs, () => {
       this.#isReleaseScheduled = false;
       this.#endTransaction();
     });

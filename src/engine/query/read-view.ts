@@ -30,8 +30,6 @@ export interface ReadViewOptions {
 
 /** A query that is running. */
 export interface ReadHandle {
-  /** The sequence number of the store when the query began; `undefined` for a nested query. */
-  readonly sequence: number | undefined;
   readonly startMs: number;
   /** Whether the query runs inside of another read. */
   readonly isNested: boolean;
@@ -79,10 +77,8 @@ export class ReadView {
 
   /** The first half of `timed`, for the hot path, which cannot afford a closure. Pass the result to `end`. */
   begin(): ReadHandle {
-    // The state of a nested query may be older than the current one.
-    const sequence = this.#changes && this.#snapshot?.isActive !== true ? readSequence(this.#changes) : undefined;
     const startMs = performance.now();
-    return { sequence, startMs, isNested: this.#snapshot?.acquire() ?? true };
+    return { startMs, isNested: this.#snapshot?.acquire() ?? true };
   }
 
   /** The second half of `timed`. */
@@ -92,7 +88,9 @@ export class ReadView {
   }
 
   /** The planner of the active policy, if any. Afterwards all cached decisions are valid in this snapshot. */
-  planner({ sequence }: ReadHandle): Planner | undefined {
+  planner({ isNested }: ReadHandle): Planner | undefined {
+    // The state of a nested query may be older than the current one.
+    const sequence = isNested ? undefined : this.#snapshot?.sequence;
     this.#decisionsSequence = undefined;
     const { activation, version, statisticsStamp } = this.#state();
     if (!activation) return undefined;

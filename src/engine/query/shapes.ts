@@ -76,18 +76,16 @@ export class AllowShapes {
   }
 
   #add(kind: AllowKind, actorType: string, action: string | undefined, resourceType: string): KeyedShape {
-    if (this.#size >= shapesMax) this.#clear();
+    if (this.#size >= shapesMax) {
+      // Making the shapes in use again costs less than to record the use of each.
+      for (const cached of Object.values(this.#shapes)) cached.clear();
+      this.#size = 0;
+    }
     const shape = allowShape(kind, actorType, action, resourceType, []);
     const byResource = this.#shapes[kind].getOrInsertComputed(actorType, () => new Map());
     byResource.getOrInsertComputed(resourceType, () => new Map()).set(action, shape);
     this.#size++;
     return shape;
-  }
-
-  /** Making the shapes in use again costs less than to record the use of each. */
-  #clear(): void {
-    for (const cached of Object.values(this.#shapes)) cached.clear();
-    this.#size = 0;
   }
 }
 
@@ -122,8 +120,11 @@ export function stringVariable(constant: string | undefined): ShapeVariable {
   return { type: "String", mode: "constant", constant: { type: "String", id: constant } };
 }
 
+const noTypes: readonly FactType[] = [];
+
 /** The distinct fact types of the facts, in canonical order. */
-export function factTypesOf(facts: readonly Fact[]): FactType[] {
+export function factTypesOf(facts: readonly Fact[]): readonly FactType[] {
+  if (facts.length === 0) return noTypes;
   const found = new Map<string, FactType>();
   for (const fact of facts) {
     const types = fact.args.map((arg: Value) => arg.type);

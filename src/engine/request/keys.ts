@@ -1,8 +1,7 @@
 /**
- * Canonical keys of values, facts and questions: two keys are equal exactly if the terms are equal. They consist of the
- * keys of Datalog terms (`datalog/ir/key.ts`), and delimit themselves like those, so they can be concatenated. Maps and
- * comparisons use these keys and never JSON, whose form depends on details that do not belong to a term (the order of a
- * set, `undefined`).
+ * Canonical keys of values, facts and questions: two keys are equal exactly if the terms are equal. Like the keys of
+ * Datalog terms (`datalog/ir/key.ts`), they delimit themselves, so they can be concatenated. JSON is no key: its form
+ * depends on details that do not belong to a term (the order of a set, `undefined`).
  */
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { constantKey, listKey, stringKey, typeListKey } from "../../datalog/ir/key.ts";
@@ -36,11 +35,7 @@ export function rowKey(row: readonly (string | null)[]): string {
 }
 
 /** The key of a question without context facts. */
-export function questionKey({
-  actor,
-  action,
-  resource,
-}: Pick<AuthorizeQuestion, "actor" | "action" | "resource">): string {
+export function questionKey({ actor, action, resource }: Omit<AuthorizeQuestion, "contextFacts">): string {
   // One template, since `authorize` makes this key for every question: the lengths tell where each string ends.
   const lengths = `${actor.type.length} ${actor.id.length} ${resource.type.length} ${resource.id.length}`;
   return `${lengths} ${actor.type}${actor.id}${resource.type}${resource.id}${action}`;

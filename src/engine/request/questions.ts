@@ -1,4 +1,4 @@
-/** The questions that a node answers, and their answers. */
+/** The questions that a node answers, their answers, and questions as JSON. */
 import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/revision.ts";
 import type { PackedStrings } from "./packed-strings.ts";
@@ -68,3 +68,25 @@ export type QuestionKind = keyof Questions;
 
 /** The kinds whose answers are lists, which may be large. */
 export type ListAnswerKind = "authorizeResources" | "list" | "query" | "facts";
+
+/** A valid question as JSON: too large for the serving thread, so only the thread that answers parses it. */
+export class SerializedQuestion<Kind extends QuestionKind> {
+  readonly kind: Kind;
+  readonly json: string;
+
+  constructor(kind: Kind, json: string) {
+    this.kind = kind;
+    this.json = json;
+  }
+}
+
+/** A map becomes a list of its entries. */
+export const questionToJson = (question: object): string =>
+  JSON.stringify(question, (_, value: unknown) => (value instanceof Map ? [...value] : value));
+
+export function questionFromJson<Kind extends QuestionKind>(kind: Kind, json: string): Questions[Kind]["question"] {
+  const question = JSON.parse(json) as Questions[Kind]["question"];
+  return kind === "query" && "variables" in question
+    ? { ...question, variables: new Map(question.variables) }
+    : question;
+}

@@ -1,7 +1,6 @@
 /**
- * The symbols of the values of one request. Values that the store does not have get request-scoped symbols: equal
- * values get the same symbol and different values get different ones, so two unknown users are never taken for each
- * other.
+ * The symbols of the values of one request. Values that the store does not have get request-scoped symbols, one for each
+ * distinct value, so two unknown users are never taken for each other.
  */
 import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -30,12 +29,9 @@ export class RequestSymbols {
   /** The context facts as rows of symbols, by predicate key. */
   #rowsOf(facts: readonly Fact[]): Map<string, number[][]> {
     const rows = new Map<string, number[][]>();
-    for (const fact of facts) {
-      const key = predicateKey(fact.predicate, fact.args.length);
-      const row = fact.args.map((arg) => this.symbolOf(arg));
-      const known = rows.get(key);
-      if (known) known.push(row);
-      else rows.set(key, [row]);
+    for (const { predicate, args } of facts) {
+      const row = args.map((arg) => this.symbolOf(arg));
+      rows.getOrInsertComputed(predicateKey(predicate, args.length), () => []).push(row);
     }
     return rows;
   }

@@ -1,7 +1,6 @@
 /**
- * Ids of types, including types that only a request has (in context facts). SQL statements contain these ids, so an id
- * stays the same as long as plans are cached. When the store learns a type that had a request-scoped id, all plans
- * become stale.
+ * Ids of types, including types that only a request has. SQL statements contain them, so an id stays the same as long as
+ * plans are cached. When the store learns a type that had a request-scoped id, all plans become stale.
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { findTypeId, firstTemporaryTypeId, lastTypeId, symbolRange } from "../../store/facts/symbols.ts";
@@ -22,7 +21,12 @@ export class TypeIds {
 
   /** The id of a type; a stored type has its stored id. */
   of(type: string): number {
-    return this.stored(type) ?? this.#requestScopedId(type);
+    const known = this.stored(type) ?? this.#requestScoped.get(type);
+    if (known !== undefined) return known;
+    if (this.#requestScoped.size === 0) this.#newestSeen = lastTypeId(this.#database);
+    const id = firstTemporaryTypeId + this.#requestScoped.size;
+    this.#requestScoped.set(type, id);
+    return id;
   }
 
   range(type: string): { readonly low: number; readonly high: number } {
@@ -35,10 +39,7 @@ export class TypeIds {
     return symbol >= low && symbol <= high;
   }
 
-  /**
-   * Whether request-scoped ids are no longer right. Called before each query, so it reads the store only if it has new
-   * types.
-   */
+  /** Whether request-scoped ids are no longer right. Called before each query, so it mostly reads only one number. */
   isStale(): boolean {
     if (this.#requestScoped.size === 0) return false;
     if (this.#requestScoped.size > requestScopedTypesMax) return true;
@@ -55,15 +56,6 @@ export class TypeIds {
     if (cached !== undefined) return cached;
     const id = findTypeId(this.#database, type);
     if (id !== undefined) this.#stored.set(type, id);
-    return id;
-  }
-
-  #requestScopedId(type: string): number {
-    const cached = this.#requestScoped.get(type);
-    if (cached !== undefined) return cached;
-    if (this.#requestScoped.size === 0) this.#newestSeen = lastTypeId(this.#database);
-    const id = firstTemporaryTypeId + this.#requestScoped.size;
-    this.#requestScoped.set(type, id);
     return id;
   }
 }

@@ -1,4 +1,5 @@
 /** Answers as JSON in parts, which a worker process makes: they are too large for the serving thread as a whole. */
+import { answerPartCharacters } from "../../util/tuning.ts";
 
 /** One part of an answer's JSON. */
 export interface AnswerPart {
@@ -42,13 +43,10 @@ export class AnswerParts {
   }
 }
 
-/** Long enough that the cost of a part does not matter, short enough that a few parts need little memory. */
-const partCharacters = 128 * 1024;
-
 /** Takes pieces until the part is long enough. */
 export function takePart(pieces: Iterator<string>): AnswerPart {
   const taken: string[] = [];
-  for (let length = 0; length < partCharacters;) {
+  for (let length = 0; length < answerPartCharacters;) {
     const { done, value } = pieces.next();
     if (done === true) return { text: taken.join(""), isLast: true };
     taken.push(value);

@@ -13,8 +13,13 @@ import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import { activationOf } from "../policy/activation.ts";
 import { describeUnusedFacts, findUnusedFacts } from "../policy/unused-facts.ts";
-import { questionFromJson } from "../request/question-json.ts";
-import type { AuthorizeQuestion, ListAnswerKind, QuestionKind, Questions } from "../request/questions.ts";
+import {
+  type AuthorizeQuestion,
+  type ListAnswerKind,
+  questionFromJson,
+  type QuestionKind,
+  type Questions,
+} from "../request/questions.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
 import { policyReport } from "../validation/policy-report.ts";
@@ -30,10 +35,6 @@ export interface CheckRequest extends StoreRequest {
   readonly sources: readonly Source[];
   readonly runTests: boolean;
   readonly coverage: boolean;
-}
-
-interface ExplainRequest extends StoreRequest {
-  readonly question: AuthorizeQuestion;
 }
 
 interface AnswerRequest<Kind extends QuestionKind> extends StoreRequest {
@@ -70,7 +71,7 @@ const commands = {
   },
 
   /** Returns the explanation as JSON. */
-  explain({ question, limits, storePath }: ExplainRequest): string {
+  explain({ question, limits, storePath }: StoreRequest & { readonly question: AuthorizeQuestion }): string {
     const clock = Math.floor(Date.now() / 1000);
     return JSON.stringify(inTransaction(storePath, (store) => explainDecision(store, question, { limits, clock })));
   },

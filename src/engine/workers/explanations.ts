@@ -5,13 +5,8 @@ import { checkFact } from "../request/fact-check.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 
-/**
- * Returns the explanation as JSON, for the facts and the policy in the file at `storePath`. Throws as
- * `Engine.authorize` and `WorkerQueue.run` do.
- */
-export type ExplainDecisions = (question: AuthorizeQuestion, storePath: string, holder: string) => Promise<string>;
-
-export function explainDecisions(limits: Limits): ExplainDecisions {
+/** The result returns the explanation as JSON, and throws as `Engine.authorize` and `WorkerQueue.run` do. */
+export function explainDecisions(limits: Limits) {
   const { explanationsWaitingMax, explanationTimeMsMax, queryTimeMsMax, queryMemoryBytesMax } = limits;
   // The decision has the time of any question. An explanation stops in time, except for the last question that it asks.
   const timeMsMax = queryTimeMsMax + 2 * explanationTimeMsMax;
@@ -25,7 +20,7 @@ export function explainDecisions(limits: Limits): ExplainDecisions {
     timeoutMessage: `deciding and explaining take longer than ${timeMsMax} ms`,
     memoryMessage: `deciding and explaining take more than ${formatBytes(queryMemoryBytesMax)} of memory`,
   });
-  return async (question, storePath, holder) => {
+  return async (question: AuthorizeQuestion, storePath: string, holder: string): Promise<string> => {
     for (const fact of question.contextFacts) checkFact(fact, limits);
     return queue.run(holder, (worker) => worker.call("explain", { question, storePath, limits }));
   };

@@ -8,12 +8,11 @@ import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approv
 import type { CheckRequest } from "./engine-worker.ts";
 import { WorkerPool, WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
 
-/** Returns the report (`policy-report.ts`) as JSON, and stores nothing. Throws as `WorkerQueue.run` does. */
-export type CheckPolicies = (request: Omit<CheckRequest, "limits">, holder: string) => Promise<string>;
-
-export function checkPolicies(limits: Limits): CheckPolicies {
+/** The result returns the report (`policy-report.ts`) as JSON, stores nothing, and throws as `WorkerQueue.run` does. */
+export function checkPolicies(limits: Limits) {
   const queue = new WorkerQueue(queueOptions(limits));
-  return (request, holder) => queue.run(holder, (worker) => worker.call("check", { ...request, limits }));
+  return (request: Omit<CheckRequest, "limits">, holder: string): Promise<string> =>
+    queue.run(holder, (worker) => worker.call("check", { ...request, limits }));
 }
 
 /** Throws `invalid_policy` if the policy is refused, and as `WorkerQueue.run` does. */

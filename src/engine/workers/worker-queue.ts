@@ -210,8 +210,13 @@ export class WorkerQueue {
 
   async #runJob(job: WorkerJob): Promise<void> {
     const { timeMsMax, memoryBytesMax, slow, timeoutMessage, memoryMessage } = this.#options;
-    const pooled = this.#workerFor(job);
-    if (!pooled) return this.#freeSlot(job);
+    let pooled: PooledWorker;
+    try {
+      pooled = this.#pool.take();
+    } catch (error) {
+      job.reject(new AppError("not_ready", "no worker process could be started, try again", { cause: error }));
+      return this.#freeSlot(job);
+    }
     const end = (error: AppError): void => pooled.worker.terminate(error);
     const timers = [setTimeout(() => end(new AppError("query_too_expensive", timeoutMessage)), timeMsMax)];
     let [isSlow, hasMore] = [false, false];
@@ -255,16 +260,5 @@ export class WorkerQueue {
   #freeSlot({ holder }: WorkerJob): void {
     this.#running.release(holder);
     this.#startNext();
-  }
-
-  /** `undefined` if no process could be started; then the job is rejected. */
-  #workerFor(job: WorkerJob): PooledWorker | undefined {
-    try {
-      return this.#pool.take();
-    } catch (error) {
-      const message = "no worker process could be started, try again";
-      job.reject(new AppError("not_ready", message, { cause: error }));
-      return undefined;
-    }
   }
 }

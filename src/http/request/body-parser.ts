@@ -6,7 +6,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { servingThreadQuestionCharacters } from "../../util/tuning.ts";
-import { questionFromJson, SerializedQuestion } from "../../engine/request/question-json.ts";
+import { questionFromJson, SerializedQuestion } from "../../engine/request/questions.ts";
 import { spawnWorker, type WorkerHandle, type WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";

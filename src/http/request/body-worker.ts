@@ -4,7 +4,7 @@
  * string at almost no cost.
  */
 import { defaultLimits, type Limits } from "../../config/limits.ts";
-import { questionToJson } from "../../engine/request/question-json.ts";
+import { questionToJson } from "../../engine/request/questions.ts";
 import { serveWorker } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { decodeText, parseJson } from "./body-reader.ts";
@@ -19,7 +19,7 @@ const commands = {
     requests = requestParsers(limits);
   },
 
-  /** Parses a body and returns the request as JSON (`question-json.ts`). Throws the refusal of an invalid one. */
+  /** Parses a body and returns the request as JSON (`questions.ts`). Throws the refusal of an invalid one. */
   parse(name: RequestName, bytes: Uint8Array): string {
     try {
       return questionToJson(requests[name](parseJson(decodeText(bytes))));

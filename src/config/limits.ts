@@ -38,13 +38,13 @@ export const advancedLimits = {
   wildcardDeleteFactsMax: count(10_000).describe("Maximum number of facts that one delete pattern can remove"),
   identifierBytesMax: size(512).describe("Maximum length of a type, an id or a predicate name in a fact or a query"),
   listPageEntriesMax: count(10_000).describe("Maximum number of entries on one page of a list"),
-  listCursorsMax: count(1000, { min: 0 }).describe(
-    "Maximum number of cursors. A cursor holds the result set of a paged list at the revision of its first page, so that later pages are consistent with it; 0 turns cursors off",
+  resultSetsMax: count(1000, { min: 0 }).describe(
+    "Maximum number of result sets. A result set holds the ids of a paged list at the revision of its first page, so that later pages are consistent with it; 0 keeps none",
   ),
-  listCursorsBytesMax: size(64 * MiB).describe("Maximum size of all cursors together; the oldest are removed first"),
-  listCursorTtlMs: time(300_000).describe("How long a cursor is kept after its first page"),
-  listCursorFinishedTtlMs: time(2000).describe(
-    "How long a cursor is kept after its last page, in case a client repeats that request",
+  resultSetsBytesMax: size(64 * MiB).describe("Maximum size of all result sets together; the oldest are removed first"),
+  resultSetTtlMs: time(300_000).describe("How long a result set is kept after its first page"),
+  resultSetFinishedTtlMs: time(2000).describe(
+    "How long a result set is kept after its last page, in case a client repeats that request",
   ),
   connectionsMax: count(10_000).describe(
     "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",

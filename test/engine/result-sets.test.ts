@@ -6,10 +6,10 @@ import { packStrings } from "../../src/engine/request/packed-strings.ts";
 
 const day = 86_400_000;
 const roomy: ResultSetLimits = {
-  listCursorsMax: 10,
-  listCursorsBytesMax: 1000,
-  listCursorTtlMs: day,
-  listCursorFinishedTtlMs: 100,
+  resultSetsMax: 10,
+  resultSetsBytesMax: 1000,
+  resultSetTtlMs: day,
+  resultSetFinishedTtlMs: 100,
 };
 const version = { epoch: "0123456789abcdef", offset: 7, second: null };
 const abc = ["a", "é", "😀😀", "*"];
@@ -54,17 +54,17 @@ test("another question, revision or second is another result set", () => {
 });
 
 test("the oldest is dropped first if there are too many", () => {
-  const { add, stored } = resultSetsWith({ listCursorsMax: 2 });
+  const { add, stored } = resultSetsWith({ resultSetsMax: 2 });
   for (const question of ["a", "b", "c"]) add(question);
   expect(stored("a", "b", "c")).toEqual(["b", "c"]);
-  const none = resultSetsWith({ listCursorsMax: 0 });
+  const none = resultSetsWith({ resultSetsMax: 0 });
   none.add("a");
   expect(none.resultSets.isEmpty).toBe(true);
 });
 
 test("or too many bytes, and a list that is larger than all room displaces no other", () => {
   // Each id takes four bytes in addition to its own.
-  const { add, stored } = resultSetsWith({ listCursorsBytesMax: 100 });
+  const { add, stored } = resultSetsWith({ resultSetsBytesMax: 100 });
   const ids = (count: number) => Array.from({ length: count }, () => "123456");
   add("a", ids(4));
   add("b", ids(4));
@@ -83,7 +83,7 @@ test("or too many bytes, and a list that is larger than all room displaces no ot
 });
 
 test("an expired result set is dropped", () => {
-  const { clock, resultSets, add, stored } = resultSetsWith({ listCursorTtlMs: 500 });
+  const { clock, resultSets, add, stored } = resultSetsWith({ resultSetTtlMs: 500 });
   add("a");
   clock.nowMs += 300;
   add("b");
@@ -119,7 +119,7 @@ test("a finished result set is dropped soon, unless another client is reading it
 });
 
 test("memory is released without another request", async () => {
-  const resultSets = new ResultSets({ ...roomy, listCursorTtlMs: 20 });
+  const resultSets = new ResultSets({ ...roomy, resultSetTtlMs: 20 });
   resultSets.add("a", { ...version, ids: packStrings(abc) });
   expect(resultSets.isEmpty).toBe(false);
   await Bun.sleep(100);

@@ -95,7 +95,7 @@ test("pages of events are read in turns, and one key cannot fill the queue", asy
 });
 
 test("result sets of the key with the most are removed first", () => {
-  const limits = { listCursorsMax: 4, listCursorsBytesMax: 1000, listCursorTtlMs: 1000, listCursorFinishedTtlMs: 1000 };
+  const limits = { resultSetsMax: 4, resultSetsBytesMax: 1000, resultSetTtlMs: 1000, resultSetFinishedTtlMs: 1000 };
   const listings = new ResultSets(limits);
   const name = { epoch: "e", offset: 1, second: null };
   const isKept = (question: string): boolean => listings.page(question, name, 0, 1) !== undefined;

@@ -166,14 +166,14 @@ describe("random writes between the pages of many lists", () => {
 });
 
 describe("a list without a cached result set", () => {
-  const keepsOne = { "advanced.listCursorsMax": "1" };
+  const keepsOne = { "advanced.resultSetsMax": "1" };
   const others = listBody("bob", "see", "Org");
 
   test.each([
     ["another result set replaced it", keepsOne],
-    ["result sets are turned off", { "advanced.listCursorsMax": "0" }],
-    ["it is too large", { "advanced.listCursorsBytesMax": "20" }],
-    ["it is too old", { "advanced.listCursorTtlMs": "1ms" }],
+    ["result sets are turned off", { "advanced.resultSetsMax": "0" }],
+    ["it is too large", { "advanced.resultSetsBytesMax": "20" }],
+    ["it is too old", { "advanced.resultSetTtlMs": "1ms" }],
   ])("%s: continues while nothing is written, and is gone after a write", (_, flags) =>
     withPrimary(async (api) => {
       await load(api);
@@ -207,7 +207,7 @@ describe("a list without a cached result set", () => {
         await Bun.sleep(500);
         expectGone(await askPage(api, reading, token));
       },
-      { "advanced.listCursorFinishedTtlMs": "400ms" },
+      { "advanced.resultSetFinishedTtlMs": "400ms" },
     ));
 
   test("a list continues after a restart if nothing was written", () =>
@@ -335,7 +335,7 @@ describe("a time-dependent list", () => {
         await Bun.sleep(2100);
         expectGone(await askPage(api, lending, first.next_page_token));
       },
-      { "advanced.listCursorTtlMs": "1s" },
+      { "advanced.resultSetTtlMs": "1s" },
     ));
 });
 

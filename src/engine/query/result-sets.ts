@@ -13,7 +13,7 @@ import type { Listing, ListingVersion } from "../request/questions.ts";
 
 export type ResultSetLimits = Pick<
   Limits,
-  "listCursorsMax" | "listCursorsBytesMax" | "listCursorTtlMs" | "listCursorFinishedTtlMs"
+  "resultSetsMax" | "resultSetsBytesMax" | "resultSetTtlMs" | "resultSetFinishedTtlMs"
 >;
 
 interface ResultSet {
@@ -48,18 +48,18 @@ export class ResultSets {
 
   /** Adds a result set, unless it is larger than all room. `question` is a digest of the question. */
   add(question: string, { ids: strings, ...version }: Listing, apiKey = ""): void {
-    const { listCursorsMax, listCursorsBytesMax, listCursorTtlMs } = this.#limits;
-    if (listCursorsMax === 0) return;
-    if (bytesOf(strings) > listCursorsBytesMax) return;
+    const { resultSetsMax, resultSetsBytesMax, resultSetTtlMs } = this.#limits;
+    if (resultSetsMax === 0) return;
+    if (bytesOf(strings) > resultSetsBytesMax) return;
     const key = keyOf(question, version);
     const readers = (this.#find(question, version)?.readers ?? 0) + 1;
     this.#drop(key);
-    const expiresMs = this.#nowMs() + listCursorTtlMs;
+    const expiresMs = this.#nowMs() + resultSetTtlMs;
     this.#resultSets.set(key, { strings, apiKey, expiresMs, dropMs: expiresMs, readers });
     this.#bytes += bytesOf(strings);
     this.#dropExpired();
-    while (this.#resultSets.size > listCursorsMax) this.#drop(this.#oldestOfLargest(() => 1));
-    while (this.#bytes > listCursorsBytesMax) this.#drop(this.#oldestOfLargest(({ strings }) => bytesOf(strings)));
+    while (this.#resultSets.size > resultSetsMax) this.#drop(this.#oldestOfLargest(() => 1));
+    while (this.#bytes > resultSetsBytesMax) this.#drop(this.#oldestOfLargest(({ strings }) => bytesOf(strings)));
   }
 
   /** The first `count` ids of a list that is stored already, for one more reader. */
@@ -96,7 +96,7 @@ export class ResultSets {
   #finish(found: ResultSet): void {
     found.readers = Math.max(0, found.readers - 1);
     if (found.readers > 0) return;
-    found.dropMs = Math.min(found.dropMs, this.#nowMs() + this.#limits.listCursorFinishedTtlMs);
+    found.dropMs = Math.min(found.dropMs, this.#nowMs() + this.#limits.resultSetFinishedTtlMs);
     this.#dropExpired();
   }
 

@@ -66,7 +66,7 @@ export class ListPages {
     const token = parsePageToken(text, digest);
     const { start, second } = token;
     const size = Math.min(token.size, this.#limits.listPageEntriesMax);
-    if (second !== null && secondNow() - second > this.#limits.listCursorTtlMs / 1000) throw listGone();
+    if (second !== null && secondNow() - second > this.#limits.resultSetTtlMs / 1000) throw listGone();
     // Also for a cached result set: a node that does not trust its database answers no query.
     this.#currentEngine();
     const page =

@@ -70,7 +70,6 @@ interface DamageMonitorOptions {
   readonly intervalMs: number;
   /** Whether the file is read now too: a start has already read it, a promotion has not. */
   readonly atOnce: boolean;
-  /** Called when damage is found, unless it was known already. */
   readonly onFound: () => void;
 }
 

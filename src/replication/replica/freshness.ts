@@ -13,7 +13,6 @@ import { epochOf, type Head } from "../transport/messages.ts";
 
 export interface FreshnessOptions {
   readonly limits: Pick<Limits, "pollIntervalMs" | "brokerSilenceMsMax" | "readyAgeMsMax">;
-  /** The oldest database that may answer. */
   readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
 }
@@ -100,7 +99,6 @@ export class Freshness {
     return { atMs: this.#clock.monotonicMs(), known: this.#known.at(-1) };
   }
 
-  /** The primary itself answered with this head. */
   onPrimaryHead(head: Head, { known }: FreshnessProbe): void {
     this.#primaryAtMs = this.#clock.monotonicMs();
     if (head.q === undefined) return;

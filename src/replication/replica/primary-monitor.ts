@@ -26,7 +26,6 @@ export interface PrimaryMonitorOptions {
   readonly maxStalenessMs?: number | undefined;
   readonly clock: Clock;
   readonly peers: Peers;
-  /** This replica's position. Undefined while it has no database. */
   readonly state: () => StoreState | undefined;
   /** Whether the replica is live: nothing but the next event is missing. */
   readonly isLive: () => boolean;

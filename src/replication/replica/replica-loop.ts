@@ -122,7 +122,6 @@ export class ReplicaLoop {
     return this.#state.name === "diverged" && this.#state.isDamaged;
   }
 
-  /** Whether the primary waits for acknowledgements of this replica. */
   get isAckRequested(): boolean {
     return this.monitor.isAckRequested;
   }
@@ -154,7 +153,6 @@ export class ReplicaLoop {
     this.#wake();
   }
 
-  /** `broker` is for the log. */
   receiveHead(payload: Uint8Array, isRetained: boolean, broker: string): void {
     this.monitor.receiveHead(payload, isRetained, broker);
   }
@@ -164,7 +162,6 @@ export class ReplicaLoop {
     this.#requests.request();
   }
 
-  /** The database's files were deleted or replaced. The open files answer until a snapshot replaces them. */
   onFilesLost(): void {
     void this.#send({ type: "filesLost" });
   }
@@ -174,7 +171,6 @@ export class ReplicaLoop {
     void this.#send({ type: "distrusted", reason, isDamage, nowMs: this.#options.clock.monotonicMs() });
   }
 
-  /** A check has found the file sound: the disk could not read it for a while. */
   onFileVerified(): void {
     void this.#send({ type: "fileVerified" });
   }

@@ -151,7 +151,6 @@ export type ReplicaCommand =
       readonly rows: readonly LogRow[];
       readonly after: number;
     }
-  /** Take the first batch out of the inbox. */
   | { readonly type: "drop"; readonly isDuplicate: boolean }
   /** Request a catch-up, but not more often than the primary has news. */
   | { readonly type: "requestCatchUp"; readonly cause: CatchUpCause }
@@ -242,7 +241,7 @@ export function hasMissedEvents(state: ReplicaState): boolean {
   return state.name === "catchingUp" && (state.cause === "missed" || state.next === "missed");
 }
 
-/** Why the logs are being read. Undefined when they are not. */
+/** Undefined while no logs are being read. */
 export function catchUpCause(state: ReplicaState): CatchUpCause | undefined {
   if (state.name === "catchingUp") return state.cause;
   return state.name === "diverged" ? state.catchUp?.cause : undefined;

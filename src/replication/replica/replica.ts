@@ -45,7 +45,6 @@ export interface Replica {
   readonly waiters: OffsetWaiters;
   readonly events: EventReader;
   readonly historyGuard: HistoryGuard;
-  /** This replica's position. Undefined while it has no database. */
   state(): StoreState | undefined;
   /** AppError `not_ready` while there is no database that may answer. */
   engine(): Engine;
@@ -85,7 +84,7 @@ export async function openReplica(
   started.defer(() => database.close());
   const historyGuard = new HistoryGuard(data, clock);
   const position = trackPosition(config, writer, database, historyGuard, system);
-  const { state, events } = position;
+  const { state, events, onStateChange } = position;
   const peers = openReplicaPeers(config, ackName, state, historyGuard, system);
   // These requests tell a primary that was replaced while it was down about its successor.
   started.defer(clock.every(limits.peerCheckIntervalMs, () => void peers.findPrimary()));
@@ -125,7 +124,7 @@ export async function openReplica(
     mayLearnEpochs: true,
     clock,
   });
-  position.onStateChange(() => waiters.onStateChange());
+  onStateChange(() => waiters.onStateChange());
   const staleness = (maxMs: number): string | undefined => {
     if (state() === undefined) return undefined;
     const { ageMs } = loop.monitor;
@@ -133,8 +132,7 @@ export async function openReplica(
     return ageMs > maxMs ? `its copy was last known to be the newest ${ageMs} ms ago` : undefined;
   };
   return {
-    ...{ database, writer, loop, peers, waiters, events, historyGuard, state, staleness },
-    onStateChange: position.onStateChange,
+    ...{ database, writer, loop, peers, waiters, events, historyGuard, state, staleness, onStateChange },
     reportDamage: damage.report,
     engine() {
       if (!loop.isDiverged) return database.engine();
@@ -193,7 +191,7 @@ async function waitForLatest(
   await waiters.waitFor(formatToken(head.e, head.l), waitMs);
 }
 
-/** Reported damage: the database no longer answers until it is replaced or its file proves to be sound. */
+/** After damage the database no longer answers until it is replaced or its file proves to be sound. */
 function handleDamage(
   database: LocalDatabase,
   writer: Writer,
@@ -222,7 +220,6 @@ function handleDamage(
   writer.onDamaged((damaged) => damaged.path === openPath() && suspect(damaged.problem));
   return {
     suspect,
-    /** Returns whether the error is damage. */
     report(error: unknown): boolean {
       const damage = damageIn(error);
       if (damage !== undefined) suspect(`its file is damaged: ${damage}`);

@@ -28,7 +28,6 @@ export interface WriteForwarderOptions {
   readonly policyTimeoutMs?: number;
   readonly waitMs: number;
   readonly waiters: OffsetWaiters;
-  /** Whether the primary has answered in the last seconds. */
   readonly isPrimaryAlive: () => boolean;
   readonly onNoAnswer: () => void;
 }

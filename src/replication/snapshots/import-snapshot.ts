@@ -46,7 +46,6 @@ export interface SnapshotImportOptions {
   readonly data: string;
   readonly force: boolean;
   readonly limits: Limits;
-  /** For the MAC; undefined if unknown. */
   readonly nodeKeyHash: string | undefined;
   /** Accepts a file whose MAC is missing or cannot be verified. A file with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;

@@ -17,7 +17,7 @@ import { buildSnapshotInWorker, verifySnapshotInWorker } from "./snapshot-jobs.t
 const log = getLogger("snapshot");
 
 export interface SnapshotCache {
-  /** Returns the newest snapshot, or makes a new one if that is too old. */
+  /** The newest snapshot. Makes a new one if that is too old. */
   get(): Promise<Snapshot>;
   /** Returns the cached snapshot with this `snapshotBytesTag`. */
   find(tag: string): Snapshot | undefined;

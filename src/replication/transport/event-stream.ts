@@ -188,11 +188,8 @@ function subscribeAt(
 
 async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<EmbeddedBroker> {
   const { limits, mqttHost, mqttPort, host } = config;
-  const broker = await startEmbeddedBroker({
-    topics,
-    verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-    limits,
-  });
+  const verifyNodeKey = (key: string): boolean => verifyKey(key, nodeKeyHash);
+  const broker = await startEmbeddedBroker({ topics, verifyNodeKey, limits });
   try {
     if (mqttPort !== 0) await broker.listen(mqttHost ?? host, mqttPort);
     return broker;

@@ -118,7 +118,7 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
 const waitMsMax = 10_000;
 const postPaths: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
 
-/** The role of the API key with this id and hash; null if there is none. */
+/** Null if there is no API key with this id and hash. */
 function apiKeyRoleOf(store: Connection, { headers }: Request): ApiKeyRole | null {
   const [id, hash] = [headers.get("ostiary-key-id"), headers.get("ostiary-key-hash")];
   if (id === null || hash === null)

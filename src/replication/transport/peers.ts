@@ -331,7 +331,6 @@ function hasProgress(response: LogResponse, position: NodePosition): boolean {
   return order > 0 || (order === 0 && code === "trimmed" && head.l > position.offset);
 }
 
-/** Whether a node is in the epoch `least` or a later one. */
 function isAtLeast(head: Pick<NodeHead, "e" | "n">, least: EpochId | undefined): boolean {
   return least === undefined || compareEpochs(epochOf(head), least) >= 0;
 }

@@ -15,7 +15,7 @@ import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
-import { type EventBatch, type Head, type PublishedRow } from "./messages.ts";
+import type { EventBatch, Head, PublishedRow } from "./messages.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import type { Topics } from "./topics.ts";
 
@@ -134,7 +134,6 @@ export class Publisher {
     };
   }
 
-  /** Skips everything that is not published yet. */
   #skipToHead(state: StoreState): void {
     if (state.offset > this.#cursor)
       log.info("publishing at {broker} continues at {head}, edges fetch {count} events over HTTP", {

@@ -26,7 +26,6 @@ export type DownloadProgress = (received: number, size: number) => void;
 export type AcceptSnapshot = (manifest: SnapshotManifest, signed: SignedManifest) => void;
 
 export interface SnapshotDownloadOptions {
-  /** Sends the request with these headers and others. */
   readonly get: (headers: Record<string, string>) => Promise<Response>;
   /** The path of the file, which may already hold the first part. */
   readonly target: string;
@@ -35,7 +34,6 @@ export interface SnapshotDownloadOptions {
   /** Throws if the snapshot is of no use. Called as soon as the manifest has arrived. */
   readonly accept: AcceptSnapshot;
   readonly onProgress: DownloadProgress;
-  /** Makes the error for an unexpected response. */
   readonly responseError: (response: Response) => Promise<Error>;
 }
 

@@ -6,19 +6,6 @@
 const KiB = 1024;
 
 /**
- * Micro-batching of `POST /api/authorize` (`http/routes/micro-batching.ts`). On an Intel Xeon a batch saves a fifth of
- * the time of each query, with 16 and with 64 connections.
- */
-export const microBatching = {
-  /** The largest batch. Larger ones save hardly more, and a query would wait for more requests to be read. */
-  queriesMax: 8,
-  /** Batching pauses after so many turns of the event loop with one query each: an isolated query does not wait. */
-  singleQueryTurns: 4,
-  /** While batching pauses, after so many queries one turn is observed for further queries. */
-  queriesBetweenObservations: 16,
-} as const;
-
-/**
  * A request body up to this size is read in one piece and not counted in the budget of bytes: nearly all bodies are
  * that small, and each further step takes a tenth of the time of a request.
  */

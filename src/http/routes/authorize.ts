@@ -12,7 +12,6 @@ import { parseJson } from "../request/body-reader.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
 import { simpleAuthorizeQuestion } from "../request/request-schemas.ts";
-import { MicroBatcher } from "./micro-batching.ts";
 
 export const authorizePath = "/api/authorize";
 
@@ -37,7 +36,6 @@ export function authorizeHandler(
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
     return replyJson(exchange, 200, allowed ? '{"allowed":true}' : '{"allowed":false}');
   };
-  const batcher = new MicroBatcher();
   return async (exchange, request) => {
     exchange.route = authorizePath;
     const access = guard(exchange, request);
@@ -50,8 +48,6 @@ export function authorizeHandler(
     }
     let allowed = queries.cachedDecision(text);
     if (allowed === undefined) {
-      const batch = batcher.wait();
-      if (batch !== undefined) await batch;
       const decision = decide(text, holderOf(exchange));
       // An `await` of a value that is already there would take a twentieth of the whole request.
       allowed = typeof decision === "boolean" ? decision : await decision;

@@ -80,9 +80,12 @@ export function compileProgram(policy: Policy, limits: ProgramLimits, trace?: Pa
   const program = normalise(policy, universe, limits);
   trace?.program("normalise", program);
   const factTypes = inferFactTypes(policy, program, universe, limits);
-  trace?.factTypes("infer fact types", factTypes);
+  trace?.types("infer fact types", factTypes);
   const signatures = inferSignatures(program, factTypes, limits.typingsMax);
-  trace?.signatures("infer signatures", signatures);
+  trace?.types(
+    "infer signatures",
+    [...signatures].flatMap(([predicate, list]) => list.all().map((types) => ({ predicate, types }))),
+  );
   return { universe, program, factTypes, signatures };
 }
 

@@ -7,12 +7,7 @@ import type { Source } from "./source.ts";
 import type { Comment, Token, TokenKind } from "./token.ts";
 
 /** Comments are separate because they may occur between any two tokens and only the formatter uses them. */
-export interface Lexed {
-  readonly tokens: readonly Token[];
-  readonly comments: readonly Comment[];
-}
-
-export function tokenize(source: Source, report: Report): Lexed {
+export function tokenize(source: Source, report: Report): Pick<Lexer, "tokens" | "comments"> {
   const { name: file, text } = source;
   const lexer: Lexer = { file, text, at: 0, startsLine: true, quotesReported: false, tokens: [], comments: [], report };
   if (reportForeignSchema(source, report)) lexer.at = text.length;

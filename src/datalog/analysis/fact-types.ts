@@ -19,7 +19,7 @@ import {
 } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
 import type { Universe } from "../ir/universe.ts";
-import { Budget, TooLarge } from "./too-large.ts";
+import { budget, TooLarge } from "./too-large.ts";
 
 export interface FactType {
   readonly predicate: string;
@@ -47,12 +47,12 @@ export function inferFactTypes(
   limits: FactTypeLimits,
 ): FactType[] {
   const found = new Map<string, FactType>();
-  const budget = new Budget(limits.typingsMax, "types");
+  const spend = budget(limits.typingsMax, "types");
   const predicates = new Set<string>();
   for (const { predicate, args, span } of factUses(policy, program, universe)) {
     predicates.add(predicate);
     if (predicates.size > limits.predicatesMax) throw new TooLarge("predicates", span);
-    budget.spend(
+    spend(
       args.reduce((count, { types }) => count * (types?.size ?? 1), 1),
       span,
     );

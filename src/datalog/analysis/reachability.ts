@@ -11,7 +11,7 @@ import { type DatalogProgram, headPatterns, type ProgramRule } from "../ir/progr
 import type { Signatures } from "../ir/signature.ts";
 import type { Universe } from "../ir/universe.ts";
 import { factUses } from "./fact-types.ts";
-import { Budget } from "./too-large.ts";
+import { budget } from "./too-large.ts";
 import { inferTypings } from "./typings.ts";
 
 /** A call with the types of each argument, and the value of a constant. Heads and facts are compared with it. */
@@ -40,9 +40,9 @@ export function reachability(
   signatures: Signatures,
   typingsMax: number,
 ): Reachability {
-  const budget = new Budget(typingsMax, "types");
+  const spend = budget(typingsMax, "types");
   const isLiving = (rule: ProgramRule): boolean =>
-    inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span)).length > 0;
+    inferTypings(rule.types, rule.body, signatures, (count) => spend(count, rule.span)).length > 0;
   const living = program.rules.filter(isLiving);
   const livingSpans = new Set(living.map(({ span }) => spanKey(span)));
   const uses = [...factUses(policy, program, universe)].map((use) => ({ ...use, copied: undefined }));

@@ -25,19 +25,11 @@ export class TooLarge extends Error {
   }
 }
 
-/** A total that several steps share. */
-export class Budget {
-  readonly #excess: Excess;
-  #left: number;
-
-  constructor(max: number, excess: Excess) {
-    this.#left = max;
-    this.#excess = excess;
-  }
-
-  /** Throws `TooLarge`. */
-  spend(count: number, span: Span | undefined): void {
-    this.#left -= count;
-    if (this.#left < 0) throw new TooLarge(this.#excess, span);
-  }
+/** A total that several steps share. The returned function spends a part of it, or throws `TooLarge`. */
+export function budget(max: number, excess: Excess): (count: number, span: Span | undefined) => void {
+  let left = max;
+  return (count, span) => {
+    left -= count;
+    if (left < 0) throw new TooLarge(excess, span);
+  };
 }

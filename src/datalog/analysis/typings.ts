@@ -27,7 +27,7 @@ import {
   typeVariable,
 } from "../ir/signature.ts";
 import type { FactType } from "./fact-types.ts";
-import { Budget } from "./too-large.ts";
+import { budget } from "./too-large.ts";
 
 /**
  * `known` fixes the types of some variables. `spend` receives the number of intermediate typings, and may throw. The
@@ -223,7 +223,7 @@ function withType(typing: readonly TypeName[], variable: number, type: string): 
  * facts. Later passes never compile a rule for other types.
  */
 export function inferSignatures(program: DatalogProgram, facts: readonly FactType[], typingsMax: number): Signatures {
-  const budget = new Budget(typingsMax, "types");
+  const spend = budget(typingsMax, "types");
   const signatures = new Map<string, SignatureList>();
   const seen = new Set<string>();
   const add = (predicate: string, signature: Signature): boolean => {
@@ -235,7 +235,7 @@ export function inferSignatures(program: DatalogProgram, facts: readonly FactTyp
   };
   for (const { predicate, types } of facts) add(predicate, types);
   untilStable(program, (rule) => {
-    const typings = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
+    const typings = inferTypings(rule.types, rule.body, signatures, (count) => spend(count, rule.span));
     const added = typings.filter((typing) => add(rule.predicate, headSignature(rule.head, typing)));
     return added.length > 0;
   });

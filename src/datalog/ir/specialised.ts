@@ -56,3 +56,8 @@ export function openTypes({ args }: PredicateNode): TypeName[] {
 export function openArguments<Term>(node: PredicateNode, args: readonly Term[]): Term[] {
   return args.filter((_, position) => node.args[position]?.kind === "open");
 }
+
+/** A call that only stored facts answer. */
+export function factCall(predicate: string, args: readonly ProgramTerm[]): SpecialisedCall {
+  return { kind: "call", predicate, args, fact: true, context: false, node: undefined };
+}

@@ -3,7 +3,6 @@ import type { FactType } from "../analysis/fact-types.ts";
 import type { FlatClause } from "../ir/flat.ts";
 import type { DatalogProgram } from "../ir/program.ts";
 import type { Select } from "../ir/select.ts";
-import type { Signatures } from "../ir/signature.ts";
 import type { SpecialisedBody } from "../ir/specialised.ts";
 import type { DecisionNode } from "../sql/decision-tree.ts";
 import { ClausePrinter } from "./print-clauses.ts";
@@ -34,15 +33,10 @@ export class PassTrace<Pass> {
     this.#add(pass, program.rules.filter(({ predicate }) => this.#reached.has(predicate)).map(printProgramRule));
   }
 
-  factTypes(pass: Pass, factTypes: readonly FactType[]): void {
-    const reached = factTypes.filter(({ predicate }) => this.#reached.has(predicate));
+  /** The types of stored facts, or signatures. */
+  types(pass: Pass, found: readonly FactType[]): void {
+    const reached = found.filter(({ predicate }) => this.#reached.has(predicate));
     const lines = reached.map(({ predicate, types }) => printSignature(predicate, types));
-    this.#add(pass, lines);
-  }
-
-  signatures(pass: Pass, signatures: Signatures): void {
-    const reached = [...signatures].filter(([predicate]) => this.#reached.has(predicate));
-    const lines = reached.flatMap(([predicate, list]) => list.all().map((types) => printSignature(predicate, types)));
     this.#add(pass, lines);
   }
 

@@ -6,7 +6,7 @@
 import type { Expression, Param, Policy, Rule, Term } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
 import { unreachable } from "../../util/assert.ts";
-import { Budget, TooLarge } from "../analysis/too-large.ts";
+import { budget, TooLarge } from "../analysis/too-large.ts";
 import { ArgumentIndex } from "../ir/argument-index.ts";
 import {
   type DatalogProgram,
@@ -34,10 +34,10 @@ type Conjunction = readonly ProgramLiteral[];
 
 /** Throws `TooLarge`. */
 export function normalise(policy: Policy, universe: Universe, limits: SizeLimits): DatalogProgram {
-  const budget = new Budget(limits.conditionsMax, "alternatives");
+  const spend = budget(limits.conditionsMax, "alternatives");
   const rules = policy.rules.flatMap((rule) => {
     const normalised = normaliseRule(rule, universe, limits);
-    for (const { body } of normalised) budget.spend(body.length + 1, rule.span);
+    for (const { body } of normalised) spend(body.length + 1, rule.span);
     return normalised;
   });
   const heads = new Map<string, ArgumentIndex<ProgramRule>>();

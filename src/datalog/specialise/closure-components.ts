@@ -64,10 +64,10 @@ export function componentOf(nodes: readonly PredicateNode[]): Component | undefi
   );
   const positions = [...byPosition.keys()];
   if (positions.length > movingMax || !positions.every((position) => movesByType(members, position))) return undefined;
-  const moving = [...byPosition].map(([position, steps]) => ({
-    position,
-    ...closureOf(steps.map(({ step }) => step)),
-  }));
+  const moving = [...byPosition].map(([position, steps]): MovedArgument => {
+    const isReverse = steps.every(({ step }) => isBackward(step));
+    return { position, closure: closureOver(steps.map(({ step }) => (isReverse ? inverse(step) : step))), isReverse };
+  });
   return { moving, members };
 }
 
@@ -218,10 +218,4 @@ function movesByType(members: Members, position: number): boolean {
     stepsOfType.set(type, key);
     return type !== undefined && known === key;
   });
-}
-
-/** The closure of all these steps, in the direction of their facts. */
-function closureOf(found: readonly ClosureStep[]): Pick<MovedArgument, "closure" | "isReverse"> {
-  const isReverse = found.every(isBackward);
-  return { closure: closureOver(found.map((step) => (isReverse ? inverse(step) : step))), isReverse };
 }

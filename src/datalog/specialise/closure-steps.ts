@@ -7,6 +7,7 @@ import type { ClosureStep, StepTerm } from "../ir/closure.ts";
 import { type ProgramTerm, termVariables } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
 import {
+  factCall,
   type NodeClause,
   openArguments,
   type PredicateNode,
@@ -71,14 +72,8 @@ export function compose(first: ClosureStep, second: ClosureStep): ClosureStep {
 
 /** The facts of the step as literals. `terms` has a term for each variable. */
 export function stepLiterals({ atoms }: ClosureStep, terms: readonly ProgramTerm[]): SpecialisedLiteral[] {
-  return atoms.map(({ predicate, args }) => ({
-    kind: "call",
-    predicate,
-    args: args.map((arg) => (arg.kind === "const" ? arg : must(terms[arg.index]))),
-    fact: true,
-    context: false,
-    node: undefined,
-  }));
+  const term = (arg: StepTerm): ProgramTerm => (arg.kind === "const" ? arg : must(terms[arg.index]));
+  return atoms.map(({ predicate, args }) => factCall(predicate, args.map(term)));
 }
 
 function isVariable(term: ProgramTerm, index: number | undefined): boolean {

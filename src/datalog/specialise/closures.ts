@@ -11,7 +11,7 @@ import { must } from "../../util/assert.ts";
 import type { Closure } from "../ir/closure.ts";
 import type { ProgramTerm } from "../ir/program.ts";
 import type { TypeName } from "../ir/signature.ts";
-import { type NodeClause, openTypes, type PredicateNode } from "../ir/specialised.ts";
+import { factCall, type NodeClause, openTypes, type PredicateNode } from "../ir/specialised.ts";
 import { type Component, componentOf, type MovedArgument, nodeStepOf } from "./closure-components.ts";
 
 /** Whether the store keeps a closure. */
@@ -82,14 +82,7 @@ function prependClosures(open: readonly TypeName[], clause: NodeClause, chosen: 
     const to = must(head[position]);
     const from: ProgramTerm = { kind: "var", index: types.length };
     types.push(open[position]);
-    literals.push({
-      kind: "call",
-      predicate: closure.name,
-      args: isReverse ? [to, from] : [from, to],
-      fact: true,
-      context: false,
-      node: undefined,
-    });
+    literals.push(factCall(closure.name, isReverse ? [to, from] : [from, to]));
     head[position] = from;
   }
   return { ...clause, head, body: { types, literals } };

@@ -6,7 +6,7 @@
 import { must } from "../../util/assert.ts";
 import { findCycles } from "../analysis/components.ts";
 import { type FactType, isCovered } from "../analysis/fact-types.ts";
-import { Budget } from "../analysis/too-large.ts";
+import { budget } from "../analysis/too-large.ts";
 import { inferTypings, withDemandedTypes, withoutTypeVariables } from "../analysis/typings.ts";
 import type { ArgumentPattern } from "../ir/argument-index.ts";
 import { listKey, nodeArgumentKey, stringKey, typeListKey } from "../ir/key.ts";
@@ -81,8 +81,8 @@ class GraphBuilder {
 
   constructor(options: SpecialiseOptions) {
     this.#options = options;
-    const budget = new Budget(options.typingsMax, "types");
-    this.#spend = (typings) => budget.spend(typings, undefined);
+    const spend = budget(options.typingsMax, "types");
+    this.#spend = (typings) => spend(typings, undefined);
   }
 
   grow(): void {

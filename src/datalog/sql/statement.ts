@@ -60,7 +60,8 @@ export interface StatementLimits {
 export type EmitDecision = (selects: readonly Select[], context: SqlContext) => string;
 
 export class StatementBuilder {
-  readonly #definitions: string[] = [];
+  /** The common table expressions so far, in order of definition. */
+  readonly definitions: string[] = [];
   readonly #expressions: TableExpression[] = [];
   readonly #loops: Loop[] = [];
   readonly context: SqlContext;
@@ -86,11 +87,6 @@ export class StatementBuilder {
     };
   }
 
-  /** The common table expressions so far, in order of definition. */
-  get definitions(): readonly string[] {
-    return this.#definitions;
-  }
-
   /** Limits and fresh variables for unfolding, shared by everything that becomes part of the statement. */
   unfoldOptions(): UnfoldOptions {
     return {
@@ -111,7 +107,7 @@ export class StatementBuilder {
 
   /** The statement with this final `SELECT`, which has the answers of `selects`. */
   statement(goal: StatementGoal, selects: readonly Select[], body: string): PlannedStatement {
-    const definitions = this.#definitions.length > 0 ? `WITH RECURSIVE ${this.#definitions.join(", ")} ` : "";
+    const definitions = this.definitions.length > 0 ? `WITH RECURSIVE ${this.definitions.join(", ")} ` : "";
     const parameters = this.context.parameters.names();
     const isClocked = parameters.includes("now") || parameters.includes("nowSeconds");
     // The statement about the clock is a separate one, so its loops do not count for this one.
@@ -151,7 +147,7 @@ export class StatementBuilder {
       define: (name, columns, body, selections) => {
         const list = ["tag", ...Array.from({ length: columns }, (_, index) => `c${index}`)].join(", ");
         this.#expressions.push(expressionOf(name, columns, selections));
-        this.#definitions.push(`${name}(${list}) AS (${body})`);
+        this.definitions.push(`${name}(${list}) AS (${body})`);
       },
       name: (prefix) => `${prefix}${this.#names++}`,
       planner: this.#planner,
@@ -160,7 +156,7 @@ export class StatementBuilder {
 
   #clock(goal: StatementGoal, selects: readonly Select[]): PlannedStatement["clock"] {
     const timeless =
-      this.#definitions.length === 0 && goal.head.length === 0
+      this.definitions.length === 0 && goal.head.length === 0
         ? selects.flatMap((select) => withoutClock(select) ?? [])
         : [];
     if (timeless.length !== selects.length) return "always";

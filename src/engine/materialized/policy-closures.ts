@@ -1,7 +1,7 @@
 /** The closures that queries under a policy can use: those of all recursive rules. */
 import type { Limits } from "../../config/limits.ts";
 import { cyclicRules, RuleGraph } from "../../datalog/analysis/rule-graph.ts";
-import { Budget, TooLarge } from "../../datalog/analysis/too-large.ts";
+import { budget, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { inferTypings, withoutTypeVariables } from "../../datalog/analysis/typings.ts";
 import type { Closure } from "../../datalog/ir/closure.ts";
 import { listKey, programTermKey, stringKey, typeKey } from "../../datalog/ir/key.ts";
@@ -49,10 +49,10 @@ function search(active: ActivePolicy, limits: ClosureSearchLimits): readonly Clo
 
 /** The heads of recursive rules as goals, once for each combination of types. */
 function recursiveGoals({ program, signatures }: ActivePolicy, limits: ClosureSearchLimits): Goal[] {
-  const budget = new Budget(limits.policyTypingsMax, "types");
+  const spend = budget(limits.policyTypingsMax, "types");
   const goals = new Map<string, Goal>();
   for (const rule of recursiveRules(program)) {
-    const typed = inferTypings(rule.types, rule.body, signatures, (count) => budget.spend(count, rule.span));
+    const typed = inferTypings(rule.types, rule.body, signatures, (count) => spend(count, rule.span));
     for (const types of withoutTypeVariables(typed)) {
       const goal: Goal = { calls: [{ predicate: rule.predicate, args: rule.head }], types };
       const head = rule.head.map((term) => headTermKey(term, types));

@@ -18,19 +18,14 @@ export interface Page {
   next: number;
 }
 
-/** Comments before an offset: one at the end of the line, and those on lines of their own. */
-interface Remarks {
-  readonly trailing: Doc | undefined;
-  readonly lines: readonly LineOfOwn[];
-}
-
 interface LineOfOwn {
   readonly doc: Doc;
   /** Whether an empty line was above it. */
   readonly blank: boolean;
 }
 
-function takeRemarks(page: Page, offset: number): Remarks {
+/** Takes the comments before an offset: one at the end of the line, and those on lines of their own. */
+function takeRemarks(page: Page, offset: number) {
   const trailing = takeTrailing(page, offset);
   return { trailing, lines: takeLines(page, offset) };
 }

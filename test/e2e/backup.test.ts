@@ -6,18 +6,21 @@ import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { builtBinary } from "../../scripts/built-binary.ts";
+import { builtBinary, denoProgram } from "../../scripts/built-binary.ts";
 import { Repository, User } from "../../scripts/example/facts.ts";
 import { NodeProcess } from "../../scripts/node-process.ts";
 import { eventually, healthOf, scenarioTimeoutMs, withCluster } from "./cluster.ts";
 
-test(
-  "a lost primary is restored from its backup, at a time before a mistake",
-  () =>
+test.each([
+  ["the built binary", builtBinary],
+  ["Deno", () => denoProgram],
+])(
+  "a lost primary is restored from its backup, at a time before a mistake, by %s",
+  (_name, program) =>
     withCluster({ broker: "embedded", edges: 1 }, async ({ primary, edges, client, adminKey, nodeKey, directory }) => {
       const [edge] = edges;
       if (edge === undefined) throw new Error("there is an edge");
-      const binary = await builtBinary();
+      const binary = await program();
       const run = (parameters: string[]): string => {
         const ended = Bun.spawnSync([binary, ...parameters], {
           cwd: directory,

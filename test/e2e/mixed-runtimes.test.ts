@@ -127,6 +127,7 @@ test(
       ["fmt", "--check", policy],
       ["test", policy],
       ["plan", policy, "allow(User:_, read, Repository:?)"],
+      ["explain-rules", policy],
       ["config", "--json"],
     ]) {
       const [onBun, onDeno] = [built, deno].map((program) => {

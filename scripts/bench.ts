@@ -61,7 +61,11 @@ async function main({ json, ...options }: Options): Promise<void> {
 
 async function versionsOf(binary: string) {
   const version = Bun.spawn([binary, "version", "--json"], { stdout: "pipe", stderr: "inherit" });
-  const { version: ostiary, runtimeVersion: bun, commit } = (await version.stdout.json()) as Readonly<Record<string, string | null>>;
+  const {
+    version: ostiary,
+    runtimeVersion: bun,
+    commit,
+  } = (await version.stdout.json()) as Readonly<Record<string, string | null>>;
   const memory = new SqliteDatabase(":memory:", { create: true });
   const sqlite = String(memory.prepare("SELECT sqlite_version()").values()[0]?.[0]);
   memory.close();

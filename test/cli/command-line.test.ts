@@ -192,7 +192,11 @@ test.each([[["version", "--json"]], [["--version", "--json"]], [["--json", "-V"]
     const { status, output, errors } = await run(parameters);
     expect({ status, errors }).toEqual({ status: 0, errors: "" });
     const { commit, ...others } = JSON.parse(output) as Record<string, unknown>;
-    expect(others).toMatchObject({ version: expect.stringMatching(/^\d+\.\d+\.\d+$/), runtime: "Bun", runtimeVersion: Bun.version });
+    expect(others).toMatchObject({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+      runtime: "Bun",
+      runtimeVersion: Bun.version,
+    });
     // There is none if it is built outside of a repository.
     expect(String(commit)).toMatch(/^(null|[0-9a-f]{7,40}(-modified)?)$/);
   },

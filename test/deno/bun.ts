@@ -58,7 +58,10 @@ function spawn(command: readonly string[] | SpawnOptions, given: SpawnOptions = 
     stdout: child.stdout && readableOf(child.stdout),
     stderr: child.stderr && readableOf(child.stderr),
     exited,
-    kill: (signal?: NodeJS.Signals | number) => child.kill(signal),
+    // `child.kill` sends only one signal, and a frozen program still has to be killed.
+    kill(signal: NodeJS.Signals | number = "SIGTERM") {
+      if (child.exitCode === null && child.signalCode === null) process.kill(child.pid ?? 0, signal);
+    },
     get exitCode() {
       return child.exitCode;
     },

@@ -284,7 +284,7 @@ export class Engine {
     return warmUpSymbolCache(this.#database);
   }
 
-  /** The path of the database file. Throws a StorageError if the file is gone or was replaced. */
+  /** The path of the database. Throws a StorageError if the file was replaced (it may hold anything) or is gone. */
   get path(): string {
     this.#files.check();
     return this.#database.path;

@@ -1,5 +1,6 @@
 /**
- * Inference of typings, and from them of signatures. A typing has types of the variables of a conjunction for which every positive call is possible.
+ * Inference of typings, and from them of signatures. A typing has types of the variables of a conjunction for which
+ * every positive call is possible.
  *
  * A typing has a concrete type for each variable, or `undefined` for any type. Meanwhile, variables of one unknown type
  * share a type variable (`?3`): after `alike(x, x)`, inferring the type of one argument infers that of the other.

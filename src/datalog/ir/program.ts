@@ -22,7 +22,7 @@ export type ProgramLiteral =
   | { readonly kind: "call"; readonly predicate: string; readonly args: readonly ProgramTerm[] }
   /** True if no values of the variables that occur only in `body` make the whole `body` true. */
   | { readonly kind: "not"; readonly body: readonly ProgramLiteral[] }
-  /** `equal` and `type` occur only inside `not`, and use a variable of the enclosing rule. */
+  /** `equal` and `type` occur only inside `not`, with a variable of the enclosing rule; `equal` also with the clock. */
   | Condition<ProgramTerm, ReadonlySet<string>>;
 
 /** A condition on terms that get their values elsewhere. `type` requires one of the types. */

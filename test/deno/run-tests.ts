@@ -31,7 +31,7 @@ async function runSuite(
 ): Promise<void> {
   const before = [...each.beforeEach, ...suite.beforeEach];
   const after = [...suite.afterEach, ...each.afterEach];
-  if (!isSkipped) await callAll(suite.beforeAll);
+  if (!isSkipped) await runHooks(suite.beforeAll, path);
   for (const child of suite.children) {
     const names = [...path, child.name];
     if (child.kind === "suite")
@@ -40,7 +40,16 @@ async function runSuite(
     else if (notOnDeno.has(names.join(" > "))) skip(names.join(" > "));
     else await runTest(child, names, before, after);
   }
-  if (!isSkipped) await callAll(suite.afterAll);
+  if (!isSkipped) await runHooks(suite.afterAll, path);
+}
+
+/** Hooks of a suite. If one fails, that counts as a failed test. */
+async function runHooks(hooks: Hooks, path: readonly string[]): Promise<void> {
+  const error = await failureOf(() => callAll(hooks), 2 * defaultTimeoutMs);
+  if (error === undefined) return;
+  counts.failed++;
+  console.log(error);
+  console.log(`(fail) ${path.join(" > ")}: a hook`);
 }
 
 function skip(name: string): void {

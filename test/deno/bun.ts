@@ -114,6 +114,7 @@ function which(name: string, options: { readonly PATH?: string } = {}): string |
 
 function file(path: string) {
   return {
+    path,
     text: async () => readFileSync(path, "utf8"),
     json: async () => JSON.parse(readFileSync(path, "utf8")) as unknown,
     bytes: async () => new Uint8Array(readFileSync(path)),
@@ -142,17 +143,23 @@ class Glob {
   }
 }
 
+/** A certificate or key: its text, or a file. */
+type Pem = string | { readonly path: string };
+
+const textOf = (pem: Pem): string => (typeof pem === "string" ? pem : readFileSync(pem.path, "utf8"));
+
 interface ServeOptions {
   readonly port?: number;
   readonly hostname?: string;
-  readonly tls?: { readonly cert?: string; readonly key?: string };
+  readonly tls?: { readonly cert?: Pem; readonly key?: Pem };
   readonly development?: boolean;
   readonly fetch: (request: Request) => Response | Promise<Response>;
 }
 
 function serve({ port = 0, hostname = "127.0.0.1", tls, fetch }: ServeOptions) {
   const abort = new AbortController();
-  const certificate = tls?.cert === undefined || tls.key === undefined ? {} : { cert: tls.cert, key: tls.key };
+  const certificate =
+    tls?.cert === undefined || tls.key === undefined ? {} : { cert: textOf(tls.cert), key: textOf(tls.key) };
   const server = Deno.serve({ port, hostname, onListen() {}, signal: abort.signal, ...certificate }, (request) =>
     fetch(request),
   );

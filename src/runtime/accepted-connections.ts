@@ -83,13 +83,9 @@ const [afInet, afInet6, ipprotoTcp, tcpInfo, rlimitNofile] = [2, 10, 6, 11, 7];
  */
 const [lastDataSent, lastDataReceived, bytesAcked, bytesReceived] = [44, 52, 120, 128];
 
-/**
- * Each has its own buffer: the runtime moves the bytes of a small array when its `buffer` is read, which would
- * invalidate pointers.
- */
-const address = new Uint8Array(new ArrayBuffer(128));
-const info = new Uint8Array(new ArrayBuffer(256));
-const length = new Uint32Array(new ArrayBuffer(4));
+const address = new Uint8Array(128);
+const info = new Uint8Array(256);
+const length = new Uint32Array(1);
 const infoView = new DataView(info.buffer);
 
 function accepted(libc: Libc, port: number, descriptors: Iterable<number>): AcceptedConnection[] {

@@ -59,8 +59,13 @@ export function serve(options: ServeOptions): Listener {
 /** Ends the connections of one peer, or all. */
 function endConnections(table: ConnectionTable | undefined, peer: PeerAddress | undefined): void {
   for (const connection of table?.accepted() ?? [])
-    if (peer === undefined || (connection.address === peer.address && connection.port === peer.port))
+    if (peer === undefined || (connection.port === peer.port && short(connection.address) === short(peer.address)))
       table?.end(connection);
+}
+
+/** IPv6 addresses in their shortest form, as hosts of URLs have them. */
+function short(address: string): string {
+  return address.includes(":") ? new URL(`http://[${address}]`).hostname : address;
 }
 
 function listen(options: ServeOptions, open: Set<WebSocketDuplex>, end: ListenOptions["endConnections"]): HttpServer {

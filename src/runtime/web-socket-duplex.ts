@@ -63,3 +63,11 @@ export class WebSocketDuplex extends Duplex {
     done(error);
   }
 }
+
+/** For a request that cannot become a WebSocket, for example because it has no key. */
+export function upgradeRefused(): Response {
+  return Response.json(
+    { message: "a WebSocket upgrade was expected" },
+    { status: 426, headers: { Upgrade: "websocket" } },
+  );
+}

@@ -66,27 +66,34 @@ describe("the listener", () => {
     await stopped;
   });
 
-  test("closes a connection on demand, even if its peer reads nothing", async () => {
-    const cancelled = Promise.withResolvers<void>();
-    let cut = (): void => {};
-    const piece = new Uint8Array(1024 * 1024);
-    const listener = listen({
-      fetch: (request, end) => {
-        cut = () => end(request);
-        const body = new ReadableStream({
-          pull: (controller) => controller.enqueue(piece),
-          cancel: () => cancelled.resolve(),
-        });
-        return new Response(body);
-      },
-    });
-    const socket = connect(listener.port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
-    socket.on("error", () => {}).pause();
-    await Bun.sleep(300);
-    cut();
-    await cancelled.promise;
-    socket.destroy();
-  }, 10_000);
+  test.each(["127.0.0.1", "::1", "::"])(
+    "closes a connection to %s on demand, even if its peer reads nothing",
+    async (hostname) => {
+      const cancelled = Promise.withResolvers<void>();
+      let cut = (): void => {};
+      const piece = new Uint8Array(1024 * 1024);
+      const listener = listen({
+        hostname,
+        fetch: (request, end) => {
+          cut = () => end(request);
+          const body = new ReadableStream({
+            pull: (controller) => controller.enqueue(piece),
+            cancel: () => cancelled.resolve(),
+          });
+          return new Response(body);
+        },
+      });
+      const socket = connect(listener.port, hostname === "::" ? "127.0.0.1" : hostname, () =>
+        socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+      );
+      socket.on("error", () => {}).pause();
+      await Bun.sleep(300);
+      cut();
+      await cancelled.promise;
+      socket.destroy();
+    },
+    10_000,
+  );
 
   test("does not wait for ever for a hanging request", async () => {
     const started = Promise.withResolvers<void>();
@@ -161,6 +168,15 @@ describe("a WebSocket", () => {
     await listener.stop();
     await closed;
     expect(performance.now() - begin).toBeLessThan(2000);
+  });
+
+  test("without a key is refused", async () => {
+    const listener = withEcho((duplex) => duplex.resume());
+    const socket = connect(listener.port, "127.0.0.1");
+    socket.write("GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    const received = await new Promise<string>((resolve) => socket.once("data", (data) => resolve(String(data))));
+    expect(received).toStartWith("HTTP/1.1 426 ");
+    socket.destroy();
   });
 
   test("is accepted on its own path only", async () => {

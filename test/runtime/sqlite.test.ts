@@ -3,7 +3,7 @@
  * nothing behind.
  */
 import { expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
@@ -51,4 +51,36 @@ test("a transaction that throws leaves nothing behind", () => {
   expect(attempt).toThrow("no");
   expect(database.prepare("SELECT a FROM t").values()).toEqual([]);
   database.close();
+});
+
+test("a missing file is created only on demand, and errors have the code of SQLite", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ostiary-sqlite-"));
+  const [path, other] = [join(folder, "a?b.db"), join(folder, "other")];
+  const codeOf = (body: () => void): unknown => {
+    try {
+      return body();
+    } catch (error) {
+      return (error as { readonly code?: unknown }).code;
+    }
+  };
+  expect(codeOf(() => new SqliteDatabase(path).close())).toBe("SQLITE_CANTOPEN");
+  expect(codeOf(() => new SqliteDatabase(path, { readonly: true }).close())).toBe("SQLITE_CANTOPEN");
+  expect(existsSync(path)).toBe(false);
+  const database = new SqliteDatabase(path, { create: true });
+  database.exec("CREATE TABLE t (a INTEGER)");
+  new SqliteDatabase(path).close();
+  const reader = new SqliteDatabase(path, { readonly: true });
+  expect(codeOf(() => reader.exec("DELETE FROM t"))).toBe("SQLITE_READONLY");
+  database.exec("PRAGMA max_page_count = 3");
+  const fill =
+    "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000) SELECT i FROM n";
+  expect(codeOf(() => database.exec(fill))).toBe("SQLITE_FULL");
+  database.exec("BEGIN EXCLUSIVE");
+  expect(codeOf(() => reader.exec("SELECT * FROM t"))).toBe("SQLITE_BUSY");
+  for (const opened of [reader, database]) opened.close();
+  writeFileSync(other, "no database".repeat(1000));
+  const foreign = new SqliteDatabase(other);
+  expect(codeOf(() => foreign.exec("BEGIN IMMEDIATE"))).toBe("SQLITE_NOTADB");
+  foreign.close();
+  rmSync(folder, { recursive: true });
 });

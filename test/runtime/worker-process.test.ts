@@ -52,6 +52,22 @@ test("calls fail with the reason when the process is ended, and fail when it end
   await eventually(() => expect(worker.hasExited).toBe(true));
 });
 
+test("messages to a process that has ended do not end this one", async () => {
+  const before = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
+  const { worker, limitMemory } = spawnWorkerProcess<WorkerCommands>(engineWorker);
+  const [started] = workerProcessesOf(process.pid).filter(({ pid }) => !before.has(pid));
+  worker.terminate(new AppError("not_ready", "done"));
+  await eventually(() => expect(isRunning(Number(started?.pid))).toBe(false));
+  await Bun.sleep(50);
+  for (let sent = 0; sent < 3; sent++)
+    try {
+      limitMemory(1e9, new AppError("not_ready", "unused"));
+    } catch {
+      // Bun throws, and Deno reports an event for each message.
+    }
+  await Bun.sleep(50);
+});
+
 test("all threads of a worker process have a low priority, and a lower one when their work is slow", async () => {
   const before = new Set(workerProcessesOf(process.pid).map(({ pid }) => pid));
   const { worker, lowerPriority } = spawnWorkerProcess<WorkerCommands>(engineWorker);

@@ -1,6 +1,6 @@
 /** The HTTP listener on Bun, with the upgrade to WebSocket. */
 import type { CloseConnection, HttpServer, ListenOptions, WebSocketUpgrade } from "../platform.ts";
-import { WebSocketDuplex } from "../web-socket-duplex.ts";
+import { upgradeRefused, WebSocketDuplex } from "../web-socket-duplex.ts";
 
 const idleTimeoutMsMax = 255_000; // the limit of Bun
 /** Bun cannot close the connection of a request, but it closes a connection without traffic for this time. */
@@ -30,10 +30,7 @@ export function listen(options: ListenOptions): HttpServer {
       const { subprotocol } = upgrade;
       const headers = subprotocol === undefined ? {} : { "Sec-WebSocket-Protocol": subprotocol };
       if (bun.upgrade(request, { data: { upgrade, duplex: undefined }, headers })) return;
-      return Response.json(
-        { message: "a WebSocket upgrade was expected" },
-        { status: 426, headers: { Upgrade: "websocket" } },
-      );
+      return upgradeRefused();
     },
     error: () => Response.json({ message: "internal error" }, { status: 500 }),
     websocket: {

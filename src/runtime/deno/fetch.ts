@@ -12,15 +12,18 @@ export function tlsFetchOptions({ ca, cert, key }: TlsTexts): RequestInit {
   return { client } as RequestInit;
 }
 
-/** See `Platform`. */
+/** See `Platform`. The message becomes that of the cause, without the URL: Deno's own one is always the same. */
 export function withSystemCode(error: unknown): unknown {
-  const message = String((error as { readonly cause?: { readonly message?: unknown } }).cause?.message ?? "");
+  const cause = String((error as { readonly cause?: { readonly message?: unknown } }).cause?.message ?? "");
+  const [message] = /\bclient error \(.*/s.exec(cause) ?? [];
+  if (message === undefined) return error;
   const number = /\(os error (\d+)\)/.exec(message)?.[1];
   const code =
-    number !== undefined
-      ? getSystemErrorName(-Number(number))
-      : message.includes("dns error")
-        ? "ENOTFOUND"
-        : undefined;
-  return code === undefined ? error : Object.assign(error as Error, { code });
+    number === undefined ? codes.find(([, part]) => message.includes(part))?.[0] : getSystemErrorName(-Number(number));
+  return Object.assign(error as Error, { message }, code === undefined ? {} : { code });
 }
+
+const codes = [
+  ["ENOTFOUND", "dns error"],
+  ["ECONNRESET", "connection closed"],
+] as const;

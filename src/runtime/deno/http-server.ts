@@ -1,6 +1,6 @@
 /** The HTTP listener on Deno, with the upgrade to WebSocket. */
 import type { HttpServer, ListenOptions, PeerAddress, WebSocketUpgrade } from "../platform.ts";
-import { type BinarySocket, WebSocketDuplex } from "../web-socket-duplex.ts";
+import { type BinarySocket, upgradeRefused, WebSocketDuplex } from "../web-socket-duplex.ts";
 
 /** A WebSocket that has more bytes than this to send makes its writer wait. */
 const bufferedBytesMax = 64 * 1024;
@@ -27,7 +27,9 @@ export function listen(options: ListenOptions): HttpServer {
       if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
       if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
         return new Response(null, { status: 413 });
-      peers.set(request, { address: remoteAddr.hostname, port: remoteAddr.port });
+      // A listener on `::` has IPv4 clients as well.
+      const address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
+      peers.set(request, { address, port: remoteAddr.port });
       return options.fetch(request, close);
     },
   );
@@ -40,10 +42,13 @@ export function listen(options: ListenOptions): HttpServer {
 }
 
 function upgraded(request: Request, { subprotocol, onOpen }: WebSocketUpgrade, messageBytesMax: number): Response {
-  const { socket, response } = Deno.upgradeWebSocket(
-    request,
-    subprotocol === undefined ? {} : { protocol: subprotocol },
-  );
+  let upgrade: Deno.WebSocketUpgrade;
+  try {
+    upgrade = Deno.upgradeWebSocket(request, subprotocol === undefined ? {} : { protocol: subprotocol });
+  } catch {
+    return upgradeRefused();
+  }
+  const { socket, response } = upgrade;
   socket.binaryType = "arraybuffer";
   const duplex = new WebSocketDuplex(binarySocket(socket, () => duplex.drained()));
   socket.addEventListener("open", () => onOpen(duplex));

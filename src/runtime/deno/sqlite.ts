@@ -1,5 +1,6 @@
 /** SQLite on Deno: the driver is `node:sqlite`. */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import type { SqliteDriverConnection, SqliteOpenMode, SqlRow, SqlStatement, SqlValue } from "../platform.ts";
 
 /** See `Platform`. */
@@ -10,7 +11,9 @@ export function openSqlite(location: string, mode: SqliteOpenMode): SqliteDriver
     enableForeignKeyConstraints: false,
     enableDoubleQuotedStringLiterals: true,
   };
-  const database = withSqliteCode(() => new DatabaseSync(location, options));
+  // `node:sqlite` creates a missing file otherwise.
+  const opened = mode === "readwrite" && location !== ":memory:" ? `${pathToFileURL(location).href}?mode=rw` : location;
+  const database = withSqliteCode(() => new DatabaseSync(opened, options));
   return {
     prepare: (sql) => new DenoStatement(withSqliteCode(() => database.prepare(sql))),
     exec: (sql) => withSqliteCode(() => database.exec(sql)),
@@ -63,11 +66,28 @@ function withSqliteCode<Result>(body: () => Result): Result {
 
 /** The error with the name of its result code of SQLite as `code`, such as `SQLITE_FULL`. */
 function named(error: unknown): unknown {
-  if (!(error instanceof Error) || !("errcode" in error)) return error;
-  const code = Number(error.errcode);
+  if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== "ERR_SQLITE_ERROR") return error;
+  const code = Number("errcode" in error ? error.errcode : codeOfMessage(error.message));
   const name = extendedCodes[code] ?? primaryCodes[code & 0xff];
   return name === undefined ? error : Object.assign(error, { code: name });
 }
+
+/** For errors of `exec` and of opening: Deno gives them only the message of SQLite (`sqlite3ErrStr` in its `main.c`). */
+function codeOfMessage(message: string): number | undefined {
+  return messageStarts.find(([, start]) => message.startsWith(start))?.[0];
+}
+
+const messageStarts: readonly (readonly [code: number, start: string])[] = [
+  [5, "database is locked"],
+  [7, "out of memory"],
+  [8, "attempt to write a readonly database"],
+  [10, "disk I/O error"],
+  [11, "database disk image is malformed"],
+  [11, "malformed database schema"],
+  [13, "database or disk is full"],
+  [14, "unable to open database"], // also `unable to open database: …`, of ATTACH
+  [26, "file is not a database"],
+];
 
 /** The primary result codes, by number (https://sqlite.org/rescode.html). */
 const primaryCodes: readonly (string | undefined)[] =

@@ -71,7 +71,7 @@ const connectFailed = "client error (Connect)";
 
 const beforeSending = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"]);
 
-/** The code of a network error: on the error itself, or on its cause, which depends on the implementation of `fetch`. */
+/** The code of a network error: on the error itself or on its cause, as the implementation of `fetch` has it. */
 export function codeOf(error: unknown): string | undefined {
   const { code, cause } = (error ?? {}) as { readonly code?: unknown; readonly cause?: unknown };
   if (typeof code === "string") return code;

@@ -119,7 +119,7 @@ class Race {
   #win(winner: Runner, response: Response): void {
     const nowMs = performance.now();
     for (const { node, startMs } of this.#running) {
-      // This node was asked before the winner and is still silent. Only here a frozen node is noticed.
+      // Asked earlier and still silent: the next request should not wait for it. Only here a freeze is noticed.
       if (startMs <= winner.startMs && nowMs - startMs >= this.#race.hedgeAfterMs) node.requestFailed();
     }
     this.#end();

@@ -23,7 +23,7 @@ export interface RedundantFetchOptions {
    * fallback does not wait.
    */
   readonly fallbackAfterMs?: number;
-  /** The time limit for a response, in milliseconds. Default 30000. The client's `fetchTimeoutMillis` has no effect. */
+  /** Time limit for the response of one node, in milliseconds. Default 30000. It replaces `fetchTimeoutMillis`. */
   readonly timeoutMs?: number;
   /**
    * How long a node that failed is asked after all others, in milliseconds; doubled with each further failure, up to

@@ -83,6 +83,20 @@ test("a decision that is cached under its text is valid only until a fact change
     expect(await ask()).toEqual(always(false));
   }));
 
+test("concurrent requests get their own responses", () =>
+  withPrimary(async (api) => {
+    await load(api);
+    await insert(api, ...Array.from({ length: 50 }, (_, index) => role(`user-${index}`, "admin", Org("acme"))));
+    const ask = (user: number) =>
+      api.call("POST", "/api/authorize", { body: { ...question, actor_id: `user-${user}` } });
+    for (let round = 0; round < 10; round++) {
+      const users = Array.from({ length: 64 }, (_, index) => (round * 64 + index) % 100);
+      const answers = await Promise.all(users.map(ask));
+      const expected = users.map((user) => [200, { allowed: user < 50 }]);
+      expect(answers.map(({ status, json }) => [status, json])).toEqual(expected);
+    }
+  }));
+
 test("an invalid request does not get a cached decision", () =>
   withPrimary(async (api) => {
     await load(api);

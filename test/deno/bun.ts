@@ -178,6 +178,8 @@ function serve({ port = 0, hostname = "127.0.0.1", tls, fetch }: ServeOptions) {
 }
 
 export const sleepSync = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+export const nanoseconds = (): number => Number(process.hrtime.bigint());
+export const gc = (): void => {};
 export const deepEquals = isDeepStrictEqual;
 export const YAML = { parse, stringify };
 export const version = Deno.version.deno;

@@ -32,7 +32,10 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
   );
 }
 
-/** Returns the path, and whether this start has created it. The primary's file is the source of all other databases, so a damaged file is never replaced or repaired here. */
+/**
+ * Returns the path, and whether this start has created it. The primary's file is the source of all other databases, so a
+ * damaged file is never replaced or repaired here.
+ */
 export async function openPrimaryDatabase(
   writer: Writer,
   config: Config,

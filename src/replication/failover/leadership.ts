@@ -1,7 +1,8 @@
 /**
  * The lease from the holder's view. It renews the lease continuously, and tells whether the node may still act as the
- * primary: only for a limited time after the last renewal, by a monotonic clock. While the coordination service does not answer,
- * edges can confirm the term instead, as many as each write needs (`--ack`): a successor would need their votes.
+ * primary: only for a limited time after the last renewal, by a monotonic clock. While the coordination service does
+ * not answer, edges can confirm the term instead, as many as each write needs (`--ack`): a successor would need their
+ * votes.
  */
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";

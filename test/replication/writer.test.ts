@@ -2,7 +2,6 @@
  * The writer in its worker, over real files: which requests become events, and that waiting writes share a commit but
  * not each other's failure.
  */
-import { Database } from "bun:sqlite";
 import { describe, expect, spyOn, test } from "bun:test";
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { chainHash } from "../../src/replication/position.ts";
 import type { ReplayRequest } from "../../src/replication/log/replay.ts";
 import { StoreWriter, type StateChange } from "../../src/replication/log/store-writer.ts";
 import { Writer } from "../../src/replication/log/writer.ts";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { newSequenceLock } from "../../src/store/connection/sequence-lock.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { openLog, type StoredLogRow } from "../../src/store/log/log.ts";
@@ -242,11 +242,13 @@ describe("an event of the primary", () => {
   test("whose commit fails is not visible, and is applied when it arrives again", () =>
     withNextEvent((replica, request, path) => {
       const before = inspect(path);
-      const run = Database.prototype.run;
+      const { begin } = SqliteDatabase.prototype;
       {
-        using _ = spyOn(Database.prototype, "run").mockImplementation(function (this: Database, sql, ...bindings) {
-          if (sql === "COMMIT") throw new Error("the commit failed");
-          return run.call(this, sql, ...bindings);
+        using _ = spyOn(SqliteDatabase.prototype, "begin").mockImplementation(function (this: SqliteDatabase, mode) {
+          const commit = (): never => {
+            throw new Error("the commit failed");
+          };
+          return { ...begin.call(this, mode), commit };
         });
         expect(() => replica.replay(request)).toThrow("the commit failed");
       }

@@ -383,9 +383,12 @@ const fixes = new Map<string | number, string>([
 
 const tlsAlertFixes: readonly (readonly [RegExp, string])[] = [
   [
-    /ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE/,
+    /ALERT_(?:CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE)|alert: (?:CertificateRequired|HandshakeFailure)/,
     "the broker wants a client certificate: set `brokerCert` and `brokerKey`",
   ],
-  [/ALERT_(?:UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+)/, ownCertificate],
+  [
+    /ALERT_(?:UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_\w+)|alert: (?:UnknownCA|\w*Certificate\w*)/,
+    ownCertificate,
+  ],
   [/WRONG_VERSION_NUMBER/, "the listener does not use TLS: would `mqtt://` be right?"],
 ];

@@ -76,7 +76,8 @@ function listen(options: ServeOptions, open: Set<WebSocketDuplex>, end: ListenOp
       fetch: options.fetch,
       bodyBytesMax: options.bodyBytesMax ?? 64 * mebibyte,
       idleTimeoutMs: options.idleTimeoutMs ?? 120_000,
-      upgradeOf: (request) => upgradeOf(request, options.websocket, open),
+      // The endpoint is read for upgrades only: it is made at each access, because the role of a node can change.
+      upgradeOf: (request) => (asksForUpgrade(request) ? upgradeOf(request, options.websocket, open) : undefined),
       messageBytesMax: options.websocket?.messageBytesMax ?? mebibyte,
       endConnections: end,
     });
@@ -92,7 +93,7 @@ function upgradeOf(
   endpoint: WebSocketEndpoint | undefined,
   open: Set<WebSocketDuplex>,
 ): WebSocketUpgrade | undefined {
-  if (endpoint === undefined || !asksForUpgrade(request) || pathOf(request.url) !== endpoint.path) return undefined;
+  if (endpoint === undefined || pathOf(request.url) !== endpoint.path) return undefined;
   const offered = request.headers.get("sec-websocket-protocol")?.split(",") ?? [];
   const isOffered = offered.some((name) => name.trim() === endpoint.subprotocol);
   return {

@@ -30,7 +30,7 @@ export interface Node {
    * part of this history), `not_ready` (not in time). A fallback resolves at once, whatever the token.
    */
   waitFor(token: string): Promise<void>;
-  /** AppError `not_ready` if the primary's current position is unknown or not reached in time. At once on a fallback. */
+  /** Waits for the position that the primary has now; not on a fallback. AppError `not_ready` if that fails. */
   waitForLatest(): Promise<void>;
   /** AppError `not_ready` if the data is older than the configuration allows. */
   requireFresh(): void;

@@ -12,7 +12,7 @@ import { exposeNode, readNode } from "./node-metrics.ts";
 
 export interface RunningNode {
   readonly url: string;
-  /** New requests wait for the next node. Resolves when those under way, but `besides`, are done, or after a second. */
+  /** New requests wait for the next node. Resolves when the earlier ones, but for `besides`, end or after 1 s. */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
   failWaiting(): void;

@@ -459,7 +459,7 @@ async function confirmTerm(peers: Peers | undefined, state: StoreState): Promise
   };
 }
 
-/** AppError `not_ready` if it was known to be the only primary longer ago than `maxMs`, or `ageMs` is null. */
+/** AppError `not_ready` if this node was known to be the only primary longer ago than `maxMs`, or may not act as it. */
 function requireConfirmedTerm(
   ageMs: number | null | undefined,
   maxMs: number,

@@ -108,7 +108,7 @@ export interface Libc {
 
 /** Certificates and keys in PEM format. */
 export interface TlsTexts {
-  /** The authorities to trust instead of those of the system. */
+  /** The authorities to trust instead of those of the system; on Deno, besides them. */
   readonly ca?: string | undefined;
   /** The client certificate and its private key. */
   readonly cert?: string | undefined;

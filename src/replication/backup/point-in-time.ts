@@ -23,7 +23,7 @@ export type RecoveryTarget = { readonly offset: number } | { readonly timeMs: nu
 /** How many events of each kind were undone. */
 export type UndoneEvents = Readonly<Partial<Record<Effect["kind"], number>>>;
 
-/** AppError `gone` if it is before the earliest point, `invalid_request` if after the newest or `untilMs`. */
+/** AppError `gone` before the earliest point, `invalid_request` if ambiguous, after the newest offset or `untilMs`. */
 export function recoveryOffset(store: Connection, destination: RecoveryTarget, untilMs: number): number {
   const newest = readState(store);
   if (destination === undefined) return newest.offset;

@@ -27,7 +27,7 @@ export function externalBrokerUrls({ broker }: Config): readonly string[] {
   return broker.filter((url) => url !== embeddedBroker);
 }
 
-/** Listens for `liveWaitMs` after a retained head, and again after another head. Without one, no primary is alive. */
+/** Listens for `liveWaitMs` after each head. Without a retained head, no primary can be alive there. */
 export async function readBrokerHeads(
   url: string,
   config: Config,

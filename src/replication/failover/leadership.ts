@@ -142,7 +142,7 @@ export class Leadership {
     void this.#renew();
   }
 
-  /** If the service does not answer, the lease expires. Until then only `successor`, if given, may acquire it. */
+  /** With `successor`, only that node may acquire the lease until it expires. If the service fails, it just expires. */
   async release(successor?: string): Promise<void> {
     if (this.#isEnded) return;
     this.#end();
@@ -220,7 +220,7 @@ export class Leadership {
     this.#cancelRenewal = clock.after(delayMs, () => void this.#renew());
   }
 
-  /** A peer that knows of a later term refutes it. With `--ack`, as many edges as each write needs must confirm it. */
+  /** No peer may know a later term. With `--ack`, the edges that a write needs must confirm; without, a renewal. */
   async #isConfirmed(isRenewed: boolean, peers: Promise<TermConfirmation>): Promise<boolean> {
     const { edges, isSuperseded } = await peers;
     if (isSuperseded) return false;

@@ -206,7 +206,7 @@ function requireVotes(
   );
 }
 
-/** Whether the last epoch that a node led may be one of the current primary's, whose starts each begin an epoch. */
+/** Whether the last epoch that a node led may be of the current primary, each of whose starts begins an epoch. */
 function hasLed(lastEpoch: string | undefined, epochs: readonly EpochId[], current: StoreState): boolean {
   if (lastEpoch === undefined) return false;
   const known = epochs.find(({ epoch }) => epoch === lastEpoch);

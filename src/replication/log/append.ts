@@ -65,7 +65,7 @@ export interface Appended {
   readonly row: StoredLogRow | undefined;
 }
 
-/** Runs in the caller's transaction. AppError if the request, or `admit` before its effect is applied, refuses it. */
+/** Runs in the caller's transaction. AppError if the request is refused; `admit` may refuse before anything changes. */
 export function append(
   store: Connection,
   log: Log,

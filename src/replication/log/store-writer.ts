@@ -216,7 +216,7 @@ export class StoreWriter {
     pages.readWal();
   }
 
-  /** Copies the database to `target` and returns true if its files are gone, so that no one can read it by its path. */
+  /** If the files are gone or replaced, no one can read the database by its path: then copies it and returns true. */
   copyIfReplaced(target: string): boolean {
     const { guard, store } = must(this.#connection);
     try {

@@ -96,7 +96,7 @@ export function verifyCommits(connection: WriterConnection, nowMs: number): void
 
 type WalConnection = Pick<WriterConnection, "store" | "pages">;
 
-/** Call it after each commit. Makes a checkpoint at `framesMax` frames, as far as readers let it. Returns whether. */
+/** Call it after each commit. Makes a checkpoint at `framesMax` frames, as far as readers let it; then returns true. */
 export function limitWal({ store, pages }: WalConnection, framesMax = walFramesMax): boolean {
   pages.readWal();
   if (pages.uncheckpointed < framesMax) return false;

@@ -46,7 +46,7 @@ export interface LeaseState {
   readonly isHeld: boolean;
 }
 
-/** Every method rejects with LeaseLostError, or an Error that names the service if it does not answer in time. */
+/** Methods reject with LeaseLostError, or an Error that names the service if it gives no usable answer in time. */
 export interface Lease {
   /** The coordination service, for messages; without secrets. */
   readonly service: string;

@@ -20,7 +20,7 @@ export class ObservedExpiry {
     this.#clock = clock;
   }
 
-  /** Call it after each reading, so that the lease does not expire here before it does for its holder. */
+  /** Call it after each reading, not before: the lease must not expire here before it does for its holder. */
   observe(version: string, durationMs: number): void {
     const nowMs = this.#clock.monotonicMs();
     // A node that did not ask, for example during a promotion, has not observed that the store was silent.

@@ -33,14 +33,18 @@ export function newSuite(name: string, isSkipped = false): Suite {
 }
 
 let current = newSuite("");
+let bodiesOfSuites: (() => Promise<void>)[] = [];
 let defaultTimeoutMs: number | undefined;
 
 /** Collects what `register` registers: the tests of a file. */
 export async function collect(register: () => Promise<unknown>): Promise<Suite> {
   const suite = newSuite("");
   current = suite;
+  bodiesOfSuites = [];
   defaultTimeoutMs = undefined;
   await register();
+  // A body can add further ones.
+  for (const body of bodiesOfSuites) await body();
   return suite;
 }
 
@@ -50,12 +54,13 @@ function addTest(isSkipped: boolean, name: string, body: Body, options?: Options
 }
 
 function addSuite(isSkipped: boolean, name: string, body: Body): void {
-  const outer = current;
   const suite = newSuite(name, isSkipped);
-  outer.children.push(suite);
-  current = suite;
-  (body as () => void)();
-  current = outer;
+  current.children.push(suite);
+  // Later, one after another, because a body may be asynchronous.
+  bodiesOfSuites.push(async () => {
+    current = suite;
+    await (body as () => unknown)();
+  });
 }
 
 type Add = (isSkipped: boolean, name: string, body: Body, options?: Options) => void;

@@ -6,6 +6,7 @@ import {
   type StdioOptions,
 } from "node:child_process";
 import { accessSync, constants, existsSync, globSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { constants as osConstants } from "node:os";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { Readable } from "node:stream";
@@ -43,7 +44,7 @@ function spawn(command: readonly string[] | SpawnOptions, given: SpawnOptions = 
     stdio: stdioOf(options),
   });
   const exited = new Promise<number>((resolve, reject) => {
-    child.once("exit", (status, signal) => resolve(status ?? 128 + (signal === null ? 0 : 15)));
+    child.once("exit", (status, signal) => resolve(status ?? 128 + osConstants.signals[signal ?? "SIGTERM"]));
     child.once("error", reject);
   });
   if (options.stdin instanceof Blob) void options.stdin.bytes().then((bytes) => child.stdin?.end(bytes));
@@ -67,9 +68,6 @@ function spawn(command: readonly string[] | SpawnOptions, given: SpawnOptions = 
     },
     get signalCode() {
       return child.signalCode;
-    },
-    get killed() {
-      return child.killed;
     },
     ref: () => child.ref(),
     unref: () => child.unref(),

@@ -23,9 +23,18 @@ const defaultTimeoutMs = 20_000;
 const counts = { passed: 0, failed: 0, skipped: 0 };
 type Hooks = readonly ((...parameters: never[]) => unknown)[];
 
-/** Errors outside of a test fail the test that runs then. */
+/** Errors outside of a test fail the test that runs then. If none runs, each counts as a failed test. */
 let fail: ((error: unknown) => void) | undefined;
-process.on("uncaughtException", (error) => (fail === undefined ? console.error(error) : fail(error)));
+process.on("uncaughtException", (error) => {
+  if (fail === undefined) failOutside(error, "an error outside of a test");
+  else fail(error ?? new Error("threw nothing"));
+});
+
+function failOutside(error: unknown, name: string): void {
+  counts.failed++;
+  console.log(error);
+  console.log(`(fail) ${name}`);
+}
 
 async function runSuite(
   suite: Suite,
@@ -50,10 +59,7 @@ async function runSuite(
 /** Hooks of a suite. If one fails, that counts as a failed test. */
 async function runHooks(hooks: Hooks, path: readonly string[]): Promise<void> {
   const error = await failureOf(() => callAll(hooks), 2 * defaultTimeoutMs);
-  if (error === undefined) return;
-  counts.failed++;
-  console.log(error);
-  console.log(`(fail) ${path.join(" > ")}: a hook`);
+  if (error !== undefined) failOutside(error, `${path.join(" > ")}: a hook`);
 }
 
 function skip(name: string): void {
@@ -88,7 +94,8 @@ async function failureOf(body: () => Promise<void>, timeoutMs: number): Promise<
   fail = end;
   const timer = setTimeout(() => end(new Error(`took longer than ${timeoutMs} ms`)), timeoutMs);
   body().then(
-    () => end(undefined),
+    // Rejections that nothing handled are reported first.
+    () => setTimeout(() => end(undefined)),
     (error) => end(error ?? new Error("threw nothing")),
   );
   const failure = await promise;
@@ -107,9 +114,7 @@ for (const file of process.argv.slice(2)) {
     const suite = await collect(() => import(pathToFileURL(resolve(file)).href));
     await runSuite(suite, [], false, { beforeEach: [], afterEach: [] });
   } catch (error) {
-    counts.failed++;
-    console.log(error);
-    console.log(`(fail) ${file}`);
+    failOutside(error, file);
   }
 }
 console.log(`\n ${counts.passed} pass\n ${counts.skipped} skip\n ${counts.failed} fail`);

@@ -128,7 +128,7 @@ test(
       ["test", policy],
       ["plan", policy, "allow(User:_, read, Repository:?)"],
       ["explain-rules", policy],
-      ["config", "--json"],
+      ["config", "--json", "--role", "primary"],
     ]) {
       const [onBun, onDeno] = [built, deno].map((program) => {
         const options = { cwd: projectRoot, stdout: "pipe", stderr: "pipe" } as const;
@@ -136,6 +136,7 @@ test(
         return { command, exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
       });
       expect(onDeno).toEqual(onBun);
+      expect(onBun).toMatchObject({ command, exitCode: 0 });
     }
   },
   timeoutMs,

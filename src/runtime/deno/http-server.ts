@@ -6,6 +6,8 @@ import { type BinarySocket, upgradeRefused, WebSocketDuplex } from "../web-socke
 const bufferedBytesMax = 64 * 1024;
 /** How often it is looked at then: the standard has no event for it. */
 const bufferPollMs = 2;
+/** Deno ends a listener that fails to accept a connection (no free file descriptor). How long until it is started again. */
+const restartMs = 100;
 
 /** See `Platform`. Deno limits neither bodies of unknown length nor connections without traffic; the application
  * limits both. */
@@ -15,27 +17,38 @@ export function listen(options: ListenOptions): HttpServer {
     const peer = peers.get(received);
     if (peer !== undefined) options.endConnections(peer);
   };
-  const server = Deno.serve(
-    {
-      hostname: options.hostname,
-      port: options.port,
-      onListen() {},
-      onError: () => Response.json({ message: "internal error" }, { status: 500 }),
-    },
-    (request, { remoteAddr }) => {
-      const upgrade = options.upgradeOf(request);
-      if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
-      if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
-        return new Response(null, { status: 413 });
-      // A listener on `::` has IPv4 clients as well.
-      const address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
-      peers.set(request, { address, port: remoteAddr.port });
-      return options.fetch(request, close);
-    },
-  );
+  const handle: Deno.ServeHandler<Deno.NetAddr> = (request, { remoteAddr }) => {
+    const upgrade = options.upgradeOf(request);
+    if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
+    if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
+      return new Response(null, { status: 413 });
+    // A listener on `::` has IPv4 clients as well.
+    const address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
+    peers.set(request, { address, port: remoteAddr.port });
+    return options.fetch(request, close);
+  };
+  const onError = (): Response => Response.json({ message: "internal error" }, { status: 500 });
+  let stopping = false;
+  const start = (port: number): Deno.HttpServer<Deno.NetAddr> => {
+    const started = Deno.serve({ hostname: options.hostname, port, onListen() {}, onError }, handle);
+    started.finished.catch(() => setTimeout(restart, restartMs, started.addr.port));
+    return started;
+  };
+  const restart = (port: number): void => {
+    if (stopping) return;
+    try {
+      server = start(port);
+    } catch {
+      setTimeout(restart, restartMs, port);
+    }
+  };
+  let server = start(options.port);
   return {
     port: server.addr.port,
-    stop: () => server.shutdown(),
+    stop() {
+      stopping = true;
+      return server.shutdown();
+    },
     // Deno waits for the handlers of requests even if their connections have ended.
     abort: async () => options.endConnections(),
   };

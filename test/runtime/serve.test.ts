@@ -214,6 +214,17 @@ describe("a WebSocket", () => {
     expect(performance.now() - begin).toBeLessThan(2000);
   });
 
+  test("loses its connection after it was closed, even if its peer does not answer that", async () => {
+    const opened = Promise.withResolvers<Duplex>();
+    const listener = withEcho(opened.resolve);
+    const socket = connect(listener.port, "127.0.0.1").on("data", () => {});
+    const ended = new Promise((resolve) => socket.once("close", resolve));
+    const key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    socket.write(`GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`);
+    (await opened.promise).destroy();
+    await ended;
+  }, 10_000);
+
   test("without a key is refused", async () => {
     const listener = withEcho((duplex) => duplex.resume());
     const socket = connect(listener.port, "127.0.0.1");

@@ -20,10 +20,10 @@ import { drawTrace } from "./trace-tree.ts";
 
 const usage = `scripts/up [--exit] [--json] [--data DIR] [--broker URL] [--runtime NAME]
 
-  --exit        end after the questions: status 0 if every answer was right, 1 otherwise
-  --json        print one JSON object instead of a report (progress goes to standard error)
-  --data DIR    keep data and keys there and use them again the next time; otherwise they are thrown away
-  --broker URL  use your own broker, such as mqtt://127.0.0.1:1883, instead of the one inside the primary
+  --exit          end after the questions: status 0 if every answer was right, 1 otherwise
+  --json          print one JSON object instead of a report (progress goes to standard error)
+  --data DIR      keep data and keys there and use them again the next time; otherwise they are thrown away
+  --broker URL    use your own broker, such as mqtt://127.0.0.1:1883, instead of the one inside the primary
   --runtime NAME  run the nodes on bun (the built program, the default) or deno (from source)`;
 
 const flags = parseFlags();

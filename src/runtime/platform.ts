@@ -73,8 +73,8 @@ export interface ListenOptions {
   readonly upgradeOf: (request: Request) => WebSocketUpgrade | undefined;
   /** The largest message of a WebSocket. */
   readonly messageBytesMax: number;
-  /** Ends the connections of the listener, all or that of one peer. For runtimes that cannot. */
-  readonly endConnections: (peer?: PeerAddress) => void;
+  /** Ends the connections of the listener, all or those of some peers. For runtimes that cannot. */
+  readonly endConnections: (peers?: readonly PeerAddress[]) => void;
 }
 
 export interface WebSocketUpgrade {

@@ -46,7 +46,7 @@ const mebibyte = 1024 * 1024;
 /** Starts to listen. Throws if the port is taken or the address does not belong to this machine. */
 export function serve(options: ServeOptions): Listener {
   const open = new Set<WebSocketDuplex>();
-  const server = listen(options, open, (peer) => endConnections(connections, peer));
+  const server = listen(options, open, (peers) => endConnections(connections, peers));
   const connections = connectionTable(server.port);
   return {
     port: server.port,
@@ -56,16 +56,15 @@ export function serve(options: ServeOptions): Listener {
   };
 }
 
-/** Ends the connections of one peer, or all. */
-function endConnections(table: ConnectionTable | undefined, peer: PeerAddress | undefined): void {
-  for (const connection of table?.accepted() ?? [])
-    if (peer === undefined || (connection.port === peer.port && short(connection.address) === short(peer.address)))
-      table?.end(connection);
+/** Ends the connections of some peers, or all. */
+function endConnections(table: ConnectionTable | undefined, peers: readonly PeerAddress[] | undefined): void {
+  const ending = peers && new Set(peers.map(nameOf));
+  for (const connection of table?.accepted() ?? []) if (ending?.has(nameOf(connection)) ?? true) table?.end(connection);
 }
 
-/** IPv6 addresses in their shortest form, as hosts of URLs have them. */
-function short(address: string): string {
-  return address.includes(":") ? new URL(`http://[${address}]`).hostname : address;
+/** With IPv6 addresses in their shortest form, as hosts of URLs have them. */
+function nameOf({ address, port }: PeerAddress): string {
+  return `${address.includes(":") ? new URL(`http://[${address}]`).hostname : address} ${port}`;
 }
 
 function listen(options: ServeOptions, open: Set<WebSocketDuplex>, end: ListenOptions["endConnections"]): HttpServer {

@@ -1,9 +1,13 @@
 import * as Bun from "bun";
 import { afterEach, describe, expect, test } from "bun:test";
+import { closeSync, openSync, readdirSync } from "node:fs";
 import { connect } from "node:net";
+import process from "node:process";
 import type { Duplex } from "node:stream";
 import { WebSocket as WsClient } from "ws";
+import { descriptorLimit } from "../../src/runtime/accepted-connections.ts";
 import { serve, type Listener, type ServeOptions } from "../../src/runtime/serve.ts";
+import { findProgram } from "../e2e/program.ts";
 
 const running: Listener[] = [];
 
@@ -111,7 +115,47 @@ describe("the listener", () => {
     expect(performance.now() - begin).toBeLessThan(2000);
     expect(await hanging).toBe("cut");
   });
+
+  test.skipIf(findProgram("prlimit") === null).each([300, 0])(
+    "accepts connections again after it had no free file descriptor, and stops %d ms later (skipped without prlimit)",
+    async (pauseMs) => {
+      const listener = listen({});
+      const limit = (soft: number): void => {
+        const { success } = Bun.spawnSync(["prlimit", "--pid", String(process.pid), `--nofile=${soft}:`]);
+        expect(success).toBe(true);
+      };
+      const before = descriptorLimit() ?? 1024;
+      limit(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 20);
+      const held: number[] = [];
+      expect(() => {
+        for (;;) held.push(openSync("/dev/null", "r"));
+      }).toThrow("EMFILE");
+      // One for the client, none to accept it.
+      closeSync(held.pop() ?? 0);
+      const refused = connect(listener.port, "127.0.0.1").on("error", () => {});
+      await Bun.sleep(100);
+      for (const descriptor of held) closeSync(descriptor);
+      refused.destroy();
+      limit(before);
+      await Bun.sleep(pauseMs);
+      if (pauseMs > 0) expect(await statusLine(listener.port)).toBe("HTTP/1.1 200 OK");
+      await listener.stop();
+      expect(await statusLine(listener.port)).toBe("ECONNREFUSED");
+    },
+  );
 });
+
+/** The first line of the response over a connection of its own, or the code of the error. */
+function statusLine(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code));
+    socket.once("data", (data) => {
+      resolve(data.toString().split("\r\n")[0]);
+      socket.destroy();
+    });
+  });
+}
 
 describe("a WebSocket", () => {
   const withEcho = (onConnection: (duplex: Duplex) => void): Listener =>
@@ -169,6 +213,17 @@ describe("a WebSocket", () => {
     await closed;
     expect(performance.now() - begin).toBeLessThan(2000);
   });
+
+  test("loses its connection after it was closed, even if its peer does not answer that", async () => {
+    const opened = Promise.withResolvers<Duplex>();
+    const listener = withEcho(opened.resolve);
+    const socket = connect(listener.port, "127.0.0.1").on("data", () => {});
+    const ended = new Promise((resolve) => socket.once("close", resolve));
+    const key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    socket.write(`GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`);
+    (await opened.promise).destroy();
+    await ended;
+  }, 10_000);
 
   test("without a key is refused", async () => {
     const listener = withEcho((duplex) => duplex.resume());

@@ -6,42 +6,69 @@ import { type BinarySocket, upgradeRefused, WebSocketDuplex } from "../web-socke
 const bufferedBytesMax = 64 * 1024;
 /** How often it is looked at then: the standard has no event for it. */
 const bufferPollMs = 2;
+/** How long the peer of a closed WebSocket has to close its end. Deno would wait without a limit. */
+const closeTimeoutMs = 2000;
+/** Connections to end are collected for this time, because finding them in the list of the system costs some milliseconds. */
+const endIntervalMs = 200;
+/** Deno ends a listener that fails to accept a connection (no free file descriptor). How long until it is started again. */
+const restartMs = 100;
 
 /** See `Platform`. Deno limits neither bodies of unknown length nor connections without traffic; the application
  * limits both. */
 export function listen(options: ListenOptions): HttpServer {
   const peers = new WeakMap<Request, PeerAddress>();
+  const ending: PeerAddress[] = [];
+  const end = (peer: PeerAddress): void => {
+    if (ending.push(peer) === 1) setTimeout(() => options.endConnections(ending.splice(0)), endIntervalMs);
+  };
   const close = (received: Request): void => {
     const peer = peers.get(received);
-    if (peer !== undefined) options.endConnections(peer);
+    if (peer !== undefined) end(peer);
   };
-  const server = Deno.serve(
-    {
-      hostname: options.hostname,
-      port: options.port,
-      onListen() {},
-      onError: () => Response.json({ message: "internal error" }, { status: 500 }),
-    },
-    (request, { remoteAddr }) => {
-      const upgrade = options.upgradeOf(request);
-      if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax);
-      if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
-        return new Response(null, { status: 413 });
-      // A listener on `::` has IPv4 clients as well.
-      const address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
-      peers.set(request, { address, port: remoteAddr.port });
-      return options.fetch(request, close);
-    },
-  );
+  const handle: Deno.ServeHandler<Deno.NetAddr> = (request, { remoteAddr }) => {
+    // A listener on `::` has IPv4 clients as well.
+    const address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
+    const peer = { address, port: remoteAddr.port };
+    const upgrade = options.upgradeOf(request);
+    if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax, () => end(peer));
+    if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
+      return new Response(null, { status: 413 });
+    peers.set(request, peer);
+    return options.fetch(request, close);
+  };
+  const onError = (): Response => Response.json({ message: "internal error" }, { status: 500 });
+  let stopping = false;
+  const start = (port: number): Deno.HttpServer<Deno.NetAddr> => {
+    const started = Deno.serve({ hostname: options.hostname, port, onListen() {}, onError }, handle);
+    started.finished.catch(() => setTimeout(restart, restartMs, started.addr.port));
+    return started;
+  };
+  const restart = (port: number): void => {
+    if (stopping) return;
+    try {
+      server = start(port);
+    } catch {
+      setTimeout(restart, restartMs, port);
+    }
+  };
+  let server = start(options.port);
   return {
     port: server.addr.port,
-    stop: () => server.shutdown(),
+    stop() {
+      stopping = true;
+      return server.shutdown();
+    },
     // Deno waits for the handlers of requests even if their connections have ended.
     abort: async () => options.endConnections(),
   };
 }
 
-function upgraded(request: Request, { subprotocol, onOpen }: WebSocketUpgrade, messageBytesMax: number): Response {
+function upgraded(
+  request: Request,
+  { subprotocol, onOpen }: WebSocketUpgrade,
+  messageBytesMax: number,
+  endConnection: () => void,
+): Response {
   let upgrade: Deno.WebSocketUpgrade;
   try {
     upgrade = Deno.upgradeWebSocket(request, subprotocol === undefined ? {} : { protocol: subprotocol });
@@ -50,7 +77,7 @@ function upgraded(request: Request, { subprotocol, onOpen }: WebSocketUpgrade, m
   }
   const { socket, response } = upgrade;
   socket.binaryType = "arraybuffer";
-  const duplex = new WebSocketDuplex(binarySocket(socket, () => duplex.drained()));
+  const duplex = new WebSocketDuplex(binarySocket(socket, () => duplex.drained(), endConnection));
   socket.addEventListener("open", () => onOpen(duplex));
   socket.addEventListener("message", ({ data }: MessageEvent<string | ArrayBuffer>) => {
     const message = typeof data === "string" ? data : new Uint8Array(data);
@@ -64,7 +91,7 @@ function upgraded(request: Request, { subprotocol, onOpen }: WebSocketUpgrade, m
 }
 
 /** The socket with the report about waiting bytes that `WebSocketDuplex` needs. `onDrain` is called when they are sent. */
-function binarySocket(socket: WebSocket, onDrain: () => void): BinarySocket {
+function binarySocket(socket: WebSocket, onDrain: () => void, endConnection: () => void): BinarySocket {
   const poll = (): void => {
     if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount <= bufferedBytesMax) onDrain();
     else setTimeout(poll, bufferPollMs);
@@ -79,6 +106,11 @@ function binarySocket(socket: WebSocket, onDrain: () => void): BinarySocket {
       setTimeout(poll, bufferPollMs);
       return -1;
     },
-    close: (code) => socket.close(code),
+    close(code) {
+      socket.close(code);
+      setTimeout(() => {
+        if (socket.readyState !== WebSocket.CLOSED) endConnection();
+      }, closeTimeoutMs);
+    },
   };
 }

@@ -10,7 +10,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { freePort } from "../../scripts/node-process.ts";
 import type { Fact } from "../../src/store/facts/fact.ts";
-import { must } from "../../src/util/assert.ts";
+
 import { openBrokerProxy } from "./broker-proxy.ts";
 import {
   adminKey,
@@ -350,21 +350,27 @@ describe("the edges that a promotion asks", () => {
     () =>
       withCluster(async (cluster) => {
         const [port, portB, portC] = [await freePort(), await freePort(), await freePort()].map(String);
-        // Grants no vote: so it delays the promotion, and then prevents it.
-        const never = new Promise<Response>(() => {});
+        // Refuses its vote when the test says so: until then the promotion waits, and then it fails.
+        let refuseVote = (): void => {};
+        const lateRefusal = async (): Promise<Response> => {
+          await new Promise<void>((resolve) => (refuseVote = resolve));
+          return new Response(null, { status: 503 });
+        };
         const toC = (request: Request): Promise<Response> =>
           fetch(request.url.replace(/^http:..[^/]+/, `http://127.0.0.1:${portC}`), { headers: request.headers }).catch(
             () => new Response(null, { status: 503 }),
           );
         using mute = Bun.serve({
           port: 0,
-          fetch: (request) => (request.method === "POST" ? never : toC(request)),
+          idleTimeout: 0,
+          fetch: (request) => (request.method === "POST" ? lateRefusal() : toC(request)),
         });
         const primary = await cluster.primary({ port: port ?? "", ...quick, ...flags });
         const line = await openBrokerProxy(Number(port));
         const urlC = `http://127.0.0.1:${portC}`;
         const b = await cluster.promotable("edge-b", {
           ...{ ...quick, ...flags, primary: line.url.replace("mqtt:", "http:"), port: portB ?? "" },
+          "advanced.logTimeoutMs": "60s",
           peers: `${urlC},http://127.0.0.1:${mute.port},http://127.0.0.1:${await freePort()}`,
         });
         const ofC = { ...quick, ...flags, primary: primary.url, port: portC ?? "", peers: b.url };
@@ -374,25 +380,18 @@ describe("the edges that a promotion asks", () => {
           for (const { url } of [b, running]) expect((await positionAt(url)).state).toBe("LIVE");
         });
         line.close();
-        /** Returns undefined if the promotion, which waits a few seconds for the mute node, ended too early to tell. */
-        const duringPromotion = async <T>(question: () => Promise<T>): Promise<T | undefined> => {
-          let isOver = false;
-          const promotion = post(b.url, "/api/promote", {}).finally(() => (isOver = true));
-          while (!isOver && (await votedFor(running.url)) !== "edge-b") await Bun.sleep(20);
-          const answer = isOver ? undefined : await question();
-          const told = isOver ? undefined : answer;
+        const duringPromotion = async <T>(question: () => Promise<T>): Promise<T> => {
+          const promotion = post(b.url, "/api/promote", {});
+          await eventually(async () => expect(await votedFor(running.url)).toBe("edge-b"));
+          const answer = await question();
+          refuseVote();
           expect((await promotion).status).toBe(409);
-          return told;
+          return answer;
         };
-        const told = async <T>(question: () => Promise<T>): Promise<T> => {
-          let answer: T | undefined;
-          await eventually(async () => expect((answer = await duringPromotion(question))).toBeDefined(), 30_000);
-          return must(answer);
-        };
-        let attempt = 0;
-        const late = await told(() => insert(primary.node, `late-${attempt++}`).catch((error: unknown) => error));
+        const late = await duringPromotion(() => insert(primary.node, "late").catch((error: unknown) => error));
         expect(late).toMatchObject({ code: "not_ready", message: expect.stringContaining("not enough edges") });
-        const afterRestart = await told(async () => {
+        await eventually(async () => expect(await votedFor(running.url)).toBeUndefined());
+        const afterRestart = await duringPromotion(async () => {
           await running.stop();
           running = await cluster.promotable("edge-c", ofC);
           return (await votedFor(running.url)) ?? "nobody";

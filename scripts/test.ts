@@ -54,7 +54,9 @@ const stages: readonly (readonly Stage[])[] = [
     tests(
       "unit",
       (path) =>
-        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|hostile|releases|replication|sim)\//.test(path),
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|hostile|import|releases|replication|sim)\//.test(
+          path,
+        ),
     ),
     tests("replication", (path) => path.startsWith("test/replication/")),
     tests("http", (path) => path.startsWith("test/http/")),
@@ -62,6 +64,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests("releases", (path) => path.startsWith("test/releases/") && path !== upgrade && !isSlowOfReleases(path)),
     tests("simulation", (path) => path.startsWith("test/sim/")),
     tests("random", (path) => path === "test/fuzz/fuzz.test.ts"),
+    tests("imports", (path) => path.startsWith("test/import/")),
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
   [

@@ -19,6 +19,7 @@ import { explainRulesCommand } from "./explain-rules.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
+import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
 import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
@@ -99,6 +100,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     explainCommand,
     generateTypesCommand,
     planCommand,
+    importCommand,
     eventsCommand,
     keysCommand,
     promoteCommand,

@@ -12,12 +12,14 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   runtime: ["util"],
   datalog: ["polar", "util"],
   store: ["config", "runtime", "telemetry", "util"],
+  // Translates the schemas of other systems: pure, and needs nothing of a node but the shape of facts.
+  import: ["polar", "store", "util"],
   engine: ["config", "datalog", "polar", "store", "telemetry", "util"],
   // replication opens the database and spawns workers, hence runtime.
   replication: ["config", "engine", "runtime", "store", "telemetry", "util"],
   http: ["config", "engine", "polar", "replication", "telemetry", "util"],
   roles: ["config", "engine", "http", "polar", "replication", "runtime", "store", "telemetry", "util"],
-  cli: ["config", "engine", "http", "polar", "replication", "roles", "runtime", "store", "telemetry", "util"],
+  cli: ["config", "engine", "http", "import", "polar", "replication", "roles", "runtime", "store", "telemetry", "util"],
 };
 
 /** Files that more may import than the table says. */
@@ -52,7 +54,7 @@ const packages: readonly { readonly pattern: RegExp; readonly folders: readonly 
   { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["http", "roles"] },
   { pattern: /^drizzle-orm/, folders: ["runtime", "store", "engine"] },
   { pattern: /^commander$/, folders: ["cli"] },
-  { pattern: /^yaml$/, folders: ["runtime"] },
+  { pattern: /^yaml$/, folders: ["runtime", "import"] },
   { pattern: /^bun(?:$|:)/, folders: ["runtime"] },
 ];
 

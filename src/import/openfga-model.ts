@@ -1,0 +1,197 @@
+/**
+ * Reads models of OpenFGA (schema 1.1 and 1.2): in its own language, in JSON, or as modules that an `fga.mod` file lists.
+ * Source: https://openfga.dev/docs/configuration-language.
+ */
+import { errors, transformer, validator } from "@openfga/syntax-transformer";
+import { z } from "zod";
+import {
+  type Expression,
+  ImportError,
+  type ObjectType,
+  type Place,
+  type RelationModel,
+  type SubjectType,
+} from "./relation-model.ts";
+import { parseYamlFile } from "./yaml-file.ts";
+
+/** The text of a file beside the imported one. Throws if it cannot be read. */
+export type ReadFile = (path: string) => string;
+
+/** `file` ends with `.mod` for modules and with `.json` for JSON. Throws ImportError. */
+export function readOpenFgaModel(text: string, file: string, read: ReadFile): RelationModel {
+  if (file.endsWith(".mod")) return readModules(text, file, read);
+  return /^\s*\{/.test(text) ? readJson(text, file) : readLanguage(text, file);
+}
+
+/** `firstLine` is the line of the file at which the text begins, if it stands within a file of another format. */
+export function readLanguage(text: string, file: string, firstLine = 1): RelationModel {
+  const parsed = withPlaces(file, firstLine, () => {
+    validator.validateDSL(text);
+    return transformer.transformDSLToJSONObject(text);
+  });
+  return toModel(parsed, new LanguageLines([{ name: file, contents: text }], firstLine));
+}
+
+function readModules(text: string, file: string, read: ReadFile): RelationModel {
+  const { schema, contents } = withPlaces(file, 1, () => transformer.transformModFileToJSON(text));
+  const files = contents.value.map(({ value: name }) => ({ name, contents: read(name) }));
+  const parsed = withPlaces(file, 1, () => transformer.transformModuleFilesToModel(files, schema.value));
+  return toModel(parsed, new LanguageLines(files, 1));
+}
+
+function readJson(text: string, file: string): RelationModel {
+  const yaml = parseYamlFile(text, file);
+  const wrapped = z.object({ authorization_model: z.unknown() }).safeParse(yaml.value);
+  const start = wrapped.success && wrapped.data.authorization_model !== undefined ? ["authorization_model"] : [];
+  const value = start.length > 0 ? wrapped.data?.authorization_model : yaml.value;
+  return toModel(
+    value,
+    {
+      type: (index) => yaml.place([...start, "type_definitions", index]),
+      relation: (index, _type, relation) => yaml.place([...start, "type_definitions", index, "relations", relation]),
+    },
+    file,
+  );
+}
+
+/** Where types and relations stand. `index` is the position of the type in the model. */
+interface Lines {
+  type(index: number, type: string): Place;
+  relation(index: number, type: string, relation: string): Place;
+}
+
+/** The library gives no lines for valid models, so this finds the `define` of a relation below its `type`. */
+class LanguageLines implements Lines {
+  readonly #places = new Map<string, Place>();
+
+  constructor(files: readonly { readonly name: string; readonly contents: string }[], firstLine: number) {
+    for (const { name: file, contents } of files) {
+      let type = "";
+      for (const [index, line] of contents.split("\n").entries()) {
+        const place = { file, line: index + firstLine };
+        const [, named] = /^\s*(?:extend\s+)?type\s+([^\s#]+)/.exec(line) ?? [];
+        const [, relation] = /^\s*define\s+([^\s:]+)\s*:/.exec(line) ?? [];
+        if (named !== undefined) this.#set((type = named), place);
+        if (relation !== undefined) this.#set(`${type}#${relation}`, place);
+      }
+    }
+  }
+
+  #set(key: string, place: Place): void {
+    if (!this.#places.has(key)) this.#places.set(key, place);
+  }
+
+  type(_index: number, type: string): Place {
+    return this.#places.get(type) ?? { file: type, line: 0 };
+  }
+
+  relation(index: number, type: string, relation: string): Place {
+    return this.#places.get(`${type}#${relation}`) ?? this.type(index, type);
+  }
+}
+
+/** Runs code of the library, and turns its errors into one with the place of the first problem. */
+function withPlaces<T>(file: string, firstLine: number, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const found: unknown = error instanceof errors.BaseMultiError ? error.errors[0] : error;
+    if (!(found instanceof errors.BaseError)) throw error;
+    const line = (found.line?.start ?? -firstLine) + firstLine;
+    throw new ImportError({ file: found.file ?? file, line }, found.msg);
+  }
+}
+
+const named = z.object({ relation: z.string() });
+/** The rewrite of a relation, as OpenFGA's API has it. */
+const rewrite: z.ZodType<Expression> = z.lazy(() => {
+  const several = z.object({ child: z.array(rewrite) });
+  return z.union([
+    z.object({ this: z.object({}) }).transform((): Expression => ({ kind: "direct", subjects: [] })),
+    z.object({ computedUserset: named }).transform(({ computedUserset }): Expression => ({
+      kind: "computed",
+      relation: computedUserset.relation,
+    })),
+    z
+      .object({ tupleToUserset: z.object({ tupleset: named, computedUserset: named }) })
+      .transform(({ tupleToUserset: { tupleset, computedUserset } }): Expression => ({
+        kind: "arrow",
+        through: tupleset.relation,
+        relation: computedUserset.relation,
+        all: false,
+      })),
+    z.object({ union: several }).transform(({ union }): Expression => ({ kind: "union", operands: union.child })),
+    z.object({ intersection: several }).transform(({ intersection }): Expression => ({
+      kind: "intersection",
+      operands: intersection.child,
+    })),
+    z
+      .object({ difference: z.object({ base: rewrite, subtract: rewrite }) })
+      .transform(({ difference: { base, subtract } }): Expression => ({
+        kind: "exclusion",
+        base,
+        subtracted: subtract,
+      })),
+  ]);
+});
+
+const restriction = z.object({
+  type: z.string(),
+  relation: z.string().optional(),
+  wildcard: z.object({}).optional(),
+  condition: z.string().optional(),
+});
+const modelSchema = z.object({
+  type_definitions: z.array(
+    z.object({
+      type: z.string(),
+      relations: z.record(z.string(), rewrite).nullish(),
+      metadata: z
+        .object({
+          relations: z
+            .record(z.string(), z.object({ directly_related_user_types: z.array(restriction).nullish() }))
+            .nullish(),
+        })
+        .nullish(),
+    }),
+  ),
+});
+
+function toModel(json: unknown, lines: Lines, file = "the model"): RelationModel {
+  const parsed = modelSchema.safeParse(json);
+  if (!parsed.success)
+    throw new ImportError({ file, line: 0 }, `this is not a model of OpenFGA: ${z.prettifyError(parsed.error)}`);
+  const types = parsed.data.type_definitions.map(({ type, relations, metadata }, index): ObjectType => ({
+    name: type,
+    place: lines.type(index, type),
+    relations: Object.entries(relations ?? {}).map(([name, expression]) => {
+      const place = lines.relation(index, type, name);
+      const restrictions = metadata?.relations?.[name]?.directly_related_user_types ?? [];
+      const subjects = restrictions.map((each): SubjectType => ({
+        type: each.type,
+        ...(each.relation ? { relation: each.relation } : {}),
+        ...(each.wildcard === undefined ? {} : { everyone: true }),
+        ...(each.condition ? { condition: each.condition } : {}),
+        place,
+      }));
+      return { name, expression: withSubjects(expression, subjects), place };
+    }),
+  }));
+  return { types };
+}
+
+function withSubjects(expression: Expression, subjects: readonly SubjectType[]): Expression {
+  switch (expression.kind) {
+    case "direct":
+      return { kind: "direct", subjects };
+    case "union":
+    case "intersection":
+      return { ...expression, operands: expression.operands.map((operand) => withSubjects(operand, subjects)) };
+    case "exclusion": {
+      const { base, subtracted } = expression;
+      return { kind: "exclusion", base: withSubjects(base, subjects), subtracted: withSubjects(subtracted, subjects) };
+    }
+    default:
+      return expression;
+  }
+}

@@ -1,0 +1,342 @@
+/**
+ * Reads the schema language of SpiceDB: definitions with relations and permissions, partials, imports, caveats and flags.
+ * Source: https://authzed.com/docs/spicedb/concepts/schema. Operators bind as there: `+` tightest, then `&`, then `-`.
+ */
+import { dirname, join } from "node:path";
+import {
+  type Expression,
+  ImportError,
+  type ObjectType,
+  type Place,
+  type Relation,
+  type RelationModel,
+  type SubjectType,
+} from "./relation-model.ts";
+
+interface Token {
+  readonly kind: "word" | "symbol" | "string" | "end";
+  readonly text: string;
+  readonly line: number;
+}
+
+/** A definition, or a partial, whose members definitions take over. */
+interface Definition {
+  readonly name: string;
+  readonly relations: Relation[];
+  readonly partials: { readonly name: string; readonly place: Place }[];
+  readonly place: Place;
+}
+
+/** `firstLine` is the line of the file at which the text begins. Throws ImportError. */
+export function readSpiceDbSchema(
+  text: string,
+  file: string,
+  read: (path: string) => string,
+  firstLine = 1,
+): RelationModel {
+  const schema = new SchemaParser(text, file, firstLine, read);
+  schema.parse();
+  const definitions = [...schema.definitions.values()];
+  const types = definitions.map((definition): ObjectType => {
+    const relations = withPartials(definition, schema.partials, new Set());
+    return { name: definition.name, relations, place: definition.place };
+  });
+  for (const type of types) checkNames(type, types);
+  return { types };
+}
+
+/** The relations of a definition with those of its partials. `above` has the partials that lead here. */
+function withPartials(
+  { relations, partials }: Definition,
+  known: ReadonlyMap<string, Definition>,
+  above: ReadonlySet<string>,
+): Relation[] {
+  const taken = partials.flatMap(({ name, place }) => {
+    const partial = known.get(name);
+    if (partial === undefined) throw new ImportError(place, `there is no partial \`${name}\``);
+    if (above.has(name)) throw new ImportError(place, `partial \`${name}\` contains itself`);
+    return withPartials(partial, known, new Set([...above, name]));
+  });
+  return [...relations, ...taken];
+}
+
+/** Throws ImportError for names that nothing declares, which SpiceDB refuses too. */
+function checkNames(type: ObjectType, types: readonly ObjectType[]): void {
+  const names = new Set<string>();
+  for (const { name, expression, place } of type.relations) {
+    if (names.has(name)) throw new ImportError(place, `\`${type.name}\` declares \`${name}\` twice`);
+    names.add(name);
+    const check = (part: Expression): void => {
+      const refer = (relation: string): void => {
+        if (!type.relations.some((each) => each.name === relation))
+          throw new ImportError(place, `\`${type.name}\` has no relation or permission \`${relation}\``);
+      };
+      if (part.kind === "computed") refer(part.relation);
+      if (part.kind === "arrow") refer(part.through);
+      for (const operand of partsOf(part)) check(operand);
+      if (part.kind !== "direct") return;
+      for (const subject of part.subjects) {
+        const other = types.find((each) => each.name === subject.type);
+        if (other === undefined) throw new ImportError(subject.place, `there is no definition \`${subject.type}\``);
+        if (subject.relation !== undefined && !other.relations.some((each) => each.name === subject.relation))
+          throw new ImportError(
+            subject.place,
+            `\`${subject.type}\` has no relation or permission \`${subject.relation}\``,
+          );
+      }
+    };
+    check(expression);
+  }
+}
+
+function partsOf(expression: Expression): readonly Expression[] {
+  if (expression.kind === "exclusion") return [expression.base, expression.subtracted];
+  return "operands" in expression ? expression.operands : [];
+}
+
+/** Parentheses within each other. */
+const depthMax = 200;
+
+class SchemaParser {
+  readonly definitions = new Map<string, Definition>();
+  readonly partials = new Map<string, Definition>();
+  readonly #text: string;
+  readonly #file: string;
+  readonly #firstLine: number;
+  readonly #read: (path: string) => string;
+  readonly #imported: Set<string>;
+  readonly #tokens: readonly Token[];
+  #position = 0;
+  #depth = 0;
+
+  constructor(
+    text: string,
+    file: string,
+    firstLine: number,
+    read: (path: string) => string,
+    imported = new Set([file]),
+  ) {
+    this.#text = text;
+    this.#file = file;
+    this.#firstLine = firstLine;
+    this.#read = read;
+    this.#imported = imported;
+    this.#tokens = this.#scan();
+  }
+
+  parse(): void {
+    while (this.#token.kind !== "end") {
+      if (this.#take(";")) continue;
+      if (this.#take("use")) this.#word("the name of a feature");
+      else if (this.#take("caveat")) this.#caveat();
+      else if (this.#take("import")) this.#import();
+      else if (this.#take("definition")) this.#definition(this.definitions, "definition");
+      else if (this.#take("partial")) this.#definition(this.partials, "partial");
+      else throw this.#unexpected("`definition`, `caveat`, `partial`, `import` or `use`");
+    }
+  }
+
+  #import(): void {
+    const { kind, text, line } = this.#token;
+    if (kind !== "string") throw this.#unexpected("the path of a schema in quotes");
+    this.#position += 1;
+    const path = join(dirname(this.#file), text.slice(1, -1));
+    if (this.#imported.has(path)) return;
+    this.#imported.add(path);
+    let content: string;
+    try {
+      content = this.#read(path);
+    } catch {
+      throw new ImportError(this.#place(line), `\`${path}\` cannot be read`);
+    }
+    const other = new SchemaParser(content, path, 1, this.#read, this.#imported);
+    other.parse();
+    for (const [name, definition] of other.definitions) this.#declare(this.definitions, name, definition);
+    for (const [name, partial] of other.partials) this.#declare(this.partials, name, partial);
+  }
+
+  #declare(all: Map<string, Definition>, name: string, definition: Definition): void {
+    if (all.has(name)) throw new ImportError(definition.place, `\`${name}\` is defined twice`);
+    all.set(name, definition);
+  }
+
+  /** Skips parameters and expression: a caveat has no equivalent, and the translation lists where it is used. */
+  #caveat(): void {
+    this.#path();
+    this.#skipBalanced("(", ")");
+    this.#skipBalanced("{", "}");
+  }
+
+  #skipBalanced(open: string, close: string): void {
+    this.#expect(open);
+    for (let depth = 1; depth > 0; this.#position += 1) {
+      if (this.#token.kind === "end") throw this.#unexpected(`\`${close}\``);
+      if (this.#is(open)) depth += 1;
+      if (this.#is(close)) depth -= 1;
+    }
+  }
+
+  #definition(all: Map<string, Definition>, what: string): void {
+    const { line } = this.#token;
+    const definition: Definition = { name: this.#path(), relations: [], partials: [], place: this.#place(line) };
+    this.#declare(all, definition.name, definition);
+    this.#expect("{");
+    while (!this.#take("}")) {
+      const place = this.#place(this.#token.line);
+      if (this.#take(";")) continue;
+      if (this.#take("@")) this.#decorator();
+      else if (this.#take("...")) definition.partials.push({ name: this.#path(), place });
+      else if (this.#take("relation")) definition.relations.push(this.#relation(place));
+      else if (this.#take("permission")) definition.relations.push(this.#permission(place));
+      else throw this.#unexpected(`\`relation\`, \`permission\` or \`}\` in this ${what}`);
+    }
+  }
+
+  /** Such as `@deprecated(...)`, which changes no decision. */
+  #decorator(): void {
+    this.#word("the name of a decorator");
+    if (this.#is("(")) this.#skipBalanced("(", ")");
+  }
+
+  #relation(place: Place): Relation {
+    const name = this.#word("the name of the relation");
+    this.#expect(":");
+    const subjects: SubjectType[] = [];
+    do subjects.push(this.#subject());
+    while (this.#take("|"));
+    return { name, expression: { kind: "direct", subjects }, place };
+  }
+
+  #subject(): SubjectType {
+    const place = this.#place(this.#token.line);
+    const type = this.#path();
+    const everyone = this.#take(":");
+    if (everyone) this.#expect("*");
+    const relation =
+      !everyone && this.#take("#") && !this.#take("...") ? this.#word("the name of a relation") : undefined;
+    let condition: string | undefined;
+    let expires = false;
+    if (this.#take("with")) {
+      do {
+        const trait = this.#path();
+        if (trait === "expiration") expires = true;
+        else condition = trait;
+      } while (this.#take("and"));
+    }
+    return {
+      type,
+      ...(everyone ? { everyone } : {}),
+      ...(relation === undefined ? {} : { relation }),
+      ...(condition === undefined ? {} : { condition }),
+      ...(expires ? { expires } : {}),
+      place,
+    };
+  }
+
+  #permission(place: Place): Relation {
+    const name = this.#word("the name of the permission");
+    // The types that a permission may have are only for SpiceDB's own check.
+    if (this.#take(":")) {
+      do this.#path();
+      while (this.#take("|"));
+    }
+    this.#expect("=");
+    return { name, expression: this.#exclusion(), place };
+  }
+
+  #exclusion(): Expression {
+    let expression = this.#joined("intersection", "&", () => this.#joined("union", "+", () => this.#operand()));
+    while (this.#take("-")) {
+      const subtracted = this.#joined("intersection", "&", () => this.#joined("union", "+", () => this.#operand()));
+      expression = { kind: "exclusion", base: expression, subtracted };
+    }
+    return expression;
+  }
+
+  #joined(kind: "union" | "intersection", operator: string, part: () => Expression): Expression {
+    const first = part();
+    const operands = [first];
+    while (this.#take(operator)) operands.push(part());
+    return operands.length === 1 ? first : { kind, operands };
+  }
+
+  #operand(): Expression {
+    if (this.#is("(")) {
+      this.#depth += 1;
+      if (this.#depth > depthMax) throw this.#unexpected("fewer parentheses within each other");
+      this.#expect("(");
+      const expression = this.#exclusion();
+      this.#expect(")");
+      this.#depth -= 1;
+      return expression;
+    }
+    if (this.#take("nil")) return { kind: "nothing" };
+    const name = this.#word("a relation or permission");
+    const isArrow = this.#take("->");
+    if (!isArrow && !this.#take(".")) return name === "self" ? { kind: "self" } : { kind: "computed", relation: name };
+    const all = !isArrow && this.#is("all");
+    if (!isArrow && !this.#take("any") && !this.#take("all")) throw this.#unexpected("`any` or `all`");
+    if (!isArrow) this.#expect("(");
+    const relation = this.#word("a relation or permission");
+    if (!isArrow) this.#expect(")");
+    if (this.#is("->") || this.#is(".")) throw this.#unexpected("an operator: an arrow goes one step");
+    return { kind: "arrow", through: name, relation, all };
+  }
+
+  /** A name with a namespace, such as `docs/document`. */
+  #path(): string {
+    let path = this.#word("a name");
+    while (this.#take("/")) path += `/${this.#word("a name")}`;
+    return path;
+  }
+
+  #word(what: string): string {
+    const { kind, text } = this.#token;
+    if (kind !== "word") throw this.#unexpected(what);
+    this.#position += 1;
+    return text;
+  }
+
+  get #token(): Token {
+    return this.#tokens[this.#position] ?? { kind: "end", text: "", line: this.#firstLine };
+  }
+
+  #is(text: string): boolean {
+    return this.#token.text === text && this.#token.kind !== "string";
+  }
+
+  #take(text: string): boolean {
+    if (!this.#is(text)) return false;
+    this.#position += 1;
+    return true;
+  }
+
+  #expect(text: string): void {
+    if (!this.#take(text)) throw this.#unexpected(`\`${text}\``);
+  }
+
+  #unexpected(expected: string): ImportError {
+    const { kind, text, line } = this.#token;
+    const found = kind === "end" ? "the end of the file" : `\`${text}\``;
+    return new ImportError(this.#place(line), `expected ${expected}, found ${found}`);
+  }
+
+  #place(line: number): Place {
+    return { file: this.#file, line };
+  }
+
+  #scan(): Token[] {
+    const tokens: Token[] = [];
+    // Caveats may contain strings, numbers and operators of CEL; only braces and strings matter there.
+    const pattern =
+      /(\s+|\/\/[^\n]*|\/\*[^]*?\*\/)|([A-Za-z_][A-Za-z0-9_]*)|("""[^]*?"""|'''[^]*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(->|\.\.\.|[^])/gy;
+    let line = this.#firstLine;
+    for (const match of this.#text.matchAll(pattern)) {
+      const [text, blank, word, string] = match;
+      const kind = word === undefined ? (string === undefined ? "symbol" : "string") : "word";
+      if (blank === undefined) tokens.push({ kind, text, line });
+      line += text.split("\n").length - 1;
+    }
+    return [...tokens, { kind: "end", text: "", line }];
+  }
+}

@@ -1,0 +1,180 @@
+/** Puts a translation together: the policy with its tests, the facts, and a list of what has no equivalent. */
+import { stringLiteral } from "../polar/string-literal.ts";
+import type { Fact, Value } from "../store/facts/fact.ts";
+import { must } from "../util/assert.ts";
+import { PolarPolicy, type PolicyLine } from "./polar-policy.ts";
+import { conditionsOf, onlySubtracted } from "./conditions.ts";
+import type {
+  Expectation,
+  ExpectationGroup,
+  Relation,
+  Relationship,
+  RelationSource,
+  Untranslated,
+} from "./relation-model.ts";
+
+export interface Translation {
+  /** Polar, not formatted. */
+  readonly policy: string;
+  readonly facts: readonly Fact[];
+  /** In the order of files and lines. */
+  readonly untranslated: readonly Untranslated[];
+}
+
+/** Returns the offsets of rules in the policy that depend on their own negation. */
+export type FindNegativeCycles = (policy: string) => readonly number[];
+
+export function translate(source: RelationSource, findNegativeCycles: FindNegativeCycles): Translation {
+  const policy = new PolarPolicy(source.model, onlySubtracted(source.model));
+  const untranslated: Untranslated[] = [...source.untranslated, ...conditionsOf(source)];
+  const factsOf = (relationships: readonly Relationship[]): Fact[] =>
+    latest(relationships).flatMap((relationship) => {
+      const fact = policy.fact(relationship);
+      if (typeof fact !== "string") return [fact];
+      untranslated.push({ place: relationship.place, message: `the relationship ${fact}, so it is left out` });
+      return [];
+    });
+  const lines = withoutNegativeCycles(policy, source, findNegativeCycles, untranslated);
+  const facts = factsOf(source.relationships);
+  const tests = testLines(policy, source.tests, facts, factsOf, untranslated);
+  const sorted = untranslated.toSorted(
+    ({ place: one }, { place: other }) => one.file.localeCompare(other.file) || one.line - other.line,
+  );
+  return { policy: [...lines.map(({ text }) => text), ...tests].join("\n"), facts, untranslated: sorted };
+}
+
+/** There is one relationship between two objects: a later one replaces condition and end of an earlier one. */
+function latest(relationships: readonly Relationship[]): Relationship[] {
+  const byKey = relationships.map((relationship): [string, Relationship] => {
+    const { object, relation, subject } = relationship;
+    return [
+      JSON.stringify([object.type, object.id, relation, subject.type, subject.id, subject.relation]),
+      relationship,
+    ];
+  });
+  return [...new Map(byKey).values()];
+}
+
+/** OpenFGA and SpiceDB follow `but not` along the data. Polar refuses rules that depend on their own negation. */
+function withoutNegativeCycles(
+  policy: PolarPolicy,
+  { model }: RelationSource,
+  findNegativeCycles: FindNegativeCycles,
+  untranslated: Untranslated[],
+): PolicyLine[] {
+  const relations = model.types.flatMap((type) => type.relations.map((relation) => ({ type, relation })));
+  const without = new Set<Relation>();
+  for (;;) {
+    const lines = policy.lines(without);
+    const [offset] = findNegativeCycles(lines.map(({ text }) => text).join("\n"));
+    const cyclic = offset === undefined ? undefined : lineAt(lines, offset)?.relation;
+    const found = relations.find(({ type, relation }) => type.name === cyclic?.type && relation.name === cyclic.name);
+    if (found === undefined || without.has(found.relation)) return lines;
+    const { type, relation } = found;
+    without.add(relation);
+    const message = `\`${relation.name}\` of \`${type.name}\` depends on its own negation, which Polar does not have: it gets no rules, so exclusions that ask for it exclude nobody`;
+    untranslated.push({ place: relation.place, message });
+  }
+}
+
+function lineAt(lines: readonly PolicyLine[], offset: number): PolicyLine | undefined {
+  let end = 0;
+  return lines.find(({ text }) => {
+    end += text.length + 1;
+    return offset < end;
+  });
+}
+
+/** Facts of all tests together: a policy has a maximum size, which they would fill. */
+const fixtureFactsMax = 10_000;
+
+function testLines(
+  policy: PolarPolicy,
+  tests: readonly ExpectationGroup[],
+  facts: readonly Fact[],
+  factsOf: (relationships: readonly Relationship[]) => Fact[],
+  untranslated: Untranslated[],
+): string[] {
+  const names = new Set<string>();
+  const written = tests.flatMap(({ name, relationships, expectations }) => {
+    const assertions = expectations.flatMap((expectation) => assertion(policy, expectation, untranslated));
+    if (assertions.length === 0) return [];
+    const own = factsOf(relationships).map(printFact);
+    const setup = [...(facts.length > 0 ? ["fixture relationships;"] : []), ...own];
+    const title = unused(name, names);
+    names.add(title);
+    return [
+      "",
+      `test ${stringLiteral(title)} {`,
+      ...(setup.length > 0 ? ["setup {", ...setup, "}"] : []),
+      ...assertions,
+      "}",
+    ];
+  });
+  if (facts.length * tests.length > fixtureFactsMax) {
+    const [first] = tests;
+    const place = first?.expectations[0]?.place ?? { file: "", line: 0 };
+    untranslated.push({
+      place,
+      message: `the tests are left out: their ${facts.length} facts are too many for a policy`,
+    });
+    return [];
+  }
+  if (written.length === 0 || facts.length === 0) return written;
+  return ["", "test fixture relationships {", ...facts.map(printFact), "}", ...written];
+}
+
+function unused(name: string, taken: ReadonlySet<string>): string {
+  for (let number = 1; ; number += 1) {
+    const candidate = number === 1 ? name : `${name} (${number})`;
+    if (!taken.has(candidate)) return candidate;
+  }
+}
+
+function assertion(policy: PolarPolicy, expectation: Expectation, untranslated: Untranslated[]): string[] {
+  const leaveOut = (reason: string): string[] => {
+    untranslated.push({ place: expectation.place, message: `an assertion is left out: ${reason}` });
+    return [];
+  };
+  const { relation } = expectation;
+  if (expectation.kind !== "subjects") {
+    const { subject } = expectation;
+    if (subject.relation !== undefined)
+      return leaveOut(`it asks about \`${subject.type}#${subject.relation}\`, which is no actor`);
+    if (subject.id === "*") return leaveOut(`it asks about everyone of type \`${subject.type}\`, which is no actor`);
+  }
+  const [subject, object] =
+    expectation.kind === "subjects"
+      ? [undefined, expectation.object]
+      : [expectation.subject, "object" in expectation ? expectation.object : undefined];
+  const [subjectType, objectType] = [subject?.type ?? listedType(expectation), object?.type ?? listedType(expectation)];
+  const question = policy.question(subjectType, relation, objectType);
+  if (question === undefined) return leaveOut("the model has no such relation or type");
+  const ask = (found: string): string => {
+    const [by, on] = [subject, object].map((each) =>
+      each === undefined ? found : printValue(must(policy.value(each))),
+    );
+    const name = stringLiteral(question.name);
+    return question.predicate === "allow" ? `allow(${by}, ${name}, ${on})` : `has_relation(${on}, ${name}, ${by})`;
+  };
+  if (expectation.kind === "check") return [`${expectation.holds ? "assert" : "assert_not"} ${ask("")};`];
+  const values = expectation.ids.map((id) => must(policy.value({ type: expectation.type, id })));
+  const type = must(policy.value({ type: expectation.type, id: "" })).type;
+  return values.length === 0
+    ? [`assert_not ${ask(`_: ${type}`)};`]
+    : [`assert ${ask(`found: ${type}`)} iff found in [${values.map(printValue).join(", ")}];`];
+}
+
+/** The type of the values that an expectation lists. */
+function listedType(expectation: Expectation): string {
+  return "type" in expectation ? expectation.type : "";
+}
+
+function printFact({ predicate, args }: Fact): string {
+  return `${predicate}(${args.map(printValue).join(", ")});`;
+}
+
+function printValue({ type, id }: Value): string {
+  if (type === "String") return stringLiteral(id);
+  return type === "Integer" ? id : `${type}{${stringLiteral(id)}}`;
+}

@@ -1,0 +1,466 @@
+/** What the translation writes for schemas and models, and what it lists as without an equivalent. */
+import { describe, expect, test } from "bun:test";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { negativeCycles } from "../../src/cli/import/relation-schemas.ts";
+import { polarLimits } from "../../src/engine/policy/active-policy.ts";
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { readOpenFga } from "../../src/import/openfga-store.ts";
+import { readSpiceDb } from "../../src/import/spicedb-validation.ts";
+import { translate } from "../../src/import/translation.ts";
+import { format } from "../../src/polar/format.ts";
+import { must } from "../../src/util/assert.ts";
+
+type Files = Readonly<Record<string, string>>;
+
+const reader = (files: Files) => (path: string) => must(files[path], `${path} exists`);
+
+function fromSpiceDb(files: Files, path = "schema.zed", more: readonly string[] = []) {
+  return written(readSpiceDb(path, more, reader(files)));
+}
+
+function fromOpenFga(files: Files, path = "model.fga", more: readonly string[] = []) {
+  return written(readOpenFga(path, more, reader(files)));
+}
+
+function written(source: Parameters<typeof translate>[0]) {
+  const { policy, facts, untranslated } = translate(source, negativeCycles);
+  const formatted = format({ name: "policy.polar", text: policy }, polarLimits(defaultLimits));
+  const checked = checkPolicy([{ name: "policy.polar", text: policy }], { runTests: true });
+  return {
+    policy: "text" in formatted ? formatted.text.trim() : formatted.diagnostics,
+    facts: facts.map(
+      ({ predicate, args }) => `${predicate}(${args.map(({ type, id }) => `${type}:${id}`).join(", ")})`,
+    ),
+    untranslated: untranslated.map(({ place: { file, line }, message }) => `${file}:${line}: ${message}`),
+    errors: checked.diagnostics.filter(({ severity }) => severity === "error").map(({ message }) => message),
+    tests: checked.tests,
+  };
+}
+
+describe("a schema of SpiceDB", () => {
+  test("becomes roles, permissions and relations", () => {
+    const { policy, errors, untranslated } = fromSpiceDb({
+      "schema.zed": `
+/** people */
+definition user {}
+definition team/group { relation member: user | team/group#member }
+definition folder {
+  relation parent: folder
+  relation viewer: user | user:* | team/group#member // shared
+  permission view = viewer + parent->view
+}
+definition document {
+  relation folder: folder
+  relation owner: user
+  relation banned: user
+  permission view = owner + folder->view - banned
+  permission both = owner & (folder->view + banned)
+}`,
+    });
+    expect(errors).toEqual([]);
+    expect(untranslated).toEqual([]);
+    expect(policy).toBe(
+      `actor User {}
+
+resource TeamGroup {
+  roles = ["member"];
+}
+
+has_role(actor: Actor, "member", team_group: TeamGroup) if
+  team_group2 matches TeamGroup and
+  shared_with(team_group, "member", team_group2, "member") and
+  has_role(actor, "member", team_group2);
+
+resource Folder {
+  roles = ["viewer"];
+  permissions = ["view"];
+  relations = { parent: Folder };
+  "view" if "viewer";
+  "view" if "view" on "parent";
+}
+
+has_role(_: User, "viewer", folder: Folder) if shared_with_all(folder, "viewer", "User");
+has_role(actor: Actor, "viewer", folder: Folder) if
+  team_group matches TeamGroup and
+  shared_with(folder, "viewer", team_group, "member") and
+  has_role(actor, "member", team_group);
+
+resource Document {
+  roles = ["owner", "banned"];
+  permissions = ["view", "both"];
+  relations = { folder: Folder };
+  "both" if "owner" and ("view" on "folder" or "banned");
+}
+
+has_permission(actor: Actor, "view", document: Document) if
+  (
+    has_role(actor, "owner", document) or
+    (
+      folder matches Folder and
+      has_relation(document, "folder", folder) and
+      has_permission(actor, "view", folder)
+    )
+  ) and
+  not has_role(actor, "banned", document);
+
+# Roles and relations can be asked for like permissions.
+allow(actor: Actor, action: String, resource: Resource) if
+  has_permission(actor, action, resource) or
+  has_role(actor, action, resource) or
+  has_relation(resource, action, actor);`,
+    );
+  });
+
+  test("operators bind as in SpiceDB: + tightest, then &, then -", () => {
+    const { policy } = fromSpiceDb({
+      "schema.zed": `definition user {}
+definition doc {
+  relation aa: user
+  relation bb: user
+  relation cc: user
+  relation dd: user
+  permission pp = aa + bb & cc - dd
+}`,
+    });
+    expect(policy).toContain(`has_permission(actor: Actor, "pp", doc: Doc) if
+  (has_role(actor, "aa", doc) or has_role(actor, "bb", doc)) and
+  has_role(actor, "cc", doc) and
+  not has_role(actor, "dd", doc);`);
+  });
+
+  test("relationships become facts, with their end", () => {
+    const { facts, untranslated } = fromSpiceDb(
+      {
+        "schema.zed": `use expiration
+definition user {}
+definition group { relation member: user }
+definition folder {}
+definition doc {
+  relation parent: folder with expiration
+  relation viewer: user | user with expiration | user:* | group#member with expiration
+  permission view = viewer + parent->view
+}`,
+        relationships: `// shared with
+doc:1#viewer@user:ann
+doc:1#viewer@user:bob[expiration:2030-01-01T00:00:00.5Z]
+doc:1#viewer@user:*
+doc:1#viewer@group:staff#member[expiration:2030-01-01T00:00:00Z]
+doc:1#parent@folder:top#...[expiration:2030-01-01T00:00:00Z]
+doc:1#owner@user:ann
+doc:1#viewer@folder:top
+doc:1#viewer@user:ann[expiration:2030-01-01T00:00:00Z]`,
+      },
+      "schema.zed",
+      ["relationships"],
+    );
+    expect(facts).toEqual([
+      "has_role_until(User:ann, String:viewer, Doc:1, Integer:1893456000)",
+      "has_role_until(User:bob, String:viewer, Doc:1, Integer:1893456000)",
+      "shared_with_all(Doc:1, String:viewer, String:User)",
+      "shared_with_until(Doc:1, String:viewer, Group:staff, String:member, Integer:1893456000)",
+      "has_relation_until(Doc:1, String:parent, Folder:top, Integer:1893456000)",
+    ]);
+    expect(untranslated).toEqual([
+      "relationships:7: the relationship has a relation `owner` that type `doc` does not declare, so it is left out",
+      "relationships:8: the relationship names a subject that `viewer` of `doc` does not admit, so it is left out",
+    ]);
+  });
+
+  test("assertions and expected relations of a validation file become tests", () => {
+    const { tests, policy, untranslated } = fromSpiceDb(
+      {
+        "store.yaml": `schema: |-
+  caveat weekday(day string) { day != "sunday" && day != '}' }
+  definition user {}
+  definition doc {
+    relation reader: user with weekday | user
+    relation banned: user with weekday
+    permission read = reader - banned
+  }
+relationships: |-
+  doc:1#reader@user:ann
+  doc:1#reader@user:bob[weekday:{"day":"monday"}]
+  doc:1#reader@user:eve
+  doc:1#banned@user:eve[weekday]
+assertions:
+  assertTrue:
+    - doc:1#read@user:ann
+    - 'doc:1#read@user:bob with {"day": "monday"}'
+  assertFalse:
+    - doc:1#read@user:eve
+  assertCaveated:
+    - doc:1#read@user:bob
+validation:
+  doc:1#read:
+    - "[user:ann] is <doc:1#reader>"
+    - "[user:*] is <doc:1#reader>"
+`,
+      },
+      "store.yaml",
+    );
+    expect(tests?.tests).toEqual([{ name: "assertions", passed: 3, total: 3 }]);
+    expect(policy).toContain('has_role(User{"eve"}, "banned", Doc{"1"});');
+    expect(untranslated).toEqual([
+      "store.yaml:5: caveat `weekday` of `reader` of `doc`: its relationships are left out",
+      "store.yaml:6: caveat `weekday` of `banned` of `doc`: since the relation only takes access away, its relationships count always",
+      "store.yaml:11: the relationship depends on `weekday`, so it is left out",
+      "store.yaml:17: an assertion with the context of a caveat is left out",
+      "store.yaml:21: an assertion about a caveat is left out",
+      "store.yaml:25: the expected subject `user:*` is left out: a test asks about one actor",
+    ]);
+  });
+
+  test("a condition on what an exclusion depends on is named as dangerous", () => {
+    const { untranslated } = fromSpiceDb({
+      "schema.zed": `caveat some(xx int) { xx > 1 }
+definition user {}
+definition doc {
+  relation reader: user
+  relation trusted: user with some
+  permission suspicious = reader - trusted
+  permission read = reader - suspicious
+}`,
+    });
+    expect(untranslated).toEqual([
+      "schema.zed:5: caveat `some` of `trusted` of `doc`: its relationships are left out; since an exclusion depends on the relation, THE POLICY MAY ALLOW MORE",
+    ]);
+  });
+
+  test("a relation that depends on its own negation is listed and gets no rules", () => {
+    const { policy, errors, untranslated } = fromSpiceDb({
+      "schema.zed": `definition user {}
+definition folder {
+  relation parent: folder
+  relation viewer: user
+  permission view = viewer + parent.all(view)
+}`,
+    });
+    expect(errors).toEqual([]);
+    expect(policy).not.toContain('"view" if');
+    expect(untranslated).toEqual([
+      "schema.zed:5: `view` of `folder` depends on its own negation, which Polar does not have: it gets no rules, so exclusions that ask for it exclude nobody",
+    ]);
+  });
+
+  test("partials and imports are taken over, and `self` and `nil` have a meaning", () => {
+    const { policy, errors } = fromSpiceDb({
+      "schema.zed": `import "people/user.zed"
+use typechecking
+partial viewable {
+  relation viewer: user
+  permission view: user = viewer;
+}
+definition doc {
+  ...viewable
+  @deprecated(reason, "old")
+  permission nobody = nil
+}`,
+      "people/user.zed": `use self
+definition user { permission own = self + nil }`,
+    });
+    expect(errors).toEqual([]);
+    expect(policy).toContain(`has_permission(actor: Actor, "own", user: User) if actor = user;`);
+    expect(policy).toContain(`"view" if "viewer";`);
+    expect(policy).not.toContain(`"nobody" if`);
+  });
+
+  test.each([
+    [
+      "definition user {",
+      "schema.zed:1: expected `relation`, `permission` or `}` in this definition, found the end of the file",
+    ],
+    ["definition doc {\n relation aa: user\n}", "schema.zed:2: there is no definition `user`"],
+    ["definition user {}\ndefinition user {}", "schema.zed:2: `user` is defined twice"],
+    ["definition doc {\n permission aa = bb\n}", "schema.zed:2: `doc` has no relation or permission `bb`"],
+    [
+      "definition doc {\n relation aa: doc\n permission bb = aa->bb->cc\n}",
+      "schema.zed:3: expected an operator: an arrow goes one step, found `->`",
+    ],
+    ["definition doc {\n relation aa: doc#bb\n}", "schema.zed:2: `doc` has no relation or permission `bb`"],
+    ["definition doc {\n relation aa: doc\n relation aa: doc\n}", "schema.zed:3: `doc` declares `aa` twice"],
+    [
+      `definition doc {\n permission aa = ${"(".repeat(100_000)}`,
+      "schema.zed:2: expected fewer parentheses within each other, found `(`",
+    ],
+    ["definition doc {\n ...aa\n}\npartial aa { ...aa }", "schema.zed:4: partial `aa` contains itself"],
+    ["/* never ends", "schema.zed:1: expected `definition`, `caveat`, `partial`, `import` or `use`, found `/`"],
+  ])("an invalid schema is refused with its line: %#", (schema, message) => {
+    expect(() => fromSpiceDb({ "schema.zed": schema })).toThrow(message);
+  });
+
+  test("an invalid relationship is refused with its line", () => {
+    const files = { "schema.zed": "definition user {}", relationships: "\ndoc:1#viewer" };
+    expect(() => fromSpiceDb(files, "schema.zed", ["relationships"])).toThrow(
+      "relationships:2: `doc:1#viewer` is not a relationship",
+    );
+  });
+});
+
+const model = `model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user, group#member]
+type doc
+  relations
+    define parent: [doc, group]
+    define viewer: [user, user:*, group#member] or viewer from parent
+    define editor: [user] but not blocked
+    define blocked: [user with on_sunday]
+    define can-edit: editor and viewer
+
+condition on_sunday(day: string) {
+  day == "sunday"
+}
+`;
+
+describe("a model of OpenFGA", () => {
+  test("becomes roles, permissions and relations", () => {
+    const { policy, errors, untranslated } = fromOpenFga({ "model.fga": model });
+    expect(errors).toEqual([]);
+    expect(untranslated).toEqual([
+      "model.fga:12: condition `on_sunday` of `blocked` of `doc`: since the relation only takes access away, its relationships count always",
+    ]);
+    expect(policy).toContain(`resource Doc {
+  roles = ["viewer", "direct editor", "blocked"];
+  permissions = ["editor", "can-edit"];
+  relations = { parent: Resource };
+  "can-edit" if "editor" and "viewer";
+}`);
+    expect(policy).toContain(`has_role(actor: Actor, "viewer", doc: Doc) if
+  parent matches Doc and
+  has_relation(doc, "parent", parent) and
+  has_role(actor, "viewer", parent);`);
+    expect(policy).toContain(`has_permission(actor: Actor, "editor", doc: Doc) if
+  has_role(actor, "direct editor", doc) and
+  not has_role(actor, "blocked", doc);`);
+  });
+
+  test.each([
+    [
+      "tuples.yaml",
+      "- {user: user:ann, relation: viewer, object: doc:1}\n- user: group:a#member\n  relation: viewer\n  object: doc:1\n",
+    ],
+    [
+      "tuples.json",
+      '{"tuples": [{"user": "user:ann", "relation": "viewer", "object": "doc:1"},\n{"user": "group:a#member", "relation": "viewer", "object": "doc:1"}]}',
+    ],
+    [
+      "tuples.jsonl",
+      '{"user": "user:ann", "relation": "viewer", "object": "doc:1"}\n\n{"user": "group:a#member", "relation": "viewer", "object": "doc:1"}\n',
+    ],
+    [
+      "tuples.csv",
+      "user_type,user_id,user_relation,relation,object_type,object_id\nuser,ann,,viewer,doc,1\ngroup,a,member,viewer,doc,1\n",
+    ],
+  ])("tuples are read from %s", (path, text) => {
+    const { facts } = fromOpenFga({ "model.fga": model, [path]: text }, "model.fga", [path]);
+    expect(facts).toEqual([
+      "has_role(User:ann, String:viewer, Doc:1)",
+      "shared_with(Doc:1, String:viewer, Group:a, String:member)",
+    ]);
+  });
+
+  test("a store file has model, tuples and tests", () => {
+    const indented = model.replaceAll(/^(?=.)/gm, "  ");
+    const { tests, untranslated } = fromOpenFga(
+      {
+        "store.fga.yaml": `name: docs
+model: |
+${indented}tuples:
+  - {user: user:ann, relation: viewer, object: doc:1}
+  - {user: doc:1, relation: parent, object: doc:2}
+tuple_file: more.csv
+tests:
+  - name: views
+    tuples:
+      - {user: user:bob, relation: viewer, object: doc:2}
+    check:
+      - user: user:ann
+        objects: [doc:1, doc:2]
+        assertions: {viewer: true, editor: false}
+      - {user: "doc:1", object: "doc:2", assertions: {parent: true}}
+      - {user: "group:a#member", object: doc:1, assertions: {viewer: true}}
+      - {user: user:ann, object: doc:1, context: {day: sunday}, assertions: {editor: true}}
+    list_objects:
+      - {user: user:bob, type: doc, assertions: {viewer: [doc:2], editor: []}}
+    list_users:
+      - object: doc:2
+        user_filter: [{type: user}]
+        assertions: {viewer: {users: [user:ann, user:bob]}}
+`,
+        "more.csv":
+          "user_type,user_id,relation,object_type,object_id,condition_name\nuser,eve,blocked,doc,1,on_sunday\n",
+      },
+      "store.fga.yaml",
+    );
+    expect(tests?.tests).toEqual([{ name: "views", passed: 8, total: 8 }]);
+    expect(untranslated).toEqual([
+      "store.fga.yaml:14: condition `on_sunday` of `blocked` of `doc`: since the relation only takes access away, its relationships count always",
+      "store.fga.yaml:33: an assertion is left out: it asks about `group#member`, which is no actor",
+      "store.fga.yaml:34: a test with the context of a condition is left out",
+    ]);
+  });
+
+  test("modules form one model, and JSON is read too", () => {
+    const modules = {
+      "fga.mod": "schema: '1.2'\ncontents:\n  - core.fga\n  - wiki.fga\n",
+      "core.fga": "module core\ntype user\ntype space\n  relations\n    define member: [user]\n",
+      "wiki.fga": "module wiki\nextend type space\n  relations\n    define can_write: member\n",
+    };
+    const expected = `actor User {}
+
+resource Space {
+  roles = ["member"];
+  permissions = ["can_write"];
+  "can_write" if "member";
+}`;
+    expect(fromOpenFga(modules, "fga.mod").policy).toStartWith(expected);
+    const json = JSON.stringify({
+      schema_version: "1.1",
+      type_definitions: [
+        { type: "user" },
+        {
+          type: "space",
+          relations: { member: { this: {} }, can_write: { computedUserset: { relation: "member" } } },
+          metadata: { relations: { member: { directly_related_user_types: [{ type: "user", condition: "" }] } } },
+        },
+      ],
+    });
+    expect(fromOpenFga({ "model.json": json }, "model.json").policy).toStartWith(expected);
+  });
+
+  test.each([
+    ["model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define viewer: [person]\n", "model.fga:6: "],
+    ["model\n  schema 1.1\ntype doc\n  relations\n    define viewer [user]\n", "model.fga:5: "],
+    ['{"type_definitions": 1}', "model.fga: this is not a model of OpenFGA"],
+  ])("an invalid model is refused with its line: %#", (text, message) => {
+    expect(() => fromOpenFga({ "model.fga": text })).toThrow(message);
+  });
+
+  test("an invalid tuple is refused with its line", () => {
+    const files = {
+      "model.fga": model,
+      "tuples.yaml":
+        "- {user: user:ann, relation: viewer, object: doc:1}\n- {user: ann, relation: viewer, object: doc:1}\n",
+    };
+    expect(() => fromOpenFga(files, "model.fga", ["tuples.yaml"])).toThrow("tuples.yaml:2: `ann` is not an object");
+  });
+});
+
+test("names that Polar reserves or that become equal get other names", () => {
+  const { policy, errors } = fromSpiceDb({
+    "schema.zed": `definition actor {}
+definition resource { relation not: actor
+ permission if = not }
+definition a/b {}
+definition a_b { relation parent: a/b | a_b
+ permission test = parent->test }`,
+  });
+  expect(errors).toEqual([]);
+  expect(policy).toContain("actor ActorObject {}");
+  expect(policy).toContain("resource ResourceObject {");
+  expect(policy).toContain("resource AB {");
+  expect(policy).toContain("resource AB2 {");
+});

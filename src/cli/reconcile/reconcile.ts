@@ -1,0 +1,185 @@
+/** `ostiary reconcile`: makes the facts of a node equal to those in databases of applications. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { defaultLimits } from "../../config/limits.ts";
+import { print } from "../../runtime/process.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import { AppError } from "../../util/app-error.ts";
+import { printable } from "../../util/printable.ts";
+import { printFact } from "../print-fact.ts";
+import type { AddCommand } from "../command.ts";
+import { accessOf, errorFrom, messageIn, type NodeAccess, requestNodeAgain, withAccess } from "../node-api.ts";
+import { type ProgressLine, withProgress } from "../progress-line.ts";
+import { compare, type Comparison } from "./compare.ts";
+import { readReconcileFile, type ReconcileFile } from "./reconcile-file.ts";
+import { openSource, type Source } from "./sources.ts";
+import { patternOf, type Signature } from "./signature.ts";
+
+const details = `
+The file says which facts come from which query:
+
+  version: 1
+  source: postgres                       # or mysql, csv
+  dbs:
+    app: { connection_string: $DATABASE_URL }
+  facts:
+    has_role(User:_, String:_, Team:_):  # each _ takes a column
+      db: app
+      query: SELECT user_id, role, team_id FROM memberships
+
+Without --perform-updates nothing changes. All facts of the node that match a signature and that no query gives are
+deleted. Deletions come first, in transactions of up to 1,000 facts. If the sources of a signature are empty although the
+node has facts, the update is refused unless --allow-empty is given: most likely the query or the database is wrong.
+
+Examples:
+  ostiary reconcile reconcile.yaml
+  ostiary reconcile reconcile.yaml --perform-updates --summarized-output
+`;
+
+interface Options {
+  readonly performUpdates?: true;
+  readonly summarizedOutput?: true;
+  readonly allowEmpty?: true;
+  readonly json?: true;
+}
+
+export const reconcileCommand: AddCommand = (program) => {
+  withAccess(program.command("reconcile"), "write")
+    .description("Compare the facts of a node with databases, and make them equal")
+    .argument("<file>", "The YAML file with databases and queries")
+    .option("--perform-updates", "Change the facts of the node; without it the changes are only printed")
+    .option("--summarized-output", "Print only the numbers of changes, not the changes")
+    .option("--allow-empty", "Also delete all facts of a signature if its source is empty")
+    .option("--json", "Print the changes and their numbers as JSON")
+    .addHelpText("after", details)
+    .action(async (path: string, options: Options, command: Command) => {
+      const access = accessOf(command, "write");
+      const file = await readReconcileFile(path);
+      const comparison = await withProgress((progress) => compareAll(access, file, progress));
+      // Before the update, so that the changes are known even if it fails.
+      if (!options.json) await printChanges(comparison, options);
+      if (options.performUpdates) {
+        if (!options.allowEmpty) refuseEmptySources(comparison);
+        await withProgress((progress) => update(access, comparison, progress));
+      }
+      await printResult(comparison, options);
+    });
+};
+
+async function compareAll(
+  access: NodeAccess,
+  { facts, databases }: ReconcileFile,
+  progress: ProgressLine,
+): Promise<Comparison> {
+  const sources = new Map<string, Source>();
+  progress.begin("comparing");
+  let [stored, rows] = [0, 0];
+  const describe = (): void => progress.describe(`${stored} facts of the node, ${rows} rows read`);
+  try {
+    return await compare(
+      facts,
+      async function* (signature) {
+        for await (const fact of storedFacts(access, signature)) {
+          stored += 1;
+          if (stored % 1000 === 0) describe();
+          yield fact;
+        }
+      },
+      async function* (from) {
+        const database = databases.find(({ name }) => name === from.database);
+        if (database === undefined) return;
+        const source = sources.get(database.name) ?? (await openSource(database));
+        sources.set(database.name, source);
+        for await (const row of source.rows(from)) {
+          rows += 1;
+          if (rows % 1000 === 0) describe();
+          yield row;
+        }
+      },
+    );
+  } finally {
+    await Promise.all([...sources.values()].map((source) => source.close()));
+  }
+}
+
+const pageSchema = z.object({
+  results: z.array(z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) })),
+  next_page_token: z.string().nullable(),
+});
+
+/** The facts of the node that match the signature, page by page. */
+async function* storedFacts(access: NodeAccess, signature: Signature): AsyncGenerator<Fact> {
+  const { predicate, args } = patternOf(signature);
+  const query = new URLSearchParams({ predicate, page_size: "1000" });
+  for (const [index, { type, id }] of args.entries()) {
+    if (type !== null) query.set(`args.${index}.type`, type);
+    if (id !== null) query.set(`args.${index}.id`, id);
+  }
+  for (;;) {
+    const response = await requestNodeAgain(access, { method: "GET", path: `/api/facts?${query}` });
+    if (!response.ok) throw await errorFrom(access.url, response);
+    const page = pageSchema.safeParse(await response.json());
+    if (!page.success) throw new AppError("invalid_request", `${access.url} answered with no page of facts`);
+    // A shorter pattern also matches longer facts.
+    for (const fact of page.data.results) if (fact.args.length === args.length) yield fact;
+    if (page.data.next_page_token === null) return;
+    query.set("page_token", page.data.next_page_token);
+  }
+}
+
+function refuseEmptySources({ counts }: Comparison): void {
+  const empty = counts.find((each) => each.source === 0 && each.delete > 0);
+  if (empty === undefined) return;
+  throw new AppError(
+    "invalid_request",
+    `nothing was changed: the source of \`${empty.signature}\` is empty, and the node has ${empty.delete} facts of it; if that is right, add --allow-empty`,
+  );
+}
+
+/** Deletions first: a fact too few denies, and a fact too many allows. */
+async function update(access: NodeAccess, { inserts, deletes }: Comparison, progress: ProgressLine): Promise<void> {
+  const total = inserts.length + deletes.length;
+  progress.begin("updating");
+  let done = 0;
+  for (const [kind, facts] of [["deletes", deletes], ["inserts", inserts]] as const) {
+    for (let start = 0; start < facts.length; start += defaultLimits.batchEntriesMax) {
+      const part = facts.slice(start, start + defaultLimits.batchEntriesMax);
+      const body = JSON.stringify([{ [kind]: part }]);
+      const response = await requestNodeAgain(access, { method: "POST", path: "/api/batch", body });
+      if (!response.ok) {
+        const reason = (await messageIn(response)) ?? `status ${response.status}`;
+        throw new AppError("invalid_request", `${done} of ${total} changes were made, then ${access.url} refused: ${reason}`);
+      }
+      await response.body?.cancel();
+      done += part.length;
+      progress.reached(done, total);
+    }
+  }
+}
+
+async function printChanges({ deletes, inserts }: Comparison, { summarizedOutput }: Options): Promise<void> {
+  if (summarizedOutput) return;
+  const lines = [...deletes.map((fact) => `- ${printFact(fact)}\n`), ...inserts.map((fact) => `+ ${printFact(fact)}\n`)];
+  await print(lines.join(""));
+}
+
+async function printResult({ counts, deletes, inserts }: Comparison, options: Options): Promise<void> {
+  const { performUpdates = false, summarizedOutput, json } = options;
+  if (json) {
+    const changes = summarizedOutput ? {} : { deletes, inserts };
+    await print(`${JSON.stringify({ performed: performUpdates, facts: counts, ...changes })}\n`);
+    return;
+  }
+  const rows = [
+    ["source", "same", "insert", "delete", "facts"],
+    ...counts.map((each) => [each.source, each.same, each.insert, each.delete, each.signature].map(String)),
+  ];
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  const table = rows.map((row) => {
+    const cells = row.map((cell, column) => (column === row.length - 1 ? printable(cell) : cell.padStart(widths[column] ?? 0)));
+    return `${cells.join("  ")}\n`;
+  });
+  const isEqual = deletes.length + inserts.length === 0;
+  const advice = isEqual ? "the facts are equal\n" : "nothing was changed: --perform-updates makes these changes\n";
+  await print(`${table.join("")}${performUpdates && !isEqual ? "the changes were made\n" : advice}`);
+}

@@ -71,7 +71,7 @@ function completable(name: string, { description, argChoices }: Option | Argumen
 
 function kindOf(name: string, description: string, choices: readonly string[] | undefined): ValueKind {
   if (choices !== undefined) return "choice";
-  if (/^dir/.test(name)) return "directory";
+  if (name.startsWith("dir")) return "directory";
   if (!/^files?\b/.test(name)) return "none";
   return /polic/i.test(description) ? "policy" : "file";
 }

@@ -9,7 +9,7 @@ import { zshCompletion } from "./completion-zsh.ts";
 
 const details = `
 Examples:
-  source <(ostiary completion bash)                                             in ~/.bashrc
+  eval "$(ostiary completion bash)"                                             in ~/.bashrc
   ostiary completion zsh > "\${fpath[1]}/_ostiary"                                then start a new zsh
   ostiary completion fish > ~/.config/fish/completions/ostiary.fish`;
 

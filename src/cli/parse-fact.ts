@@ -1,8 +1,8 @@
 /**
  * Values, facts and patterns in command lines. A value is `User:ann` or, as in a policy, `User{"ann"}`. Inside of a fact
- * (`has_role(User:ann, "reader", Repository:x)`) strings are in quotes, integers and booleans are not; as a word of its
- * own (`tell has_role User:ann reader Repository:x`) a text without a type is a string. In a pattern `_` matches
- * everything: a predicate, a type, an id, or both as `_` for `_:_`.
+ * (`has_role(User:ann, "reader", Repository:x)`) strings are in quotes, integers and booleans are not. If each argument
+ * is a separate word (`tell has_role User:ann reader Repository:x`), a text without a type is a string. In a pattern `_`
+ * matches everything: a predicate, a type, an id, or both as `_` for `_:_`.
  */
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { printable } from "../util/printable.ts";

@@ -113,7 +113,7 @@ function queryOf({ predicate, args, contains = anyValue }: FactFilter): URLSearc
     query.set(`${prefix}.type`, type);
     if (id !== null) query.set(`${prefix}.id`, id);
   };
-  if (predicate !== null) args.forEach((arg, index) => add(`args.${index}`, arg));
+  args.forEach((arg, index) => add(`args.${index}`, arg));
   add("contains", contains);
   return query;
 }

@@ -1,6 +1,7 @@
 /** `ostiary tell`, `delete`, `get`, `inspect` and `clear`: the stored facts of a running node. */
 import type { Command } from "commander";
 import { print, printError, printUntilClosed } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 import { formatFact, parseFactWords, parsePatternWord, parsePatternWords } from "./parse-fact.ts";
@@ -33,7 +34,7 @@ export const tellCommand: AddCommand = (program) => {
       const fact = parseFactWords([predicate, ...values]);
       const { inserted } = await sendBatch(accessOf(command, "write"), [{ inserts: [fact] }]);
       const text = inserted === 0 ? "was stored already" : "stored";
-      await print(options.json ? `${JSON.stringify({ inserted })}\n` : `${formatFact(fact)} ${text}\n`);
+      await print(options.json ? `${JSON.stringify({ inserted })}\n` : `${printable(formatFact(fact))} ${text}\n`);
     });
 };
 
@@ -114,7 +115,7 @@ async function printFacts(command: Command, filter: FactFilter, { json }: JsonOp
   for await (const facts of readFacts(accessOf(command, "read"), filter)) {
     const text = facts.map((fact) => {
       count += 1;
-      return json ? `${count === 1 ? "[" : ","}\n  ${JSON.stringify(fact)}` : `${formatFact(fact)}\n`;
+      return json ? `${count === 1 ? "[" : ","}\n  ${JSON.stringify(fact)}` : `${printable(formatFact(fact))}\n`;
     });
     if (!(await printUntilClosed(text.join("")))) return;
   }

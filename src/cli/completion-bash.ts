@@ -22,12 +22,12 @@ ${commands.flatMap(valueCases).join("\n")}
 ${commands.map(commandCase).join("\n")}
   esac
 }
-_ostiary_words() { COMPREPLY=($(compgen -W "$1" -- "$cur")); }
-_ostiary_files() { compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); }
-_ostiary_directories() { compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$cur")); }
+_ostiary_words() { COMPREPLY+=($(compgen -W "$1" -- "$cur")); }
+_ostiary_files() { compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$cur")); }
+_ostiary_directories() { compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -d -- "$cur")); }
 _ostiary_policies() {
   compopt -o filenames 2>/dev/null
-  COMPREPLY=($(compgen -f -X '!*.polar' -- "$cur") $(compgen -d -- "$cur"))
+  COMPREPLY+=($(compgen -f -X '!*.polar' -- "$cur") $(compgen -d -- "$cur"))
 }
 complete -F _ostiary ostiary
 `;
@@ -45,17 +45,22 @@ function valueCases({ path, options }: CommandNode): string[] {
 
 function commandCase({ path, options, args, subcommands }: CommandNode): string {
   const words = subcommands.map((command) => command.path.at(-1) ?? "");
-  const others = args.map(completionOf).find((text) => text !== "") ?? "";
+  const values = args.map(completionOf).find((text) => text !== "") ?? "";
+  const others = (words.length > 0 ? wordsOf(words) : "") + values || ":; ";
   const flags = options.flatMap(({ names }: CommandOption) => names);
   return `    "${path.join(" ")}")
-      if [[ $cur == -* ]]; then _ostiary_words $'${flags.join("\\n")}'
-      else ${words.length > 0 ? `_ostiary_words $'${words.join("\\n")}'; ` : others || ":; "}fi ;;`;
+      if [[ $cur == -* ]]; then ${wordsOf(flags)}
+      else ${others}fi ;;`;
+}
+
+function wordsOf(words: readonly string[]): string {
+  return `_ostiary_words $'${words.join("\\n")}'; `;
 }
 
 function completionOf({ kind, choices }: Completable): string {
   switch (kind) {
     case "choice":
-      return `_ostiary_words $'${choices.join("\\n")}'; `;
+      return wordsOf(choices);
     case "policy":
       return "_ostiary_policies; ";
     case "file":

@@ -14,10 +14,12 @@ function functionOf(node: CommandNode): string {
   return node.subcommands.length > 0 ? groupFunction(node, specs) : leafFunction(node, specs);
 }
 
-function groupFunction({ path, subcommands }: CommandNode, specs: readonly string[]): string {
+function groupFunction({ path, args, subcommands }: CommandNode, specs: readonly string[]): string {
   const names = subcommands.map(({ path: own, description }) =>
     quote(`${own.at(-1)}:${firstSentence(description).replaceAll(":", String.raw`\:`)}`),
   );
+  const values = args.find(({ kind }) => kind !== "none" && kind !== "choice");
+  const files = values === undefined ? "" : `; ${actionOf(values)}`;
   const cases = subcommands.map((command) => `    ${command.path.at(-1)}) ${nameOf(command)} ;;`);
   return `${nameOf({ path })}() {
   local context state state_descr line
@@ -26,10 +28,10 @@ function groupFunction({ path, subcommands }: CommandNode, specs: readonly strin
   _arguments -C ${specs.join(" ")} '1: :->command' '*:: :->rest'
   commands=(${names.join(" ")})
   case $state in
-  command) _describe command commands ;;
+  command) _describe command commands${files} ;;
   rest)
     case $line[1] in
-${cases.join("\n")}
+${[...cases, ...(files === "" ? [] : [`    *) ${files.slice(2)} ;;`])].join("\n")}
     esac ;;
   esac
 }`;

@@ -32,7 +32,7 @@ const statuses: readonly (readonly [status: string, meaning: string])[] = [
 
 function manualPage(program: CommandNode): string {
   const commands = allCommands(program).filter(
-    ({ path, subcommands }) => subcommands.length === 0 && path.at(-1) !== "help",
+    ({ path, args, subcommands }) => (subcommands.length === 0 || args.length > 0) && path.at(-1) !== "help",
   );
   return [
     `.TH OSTIARY 1 "" "ostiary ${build.version}" "User Commands"`,

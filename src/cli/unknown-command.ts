@@ -64,6 +64,8 @@ export function describeUnknownCommand(program: Command, words: readonly string[
   for (const word of words) {
     if (command.commands.length === 0 || word.startsWith("-") || word === "help") return undefined;
     const next = command.commands.find((known) => known.name() === word || known.aliases().includes(word));
+    // The word can be an argument, if the command takes arguments beside its subcommands.
+    if (next === undefined && command.registeredArguments.length > 0) return undefined;
     if (next === undefined) return messageFor(program, command, word);
     command = next;
   }

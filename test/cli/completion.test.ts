@@ -4,7 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Command } from "commander";
 import { builtBinary } from "../../scripts/built-binary.ts";
+import { commandTree } from "../../src/cli/command-tree.ts";
+import { bashCompletion } from "../../src/cli/completion-bash.ts";
+import { fishCompletion } from "../../src/cli/completion-fish.ts";
+import { zshCompletion } from "../../src/cli/completion-zsh.ts";
+import { describeUnknownCommand } from "../../src/cli/unknown-command.ts";
 
 const binary = await builtBinary();
 let directory = "";
@@ -124,6 +130,36 @@ zpty -d shell
   test.each(cases.map((each, index) => [...each, index] as const))("%p", (_, expected, unexpected, index) =>
     expectCompletions(printed[index] ?? "", expected, unexpected),
   );
+});
+
+describe("a command with arguments and subcommands", () => {
+  const program = new Command("ostiary");
+  const group = program.command("policy").argument("[files...]", "Policy files");
+  group.command("show");
+  const tree = commandTree(program);
+
+  test("is not taken for a group with an unknown subcommand", () => {
+    expect(describeUnknownCommand(program, ["policy", "rules.polar"])).toBeUndefined();
+    expect(describeUnknownCommand(program, ["policy", "show", "x"])).toBeUndefined();
+    expect(describeUnknownCommand(program, ["polcy"])).toContain("did you mean `policy`?");
+  });
+
+  test.skipIf(Bun.which("bash") === null)("completes both in bash", () => {
+    const call = `COMP_WORDS=(ostiary policy ''); COMP_CWORD=2; _ostiary; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const printed = output(["bash", "-c", `${bashCompletion(tree)}\n${call}`]);
+    expectCompletions(printed, ["show", "rules.polar", "policies/"], ["notes.txt"]);
+  });
+
+  test.skipIf(Bun.which("fish") === null)("completes both in fish", () => {
+    const printed = output(["fish", "--no-config", "-c", `${fishCompletion(tree)}\ncomplete -C 'ostiary policy '`]);
+    expectCompletions(printed.replaceAll(/\t.*/g, ""), ["show", "rules.polar"], []);
+  });
+
+  test.skipIf(Bun.which("zsh") === null)("has a correct script for zsh with both", () => {
+    const script = zshCompletion(tree);
+    expect(output(["zsh", "-f", "-n"], script)).toBe("");
+    expect(script).toContain('command) _describe command commands; _files -g "*.polar" ;;');
+  });
 });
 
 describe("the manual page", () => {

@@ -28,6 +28,7 @@ const exceptions: ReadonlyMap<string, string> = new Map([
   ["man", "its output is a page for `man`"],
 ]);
 
+/** The commands that do something, without the groups. */
 async function leafCommands(parent: readonly string[] = []): Promise<string[]> {
   const { output } = await run([...parent, "--help"]);
   const list = /^Commands:\n((?: {2}.*\n)+)/m.exec(output)?.[1] ?? "";
@@ -36,7 +37,7 @@ async function leafCommands(parent: readonly string[] = []): Promise<string[]> {
     .filter((name) => name !== "help");
   if (names.length === 0) return [parent.join(" ")];
   const found = await Promise.all(names.map((name) => leafCommands([...parent, name])));
-  return found.flat();
+  return [...(/^Arguments:/m.test(output) ? [parent.join(" ")] : []), ...found.flat()];
 }
 
 test("every command has the option", async () => {

@@ -31,6 +31,7 @@ import { serveCommand } from "./serve.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
 import { advancedHeading } from "./setting-options.ts";
+import { firstSentence } from "./command-tree.ts";
 import { type AddCommand, UsageError, type ExitStatus } from "./command.ts";
 import { describeUnknownCommand } from "./unknown-command.ts";
 import { validateCommand } from "./validate.ts";
@@ -78,6 +79,30 @@ const versionCommand: AddCommand = (program) => {
     });
 };
 
+const commandGroups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
+  ["Nodes:", [serveCommand, devCommand, configCommand, healthCommand]],
+  ["Policies:", [validateCommand, testCommand, fmtCommand, explainRulesCommand, generateTypesCommand, planCommand]],
+  ["Facts:", [tellCommand, deleteCommand, getCommand, inspectCommand, clearCommand]],
+  [
+    "Questions:",
+    [authorizeCommand, authorizeResourcesCommand, listCommand, actionsCommand, queryCommand, explainCommand],
+  ],
+  [
+    "Operation:",
+    [
+      eventsCommand,
+      keysCommand,
+      backupCommand,
+      restoreCommand,
+      snapshotCommand,
+      promoteCommand,
+      adoptHistoryCommand,
+      abandonHistoryCommand,
+    ],
+  ],
+  ["This program:", [completionCommand, manCommand, versionCommand]],
+];
+
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {
   let status: ExitStatus = 0;
   const finish = (result: ExitStatus): void => {
@@ -94,43 +119,16 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       outputError: (text) =>
         void process.stderr.write(printableLines(text).replace(/^error:/, paint("stderr", "red", "error:"))),
     })
-    .configureHelp({ helpWidth: 120 })
+    .configureHelp({
+      helpWidth: 120,
+      subcommandTerm: (command) => command.name(),
+      subcommandDescription: (command) => firstSentence(command.description()),
+    })
     .addHelpText("after", examples);
-  const commands = [
-    serveCommand,
-    devCommand,
-    configCommand,
-    validateCommand,
-    testCommand,
-    fmtCommand,
-    explainRulesCommand,
-    generateTypesCommand,
-    planCommand,
-    tellCommand,
-    deleteCommand,
-    getCommand,
-    inspectCommand,
-    clearCommand,
-    authorizeCommand,
-    authorizeResourcesCommand,
-    listCommand,
-    actionsCommand,
-    queryCommand,
-    explainCommand,
-    eventsCommand,
-    keysCommand,
-    promoteCommand,
-    adoptHistoryCommand,
-    abandonHistoryCommand,
-    backupCommand,
-    restoreCommand,
-    snapshotCommand,
-    healthCommand,
-    completionCommand,
-    manCommand,
-    versionCommand,
-  ];
-  for (const command of commands) command(program, finish);
+  for (const [heading, commands] of commandGroups) {
+    program.commandsGroup(heading);
+    for (const command of commands) command(program, finish);
+  }
   if (!parameters.includes("--all")) hideAdvancedSettings(program);
 
   try {

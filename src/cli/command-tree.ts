@@ -50,13 +50,18 @@ export function allCommands(node: CommandNode): CommandNode[] {
   return [node, ...node.subcommands.flatMap(allCommands)];
 }
 
+/** For a list, where a description has one line. */
+export function firstSentence(description: string): string {
+  return description.split(/\. |\n/)[0] ?? "";
+}
+
 function optionOf(option: Option): CommandOption {
   const placeholder = /[<[]([\w-]+)/.exec(option.flags)?.[1];
   return {
     names: [option.short, option.long].filter((name) => name !== undefined && name !== null),
     flags: option.flags,
     takesValue: option.required || option.optional,
-    repeatable: Array.isArray(option.defaultValue),
+    repeatable: option.description.endsWith("can be repeated"),
     ...completable(placeholder ?? "", option),
   };
 }

@@ -1,5 +1,5 @@
 /** The completion script of fish: a list of completions, each with the command to which it belongs. */
-import { allCommands, type Completable, type CommandNode, type CommandOption } from "./command-tree.ts";
+import { allCommands, type Completable, type CommandNode, type CommandOption, firstSentence } from "./command-tree.ts";
 
 export function fishCompletion(program: CommandNode): string {
   const commands = allCommands(program);
@@ -48,10 +48,6 @@ function valueOf({ kind, choices }: Completable): string {
     case "none":
       return "";
   }
-}
-
-function firstSentence(text: string): string {
-  return text.split(/\. |\n/)[0] ?? "";
 }
 
 function quote(text: string): string {

@@ -1,5 +1,5 @@
 /** The completion script of zsh: a function for each command, in terms of \`_arguments\`. */
-import { allCommands, type Completable, type CommandNode, type CommandOption } from "./command-tree.ts";
+import { allCommands, type Completable, type CommandNode, type CommandOption, firstSentence } from "./command-tree.ts";
 
 export function zshCompletion(program: CommandNode): string {
   return `#compdef ostiary
@@ -74,10 +74,6 @@ function actionOf({ kind, choices }: Pick<Completable, "kind" | "choices">): str
 
 function nameOf({ path }: Pick<CommandNode, "path">): string {
   return ["_ostiary", ...path].join("_").replaceAll("-", "_");
-}
-
-function firstSentence(text: string): string {
-  return text.split(/\. |\n/)[0] ?? "";
 }
 
 function escaped(text: string): string {

@@ -19,15 +19,16 @@ const developmentLimits = {
   batchEntriesMax: 100_000,
   contextFactsMax: 10_000,
   wildcardDeleteFactsMax: 100_000,
-  writeBodyBytesMax: 64 * 1024 * 1024,
-  readBodyBytesMax: 64 * 1024 * 1024,
+  writeBodyBytesMax: "64MiB",
+  readBodyBytesMax: "64MiB",
 };
 
 const details = `
-The API key of this node is public. Its data are temporary, unless --data or OSO_DIRECTORY names a directory. Requests can
-be larger than those to other nodes: ${Object.entries(developmentLimits)
-  .map(([name, value]) => `${name} ${value.toLocaleString("en")}`)
-  .join(", ")}.
+The API key of this node is public. Its data are temporary, unless --data or OSO_DIRECTORY names a directory. Limits of
+requests are higher than those of other nodes, unless a variable sets them:
+${Object.entries(developmentLimits)
+  .map(([name, value]) => `  ${name.padEnd(24)}${value.toLocaleString("en")}`)
+  .join("\n")}
 
 Examples:
   ostiary dev policy.polar

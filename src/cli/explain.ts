@@ -39,14 +39,14 @@ export const explainCommand: AddCommand = (program) => {
         action,
         resource_type: to.type,
         resource_id: to.id,
-        context_facts: options.context,
+        context_facts: options.context ?? [],
       });
       await print(options.json ? `${JSON.stringify(answer, null, 2)}\n` : render(answer));
     });
 };
 
 interface Options {
-  readonly context: readonly Fact[];
+  readonly context?: readonly Fact[];
   readonly json?: true;
 }
 

@@ -12,7 +12,7 @@ import { accessOf, callNode, expectAnswer, type NodeAccess, withAccess } from ".
 import { formatFact, formatValuePattern, parseEntity, parseFactText, parsePatternWords } from "./parse-fact.ts";
 
 interface Options {
-  readonly context: readonly Fact[];
+  readonly context?: readonly Fact[];
   readonly json?: true;
 }
 
@@ -118,7 +118,7 @@ export const queryCommand: AddCommand = (program) => {
     .action(async (name: string, values: string[], options: Options, command: Command) => {
       const fact = parsePatternWords([name, ...values]);
       if (fact.predicate === null) throw new UsageError("`query` needs the name of a predicate, such as `has_role`");
-      const body = { fact, context_facts: options.context };
+      const body = { fact, context_facts: options.context ?? [] };
       const answer = await callNode(accessOf(command, "read"), "POST", "/api/query", body);
       const value = z.object({ type: z.string().nullable(), id: z.string().nullable() });
       const found = z.object({ predicate: z.string(), args: z.array(value) });
@@ -133,12 +133,11 @@ export function withContext(command: Command): Command {
   return command.option(
     "-c, --context <fact>",
     "A context fact, for this question only, such as `has_role User:ann reader Repository:x`; can be repeated",
-    (written: string, others: readonly Fact[]) => [...others, parseFactText(written)],
-    [],
+    (written: string, others: readonly Fact[] = []) => [...others, parseFactText(written)],
   );
 }
 
-function questionOf(actor: string, { context }: Options) {
+function questionOf(actor: string, { context = [] }: Options) {
   const { type, id }: Value = parseEntity(actor, "actor");
   return { actor_type: type, actor_id: id, context_facts: context };
 }

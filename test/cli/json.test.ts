@@ -28,20 +28,9 @@ const exceptions: ReadonlyMap<string, string> = new Map([
   ["man", "its output is a page for `man`"],
 ]);
 
-/** The commands that do something, without the groups. */
-async function leafCommands(parent: readonly string[] = []): Promise<string[]> {
-  const { output } = await run([...parent, "--help"]);
-  const list = /^Commands:\n((?: {2}.*\n)+)/m.exec(output)?.[1] ?? "";
-  const names = [...list.matchAll(/^ {2}([a-z][\w-]*)/gm)]
-    .map(([, name = ""]) => name)
-    .filter((name) => name !== "help");
-  if (names.length === 0) return [parent.join(" ")];
-  const found = await Promise.all(names.map((name) => leafCommands([...parent, name])));
-  return [...(/^Arguments:/m.test(output) ? [parent.join(" ")] : []), ...found.flat()];
-}
-
 test("every command has the option", async () => {
-  const commands = await leafCommands();
+  const { output } = await run(["man"]);
+  const commands = [...output.replaceAll("\\-", "-").matchAll(/^\.SS (.*)$/gm)].map(([, name = ""]) => name);
   expect(commands.length).toBeGreaterThan(30);
   const helps = await Promise.all(commands.map((command) => run([...command.split(" "), "--help"])));
   const without = commands.filter((_, index) => !/^ +--json /m.test(helps[index]?.output ?? ""));

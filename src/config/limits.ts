@@ -38,6 +38,12 @@ export const advancedLimits = {
   wildcardDeleteFactsMax: count(10_000).describe("Maximum number of facts that one delete pattern can remove"),
   identifierBytesMax: size(512).describe("Maximum length of a type, an id or a predicate name in a fact or a query"),
   listPageEntriesMax: count(10_000).describe("Maximum number of entries on one page of a list"),
+  factPageEntriesMax: count(1000).describe(
+    "Maximum number of facts on one page of `GET /api/facts`; a larger `page_size` is reduced to it",
+  ),
+  factPageBytesMax: size(1 * MiB).describe(
+    "Maximum size of one page of `GET /api/facts`; a larger fact is sent on a page of its own",
+  ),
   resultSetsMax: count(1000, { min: 0 }).describe(
     "Maximum number of result sets. A result set holds the ids of a paged list at the revision of its first page, so that later pages are consistent with it; 0 keeps none",
   ),

@@ -13,6 +13,7 @@ import * as schema from "../store/connection/schema.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
+import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../store/facts/fact-pages.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { warmUpSymbolCache } from "../store/facts/symbols.ts";
 import { findApiKey } from "../store/keys/api-keys.ts";
@@ -22,6 +23,7 @@ import { countFacts, countFactsByPredicate } from "../store/statistics/table-sta
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { factPageRowsExamined, factPageRowsSorted } from "../util/tuning.ts";
 import { activationOf } from "./policy/activation.ts";
 import { suggestionsFor } from "./policy/suggestions.ts";
 import { activate } from "./policy/active-policy.ts";
@@ -275,6 +277,24 @@ export class Engine {
         });
         recordRows(span, facts.length);
         return facts;
+      }),
+    );
+  }
+
+  /** The next facts after `after`, or the first ones: at most `factsMax`. */
+  factPage(filter: FactFilter, after: FactPosition | undefined, factsMax: number): FactPage {
+    const { factPageEntriesMax, factPageBytesMax } = this.#limits;
+    const bounds = {
+      factsMax: Math.min(factsMax, factPageEntriesMax),
+      bytesMax: factPageBytesMax,
+      examinedMax: factPageRowsExamined,
+      sortedMax: factPageRowsSorted,
+    };
+    return this.#view.timed("facts", () =>
+      withSpan("query", {}, (span) => {
+        const page = readFactPage(this.#database, filter, after, bounds);
+        recordRows(span, page.facts.length);
+        return page;
       }),
     );
   }

@@ -111,3 +111,12 @@ export const indexedSignaturesMin = 16;
  * as much as five lookups. While it is open, SQLite cannot checkpoint newer pages of the write-ahead log into the file.
  */
 export const readSnapshotHoldMs = 10;
+
+/**
+ * A page of facts ends after so many rows of fact tables and names of the symbol table. The serving thread examines them
+ * in about 10 ms.
+ */
+export const factPageRowsExamined = 20_000;
+
+/** A part of a fact table with at most so many rows is sorted as a whole for each page. */
+export const factPageRowsSorted = 2000;

@@ -3,6 +3,7 @@ import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/store-state.ts";
 import type { PackedStrings } from "./packed-strings.ts";
 
+export type { FactFilter, FactPosition, ValueFilter } from "../../store/facts/fact-pages.ts";
 export type { Revision } from "../../store/log/store-state.ts";
 
 interface ActionQuestion {

@@ -5,6 +5,7 @@
 import { type Context, Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { ValueFilter } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
@@ -15,6 +16,7 @@ import { readAccess, writeAccess } from "../middleware/access.ts";
 import type { BodyParser, ChangeName } from "../request/body-parser.ts";
 import { addPosition, writeResponse, writeMetaOf } from "./write-response.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { formatFactPageToken, parseFactPageToken } from "../pages/fact-page-token.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
@@ -22,7 +24,11 @@ export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) 
     .use(readAccess(node, "read", limits.readBodyBytesMax))
     .get(
       "/api/facts",
-      ({ query, request }) => queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) }),
+      // A request without a size and a token gets all facts in one list, for clients that do not know paging.
+      async ({ query, request }) =>
+        query["page_size"] === undefined && query["page_token"] === undefined
+          ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
+          : factPage(node, limits, query),
       { query: validatingSchema("query", z.record(z.string(), z.string())) },
     )
     .get("/api/stats", () => {
@@ -72,31 +78,64 @@ function count(facts: number): string {
   return facts === 1 ? "1 fact" : `${facts} facts`;
 }
 
+type FactsQuery = Readonly<Record<string, string>>;
+
 /**
  * Parses the query string of `GET /api/facts`: `predicate`, and `args.<n>.type` and `args.<n>.id` with n from 0. A
  * missing or empty argument matches all values. The predicate is required: the Node client drops its query string when
  * it asks a fallback, and must not get all facts then.
  */
-function factPatternOf(query: Readonly<Record<string, string>>): FactPattern {
-  const predicate = query["predicate"];
-  if (!predicate || predicate === "_") {
+function factPatternOf(query: FactsQuery): FactPattern {
+  const predicate = predicateOf(query);
+  if (predicate === null)
     throw new AppError("invalid_request", "`predicate` in the query is missing, it names the facts to read");
-  }
-  const args: { type: string | null; id: string | null }[] = [];
+  if (containsOf(query) !== null)
+    throw new AppError("invalid_request", "`contains.type` in the query is for pages: add `page_size`");
+  return { predicate, args: argumentsOf(query).map((arg) => arg ?? { type: null, id: null }) };
+}
+
+/** One page. All predicates are allowed here, since a client that drops its query string does not ask for a page. */
+function factPage(node: Node, { factPageEntriesMax }: Limits, query: FactsQuery): FactPageBody {
+  const size = query["page_size"] ?? String(factPageEntriesMax);
+  if (!/^[1-9]\d{0,8}$/.test(size))
+    throw new AppError("invalid_request", "`page_size` in the query must be a whole number from 1 on");
+  const filter = { predicate: predicateOf(query), args: argumentsOf(query), contains: containsOf(query) };
+  const token = query["page_token"];
+  const after = token ? parseFactPageToken(token, filter) : undefined;
+  const { facts, next } = node.engine().factPage(filter, after, Number(size));
+  return { results: facts, next_page_token: next && formatFactPageToken(next, filter) };
+}
+
+interface FactPageBody {
+  readonly results: readonly Fact[];
+  readonly next_page_token: string | null;
+}
+
+/** Null for all predicates. */
+function predicateOf({ predicate }: FactsQuery): string | null {
+  return predicate && predicate !== "_" ? predicate : null;
+}
+
+function argumentsOf(query: FactsQuery): (ValueFilter | null)[] {
+  const args: { type?: string; id?: string }[] = [];
   for (const [name, text] of Object.entries(query)) {
     if (!name.startsWith("args.") || text === "") continue;
     const { index, part } = argumentOf(name);
-    while (args.length <= index) args.push({ type: null, id: null });
+    while (args.length <= index) args.push({});
     Object.assign(args[index] ?? {}, { [part]: text });
   }
-  const untyped = args.findIndex(({ type, id }) => id !== null && type === null);
-  if (untyped !== -1) {
-    throw new AppError(
-      "invalid_request",
-      `\`args.${untyped}.type\` in the query must say of which type \`args.${untyped}.id\` is`,
-    );
-  }
-  return { predicate, args };
+  return args.map(({ type, id }, index) => filterOf(`args.${index}`, type, id));
+}
+
+/** The value, or any value of the type, that stands anywhere in the arguments. */
+function containsOf(query: FactsQuery): ValueFilter | null {
+  return filterOf("contains", query["contains.type"], query["contains.id"]);
+}
+
+function filterOf(name: string, type: string | undefined, id: string | undefined): ValueFilter | null {
+  if (id && !type)
+    throw new AppError("invalid_request", `\`${name}.type\` in the query must say of which type \`${name}.id\` is`);
+  return type ? { type, id: id || null } : null;
 }
 
 /** An unknown argument is refused: without it the response would have more facts than the client wants. */

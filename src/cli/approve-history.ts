@@ -12,6 +12,10 @@ import { type AddCommand, UsageError } from "./command.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 import { storeIn } from "./node-data.ts";
 
+interface Options extends NodeOptions {
+  readonly json?: true;
+}
+
 export const adoptHistoryCommand: AddCommand = (program) => {
   withDirectory(
     program
@@ -30,7 +34,7 @@ looks for the approval at each attempt. The replaced database stays in the direc
 
 In a container: docker exec edge ostiary adopt-history 0123456789abcdef`,
     )
-    .action(async (id: string, options: NodeOptions) => {
+    .action(async (id: string, options: Options) => {
       const data = await directoryFor(id, options);
       if (!existsSync(data)) throw new UsageError(`\`${data}\` is no data directory of a node: it does not exist`);
       const own = knownHistory(data);
@@ -42,7 +46,8 @@ In a container: docker exec edge ostiary adopt-history 0123456789abcdef`,
           `the node in \`${data}\` refused the history ${refused}, not ${id}: an approval of ${id} would have no effect`,
         );
       approve(data, "adopt-history", id);
-      await print(`the node in ${data} may accept the history ${id}${own === undefined ? "" : ` instead of ${own}`}\n`);
+      const text = `the node in ${data} may accept the history ${id}${own === undefined ? "" : ` instead of ${own}`}\n`;
+      await print(options.json ? `${JSON.stringify({ data, adopts: id, instead_of: own ?? null })}\n` : text);
     });
 };
 
@@ -61,7 +66,7 @@ export const abandonHistoryCommand: AddCommand = (program) => {
 The usual cause is a volume that is not mounted: mount it instead, or use \`ostiary restore\` or \`ostiary promote\`.
 Nodes with the older history do not accept the new one until each of them has an approval (\`ostiary adopt-history\`).`,
     )
-    .action(async (id: string, options: NodeOptions) => {
+    .action(async (id: string, options: Options) => {
       const data = await directoryFor(id, options);
       if (storeIn(data) !== undefined)
         throw new AppError(
@@ -69,14 +74,16 @@ Nodes with the older history do not accept the new one until each of them has an
           `\`${data}\` has a database: the command is for a primary that starts without one`,
         );
       approve(data, "abandon-history", id);
-      await print(`the primary in ${data} may begin a new history although others have ${id}\n`);
+      const text = `the primary in ${data} may begin a new history although others have ${id}\n`;
+      await print(options.json ? `${JSON.stringify({ data, abandons: id })}\n` : text);
     });
 };
 
 function withDirectory(command: Command): Command {
   return command
     .option("--data <directory>", "The node's data directory (default: as for `serve`) [OSTIARY_DATA]")
-    .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]");
+    .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
+    .option("--json", "Print JSON");
 }
 
 /** Checks the id and returns the data directory of the node. Files created from then on are private. */

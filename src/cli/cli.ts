@@ -11,24 +11,31 @@ import { describeStorageFailure, storageFailureIn } from "../util/storage-failur
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { backupCommand } from "./backup.ts";
 import { printFailure, paint } from "./color.ts";
+import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { devCommand } from "./dev.ts";
 import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
+import { clearCommand, deleteCommand, getCommand, inspectCommand, tellCommand } from "./facts.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
+import { manCommand } from "./man.ts";
 import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
+import { actionsCommand, authorizeCommand, authorizeResourcesCommand, listCommand, queryCommand } from "./questions.ts";
+import { reconcileCommand } from "./reconcile/reconcile.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { snapshotCommand } from "./snapshot.ts";
 import { testCommand } from "./test.ts";
 import { advancedHeading } from "./setting-options.ts";
+import { firstSentence } from "./command-tree.ts";
 import { type AddCommand, UsageError, type ExitStatus } from "./command.ts";
+import { describeUnknownCommand } from "./unknown-command.ts";
 import { validateCommand } from "./validate.ts";
 
 const examples = `
@@ -43,7 +50,10 @@ Examples:
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     print the effective settings
-  ostiary explain User:ann read Repository:x      why it is allowed or denied; with OSO_URL and OSO_AUTH
+  ostiary tell has_role User:ann reader Repository:x      store a fact; with OSO_URL and OSO_AUTH in the environment
+  ostiary get has_role User:ann _ _               print facts
+  ostiary authorize User:ann read Repository:x    ask if an action is allowed
+  ostiary explain User:ann read Repository:x      why it is allowed or denied
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
@@ -71,6 +81,30 @@ const versionCommand: AddCommand = (program) => {
     });
 };
 
+const commandGroups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
+  ["Nodes:", [serveCommand, devCommand, configCommand, healthCommand]],
+  ["Policies:", [validateCommand, testCommand, fmtCommand, explainRulesCommand, generateTypesCommand, planCommand]],
+  ["Facts:", [tellCommand, deleteCommand, getCommand, inspectCommand, clearCommand, importCommand, reconcileCommand]],
+  [
+    "Questions:",
+    [authorizeCommand, authorizeResourcesCommand, listCommand, actionsCommand, queryCommand, explainCommand],
+  ],
+  [
+    "Operation:",
+    [
+      eventsCommand,
+      keysCommand,
+      backupCommand,
+      restoreCommand,
+      snapshotCommand,
+      promoteCommand,
+      adoptHistoryCommand,
+      abandonHistoryCommand,
+    ],
+  ],
+  ["This program:", [completionCommand, manCommand, versionCommand]],
+];
+
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {
   let status: ExitStatus = 0;
   const finish = (result: ExitStatus): void => {
@@ -87,35 +121,21 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       outputError: (text) =>
         void process.stderr.write(printableLines(text).replace(/^error:/, paint("stderr", "red", "error:"))),
     })
-    .configureHelp({ helpWidth: 120 })
+    .configureHelp({
+      helpWidth: 120,
+      subcommandTerm: (command) => command.name(),
+      subcommandDescription: (command) => firstSentence(command.description()),
+    })
     .addHelpText("after", examples);
-  const commands = [
-    serveCommand,
-    devCommand,
-    configCommand,
-    validateCommand,
-    testCommand,
-    fmtCommand,
-    explainRulesCommand,
-    explainCommand,
-    generateTypesCommand,
-    planCommand,
-    importCommand,
-    eventsCommand,
-    keysCommand,
-    promoteCommand,
-    adoptHistoryCommand,
-    abandonHistoryCommand,
-    backupCommand,
-    restoreCommand,
-    snapshotCommand,
-    healthCommand,
-    versionCommand,
-  ];
-  for (const command of commands) command(program, finish);
+  for (const [heading, commands] of commandGroups) {
+    program.commandsGroup(heading);
+    for (const command of commands) command(program, finish);
+  }
   if (!parameters.includes("--all")) hideAdvancedSettings(program);
 
   try {
+    const unknown = describeUnknownCommand(program, parameters);
+    if (unknown !== undefined) throw new UsageError(unknown);
     await program.parseAsync(asVersionCommand(parameters), { from: "user" });
     return status;
   } catch (error) {

@@ -3,12 +3,11 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { formatValue } from "../engine/explain/atom.ts";
 import { printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
 import { unreachable } from "../util/assert.ts";
 import { printable } from "../util/printable.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { followEvents } from "./follow-events.ts";
-import { accessOf, callNode, withAccess, type NodeAccess } from "./node-api.ts";
+import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
 
 const details = `
 A position is an offset or, better, the id of an event (\`epoch:offset\`), which is refused if it does not belong to the
@@ -59,13 +58,8 @@ async function printAll(
   let [position, heading] = [after, headings];
   for (;;) {
     const query = new URLSearchParams({ limit: "1000", ...(position !== undefined && { after: position }) });
-    const answer = page.safeParse(await callNode(access, "GET", `/api/events?${query}`));
-    if (!answer.success)
-      throw new AppError(
-        "invalid_request",
-        "the response of the node is not a page of events; the node may have another version",
-      );
-    const { events, next, head } = answer.data;
+    const answer = await callNode(access, "GET", `/api/events?${query}`);
+    const { events, next, head } = expectAnswer(page, answer, "a page of events");
     if (!(await printUntilClosed(heading + events.map(textOf).join("")))) return;
     heading = "";
     if (next === head || events.length === 0) return;

@@ -8,7 +8,8 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
-import { parseEntity, parseFact } from "./parse-fact.ts";
+import { parseEntity } from "./parse-fact.ts";
+import { withContext } from "./questions.ts";
 
 /** A denial can have hundreds of lines, the most successful attempts first. */
 const linesMax = 80;
@@ -22,13 +23,11 @@ Examples:
   ostiary explain 'User{"ann"}' read 'Repository{"compiler"}' --json`;
 
 export const explainCommand: AddCommand = (program) => {
-  const command = program
-    .command("explain")
+  const command = withContext(program.command("explain"))
     .description("Explain why a running node allows or denies an action: the rules, the facts, and missing facts")
     .argument("<actor>", "Its type and id, such as `User:ann`")
     .argument("<action>", "The action, such as `read`")
     .argument("<resource>", "Its type and id, such as `Repository:compiler`")
-    .option("--context <fact>", "A context fact, for this question only; can be repeated", addFact, [])
     .option("--json", "Print the whole explanation as JSON");
   withAccess(command, "read")
     .addHelpText("after", details)
@@ -40,19 +39,15 @@ export const explainCommand: AddCommand = (program) => {
         action,
         resource_type: to.type,
         resource_id: to.id,
-        context_facts: options.context,
+        context_facts: options.context ?? [],
       });
       await print(options.json ? `${JSON.stringify(answer, null, 2)}\n` : render(answer));
     });
 };
 
 interface Options {
-  readonly context: readonly Fact[];
+  readonly context?: readonly Fact[];
   readonly json?: true;
-}
-
-function addFact(written: string, others: readonly Fact[]): Fact[] {
-  return [...others, parseFact(written)];
 }
 
 function render(answer: unknown): string {

@@ -1,6 +1,7 @@
 /** `ostiary generate-types`: prints the types of a policy for clients. */
 import { Argument } from "commander";
 import { generateTypeScript } from "../engine/policy/typescript.ts";
+import { policyReport } from "../engine/validation/policy-report.ts";
 import { print, printContent } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
@@ -23,6 +24,11 @@ a value, have the names that the blocks declare. If the policy uses an argument 
 same policy always gives the same text, so a build can compare it with the file.
 `;
 
+interface Options {
+  readonly output?: string;
+  readonly json?: true;
+}
+
 export const generateTypesCommand: AddCommand = (program, finish) => {
   program
     .command("generate-types")
@@ -30,16 +36,22 @@ export const generateTypesCommand: AddCommand = (program, finish) => {
     .addArgument(new Argument("<language>", "The language of the client").choices(["typescript"]))
     .argument("<files...>", "Policy files; several form one policy")
     .option("--output <file>", "Write the types to this file atomically instead of printing them")
+    .option("--json", "Print the problems of the policy and, without --output, the types as JSON")
     .addHelpText("after", help)
-    .action(async (language: string, files: string[], options: { output?: string }) => {
+    .action(async (language: string, files: string[], options: Options) => {
+      const { output, json } = options;
       const checked = await checkFiles(files, { runTests: false });
-      await printReport(checked);
-      if (checked.active === undefined) return finish(1);
+      if (!json) await printReport(checked);
       const command = ["ostiary", "generate-types", language, ...files].map(asWord).join(" ");
-      const types = generateTypeScript(checked.active, command);
-      if (options.output === undefined) return printContent(types);
-      await replaceFile(options.output, types);
-      await print(`${printable(options.output)}: written\n`);
+      const types = checked.active && generateTypeScript(checked.active, command);
+      if (types !== undefined && output !== undefined) await replaceFile(output, types);
+      if (json) {
+        const report = policyReport(checked, checked.sources, checked.options);
+        await print(`${JSON.stringify({ ...report, ...(output === undefined ? { types } : { output }) }, null, 2)}\n`);
+      } else if (types !== undefined) {
+        await (output === undefined ? printContent(types) : print(`${printable(output)}: written\n`));
+      }
+      if (types === undefined) finish(1);
     });
 };
 

@@ -18,9 +18,13 @@ export const healthCommand: AddCommand = (program, finish) => {
     .description("Check whether a node can answer queries: status 0 if it can, 1 if not")
     .option("--url <url>", "The URL of the node (default: from OSTIARY_HOST and OSTIARY_PORT, or from the file)")
     .option("--config <file>", "The configuration file of the node [OSTIARY_CONFIG]")
-    .action(async (options: { url?: string; config?: string }) => {
+    .option("--json", "Print one line of JSON: as without this option, or that there is no answer")
+    .action(async (options: { url?: string; config?: string; json?: true }) => {
       const url = options.url ?? (await ownUrl(options.config));
-      const response = await requestHealth(checkedUrl(url));
+      const response = await requestHealth(checkedUrl(url)).catch(async (error: unknown) => {
+        if (options.json) await print(`${JSON.stringify({ status: "no answer" })}\n`);
+        throw error;
+      });
       await print(`${(await response.text()).trimEnd()}\n`);
       if (!response.ok) finish(1);
     });

@@ -1,5 +1,6 @@
 /** Requests to the API of a running node, for the commands that need one. */
 import type { Command } from "commander";
+import type { z } from "zod";
 import { fetch } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
 import { AppError } from "../util/app-error.ts";
@@ -67,10 +68,22 @@ export function noAnswerFrom(url: string, error: unknown, urlSources = "`--url` 
   return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another node with ${urlSources}`;
 }
 
-/** The error of a response that refuses a request. */
+/** The error of a response that refuses a request: `too_large` for a 413. */
 export async function errorFrom(url: string, response: Response): Promise<AppError> {
   const reason = (await messageIn(response)) ?? "no reason given";
-  return new AppError("invalid_request", `${url} answered ${response.status}: ${reason}`);
+  const code = response.status === 413 ? "too_large" : "invalid_request";
+  return new AppError(code, `${url} answered ${response.status}: ${reason}`);
+}
+
+/** Checks the JSON of a response. Throws AppError if the node has another version with another format. */
+export function expectAnswer<Schema extends z.ZodType>(
+  schema: Schema,
+  answer: unknown,
+  what: string,
+): z.output<Schema> {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new AppError("invalid_request", `the response of the node is not ${what}; the node may have another version`);
 }
 
 /** The message of a node in a response that refuses a request. */

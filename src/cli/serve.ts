@@ -36,11 +36,11 @@ interface RunningNode {
 }
 
 /** Resolves after a clean stop. Rejects if the node cannot start. `warnings` about settings are logged. */
-export async function runNode(
+export async function runNode<Node extends RunningNode>(
   config: Config,
   warnings: readonly string[],
-  start: () => Promise<RunningNode>,
-  ready?: (node: RunningNode) => Promise<void>,
+  start: () => Promise<Node>,
+  ready?: (node: Node) => Promise<void>,
 ): Promise<void> {
   keepFilesPrivate();
   startLogging({ ...config.log, lineBytesMax: config.limits.logLineBytesMax });

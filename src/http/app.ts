@@ -71,7 +71,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(questionRoutes(node, limits, queries, bodies))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
-    .use(policyReads(node, limits))
+    .use(policyReads(node, limits, queries))
     .use(policyCheckRoutes(node, limits, bodies))
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits, bodies))

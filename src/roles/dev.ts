@@ -8,20 +8,34 @@ import type { Source } from "../polar/source.ts";
 import { startPrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
+export interface DevNode extends RunningNode {
+  /** Replaces the policy. Throws `invalid_policy` with all problems if it is refused; the old policy stays then. */
+  load(sources: readonly Source[]): Promise<void>;
+}
+
 /** Throws `invalid_policy` with all problems if the policy is refused. */
-export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningNode> {
+export async function startDev(config: Config, sources: readonly Source[]): Promise<DevNode> {
   // The files are checked one by one, so that problems name file and line, and loaded as one policy.
-  if (sources.length > 0) acceptPolicy(sources, { runTests: true, limits: config.limits });
+  const check = (files: readonly Source[]) => acceptPolicy(files, { runTests: true, limits: config.limits });
+  if (sources.length > 0) check(sources);
   const node = await startPrimaryNode(config);
+  const load = async (files: readonly Source[]): Promise<void> => {
+    const source = files.map(({ text }) => text).join("\n");
+    const filename = files.map(({ name }) => name).join(", ");
+    await node.writes.policy({ source, filename, force: true }, { traceparent: null });
+  };
   try {
-    if (sources.length > 0) {
-      const source = sources.map(({ text }) => text).join("\n");
-      const filename = sources.map(({ name }) => name).join(", ");
-      await node.writes.policy({ source, filename, force: true }, { traceparent: null });
-    }
+    if (sources.length > 0) await load(sources);
   } catch (error) {
     await node.stop();
     throw error;
   }
-  return serveNode(config, node);
+  const served = await serveNode(config, node);
+  return {
+    ...served,
+    load(files) {
+      check(files);
+      return load(files);
+    },
+  };
 }

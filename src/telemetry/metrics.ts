@@ -79,7 +79,7 @@ export const metrics = {
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
-    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
+    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, bulkActions, listing, queryPattern or suggestions",
     ["kind"],
   ),
   queryDuration: new LabelledHistogram(

@@ -50,6 +50,9 @@ export const closureStartsPerStatement = 64;
  */
 export const clientTypeTuplesMax = 200;
 
+/** The combinations of types for one fact pattern. Planning and running a query for each of so many takes a second. */
+export const patternTypingsMax = 1000;
+
 /** The level packs 135 MB of a database in 0.3 s. Higher levels cost several times that for a few per cent. */
 export const zstandardLevel = 3;
 

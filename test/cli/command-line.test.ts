@@ -93,7 +93,7 @@ describe("a policy file that cannot be read is a problem of the policy, with sta
 
 describe("wrong usage has status 2 and a message with the correct usage", () => {
   test.each([
-    ["an unknown command", () => ["serv"], "Did you mean serve?"],
+    ["an unknown command", () => ["serv"], "did you mean `serve`?"],
     ["an unknown flag", () => ["serve", "--prot", "1"], "Did you mean --port?"],
     ["a missing argument", () => ["validate"], "missing required argument"],
     ["no configuration file", () => ["config", "--config", "nowhere.yaml"], "`nowhere.yaml` cannot be read"],

@@ -26,6 +26,8 @@ async function makeKey(api: Api, keyRole: string): Promise<MadeKey> {
 
 const question = { actor_type: "User", actor_id: "a", resource_type: "Org", resource_id: "x" };
 
+const member = role("a", "member", Org("x"));
+
 /** All routes that need a key, with the weakest accepted role. A new route has to be added here. */
 const routes: readonly (readonly [route: string, least: "read" | "write" | "admin", body?: unknown])[] = [
   ["GET /metrics", "read"],
@@ -34,7 +36,11 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/list", "read", { ...question, action: "read" }],
   ["POST /api/actions", "read", question],
   ["POST /api/evaluate_query", "read", { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] }],
+  ["POST /api/bulk_actions", "read", [question]],
+  ["POST /api/query", "read", { fact: member }],
   ["GET /api/facts?predicate=p", "read"],
+  ["GET /api/stats", "read"],
+  ["GET /api/autocomplete_info", "read"],
   ["GET /api/events", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
@@ -42,6 +48,11 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
   ["POST /api/batch", "write", []],
+  ["POST /api/facts", "write", member],
+  ["DELETE /api/facts", "write", member],
+  ["POST /api/bulk_load", "write", [member]],
+  ["POST /api/bulk_delete", "write", [member]],
+  ["POST /api/bulk", "write", { delete: [], tell: [] }],
   ["POST /api/policy", "write", { src: wildcardPolicy }],
   ["POST /api/clear_data", "write"],
   ["GET /api/keys", "admin"],

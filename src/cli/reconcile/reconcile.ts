@@ -1,19 +1,20 @@
 /** `ostiary reconcile`: makes the facts of a node equal to those in databases of applications. */
 import type { Command } from "commander";
-import { z } from "zod";
 import { defaultLimits } from "../../config/limits.ts";
 import { print } from "../../runtime/process.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable } from "../../util/printable.ts";
-import { printFact } from "../print-fact.ts";
+import { reasonOf } from "../../util/reason.ts";
 import type { AddCommand } from "../command.ts";
-import { accessOf, errorFrom, messageIn, type NodeAccess, requestNodeAgain, withAccess } from "../node-api.ts";
+import { accessOf, type NodeAccess, withAccess } from "../node-api.ts";
+import { formatFact } from "../parse-fact.ts";
 import { type ProgressLine, withProgress } from "../progress-line.ts";
+import { readFacts, sendBatch } from "../stored-facts.ts";
 import { compare, type Comparison } from "./compare.ts";
 import { readReconcileFile, type ReconcileFile } from "./reconcile-file.ts";
 import { openSource, type Source } from "./sources.ts";
-import { patternOf, type Signature } from "./signature.ts";
+import type { Signature } from "./signature.ts";
 
 const details = `
 The file says which facts come from which query:
@@ -74,7 +75,7 @@ async function compareAll(
   const sources = new Map<string, Source>();
   progress.begin("comparing");
   let [stored, rows] = [0, 0];
-  const describe = (): void => progress.describe(`${stored} facts of the node, ${rows} rows read`);
+  const describe = (): void => progress.reached(stored + rows, 0);
   try {
     return await compare(
       facts,
@@ -102,29 +103,11 @@ async function compareAll(
   }
 }
 
-const pageSchema = z.object({
-  results: z.array(z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) })),
-  next_page_token: z.string().nullable(),
-});
-
 /** The facts of the node that match the signature, page by page. */
-async function* storedFacts(access: NodeAccess, signature: Signature): AsyncGenerator<Fact> {
-  const { predicate, args } = patternOf(signature);
-  const query = new URLSearchParams({ predicate, page_size: "1000" });
-  for (const [index, { type, id }] of args.entries()) {
-    if (type !== null) query.set(`args.${index}.type`, type);
-    if (id !== null) query.set(`args.${index}.id`, id);
-  }
-  for (;;) {
-    const response = await requestNodeAgain(access, { method: "GET", path: `/api/facts?${query}` });
-    if (!response.ok) throw await errorFrom(access.url, response);
-    const page = pageSchema.safeParse(await response.json());
-    if (!page.success) throw new AppError("invalid_request", `${access.url} answered with no page of facts`);
-    // A shorter pattern also matches longer facts.
-    for (const fact of page.data.results) if (fact.args.length === args.length) yield fact;
-    if (page.data.next_page_token === null) return;
-    query.set("page_token", page.data.next_page_token);
-  }
+async function* storedFacts(access: NodeAccess, { predicate, args }: Signature): AsyncGenerator<Fact> {
+  for await (const facts of readFacts(access, { predicate, args }))
+    // Reads accept fewer arguments than a fact has.
+    for (const fact of facts) if (fact.args.length === args.length) yield fact;
 }
 
 function refuseEmptySources({ counts }: Comparison): void {
@@ -144,13 +127,9 @@ async function update(access: NodeAccess, { inserts, deletes }: Comparison, prog
   for (const [kind, facts] of [["deletes", deletes], ["inserts", inserts]] as const) {
     for (let start = 0; start < facts.length; start += defaultLimits.batchEntriesMax) {
       const part = facts.slice(start, start + defaultLimits.batchEntriesMax);
-      const body = JSON.stringify([{ [kind]: part }]);
-      const response = await requestNodeAgain(access, { method: "POST", path: "/api/batch", body });
-      if (!response.ok) {
-        const reason = (await messageIn(response)) ?? `status ${response.status}`;
-        throw new AppError("invalid_request", `${done} of ${total} changes were made, then ${access.url} refused: ${reason}`);
-      }
-      await response.body?.cancel();
+      await sendBatch(access, [{ [kind]: part }]).catch((error: unknown) => {
+        throw new AppError("invalid_request", `${done} of ${total} changes were made, then: ${reasonOf(error)}`);
+      });
       done += part.length;
       progress.reached(done, total);
     }
@@ -159,7 +138,7 @@ async function update(access: NodeAccess, { inserts, deletes }: Comparison, prog
 
 async function printChanges({ deletes, inserts }: Comparison, { summarizedOutput }: Options): Promise<void> {
   if (summarizedOutput) return;
-  const lines = [...deletes.map((fact) => `- ${printFact(fact)}\n`), ...inserts.map((fact) => `+ ${printFact(fact)}\n`)];
+  const lines = [...deletes.map((fact) => `- ${formatFact(fact)}\n`), ...inserts.map((fact) => `+ ${formatFact(fact)}\n`)];
   await print(lines.join(""));
 }
 

@@ -2,7 +2,7 @@
  * Signatures of facts that come from a query: `has_role(User:_, String:_, Organization:acme)`. Each `_` takes the value
  * of one column, in order; everything else is fixed. A type can be left out for strings: `has_role(User:_, member, Team:_)`.
  */
-import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
 import { must } from "../../util/assert.ts";
 
 export interface Signature {
@@ -34,10 +34,6 @@ export function parseSignature(text: string): Signature | undefined {
 
 export function columnsOf({ args }: Signature): number {
   return args.filter(({ id }) => id === null).length;
-}
-
-export function patternOf({ predicate, args }: Signature): FactPattern {
-  return { predicate, args };
 }
 
 /**

@@ -9,7 +9,7 @@ import { type FlatTerm, NotEnumerable, NotPlannable } from "../../datalog/ir/fla
 import { listKey } from "../../datalog/ir/key.ts";
 import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
-import type { Signatures } from "../../datalog/ir/signature.ts";
+import type { Signature, Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import { contextSignatures, type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
@@ -124,6 +124,16 @@ export class Planner {
   /** The permissions that the block of a type declares. */
   permissions(type: string): readonly string[] {
     return this.#active.policy.types.get(type)?.permissions ?? [];
+  }
+
+  /** The argument types with which the predicate (a key) can hold, also with context facts of these types. */
+  signaturesOf(predicate: string, context: readonly FactType[]): readonly Signature[] {
+    return this.#signaturesWith(context).get(predicate)?.all() ?? [];
+  }
+
+  /** All types that the policy names. */
+  get policyTypes(): ReadonlySet<string> {
+    return this.#active.types;
   }
 
   hasPlan(key: string): boolean {

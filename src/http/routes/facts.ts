@@ -1,43 +1,77 @@
-/** Facts: read stored facts, change many in one transaction, delete all. */
-import { Elysia } from "elysia";
+/**
+ * Facts: read stored facts, change many in one transaction, delete all, count them. `POST /api/batch` is the write of
+ * current clients; clients of major version 1 have one route for each kind of change.
+ */
+import { type Context, Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { ValueFilter } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
-import type { Fact, FactPattern } from "../../engine/state/event.ts";
+import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
-import type { BodyParser } from "../request/body-parser.ts";
-import { writeResponse, writeMetaOf } from "./write-response.ts";
+import type { BodyParser, ChangeName } from "../request/body-parser.ts";
+import { addPosition, writeResponse, writeMetaOf } from "./write-response.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 import { formatFactPageToken, parseFactPageToken } from "../pages/fact-page-token.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
-  return new Elysia().use(readAccess(node, "read", limits.readBodyBytesMax)).get(
-    "/api/facts",
-    // A request without a size and a token gets all facts in one list, for clients that do not know paging.
-    async ({ query, request }) =>
-      query["page_size"] === undefined && query["page_token"] === undefined
-        ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
-        : factPage(node, limits, query),
-    { query: validatingSchema("query", z.record(z.string(), z.string())) },
-  );
+  return new Elysia()
+    .use(readAccess(node, "read", limits.readBodyBytesMax))
+    .get(
+      "/api/facts",
+      // A request without a size and a token gets all facts in one list, for clients that do not know paging.
+      async ({ query, request }) =>
+        query["page_size"] === undefined && query["page_token"] === undefined
+          ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
+          : factPage(node, limits, query),
+      { query: validatingSchema("query", z.record(z.string(), z.string())) },
+    )
+    .get("/api/stats", () => {
+      const { policies, facts } = node.engine().statistics();
+      const total = [...facts.values()].reduce((sum, count) => sum + count, 0);
+      return {
+        policy: { versions: policies.map(String) },
+        facts: { total, predicates: Object.fromEntries(facts) },
+      };
+    });
 }
 
 export function factWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
-  return new Elysia()
-    .use(writeAccess(node, "write", limits.writeBodyBytesMax))
-    .post("/api/batch", async ({ body, request, set }) => {
-      const changes = await bodies.parseChanges(body);
-      const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, writeMetaOf(request));
-      return writeResponse(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
-    })
-    .post("/api/clear_data", async ({ request, set }) =>
-      writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted"),
-    );
+  const change = async (name: ChangeName, { body, request, set }: ChangeContext) => {
+    const changes = await bodies.parseChanges(name, body);
+    const { inserted = 0, deleted = 0, ...result } = await writes.batch(changes, writeMetaOf(request));
+    return writeResponse(set, result, `${count(inserted)} inserted, ${count(deleted)} deleted`);
+  };
+  return (
+    new Elysia()
+      .use(writeAccess(node, "write", limits.writeBodyBytesMax))
+      .post("/api/batch", ({ body, request, set }) => change("batch", { body, request, set }))
+      .post("/api/bulk", ({ body, request, set }) => change("bulk", { body, request, set }))
+      .post("/api/bulk_load", ({ body, request, set }) => change("bulkLoad", { body, request, set }))
+      .post("/api/bulk_delete", ({ body, request, set }) => change("bulkDelete", { body, request, set }))
+      .delete("/api/facts", ({ body, request, set }) => change("deleteFacts", { body, request, set }))
+      // The answer is the fact itself, because old clients return it to the application.
+      .post("/api/facts", async ({ body, request, set }) => {
+        const changes = await bodies.parseChanges("insertFact", body);
+        addPosition(set, await writes.batch(changes, writeMetaOf(request)));
+        return insertedFact(changes);
+      })
+      .post("/api/clear_data", async ({ request, set }) =>
+        writeResponse(set, await writes.clear(writeMetaOf(request)), "all facts deleted"),
+      )
+  );
+}
+
+type ChangeContext = Pick<Context, "body" | "request" | "set">;
+
+function insertedFact(changes: readonly FactChange[] | string): Fact {
+  const [change] = typeof changes === "string" ? (JSON.parse(changes) as FactChange[]) : changes;
+  return must(change !== undefined && "inserts" in change ? change.inserts[0] : undefined);
 }
 
 function count(facts: number): string {

@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { checkPolicies } from "../../engine/workers/policy-checks.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -11,16 +12,16 @@ import type { BodyParser } from "../request/body-parser.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 import { writeResponse, writeMetaOf } from "./write-response.ts";
 
-export function policyReads(node: Node, limits: Limits) {
+export function policyReads(node: Node, limits: Limits, queries: QueryDispatcher) {
   return new Elysia()
     .use(readAccess(node, "read", limits.readBodyBytesMax))
     .get(
       "/api/policy",
       ({ query }) => {
-        const policy = node.engine().policy(query.id);
+        const policy = node.engine().policy(query.id ?? query.version);
         return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
       },
-      { query: validatingSchema("query", z.object({ id: versionNumber })) },
+      { query: policyQuery },
     )
     .get(
       "/api/policy_metadata",
@@ -34,9 +35,9 @@ export function policyReads(node: Node, limits: Limits) {
           );
         return { metadata: { resources } };
       },
-      // The documentation of Oso Cloud has `id`, the SDKs send `version`.
-      { query: validatingSchema("query", z.object({ id: versionNumber, version: versionNumber })) },
-    );
+      { query: policyQuery },
+    )
+    .get("/api/autocomplete_info", ({ request }) => queries.ask("suggestions", {}, holderOf(exchangeOf(request))));
 }
 
 /** A new policy is checked and tested before it becomes active; otherwise the old one stays. */
@@ -81,6 +82,9 @@ const versionNumber = z
   .regex(/^\d{1,15}$/, { error: "must be the number of a policy" })
   .transform(Number)
   .optional();
+
+// The documentation of Oso Cloud has `id`, the SDKs send `version`.
+const policyQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
 
 const flag = z
   .enum(["true", "false"])

@@ -38,6 +38,14 @@ export function questionRoutes(node: Node, limits: Limits, queries: QueryDispatc
         const question = await bodies.parse("actions", body);
         return { results: await queries.ask("actions", question, holderOf(exchangeOf(request))) };
       })
+      .post("/api/bulk_actions", async ({ body, request }) => {
+        const question = await bodies.parseQuestion("bulkActions", body);
+        return queries.askList("bulkActions", question, { holder: holderOf(exchangeOf(request)) });
+      })
+      .post("/api/query", async ({ body, request }) => {
+        const question = await bodies.parse("queryPattern", body);
+        return queries.askList("queryPattern", question, { holder: holderOf(exchangeOf(request)), key: "results" });
+      })
       // A `null` in a result means every value of the variable's type.
       .post("/api/evaluate_query", async ({ body, request }) => {
         const question = await bodies.parseQuestion("query", body);

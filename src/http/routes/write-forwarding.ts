@@ -16,6 +16,11 @@ const writeRoutes = [
   ["POST", "/api/policy", "write"],
   ["POST", "/api/batch", "write"],
   ["POST", "/api/clear_data", "write"],
+  ["POST", "/api/facts", "write"],
+  ["DELETE", "/api/facts", "write"],
+  ["POST", "/api/bulk_load", "write"],
+  ["POST", "/api/bulk_delete", "write"],
+  ["POST", "/api/bulk", "write"],
   ["POST", "/api/keys", "admin"],
   ["DELETE", "/api/keys/:id", "admin"],
 ] as const;

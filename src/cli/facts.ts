@@ -1,0 +1,131 @@
+/** `ostiary tell`, `delete`, `get`, `inspect` and `clear`: the stored facts of a running node. */
+import type { Command } from "commander";
+import { print, printError, printUntilClosed } from "../runtime/process.ts";
+import { printable } from "../util/printable.ts";
+import { type AddCommand, UsageError } from "./command.ts";
+import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { formatFact, parseFactWords, parsePatternWord, parsePatternWords } from "./parse-fact.ts";
+import { withProgress } from "./progress-line.ts";
+import { deleteFacts, type FactFilter, readFacts, sendBatch } from "./stored-facts.ts";
+
+const syntax = `
+A value is Type:id, and a text without a type is a string (String:text). The id is everything after the first colon; in
+quotes it can have any characters (User:"a b"). Numbers and booleans need their type: Integer:5, Boolean:true. A whole
+fact can also be one word: 'has_role(User:ann, "reader", Repository:x)'.
+`;
+
+const wildcards = `${syntax}
+\`_\` stands for any type or any id, alone for both: \`User:_\` is every user, \`_:ann\` every value with the id \`ann\`.
+Write \`User:"_"\` for the id \`_\` itself.
+`;
+
+interface JsonOption {
+  readonly json?: true;
+}
+
+export const tellCommand: AddCommand = (program) => {
+  withAccess(program.command("tell"), "write")
+    .description("Store a fact on a running node; it is no error if it is stored already")
+    .argument("<predicate>", "The predicate, such as `has_role`")
+    .argument("[values...]", "Its arguments")
+    .option("--json", "Print the number of inserted facts as JSON")
+    .addHelpText("after", `${syntax}\nExamples:\n  ostiary tell has_role User:ann owner Organization:acme`)
+    .action(async (predicate: string, values: string[], options: JsonOption, command: Command) => {
+      const fact = parseFactWords([predicate, ...values]);
+      const { inserted } = await sendBatch(accessOf(command, "write"), [{ inserts: [fact] }]);
+      const text = inserted === 0 ? "was stored already" : "stored";
+      await print(options.json ? `${JSON.stringify({ inserted })}\n` : `${printable(formatFact(fact))} ${text}\n`);
+    });
+};
+
+const deletion = `
+A pattern has as many arguments as the facts. A node deletes at most 10,000 facts (\`wildcardDeleteFactsMax\`) in one
+transaction. If more facts match, the command deletes them in several transactions and shows its progress; after an
+interruption, run it again.
+
+Examples:
+  ostiary delete has_role User:ann owner Organization:acme
+  ostiary delete has_role User:ann _ _                        all roles of Ann
+`;
+
+export const deleteCommand: AddCommand = (program) => {
+  withAccess(program.command("delete"), "write")
+    .description("Delete the facts that match a pattern on a running node; it is no error if there is none")
+    .argument("<predicate>", "The predicate, such as `has_role`")
+    .argument("[values...]", "Its arguments, which can have wildcards")
+    .option("--json", "Print the number of deleted facts as JSON")
+    .addHelpText("after", wildcards + deletion)
+    .action(async (name: string, values: string[], options: JsonOption, command: Command) => {
+      const { predicate, args } = parsePatternWords([name, ...values]);
+      if (predicate === null)
+        throw new UsageError("`delete` needs the name of a predicate; `ostiary clear` deletes all facts");
+      const access = accessOf(command, "write");
+      const deleted = await withProgress((progress) => {
+        progress.begin(`deleting ${formatFact({ predicate, args })}`);
+        return deleteFacts(access, { predicate, args }, (count) => progress.begin(`${countFacts(count)} deleted`));
+      });
+      await print(options.json ? `${JSON.stringify({ deleted })}\n` : `${countFacts(deleted)} deleted\n`);
+    });
+};
+
+export const getCommand: AddCommand = (program) => {
+  withAccess(program.command("get"), "read")
+    .description("Print the stored facts of a running node that match a pattern, one per line")
+    .argument("[predicate]", "The predicate; `_`, or nothing, for any")
+    .argument("[values...]", "Its arguments, which can have wildcards; arguments at the end can be left out")
+    .option("--json", "Print an array of facts as JSON")
+    .addHelpText(
+      "after",
+      `${wildcards}\nThe order of the facts has no meaning.\n\nExamples:\n  ostiary get                                  all facts\n  ostiary get has_role User:_ owner _          all owners\n  ostiary get _ User:ann                       all facts that begin with Ann`,
+    )
+    .action(async (predicate: string | undefined, values: string[], options: JsonOption, command: Command) => {
+      const pattern = parsePatternWords(predicate === undefined ? [] : [predicate, ...values]);
+      await printFacts(command, pattern, options);
+    });
+};
+
+export const inspectCommand: AddCommand = (program) => {
+  withAccess(program.command("inspect"), "read")
+    .description("Print the stored facts of a running node that have a value as one of their arguments")
+    .argument("<value>", "The value, such as `User:ann`, which can have wildcards")
+    .option("--json", "Print an array of facts as JSON")
+    .addHelpText("after", `${wildcards}\nExamples:\n  ostiary inspect Repository:compiler`)
+    .action((value: string, options: JsonOption, command: Command) =>
+      printFacts(command, { predicate: null, args: [], contains: parsePatternWord(value) }, options),
+    );
+};
+
+export const clearCommand: AddCommand = (program) => {
+  withAccess(program.command("clear"), "write")
+    .description("Delete all facts of a running node; its policy and its API keys stay")
+    .option("--confirm", "Really delete them")
+    .option("--json", "Print JSON")
+    .action(async (options: JsonOption & { readonly confirm?: true }, command: Command) => {
+      const access = accessOf(command, "write");
+      if (!options.confirm)
+        throw new UsageError(`this deletes all facts of ${access.url}; to do it, run \`ostiary clear --confirm\``);
+      await callNode(access, "POST", "/api/clear_data");
+      await print(options.json ? `${JSON.stringify({ cleared: true })}\n` : `all facts of ${access.url} deleted\n`);
+    });
+};
+
+/** Prints facts as they arrive, so that their number does not matter. */
+async function printFacts(command: Command, filter: FactFilter, { json }: JsonOption): Promise<void> {
+  let count = 0;
+  for await (const facts of readFacts(accessOf(command, "read"), filter)) {
+    const text = facts.map((fact) => {
+      count += 1;
+      return json ? `${count === 1 ? "[" : ","}\n  ${JSON.stringify(fact)}` : `${printable(formatFact(fact))}\n`;
+    });
+    if (!(await printUntilClosed(text.join("")))) return;
+  }
+  if (json) await print(count === 0 ? "[]\n" : "\n]\n");
+  else if (count === 0) await printError(noResults);
+}
+
+/** For standard error, so that a program that reads the output gets no line. */
+export const noResults = "(no results)\n";
+
+function countFacts(count: number): string {
+  return count === 1 ? "1 fact" : `${count.toLocaleString("en")} facts`;
+}

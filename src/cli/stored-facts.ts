@@ -1,0 +1,137 @@
+/** The stored facts of a running node: read page by page, and deleted by pattern whatever their number. */
+import { z } from "zod";
+import type { Fact } from "../store/facts/fact.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import { reasonOf } from "../util/reason.ts";
+import { callNode, expectAnswer, type NodeAccess } from "./node-api.ts";
+import { anyValue, formatFact, type ValuePattern, type WrittenPattern } from "./parse-fact.ts";
+
+export interface FactFilter extends WrittenPattern {
+  /** A value that one of the arguments must match. */
+  readonly contains?: ValuePattern;
+}
+
+const fact = z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) });
+const page = z.object({ results: z.array(fact), next_page_token: z.string().nullable() });
+const counted = /^(\d+) facts? inserted, (\d+) facts? deleted$/;
+const batchAnswer = z.object({ message: z.string().regex(counted) });
+
+/** The most entries that a node accepts in one batch, by default. */
+const pageSize = 1000;
+
+/**
+ * Yields the facts that match, page by page. The node selects by what its API can express; the rest is selected here,
+ * such as an id of any type.
+ */
+export async function* readFacts(access: NodeAccess, filter: FactFilter): AsyncGenerator<Fact[]> {
+  let token: string | null = null;
+  do {
+    const query = queryOf(filter);
+    query.set("page_size", String(pageSize));
+    if (token !== null) query.set("page_token", token);
+    const answer = await callNode(access, "GET", `/api/facts?${query}`);
+    const { results, next_page_token } = expectAnswer(page, answer, "a page of facts");
+    yield results.filter((found) => matches(found, filter));
+    token = next_page_token;
+  } while (token !== null);
+}
+
+export interface ChangeCounts {
+  readonly inserted: number;
+  readonly deleted: number;
+}
+
+/** Sends one batch, which is one transaction, and returns the number of facts that it really changed. */
+export async function sendBatch(access: NodeAccess, changes: readonly object[]): Promise<ChangeCounts> {
+  const answer = await callNode(access, "POST", "/api/batch", changes);
+  const { message } = expectAnswer(batchAnswer, answer, "the result of a batch");
+  const [, inserted, deleted] = counted.exec(message) ?? [];
+  return { inserted: Number(inserted), deleted: Number(deleted) };
+}
+
+/**
+ * Deletes all facts that match, in one transaction if the node accepts that. A node refuses a pattern that matches too
+ * many facts; then they are read page by page and each page is deleted in a transaction of its own, until one pattern
+ * matches the rest. `onProgress` gets the number of facts deleted so far. Returns their number.
+ */
+export async function deleteFacts(
+  access: NodeAccess,
+  pattern: WrittenPattern & { readonly predicate: string },
+  onProgress: (deleted: number) => void,
+): Promise<number> {
+  let total = 0;
+  try {
+    for (;;) {
+      const rest = isExpressible(pattern) ? await deleteAtOnce(access, [pattern]) : undefined;
+      if (rest !== undefined) return total + rest;
+      const before = total;
+      for await (const facts of readFacts(access, pattern)) {
+        // Reads accept fewer arguments than a fact has; a pattern for deletion has all of them.
+        const found = facts.filter(({ args }) => args.length === pattern.args.length);
+        total += await deleteListed(access, found);
+        onProgress(total);
+      }
+      // Another pass finds facts that were inserted meanwhile.
+      if (total === before) return total;
+    }
+  } catch (error) {
+    if (total === 0 || !(error instanceof AppError)) throw error;
+    throw new AppError(
+      error.code,
+      `${reasonOf(error)} (${total} facts were deleted; run the command again for the rest)`,
+    );
+  }
+}
+
+/** Deletes listed facts, in parts if the node has a lower limit or if they are long. */
+async function deleteListed(access: NodeAccess, facts: readonly Fact[]): Promise<number> {
+  if (facts.length === 0) return 0;
+  const deleted = await deleteAtOnce(access, facts);
+  if (deleted !== undefined) return deleted;
+  const middle = Math.ceil(facts.length / 2);
+  if (middle === facts.length) throw new AppError("too_large", `${formatFact(must(facts[0]))} is too large to delete`);
+  const first = await deleteListed(access, facts.slice(0, middle));
+  return first + (await deleteListed(access, facts.slice(middle)));
+}
+
+/** The number of deleted facts; undefined if they are too many for one transaction. */
+async function deleteAtOnce(access: NodeAccess, patterns: readonly WrittenPattern[]): Promise<number | undefined> {
+  try {
+    return (await sendBatch(access, [{ deletes: patterns }])).deleted;
+  } catch (error) {
+    if (error instanceof AppError && error.code === "too_large") return undefined;
+    throw error;
+  }
+}
+
+function queryOf({ predicate, args, contains = anyValue }: FactFilter): URLSearchParams {
+  const query = new URLSearchParams();
+  if (predicate !== null) query.set("predicate", predicate);
+  const add = (prefix: string, { type, id }: ValuePattern): void => {
+    if (type === null) return;
+    query.set(`${prefix}.type`, type);
+    if (id !== null) query.set(`${prefix}.id`, id);
+  };
+  args.forEach((arg, index) => add(`args.${index}`, arg));
+  add("contains", contains);
+  return query;
+}
+
+/** Whether the API of a node has this pattern: it has no id of any type. */
+function isExpressible({ args }: WrittenPattern): boolean {
+  return args.every(({ type, id }) => type !== null || id === null);
+}
+
+function matches(stored: Fact, { predicate, args, contains = anyValue }: FactFilter): boolean {
+  return (
+    (predicate === null || stored.predicate === predicate) &&
+    args.length <= stored.args.length &&
+    args.every((arg, index) => valueMatches(arg, stored.args[index])) &&
+    stored.args.some((value) => valueMatches(contains, value))
+  );
+}
+
+function valueMatches({ type, id }: ValuePattern, value: Fact["args"][number] | undefined): boolean {
+  return (type === null || type === value?.type) && (id === null || id === value?.id);
+}

@@ -1,0 +1,98 @@
+/** The message about an unknown command: a command with a similar name, or the one that does the job of this name. */
+import type { Command } from "commander";
+import { suggestion } from "../util/suggestion.ts";
+import { printable } from "../util/printable.ts";
+
+/** Names that other programs have for a task, each with the command that does it here. */
+const tasks: readonly (readonly [names: string, command: string, job: string])[] = [
+  ["insert add create assert write put fact", "tell", "stores a fact"],
+  ["rm remove revoke retract del unset", "delete", "deletes facts"],
+  ["facts read show dump ls", "get", "prints facts"],
+  ["find search describe", "inspect", "prints all facts about a value"],
+  ["wipe reset truncate flush purge", "clear", "deletes all facts"],
+  [
+    "can check allow allowed is-allowed enforce can-i",
+    "authorize",
+    "asks if an action is allowed, and `ostiary validate` checks a policy",
+  ],
+  ["why debug trace", "explain", "says why an action is allowed or denied"],
+  ["resources list-resources list-objects lookup", "list", "lists the resources on which an action is allowed"],
+  ["permissions list-actions", "actions", "lists the actions that are allowed on a resource"],
+  ["ask select evaluate eval evaluate-query expand", "query", "prints facts, stored or derived"],
+  ["lint verify compile check-policy", "validate", "checks a policy"],
+  ["format prettify", "fmt", "formats a policy"],
+  ["tests run-tests spec", "test", "runs the tests of a policy"],
+  ["types codegen generate gen typegen", "generate-types", "writes types for clients"],
+  ["start server daemon up node primary edge fallback", "serve", "runs a node; `ostiary dev` runs one for development"],
+  ["run develop local playground", "dev", "runs a node for development"],
+  ["settings configuration env", "config", "prints the settings"],
+  ["key token tokens apikeys api-keys login", "keys", "manages API keys"],
+  ["watch log logs tail changes history", "events", "prints the changes of a node"],
+  ["status ping ready healthcheck", "health", "asks a node if it can answer"],
+  ["failover takeover", "promote", "makes an edge the primary"],
+  ["save", "backup", "writes a backup; `ostiary snapshot create` writes a snapshot"],
+  ["recover", "restore", "restores a backup"],
+  ["sql query-plan analyze", "plan", "prints how a question is answered"],
+  ["completions", "completion", "prints the completion for a shell"],
+  ["manual docs", "man", "prints the manual page"],
+  ["load upload push deploy apply policies", "policy", "loads a policy into a node"],
+  ["sync", "reconcile", "makes the facts of a node equal to those of a database"],
+  ["load-facts", "import", "loads facts"],
+];
+
+/** Such names of subcommands. */
+const subcommandTasks: Readonly<Record<string, string>> = {
+  "keys add": "create",
+  "keys new": "create",
+  "keys show": "list",
+  "keys ls": "list",
+  "keys get": "list",
+  "keys delete": "revoke",
+  "keys remove": "revoke",
+  "keys rm": "revoke",
+  "snapshot export": "create",
+  "snapshot make": "create",
+  "snapshot show": "inspect",
+  "snapshot verify": "inspect",
+  "snapshot load": "import",
+  "snapshot restore": "import",
+};
+
+/** The message if the words name a command that does not exist; undefined if they name one. */
+export function describeUnknownCommand(program: Command, words: readonly string[]): string | undefined {
+  let command = program;
+  for (const word of words) {
+    if (command.commands.length === 0 || word.startsWith("-") || word === "help") return undefined;
+    const next = command.commands.find((known) => known.name() === word || known.aliases().includes(word));
+    // The word can be an argument, if the command takes arguments beside its subcommands.
+    if (next === undefined && command.registeredArguments.length > 0) return undefined;
+    if (next === undefined) return messageFor(program, command, word);
+    command = next;
+  }
+  return undefined;
+}
+
+function messageFor(program: Command, parent: Command, word: string): string {
+  const path = parent === program ? "" : `${parent.name()} `;
+  const unknown = `\`ostiary ${path}${printable(word)}\` is not a command`;
+  const hint = jobOf(program, parent, word.toLowerCase()) ?? similarTo(parent, word);
+  return `${unknown}${hint === undefined ? "" : `; ${hint}`}; \`ostiary ${path}--help\` lists the commands`;
+}
+
+function jobOf(program: Command, parent: Command, word: string): string | undefined {
+  if (parent !== program) {
+    const subcommand = subcommandTasks[`${parent.name()} ${word}`];
+    return subcommand && `use \`ostiary ${parent.name()} ${subcommand}\``;
+  }
+  const exists = (name: string): boolean => program.commands.some((command) => command.name() === name);
+  const [, name, job] = tasks.find(([names, command]) => names.split(" ").includes(word) && exists(command)) ?? [];
+  return name && `\`ostiary ${name}\` ${job}`;
+}
+
+function similarTo(parent: Command, word: string): string | undefined {
+  const name = suggestion(
+    word,
+    parent.commands.map((command) => command.name()),
+  );
+  return name && `did you mean \`${name}\`?`;
+}

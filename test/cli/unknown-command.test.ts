@@ -1,0 +1,33 @@
+/** The message about an unknown command names the command that does the job. */
+import { expect, test } from "bun:test";
+import { workspace } from "./workspace.ts";
+
+const { run } = workspace();
+
+test.each([
+  [["serv"], "did you mean `serve`?"],
+  [["helath"], "did you mean `health`?"],
+  [["facts"], "`ostiary get` prints facts"],
+  [["insert", "has_role"], "`ostiary tell` stores a fact"],
+  [["rm", "has_role"], "`ostiary delete` deletes facts"],
+  [["start"], "`ostiary serve` runs a node; `ostiary dev` runs one for development"],
+  [["check", "a.polar"], "`ostiary authorize` asks if an action is allowed, and `ostiary validate` checks a policy"],
+  [["format", "--check", "a.polar"], "`ostiary fmt` formats a policy"],
+  [["LINT"], "`ostiary validate` checks a policy"],
+  [["keys", "add"], "use `ostiary keys create`"],
+  [["keys", "revok", "x"], "did you mean `revoke`?"],
+  [["snapshot", "load"], "use `ostiary snapshot import`"],
+])("%p", async (words, hint) => {
+  const { status, output, errors } = await run(words);
+  expect([status, output]).toEqual([2, ""]);
+  expect(errors).toStartWith(`error: \`ostiary ${words[0]}`);
+  expect(errors).toContain(`is not a command; ${hint}; \`ostiary `);
+});
+
+test("without a similar name, it names the list of commands", async () => {
+  const { status, errors } = await run(["zzzzzz\u001b[31m"]);
+  expect([status, errors]).toEqual([
+    2,
+    "error: `ostiary zzzzzz\\u001b[31m` is not a command; `ostiary --help` lists the commands\n",
+  ]);
+});

@@ -21,6 +21,8 @@ const tools: readonly Tool[] = [
   tool("zsh", "what the README and `scripts/up` suggest is not tried with zsh, nor is its completion"),
   tool("fish", "the completion of fish is not tried"),
   tool("mandoc", "the manual page is checked by groff only"),
+  tool("psql", "`ostiary reconcile` is not tried with PostgreSQL", "postgresql"),
+  tool("mariadbd", "`ostiary reconcile` is not tried with MariaDB", "mariadb-server"),
   tool("ip", "the chaos test cuts links with proxies", "iproute2"),
   tool("mosquitto_pub", containers, "mosquitto-clients"),
   tool("podman", containers),

@@ -14,8 +14,7 @@ export interface ReconcileFile {
 
 /** Where the facts of a signature come from: a query, or a file with comma-separated values. */
 export type FactSource = { readonly signature: Signature; readonly database: string } & (
-  | { readonly query: string }
-  | { readonly file: string; readonly columns: readonly string[] | undefined }
+  { readonly query: string } | { readonly file: string; readonly columns: readonly string[] | undefined }
 );
 
 export interface Database {

@@ -124,7 +124,10 @@ async function update(access: NodeAccess, { inserts, deletes }: Comparison, prog
   const total = inserts.length + deletes.length;
   progress.begin("updating");
   let done = 0;
-  for (const [kind, facts] of [["deletes", deletes], ["inserts", inserts]] as const) {
+  for (const [kind, facts] of [
+    ["deletes", deletes],
+    ["inserts", inserts],
+  ] as const) {
     for (let start = 0; start < facts.length; start += defaultLimits.batchEntriesMax) {
       const part = facts.slice(start, start + defaultLimits.batchEntriesMax);
       await sendBatch(access, [{ [kind]: part }]).catch((error: unknown) => {
@@ -138,7 +141,10 @@ async function update(access: NodeAccess, { inserts, deletes }: Comparison, prog
 
 async function printChanges({ deletes, inserts }: Comparison, { summarizedOutput }: Options): Promise<void> {
   if (summarizedOutput) return;
-  const lines = [...deletes.map((fact) => `- ${formatFact(fact)}\n`), ...inserts.map((fact) => `+ ${formatFact(fact)}\n`)];
+  const lines = [
+    ...deletes.map((fact) => `- ${formatFact(fact)}\n`),
+    ...inserts.map((fact) => `+ ${formatFact(fact)}\n`),
+  ];
   await print(lines.join(""));
 }
 
@@ -155,7 +161,9 @@ async function printResult({ counts, deletes, inserts }: Comparison, options: Op
   ];
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   const table = rows.map((row) => {
-    const cells = row.map((cell, column) => (column === row.length - 1 ? printable(cell) : cell.padStart(widths[column] ?? 0)));
+    const cells = row.map((cell, column) =>
+      column === row.length - 1 ? printable(cell) : cell.padStart(widths[column] ?? 0),
+    );
     return `${cells.join("  ")}\n`;
   });
   const isEqual = deletes.length + inserts.length === 0;

@@ -23,10 +23,11 @@ export function parseSignature(text: string): Signature | undefined {
   const args: { type: string; id: string | null }[] = [];
   argument.lastIndex = head.length;
   for (;;) {
-    const [, type = "String", written = "", end] = argument.exec(text) ?? [];
-    if (end === undefined) return undefined;
+    const [, type, written = "", end] = argument.exec(text) ?? [];
+    // A colon without a type before it is a mistake, unless it is in quotes.
+    if (end === undefined || (type === undefined && /^[^"].*:/.test(written))) return undefined;
     const id = written.startsWith('"') ? (JSON.parse(written) as string) : written;
-    args.push({ type, id: written === "_" ? null : id });
+    args.push({ type: type ?? "String", id: written === "_" ? null : id });
     if (end === ")") break;
   }
   return /^\s*;?\s*$/.test(text.slice(argument.lastIndex)) ? { text, predicate, args } : undefined;

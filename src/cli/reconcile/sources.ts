@@ -35,7 +35,9 @@ const connectSeconds = 10;
 async function postgresSource(database: Database): Promise<Source> {
   const { default: postgres } = await import("postgres");
   const { ssl } = database;
-  const tls = ssl?.isVerified ? { rejectUnauthorized: true, ...(ssl.ca === undefined ? {} : { ca: ssl.ca }) } : ssl?.mode;
+  const tls = ssl?.isVerified
+    ? { rejectUnauthorized: true, ...(ssl.ca === undefined ? {} : { ca: ssl.ca }) }
+    : ssl?.mode;
   const sql = postgres(database.connection, {
     max: 1,
     onnotice: () => {},

@@ -1,0 +1,207 @@
+/** `ostiary reconcile` with CSV files and a development node: what it compares, prints, changes and refuses. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { columnsOf, factKey, factOf, factOfKey, parseSignature } from "../../src/cli/reconcile/signature.ts";
+import { must } from "../../src/util/assert.ts";
+import { startDevNode, type StartedDevNode } from "./dev-node.ts";
+import { workspace } from "./workspace.ts";
+
+const { write, path, run } = workspace();
+let node: StartedDevNode;
+
+const policy = `actor User {}
+resource Team { roles = ["member", "lead"]; permissions = ["read"]; "read" if "member" or "lead"; }
+declare level(Team, Integer);
+declare open(Team, Boolean);
+`;
+const config = `version: 1
+source: csv
+facts:
+  has_role(User:_, String:_, Team:_):
+    file: roles.csv
+    columns: [user, role, team]
+  open(Team:_, Boolean:_):
+    file: open.csv
+`;
+
+beforeAll(async () => {
+  write("policy.polar", policy);
+  node = await startDevNode([path("policy.polar")]);
+}, 60_000);
+afterAll(() => node.stop());
+
+const ostiary = (...words: string[]) => run(words, "", node.access);
+
+async function stored(): Promise<string[]> {
+  return (await ostiary("get")).output
+    .split("\n")
+    .filter((line) => line !== "")
+    .toSorted();
+}
+
+beforeEach(async () => {
+  await ostiary("clear", "--confirm");
+  write("reconcile.yaml", config);
+  write("roles.csv", "team,id,user,role\nred,1,ann,lead\nred,2,bob,member\nred,3,bob,member\n");
+  write("open.csv", "team,open\nred,t\nblue,0\n");
+  for (const fact of [
+    ["has_role", "User:ann", "lead", "Team:red"],
+    ["has_role", "User:eve", "member", "Team:blue"],
+    ["open", "Team:blue", "Boolean:true"],
+    ["level", "Team:red", "Integer:1"],
+  ])
+    await ostiary("tell", ...fact);
+}, 60_000);
+
+const changes = `- has_role(User:eve, String:member, Team:blue)
+- open(Team:blue, Boolean:true)
++ has_role(User:bob, String:member, Team:red)
++ open(Team:red, Boolean:true)
++ open(Team:blue, Boolean:false)
+`;
+const table = `source  same  insert  delete  facts
+     2     1       1       1  has_role(User:_, String:_, Team:_)
+     2     0       2       1  open(Team:_, Boolean:_)
+`;
+
+describe("ostiary reconcile", () => {
+  test("prints the changes, and makes them only with --perform-updates", async () => {
+    const before = await stored();
+    expect(await ostiary("reconcile", "reconcile.yaml")).toEqual({
+      status: 0,
+      output: `${changes}${table}nothing was changed: --perform-updates makes these changes\n`,
+      errors: "",
+    });
+    expect(await stored()).toEqual(before);
+    const done = await ostiary("reconcile", "reconcile.yaml", "--perform-updates", "--summarized-output");
+    expect(done).toEqual({ status: 0, output: `${table}the changes were made\n`, errors: "" });
+    expect(await stored()).toEqual([
+      "has_role(User:ann, String:lead, Team:red)",
+      "has_role(User:bob, String:member, Team:red)",
+      "level(Team:red, Integer:1)",
+      "open(Team:blue, Boolean:false)",
+      "open(Team:red, Boolean:true)",
+    ]);
+    const again = await ostiary("reconcile", "reconcile.yaml", "--json");
+    expect(JSON.parse(again.output)).toEqual({
+      performed: false,
+      facts: [
+        { signature: "has_role(User:_, String:_, Team:_)", source: 2, same: 2, insert: 0, delete: 0 },
+        { signature: "open(Team:_, Boolean:_)", source: 2, same: 2, insert: 0, delete: 0 },
+      ],
+      deletes: [],
+      inserts: [],
+    });
+  }, 60_000);
+
+  test("does not delete everything because a source is empty, unless it is told to", async () => {
+    write("roles.csv", "team,id,user,role\n");
+    const before = await stored();
+    const refused = await ostiary("reconcile", "reconcile.yaml", "--perform-updates");
+    expect(refused.status).toBe(1);
+    expect(refused.errors).toContain(
+      "the source of `has_role(User:_, String:_, Team:_)` is empty, and the node has 2 facts of it",
+    );
+    expect(await stored()).toEqual(before);
+    expect((await ostiary("reconcile", "reconcile.yaml", "--perform-updates", "--allow-empty")).status).toBe(0);
+    expect((await stored()).filter((fact) => fact.startsWith("has_role"))).toEqual([]);
+  }, 60_000);
+
+  test("keeps what another signature gives", async () => {
+    write(
+      "reconcile.yaml",
+      `version: 1
+source: csv
+facts:
+  has_role(User:_, lead, Team:_): { file: leads.csv }
+  has_role(User:_, String:_, Team:_): { file: roles.csv, columns: [user, role, team] }
+`,
+    );
+    write("leads.csv", "user,team\neve,red\n");
+    const { output } = await ostiary("reconcile", "reconcile.yaml", "--perform-updates");
+    expect(output).toStartWith(`- has_role(User:eve, String:member, Team:blue)
++ has_role(User:eve, String:lead, Team:red)
++ has_role(User:bob, String:member, Team:red)
+`);
+  }, 60_000);
+
+  test.each([
+    ["version: 2\nfacts: {}\n", "`version`: must be 1"],
+    ["version: 1\nsource: mongodb\nfacts: {}\n", "`source`: must be postgres, mysql or csv"],
+    ["version: 1\nsource: csv\nfacts: {}\n", "`facts` is empty"],
+    ["version: 1\nsource: csv\nfacts: {open: {file: a}}\n", "`facts.open` is not a signature"],
+    ["version: 1\nsource: csv\nfacts: {'open(Team:red)': {file: a}}\n", "`facts.open(Team:red)` has no `_`"],
+    ["version: 1\nsource: csv\nfacts: {'open(Team:_)': {query: a}}\n", "`facts.open(Team:_).file` is missing"],
+    ["version: 1\nfacts: {'open(Team:_)': {query: a}}\n", "`facts.open(Team:_).db` is missing"],
+    [
+      "version: 1\nfacts: {'open(Team:_)': {query: a, db: x}}\ndbs: {y: {connection_string: z}}\n",
+      "`dbs.x` is missing",
+    ],
+    [
+      "version: 1\nfacts: {'open(Team:_)': {query: a}}\ndbs: {y: {connection_string: $NO_SUCH}}\n",
+      "names NO_SUCH, which is not set",
+    ],
+    [
+      "version: 1\nsource: csv\nfacts: {'open(Team:_)': {file: open.csv}}\n",
+      "`facts.open(Team:_)`: it has 2 columns, and the signature has 1 `_`",
+    ],
+    [
+      "version: 1\nsource: csv\nfacts: {'open(Team:_)': {file: open.csv, columns: [no]}}\n",
+      "there is no column `no` in the first line",
+    ],
+    ["version: 1\nsource: csv\nfacts: {'open(Team:_)': {file: none.csv}}\n", "`facts.open(Team:_)`: "],
+    [
+      "version: 1\nsource: csv\nfacts: {'level(Team:_, Integer:_)': {file: open.csv}}\n",
+      "`facts.level(Team:_, Integer:_)`, row 1: column 2 is `t`, which is no Integer",
+    ],
+    ["version: 1\n  facts: {}\n", "line 1: "],
+    [
+      "version: 1\nfacts: {'open(Team:_)': {query: SELECT 1}}\ndbs: {y: {connection_string: 'postgres://u:secret@127.0.0.1:1/db'}}\n",
+      "`dbs.y` (postgres): ",
+    ],
+  ])(
+    "refuses a file that is wrong, and changes nothing: %#",
+    async (text, message) => {
+      write("wrong.yaml", text);
+      const before = await stored();
+      const { status, output, errors } = await ostiary("reconcile", "wrong.yaml", "--perform-updates");
+      expect(errors).toContain(message);
+      expect(errors).not.toContain("secret");
+      expect({ status, output }).toEqual({ status: 1, output: "" });
+      expect(await stored()).toEqual(before);
+    },
+    60_000,
+  );
+});
+
+describe("a signature", () => {
+  test("says what each argument is", () => {
+    const signature = must(parseSignature('has_role(User:_, member, Team:"a, b", _)'));
+    expect(signature.args).toEqual([
+      { type: "User", id: null },
+      { type: "String", id: "member" },
+      { type: "Team", id: "a, b" },
+      { type: "String", id: null },
+    ]);
+    expect(columnsOf(signature)).toBe(2);
+    const fact = must(factOf(signature, ["ann", "x"]));
+    if (typeof fact === "string") throw new Error(fact);
+    expect(factOfKey(factKey(fact))).toEqual(fact);
+  });
+
+  test.each(["", "p", "p(", "p()", "p(_", "p(_) x", "1(_)", "p(User:)", "p(a b)"])("%j is none", (text) => {
+    expect(parseSignature(text)).toBeUndefined();
+  });
+
+  test("values have the form of the API", () => {
+    const signature = must(parseSignature("p(Integer:_, Boolean:_)"));
+    const ids = (row: (string | null)[]) => {
+      const fact = factOf(signature, row);
+      return typeof fact === "string" ? fact : fact.args.map(({ id }) => id);
+    };
+    expect(ids(["+007", "TRUE"])).toEqual(["7", "true"]);
+    expect(ids(["-0", "f"])).toEqual(["0", "false"]);
+    expect(ids(["1.5", "f"])).toBe("1 is `1.5`, which is no Integer");
+    expect(ids(["1", null])).toBe("2 is NULL: leave such rows out of the query");
+    expect(factOf(must(parseSignature("p(User:_)")), ["*"])).toBe("1 is `*`, which is no id");
+  });
+});

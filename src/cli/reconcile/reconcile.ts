@@ -161,10 +161,10 @@ async function printResult({ counts, deletes, inserts }: Comparison, options: Op
   ];
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   const table = rows.map((row) => {
-    const cells = row.map((cell, column) =>
-      column === row.length - 1 ? printable(cell) : cell.padStart(widths[column] ?? 0),
+    const columns = row.map((text, column) =>
+      column === row.length - 1 ? printable(text) : text.padStart(widths[column] ?? 0),
     );
-    return `${cells.join("  ")}\n`;
+    return `${columns.join("  ")}\n`;
   });
   const isEqual = deletes.length + inserts.length === 0;
   const advice = isEqual ? "the facts are equal\n" : "nothing was changed: --perform-updates makes these changes\n";

@@ -374,7 +374,7 @@ export class Engine {
         .statement(sql)
         .values()
         .map(([id]) => Number(id))
-        .reverse(),
+        .toReversed(),
       facts: countFactsByPredicate(this.#database),
     }));
   }

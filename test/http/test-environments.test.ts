@@ -1,11 +1,13 @@
 /** The throw-away environments of `ostiary dev`: a policy, facts and a key of their own, while the node runs. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { startDev } from "../../src/roles/dev.ts";
 import { unset, withCluster } from "../replication/cluster.ts";
 import { clientOf, Org, Repo, User, wildcardPolicy, withPrimary } from "./api.ts";
+
+setDefaultTimeout(60_000);
 
 interface Dev {
   readonly url: string;
@@ -92,7 +94,7 @@ test(
       expect(await response.json()).toEqual({ keys: [expect.objectContaining({ id: "12345", role: "admin" })] });
       expect(await statusOf(url, "GET", "/api/policy", ciKey)).toBe(200);
     }),
-  20_000,
+  60_000,
 );
 
 test("only its own key opens an environment, and it opens no other", () =>

@@ -1,5 +1,6 @@
 /** The commands of the program as data, for the completion of shells and the manual page. */
 import type { Argument, Command, Option } from "commander";
+import { settings } from "../config/settings.ts";
 
 /** What a shell can complete as a value. */
 export type ValueKind = "policy" | "file" | "directory" | "choice" | "none";
@@ -62,16 +63,31 @@ function optionOf(option: Option): CommandOption {
     flags: option.flags,
     takesValue: option.required || option.optional,
     repeatable: option.description.endsWith("can be repeated"),
-    ...completable(placeholder ?? "", option),
+    ...completable(placeholder ?? "", option, option.argChoices ?? settingChoices(option)),
   };
 }
 
 function argumentOf(argument: Argument): CommandArgument {
-  return { name: argument.name(), variadic: argument.variadic, ...completable(argument.name(), argument) };
+  return {
+    name: argument.name(),
+    variadic: argument.variadic,
+    ...completable(argument.name(), argument, argument.argChoices),
+  };
 }
 
-function completable(name: string, { description, argChoices }: Option | Argument): Completable {
-  return { kind: kindOf(name, description, argChoices), choices: argChoices ?? [], description };
+function completable(
+  name: string,
+  { description }: Option | Argument,
+  choices: readonly string[] | undefined,
+): Completable {
+  return { kind: kindOf(name, description, choices), choices: choices ?? [], description };
+}
+
+/** The words that a setting allows, if it allows nothing else: "`primary`, `edge` or `fallback`". */
+function settingChoices(option: Option): string[] | undefined {
+  const allowed = settings.find(({ flag }) => flag === option.long)?.allowed ?? "";
+  if (!/^`[\w-]+`(?:(?:, | or )`[\w-]+`)+$/.test(allowed)) return undefined;
+  return [...allowed.matchAll(/[\w-]+(?=`)/g)].map(([word]) => word);
 }
 
 function kindOf(name: string, description: string, choices: readonly string[] | undefined): ValueKind {

@@ -36,7 +36,7 @@ const tasks: readonly (readonly [names: string, command: string, job: string])[]
   ["completions", "completion", "prints the completion for a shell"],
   ["manual docs", "man", "prints the manual page"],
   ["load upload push deploy apply policies", "policy", "loads a policy into a node"],
-  ["sync", "reconcile", "makes the facts of a node equal to those of a database"],
+  ["sync experimental", "reconcile", "makes the facts of a node equal to those of a database"],
   ["load-facts", "import", "loads facts"],
 ];
 

@@ -394,7 +394,7 @@ export class Engine {
         .statement(sql)
         .values()
         .map(([id]) => Number(id))
-        .reverse(),
+        .toReversed(),
       facts: countFactsByPredicate(this.#database),
     }));
   }
@@ -457,9 +457,16 @@ function valuesOf({ args }: FactPattern): Value[] {
   return args.flatMap(({ type, id }) => (type === null || id === null ? [] : [{ type, id }]));
 }
 
+/** The types of a question and its context facts, and those that every policy has. */
 function typesIn(args: FactPattern["args"], context: readonly FactType[]): string[] {
   const given = args.flatMap(({ type }) => type ?? []);
-  return [...given, ...context.flatMap(({ types }) => types.filter((type) => type !== undefined))];
+  return [
+    "String",
+    "Integer",
+    "Boolean",
+    ...given,
+    ...context.flatMap(({ types }) => types.filter((type) => type !== undefined)),
+  ];
 }
 
 /** For each table of the predicate, the pattern with as many arguments as the facts of the table have. */

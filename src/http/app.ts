@@ -38,6 +38,7 @@ import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
+import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
@@ -52,7 +53,8 @@ export interface App {
   endStreams(): void;
 }
 
-export function createApp(node: Node, limits: Limits): App {
+/** With `createTestEnvironment` the app has the routes of `ostiary dev`. */
+export function createApp(node: Node, limits: Limits, createTestEnvironment?: CreateTestEnvironment): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
@@ -77,7 +79,8 @@ export function createApp(node: Node, limits: Limits): App {
     .use(writeRoutes(node, limits, bodies))
     .use(promoteRoutes(node, limits, bodies))
     .use(backupRoutes(node, limits))
-    .use(replicationRoutes(node));
+    .use(replicationRoutes(node))
+    .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.

@@ -1,12 +1,14 @@
 /**
  * One node for development: a primary that starts with the given policy and shows no keys, because its configuration
- * has the development key. It has no special parts: the same code runs in production.
+ * has the development key. Only it has test environments; otherwise the same code runs in production.
  */
 import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Source } from "../polar/source.ts";
+import { realSystem } from "../replication/system.ts";
 import { startPrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
+import { TestEnvironments } from "./test-environments.ts";
 
 export interface DevNode extends RunningNode {
   /** Replaces the policy. Throws `invalid_policy` with all problems if it is refused; the old policy stays then. */
@@ -30,7 +32,7 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     await node.stop();
     throw error;
   }
-  const served = await serveNode(config, node);
+  const served = await serveNode(config, node, realSystem, new TestEnvironments(config, node));
   return {
     ...served,
     load(files) {

@@ -9,6 +9,7 @@ import { realSystem, type System } from "../replication/system.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
+import type { TestEnvironments } from "./test-environments.ts";
 
 export interface RunningNode {
   readonly url: string;
@@ -22,23 +23,28 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/** Serves the node's API, and MQTT over WebSocket with an embedded broker. */
+/**
+ * Serves the node's API, and MQTT over WebSocket with an embedded broker. The optional test environments answer requests
+ * with their API keys, and are closed with the node.
+ */
 export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock"> = realSystem,
+  environments?: Pick<TestEnvironments, "create" | "appFor" | "close">,
 ): Promise<RunningNode> {
+  const create = environments && ((isCopy: boolean) => environments.create(isCopy));
   const { host, port, limits } = config;
   let node = first;
   try {
-    let app = createApp(node, limits);
+    let app = createApp(node, limits, create);
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
       port,
       fetch: (request, cut) =>
         change === undefined
-          ? app.fetch(request, cut)
+          ? (environments?.appFor(request) ?? app).fetch(request, cut)
           : change.over.then((isOver) => (isOver ? app.fetch(request, cut) : roleChangeResponse())),
       get websocket() {
         const { mqttConnection } = node;
@@ -71,10 +77,12 @@ export async function serveNode(
         await listener.stop();
         unguard();
         unobserve();
+        await environments?.close();
         await node.stop();
       },
     };
   } catch (error) {
+    await environments?.close();
     await node.stop();
     throw error;
   }

@@ -46,6 +46,11 @@ const cases: readonly (readonly [
   [["keys", "create", "--ro"], ["--role"], ["--name"]],
   [["keys", "create", "--role", ""], ["admin", "write", "read"], ["--name"]],
   [["keys", "create", "--name", "list", "--role", "a"], ["admin"], ["read"]],
+  [
+    ["serve", "--role", ""],
+    ["primary", "edge", "fallback"],
+    ["--data", "true"],
+  ],
   [["completion", ""], ["bash", "zsh", "fish"], ["rules.polar"]],
   [["validate", "r"], ["rules.polar"], []],
   [["validate", "p"], ["policies/"], []],

@@ -1,4 +1,4 @@
-/** A development node, as a process of the built binary. */
+/** A development node, as a process of the built binary or of another program. */
 import * as Bun from "bun";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { developmentKey } from "../../src/config/config.ts";
@@ -19,9 +19,9 @@ export interface StartedDevNode {
 export async function startDevNode(
   parameters: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  directory?: string,
+  { directory, program = binary }: { readonly directory?: string; readonly program?: string } = {},
 ): Promise<StartedDevNode> {
-  const child = Bun.spawn([binary, "dev", ...parameters, "--json"], {
+  const child = Bun.spawn([program, "dev", ...parameters, "--json"], {
     ...(directory === undefined ? {} : { cwd: directory }),
     env: { PATH: process.env["PATH"] ?? "", OSO_PORT: "0", ...environment },
     stdin: "ignore",

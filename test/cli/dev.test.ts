@@ -3,6 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { denoProgram } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { startDevNode, type StartedDevNode } from "./dev-node.ts";
 import { readUntil } from "./read-until.ts";
@@ -87,38 +88,44 @@ test("requests may be larger than those to other nodes, unless a setting says ot
   expect(refused.status).toBe(413);
 }, 60_000);
 
-test("--watch-for-changes loads changed files, also replaced ones, and keeps the policy if the new one is broken", async () => {
-  const file = join(directory, "watched.polar");
-  writeFileSync(file, policyWith("reader"));
-  const node = await startDevNode(["--watch-for-changes", file]);
-  try {
-    expect(await rolesOf(node)).toMatchObject({ roles: ["reader"] });
-    // As an editor does: write another file, and rename it.
-    writeFileSync(`${file}.new`, policyWith("writer"));
-    renameSync(`${file}.new`, file);
-    await readUntil(node.errors, /watched\.polar: loaded again\n/);
-    expect(await rolesOf(node)).toMatchObject({ roles: ["writer"] });
+test.each([
+  ["Bun", undefined],
+  ["Deno", denoProgram],
+])(
+  "--watch-for-changes on %s loads replaced files, and keeps the policy if the new one is broken",
+  async (_, program) => {
+    const file = join(directory, "watched.polar");
+    // As many editors do: write another file, and rename it. A file that is written in place can be empty for a moment.
+    const save = (text: string): void => {
+      writeFileSync(`${file}.new`, text);
+      renameSync(`${file}.new`, file);
+    };
+    const refusal = /[^]*not loaded, the node keeps its policy\n/;
+    save(policyWith("reader"));
+    const node = await startDevNode(["--watch-for-changes", file], {}, program === undefined ? {} : { program });
+    try {
+      expect(await rolesOf(node)).toMatchObject({ roles: ["reader"] });
+      save(policyWith("writer"));
+      await readUntil(node.errors, /watched\.polar: loaded again\n/);
+      expect(await rolesOf(node)).toMatchObject({ roles: ["writer"] });
 
-    writeFileSync(file, `${policyWith("owner")}test "fails" { assert allow(User{"a"}, "read", Doc{"d"}); }\n`);
-    const [report] = await readUntil(node.errors, /[^]*not loaded, the node keeps its policy\n/);
-    expect(report).not.toContain("loaded again");
-    writeFileSync(file, "actor User {\n");
-    expect((await readUntil(node.errors, /[^]*not loaded, the node keeps its policy\n/))[0]).toContain(
-      "watched.polar:",
-    );
-    rmSync(file);
-    expect((await readUntil(node.errors, /[^]*not loaded, the node keeps its policy\n/))[0]).toContain(
-      "there is no such file",
-    );
-    expect(await rolesOf(node)).toMatchObject({ roles: ["writer"] });
+      save(`${policyWith("owner")}test "fails" { assert allow(User{"a"}, "read", Doc{"d"}); }\n`);
+      expect((await readUntil(node.errors, refusal))[0]).not.toContain("loaded again");
+      save("actor User {\n");
+      expect((await readUntil(node.errors, refusal))[0]).toContain("watched.polar:");
+      rmSync(file);
+      expect((await readUntil(node.errors, refusal))[0]).toContain("there is no such file");
+      expect(await rolesOf(node)).toMatchObject({ roles: ["writer"] });
 
-    writeFileSync(file, policyWith("admin"));
-    await readUntil(node.errors, /watched\.polar: loaded again\n/);
-    expect(await rolesOf(node)).toMatchObject({ roles: ["admin"] });
-  } finally {
-    expect(await node.stop()).toBe(0);
-  }
-}, 60_000);
+      save(policyWith("admin"));
+      await readUntil(node.errors, /watched\.polar: loaded again\n/);
+      expect(await rolesOf(node)).toMatchObject({ roles: ["admin"] });
+    } finally {
+      expect(await node.stop()).toBe(0);
+    }
+  },
+  60_000,
+);
 
 test("wrong usage is refused", async () => {
   const nothing = await run(["dev", "--watch-for-changes"]);

@@ -14,7 +14,7 @@ const policy =
   'actor User {}\nresource Doc {\n  roles = ["reader"];\n  permissions = ["read"];\n  "read" if "reader";\n}\n';
 
 beforeAll(async () => {
-  node = await startDevNode([write("policy.polar", policy), "--data", data], {}, path(""));
+  node = await startDevNode([write("policy.polar", policy), "--data", data], {}, { directory: path("") });
 }, 60_000);
 afterAll(async () => {
   await node.stop();

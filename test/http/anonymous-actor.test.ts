@@ -1,7 +1,9 @@
 /** Actors with an empty id: old clients send it for anonymous visitors. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { apiOf, fact, value, withPrimary, type Api } from "./api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
+
+setDefaultTimeout(60_000);
 
 const policy = `
 actor User {}

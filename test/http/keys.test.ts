@@ -89,7 +89,7 @@ describe("roles", () => {
           }
         }
       }),
-    20_000,
+    60_000,
   );
 
   test("no route except the health endpoints answers without a key", () =>

@@ -1,7 +1,9 @@
 /** The endpoints that only clients before version 2 use, on all roles. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eventually, withCluster } from "../replication/cluster.ts";
 import { apiOf, fact, Org, Repo, role, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
+
+setDefaultTimeout(60_000);
 
 const token = /^[0-9a-f]{16}:\d+$/;
 const any = { type: null, id: null };
@@ -162,7 +164,7 @@ describe("actions on many resources", () => {
         const tooMany = await api.call("POST", "/api/bulk_actions", { body: [...questions, about("one more")] });
         expect([tooMany.status, tooMany.text]).toEqual([413, expect.stringContaining("10000")]);
       }),
-    20_000,
+    60_000,
   );
 });
 

@@ -16,9 +16,11 @@ import { devCommand } from "./dev.ts";
 import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
+import { exportCommand } from "./export.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
+import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
 import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
@@ -44,6 +46,7 @@ Examples:
   ostiary config --role edge --primary http://10.0.0.1:8080     print the effective settings
   ostiary explain User:ann read Repository:x      why it is allowed or denied; with OSO_URL and OSO_AUTH
   ostiary events --follow                         the changes of facts, policy and keys
+  ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
@@ -104,6 +107,8 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     promoteCommand,
     adoptHistoryCommand,
     abandonHistoryCommand,
+    exportCommand,
+    importCommand,
     backupCommand,
     restoreCommand,
     snapshotCommand,

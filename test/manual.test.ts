@@ -274,6 +274,8 @@ describe("flags", () => {
     "health",
     "promote",
     "events",
+    "export",
+    "import facts",
     "backup",
     "restore",
     "snapshot create",

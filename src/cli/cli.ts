@@ -18,6 +18,7 @@ import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
 import { clearCommand, deleteCommand, getCommand, inspectCommand, tellCommand } from "./facts.ts";
+import { exportCommand } from "./export.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
@@ -55,6 +56,7 @@ Examples:
   ostiary authorize User:ann read Repository:x    ask if an action is allowed
   ostiary explain User:ann read Repository:x      why it is allowed or denied
   ostiary events --follow                         the changes of facts, policy and keys
+  ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
@@ -84,7 +86,19 @@ const versionCommand: AddCommand = (program) => {
 const commandGroups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ["Nodes:", [serveCommand, devCommand, configCommand, healthCommand]],
   ["Policies:", [validateCommand, testCommand, fmtCommand, explainRulesCommand, generateTypesCommand, planCommand]],
-  ["Facts:", [tellCommand, deleteCommand, getCommand, inspectCommand, clearCommand, importCommand, reconcileCommand]],
+  [
+    "Facts:",
+    [
+      tellCommand,
+      deleteCommand,
+      getCommand,
+      inspectCommand,
+      clearCommand,
+      exportCommand,
+      importCommand,
+      reconcileCommand,
+    ],
+  ],
   [
     "Questions:",
     [authorizeCommand, authorizeResourcesCommand, listCommand, actionsCommand, queryCommand, explainCommand],

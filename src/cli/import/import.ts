@@ -1,9 +1,9 @@
-/** `ostiary import`: data and policies from elsewhere. Each source is a file of this folder. */
+/** `ostiary import`: data and policies from elsewhere. Each kind of source is a file of this folder. */
 import type { AddCommand } from "../command.ts";
-import { addOpenFga, addSpiceDb } from "./relation-schemas.ts";
+import { importFactsCommand } from "./facts.ts";
+import { importOpenFgaCommand, importSpiceDbCommand } from "./relation-schemas.ts";
 
 export const importCommand: AddCommand = (program, finish) => {
-  const parent = program.command("import").description("Import policies and facts from other systems");
-  addOpenFga(parent, finish);
-  addSpiceDb(parent, finish);
+  const parent = program.command("import").description("Import facts from files, and policies of other systems");
+  for (const command of [importFactsCommand, importOpenFgaCommand, importSpiceDbCommand]) command(parent, finish);
 };

@@ -15,7 +15,7 @@ import { printable } from "../../util/printable.ts";
 import { fileProblem } from "../../util/reason.ts";
 import { replaceFile } from "../atomic-write.ts";
 import { paint } from "../color.ts";
-import type { ExitStatus } from "../command.ts";
+import type { AddCommand, ExitStatus } from "../command.ts";
 import { checkFiles, printReport } from "../policy-files.ts";
 
 interface Options {
@@ -35,7 +35,7 @@ Then load both:
   ostiary import facts facts.ndjson
 `;
 
-export function addOpenFga(parent: Command, finish: (status: ExitStatus) => void): void {
+export const importOpenFgaCommand: AddCommand = (parent, finish) => {
   add(parent, finish, {
     name: "openfga",
     description: "Translate a model of OpenFGA, tuples and tests",
@@ -43,9 +43,9 @@ export function addOpenFga(parent: Command, finish: (status: ExitStatus) => void
     more: ["[tuples...]", "Files with tuples (.yaml, .json, .jsonl, .csv)"],
     load: async () => (await import("../../import/openfga-store.ts")).readOpenFga,
   });
-}
+};
 
-export function addSpiceDb(parent: Command, finish: (status: ExitStatus) => void): void {
+export const importSpiceDbCommand: AddCommand = (parent, finish) => {
   add(parent, finish, {
     name: "spicedb",
     description: "Translate a schema of SpiceDB, relationships and assertions",
@@ -53,7 +53,7 @@ export function addSpiceDb(parent: Command, finish: (status: ExitStatus) => void
     more: ["[relationships...]", "Files with relationships, one per line"],
     load: async () => (await import("../../import/spicedb-validation.ts")).readSpiceDb,
   });
-}
+};
 
 interface Kind {
   readonly name: string;

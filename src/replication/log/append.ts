@@ -31,6 +31,8 @@ export interface WriteMeta {
   readonly traceparent: string | null;
   /** Unique for the sender. A repeated request gets the first result and changes nothing. */
   readonly idempotencyKey?: string;
+  /** The `idempotencyDigest` of the request, if the caller knows it. */
+  readonly digest?: string | undefined;
   /** When the request was sent, in ms since 1970. The default is the current time. */
   readonly timeMs?: number;
   /** The API key of the sender. Long-running work is divided fairly among API keys. */
@@ -75,7 +77,7 @@ export function append(
   admit: () => void = () => {},
 ): Appended {
   const startMs = preciseNow();
-  const digest = idempotencyDigest(request, meta);
+  const digest = meta.digest ?? idempotencyDigest(request, meta);
   const earlier = digest === undefined ? undefined : recordedResult(store, log, digest);
   if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const requestedMs = meta.timeMs ?? Date.now();

@@ -436,7 +436,7 @@ export class StoreWriter {
       return { appended: { result: unchanged, startMs: now, decidedMs: now, row: undefined }, digest };
     store.exec("SAVEPOINT request");
     try {
-      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, admit);
+      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta, digest }, limits, admit);
       store.exec("RELEASE request");
       return { appended, digest };
     } catch (error) {

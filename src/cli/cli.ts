@@ -21,6 +21,7 @@ import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
 import { planCommand } from "./plan.ts";
+import { policyCommand } from "./policy.ts";
 import { promoteCommand } from "./promote.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
@@ -42,6 +43,8 @@ Examples:
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     print the effective settings
+  ostiary policy policy.polar                     load a policy; with OSO_URL and OSO_AUTH in the environment
+  ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
   ostiary explain User:ann read Repository:x      why it is allowed or denied; with OSO_URL and OSO_AUTH
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
@@ -80,6 +83,8 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       "Self-hosted authorization: Polar policies and Oso Cloud's API, on nodes that answer independently of each other.",
     )
     .version(versionText, "-V, --version", "Print the version")
+    // `ostiary policy` has options and subcommands with the same options: they belong to the word before them.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeErr: (text) => void process.stderr.write(printableLines(text)),
@@ -99,6 +104,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     explainCommand,
     generateTypesCommand,
     planCommand,
+    policyCommand,
     eventsCommand,
     keysCommand,
     promoteCommand,

@@ -41,25 +41,30 @@ function article(role: ApiKeyRole): string {
 }
 
 /** Returns the JSON of the response. Throws AppError with the message of the node if it refuses. */
-export async function callNode(
+export async function callNode(access: NodeAccess, method: string, path: string, body?: object): Promise<unknown> {
+  const response = await requestNode(access, method, path, body);
+  if (!response.ok) throw await errorFrom(access.url, response);
+  return response.json().catch(() => ({}));
+}
+
+/** Returns the response, whatever its status. Throws AppError if the node does not answer in time. */
+export async function requestNode(
   { url, key }: NodeAccess,
   method: string,
   path: string,
   body?: object,
-): Promise<unknown> {
-  let response: Response;
+  timeoutMs = 30_000,
+): Promise<Response> {
   try {
-    response = await fetch(`${url}${path}`, {
+    return await fetch(`${url}${path}`, {
       method,
       headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {
     throw new AppError("not_ready", noAnswerFrom(url, error));
   }
-  if (!response.ok) throw await errorFrom(url, response);
-  return response.json().catch(() => ({}));
 }
 
 /** The message if the node does not answer. */

@@ -44,7 +44,7 @@ describe("the history", () => {
       expect(answers.map(idOf)).toEqual(["1", "2"]);
       const { versions, ...rest } = await history(api);
       expect(rest).toEqual({});
-      expect(versions.map(({ time: _, ...each }) => each)).toEqual([
+      expect(versions.map(({ time: _time, ...each }) => each)).toEqual([
         {
           id: 2,
           active: true,

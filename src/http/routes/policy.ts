@@ -20,7 +20,7 @@ export function policyReads(node: Node, limits: Limits) {
         const policy = node.engine().policy(query.id ?? query.version);
         return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
       },
-      { query: validatingSchema("query", z.object(version)) },
+      { query: policyQuery },
     )
     .get("/api/policy_history", ({ query }) => historyPage(node, query, limits), {
       query: validatingSchema("query", z.object({ page_size: pageSize, page_token: versionNumber })),
@@ -34,19 +34,21 @@ export function policyReads(node: Node, limits: Limits) {
           throw id === undefined ? new AppError("not_found", "no policy was loaded yet") : unknownPolicy(id);
         return { metadata: { resources } };
       },
-      { query: validatingSchema("query", z.object(version)) },
+      { query: policyQuery },
     );
 }
 
 const historyPageDefault = 100;
 
-/** The token of a page is the id of the last version before it. */
+interface PageQuery {
+  readonly page_size?: number | undefined;
+  /** The id of the last version before the page. */
+  readonly page_token?: number | undefined;
+}
+
 function historyPage(
   node: Node,
-  {
-    page_size: size = historyPageDefault,
-    page_token: before,
-  }: { page_size?: number | undefined; page_token?: number | undefined },
+  { page_size: size = historyPageDefault, page_token: before }: PageQuery,
   limits: Limits,
 ) {
   const { versions, hasMore } = node.engine().policyHistory(Math.min(size, limits.policyHistoryPageMax), before);
@@ -125,8 +127,8 @@ const versionNumber = z
   .transform(Number)
   .optional();
 
-/** The documentation of Oso Cloud has `id`, the SDKs send `version`. */
-const version = { id: versionNumber, version: versionNumber };
+// The documentation of Oso Cloud has `id`, the SDKs send `version`.
+const policyQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
 
 const pageSize = z
   .string()

@@ -92,13 +92,16 @@ function patchOf(from: Text, to: Text): string {
   );
 }
 
+/** A patch begins with the two names. */
+const headerLines = 2;
+
 async function printPatch(patch: string): Promise<void> {
   if (!wantsColor("stdout")) return printContent(patch);
   const colors = { "+": "green", "-": "red", "@": "cyan" } as const;
   const lines = printableLines(patch)
     .split("\n")
-    .map((line) => {
-      const color = colors[line.charAt(0) as keyof typeof colors];
+    .map((line, index) => {
+      const color = index < headerLines ? undefined : colors[line.charAt(0) as keyof typeof colors];
       return color === undefined ? line : paint("stdout", color, line);
     });
   await printColored("stdout", lines.join("\n"));

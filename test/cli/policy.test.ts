@@ -247,6 +247,7 @@ describe("a comparison", () => {
     write("changed.polar", actors + changed);
     await policy("b.polar");
     const { output } = await run(["policy", "diff", "changed.polar"], "", { ...access(), FORCE_COLOR: "1" });
+    expect(output).toMatch(/^--- version \d+\n\+\+\+ changed.polar\n\u001b\[36m@@/);
     expect(output).toContain('\u001b[31m-  "read" if "reader";\u001b[0m\n');
     expect(output).toContain('\u001b[32m+  "read" if "reader" on "parent";\u001b[0m\n');
     expect(output).toContain("\u001b[32m+} # \\u001b[2J\u001b[0m\n");

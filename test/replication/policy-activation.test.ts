@@ -96,6 +96,7 @@ test("an edge under load answers each request under one policy, with the facts o
     let isOver = false;
     const readers = [1, 2, 3].map(() => askAll(edge, () => isOver));
     const queries = queryAll(edge, () => isOver);
+    const ended = Promise.allSettled([...readers, queries]);
     try {
       for (const k of numbers.slice(1)) {
         if (k > 1) await load(k);
@@ -109,6 +110,7 @@ test("an edge under load answers each request under one policy, with the facts o
       }
     } finally {
       isOver = true;
+      await ended;
     }
     const seen = await Promise.all(readers);
     await queries;

@@ -107,7 +107,7 @@ function addShow(group: Command): void {
 
 function addHistory(group: Command): void {
   withAccess(group.command("history"), "read")
-    .description("Print the versions of the policy that the node keeps, newest first")
+    .description("Print the versions of the policy, newest first")
     .option("--json", "Print JSON")
     .action(async ({ json }: { json?: true }, self: Command) => {
       const versions = await readVersions(accessOf(self, "read"));

@@ -22,7 +22,13 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activationOf } from "./policy/activation.ts";
 import { activate } from "./policy/active-policy.ts";
-import { findVersion, readHistory, type HistoryPage, type PolicyVersion } from "./policy/policy-history.ts";
+import {
+  findVersion,
+  readHistory,
+  readVersion,
+  type HistoryPage,
+  type PolicyVersion,
+} from "./policy/policy-history.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import type { Plan, Planner } from "./query/planner.ts";
@@ -245,9 +251,15 @@ export class Engine {
     return this.#view.timed("facts", () => hasFact(this.#database, fact));
   }
 
-  /** The active policy, or an older one by its id; `null` if it does not exist, or is not kept any more. */
+  /** The active policy, or an older one by its id; `null` if the history does not have it. */
   policy(id?: number): PolicyVersion | null {
-    return this.#view.read(() => findVersion(this.#database, id ?? readState(this.#database).policyId) ?? null);
+    return this.#view.read(() => {
+      const version =
+        id === undefined
+          ? readVersion(this.#database, readState(this.#database).policyId)
+          : findVersion(this.#database, id);
+      return version ?? null;
+    });
   }
 
   /** The newest versions of the policy, or those that are older than the one with the id `before`. */

@@ -1,13 +1,17 @@
-/** Stored policies with their trailers, and how many versions a store keeps. */
+/** Stored policies with their trailers, the history of the policy, and which versions a store keeps. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { findVersion, historyLimits, readHistory, trimHistory } from "../../src/engine/policy/policy-history.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { findVersion, readHistory, readVersion, trimVersions } from "../../src/engine/policy/policy-history.ts";
 import { parseStoredText, storedText, type StoredPolicy } from "../../src/engine/policy/stored-policy.ts";
 import { computeDigest } from "../../src/engine/state/store-digest.ts";
-import { undoEvent } from "../../src/engine/state/undo.ts";
 import { compile } from "../../src/polar/compile.ts";
+import { recoverTo } from "../../src/replication/backup/point-in-time.ts";
+import { append } from "../../src/replication/log/append.ts";
+import type { Connection } from "../../src/store/connection/connection.ts";
+import { openLog } from "../../src/store/log/log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
-import { apply, policy, storeWith } from "./store.ts";
+import { policy, storeWith } from "./store.ts";
 
 const limits = { sourceBytesMax: 1e6, depthMax: 100, expandedItemsMax: 100, diagnosticsMax: 10 };
 
@@ -88,34 +92,80 @@ describe("the history", () => {
     ["number", { versions: 3, bytes: 1e9 }, [5, 4, 3]],
     ["size", { versions: 1000, bytes: 250 }, [5, 4]],
     ["size, but not below one version", { versions: 1000, bytes: 1 }, [5]],
-    ["nothing", historyLimits, [5, 4, 3, 2, 1]],
-  ])("is bounded by %s", (_, bounds, expected) => {
+    ["nothing in a short history", undefined, [5, 4, 3, 2, 1]],
+  ])("is bounded by %s", (_, limits, expected) => {
     const store = storeWith(...[1, 2, 3, 4, 5].map((id) => version(id, "#".repeat(40))));
-    const digest = computeDigest(store);
-    store.transaction(() => trimHistory(store, bounds));
-    const { versions, hasMore } = store.transaction(() => readHistory(store, 10));
-    expect([versions.map(({ id }) => id), hasMore]).toEqual([expected, false]);
-    expect(computeDigest(store)).toBe(digest);
+    store.transaction(() => {
+      const { versions, hasMore } = readHistory(store, 10, undefined, limits);
+      expect([versions.map(({ id }) => id), hasMore]).toEqual([expected, false]);
+      const found = [5, 4, 3, 2, 1].filter((id) => findVersion(store, id, limits) !== undefined);
+      expect(found).toEqual(expected);
+      const [newest, ...pages] = expected.map((id) => readHistory(store, 1, id, limits));
+      expect([newest, ...pages].at(-1)).toEqual({ versions: [], hasMore: false });
+    });
   });
 
-  test("is trimmed by the event that adds a version", () => {
+  test("has 1,000 versions", () => {
     const store = storeWith();
     const add = store.prepare("INSERT INTO policy (id, source, filename, time_ms) VALUES (?1, 'x', NULL, 1)");
-    for (let id = 1; id <= historyLimits.versions + 50; id += 1) add.run(id);
-    apply(store, version(historyLimits.versions + 51));
-    expect(store.number("SELECT count(*) FROM policy")).toBe(historyLimits.versions);
-    expect([findVersion(store, 51), findVersion(store, 52)?.id]).toEqual([undefined, 52]);
+    for (let id = 1; id <= 1050; id += 1) add.run(id);
+    expect([findVersion(store, 50), findVersion(store, 51)?.id]).toEqual([undefined, 51]);
+    const { versions, hasMore } = store.transaction(() => readHistory(store, 2000));
+    expect([versions.length, versions.at(-1)?.id, hasMore]).toEqual([1000, 51, false]);
+  });
+});
+
+describe("older versions", () => {
+  const limits = { versions: 2, bytes: 1e9 };
+  const upload = (id: number) => ({ kind: "policy", source: `# ${id}`, filename: null, force: false }) as const;
+  const idsIn = (store: Connection) =>
+    store
+      .prepare("SELECT id FROM policy ORDER BY id")
+      .values()
+      .map(([id]) => Number(id));
+
+  /** A store with the log of six uploads, at the offsets 1 to 6. */
+  function storeWithLog() {
+    const store = storeWith();
+    const log = openLog(store);
+    for (let id = 1; id <= 6; id += 1)
+      store.transaction(() => append(store, log, upload(id), { traceparent: null }, defaultLimits));
+    const trim = (offset: number) =>
+      store.transaction(() => {
+        trimVersions(store, offset, limits);
+        log.trim(offset);
+      });
+    return { store, trim };
+  }
+
+  test("stay as long as the log has the event that replaced them, so a recovery to its beginning has its policy", () => {
+    const { store, trim } = storeWithLog();
+    expect(idsIn(store)).toEqual([1, 2, 3, 4, 5, 6]);
+    trim(3);
+    expect(idsIn(store)).toEqual([3, 4, 5, 6]);
+    expect(findVersion(store, 4, limits)).toBeUndefined();
+    // The log begins with the event at offset 4.
+    recoverTo(store, 4, defaultLimits);
+    expect([readState(store).policyId, idsIn(store)]).toEqual([4, [3, 4]]);
+    expect(readVersion(store, 4)).toMatchObject({ source: "# 4" });
+    expect(computeDigest(store)).toBe(readState(store).digest);
   });
 
-  test("does not go back to a version that is not kept: a recovery fails instead of leaving no policy", () => {
-    const store = storeWith(version(1), version(2), version(3));
-    const undo = (id: number) => store.transaction(() => undoEvent(store, { offset: id, effect: version(id) }));
-    store.transaction(() => trimHistory(store, { versions: 2, bytes: 1e9 }));
-    undo(3);
-    expect(readState(store).policyId).toBe(2);
-    expect(() => undo(2)).toThrow("the policy before it is not kept any more");
-    const complete = storeWith(version(1));
-    complete.transaction(() => undoEvent(complete, { offset: 1, effect: version(1) }));
-    expect(readState(complete).policyId).toBe(0);
+  test("are deleted with the log, except for those in the history", () => {
+    const { store, trim } = storeWithLog();
+    trim(6);
+    expect(idsIn(store)).toEqual([5, 6]);
+    const { store: other, trim: trimOther } = storeWithLog();
+    for (const offset of [1, 2, 4]) trimOther(offset);
+    expect(idsIn(other)).toEqual([4, 5, 6]);
+    const before = computeDigest(other);
+    trimOther(5);
+    expect([idsIn(other), computeDigest(other)]).toEqual([[5, 6], before]);
+  });
+
+  test("that are missing make a recovery fail instead of leaving no policy", () => {
+    const { store } = storeWithLog();
+    store.exec("DELETE FROM policy WHERE id < 5");
+    expect(() => recoverTo(store, 4, defaultLimits)).toThrow("the policy before it is not kept any more");
   });
 });

@@ -216,7 +216,7 @@ describe("a rollback", () => {
     }));
 
   test.each([
-    [404, { id: 7 }, "there is no policy `7`, `GET /api/policy_history` lists the versions that are kept"],
+    [404, { id: 7 }, "there is no policy `7`, `GET /api/policy_history` lists the versions"],
     [400, {}, "`id` in the body is missing, it must be a number"],
     [400, { id: "1" }, "`id` in the body must be a number"],
     [400, { id: 0 }, "`id` in the body must be at least 1"],

@@ -17,7 +17,6 @@ import { ClosureChange } from "../materialized/closures.ts";
 import { clearDerived, refreshDerived } from "../materialized/derived-tables.ts";
 import { invalidatePlans } from "../policy/activation.ts";
 import { activate, type ActivePolicy } from "../policy/active-policy.ts";
-import { trimHistory } from "../policy/policy-history.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
 import type { EffectOf, Event } from "./event.ts";
 import { sumPolicyAndKeys } from "./store-digest.ts";
@@ -78,7 +77,6 @@ function applyPolicy(database: Connection, effect: EffectOf<"policy">, timeMs: n
   let sum = parseDigest(readDigest(database)) + policyElement(id, source);
   if (last) sum -= policyElement(last.id, last.source);
   database.orm.insert(schema.policy).values({ id, source, filename, timeMs }).run();
-  trimHistory(database);
   createPolicyTables(database, activate(source, filename));
   database.statement("UPDATE state SET policy_id = ?1, digest = ?2").run(id, formatDigest(sum));
   invalidatePlans(database);

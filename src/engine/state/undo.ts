@@ -61,6 +61,7 @@ function undoFacts(database: Connection, offset: number, { inserted, deleted }: 
   writeDigest(database, formatDigest(sum));
 }
 
+/** The store has each policy that an event of its log replaced (`policy/policy-history.ts`). */
 function undoPolicy(database: Connection, offset: number, { id, source }: EffectOf<"policy">): void {
   const { orm } = database;
   const [last, before] = orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(2).all();

@@ -137,7 +137,7 @@ const pageSize = z
   .optional();
 
 function unknownPolicy(id: number): AppError {
-  const message = `there is no policy \`${id}\`, \`GET /api/policy_history\` lists the versions that are kept`;
+  const message = `there is no policy \`${id}\`, \`GET /api/policy_history\` lists the versions`;
   return new AppError("not_found", message);
 }
 

@@ -5,7 +5,7 @@
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKey, FactChange, Effect } from "../../engine/state/event.ts";
-import { findVersion } from "../../engine/policy/policy-history.ts";
+import { readVersion } from "../../engine/policy/policy-history.ts";
 import { storedText, type Author } from "../../engine/policy/stored-policy.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../../engine/state/resolve.ts";
@@ -132,7 +132,7 @@ function decidePolicy(
 ): Effect | undefined {
   const { source, filename, force, message = null } = request;
   const { policyId } = readState(store);
-  const active = findVersion(store, policyId);
+  const active = readVersion(store, policyId);
   if (active !== undefined && active.source === source && active.filename === filename) return undefined;
   const { replaces, warning } =
     approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));

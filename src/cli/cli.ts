@@ -26,6 +26,7 @@ import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
 import { manCommand } from "./man.ts";
 import { planCommand } from "./plan.ts";
+import { policyCommand } from "./policy.ts";
 import { promoteCommand } from "./promote.ts";
 import { actionsCommand, authorizeCommand, authorizeResourcesCommand, listCommand, queryCommand } from "./questions.ts";
 import { reconcileCommand } from "./reconcile/reconcile.ts";
@@ -55,6 +56,8 @@ Examples:
   ostiary get has_role User:ann _ _               print facts
   ostiary authorize User:ann read Repository:x    ask if an action is allowed
   ostiary explain User:ann read Repository:x      why it is allowed or denied
+  ostiary policy policy.polar                     load a policy
+  ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
@@ -85,7 +88,10 @@ const versionCommand: AddCommand = (program) => {
 
 const commandGroups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
   ["Nodes:", [serveCommand, devCommand, configCommand, healthCommand]],
-  ["Policies:", [validateCommand, testCommand, fmtCommand, explainRulesCommand, generateTypesCommand, planCommand]],
+  [
+    "Policies:",
+    [validateCommand, testCommand, fmtCommand, explainRulesCommand, generateTypesCommand, planCommand, policyCommand],
+  ],
   [
     "Facts:",
     [
@@ -129,6 +135,8 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       "Self-hosted authorization: Polar policies and Oso Cloud's API, on nodes that answer independently of each other.",
     )
     .version(versionText, "-V, --version", "Print the version")
+    // `ostiary policy` has options and subcommands with the same options: they belong to the word before them.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeErr: (text) => void process.stderr.write(printableLines(text)),

@@ -52,22 +52,26 @@ export async function callNode(access: NodeAccess, method: string, path: string,
   return response.json().catch(() => ({}));
 }
 
-interface NodeRequest {
+export interface NodeRequest {
   readonly method: string;
   readonly path: string;
   /** JSON. */
   readonly body?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
 }
 
-/** Throws AppError `not_ready` if the node does not answer. */
-async function requestNode({ url, key }: NodeAccess, { method, path, body, headers }: NodeRequest): Promise<Response> {
+/** Returns the response, whatever its status. Throws AppError `not_ready` if the node does not answer in time. */
+export async function requestNode(
+  { url, key }: NodeAccess,
+  { method, path, body, headers, timeoutMs = 30_000 }: NodeRequest,
+): Promise<Response> {
   try {
     return await fetch(`${url}${path}`, {
       method,
       headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers },
       ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {
     throw new AppError("not_ready", noAnswerFrom(url, error));

@@ -86,6 +86,8 @@ export const advancedLimits = {
   policyBytesMax: size(1 * MiB).describe("Maximum size of a policy, all its files together"),
   policyFilesMax: count(1000).describe("Maximum number of files in a request to validate or test a policy"),
   policyFilenameBytesMax: size(1024).describe("Maximum length of the name of a policy file"),
+  policyMessageBytesMax: size(1024).describe("Maximum length of the message of a policy upload"),
+  policyHistoryPageMax: count(1000).describe("Maximum number of versions in a page of the history of the policy"),
   policyNestingMax: count(100).describe("Maximum nesting depth of an expression in a policy"),
   policyExpandedItemsMax: count(100_000).describe(
     "Maximum number of names that blocks inherit plus facts that fixtures add to tests",

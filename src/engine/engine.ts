@@ -3,7 +3,6 @@
  * It is synchronous, and runs on the serving thread or in a worker process. Each answer is computed in one read snapshot,
  * so it belongs to exactly one state and one policy.
  */
-import { eq } from "drizzle-orm";
 import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
@@ -28,6 +27,13 @@ import { activationOf } from "./policy/activation.ts";
 import { suggestionsFor } from "./policy/suggestions.ts";
 import { activate } from "./policy/active-policy.ts";
 import { tooManyAnswers } from "./evaluator/evaluate.ts";
+import {
+  findVersion,
+  readHistory,
+  readVersion,
+  type HistoryPage,
+  type PolicyVersion,
+} from "./policy/policy-history.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typings.ts";
@@ -315,14 +321,20 @@ export class Engine {
     return this.#view.timed("facts", () => hasFact(this.#database, fact));
   }
 
-  /** The active policy, or an older one by its id; `null` if it does not exist. */
-  policy(id?: number): Readonly<Pick<typeof schema.policy.$inferSelect, "id" | "filename" | "source">> | null {
+  /** The active policy, or an older one by its id; `null` if the history does not have it. */
+  policy(id?: number): PolicyVersion | null {
     return this.#view.read(() => {
-      const { policy } = schema;
-      const columns = { id: policy.id, filename: policy.filename, source: policy.source };
-      const wanted = eq(policy.id, id ?? readState(this.#database).policyId);
-      return this.#database.orm.select(columns).from(policy).where(wanted).get() ?? null;
+      const version =
+        id === undefined
+          ? readVersion(this.#database, readState(this.#database).policyId)
+          : findVersion(this.#database, id);
+      return version ?? null;
     });
+  }
+
+  /** The newest versions of the policy, or those that are older than the one with the id `before`. */
+  policyHistory(max: number, before?: number): HistoryPage {
+    return this.#view.read(() => readHistory(this.#database, max, before));
   }
 
   metadata(id?: number): Record<string, ResourceMetadata> | null {

@@ -44,6 +44,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/events", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
+  ["GET /api/policy_history", "read"],
   ["POST /api/explain", "read", { ...question, action: "read" }],
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
@@ -54,6 +55,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/bulk_delete", "write", [member]],
   ["POST /api/bulk", "write", { delete: [], tell: [] }],
   ["POST /api/policy", "write", { src: wildcardPolicy }],
+  ["POST /api/policy_rollback", "write", { id: 1 }],
   ["POST /api/clear_data", "write"],
   ["GET /api/keys", "admin"],
   ["POST /api/keys", "admin", { name: "another", role: "read" }],
@@ -64,6 +66,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
 /** The policy is active already, there is no key "nobody", and a primary cannot be promoted. */
 const answered = new Map([
   ["POST /api/policy", 202],
+  ["POST /api/policy_rollback", 202],
   ["DELETE /api/keys/nobody", 404],
   ["POST /api/promote", 409],
 ]);

@@ -190,10 +190,17 @@ function querySchema(limits: Limits) {
     });
 }
 
-function policyParsers({ policyFilesMax, policyFilenameBytesMax }: Limits) {
+function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBytesMax }: Limits) {
   const filename = z.string().refine((given) => fitsInBytes(given, policyFilenameBytesMax), {
     error: `must not be longer than ${policyFilenameBytesMax} bytes`,
   });
+  const message = z
+    .string()
+    .refine((given) => fitsInBytes(given, policyMessageBytesMax), {
+      error: `must not be longer than ${policyMessageBytesMax} bytes`,
+    })
+    .nullish()
+    .transform((given) => given || undefined);
   const file = z.object({ filename: filename.min(1), src: z.string() });
   const policy = {
     src: z.string().optional(),
@@ -201,7 +208,8 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax }: Limits) {
     files: listOf(file, { min: 1, max: policyFilesMax }).optional(),
   };
   return {
-    policy: validator("body", z.object({ src: z.string(), filename: filename.nullish() })),
+    policy: validator("body", z.object({ src: z.string(), filename: filename.nullish(), message })),
+    policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
     validate: validator("body", z.object(policy).transform(withSources)),
     test: validator("body", z.object({ ...policy, coverage: z.boolean().default(false) }).transform(withSources)),
   };

@@ -46,6 +46,12 @@ export const advancedLimits = {
   resultSetFinishedTtlMs: time(2000).describe(
     "How long a result set is kept after its last page, in case a client repeats that request",
   ),
+  recentDecisionsBytesMax: size(8 * MiB).describe(
+    "Maximum size of the recent decisions of `POST /api/authorize` that a node keeps in memory for parity reports that follow; one decision takes about 1 KiB",
+  ),
+  parityReportsBytesMax: size(16 * MiB).describe(
+    "Maximum size of the parity reports that a node keeps in memory. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
+  ),
   connectionsMax: count(10_000).describe(
     "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",
   ),

@@ -33,9 +33,11 @@ import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/author
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
+import { ParityLog } from "./parity/parity-log.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import { parityRoutes } from "./routes/parity.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
@@ -52,7 +54,8 @@ export interface App {
   endStreams(): void;
 }
 
-export function createApp(node: Node, limits: Limits): App {
+/** `parity` keeps the reports of a node that changes its role. */
+export function createApp(node: Node, limits: Limits, parity = new ParityLog(limits)): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
@@ -60,7 +63,7 @@ export function createApp(node: Node, limits: Limits): App {
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
-  const authorize = authorizeHandler(node, limits, queries, bodies);
+  const authorize = authorizeHandler(node, limits, queries, bodies, parity);
   // `standardHostname: false` also routes requests to hosts with short names.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -69,6 +72,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
     .use(questionRoutes(node, limits, queries, bodies))
+    .use(parityRoutes(node, limits, bodies, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits))

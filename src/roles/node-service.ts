@@ -4,6 +4,7 @@
  */
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
+import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { sleep } from "../util/clock.ts";
@@ -31,7 +32,8 @@ export async function serveNode(
   const { host, port, limits } = config;
   let node = first;
   try {
-    let app = createApp(node, limits);
+    const parity = new ParityLog(limits);
+    let app = createApp(node, limits, parity);
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
@@ -62,7 +64,7 @@ export async function serveNode(
       replace(next) {
         app.close();
         node = next;
-        app = createApp(node, limits);
+        app = createApp(node, limits, parity);
         change?.end(true);
         change = undefined;
       },

@@ -22,6 +22,19 @@ export function readAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   return access(readGuard(node, role), bodyBytesMax);
 }
 
+/**
+ * Guards routes that are local to the node: they need a key with `role` or a stronger one, and work on a node whose
+ * database is behind.
+ */
+export function keyAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+  const findKey = apiKeyFinder(node);
+  const guard: Guard = (exchange, request) => {
+    admit(exchange, findKey(authorizationOf(request)), role);
+    return undefined;
+  };
+  return access(guard, bodyBytesMax);
+}
+
 /** The guard of `readAccess` without a plugin. */
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = apiKeyFinder(node);

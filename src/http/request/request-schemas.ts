@@ -48,6 +48,9 @@ function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
   return listOf(schema, { min: 1, max: factArgumentsMax, error: `must have 1 to ${factArgumentsMax} entries` });
 }
 
+/** Request ids from clients are not longer. */
+export const requestIdCharactersMax = 200;
+
 type ActorBody = Readonly<Record<"actor_type" | "actor_id", string>>;
 const actorOf = ({ actor_type, actor_id }: ActorBody) => ({ type: actor_type, id: actor_id });
 
@@ -97,6 +100,10 @@ function questionParsers(limits: Limits) {
       return request;
     },
     query: validator("body", querySchema(limits)),
+    expect: validator(
+      "body",
+      z.object({ request_id: z.string().min(1).max(requestIdCharactersMax), expected: z.boolean() }),
+    ),
   };
 }
 

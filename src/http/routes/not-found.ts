@@ -67,5 +67,4 @@ const unsupportedPaths: ReadonlyMap<string, string> = new Map([
   ["/api/bulk_actions", "ask `POST /api/actions` for each"],
   ["/api/query", "use `POST /api/evaluate_query`"],
   ["/api/stats", "`GET /metrics` has numbers"],
-  ["/api/expect", "there are no parity reports"],
 ]);

@@ -27,6 +27,10 @@ export const advancedLimits = {
   writeBodyBytesMax: size(960 * KiB).describe("Maximum size of the body of a write, such as a batch or a policy"),
   readBodyBytesMax: size(10 * MiB).describe("Maximum size of the body of a query"),
   batchEntriesMax: count(1000).describe("Maximum number of entries (inserted facts and delete patterns) in one batch"),
+  evaluationsMax: count(1000).describe("Maximum number of evaluations in one request of AuthZEN"),
+  propertiesBytesMax: size(1 * MiB).describe(
+    "Maximum size of all properties and contexts in one request of AuthZEN, without the JSON around them",
+  ),
   contextFactsMax: count(100).describe("Maximum number of context facts in one query"),
   queryCallsMax: count(100).describe("Maximum number of calls in one query of the query builder"),
   queryVariablesMax: count(1000).describe(

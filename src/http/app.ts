@@ -30,9 +30,11 @@ import {
 } from "./middleware/exchange.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
+import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
+import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
@@ -54,8 +56,18 @@ export interface App {
   endStreams(): void;
 }
 
-/** `parity` keeps the reports of a node that changes its role. */
-export function createApp(node: Node, limits: Limits, parity = new ParityLog(limits)): App {
+export interface AppOptions {
+  /** The reports of a node that changes its role. */
+  readonly parity?: ParityLog;
+  /** The URL of the API as clients see it. */
+  readonly publicUrl?: string | undefined;
+}
+
+export function createApp(
+  node: Node,
+  limits: Limits,
+  { parity = new ParityLog(limits), publicUrl }: AppOptions = {},
+): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
@@ -63,6 +75,7 @@ export function createApp(node: Node, limits: Limits, parity = new ParityLog(lim
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
+  const pages = new ListPages(node, limits, queries);
   const authorize = authorizeHandler(node, limits, queries, bodies, parity);
   // `standardHostname: false` also routes requests to hosts with short names.
   const routed = new Elysia({ handler: { standardHostname: false } })
@@ -71,7 +84,9 @@ export function createApp(node: Node, limits: Limits, parity = new ParityLog(lim
     .use(healthRoutes(node))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(questionRoutes(node, limits, queries, bodies))
+    .use(questionRoutes(node, limits, queries, bodies, pages))
+    .use(authzenDiscovery(publicUrl))
+    .use(authzenRoutes(node, limits, queries, bodies, pages))
     .use(parityRoutes(node, limits, bodies, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))

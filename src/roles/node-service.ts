@@ -29,11 +29,11 @@ export async function serveNode(
   first: Node,
   system: Pick<System, "serve" | "clock"> = realSystem,
 ): Promise<RunningNode> {
-  const { host, port, limits } = config;
+  const { host, port, publicUrl, limits } = config;
   let node = first;
   try {
-    const parity = new ParityLog(limits);
-    let app = createApp(node, limits, parity);
+    const options = { parity: new ParityLog(limits), publicUrl };
+    let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
@@ -64,7 +64,7 @@ export async function serveNode(
       replace(next) {
         app.close();
         node = next;
-        app = createApp(node, limits, parity);
+        app = createApp(node, limits, options);
         change?.end(true);
         change = undefined;
       },

@@ -90,7 +90,7 @@ export const metrics = {
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
-    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
+    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, listing or actorListing",
     ["kind"],
   ),
   queryDuration: new LabelledHistogram(

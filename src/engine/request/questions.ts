@@ -30,6 +30,16 @@ export interface ListingQuestion extends ListQuestion {
   readonly now?: number | undefined;
 }
 
+/** Which actors of a type may do an action on a resource? */
+export interface ActorListingQuestion extends Omit<AuthorizeQuestion, "actor" | "text"> {
+  readonly actorType: string;
+  /** As in `ListingQuestion`. */
+  readonly now?: number | undefined;
+}
+
+/** The questions whose answers have pages. */
+export type PagedQuestion = ListQuestion | Omit<ActorListingQuestion, "now">;
+
 export type ActionsQuestion = Pick<AuthorizeQuestion, "actor" | "resource" | "contextFacts">;
 
 /** A conjunction of calls over variables, which have a concrete type and, optionally, a list of possible ids. */
@@ -59,6 +69,7 @@ export interface Questions {
   authorizeResources: { readonly question: ResourcesQuestion; readonly answer: Value[] };
   list: { readonly question: ListQuestion; readonly answer: string[] };
   listing: { readonly question: ListingQuestion; readonly answer: Listing };
+  actorListing: { readonly question: ActorListingQuestion; readonly answer: Listing };
   actions: { readonly question: ActionsQuestion; readonly answer: string[] };
   query: { readonly question: Query; readonly answer: QueryRow[] };
   facts: { readonly question: FactPattern; readonly answer: Fact[] };

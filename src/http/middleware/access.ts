@@ -22,6 +22,18 @@ export function readAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   return access(readGuard(node, role), bodyBytesMax);
 }
 
+/** As `readAccess`, for routes that accept only bodies with the content type of JSON. */
+export function jsonReadAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+  const guard = readGuard(node, role);
+  return access((exchange, request) => {
+    const access = guard(exchange, request);
+    const [type = ""] = (request.headers.get("content-type") ?? "").split(";");
+    if (type.trim().toLowerCase() !== "application/json")
+      throw new AppError("invalid_request", "the header `Content-Type` must be `application/json`");
+    return access;
+  }, bodyBytesMax);
+}
+
 /**
  * Guards routes that are local to the node: they need a key with `role` or a stronger one, and work on a node whose
  * database is behind.

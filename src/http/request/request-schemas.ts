@@ -19,6 +19,7 @@ import { AppError } from "../../util/app-error.ts";
 import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
+import { authzenParsers } from "./authzen-schemas.ts";
 import { validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
@@ -27,7 +28,7 @@ export type ParsedRequest<Name extends RequestName> = ReturnType<RequestParsers[
 
 /** The parsers by name. Each throws AppError `invalid_request` or `too_large` for an invalid body. */
 export function requestParsers(limits: Limits) {
-  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits) };
+  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits), ...authzenParsers(limits) };
 }
 
 /** The parts that several requests have in common. */

@@ -188,6 +188,24 @@ describe("API keys", () => {
   });
 });
 
+test("pages of the reports of all keys merge those of each key", () => {
+  const parity = new ParityLog(defaultLimits);
+  for (let index = 0; index < 300; index++) {
+    const [key, id] = [`key ${index % 7}`, `${index}`];
+    if (index % 3 > 0) parity.decided(key, id, "{}", true);
+    parity.expected(key, id, index % 3 === 1);
+  }
+  const whole = [...parity.list(undefined, undefined)];
+  const expected = { mismatch: 2, pending: 0, match: 1 };
+  const ids = (["mismatch", "pending", "match"] as const).flatMap((result) =>
+    Array.from({ length: 100 }, (_, index) => String(297 - 3 * index + expected[result])),
+  );
+  expect(whole.map(({ requestId }) => requestId)).toEqual(ids);
+  whole.forEach((after, index) => {
+    if (index % 37 === 0) expect([...parity.list(undefined, after)]).toEqual(whole.slice(index + 1));
+  });
+});
+
 describe("recent decisions", () => {
   const decision = (keyId: string, requestId: string, allowed = true) => {
     return { keyId, requestId, question: "q".repeat(50), omittedFacts: 0, allowed, timeMs: 0 };

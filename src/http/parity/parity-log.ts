@@ -85,8 +85,8 @@ export class ParityLog {
     const start = after === undefined ? 0 : parityResults.indexOf(after.result);
     for (const result of parityResults.slice(start)) {
       const below = result === after?.result ? after.sequence : Infinity;
-      const reports = [...this.#of(keyId)].flatMap((each) => [...each[result].values()]);
-      yield* reports.filter(({ sequence }) => sequence < below).toSorted((one, other) => other.sequence - one.sequence);
+      const lists = [...this.#of(keyId)].map((each) => each[result].values());
+      yield* merged(lists, below);
     }
   }
 
@@ -108,9 +108,7 @@ export class ParityLog {
     for (const each of parityResults) own[each].delete(requestId);
     own[result].set(requestId, { ...given, result, sequence: ++this.#sequence });
     if (result !== "pending") metrics.parityResults.inc({ result });
-    while (bytesOf(this.#reports.values()) > this.#bytesMax) this.#removeOldest();
-    this.#pending = this.counts(undefined).pending;
-    metrics.parityPending.set(this.#pending);
+    this.#removeOldest();
     return result;
   }
 
@@ -124,13 +122,24 @@ export class ParityLog {
     return { mismatch: cache(), pending: cache(), match: cache() };
   }
 
+  /** Removes reports until there is room, and counts the pending ones. */
   #removeOldest(): void {
-    const [keyId, largest] = [...this.#reports].reduce((one, other) =>
-      bytesOf([other[1]]) > bytesOf([one[1]]) ? other : one,
-    );
-    const { match, pending, mismatch } = largest;
-    if (match.pop() === undefined && pending.pop() === undefined) mismatch.pop();
-    if (bytesOf([largest]) === 0) this.#reports.delete(keyId);
+    for (;;) {
+      let [bytes, pending] = [0, 0];
+      let largest: { readonly keyId: string; readonly reports: KeyReports; readonly bytes: number } | undefined;
+      for (const [keyId, reports] of this.#reports) {
+        const own = reports.match.calculatedSize + reports.pending.calculatedSize + reports.mismatch.calculatedSize;
+        if (own > (largest?.bytes ?? -1)) largest = { keyId, reports, bytes: own };
+        bytes += own;
+        pending += reports.pending.size;
+      }
+      this.#pending = pending;
+      if (bytes <= this.#bytesMax || largest === undefined) break;
+      const { match, pending: waiting, mismatch } = largest.reports;
+      if (match.pop() === undefined && waiting.pop() === undefined && mismatch.pop() === undefined)
+        this.#reports.delete(largest.keyId);
+    }
+    metrics.parityPending.set(this.#pending);
   }
 }
 
@@ -143,10 +152,24 @@ function keptQuestion({ actor, action, resource, contextFacts }: AuthorizeQuesti
   return { question: JSON.stringify(question), omittedFacts: contextFacts.length };
 }
 
-type ParityLimits = Pick<Limits, "recentDecisionsBytesMax" | "parityReportsBytesMax">;
-
-function bytesOf(reports: Iterable<KeyReports>): number {
-  let bytes = 0;
-  for (const each of reports) for (const result of parityResults) bytes += each[result].calculatedSize;
-  return bytes;
+/** Merges lists that begin with their latest report, without the reports from the sequence number `below` on. */
+function* merged(lists: readonly Iterator<ParityReport>[], below: number): Generator<ParityReport> {
+  const heads = lists.map((list) => {
+    let head = list.next();
+    while (!head.done && head.value.sequence >= below) head = list.next();
+    return { list, head };
+  });
+  for (;;) {
+    let latest: (typeof heads)[number] | undefined;
+    let report: ParityReport | undefined;
+    for (const each of heads) {
+      if (each.head.done || each.head.value.sequence < (report?.sequence ?? 0)) continue;
+      [latest, report] = [each, each.head.value];
+    }
+    if (latest === undefined || report === undefined) return;
+    yield report;
+    latest.head = latest.list.next();
+  }
 }
+
+type ParityLimits = Pick<Limits, "recentDecisionsBytesMax" | "parityReportsBytesMax">;

@@ -193,7 +193,7 @@ class AttributeReader {
   #read(name: string, value: unknown, attributes: Attribute[], depth: number): void {
     if (value === null || value === "") return;
     if (depth > nestingMax)
-      throw new AppError("invalid_request", `the properties or the context in the body are nested too deeply`);
+      throw new AppError("invalid_request", "the properties or the context in the body are nested too deeply");
     if (typeof value !== "object") {
       const attribute = this.#attributeOf(name, value);
       this.#bytesLeft -= attributeBytes + attribute.name.length + attribute.id.length;
@@ -229,4 +229,4 @@ class AttributeReader {
 
 const shownCharactersMax = 64;
 /** The size of an attribute besides its strings. */
-const attributeBytes = 32;
+const attributeBytes = 64;

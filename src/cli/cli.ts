@@ -20,6 +20,7 @@ import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
+import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
 import { restoreCommand } from "./restore.ts";
@@ -44,6 +45,7 @@ Examples:
   ostiary config --role edge --primary http://10.0.0.1:8080     print the effective settings
   ostiary explain User:ann read Repository:x      why it is allowed or denied; with OSO_URL and OSO_AUTH
   ostiary events --follow                         the changes of facts, policy and keys
+  ostiary parity --fail-on-mismatch               decisions that differ from what applications expected
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
@@ -100,6 +102,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     generateTypesCommand,
     planCommand,
     eventsCommand,
+    parityCommand,
     keysCommand,
     promoteCommand,
     adoptHistoryCommand,

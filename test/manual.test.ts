@@ -376,7 +376,7 @@ describe("commands", () => {
           output: run.output.text,
         });
     },
-    60_000,
+    180_000,
   );
 });
 

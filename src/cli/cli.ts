@@ -25,6 +25,7 @@ import { healthCommand } from "./health.ts";
 import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
 import { manCommand } from "./man.ts";
+import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
 import { policyCommand } from "./policy.ts";
 import { promoteCommand } from "./promote.ts";
@@ -60,6 +61,7 @@ Examples:
   ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
+  ostiary parity --fail-on-mismatch               decisions that differ from what applications expected
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
@@ -113,6 +115,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
     "Operation:",
     [
       eventsCommand,
+      parityCommand,
       keysCommand,
       backupCommand,
       restoreCommand,

@@ -27,6 +27,10 @@ export const advancedLimits = {
   writeBodyBytesMax: size(960 * KiB).describe("Maximum size of the body of a write, such as a batch or a policy"),
   readBodyBytesMax: size(10 * MiB).describe("Maximum size of the body of a query"),
   batchEntriesMax: count(1000).describe("Maximum number of entries (inserted facts and delete patterns) in one batch"),
+  evaluationsMax: count(1000).describe("Maximum number of evaluations in one request of AuthZEN"),
+  propertiesBytesMax: size(1 * MiB).describe(
+    "Maximum size of all properties and contexts in one request of AuthZEN, without the JSON around them",
+  ),
   contextFactsMax: count(100).describe("Maximum number of context facts in one query"),
   queryCallsMax: count(100).describe("Maximum number of calls in one query of the query builder"),
   queryVariablesMax: count(1000).describe(
@@ -51,6 +55,12 @@ export const advancedLimits = {
   resultSetTtlMs: time(300_000).describe("How long a result set is kept after its first page"),
   resultSetFinishedTtlMs: time(2000).describe(
     "How long a result set is kept after its last page, in case a client repeats that request",
+  ),
+  recentDecisionsBytesMax: size(8 * MiB).describe(
+    "Maximum size of the recent decisions of `POST /api/authorize` that a node keeps in memory for parity reports that follow; one decision takes about 1 KiB",
+  ),
+  parityReportsBytesMax: size(16 * MiB).describe(
+    "Maximum size of the parity reports that a node keeps in memory. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
   ),
   connectionsMax: count(10_000).describe(
     "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",

@@ -26,6 +26,7 @@ import { factPageRowsExamined, factPageRowsSorted } from "../util/tuning.ts";
 import { activationOf } from "./policy/activation.ts";
 import { suggestionsFor } from "./policy/suggestions.ts";
 import { activate } from "./policy/active-policy.ts";
+import { type FactUses, factUsesOf } from "./policy/fact-schema.ts";
 import { tooManyAnswers } from "./evaluator/evaluate.ts";
 import {
   findVersion,
@@ -40,11 +41,21 @@ import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typing
 import type { Plan, Planner } from "./query/planner.ts";
 import { decisionAttributes, type ExecutionLimits, type GivenValues, QueryExecution } from "./query/query-execution.ts";
 import { type QueryKind, ReadView, type ReadViewOptions } from "./query/read-view.ts";
-import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
+import {
+  allowCall,
+  factTypesOf,
+  free,
+  given,
+  keyed,
+  type KeyedShape,
+  type Shape,
+  stringVariable,
+} from "./query/shapes.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { packStrings } from "./request/packed-strings.ts";
 import type {
   ActionsQuestion,
+  ActorListingQuestion,
   AuthorizeQuestion,
   BulkActionsQuestion,
   Listing,
@@ -162,6 +173,23 @@ export class Engine {
     });
   }
 
+  /** The sorted ids of the actors of one type that may do the action; `*` stands for every actor of the type. */
+  actorListing({ actorType, action, resource, contextFacts, now = this.#clock() }: ActorListingQuestion): Listing {
+    return this.#view.read(() => {
+      const revision = readRevision(this.#database);
+      const none = { ...revision, second: null, ids: packStrings([]) };
+      return this.#answer("query", [], contextFacts, none, (planner, context) => {
+        const constant = planner.isConstant(action) ? action : undefined;
+        const variables = [free(actorType), stringVariable(constant), given(resource.type)];
+        const shape = keyed({ calls: allowCall, variables, context });
+        const execution = this.#execution(planner, shape, contextFacts, now);
+        const rows = execution.rows([undefined, { type: "String", id: action }, resource], [0]);
+        const ids = packStrings(rows.map(([id]) => id ?? "*").sort());
+        return { ...revision, second: execution.mayDependOnTime ? now : null, ids };
+      });
+    });
+  }
+
   /** The actions that the actor may do, sorted; if every action is allowed, the declared permissions. */
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
@@ -196,7 +224,7 @@ export class Engine {
       const known = new Set([...planner.policyTypes, ...allTypes(this.#database), ...typesIn(args, context)]);
       const otherType = otherTypeThan(known);
       const types = [...known, otherType];
-      const signatures = planner.signaturesOf(predicateKey(predicate, args.length), context);
+      const signatures = planner.signaturesOf(fact, context);
       const typings = typingsOf(fact, signatures, types);
       if (onServingThread && typings.length > servingThreadQueryCallsMax) throw new OffloadRequired("many types");
       const names = args.map((_, position) => String(position));
@@ -364,6 +392,11 @@ export class Engine {
     return this.#view.read(() =>
       this.#database.orm.select().from(schema.apiKey).orderBy(schema.apiKey.timeMs, schema.apiKey.id).all(),
     );
+  }
+
+  /** What the active policy can use as facts. */
+  factUses(): FactUses {
+    return this.#view.read(() => factUsesOf(activationOf(this.#database)));
   }
 
   /** Compiles a policy that has just become active, so that no query has to wait for it. */

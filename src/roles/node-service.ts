@@ -4,6 +4,7 @@
  */
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
+import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { sleep } from "../util/clock.ts";
@@ -33,11 +34,12 @@ export async function serveNode(
   system: Pick<System, "serve" | "clock"> = realSystem,
   environments?: Pick<TestEnvironments, "create" | "appFor" | "close">,
 ): Promise<RunningNode> {
-  const create = environments && ((isCopy: boolean) => environments.create(isCopy));
-  const { host, port, limits } = config;
+  const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
+  const { host, port, publicUrl, limits } = config;
   let node = first;
   try {
-    let app = createApp(node, limits, create);
+    const options = { parity: new ParityLog(limits), publicUrl, createTestEnvironment };
+    let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
@@ -68,7 +70,7 @@ export async function serveNode(
       replace(next) {
         app.close();
         node = next;
-        app = createApp(node, limits);
+        app = createApp(node, limits, options);
         change?.end(true);
         change = undefined;
       },

@@ -65,7 +65,7 @@ export class TestEnvironments {
       // A database keeps the name of its environment. So new keys of a copy do not lead to it.
       const environment = isCopy ? this.#config.environment : name;
       const node = await startPrimaryNode({ ...this.#config, environment, data, nodeId: name });
-      const app = createApp(node, this.#config.limits, (copy) => this.create(copy));
+      const app = createApp(node, this.#config.limits, { createTestEnvironment: (copy) => this.create(copy) });
       this.#environments.set(name, { node, data, app });
       return await replaceKeys(node, name);
     } catch (error) {

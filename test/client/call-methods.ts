@@ -18,6 +18,8 @@ export interface CallsRequest {
   readonly dataBindings: string;
   /** Whether all calls are made at the same time. Otherwise each sees the writes of earlier ones. */
   readonly concurrent: boolean;
+  /** Whether to report expected decisions. */
+  readonly parity: boolean;
 }
 
 export interface Outcome {
@@ -32,12 +34,18 @@ export interface ClientReport {
   readonly methods: readonly string[];
 }
 
+/** Whether a decision is the expected one; only from version 2.5 on. */
+interface Parity {
+  expect(isAllowed: boolean): void;
+}
+
 type Calls = Readonly<Record<string, () => unknown>>;
 
 interface Package {
   readonly Oso: new (url: string, key: string, options?: object) => Oso1 & Oso2;
   /** Only from version 2 on. */
   readonly typedVar?: typeof typedVar;
+  readonly ParityHandle?: new () => Parity;
 }
 
 const policy = `
@@ -74,7 +82,7 @@ const callsOfVersion1 = (oso: Oso1): Calls => ({
   listLocal: () => oso.listLocal(ann, "read", "Repo", "id"),
 });
 
-const callsOfVersion2 = (oso: Oso2, variable: typeof typedVar): Calls => {
+const callsOfVersion2 = (oso: Oso2, variable: typeof typedVar, ParityHandle: Package["ParityHandle"]): Calls => {
   const repo = variable("Repo");
   const readable = oso.buildQuery(["allow", ann, "read", repo]);
   return {
@@ -88,7 +96,16 @@ const callsOfVersion2 = (oso: Oso2, variable: typeof typedVar): Calls => {
       }),
     delete: () => oso.delete(["has_role", eve, null, null]),
     get: () => oso.get(["has_role", ann, null, null]),
-    authorize: () => oso.authorize(ann, "read", anvil),
+    authorize: async () => {
+      if (ParityHandle === undefined) return oso.authorize(ann, "read", anvil);
+      // The client does not wait for the reports, and an error in one ends the process.
+      const [right, wrong] = [new ParityHandle(), new ParityHandle()];
+      right.expect(true);
+      const isAllowed = await oso.authorize(ann, "read", anvil, { parityHandle: right as never });
+      const isAllowedAgain = await oso.authorize(ann, "read", anvil, { parityHandle: wrong as never });
+      wrong.expect(false);
+      return isAllowed && isAllowedAgain;
+    },
     list: () => oso.list(ann, "read", "Repo", [["has_role", ann, "admin", bolt]]),
     listPaginated: () => oso.listPaginated(ann, "read", "Repo", 10_000),
     actions: () => oso.actions(bob, bolt),
@@ -108,13 +125,17 @@ const callsOfVersion2 = (oso: Oso2, variable: typeof typedVar): Calls => {
 
 async function reportOf(name: string, request: CallsRequest): Promise<ClientReport> {
   const { url, key, fallbackUrl, dataBindings, concurrent } = request;
-  const { Oso, typedVar } = createRequire(request.project)(name) as Package;
+  const client = createRequire(request.project)(name) as Package;
+  const { Oso, typedVar } = client;
   const options = { dataBindings, ...(fallbackUrl === undefined ? {} : { fallbackUrl }) };
   // The third parameter of the oldest version is its user agent.
   const oso = Oso.length < 3 || name.endsWith("-1.0") ? new Oso(url, key) : new Oso(url, key, options);
   const builder = typedVar && oso.buildQuery(["allow", ann, "read", typedVar("Repo")]);
   const methods = [...methodsOf(oso), ...(builder === undefined ? [] : methodsOf(builder))];
-  const calls = typedVar === undefined ? callsOfVersion1(oso) : callsOfVersion2(oso, typedVar);
+  const calls =
+    typedVar === undefined
+      ? callsOfVersion1(oso)
+      : callsOfVersion2(oso, typedVar, request.parity ? client.ParityHandle : undefined);
   const outcomes: Promise<Outcome>[] = [];
   for (const method of Object.keys(calls).filter((each) => methods.includes(each))) {
     const outcome = outcomeOf(method, calls[method]);

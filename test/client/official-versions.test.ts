@@ -197,6 +197,15 @@ function check(reports: Reports, where: string, refusesWrites: boolean): void {
   }
 }
 
+/** Two versions report the result that they expect: each of them a right one and a wrong one. */
+async function checkParity(url: string): Promise<void> {
+  const headers = { authorization: `Bearer ${adminKey}` };
+  await eventually(async () => {
+    const response = await fetch(`${url}/api/parity`, { headers });
+    expect(await response.json()).toMatchObject({ counts: { mismatch: 2, pending: 0, match: 2 } });
+  });
+}
+
 /** The order of rows of `/api/query` is not documented. */
 function sortedRows(outcome: Omit<Outcome, "method">): Omit<Outcome, "method"> {
   const { result } = outcome;
@@ -211,18 +220,24 @@ test.skipIf(node === null)(
       withCluster(async (cluster) => {
         const packages = [...version1, ...version2];
         const primary = await cluster.primary();
-        check(await callAll({ url: primary.url, packages, concurrent: false }), "primary", false);
+        check(await callAll({ url: primary.url, packages, concurrent: false, parity: true }), "primary", false);
+        await checkParity(primary.url);
         const edge = await cluster.edge("edge", primary);
         await converged(edge.node, primary.node);
-        check(await callAll({ url: edge.url, packages, concurrent: false }), "edge", false);
+        check(await callAll({ url: edge.url, packages, concurrent: false, parity: true }), "edge", false);
+        await checkParity(edge.url);
         const fallback = await cluster.fallback(primary);
         await eventually(() => expect(fallback.node.health().offset).toBe(primary.node.health().offset));
         await Promise.all([edge.stop(), primary.stop()]);
         const withFallback = packages.slice(packages.indexOf("oso-cloud-1.6"));
         const [direct, indirect] = await Promise.all([
-          callAll({ url: fallback.url, packages, concurrent: true }),
-          callAll({ url: primary.url, fallbackUrl: fallback.url, packages: withFallback, concurrent: true }),
+          callAll({ url: fallback.url, packages, concurrent: true, parity: true }),
+          callAll({
+            ...{ url: primary.url, fallbackUrl: fallback.url, packages: withFallback },
+            ...{ concurrent: true, parity: false },
+          }),
         ]);
+        await checkParity(fallback.url);
         check(direct, "fallback", true);
         for (const [name, { outcomes }] of Object.entries(indirect)) {
           const found = new Map(outcomes.map(({ method, ...outcome }) => [method, outcome]));

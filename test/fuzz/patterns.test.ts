@@ -85,8 +85,8 @@ test(`${runs} random policies with seed ${seed}`, () => {
   if (result.failed) throw new Error(`${String(result.errorInstance)}\n\n${JSON.stringify(result.counterexample)}`);
   expect(counts.refused).toBeLessThan(runs / 10);
   expect(counts.notEnumerable).toBeLessThan(counts.asked / 5);
-  expect(counts.answers).toBeGreaterThan(counts.asked / 2);
-  expect(counts.wildcards).toBeGreaterThan(counts.asked / 10);
+  expect(counts.answers).toBeGreaterThan(counts.asked / 5);
+  expect(counts.wildcards).toBeGreaterThan(counts.asked / 20);
 }, 600_000);
 
 /** `undefined` if the answers cannot be listed. */

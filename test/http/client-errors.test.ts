@@ -416,7 +416,6 @@ const routes: readonly Scenario[] = [
     status: 404,
     content: ["not supported"],
   },
-  { name: "parity reports", request: "POST /api/expect", body: {}, status: 404, content: ["not supported"] },
 ];
 
 const keys: readonly Scenario[] = [

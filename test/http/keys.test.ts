@@ -24,6 +24,7 @@ async function makeKey(api: Api, keyRole: string): Promise<MadeKey> {
   return answer.json as MadeKey;
 }
 
+const parts = { subject: { type: "User", id: "a" }, action: { name: "read" }, resource: { type: "Org", id: "x" } };
 const question = { actor_type: "User", actor_id: "a", resource_type: "Org", resource_id: "x" };
 
 const member = role("a", "member", Org("x"));
@@ -48,6 +49,13 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/explain", "read", { ...question, action: "read" }],
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
+  ["POST /api/expect", "read", { request_id: "1", expected: true }],
+  ["GET /api/parity", "read"],
+  ["POST /access/v1/evaluation", "read", parts],
+  ["POST /access/v1/evaluations", "read", parts],
+  ["POST /access/v1/search/subject", "read", parts],
+  ["POST /access/v1/search/resource", "read", parts],
+  ["POST /access/v1/search/action", "read", parts],
   ["POST /api/batch", "write", []],
   ["POST /api/facts", "write", member],
   ["DELETE /api/facts", "write", member],
@@ -82,7 +90,8 @@ describe("roles", () => {
           const { token } = await makeKey(api, name);
           for (const [route, least, body] of routes) {
             const [method = "", path = ""] = route.split(" ");
-            const answer = await api.call(method, path, { headers: { authorization: `Bearer ${token}` }, body });
+            const headers = { authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+            const answer = await api.call(method, path, { headers, body });
             if (ranks.indexOf(name) < ranks.indexOf(least)) {
               expect([route, name, answer.status]).toEqual([route, name, 403]);
               expect(answer.json).toEqual({ message: expect.stringContaining(`this API key may only \`${name}\``) });
@@ -95,9 +104,11 @@ describe("roles", () => {
     60_000,
   );
 
-  test("no route except the health endpoints answers without a key", () =>
+  test("no route except the health endpoints and discovery answers without a key", () =>
     withPrimary(async (api) => {
-      const open = new Set(["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"]);
+      const discovery = "GET /.well-known/authzen-configuration";
+      const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"];
+      const open = new Set([...health, discovery, `${discovery}/*`]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       expect(app.routes.length).toBeGreaterThan(known.size);

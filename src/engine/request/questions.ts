@@ -31,6 +31,16 @@ export interface ListingQuestion extends ListQuestion {
   readonly now?: number | undefined;
 }
 
+/** Which actors of a type may do an action on a resource? */
+export interface ActorListingQuestion extends Omit<AuthorizeQuestion, "actor" | "text"> {
+  readonly actorType: string;
+  /** As in `ListingQuestion`. */
+  readonly now?: number | undefined;
+}
+
+/** The questions whose answers have pages. */
+export type PagedQuestion = ListQuestion | Omit<ActorListingQuestion, "now">;
+
 export type ActionsQuestion = Pick<AuthorizeQuestion, "actor" | "resource" | "contextFacts">;
 
 /** Several questions. `contextFacts` hold for all of them, besides those of each. */
@@ -72,6 +82,7 @@ export interface Questions {
   authorizeResources: { readonly question: ResourcesQuestion; readonly answer: Value[] };
   list: { readonly question: ListQuestion; readonly answer: string[] };
   listing: { readonly question: ListingQuestion; readonly answer: Listing };
+  actorListing: { readonly question: ActorListingQuestion; readonly answer: Listing };
   actions: { readonly question: ActionsQuestion; readonly answer: string[] };
   bulkActions: { readonly question: BulkActionsQuestion; readonly answer: { readonly results: string[] }[] };
   query: { readonly question: Query; readonly answer: QueryRow[] };

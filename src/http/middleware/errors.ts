@@ -60,10 +60,17 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
     if (exchange.node.reportDamage(thrown)) return errorResponse(exchange, damaged);
     const { requestId, route } = exchange;
     logger.error("request {requestId} to {route} failed: {error}", { requestId, route, error: thrown });
-    return reply(exchange, statusOf.internal, { message: "internal error" });
+    const message = "internal error";
+    return reply(exchange, statusOf.internal, isAuthzen(exchange) ? message : { message });
   }
-  const body = error.details ?? { message: clip(error.message, messageCharactersMax) };
+  const message = clip(error.message, messageCharactersMax);
+  // AuthZEN has a string as the body of an error.
+  const body = error.details ?? (isAuthzen(exchange) ? message : { message });
   return reply(exchange, statusOf[error.code], body, headersOf[error.code]);
+}
+
+function isAuthzen({ route }: Exchange): boolean {
+  return route.startsWith("/access/v1/");
 }
 
 /** Messages repeat names from the request. */

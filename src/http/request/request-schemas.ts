@@ -21,6 +21,7 @@ import { AppError } from "../../util/app-error.ts";
 import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
+import { authzenParsers } from "./authzen-schemas.ts";
 import { validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
@@ -29,7 +30,7 @@ export type ParsedRequest<Name extends RequestName> = ReturnType<RequestParsers[
 
 /** The parsers by name. Each throws AppError `invalid_request` or `too_large` for an invalid body. */
 export function requestParsers(limits: Limits) {
-  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits) };
+  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits), ...authzenParsers(limits) };
 }
 
 /** The parts that several requests have in common. */
@@ -70,6 +71,9 @@ function patternOf(name: z.ZodString, id: z.ZodString, argumentsMax: number) {
 function argumentsOf<Schema extends z.ZodType>(schema: Schema, max = factArgumentsMax) {
   return listOf(schema, { min: 1, max, error: `must have 1 to ${max} entries` });
 }
+
+/** Request ids from clients are not longer. */
+export const requestIdCharactersMax = 200;
 
 type ActorBody = Readonly<Record<"actor_type" | "actor_id", string>>;
 const actorOf = ({ actor_type, actor_id }: ActorBody) => ({ type: actor_type, id: actor_id });
@@ -132,6 +136,10 @@ function questionParsers(limits: Limits) {
       return request;
     },
     query: validator("body", querySchema(limits)),
+    expect: validator(
+      "body",
+      z.object({ request_id: z.string().min(1).max(requestIdCharactersMax), expected: z.boolean() }),
+    ),
   };
 }
 

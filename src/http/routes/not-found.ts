@@ -62,5 +62,4 @@ const unsupportedPaths: ReadonlyMap<string, string> = new Map([
   ...["/api/authorize_query", "/api/actions_query", "/api/list_query", "/api/evaluate_query_local"].map(
     (path) => [path, "there is no local authorization, ask `/api/list` or `/api/evaluate_query` for ids"] as const,
   ),
-  ["/api/expect", "there are no parity reports"],
 ]);

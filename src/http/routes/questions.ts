@@ -10,10 +10,15 @@ import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../middleware/access.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
-import { ListPages } from "../pages/list-pages.ts";
+import type { ListPages } from "../pages/list-pages.ts";
 
-export function questionRoutes(node: Node, limits: Limits, queries: QueryDispatcher, bodies: BodyParser) {
-  const pages = new ListPages(node, limits, queries);
+export function questionRoutes(
+  node: Node,
+  limits: Limits,
+  queries: QueryDispatcher,
+  bodies: BodyParser,
+  pages: ListPages,
+) {
   const explain = explainDecisions(limits);
   return (
     new Elysia()

@@ -1,0 +1,20 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+const root = "/tmp/h/facts/ostiary/";
+const { builtBinary } = await import(root + "scripts/built-binary.ts");
+const { measureImport } = await import(root + "scripts/benchmark/importing.ts");
+const { companyOf, factsOf, user, repository } = await import(root + "scripts/benchmark/company.ts");
+const { withNodes } = await import(root + "scripts/benchmark/nodes.ts");
+const { timeStarts } = await import(root + "scripts/benchmark/starting.ts");
+const { question } = await import(root + "scripts/benchmark/questions.ts");
+const binary = await builtBinary();
+const directory = mkdtempSync("/tmp/h/facts/imp-");
+const policy = readFileSync(join(root, "scripts/example/policy.polar"), "utf8");
+const size = Number(process.argv[2] ?? 100000);
+const company = companyOf(size, 1);
+await withNodes(binary, directory, "on", async (nodes: any) => {
+  await timeStarts(nodes, question(user(0), "read", repository(1)), 1);
+  const r = await measureImport(nodes, { binary, directory, policy, size }, factsOf(company));
+  console.log(r, r.importedPerSecond / r.appliedPerSecond);
+});
+rmSync(directory, { recursive: true });

@@ -1,5 +1,7 @@
 /** Parity reports over HTTP and with the official client: matching decisions and expectations, bounds, isolation. */
 import { describe, expect, test } from "bun:test";
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { ParityHandle } from "oso-cloud";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { ParityLog } from "../../src/http/parity/parity-log.ts";
@@ -308,6 +310,39 @@ describe("the official client", () => {
       const headers = { OsoOffset: "0123456789abcdef:99" };
       expect(await report(edge, "before", true, headers)).toBe("the decision was as expected");
       expect((await pageOf(edge, "", headers)).counts).toEqual({ mismatch: 1, pending: 0, match: 2 });
+    }));
+
+  test("reports stay when the node restarts", () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.primary();
+      let api = apiOf(first);
+      await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+      await ask(api, "wrong");
+      await report(api, "wrong", true);
+      await report(api, "later \u{1f600}", false);
+      await ask(api, "right");
+      await report(api, "right", false);
+      const before = await pageOf(api);
+      expect(before.counts).toEqual({ mismatch: 1, pending: 1, match: 1 });
+      await first.stop();
+      const path = join(first.data, "parity-reports.ndjson");
+      expect(statSync(path).mode & 0o777).toBe(0o600);
+      const second = await cluster.primary();
+      api = apiOf(second);
+      expect(await pageOf(api)).toEqual(before);
+      await report(api, "wrong", false);
+      await report(api, "new", true);
+      await second.stop();
+      const third = await cluster.primary();
+      api = apiOf(third);
+      const { counts, reports } = await pageOf(api);
+      expect(counts).toEqual({ mismatch: 0, pending: 2, match: 2 });
+      expect(reports.map(({ request_id }) => request_id)).toEqual(["new", "later \u{1f600}", "wrong", "right"]);
+      await third.stop();
+      // A damaged file costs the reports, not the start.
+      writeFileSync(path, "no JSON\n");
+      const fourth = await cluster.primary();
+      expect((await pageOf(apiOf(fourth))).counts).toEqual({ mismatch: 0, pending: 0, match: 0 });
     }));
 
   test("reports stay when a node changes its role", () =>

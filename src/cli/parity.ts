@@ -10,8 +10,8 @@ import { table } from "./table.ts";
 
 const details = `
 Applications report the result that they expected with a ParityHandle of an official client (POST /api/expect). Mismatches
-come first, then reports whose decision the node does not know (PENDING), each from the latest to the oldest. A node lists
-only its own reports since its start. An admin key lists those of all API keys, another key its own.
+come first, then reports whose decision the node does not know (PENDING), each from the latest to the oldest. Each node has
+its own reports. An admin key lists those of all API keys, another key its own.
 
 Examples:
   ostiary parity                                  the latest reports

@@ -56,8 +56,8 @@ export const advancedLimits = {
   resultSetFinishedTtlMs: time(2000).describe(
     "How long a result set is kept after its last page, in case a client repeats that request",
   ),
-  recentDecisionsBytesMax: size(8 * MiB).describe(
-    "Maximum size of the recent decisions of `POST /api/authorize` that a node keeps in memory for parity reports that follow; one decision takes about 1 KiB",
+  recentDecisionsBytesMax: size(4 * MiB).describe(
+    "Maximum size of the recent decisions of `POST /api/authorize` that a node keeps in memory for parity reports that follow; one decision takes about 250 bytes",
   ),
   parityReportsBytesMax: size(16 * MiB).describe(
     "Maximum size of the parity reports that a node keeps in memory. When it is reached, the API key with most reports loses its oldest ones, mismatches last",

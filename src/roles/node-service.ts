@@ -9,6 +9,7 @@ import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
+import { keepParityReports } from "./parity-file.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
 import type { TestEnvironments } from "./test-environments.ts";
 
@@ -38,7 +39,8 @@ export async function serveNode(
   const { host, port, publicUrl, limits } = config;
   let node = first;
   try {
-    const options = { parity: new ParityLog(limits), publicUrl, createTestEnvironment };
+    const parity = new ParityLog(limits);
+    const options = { parity, publicUrl, createTestEnvironment };
     let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
@@ -56,6 +58,7 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
+    const saveReports = keepParityReports(parity, config, system.clock);
     const unobserve = exposeNode(() => readNode(node));
     const unguard = limitConnections(config, listener.connections, system.clock);
     return {
@@ -80,6 +83,7 @@ export async function serveNode(
         unguard();
         unobserve();
         await environments?.close();
+        await saveReports();
         await node.stop();
       },
     };

@@ -1,13 +1,13 @@
 /**
  * Parity reports: applications that migrate tell which result they expected of a decision, and this log keeps both. It
- * is local to the node and in memory, and its size is bounded. When it is full, the API key with most reports loses its
+ * is local to the node, and its size is bounded. When it is full, the API key with most reports loses its
  * oldest ones, mismatches last: a key cannot displace the reports of another one.
  */
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import type { AuthorizeQuestion } from "../../engine/request/questions.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { type Decision, entryBytes, RecentDecisions } from "./recent-decisions.ts";
+import { type Decision, RecentDecisions } from "./recent-decisions.ts";
 
 /** In the order of lists. A report is pending as long as this node does not know the decision. */
 export const parityResults = ["mismatch", "pending", "match"] as const;
@@ -90,6 +90,22 @@ export class ParityLog {
     }
   }
 
+  /** All reports, in no particular order. */
+  *all(): Generator<ParityReport> {
+    for (const reports of this.#reports.values()) for (const result of parityResults) yield* reports[result].values();
+  }
+
+  /** Adds reports of an earlier process, in the order of their sequence. */
+  restore(reports: readonly ParityReport[]): void {
+    for (const report of reports.toSorted((one, other) => one.sequence - other.sequence)) this.#put(report);
+    this.#removeOldest();
+  }
+
+  /** Changes with each report. */
+  get version(): number {
+    return this.#sequence;
+  }
+
   #of(keyId: string | undefined): Iterable<KeyReports> {
     if (keyId === undefined) return this.#reports.values();
     const own = this.#reports.get(keyId);
@@ -102,13 +118,18 @@ export class ParityLog {
   }
 
   #add(given: Omit<ParityReport, "result" | "sequence">): ParityResult {
+    const result = this.#put(given);
+    if (result !== "pending") metrics.parityResults.inc({ result });
+    this.#removeOldest();
+    return result;
+  }
+
+  #put(given: Omit<ParityReport, "result" | "sequence">): ParityResult {
     const { keyId, requestId, decision, expected } = given;
     const result = decision === undefined ? "pending" : decision.allowed === expected ? "match" : "mismatch";
     const own = this.#reports.getOrInsertComputed(keyId, () => this.#newReports());
     for (const each of parityResults) own[each].delete(requestId);
     own[result].set(requestId, { ...given, result, sequence: ++this.#sequence });
-    if (result !== "pending") metrics.parityResults.inc({ result });
-    this.#removeOldest();
     return result;
   }
 
@@ -171,5 +192,8 @@ function* merged(lists: readonly Iterator<ParityReport>[], below: number): Gener
     latest.head = latest.list.next();
   }
 }
+
+/** The memory of a report besides its strings; generous, so that the limit holds. */
+const entryBytes = 400;
 
 type ParityLimits = Pick<Limits, "recentDecisionsBytesMax" | "parityReportsBytesMax">;

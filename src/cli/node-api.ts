@@ -42,24 +42,28 @@ function article(role: ApiKeyRole): string {
 
 /** Returns the JSON of the response. Throws AppError with the message of the node if it refuses. */
 export async function callNode(access: NodeAccess, method: string, path: string, body?: object): Promise<unknown> {
-  const response = await requestNode(access, method, path, body);
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const response = await requestNode(access, { method, path, body: text });
   if (!response.ok) throw await errorFrom(access.url, response);
   return response.json().catch(() => ({}));
 }
 
-/** Returns the response, whatever its status. Throws AppError if the node does not answer in time. */
-export async function requestNode(
-  { url, key }: NodeAccess,
-  method: string,
-  path: string,
-  body?: object,
-  timeoutMs = 30_000,
-): Promise<Response> {
+interface NodeRequest {
+  readonly method: string;
+  readonly path: string;
+  /** JSON. */
+  readonly body?: string | undefined;
+  readonly timeoutMs?: number;
+}
+
+/** Returns the response, whatever its status. Throws AppError `not_ready` if the node does not answer. */
+export async function requestNode({ url, key }: NodeAccess, request: NodeRequest): Promise<Response> {
+  const { method, path, body, timeoutMs = 30_000 } = request;
   try {
     return await fetch(`${url}${path}`, {
       method,
       headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body }),
       signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {

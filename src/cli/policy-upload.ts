@@ -40,7 +40,13 @@ export async function changePolicy(
   { force, json }: { readonly force?: true; readonly json?: true },
   sources: readonly Source[] = [],
 ): Promise<PolicyChange> {
-  const response = await requestNode(access, "POST", `${path}${force ? "?force=true" : ""}`, body, timeoutMs);
+  const request = {
+    method: "POST",
+    path: `${path}${force ? "?force=true" : ""}`,
+    body: JSON.stringify(body),
+    timeoutMs,
+  };
+  const response = await requestNode(access, request);
   const result = response.status === 202 ? "unchanged" : "loaded";
   if (response.ok) {
     const { message = "" } = (await response.json().catch(() => ({}))) as { message?: string };

@@ -23,6 +23,7 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { activationOf } from "./policy/activation.ts";
 import { activate } from "./policy/active-policy.ts";
+import type { ReadFactTypes } from "./policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import type { Plan, Planner } from "./query/planner.ts";
@@ -262,6 +263,11 @@ export class Engine {
     }
     const policy = this.policy(id);
     return policy && policyMetadata(activate(policy.source, policy.filename).policy);
+  }
+
+  /** The fact types that answers read, and the signatures that follow from them; `undefined` if no policy is active. */
+  factTypes(): ReadFactTypes | undefined {
+    return this.#view.read(() => this.#view.factTypes());
   }
 
   apiKey(id: string): ApiKey | null {

@@ -5,11 +5,11 @@
  * questions are planned again.
  */
 import { factHeads, type FactType, headFactType, isCovered } from "../../datalog/analysis/fact-types.ts";
-import { splitKey } from "../../datalog/ir/program.ts";
+import { predicateKey } from "../../datalog/ir/program.ts";
 import type { Signatures } from "../../datalog/ir/signature.ts";
 import { contextSignatures } from "../../datalog/pipeline.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { countByTypes, relationId, tableOf } from "../../store/facts/fact-tables.ts";
+import { countByTypes, tableOf } from "../../store/facts/fact-tables.ts";
 import { typeName } from "../../store/facts/symbols.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { factTypeKey } from "../request/keys.ts";
@@ -33,8 +33,23 @@ export function isRead({ program, factTypes }: ActivePolicy, predicate: string, 
 
 export function readFactTypes(database: Connection, active: ActivePolicy, statistics: TableStatistics): ReadFactTypes {
   const found = new Map<string, FactType>();
-  for (const predicate of active.program.heads.keys()) {
-    for (const type of headFactTypes(database, active, statistics, predicate)) found.set(factTypeKey(type), type);
+  const names = new Map<number, string>();
+  const nameOf = (id: number): string => names.getOrInsertComputed(id, () => typeName(database, id));
+  for (const row of database.statement("SELECT id, predicate, arity FROM relation").values()) {
+    const [id, name, arity] = [Number(row[0]), String(row[1]), Number(row[2])];
+    const predicate = predicateKey(name, arity);
+    if (!active.program.heads.has(predicate)) continue;
+    const types =
+      arity === 1
+        ? unaryTypes(active, predicate, statistics.rows(tableOf(id)))
+        : (statistics.typesOfRows(tableOf(id), arity)?.map((ids) => ids.map(nameOf)) ??
+          countByTypes(database, name, arity).map((counted) => counted.types));
+    for (const each of types) {
+      const type = isCovered(active.factTypes, predicate, each)
+        ? undefined
+        : headFactType(active.program, predicate, each);
+      if (type) found.set(factTypeKey(type), type);
+    }
   }
   if (found.size === 0) return { active, factTypes: active.factTypes, signatures: active.signatures, key: "" };
   const heads = [...found].sort(([left], [right]) => (left < right ? -1 : 1));
@@ -47,26 +62,8 @@ export function readFactTypes(database: Connection, active: ActivePolicy, statis
   };
 }
 
-/** The types of the stored head facts of a predicate, and perhaps some whose facts were all deleted. */
-function headFactTypes(
-  database: Connection,
-  { program, factTypes }: ActivePolicy,
-  statistics: TableStatistics,
-  predicate: string,
-): readonly FactType[] {
-  const [name, arity] = splitKey(predicate);
-  const relation = relationId(database, name, arity);
-  if (relation === undefined) return [];
-  const table = tableOf(relation);
-  // Of a table with one column the statistics only say how many rows it has.
-  if (arity === 1) {
-    const heads = statistics.rows(table) > 0 ? factHeads(program, predicate, [undefined]) : [];
-    return heads.flatMap(([arg]) => [...(arg?.types ?? [undefined])].map((type) => ({ predicate, types: [type] })));
-  }
-  const combinations =
-    statistics.typesOfRows(table, arity)?.map((ids) => ids.map((id) => typeName(database, id))) ??
-    countByTypes(database, name, arity).map(({ types }) => types);
-  return combinations.flatMap((types) =>
-    isCovered(factTypes, predicate, types) ? [] : (headFactType(program, predicate, types) ?? []),
-  );
+/** The types that heads give the only argument. Of a table with one column the statistics only say if it has rows. */
+function unaryTypes({ program }: ActivePolicy, predicate: string, rows: number): FactType["types"][] {
+  const heads = rows > 0 ? factHeads(program, predicate, [undefined]) : [];
+  return heads.flatMap(([arg]) => [...(arg?.types ?? [undefined])].map((type) => [type]));
 }

@@ -22,7 +22,7 @@ import { clausesOf, type Clause, type Step } from "./oracle/clauses.ts";
 import { createDomain, type Domain, type Ground } from "./oracle/domain.ts";
 
 export interface OracleInput {
-  /** Stored facts. Facts that no body of a rule and no `declare` accepts are ignored. */
+  /** Stored facts. Facts that no rule and no `declare` accepts are ignored. */
   readonly facts: readonly Fact[];
   /** Context facts. All of them are used. */
   readonly contextFacts?: readonly Fact[] | undefined;

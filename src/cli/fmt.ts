@@ -18,8 +18,8 @@ import { replaceFile } from "./atomic-write.ts";
 const details = `
 The canonical form has two spaces of indentation and one statement per line. Lists and conditions are on one line if they
 fit into 100 columns, otherwise one below the other. An \`and\` inside an \`or\` has parentheses. All comments are kept, and
-one of several empty lines. There is no configuration. A policy means the same before and after, and formatting a formatted
-policy changes nothing.
+one of several empty lines. A \`;\` that was left out is written. There is no configuration. A policy means the same before
+and after, and formatting a formatted policy changes nothing.
 
 A file with syntax errors is not changed, and its errors are printed. The status is 1 if there were errors, or if --check
 found a file that is not formatted.

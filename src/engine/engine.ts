@@ -35,6 +35,7 @@ import {
   type HistoryPage,
   type PolicyVersion,
 } from "./policy/policy-history.ts";
+import type { ReadFactTypes } from "./policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
 import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typings.ts";
@@ -382,6 +383,11 @@ export class Engine {
     if (this.#limits.onServingThread && active.program.rules.length > suggestionRulesMax)
       throw new OffloadRequired("many rules");
     return suggestionsFor(active);
+  }
+
+  /** The fact types that answers read, and the signatures that follow from them; `undefined` if no policy is active. */
+  factTypes(): ReadFactTypes | undefined {
+    return this.#view.read(() => this.#view.factTypes());
   }
 
   apiKey(id: string): ApiKey | null {

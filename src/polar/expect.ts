@@ -3,7 +3,7 @@ import { explainLegacy } from "./legacy.ts";
 import { beginsNext } from "./recovery.ts";
 import { quote } from "./report.ts";
 import type { Span } from "./span.ts";
-import { type Stream, accept, advance, isMark, peek, refuse, spanOf } from "./stream.ts";
+import { type Stream, accept, advance, isMark, peek, refuse, spanOf, warn } from "./stream.ts";
 import type { Name } from "./syntax.ts";
 import { type Token, reservedWords } from "./token.ts";
 
@@ -23,15 +23,40 @@ export function expectName(stream: Stream, what: string): Name | undefined {
   return { text: token.text, span: spanOf(stream, token) };
 }
 
-/** Takes the `;` of a statement. If the next line begins another one, it reports the missing `;` and skips nothing. */
-export function expectSemicolon(stream: Stream, after: string): true | undefined {
+/**
+ * Whether a statement is complete without its `;`, given the token after it. Pages of Oso's documentation leave out the
+ * last `;` before a `}`, and that of a list of names or a fact at the end of its line. A rule needs its `;` at the end of
+ * a line, because a condition on the next one may lack its `and`.
+ */
+export type Completes = (next: Token) => boolean;
+
+export const never: Completes = () => false;
+export const beforeBrace: Completes = (next) => isMark(next, "}");
+export const beforeLine: Completes = (next) => next.startsLine || next.kind === "end";
+export const beforeBraceOrLine: Completes = (next) => isMark(next, "}") || next.startsLine;
+
+/**
+ * Takes the `;` of a statement. If another statement or the end follows, it reports the missing `;`, as a warning if the
+ * token there `completes` the statement, and skips nothing.
+ */
+export function expectSemicolon(stream: Stream, after: string, completes: Completes): true | undefined {
   if (accept(stream, ";")) return true;
   const token = peek(stream);
+  const message = `missing \`;\` ${after}`;
+  if (completes(token) && mayFollowStatement(token)) {
+    warn(stream, "syntax/omitted-semicolon", message, "`ostiary fmt` adds it", lastEnd(stream));
+    return true;
+  }
   const next =
     (token.startsLine && (token.kind === "string" || token.kind === "flag" || isFreeWord(token))) || beginsNext(stream);
   if (!next && token.kind !== "end" && !isMark(token, "}")) return unexpected(stream, `\`;\` ${after}`);
-  refuse(stream, "syntax/missing-semicolon", `missing \`;\` ${after}`, undefined, lastEnd(stream));
+  refuse(stream, "syntax/missing-semicolon", message, undefined, lastEnd(stream));
   return true;
+}
+
+function mayFollowStatement(token: Token): boolean {
+  if (token.kind === "identifier") return !reservedWords.has(token.text);
+  return ["string", "flag", "end"].includes(token.kind) || isMark(token, "}") || isMark(token, "?=");
 }
 
 function isFreeWord(token: Token): boolean {

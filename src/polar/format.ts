@@ -23,7 +23,8 @@ export function format(source: Source, limits: PolarLimits): Formatted {
   if (!acceptable([source], limits, report)) return { diagnostics: report.diagnostics };
   const { tokens, comments } = tokenize(source, report);
   const { statements } = parseTokens(source.name, tokens, nestingMax(limits), report);
-  if (report.diagnostics.length > 0) return { diagnostics: listed(report.diagnostics, [source], limits) };
+  if (report.diagnostics.some(({ severity }) => severity === "error"))
+    return { diagnostics: listed(report.diagnostics, [source], limits) };
 
   const page: Page = { text: source.text, tokens, comments, next: 0 };
   const items = statements.map((statement) => ({

@@ -1,5 +1,13 @@
 /** Parses actor, resource and global blocks, and the shorthand rules inside them. */
-import { expect, expectName, expectSemicolon, separated, unexpected } from "./expect.ts";
+import {
+  beforeBrace,
+  beforeBraceOrLine,
+  expect,
+  expectName,
+  expectSemicolon,
+  separated,
+  unexpected,
+} from "./expect.ts";
 import { parseAlternatives, parseCall, parseFlags, parseList } from "./parse-term.ts";
 import { parseBraces } from "./recovery.ts";
 import { quote } from "./report.ts";
@@ -63,7 +71,7 @@ function parseSection(stream: Stream): Section | undefined {
   if (!name) return undefined;
   advance(stream);
   const value = isMark(peek(stream), "{") ? parseDictionary(stream) : parseList(stream, `after \`${name.text} =\``);
-  if (!value || !expectSemicolon(stream, `after the ${name.text}`)) return undefined;
+  if (!value || !expectSemicolon(stream, `after the ${name.text}`, beforeBraceOrLine)) return undefined;
   return { name, value, span: spanFrom(stream, start) };
 }
 
@@ -89,7 +97,7 @@ function parseShorthandRule(stream: Stream, sections: readonly Section[]): Short
     return unexpected(stream, missing);
   }
   const body = parseOr(stream, sections);
-  if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule")) return undefined;
+  if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule", beforeBrace)) return undefined;
   return { flags, head, body, span: spanFrom(stream, start) };
 }
 

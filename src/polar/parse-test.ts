@@ -1,5 +1,5 @@
 /** Parses `test "name" { … }` and `test fixture name { … }`. */
-import { expect, expectName, expectSemicolon, unexpected } from "./expect.ts";
+import { beforeBrace, beforeBraceOrLine, expect, expectName, expectSemicolon, unexpected } from "./expect.ts";
 import { parseExpression } from "./parse-expression.ts";
 import { parseCall, parseConcrete, parseHead } from "./parse-term.ts";
 import { isAssertion, parseBraces } from "./recovery.ts";
@@ -81,7 +81,7 @@ function isUse(stream: Stream): boolean {
 function parseUse(stream: Stream): SetupItem | undefined {
   const start = advance(stream);
   const name = expectName(stream, "the name of a fixture");
-  if (!name || !expectSemicolon(stream, "after the fixture")) return undefined;
+  if (!name || !expectSemicolon(stream, "after the fixture", beforeBraceOrLine)) return undefined;
   return { kind: "useFixture", name, span: spanFrom(stream, start) };
 }
 
@@ -89,7 +89,7 @@ function parseFact(stream: Stream): Call | undefined {
   const fact = parseCall(stream, parseConcrete);
   if (fact && isWord(peek(stream), "if"))
     return refuse(stream, "syntax/rule-in-test", "a test holds facts, not rules", "move the rule out of the test");
-  return fact && expectSemicolon(stream, "after the fact") && fact;
+  return fact && expectSemicolon(stream, "after the fact", beforeBraceOrLine) && fact;
 }
 
 /** Reports the negation in `assert not p(…)`; the caller reads it as `assert_not p(…)`. */
@@ -113,6 +113,6 @@ function parseAssertion(stream: Stream): Assertion | undefined {
   if (!head) return undefined;
   const hasCondition = acceptWord(stream, "iff");
   const iff = hasCondition ? parseExpression(stream) : undefined;
-  if ((hasCondition && !iff) || !expectSemicolon(stream, `after ${quote(start.text)}`)) return undefined;
+  if ((hasCondition && !iff) || !expectSemicolon(stream, `after ${quote(start.text)}`, beforeBrace)) return undefined;
   return { expected, head, iff, span: spanFrom(stream, start) };
 }

@@ -2,7 +2,7 @@
  * The parser: recursive descent over the cloud dialect. No keyword is reserved (`resource(x) if …` is a rule), so it
  * looks one token ahead to decide which statement a word begins.
  */
-import { expectName, expectSemicolon, unexpected } from "./expect.ts";
+import { beforeLine, expectName, expectSemicolon, never, unexpected } from "./expect.ts";
 import { tokenize } from "./lexer.ts";
 import { parseBlock } from "./parse-block.ts";
 import { parseExpression } from "./parse-expression.ts";
@@ -80,7 +80,7 @@ function parseRule(stream: Stream): RuleStatement | undefined {
   const hasBody = acceptWord(stream, "if");
   const body = hasBody ? parseExpression(stream) : undefined;
   if (hasBody && !body) return undefined;
-  if (!expectSemicolon(stream, hasBody ? "after the rule" : `or \`if\` after ${quote(head.predicate.text)}`))
+  if (!expectSemicolon(stream, hasBody ? "after the rule" : `or \`if\` after ${quote(head.predicate.text)}`, never))
     return undefined;
   const flawed = stream.report.diagnostics.length > errors;
   return { kind: "rule", flags, head, body, flawed, span: spanFrom(stream, start) };
@@ -89,21 +89,21 @@ function parseRule(stream: Stream): RuleStatement | undefined {
 function parseDeclare(stream: Stream): Declare | undefined {
   const start = advance(stream);
   const parsed = parseArguments(stream, () => expectName(stream, "the name of a type"));
-  if (!parsed || !expectSemicolon(stream, "after the declaration")) return undefined;
+  if (!parsed || !expectSemicolon(stream, "after the declaration", beforeLine)) return undefined;
   return { kind: "declare", predicate: parsed.predicate, types: parsed.args, span: spanFrom(stream, start) };
 }
 
 function parseRuleType(stream: Stream): RuleType | undefined {
   const start = advance(stream);
   const head = parseHead(stream);
-  if (!head || !expectSemicolon(stream, "after the rule type")) return undefined;
+  if (!head || !expectSemicolon(stream, "after the rule type", never)) return undefined;
   return { kind: "ruleType", head, span: spanFrom(stream, start) };
 }
 
 function parseInlineQuery(stream: Stream): InlineQuery | undefined {
   const start = advance(stream);
   const body = parseExpression(stream);
-  if (!body || !expectSemicolon(stream, "after the query")) return undefined;
+  if (!body || !expectSemicolon(stream, "after the query", never)) return undefined;
   return { kind: "inlineQuery", body, span: spanFrom(stream, start) };
 }
 

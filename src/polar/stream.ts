@@ -64,6 +64,11 @@ export function refuse(
   stream.report.error(code, span, message, hint === undefined ? {} : { hint });
 }
 
+/** Reports a warning at the range `at`. */
+export function warn(stream: Stream, code: string, message: string, hint: string, at: Omit<Span, "file">): void {
+  stream.report.warning(code, { file: stream.file, start: at.start, end: at.end }, message, { hint });
+}
+
 /** Runs `parse` one nesting level deeper, or reports that the limit is reached. */
 export function nested<T>(stream: Stream, parse: (stream: Stream) => T | undefined): T | undefined {
   if (stream.depth >= stream.depthMax) {

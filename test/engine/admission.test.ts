@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/policy/activation.ts";
+import { readFactTypes } from "../../src/engine/policy/head-facts.ts";
 import { costBoundOf } from "../../src/engine/query/cost-bound.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { OffloadRequired } from "../../src/engine/query/offload-required.ts";
@@ -32,7 +33,7 @@ function shapeOf(...variables: ShapeVariable[]): Shape {
 function costBound(store: Connection, shape: Shape, listed = 1): number | undefined {
   const plans = new Planner(
     store,
-    must(activationOf(store)).active,
+    readFactTypes(store, must(activationOf(store)).active, new TableStatistics(store)),
     defaultLimits,
     "statement",
     new TableStatistics(store),
@@ -82,14 +83,14 @@ describe("the cost bound of a decision", () => {
 
 test("on the serving thread, a question with many calls is offloaded before it is planned", () => {
   const store = storeWith(policy(teams));
-  const { active } = must(activationOf(store));
+  const facts = readFactTypes(store, must(activationOf(store)).active, new TableStatistics(store));
   const limits = { ...defaultLimits, servingThreadQueryCallsMax: 2 };
   const asked = (calls: number): Shape => ({
     ...shapeOf(one("User"), text("read"), one("Note")),
     calls: times(calls, () => ({ predicate: "allow/3", variables: [0, 1, 2] })),
   });
   const plannerFor = (onServingThread: boolean) =>
-    new Planner(store, active, limits, "statement", new TableStatistics(store), onServingThread);
+    new Planner(store, facts, limits, "statement", new TableStatistics(store), onServingThread);
   expect(plannerFor(true).planFor("two", asked(2)).kind).toBe("statement");
   expect(() => plannerFor(true).planFor("three", asked(3))).toThrow(OffloadRequired);
   expect(plannerFor(false).planFor("three", asked(3)).kind).toBe("statement");

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activationOf } from "../../src/engine/policy/activation.ts";
+import { readFactTypes } from "../../src/engine/policy/head-facts.ts";
 import { activate } from "../../src/engine/policy/active-policy.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -40,7 +41,7 @@ function planner(
   store.transaction(() => applyEvent(store, { offset: 2, timeMs: 0, traceparent: null, effect: insertion(facts) }));
   const plans = new Planner(
     store,
-    must(activationOf(store)).active,
+    readFactTypes(store, must(activationOf(store)).active, new TableStatistics(store)),
     defaultLimits,
     "statement",
     new TableStatistics(store),
@@ -361,7 +362,7 @@ test("joins begin with the fewest rows for the given values, and change when the
   const firstTable = (): string => {
     const plans = new Planner(
       store,
-      must(activationOf(store)).active,
+      readFactTypes(store, must(activationOf(store)).active, new TableStatistics(store)),
       defaultLimits,
       "statement",
       new TableStatistics(store),

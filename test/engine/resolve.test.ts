@@ -55,9 +55,19 @@ describe("refused", () => {
     ],
     ["too few arguments", fact("has_role", "User:ann", "String:member"), "is not used in policy"],
     [
-      "a predicate that is only derived",
-      fact("has_permission", "User:ann", "String:read", "Repo:a"),
-      "is not used in policy",
+      "a permission that no head names",
+      fact("has_permission", "User:ann", "String:raed", "Repo:a"),
+      'has_permission(User, "raed", Repo) is not used in policy; the policy uses `has_permission(User, "read", Repo)`, `has_permission(User, "rate", Repo)`',
+    ],
+    [
+      "a type that no head has",
+      fact("has_permission", "Bot:b", "String:read", "Repo:a"),
+      'has_permission(Bot, "read", Repo) is not used in policy; the policy uses `has_permission(User, "read", Repo)`',
+    ],
+    [
+      "an implicit `allow`",
+      fact("allow", "User:ann", "String:read", "Repo:a"),
+      'allow(User, "read", Repo) is not used in policy. Help',
     ],
     ["six arguments", fact("has_role", "A:1", "A:2", "A:3", "A:4", "A:5", "A:6"), "facts hold 1 to 5"],
     ["the id of wildcards", fact("has_role", "User:*", "String:member", "Repo:a"), "has the id `*`"],
@@ -89,8 +99,10 @@ describe("refused", () => {
     expect(effect.deleted.map(({ args }) => args[0]?.id)).toEqual(["ann", "bob"]);
   });
 
-  test("but neither integers at the ends of their range nor declared facts", () => {
+  test("but neither integers at the ends of their range, nor declared facts, nor facts that a head names", () => {
     const facts = [
+      fact("has_permission", "User:ann", "String:read", "Repo:a"),
+      fact("has_permission", "User:ann", "String:rate", "Repo:a"),
       fact("stars", "Repo:a", "Integer:9223372036854775807"),
       fact("stars", "Repo:a", "Integer:-9223372036854775808"),
       fact("noted", "Repo:a", "Boolean:true"),

@@ -166,7 +166,7 @@ function planned(step: DrawnStep, policies: readonly string[], truth: Truth, che
 
 function plannedChange(drawn: DrawnChange, all: boolean, truth: Truth): FactChange[] {
   if (drawn.kind === "insert") {
-    const inserts = all ? drawn.facts : truth.accepted(drawn.facts);
+    const inserts = all ? drawn.facts : truth.storable(drawn.facts);
     return inserts.length === 0 ? [] : [{ inserts }];
   }
   const stored = truth.facts;

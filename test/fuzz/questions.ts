@@ -39,15 +39,20 @@ const commonFact = fc.oneof(
   { weight: 1, arbitrary: factOf("near", entity, entity) },
 );
 
-/** Context facts may also have predicates that only rules define. */
-const contextFact = fc.oneof(
-  { weight: 4, arbitrary: commonFact },
-  { weight: 1, arbitrary: factOf("has_permission", user, text(...permissionNames), entity) },
-  { weight: 1, arbitrary: factOf("allow", user, text(...permissionNames), entity) },
+/** Facts of predicates that mostly occur only in heads of rules. */
+const headFact = fc.oneof(
+  { weight: 2, arbitrary: factOf("has_permission", user, text(...permissionNames), entity) },
+  { weight: 1, arbitrary: factOf("has_permission", user, text("gp")) },
+  { weight: 2, arbitrary: factOf("allow", user, text(...permissionNames), entity) },
 );
 
+const contextFact = fc.oneof({ weight: 2, arbitrary: commonFact }, { weight: 1, arbitrary: headFact });
+
 /** Many facts with few different values: with few facts, hardly anything would be true. */
-export const facts = fc.noBias(fc.array(commonFact, { maxLength: 30, size: "max" }));
+const manyFacts = fc.noBias(fc.array(commonFact, { maxLength: 30, size: "max" }));
+export const facts = fc
+  .tuple(manyFacts, fc.oneof(fc.constant<Fact[]>([]), fc.array(headFact, { maxLength: 4 })))
+  .map((lists) => lists.flat());
 export const contextFacts = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Fact[]>([]) },
   { weight: 1, arbitrary: fc.array(contextFact, { minLength: 1, maxLength: 4 }) },

@@ -142,7 +142,7 @@ class Run {
   #write(changes: readonly FactChange[], undone: boolean): string[] {
     const request = { kind: "batch", changes } as const;
     const inserted = changes.flatMap((change) => ("inserts" in change ? change.inserts : []));
-    if (this.truth.accepted(inserted).length < inserted.length)
+    if (this.truth.storable(inserted).length < inserted.length)
       return this.#isRefused(() => this.#nodes.write(request));
     if (undone) return this.#undo(request);
     const [before, after] = [this.truth.after([]), this.truth.after(changes)];

@@ -9,7 +9,7 @@ import type { Fact, FactPattern, Value } from "../../src/store/facts/fact.ts";
 import { printFact } from "../cases/case.ts";
 import { oracleOrNothing } from "../fuzz/differential.ts";
 import { asQuery, type Asked } from "../fuzz/questions.ts";
-import { acceptedFacts } from "../oracle/accepted-facts.ts";
+import { acceptedFacts, storableFacts } from "../oracle/accepted-facts.ts";
 import { createDomain } from "../oracle/domain.ts";
 import type { Oracle } from "../oracle.ts";
 
@@ -46,10 +46,16 @@ export class Truth {
     this.#known = undefined;
   }
 
-  /** The facts that the policy accepts. */
+  /** The facts that answers under the policy read, if they are stored. */
   accepted(facts: readonly Fact[]): Fact[] {
     if (this.#policy === undefined) return [];
     return facts.filter(acceptedFacts(this.#policy, createDomain(this.#policy, facts, [], this.#now)));
+  }
+
+  /** The facts that may be stored under the policy. */
+  storable(facts: readonly Fact[]): Fact[] {
+    if (this.#policy === undefined) return [];
+    return facts.filter(storableFacts(this.#policy, createDomain(this.#policy, facts, [], this.#now)));
   }
 
   /** The facts that would be stored after the changes. */

@@ -105,6 +105,9 @@ describe("a policy that is only checked", () => {
       );
       expect(said).toContain("(hint: ");
       expect(await oso.authorize(User("ann"), "read", Org("acme"))).toBe(false);
+      const bare = await api.call("POST", "/api/policy", { body: { src: good.replace(/;(\s*\})/g, "$1") } });
+      expect(bare.status).toBe(200);
+      expect((bare.json as { readonly message: string }).message).toContain("missing `;` after");
       const back = await api.call("POST", "/api/policy", { body: { src: good } });
       expect(back.json).toEqual({ message: "policy loaded" });
       expect(await oso.authorize(User("ann"), "read", Org("acme"))).toBe(true);

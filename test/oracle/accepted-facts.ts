@@ -1,24 +1,56 @@
 /**
- * Selects the stored facts that the policy accepts: those whose argument types a body of a rule could match or a
- * `declare` names. A fact of an older policy that does not fit any more is ignored.
+ * Selects the stored facts that the policy accepts: those whose argument types a rule could match, with its head or in
+ * its body, or a `declare` names. A fact of an older policy that does not fit any more is ignored.
  */
 import type { Expression, Policy, Term } from "../../src/polar/policy.ts";
-import type { Fact } from "../../src/store/facts/fact.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { alternatives } from "./clauses.ts";
 import type { Domain } from "./domain.ts";
 
-/** The types that one conjunct requires of a variable. */
+/** Whether a value has an accepted type and, if it is a String and its id is given, an accepted id. */
+type Admits = (type: string, id?: string) => boolean;
+
+/** The types that one conjunct requires of a variable, and the strings. */
 interface Constraint {
   readonly variable: string;
-  readonly admits: (type: string) => boolean;
+  readonly admits: Admits;
 }
 
-type Call = Extract<Expression, { kind: "call" }>;
+type Call = Pick<Extract<Expression, { kind: "call" }>, "predicate" | "args">;
 
 export function acceptedFacts(policy: Policy, domain: Domain): (fact: Fact) => boolean {
-  const signatures: { predicate: string; admits: readonly ((type: string) => boolean)[] }[] = [];
+  const signatures = signaturesOf(policy, domain);
+  return (fact) => signatures.some((signature) => fits(fact, signature, false));
+}
+
+/** Selects the facts that may be stored: accepted ones, but a head counts only if the fact has its strings. */
+export function storableFacts(policy: Policy, domain: Domain): (fact: Fact) => boolean {
+  const signatures = signaturesOf(policy, domain);
+  return (fact) => signatures.some((signature) => fits(fact, signature, signature.isHead));
+}
+
+interface Signature {
+  readonly predicate: string;
+  readonly admits: readonly Admits[];
+  readonly isHead: boolean;
+}
+
+function fits(fact: Fact, { predicate, admits }: Signature, withStrings: boolean): boolean {
+  return (
+    predicate === fact.predicate &&
+    admits.length === fact.args.length &&
+    fact.args.every(({ type, id }, index) => admits[index]?.(type, withStrings ? id : undefined))
+  );
+}
+
+function signaturesOf(policy: Policy, domain: Domain): Signature[] {
+  const signatures: Signature[] = [];
   for (const { predicate, types } of policy.declarations) {
-    signatures.push({ predicate, admits: types.map((type) => (given) => domain.isSubtype(given, type)) });
+    signatures.push({
+      predicate,
+      admits: types.map((type) => (given) => domain.isSubtype(given, type)),
+      isHead: false,
+    });
   }
   for (const rule of policy.rules.filter((rule) => !rule.implicit)) {
     const params = rule.params.flatMap(({ term, type }) =>
@@ -26,31 +58,36 @@ export function acceptedFacts(policy: Policy, domain: Domain): (fact: Fact) => b
         ? [{ variable: term.name, admits: (given: string) => domain.isSubtype(given, type) }]
         : [],
     );
-    for (const { call, constraints } of callsOf(rule.body, params, domain)) {
-      signatures.push({ predicate: call.predicate, admits: call.args.map((arg) => argumentType(arg, constraints)) });
+    const head = { predicate: rule.predicate, args: rule.params.map(({ term }) => term) };
+    for (const { call, constraints } of callsOf(head, rule.body, params, domain)) {
+      signatures.push({
+        predicate: call.predicate,
+        admits: call.args.map((arg) => argumentType(arg, constraints)),
+        isHead: call === head,
+      });
     }
   }
-  return (fact) =>
-    signatures.some(
-      ({ predicate, admits }) =>
-        predicate === fact.predicate &&
-        admits.length === fact.args.length &&
-        admits.every((admitsType, index) => admitsType(fact.args[index]?.type ?? "")),
-    );
+  return signatures;
 }
 
-function argumentType(term: Term, constraints: readonly Constraint[]): (type: string) => boolean {
-  if (term.kind === "literal") return (type) => type === term.type;
+function argumentType(term: Term, constraints: readonly Constraint[]): Admits {
+  if (term.kind === "literal") return isOneOf([term]);
   if (term.kind === "now") return (type) => type === "Integer";
   const own = constraints.filter((constraint) => constraint.variable === term.name);
-  return (type) => own.every((constraint) => constraint.admits(type));
+  return (type, id) => own.every((constraint) => constraint.admits(type, id));
+}
+
+function isOneOf(values: readonly Value[]): Admits {
+  return (type, id) =>
+    values.some((value) => value.type === type && (type !== "String" || id === undefined || value.id === id));
 }
 
 /**
- * Every call in a body, also under `not`, with the restrictions of its variables. A condition that can't be true uses
- * no facts.
+ * The head of a rule and every call in its body, also under `not`, with the restrictions of their variables. A condition
+ * that can't be true uses no facts.
  */
 function callsOf(
+  head: Call | undefined,
   body: Expression | undefined,
   outer: readonly Constraint[],
   domain: Domain,
@@ -64,10 +101,11 @@ function callsOf(
       conjunction,
     );
     if (!canHold(constraints, domain)) return [];
-    return conjunction.flatMap((expression) => {
+    const calls = conjunction.flatMap((expression) => {
       if (expression.kind === "call") return [{ call: expression, constraints }];
-      return expression.kind === "not" ? callsOf(expression.operand, constraints, domain, true) : [];
+      return expression.kind === "not" ? callsOf(undefined, expression.operand, constraints, domain, true) : [];
     });
+    return head ? [{ call: head, constraints }, ...calls] : calls;
   });
 }
 
@@ -157,12 +195,13 @@ function canHold(constraints: readonly Constraint[], domain: Domain): boolean {
 const impossible: Constraint = { variable: "nothing at all", admits: () => false };
 
 function constraintsOf(expression: Expression, domain: Domain): Constraint[] {
-  const of = (term: Term, admits: (type: string) => boolean) => {
+  const of = (term: Term, admits: Admits) => {
     if (term.kind === "variable") return [{ variable: term.name, admits }];
     return admits(typeOf(term) ?? "") ? [] : [impossible];
   };
   const typeOf = (term: Term) => (term.kind === "literal" ? term.type : term.kind === "now" ? "Integer" : undefined);
   const same = (term: Term, other: Term) => {
+    if (other.kind === "literal") return of(term, isOneOf([other]));
     const type = typeOf(other);
     return type === undefined ? [] : of(term, (given) => given === type);
   };
@@ -174,7 +213,7 @@ function constraintsOf(expression: Expression, domain: Domain): Constraint[] {
     case "equal":
       return [...same(expression.left, expression.right), ...same(expression.right, expression.left)];
     case "in":
-      return of(expression.term, (given) => expression.values.some((value) => value.type === given));
+      return of(expression.term, isOneOf(expression.values));
     case "compare":
       if (expression.operator === "!=") return [];
       return [expression.left, expression.right].flatMap((term) => of(term, (given) => given === "Integer"));

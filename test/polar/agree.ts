@@ -14,7 +14,9 @@ import { must } from "../../src/util/assert.ts";
 import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
 import { oracle, type Oracle } from "../oracle.ts";
 import { assertionPasses, valuesOf } from "../oracle/assertions.ts";
+import { storableFacts } from "../oracle/accepted-facts.ts";
 import { differences } from "../oracle/differences.ts";
+import { createDomain } from "../oracle/domain.ts";
 
 export interface Verdict {
   readonly diagnostics: readonly Diagnostic[];
@@ -42,8 +44,10 @@ export function judge(text: string, { limits, conditionsMax }: JudgeOptions = {}
   });
   const failures = tests?.failures ?? [];
   const disagreements = (policy?.tests ?? []).flatMap((test, index) => {
-    const facts = test.facts.map(plainFact);
-    const slow = oracle(must(policy), { facts, now, values: test.assertions.flatMap(valuesOf), conditionsMax });
+    const values = test.assertions.flatMap(valuesOf);
+    const written = test.facts.map(plainFact);
+    const facts = written.filter(storableFacts(must(policy), createDomain(must(policy), written, values, now)));
+    const slow = oracle(must(policy), { facts, now, values, conditionsMax });
     const passed = test.assertions.filter((assertion) => assertionPasses(assertion, slow)).length;
     const counted = must(tests?.tests[index]).passed;
     const unanswered = failures.filter(

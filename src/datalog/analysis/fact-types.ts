@@ -1,8 +1,10 @@
 /**
- * The types of facts that may be stored: those with which bodies of rules use a predicate, and the declared ones. A
- * predicate that only heads use is derived, never stored. The implicit `allow` rules are no uses. A rule that asks for
- * a type also accepts its subtypes. Names in rules (`"admin"`) do not restrict facts, because Oso Cloud documents types
- * only.
+ * The types of facts that may be stored: those with which bodies of rules use a predicate, the declared ones, and those
+ * of heads. The implicit `allow` rules count as neither. A rule that names a type also accepts its subtypes. Names in
+ * bodies (`"admin"`) do not restrict facts, because Oso Cloud documents types only; names in heads do.
+ *
+ * The types of bodies and declarations are listed for each policy, since its statements read their tables. Facts of
+ * other heads are rare, so a policy has neither lists nor tables for them (`engine/policy/head-facts.ts`).
  */
 import { factArgumentsMax, type Policy } from "../../polar/policy.ts";
 import type { Span } from "../../polar/span.ts";
@@ -10,9 +12,11 @@ import type { ArgumentPattern } from "../ir/argument-index.ts";
 import { typeListKey } from "../ir/key.ts";
 import {
   argumentPattern,
+  type Constant,
   type DatalogProgram,
   predicateKey,
   type ProgramLiteral,
+  type ProgramRule,
   type ProgramTerm,
   requiredTypes,
   type VariableTypes,
@@ -39,7 +43,7 @@ export interface FactTypeLimits {
   readonly predicatesMax: number;
 }
 
-/** All accepted fact types, distinct, in the order of their first use. */
+/** The fact types of bodies and declarations, distinct, in the order of their first use. */
 export function inferFactTypes(
   policy: Policy,
   program: DatalogProgram,
@@ -73,6 +77,58 @@ export function* factUses(policy: Policy, program: DatalogProgram, universe: Uni
     const args = types.map((type) => ({ types: universe.concrete(type), id: undefined }));
     yield { predicate: predicateKey(predicate, args.length), args, span };
   }
+}
+
+/** The arguments that facts with the head of a rule may have. */
+export type FactHead = readonly ArgumentPattern[];
+
+/** The heads of a predicate (a key) that may have these argument types, except those of implicit rules. */
+export function factHeads({ heads }: DatalogProgram, predicate: string, types: readonly TypeName[]): FactHead[] {
+  const asked = types.map((type) => ({ types: type === undefined ? undefined : new Set([type]), id: undefined }));
+  return (heads.get(predicate)?.candidates(asked) ?? []).flatMap(factHeadOf);
+}
+
+/**
+ * The fact type of the first head, other than that of an implicit rule, that can have these argument types; `undefined`
+ * if there is none. `predicate` is a key. A variable without a type stands for any type.
+ */
+export function headFactType(
+  program: DatalogProgram,
+  predicate: string,
+  types: readonly TypeName[],
+): FactType | undefined {
+  const head = factHeads(program, predicate, types).find((patterns) => types.every(fitsType(patterns)));
+  return head && { predicate, types: types.map((type, position) => head[position]?.types && type) };
+}
+
+/** Whether a head names such a fact: its argument types, and its strings where the head has one. */
+export function isHeadFact(program: DatalogProgram, predicate: string, args: readonly Constant[]): boolean {
+  const types = args.map(({ type }) => type);
+  return factHeads(program, predicate, types).some(
+    (patterns) =>
+      types.every(fitsType(patterns)) &&
+      patterns.every(
+        ({ id }, position) => id === undefined || types[position] !== "String" || id === args[position]?.id,
+      ),
+  );
+}
+
+function fitsType(patterns: FactHead): (type: TypeName, position: number) => boolean {
+  return (type, position) => {
+    const types = patterns[position]?.types;
+    return types === undefined || (type !== undefined && types.has(type));
+  };
+}
+
+const factHeadsByRule = new WeakMap<ProgramRule, [FactHead] | []>();
+
+/** In a list, which is empty if no fact can have the head, or if the conditions of the rule contradict each other. */
+function factHeadOf(rule: ProgramRule): [FactHead] | [] {
+  return factHeadsByRule.getOrInsertComputed(rule, ({ implicit, head, body, types }) => {
+    if (implicit || head.length < 1 || head.length > factArgumentsMax) return [];
+    const allowed = narrowed(body, types);
+    return allowed ? [head.map((term) => argumentPattern(term, allowed))] : [];
+  });
 }
 
 /** Whether the fact type `accepted` accepts a fact with these argument types. */

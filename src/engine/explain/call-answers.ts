@@ -13,6 +13,7 @@ import { must } from "../../util/assert.ts";
 import type { Engine } from "../engine.ts";
 import { TooManyFacts } from "../evaluator/fact-reader.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
+import type { ReadFactTypes } from "../policy/head-facts.ts";
 import { factKey, valueKey } from "../request/keys.ts";
 import { anyId, type GroundAtom, type OpenAtom } from "./atom.ts";
 import type { FactOrigin } from "./explanation.ts";
@@ -50,7 +51,7 @@ export interface CallAnswersOptions {
   readonly contextFacts?: readonly Fact[];
   /** The engine for calls without open arguments, if it is another one. */
   readonly closedEngine?: Engine;
-  /** The argument types with which each predicate can hold, including context facts; by default those of the policy. */
+  /** The argument types with which each predicate can hold, including context facts; by default without these. */
   readonly signatures?: Signatures;
 }
 
@@ -59,6 +60,7 @@ export class CallAnswers {
   readonly active: ActivePolicy;
   readonly #engine: Engine;
   readonly #options: CallAnswersOptions;
+  readonly #readTypes: Pick<ReadFactTypes, "factTypes" | "signatures">;
   readonly #types: readonly string[];
   readonly #answers = new Map<string, Rows | WorkLimitReached>();
   readonly #facts = new Map<string, StoredOrContext | undefined>();
@@ -71,6 +73,7 @@ export class CallAnswers {
     this.active = active;
     this.#engine = engine;
     this.#options = options;
+    this.#readTypes = engine.factTypes() ?? active;
     this.#types = [...new Set(["String", "Integer", "Boolean", ...active.types, ...(options.types ?? [])])];
     this.#stepsLeft = options.stepsMax;
     this.#contextFacts = new Set(options.contextFacts?.map(factKey));
@@ -127,10 +130,10 @@ export class CallAnswers {
     return origin;
   }
 
-  /** Whether the policy accepts such a fact. */
+  /** Whether such a stored fact would be read: the policy asks for it, or there are head facts of its type. */
   isStorable({ predicate, args }: OpenAtom): boolean {
     const accepts = (type: TypeName, arg: Value | undefined): boolean => !type || !arg || type === arg.type;
-    return this.active.factTypes.some(
+    return this.#readTypes.factTypes.some(
       (fact) => fact.predicate === predicate && fact.types.every((type, position) => accepts(type, args[position])),
     );
   }
@@ -149,7 +152,7 @@ export class CallAnswers {
   /** All combinations of concrete types with which the predicate can hold for these arguments. */
   #typings(predicate: string, args: readonly CallArgument[]): string[][] {
     const found = new Map<string, string[]>();
-    const signatures = (this.#options.signatures ?? this.active.signatures).get(predicate);
+    const signatures = (this.#options.signatures ?? this.#readTypes.signatures).get(predicate);
     const known = (): ArgumentPattern[] =>
       args.map((arg) => ({ types: arg.kind === "value" ? new Set([arg.value.type]) : arg.types, id: undefined }));
     for (const signature of signatures?.candidates(known) ?? []) {

@@ -89,14 +89,16 @@ function answersFor(
   };
   const requestTypes = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
   const context = factTypesOf(contextFacts);
-  return new CallAnswers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
+  const engine = new Engine(database, { ...options, strategy: "evaluator" });
+  const read = { program: active.program, factTypes: engine.factTypes()?.factTypes ?? active.factTypes };
+  return new CallAnswers(engine, active, {
     closedEngine: new Engine(database, options),
     now: clock,
     stepsMax: explanationStepsMax,
     endMs: performance.now() + explanationTimeMsMax,
     types: [...allTypes(database), ...requestTypes],
     contextFacts,
-    ...(context.length > 0 && { signatures: contextSignatures(active, context, limits.policyTypingsMax) }),
+    ...(context.length > 0 && { signatures: contextSignatures(read, context, limits.policyTypingsMax) }),
   });
 }
 

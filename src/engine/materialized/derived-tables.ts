@@ -32,12 +32,18 @@ export function refreshDerived(
 ): void {
   const active = usableActivation(database)?.active;
   const orders = active && indexOrders(active.program);
-  if (orders) {
-    for (const { table, predicate, arity } of factTables(database))
-      setIndexes(database, table, orders.get(predicateKey(predicate, arity)) ?? []);
-  }
+  if (orders) refreshIndexes(database, orders);
   refreshClosures(database, limits, retry, fillTime);
   if (orders) refreshStatistics(database, active, orders);
+}
+
+/** Gives new fact tables the indexes and statistics that the active policy needs. */
+export function refreshTables(database: Connection): void {
+  const active = usableActivation(database)?.active;
+  if (!active) return;
+  const orders = indexOrders(active.program);
+  refreshIndexes(database, orders);
+  refreshStatistics(database, active, orders);
 }
 
 /** Call it when all facts were deleted. */
@@ -54,6 +60,11 @@ export function rebuildDerived(database: Connection, limits: Limits): void {
   dropAllClosures(database);
   dropAllStatistics(database);
   refreshDerived(database, limits, true);
+}
+
+function refreshIndexes(database: Connection, orders: Orders): void {
+  for (const { table, predicate, arity } of factTables(database))
+    setIndexes(database, table, orders.get(predicateKey(predicate, arity)) ?? []);
 }
 
 function refreshStatistics(database: Connection, { program }: ActivePolicy, orders: Orders): void {

@@ -2,15 +2,17 @@
  * The fact schema check: whether any rule of the policy can use a fact (`polar/LANGUAGE.md`). A fact that no rule can
  * use is most likely a mistake, and would silently have no effect.
  */
-import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
-import { predicateKey, programCalls, splitKey } from "../../datalog/ir/program.ts";
+import { factHeads, type FactType, isCovered, isHeadFact } from "../../datalog/analysis/fact-types.ts";
+import { type DatalogProgram, predicateKey, programCalls, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { suggestion } from "../../util/suggestion.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
-import type { Fact } from "../../store/facts/fact.ts";
+import type { Fact, Value } from "../../store/facts/fact.ts";
+import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { type Activation, activationOf } from "./activation.ts";
 import type { ActivePolicy } from "./active-policy.ts";
+import { isRead, readFactTypes } from "./head-facts.ts";
 
 /** What a policy can use as facts. */
 export interface FactUses {
@@ -66,9 +68,9 @@ export interface FactSchemaProblem {
 export function checkFactSchema(fact: Fact, active: ActivePolicy | undefined): FactSchemaProblem | undefined {
   const key = predicateKey(fact.predicate, fact.args.length);
   const types = fact.args.map((arg) => arg.type);
-  const accepted = active?.factTypes ?? [];
-  if (isCovered(accepted, key, types)) return undefined;
-  const near = nearest(fact.predicate, types, accepted).map((known) => `\`${formatFactType(known)}\``);
+  if (active && (isCovered(active.factTypes, key, types) || isHeadFact(active.program, key, fact.args)))
+    return undefined;
+  const near = (active ? nearest(fact, active) : []).map((known) => `\`${known}\``);
   return {
     problem: `${formatFact(fact)} is not used in policy${near.length > 0 ? `; the policy uses ${near.join(", ")}` : ""}`,
     fix: active
@@ -80,15 +82,46 @@ export function checkFactSchema(fact: Fact, active: ActivePolicy | undefined): F
 const nearestMax = 5;
 
 /**
- * Fact types with the same name, or else with the most similar name; those that agree in the most arguments come first.
+ * The fact types with the same name, or else with the most similar name, as text; those that agree in the most arguments
+ * come first. Strings in heads are shown, because they restrict facts.
  */
-function nearest(predicate: string, types: readonly string[], accepted: readonly FactType[]): FactType[] {
-  const byName = Map.groupBy(accepted, (known) => splitKey(known.predicate)[0]);
-  const alike = byName.get(predicate) ?? byName.get(suggestion(predicate, byName.keys()) ?? "") ?? [];
-  const agreement = (known: FactType): number =>
-    known.types.filter((type, index) => type === undefined || type === types[index]).length -
-    Math.abs(known.types.length - types.length);
-  return alike.toSorted((one, other) => agreement(other) - agreement(one)).slice(0, nearestMax);
+function nearest({ predicate, args }: Fact, { program, factTypes }: ActivePolicy): string[] {
+  const used = Map.groupBy(factTypes, (known) => splitKey(known.predicate)[0]);
+  const heads = Map.groupBy(program.heads.keys(), (key) => splitKey(key)[0]);
+  const names = new Set([...used.keys(), ...heads.keys()]);
+  const name = names.has(predicate) ? predicate : suggestion(predicate, names);
+  if (name === undefined) return [];
+  const derived = (heads.get(name) ?? []).flatMap((key) => headsLike(key, args, program, factTypes));
+  const known = [...(used.get(name) ?? []).map((type) => ({ ...type, text: formatFactType(type) })), ...derived];
+  const agreement = ({ types }: FactType): number =>
+    types.filter((type, index) => type === undefined || type === args[index]?.type).length -
+    Math.abs(types.length - args.length);
+  return [...new Set(known.toSorted((one, other) => agreement(other) - agreement(one)).map(({ text }) => text))].slice(
+    0,
+    nearestMax,
+  );
+}
+
+/** The heads of a predicate whose types no body uses. Of several types of an argument, the given one or the first. */
+function headsLike(
+  key: string,
+  args: readonly Value[],
+  program: DatalogProgram,
+  factTypes: readonly FactType[],
+): (FactType & { readonly text: string })[] {
+  const anything = Array.from({ length: splitKey(key)[1] }, () => undefined);
+  return factHeads(program, key, anything).flatMap((head) => {
+    const types = head.map(({ types: accepted }, position) => {
+      const type = args[position]?.type;
+      return type !== undefined && accepted?.has(type) ? type : accepted?.values().next().value;
+    });
+    if (isCovered(factTypes, key, types)) return [];
+    const shown = types.map((type, position) => {
+      const id = head[position]?.id;
+      return type === "String" && id !== undefined ? stringLiteral(id) : type;
+    });
+    return [{ predicate: key, types, text: formatFactType({ predicate: key, types: shown }) }];
+  });
 }
 
 /** `has_role(User, String, Org)`; `_` stands for any type. */
@@ -97,14 +130,15 @@ export function formatFactType(known: FactType): string {
 }
 
 /**
- * One sentence that counts the unused facts: stored facts that the active policy uses and `after` does not. They are
+ * One sentence that counts the unused facts: stored facts that the active policy accepts and `after` does not. They are
  * ignored, and count again as soon as a policy uses them. `undefined` if there are none. Reads all facts of the
  * predicates in question, and only those.
  */
 export function unusedFactsWarning(database: Connection, after: ActivePolicy): string | undefined {
-  const before = activationOf(database)?.active.factTypes ?? [];
+  const active = activationOf(database)?.active;
+  const before = active ? readFactTypes(database, active, new TableStatistics(database)).factTypes : [];
   const isAbandoned = (predicate: string, types: FactType["types"]): boolean =>
-    isCovered(before, predicate, types) && !isCovered(after.factTypes, predicate, types);
+    isCovered(before, predicate, types) && !isRead(after, predicate, types);
   const abandoned = before.filter(({ predicate, types }) => isAbandoned(predicate, types));
   const unused = [...new Set(abandoned.map(({ predicate }) => predicate))]
     .flatMap((predicate) =>

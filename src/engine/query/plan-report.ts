@@ -22,6 +22,7 @@ import { must } from "../../util/assert.ts";
 import { closuresOf } from "../materialized/policy-closures.ts";
 import { activationOf } from "../policy/activation.ts";
 import { acceptedPolicyLimits, type ActivePolicy, joinSources, programLimits } from "../policy/active-policy.ts";
+import { readFactTypes } from "../policy/head-facts.ts";
 import { unknownNames } from "../policy/unknown-names.ts";
 import { applyEvent } from "../state/apply.ts";
 import { costBoundOf } from "./cost-bound.ts";
@@ -131,7 +132,7 @@ function reportOver(
   { limits, withPasses }: PlanReportOptions,
 ): PlanReport {
   const statistics = new TableStatistics(store);
-  const planner = new Planner(store, active, limits, "statement", statistics);
+  const planner = new Planner(store, readFactTypes(store, active, statistics), limits, "statement", statistics);
   const closures = closuresOf(active, limits);
   const tables = new Map(closureTables(store).map((table) => [table.name, table]));
   const labels: ClosureLabels = new Map(closures.map(({ name }) => [name, tables.get(name)?.table ?? "closure"]));

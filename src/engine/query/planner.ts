@@ -27,6 +27,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { indexOrders, type Orders } from "../materialized/indexes.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
+import type { ReadFactTypes } from "../policy/head-facts.ts";
 import { factTypeKey } from "../request/keys.ts";
 import { TypeIds } from "../request/type-ids.ts";
 import { OffloadRequired } from "./offload-required.ts";
@@ -74,6 +75,7 @@ export class Planner {
   readonly allowShapes = new AllowShapes();
   readonly #database: Connection;
   readonly #active: ActivePolicy;
+  readonly #facts: ReadFactTypes;
   readonly #limits: Limits;
   readonly #strategy: Strategy;
   readonly #statistics: TableStatistics;
@@ -90,7 +92,7 @@ export class Planner {
 
   constructor(
     database: Connection,
-    active: ActivePolicy,
+    facts: ReadFactTypes,
     limits: Limits,
     strategy: Strategy,
     statistics: TableStatistics,
@@ -107,7 +109,9 @@ export class Planner {
     this.#statistics = statistics;
     this.types = new TypeIds(database);
     this.#database = database;
+    const { active } = facts;
     this.#active = active;
+    this.#facts = facts;
     this.#limits = limits;
     this.#strategy = strategy;
     this.#closures = new Map(
@@ -160,8 +164,12 @@ export class Planner {
     return plan;
   }
 
-  /** Whether the store has grown so much that the join orders may no longer be the best ones. */
-  isOutdated(statistics: TableStatistics): boolean {
+  /**
+   * Whether the store has head facts of other types than the plans read, or has grown so much that the join orders may no
+   * longer be the best ones.
+   */
+  isOutdated(facts: ReadFactTypes, statistics: TableStatistics): boolean {
+    if (facts.key !== this.#facts.key) return true;
     return statistics.totalRows > 8 * Math.max(1000, this.#statistics.totalRows);
   }
 
@@ -183,7 +191,7 @@ export class Planner {
     };
     const options = {
       program: this.#active.program,
-      facts: this.#active.factTypes,
+      facts: this.#facts.factTypes,
       context: shape.context,
       signatures: this.#signaturesWith(shape.context),
       ...(withClosures && { closures: ({ name }: Closure) => this.#closures.has(name) }),
@@ -261,10 +269,15 @@ export class Planner {
   }
 
   #signaturesWith(context: readonly FactType[]): Signatures {
-    if (context.length === 0) return this.#active.signatures;
+    if (context.length === 0) return this.#facts.signatures;
     const key = listKey(context.map(factTypeKey));
     const signatures =
-      this.#signatures.get(key) ?? contextSignatures(this.#active, context, this.#limits.policyTypingsMax);
+      this.#signatures.get(key) ??
+      contextSignatures(
+        { program: this.#active.program, factTypes: this.#facts.factTypes },
+        context,
+        this.#limits.policyTypingsMax,
+      );
     this.#signatures.set(key, signatures);
     return signatures;
   }

@@ -8,7 +8,8 @@ import { readSequence, type SequenceLock } from "../../store/connection/sequence
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Clock } from "../../util/clock.ts";
-import { snapshotState, type SnapshotState } from "../policy/activation.ts";
+import { type Activation, snapshotState, type SnapshotState } from "../policy/activation.ts";
+import { type ReadFactTypes, readFactTypes } from "../policy/head-facts.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import { DecisionCache } from "./decision-cache.ts";
 import { Planner, type Strategy } from "./planner.ts";
@@ -45,6 +46,7 @@ export class ReadView {
   /** The sequence number of the state in which the cached decisions are valid. */
   #decisionsSequence: number | undefined;
   #statistics: { readonly of: TableStatistics; readonly stamp: number } | undefined;
+  #factTypes: { readonly of: ReadFactTypes; readonly from: readonly [Activation, TableStatistics] } | undefined;
   #planner: { readonly activation: object; readonly planner: Planner } | undefined;
 
   constructor(database: Connection, { changes, after, inTransaction, ...options }: ReadViewOptions) {
@@ -95,21 +97,28 @@ export class ReadView {
     const { activation, version, statisticsStamp } = this.#state();
     if (!activation) return undefined;
     const statistics = this.#statisticsAt(statisticsStamp);
+    const facts = this.#factTypesAt(activation, statistics);
     this.decisions.invalidateChanged(this.#database, version);
     // The snapshot belongs to the sequence number from before the read only if no change has begun since.
     if (this.#changes && sequence === readSequence(this.#changes)) this.#decisionsSequence = sequence;
     const current = this.#planner?.activation === activation ? this.#planner.planner : undefined;
-    if (current && !current.types.isStale() && !current.isOutdated(statistics)) return current;
+    if (current && !current.types.isStale() && !current.isOutdated(facts, statistics)) return current;
     this.#planner?.planner.close();
     this.decisions.clear();
     const { limits, strategy, onServingThread } = this.#options;
-    const planner = new Planner(this.#database, activation.active, limits, strategy, statistics, onServingThread);
+    const planner = new Planner(this.#database, facts, limits, strategy, statistics, onServingThread);
     this.#planner = { activation, planner };
     return planner;
   }
 
   statistics(): TableStatistics {
     return this.#statisticsAt(this.#state().statisticsStamp);
+  }
+
+  /** What answers read now; `undefined` if no policy is active. */
+  factTypes(): ReadFactTypes | undefined {
+    const { activation, statisticsStamp } = this.#state();
+    return activation && this.#factTypesAt(activation, this.#statisticsAt(statisticsStamp));
   }
 
   /** A cached decision, if the store has not changed since the last query: then no snapshot is needed. */
@@ -127,6 +136,14 @@ export class ReadView {
   #statisticsAt(stamp: number): TableStatistics {
     if (this.#statistics?.stamp !== stamp) this.#statistics = { of: new TableStatistics(this.#database), stamp };
     return this.#statistics.of;
+  }
+
+  #factTypesAt(activation: Activation, statistics: TableStatistics): ReadFactTypes {
+    const known = this.#factTypes;
+    if (known?.from[0] === activation && known.from[1] === statistics) return known.of;
+    const of = readFactTypes(this.#database, activation.active, statistics);
+    this.#factTypes = { of, from: [activation, statistics] };
+    return of;
   }
 
   #state(): SnapshotState {

@@ -8,13 +8,20 @@ import { defaultLimits, type Limits } from "../../config/limits.ts";
 import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import * as schema from "../../store/connection/schema.ts";
-import { clearFacts, deleteFact, ensureFactTable, hasFact, insertFact } from "../../store/facts/fact-tables.ts";
+import {
+  clearFacts,
+  deleteFact,
+  ensureFactTable,
+  factTable,
+  hasFact,
+  insertFact,
+} from "../../store/facts/fact-tables.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { intern, internType } from "../../store/facts/symbols.ts";
 import { StatisticsUpdate } from "../../store/statistics/statistics-update.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { ClosureChange } from "../materialized/closures.ts";
-import { clearDerived, refreshDerived } from "../materialized/derived-tables.ts";
+import { clearDerived, refreshDerived, refreshTables } from "../materialized/derived-tables.ts";
 import { invalidatePlans } from "../policy/activation.ts";
 import { activate, type ActivePolicy } from "../policy/active-policy.ts";
 import { factElement, formatDigest, keyElement, parseDigest, policyElement } from "./digest.ts";
@@ -41,6 +48,7 @@ export function applyEvent(database: Connection, event: Event, limits: Limits = 
 }
 
 function applyFacts(database: Connection, effect: EffectOf<"facts">, limits: Limits): void {
+  createMissingTables(database, effect.inserted);
   const statistics = new StatisticsUpdate(database);
   const closures = new ClosureChange(database, limits, statistics);
   const changed = new Map<string, Fact>();
@@ -69,6 +77,15 @@ function applyFacts(database: Connection, effect: EffectOf<"facts">, limits: Lim
     database
       .statement("UPDATE relation SET version = (SELECT version FROM state) WHERE predicate = ?1 AND arity = ?2")
       .run(predicate, args.length);
+}
+
+/** A policy creates no tables for facts that only heads of its rules name, because there seldom are any. */
+function createMissingTables(database: Connection, facts: readonly Fact[]): void {
+  const keys = new Set(facts.map(({ predicate, args }) => predicateKey(predicate, args.length)));
+  const missing = [...keys].filter((key) => factTable(database, ...splitKey(key)) === undefined);
+  if (missing.length === 0) return;
+  for (const key of missing) ensureFactTable(database, ...splitKey(key));
+  refreshTables(database);
 }
 
 function applyPolicy(database: Connection, effect: EffectOf<"policy">, timeMs: number, limits: Limits): void {

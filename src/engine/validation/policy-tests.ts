@@ -26,6 +26,7 @@ import { Renderer, ruleAt } from "../explain/rendering.ts";
 import { coverRules } from "../explain/rule-coverage.ts";
 import { type ActivePolicy, joinSources } from "../policy/active-policy.ts";
 import { type CustomAllow, customAllow } from "../policy/custom-allow.ts";
+import { checkFactSchema } from "../policy/fact-schema.ts";
 import { patternOf } from "../policy/policy-warnings.ts";
 import { applyEvent } from "../state/apply.ts";
 import type { Effect } from "../state/event.ts";
@@ -124,7 +125,9 @@ class TestRunner {
     const { name, assertions } = test;
     if (this.#isPastDeadline())
       return assertions.map((assertion) => ({ test: name, diagnostic: this.#pastDeadline(assertion) }));
-    const inserted = test.facts.map(({ predicate, args }) => ({
+    // A node would refuse the other facts; a warning names them.
+    const accepted = test.facts.filter((fact) => checkFactSchema(fact, this.#active) === undefined);
+    const inserted = accepted.map(({ predicate, args }) => ({
       predicate,
       args: args.map(({ type, id }) => ({ type, id })),
     }));

@@ -66,8 +66,12 @@ export function lineBeforeClosing(page: Page, joint: string, offset: number, bef
   return concat([ending, trailing ?? "", indent(onLines(lines, before)), hardLine()]);
 }
 
-/** The `;` at `offset`. Comments on lines of their own before it, such as a disabled condition, stay before it. */
-export function semicolon(page: Page, offset: number): Doc {
+/**
+ * The `;` of a statement that ends at `end`, also if the text lacks it. Comments on lines of their own before it, such as
+ * a disabled condition, stay before it.
+ */
+export function semicolon(page: Page, end: number): Doc {
+  const offset = page.text[end - 1] === ";" ? end - 1 : end;
   const comments = page.comments.slice(page.next, page.next + 2).filter((comment) => comment.start < offset);
   if (comments.every((comment) => !comment.startsLine)) return ";";
   const { trailing, lines } = takeRemarks(page, offset);

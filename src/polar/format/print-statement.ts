@@ -95,7 +95,8 @@ function printTest(page: Page, { name, setup, setupSpan, assertions, span }: Tes
 function setupItem(page: Page, item: SetupItem): Item {
   const { start, end } = item.span;
   if (item.kind === "useFixture") return { start, print: () => terminated(page, `fixture ${item.name.text}`, end) };
-  return { start, print: () => terminated(page, printCall(page, item), tokenAfter(page, end).end) };
+  const next = tokenAfter(page, end);
+  return { start, print: () => terminated(page, printCall(page, item), isMark(next, ";") ? next.end : end) };
 }
 
 function printAssertion(page: Page, { expected, head, iff, span }: Assertion): Doc {
@@ -107,7 +108,7 @@ function printFlags(flags: readonly Name[]): string {
   return flags.map(({ text }) => `${text} `).join("");
 }
 
-/** `head if condition;`, or `head;` without a condition. The `;` ends at `end`. */
+/** `head if condition;`, or `head;` without a condition. It ends at `end`. */
 function printConditional(
   page: Page,
   head: readonly Doc[],
@@ -118,10 +119,10 @@ function printConditional(
   if (!condition) return terminated(page, concat(head), end);
   const body = [lineBefore(page, " ", condition.span.start, "opening"), printExpression(page, condition)];
   // The `;` is part of the group, so a comment before the `;` puts the conditions on lines of their own.
-  return group([...head, word, indent(body), semicolon(page, end - 1)]);
+  return group([...head, word, indent(body), semicolon(page, end)]);
 }
 
-/** The statement with its `;`, which ends at `end`. */
+/** The statement with its `;`. It ends at `end`. */
 function terminated(page: Page, statement: Doc, end: number): Doc {
-  return concat([statement, semicolon(page, end - 1)]);
+  return concat([statement, semicolon(page, end)]);
 }

@@ -114,6 +114,12 @@ export function findTypeId(database: Connection, name: string): number | undefin
   return found;
 }
 
+/** The name of a stored type. */
+export function typeName(database: Connection, id: number): string {
+  const [row] = database.statement("SELECT name FROM type WHERE id = ?1").values(id);
+  return String(must(row, "every type of a fact is known")[0]);
+}
+
 /** A range of symbols, both ends included. */
 export interface SymbolRange {
   readonly low: number;

@@ -50,6 +50,21 @@ export class TableStatistics {
   }
 
   /**
+   * The combinations of type ids that rows of a table with at least two columns have, and perhaps some that only deleted
+   * rows had; `undefined` for an unknown table.
+   */
+  typesOfRows(table: string, columns: number): readonly (readonly number[])[] | undefined {
+    const found = new Map<string, readonly number[]>();
+    // Only the kinds of the longest prefix name the types of all columns.
+    for (const { columns: prefix, kinds, most } of this.#tables.get(table)?.prefixes ?? []) {
+      if (prefix.size < columns - 1 || most === 0) continue;
+      const types = kinds.map((kind) => typeIdOf(kind) || kind);
+      found.set(types.join(), types);
+    }
+    return this.#tables.has(table) ? [...found.values()] : undefined;
+  }
+
+  /**
    * An upper bound for the rows that share values in the columns (counted from 1, in any order). `within` has for each
    * column of the table the ranges of its values, or undefined for any. The bound holds for all ranges together.
    */

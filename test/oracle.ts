@@ -18,7 +18,7 @@ import type { Expression, Policy, Rule, Term } from "../src/polar/policy.ts";
 import type { Fact, Value } from "../src/store/facts/fact.ts";
 import { assert, must, unreachable } from "../src/util/assert.ts";
 import { acceptedFacts } from "./oracle/accepted-facts.ts";
-import { clausesOf, type Clause, type Step } from "./oracle/clauses.ts";
+import { clausesOf, type Clause, type Step, variablesOfStep } from "./oracle/clauses.ts";
 import { createDomain, type Domain, type Ground } from "./oracle/domain.ts";
 
 export interface OracleInput {
@@ -42,14 +42,66 @@ export interface Oracle {
   tuples(predicate: string, arity: number): readonly Tuple[];
   /** All ground answers in the domain, also with fresh values, in the order of the query's variables. */
   solutions(query: Query): readonly Tuple[];
+  /**
+   * Whether the answers can't be listed. Then there is an answer with a value that has no name, and no rule gives the
+   * same answer for all values in its place: a negation, a comparison or an equality could exclude some. `undefined` if
+   * that takes too much work.
+   */
+  isOpen(query: Query): boolean | undefined;
   readonly domain: Domain;
 }
 
 export type Tuple = readonly Ground[];
 
 export function oracle(policy: Policy, input: OracleInput): Oracle {
+  const slow = modelled(policy, input, false);
+  let exceptional: Modelled | undefined;
+  return {
+    ...slow,
+    isOpen(query) {
+      const values = [...(input.values ?? []), ...unknownIntegers(slow.domain)];
+      try {
+        exceptional ??= modelled(policy, { ...input, values }, true);
+        return hasOpenAnswer(exceptional, slow.domain, query);
+      } catch (error) {
+        if (error instanceof TooMuchWork) return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** Integers without a name in each gap between those that have one: comparisons can distinguish them. */
+function unknownIntegers(domain: Domain): Value[] {
+  return domain
+    .ofType("Integer")
+    .filter(({ fresh }) => !fresh)
+    .flatMap(({ id }) => [BigInt(id) - 1n, BigInt(id) + 1n])
+    .map((number) => ({ type: "Integer", id: String(number) }));
+}
+
+function hasOpenAnswer({ domain, solutions }: Modelled, named: Domain, query: Query): boolean {
+  const answers = solutions(query);
+  const keys = new Set(answers.map(keyOf));
+  const names = new Set(named.all.filter(({ fresh }) => !fresh).map(({ key }) => key));
+  return answers.some((tuple) => {
+    const taken = new Map<string, number>();
+    if (tuple.some(({ exceptional }) => exceptional) || tuple.every(({ key }) => names.has(key))) return false;
+    const general = tuple.map((value) => {
+      if (names.has(value.key)) return value;
+      const index = taken.get(value.type) ?? 0;
+      taken.set(value.type, index + 1);
+      return must(domain.exceptions(value.type)[index], "the domain has enough exceptions");
+    });
+    return !keys.has(keyOf(general));
+  });
+}
+
+type Modelled = Omit<Oracle, "isOpen">;
+
+function modelled(policy: Policy, input: OracleInput, withExceptions: boolean): Modelled {
   const contextFacts = input.contextFacts ?? [];
-  const domain = createDomain(policy, [...input.facts, ...contextFacts], input.values ?? [], input.now);
+  const domain = createDomain(policy, [...input.facts, ...contextFacts], input.values ?? [], input.now, withExceptions);
   const facts = [...input.facts.filter(acceptedFacts(policy, domain)), ...contextFacts];
   const work = { left: input.conditionsMax ?? Infinity };
   const model = wellFoundedModel(policy.rules.flatMap(clausesOf), facts, domain, work);
@@ -59,7 +111,8 @@ export function oracle(policy: Policy, input: OracleInput): Oracle {
     tuples: (predicate, arity) => [...relation(model, predicate, arity).byKey.values()],
     solutions(query) {
       const answers = new Map<string, Tuple>();
-      const world: World = { positive: model, negative: model, domain, work: { left: Infinity } };
+      const left = withExceptions ? (input.conditionsMax ?? Infinity) : Infinity;
+      const world: World = { positive: model, negative: model, domain, work: { left } };
       for (const clause of clausesOf(queryRule(query))) {
         derive(clause, world, (tuple) => answers.set(keyOf(tuple), tuple));
       }
@@ -218,6 +271,7 @@ function run(steps: readonly Step[], index: number, bindings: Bindings, world: W
     case "compare":
       return compare(step, bindings, world) && next();
     case "not": {
+      if (variablesOfStep(step).some((name) => bindings.get(name)?.exceptional === true)) return false;
       const inner: World = { ...world, positive: world.negative, negative: world.positive };
       return !step.alternatives.some((alternative) => run(alternative, 0, bindings, inner, () => true)) && next();
     }
@@ -250,6 +304,7 @@ function valueOf(term: Term, bindings: Bindings, world: World): Ground | undefin
 function compare(step: Extract<Step, { kind: "compare" }>, bindings: Bindings, world: World): boolean {
   const left = must(valueOf(step.left, bindings, world), "the left side has a value");
   const right = must(valueOf(step.right, bindings, world), "the right side has a value");
+  if (left.exceptional || right.exceptional) return false;
   if (step.operator === "!=") return left !== right;
   if (left.type !== "Integer" || right.type !== "Integer" || left.fresh || right.fresh) return false;
   const [a, b] = [BigInt(left.id), BigInt(right.id)];

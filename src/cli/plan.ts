@@ -116,7 +116,6 @@ const answers: Readonly<Record<PlanReport["answeredBy"], string>> = {
   statement: "by one SQL statement",
   steps: "step by step: no single statement fits",
   nothing: "with no: no rule and no fact can answer it",
-  "not-listable": "with an error: only `not` or a comparison restricts the value that it asks for",
 };
 
 /** `isStored` is true for the data directory of a node, with its statistics. */
@@ -132,6 +131,7 @@ function render(report: PlanReport, isStored: boolean): string {
   if (passes) return [answered, ...passes.map((pass, index) => renderPass(pass, index, passes[index - 1]))].join("\n");
   const sections = [
     answered,
+    section("Refused as a list, if one of these rules leaves a value open", report.refusals.map(renderRefusal)),
     section("Rules", rules ? [rules.question, ...rules.nodes.flatMap(renderNode)] : []),
     section(
       "Closures, kept as tables",
@@ -176,6 +176,12 @@ function renderNode({ node, recursive, rules }: PlacedNode): string[] {
     return `  ${text}${from}`;
   });
   return [`${node}${recursive ? ", walked" : ""}`, ...lines];
+}
+
+function renderRefusal({ rule, reason, type }: PlanReport["refusals"][number]): string {
+  const place = rule?.place ? `${rule.place.file}:${rule.place.line}:${rule.place.column}, ` : "";
+  const values = { restricted: "every value but some", equal: "every value together with itself" };
+  return `${rule?.text ?? "a rule"}    # ${place}${type ?? "any type"}: ${values[reason]}`;
 }
 
 function renderPass({ pass, why, program }: PassReport, index: number, previous: PassReport | undefined): string {

@@ -140,7 +140,7 @@ function specialiseAll(
   return bodies;
 }
 
-/** Throws `NotPlannable` if no single statement fits, and `NotEnumerable` if facts can't list the answers. */
+/** Throws `NotPlannable` if no single statement fits. */
 export function planStatement(
   goal: StatementGoal,
   catalogue: SqlCatalogue,

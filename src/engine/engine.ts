@@ -495,7 +495,7 @@ export class Engine {
   ): QueryExecution {
     const plan = withSpan("plan", {}, planOf, planner, shape);
     this.#admission?.admit(plan, this.#view.statistics(), Math.max(listed, contextFacts.length));
-    return new QueryExecution(this.#database, planner.types, plan, contextFacts, now, this.#limits);
+    return new QueryExecution(this.#database, planner, plan, contextFacts, now, this.#limits);
   }
 }
 

@@ -52,6 +52,23 @@ export function openEngineInMemory(input: EngineInput, options: EngineOptions): 
   );
 }
 
+/** Two engines over one store in memory, one for each strategy. */
+export function openBothInMemory(
+  input: EngineInput,
+): { readonly engines: Readonly<Record<"statement" | "evaluator", EngineTarget>> } & Disposable {
+  const database = openStore(":memory:");
+  createState(database, "test", "0000000000000001");
+  const statement = filled(
+    live(database, database, input.now, { strategy: "statement" }, () => {}),
+    input,
+  );
+  const evaluator = new Engine(database, { strategy: "evaluator", clock: () => input.now });
+  return {
+    engines: { statement, evaluator: targetOf(evaluator, input.contextFacts) },
+    [Symbol.dispose]: () => statement[Symbol.dispose](),
+  };
+}
+
 export function openLiveEngine(now: number, options: EngineOptions): LiveEngine {
   const folder = mkdtempSync(join(tmpdir(), "ostiary-case-"));
   const path = join(folder, "data.db");

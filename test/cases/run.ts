@@ -192,9 +192,12 @@ async function checkEverything(asked: Case, slow: Oracle, policy: Policy, target
 
 type Answer = { rows: QueryRow[] } | { error: string };
 
-/** "Not enumerable" is a valid answer; any other answer must be right. */
+/** The rows must be right, and "not enumerable" is the answer only if the answers can't be listed. */
 export function compare(slow: Oracle, query: Query, answer: Answer): string[] {
-  if ("error" in answer) return answer.error === "query_not_enumerable" ? [] : [answer.error];
+  if ("error" in answer) {
+    if (answer.error !== "query_not_enumerable") return [answer.error];
+    return slow.isOpen(query) === false ? ["refused, although the answers can be listed"] : [];
+  }
   return differences(slow, query, answer.rows);
 }
 

@@ -179,10 +179,20 @@ test("an unknown type is reported only if no rule takes any type", async () => {
   ]);
 });
 
-test("a value that only a negation restricts can't be listed", async () => {
+test("the rules that can leave a value open are named", async () => {
   const policy = `${walked} allow(user: User, "see", folder: Folder) if not sealed(folder) and likes(user, "all");`;
   const { output } = await plan(policy, "allow(User:_, see, Folder:?)", "--json");
-  expect((JSON.parse(output) as PlanReport).answeredBy).toBe("not-listable");
+  const { answeredBy, refusals, sql } = JSON.parse(output) as PlanReport;
+  const text = 'allow(user: User, "see", folder: Folder) if not sealed(folder) and likes(user, "all")';
+  expect(answeredBy).toBe("statement");
+  expect(refusals).toMatchObject([{ rule: { text }, reason: "restricted", type: "Folder" }]);
+  expect(sql).toContain("AS open");
+  const place = refusals[0]?.rule?.place;
+  expect((await plan(policy, "allow(User:_, see, Folder:?)")).output).toContain(
+    `${text}    # ${place?.file}:${place?.line}:${place?.column}, Folder: every value but some\n`,
+  );
+  const decision = JSON.parse((await plan(policy, "allow(User:_, see, Folder:_)", "--json")).output) as PlanReport;
+  expect(decision.refusals).toEqual([]);
 });
 
 describe("a wrong command", () => {

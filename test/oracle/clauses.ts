@@ -135,6 +135,12 @@ export function variablesOf(expression: Expression): string[] {
   }
 }
 
+/** The variables of a step, including those inside of negations. */
+export function variablesOfStep(step: Step): string[] {
+  if (step.kind === "each") return [step.variable];
+  return step.kind === "not" ? step.alternatives.flat().flatMap(variablesOfStep) : variablesOf(step);
+}
+
 function variablesOfTerm(term: Term): string[] {
   return term.kind === "variable" ? [term.name] : [];
 }

@@ -10,12 +10,16 @@ export interface Ground extends Value {
   readonly key: string;
   /** True for a value that represents all values of its type without a name. */
   readonly fresh: boolean;
+  /** True for a value against which every negation fails: it is an exception to everything. */
+  readonly exceptional: boolean;
 }
 
 export interface Domain {
   readonly all: readonly Ground[];
   readonly now: Ground;
   ofType(type: string): readonly Ground[];
+  /** Several for each type except Boolean; none in an ordinary domain. */
+  exceptions(type: string): readonly Ground[];
   /** The domain's object for a value, which must be in it. */
   ground(value: Value): Ground;
   isSubtype(type: string, supertype: string): boolean;
@@ -29,13 +33,14 @@ export function createDomain(
   facts: readonly Fact[],
   values: readonly Value[],
   nowSeconds: number,
+  withExceptions = false,
 ): Domain {
   const byKey = new Map<string, Ground>();
-  const add = (type: string, id: string, fresh = false) => {
-    const key = JSON.stringify(fresh ? [type, id, "fresh"] : [type, id]);
+  const add = (type: string, id: string, kind?: "fresh" | "exceptional") => {
+    const key = JSON.stringify(kind ? [type, id, kind] : [type, id]);
     const known = byKey.get(key);
     if (known !== undefined) return known;
-    const ground = { type, id, key, fresh };
+    const ground = { type, id, key, fresh: kind === "fresh", exceptional: kind === "exceptional" };
     byKey.set(key, ground);
     return ground;
   };
@@ -45,7 +50,10 @@ export function createDomain(
   for (const type of concreteTypes(policy, [...byKey.values()])) {
     // Boolean is the only finite type: it has no other values.
     if (type === "Boolean") for (const id of ["true", "false"]) add(type, id);
-    else for (let n = 1; n <= freshPerType; n += 1) add(type, `*${n}`, true);
+    else {
+      for (let n = 1; n <= freshPerType; n += 1) add(type, `*${n}`, "fresh");
+      if (withExceptions) for (let n = 1; n <= freshPerType; n += 1) add(type, `!${n}`, "exceptional");
+    }
   }
   const all = [...byKey.values()];
   const byType = Map.groupBy(all, (value) => value.type);
@@ -53,6 +61,7 @@ export function createDomain(
     all,
     now,
     ofType: (type) => byType.get(type) ?? [],
+    exceptions: (type) => (byType.get(type) ?? []).filter(({ exceptional }) => exceptional),
     ground(value) {
       if ("key" in value) return value as Ground;
       return must(

@@ -2,7 +2,7 @@
  * Flat clauses: a goal after unfolding. A flat clause is a conjunction over sources that SQL can read, with conditions
  * and negations. Terms have types, and variables are unique within the goal.
  */
-import { type Condition, conditionTerms, type Constant } from "./program.ts";
+import { type Condition, conditionTerms, type Constant, mapCondition, type ProgramRule } from "./program.ts";
 import type { TypeName } from "./signature.ts";
 import type { PredicateNode } from "./specialised.ts";
 
@@ -34,16 +34,54 @@ export interface FlatClause {
   readonly conditions: readonly FlatCondition[];
   /** No alternative of any element is true. Their heads are empty, and they share the variables of the clause. */
   readonly negations: readonly (readonly FlatClause[])[];
+  /** The rules that were unfolded into the clause, outer ones first. Only the clauses of a list have them. */
+  readonly origins?: readonly ClauseOrigin[];
 }
 
-/** The goal asks for a variable that facts can't enumerate: only a negation or a comparison restricts it. */
-export class NotEnumerable extends Error {}
+export interface ClauseOrigin {
+  readonly rule: ProgramRule;
+  /** The terms of the rule's variables. */
+  readonly terms: readonly FlatTerm[];
+}
+
+/** Answers that no list can have: all values of a type but some, or all pairs of equal values. */
+export interface OpenAnswer {
+  /** The rule that leaves the values open; `undefined` if it is not known. */
+  readonly rule: ProgramRule | undefined;
+  readonly type: TypeName;
+  /** `restricted`: only negations and comparisons restrict the value. `equal`: it has to be equal to another one. */
+  readonly reason: "restricted" | "equal";
+}
+
+/** The answers can't be listed, because one of them is open and no wildcard includes it. */
+export class NotEnumerable extends Error {
+  readonly open: OpenAnswer;
+
+  constructor(open: OpenAnswer) {
+    super("an open answer");
+    this.open = open;
+  }
+}
 
 /** Thrown if no single SQL statement can answer the goal. The tabled evaluator answers it then. */
 export class NotPlannable extends Error {}
 
 export function atomVariables({ args }: { readonly args: readonly FlatArgument[] }): number[] {
   return args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []));
+}
+
+/** The clause and its negations with `rename` applied to every term. */
+export function mapClauseTerms(clause: FlatClause, rename: (term: FlatTerm) => FlatTerm): FlatClause {
+  return {
+    ...clause,
+    head: clause.head.map(rename),
+    atoms: clause.atoms.map((atom) => ({
+      ...atom,
+      args: atom.args.map((arg) => (arg.kind === "oneOf" ? arg : rename(arg))),
+    })) as FlatAtom[],
+    conditions: clause.conditions.map((condition) => mapCondition(condition, rename)),
+    negations: clause.negations.map((bodies) => bodies.map((body) => mapClauseTerms(body, rename))),
+  };
 }
 
 /** The variables of a clause and of its negations. */

@@ -1,5 +1,5 @@
 /** Selects: clauses over sources for a FROM clause, and what SQL generation needs to know about the store. */
-import type { FlatArgument, FlatCondition, FlatTerm } from "./flat.ts";
+import type { FlatArgument, FlatCondition, FlatTerm, OpenAnswer } from "./flat.ts";
 import { type Constant, mapCondition } from "./program.ts";
 
 /** A source for a FROM clause. `args` are its columns, in order. */
@@ -63,11 +63,19 @@ export interface Select {
   readonly relations: readonly Relation[];
   readonly conditions: readonly FlatCondition[];
   readonly negations: readonly (readonly Select[])[];
+  /** Present if the answers are open: then the head has a witness (`fresh`) for each open value. */
+  readonly open?: OpenSelect;
+}
+
+export interface OpenSelect extends OpenAnswer {
+  /** False if the select is only a necessary condition: then the evaluator decides whether it has an open answer. */
+  readonly isExact: boolean;
 }
 
 /** The select with `rename` applied to every term. */
 export function mapSelectTerms(select: Select, rename: (term: FlatTerm) => FlatTerm): Select {
   return {
+    ...select,
     head: select.head.map(rename),
     relations: select.relations.map((relation) => renameRelation(relation, rename)),
     conditions: select.conditions.map((condition) => mapCondition(condition, rename)),

@@ -11,7 +11,6 @@ import {
   type FlatClause,
   type FlatCondition,
   type FlatTerm,
-  NotEnumerable,
   NotPlannable,
   type RecursiveAtom,
 } from "../ir/flat.ts";
@@ -19,6 +18,7 @@ import { conditionTerms } from "../ir/program.ts";
 import type { Relation, Select } from "../ir/select.ts";
 import type { PredicateNode } from "../ir/specialised.ts";
 import { bindingName, boundBy, connected, isKnown } from "./join-order.ts";
+import { withWitnesses } from "./open-answers.ts";
 
 /** A source that replaces a recursive atom, and the positions of the arguments that are wildcards. */
 export interface AnswerVariant {
@@ -55,13 +55,14 @@ interface PartialSelect {
 
 /**
  * The clause as selects, one for each combination of variants. Seeds may read the enclosing sources `outer`, but not
- * `later`: these bind variables, and the caller adds them afterwards.
+ * `later`: these bind variables, and the caller adds them afterwards. The answers of a goal may be open.
  */
 export function resolveClause(
   clause: FlatClause,
   planner: RecursionPlanner,
   outer: readonly Relation[],
   later: readonly Relation[] = [],
+  mayBeOpen = false,
 ): Select[] {
   let partials: PartialSelect[] = [{ clause, relations: clause.atoms.flatMap(plainRelation) }];
   const pending = clause.atoms.filter((atom) => atom.kind === "recursive");
@@ -71,12 +72,14 @@ export function resolveClause(
     const atom = must(pending.splice(known.indexOf(Math.max(...known)), 1)[0]);
     partials = partials.flatMap((partial) => resolveAtom(partial, atom, planner, outer));
   }
-  return partials.map(({ clause: flat, relations }) => {
-    refuseLostVariables(flat, [...outer, ...later, ...relations]);
+  return partials.map(({ clause: partial, relations }) => {
+    const sources = [...outer, ...later, ...relations];
+    const { clause: flat, open } = mayBeOpen ? withWitnesses(partial, sources) : { clause: partial, open: undefined };
+    refuseLostVariables(flat, sources);
     const negations = flat.negations.map((bodies) =>
       bodies.flatMap((body) => resolveClause(body, planner, [...outer, ...relations], later)),
     );
-    return { head: flat.head, relations, conditions: flat.conditions, negations };
+    return { head: flat.head, relations, conditions: flat.conditions, negations, ...(open && { open }) };
   });
 }
 
@@ -173,13 +176,13 @@ export function refuseLostVariables(clause: FlatClause, sources: readonly Relati
     throw new NotPlannable("a condition on a value that a recursive call leaves open");
 }
 
-/** An answer can't express "any value, twice the same": two wildcards mean any two values. */
+/** A row can't express "any value, twice the same": two wildcards mean any two values. Only the evaluator links them. */
 export function refuseRepeatedWildcard(head: readonly FlatTerm[], sources: readonly Relation[]): void {
   const bound = boundBy(sources);
   const seen = new Set<number>();
   for (const term of head) {
     if (term.kind !== "var" || bound.has(bindingName(term) ?? "")) continue;
-    if (seen.has(term.id)) throw new NotEnumerable();
+    if (seen.has(term.id)) throw new NotPlannable("a recursive call with two equal answers of any value");
     seen.add(term.id);
   }
 }

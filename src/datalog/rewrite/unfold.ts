@@ -6,11 +6,11 @@
 import { must, unreachable } from "../../util/assert.ts";
 import {
   atomVariables,
+  type ClauseOrigin,
   type FlatAtom,
   type FlatClause,
   type FlatCondition,
   type FlatTerm,
-  NotEnumerable,
   NotPlannable,
 } from "../ir/flat.ts";
 import { conditionTerms, mapCondition, type ProgramTerm } from "../ir/program.ts";
@@ -41,11 +41,20 @@ interface State {
     readonly negation: SpecialisedNegation;
     readonly terms: readonly (FlatTerm | undefined)[];
   }[];
+  readonly origins: OriginChain | undefined;
 }
 
-const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [] };
+/** The rules unfolded so far, the last one first. */
+interface OriginChain extends ClauseOrigin {
+  readonly previous: OriginChain | undefined;
+}
 
-/** The alternatives of a body. `terms` has the term of each variable, and `head` the terms that the goal asks for. */
+const emptyState: State = { bindings: new Map(), atoms: [], conditions: [], negations: [], origins: undefined };
+
+/**
+ * The alternatives of a body. `terms` has the term of each variable, and `head` the terms that the goal asks for. A
+ * variable of the head that no atom binds stays in conditions and negations (`open-answers.ts`).
+ */
 export function unfoldBody(
   body: SpecialisedBody,
   terms: readonly (FlatTerm | undefined)[],
@@ -53,12 +62,15 @@ export function unfoldBody(
   atoms: readonly FlatAtom[],
   options: UnfoldOptions,
 ): FlatClause[] {
-  return new Unfolding(options, new Set()).run(body, terms, head, { ...emptyState, atoms });
+  return new Unfolding(options, new Set(), true).run(body, terms, head, { ...emptyState, atoms });
 }
 
-/** The clauses of a node whose open arguments are the terms `args`. */
+/**
+ * The clauses of a node whose open arguments are the terms `args`. Throws `NotPlannable` if only a negation or a
+ * comparison restricts one of them.
+ */
 export function unfoldNode(node: PredicateNode, args: readonly FlatTerm[], options: UnfoldOptions): FlatClause[] {
-  const unfolding = new Unfolding(options, new Set());
+  const unfolding = new Unfolding(options, new Set(), false);
   return node.clauses.flatMap((clause) => {
     const terms = unfolding.variables(clause.body.types);
     const head = clause.head.map((term) => toTerm(term, terms));
@@ -71,10 +83,12 @@ class Unfolding {
   readonly #options: UnfoldOptions;
   /** Variables of an enclosing clause. They are compared, but never bound. */
   readonly #rigid: ReadonlySet<number>;
+  readonly #mayBeOpen: boolean;
 
-  constructor(options: UnfoldOptions, rigid: ReadonlySet<number>) {
+  constructor(options: UnfoldOptions, rigid: ReadonlySet<number>, mayBeOpen: boolean) {
     this.#options = options;
     this.#rigid = rigid;
+    this.#mayBeOpen = mayBeOpen;
   }
 
   run(
@@ -143,7 +157,8 @@ class Unfolding {
         const inner = this.variables(clause.body.types);
         const head = clause.head.map((term) => toTerm(term, inner));
         const unified = unify(open, head, state, this.#rigid);
-        if (unified) results.push(...this.#conjunction(clause.body.literals, inner, unified));
+        const origins = { rule: clause.rule, terms: inner, previous: state.origins };
+        if (unified) results.push(...this.#conjunction(clause.body.literals, inner, { ...unified, origins }));
         if (results.length > this.#options.clausesMax) throw new NotPlannable("too many clauses");
       }
     }
@@ -164,9 +179,12 @@ class Unfolding {
     const witness = (term: FlatTerm): FlatTerm => {
       const final = resolve(term);
       if (final.kind !== "var" || bound.has(final.id)) return final;
-      if (asked.has(final.id)) throw new NotEnumerable();
-      return { kind: "fresh", type: final.type };
+      if (!asked.has(final.id)) return { kind: "fresh", type: final.type };
+      if (!this.#mayBeOpen)
+        throw new NotPlannable("a recursive call with a free variable that only a negation restricts");
+      return final;
     };
+    const rigid = bound.union(asked);
     return {
       head: finalHead,
       atoms,
@@ -179,20 +197,28 @@ class Unfolding {
         const shared = terms.map((term, variable) =>
           term && negation.outer.has(variable) ? witness(term) : undefined,
         );
-        const bodies = negation.bodies.flatMap((body) => this.#negated(body, shared, bound));
+        const bodies = negation.bodies.flatMap((body) => this.#negated(body, shared, rigid));
         refuseNestedWitness(shared, bodies);
         return bodies;
       }),
+      ...(head.length > 0 && this.#mayBeOpen && { origins: originsOf(state.origins, resolve) }),
     };
   }
 
   /** `shared` has the terms of the variables that the body shares with the enclosing clause. */
-  #negated(body: SpecialisedBody, shared: readonly (FlatTerm | undefined)[], bound: ReadonlySet<number>): FlatClause[] {
+  #negated(body: SpecialisedBody, shared: readonly (FlatTerm | undefined)[], rigid: ReadonlySet<number>): FlatClause[] {
     const terms = body.types.map(
       (type, variable): FlatTerm => shared[variable] ?? { kind: "var", id: this.#options.fresh(), type },
     );
-    return new Unfolding(this.#options, bound).run(body, terms, [], emptyState);
+    return new Unfolding(this.#options, rigid, this.#mayBeOpen).run(body, terms, [], emptyState);
   }
+}
+
+function originsOf(last: OriginChain | undefined, resolve: (term: FlatTerm) => FlatTerm): ClauseOrigin[] {
+  const origins: ClauseOrigin[] = [];
+  for (let origin = last; origin; origin = origin.previous)
+    origins.unshift({ rule: origin.rule, terms: origin.terms.map(resolve) });
+  return origins;
 }
 
 function withCondition(state: State, condition: FlatCondition): State {

@@ -157,11 +157,44 @@ class GraphBuilder {
     const found = inferTypings(rule.types, body, this.#options.signatures, this.#spend, known);
     return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend))
       .filter((types) => fitsOpenTypes(node, rule, types))
-      .map((types) => ({
-        head,
-        rule,
-        body: { types, literals: body.map((literal) => this.resolve(literal, types, scope)) },
-      }));
+      .flatMap((types) =>
+        this.#withBooleans(types, head, body, scope).map((clause) => ({
+          head: clause.head,
+          rule,
+          body: { types, literals: clause.body.map((literal) => this.resolve(literal, types, scope)) },
+        })),
+      );
+  }
+
+  /**
+   * The clause with `true` and with `false` in place of each Boolean of `scope` that not only calls restrict. No other
+   * type has so few values that a rule can exclude them all, so that no value is left as a witness.
+   */
+  #withBooleans(
+    types: readonly TypeName[],
+    head: readonly ProgramTerm[],
+    body: readonly ProgramLiteral[],
+    scope: ReadonlySet<number>,
+  ): readonly { readonly head: readonly ProgramTerm[]; readonly body: readonly ProgramLiteral[] }[] {
+    if (!types.includes("Boolean")) return [{ head, body }];
+    const tested = body.flatMap((literal) =>
+      literal.kind === "call" || literal.kind === "type" ? [] : literalVariables(literal),
+    );
+    const asked = head.flatMap(termVariables);
+    const repeated = asked.filter((variable, index) => asked.indexOf(variable) < index);
+    let choices: ReadonlyMap<number, ProgramTerm>[] = [new Map()];
+    for (const variable of new Set([...tested, ...repeated])) {
+      if (types[variable] !== "Boolean" || !scope.has(variable)) continue;
+      this.#spend(2 * choices.length);
+      choices = choices.flatMap((known) =>
+        ["true", "false"].map((id) => new Map(known).set(variable, { kind: "const", value: { type: "Boolean", id } })),
+      );
+    }
+    return choices.map((known) => {
+      const choose = (term: ProgramTerm): ProgramTerm =>
+        (term.kind === "var" ? known.get(term.index) : undefined) ?? term;
+      return { head: head.map(choose), body: body.map((literal) => substitute(literal, choose)) };
+    });
   }
 
   /** The typings of a negated conjunction, given the types of the variables around it. */
@@ -184,16 +217,18 @@ class GraphBuilder {
     }
     if (!required.every(([term, types]) => fitsConstant(term, types))) return [];
     const found = inferTypings(allowed, body, this.#options.signatures, this.#spend, known);
-    return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).map((types) => {
+    const own = scope.difference(outer);
+    return withoutTypeVariables(withDemandedTypes(found, body, scope, this.#spend)).flatMap((types) => {
       const narrowed = types.flatMap((type, variable): SpecialisedLiteral[] =>
         type !== undefined && outer.has(variable) && known[variable] === undefined
           ? [{ kind: "type", term: { kind: "var", index: variable }, types: new Set([type]) }]
           : [],
       );
-      const literals = body
-        .filter((literal) => literal.kind !== "type")
-        .map((literal) => this.resolve(literal, types, scope));
-      return { types, literals: [...narrowed, ...literals] };
+      const tests = body.filter((literal) => literal.kind !== "type");
+      return this.#withBooleans(types, [], tests, own).map((clause) => {
+        const literals = clause.body.map((literal) => this.resolve(literal, types, scope));
+        return { types, literals: [...narrowed, ...literals] };
+      });
     });
   }
 }

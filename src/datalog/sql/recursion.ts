@@ -9,14 +9,7 @@
  * any demanded call that a base clause answers is a hit.
  */
 import { must } from "../../util/assert.ts";
-import {
-  type FlatArgument,
-  type FlatClause,
-  type FlatTerm,
-  NotEnumerable,
-  NotPlannable,
-  type RecursiveAtom,
-} from "../ir/flat.ts";
+import { type FlatArgument, type FlatClause, type FlatTerm, NotPlannable, type RecursiveAtom } from "../ir/flat.ts";
 import { flatArgumentKey } from "../ir/key.ts";
 import type { Relation, Select } from "../ir/select.ts";
 import { openTypes, type PredicateNode } from "../ir/specialised.ts";
@@ -67,7 +60,7 @@ export interface RecursionOptions {
   planner: RecursionPlanner;
 }
 
-/** The recursion of one node with one mode. All methods throw `NotPlannable` if the recursion is not linear. */
+/** The recursion of one node with one mode. All methods throw `NotPlannable` if SQL can't express it. */
 export class Recursion {
   readonly #options: RecursionOptions;
   readonly #fixed: ReadonlyMap<number, FlatTerm>;
@@ -89,7 +82,7 @@ export class Recursion {
     this.#fixed = fixed;
     this.#demand = options.name("demand");
     this.#answers = options.name("answers");
-    this.#root = plannable(() => this.#take(node, mode));
+    this.#root = this.#take(node, mode);
   }
 
   /** The recursion for one seed. Values of the request that it never changes are substituted in the rules. */
@@ -139,7 +132,7 @@ export class Recursion {
   /** Defines the expressions. Returns the variants of the answers for these arguments. */
   answers(seed: Seed, args: readonly FlatTerm[]): AnswerVariant[] {
     this.#defineDemand(seed);
-    plannable(() => this.#defineAnswers());
+    this.#defineAnswers();
     return [...must(this.#variants.get(this.#root)).values()].map((variant) => this.#answer(variant, args));
   }
 
@@ -152,7 +145,7 @@ export class Recursion {
     const { context, define, planner } = this.#options;
     const base = [...this.#moded.values()].flatMap(({ clauses, demand }) =>
       clauses.flatMap(({ clause, inner }) => {
-        const selects = inner ? [] : plannable(() => resolveClause(clause, planner, [demand]));
+        const selects = inner ? [] : resolveClause(clause, planner, [demand]);
         return selects.map((select) => emitSelect(select, () => "0", context, new Map(), demand));
       }),
     );
@@ -333,13 +326,4 @@ function knownPositions(mode: string): number[] {
 
 function isSame(left: FlatArgument | undefined, right: FlatArgument): boolean {
   return left !== undefined && flatArgumentKey(left) === flatArgumentKey(right);
-}
-
-function plannable<T>(plan: () => T): T {
-  try {
-    return plan();
-  } catch (error) {
-    if (!(error instanceof NotEnumerable)) throw error;
-    throw new NotPlannable("a recursive call with a free variable that only a negation restricts");
-  }
 }

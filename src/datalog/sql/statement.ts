@@ -1,17 +1,12 @@
 /** Builds one SQL statement: the table expressions of recursive atoms, the final `SELECT`, and the parameters. */
 import { must } from "../../util/assert.ts";
 import { type FlatArgument, type FlatAtom, type FlatClause, type FlatTerm, NotPlannable } from "../ir/flat.ts";
-import { flatArgumentKey, listKey } from "../ir/key.ts";
+import { flatArgumentKey, listKey, numberKey } from "../ir/key.ts";
 import { conditionTerms } from "../ir/program.ts";
-import type { Loop, Select, SqlCatalogue } from "../ir/select.ts";
+import type { Loop, OpenSelect, Select, SqlCatalogue } from "../ir/select.ts";
 import type { PredicateNode, SpecialisedBody } from "../ir/specialised.ts";
 import { boundBy, isKnown } from "../rewrite/join-order.ts";
-import {
-  type AnswerVariant,
-  type RecursionPlanner,
-  refuseRepeatedWildcard,
-  resolveClause,
-} from "../rewrite/resolve-recursion.ts";
+import { type AnswerVariant, type RecursionPlanner, resolveClause } from "../rewrite/resolve-recursion.ts";
 import type { UnfoldOptions } from "../rewrite/unfold.ts";
 import { emitSelect, emitTerm, emitValue, type SqlContext, StatementParameters } from "./emit.ts";
 import { Recursion, type RecursionOptions } from "./recursion.ts";
@@ -29,8 +24,12 @@ export interface StatementGoal {
 }
 
 export interface PlannedStatement {
-  /** For a yes or no, one row with 1 or 0. Otherwise distinct rows of strings, with NULL for a wildcard. */
+  /**
+   * For a yes or no, one row with 1 or 0. Otherwise distinct rows of strings, with NULL for a wildcard. If `open` is not
+   * empty, there is one more column: NULL, or for an open answer its index in `open`. Open values are NULL as well.
+   */
   readonly sql: string;
+  readonly open: readonly OpenSelect[];
   /** Parameter names, in order: of terms, `now`, `nowSeconds`, `requestSymbols`, `context:<predicate>`, `limit`. */
   readonly parameters: readonly string[];
   /**
@@ -64,6 +63,7 @@ export class StatementBuilder {
   readonly definitions: string[] = [];
   readonly #expressions: TableExpression[] = [];
   readonly #loops: Loop[] = [];
+  readonly #open: OpenSelect[] = [];
   readonly context: SqlContext;
   readonly #limits: StatementLimits;
   readonly #shared = new Map<string, readonly AnswerVariant[]>();
@@ -100,9 +100,7 @@ export class StatementBuilder {
 
   /** Replaces recursive atoms by common table expressions, which it defines. */
   resolve(clauses: readonly FlatClause[]): Select[] {
-    const selects = clauses.flatMap((clause) => resolveClause(clause, this.#planner, []));
-    for (const select of selects) refuseRepeatedWildcard(select.head, select.relations);
-    return selects;
+    return clauses.flatMap((clause) => resolveClause(clause, this.#planner, [], [], true));
   }
 
   /** The statement with this final `SELECT`, which has the answers of `selects`. */
@@ -113,7 +111,7 @@ export class StatementBuilder {
     // The statement about the clock is a separate one, so its loops do not count for this one.
     const [loops, expressions] = [[...this.#loops], [...this.#expressions]];
     const clock = isClocked ? this.#clock(goal, selects) : "never";
-    return { sql: definitions + body, parameters, clock, loops, expressions };
+    return { sql: definitions + body, open: this.#open, parameters, clock, loops, expressions };
   }
 
   readonly #planner: RecursionPlanner = {
@@ -171,32 +169,44 @@ export class StatementBuilder {
     const columns = Array.from({ length: width }, (_, index) => index);
     const single = selects.length === 1 ? "DISTINCT " : "";
     const found = selects.filter((select) => !isConstantAnswer(select));
+    this.#open.push(...new Set(selects.flatMap(({ open }) => open ?? [])));
     const parts = [
-      ...found.map((select) => emitSelect(select, (head) => single + named(head), this.context)),
+      ...found.map((select) => emitSelect(select, (head) => single + this.#row(head, select), this.context)),
       ...this.#constantAnswers(selects.filter(isConstantAnswer)),
     ];
     const union = parts.join(" UNION ") || `SELECT ${named(columns.map(() => "NULL"))} WHERE 0`;
     const texts = columns.map((column) => this.#stringColumn(column, selects));
     const from = `(${union}) AS u${texts.map(({ join }) => join).join("")}`;
     const limit = this.context.parameters.number("limit");
-    return `SELECT ${texts.map(({ text }) => text).join(", ")} FROM ${from} LIMIT ${limit}`;
+    const list = [...texts.map(({ text }) => text), ...(this.#open.length > 0 ? ["u.open"] : [])];
+    return `SELECT ${list.join(", ")} FROM ${from} LIMIT ${limit}`;
+  }
+
+  /** The columns of a row of the select. */
+  #row(head: readonly string[], { open }: Select): string {
+    const mark = open ? this.#open.indexOf(open) : "NULL";
+    return this.#open.length > 0 ? `${named(head)}, ${mark} AS open` : named(head);
   }
 
   /**
-   * Selections for answers that are constants of rules, such as names of actions. Each needs a decision; equal
-   * decisions are shared.
+   * Selections for answers that are constants of rules, such as names of actions, or witnesses. Each needs a decision;
+   * equal decisions are shared.
    */
   #constantAnswers(selects: readonly Select[]): string[] {
-    const groups = Map.groupBy(selects, ({ head }) => listKey(head.map(flatArgumentKey)));
+    const groups = Map.groupBy(
+      selects,
+      ({ head, open }) => listKey(head.map(flatArgumentKey)) + numberKey(open ? this.#open.indexOf(open) : -1),
+    );
     const answers = [...groups.values()].map((group) => {
-      const head = must(group[0]).head.map((term) => emitTerm(term, new Map(), this.context));
+      const first = must(group[0]);
+      const head = first.head.map((term) => emitTerm(term, new Map(), this.context));
       let aliases = 0;
       // Aliases start from 0 for each group, so that equal decisions have equal texts.
       const question = this.#emitDecision(group, { ...this.context, alias: () => `t${aliases++}`, onLoop: () => {} });
-      return { head, group, question };
+      return { row: this.#row(head, first), group, question };
     });
     return [...Map.groupBy(answers, ({ question }) => question).values()].map((same) => {
-      const heads = same.map(({ head }) => `SELECT ${named(head)}`).join(" UNION ALL ");
+      const heads = same.map(({ row }) => `SELECT ${row}`).join(" UNION ALL ");
       return `SELECT * FROM (${heads}) WHERE ${this.#emitDecision(must(same[0]).group, this.context)}`;
     });
   }
@@ -209,7 +219,7 @@ export class StatementBuilder {
     const id = `u.o${column}`;
     if (selects.some((select) => mayBeRequestValue(must(select.head[column]), select)))
       return { text: `CASE WHEN ${id} IS NULL THEN NULL ELSE ${emitValue(id, this.context)} END`, join: "" };
-    const isAlwaysThere = selects.every((select) => isBound(must(select.head[column]), select));
+    const isAlwaysThere = selects.every((select) => isStored(must(select.head[column]), select));
     return {
       text: `s${column}.value`,
       join: ` ${isAlwaysThere ? "CROSS" : "LEFT"} JOIN symbol AS s${column} ON s${column}.id = ${id}`,
@@ -234,13 +244,13 @@ function named(columns: readonly string[]): string {
   return columns.map((column, index) => `${column} AS o${index}`).join(", ");
 }
 
-/** Whether all terms of the answer are constants of the rule. */
+/** Whether all terms of the answer are constants of the rule, or witnesses. */
 function isConstantAnswer({ head }: Select): boolean {
-  return head.every((term) => term.kind === "const");
+  return head.every((term) => term.kind === "const" || term.kind === "fresh");
 }
 
-function isBound(term: FlatTerm, { relations }: Select): boolean {
-  return isKnown(term, boundBy(relations));
+function isStored(term: FlatTerm, { relations }: Select): boolean {
+  return term.kind !== "fresh" && isKnown(term, boundBy(relations));
 }
 
 /** Whether the answer can be a value that is not stored: from the request, a context fact, or the clock. */

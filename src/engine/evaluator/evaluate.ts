@@ -5,9 +5,10 @@
  * completely before others go on, which stratification allows. In an answer, `undefined` is a wildcard (every value of
  * that argument's type), and linked positions are wildcards that must be equal.
  */
-import { NotEnumerable } from "../../datalog/ir/flat.ts";
-import { type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
+import { NotEnumerable, type OpenAnswer } from "../../datalog/ir/flat.ts";
+import { type ProgramRule, type ProgramTerm, termVariables } from "../../datalog/ir/program.ts";
 import type {
+  NodeClause,
   PredicateNode,
   SpecialisedBody,
   SpecialisedCall,
@@ -17,14 +18,15 @@ import { unnamedPerType } from "../../store/facts/symbols.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import type { FactReader, SymbolIds } from "./fact-reader.ts";
+import { findUncovered } from "./open-answers.ts";
 
 /** The conjunction that is being solved. */
 interface EvaluationFrame {
   /** By variable. */
   readonly types: readonly (string | undefined)[];
   readonly asked: ReadonlySet<number>;
-  /** A variable that only a negation restricts cannot be listed in a question; a rule can try all existing values. */
-  readonly isQuestion: boolean;
+  /** The rule whose body this is; `undefined` for the question and for bodies of negations. */
+  readonly rule: ProgramRule | undefined;
 }
 
 /** What a call demands of an argument: a known value, all its values, or only that one exists. */
@@ -34,12 +36,15 @@ type Demand = number | "asked" | "any";
 interface UnifiedBindings {
   readonly values: SymbolIds;
   readonly roots: readonly number[];
+  /** Where the first unnamed value or link came from, if there are any. */
+  readonly open: OpenAnswer | undefined;
 }
 
 interface TabledAnswer {
   readonly row: SymbolIds;
   /** For each position, the first one that it is linked to: mostly itself. */
   readonly links: readonly number[];
+  readonly open: OpenAnswer | undefined;
 }
 
 interface Table {
@@ -59,6 +64,11 @@ export interface EvaluationLimits {
 export class Evaluation {
   readonly #reader: FactReader;
   readonly #limits: EvaluationLimits;
+  /** The answers to the question: rows that can be listed, and open ones, with `undefined` for open values. */
+  readonly #listed = new Map<string, SymbolIds>();
+  readonly #open = new Map<string, TabledAnswer>();
+  readonly #witnessesOnly: boolean;
+  #hasTriedWitness = false;
   readonly #tables = new Map<string, Table>();
   #visited = new Set<string>();
   #grown = false;
@@ -68,30 +78,74 @@ export class Evaluation {
   #rows = 0;
   #values = 0;
 
-  constructor(reader: FactReader, limits: EvaluationLimits) {
+  /** With `witnessesOnly` it tries no values of a type except unnamed ones, to find an open answer with little work. */
+  constructor(reader: FactReader, limits: EvaluationLimits, witnessesOnly = false) {
     this.#reader = reader;
     this.#limits = limits;
+    this.#witnessesOnly = witnessesOnly;
   }
 
-  /** The distinct values of the variables `asked`, given the values `known` (by variable). Throws `NotEnumerable`. */
+  /** Evaluates the question. If that takes too much work, it still finds out whether there are open answers. */
+  static run(reader: FactReader, limits: EvaluationLimits, ...question: Parameters<Evaluation["run"]>): SymbolIds[] {
+    const whole = new Evaluation(reader, limits);
+    try {
+      return whole.run(...question);
+    } catch (error) {
+      if (error instanceof AppError && whole.#hasTriedWitness) new Evaluation(reader, limits, true).#probe(...question);
+      throw error;
+    }
+  }
+
+  /** Throws `NotEnumerable` if the work that is allowed suffices to find an open answer. */
+  #probe(...question: Parameters<Evaluation["run"]>): void {
+    try {
+      this.run(...question);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+    }
+  }
+
+  /**
+   * The distinct values of the variables `asked`, given the values `known` (by variable). Call it once. Throws
+   * `NotEnumerable` if an answer is open and no wildcard includes it.
+   */
   run(body: SpecialisedBody, known: SymbolIds, asked: readonly number[]): SymbolIds[] {
-    const rows = new Map<string, SymbolIds>();
     const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
-    const frame = { types: body.types, asked: new Set(asked), isQuestion: true };
-    this.#toFixpoint(() => {
-      this.#solve(frame, body.literals, unlinked(known), (bindings) => {
-        const { row, links } = this.#answerOf(terms, bindings);
-        // A row cannot express "any value, twice the same": two wildcards mean any two values.
-        if (hasLinks(links)) throw new NotEnumerable();
-        if (row.some((id) => id !== undefined && this.#reader.isUnnamed(id))) throw new NotEnumerable();
-        const key = row.join();
-        if (!rows.has(key)) this.#hold(row.length);
-        rows.set(key, row);
-        if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
-        return true;
+    const frame = { types: body.types, asked: new Set(asked), rule: undefined };
+    try {
+      this.#toFixpoint(() => {
+        this.#solve(frame, body.literals, unlinked(known), (bindings) => {
+          this.#answer(this.#answerOf(terms, bindings));
+          return true;
+        });
       });
-    });
-    return [...rows.values()];
+    } catch (error) {
+      if (error instanceof AppError) this.#refuseOpen();
+      throw error;
+    }
+    this.#refuseOpen();
+    return [...this.#listed.values()];
+  }
+
+  #answer(answer: TabledAnswer): void {
+    const { links, row: found } = answer;
+    // A row cannot express "any value, twice the same": two wildcards mean any two values.
+    const isLinked = hasLinks(links);
+    const row = found.map((id) => (id === undefined || this.#reader.isUnnamed(id) ? undefined : id));
+    const isOpen = isLinked || row.some((id, place) => id !== found[place]);
+    const key = row.join();
+    const rows = isOpen ? this.#open : this.#listed;
+    if (rows.has(key)) return;
+    this.#hold(row.length);
+    if (isOpen) this.#open.set(key, { ...answer, row });
+    else this.#listed.set(key, row);
+    if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
+  }
+
+  #refuseOpen(): void {
+    if (this.#open.size === 0) return;
+    const uncovered = findUncovered([...this.#listed.values()], [...this.#open.values()]);
+    if (uncovered) throw new NotEnumerable(uncovered.open ?? unknownOrigin);
   }
 
   #toFixpoint(pass: () => void): void {
@@ -137,7 +191,7 @@ export class Evaluation {
         return literal.bodies.some((body) => this.#exists(body, shared)) || go(bindings);
       }
       case "equal": {
-        const linked = { row: [undefined, undefined], links: [0, 0] };
+        const linked = { row: [undefined, undefined], links: [0, 0], open: undefined };
         const equal = this.#unify([literal.left, literal.right], linked, bindings);
         return proceed(equal && this.#areTyped(frame, equal) ? equal : undefined, go);
       }
@@ -191,7 +245,7 @@ export class Evaluation {
       this.#hold(rows.length * args.length);
       const isDone = rows.every((row) => {
         this.#step();
-        return proceed(this.#unify(call.args, { row, links }, bindings), go);
+        return proceed(this.#unify(call.args, { row, links, open: undefined }, bindings), go);
       });
       this.#values -= rows.length * args.length;
       if (!isDone) return false;
@@ -217,19 +271,19 @@ export class Evaluation {
     if (!table) this.#tables.set(key, (table = { answers: new Map(), complete: false }));
     if (table.complete || this.#visited.has(key)) return [...table.answers.values()];
     this.#visited.add(key);
-    for (const clause of node.clauses) this.#clause(clause.head, clause.body, demand, table);
+    for (const clause of node.clauses) this.#clause(clause, demand, table);
     return [...table.answers.values()];
   }
 
-  #clause(head: readonly ProgramTerm[], body: SpecialisedBody, demand: readonly Demand[], table: Table): void {
+  #clause({ head, body, rule }: NodeClause, demand: readonly Demand[], table: Table): void {
     const asked = new Set(head.filter((_, position) => demand[position] === "asked").flatMap(termVariables));
     const isYesOrNo = !demand.includes("asked");
     const given = demand.map((wanted) => (typeof wanted === "number" ? wanted : undefined));
     const unbound = unlinked(new Array<undefined>(body.types.length).fill(undefined));
-    const start = this.#unify(head, { row: given, links: identity(head.length) }, unbound);
+    const start = this.#unify(head, { row: given, links: identity(head.length), open: undefined }, unbound);
     if (!start) return;
-    this.#solve({ types: body.types, asked, isQuestion: false }, body.literals, start, (bindings) => {
-      const answer = this.#answerOf(head, bindings, demand);
+    this.#solve({ types: body.types, asked, rule }, body.literals, start, (bindings) => {
+      const answer = this.#answerOf(head, bindings, demand, rule);
       const key = `${answer.row.join()} ${answer.links.join()}`;
       if (table.answers.has(key)) return !isYesOrNo;
       table.answers.set(key, answer);
@@ -241,7 +295,12 @@ export class Evaluation {
   }
 
   /** The values of `terms`; a position that is not asked for only says that a value exists. */
-  #answerOf(terms: readonly ProgramTerm[], bindings: UnifiedBindings, demand: readonly Demand[] = []): TabledAnswer {
+  #answerOf(
+    terms: readonly ProgramTerm[],
+    bindings: UnifiedBindings,
+    demand: readonly Demand[] = [],
+    rule?: ProgramRule,
+  ): TabledAnswer {
     const seen = new Map<number, number>();
     const row = terms.map((term, place) => (demand[place] === "any" ? undefined : this.#value(term, bindings)));
     const links = terms.map((term, place) => {
@@ -250,18 +309,21 @@ export class Evaluation {
       if (!seen.has(root)) seen.set(root, place);
       return must(seen.get(root));
     });
-    return { row, links };
+    const linked = links.findIndex((link, place) => link !== place);
+    const equal =
+      linked < 0 || !rule ? undefined : { rule, type: typeOf(must(terms[linked]), rule), reason: "equal" as const };
+    return { row, links, open: bindings.open ?? equal };
   }
 
   /** Gives variables the values of an answer, and links those at linked positions; `undefined` if they do not unify. */
   #unify(
     terms: readonly ProgramTerm[],
-    { row, links }: TabledAnswer,
+    { row, links, open }: TabledAnswer,
     bindings: UnifiedBindings,
   ): UnifiedBindings | undefined {
     const values = [...bindings.values];
     let roots = bindings.roots;
-    const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots });
+    const now = (term: ProgramTerm): number | undefined => this.#value(term, { values, roots, open });
     const set = (term: ProgramTerm, value: number): boolean => {
       const known = now(term);
       if (known === undefined && term.kind === "var") values[must(roots[term.index])] = value;
@@ -282,14 +344,14 @@ export class Evaluation {
         roots = roots.map((root) => (root === from ? to : root));
       }
     }
-    return { values, roots };
+    return { values, roots, open: bindings.open ?? open };
   }
 
   #exists(body: SpecialisedBody, bindings: UnifiedBindings): boolean {
     let holds = false;
     this.#isNegated = !this.#isNegated;
     this.#toFixpoint(() => {
-      this.#solve({ types: body.types, asked: new Set(), isQuestion: false }, body.literals, bindings, () => {
+      this.#solve({ types: body.types, asked: new Set(), rule: undefined }, body.literals, bindings, () => {
         holds = true;
         return false;
       });
@@ -313,11 +375,14 @@ export class Evaluation {
     bindings: UnifiedBindings,
     found: (bindings: UnifiedBindings) => boolean,
   ): boolean {
-    if (frame.isQuestion && isAsked(variable, frame, bindings)) throw new NotEnumerable();
     const type = typesOf(variable, frame, bindings)[0];
     const alike = frame.types.filter((other) => other === undefined || type === undefined || other === type).length;
     for (const id of this.#reader.valuesOf(type, Math.min(alike, unnamedPerType))) {
-      const bound = must(this.#unify([{ kind: "var", index: variable }], { row: [id], links: [0] }, bindings));
+      const isUnnamed = this.#reader.isUnnamed(id);
+      if (this.#witnessesOnly && !isUnnamed) break;
+      this.#hasTriedWitness = true;
+      const open: OpenAnswer | undefined = isUnnamed ? { rule: frame.rule, type, reason: "restricted" } : undefined;
+      const bound = must(this.#unify([{ kind: "var", index: variable }], { row: [id], links: [0], open }, bindings));
       if (!this.#solve(frame, literals, bound, found)) return false;
     }
     return true;
@@ -384,7 +449,15 @@ function valueOf({ values, roots }: UnifiedBindings, variable: number): number |
 }
 
 function unlinked(values: SymbolIds): UnifiedBindings {
-  return { values, roots: identity(values.length) };
+  return { values, roots: identity(values.length), open: undefined };
+}
+
+const unknownOrigin: OpenAnswer = { rule: undefined, type: undefined, reason: "restricted" };
+
+/** The only type that a term of the rule's head may have, if it is only one. */
+function typeOf(term: ProgramTerm, { types }: ProgramRule): string | undefined {
+  const [type, ...others] = (term.kind === "var" ? types[term.index] : undefined) ?? [];
+  return others.length === 0 ? type : undefined;
 }
 
 function identity(length: number): number[] {

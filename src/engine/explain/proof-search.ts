@@ -220,7 +220,7 @@ function* withCandidates(
   }
 }
 
-/** The values of the variable that calls inside the `not` have, and those that it must differ from anywhere. */
+/** The values of the variable that calls inside the `not` have, those that it must differ from anywhere, and Booleans. */
 function* namedValues(
   variable: number,
   literal: Negation,
@@ -228,6 +228,7 @@ function* namedValues(
   bindings: Substitution,
   answers: CallAnswers,
 ): Generator<Value> {
+  if (body.types[variable]?.has("Boolean") === true) for (const id of ["true", "false"]) yield { type: "Boolean", id };
   const isIt = (term: ProgramTerm): boolean => term.kind === "var" && term.index === variable;
   for (const inner of withoutNot(literal.body)) {
     const position = inner.kind === "call" ? inner.args.findIndex(isIt) : -1;

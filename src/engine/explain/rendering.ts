@@ -1,15 +1,13 @@
 /** Rendering of explanations: calls and rules as text with their positions, and proofs as steps, all within limits. */
 import type { Limits } from "../../config/limits.ts";
 import { type ProgramLiteral, type ProgramRule, splitKey } from "../../datalog/ir/program.ts";
-import { positionAt, type Source, startsOf } from "../../polar/source.ts";
-import type { Span } from "../../polar/span.ts";
+import { ruleAt } from "../../polar/rule-text.ts";
+import type { Source } from "../../polar/source.ts";
 import type { Value } from "../../store/facts/fact.ts";
 import { factKey } from "../request/keys.ts";
 import { formatAtom, formatLiteral, type OpenAtom, openId, type Substitution, valueOf } from "./atom.ts";
 import type { Proof } from "./derivation.ts";
 import type { ExplainedCall, ExplainedRule, ExplainedStep, TruncationReason } from "./explanation.ts";
-
-const ruleLengthMax = 100;
 
 export class Renderer {
   readonly #sources: readonly Source[];
@@ -124,16 +122,4 @@ export function callOfLiteral(
 function argumentOf(value: Value | undefined): ExplainedCall["args"][number] {
   if (!value) return { type: null, id: null };
   return { type: value.type, id: value.id === openId ? null : value.id };
-}
-
-/** The text at the span on one line, without its semicolon, truncated if it is long, and its position. */
-export function ruleAt({ file, start, end }: Span, sources: readonly Source[]): ExplainedRule {
-  const source = sources.find(({ name }) => name === file);
-  const whole = (source?.text ?? "")
-    .slice(start, end)
-    .replace(/#[^\n"]*(?=\n)/g, "")
-    .replace(/\s+/g, " ")
-    .replace(/ ?;$/, "");
-  const text = whole.length > ruleLengthMax ? `${whole.slice(0, ruleLengthMax)}…` : whole;
-  return { text, file, ...positionAt(source ? startsOf(source) : [0], start) };
 }

@@ -15,6 +15,8 @@ import { AppError } from "../../util/app-error.ts";
 
 export interface ActivePolicy {
   readonly policy: Policy;
+  /** The texts in which the spans of rules are; empty if they are not known. */
+  readonly sources: readonly Source[];
   readonly universe: Universe;
   readonly program: DatalogProgram;
   /** The fact types that may be stored; predicates are keys (`has_role/3`). */
@@ -55,13 +57,13 @@ export function activate(source: string, filename: string | null): ActivePolicy 
   const { policy, diagnostics } = compile(sources, polarLimits(acceptedPolicyLimits));
   if (!policy)
     throw new AppError("not_ready", "the active policy needs a newer version of this software", { cause: diagnostics });
-  const active = prepare(policy, acceptedPolicyLimits);
+  const active = prepare(policy, acceptedPolicyLimits, sources);
   recentPolicies.set(key, active);
   return active;
 }
 
 /** Compiles a checked policy. Throws `TooLarge`. */
-export function prepare(policy: Policy, limits: Limits): ActivePolicy {
+export function prepare(policy: Policy, limits: Limits, sources: readonly Source[] = []): ActivePolicy {
   const { universe, program, factTypes, signatures } = compileProgram(policy, programLimits(limits));
   const constants = collectConstants(program);
   const types = new Set([
@@ -70,7 +72,7 @@ export function prepare(policy: Policy, limits: Limits): ActivePolicy {
     ...program.rules.flatMap((rule) => rule.types.flatMap((allowed) => [...(allowed ?? [])])),
     ...factTypes.flatMap((fact) => fact.types.filter((type) => type !== undefined)),
   ]);
-  return { policy, universe, program, factTypes, signatures, constants, types };
+  return { policy, sources, universe, program, factTypes, signatures, constants, types };
 }
 
 export function programLimits(limits: Limits): ProgramLimits {

@@ -3,11 +3,14 @@
  * shows the specialised rules, the materialized closures, the SQL, and SQLite's query plan.
  */
 import type { Limits } from "../../config/limits.ts";
+import type { OpenAnswer } from "../../datalog/ir/flat.ts";
+import { listKey, numberKey, stringKey, typeKey } from "../../datalog/ir/key.ts";
 import { predicateKey } from "../../datalog/ir/program.ts";
 import { compileProgram, passes, type PassName } from "../../datalog/pipeline.ts";
 import { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { printClosure, type PrintedNode, printNodes, printQuestion } from "../../datalog/print/print-rules.ts";
 import type { ClosureLabels } from "../../datalog/print/print-terms.ts";
+import { ruleAt } from "../../polar/rule-text.ts";
 import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -39,6 +42,13 @@ export interface PlanQuestion {
   readonly args: readonly PlanArgument[];
 }
 
+/** A rule, unless it is not known, that can have open answers, with the condition under which a list has them. */
+export interface PlannedRefusal {
+  readonly rule: PlacedNode["rules"][number] | null;
+  readonly reason: OpenAnswer["reason"];
+  readonly type: string | null;
+}
+
 /** A predicate node with the positions of its rules, if they are in a file. */
 export interface PlacedNode {
   readonly node: string;
@@ -50,9 +60,11 @@ export interface PlanReport {
   readonly question: string;
   /**
    * `statement`: one SQL statement. `steps`: no statement fits, the evaluator answers. `nothing`: no rule and no fact
-   * can answer. `not-listable`: the question asks for a value that only a negation or a comparison restricts.
+   * can answer.
    */
-  readonly answeredBy: "statement" | "steps" | "nothing" | "not-listable";
+  readonly answeredBy: "statement" | "steps" | "nothing";
+  /** Why the statement may refuse a list: the rules that have answers for values that no fact names. */
+  readonly refusals: readonly PlannedRefusal[];
   /** Names in the question that the policy does not have, with the most similar names that it has. */
   readonly unknown: readonly string[];
   /** The question as a conjunction of nodes, and the nodes. */
@@ -145,6 +157,7 @@ function reportOver(
   return {
     question: `${question.predicate}(${names.join(", ")})`,
     answeredBy: answeredBy[plan.kind],
+    refusals: plan.kind === "statement" ? refusalsOf(plan, active, sources) : [],
     unknown: unknownNames(question, active),
     rules: body
       ? {
@@ -182,8 +195,21 @@ const answeredBy = {
   statement: "statement",
   evaluator: "steps",
   nothing: "nothing",
-  "not-enumerable": "not-listable",
 } as const;
+
+/** One for each rule, reason and type. */
+function refusalsOf({ open }: StatementPlan, active: ActivePolicy, sources: readonly Source[]): PlannedRefusal[] {
+  const keyOf = ({ rule, reason, type }: OpenAnswer): string =>
+    listKey([numberKey(rule?.span.start ?? -1), stringKey(reason), typeKey(type)]);
+  return [...new Map(open.map((answer) => [keyOf(answer), answer])).values()].map(({ rule, reason, type }) => {
+    const known = rule?.implicit === false ? rule : undefined;
+    return {
+      rule: known ? { text: ruleAt(known.span, active.sources).text, place: placeOf(known.span.start, sources) } : null,
+      reason,
+      type: type ?? null,
+    };
+  });
+}
 
 function placed({ node, recursive, rules }: PrintedNode, sources: readonly Source[]): PlacedNode {
   return { node, recursive, rules: rules.map(({ text, span }) => ({ text, place: placeOf(span.start, sources) })) };

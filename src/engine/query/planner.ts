@@ -5,7 +5,7 @@ import type { Limits } from "../../config/limits.ts";
 import type { FactType } from "../../datalog/analysis/fact-types.ts";
 import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
-import { type FlatTerm, NotEnumerable, NotPlannable } from "../../datalog/ir/flat.ts";
+import { type FlatTerm, NotPlannable } from "../../datalog/ir/flat.ts";
 import { listKey } from "../../datalog/ir/key.ts";
 import { predicateKey, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
@@ -15,6 +15,7 @@ import { contextSignatures, type PassName, planStatement, specialise } from "../
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
 import { TooManyNodes } from "../../datalog/specialise/specialise.ts";
 import type { PlannedStatement, StatementGoal } from "../../datalog/sql/statement.ts";
+import type { Source } from "../../polar/source.ts";
 import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
@@ -35,13 +36,15 @@ import { AllowShapes, type Shape } from "./shapes.ts";
 
 export type Plan =
   | { readonly kind: "nothing" }
-  /** An answer would have to list values that no stored fact limits. */
-  | { readonly kind: "not-enumerable" }
   | {
       readonly kind: "statement";
       readonly sql: string;
       readonly prepared: SqlStatement;
       readonly parameters: readonly string[];
+      /** As in `PlannedStatement`. */
+      readonly open: PlannedStatement["open"];
+      /** The rules for the evaluator, if only it can decide whether some answers are open. Without them, these are. */
+      readonly body: SpecialisedBody | undefined;
       /** The bindings of the parameters. */
       readonly bindings: readonly ParameterBinding[];
       readonly loops: PlannedStatement["loops"];
@@ -146,6 +149,11 @@ export class Planner {
     return this.#active.types;
   }
 
+  /** The source of the active policy, for the texts of rules. */
+  get sources(): readonly Source[] {
+    return this.#active.sources;
+  }
+
   hasPlan(key: string): boolean {
     return this.#plans.has(shortened(key));
   }
@@ -228,6 +236,7 @@ export class Planner {
       return {
         kind: "statement",
         ...statement,
+        body: this.#bodyFor(shape, statement),
         bindings: statement.parameters.map(parameterBinding),
         prepared: this.#prepare(statement.sql),
         dependencies,
@@ -237,8 +246,18 @@ export class Planner {
             : { bindings: clock.parameters.map(parameterBinding), prepared: this.#prepare(clock.sql) },
       };
     } catch (error) {
-      if (error instanceof NotEnumerable) return { kind: "not-enumerable" };
       if (error instanceof NotPlannable) return undefined;
+      throw error;
+    }
+  }
+
+  /** The rules for the evaluator, if a statement with these open answers needs them and they are not too many. */
+  #bodyFor(shape: Shape, { open }: PlannedStatement): SpecialisedBody | undefined {
+    if (open.every(({ isExact }) => isExact)) return undefined;
+    try {
+      return this.specialised(shape, false);
+    } catch (error) {
+      if (error instanceof TooManyNodes || error instanceof TooLarge) return undefined;
       throw error;
     }
   }
@@ -255,7 +274,7 @@ export class Planner {
     try {
       this.#planStatement(statementGoal(shape, body), new Set(), trace);
     } catch (error) {
-      if (!(error instanceof NotEnumerable) && !(error instanceof NotPlannable)) throw error;
+      if (!(error instanceof NotPlannable)) throw error;
     }
   }
 

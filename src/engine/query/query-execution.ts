@@ -1,7 +1,9 @@
 /** The execution of one plan for one request: values become symbols, the plan runs, symbols become strings. */
 import type { Limits } from "../../config/limits.ts";
-import { NotEnumerable } from "../../datalog/ir/flat.ts";
+import { NotEnumerable, type OpenAnswer } from "../../datalog/ir/flat.ts";
+import type { OpenSelect } from "../../datalog/ir/select.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
+import { ruleAt } from "../../polar/rule-text.ts";
 import type { SqlStatement, SqlValue } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact, Value } from "../../store/facts/fact.ts";
@@ -10,12 +12,13 @@ import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { Evaluation, tooManyAnswers } from "../evaluator/evaluate.ts";
 import { FactReader, type SymbolIds } from "../evaluator/fact-reader.ts";
+import { findUncovered } from "../evaluator/open-answers.ts";
 import { jsonParameter } from "../request/json-parameter.ts";
 import { rowKey } from "../request/keys.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
 import type { TypeIds } from "../request/type-ids.ts";
 import { OffloadRequired } from "./offload-required.ts";
-import type { ParameterBinding, Plan, StatementPlan } from "./planner.ts";
+import type { ParameterBinding, Plan, Planner, StatementPlan } from "./planner.ts";
 import { sortRows, sortStrings } from "./string-order.ts";
 
 /** The value, or the values, that the request gives for each variable. */
@@ -31,6 +34,7 @@ export type ExecutionLimits = Limits & {
 export class QueryExecution {
   readonly plan: Plan;
   readonly #database: Connection;
+  readonly #planner: Planner;
   readonly #types: TypeIds;
   readonly #symbols: RequestSymbols;
   readonly #now: number;
@@ -39,7 +43,7 @@ export class QueryExecution {
   /** `now` is in seconds since 1970. */
   constructor(
     database: Connection,
-    types: TypeIds,
+    planner: Planner,
     plan: Plan,
     contextFacts: readonly Fact[],
     now: number,
@@ -47,8 +51,9 @@ export class QueryExecution {
   ) {
     this.#database = database;
     this.plan = plan;
-    this.#types = types;
-    this.#symbols = new RequestSymbols(database, types, contextFacts);
+    this.#planner = planner;
+    this.#types = planner.types;
+    this.#symbols = new RequestSymbols(database, planner.types, contextFacts);
     this.#now = now;
     this.#limits = limits;
   }
@@ -76,7 +81,7 @@ export class QueryExecution {
 
   /** Whether rules compare facts with the clock. For the evaluator this is not known, so it may be. */
   get mayDependOnTime(): boolean {
-    if (this.plan.kind === "statement") return this.plan.clock !== "never";
+    if (this.plan.kind === "statement") return this.plan.clock !== "never" || this.plan.body !== undefined;
     return this.plan.kind === "evaluator";
   }
 
@@ -106,8 +111,30 @@ export class QueryExecution {
       if (rowsMax < limit) throw new OffloadRequired(`its answer has more than ${rowsMax} rows`);
       throw tooManyAnswers(limit);
     }
-    // The columns are strings of values, or NULL.
-    return rows as (string | null)[][];
+    return this.#listable(this.plan, rows, given, asked);
+  }
+
+  /** The rows that can be listed. Throws `query_not_enumerable` if an open answer is not included in one of them. */
+  #listable(
+    { open, body }: StatementPlan,
+    rows: SqlValue[][],
+    given: GivenValues,
+    asked: readonly number[],
+  ): (string | null)[][] {
+    // The columns are strings of values, or NULL; the additional one has an index in `open`, or NULL.
+    if (open.length === 0) return rows as (string | null)[][];
+    const listed: (string | null)[][] = [];
+    const answers: (OpenSelect & { readonly row: (string | null)[] })[] = [];
+    for (const row of rows) {
+      const mark = row.pop() ?? null;
+      if (mark === null) listed.push(row as (string | null)[]);
+      else answers.push({ ...must(open[Number(mark)]), row: row as (string | null)[] });
+    }
+    const certain = body ? answers.filter(({ isExact }) => isExact) : answers;
+    const uncovered = findUncovered(listed, certain);
+    if (uncovered) throw this.#notEnumerable(uncovered);
+    if (!body || !findUncovered(listed, answers)) return listed;
+    return this.#withoutStatement({ kind: "evaluator", body }, given, asked);
   }
 
   /** Runs a plan that is not a statement. */
@@ -119,8 +146,6 @@ export class QueryExecution {
     switch (plan.kind) {
       case "nothing":
         return [];
-      case "not-enumerable":
-        throw notEnumerable();
       case "evaluator":
         return withSpan("query", {}, (span) => {
           try {
@@ -128,7 +153,7 @@ export class QueryExecution {
             recordRows(span, rows.length);
             return rows;
           } catch (error) {
-            if (error instanceof NotEnumerable) throw notEnumerable();
+            if (error instanceof NotEnumerable) throw this.#notEnumerable(error.open);
             if (this.#limits.onServingThread && error instanceof AppError && error.code === "query_too_expensive")
               throw new OffloadRequired("it takes many steps");
             if (error instanceof RangeError)
@@ -195,7 +220,7 @@ export class QueryExecution {
     for (const known of combinations(
       body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#symbolsOf(given[variable]))),
     )) {
-      for (const row of new Evaluation(reader, limits).run(body, known, asked)) {
+      for (const row of Evaluation.run(reader, limits, body, known, asked)) {
         const ids = row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id));
         rows.set(rowKey(ids), ids);
       }
@@ -204,18 +229,22 @@ export class QueryExecution {
     return [...rows.values()];
   }
 
+  #notEnumerable({ rule, type = "the type that is asked for", reason }: OpenAnswer): AppError {
+    const { text, file, line } =
+      rule && !rule.implicit ? ruleAt(rule.span, this.#planner.sources) : { text: "", file: "", line: 0 };
+    const name = text === "" ? "a rule" : `the rule \`${text}\` (${file}:${line})`;
+    const problem = {
+      restricted: `${name} restricts a value of \`${type}\` only by \`not\` or a comparison, and it holds for values that no fact names; ask for a concrete value, or bind it to a fact in the rule`,
+      equal: `${name} holds for every value of \`${type}\` together with itself, and an answer can't say that two values are equal; ask for a concrete value of one of them`,
+    };
+    return new AppError("query_not_enumerable", `the answers can't be listed: ${problem[reason]}`);
+  }
+
   /** With more variables, fewer rows fit into memory. */
   #rowsMaxFor(asked: readonly number[]): number {
     const { queryRowsMax, queryValuesMax } = this.#limits;
     return Math.min(queryRowsMax, Math.max(1, Math.floor(queryValuesMax / Math.max(1, asked.length))));
   }
-}
-
-function notEnumerable(): AppError {
-  return new AppError(
-    "query_not_enumerable",
-    "the answers can't be listed: a rule restricts a value only by `not` or a comparison; ask for a concrete value, or bind it to a fact in the rule",
-  );
 }
 
 function* combinations(

@@ -3,8 +3,8 @@
  * Cloud documents (`PolicyTestResult`), together with our positions and reasons.
  */
 import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
+import { ruleAt } from "../../polar/rule-text.ts";
 import type { Position, Source } from "../../polar/source.ts";
-import { ruleAt } from "../explain/rendering.ts";
 import type { PolicyCheck } from "./policy-check.ts";
 import type { Coverage, TestFailure, TestRun } from "./policy-tests.ts";
 

@@ -330,7 +330,7 @@ const queries: readonly Scenario[] = [
     name: "metadata of a policy that never was",
     request: "GET /api/policy_metadata?version=99",
     status: 404,
-    json: { message: "there is no policy `99`" },
+    json: { message: "there is no policy `99`, `GET /api/policy_history` lists the versions" },
   },
 ];
 

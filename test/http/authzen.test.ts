@@ -531,6 +531,27 @@ test("a policy without properties ignores them, and its decisions come from the 
   }));
 
 test(
+  "worker processes answer what may take long, with the same facts",
+  () =>
+    withPrimary(
+      async (other) => {
+        await load(other);
+        const resource = { ...record2, properties: archived };
+        const body = { action: write, resource, evaluations: [{ subject: alice }, { subject: admin }] };
+        expect(await ask("evaluations", body, other)).toEqual({ evaluations: [decision(false), decision(true)] });
+        const search = { subject: { type: "user" }, action: write, resource, page: { limit: 1 } };
+        expect(await ask("search/subject", search, other)).toEqual({ page: { next_token: "" }, results: [bob] });
+        expect(await ask("search/action", { subject: admin, resource }, other)).toEqual({ results: [write] });
+        const { text } = await other.call("GET", "/metrics");
+        for (const kind of ["authorize", "actorListing", "actions"])
+          expect(text).toMatch(new RegExp(`ostiary_offloaded_queries_total\\{kind="${kind}"\\} [1-9]`));
+      },
+      { "advanced.servingThreadQueryRowsMax": "1" },
+    ),
+  60_000,
+);
+
+test(
   "all roles answer, with consistency tokens",
   () =>
     withCluster(async (cluster) => {

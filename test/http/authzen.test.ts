@@ -161,6 +161,10 @@ describe("Basic", () => {
       const answer = await post("evaluation", body, { "Content-Type": type });
       expect([answer.status, answer.json]).toEqual([400, "the header `Content-Type` must be `application/json`"]);
     }
+    // The request waits for a position that does not come.
+    const { epoch, offset } = api.node.health();
+    const headers = { "Content-Type": "text/plain", OsoOffset: `${epoch}:${Number(offset) + 1}` };
+    expect((await post("evaluation", body, headers)).status).toBe(503);
     expect((await post("evaluation", body, { "Content-Type": "Application/JSON; charset=utf-8" })).status).toBe(200);
     const refused = await post("evaluation", "no JSON", { authorization: "" });
     expect([refused.status, refused.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);

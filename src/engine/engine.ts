@@ -52,6 +52,7 @@ import {
   type Shape,
   stringVariable,
 } from "./query/shapes.ts";
+import { sortStrings } from "./query/string-order.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { packStrings } from "./request/packed-strings.ts";
 import type {
@@ -185,7 +186,7 @@ export class Engine {
         const shape = keyed({ calls: allowCall, variables, context });
         const execution = this.#execution(planner, shape, contextFacts, now);
         const rows = execution.rows([undefined, { type: "String", id: action }, resource], [0]);
-        const ids = packStrings(rows.map(([id]) => id ?? "*").sort());
+        const ids = packStrings(sortStrings(rows.map(([id]) => id ?? "*")));
         return { ...revision, second: execution.mayDependOnTime ? now : null, ids };
       });
     });

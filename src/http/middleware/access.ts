@@ -27,11 +27,16 @@ export function jsonReadAccess(node: Node, role: ApiKeyRole, bodyBytesMax: numbe
   const guard = readGuard(node, role);
   return access((exchange, request) => {
     const access = guard(exchange, request);
-    const [type = ""] = (request.headers.get("content-type") ?? "").split(";");
-    if (type.trim().toLowerCase() !== "application/json")
-      throw new AppError("invalid_request", "the header `Content-Type` must be `application/json`");
-    return access;
+    if (access !== undefined) return access.then(() => requireJson(request));
+    requireJson(request);
+    return undefined;
   }, bodyBytesMax);
+}
+
+function requireJson(request: Request): void {
+  const [type = ""] = (request.headers.get("content-type") ?? "").split(";");
+  if (type.trim().toLowerCase() !== "application/json")
+    throw new AppError("invalid_request", "the header `Content-Type` must be `application/json`");
 }
 
 /**

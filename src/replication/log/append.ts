@@ -205,9 +205,18 @@ function appendEffect(
 }
 
 /** 32 hex digits that identify a request of a sender. They cover the content, as a key may be reused by mistake. */
-export function idempotencyDigest(request: WriteRequest, { idempotencyKey }: WriteMeta): string | undefined {
-  if (idempotencyKey === undefined) return undefined;
-  return hash("sha256", JSON.stringify([idempotencyKey, request]), "hex").slice(0, 32);
+export function idempotencyDigest(request: WriteRequest, meta: WriteMeta): string | undefined {
+  return meta.idempotencyKey === undefined ? undefined : digestOf(meta.idempotencyKey, JSON.stringify(request));
+}
+
+/** The same for a batch whose changes are JSON, as `JSON.stringify` writes it: a large batch is not written again. */
+export function batchDigest(changes: string, meta: WriteMeta): string | undefined {
+  if (meta.idempotencyKey === undefined) return undefined;
+  return digestOf(meta.idempotencyKey, `{"kind":"batch","changes":${changes}}`);
+}
+
+function digestOf(idempotencyKey: string, request: string): string {
+  return hash("sha256", `[${JSON.stringify(idempotencyKey)},${request}]`, "hex").slice(0, 32);
 }
 
 /** Requests for keys are excluded: the key is made for one response and cannot be sent again. */

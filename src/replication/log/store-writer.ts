@@ -430,7 +430,7 @@ export class StoreWriter {
         throw (refused = writeRefusal(error, false));
       }
     };
-    const digest = idempotencyDigest(request, meta);
+    const digest = meta.digest ?? idempotencyDigest(request, meta);
     const unchanged = digest === undefined ? undefined : this.#unchangedWrites.get(digest);
     const now = this.#clock.preciseMs();
     if (unchanged !== undefined)

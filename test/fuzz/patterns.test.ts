@@ -14,7 +14,7 @@ import { now, oracleOrNothing } from "./differential.ts";
 import { policySpec, writePolicy } from "./policy.ts";
 import { contextFacts, facts } from "./questions.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 40);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 30);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
 
 /** Rules whose arguments may have any type, beside those of the random policy. */

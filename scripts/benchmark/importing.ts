@@ -16,7 +16,7 @@ export interface ImportRates {
   readonly appliedPerSecond: number;
 }
 
-const parts = 10;
+const parts = 4;
 
 /** `primary` must run, without facts. */
 export async function measureImport(

@@ -22,7 +22,7 @@ Examples:
   ostiary import facts facts.ndjson --from-line 120001      continue an import`;
 
 /** While the node writes one batch, others are on their way. The node commits waiting ones together. */
-const batchesInFlight = 4;
+const batchesInFlight = 8;
 
 interface Options {
   readonly fromLine: string;

@@ -53,14 +53,19 @@ export function readFactTypes(database: Connection, active: ActivePolicy, statis
   }
   if (found.size === 0) return { active, factTypes: active.factTypes, signatures: active.signatures, key: "" };
   const heads = [...found].sort(([left], [right]) => (left < right ? -1 : 1));
+  const key = heads.map(([name]) => name).join(" ");
+  const known = lastWithHeads.get(active);
+  if (known?.key === key) return known;
   const types = heads.map(([, type]) => type);
-  return {
-    active,
-    factTypes: [...active.factTypes, ...types],
-    signatures: contextSignatures(active, types, acceptedPolicyLimits.policyTypingsMax),
-    key: heads.map(([key]) => key).join(" "),
-  };
+  const factTypes = [...active.factTypes, ...types];
+  const signatures = contextSignatures(active, types, acceptedPolicyLimits.policyTypingsMax);
+  const current = { active, factTypes, signatures, key };
+  lastWithHeads.set(active, current);
+  return current;
 }
+
+/** Each change of the statistics asks again, and a large policy takes long to infer signatures. */
+const lastWithHeads = new WeakMap<ActivePolicy, ReadFactTypes>();
 
 /** The types that heads give the only argument. Of a table with one column the statistics only say if it has rows. */
 function unaryTypes({ program }: ActivePolicy, predicate: string, rows: number): FactType["types"][] {

@@ -147,11 +147,17 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
   factOf(2, "has_label", doc, label),
   factOf(1, "cleared", user, label),
   factOf(1, "minor", label),
+  // Facts of predicates that rules derive. Of some, only heads have the types.
+  factOf(2, "has_permission", user, text("read", "edit"), doc),
+  factOf(1, "has_permission", user, text("see"), user),
+  factOf(1, "allow", user, text("read", "edit"), doc),
+  factOf(1, "hidden", user, doc),
+  factOf(1, "within", doc, doc),
 );
 
 export const openFacts: fc.Arbitrary<Fact[]> = fc.noBias(fc.array(fact, { minLength: 3, maxLength: 18, size: "max" }));
 
-/** Facts that only the request has: `has_permission`, for example, is never stored. */
+/** Facts that only the request has. */
 export const openContext: fc.Arbitrary<Fact[]> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<Fact[]>([]) },
   {

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { FactPattern } from "../../src/store/facts/fact.ts";
+import type { Fact, FactPattern } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { openEngineInMemory, type EngineTarget } from "../cases/engine-target.ts";
@@ -51,9 +51,17 @@ const pattern: fc.Arbitrary<FactPattern> = fc
       .array(arg, { minLength: predicates[predicate] ?? 1, maxLength: predicates[predicate] ?? 1 })
       .map((args) => ({ predicate, args })),
   );
+/** Facts of predicates that only heads have, of any types. */
+const value = fc.record({ type: fc.constantFrom("User", "A", "A", "B"), id: fc.constantFrom("1", "2", "3") });
+const openFact: fc.Arbitrary<Fact> = fc
+  .constantFrom("everyone", "alike", "flagged_pair", "near_or_any", "typed_any", "copied", "unflagged")
+  .chain((predicate) => {
+    const arity = predicates[predicate] ?? 1;
+    return fc.array(value, { minLength: arity, maxLength: arity }).map((args) => ({ predicate, args }));
+  });
 const sample = fc.record({
   policy: policySpec.map((spec) => `${writePolicy(spec)}\n${openRules}`),
-  facts,
+  facts: fc.tuple(facts, fc.array(openFact, { maxLength: 5, size: "max" })).map((lists) => lists.flat()),
   contextFacts,
   patterns: fc.array(pattern, { minLength: 4, maxLength: 8 }),
 });

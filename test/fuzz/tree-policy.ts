@@ -103,4 +103,9 @@ export const treeFact: fc.Arbitrary<Fact> = fc.oneof(
   factOf(6, "lent", user, role, folder, time),
   factOf(2, "level", folder, time),
   factOf(1, "flag", fc.oneof(user, folder)),
+  // Under most of these policies only heads of rules have the types of these facts.
+  factOf(3, "has_permission", user, of("String", "p", "q", "zap"), folder),
+  factOf(2, "allow", user, of("String", "p", "q"), folder),
+  factOf(1, "near", user, folder),
+  factOf(1, "closed", folder),
 );

@@ -102,3 +102,27 @@ test("a refusal of the evaluator does not wait for all values of the type", () =
   using engine = open([admin, ...facts], { strategy: "evaluator", limits });
   expect(() => engine.list(ann, "read", "Document")).toThrow("can't be listed");
 });
+
+test.each([true, false])(
+  "a limit refuses no list whose wildcard was not found yet: serving thread %p",
+  (onServingThread) => {
+    const source = `actor User {}
+    resource Document { permissions = ["read"]; }
+    has_permission(_: User, "read", document: Document) if not is_archived(document);
+    has_permission(user: User, "read", _: Document) if is_trusted(user);
+  `;
+    const archived = Array.from({ length: 10 }, (_, index) => fact("is_archived", `Document:${index}`));
+    const input = { policy: source, facts: [fact("is_trusted", "User:ann"), ...archived], contextFacts: [], now: 1 };
+    const answers = Array.from({ length: 100 }, (_, steps) => {
+      const limits = { ...defaultLimits, queryStepsMax: steps, servingThreadQueryStepsMax: steps };
+      using engine = openEngineInMemory(input, { strategy: "evaluator", limits, onServingThread });
+      try {
+        return engine.list(ann, "read", "Document").join();
+      } catch (error) {
+        return error instanceof Error ? error.message : "";
+      }
+    });
+    const expensive = onServingThread ? "it takes many steps" : "the question takes more steps than allowed";
+    expect(new Set(answers)).toEqual(new Set([expensive, "*"]));
+  },
+);

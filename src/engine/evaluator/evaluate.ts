@@ -59,6 +59,8 @@ export interface EvaluationLimits {
   readonly valuesMax: number;
   /** On the clock of `performance.now()`. */
   readonly endMs: number;
+  /** Whether nobody evaluates the question again with higher limits. */
+  readonly isLast: boolean;
 }
 
 export class Evaluation {
@@ -85,13 +87,17 @@ export class Evaluation {
     this.#witnessesOnly = witnessesOnly;
   }
 
-  /** Evaluates the question. If that takes too much work, it still finds out whether there are open answers. */
+  /**
+   * Evaluates the question. If that takes too much work, the last evaluation looks for open answers, which are the better
+   * reason to refuse. Others do not, because the search can miss a wildcard that includes them.
+   */
   static run(reader: FactReader, limits: EvaluationLimits, ...question: Parameters<Evaluation["run"]>): SymbolIds[] {
     const whole = new Evaluation(reader, limits);
     try {
       return whole.run(...question);
     } catch (error) {
-      if (error instanceof AppError && whole.#hasTriedWitness) new Evaluation(reader, limits, true).#probe(...question);
+      if (error instanceof AppError && limits.isLast && whole.#hasTriedWitness)
+        new Evaluation(reader, limits, true).#probe(...question);
       throw error;
     }
   }
@@ -112,18 +118,16 @@ export class Evaluation {
   run(body: SpecialisedBody, known: SymbolIds, asked: readonly number[]): SymbolIds[] {
     const terms = asked.map((index): ProgramTerm => ({ kind: "var", index }));
     const frame = { types: body.types, asked: new Set(asked), rule: undefined };
-    try {
-      this.#toFixpoint(() => {
-        this.#solve(frame, body.literals, unlinked(known), (bindings) => {
-          this.#answer(this.#answerOf(terms, bindings));
-          return true;
-        });
+    this.#toFixpoint(() => {
+      this.#solve(frame, body.literals, unlinked(known), (bindings) => {
+        this.#answer(this.#answerOf(terms, bindings));
+        return true;
       });
-    } catch (error) {
-      if (error instanceof AppError) this.#refuseOpen();
-      throw error;
+    });
+    if (this.#open.size > 0) {
+      const uncovered = findUncovered([...this.#listed.values()], [...this.#open.values()]);
+      if (uncovered) throw new NotEnumerable(uncovered.open ?? unknownOrigin);
     }
-    this.#refuseOpen();
     return [...this.#listed.values()];
   }
 
@@ -140,12 +144,6 @@ export class Evaluation {
     if (isOpen) this.#open.set(key, { ...answer, row });
     else this.#listed.set(key, row);
     if (rows.size > this.#limits.rowsMax) throw tooManyAnswers(this.#limits.rowsMax);
-  }
-
-  #refuseOpen(): void {
-    if (this.#open.size === 0) return;
-    const uncovered = findUncovered([...this.#listed.values()], [...this.#open.values()]);
-    if (uncovered) throw new NotEnumerable(uncovered.open ?? unknownOrigin);
   }
 
   #toFixpoint(pass: () => void): void {

@@ -215,7 +215,8 @@ export class QueryExecution {
     const reader = new FactReader(this.#database, this.#types, this.#symbols, this.#now, factsAtATimeMax);
     const stepsMax = onServingThread ? this.#limits.servingThreadQueryStepsMax : queryStepsMax;
     const rowsMax = this.#rowsMaxFor(asked);
-    const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs: performance.now() + queryTimeMsMax };
+    const endMs = performance.now() + queryTimeMsMax;
+    const limits = { stepsMax, rowsMax, valuesMax: queryValuesMax, endMs, isLast: !onServingThread };
     const rows = new Map<string, (string | null)[]>();
     for (const known of combinations(
       body.types.map((_, variable) => (given[variable] === undefined ? [undefined] : this.#symbolsOf(given[variable]))),

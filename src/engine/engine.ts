@@ -143,10 +143,14 @@ export class Engine {
   /** The resources on which the actor may do the action, in the order and as often as they were given. */
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
     const requireTime = this.#timeLimit("ask for fewer resources");
-    return resources.filter((resource) => {
-      requireTime();
-      return this.authorize({ ...question, resource });
-    });
+    const now = this.#clock();
+    return this.#view.read(() =>
+      resources.filter((resource) => {
+        requireTime();
+        // Not `authorize`, which may take a cached decision of a newer state.
+        return this.#decide({ ...question, resource }, now);
+      }),
+    );
   }
 
   /** The sorted ids of the resources; `*` stands for every resource of the type. Throws `query_not_enumerable`. */
@@ -194,10 +198,13 @@ export class Engine {
 
   /** The actions that the actor may do, sorted; if every action is allowed, the declared permissions. */
   actions(question: ActionsQuestion): string[] {
-    const { actor, resource, contextFacts } = question;
+    return this.#actions(question, this.#clock());
+  }
+
+  #actions({ actor, resource, contextFacts }: ActionsQuestion, now: number): string[] {
     return this.#answer("actions", [actor], contextFacts, [], (planner, context) => {
       const shape = planner.allowShapes.of("actions", actor.type, undefined, resource.type, context);
-      const rows = this.#execution(planner, shape, contextFacts).rows([actor, undefined, resource], [1]);
+      const rows = this.#execution(planner, shape, contextFacts, now).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? planner.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
     });
@@ -206,10 +213,11 @@ export class Engine {
   /** The actions for each question, in their order, from one state. */
   bulkActions({ questions, contextFacts: shared }: BulkActionsQuestion): { results: string[] }[] {
     const requireTime = this.#timeLimit("ask for fewer resources");
+    const now = this.#clock();
     return this.#view.read(() =>
       questions.map(({ contextFacts, ...question }) => {
         requireTime();
-        return { results: this.actions({ ...question, contextFacts: [...shared, ...contextFacts] }) };
+        return { results: this.#actions({ ...question, contextFacts: [...shared, ...contextFacts] }, now) };
       }),
     );
   }
@@ -222,6 +230,7 @@ export class Engine {
     const { onServingThread, servingThreadAnswerValuesMax, servingThreadQueryCallsMax, queryRowsMax } = this.#limits;
     const { predicate, args } = fact;
     const requireTime = this.#timeLimit("give the types of more arguments");
+    const now = this.#clock();
     return this.#answer("query", valuesOf(fact), contextFacts, [], (planner, context) => {
       const known = new Set([...planner.policyTypes, ...allTypes(this.#database), ...typesIn(args, context)]);
       const otherType = otherTypeThan(known);
@@ -239,7 +248,7 @@ export class Engine {
             { type: must(typing[position]), ids: id === null ? null : [id] },
           ]),
         );
-        for (const row of this.query({ calls: [{ predicate, variables: names }], variables, contextFacts }))
+        for (const row of this.#query({ calls: [{ predicate, variables: names }], variables, contextFacts }, now))
           found.push({
             predicate,
             args: typing.map((type, position) => ({ type, id: row[must(names[position])] ?? null })),
@@ -254,6 +263,10 @@ export class Engine {
 
   /** Distinct rows, sorted, each with all variables. */
   query(query: Query): QueryRow[] {
+    return this.#query(query, this.#clock());
+  }
+
+  #query(query: Query, now: number): QueryRow[] {
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
     if (variables.some(({ ids }) => ids?.length === 0)) return [];
@@ -278,7 +291,7 @@ export class Engine {
         context,
       };
       const listed = variables.reduce((most, { ids }) => Math.max(most, ids?.length ?? 0), 0);
-      const execution = this.#execution(planner, keyed(shape), query.contextFacts, this.#clock(), listed);
+      const execution = this.#execution(planner, keyed(shape), query.contextFacts, now, listed);
       const values = variables.map(({ type, ids }) =>
         ids?.length === 1 ? { type, id: must(ids[0]) } : ids?.map((id) => ({ type, id })),
       );
@@ -491,7 +504,7 @@ export class Engine {
     planner: Planner,
     shape: KeyedShape,
     contextFacts: readonly Fact[],
-    now = this.#clock(),
+    now: number,
     listed = 0,
   ): QueryExecution {
     const plan = withSpan("plan", {}, planOf, planner, shape);

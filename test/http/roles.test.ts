@@ -142,7 +142,7 @@ describe("an edge", () => {
         const malformed = await withToken("yesterday");
         expect([malformed.status, malformed.json]).toEqual([
           400,
-          { message: expect.stringContaining("`yesterday` is malformed") },
+          { message: expect.stringContaining("`yesterday` is malformed"), code: "invalid_request" },
         ]);
         expect((await edge.call("POST", "/api/authorize", { body: question, headers: { OsoOffset: "" } })).status).toBe(
           200,
@@ -165,7 +165,7 @@ describe("an edge", () => {
       expect((await edge.call("POST", "/api/authorize", { body: question })).json).toEqual({ allowed: true });
       const refused = await edge.call("POST", "/api/batch", admission);
       expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
-      expect(refused.json).toEqual({ message: expect.stringContaining("nothing was written") });
+      expect(refused.json).toEqual({ message: expect.stringContaining("nothing was written"), code: "not_ready" });
     }));
 });
 
@@ -198,11 +198,13 @@ describe("a fallback", () => {
         expect([path, refused.status, refused.headers.get("retry-after")]).toEqual([path, 503, null]);
         expect(refused.json).toEqual({
           message: "this is a fallback, which only answers queries, send writes to the primary or an edge",
+          code: "read_only",
         });
       }
       expect((await fallback.call("GET", "/replication/v1/head")).json).toEqual({
         message: "this fallback serves no other nodes, ask the primary",
         role: "fallback",
+        code: "not_found",
       });
       const metrics = await fallback.call("GET", "/metrics");
       expect(metrics.text).toMatch(/oso_fallback_http_requests_count\{[^}]*path="\/api\/authorize"/);

@@ -20,6 +20,7 @@ import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { keysCommand } from "./keys.ts";
+import { openApiCommand } from "./openapi.ts";
 import { planCommand } from "./plan.ts";
 import { promoteCommand } from "./promote.ts";
 import { restoreCommand } from "./restore.ts";
@@ -108,6 +109,7 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     restoreCommand,
     snapshotCommand,
     healthCommand,
+    openApiCommand,
     versionCommand,
   ];
   for (const command of commands) command(program, finish);

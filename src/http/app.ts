@@ -28,6 +28,7 @@ import {
   replyChunks,
   type BodyHandlers,
 } from "./middleware/exchange.ts";
+import { openApiRoute } from "./openapi/route.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -66,6 +67,7 @@ export function createApp(node: Node, limits: Limits): App {
     .use(errors)
     .use(responses)
     .use(healthRoutes(node))
+    .use(openApiRoute(limits))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
     .use(questionRoutes(node, limits, queries, bodies))

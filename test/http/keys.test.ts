@@ -71,7 +71,8 @@ describe("roles", () => {
             const answer = await api.call(method, path, { headers: { authorization: `Bearer ${token}` }, body });
             if (ranks.indexOf(name) < ranks.indexOf(least)) {
               expect([route, name, answer.status]).toEqual([route, name, 403]);
-              expect(answer.json).toEqual({ message: expect.stringContaining(`this API key may only \`${name}\``) });
+              const message = expect.stringContaining(`this API key may only \`${name}\``);
+              expect(answer.json).toEqual({ message, code: "forbidden" });
             } else {
               expect([route, name, answer.status]).toEqual([route, name, answered.get(route) ?? 200]);
             }
@@ -81,9 +82,9 @@ describe("roles", () => {
     20_000,
   );
 
-  test("no route except the health endpoints answers without a key", () =>
+  test("no route except the health endpoints and the OpenAPI document answers without a key", () =>
     withPrimary(async (api) => {
-      const open = new Set(["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"]);
+      const open = new Set(["GET /healthcheck", "GET /api/healthcheck", "GET /readyz", "GET /openapi.json"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       expect(app.routes.length).toBeGreaterThan(known.size);
@@ -162,7 +163,7 @@ describe("the life of a key", () => {
         const refused = await api.call("POST", "/api/keys", { body: { name: "third", role: "read" } });
         expect([refused.status, refused.json]).toEqual([
           400,
-          { message: expect.stringContaining("2 API keys already") },
+          { message: expect.stringContaining("2 API keys already"), code: "invalid_request" },
         ]);
       },
       { "advanced.apiKeysMax": "2" },

@@ -19,7 +19,7 @@ import { AppError } from "../../util/app-error.ts";
 import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
-import { validator } from "./schema-error.ts";
+import { parserOf, validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
 export type RequestName = keyof RequestParsers;
@@ -30,17 +30,28 @@ export function requestParsers(limits: Limits) {
   return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits) };
 }
 
-/** The parts that several requests have in common. */
-function commonSchemas({ identifierBytesMax, contextFactsMax }: Limits) {
+/** The parts that several requests have in common, made once: in the OpenAPI document a part has one name. */
+function commonSchemas(limits: Limits): ReturnType<typeof createCommonSchemas> {
+  const schemas = common.get(limits) ?? createCommonSchemas(limits);
+  common.set(limits, schemas);
+  return schemas;
+}
+
+const common = new WeakMap<Limits, ReturnType<typeof createCommonSchemas>>();
+
+function createCommonSchemas({ identifierBytesMax, contextFactsMax }: Limits) {
   /** A text that can be empty. */
-  const text = z.string().refine((given) => fitsInBytes(given, identifierBytesMax), {
-    error: `must not be longer than ${identifierBytesMax} bytes`,
-  });
+  const text = z
+    .string()
+    .refine((given) => fitsInBytes(given, identifierBytesMax), {
+      error: `must not be longer than ${identifierBytesMax} bytes`,
+    })
+    .meta({ maxLength: identifierBytesMax });
   /** A type, an id, or the name of a predicate, a role or an action. */
   const name = text.min(1);
-  const value = z.object({ type: name, id: name });
+  const value = z.object({ type: name, id: name }).meta({ id: "ValueInput" });
   /** A fact, stored or of one request. The engine checks more than this shape. */
-  const fact = z.object({ predicate: name, args: argumentsOf(value) });
+  const fact = z.object({ predicate: name, args: argumentsOf(value) }).meta({ id: "FactInput" });
   return { text, name, value, fact, contextFacts: listOf(fact, { max: contextFactsMax }) };
 }
 
@@ -91,11 +102,11 @@ function questionParsers(limits: Limits) {
     authorize: validator("body", authorize),
     authorizeResources: validator("body", authorizeResources),
     actions: validator("body", actions),
-    list: (value: unknown) => {
+    list: parserOf(list, (value) => {
       const request = parseList(value);
       if (request.pageToken !== null && request.pageToken.length > pageTokenCharactersMax) throw malformedToken();
       return request;
-    },
+    }),
     query: validator("body", querySchema(limits)),
   };
 }
@@ -208,16 +219,19 @@ function batchParser(limits: Limits) {
     .refine(({ type, id }) => type !== null || id === null, {
       path: ["type"],
       error: "must say of which type this id is",
-    });
+    })
+    .meta({ id: "ValuePattern" });
   /** The facts to delete: `null` matches all types or ids. */
-  const pattern = z.object({ predicate: name, args: argumentsOf(patternValue) });
+  const pattern = z.object({ predicate: name, args: argumentsOf(patternValue) }).meta({ id: "FactPattern" });
   const change = z
     .object({ inserts: listOf(fact, { max }).optional(), deletes: listOf(pattern, { max }).optional() })
     .refine(({ inserts, deletes }) => (inserts === undefined) !== (deletes === undefined), {
       error: 'must be either `{"inserts": [...]}` or `{"deletes": [...]}`: their order matters',
-    });
-  const parse = validator("body", listOf(change, { max }));
-  return (value: unknown): FactChange[] => {
+    })
+    .meta({ oneOf: [{ required: ["inserts"] }, { required: ["deletes"] }] });
+  const schema = listOf(change, { max });
+  const parse = validator("body", schema);
+  return parserOf(schema, (value): FactChange[] => {
     const changes = parse(value);
     const entries = changes.reduce((sum, { inserts, deletes }) => sum + (inserts ?? deletes ?? []).length, 0);
     if (entries > max) {
@@ -225,5 +239,5 @@ function batchParser(limits: Limits) {
       throw new AppError("too_large", message);
     }
     return changes.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] }));
-  };
+  });
 }

@@ -20,7 +20,7 @@ export function policyReads(node: Node, limits: Limits) {
         const policy = node.engine().policy(query.id);
         return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
       },
-      { query: validatingSchema("query", z.object({ id: versionNumber })) },
+      { query: policyQuery },
     )
     .get(
       "/api/policy_metadata",
@@ -35,7 +35,7 @@ export function policyReads(node: Node, limits: Limits) {
         return { metadata: { resources } };
       },
       // The documentation of Oso Cloud has `id`, the SDKs send `version`.
-      { query: validatingSchema("query", z.object({ id: versionNumber, version: versionNumber })) },
+      { query: metadataQuery },
     );
 }
 
@@ -54,7 +54,7 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
     },
     {
       // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
-      query: validatingSchema("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
+      query: uploadQuery,
     },
   );
 }
@@ -86,3 +86,10 @@ const flag = z
   .enum(["true", "false"])
   .default("false")
   .transform((text) => text === "true");
+
+export const policyQuery = validatingSchema("query", z.object({ id: versionNumber }));
+export const metadataQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
+export const uploadQuery = validatingSchema(
+  "query",
+  z.object({ force: flag, show_suggestions: flag, fail_fast: flag }),
+);

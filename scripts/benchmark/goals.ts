@@ -14,6 +14,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   body_over_parse: { atMost: 3 },
   list_over_select: { atMost: 4 },
   apply_over_insert: { atLeast: 0.25 },
+  import_over_apply: { atLeast: 0.7 },
   visible_embedded_over_bare: { atMost: 5 },
   visible_mosquitto_over_bare: { atMost: 5 },
   write_1_over_commit: { atLeast: 0.5 },

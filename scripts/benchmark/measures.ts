@@ -14,6 +14,7 @@ import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts
 import { compiledAfter, manyConnections, measureHttp, pinned, type HttpOptions, type HttpRates } from "./http.ts";
 import { landmarksOf } from "./landmarks.ts";
 import { timeEdgeStarts } from "./edge-start.ts";
+import { measureImport } from "./importing.ts";
 import { timeListings } from "./listing.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
@@ -54,6 +55,7 @@ export async function measureAll(
   const policy = readFileSync(join(import.meta.dirname, "..", "example", "policy.polar"), "utf8");
   const bench: Bench = { ...options, binary, directory, policy, company: companyOf(options.facts, options.seed), show };
   await measureEmpty(bench);
+  await measureImports(bench);
   const path = measureStore(bench);
   const others = [10_000, smallSize].filter((size) => size !== options.facts);
   measureSizes(bench, [{ company: bench.company, path }, ...others.map((size) => writeSized(bench, size))]);
@@ -86,6 +88,14 @@ async function measureEmpty({ binary, directory, policy, seed, quick, show }: Be
       show(section.emptySection({ starts: timesOf(taken), loadedFacts: company.size, loadSeconds, loaded }));
     });
   }
+}
+
+async function measureImports({ binary, directory, policy, company, show }: Bench): Promise<void> {
+  await withNodes(binary, join(directory, "import"), "on", async (nodes) => {
+    await timeStarts(nodes, anyQuestion(company), 1);
+    const options = { binary, directory, policy, size: company.size };
+    show(section.importSection(await measureImport(nodes, options, factsOf(company))));
+  });
 }
 
 /** Creates the database of this company where a primary looks for it. */

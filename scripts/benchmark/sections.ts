@@ -6,6 +6,7 @@ import type { DecisionTimes, SizedTimes } from "./decisions.ts";
 import type { EdgeStart } from "./edge-start.ts";
 import { edgeStartSecondsMax, serverP99MsMax } from "./goals.ts";
 import { manyConnections, type HttpRates } from "./http.ts";
+import type { ImportRates } from "./importing.ts";
 import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
 import type { PeerRates } from "./peers/measure.ts";
@@ -253,6 +254,20 @@ export function emptySection({ starts, loadedFacts, loadSeconds, loaded }: Empty
         value: perSecond(loadedFacts / loadSeconds, "facts"),
       },
       ...(loaded === undefined ? [] : [{ what: "memory then", value: megabytes(loaded.resident) }]),
+    ],
+  };
+}
+
+export function importSection({ facts, importedPerSecond, appliedPerSecond }: ImportRates): Section {
+  return {
+    title: `importing ${count(facts)} facts into a primary over HTTP, beside applying the same facts to a file, 1,000 an event`,
+    rows: [
+      { what: "apply", value: perSecond(appliedPerSecond, "facts") },
+      {
+        what: "ostiary import facts, start of the process included",
+        value: perSecond(importedPerSecond, "facts"),
+        ratio: { name: "import_over_apply", value: importedPerSecond / appliedPerSecond },
+      },
     ],
   };
 }

@@ -16,12 +16,16 @@ import { devCommand } from "./dev.ts";
 import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
+import { exportCommand } from "./export.ts";
 import { fmtCommand } from "./fmt.ts";
 import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
+import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
 import { openApiCommand } from "./openapi.ts";
+import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
+import { policyCommand } from "./policy.ts";
 import { promoteCommand } from "./promote.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
@@ -43,8 +47,12 @@ Examples:
   ostiary serve --role primary --data /var/lib/ostiary
   ostiary serve --role edge --primary http://10.0.0.1:8080      with OSTIARY_NODE_KEY in the environment
   ostiary config --role edge --primary http://10.0.0.1:8080     print the effective settings
+  ostiary policy policy.polar                     load a policy; with OSO_URL and OSO_AUTH in the environment
+  ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
   ostiary explain User:ann read Repository:x      why it is allowed or denied; with OSO_URL and OSO_AUTH
   ostiary events --follow                         the changes of facts, policy and keys
+  ostiary parity --fail-on-mismatch               decisions that differ from what applications expected
+  ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
@@ -81,6 +89,8 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
       "Self-hosted authorization: Polar policies and Oso Cloud's API, on nodes that answer independently of each other.",
     )
     .version(versionText, "-V, --version", "Print the version")
+    // `ostiary policy` has options and subcommands with the same options: they belong to the word before them.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeErr: (text) => void process.stderr.write(printableLines(text)),
@@ -100,11 +110,15 @@ export async function runCommandLine(parameters: readonly string[]): Promise<Exi
     explainCommand,
     generateTypesCommand,
     planCommand,
+    policyCommand,
     eventsCommand,
+    parityCommand,
     keysCommand,
     promoteCommand,
     adoptHistoryCommand,
     abandonHistoryCommand,
+    exportCommand,
+    importCommand,
     backupCommand,
     restoreCommand,
     snapshotCommand,

@@ -2,7 +2,7 @@
 import { printColored, wantsColor } from "../runtime/process.ts";
 import { printableLines } from "../util/printable.ts";
 
-const codes = { red: 31, yellow: 33 } as const;
+const codes = { red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 
 export function paint(stream: "stdout" | "stderr", color: keyof typeof codes, text: string): string {
   return wantsColor(stream) ? `\u001b[${codes[color]}m${text}\u001b[0m` : text;

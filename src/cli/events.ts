@@ -94,6 +94,8 @@ const changesMax = 50;
 
 const fact = z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) });
 const key = z.object({ id: z.string(), name: z.string().optional(), role: z.string().optional() });
+/** Nodes of release 0.1.0 send neither author nor message. */
+const author = z.object({ id: z.string(), name: z.string().nullable() });
 const common = { time: z.string(), offset: z.string() };
 
 const knownEvent = z.discriminatedUnion("type", [
@@ -106,7 +108,13 @@ const knownEvent = z.discriminatedUnion("type", [
   z.object({
     ...common,
     type: z.literal("ostiary.policy.loaded"),
-    data: z.object({ id: z.number(), filename: z.string().nullable(), source: z.string() }),
+    data: z.object({
+      id: z.number(),
+      filename: z.string().nullable(),
+      source: z.string(),
+      author: author.nullish(),
+      message: z.string().nullish(),
+    }),
   }),
   z.object({
     ...common,
@@ -144,11 +152,11 @@ function changesOf(event: KnownEvent): string[] {
     case "ostiary.facts.cleared":
       return ["all facts deleted"];
     case "ostiary.policy.loaded": {
-      const { id, filename, source } = event.data;
+      const { id, filename, source, author: by, message } = event.data;
       const lines = source.split("\n").length - (source.endsWith("\n") ? 1 : 0);
-      return [
-        `policy ${filename || "without a name"} loaded (number ${id}, ${lines} ${lines === 1 ? "line" : "lines"})`,
-      ];
+      const size = `${lines} ${lines === 1 ? "line" : "lines"}`;
+      const uploaded = `${by ? ` by ${keyText({ id: by.id, name: by.name ?? undefined })}` : ""}${message ? `: ${message}` : ""}`;
+      return [`policy ${filename || "without a name"} loaded (number ${id}, ${size})${uploaded}`];
     }
     case "ostiary.keys.changed":
       return [

@@ -4,6 +4,7 @@ import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { table } from "./table.ts";
 
 export const keysCommand: AddCommand = (program) => {
   const keys = program.command("keys").description("Create, list and revoke API keys on a running node");
@@ -38,18 +39,3 @@ export const keysCommand: AddCommand = (program) => {
       await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
     });
 };
-
-/** A table for people: columns with headings, one row per line. */
-function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [headings, ...rows].map((row) => row.map(printable));
-  const widths = headings.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)));
-  return lines
-    .map(
-      (row) =>
-        `${row
-          .map((text, column) => text.padEnd(widths[column] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
-}

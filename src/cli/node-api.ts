@@ -1,8 +1,11 @@
 /** Requests to the API of a running node, for the commands that need one. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { fetch } from "../runtime/fetch.ts";
 import type { ApiKeyRole } from "../engine/state/event.ts";
 import { AppError } from "../util/app-error.ts";
+import { backoffMs } from "../util/backoff.ts";
 import { connectionProblem, reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
 
@@ -41,25 +44,63 @@ function article(role: ApiKeyRole): string {
 }
 
 /** Returns the JSON of the response. Throws AppError with the message of the node if it refuses. */
-export async function callNode(
+export async function callNode(access: NodeAccess, method: string, path: string, body?: object): Promise<unknown> {
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const response = await requestNode(access, { method, path, body: text });
+  if (!response.ok) throw await errorFrom(access.url, response);
+  return response.json().catch(() => ({}));
+}
+
+interface NodeRequest {
+  readonly method: string;
+  readonly path: string;
+  /** JSON. */
+  readonly body?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+}
+
+/** Returns the response, whatever its status. Throws AppError `not_ready` if the node does not answer in time. */
+export async function requestNode(
   { url, key }: NodeAccess,
-  method: string,
-  path: string,
-  body?: object,
-): Promise<unknown> {
-  let response: Response;
+  { method, path, body, headers, timeoutMs = 30_000 }: NodeRequest,
+): Promise<Response> {
   try {
-    response = await fetch(`${url}${path}`, {
+    return await fetch(`${url}${path}`, {
       method,
-      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
+      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers },
+      ...(body === undefined ? {} : { body }),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {
     throw new AppError("not_ready", noAnswerFrom(url, error));
   }
-  if (!response.ok) throw await errorFrom(url, response);
-  return response.json().catch(() => ({}));
+}
+
+const retryDelay = { minMs: 200, maxMs: 5000 };
+/** With the delays about 30 s: long enough for a promotion or a restart. */
+const triesMax = 10;
+/** With these statuses another attempt may succeed. */
+const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
+
+/**
+ * As `requestNode`, for reads and writes that may be repeated: tries again if the node does not answer or cannot do it
+ * now. All attempts have one `X-Request-ID`, so that a write is done once. Ends with the last response.
+ */
+export async function requestNodeAgain(access: NodeAccess, request: NodeRequest): Promise<Response> {
+  const headers = { "X-Request-ID": randomUUID(), ...request.headers };
+  for (let tries = 1; ; tries++) {
+    let delayMs = backoffMs(tries - 1, retryDelay, Math.random());
+    try {
+      const response = await requestNode(access, { ...request, headers });
+      if (!temporary.has(response.status) || tries === triesMax) return response;
+      await response.body?.cancel();
+      delayMs = Math.max(delayMs, 1000 * (Number(response.headers.get("retry-after")) || 0));
+    } catch (error) {
+      if (tries === triesMax) throw error;
+    }
+    await sleep(delayMs);
+  }
 }
 
 /** The message if the node does not answer. */

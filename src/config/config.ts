@@ -62,6 +62,13 @@ const api = {
   port: port(8080).describe(
     "The port of the API, of the health endpoints and of requests from other nodes; 0 means any free port",
   ),
+  publicUrl: optionalText(
+    "url",
+    "`https://host`, `https://host:port`, or one with a path; without a slash at its end, a query and a fragment",
+    /^https?:\/\/[^\s/?#@]+(?:\/[^\s/?#]+)*$/,
+  ).describe(
+    "The URL of the API as clients see it, for the discovery document of AuthZEN. The `Host` header is never used, because a client could choose it",
+  ),
 };
 
 const cluster = {

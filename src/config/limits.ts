@@ -27,6 +27,10 @@ export const advancedLimits = {
   writeBodyBytesMax: size(960 * KiB).describe("Maximum size of the body of a write, such as a batch or a policy"),
   readBodyBytesMax: size(10 * MiB).describe("Maximum size of the body of a query"),
   batchEntriesMax: count(1000).describe("Maximum number of entries (inserted facts and delete patterns) in one batch"),
+  evaluationsMax: count(1000).describe("Maximum number of evaluations in one request of AuthZEN"),
+  propertiesBytesMax: size(1 * MiB).describe(
+    "Maximum size of all properties and contexts in one request of AuthZEN, without the JSON around them",
+  ),
   contextFactsMax: count(100).describe("Maximum number of context facts in one query"),
   queryCallsMax: count(100).describe("Maximum number of calls in one query of the query builder"),
   queryVariablesMax: count(1000).describe(
@@ -38,6 +42,12 @@ export const advancedLimits = {
   wildcardDeleteFactsMax: count(10_000).describe("Maximum number of facts that one delete pattern can remove"),
   identifierBytesMax: size(512).describe("Maximum length of a type, an id or a predicate name in a fact or a query"),
   listPageEntriesMax: count(10_000).describe("Maximum number of entries on one page of a list"),
+  factPageEntriesMax: count(1000).describe(
+    "Maximum number of facts on one page of `GET /api/facts`; a larger `page_size` is reduced to it",
+  ),
+  factPageBytesMax: size(1 * MiB).describe(
+    "Maximum size of one page of `GET /api/facts`; a larger fact is sent on a page of its own",
+  ),
   resultSetsMax: count(1000, { min: 0 }).describe(
     "Maximum number of result sets. A result set holds the ids of a paged list at the revision of its first page, so that later pages are consistent with it; 0 keeps none",
   ),
@@ -45,6 +55,12 @@ export const advancedLimits = {
   resultSetTtlMs: time(300_000).describe("How long a result set is kept after its first page"),
   resultSetFinishedTtlMs: time(2000).describe(
     "How long a result set is kept after its last page, in case a client repeats that request",
+  ),
+  recentDecisionsBytesMax: size(4 * MiB).describe(
+    "Maximum size of the recent decisions of `POST /api/authorize` that a node keeps in memory for parity reports that follow; one decision takes about 250 bytes",
+  ),
+  parityReportsBytesMax: size(16 * MiB).describe(
+    "Maximum size of the parity reports that a node keeps in memory. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
   ),
   connectionsMax: count(10_000).describe(
     "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",
@@ -80,6 +96,8 @@ export const advancedLimits = {
   policyBytesMax: size(1 * MiB).describe("Maximum size of a policy, all its files together"),
   policyFilesMax: count(1000).describe("Maximum number of files in a request to validate or test a policy"),
   policyFilenameBytesMax: size(1024).describe("Maximum length of the name of a policy file"),
+  policyMessageBytesMax: size(1024).describe("Maximum length of the message of a policy upload"),
+  policyHistoryPageMax: count(1000).describe("Maximum number of versions in a page of the history of the policy"),
   policyNestingMax: count(100).describe("Maximum nesting depth of an expression in a policy"),
   policyExpandedItemsMax: count(100_000).describe(
     "Maximum number of names that blocks inherit plus facts that fixtures add to tests",

@@ -3,7 +3,6 @@
  * It is synchronous, and runs on the serving thread or in a worker process. Each answer is computed in one read snapshot,
  * so it belongs to exactly one state and one policy.
  */
-import { eq } from "drizzle-orm";
 import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
@@ -13,35 +12,63 @@ import * as schema from "../store/connection/schema.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
+import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../store/facts/fact-pages.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { warmUpSymbolCache } from "../store/facts/symbols.ts";
 import { findApiKey } from "../store/keys/api-keys.ts";
 import { readRevision, readState, type Revision, type StoreState } from "../store/log/store-state.ts";
-import { countFacts } from "../store/statistics/table-statistics.ts";
+import { allTypes } from "../store/facts/symbols.ts";
+import { countFacts, countFactsByPredicate } from "../store/statistics/table-statistics.ts";
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { factPageRowsExamined, factPageRowsSorted } from "../util/tuning.ts";
 import { activationOf } from "./policy/activation.ts";
+import { suggestionsFor } from "./policy/suggestions.ts";
 import { activate } from "./policy/active-policy.ts";
+import { tooManyAnswers } from "./evaluator/evaluate.ts";
+import {
+  findVersion,
+  readHistory,
+  readVersion,
+  type HistoryPage,
+  type PolicyVersion,
+} from "./policy/policy-history.ts";
+import { type FactUses, factUsesOf } from "./policy/fact-schema.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
+import { mergeWildcards, otherTypeThan, typingsOf } from "./query/pattern-typings.ts";
 import type { Plan, Planner } from "./query/planner.ts";
 import { decisionAttributes, type ExecutionLimits, type GivenValues, QueryExecution } from "./query/query-execution.ts";
 import { type QueryKind, ReadView, type ReadViewOptions } from "./query/read-view.ts";
-import { factTypesOf, free, given, keyed, type KeyedShape, type Shape, stringVariable } from "./query/shapes.ts";
+import {
+  allowCall,
+  factTypesOf,
+  free,
+  given,
+  keyed,
+  type KeyedShape,
+  type Shape,
+  stringVariable,
+} from "./query/shapes.ts";
+import { sortStrings } from "./query/string-order.ts";
 import { checkFact } from "./request/fact-check.ts";
 import { packStrings } from "./request/packed-strings.ts";
 import type {
   ActionsQuestion,
+  ActorListingQuestion,
   AuthorizeQuestion,
+  BulkActionsQuestion,
   Listing,
   ListingQuestion,
   ListQuestion,
+  PatternQuestion,
   Query,
   QueryRow,
   QuestionKind,
   Questions,
   ResourcesQuestion,
+  Suggestions,
 } from "./request/questions.ts";
 import type { ApiKey } from "./state/event.ts";
 
@@ -88,7 +115,7 @@ export class Engine {
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
     const { actor, action, resource, contextFacts } = question;
-    this.#check(contextFacts);
+    for (const fact of contextFacts) checkFact(fact, this.#limits, [actor]);
     const { decisions } = this.#view;
     // Like `#answer`, but without a closure, because most requests take this path.
     const handle = this.#view.begin();
@@ -114,17 +141,9 @@ export class Engine {
 
   /** The resources on which the actor may do the action, in the order and as often as they were given. */
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
-    const { onServingThread, servingThreadTimeMsMax, queryTimeMsMax } = this.#limits;
-    const timeMsMax = onServingThread ? servingThreadTimeMsMax : queryTimeMsMax;
-    const endMs = performance.now() + timeMsMax;
+    const requireTime = this.#timeLimit("ask for fewer resources");
     return resources.filter((resource) => {
-      if (performance.now() > endMs) {
-        if (onServingThread) throw new OffloadRequired("many resources");
-        throw new AppError(
-          "query_too_expensive",
-          `answering takes longer than ${timeMsMax} ms: ask for fewer resources`,
-        );
-      }
+      requireTime();
       return this.authorize({ ...question, resource });
     });
   }
@@ -145,7 +164,8 @@ export class Engine {
 
   #list(question: ListQuestion, now: number): { ids: string[]; isTimeDependent: boolean } {
     const { actor, action, resourceType, contextFacts } = question;
-    return this.#answer("list", contextFacts, { ids: [], isTimeDependent: false }, (planner, context) => {
+    const none = { ids: [], isTimeDependent: false };
+    return this.#answer("list", [actor], contextFacts, none, (planner, context) => {
       const constant = planner.isConstant(action) ? action : undefined;
       const shape = planner.allowShapes.of("list", actor.type, constant, resourceType, context);
       const execution = this.#execution(planner, shape, contextFacts, now);
@@ -154,14 +174,80 @@ export class Engine {
     });
   }
 
+  /** The sorted ids of the actors of one type that may do the action; `*` stands for every actor of the type. */
+  actorListing({ actorType, action, resource, contextFacts, now = this.#clock() }: ActorListingQuestion): Listing {
+    return this.#view.read(() => {
+      const revision = readRevision(this.#database);
+      const none = { ...revision, second: null, ids: packStrings([]) };
+      return this.#answer("query", [], contextFacts, none, (planner, context) => {
+        const constant = planner.isConstant(action) ? action : undefined;
+        const variables = [free(actorType), stringVariable(constant), given(resource.type)];
+        const shape = keyed({ calls: allowCall, variables, context });
+        const execution = this.#execution(planner, shape, contextFacts, now);
+        const rows = execution.rows([undefined, { type: "String", id: action }, resource], [0]);
+        const ids = packStrings(sortStrings(rows.map(([id]) => id ?? "*")));
+        return { ...revision, second: execution.mayDependOnTime ? now : null, ids };
+      });
+    });
+  }
+
   /** The actions that the actor may do, sorted; if every action is allowed, the declared permissions. */
   actions(question: ActionsQuestion): string[] {
     const { actor, resource, contextFacts } = question;
-    return this.#answer("actions", contextFacts, [], (planner, context) => {
+    return this.#answer("actions", [actor], contextFacts, [], (planner, context) => {
       const shape = planner.allowShapes.of("actions", actor.type, undefined, resource.type, context);
       const rows = this.#execution(planner, shape, contextFacts).rows([actor, undefined, resource], [1]);
       const named = rows.flatMap((row) => (row[0] === null ? planner.permissions(resource.type) : [must(row[0])]));
       return [...new Set(named)].sort();
+    });
+  }
+
+  /** The actions for each question, in their order, from one state. */
+  bulkActions({ questions, contextFacts: shared }: BulkActionsQuestion): { results: string[] }[] {
+    const requireTime = this.#timeLimit("ask for fewer resources");
+    return this.#view.read(() =>
+      questions.map(({ contextFacts, ...question }) => {
+        requireTime();
+        return { results: this.actions({ ...question, contextFacts: [...shared, ...contextFacts] }) };
+      }),
+    );
+  }
+
+  /**
+   * All facts that match the pattern. A `null` id stands for every value of its type, and a `null` type for every value
+   * of any type. Throws `query_not_enumerable`.
+   */
+  queryPattern({ fact, contextFacts }: PatternQuestion): FactPattern[] {
+    const { onServingThread, servingThreadAnswerValuesMax, servingThreadQueryCallsMax, queryRowsMax } = this.#limits;
+    const { predicate, args } = fact;
+    const requireTime = this.#timeLimit("give the types of more arguments");
+    return this.#answer("query", valuesOf(fact), contextFacts, [], (planner, context) => {
+      const known = new Set([...planner.policyTypes, ...allTypes(this.#database), ...typesIn(args, context)]);
+      const otherType = otherTypeThan(known);
+      const types = [...known, otherType];
+      const signatures = planner.signaturesOf(fact, context);
+      const typings = typingsOf(fact, signatures, types);
+      if (onServingThread && typings.length > servingThreadQueryCallsMax) throw new OffloadRequired("many types");
+      const names = args.map((_, position) => String(position));
+      const found: FactPattern[] = [];
+      for (const typing of typings) {
+        requireTime();
+        const variables = new Map(
+          args.map(({ id }, position) => [
+            must(names[position]),
+            { type: must(typing[position]), ids: id === null ? null : [id] },
+          ]),
+        );
+        for (const row of this.query({ calls: [{ predicate, variables: names }], variables, contextFacts }))
+          found.push({
+            predicate,
+            args: typing.map((type, position) => ({ type, id: row[must(names[position])] ?? null })),
+          });
+        if (onServingThread && found.length * args.length > servingThreadAnswerValuesMax)
+          throw new OffloadRequired("many answers");
+        if (found.length > queryRowsMax) throw tooManyAnswers(queryRowsMax);
+      }
+      return mergeWildcards(found, fact, types, otherType);
     });
   }
 
@@ -170,7 +256,8 @@ export class Engine {
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
     if (variables.some(({ ids }) => ids?.length === 0)) return [];
-    return this.#answer("query", query.contextFacts, [], (planner, context) => {
+    const empty = variables.flatMap(({ type, ids }) => (ids?.includes("") === true ? [{ type, id: "" }] : []));
+    return this.#answer("query", empty, query.contextFacts, [], (planner, context) => {
       const shape: Shape = {
         calls: query.calls.map((call) => ({
           predicate: predicateKey(call.predicate, call.variables.length),
@@ -229,6 +316,24 @@ export class Engine {
     );
   }
 
+  /** The next facts after `after`, or the first ones: at most `factsMax`. */
+  factPage(filter: FactFilter, after: FactPosition | undefined, factsMax: number): FactPage {
+    const { factPageEntriesMax, factPageBytesMax } = this.#limits;
+    const bounds = {
+      factsMax: Math.min(factsMax, factPageEntriesMax),
+      bytesMax: factPageBytesMax,
+      examinedMax: factPageRowsExamined,
+      sortedMax: factPageRowsSorted,
+    };
+    return this.#view.timed("facts", () =>
+      withSpan("query", {}, (span) => {
+        const page = readFactPage(this.#database, filter, after, bounds);
+        recordRows(span, page.facts.length);
+        return page;
+      }),
+    );
+  }
+
   /** All matching facts, one by one, of one state. The engine must not be asked anything else meanwhile. */
   *eachFact(pattern: FactPattern): Generator<Fact> {
     const transaction = this.#database.begin();
@@ -245,14 +350,20 @@ export class Engine {
     return this.#view.timed("facts", () => hasFact(this.#database, fact));
   }
 
-  /** The active policy, or an older one by its id; `null` if it does not exist. */
-  policy(id?: number): Readonly<Pick<typeof schema.policy.$inferSelect, "id" | "filename" | "source">> | null {
+  /** The active policy, or an older one by its id; `null` if the history does not have it. */
+  policy(id?: number): PolicyVersion | null {
     return this.#view.read(() => {
-      const { policy } = schema;
-      const columns = { id: policy.id, filename: policy.filename, source: policy.source };
-      const wanted = eq(policy.id, id ?? readState(this.#database).policyId);
-      return this.#database.orm.select(columns).from(policy).where(wanted).get() ?? null;
+      const version =
+        id === undefined
+          ? readVersion(this.#database, readState(this.#database).policyId)
+          : findVersion(this.#database, id);
+      return version ?? null;
     });
+  }
+
+  /** The newest versions of the policy, or those that are older than the one with the id `before`. */
+  policyHistory(max: number, before?: number): HistoryPage {
+    return this.#view.read(() => readHistory(this.#database, max, before));
   }
 
   metadata(id?: number): Record<string, ResourceMetadata> | null {
@@ -264,6 +375,16 @@ export class Engine {
     return policy && policyMetadata(activate(policy.source, policy.filename).policy);
   }
 
+  /** Names for an editor of facts, from the active policy. */
+  suggestions(): Suggestions {
+    const activation = this.#view.read(() => activationOf(this.#database));
+    if (activation === undefined) return { suggestions: {}, actors: [] };
+    const { active } = activation;
+    if (this.#limits.onServingThread && active.program.rules.length > suggestionRulesMax)
+      throw new OffloadRequired("many rules");
+    return suggestionsFor(active);
+  }
+
   apiKey(id: string): ApiKey | null {
     return this.#view.read(() => findApiKey(this.#database, id) ?? null);
   }
@@ -272,6 +393,11 @@ export class Engine {
     return this.#view.read(() =>
       this.#database.orm.select().from(schema.apiKey).orderBy(schema.apiKey.timeMs, schema.apiKey.id).all(),
     );
+  }
+
+  /** What the active policy can use as facts. */
+  factUses(): FactUses {
+    return this.#view.read(() => factUsesOf(activationOf(this.#database)));
   }
 
   /** Compiles a policy that has just become active, so that no query has to wait for it. */
@@ -306,27 +432,52 @@ export class Engine {
     return this.#view.read(() => ({ closures: countClosures(database), facts: countFacts(database), files }));
   }
 
+  /** The ids of the newest policies, oldest first, and the number of facts of each predicate that has some. */
+  statistics(): { readonly policies: readonly number[]; readonly facts: ReadonlyMap<string, number> } {
+    const sql = `SELECT id FROM policy ORDER BY id DESC LIMIT ${countedPoliciesMax}`;
+    return this.#view.read(() => ({
+      policies: this.#database
+        .statement(sql)
+        .values()
+        .map(([id]) => Number(id))
+        .toReversed(),
+      facts: countFactsByPredicate(this.#database),
+    }));
+  }
+
   close(): void {
     this.#view.close();
     this.#database.close();
   }
 
-  /** Runs `body` with the planner of the active policy; returns `none` if no policy is active. */
+  /**
+   * Runs `body` with the planner of the active policy; returns `none` if no policy is active. `asked` are the values of
+   * the question that may be empty.
+   */
   #answer<T>(
     kind: QueryKind,
+    asked: readonly Value[],
     contextFacts: readonly Fact[],
     none: T,
     body: (planner: Planner, context: readonly FactType[]) => T,
   ): T {
-    this.#check(contextFacts);
+    for (const fact of contextFacts) checkFact(fact, this.#limits, asked);
     return this.#view.timed(kind, (handle) => {
       const planner = this.#view.planner(handle);
       return planner === undefined ? none : body(planner, factTypesOf(contextFacts));
     });
   }
 
-  #check(contextFacts: readonly Fact[]): void {
-    for (const fact of contextFacts) checkFact(fact, this.#limits);
+  /** Returns a function that throws when the time for one question is over. `remedy` is part of the error. */
+  #timeLimit(remedy: string): () => void {
+    const { onServingThread, servingThreadTimeMsMax, queryTimeMsMax } = this.#limits;
+    const timeMsMax = onServingThread ? servingThreadTimeMsMax : queryTimeMsMax;
+    const endMs = performance.now() + timeMsMax;
+    return () => {
+      if (performance.now() <= endMs) return;
+      if (onServingThread) throw new OffloadRequired("it takes long");
+      throw new AppError("query_too_expensive", `answering takes longer than ${timeMsMax} ms: ${remedy}`);
+    };
   }
 
   /** `listed` is the length of the longest list in the question, without the context facts. */
@@ -341,6 +492,27 @@ export class Engine {
     this.#admission?.admit(plan, this.#view.statistics(), Math.max(listed, contextFacts.length));
     return new QueryExecution(this.#database, planner.types, plan, contextFacts, now, this.#limits);
   }
+}
+
+/** Listing the uses of facts in more rules takes longer than the serving thread may work. */
+const suggestionRulesMax = 500;
+
+const countedPoliciesMax = 100;
+
+function valuesOf({ args }: FactPattern): Value[] {
+  return args.flatMap(({ type, id }) => (type === null || id === null ? [] : [{ type, id }]));
+}
+
+/** The types of a question and its context facts, and those that every policy has. */
+function typesIn(args: FactPattern["args"], context: readonly FactType[]): string[] {
+  const given = args.flatMap(({ type }) => type ?? []);
+  return [
+    "String",
+    "Integer",
+    "Boolean",
+    ...given,
+    ...context.flatMap(({ types }) => types.filter((type) => type !== undefined)),
+  ];
 }
 
 /** For each table of the predicate, the pattern with as many arguments as the facts of the table have. */

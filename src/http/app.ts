@@ -31,14 +31,19 @@ import {
 import { openApiRoute } from "./openapi/route.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
+import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
+import { ListPages } from "./pages/list-pages.ts";
+import { ParityLog } from "./parity/parity-log.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import { parityRoutes } from "./routes/parity.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
+import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
@@ -53,7 +58,20 @@ export interface App {
   endStreams(): void;
 }
 
-export function createApp(node: Node, limits: Limits): App {
+export interface AppOptions {
+  /** The reports of a node that changes its role. */
+  readonly parity?: ParityLog;
+  /** The URL of the API as clients see it. */
+  readonly publicUrl?: string | undefined;
+  /** With it, the app has the routes of `ostiary dev`. */
+  readonly createTestEnvironment?: CreateTestEnvironment | undefined;
+}
+
+export function createApp(
+  node: Node,
+  limits: Limits,
+  { parity = new ParityLog(limits), publicUrl, createTestEnvironment }: AppOptions = {},
+): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
@@ -61,7 +79,8 @@ export function createApp(node: Node, limits: Limits): App {
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
-  const authorize = authorizeHandler(node, limits, queries, bodies);
+  const pages = new ListPages(node, limits, queries);
+  const authorize = authorizeHandler(node, limits, queries, bodies, parity);
   // `standardHostname: false` also routes requests to hosts with short names.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -70,16 +89,20 @@ export function createApp(node: Node, limits: Limits): App {
     .use(openApiRoute(limits))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(questionRoutes(node, limits, queries, bodies))
+    .use(questionRoutes(node, limits, queries, bodies, pages))
+    .use(authzenDiscovery(publicUrl))
+    .use(authzenRoutes(node, limits, queries, bodies, pages))
+    .use(parityRoutes(node, limits, bodies, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
-    .use(policyReads(node, limits))
+    .use(policyReads(node, limits, queries))
     .use(policyCheckRoutes(node, limits, bodies))
     .use(keyReads(node, limits))
     .use(writeRoutes(node, limits, bodies))
     .use(promoteRoutes(node, limits, bodies))
     .use(backupRoutes(node, limits))
-    .use(replicationRoutes(node));
+    .use(replicationRoutes(node))
+    .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.

@@ -3,12 +3,12 @@ import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import type { ApiKey, FactChange } from "../engine/state/event.ts";
 import type { StoreState } from "../store/log/store-state.ts";
-import type { WriteMeta, WriteResult } from "./log/append.ts";
+import type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
 import type { EventReader } from "./log/event-reader.ts";
 import type { NodeHealth } from "./node-health.ts";
 import type { ApiKeyLookup } from "./transport/node-client.ts";
 
-export type { WriteMeta, WriteResult } from "./log/append.ts";
+export type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
 export type { NodeHealth } from "./node-health.ts";
 
 export interface Node {
@@ -58,10 +58,7 @@ export interface Writes {
   readonly history: string;
   /** A string holds the changes as JSON. */
   batch(changes: readonly FactChange[] | string, meta: WriteMeta): Promise<WriteResult>;
-  policy(
-    policy: { readonly source: string; readonly filename: string | null; readonly force: boolean },
-    meta: WriteMeta,
-  ): Promise<WriteResult>;
+  policy(upload: PolicyUpload, meta: WriteMeta): Promise<WriteResult>;
   clear(meta: WriteMeta): Promise<WriteResult>;
   keys(
     change: { readonly add: readonly ApiKey[]; readonly remove: readonly string[] },

@@ -1,12 +1,14 @@
 /**
  * One node for development: a primary that starts with the given policy and shows no keys, because its configuration
- * has the development key. It has no special parts: the same code runs in production.
+ * has the development key. Only it has test environments; otherwise the same code runs in production.
  */
 import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Source } from "../polar/source.ts";
+import { realSystem } from "../replication/system.ts";
 import { startPrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
+import { TestEnvironments } from "./test-environments.ts";
 
 /** Throws `invalid_policy` with all problems if the policy is refused. */
 export async function startDev(config: Config, sources: readonly Source[]): Promise<RunningNode> {
@@ -23,5 +25,5 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     await node.stop();
     throw error;
   }
-  return serveNode(config, node);
+  return serveNode(config, node, realSystem, new TestEnvironments(config, node));
 }

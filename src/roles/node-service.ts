@@ -4,11 +4,14 @@
  */
 import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
+import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
+import { keepParityReports } from "./parity-file.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
+import type { TestEnvironments } from "./test-environments.ts";
 
 export interface RunningNode {
   readonly url: string;
@@ -22,23 +25,30 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/** Serves the node's API, and MQTT over WebSocket with an embedded broker. */
+/**
+ * Serves the node's API, and MQTT over WebSocket with an embedded broker. The optional test environments answer requests
+ * with their API keys, and are closed with the node.
+ */
 export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock"> = realSystem,
+  environments?: Pick<TestEnvironments, "create" | "appFor" | "close">,
 ): Promise<RunningNode> {
-  const { host, port, limits } = config;
+  const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
+  const { host, port, publicUrl, limits } = config;
   let node = first;
   try {
-    let app = createApp(node, limits);
+    const parity = new ParityLog(limits);
+    const options = { parity, publicUrl, createTestEnvironment };
+    let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
       port,
       fetch: (request, cut) =>
         change === undefined
-          ? app.fetch(request, cut)
+          ? (environments?.appFor(request) ?? app).fetch(request, cut)
           : change.over.then((isOver) => (isOver ? app.fetch(request, cut) : roleChangeResponse())),
       get websocket() {
         const { mqttConnection } = node;
@@ -48,6 +58,7 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
+    const saveReports = keepParityReports(parity, config, system.clock);
     const unobserve = exposeNode(() => readNode(node));
     const unguard = limitConnections(config, listener.connections, system.clock);
     return {
@@ -62,7 +73,7 @@ export async function serveNode(
       replace(next) {
         app.close();
         node = next;
-        app = createApp(node, limits);
+        app = createApp(node, limits, options);
         change?.end(true);
         change = undefined;
       },
@@ -71,10 +82,13 @@ export async function serveNode(
         await listener.stop();
         unguard();
         unobserve();
+        await environments?.close();
+        await saveReports();
         await node.stop();
       },
     };
   } catch (error) {
+    await environments?.close();
     await node.stop();
     throw error;
   }

@@ -65,6 +65,17 @@ export const metrics = {
     "Decisions of `POST /api/authorize`; `result` is allow or deny",
     ["result"],
   ),
+  parityResults: new LabelledCounter(
+    registry,
+    "ostiary_parity_results_total",
+    "Decisions that were compared with the result that a client expected (`POST /api/expect`); `result` is match or mismatch",
+    ["result"],
+  ),
+  parityPending: new Gauge({
+    name: "ostiary_parity_pending",
+    help: "Expected results whose decisions this node does not know",
+    registers,
+  }),
   planCache: new LabelledCounter(
     registry,
     "ostiary_plan_cache_total",
@@ -79,7 +90,7 @@ export const metrics = {
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
-    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources or listing",
+    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, bulkActions, listing, actorListing, queryPattern or suggestions",
     ["kind"],
   ),
   queryDuration: new LabelledHistogram(

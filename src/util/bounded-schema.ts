@@ -11,7 +11,7 @@ export function listOf<Element extends z.ZodType>(
   element: Element,
   { min = 0, max = Infinity, error }: { readonly min?: number; readonly max?: number; readonly error?: string },
 ) {
-  const list = z.transform((value: unknown, context): z.output<Element>[] => {
+  const list = z.unknown().transform((value, context): z.output<Element>[] => {
     const refuse = refuserOf(value, context);
     if (!Array.isArray(value)) return refuse({ code: "invalid_type", expected: "array" });
     const { length } = value;
@@ -35,7 +35,7 @@ export function recordOf<Value extends z.ZodType>(
   value: Value,
   { max, keyBytesMax }: { readonly max: number; readonly keyBytesMax: number },
 ) {
-  const record = z.transform((given: unknown, context): Readonly<Record<string, z.output<Value>>> => {
+  const record = z.unknown().transform((given, context): Readonly<Record<string, z.output<Value>>> => {
     const refuse = refuserOf(given, context);
     if (typeof given !== "object" || given === null || Array.isArray(given))
       return refuse({ code: "invalid_type", expected: "record" });

@@ -50,6 +50,9 @@ export const closureStartsPerStatement = 64;
  */
 export const clientTypeTuplesMax = 200;
 
+/** The combinations of types for one fact pattern. Planning and running a query for each of so many takes a second. */
+export const patternTypingsMax = 1000;
+
 /** The level packs 135 MB of a database in 0.3 s. Higher levels cost several times that for a few per cent. */
 export const zstandardLevel = 3;
 
@@ -108,3 +111,12 @@ export const indexedSignaturesMin = 16;
  * as much as five lookups. While it is open, SQLite cannot checkpoint newer pages of the write-ahead log into the file.
  */
 export const readSnapshotHoldMs = 10;
+
+/**
+ * A page of facts ends after so many rows of fact tables and names of the symbol table. The serving thread examines them
+ * in about 10 ms.
+ */
+export const factPageRowsExamined = 20_000;
+
+/** A part of a fact table with at most so many rows is sorted as a whole for each page. */
+export const factPageRowsSorted = 2000;

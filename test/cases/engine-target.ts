@@ -10,7 +10,7 @@ import type { Effect } from "../../src/engine/state/event.ts";
 import type { Query, QueryRow } from "../../src/engine/request/questions.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
-import type { Fact, Value } from "../../src/store/facts/fact.ts";
+import type { Fact, FactPattern, Value } from "../../src/store/facts/fact.ts";
 import { advanceState, createState, readState } from "../../src/store/log/store-state.ts";
 import type { Check } from "./case.ts";
 import type { Target } from "./run.ts";
@@ -21,6 +21,7 @@ export interface EngineTarget extends Target {
   list(actor: Value, action: string, type: string): string[];
   actions(actor: Value, resource: Value): string[];
   query(query: Query): QueryRow[];
+  queryPattern(fact: FactPattern): FactPattern[];
 }
 
 export interface EngineInput {
@@ -110,5 +111,6 @@ export function targetOf(engine: Engine, contextFacts: readonly Fact[]): EngineT
     list: (actor, action, resourceType) => engine.list({ actor, action, resourceType, contextFacts }),
     actions: (actor, resource) => engine.actions({ actor, resource, contextFacts }),
     query: (query) => engine.query({ ...query, contextFacts }),
+    queryPattern: (fact) => engine.queryPattern({ fact, contextFacts }),
   };
 }

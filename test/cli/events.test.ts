@@ -18,7 +18,11 @@ describe("the log", () => {
     () =>
       withCluster(async (cluster) => {
         const primary = await cluster.primary();
-        await post(primary.url, "/api/policy", { src: wildcardPolicy, filename: "wild.polar" });
+        await post(primary.url, "/api/policy", {
+          src: wildcardPolicy,
+          filename: "wild.polar",
+          message: "why\n not",
+        });
         const strange = {
           ...reader("a"),
           args: [{ type: "User", id: "bell\u0007" }, ...reader("a", "x").args.slice(1, 2), { type: "Org", id: "x" }],
@@ -44,7 +48,7 @@ describe("the log", () => {
         expect(headings?.indexOf("CHANGE")).toBe(lines[0]?.indexOf("+ key") ?? -1);
         expect(lines.slice(0, 6).map(place)).toEqual([
           '1  + key admin "admin" (admin)',
-          "2  policy wild.polar loaded (number 1, 15 lines)",
+          '2  policy wild.polar loaded (number 1, 15 lines) by key admin "admin": why\\u000a not',
           '3  + has_role(User{"bell\\u0007"}, "reader", Org{"x"})',
           "4  all facts deleted",
           `5  + key ${id} "web \\"shop\\"" (read)`,

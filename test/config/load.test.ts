@@ -138,8 +138,8 @@ describe("names of 0.1.0", () => {
     const { problems: found, warnings, config } = load({ file: file(content) });
     expect(found).toEqual([]);
     expect(config).toEqual(must(load({ flags: { role: "primary" } }).config));
-    // Settings with an empty value are not set.
-    const isSet = (path: readonly string[]): boolean => valueAt(content as object, path) !== null;
+    // Settings with an empty value are not set, and newer limits are missing.
+    const isSet = (path: readonly string[]): boolean => (valueAt(content as object, path) ?? null) !== null;
     expect(warnings).toHaveLength(renamed.filter(([, { path }]) => isSet(path)).length);
   });
 

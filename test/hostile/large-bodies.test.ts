@@ -144,6 +144,7 @@ describe("a large body means the same as a small one", () => {
     expect([chunked.status, chunked.json]).toEqual([small.status, small.json]);
   };
   const context = { context_facts: [role("bob", "member", Org("other"))] };
+  const anything = { type: null, id: null };
   const variables = { u: { type: "User", ids: ["ann", "bob"] }, r: { type: "String", ids: null } };
   const cases: readonly (readonly [path: string, body: object])[] = [
     ["/api/authorize", question],
@@ -160,6 +161,13 @@ describe("a large body means the same as a small one", () => {
       query({ predicate: ["has_role", ["u", "r", "o"]], constraints: { ...variables, o: { type: "Org", ids: null } } }),
     ],
     ["/api/evaluate_query", query({ predicate: ["has_role", ["u", "__proto__"]] })],
+    ["/api/bulk_actions", [{ ...question, ...context }, question]],
+    ["/api/query", { fact: { predicate: "has_role", args: [null, null, Org("acme")].map((arg) => arg ?? anything) } }],
+    ["/api/query", { fact: { predicate: "has_role", args: [] } }],
+    ["/api/facts", role("ann", "admin", Org("acme"))],
+    ["/api/bulk_load", [role("ann", "admin", Org("acme"))]],
+    ["/api/bulk_delete", [role("ann", "admin", Org("none"))]],
+    ["/api/bulk", { delete: [], tell: [role("ann", "admin", Org("acme"))] }],
     ["/api/batch", [{ inserts: [role("ann", "admin", Org("acme"))] }]],
     ["/api/batch", [{ inserts: [fact("nonsense", User("ann"))] }]],
     ["/api/validate", { src: "actor User {}" }],

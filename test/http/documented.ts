@@ -26,7 +26,15 @@ export interface DocumentedOperation {
   }[];
   readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: object } } };
   readonly responses: Readonly<Record<string, DocumentedResponse>>;
+  readonly "x-development"?: boolean;
   readonly security?: readonly { readonly apiKey: readonly [string] }[];
+}
+
+type DocumentedParameter = NonNullable<DocumentedOperation["parameters"]>[number];
+
+function resolveParameter(given: DocumentedParameter | { readonly $ref: string }): DocumentedParameter {
+  if (!("$ref" in given)) return given;
+  return must(document.components?.parameters?.[given.$ref.split("/").at(-1) ?? ""]) as DocumentedParameter;
 }
 
 /** An operation with its method in lower case and its path as in the document. */
@@ -38,6 +46,7 @@ export interface NamedOperation extends DocumentedOperation {
 export const operations: readonly NamedOperation[] = Object.entries(must(document.paths)).flatMap(([path, item]) =>
   Object.entries(item as Record<string, DocumentedOperation>).map(([method, operation]) => ({
     ...operation,
+    parameters: operation.parameters?.map(resolveParameter) ?? [],
     method,
     path,
   })),
@@ -88,7 +97,8 @@ export function undocumentedIn(
   const validate = validatorAt(pointerOf(...at, "content", media, "schema"));
   if (!validate(body)) return `${method} ${path}: ${status} ${ajv.errorsText(validate.errors)}: ${text.slice(0, 500)}`;
   const codes = found["x-codes"];
-  const { code } = body as { readonly code?: string };
+  // The errors of AuthZEN are only a text.
+  const code = typeof body === "string" ? codes?.[0] : (body as { readonly code?: string }).code;
   if (codes === undefined || codes.includes(must(code))) return undefined;
   return `${method} ${path}: ${status} may not have the code \`${code}\`: ${text.slice(0, 300)}`;
 }

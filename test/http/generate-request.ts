@@ -11,16 +11,19 @@ export interface GeneratedRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** The text of the body; undefined if the operation has none. */
   readonly body: string | undefined;
-  /** Whether nothing was changed after the request was made from its schemas. */
-  readonly isValid: boolean;
 }
 
-/** The texts that a member should have, so that valid requests mean something. */
-export type Words = Readonly<Record<string, readonly string[]>>;
+/** What makes valid requests mean something. */
+export interface Vocabulary {
+  /** The texts that a member should have, by its name. */
+  readonly words: Readonly<Record<string, readonly string[]>>;
+  /** Values of named schemas. */
+  readonly samples: Readonly<Record<string, readonly unknown[]>>;
+}
 
 interface Schema {
   readonly $ref?: string;
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Schema[];
@@ -35,15 +38,19 @@ interface Schema {
   readonly minimum?: number;
 }
 
-export function generateRequest(next: Random, operation: NamedOperation, words: Words): GeneratedRequest {
-  const isValid = next() < 0.5;
+export function generateRequest(
+  next: Random,
+  operation: NamedOperation,
+  vocabulary: Vocabulary,
+  isValid: boolean,
+): GeneratedRequest {
   const { path, parameters = [], requestBody } = operation;
   const query = new URLSearchParams();
   const headers: Record<string, string> = {};
   let target = path;
   for (const { in: place, name, required = false, schema } of parameters) {
     if (!required && next() < 0.7) continue;
-    const word = String(generate(next, schema, place === "path" ? `{${name}}` : name, words));
+    const word = String(generate(next, schema, place === "path" ? `{${name}}` : name, vocabulary));
     const text = isValid || next() < 0.7 ? word : pick(next, strangeTexts);
     if (place === "path")
       target = target.replace(`{${name}}`, isValid ? encodeURIComponent(text) : pathPart(next, text));
@@ -52,12 +59,12 @@ export function generateRequest(next: Random, operation: NamedOperation, words: 
   }
   if (!isValid && next() < 0.2) query.append(pick(next, ["x", "args.7.id", "__proto__", ""]), pick(next, strangeTexts));
   const search = query.size === 0 ? "" : `?${query}`;
-  return { path: target + search, headers, body: bodyOf(next, requestBody, words, isValid), isValid };
+  return { path: target + search, headers, body: bodyOf(next, requestBody, vocabulary, isValid) };
 }
 
-function bodyOf(next: Random, described: NamedOperation["requestBody"], words: Words, isValid: boolean) {
+function bodyOf(next: Random, described: NamedOperation["requestBody"], vocabulary: Vocabulary, isValid: boolean) {
   if (described === undefined) return undefined;
-  const value = generate(next, described.content["application/json"].schema, "", words);
+  const value = generate(next, described.content["application/json"].schema, "", vocabulary);
   if (isValid) return JSON.stringify(value);
   const changed = next() < 0.85 ? mutate(next, value) : value;
   const text = JSON.stringify(changed) ?? "";
@@ -73,21 +80,25 @@ const resolve = (schema: Schema): Schema => {
 };
 
 /** A value that matches the schema. `name` is that of the member, which selects the words for a string. */
-function generate(next: Random, given: Schema, name: string, words: Words): unknown {
+function generate(next: Random, given: Schema, name: string, vocabulary: Vocabulary): unknown {
+  const samples = vocabulary.samples[given.$ref?.split("/").at(-1) ?? ""];
+  if (samples !== undefined && next() < 0.7) return pick(next, samples);
   const schema = resolve(given);
   if (schema.const !== undefined) return schema.const;
   if (schema.enum !== undefined) return pick(next, schema.enum);
-  if (schema.anyOf !== undefined) return generate(next, pick(next, schema.anyOf), name, words);
+  if (schema.anyOf !== undefined) return generate(next, pick(next, schema.anyOf), name, vocabulary);
+  // Only free-form objects may be null in this way.
+  if (Array.isArray(schema.type)) return pick(next, [null, {}, { role: "admin", level: 3, nested: { open: true } }]);
   switch (schema.type) {
     case "object":
-      return generateObject(next, schema, words);
+      return generateObject(next, schema, vocabulary);
     case "array":
-      return generateList(next, schema, name, words);
+      return generateList(next, schema, name, vocabulary);
     case "string":
-      return next() < 0.02 ? "é🙂\u0000'%" : pick(next, words[name] ?? ["x", "y"]);
+      return next() < 0.02 ? "é🙂\u0000'%" : pick(next, vocabulary.words[name] ?? ["x", "y"]);
     case "integer":
     case "number":
-      return pick(next, [schema.minimum ?? 0, (schema.minimum ?? 0) + 1, 10, 1000]);
+      return (schema.minimum ?? 0) + pick(next, [0, 0, 0, 1, 10, 1000]);
     case "boolean":
       return next() < 0.5;
     default:
@@ -95,27 +106,36 @@ function generate(next: Random, given: Schema, name: string, words: Words): unkn
   }
 }
 
-function generateObject(next: Random, schema: Schema, words: Words): object {
+function generateObject(next: Random, schema: Schema, vocabulary: Vocabulary): object {
   const { properties = {}, required = [], oneOf, additionalProperties } = schema;
   if (Object.keys(properties).length === 0 && additionalProperties) {
-    const entries = (words["variable"] ?? []).map((name) => [name, generate(next, additionalProperties, name, words)]);
+    const entries = (vocabulary.words["variable"] ?? []).map((name) => [
+      name,
+      generate(next, additionalProperties, name, vocabulary),
+    ]);
     return Object.fromEntries(entries);
   }
   const chosen = oneOf === undefined ? undefined : pick(next, oneOf).required;
-  const has = (name: string): boolean => required.includes(name) || (chosen?.includes(name) ?? next() < 0.3);
+  const has = (name: string): boolean => {
+    if (required.includes(name)) return true;
+    const isChoice = oneOf?.some((choice) => choice.required?.includes(name)) ?? false;
+    return isChoice ? chosen?.includes(name) === true : next() < 0.3;
+  };
   return Object.fromEntries(
     Object.entries(properties)
       .filter(([name]) => has(name))
-      .map(([name, member]) => [name, generate(next, member, name, words)]),
+      .map(([name, member]) => [name, generate(next, member, name, vocabulary)]),
   );
 }
 
-function generateList(next: Random, schema: Schema, name: string, words: Words): unknown[] {
+function generateList(next: Random, schema: Schema, name: string, vocabulary: Vocabulary): unknown[] {
   const { items, prefixItems = [], minItems = 0, maxItems = 4 } = schema;
-  const first = prefixItems.map((item, index) => generate(next, item, index === 0 ? "predicate" : "variable", words));
+  const first = prefixItems.map((item, index) =>
+    generate(next, item, index === 0 ? "predicate" : "variable", vocabulary),
+  );
   if (!items) return first;
   const length = Math.min(maxItems, Math.max(minItems, below(next, 4)));
-  return [...first, ...Array.from({ length }, () => generate(next, items, name, words))];
+  return [...first, ...Array.from({ length }, () => generate(next, items, name, vocabulary))];
 }
 
 export const strangeTexts = [

@@ -8,6 +8,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { freePort } from "../../scripts/node-process.ts";
+import { batchDigest, idempotencyDigest } from "../../src/replication/log/append.ts";
 import { adminKey, converged, eventually, policy, withCluster } from "../replication/cluster.ts";
 import { clientOf, Org, role, User, wildcardPolicy, withPrimary } from "./api.ts";
 
@@ -60,9 +61,13 @@ const clearing: Write = { path: "/api/clear_data" };
 /** This policy has no orgs, so there is a warning about their facts. */
 const other = policy.replaceAll("Repo", "Thing");
 
+/** With characters that JSON escapes. */
+const many = Array.from({ length: 900 }, (_, index) => `user-${index} "\u0007\u{1f600}`);
+
 /** Writes of each kind, and other writes meanwhile that would show a second execution. */
 const kinds: readonly { readonly name: string; readonly write: Write; readonly meanwhile: readonly Write[] }[] = [
   { name: "a batch", write: insertion("ann", "bob"), meanwhile: [deletion("ann"), deletion("bob"), insertion("eve")] },
+  { name: "a batch that another thread parses", write: insertion(...many), meanwhile: [clearing, insertion("eve")] },
   { name: "a batch that deletes", write: deletion("old"), meanwhile: [insertion("old")] },
   { name: "a policy", write: loading(other), meanwhile: [loading(wildcardPolicy)] },
   { name: "clear_data", write: clearing, meanwhile: [insertion("eve", "old")] },
@@ -165,6 +170,15 @@ for (const { name, write, meanwhile } of kinds)
 async function arrived(url: string, primaryUrl: string): Promise<void> {
   await eventually(async () => expect(await offsetAt(url)).toBe(await offsetAt(primaryUrl)), 10_000);
 }
+
+test("a batch whose changes are JSON has the same digest", () => {
+  const changes = [{ inserts: many.map((user) => role(user, "member", Org("acme"))) }, { deletes: [] }];
+  const meta = { traceparent: null, idempotencyKey: 'key "\u0007' };
+  const digest = idempotencyDigest({ kind: "batch", changes }, meta);
+  expect(digest).toMatch(/^[0-9a-f]{32}$/);
+  expect(batchDigest(JSON.stringify(changes), meta)).toBe(digest as string);
+  expect(batchDigest(JSON.stringify(changes), { traceparent: null })).toBeUndefined();
+});
 
 describe("a different write", () => {
   test(

@@ -24,7 +24,10 @@ async function makeKey(api: Api, keyRole: string): Promise<MadeKey> {
   return answer.json as MadeKey;
 }
 
+const parts = { subject: { type: "User", id: "a" }, action: { name: "read" }, resource: { type: "Org", id: "x" } };
 const question = { actor_type: "User", actor_id: "a", resource_type: "Org", resource_id: "x" };
+
+const member = role("a", "member", Org("x"));
 
 /** All routes that need a key, with the weakest accepted role. A new route has to be added here. */
 const routes: readonly (readonly [route: string, least: "read" | "write" | "admin", body?: unknown])[] = [
@@ -34,15 +37,33 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/list", "read", { ...question, action: "read" }],
   ["POST /api/actions", "read", question],
   ["POST /api/evaluate_query", "read", { predicate: ["p", []], calls: [], constraints: {}, context_facts: [] }],
+  ["POST /api/bulk_actions", "read", [question]],
+  ["POST /api/query", "read", { fact: member }],
   ["GET /api/facts?predicate=p", "read"],
+  ["GET /api/stats", "read"],
+  ["GET /api/autocomplete_info", "read"],
   ["GET /api/events", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
+  ["GET /api/policy_history", "read"],
   ["POST /api/explain", "read", { ...question, action: "read" }],
   ["POST /api/validate", "read", { src: wildcardPolicy }],
   ["POST /api/test", "read", { src: wildcardPolicy }],
+  ["POST /api/expect", "read", { request_id: "1", expected: true }],
+  ["GET /api/parity", "read"],
+  ["POST /access/v1/evaluation", "read", parts],
+  ["POST /access/v1/evaluations", "read", parts],
+  ["POST /access/v1/search/subject", "read", parts],
+  ["POST /access/v1/search/resource", "read", parts],
+  ["POST /access/v1/search/action", "read", parts],
   ["POST /api/batch", "write", []],
+  ["POST /api/facts", "write", member],
+  ["DELETE /api/facts", "write", member],
+  ["POST /api/bulk_load", "write", [member]],
+  ["POST /api/bulk_delete", "write", [member]],
+  ["POST /api/bulk", "write", { delete: [], tell: [] }],
   ["POST /api/policy", "write", { src: wildcardPolicy }],
+  ["POST /api/policy_rollback", "write", { id: 1 }],
   ["POST /api/clear_data", "write"],
   ["GET /api/keys", "admin"],
   ["POST /api/keys", "admin", { name: "another", role: "read" }],
@@ -53,6 +74,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
 /** The policy is active already, there is no key "nobody", and a primary cannot be promoted. */
 const answered = new Map([
   ["POST /api/policy", 202],
+  ["POST /api/policy_rollback", 202],
   ["DELETE /api/keys/nobody", 404],
   ["POST /api/promote", 409],
 ]);
@@ -68,7 +90,8 @@ describe("roles", () => {
           const { token } = await makeKey(api, name);
           for (const [route, least, body] of routes) {
             const [method = "", path = ""] = route.split(" ");
-            const answer = await api.call(method, path, { headers: { authorization: `Bearer ${token}` }, body });
+            const headers = { authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+            const answer = await api.call(method, path, { headers, body });
             if (ranks.indexOf(name) < ranks.indexOf(least)) {
               expect([route, name, answer.status]).toEqual([route, name, 403]);
               const message = expect.stringContaining(`this API key may only \`${name}\``);
@@ -79,12 +102,14 @@ describe("roles", () => {
           }
         }
       }),
-    20_000,
+    60_000,
   );
 
-  test("no route except the health endpoints and the OpenAPI document answers without a key", () =>
+  test("no route except health, discovery and the OpenAPI document answers without a key", () =>
     withPrimary(async (api) => {
-      const open = new Set(["GET /healthcheck", "GET /api/healthcheck", "GET /readyz", "GET /openapi.json"]);
+      const discovery = "GET /.well-known/authzen-configuration";
+      const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"];
+      const open = new Set([...health, discovery, `${discovery}/*`, "GET /openapi.json"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       expect(app.routes.length).toBeGreaterThan(known.size);

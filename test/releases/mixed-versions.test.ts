@@ -7,10 +7,11 @@
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
 import { builtBinary } from "../../scripts/built-binary.ts";
+import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { must } from "../../src/util/assert.ts";
 import { brokers, expectConverged, scenarioTimeoutMs } from "../e2e/cluster.ts";
 import { Load, writtenAt } from "./load.ts";
-import { names, withMixedCluster } from "./mixed-cluster.ts";
+import { names, withMixedCluster, type MixedCluster, type Name } from "./mixed-cluster.ts";
 import { programAt, taggedCommit } from "./release-program.ts";
 import { promote } from "./promote.ts";
 import { recordedVersions } from "./recorded.ts";
@@ -46,6 +47,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         await promote(cluster.node("edge-a"), cluster.adminKey);
         // The old primary and the other old edge follow a primary of today.
         await settled("edge-a");
+        await uploadWithMessage(cluster);
         await cluster.replace("edge-b", today);
         await cluster.replace("primary", today);
         await settled("edge-a");
@@ -54,6 +56,12 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         expect(load.failures).toEqual([]);
         expect(load.reads).toBeGreaterThan(50);
         await expectConverged(cluster.node("edge-a"), cluster.others("edge-a"));
+        // Nodes of today have the message, also those that received it with the older program.
+        for (const name of names)
+          expect([name, (await historyOf(cluster, name))[0]]).toMatchObject([
+            name,
+            { author: { name: "admin" }, message },
+          ]);
         for (const name of names) {
           const found = await writtenAt(cluster.node(name), cluster.adminKey);
           expect([name, load.acknowledged.filter((user) => !found.has(user))]).toEqual([name, []]);
@@ -65,3 +73,32 @@ describe.each([...brokers])("with the %s broker", (broker) => {
     2 * scenarioTimeoutMs,
   );
 });
+
+const message = "the first policy with a message";
+
+/** Older edges forward an upload with a message, and apply its event without a snapshot. */
+async function uploadWithMessage(cluster: MixedCluster): Promise<void> {
+  const older = [cluster.node("edge-b"), cluster.node("primary")];
+  const paths = older.map(({ directory }) => currentStorePath(directory));
+  const { src, filename } = await policyOf(cluster, "edge-a");
+  const body = JSON.stringify({ src: `${src}\n# reviewed`, filename, message });
+  const response = await ask(cluster, "edge-b", "/api/policy", { method: "POST", body });
+  expect([response.status, await response.json()]).toEqual([200, { message: expect.stringMatching(/^policy loaded/) }]);
+  await expectConverged(cluster.node("edge-a"), older);
+  for (const name of ["edge-b", "primary"] as const)
+    expect((await policyOf(cluster, name)).src).toStartWith(`${src}\n# reviewed\n# ostiary upload {"policy":2,`);
+  expect(older.map(({ directory }) => currentStorePath(directory))).toEqual(paths);
+  expect(await policyOf(cluster, "edge-a")).toEqual({ src: `${src}\n# reviewed`, filename });
+}
+
+const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: string; filename: string | null }> =>
+  ((await (await ask(cluster, name, "/api/policy")).json()) as { policy: { src: string; filename: string | null } })
+    .policy;
+
+const historyOf = async (cluster: MixedCluster, name: Name): Promise<unknown[]> =>
+  ((await (await ask(cluster, name, "/api/policy_history")).json()) as { versions: unknown[] }).versions;
+
+function ask(cluster: MixedCluster, name: Name, path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = { Authorization: `Bearer ${cluster.adminKey}` };
+  return fetch(`${cluster.node(name).url}${path}`, { ...init, headers });
+}

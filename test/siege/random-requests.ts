@@ -93,10 +93,17 @@ function validRequest(next: Random, mayWrite: boolean): Candidate {
     () => post("/api/actions", { ...actor, ...resource, context_facts: [] }),
     () => post("/api/list", { ...actor, action, resource_type: "Repository", context_facts: [], page_size: 50 }),
     () => post("/api/authorize_resources", { ...actor, action, resources: [value(next)], context_facts: [] }),
+    () =>
+      post("/api/bulk_actions", [
+        { ...actor, ...resource, context_facts: [noise(next)] },
+        { ...actor, ...resource },
+      ]),
     () => post("/api/evaluate_query", oneCall(actor.actor_id)),
+    () => post("/api/query", { fact: openPattern(actor.actor_id), context_facts: [noise(next)] }),
     () => get(`/api/facts?predicate=has_role&args.0.type=User&args.0.id=${actor.actor_id}`),
     () => get(`/api/events?limit=${1 + Math.floor(next() * 20)}`),
     () => get(pick(next, ["/healthcheck", "/readyz", "/metrics", "/api/policy_metadata", "/api/keys", "/nothing"])),
+    () => get(pick(next, ["/api/stats", "/api/autocomplete_info"])),
     () =>
       next() < 0.1 ? post("/api/explain", { ...actor, action, ...resource, context_facts: [] }) : get("/api/policy"),
     () => (mayWrite ? batch(next) : post("/api/batch", [{ inserts: [noise(next)] }])),
@@ -116,6 +123,17 @@ function batch(next: Random): Candidate {
   const changes = Array.from({ length: 1 + Math.floor(next() * 5) }, () => noise(next));
   const body = JSON.stringify([isDelete ? { deletes: changes } : { inserts: changes }]);
   return { method: "POST", path: "/api/batch", body, mayChange: !isDelete };
+}
+
+function openPattern(user: string) {
+  return {
+    predicate: "has_role",
+    args: [
+      { type: "User", id: user },
+      { type: null, id: null },
+      { type: null, id: null },
+    ],
+  };
 }
 
 function oneCall(user: string) {

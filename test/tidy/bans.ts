@@ -23,6 +23,8 @@ const jsonWriters: readonly string[] = [
   "src/engine/request/json-parameter.ts",
   "src/engine/request/questions.ts",
   "src/engine/policy/typescript.ts",
+  // The trailer of a stored policy.
+  "src/engine/policy/stored-policy.ts",
   // Responses.
   "src/engine/workers/engine-worker.ts",
   "src/engine/workers/answer-parts.ts",

@@ -33,10 +33,10 @@ export type Substitution = readonly (Value | undefined)[];
 export const anyId = "*";
 
 /**
- * During a proof search, the id of a variable that a wildcard answer left open: a later condition may choose a value.
- * No value has an empty id.
+ * During a proof search, the id of a variable that a wildcard answer left open: a later condition may choose a value. It
+ * is longer than any id may be. It cannot be empty, because an actor may have an empty id.
  */
-export const openId = "";
+export const openId = anyId.repeat(4096);
 
 export function isClosed(atom: OpenAtom): atom is GroundAtom {
   return !atom.args.includes(undefined);

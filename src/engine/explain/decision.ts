@@ -6,6 +6,7 @@ import type { Limits } from "../../config/limits.ts";
 import { contextSignatures } from "../../datalog/pipeline.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Value } from "../../store/facts/fact.ts";
+import { allTypes } from "../../store/facts/symbols.ts";
 import { Engine } from "../engine.ts";
 import { activationOf } from "../policy/activation.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
@@ -86,10 +87,6 @@ function answersFor(
       queryTimeMsMax: Math.min(limits.queryTimeMsMax, explanationTimeMsMax),
     },
   };
-  const stored = database
-    .statement("SELECT name FROM type")
-    .values()
-    .map(([name]) => String(name));
   const requestTypes = [actor, resource, ...contextFacts.flatMap(({ args }) => args)].map(({ type }: Value) => type);
   const context = factTypesOf(contextFacts);
   return new CallAnswers(new Engine(database, { ...options, strategy: "evaluator" }), active, {
@@ -97,7 +94,7 @@ function answersFor(
     now: clock,
     stepsMax: explanationStepsMax,
     endMs: performance.now() + explanationTimeMsMax,
-    types: [...stored, ...requestTypes],
+    types: [...allTypes(database), ...requestTypes],
     contextFacts,
     ...(context.length > 0 && { signatures: contextSignatures(active, context, limits.policyTypingsMax) }),
   });

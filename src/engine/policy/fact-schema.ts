@@ -3,14 +3,58 @@
  * use is most likely a mistake, and would silently have no effect.
  */
 import { type FactType, isCovered } from "../../datalog/analysis/fact-types.ts";
-import { predicateKey, splitKey } from "../../datalog/ir/program.ts";
+import { predicateKey, programCalls, splitKey } from "../../datalog/ir/program.ts";
 import { stringLiteral } from "../../polar/string-literal.ts";
 import { suggestion } from "../../util/suggestion.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { countByTypes } from "../../store/facts/fact-tables.ts";
 import type { Fact } from "../../store/facts/fact.ts";
-import { activationOf } from "./activation.ts";
+import { type Activation, activationOf } from "./activation.ts";
 import type { ActivePolicy } from "./active-policy.ts";
+
+/** What a policy can use as facts. */
+export interface FactUses {
+  /** Another number after each change of the policy; `undefined` without a policy. */
+  readonly stamp: number | undefined;
+  /** Whether a rule can use a fact of these types, whose argument at `position` is the string `name`. */
+  has(predicate: string, types: readonly string[], position: number, name: string): boolean;
+}
+
+export function factUsesOf(activation: Activation | undefined): FactUses {
+  const active = activation?.active;
+  return {
+    stamp: activation?.stamp,
+    has(predicate, types, position, name) {
+      if (active === undefined) return false;
+      const key = predicateKey(predicate, types.length);
+      if (!isCovered(active.factTypes, key, types)) return false;
+      return namesAt(active, key, position)?.has(name) ?? true;
+    },
+  };
+}
+
+const names = new WeakMap<ActivePolicy, Map<string, ReadonlySet<string> | undefined>>();
+
+/** The constants at a position in all calls of a predicate; `undefined` if a call has a variable there. */
+function namesAt(active: ActivePolicy, predicate: string, position: number): ReadonlySet<string> | undefined {
+  const known = names.get(active) ?? new Map<string, ReadonlySet<string> | undefined>();
+  names.set(active, known);
+  const key = `${position} ${predicate}`;
+  if (!known.has(key)) known.set(key, findNames(active, predicate, position));
+  return known.get(key);
+}
+
+function findNames({ program }: ActivePolicy, predicate: string, position: number): Set<string> | undefined {
+  const found = new Set<string>();
+  for (const { body } of program.rules)
+    for (const { call } of programCalls(body)) {
+      if (call.predicate !== predicate) continue;
+      const term = call.args[position];
+      if (term?.kind !== "const") return undefined;
+      found.add(term.value.id);
+    }
+  return found;
+}
 
 export interface FactSchemaProblem {
   /** `has_role(User, "reader", Org) is not used in policy`, with the most similar fact types that are used. */

@@ -7,9 +7,9 @@ import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import { type FlatTerm, NotEnumerable, NotPlannable } from "../../datalog/ir/flat.ts";
 import { listKey } from "../../datalog/ir/key.ts";
-import { type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
+import { predicateKey, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
-import type { Signatures } from "../../datalog/ir/signature.ts";
+import type { Signature, Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
 import { contextSignatures, type PassName, planStatement, specialise } from "../../datalog/pipeline.ts";
 import type { PassTrace } from "../../datalog/print/pass-trace.ts";
@@ -19,6 +19,7 @@ import type { SqlStatement } from "../../runtime/sqlite.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { closureTables } from "../../store/facts/closure-tables.ts";
 import { relationId, tableOf } from "../../store/facts/fact-tables.ts";
+import type { FactPattern } from "../../store/facts/fact.ts";
 import { findSymbol } from "../../store/facts/symbols.ts";
 import type { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -124,6 +125,21 @@ export class Planner {
   /** The permissions that the block of a type declares. */
   permissions(type: string): readonly string[] {
     return this.#active.policy.types.get(type)?.permissions ?? [];
+  }
+
+  /**
+   * The argument types with which a predicate can hold, also with context facts of these types; at least those that
+   * the pattern allows.
+   */
+  signaturesOf({ predicate, args }: FactPattern, context: readonly FactType[]): readonly Signature[] {
+    const list = this.#signaturesWith(context).get(predicateKey(predicate, args.length));
+    const types = () => args.map(({ type }) => ({ types: type === null ? undefined : new Set([type]), id: undefined }));
+    return list?.candidates(types) ?? [];
+  }
+
+  /** All types that the policy names. */
+  get policyTypes(): ReadonlySet<string> {
+    return this.#active.types;
   }
 
   hasPlan(key: string): boolean {

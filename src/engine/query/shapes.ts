@@ -89,7 +89,7 @@ export class AllowShapes {
   }
 }
 
-const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
+export const allowCall = [{ predicate: "allow/3", variables: [0, 1, 2] }];
 
 export function allowShape(
   kind: AllowKind,

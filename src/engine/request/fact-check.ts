@@ -8,14 +8,18 @@ import { fitsInBytes } from "../../util/text-length.ts";
 const integerMin = -(2n ** 63n);
 const integerMax = 2n ** 63n - 1n;
 
-/** Throws `invalid_request`, which names the invalid argument. */
-export function checkFact(fact: Fact, limits: Limits): void {
+/**
+ * Throws `invalid_request`, which names the invalid argument. `asked` are the values of the question that a context fact
+ * belongs to: a value with an empty id may only occur in a context fact if the question has it too.
+ */
+export function checkFact(fact: Fact, limits: Limits, asked: readonly Value[] = []): void {
   const refuse = (problem: string): never => {
     throw new AppError("invalid_request", `fact \`${fact.predicate}\`: ${problem}`);
   };
   if (fact.args.length < 1 || fact.args.length > factArgumentsMax)
     refuse(`has ${fact.args.length} arguments; facts hold 1 to ${factArgumentsMax}`);
   for (const [index, value] of fact.args.entries()) {
+    if (value.id === "" && asked.some(({ type, id }) => id === "" && type === value.type)) continue;
     const problem = problemOfArgument(value, limits.identifierBytesMax);
     if (problem !== undefined) refuse(`argument ${index + 1} ${problem}`);
   }

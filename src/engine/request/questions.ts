@@ -3,6 +3,7 @@ import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/store-state.ts";
 import type { PackedStrings } from "./packed-strings.ts";
 
+export type { FactFilter, FactPosition, ValueFilter } from "../../store/facts/fact-pages.ts";
 export type { Revision } from "../../store/log/store-state.ts";
 
 interface ActionQuestion {
@@ -30,7 +31,29 @@ export interface ListingQuestion extends ListQuestion {
   readonly now?: number | undefined;
 }
 
+/** Which actors of a type may do an action on a resource? */
+export interface ActorListingQuestion extends Omit<AuthorizeQuestion, "actor" | "text"> {
+  readonly actorType: string;
+  /** As in `ListingQuestion`. */
+  readonly now?: number | undefined;
+}
+
+/** The questions whose answers have pages. */
+export type PagedQuestion = ListQuestion | Omit<ActorListingQuestion, "now">;
+
 export type ActionsQuestion = Pick<AuthorizeQuestion, "actor" | "resource" | "contextFacts">;
+
+/** Several questions. `contextFacts` hold for all of them, besides those of each. */
+export interface BulkActionsQuestion {
+  readonly questions: readonly ActionsQuestion[];
+  readonly contextFacts: readonly Fact[];
+}
+
+/** Which facts match the pattern, be they stored, given with the question or derived by rules? */
+export interface PatternQuestion {
+  readonly fact: FactPattern;
+  readonly contextFacts: readonly Fact[];
+}
 
 /** A conjunction of calls over variables, which have a concrete type and, optionally, a list of possible ids. */
 export interface Query {
@@ -59,15 +82,32 @@ export interface Questions {
   authorizeResources: { readonly question: ResourcesQuestion; readonly answer: Value[] };
   list: { readonly question: ListQuestion; readonly answer: string[] };
   listing: { readonly question: ListingQuestion; readonly answer: Listing };
+  actorListing: { readonly question: ActorListingQuestion; readonly answer: Listing };
   actions: { readonly question: ActionsQuestion; readonly answer: string[] };
+  bulkActions: { readonly question: BulkActionsQuestion; readonly answer: { readonly results: string[] }[] };
   query: { readonly question: Query; readonly answer: QueryRow[] };
+  queryPattern: { readonly question: PatternQuestion; readonly answer: FactPattern[] };
   facts: { readonly question: FactPattern; readonly answer: Fact[] };
+  suggestions: { readonly question: Readonly<Record<string, never>>; readonly answer: Suggestions };
 }
 
 export type QuestionKind = keyof Questions;
 
+/** Names for an editor of facts. Each argument is a type (`symbol`) or the id of a String (`string`). */
+export interface Suggestions {
+  /** For each predicate, lists of arguments that the active policy uses. */
+  readonly suggestions: Readonly<Record<string, readonly (readonly SuggestedArgument[])[]>>;
+  /** The types of actors. */
+  readonly actors: readonly SuggestedArgument[];
+}
+
+export interface SuggestedArgument {
+  readonly kind: "symbol" | "string";
+  readonly value: string;
+}
+
 /** The kinds whose answers are lists, which may be large. */
-export type ListAnswerKind = "authorizeResources" | "list" | "query" | "facts";
+export type ListAnswerKind = "authorizeResources" | "list" | "bulkActions" | "query" | "queryPattern" | "facts";
 
 /** A valid question as JSON: too large for the serving thread, so only the thread that answers parses it. */
 export class SerializedQuestion<Kind extends QuestionKind> {

@@ -36,6 +36,7 @@ const effect = z.discriminatedUnion("kind", [
     .object({
       kind: z.literal("policy"),
       id: z.number().int().positive(),
+      /** The stored text, with the trailer (`engine/policy/stored-policy.ts`). */
       source: z.string(),
       filename: z.string().nullable(),
       /** The warning in the answer, which a repeated request gets too. */

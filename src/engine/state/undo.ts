@@ -61,12 +61,13 @@ function undoFacts(database: Connection, offset: number, { inserted, deleted }: 
   writeDigest(database, formatDigest(sum));
 }
 
-/** The store never deletes policies, so the previous one still exists. */
+/** The store has each policy that an event of its log replaced (`policy/policy-history.ts`). */
 function undoPolicy(database: Connection, offset: number, { id, source }: EffectOf<"policy">): void {
   const { orm } = database;
   const [last, before] = orm.select().from(schema.policy).orderBy(desc(schema.policy.id)).limit(2).all();
   if (last?.id !== id || last.source !== source)
     throw cannotUndo(offset, "the policy that it made active is another one");
+  if (before === undefined && id > 1) throw cannotUndo(offset, "the policy before it is not kept any more");
   database.statement("DELETE FROM policy WHERE id = ?1").run(id);
   let sum = parseDigest(readDigest(database)) - policyElement(id, source);
   if (before) sum += policyElement(before.id, before.source);

@@ -21,7 +21,7 @@ export function explainDecisions(limits: Limits) {
     memoryMessage: `deciding and explaining take more than ${formatBytes(queryMemoryBytesMax)} of memory`,
   });
   return async (question: AuthorizeQuestion, storePath: string, holder: string): Promise<string> => {
-    for (const fact of question.contextFacts) checkFact(fact, limits);
+    for (const fact of question.contextFacts) checkFact(fact, limits, [question.actor]);
     return queue.run(holder, (worker) => worker.call("explain", { question, storePath, limits }));
   };
 }

@@ -2,6 +2,7 @@
  * Events of the log as CloudEvents 1.0 in their JSON format, for the change feed. Each public member of an event is
  * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
+import { parseStoredText } from "../../engine/policy/stored-policy.ts";
 import type { ApiKey, Effect } from "../../engine/state/event.ts";
 import type { LoggedEvent } from "../../replication/log/event-reader.ts";
 import { formatToken } from "../../replication/position.ts";
@@ -49,8 +50,10 @@ function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"
     case "clear":
       return { type: "ostiary.facts.cleared" };
     case "policy": {
-      const { id, filename, source } = effect;
-      return { type: "ostiary.policy.loaded", subject: `policies/${id}`, data: { id, filename, source } };
+      const { id, filename } = effect;
+      const { source, author, message } = parseStoredText(id, effect.source);
+      const data = { id, filename, source, author, message };
+      return { type: "ostiary.policy.loaded", subject: `policies/${id}`, data };
     }
     case "keys":
       return { type: "ostiary.keys.changed", data: keyChange(effect) };

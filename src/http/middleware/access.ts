@@ -22,6 +22,36 @@ export function readAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   return access(readGuard(node, role), bodyBytesMax);
 }
 
+/** As `readAccess`, for routes that accept only bodies with the content type of JSON. */
+export function jsonReadAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+  const guard = readGuard(node, role);
+  return access((exchange, request) => {
+    const access = guard(exchange, request);
+    if (access !== undefined) return access.then(() => requireJson(request));
+    requireJson(request);
+    return undefined;
+  }, bodyBytesMax);
+}
+
+function requireJson(request: Request): void {
+  const [type = ""] = (request.headers.get("content-type") ?? "").split(";");
+  if (type.trim().toLowerCase() !== "application/json")
+    throw new AppError("invalid_request", "the header `Content-Type` must be `application/json`");
+}
+
+/**
+ * Guards routes that are local to the node: they need a key with `role` or a stronger one, and work on a node whose
+ * database is behind.
+ */
+export function keyAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
+  const findKey = apiKeyFinder(node);
+  const guard: Guard = (exchange, request) => {
+    admit(exchange, findKey(authorizationOf(request)), role);
+    return undefined;
+  };
+  return access(guard, bodyBytesMax);
+}
+
 /** The guard of `readAccess` without a plugin. */
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = apiKeyFinder(node);

@@ -39,8 +39,15 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
     logger.error("request {requestId} to {route} failed: {error}", { requestId, route, error: thrown });
   }
   const { code } = error;
-  const body = error.details ?? { message: clip(error.message, messageCharactersMax) };
-  return reply(exchange, errorCatalogue[code].status, { ...body, code }, headersOf[code]);
+  const message = clip(error.message, messageCharactersMax);
+  const { status } = errorCatalogue[code];
+  // AuthZEN has a string as the body of an error.
+  if (isAuthzen(exchange)) return reply(exchange, status, message, headersOf[code]);
+  return reply(exchange, status, { ...(error.details ?? { message }), code }, headersOf[code]);
+}
+
+function isAuthzen({ route }: Exchange): boolean {
+  return route.startsWith("/access/v1/");
 }
 
 /** Messages repeat names from the request. */

@@ -14,6 +14,7 @@ import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
+import { requestIdCharactersMax } from "../request/request-schemas.ts";
 import type { LargeResponses } from "../response/large-responses.ts";
 
 const log = getLogger("http");
@@ -212,10 +213,9 @@ function recordPhases(exchange: Exchange, answeredMs: number): void {
 /** A new id is a UUID whose last digits count the requests of this process: it has to be unique, but not secret. */
 function requestIdOf(request: Request): string {
   const given = request.headers.get("x-request-id");
-  if (given !== null && given.length > 0 && given.length <= requestIdLengthMax) return given;
+  if (given !== null && given.length > 0 && given.length <= requestIdCharactersMax) return given;
   return `${processId}${(requests++).toString(16).padStart(12, "0")}`;
 }
 
-const requestIdLengthMax = 200;
 const processId = crypto.randomUUID().slice(0, -12);
 let requests = 0;

@@ -15,10 +15,12 @@ import type { Limits } from "../../config/limits.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { requestParsers } from "../request/request-schemas.ts";
+import { authzenOperations } from "./authzen.ts";
 import { factOperations } from "./facts.ts";
 import { keyOperations } from "./keys.ts";
 import { errorsOf, type Operation, type ResponseBody, tags } from "./operation.ts";
 import { operatorOperations } from "./operator.ts";
+import { parityOperations } from "./parity.ts";
 import { policyOperations } from "./policy.ts";
 import { questionOperations } from "./questions.ts";
 
@@ -27,6 +29,8 @@ export function allOperations(limits: Limits): Operation[] {
   const bodies = requestParsers(limits);
   return [
     ...questionOperations(bodies),
+    ...authzenOperations(bodies),
+    ...parityOperations(bodies),
     ...factOperations(bodies),
     ...policyOperations(bodies),
     ...keyOperations(bodies),
@@ -38,7 +42,7 @@ export function openApiDocument(limits: Limits) {
   const paths: ZodOpenApiPathsObject = {};
   const failures = failureResponses();
   for (const operation of allOperations(limits)) {
-    const path = operation.path.replaceAll(/:(\w+)/g, "{$1}");
+    const path = documentedPath(operation.path);
     paths[path] = { ...paths[path], [operation.method]: describeOperation(operation, failures(operation)) };
   }
   return createDocument({
@@ -63,15 +67,21 @@ export function openApiDocument(limits: Limits) {
   });
 }
 
+/** The path with parameters in braces. */
+export function documentedPath(path: string): string {
+  return path.replaceAll(/:(\w+)/g, "{$1}").replace("*", "{path}");
+}
+
 function describeOperation(operation: Operation, failures: ZodOpenApiResponsesObject): ZodOpenApiOperationObject {
-  const { path, id, tag, summary, description, role, kind, query, body, deprecated } = operation;
-  const parameters = [...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => name);
+  const { path, id, tag, summary, description, role, kind, query, body, deprecated, isDevelopment } = operation;
+  const parameters = [...documentedPath(path).matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
   return {
     operationId: id,
     tags: [tag],
     summary,
     ...(description !== undefined && { description }),
     ...(deprecated && { deprecated }),
+    ...(isDevelopment && { "x-development": true }),
     ...(role !== undefined && { security: [{ apiKey: [role] }] }),
     requestParams: {
       ...(parameters.length > 0 && {
@@ -90,11 +100,21 @@ const readHeaders = z.object({
   OsoOffset: z
     .string()
     .optional()
-    .meta({ param: { description: "A consistency token: the answer is from a state that contains this position" } }),
+    .meta({
+      param: {
+        id: "OsoOffset",
+        description: "A consistency token: the answer is from a state that contains this position",
+      },
+    }),
   "Ostiary-Consistency": z
     .enum(["latest"])
     .optional()
-    .meta({ param: { description: "The answer is from a state that contains all acknowledged writes" } }),
+    .meta({
+      param: {
+        id: "OstiaryConsistency",
+        description: "The answer is from a state that contains all acknowledged writes",
+      },
+    }),
 });
 
 const writeHeaders = z.object({
@@ -102,7 +122,7 @@ const writeHeaders = z.object({
     .string()
     .max(200)
     .optional()
-    .meta({ param: { description: "A write that is sent again under the same id is done once" } }),
+    .meta({ param: { id: "RequestId", description: "A write that is sent again under the same id is done once" } }),
 });
 
 function successes({ kind, responses }: Operation): ZodOpenApiResponsesObject {
@@ -127,14 +147,15 @@ function describeResponse({ description, content }: ResponseBody) {
 function failureResponses(): (operation: Operation) => ZodOpenApiResponsesObject {
   const made = new Map<string, ZodOpenApiResponseObject>();
   return (operation) => {
-    const { responses, errorBodies = {} } = operation;
+    const { responses, errorBodies = {}, errorBody = errorSchema } = operation;
     const byStatus = Map.groupBy(errorsOf(operation), (code) => errorCatalogue[code].status);
     const described: ZodOpenApiResponsesObject = {};
     for (const [status, codes] of byStatus) {
       if (status in responses) continue;
-      const bodies = new Map(codes.map((code) => [errorBodies[code] ?? errorSchema, code]));
-      const id = [...codes, ...(bodies.size > 1 || !bodies.has(errorSchema) ? [operation.id] : [])].join(".");
-      const response = made.get(id) ?? failureResponse(id, codes, [...bodies.keys()]);
+      const bodies = new Set(codes.map((code) => errorBodies[code] ?? errorBody));
+      const unusual = [...bodies].filter((body) => body !== errorSchema).map((body) => String(body.meta()?.id));
+      const id = [...codes, ...unusual].join(".");
+      const response = made.get(id) ?? failureResponse(id, codes, [...bodies]);
       made.set(id, response);
       described[`${status as 400}`] = response;
     }

@@ -28,7 +28,11 @@ export interface Operation {
   readonly errors?: readonly ErrorCode[];
   /** The bodies of errors that have more members than `message` and `code`. */
   readonly errorBodies?: Readonly<Partial<Record<ErrorCode, z.ZodType>>>;
+  /** The body of all other errors, if it is not the usual one. */
+  readonly errorBody?: z.ZodType;
   readonly deprecated?: boolean;
+  /** Only `ostiary dev` has it. */
+  readonly isDevelopment?: boolean;
 }
 
 export interface ResponseBody {
@@ -39,10 +43,13 @@ export interface ResponseBody {
 
 export const tags = {
   questions: "Decisions, lists and queries. They need a key with the role `read`.",
+  authzen: "The AuthZEN Authorization API 1.0. Its errors are a JSON string.",
+  parity: "Decisions that differ from what applications expected.",
   facts: "Stored facts.",
   policy: "The policy: read it, load it, check another one.",
   keys: "API keys. They need a key with the role `admin`.",
   operation: "Events, backups, promotion, health and metrics.",
+  old: "Operations of clients before version 2.",
 } as const;
 
 type Tag = keyof typeof tags;
@@ -75,7 +82,7 @@ export const questionErrors = [
 /** The response of most changes. */
 export const messageSchema = z.strictObject({ message: z.string() }).meta({ id: "Message" });
 
-const valueSchema = z.strictObject({ type: z.string(), id: z.string() }).meta({ id: "Value" });
+export const valueSchema = z.strictObject({ type: z.string(), id: z.string() }).meta({ id: "Value" });
 
 /** A stored fact in a response. */
 export const factSchema = z.strictObject({ predicate: z.string(), args: z.array(valueSchema) }).meta({ id: "Fact" });
@@ -83,5 +90,5 @@ export const factSchema = z.strictObject({ predicate: z.string(), args: z.array(
 /** A list of values, as `authorize_resources` answers. */
 export const valuesSchema = z.strictObject({ results: z.array(valueSchema) }).meta({ id: "Values" });
 
-/** A list of ids or of names. */
+/** The names of actions. */
 export const namesSchema = z.strictObject({ results: z.array(z.string()) }).meta({ id: "Names" });

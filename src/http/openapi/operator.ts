@@ -3,6 +3,7 @@ import { z } from "zod";
 import { replicaStateNames } from "../../replication/node-health.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
 import { eventsQuery } from "../routes/events.ts";
+import { testEnvironmentQuery } from "../routes/test-environments.ts";
 import { json, type Operation } from "./operation.ts";
 
 export function operatorOperations(bodies: RequestParsers): Operation[] {
@@ -26,6 +27,22 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       responses: {
         200: json("The OpenAPI document of this version", z.looseObject({ openapi: z.string() })),
         304: { description: "The client has this document: its entity tag is in `If-None-Match`", content: {} },
+      },
+    },
+    {
+      ...open,
+      method: "post",
+      path: "/test_environment",
+      id: "postTestEnvironment",
+      summary: "Create a throw-away environment for tests; only `ostiary dev` has this operation",
+      isDevelopment: true,
+      errors: ["not_found"],
+      query: testEnvironmentQuery,
+      responses: {
+        200: json(
+          "The API key of the environment",
+          z.strictObject({ token: z.string() }).meta({ id: "TestEnvironment" }),
+        ),
       },
     },
     {

@@ -1,6 +1,6 @@
 /** The operations of `routes/policy.ts`. */
 import { z } from "zod";
-import { metadataQuery, policyQuery, uploadQuery } from "../routes/policy.ts";
+import { historyQuery, policyQuery, rollbackQuery, uploadQuery } from "../routes/policy.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
 import { json, messageSchema, type Operation } from "./operation.ts";
 
@@ -28,7 +28,7 @@ export function policyOperations(bodies: RequestParsers): Operation[] {
       id: "getPolicyMetadata",
       summary: "Roles, permissions and relations of each block of the active policy, or of an earlier one",
       description: "`id` and `version` mean the same.",
-      query: metadataQuery,
+      query: policyQuery,
       responses: { 200: json("The blocks by name, and `global`", metadataSchema) },
       errors: ["not_found"],
     },
@@ -52,6 +52,40 @@ export function policyOperations(bodies: RequestParsers): Operation[] {
       errorBodies: { invalid_policy: policyErrorSchema },
     },
     {
+      ...read,
+      path: "/api/policy_history",
+      id: "getPolicyHistory",
+      summary: "The versions of the policy that are kept, the newest first",
+      query: historyQuery,
+      responses: { 200: json("A page of versions", historySchema) },
+    },
+    {
+      method: "post",
+      path: "/api/policy_rollback",
+      id: "postPolicyRollback",
+      tag: "policy",
+      summary: "Load an older version of the policy again, as a new version",
+      kind: "write",
+      role: "write",
+      query: rollbackQuery,
+      body: bodies.policyRollback.schema,
+      responses: {
+        200: json("The version is active", messageSchema),
+        202: json("The version was active already", messageSchema),
+      },
+      errors: ["not_found", "invalid_policy", "query_too_expensive", "too_many_requests"],
+      errorBodies: { invalid_policy: policyErrorSchema },
+    },
+    {
+      ...read,
+      path: "/api/autocomplete_info",
+      id: "getAutocompleteInfo",
+      tag: "old",
+      summary: "Suggestions for an editor of facts",
+      responses: { 200: json("Lists of arguments by predicate, and the types of actors", suggestionsSchema) },
+      errors: ["query_too_expensive", "too_many_requests"],
+    },
+    {
       ...check,
       path: "/api/validate",
       id: "validatePolicy",
@@ -73,6 +107,28 @@ export function policyOperations(bodies: RequestParsers): Operation[] {
 const policySchema = z
   .strictObject({ policy: z.strictObject({ filename: z.string().nullable(), src: z.string() }).nullable() })
   .meta({ id: "ActivePolicy" });
+
+const historySchema = z
+  .strictObject({
+    versions: z.array(
+      z.strictObject({
+        id: z.int(),
+        active: z.boolean(),
+        filename: z.string().nullable(),
+        time: z.iso.datetime(),
+        author: z.strictObject({ id: z.string(), name: z.string() }).nullable(),
+        message: z.string().nullable(),
+        bytes: z.int(),
+      }),
+    ),
+    next_page_token: z.string().optional(),
+  })
+  .meta({ id: "PolicyHistory" });
+
+const suggested = z.strictObject({ kind: z.enum(["symbol", "string"]), value: z.string() }).meta({ id: "Suggestion" });
+const suggestionsSchema = z
+  .strictObject({ suggestions: z.record(z.string(), z.array(z.array(suggested))), actors: z.array(suggested) })
+  .meta({ id: "Suggestions" });
 
 const names = z.array(z.string());
 const blockSchema = z.strictObject({ roles: names, permissions: names, relations: z.record(z.string(), z.string()) });

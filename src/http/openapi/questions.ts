@@ -6,6 +6,7 @@ import { json, namesSchema, type Operation, questionErrors, valuesSchema } from 
 
 export function questionOperations(bodies: RequestParsers): Operation[] {
   const question = { method: "post", tag: "questions", kind: "read", role: "read", errors: questionErrors } as const;
+  const old = { ...question, tag: "old", deprecated: true } as const;
   return [
     {
       ...question,
@@ -72,5 +73,33 @@ export function questionOperations(bodies: RequestParsers): Operation[] {
       body: bodies.authorize.schema,
       responses: { 200: json("The decision with its reasons", explanationSchema.meta({ id: "Explanation" })) },
     },
+    {
+      ...old,
+      path: "/api/query",
+      id: "query",
+      summary: "All facts that match a pattern: stored ones, those of the question, and derived ones",
+      body: bodies.queryPattern.schema,
+      responses: { 200: json("The facts; `null` stands for every value", patternsSchema) },
+    },
+    {
+      ...old,
+      path: "/api/bulk_actions",
+      id: "bulkActions",
+      summary: "The actions for several questions",
+      description: "Context facts of the first question hold for all.",
+      body: bodies.bulkActions.schema,
+      responses: { 200: json("The actions for each question, in the same order", z.array(namesSchema)) },
+    },
   ];
 }
+
+const patternsSchema = z
+  .strictObject({
+    results: z.array(
+      z.strictObject({
+        predicate: z.string(),
+        args: z.array(z.strictObject({ type: z.string().nullable(), id: z.string().nullable() })),
+      }),
+    ),
+  })
+  .meta({ id: "Patterns" });

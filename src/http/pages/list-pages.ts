@@ -13,7 +13,7 @@ import type {
   Listing,
   ListingQuestion,
   ListingVersion,
-  ListQuestion,
+  PagedQuestion,
   Revision,
 } from "../../engine/request/questions.ts";
 import type { Node } from "../../replication/node.ts";
@@ -45,7 +45,7 @@ export class ListPages {
    * The first page. The result set is cached only if it has more than `size` ids. Throws like `Engine.list`. `holder`
    * is the API key of the client, here and below.
    */
-  async first(question: ListQuestion, size: number, holder: string): Promise<ListPageBody> {
+  async first(question: PagedQuestion, size: number, holder: string): Promise<ListPageBody> {
     const engine = this.#currentEngine();
     const cached = this.#resultSets.isEmpty ? undefined : this.#firstOfCached(engine, question, size);
     if (cached) return cached;
@@ -61,7 +61,7 @@ export class ListPages {
    * The page of a token. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` if
    * the list cannot be continued, `not_ready` if this node does not reach the token's revision in time.
    */
-  async next(question: ListQuestion, text: string, holder: string): Promise<ListPageBody> {
+  async next(question: PagedQuestion, text: string, holder: string): Promise<ListPageBody> {
     const digest = questionDigest(question);
     const token = parsePageToken(text, digest);
     const { start, second } = token;
@@ -76,7 +76,7 @@ export class ListPages {
   }
 
   /** The first page of a result set that another client got at this revision and, if it matters, in this second. */
-  #firstOfCached(engine: Engine, question: ListQuestion, size: number): ListPageBody | undefined {
+  #firstOfCached(engine: Engine, question: PagedQuestion, size: number): ListPageBody | undefined {
     const digest = questionDigest(question);
     const { epoch, offset } = engine.revision();
     for (const second of [null, secondNow()]) {
@@ -88,7 +88,7 @@ export class ListPages {
   }
 
   /** Computes the list again at the token's revision and for its second, and caches it if more pages follow. */
-  async #computeAgain(question: ListQuestion, token: PageToken, size: number, holder: string): Promise<ResultPage> {
+  async #computeAgain(question: PagedQuestion, token: PageToken, size: number, holder: string): Promise<ResultPage> {
     // A client must not ask for the future.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
@@ -102,10 +102,13 @@ export class ListPages {
   }
 
   /** Computes the list in the current database. A result of an earlier one must not get the revision of this one. */
-  async #compute(question: ListingQuestion, holder: string): Promise<Listing> {
+  async #compute(question: PagedQuestion & Pick<ListingQuestion, "now">, holder: string): Promise<Listing> {
     for (;;) {
       const engine = this.#currentEngine();
-      const listing = await this.#queries.ask("listing", question, holder);
+      const listing =
+        "actorType" in question
+          ? await this.#queries.ask("actorListing", question, holder)
+          : await this.#queries.ask("listing", question, holder);
       if (this.#currentEngine() === engine) return listing;
     }
   }

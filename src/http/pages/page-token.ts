@@ -1,11 +1,11 @@
 /**
- * Page tokens of `/api/list`. A token contains the revision of the database, the second of a time-dependent list, a
+ * Page tokens of lists. A token contains the revision of the database, the second of a time-dependent list, a
  * digest of the question, the size of the pages and the index of the next page. It contains no ids: its owner learns
  * nothing from it, and a forged token gives only a page of a list that its owner could have requested anyway.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { ListingVersion, ListQuestion } from "../../engine/request/questions.ts";
+import type { ListingVersion, PagedQuestion } from "../../engine/request/questions.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface PageToken extends ListingVersion {
@@ -53,12 +53,17 @@ export function malformedToken(): AppError {
 }
 
 /** Equal only for equal questions. Context facts are a set: clients send them again with each page, in any order. */
-export function questionDigest({ actor, action, resourceType, contextFacts }: ListQuestion): string {
-  const facts = contextFacts.map(({ predicate, args }) =>
+export function questionDigest(question: PagedQuestion): string {
+  const facts = question.contextFacts.map(({ predicate, args }) =>
     JSON.stringify([predicate, ...args.map(({ type, id }) => [type, id])]),
   );
-  const question = [actor.type, actor.id, action, resourceType, [...new Set(facts)].sort()];
-  return createHash("sha256").update(JSON.stringify(question)).digest("base64url");
+  const asked =
+    "actorType" in question
+      ? [question.actorType, null, question.action, question.resource.type, question.resource.id]
+      : [question.actor.type, question.actor.id, question.action, question.resourceType];
+  return createHash("sha256")
+    .update(JSON.stringify([...asked, [...new Set(facts)].sort()]))
+    .digest("base64url");
 }
 
 function decode(text: string): unknown {

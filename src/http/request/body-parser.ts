@@ -7,6 +7,7 @@
 import type { Limits } from "../../config/limits.ts";
 import { servingThreadQuestionCharacters } from "../../util/tuning.ts";
 import { questionFromJson, SerializedQuestion } from "../../engine/request/questions.ts";
+import type { FactChange } from "../../engine/state/event.ts";
 import { spawnWorker, type WorkerHandle, type WorkerKind } from "../../runtime/worker.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
@@ -27,7 +28,10 @@ const bodyWorker: WorkerKind = { name: "body", entry: "http/request/body-worker.
 const idleMs = 10_000;
 
 /** Questions that can have more values than the serving thread should read. */
-type Unbounded = "authorizeResources" | "query";
+type Unbounded = "authorizeResources" | "bulkActions" | "query";
+
+/** Requests that are parsed to changes of facts. */
+export type ChangeName = "batch" | "insertFact" | "deleteFacts" | "bulkLoad" | "bulkDelete" | "bulk";
 
 export class BodyParser {
   readonly #limits: Limits;
@@ -70,8 +74,8 @@ export class BodyParser {
   }
 
   /** Parses changes for the writer: those of a large body stay JSON. */
-  parseChanges(body: unknown): ParsedRequest<"batch"> | Promise<string> {
-    return body instanceof LargeBody ? this.#parseInWorker("batch", body) : this.parseValue("batch", body);
+  parseChanges(name: ChangeName, body: unknown): FactChange[] | Promise<string> {
+    return body instanceof LargeBody ? this.#parseInWorker(name, body) : this.parseValue(name, body);
   }
 
   /** Ends the thread when all waiting bodies are parsed. */

@@ -5,11 +5,13 @@
  */
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import { apiKeyRole, type FactChange } from "../../engine/state/event.ts";
+import { apiKeyRole, type Fact, type FactChange, type FactPattern } from "../../engine/state/event.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
+  BulkActionsQuestion,
   ListQuestion,
+  PatternQuestion,
   Query,
   ResourcesQuestion,
 } from "../../engine/request/questions.ts";
@@ -19,6 +21,7 @@ import { AppError } from "../../util/app-error.ts";
 import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
+import { authzenParsers } from "./authzen-schemas.ts";
 import { parserOf, validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
@@ -27,7 +30,7 @@ export type ParsedRequest<Name extends RequestName> = ReturnType<RequestParsers[
 
 /** The parsers by name. Each throws AppError `invalid_request` or `too_large` for an invalid body. */
 export function requestParsers(limits: Limits) {
-  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits) };
+  return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits), ...authzenParsers(limits) };
 }
 
 /** The parts that several requests have in common, made once: in the OpenAPI document a part has one name. */
@@ -50,14 +53,39 @@ function createCommonSchemas({ identifierBytesMax, contextFactsMax }: Limits) {
   /** A type, an id, or the name of a predicate, a role or an action. */
   const name = text.min(1);
   const value = z.object({ type: name, id: name }).meta({ id: "ValueInput" });
-  /** A fact, stored or of one request. The engine checks more than this shape. */
+  /** The actor may have an empty id: old clients send it for anonymous visitors. */
+  const actorId = text;
+  /** A fact to store. The engine checks more than this shape. */
   const fact = z.object({ predicate: name, args: argumentsOf(value) }).meta({ id: "FactInput" });
-  return { text, name, value, fact, contextFacts: listOf(fact, { max: contextFactsMax }) };
+  /** The engine accepts an empty id in a context fact if it is that of the actor. */
+  const contextValue = z.object({ type: name, id: actorId }).meta({ id: "ContextValue" });
+  const contextFact = z.object({ predicate: name, args: argumentsOf(contextValue) }).meta({ id: "ContextFact" });
+  const contextFacts = listOf(contextFact, { max: contextFactsMax });
+  return { text, name, value, actorId, fact, contextFacts, optionalContextFacts: optional(contextFacts) };
 }
 
-function argumentsOf<Schema extends z.ZodType>(schema: Schema) {
-  return listOf(schema, { min: 1, max: factArgumentsMax, error: `must have 1 to ${factArgumentsMax} entries` });
+/** A list that may be missing or null. */
+function optional<Element>(list: z.ZodType<Element[]>) {
+  return list.nullish().transform((given) => given ?? []);
 }
+
+/** A pattern of facts: `null` matches all types or ids. */
+function patternOf(name: z.ZodString, id: z.ZodString, argumentsMax: number) {
+  const value = z
+    .object({ type: name.nullable(), id: id.nullable() })
+    .refine(({ type, id: given }) => type !== null || given === null, {
+      path: ["type"],
+      error: "must say of which type this id is",
+    });
+  return z.object({ predicate: name, args: argumentsOf(value, argumentsMax) });
+}
+
+function argumentsOf<Schema extends z.ZodType>(schema: Schema, max = factArgumentsMax) {
+  return listOf(schema, { min: 1, max, error: `must have 1 to ${max} entries` });
+}
+
+/** Request ids from clients are not longer. */
+export const requestIdCharactersMax = 200;
 
 type ActorBody = Readonly<Record<"actor_type" | "actor_id", string>>;
 const actorOf = ({ actor_type, actor_id }: ActorBody) => ({ type: actor_type, id: actor_id });
@@ -66,10 +94,10 @@ type ResourceBody = Readonly<Record<"resource_type" | "resource_id", string>>;
 const resourceOf = ({ resource_type, resource_id }: ResourceBody) => ({ type: resource_type, id: resource_id });
 
 function questionParsers(limits: Limits) {
-  const { name, value, contextFacts } = commonSchemas(limits);
-  const actor = { actor_type: name, actor_id: name };
+  const { name, value, actorId, optionalContextFacts } = commonSchemas(limits);
+  const actor = { actor_type: name, actor_id: actorId };
   const resource = { resource_type: name, resource_id: name };
-  const facts = { context_facts: contextFacts.nullish().transform((given) => given ?? []) };
+  const facts = { context_facts: optionalContextFacts };
   const authorize = z
     .object({ ...actor, action: name, ...resource, ...facts })
     .transform((body): AuthorizeQuestion => ({
@@ -91,6 +119,12 @@ function questionParsers(limits: Limits) {
     resource: resourceOf(body),
     contextFacts: body.context_facts,
   }));
+  // The official clients send the context facts of all questions with the first one.
+  const bulkActions = listOf(actions, { max: limits.listPageEntriesMax });
+  const parseBulkActions = validator("body", bulkActions);
+  const pattern = z
+    .object({ fact: patternOf(name, actorId, limits.queryVariablesMax), ...facts })
+    .transform((body): PatternQuestion => ({ fact: body.fact, contextFacts: body.context_facts }));
   const page = { page_size: z.int().min(1).nullish(), page_token: z.string().nullish() };
   const list = z.object({ ...actor, action: name, resource_type: name, ...facts, ...page }).transform((body) => {
     const { action, resource_type: resourceType, context_facts: contextFacts } = body;
@@ -102,12 +136,22 @@ function questionParsers(limits: Limits) {
     authorize: validator("body", authorize),
     authorizeResources: validator("body", authorizeResources),
     actions: validator("body", actions),
+    bulkActions: parserOf(parseBulkActions.schema, (body): BulkActionsQuestion => {
+      const [first, ...rest] = parseBulkActions(body);
+      if (first === undefined) return { questions: [], contextFacts: [] };
+      return { questions: [{ ...first, contextFacts: [] }, ...rest], contextFacts: first.contextFacts };
+    }),
+    queryPattern: validator("body", pattern),
     list: parserOf(list, (value) => {
       const request = parseList(value);
       if (request.pageToken !== null && request.pageToken.length > pageTokenCharactersMax) throw malformedToken();
       return request;
     }),
     query: validator("body", querySchema(limits)),
+    expect: validator(
+      "body",
+      z.object({ request_id: z.string().min(1).max(requestIdCharactersMax), expected: z.boolean() }),
+    ),
   };
 }
 
@@ -125,7 +169,7 @@ export function simpleAuthorizeQuestion(
   if (body === null || typeof body !== "object") return undefined;
   const { actor_type, actor_id, action, resource_type, resource_id, context_facts } = body as Record<string, unknown>;
   const hasNoFacts = context_facts === undefined || (Array.isArray(context_facts) && context_facts.length === 0);
-  if (!hasNoFacts || !isName(actor_type, max) || !isName(actor_id, max) || !isName(action, max)) return undefined;
+  if (!hasNoFacts || !isName(actor_type, max) || !isText(actor_id, max) || !isName(action, max)) return undefined;
   if (!isName(resource_type, max) || !isName(resource_id, max)) return undefined;
   const actor = { type: actor_type, id: actor_id };
   const resource = { type: resource_type, id: resource_id };
@@ -135,7 +179,11 @@ export function simpleAuthorizeQuestion(
 const noFacts: AuthorizeQuestion["contextFacts"] = [];
 
 function isName(name: unknown, bytesMax: number): name is string {
-  return typeof name === "string" && name !== "" && fitsInBytes(name, bytesMax);
+  return name !== "" && isText(name, bytesMax);
+}
+
+function isText(text: unknown, bytesMax: number): text is string {
+  return typeof text === "string" && fitsInBytes(text, bytesMax);
 }
 
 /** All keys are required, as documented: if a query lost its calls on the way, it would get more results, not fewer. */
@@ -162,10 +210,17 @@ function querySchema(limits: Limits) {
     });
 }
 
-function policyParsers({ policyFilesMax, policyFilenameBytesMax }: Limits) {
+function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBytesMax }: Limits) {
   const filename = z.string().refine((given) => fitsInBytes(given, policyFilenameBytesMax), {
     error: `must not be longer than ${policyFilenameBytesMax} bytes`,
   });
+  const message = z
+    .string()
+    .refine((given) => fitsInBytes(given, policyMessageBytesMax), {
+      error: `must not be longer than ${policyMessageBytesMax} bytes`,
+    })
+    .nullish()
+    .transform((given) => given || undefined);
   const file = z.object({ filename: filename.min(1), src: z.string() });
   const policy = {
     src: z.string().optional(),
@@ -173,11 +228,20 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax }: Limits) {
     files: listOf(file, { min: 1, max: policyFilesMax }).optional(),
   };
   return {
-    policy: validator("body", z.object({ src: z.string(), filename: filename.nullish() })),
-    validate: validator("body", z.object(policy).transform(withSources)),
-    test: validator("body", z.object({ ...policy, coverage: z.boolean().default(false) }).transform(withSources)),
+    policy: validator("body", z.object({ src: z.string(), filename: filename.nullish(), message })),
+    policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
+    validate: validator("body", z.object(policy).meta(eitherSource).transform(withSources)),
+    test: validator(
+      "body",
+      z
+        .object({ ...policy, coverage: z.boolean().default(false) })
+        .meta(eitherSource)
+        .transform(withSources),
+    ),
   };
 }
+
+const eitherSource = { oneOf: [{ required: ["src"] }, { required: ["files"] }] };
 
 interface PolicyBody {
   readonly src?: string | undefined;
@@ -207,37 +271,63 @@ function changeParsers(limits: Limits) {
       error:
         "must not have both `force`, which replaces a primary even if it answers, and `graceful`, which takes over from it",
     });
-  return { batch: batchParser(limits), key: validator("body", key), promote: validator("body", promote) };
+  return { ...factChangeParsers(limits), key: validator("body", key), promote: validator("body", promote) };
 }
 
-/** A batch is one transaction in the given order: a change can delete a fact that an earlier change inserts. */
-function batchParser(limits: Limits) {
+/** All requests that change facts, as changes in their order. Each is one transaction. */
+function factChangeParsers(limits: Limits) {
   const { name, fact } = commonSchemas(limits);
   const { batchEntriesMax: max } = limits;
-  const patternValue = z
-    .object({ type: name.nullable(), id: name.nullable() })
-    .refine(({ type, id }) => type !== null || id === null, {
-      path: ["type"],
-      error: "must say of which type this id is",
-    })
-    .meta({ id: "ValuePattern" });
-  /** The facts to delete: `null` matches all types or ids. */
-  const pattern = z.object({ predicate: name, args: argumentsOf(patternValue) }).meta({ id: "FactPattern" });
+  const pattern = patternOf(name, name, factArgumentsMax).meta({ id: "FactPattern" });
+  const inserting = (inserts: readonly Fact[]): FactChange => ({ inserts });
+  const deleting = (deletes: readonly FactPattern[]): FactChange => ({ deletes });
+  // Go sends `null` for an empty list. Both lists are required: without its deletions, a request would revoke nothing.
+  const bulk = z
+    .object({ delete: listOf(pattern, { max }).nullable(), tell: listOf(fact, { max }).nullable() })
+    .transform((body) => [deleting(body.delete ?? []), inserting(body.tell ?? [])]);
+  const parseBulk = validator("body", bulk);
+  return {
+    batch: batchParser(fact, pattern, max),
+    insertFact: validator(
+      "body",
+      fact.transform((one) => [inserting([one])]),
+    ),
+    deleteFacts: validator(
+      "body",
+      pattern.transform((one) => [deleting([one])]),
+    ),
+    bulkLoad: validator(
+      "body",
+      listOf(fact, { max }).transform((facts) => [inserting(facts)]),
+    ),
+    bulkDelete: validator(
+      "body",
+      listOf(pattern, { max }).transform((patterns) => [deleting(patterns)]),
+    ),
+    bulk: parserOf(bulk, (body) => withinBatch(parseBulk(body), max)),
+  };
+}
+
+/** A change can delete a fact that an earlier change of the batch inserts. */
+function batchParser(fact: z.ZodType<Fact>, pattern: z.ZodType<FactPattern>, max: number) {
   const change = z
     .object({ inserts: listOf(fact, { max }).optional(), deletes: listOf(pattern, { max }).optional() })
     .refine(({ inserts, deletes }) => (inserts === undefined) !== (deletes === undefined), {
       error: 'must be either `{"inserts": [...]}` or `{"deletes": [...]}`: their order matters',
     })
     .meta({ oneOf: [{ required: ["inserts"] }, { required: ["deletes"] }] });
-  const schema = listOf(change, { max });
-  const parse = validator("body", schema);
-  return parserOf(schema, (value): FactChange[] => {
-    const changes = parse(value);
-    const entries = changes.reduce((sum, { inserts, deletes }) => sum + (inserts ?? deletes ?? []).length, 0);
-    if (entries > max) {
-      const message = `the batch has ${entries} entries, at most ${max} are allowed, send it in parts`;
-      throw new AppError("too_large", message);
-    }
-    return changes.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] }));
-  });
+  const changes = listOf(change, { max }).transform((given) =>
+    given.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] })),
+  );
+  const parse = validator("body", changes);
+  return parserOf(changes, (value): FactChange[] => withinBatch(parse(value), max));
+}
+
+function withinBatch(changes: FactChange[], max: number): FactChange[] {
+  const entries = changes.reduce(
+    (sum, change) => sum + ("inserts" in change ? change.inserts : change.deletes).length,
+    0,
+  );
+  if (entries <= max) return changes;
+  throw new AppError("too_large", `the batch has ${entries} entries, at most ${max} are allowed, send it in parts`);
 }

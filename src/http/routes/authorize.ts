@@ -4,10 +4,12 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
+import type { AuthorizeQuestion } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { readGuard } from "../middleware/access.ts";
+import { type ParityLog, questionCharactersMax } from "../parity/parity-log.ts";
 import { parseJson } from "../request/body-reader.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
@@ -23,6 +25,7 @@ export function authorizeHandler(
   limits: Limits,
   queries: QueryDispatcher,
   bodies: BodyParser,
+  parity: ParityLog,
 ): AuthorizeHandler {
   const guard = readGuard(node, "read");
   const decide = (text: string, holder: string): boolean | Promise<boolean> => {
@@ -30,7 +33,8 @@ export function authorizeHandler(
     const question = simpleAuthorizeQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
     return queries.ask("authorize", question, holder);
   };
-  const reply = (exchange: Exchange, allowed: boolean): Response => {
+  const reply = (exchange: Exchange, allowed: boolean, asked: string | AuthorizeQuestion): Response => {
+    parity.decided(holderOf(exchange), exchange.requestId, asked, allowed);
     const decision = allowed ? allow : deny;
     metrics.decisions.inc(decision);
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
@@ -44,7 +48,7 @@ export function authorizeHandler(
     markDecoded(exchange);
     if (typeof text !== "string") {
       const question = await bodies.parse("authorize", text);
-      return reply(exchange, await queries.ask("authorize", question, holderOf(exchange)));
+      return reply(exchange, await queries.ask("authorize", question, holderOf(exchange)), question);
     }
     let allowed = queries.cachedDecision(text);
     if (allowed === undefined) {
@@ -52,7 +56,8 @@ export function authorizeHandler(
       // An `await` of a value that is already there would take a twentieth of the whole request.
       allowed = typeof decision === "boolean" ? decision : await decision;
     }
-    return reply(exchange, allowed);
+    const isShort = text.length <= questionCharactersMax;
+    return reply(exchange, allowed, isShort ? text : bodies.parseValue("authorize", parseJson(text)));
   };
 }
 

@@ -65,10 +65,4 @@ const unsupportedPaths: ReadonlyMap<string, string> = new Map([
   ...["/api/authorize_query", "/api/actions_query", "/api/list_query", "/api/evaluate_query_local"].map(
     (path) => [path, "there is no local authorization, ask `/api/list` or `/api/evaluate_query` for ids"] as const,
   ),
-  ["/api/facts", "facts are changed with `POST /api/batch`"],
-  ...["/api/bulk", "/api/bulk_load", "/api/bulk_delete"].map((path) => [path, "use `POST /api/batch`"] as const),
-  ["/api/bulk_actions", "ask `POST /api/actions` for each"],
-  ["/api/query", "use `POST /api/evaluate_query`"],
-  ["/api/stats", "`GET /metrics` has numbers"],
-  ["/api/expect", "there are no parity reports"],
 ]);

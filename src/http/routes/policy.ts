@@ -1,9 +1,10 @@
-/** The policy: read it, read its declarations, replace it, check another one. */
-import { Elysia } from "elysia";
+/** The policy: read it, its declarations and its history, replace it, go back to an older one, check another one. */
+import { Elysia, type Context } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import { checkPolicies } from "../../engine/workers/policy-checks.ts";
-import type { Node, Writes } from "../../replication/node.ts";
+import type { Node, PolicyUpload, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
 import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
@@ -11,51 +12,95 @@ import type { BodyParser } from "../request/body-parser.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 import { writeResponse, writeMetaOf } from "./write-response.ts";
 
-export function policyReads(node: Node, limits: Limits) {
+export function policyReads(node: Node, limits: Limits, queries: QueryDispatcher) {
   return new Elysia()
     .use(readAccess(node, "read", limits.readBodyBytesMax))
     .get(
       "/api/policy",
       ({ query }) => {
-        const policy = node.engine().policy(query.id);
+        const policy = node.engine().policy(query.id ?? query.version);
         return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
       },
       { query: policyQuery },
     )
+    .get("/api/policy_history", ({ query }) => historyPage(node, query, limits), { query: historyQuery })
     .get(
       "/api/policy_metadata",
       ({ query }) => {
         const id = query.id ?? query.version;
         const resources = node.engine().metadata(id);
         if (resources === null)
-          throw new AppError(
-            "not_found",
-            id === undefined ? "no policy was loaded yet" : `there is no policy \`${id}\``,
-          );
+          throw id === undefined ? new AppError("not_found", "no policy was loaded yet") : unknownPolicy(id);
         return { metadata: { resources } };
       },
-      // The documentation of Oso Cloud has `id`, the SDKs send `version`.
-      { query: metadataQuery },
-    );
+      { query: policyQuery },
+    )
+    .get("/api/autocomplete_info", ({ request }) => queries.ask("suggestions", {}, holderOf(exchangeOf(request))));
+}
+
+const historyPageDefault = 100;
+
+interface PageQuery {
+  readonly page_size?: number | undefined;
+  /** The id of the last version before the page. */
+  readonly page_token?: number | undefined;
+}
+
+function historyPage(
+  node: Node,
+  { page_size: size = historyPageDefault, page_token: before }: PageQuery,
+  limits: Limits,
+) {
+  const { versions, hasMore } = node.engine().policyHistory(Math.min(size, limits.policyHistoryPageMax), before);
+  const last = versions.at(-1);
+  return {
+    versions: versions.map(({ id, active, filename, timeMs, author, message, source }) => {
+      const time = new Date(timeMs).toISOString();
+      return { id, active, filename, time, author, message, bytes: Buffer.byteLength(source) };
+    }),
+    ...(hasMore && last !== undefined && { next_page_token: String(last.id) }),
+  };
 }
 
 /** A new policy is checked and tested before it becomes active; otherwise the old one stays. */
 export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
-  return new Elysia().use(writeAccess(node, "write", limits.writeBodyBytesMax)).post(
-    "/api/policy",
-    async ({ body, query, request, set }) => {
-      const { src, filename } = await bodies.parse("policy", body);
-      const upload = { source: src, filename: filename ?? null, force: query.force };
-      const result = await writes.policy(upload, writeMetaOf(request));
-      // The status 202 tells clients that the policy was already active.
-      if (result.unchanged) set.status = 202;
-      const message = result.unchanged ? "policy unchanged" : "policy loaded";
-      return writeResponse(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
-    },
-    {
-      // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
-      query: uploadQuery,
-    },
+  const load = async (upload: PolicyUpload, request: Request, set: Context["set"]): Promise<{ message: string }> => {
+    const result = await writes.policy(upload, writeMetaOf(request));
+    // The status 202 tells clients that the policy was already active.
+    if (result.unchanged) set.status = 202;
+    // In a header, because clients of Oso Cloud expect no other member than `message`.
+    if (result.policyId !== undefined) set.headers["Ostiary-Policy-Id"] = String(result.policyId);
+    const message = result.unchanged ? "policy unchanged" : "policy loaded";
+    return writeResponse(set, result, result.warning === undefined ? message : `${message}; ${result.warning}`);
+  };
+  return (
+    new Elysia()
+      .use(writeAccess(node, "write", limits.writeBodyBytesMax))
+      .post(
+        "/api/policy",
+        async ({ body, query, request, set }) => {
+          const { src, filename, message } = await bodies.parse("policy", body);
+          return load({ source: src, filename: filename ?? null, force: query.force, message }, request, set);
+        },
+        {
+          // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
+          query: uploadQuery,
+        },
+      )
+      // A rollback is an upload of the old source: the history is never rewritten.
+      .post(
+        "/api/policy_rollback",
+        async ({ body, query, request, set }) => {
+          const { id, message } = await bodies.parse("policyRollback", body);
+          const version = node.engine().policy(id);
+          if (version === null) throw unknownPolicy(id);
+          const { source, filename } = version;
+          const reason = `rollback to ${id}`;
+          const upload = { source, filename, force: query.force, message: message ? `${reason}: ${message}` : reason };
+          return load(upload, request, set);
+        },
+        { query: rollbackQuery },
+      )
   );
 }
 
@@ -82,14 +127,28 @@ const versionNumber = z
   .transform(Number)
   .optional();
 
+// The documentation of Oso Cloud has `id`, the SDKs send `version`.
+export const policyQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
+
+const pageSize = z
+  .string()
+  .regex(/^[1-9]\d{0,14}$/, { error: "must be a whole number of at least 1" })
+  .transform(Number)
+  .optional();
+
+function unknownPolicy(id: number): AppError {
+  const message = `there is no policy \`${id}\`, \`GET /api/policy_history\` lists the versions`;
+  return new AppError("not_found", message);
+}
+
 const flag = z
   .enum(["true", "false"])
   .default("false")
   .transform((text) => text === "true");
 
-export const policyQuery = validatingSchema("query", z.object({ id: versionNumber }));
-export const metadataQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
 export const uploadQuery = validatingSchema(
   "query",
   z.object({ force: flag, show_suggestions: flag, fail_fast: flag }),
 );
+export const rollbackQuery = validatingSchema("query", z.object({ force: flag }));
+export const historyQuery = validatingSchema("query", z.object({ page_size: pageSize, page_token: versionNumber }));

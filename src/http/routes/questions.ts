@@ -10,10 +10,15 @@ import type { Node } from "../../replication/node.ts";
 import { readAccess } from "../middleware/access.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { exchangeOf, holderOf, jsonResponse } from "../middleware/exchange.ts";
-import { ListPages } from "../pages/list-pages.ts";
+import type { ListPages } from "../pages/list-pages.ts";
 
-export function questionRoutes(node: Node, limits: Limits, queries: QueryDispatcher, bodies: BodyParser) {
-  const pages = new ListPages(node, limits, queries);
+export function questionRoutes(
+  node: Node,
+  limits: Limits,
+  queries: QueryDispatcher,
+  bodies: BodyParser,
+  pages: ListPages,
+) {
   const explain = explainDecisions(limits);
   return (
     new Elysia()
@@ -37,6 +42,14 @@ export function questionRoutes(node: Node, limits: Limits, queries: QueryDispatc
       .post("/api/actions", async ({ body, request }) => {
         const question = await bodies.parse("actions", body);
         return { results: await queries.ask("actions", question, holderOf(exchangeOf(request))) };
+      })
+      .post("/api/bulk_actions", async ({ body, request }) => {
+        const question = await bodies.parseQuestion("bulkActions", body);
+        return queries.askList("bulkActions", question, { holder: holderOf(exchangeOf(request)) });
+      })
+      .post("/api/query", async ({ body, request }) => {
+        const question = await bodies.parse("queryPattern", body);
+        return queries.askList("queryPattern", question, { holder: holderOf(exchangeOf(request)), key: "results" });
       })
       // A `null` in a result means every value of the variable's type.
       .post("/api/evaluate_query", async ({ body, request }) => {

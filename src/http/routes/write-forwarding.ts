@@ -14,8 +14,14 @@ import { addResponseHeaders, exchangeOf, markDecoded } from "../middleware/excha
 /** The routes, with the weakest role that is accepted. */
 const writeRoutes = [
   ["POST", "/api/policy", "write"],
+  ["POST", "/api/policy_rollback", "write"],
   ["POST", "/api/batch", "write"],
   ["POST", "/api/clear_data", "write"],
+  ["POST", "/api/facts", "write"],
+  ["DELETE", "/api/facts", "write"],
+  ["POST", "/api/bulk_load", "write"],
+  ["POST", "/api/bulk_delete", "write"],
+  ["POST", "/api/bulk", "write"],
   ["POST", "/api/keys", "admin"],
   ["DELETE", "/api/keys/:id", "admin"],
 ] as const;
@@ -83,6 +89,6 @@ function headersToPrimary(request: Request, requestId: string, traceparent: stri
 
 /** Only headers about the write are passed to the client; timing and request id are those of this node. */
 function headersToClient(answer: ForwardedAnswer): Record<string, string> {
-  const passed = new Set(["content-type", "osooffset", "retry-after", "www-authenticate"]);
+  const passed = new Set(["content-type", "osooffset", "ostiary-policy-id", "retry-after", "www-authenticate"]);
   return Object.fromEntries(Object.entries(answer.headers).filter(([name]) => passed.has(name.toLowerCase())));
 }

@@ -17,12 +17,12 @@ export function writeMetaOf(request: Request): WriteMeta {
   return { traceparent, sender, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
 }
 
-/** Every response to a write has its position: without it the Node client forgets its consistency token. */
-export function writeResponse(
-  set: Context["set"],
-  { epoch, offset }: WriteResult,
-  message: string,
-): { message: string } {
-  set.headers["OsoOffset"] = formatToken(epoch, offset);
+export function writeResponse(set: Context["set"], result: WriteResult, message: string): { message: string } {
+  addPosition(set, result);
   return { message };
+}
+
+/** Every response to a write has its position: without it the Node client forgets its consistency token. */
+export function addPosition(set: Context["set"], { epoch, offset }: WriteResult): void {
+  set.headers["OsoOffset"] = formatToken(epoch, offset);
 }

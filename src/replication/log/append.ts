@@ -5,9 +5,12 @@
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
 import type { ApiKey, FactChange, Effect } from "../../engine/state/event.ts";
+import { readVersion } from "../../engine/policy/policy-history.ts";
+import { storedText, type Author } from "../../engine/policy/stored-policy.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../../engine/state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import { findApiKey } from "../../store/keys/api-keys.ts";
 import { findIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log/log.ts";
@@ -21,16 +24,27 @@ import { eventTime } from "./event-time.ts";
 
 export type WriteRequest =
   | { readonly kind: "batch"; readonly changes: readonly FactChange[] }
-  | { readonly kind: "policy"; readonly source: string; readonly filename: string | null; readonly force: boolean }
+  | (PolicyUpload & { readonly kind: "policy" })
   | { readonly kind: "clear" }
   | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] }
   | { readonly kind: "epoch"; readonly epoch: string; readonly term: number };
+
+export interface PolicyUpload {
+  readonly source: string;
+  readonly filename: string | null;
+  /** Whether the policy may become active without its tests. */
+  readonly force: boolean;
+  /** Why it is uploaded. The author of the version is the sender in `WriteMeta`. */
+  readonly message?: string | undefined;
+}
 
 export interface WriteMeta {
   /** The trace context of the request, if it is sampled. */
   readonly traceparent: string | null;
   /** Unique for the sender. A repeated request gets the first result and changes nothing. */
   readonly idempotencyKey?: string;
+  /** The `idempotencyDigest` of the request, if the caller knows it. */
+  readonly digest?: string | undefined;
   /** When the request was sent, in ms since 1970. The default is the current time. */
   readonly timeMs?: number;
   /** The API key of the sender. Long-running work is divided fairly among API keys. */
@@ -48,6 +62,8 @@ export interface WriteResult {
   /** Number of facts that the batch inserted and deleted. */
   readonly inserted?: number;
   readonly deleted?: number;
+  /** The id of the policy that the upload made active, or that is active without a change. */
+  readonly policyId?: number;
   /** A warning about an accepted policy, as a sentence. */
   readonly warning?: string;
   /** True if the request changes nothing: no event was appended, and the position is the current one. */
@@ -75,35 +91,31 @@ export function append(
   admit: () => void = () => {},
 ): Appended {
   const startMs = preciseNow();
-  const digest = idempotencyDigest(request, meta);
+  const digest = meta.digest ?? idempotencyDigest(request, meta);
   const earlier = digest === undefined ? undefined : recordedResult(store, log, digest);
   if (earlier !== undefined) return { result: earlier, startMs, decidedMs: preciseNow(), row: undefined };
   const requestedMs = meta.timeMs ?? Date.now();
-  const effect = decide(store, request, meta.approval, limits);
+  const effect = decide(store, request, meta, limits);
   const decidedMs = preciseNow();
   if (effect === undefined) {
-    const { epoch, offset, timeMs } = readState(store);
-    return { result: { epoch, offset, timeMs, unchanged: true }, startMs, decidedMs, row: undefined };
+    const { epoch, offset, timeMs, policyId } = readState(store);
+    const active = request.kind === "policy" ? { policyId } : {};
+    return { result: { epoch, offset, timeMs, unchanged: true, ...active }, startMs, decidedMs, row: undefined };
   }
   const identified = withIdempotencyDigest(effect, digest);
   const { written, row } = appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
-  return { result: { ...written, ...warningOf(effect) }, startMs, decidedMs, row };
+  return { result: { ...written, ...policyResult(effect) }, startMs, decidedMs, row };
 }
 
 /** The effect of a request on the current state, or `undefined` if it has none. */
-function decide(
-  store: Connection,
-  request: WriteRequest,
-  approval: PolicyApproval | undefined,
-  limits: Limits,
-): Effect | undefined {
+function decide(store: Connection, request: WriteRequest, meta: WriteMeta, limits: Limits): Effect | undefined {
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
       return effect.inserted.length + effect.deleted.length === 0 ? undefined : effect;
     }
     case "policy":
-      return decidePolicy(store, request, approval, limits);
+      return decidePolicy(store, request, meta, limits);
     case "clear":
       return { kind: "clear" };
     case "keys":
@@ -117,18 +129,23 @@ function decide(
 function decidePolicy(
   store: Connection,
   request: WriteRequest & { kind: "policy" },
-  approval: PolicyApproval | undefined,
+  { approval, sender }: WriteMeta,
   limits: Limits,
 ): Effect | undefined {
-  const { source, filename, force } = request;
+  const { source, filename, force, message = null } = request;
   const { policyId } = readState(store);
-  const active = store.statement("SELECT source, filename FROM policy WHERE id = ?1").values(policyId)[0];
-  if (active !== undefined && active[0] === source && active[1] === filename) return undefined;
+  const active = readVersion(store, policyId);
+  if (active !== undefined && active.source === source && active.filename === filename) return undefined;
   const { replaces, warning } =
     approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
   if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
-  const lastId = Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  return { kind: "policy", id: lastId + 1, source, filename, ...(warning === undefined ? {} : { warning }) };
+  const id = 1 + Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
+  const text = storedText(id, { source, author: authorOf(store, sender), message });
+  return { kind: "policy", id, source: text, filename, ...(warning === undefined ? {} : { warning }) };
+}
+
+function authorOf(store: Connection, sender: string | undefined): Author | null {
+  return sender ? { id: sender, name: findApiKey(store, sender)?.name ?? null } : null;
 }
 
 function decideKeys(store: Connection, request: WriteRequest & { kind: "keys" }): Effect | undefined {
@@ -188,9 +205,18 @@ function appendEffect(
 }
 
 /** 32 hex digits that identify a request of a sender. They cover the content, as a key may be reused by mistake. */
-export function idempotencyDigest(request: WriteRequest, { idempotencyKey }: WriteMeta): string | undefined {
-  if (idempotencyKey === undefined) return undefined;
-  return hash("sha256", JSON.stringify([idempotencyKey, request]), "hex").slice(0, 32);
+export function idempotencyDigest(request: WriteRequest, meta: WriteMeta): string | undefined {
+  return meta.idempotencyKey === undefined ? undefined : digestOf(meta.idempotencyKey, JSON.stringify(request));
+}
+
+/** The same for a batch whose changes are JSON, as `JSON.stringify` writes it: a large batch is not written again. */
+export function batchDigest(changes: string, meta: WriteMeta): string | undefined {
+  if (meta.idempotencyKey === undefined) return undefined;
+  return digestOf(meta.idempotencyKey, `{"kind":"batch","changes":${changes}}`);
+}
+
+function digestOf(idempotencyKey: string, request: string): string {
+  return hash("sha256", `[${JSON.stringify(idempotencyKey)},${request}]`, "hex").slice(0, 32);
 }
 
 /** Requests for keys are excluded: the key is made for one response and cannot be sent again. */
@@ -199,17 +225,19 @@ function withIdempotencyDigest(effect: Effect, request: string | undefined): Eff
   return { ...effect, request };
 }
 
-/** The result of an earlier execution of the request. Without its warning if the log no longer has the event. */
+/** The result of an earlier execution of the request. Without `policyResult` if the log no longer has the event. */
 function recordedResult(store: Connection, log: Log, digest: string): WriteResult | undefined {
   const found = findIdempotencyRecord(store, digest);
   if (found === undefined) return undefined;
   // The epoch of that time: nodes that do not know later epochs know this position.
   const { epoch } = epochAt(readEpochs(store), found.offset);
   const row = log.rowAt(found.offset);
-  const warning = row?.kind === "policy" ? warningOf(JSON.parse(row.body) as Effect) : {};
-  return { epoch, timeMs: readState(store).timeMs, ...found, ...warning, repeated: true };
+  const policy = row?.kind === "policy" ? policyResult(JSON.parse(row.body) as Effect) : {};
+  return { epoch, timeMs: readState(store).timeMs, ...found, ...policy, repeated: true };
 }
 
-function warningOf(effect: Effect): Pick<WriteResult, "warning"> {
-  return effect.kind === "policy" && effect.warning !== undefined ? { warning: effect.warning } : {};
+function policyResult(effect: Effect): Pick<WriteResult, "policyId" | "warning"> {
+  if (effect.kind !== "policy") return {};
+  const { id: policyId, warning } = effect;
+  return warning === undefined ? { policyId } : { policyId, warning };
 }

@@ -6,6 +6,7 @@
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
+import { trimVersions } from "../../engine/policy/policy-history.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
 import { expiredOffset, excessOffset } from "../../store/log/log-retention.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
@@ -429,14 +430,14 @@ export class StoreWriter {
         throw (refused = writeRefusal(error, false));
       }
     };
-    const digest = idempotencyDigest(request, meta);
+    const digest = meta.digest ?? idempotencyDigest(request, meta);
     const unchanged = digest === undefined ? undefined : this.#unchangedWrites.get(digest);
     const now = this.#clock.preciseMs();
     if (unchanged !== undefined)
       return { appended: { result: unchanged, startMs: now, decidedMs: now, row: undefined }, digest };
     store.exec("SAVEPOINT request");
     try {
-      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta }, limits, admit);
+      const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta, digest }, limits, admit);
       store.exec("RELEASE request");
       return { appended, digest };
     } catch (error) {
@@ -461,7 +462,11 @@ export class StoreWriter {
       const { nowMs } = steadyClock;
       const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.retentionAgeMs, nowMs);
       const excess = Math.max(excessOffset(store, retention) ?? 0, aged ?? 0);
-      if (excess > 0) store.transaction(() => log.trim(excess), "immediate");
+      if (excess > 0)
+        store.transaction(() => {
+          trimVersions(store, excess);
+          log.trim(excess);
+        }, "immediate");
       // Slowly, so that operators can notice a wrong clock.
       if (aged !== undefined) steadyClock.restart();
     } catch (error) {

@@ -2,7 +2,7 @@
 import type { FactChange } from "../../engine/state/event.ts";
 import type { WorkerKind } from "../../runtime/worker.ts";
 import type { NodeSetting } from "../../store/keys/api-keys.ts";
-import type { WriteMeta, WriteRequest } from "./append.ts";
+import { batchDigest, type WriteMeta, type WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { WriterOpenOptions } from "./writer-connection.ts";
 import type { StoreWriter } from "./store-writer.ts";
@@ -22,7 +22,10 @@ export function writerCommands(writer: StoreWriter) {
     write: (request: WriteRequest, meta: WriteMeta) => writer.write(request, meta),
     /** Writes a batch whose changes are JSON. */
     writeJson: (json: string, meta: WriteMeta) =>
-      writer.write({ kind: "batch", changes: JSON.parse(json) as FactChange[] }, meta),
+      writer.write(
+        { kind: "batch", changes: JSON.parse(json) as FactChange[] },
+        { ...meta, digest: batchDigest(json, meta) },
+      ),
     replay: (request: ReplayRequest) => writer.replay(request),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),

@@ -34,7 +34,8 @@ export interface WriteForwarderOptions {
 
 /** A client gets an error within a second if the primary is down or hangs; if it hangs later, within some seconds. */
 const [firstProbeMs, probeTimeoutMs, probeIntervalMs] = [250, 600, 2000];
-const policyPath = "/api/policy";
+/** The writes that check a policy. */
+const policyPaths: ReadonlySet<string> = new Set(["/api/policy", "/api/policy_rollback"]);
 const unreachable = "the primary can't be reached, nothing was written";
 
 export function createWriteForwarder(
@@ -85,7 +86,7 @@ async function send(
   const primaryUrl = options.primaryUrl();
   const hang = new AbortController();
   const stopProbes = startProbes(primaryUrl, hang, options);
-  const timeoutMs = options.timeoutMs + (pathOf(request) === policyPath ? (options.policyTimeoutMs ?? 0) : 0);
+  const timeoutMs = options.timeoutMs + (policyPaths.has(pathOf(request)) ? (options.policyTimeoutMs ?? 0) : 0);
   using late = deadline(options.system.clock, timeoutMs);
   try {
     const signal = AbortSignal.any([late.signal, hang.signal]);

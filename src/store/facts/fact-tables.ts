@@ -255,8 +255,11 @@ function columnNames(arity: number): string[] {
   return Array.from({ length: arity }, (_, index) => `a${index + 1}`);
 }
 
+/** By arity: batches ask for each of their facts. */
+const knownEqualities: string[] = [];
+
 function equalities(arity: number): string {
-  return columnNames(arity)
+  return (knownEqualities[arity] ??= columnNames(arity)
     .map((column, index) => `${column} = ?${index + 1}`)
-    .join(" AND ");
+    .join(" AND "));
 }

@@ -97,6 +97,14 @@ export function lastTypeId(database: Connection): number {
   return database.number("SELECT MAX(id) FROM type") ?? 0;
 }
 
+/** The names of all types of stored values. */
+export function allTypes(database: Connection): string[] {
+  return database
+    .statement("SELECT name FROM type")
+    .values()
+    .map(([name]) => String(name));
+}
+
 export function findTypeId(database: Connection, name: string): number | undefined {
   const types = database.writerCache?.types;
   const known = types?.get(name);

@@ -132,6 +132,15 @@ export function countFacts(database: Connection): number {
   return must(database.number(sql));
 }
 
+/** The number of facts of each predicate that has some, sorted by name. */
+export function countFactsByPredicate(database: Connection): Map<string, number> {
+  const sql = `SELECT relation.predicate, sum(degree.most) FROM degree JOIN relation
+    ON degree.table_name = 'fact_' || relation.id WHERE degree.kinds = 'rows' AND degree.most > 0
+    GROUP BY relation.predicate ORDER BY relation.predicate`;
+  const rows = database.statement(sql).values();
+  return new Map(rows.map(([predicate, count]) => [String(predicate), Number(count)]));
+}
+
 /** Makes `ensureStatistics` count all tables again. */
 export function dropAllStatistics(database: Connection): void {
   database.statement("DELETE FROM degree").run();

@@ -1,0 +1,128 @@
+/** `ostiary parity`: lists the decisions of a running node beside the results that applications expected of them. */
+import { InvalidArgumentError, type Command } from "commander";
+import { z } from "zod";
+import { formatValue } from "../engine/explain/atom.ts";
+import { print } from "../runtime/process.ts";
+import { AppError } from "../util/app-error.ts";
+import type { AddCommand } from "./command.ts";
+import { accessOf, callNode, withAccess, type NodeAccess } from "./node-api.ts";
+import { table } from "./table.ts";
+
+const details = `
+Applications report the result that they expected with a ParityHandle of an official client (POST /api/expect). Mismatches
+come first, then reports whose decision the node does not know (PENDING), each from the latest to the oldest. Each node has
+its own reports. An admin key lists those of all API keys, another key its own.
+
+Examples:
+  ostiary parity                                  the latest reports
+  ostiary parity --fail-on-mismatch --limit 1000  in a test run: status 1 if there is a mismatch
+  ostiary parity --json | jq '.reports[] | select(.result == "mismatch") | .resource'`;
+
+interface Options {
+  readonly limit: number;
+  readonly failOnMismatch?: true;
+  readonly json?: true;
+}
+
+export const parityCommand: AddCommand = (program, finish) => {
+  const command = program
+    .command("parity")
+    .description("List decisions of a running node that differ from the results that applications expected")
+    .option("--limit <n>", "List at most this many reports", wholeNumber, 50)
+    .option("--fail-on-mismatch", "End with status 1 if the node has a mismatch, listed or not")
+    .option("--json", "Print JSON");
+  withAccess(command, "read")
+    .addHelpText("after", details)
+    .action(async ({ limit, failOnMismatch, json }: Options, self: Command) => {
+      const { counts, reports } = await readReports(accessOf(self, "read"), limit);
+      await print(json ? `${JSON.stringify({ counts, reports }, null, 2)}\n` : render(counts, reports));
+      if (failOnMismatch && counts.mismatch > 0) finish(1);
+    });
+};
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 to 999999.");
+  return Number(text);
+}
+
+const value = z.object({ type: z.string(), id: z.string() });
+const report = z.looseObject({
+  result: z.string(),
+  expected: z.boolean(),
+  allowed: z.boolean().nullable(),
+  time: z.string(),
+  request_id: z.string(),
+  actor: value.optional(),
+  action: z.string().optional(),
+  resource: value.optional(),
+  context_facts: z.array(z.object({ predicate: z.string(), args: z.array(value) })).optional(),
+  omitted_context_facts: z.number().optional(),
+});
+const page = z.object({
+  counts: z.object({ mismatch: z.number(), pending: z.number(), match: z.number() }),
+  reports: z.array(report),
+  next: z.string().nullable(),
+});
+
+type Report = z.output<typeof report>;
+type Page = z.output<typeof page>;
+
+/** The first `limit` reports, and the counts of the first page. */
+async function readReports(access: NodeAccess, limit: number): Promise<Pick<Page, "counts" | "reports">> {
+  const reports: Report[] = [];
+  let counts: Page["counts"] | undefined;
+  for (let after = ""; ;) {
+    const path = `/api/parity?limit=${Math.min(limit - reports.length, 1000)}${after}`;
+    const parsed = page.safeParse(await callNode(access, "GET", path));
+    if (!parsed.success) throw new AppError("invalid_request", "the response of the node has another format");
+    counts ??= parsed.data.counts;
+    reports.push(...parsed.data.reports);
+    if (parsed.data.next === null || reports.length >= limit) return { counts, reports };
+    after = `&after=${encodeURIComponent(parsed.data.next)}`;
+  }
+}
+
+const headings = [
+  "RESULT",
+  "EXPECTED",
+  "DECIDED",
+  "TIME",
+  "ACTOR",
+  "ACTION",
+  "RESOURCE",
+  "REQUEST ID",
+  "CONTEXT FACTS",
+];
+
+function render({ mismatch, pending, match }: Page["counts"], reports: readonly Report[]): string {
+  const summary = `${count(mismatch, "mismatch", "mismatches")}, ${pending} pending, ${count(match, "match", "matches")}`;
+  const shown = reports.length < mismatch + pending + match ? `; ${reports.length} listed, --limit lists more` : "";
+  const rows = reports.length === 0 ? "" : table(headings, reports.map(rowOf));
+  return `${rows}${summary}${shown}\n`;
+}
+
+function rowOf({ result, expected, allowed, time, request_id, actor, action, resource, ...rest }: Report): string[] {
+  const facts = (rest.context_facts ?? []).map(
+    ({ predicate, args }) => `${predicate}(${args.map(formatValue).join(", ")})`,
+  );
+  const omitted = rest.omitted_context_facts === undefined ? [] : [`${rest.omitted_context_facts} omitted`];
+  return [
+    result.toUpperCase(),
+    resultText(expected),
+    allowed === null ? "-" : resultText(allowed),
+    time,
+    actor === undefined ? "-" : formatValue(actor),
+    action ?? "-",
+    resource === undefined ? "-" : formatValue(resource),
+    request_id,
+    [...facts, ...omitted].join(", "),
+  ];
+}
+
+function resultText(allowed: boolean): string {
+  return allowed ? "allow" : "deny";
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}

@@ -1,0 +1,60 @@
+/**
+ * The stored text of a policy: its source, and a trailer (the last line, a Polar comment) that says who uploaded it and
+ * why. Release 0.1.0 refuses events with members that it does not know, and databases of a later format. It stores,
+ * replicates and hashes a comment like the rest of the source, so clusters of both releases keep the trailer.
+ */
+import { z } from "zod";
+
+export interface Author {
+  /** The id of the API key. */
+  readonly id: string;
+  /** The name of the key at that time; null if the key was removed during the upload. */
+  readonly name: string | null;
+}
+
+export interface StoredPolicy {
+  /** As it was uploaded. */
+  readonly source: string;
+  /** Null if no API key uploaded it, or if release 0.1.0 stored it. The same for `message`. */
+  readonly author: Author | null;
+  readonly message: string | null;
+}
+
+const begin = "\n# ostiary upload ";
+
+/** The trailer names its policy: one that was copied into the source of another policy does not count. */
+const trailer = z.object({
+  policy: z.number().int(),
+  author: z.object({ id: z.string(), name: z.string().nullable() }).nullable(),
+  message: z.string().nullable(),
+});
+
+/** The text to store for the policy with this id. */
+export function storedText(id: number, { source, author, message }: StoredPolicy): string {
+  return `${source}${begin}${asciiJson({ policy: id, author, message })}`;
+}
+
+/** The reverse of `storedText`. A text without a trailer is a source. */
+export function parseStoredText(id: number, text: string): StoredPolicy {
+  const at = text.lastIndexOf(begin);
+  const line = at === -1 ? "" : text.slice(at + begin.length);
+  const { data } = trailer.safeParse(jsonIn(line));
+  if (data?.policy !== id) return { source: text, author: null, message: null };
+  return { source: text.slice(0, at), author: data.author, message: data.message };
+}
+
+/** ASCII only: no character may end the comment early, or change how a terminal shows the text. */
+function asciiJson(value: object): string {
+  return JSON.stringify(value).replaceAll(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Throw-away environments of `ostiary dev`, for the tests of an application: each is a primary of its own in this
+ * process, with its own data and API key. There are few at a time: a new one takes the place of the one that was not
+ * used for the longest time. All are deleted at the end.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import { type App, createApp } from "../http/app.ts";
+import { buildSnapshotInWorker, unpackSnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
+import { realSystem } from "../replication/system.ts";
+import { nextStorePath } from "../store/directory/data-directory.ts";
+import { hashKey, parseApiKey } from "../store/keys/api-keys.ts";
+import { type PrimaryNode, startPrimaryNode } from "./primary.ts";
+
+/** A primary with its threads takes about 30 MB. */
+const environmentsMax = 10;
+
+const environmentPrefix = "testenv";
+/** The id of the only key of each environment, as in the development key. */
+const keyId = "12345";
+
+interface TestEnvironment {
+  readonly node: PrimaryNode;
+  readonly app: App;
+  readonly data: string;
+}
+
+export class TestEnvironments {
+  readonly #config: Config;
+  readonly #original: PrimaryNode;
+  readonly #folder: string;
+  /** By name; the one that was used last is at the end. */
+  readonly #environments = new Map<string, TestEnvironment>();
+  /** Environments are created one after another, so that their number is exact. */
+  #created: Promise<unknown> = Promise.resolve();
+
+  /** `config` and `original` are those of the default environment. */
+  constructor(config: Config, original: PrimaryNode) {
+    this.#config = config;
+    this.#original = original;
+    this.#folder = join(config.data, "test-environments");
+    // A process that was killed could not delete them.
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Returns the API key of a new environment: empty, or a copy of the default one. */
+  create(isCopy: boolean): Promise<string> {
+    const created = this.#created.then(() => this.#create(isCopy));
+    this.#created = created.catch(() => {});
+    return created;
+  }
+
+  async #create(isCopy: boolean): Promise<string> {
+    for (const name of this.#environments.keys()) {
+      if (this.#environments.size < environmentsMax) break;
+      await this.#remove(name);
+    }
+    const name = environmentPrefix + randomBytes(8).toString("hex");
+    const data = join(this.#folder, name);
+    mkdirSync(data, { recursive: true, mode: 0o700 });
+    try {
+      if (isCopy) await this.#copyInto(data);
+      // A database keeps the name of its environment. So new keys of a copy do not lead to it.
+      const environment = isCopy ? this.#config.environment : name;
+      const node = await startPrimaryNode({ ...this.#config, environment, data, nodeId: name });
+      const app = createApp(node, this.#config.limits, { createTestEnvironment: (copy) => this.create(copy) });
+      this.#environments.set(name, { node, data, app });
+      return await replaceKeys(node, name);
+    } catch (error) {
+      await this.#remove(name);
+      rmSync(data, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  async #copyInto(data: string): Promise<void> {
+    const file = join(data, "copy.snapshot");
+    const snapshot = await buildSnapshotInWorker(realSystem, this.#original.engine().path, file, undefined);
+    await unpackSnapshotInWorker(realSystem, snapshot, nextStorePath(data), this.#config.limits);
+    rmSync(snapshot.path);
+  }
+
+  /** The API of the environment whose key the request has. */
+  appFor({ headers }: Request): App | undefined {
+    const key = headers.get("authorization")?.split(" ").at(-1) ?? "";
+    if (!key.startsWith(`e_${environmentPrefix}`)) return undefined;
+    const name = parseApiKey(key)?.environment ?? "";
+    const environment = this.#environments.get(name);
+    if (environment === undefined) return undefined;
+    this.#environments.delete(name);
+    this.#environments.set(name, environment);
+    return environment.app;
+  }
+
+  async #remove(name: string): Promise<void> {
+    const environment = this.#environments.get(name);
+    if (environment === undefined) return;
+    this.#environments.delete(name);
+    environment.app.close();
+    await environment.node.stop();
+    rmSync(environment.data, { recursive: true, force: true });
+  }
+
+  /** Stops and deletes all environments. */
+  async close(): Promise<void> {
+    await this.#created;
+    for (const name of [...this.#environments.keys()]) await this.#remove(name);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The environment has started with the development key, and a copy has all keys of the original. */
+async function replaceKeys({ engine, writes }: PrimaryNode, environment: string): Promise<string> {
+  const token = `e_${environment}_${keyId}_${randomBytes(16).toString("hex")}`;
+  const key = { id: keyId, name: "test environment", role: "admin", hash: hashKey(token), timeMs: Date.now() } as const;
+  const others = engine()
+    .apiKeys()
+    .map(({ id }) => id)
+    .filter((id) => id !== keyId);
+  await writes.keys({ add: [key], remove: others }, { traceparent: null });
+  return token;
+}

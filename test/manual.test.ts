@@ -283,6 +283,10 @@ describe("flags", () => {
     "events",
     "export",
     "import facts",
+    "import openfga",
+    "import spicedb",
+    "reconcile",
+    "parity",
     "backup",
     "restore",
     "snapshot create",
@@ -292,6 +296,7 @@ describe("flags", () => {
     "abandon-history",
     "completion",
     "man",
+    "openapi",
     "version",
   ];
   const flagsOf = (text: string): string[] => named(/(?<=^|[\s[`])--[a-z][a-z-]*/g, text);

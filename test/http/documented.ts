@@ -108,6 +108,25 @@ export function matchesRequest({ method, path }: NamedOperation, body: unknown):
   return validatorAt(pointerOf("paths", path, method, "requestBody", "content", "application/json", "schema"))(body);
 }
 
+/** The parameters of a request that the document refuses. Headers and the query string are looked at. */
+export function refusedParameters({ parameters = [] }: NamedOperation, { headers, url }: Request): string[] {
+  const query = new URL(url).searchParams;
+  return parameters
+    .filter(({ in: place, name, schema }) => {
+      const given = place === "header" ? headers.get(name) : query.get(name);
+      return given !== null && !parameterValidator(schema)(given);
+    })
+    .map(({ name }) => name);
+}
+
+const parameterValidators = new WeakMap<object, ValidateFunction>();
+
+function parameterValidator(schema: object): ValidateFunction {
+  const known = parameterValidators.get(schema) ?? ajv.compile(schema);
+  parameterValidators.set(schema, known);
+  return known;
+}
+
 /** Fails if the response is not as documented. Paths and methods that no operation has are not looked at. */
 export function expectDocumented(method: string, path: string, response: Parameters<typeof undocumentedIn>[1]): void {
   const operation = operationOf(method, path);

@@ -194,7 +194,9 @@ function mutateOnce(next: Random, value: unknown): unknown {
     case 0:
       return isList ? value.toSpliced(Number(name), 1) : put(value, name, undefined);
     case 1:
-      return isList ? [...value, member] : put(value, pick(next, ["extra", "__proto__", "constructor", ""]), member);
+      return isList
+        ? Array.from({ length: pick(next, [2, 6, 101, 1001]) }, () => member)
+        : put(value, pick(next, ["extra", "__proto__", "constructor", ""]), member);
     default:
       return put(value, name, strangeValue(next));
   }

@@ -11,7 +11,7 @@ import { createApp } from "../../src/http/app.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { apiOf, fact, Org, Repo, role, User, wildcardPolicy } from "./api.ts";
-import { matchesRequest, operations, undocumentedIn, type NamedOperation } from "./documented.ts";
+import { matchesRequest, operations, refusedParameters, undocumentedIn, type NamedOperation } from "./documented.ts";
 import { generateRequest, type Vocabulary } from "./generate-request.ts";
 import { internalsIn } from "./scenario.ts";
 
@@ -177,8 +177,11 @@ async function sendOne(
     undocumentedIn(operation, { status, type, text }),
     status >= 500 && status !== 503 ? `answered ${status}: ${text}` : undefined,
     internalsIn(text),
-    status < 300 && body !== undefined && !matchesRequest(operation, JSON.parse(body))
+    status < 300 && body !== undefined && !matchesRequest(operation, JSON.parse(body.replace("\uFEFF", "")))
       ? `accepted a body that the document refuses, with ${status} ${text.slice(0, 200)}`
+      : undefined,
+    status < 300 && refusedParameters(operation, request).length > 0
+      ? `accepted parameters that the document refuses: ${refusedParameters(operation, request).join(", ")}`
       : undefined,
   ].filter((problem) => problem !== undefined);
   expect({ shown, problems }).toEqual({ shown, problems: [] });

@@ -120,9 +120,14 @@ const readHeaders = z.object({
 const writeHeaders = z.object({
   "X-Request-ID": z
     .string()
-    .max(200)
     .optional()
-    .meta({ param: { id: "RequestId", description: "A write that is sent again under the same id is done once" } }),
+    .meta({
+      param: {
+        id: "RequestId",
+        description:
+          "A write that is sent again under the same id is done once; an id of more than 200 characters is ignored",
+      },
+    }),
 });
 
 function successes({ kind, responses }: Operation): ZodOpenApiResponsesObject {

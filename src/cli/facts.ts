@@ -72,7 +72,7 @@ export const deleteCommand: AddCommand = (program) => {
     });
 };
 
-/** Reads accept fewer arguments than a fact has, so whoever leaves them out here may think that the facts are gone. */
+/** Reads accept fewer arguments than a fact has, so a user who leaves them out here may think that the facts are gone. */
 async function warnOfLonger(access: NodeAccess, pattern: FactFilter): Promise<void> {
   for await (const [longer] of readFacts(access, pattern)) {
     if (longer !== undefined && longer.args.length > pattern.args.length)

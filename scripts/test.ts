@@ -68,7 +68,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
   [
-    testsOnDeno("deno-http", (path) => path.startsWith("test/http/")),
+    testsOnDeno("deno-http", (path) => path.startsWith("test/http/"), { RANDOM_REQUESTS: "2000" }),
     testsOnDeno("deno-replication", (path) => path.startsWith("test/replication/")),
     testsOnDeno("deno-cases", (path) => /^test\/(?:cases|runtime\/.*)\.test\.ts$/.test(path)),
     testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "1000" }),

@@ -25,6 +25,7 @@ import { healthCommand } from "./health.ts";
 import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
 import { manCommand } from "./man.ts";
+import { openApiCommand } from "./openapi.ts";
 import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
 import { policyCommand } from "./policy.ts";
@@ -125,7 +126,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       abandonHistoryCommand,
     ],
   ],
-  ["This program:", [completionCommand, manCommand, versionCommand]],
+  ["This program:", [completionCommand, manCommand, openApiCommand, versionCommand]],
 ];
 
 export async function runCommandLine(parameters: readonly string[]): Promise<ExitStatus> {

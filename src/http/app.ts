@@ -28,6 +28,7 @@ import {
   replyChunks,
   type BodyHandlers,
 } from "./middleware/exchange.ts";
+import { openApiRoute } from "./openapi/route.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
@@ -85,6 +86,7 @@ export function createApp(
     .use(errors)
     .use(responses)
     .use(healthRoutes(node))
+    .use(openApiRoute(limits))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
     .use(questionRoutes(node, limits, queries, bodies, pages))

@@ -1,16 +1,17 @@
 /**
  * The error for a bad request, or for a node that cannot answer. `message` is public: lower case, user input in
- * backticks, no internals. Details for the log only are in `cause`. The table from code to HTTP status is in
- * `http/middleware/errors.ts`.
+ * backticks, no internals. Details for the log only are in `cause`. The catalogue of the codes, with their HTTP status,
+ * is in `http/middleware/error-catalogue.ts`.
  */
 export type ErrorCode =
   | "invalid_request" // malformed body, unknown predicate, wrong arguments
-  | "invalid_policy" // `details` holds the body of the answer
+  | "invalid_policy" // `details` holds the body of the answer, without the code
   | "query_not_enumerable" // a variable whose values no stored fact enumerates
   | "query_too_expensive" // past its limit of time, rows or depth
   | "unauthorized"
   | "forbidden"
   | "not_found"
+  | "method_not_allowed"
   | "conflict" // consistency token of a history that this node does not have, another epoch, a diverged position
   | "list_gone" // a page of a list whose revision this node does not hold any more
   | "gone" // a log position that was trimmed
@@ -24,7 +25,7 @@ export type ErrorCode =
 
 export class AppError extends Error {
   readonly code: ErrorCode;
-  /** A complete JSON body, if the API requires more than `{message}`. */
+  /** The JSON body without its `code`, if the API requires more than `message`. */
   readonly details: object | undefined;
 
   constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: object } = {}) {

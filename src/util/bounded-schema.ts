@@ -11,21 +11,23 @@ export function listOf<Element extends z.ZodType>(
   element: Element,
   { min = 0, max = Infinity, error }: { readonly min?: number; readonly max?: number; readonly error?: string },
 ) {
-  return z.transform((value: unknown, context): z.output<Element>[] => {
+  const list = z.unknown().transform((value, context): z.output<Element>[] => {
     const refuse = refuserOf(value, context);
     if (!Array.isArray(value)) return refuse({ code: "invalid_type", expected: "array" });
     const { length } = value;
     if (error !== undefined && (length < min || length > max)) return refuse({ code: "custom", message: error });
     if (length > max) return refuse({ code: "too_big", origin: "array", maximum: max });
     if (length < min) return refuse({ code: "too_small", origin: "array", minimum: min });
-    const list: z.output<Element>[] = [];
+    const parsedList: z.output<Element>[] = [];
     for (let index = 0; index < length; index++) {
       const parsed = element.safeParse(value[index]);
       if (!parsed.success) return refuse(firstIssue(parsed.error, index));
-      list.push(parsed.data);
+      parsedList.push(parsed.data);
     }
-    return list;
+    return parsedList;
   });
+  const likeness = z.array(element).min(min);
+  return documentedAs(list, max === Infinity ? likeness : likeness.max(max));
 }
 
 /** A record with names of limited length. The result has no prototype, so no name is inherited. */
@@ -33,22 +35,38 @@ export function recordOf<Value extends z.ZodType>(
   value: Value,
   { max, keyBytesMax }: { readonly max: number; readonly keyBytesMax: number },
 ) {
-  return z.transform((given: unknown, context): Readonly<Record<string, z.output<Value>>> => {
+  const record = z.unknown().transform((given, context): Readonly<Record<string, z.output<Value>>> => {
     const refuse = refuserOf(given, context);
     if (typeof given !== "object" || given === null || Array.isArray(given))
       return refuse({ code: "invalid_type", expected: "record" });
     const names = Object.keys(given);
     if (names.length > max) return refuse({ code: "custom", message: `must have at most ${max} entries` });
-    const record = Object.create(null) as Record<string, z.output<Value>>;
+    const parsedRecord = Object.create(null) as Record<string, z.output<Value>>;
     for (const name of names) {
       if (!fitsInBytes(name, keyBytesMax))
         return refuse({ code: "custom", path: [name], message: `must have a name of at most ${keyBytesMax} bytes` });
       const parsed = value.safeParse((given as Record<string, unknown>)[name]);
       if (!parsed.success) return refuse(firstIssue(parsed.error, name));
-      record[name] = parsed.data;
+      parsedRecord[name] = parsed.data;
     }
-    return record;
+    return parsedRecord;
   });
+  return documentedAs(record, z.record(z.string().max(keyBytesMax), value), { maxProperties: max });
+}
+
+/**
+ * `schema` with the JSON Schema of `likeness` and `more`: a transform alone has none. A member with this schema is
+ * required; zod takes transforms for optional, because they could accept a missing member.
+ */
+function documentedAs<Schema extends z.ZodType>(schema: Schema, likeness: z.ZodType, more: object = {}): Schema {
+  const { _zod: internals } = schema;
+  const { _zod: documented } = likeness;
+  internals.processJSONSchema = (context, json, params) => {
+    documented.processJSONSchema?.(context, json, params);
+    Object.assign(json, more);
+  };
+  internals.optin = undefined;
+  return schema;
 }
 
 /** Returns a function that adds an issue with `input`. */

@@ -26,6 +26,7 @@ const exceptions: ReadonlyMap<string, string> = new Map([
   ["serve", "its output is the log, which `--log-format json` makes JSON"],
   ["completion", "its output is a script for a shell"],
   ["man", "its output is a page for `man`"],
+  ["openapi", "its output is JSON without it"],
 ]);
 
 test("every command has the option", async () => {

@@ -76,6 +76,7 @@ describe("refused", () => {
     ["an integer in another form", fact("stars", "Repo:a", "Integer:04"), "not a 64-bit integer"],
     ["an integer too large", fact("stars", "Repo:a", "Integer:9223372036854775808"), "not a 64-bit integer"],
     ["a lone surrogate", fact("has_role", "User:a\ud801", "String:member", "Repo:a"), "lone surrogate"],
+    ["the character U+0000", fact("has_role", "User:a\0", "String:member", "Repo:a"), "U+0000"],
     ["an invalid boolean", fact("noted", "Repo:a", "Boolean:yes"), "not a boolean"],
     ["an id too long", fact("has_role", `User:${"x".repeat(5000)}`, "String:member", "Repo:a"), "bytes long"],
   ])("%s", (_, wrong, message) => {

@@ -135,7 +135,10 @@ test(
         expect((await upload(api, base)).status).toBe(200);
         await frozen();
         const late = await upload(api, bare);
-        expect([late.status, late.json]).toEqual([400, { message: "checking the policy takes longer than 1000 ms" }]);
+        expect([late.status, late.json]).toMatchObject([
+          400,
+          { message: "checking the policy takes longer than 1000 ms" },
+        ]);
         await eventually(() => expect(workerProcessesOf(process.pid)).toEqual([]));
       },
       { "advanced.policyCheckTimeMsMax": "1s" },
@@ -143,7 +146,7 @@ test(
       withPrimary(
         async (api) => {
           const large = await upload(api, lists(28));
-          expect([large.status, large.json]).toEqual([
+          expect([large.status, large.json]).toMatchObject([
             400,
             { message: "checking the policy takes more than 32MiB of memory" },
           ]);
@@ -197,7 +200,7 @@ test(
         expect(refused.map(({ headers, text }) => [headers.get("retry-after"), text])).toEqual(
           Array.from({ length: 4 }, () => [
             "1",
-            '{"message":"too many checks of policies: this API key holds 2 of 4 slots, the 2 free ones are reserved for other keys, try again later"}',
+            '{"message":"too many checks of policies: this API key holds 2 of 4 slots, the 2 free ones are reserved for other keys, try again later","code":"too_many_requests"}',
           ]),
         );
         expect(answers.filter(({ status }) => status === 200).length).toBe(2);

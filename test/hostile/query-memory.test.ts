@@ -105,7 +105,10 @@ test(
         const { answer, bytes } = await peakDuring(chain(api, "knows", 100, "near"));
         expect({ status: answer.status, json: answer.json }).toEqual({
           status: 400,
-          json: { message: "answering takes more than 128MiB of memory: ask for less, or for one value" },
+          json: {
+            message: "answering takes more than 128MiB of memory: ask for less, or for one value",
+            code: "query_too_expensive",
+          },
         });
         expect(bytes).toBeLessThan(600 * MiB);
         expect((await chain(api, "knows", 1)).status).toBe(200);

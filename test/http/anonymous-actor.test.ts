@@ -133,7 +133,7 @@ test("may stand in context facts of its own question, and in no others", () =>
         expect([path, refused.status, refused.json]).toEqual([
           path,
           400,
-          { message: expect.stringContaining(problem) },
+          { message: expect.stringContaining(problem), code: "invalid_request" },
         ]);
       }
     }

@@ -6,11 +6,15 @@ import { afterAll, beforeAll } from "bun:test";
 import { Oso } from "oso-cloud";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, withCluster, type Running } from "../replication/cluster.ts";
+import { expectDocumented } from "./documented.ts";
 
 export interface Api {
   readonly url: string;
   readonly node: Node;
-  /** Sends the admin key unless `headers` has another one. A body that is not a string is sent as JSON. */
+  /**
+   * Sends the admin key unless `headers` has another one. A body that is not a string is sent as JSON. Fails if the
+   * response is not as the OpenAPI document says.
+   */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
 }
 
@@ -54,6 +58,11 @@ export function apiOf({ url, node }: Running<Node>): Api {
       const sent = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
       const response = await fetch(url + path, { method, headers: { ...admin, ...headers }, ...sent });
       const text = await response.text();
+      expectDocumented(method, path, {
+        status: response.status,
+        type: response.headers.get("content-type") ?? "",
+        text,
+      });
       return { status: response.status, headers: response.headers, text, json: jsonOf(text) };
     },
   };

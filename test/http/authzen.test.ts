@@ -624,7 +624,7 @@ describe("Discovery", () => {
         const answer = await other.call("GET", path);
         expect([answer.status, answer.json]).toEqual([
           404,
-          { message: `the discovery document is at \`${path}/tenant/1\`, as \`publicUrl\` says` },
+          { message: `the discovery document is at \`${path}/tenant/1\`, as \`publicUrl\` says`, code: "not_found" },
         ]);
       },
       { publicUrl: "https://pdp.example.com/tenant/1" },
@@ -634,7 +634,7 @@ describe("Discovery", () => {
     const answer = await api.call("GET", path);
     expect([answer.status, answer.json]).toEqual([
       404,
-      { message: "this node does not know its public URL: set `publicUrl` in its configuration" },
+      { message: "this node does not know its public URL: set `publicUrl` in its configuration", code: "not_found" },
     ]);
     const app = createApp(api.node, defaultLimits, { publicUrl: "https://x.example" });
     const response = await app.fetch(new Request(`http://localhost${path}`));

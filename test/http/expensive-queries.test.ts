@@ -81,7 +81,7 @@ describe("a query that takes too long", () => {
         const { status, json } = await expensive;
         expect({ status, json }).toEqual({
           status: 400,
-          json: { message: expect.stringMatching(/takes longer than|steps/) },
+          json: { message: expect.stringMatching(/takes longer than|steps/), code: "query_too_expensive" },
         });
         await eventually(() => expect(states()).not.toContain("R"));
       }, limits),
@@ -144,7 +144,7 @@ test("if no worker process can be started, the query fails with the reason, and 
       spawn.mockRestore();
       for (const { status, json } of refused) {
         const message = expect.stringContaining("no worker process could be started");
-        expect({ status, json }).toEqual({ status: 503, json: { message } });
+        expect({ status, json }).toEqual({ status: 503, json: { message, code: "not_ready" } });
       }
       expect((await asking(api, "read")).json).toEqual({ allowed: false });
     },

@@ -94,7 +94,8 @@ describe("roles", () => {
             const answer = await api.call(method, path, { headers, body });
             if (ranks.indexOf(name) < ranks.indexOf(least)) {
               expect([route, name, answer.status]).toEqual([route, name, 403]);
-              expect(answer.json).toEqual({ message: expect.stringContaining(`this API key may only \`${name}\``) });
+              const message = expect.stringContaining(`this API key may only \`${name}\``);
+              expect(answer.json).toEqual({ message, code: "forbidden" });
             } else {
               expect([route, name, answer.status]).toEqual([route, name, answered.get(route) ?? 200]);
             }
@@ -104,11 +105,11 @@ describe("roles", () => {
     60_000,
   );
 
-  test("no route except the health endpoints and discovery answers without a key", () =>
+  test("no route except health, discovery and the OpenAPI document answers without a key", () =>
     withPrimary(async (api) => {
       const discovery = "GET /.well-known/authzen-configuration";
       const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"];
-      const open = new Set([...health, discovery, `${discovery}/*`]);
+      const open = new Set([...health, discovery, `${discovery}/*`, "GET /openapi.json"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       expect(app.routes.length).toBeGreaterThan(known.size);
@@ -187,7 +188,7 @@ describe("the life of a key", () => {
         const refused = await api.call("POST", "/api/keys", { body: { name: "third", role: "read" } });
         expect([refused.status, refused.json]).toEqual([
           400,
-          { message: expect.stringContaining("2 API keys already") },
+          { message: expect.stringContaining("2 API keys already"), code: "invalid_request" },
         ]);
       },
       { "advanced.apiKeysMax": "2" },

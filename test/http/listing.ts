@@ -84,7 +84,8 @@ export async function restOf(api: Api, body: ListBody, page: Page): Promise<stri
 /** The list cannot be continued. Clients must not mistake that for a page that is not ready yet. */
 export function expectGone(answer: Answer): void {
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([409, null]);
-  expect(answer.json).toEqual({ message: expect.stringContaining("request it again without a `page_token`") });
+  const message = expect.stringContaining("request it again without a `page_token`");
+  expect(answer.json).toEqual({ message, code: "list_gone" });
 }
 
 /** The content of a token, and a token with another content. */

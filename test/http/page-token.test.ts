@@ -97,7 +97,7 @@ describe("a token", () => {
         expect([page_token, answer.status, answer.json]).toEqual([
           page_token,
           400,
-          { message: expect.stringContaining("`page_token` is malformed") },
+          { message: expect.stringContaining("`page_token` is malformed"), code: "invalid_request" },
         ]);
       }
       for (const page_token of [7, {}, ["a"]])

@@ -71,7 +71,7 @@ describe("a policy that is only checked", () => {
       const nothing = await api.call("POST", "/api/validate", { body: {} });
       expect([nothing.status, nothing.text]).toEqual([
         400,
-        '{"message":"the body must have either `src`, the text of the policy, or `files`"}',
+        '{"message":"the body must have either `src`, the text of the policy, or `files`","code":"invalid_request"}',
       ]);
     });
   });

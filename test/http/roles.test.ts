@@ -26,16 +26,12 @@ async function start(cluster: Cluster): Promise<{ primary: Api; edge: Api }> {
   return { primary, edge };
 }
 
-test("a write whose response was lost may have been executed; one that was not sent was not", async () => {
-  const broken = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.destroy()));
-  broken.listen(0, "127.0.0.1");
-  await once(broken, "listening");
-  const { port } = broken.address() as AddressInfo;
-  const forward = createWriteForwarder({
+function forwarderTo(primaryUrl: string) {
+  return createWriteForwarder({
     system: realSystem,
     isForeign: () => false,
     history: () => undefined,
-    primaryUrl: () => `http://127.0.0.1:${port}`,
+    primaryUrl: () => primaryUrl,
     timeoutMs: 2000,
     waitMs: 0,
     waiters: new OffsetWaiters({
@@ -48,6 +44,14 @@ test("a write whose response was lost may have been executed; one that was not s
     isPrimaryAlive: () => true,
     onNoAnswer: () => {},
   });
+}
+
+test("a write whose response was lost may have been executed; one that was not sent was not", async () => {
+  const broken = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.destroy()));
+  broken.listen(0, "127.0.0.1");
+  await once(broken, "listening");
+  const { port } = broken.address() as AddressInfo;
+  const forward = forwarderTo(`http://127.0.0.1:${port}`);
   const request = { method: "POST", path: "/api/batch", headers: {}, body: "[]" };
   expect(await refusal(forward(request))).toMatchObject({
     code: "not_ready",
@@ -55,6 +59,23 @@ test("a write whose response was lost may have been executed; one that was not s
   });
   broken.close();
   expect((await refusal(forward(request))).message).toBe("the primary can't be reached, nothing was written");
+});
+
+test("an answer that is not from a primary is not passed on", async () => {
+  const proxy = Bun.serve({ port: 0, fetch: ({ url }) => new Response("<p>", { status: Number(url.slice(-3)) }) });
+  const forward = forwarderTo(`http://127.0.0.1:${proxy.port}`);
+  const refused = async (status: number) =>
+    await refusal(forward({ method: "POST", path: `/api/batch?${status}`, headers: {}, body: "[]" }));
+  expect(await refused(431)).toMatchObject({
+    code: "invalid_request",
+    message: expect.stringContaining("status 431 and without JSON, the URL or a header can be too long"),
+  });
+  for (const status of [502, 200])
+    expect(await refused(status)).toMatchObject({
+      code: "not_ready",
+      message: expect.stringContaining(`status ${status} and without JSON, repeat the write`),
+    });
+  await proxy.stop(true);
 });
 
 describe("an edge", () => {
@@ -142,7 +163,7 @@ describe("an edge", () => {
         const malformed = await withToken("yesterday");
         expect([malformed.status, malformed.json]).toEqual([
           400,
-          { message: expect.stringContaining("`yesterday` is malformed") },
+          { message: expect.stringContaining("`yesterday` is malformed"), code: "invalid_request" },
         ]);
         expect((await edge.call("POST", "/api/authorize", { body: question, headers: { OsoOffset: "" } })).status).toBe(
           200,
@@ -165,7 +186,7 @@ describe("an edge", () => {
       expect((await edge.call("POST", "/api/authorize", { body: question })).json).toEqual({ allowed: true });
       const refused = await edge.call("POST", "/api/batch", admission);
       expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "1"]);
-      expect(refused.json).toEqual({ message: expect.stringContaining("nothing was written") });
+      expect(refused.json).toEqual({ message: expect.stringContaining("nothing was written"), code: "not_ready" });
     }));
 });
 
@@ -198,11 +219,13 @@ describe("a fallback", () => {
         expect([path, refused.status, refused.headers.get("retry-after")]).toEqual([path, 503, null]);
         expect(refused.json).toEqual({
           message: "this is a fallback, which only answers queries, send writes to the primary or an edge",
+          code: "read_only",
         });
       }
       expect((await fallback.call("GET", "/replication/v1/head")).json).toEqual({
         message: "this fallback serves no other nodes, ask the primary",
         role: "fallback",
+        code: "not_found",
       });
       const metrics = await fallback.call("GET", "/metrics");
       expect(metrics.text).toMatch(/oso_fallback_http_requests_count\{[^}]*path="\/api\/authorize"/);

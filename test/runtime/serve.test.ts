@@ -44,7 +44,7 @@ describe("the listener", () => {
     });
     const response = await fetch(listener.url);
     expect(response.status).toBe(500);
-    expect(await response.text()).toBe('{"message":"internal error"}');
+    expect(await response.text()).toBe('{"message":"internal error","code":"internal"}');
   });
 
   test("rejects a body over its limit", async () => {

@@ -25,31 +25,33 @@ export type ExplainedRule = z.output<typeof rule>;
 const origin = z.enum(["stored", "context", "policy"]);
 export type FactOrigin = z.output<typeof origin>;
 
-const step = z.discriminatedUnion("kind", [
-  /** `rule` is the text of a fact that the policy contains. */
-  z.object({ kind: z.literal("fact"), fact: call, from: origin, rule: rule.nullable() }),
-  z.object({
-    kind: z.literal("rule"),
-    conclusion: call,
-    /** `null` for the default `allow` rules, which no text contains. */
-    rule: rule.nullable(),
-    /**
-     * How often the rule was applied in a row. If a rule follows a path of facts, `steps` are the steps of all its
-     * applications; those of the last application come last.
-     */
-    times: z.int(),
-    /** The conditions of the rule, in their order. */
-    get steps(): z.ZodArray<typeof step> {
-      return z.array(step);
-    },
-  }),
-  /** A condition that holds, such as `not is_banned(User{"ann"})`. */
-  z.object({ kind: z.literal("condition"), text: z.string() }),
-  /** The steps of this conclusion appear earlier in the explanation. */
-  z.object({ kind: z.literal("again"), conclusion: call }),
-  /** The steps of this conclusion are left out: see `truncated`. */
-  z.object({ kind: z.literal("cut"), conclusion: call }),
-]);
+const step = z
+  .discriminatedUnion("kind", [
+    /** `rule` is the text of a fact that the policy contains. */
+    z.object({ kind: z.literal("fact"), fact: call, from: origin, rule: rule.nullable() }),
+    z.object({
+      kind: z.literal("rule"),
+      conclusion: call,
+      /** `null` for the default `allow` rules, which no text contains. */
+      rule: rule.nullable(),
+      /**
+       * How often the rule was applied in a row. If a rule follows a path of facts, `steps` are the steps of all its
+       * applications; those of the last application come last.
+       */
+      times: z.int(),
+      /** The conditions of the rule, in their order. */
+      get steps(): z.ZodArray<typeof step> {
+        return z.array(step);
+      },
+    }),
+    /** A condition that holds, such as `not is_banned(User{"ann"})`. */
+    z.object({ kind: z.literal("condition"), text: z.string() }),
+    /** The steps of this conclusion appear earlier in the explanation. */
+    z.object({ kind: z.literal("again"), conclusion: call }),
+    /** The steps of this conclusion are left out: see `truncated`. */
+    z.object({ kind: z.literal("cut"), conclusion: call }),
+  ])
+  .meta({ id: "ExplanationStep" });
 export type ExplainedStep = z.output<typeof step>;
 
 /**
@@ -88,11 +90,13 @@ const miss = z.object({
 });
 export type FailedCall = z.output<typeof miss>;
 
-const missing = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("call"), ...miss.shape }),
-  /** A condition that fails, such as `5 < 3`; for a `not`, `because` says what is true although it must not be. */
-  z.object({ kind: z.literal("test"), text: z.string(), because: z.string().nullable() }),
-]);
+const missing = z
+  .discriminatedUnion("kind", [
+    z.object({ kind: z.literal("call"), ...miss.shape }),
+    /** A condition that fails, such as `5 < 3`; for a `not`, `because` says what is true although it must not be. */
+    z.object({ kind: z.literal("test"), text: z.string(), because: z.string().nullable() }),
+  ])
+  .meta({ id: "MissingCondition" });
 export type MissingCondition = z.output<typeof missing>;
 
 /** The limit that was reached; `nothing` if the search found nothing without reaching a limit. */

@@ -323,7 +323,12 @@ export class Planner {
         const id = closure === undefined ? relation(predicate) : undefined;
         return closure ?? (id === undefined ? undefined : tableOf(id));
       },
-      idOf: (value) => findSymbol(database, value) ?? -1,
+      idOf(value) {
+        const id = findSymbol(database, value);
+        // The store has all constants of the policy, but specialisation also makes rules for `true` and `false`.
+        if (id === undefined && value.type === "Boolean") throw new NotPlannable("a Boolean without a symbol");
+        return id ?? -1;
+      },
       idRange: (type) => this.types.range(type),
     };
   }

@@ -32,6 +32,8 @@ function problemOfArgument({ type, id }: Value, bytesMax: number): string | unde
   for (const text of [type, id]) {
     // The database would store a replacement character, and two different values could become one.
     if (!text.isWellFormed()) return "contains a lone surrogate (half of a character)";
+    // One of the drivers of SQLite reads a text only up to this character.
+    if (text.includes("\0")) return "contains the character U+0000";
     if (!fitsInBytes(text, bytesMax))
       return `is ${Buffer.byteLength(text)} bytes long; at most ${bytesMax} are allowed`;
   }

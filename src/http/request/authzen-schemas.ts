@@ -8,7 +8,7 @@ import { AppError } from "../../util/app-error.ts";
 import { listOf } from "../../util/bounded-schema.ts";
 import { clip, fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
-import { validator } from "./schema-error.ts";
+import { parserOf, validator } from "./schema-error.ts";
 
 /** A single value in an object: `{"a": {"b": [1]}}` has the attribute `a.b`, an Integer. */
 export interface Attribute {
@@ -65,18 +65,18 @@ export function authzenParsers(limits: Limits) {
   const asked = { context: attributes, page };
   const parser = <Schema extends z.ZodType>(schema: Schema) => {
     const parse = validator("body", schema);
-    return (value: unknown): z.output<Schema> => {
+    return parserOf(schema, (value): z.output<Schema> => {
       reader.begin();
       return parse(value);
-    };
+    });
   };
   const searchParser = <Schema extends z.ZodType<{ page?: z.output<typeof page> }>>(schema: Schema) => {
     const parse = parser(schema);
-    return (value: unknown): z.output<Schema> => {
+    return parserOf(schema, (value): z.output<Schema> => {
       const search = parse(value);
       if ((search.page?.token ?? "").length > pageTokenCharactersMax) throw malformedToken();
       return search;
-    };
+    });
   };
   const partial = partialSchema(name, optional);
   const parseItem = validator("body", partial);
@@ -87,12 +87,12 @@ export function authzenParsers(limits: Limits) {
   const parseBatch = parser(batch);
   return {
     evaluation: parser(z.object({ subject: entity, action, resource: entity, context: attributes })),
-    evaluations: (value: unknown): Evaluations => {
+    evaluations: parserOf(batch, (value): Evaluations => {
       const { evaluations, options, ...defaults } = parseBatch(value);
       const semantic = options?.evaluations_semantic ?? "execute_all";
       if (!evaluations?.length) return { defaults, items: null, semantic };
       return { defaults, items: evaluations.map((item) => itemOf(item, parseItem)), semantic };
-    },
+    }),
     searchSubject: searchParser(z.object({ subject: anyOfType, action, resource: entity, ...asked })),
     searchResource: searchParser(z.object({ subject: entity, action, resource: anyOfType, ...asked })),
     searchAction: searchParser(z.object({ subject: entity, resource: entity, ...asked })),
@@ -187,7 +187,8 @@ class AttributeReader {
         this.#read("", value, attributes, 0);
         return attributes;
       })
-      .optional();
+      .optional()
+      .meta({ type: ["object", "null"], description: "Free-form: each value becomes a fact of the request" });
   }
 
   #read(name: string, value: unknown, attributes: Attribute[], depth: number): void {

@@ -22,7 +22,7 @@ import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
 import { authzenParsers } from "./authzen-schemas.ts";
-import { validator } from "./schema-error.ts";
+import { parserOf, validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
 export type RequestName = keyof RequestParsers;
@@ -33,21 +33,33 @@ export function requestParsers(limits: Limits) {
   return { ...questionParsers(limits), ...policyParsers(limits), ...changeParsers(limits), ...authzenParsers(limits) };
 }
 
-/** The parts that several requests have in common. */
-function commonSchemas({ identifierBytesMax, contextFactsMax }: Limits) {
+/** The parts that several requests have in common, made once: in the OpenAPI document a part has one name. */
+function commonSchemas(limits: Limits): ReturnType<typeof createCommonSchemas> {
+  const schemas = common.get(limits) ?? createCommonSchemas(limits);
+  common.set(limits, schemas);
+  return schemas;
+}
+
+const common = new WeakMap<Limits, ReturnType<typeof createCommonSchemas>>();
+
+function createCommonSchemas({ identifierBytesMax, contextFactsMax }: Limits) {
   /** A text that can be empty. */
-  const text = z.string().refine((given) => fitsInBytes(given, identifierBytesMax), {
-    error: `must not be longer than ${identifierBytesMax} bytes`,
-  });
+  const text = z
+    .string()
+    .refine((given) => fitsInBytes(given, identifierBytesMax), {
+      error: `must not be longer than ${identifierBytesMax} bytes`,
+    })
+    .meta({ maxLength: identifierBytesMax });
   /** A type, an id, or the name of a predicate, a role or an action. */
   const name = text.min(1);
-  const value = z.object({ type: name, id: name });
+  const value = z.object({ type: name, id: name }).meta({ id: "ValueInput" });
   /** The actor may have an empty id: old clients send it for anonymous visitors. */
   const actorId = text;
   /** A fact to store. The engine checks more than this shape. */
-  const fact = z.object({ predicate: name, args: argumentsOf(value) });
+  const fact = z.object({ predicate: name, args: argumentsOf(value) }).meta({ id: "FactInput" });
   /** The engine accepts an empty id in a context fact if it is that of the actor. */
-  const contextFact = z.object({ predicate: name, args: argumentsOf(z.object({ type: name, id: actorId })) });
+  const contextValue = z.object({ type: name, id: actorId }).meta({ id: "ContextValue" });
+  const contextFact = z.object({ predicate: name, args: argumentsOf(contextValue) }).meta({ id: "ContextFact" });
   const contextFacts = listOf(contextFact, { max: contextFactsMax });
   return { text, name, value, actorId, fact, contextFacts, optionalContextFacts: optional(contextFacts) };
 }
@@ -124,17 +136,17 @@ function questionParsers(limits: Limits) {
     authorize: validator("body", authorize),
     authorizeResources: validator("body", authorizeResources),
     actions: validator("body", actions),
-    bulkActions: (body: unknown): BulkActionsQuestion => {
+    bulkActions: parserOf(parseBulkActions.schema, (body): BulkActionsQuestion => {
       const [first, ...rest] = parseBulkActions(body);
       if (first === undefined) return { questions: [], contextFacts: [] };
       return { questions: [{ ...first, contextFacts: [] }, ...rest], contextFacts: first.contextFacts };
-    },
+    }),
     queryPattern: validator("body", pattern),
-    list: (value: unknown) => {
+    list: parserOf(list, (value) => {
       const request = parseList(value);
       if (request.pageToken !== null && request.pageToken.length > pageTokenCharactersMax) throw malformedToken();
       return request;
-    },
+    }),
     query: validator("body", querySchema(limits)),
     expect: validator(
       "body",
@@ -218,10 +230,18 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
   return {
     policy: validator("body", z.object({ src: z.string(), filename: filename.nullish(), message })),
     policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
-    validate: validator("body", z.object(policy).transform(withSources)),
-    test: validator("body", z.object({ ...policy, coverage: z.boolean().default(false) }).transform(withSources)),
+    validate: validator("body", z.object(policy).meta(eitherSource).transform(withSources)),
+    test: validator(
+      "body",
+      z
+        .object({ ...policy, coverage: z.boolean().default(false) })
+        .meta(eitherSource)
+        .transform(withSources),
+    ),
   };
 }
+
+const eitherSource = { oneOf: [{ required: ["src"] }, { required: ["files"] }] };
 
 interface PolicyBody {
   readonly src?: string | undefined;
@@ -258,7 +278,7 @@ function changeParsers(limits: Limits) {
 function factChangeParsers(limits: Limits) {
   const { name, fact } = commonSchemas(limits);
   const { batchEntriesMax: max } = limits;
-  const pattern = patternOf(name, name, factArgumentsMax);
+  const pattern = patternOf(name, name, factArgumentsMax).meta({ id: "FactPattern" });
   const inserting = (inserts: readonly Fact[]): FactChange => ({ inserts });
   const deleting = (deletes: readonly FactPattern[]): FactChange => ({ deletes });
   // Go sends `null` for an empty list. Both lists are required: without its deletions, a request would revoke nothing.
@@ -284,7 +304,7 @@ function factChangeParsers(limits: Limits) {
       "body",
       listOf(pattern, { max }).transform((patterns) => [deleting(patterns)]),
     ),
-    bulk: (body: unknown) => withinBatch(parseBulk(body), max),
+    bulk: parserOf(bulk, (body) => withinBatch(parseBulk(body), max)),
   };
 }
 
@@ -294,12 +314,13 @@ function batchParser(fact: z.ZodType<Fact>, pattern: z.ZodType<FactPattern>, max
     .object({ inserts: listOf(fact, { max }).optional(), deletes: listOf(pattern, { max }).optional() })
     .refine(({ inserts, deletes }) => (inserts === undefined) !== (deletes === undefined), {
       error: 'must be either `{"inserts": [...]}` or `{"deletes": [...]}`: their order matters',
-    });
+    })
+    .meta({ oneOf: [{ required: ["inserts"] }, { required: ["deletes"] }] });
   const changes = listOf(change, { max }).transform((given) =>
     given.map(({ inserts, deletes }): FactChange => (inserts ? { inserts } : { deletes: deletes ?? [] })),
   );
   const parse = validator("body", changes);
-  return (value: unknown): FactChange[] => withinBatch(parse(value), max);
+  return parserOf(changes, (value): FactChange[] => withinBatch(parse(value), max));
 }
 
 function withinBatch(changes: FactChange[], max: number): FactChange[] {

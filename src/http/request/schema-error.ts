@@ -8,17 +8,22 @@ import { clip } from "../../util/text-length.ts";
 
 export type RequestPart = "body" | "query";
 
+/** A function that parses a value, with the schema that documents the values it accepts. */
+export type Parser<Output> = ((value: unknown) => Output) & { readonly schema: z.ZodType };
+
 /** Returns a function that parses a value with the schema. It throws AppError `invalid_request` or `too_large`. */
-export function validator<Schema extends z.ZodType>(
-  part: RequestPart,
-  schema: Schema,
-): (value: unknown) => z.output<Schema> {
-  return (value) => {
+export function validator<Schema extends z.ZodType>(part: RequestPart, schema: Schema): Parser<z.output<Schema>> {
+  return parserOf(schema, (value) => {
     const { data, error } = schema.safeParse(value);
     const issue = error?.issues[0];
     if (issue !== undefined) throw issueError(issue, part, value);
     return data as z.output<Schema>;
-  };
+  });
+}
+
+/** A parser that does more than its schema says. */
+export function parserOf<Output>(schema: z.ZodType, parse: (value: unknown) => Output): Parser<Output> {
+  return Object.assign(parse, { schema });
 }
 
 /**

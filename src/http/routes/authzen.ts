@@ -10,7 +10,7 @@ import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { jsonReadAccess } from "../middleware/access.ts";
-import { statusOf } from "../middleware/errors.ts";
+import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 import type { ListPages } from "../pages/list-pages.ts";
 import { type Evaluation, evaluationOf, type Evaluations } from "../request/authzen-schemas.ts";
@@ -149,7 +149,10 @@ async function decisionOf(decide: () => Promise<boolean>): Promise<Decision> {
     return { decision: await decide() };
   } catch (error) {
     if (!(error instanceof AppError) || !itemErrors.has(error.code)) throw error;
-    return { decision: false, context: { error: { status: statusOf[error.code], message: error.message } } };
+    return {
+      decision: false,
+      context: { error: { status: errorCatalogue[error.code].status, message: error.message } },
+    };
   }
 }
 

@@ -20,7 +20,7 @@ const types = ["application/json", "application/cloudevents-batch+json", "text/e
 
 const defaultLimit = 100;
 
-const query = validatingSchema(
+export const eventsQuery = validatingSchema(
   "query",
   z.strictObject({
     after: z.string().optional(),
@@ -52,7 +52,7 @@ export function eventRoutes(node: Node, limits: Limits, streams: EventStreams, p
       const page = await pages.read(holderOf(exchange), () => pageAfter(node, reader, from, bounds));
       return type === "application/cloudevents-batch+json" ? batchOf(page) : page;
     },
-    { query },
+    { query: eventsQuery },
   );
 }
 

@@ -4,6 +4,7 @@
  */
 import { Elysia } from "elysia";
 import { AppError } from "../../util/app-error.ts";
+import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { exchangeOf, reply, type Exchange } from "../middleware/exchange.ts";
 
 export interface RegisteredRoute {
@@ -35,7 +36,9 @@ function methodNotAllowed(
   const message = `\`${path}\` takes ${allow}`;
   if (exchange.method === "OPTIONS") return reply(exchange, 200, { message }, { Allow: allow });
   const refusal = `${message}, not ${exchange.method}${reason === undefined ? "" : `: ${reason}`}`;
-  return reply(exchange, 405, { message: refusal }, { Allow: allow });
+  const code = "method_not_allowed";
+  exchange.errorCode = code;
+  return reply(exchange, errorCatalogue[code].status, { message: refusal, code }, { Allow: allow });
 }
 
 function methodsOf(routes: readonly RegisteredRoute[], path: string): string[] {

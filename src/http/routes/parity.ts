@@ -20,7 +20,7 @@ const limitMax = 1000;
 /** A page ends early when its questions have this many characters. */
 const pageCharactersMax = 512 * 1024;
 
-const query = validatingSchema(
+export const parityQuery = validatingSchema(
   "query",
   z.strictObject({
     after: z
@@ -61,7 +61,7 @@ export function parityRoutes(node: Node, limits: Limits, bodies: BodyParser, par
         const counts = parity.counts(keyId);
         return { counts, ...pageOf(parity.list(keyId, after), limit) };
       },
-      { query },
+      { query: parityQuery },
     );
 }
 

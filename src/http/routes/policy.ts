@@ -23,9 +23,7 @@ export function policyReads(node: Node, limits: Limits, queries: QueryDispatcher
       },
       { query: policyQuery },
     )
-    .get("/api/policy_history", ({ query }) => historyPage(node, query, limits), {
-      query: validatingSchema("query", z.object({ page_size: pageSize, page_token: versionNumber })),
-    })
+    .get("/api/policy_history", ({ query }) => historyPage(node, query, limits), { query: historyQuery })
     .get(
       "/api/policy_metadata",
       async ({ query, request }) => {
@@ -86,7 +84,7 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
         },
         {
           // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
-          query: validatingSchema("query", z.object({ force: flag, show_suggestions: flag, fail_fast: flag })),
+          query: uploadQuery,
         },
       )
       // A rollback is an upload of the old source: the history is never rewritten.
@@ -101,7 +99,7 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
           const upload = { source, filename, force: query.force, message: message ? `${reason}: ${message}` : reason };
           return load(upload, request, set);
         },
-        { query: validatingSchema("query", z.object({ force: flag })) },
+        { query: rollbackQuery },
       )
   );
 }
@@ -130,7 +128,7 @@ const versionNumber = z
   .optional();
 
 // The documentation of Oso Cloud has `id`, the SDKs send `version`.
-const policyQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
+export const policyQuery = validatingSchema("query", z.object({ id: versionNumber, version: versionNumber }));
 
 const pageSize = z
   .string()
@@ -147,3 +145,10 @@ const flag = z
   .enum(["true", "false"])
   .default("false")
   .transform((text) => text === "true");
+
+export const uploadQuery = validatingSchema(
+  "query",
+  z.object({ force: flag, show_suggestions: flag, fail_fast: flag }),
+);
+export const rollbackQuery = validatingSchema("query", z.object({ force: flag }));
+export const historyQuery = validatingSchema("query", z.object({ page_size: pageSize, page_token: versionNumber }));

@@ -17,6 +17,8 @@ export function testEnvironmentRoutes(create: CreateTestEnvironment) {
       exchangeOf(request).route = route;
       return { token: await create(query.copy === "true") };
     },
-    { parse: "none", query: validatingSchema("query", z.object({ copy: z.enum(["true", "false"]).optional() })) },
+    { parse: "none", query: testEnvironmentQuery },
   );
 }
+
+export const testEnvironmentQuery = validatingSchema("query", z.object({ copy: z.enum(["true", "false"]).optional() }));

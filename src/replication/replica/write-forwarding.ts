@@ -57,6 +57,7 @@ export function createWriteForwarder(
       if (!options.isPrimaryAlive()) await requireAlive(options);
       const response = await send(request, options, warn);
       span.setAttribute("http.response.status_code", response.status);
+      requireJson(response);
       const token = response.headers["osooffset"];
       if (token !== undefined && response.status < 300) await waitUntilApplied(token, options);
       return response;
@@ -100,6 +101,18 @@ async function send(
   } finally {
     stopProbes();
   }
+}
+
+/**
+ * Refuses a response that is not from a primary: from a proxy before it, or from its HTTP server, which refuses requests
+ * with too long a URL or headers. Clients cannot parse it.
+ */
+function requireJson({ status, headers }: ForwardedAnswer): void {
+  if (headers["content-type"]?.startsWith("application/json") === true) return;
+  const answered = `the primary, or a proxy before it, answered with status ${status} and without JSON`;
+  throw status >= 400 && status < 500
+    ? new AppError("invalid_request", `${answered}, the URL or a header can be too long`)
+    : new AppError("not_ready", `${answered}, repeat the write to be sure of it`);
 }
 
 /** A write may take long. These probes abort it if the primary does not even answer a health check. */

@@ -32,7 +32,7 @@ export function listen(options: ListenOptions): HttpServer {
       if (bun.upgrade(request, { data: { upgrade, duplex: undefined }, headers })) return;
       return upgradeRefused();
     },
-    error: () => Response.json({ message: "internal error" }, { status: 500 }),
+    error: () => Response.json({ message: "internal error", code: "internal" }, { status: 500 }),
     websocket: {
       maxPayloadLength: options.messageBytesMax,
       // The broker limits what waits for a slow reader (its drain time-out). Dropping frames would break the MQTT

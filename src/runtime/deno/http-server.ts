@@ -36,7 +36,7 @@ export function listen(options: ListenOptions): HttpServer {
     peers.set(request, peer);
     return options.fetch(request, close);
   };
-  const onError = (): Response => Response.json({ message: "internal error" }, { status: 500 });
+  const onError = (): Response => Response.json({ message: "internal error", code: "internal" }, { status: 500 });
   let stopping = false;
   const start = (port: number): Deno.HttpServer<Deno.NetAddr> => {
     const started = Deno.serve({ hostname: options.hostname, port, onListen() {}, onError }, handle);

@@ -1,0 +1,110 @@
+/**
+ * The catalogue of errors: what each code means, what to do about it, and its HTTP status. The API, the OpenAPI document
+ * and the manual show it from here. Codes and statuses are stable: clients branch on them.
+ */
+import type { ErrorCode } from "../../util/app-error.ts";
+
+interface CataloguedError {
+  readonly status: number;
+  /** What happened, as part of a sentence. */
+  readonly cause: string;
+  readonly remedy: string;
+}
+
+/**
+ * An invalid policy, query or body is 400, as in Oso Cloud. `read_only` is 503 rather than 403 or 405: the key and the
+ * route are right, but this node cannot write now (a fallback, a replaced primary), and a proxy can try another node.
+ */
+export const errorCatalogue = {
+  invalid_request: {
+    status: 400,
+    cause: "the body, a header, a parameter, a fact or a token is malformed, or is too long for its place",
+    remedy: "change the request as the message says",
+  },
+  invalid_policy: {
+    status: 400,
+    cause: "the policy has errors, or one of its tests fails",
+    remedy: "fix the policy: `errors` and `diagnostics` of the body list all problems",
+  },
+  query_not_enumerable: {
+    status: 400,
+    cause: "the answers cannot be listed; the message names the rule that leaves a value open",
+    remedy: "ask for a concrete value, or bind the value to a fact in the rule",
+  },
+  query_too_expensive: {
+    status: 400,
+    cause: "a query needs more time, rows, steps or memory than the limits allow",
+    remedy: "ask for less, or for fewer values at a time",
+  },
+  request_aborted: {
+    status: 400,
+    cause: "the client closed the connection before the body was complete",
+    remedy: "send the request again",
+  },
+  unauthorized: {
+    status: 401,
+    cause: "no API key, a malformed header, or a key that this environment does not have",
+    remedy: "send a valid key",
+  },
+  forbidden: {
+    status: 403,
+    cause: "the key's role does not allow this route",
+    remedy: "use a key with the role that the message names",
+  },
+  not_found: {
+    status: 404,
+    cause: "an unknown route, API key or policy, or a route that this role of node does not have",
+    remedy: "check the path and the id",
+  },
+  method_not_allowed: {
+    status: 405,
+    cause: "the route does not have this method; the header `Allow` lists its methods",
+    remedy: "use one of these methods",
+  },
+  request_timeout: {
+    status: 408,
+    cause: "the body arrived too slowly; nothing was done",
+    remedy: "send the request again",
+  },
+  conflict: {
+    status: 409,
+    cause: "a consistency token of another history; a promotion that is not safe; the last admin key",
+    remedy: "read again without the token, or as the message says",
+  },
+  list_gone: {
+    status: 409,
+    cause: "the node cannot continue a paged list",
+    remedy: "start the list again without `page_token`",
+  },
+  gone: {
+    status: 410,
+    cause: "events after this position were trimmed from the log",
+    remedy: "read the facts, and continue from `head` of the answer",
+  },
+  too_large: {
+    status: 413,
+    cause: "the body, a list in it, or the number of facts that a pattern deletes is too large",
+    remedy: "send less, in parts",
+  },
+  too_many_requests: {
+    status: 429,
+    cause: "the API key has too many expensive requests at work; `Retry-After` is set",
+    remedy: "wait for the other requests",
+  },
+  internal: {
+    status: 500,
+    cause: "a defect of Ostiary; the log has the reason under the request id",
+    remedy: "report it",
+  },
+  not_ready: {
+    status: 503,
+    cause:
+      "no valid data yet; the primary or a position cannot be reached in time; the disk is full; too many requests. `Retry-After` is set",
+    remedy: "send the request again, or ask another node",
+  },
+  read_only: {
+    status: 503,
+    cause: "a write to a fallback",
+    remedy: "send writes to the primary or an edge",
+  },
+} satisfies Record<ErrorCode, CataloguedError>;

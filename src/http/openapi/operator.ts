@@ -1,0 +1,160 @@
+/** The operations of `routes/events.ts`, `routes/health.ts`, `routes/operations.ts`, and of the document itself. */
+import { z } from "zod";
+import { replicaStateNames } from "../../replication/node-health.ts";
+import type { RequestParsers } from "../request/request-schemas.ts";
+import { eventsQuery } from "../routes/events.ts";
+import { testEnvironmentQuery } from "../routes/test-environments.ts";
+import { json, type Operation } from "./operation.ts";
+
+export function operatorOperations(bodies: RequestParsers): Operation[] {
+  const open = { method: "get", tag: "operation", kind: "other", role: undefined } as const;
+  const health = (path: string, id: string, summary: string, healthy: string): Operation => ({
+    ...open,
+    path,
+    id,
+    summary,
+    responses: { 200: json(healthy, healthSchema), 503: json("Clients should ask another node", healthSchema) },
+  });
+  return [
+    health("/healthcheck", "healthcheck", "Can this node answer questions?", "It can"),
+    health("/api/healthcheck", "apiHealthcheck", "The same as `/healthcheck`", "It can"),
+    health("/readyz", "ready", "Should clients ask this node?", "They should"),
+    {
+      ...open,
+      path: "/openapi.json",
+      id: "getOpenApi",
+      summary: "This document",
+      responses: {
+        200: json("The OpenAPI document of this version", z.looseObject({ openapi: z.string() })),
+        304: { description: "The client has this document: its entity tag is in `If-None-Match`", content: {} },
+      },
+    },
+    {
+      ...open,
+      method: "post",
+      path: "/test_environment",
+      id: "postTestEnvironment",
+      summary: "Create a throw-away environment for tests; only `ostiary dev` has this operation",
+      isDevelopment: true,
+      errors: ["not_found"],
+      query: testEnvironmentQuery,
+      responses: {
+        200: json(
+          "The API key of the environment",
+          z.strictObject({ token: z.string() }).meta({ id: "TestEnvironment" }),
+        ),
+      },
+    },
+    {
+      method: "get",
+      path: "/metrics",
+      id: "getMetrics",
+      tag: "operation",
+      summary: "Metrics in the text format of Prometheus",
+      kind: "read",
+      role: "read",
+      responses: { 200: { description: "The metrics", content: { "text/plain": z.string() } } },
+    },
+    {
+      method: "get",
+      path: "/api/events",
+      id: "getEvents",
+      tag: "operation",
+      summary: "Changes in the order of the log, in pages or as a stream",
+      description: "The header `Accept` selects a page, a CloudEvents batch or a stream of server-sent events.",
+      kind: "read",
+      role: "read",
+      query: eventsQuery,
+      responses: {
+        200: {
+          description: "A page of events; with `Accept: text/event-stream` a stream without an end",
+          content: {
+            "application/json": pageSchema,
+            "application/cloudevents-batch+json": z.array(cloudEventSchema),
+            "text/event-stream": z.string(),
+          },
+        },
+      },
+      errors: ["not_found", "gone", "too_many_requests"],
+      errorBodies: { gone: positionErrorSchema, conflict: positionErrorSchema },
+    },
+    {
+      method: "get",
+      path: "/api/backup",
+      id: "getBackup",
+      tag: "operation",
+      summary: "A backup of this node, with the log",
+      kind: "read",
+      role: "admin",
+      responses: { 200: { description: "The backup", content: { "application/zstd": z.string() } } },
+      errors: ["too_many_requests"],
+    },
+    {
+      method: "post",
+      path: "/api/promote",
+      id: "promote",
+      tag: "operation",
+      summary: "Make this edge the primary",
+      kind: "other",
+      role: "admin",
+      body: bodies.promote.schema,
+      responses: { 200: json("This node is the primary", promotedSchema) },
+      errors: ["conflict"],
+    },
+  ];
+}
+
+const healthSchema = z
+  .strictObject({
+    status: z.enum(["ok", "not ready"]),
+    degraded: z.string().optional(),
+    role: z.enum(["primary", "edge", "fallback"]),
+    node: z.string(),
+    state: z.enum(replicaStateNames),
+    following: z.string().optional(),
+    epoch: z.string().nullable(),
+    term: z.int().nullable(),
+    offset: z.int().nullable(),
+    digest: z.string().nullable(),
+    age_ms: z.number().nullable(),
+    commit_to_visible_ms: z.number().nullable().optional(),
+    feed_connected: z.boolean(),
+    brokers: z.array(z.strictObject({ broker: z.string(), connected: z.boolean() })),
+    pledged_to: z.string().optional(),
+    unreplicated_events: z.int().optional(),
+  })
+  .meta({ id: "Health" });
+
+const cloudEventSchema = z
+  .strictObject({
+    specversion: z.literal("1.0"),
+    id: z.string(),
+    source: z.string(),
+    type: z.string(),
+    time: z.iso.datetime(),
+    subject: z.string().optional(),
+    offset: z.string(),
+    epoch: z.string(),
+    traceparent: z.string().optional(),
+    datacontenttype: z.literal("application/json").optional(),
+    data: z.looseObject({}).optional(),
+  })
+  .meta({ id: "CloudEvent" });
+
+const pageSchema = z
+  .strictObject({ events: z.array(cloudEventSchema), next: z.string(), head: z.string() })
+  .meta({ id: "EventPage" });
+
+/** Where the log of this node begins and ends. */
+const positionErrorSchema = z
+  .strictObject({
+    message: z.string(),
+    code: z.enum(["gone", "conflict"]),
+    earliest: z.string().optional(),
+    head: z.string().optional(),
+  })
+  .meta({ id: "PositionError" });
+
+const promotedSchema = z
+  .strictObject({ message: z.string(), epoch: z.string(), offset: z.int() })
+  .meta({ id: "Promoted" });

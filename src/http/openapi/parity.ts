@@ -1,0 +1,60 @@
+/** The operations of `routes/parity.ts`. */
+import { z } from "zod";
+import { parityResults } from "../parity/parity-log.ts";
+import type { RequestParsers } from "../request/request-schemas.ts";
+import { parityQuery } from "../routes/parity.ts";
+import { factSchema, json, messageSchema, type Operation, valueSchema } from "./operation.ts";
+
+export function parityOperations(bodies: RequestParsers): Operation[] {
+  return [
+    {
+      method: "post",
+      path: "/api/expect",
+      id: "expect",
+      tag: "parity",
+      summary: "Tell which result was expected of a decision, by the id of its request",
+      kind: "other",
+      role: "read",
+      body: bodies.expect.schema,
+      responses: { 200: json("Whether the decision was as expected", messageSchema) },
+    },
+    {
+      method: "get",
+      path: "/api/parity",
+      id: "getParity",
+      tag: "parity",
+      summary: "The reports of this node: mismatches first",
+      description: "A key with the role `admin` gets all reports, another one those of its own requests.",
+      kind: "other",
+      role: "read",
+      query: parityQuery,
+      responses: { 200: json("A page of reports", paritySchema) },
+    },
+  ];
+}
+
+const report = {
+  result: z.enum(parityResults),
+  expected: z.boolean(),
+  allowed: z.boolean().nullable(),
+  request_id: z.string(),
+  key: z.string(),
+  time: z.iso.datetime(),
+};
+
+const paritySchema = z
+  .strictObject({
+    counts: z.record(z.string(), z.int()),
+    reports: z.array(
+      z.strictObject({
+        ...report,
+        actor: valueSchema.optional(),
+        action: z.string().optional(),
+        resource: valueSchema.optional(),
+        context_facts: z.array(factSchema).optional(),
+        omitted_context_facts: z.int().optional(),
+      }),
+    ),
+    next: z.string().nullable(),
+  })
+  .meta({ id: "ParityReports" });

@@ -1,0 +1,240 @@
+/**
+ * Random requests that are made from the OpenAPI document, valid and nearly valid, against a primary, an edge and a
+ * fallback. Each response is as the document says, a body that its schema refuses is refused, and no request fails
+ * inside the node. `RANDOM_REQUESTS` sets their number for the primary, and `FUZZ_SEED` the seed.
+ */
+import { expect, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
+import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { createApp } from "../../src/http/app.ts";
+import type { Node } from "../../src/replication/node.ts";
+import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
+import { apiOf, fact, Org, Repo, role, User, wildcardPolicy } from "./api.ts";
+import { matchesRequest, operations, refusedParameters, undocumentedIn, type NamedOperation } from "./documented.ts";
+import { generateRequest, type Vocabulary } from "./generate-request.ts";
+import { internalsIn } from "./scenario.ts";
+
+const count = Number(process.env["RANDOM_REQUESTS"] ?? 20_000);
+const seed = Number(process.env["FUZZ_SEED"] ?? 20_261);
+const lanes = 16;
+/** Requests with tokens that a node does not reach should not wait for long. */
+const flags = { "advanced.consistencyWait": "20ms" };
+
+const tried = operations.filter((operation) => !operation["x-development"]);
+
+/** Operations that cannot succeed on these nodes. */
+const unsuccessful = ["authzenConfiguration", "authzenConfigurationWithPath", "promote"];
+
+/** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */
+const weights: Readonly<Record<string, number>> = {
+  getBackup: 0,
+  getMetrics: 2,
+  getOpenApi: 2,
+  clearData: 2,
+  batch: 50,
+  bulk: 10,
+  bulkLoad: 10,
+  bulkDelete: 10,
+  postFact: 20,
+  deleteFacts: 10,
+  postPolicyRollback: 10,
+  authzenConfiguration: 10,
+  authzenConfigurationWithPath: 10,
+  postKey: 30,
+  deleteKey: 20,
+  promote: 20,
+  healthcheck: 30,
+  apiHealthcheck: 30,
+  ready: 30,
+  postPolicy: 3,
+  validatePolicy: 1,
+  testPolicy: 1,
+  explain: 1,
+};
+
+const testedPolicy = `${wildcardPolicy} test "owners" { setup { has_role(User{"a"}, "admin", Org{"acme"}); } assert allow(User{"a"}, "delete", Org{"acme"}); }`;
+
+const facts = [
+  role("alice", "member", Org("acme")),
+  role("bob", "admin", Repo("anvil")),
+  fact("has_role", User("eve"), { type: "String", id: "user" }),
+  fact("has_relation", Repo("anvil"), { type: "String", id: "parent" }, Org("acme")),
+];
+
+const samples: Vocabulary["samples"] = { FactInput: facts, ContextFact: facts, FactPattern: facts };
+
+/** The words of valid requests. `keyIds` are those of keys that may be removed. */
+function wordsOf(next: Random, { tokens, keyIds }: Seen): Vocabulary["words"] {
+  const ids = ["alice", "bob", "eve", "acme", "anvil", "member", "admin", "parent", "*", "1"];
+  const types = ["User", "User", "Org", "Repo", "String", "Field", "Nothing", "Actor"];
+  const predicates = ["has_role", "has_role", "has_relation", "has_permission", "allow", "allow_field", "nothing"];
+  const argument = (part: readonly string[]) =>
+    Object.fromEntries([0, 1, 2, 3, 4].flatMap((index) => [[`args.${index}.type`, part] as const]));
+  return {
+    ...argument(types),
+    ...Object.fromEntries([0, 1, 2, 3, 4].map((index) => [`args.${index}.id`, ids])),
+    actor_type: ["User"],
+    actor_id: ["alice", "bob", "eve"],
+    action: ["read", "write", "delete", "frob"],
+    resource_type: ["Org", "Repo", "Field", "Nothing"],
+    resource_id: ["acme", "anvil", "*"],
+    type: types,
+    id: ids,
+    "{id}": ["nobody", ...keyIds],
+    ids,
+    predicate: predicates,
+    variable: ["a", "b", "c"],
+    src: [
+      wildcardPolicy,
+      testedPolicy,
+      "actor User {",
+      `${wildcardPolicy} test "no" { assert allow(User{"a"}, "x", Org{"b"}); }`,
+    ],
+    filename: ["policy.polar", ""],
+    name: ["read", "write", "delete"],
+    message: ["why", ""],
+    request_id: ["1", "2", "3"],
+    page_size: ["1", "50"],
+    token: tokens,
+    "contains.type": types,
+    "contains.id": ids,
+    page_token: tokens,
+    after: ["0", "1", "5", "mismatch.0", "pending.7"],
+    limit: ["1", "50"],
+    version: ["1", "2"],
+    OsoOffset: [pick(next, tokens), "0123456789abcdef:1", "1"],
+  };
+}
+
+/** What earlier responses contain, and later requests send. */
+interface Seen {
+  readonly tokens: string[];
+  readonly keyIds: string[];
+}
+
+interface Outcome {
+  readonly operation: NamedOperation;
+  readonly isValid: boolean;
+  readonly status: number;
+}
+
+/** Sends `requests` to a node of this process. Returns all outcomes. */
+async function attack(node: Node, requests: number, keys: readonly string[], next: Random): Promise<Outcome[]> {
+  const app = createApp(node, defaultLimits);
+  const seen: Seen = { tokens: [""], keyIds: [] };
+  const outcomes: Outcome[] = [];
+  const weighted = tried.flatMap((operation) => {
+    return Array.from({ length: weights[operation.operationId] ?? 100 }, () => operation);
+  });
+  const first = tried.values();
+  const lane = async (): Promise<void> => {
+    while (outcomes.length + lanes <= requests) {
+      // Each operation is asked validly once.
+      const unasked = first.next().value;
+      const operation = unasked ?? pick(next, weighted);
+      outcomes.push(await sendOne(app, operation, unasked !== undefined || next() < 0.5, keys, next, seen));
+      // As between requests on sockets, timers run.
+      await setImmediate();
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  app.close();
+  return outcomes;
+}
+
+async function sendOne(
+  app: Pick<ReturnType<typeof createApp>, "fetch">,
+  operation: NamedOperation,
+  isValid: boolean,
+  keys: readonly string[],
+  next: Random,
+  seen: Seen,
+): Promise<Outcome> {
+  const vocabulary = { words: wordsOf(next, seen), samples };
+  const { path, headers, body } = generateRequest(next, operation, vocabulary, isValid);
+  const key = isValid ? adminKey : pick(next, [...Array.from({ length: 8 }, () => adminKey), ...keys, ""]);
+  const accept = operation.operationId === "getEvents" && next() < 0.1 ? "text/event-stream" : "application/json";
+  const sent = {
+    ...headers,
+    Accept: accept,
+    "Content-Type": "application/json",
+    ...(key !== "" && { Authorization: `Bearer ${key}` }),
+  };
+  const length = body === undefined ? undefined : String(Buffer.byteLength(body));
+  const request = new Request(`http://node.test${path}`, {
+    method: operation.method.toUpperCase(),
+    headers: { ...sent, ...(length !== undefined && { "Content-Length": length }) },
+    ...(body !== undefined && { body }),
+  });
+  const response = await app.fetch(request);
+  const { status } = response;
+  const type = response.headers.get("content-type") ?? "";
+  const text =
+    type === "text/event-stream" || type === "application/zstd" ? await skipped(response) : await response.text();
+  const shown = `${operation.method} ${path.slice(0, 300)} ${body?.slice(0, 600)} (key ${key.slice(0, 20)})`;
+  const problems = [
+    undocumentedIn(operation, { status, type, text }),
+    status >= 500 && status !== 503 ? `answered ${status}: ${text}` : undefined,
+    internalsIn(text),
+    status < 300 && body !== undefined && !matchesRequest(operation, JSON.parse(body.replace("\uFEFF", "")))
+      ? `accepted a body that the document refuses, with ${status} ${text.slice(0, 200)}`
+      : undefined,
+    status < 300 && refusedParameters(operation, request).length > 0
+      ? `accepted parameters that the document refuses: ${refusedParameters(operation, request).join(", ")}`
+      : undefined,
+  ].filter((problem) => problem !== undefined);
+  expect({ shown, problems }).toEqual({ shown, problems: [] });
+  remember(seen, operation, text);
+  return { operation, isValid, status };
+}
+
+async function skipped(response: Response): Promise<string> {
+  await response.body?.cancel();
+  return "";
+}
+
+function remember({ tokens, keyIds }: Seen, { operationId }: NamedOperation, text: string): void {
+  if (operationId !== "list" && operationId !== "postKey") return;
+  const { next_page_token: token, id } = JSON.parse(text) as { next_page_token?: string | null; id?: string };
+  if (typeof token === "string") tokens[below(() => tokens.length / 20, 10)] = token;
+  if (id !== undefined) keyIds.push(id);
+  if (tokens.length > 10) tokens.shift();
+}
+
+test(
+  `${count} requests with seed ${seed}`,
+  () =>
+    withCluster(async (cluster) => {
+      const next = random(seed);
+      const running = await cluster.primary();
+      const api = apiOf(running);
+      await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+      await api.call("POST", "/api/batch", { body: [{ inserts: facts }] });
+      const made = await api.call("POST", "/api/keys", { body: { name: "reader", role: "read" } });
+      const keys = ["e_test_admin_0000", (made.json as { token: string }).token];
+      const edge = await cluster.edge("edge", running);
+      const fallback = await cluster.fallback(running, { refresh: "1h" });
+      await eventually(() => expect([edge.node.health().ok, fallback.node.health().ok]).toEqual([true, true]));
+
+      const outcomes = await attack(running.node, count, keys, next);
+      for (const { node } of [edge, fallback]) outcomes.push(...(await attack(node, count / 20, keys, next)));
+
+      const valid = outcomes.filter(({ isValid, operation: { security } }) => isValid && security !== undefined);
+      const share = (some: readonly Outcome[]): number =>
+        some.filter(({ status }) => status < 300).length / some.length;
+      const byStatus = Object.entries(Object.groupBy(outcomes, ({ status }) => status)).map(
+        ([status, all]) => `${status}: ${all?.length}`,
+      );
+      console.log(`seed ${seed}, ${outcomes.length} requests, ${byStatus.join(", ")}`);
+      // Requests that test nothing must be rare.
+      const useless = tried.filter(
+        ({ operationId }) => !outcomes.some((each) => each.operation.operationId === operationId && each.status < 300),
+      );
+      if (count >= 10_000) expect(useless.map(({ operationId }) => operationId)).toEqual(unsuccessful);
+      expect(share(valid)).toBeGreaterThan(0.6);
+      expect(share(outcomes.filter(({ isValid }) => !isValid))).toBeLessThan(0.5);
+      for (const { node } of [running, edge, fallback]) expect(node.health().ok).toBe(true);
+    }, flags),
+  600_000,
+);

@@ -193,9 +193,11 @@ function describe(error: unknown): string {
   if (error instanceof AppError) return printable(error.message);
   const failure = storageFailureIn(error);
   const path = pathIn(error);
-  if (failure === undefined && isSystemError(error)) return printable(reasonOf(error));
   if (failure !== undefined && path !== undefined) return printable(describeStorageFailure(failure, path));
   if (path !== undefined) return printable(`\`${path}\` cannot be used: ${fileProblem(error)}; name another path`);
+  // Only the output of a command has no path.
+  if (failure?.reason === "full") return `the output cannot be written, its disk is full: free space`;
+  if (isSystemError(error)) return printable(reasonOf(error));
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

@@ -1,11 +1,12 @@
 /** `ostiary export`: writes the facts of a running node as NDJSON, page by page. */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { keepFilesPrivate, print, printUntilClosed } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
+import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { replaceFile } from "./atomic-write.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { accessOf, errorFrom, type NodeAccess, requestNodeAgain, withAccess } from "./node-api.ts";
@@ -43,11 +44,26 @@ export const exportCommand: AddCommand = (program) => {
         if (json) throw new UsageError("--json needs --out: the facts on standard output are JSON already");
         return exportToOutput(access, predicate);
       }
-      if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
-      const facts = await withProgress((progress) => exportToFile(access, predicate, out, progress));
+      const target = targetOf(out);
+      const facts = await withProgress((progress) => exportToFile(access, predicate, target, progress)).catch(
+        (error: unknown) => {
+          const failure = storageFailureIn(error);
+          throw failure === undefined ? error : new AppError("invalid_request", describeStorageFailure(failure, out));
+        },
+      );
       await print(json ? `${JSON.stringify({ file: out, facts })}\n` : `${facts} facts written to ${out}\n`);
     });
 };
+
+/** The file that a symbolic link leads to, so that the link stays. Throws UsageError for what is not a file. */
+function targetOf(out: string): string {
+  if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
+  if (!existsSync(out)) return out;
+  // The rename at the end would replace a device, such as /dev/stdout.
+  if (!statSync(out).isFile())
+    throw new UsageError(`\`${out}\` is not a file; name another one, or leave out --out for standard output`);
+  return realpathSync(out);
+}
 
 async function exportToOutput(access: NodeAccess, predicate: string | undefined): Promise<void> {
   for await (const { lines } of pagesOf(access, predicate, null)) if (!(await printUntilClosed(lines))) return;

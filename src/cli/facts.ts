@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 import { print, printError, printUntilClosed } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
+import { printWarning } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, callNode, withAccess } from "./node-api.ts";
+import { accessOf, callNode, type NodeAccess, withAccess } from "./node-api.ts";
 import { formatFact, parseFactWords, parsePatternWord, parsePatternWords } from "./parse-fact.ts";
 import { withProgress } from "./progress-line.ts";
 import { deleteFacts, type FactFilter, readFacts, sendBatch } from "./stored-facts.ts";
@@ -59,14 +60,28 @@ export const deleteCommand: AddCommand = (program) => {
       const { predicate, args } = parsePatternWords([name, ...values]);
       if (predicate === null)
         throw new UsageError("`delete` needs the name of a predicate; `ostiary clear` deletes all facts");
+      if (args.length === 0)
+        throw new UsageError(`\`${predicate}\` has no arguments; write one for each of the facts, \`_\` matches all`);
       const access = accessOf(command, "write");
       const deleted = await withProgress((progress) => {
         progress.begin(`deleting ${formatFact({ predicate, args })}`);
         return deleteFacts(access, { predicate, args }, (count) => progress.begin(`${countFacts(count)} deleted`));
       });
       await print(options.json ? `${JSON.stringify({ deleted })}\n` : `${countFacts(deleted)} deleted\n`);
+      if (deleted === 0) await warnOfLonger(access, { predicate, args });
     });
 };
+
+/** Reads accept fewer arguments than a fact has, so a user who leaves them out here may think that the facts are gone. */
+async function warnOfLonger(access: NodeAccess, pattern: FactFilter): Promise<void> {
+  for await (const [longer] of readFacts(access, pattern)) {
+    if (longer !== undefined && longer.args.length > pattern.args.length)
+      await printWarning(
+        `facts with ${longer.args.length} arguments stay, such as ${printable(formatFact(longer))}; to delete them, write all arguments, \`_\` matches all`,
+      );
+    return;
+  }
+}
 
 export const getCommand: AddCommand = (program) => {
   withAccess(program.command("get"), "read")

@@ -37,6 +37,10 @@ export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
 /** The URL without slashes at its end. Throws UsageError. */
 export function checkedUrl(url: string): string {
   if (!URL.canParse(url)) throw new UsageError(`\`${url}\` is not a URL, such as http://127.0.0.1:8080`);
+  const { username, password } = new URL(url);
+  // Requests have the API key instead, and messages show the URL.
+  if (username !== "" || password !== "")
+    throw new UsageError("the URL of the node has a user name or a password; remove it, OSO_AUTH has the API key");
   return url.replace(/\/+$/, "");
 }
 

@@ -54,6 +54,10 @@ export function parseFact(written: string): Fact {
 export function parseFactWords(words: readonly string[]): Fact {
   const [predicate = "", ...args] = words;
   if (isCall(words)) return parseFact(predicate);
+  if (args.length === 0)
+    throw new UsageError(
+      `\`${predicate}\` has no arguments; write a fact like \`has_role User:ann reader Repository:x\``,
+    );
   return { predicate: checkedPredicate(predicate), args: args.map(parseValueWord) };
 }
 

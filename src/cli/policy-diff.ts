@@ -88,7 +88,7 @@ function patchOf(from: Text, to: Text): string {
   if (patch !== undefined) return patch;
   throw new AppError(
     "too_large",
-    `${fromName} and ${toName} differ too much to compare them in ${timeoutMs / 1000} s; print them with \`ostiary policy show --id\``,
+    `${fromName} and ${toName} differ too much to compare them in ${timeoutMs / 1000} s; print them with \`ostiary policy show <id>\``,
   );
 }
 

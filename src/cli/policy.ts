@@ -22,7 +22,7 @@ Examples:
   ostiary policy -f history                                                    a file with the name of a subcommand
   ostiary policy history
   ostiary policy diff policy.polar                                             the active policy and a file
-  ostiary policy show --id 3 > policy.polar
+  ostiary policy show 3 > policy.polar
   ostiary policy rollback 3 --message "reviewers lost access"`;
 
 export const policyCommand: AddCommand = (program, finish) => {
@@ -97,10 +97,11 @@ async function upload(paths: readonly string[], options: UploadOptions, self: Co
 function addShow(group: Command): void {
   withAccess(group.command("show"), "read")
     .description("Print the source of the active policy, or of another version")
-    .option("--id <number>", "The version, from `ostiary policy history`", parseId)
+    .argument("[id]", "The version, from `ostiary policy history`", parseId)
+    .option("--id <number>", "The same", parseId)
     .option("--json", "Print file name and source as JSON")
-    .action(async ({ id, json }: { id?: number; json?: true }, self: Command) => {
-      const policy = await readPolicy(accessOf(self, "read"), id);
+    .action(async (version: number | undefined, { id, json }: { id?: number; json?: true }, self: Command) => {
+      const policy = await readPolicy(accessOf(self, "read"), version ?? id);
       await (json ? print(`${JSON.stringify(policy, null, 2)}\n`) : printContent(policy.src));
     });
 }

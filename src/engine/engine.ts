@@ -6,7 +6,7 @@
 import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
-import { policyMetadata, type ResourceMetadata } from "../polar/metadata.ts";
+import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import * as schema from "../store/connection/schema.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
@@ -63,6 +63,8 @@ import type {
   Listing,
   ListingQuestion,
   ListQuestion,
+  Metadata,
+  MetadataQuestion,
   PatternQuestion,
   Query,
   QueryRow,
@@ -380,13 +382,16 @@ export class Engine {
     return this.#view.read(() => readHistory(this.#database, max, before));
   }
 
-  metadata(id?: number): Record<string, ResourceMetadata> | null {
+  metadata({ id }: MetadataQuestion): Metadata {
     if (id === undefined) {
       const activation = this.#view.read(() => activationOf(this.#database));
-      return activation ? policyMetadata(activation.active.policy) : null;
+      return { resources: activation ? policyMetadata(activation.active.policy) : null };
     }
     const policy = this.policy(id);
-    return policy && policyMetadata(activate(policy.source, policy.filename).policy);
+    if (policy === null) return { resources: null };
+    // Compiling a large policy takes seconds.
+    if (this.#limits.onServingThread) throw new OffloadRequired("an older policy");
+    return { resources: policyMetadata(activate(policy.source, policy.filename).policy) };
   }
 
   /** Names for an editor of facts, from the active policy. */

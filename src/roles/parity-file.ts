@@ -6,9 +6,11 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseKeptQuestion } from "../http/parity/kept-question.ts";
 import type { ParityLog, ParityReport } from "../http/parity/parity-log.ts";
 import type { System } from "../replication/system.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
 
 const fileName = "parity-reports.ndjson";
@@ -19,24 +21,36 @@ const linesAtATime = 500;
 /** Compared with the memory that the reports may take, the file has more text around them. */
 const sizeFactor = 2;
 
+/** A time that a date can have. */
+const timeMs = z.number().min(0).max(8.64e15);
+
 const report = z.object({
   keyId: z.string(),
   requestId: z.string(),
   expected: z.boolean(),
-  timeMs: z.number(),
+  timeMs,
   decision: z
     .object({
       keyId: z.string(),
       requestId: z.string(),
-      question: z.string(),
+      question: z.string().refine(isQuestion),
       omittedFacts: z.number(),
       allowed: z.boolean(),
-      timeMs: z.number(),
+      timeMs,
     })
     .optional(),
   result: z.enum(["mismatch", "pending", "match"]),
   sequence: z.number(),
 });
+
+function isQuestion(text: string): boolean {
+  try {
+    parseKeptQuestion(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Restores the reports of the directory. Returns a function that saves them for the last time. */
 export function keepParityReports(
@@ -47,7 +61,8 @@ export function keepParityReports(
   const path = join(data, fileName);
   let hasWarned = false;
   const warn = (error: unknown): void => {
-    if (!hasWarned) log.warning("parity reports are not kept over a restart: {reason}", { reason: reasonOf(error) });
+    if (!hasWarned)
+      log.warning("{path}: parity reports are not kept over a restart: {reason}", { path, reason: reasonOf(error) });
     hasWarned = true;
   };
   try {
@@ -80,9 +95,13 @@ export function keepParityReports(
 function readReports(path: string, bytesMax: number): ParityReport[] {
   if (!existsSync(path) || statSync(path).size > bytesMax) return [];
   const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
-  return lines.map((line) => {
-    const { decision, ...rest } = report.parse(JSON.parse(line));
-    return { ...rest, decision };
+  return lines.map((line, index) => {
+    try {
+      const { decision, ...rest } = report.parse(JSON.parse(line));
+      return { ...rest, decision };
+    } catch (cause) {
+      throw new AppError("invalid_request", `line ${index + 1} is not a report`, { cause });
+    }
   });
 }
 

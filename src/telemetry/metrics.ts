@@ -90,7 +90,7 @@ export const metrics = {
   ),
   offloadedQueries: counter(
     "ostiary_offloaded_queries_total",
-    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, bulkActions, listing, actorListing, queryPattern or suggestions",
+    "Queries that ran in a worker process, because they may take long; `kind` as in `ostiary_query_duration_seconds`, or authorizeResources, bulkActions, listing, actorListing, queryPattern, suggestions or metadata",
     ["kind"],
   ),
   queryDuration: new LabelledHistogram(

@@ -1,7 +1,7 @@
 /** `ostiary export` and `ostiary import facts` with real nodes: all facts, errors with their lines, and interruptions. */
 import * as Bun from "bun";
 import { beforeEach, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync, symlinkSync } from "node:fs";
 import { admin, apiOf, fact, Org, primaryForAllTests, Repo, role, value, withPrimary, type Api } from "../http/api.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";
 import { workspace } from "./workspace.ts";
@@ -68,6 +68,12 @@ describe("all facts", () => {
         next_line: null,
       });
       expect((await run(["export"], "", access(second.url))).output).toBe(read("out.ndjson"));
+      symlinkSync(write("old.ndjson", ""), path("latest.ndjson"));
+      await run(["export", "--out", "latest.ndjson"], "", access(second.url));
+      expect([lstatSync(path("latest.ndjson")).isSymbolicLink(), read("old.ndjson")]).toEqual([
+        true,
+        read("out.ndjson"),
+      ]);
       const some = await run(["export", "--predicate", "has_relation"], "", access(second.url));
       expect(some.output).toBe(read("out.ndjson").split("\n").slice(0, 50).join("\n") + "\n");
       const json = await run(

@@ -64,6 +64,7 @@ test("every step of a policy's life, from no policy to a rollback", async () => 
   const joined = [tests, actors, blocks].join("\n");
   expect(await policy("show")).toEqual({ status: 0, output: joined, errors: "" });
   expect(await policy("show", "--id", "1")).toEqual({ status: 0, output: actors + blocks, errors: "" });
+  expect(await policy("show", "1")).toEqual({ status: 0, output: actors + blocks, errors: "" });
   expect(JSON.parse((await policy("show", "--id", "1", "--json")).output)).toEqual({
     filename: "both.polar",
     src: actors + blocks,

@@ -125,6 +125,7 @@ facts:
   }, 60_000);
 
   test.each([
+    ["", "it must have `version: 1` and `facts`"],
     ["version: 2\nfacts: {}\n", "`version`: must be 1"],
     ["version: 1\nsource: mongodb\nfacts: {}\n", "`source`: must be postgres, mysql or csv"],
     ["version: 1\nsource: csv\nfacts: {}\n", "`facts` is empty"],
@@ -188,9 +189,12 @@ describe("a signature", () => {
     expect(factOfKey(factKey(fact))).toEqual(fact);
   });
 
-  test.each(["", "p", "p(", "p()", "p(_", "p(_) x", "1(_)", "p(User:)", "p(a b)"])("%j is none", (text) => {
-    expect(parseSignature(text)).toBeUndefined();
-  });
+  test.each(["", "p", "p(", "p()", "p(_", "p(_) x", "1(_)", "p(User:)", "p(a b)", 'p("\\x", _)'])(
+    "%j is none",
+    (text) => {
+      expect(parseSignature(text)).toBeUndefined();
+    },
+  );
 
   test("values have the form of the API", () => {
     const signature = must(parseSignature("p(Integer:_, Boolean:_)"));

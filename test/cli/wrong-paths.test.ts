@@ -1,7 +1,7 @@
 /** Wrong paths, ports and addresses: one message that names them and the remedy, and never a stack trace. */
 import * as Bun from "bun";
 import { afterAll, describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { builtBinary } from "../../scripts/built-binary.ts";
 import { freePort } from "../../scripts/node-process.ts";
@@ -159,4 +159,47 @@ test("a node that does not answer a command", async () => {
   expect((await run(["health", "--url", "http://127.0.0.1:9"])).errors).toBe(
     "error: no answer from http://127.0.0.1:9: nothing listens there (ECONNREFUSED); check that a node runs there, or name another node with `--url`\n",
   );
+});
+
+test("a file of facts that is missing or a directory", async () => {
+  const access = { OSO_AUTH: "e_default_admin_0123456789abcdef" };
+  expect(await run(["import", "facts", "none.ndjson"], "", access)).toEqual({
+    status: 1,
+    output: "",
+    errors: "error: `none.ndjson` cannot be used: there is no such file; name another path\n",
+  });
+  expect(await run(["import", "facts", "."], "", access)).toEqual({
+    status: 2,
+    output: "",
+    errors: "error: `.` is a directory; name a file with facts\n",
+  });
+});
+
+test("an output that is not a file", async () => {
+  mkdirSync(path("folder"));
+  const access = { OSO_AUTH: "e_default_admin_0123456789abcdef" };
+  for (const out of ["folder", "/dev/null"])
+    expect(await run(["export", "--out", out], "", access)).toEqual({
+      status: 2,
+      output: "",
+      errors: `error: \`${out}\` is not a file; name another one, or leave out --out for standard output\n`,
+    });
+});
+
+test.skipIf(!existsSync("/dev/full"))("an output on a full disk", async () => {
+  const child = Bun.spawn(["sh", "-c", 'exec "$0" man > /dev/full', binary], { stdout: "ignore", stderr: "pipe" });
+  const [errors, status] = await Promise.all([child.stderr.text(), child.exited]);
+  expect({ errors, status }).toEqual({
+    errors: "error: the output cannot be written, its disk is full: free space\n",
+    status: 1,
+  });
+});
+
+test("a URL with a password is refused, and not shown", async () => {
+  const access = { OSO_URL: "http://ann:secret@127.0.0.1:9", OSO_AUTH: "e_default_admin_0123456789abcdef" };
+  expect(await run(["get"], "", access)).toEqual({
+    status: 2,
+    output: "",
+    errors: "error: the URL of the node has a user name or a password; remove it, OSO_AUTH has the API key\n",
+  });
 });

@@ -1,6 +1,6 @@
 /** Parity reports over HTTP and with the official client: matching decisions and expectations, bounds, isolation. */
 import { describe, expect, test } from "bun:test";
-import { statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ParityHandle } from "oso-cloud";
 import { defaultLimits } from "../../src/config/limits.ts";
@@ -343,6 +343,34 @@ describe("the official client", () => {
       writeFileSync(path, "no JSON\n");
       const fourth = await cluster.primary();
       expect((await pageOf(apiOf(fourth))).counts).toEqual({ mismatch: 0, pending: 0, match: 0 });
+    }));
+
+  test("reports are listed also after a limit was lowered; a file with a report that cannot be listed is damaged", () =>
+    withCluster(async (cluster) => {
+      const first = await cluster.primary();
+      await clientOf(first.url).policy(wildcardPolicy);
+      const facts = ["a", "b"].map((id) => fact("has_role", User(id), value("String", "member"), Repo("anvil")));
+      await ask(apiOf(first), "two facts", { ...question, context_facts: facts });
+      await report(apiOf(first), "two facts", true);
+      const before = await pageOf(apiOf(first));
+      expect(before.reports).toHaveLength(1);
+      await first.stop();
+      const limits = { "advanced.contextFactsMax": "1", "advanced.identifierBytesMax": "4" };
+      const second = await cluster.primary(limits);
+      expect(await pageOf(apiOf(second))).toEqual(before);
+      await second.stop();
+      const path = join(first.data, "parity-reports.ndjson");
+      const written = readFileSync(path, "utf8");
+      for (const damage of [
+        written.replace("actor_type", "type"),
+        written.replaceAll(/"timeMs":\d+/g, '"timeMs":1e300'),
+      ]) {
+        expect(damage).not.toBe(written);
+        writeFileSync(path, damage);
+        const other = await cluster.primary();
+        expect((await pageOf(apiOf(other))).reports).toEqual([]);
+        await other.stop();
+      }
     }));
 
   test("reports stay when a node changes its role", () =>

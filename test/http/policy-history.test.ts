@@ -255,3 +255,22 @@ test("an edge forwards uploads and rollbacks, and has the same history; a fallba
     const refused = await rollback(fallback, { id: 1 });
     expect([refused.status, (await upload(fallback, { src: first })).status]).toEqual([503, 503]);
   }));
+
+test("an older policy is compiled in a worker process, for its metadata", () =>
+  withPrimary(async (api) => {
+    const count = async (): Promise<number> => {
+      const { text } = await api.call("GET", "/metrics");
+      return Number(/^ostiary_offloaded_queries_total\{kind="metadata"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+    };
+    const before = await count();
+    for (const src of [first, second]) await upload(api, { src });
+    const typesOf = async (query: string): Promise<string[]> => {
+      const { json } = await api.call("GET", `/api/policy_metadata${query}`);
+      return Object.keys((json as { metadata: { resources: object } }).metadata.resources).toSorted();
+    };
+    expect(await typesOf("")).toEqual(["Robot", "User", "global"]);
+    expect((await api.call("GET", "/api/policy_metadata?id=77")).status).toBe(404);
+    expect(await count()).toBe(before);
+    expect(await typesOf("?id=1")).toEqual(["User", "global"]);
+    expect(await count()).toBe(before + 1);
+  }));

@@ -8,7 +8,7 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { FactUses } from "../../src/engine/policy/fact-schema.ts";
 import { pageOf } from "../../src/engine/request/packed-strings.ts";
-import type { Evaluation } from "../../src/http/request/authzen-schemas.ts";
+import { type Evaluation, evaluationOf } from "../../src/http/request/authzen-schemas.ts";
 import { factsOf } from "../../src/http/request/property-facts.ts";
 import { requestParsers } from "../../src/http/request/request-schemas.ts";
 import { AppError } from "../../src/util/app-error.ts";
@@ -137,3 +137,36 @@ function check(engine: Engine, evaluation: Evaluation, counts: Record<string, nu
     if (!(error instanceof AppError) || error.code !== "query_not_enumerable") throw error;
   }
 }
+
+test("attributes that many evaluations inherit are read once, also if one of them is refused", () => {
+  const properties = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`n${index}`, "x"]));
+  const { evaluations } = requestParsers(defaultLimits);
+  const { defaults, items } = evaluations({
+    subject: { type: "U", id: "1", properties },
+    action: { name: "go" },
+    resource: { type: "D", id: "1", properties: { ...properties, refused: 1.5 } },
+    context: properties,
+    evaluations: Array.from({ length: 1000 }, () => ({})),
+  });
+  let asked = 0;
+  const uses: FactUses = {
+    stamp: 1,
+    has(_predicate, _types, _position, name) {
+      asked += 1;
+      return name === "n1" || name === "refused";
+    },
+  };
+  const message = "`resource.properties.refused` in the body must be a whole number of at most 15 digits, or a text";
+  for (const item of items ?? []) {
+    if (typeof item === "string") throw new Error(item);
+    const evaluation = evaluationOf(item, defaults);
+    expect(() => factsOf(evaluation, uses, defaultLimits)).toThrow(message);
+    const subject = factsOf({ subject: evaluation.subject, context: evaluation.context }, uses, defaultLimits);
+    expect(subject).toHaveLength(2);
+  }
+  expect(asked).toBe(3001);
+  expect(
+    factsOf({ subject: defaults.subject as never, context: [] }, { ...uses, stamp: 2 }, defaultLimits),
+  ).toHaveLength(1);
+  expect(asked).toBe(4001);
+});

@@ -51,7 +51,8 @@ async function report(file: string, result: ImportResult, json: boolean): Promis
   const text = `${facts} ${facts === 1 ? "fact" : "facts"} imported: ${inserted} inserted, ${facts - inserted} existed\n`;
   await print(json ? `${JSON.stringify(counted)}\n` : text);
   if (nextLine === null) return 0;
-  await printWarning(`all lines before ${nextLine} are imported: continue with --from-line ${nextLine}`);
+  if (nextLine > 1)
+    await printWarning(`all lines before ${nextLine} are imported: continue with --from-line ${nextLine}`);
   if (problem !== undefined) throw problem;
   return 1;
 }
@@ -72,7 +73,7 @@ async function importFacts(
   fromLine: number,
   progress: ProgressLine,
 ): Promise<ImportResult> {
-  const bytesMax = file === "-" ? undefined : statSync(file).size;
+  const bytesMax = file === "-" ? undefined : sizeOf(file);
   const size = { facts: defaultLimits.batchEntriesMax, bytes: defaultLimits.writeBodyBytesMax - envelopeBytes };
   const startMs = performance.now();
   progress.begin(`importing ${file === "-" ? "standard input" : file}`);
@@ -113,6 +114,12 @@ async function importFacts(
   }
   const isWhole = !isStopped && problem === undefined;
   return { facts, inserted, nextLine: isWhole ? null : nextLine, problem };
+}
+
+function sizeOf(file: string): number {
+  const found = statSync(file);
+  if (found.isDirectory()) throw new UsageError(`\`${file}\` is a directory; name a file with facts`);
+  return found.size;
 }
 
 /** The JSON around the facts of a batch. */

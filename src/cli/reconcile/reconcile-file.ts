@@ -60,7 +60,8 @@ export async function readReconcileFile(path: string): Promise<ReconcileFile> {
   const parsed = schema.safeParse(content);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    return refuse(`\`${issue?.path.map(String).join(".")}\`: ${issue?.message}`);
+    const place = issue?.path.map(String).join(".");
+    return refuse(place ? `\`${place}\`: ${issue?.message}` : "it must have `version: 1` and `facts`");
   }
   const { source, facts, dbs = {} } = parsed.data;
   const databases = await Promise.all(

@@ -26,11 +26,21 @@ export function parseSignature(text: string): Signature | undefined {
     const [, type, written = "", end] = argument.exec(text) ?? [];
     // A colon without a type before it is a mistake, unless it is in quotes.
     if (end === undefined || (type === undefined && /^[^"].*:/.test(written))) return undefined;
-    const id = written.startsWith('"') ? (JSON.parse(written) as string) : written;
+    const id = written.startsWith('"') ? unquoted(written) : written;
+    if (id === undefined) return undefined;
     args.push({ type: type ?? "String", id: written === "_" ? null : id });
     if (end === ")") break;
   }
   return /^\s*;?\s*$/.test(text.slice(argument.lastIndex)) ? { text, predicate, args } : undefined;
+}
+
+/** Returns undefined for an invalid escape. */
+function unquoted(text: string): string | undefined {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return undefined;
+  }
 }
 
 export function columnsOf({ args }: Signature): number {

@@ -22,12 +22,18 @@ export interface FactUses {
   has(predicate: string, types: readonly string[], position: number, name: string): boolean;
 }
 
+/** The same object as long as the policy is active. */
 export function factUsesOf(activation: Activation | undefined): FactUses {
-  const active = activation?.active;
+  return activation === undefined ? noUses : uses.getOrInsertComputed(activation, () => newUses(activation));
+}
+
+const uses = new WeakMap<Activation, FactUses>();
+const noUses: FactUses = { stamp: undefined, has: () => false };
+
+function newUses({ stamp, active }: Activation): FactUses {
   return {
-    stamp: activation?.stamp,
+    stamp,
     has(predicate, types, position, name) {
-      if (active === undefined) return false;
       const key = predicateKey(predicate, types.length);
       if (!isCovered(active.factTypes, key, types)) return false;
       return namesAt(active, key, position)?.has(name) ?? true;

@@ -1,4 +1,5 @@
 /** The questions that a node answers, their answers, and questions as JSON. */
+import type { ResourceMetadata } from "../../polar/metadata.ts";
 import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/store-state.ts";
 import type { PackedStrings } from "./packed-strings.ts";
@@ -89,9 +90,20 @@ export interface Questions {
   queryPattern: { readonly question: PatternQuestion; readonly answer: FactPattern[] };
   facts: { readonly question: FactPattern; readonly answer: Fact[] };
   suggestions: { readonly question: Readonly<Record<string, never>>; readonly answer: Suggestions };
+  metadata: { readonly question: MetadataQuestion; readonly answer: Metadata };
 }
 
 export type QuestionKind = keyof Questions;
+
+export interface MetadataQuestion {
+  /** Of an older policy; without it the active one is meant. */
+  readonly id?: number | undefined;
+}
+
+export interface Metadata {
+  /** `null` if there is no such policy. */
+  readonly resources: Record<string, ResourceMetadata> | null;
+}
 
 /** Names for an editor of facts. Each argument is a type (`symbol`) or the id of a String (`string`). */
 export interface Suggestions {

@@ -38,11 +38,45 @@ function propertyFacts(place: string, owner: Value | undefined, given: readonly 
   return used(`${place}.properties`, "has_property", [{ type: owner.type, id: owner.id }], given, uses);
 }
 
-function used(place: string, predicate: string, first: Value[], attributes: readonly Attribute[], uses: FactUses) {
-  return attributes.flatMap(({ name, type, id, problem }): Fact[] => {
+interface KnownFacts {
+  readonly uses: FactUses;
+  readonly holder: string;
+  readonly facts: readonly Fact[] | AppError;
+}
+
+/** A request can have thousands of evaluations that inherit thousands of attributes: those are read once. */
+const known = new WeakMap<readonly Attribute[], KnownFacts>();
+
+function used(
+  place: string,
+  predicate: string,
+  first: Value[],
+  attributes: readonly Attribute[],
+  uses: FactUses,
+): readonly Fact[] {
+  const holder = JSON.stringify([place, predicate, first]);
+  const earlier = known.get(attributes);
+  const isSame = earlier?.uses === uses && earlier.holder === holder;
+  const facts = isSame ? earlier.facts : readAttributes(place, predicate, first, attributes, uses);
+  if (!isSame) known.set(attributes, { uses, holder, facts });
+  if (facts instanceof AppError) throw facts;
+  return facts;
+}
+
+/** Returns the error of a value that the policy could use but that no fact can hold. */
+function readAttributes(
+  place: string,
+  predicate: string,
+  first: Value[],
+  attributes: readonly Attribute[],
+  uses: FactUses,
+): Fact[] | AppError {
+  const facts: Fact[] = [];
+  for (const { name, type, id, problem } of attributes) {
     const types = [...first.map((value) => value.type), "String", type];
-    if (!uses.has(predicate, types, first.length, name)) return [];
-    if (problem !== undefined) throw new AppError("invalid_request", `\`${place}.${name}\` in the body ${problem}`);
-    return [{ predicate, args: [...first, { type: "String", id: name }, { type, id }] }];
-  });
+    if (!uses.has(predicate, types, first.length, name)) continue;
+    if (problem !== undefined) return new AppError("invalid_request", `\`${place}.${name}\` in the body ${problem}`);
+    facts.push({ predicate, args: [...first, { type: "String", id: name }, { type, id }] });
+  }
+  return facts;
 }

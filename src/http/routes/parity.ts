@@ -9,9 +9,9 @@ import type { Node } from "../../replication/node.ts";
 import { must } from "../../util/assert.ts";
 import { keyAccess } from "../middleware/access.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { parseKeptQuestion } from "../parity/kept-question.ts";
 import { type ParityLog, type ParityPosition, type ParityReport, parityResults } from "../parity/parity-log.ts";
 import type { BodyParser } from "../request/body-parser.ts";
-import { parseJson } from "../request/body-reader.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 const defaultLimit = 100;
@@ -59,30 +59,30 @@ export function parityRoutes(node: Node, limits: Limits, bodies: BodyParser, par
         // Reports show what other applications ask.
         const keyId = key?.role === "admin" ? undefined : must(key).id;
         const counts = parity.counts(keyId);
-        return { counts, ...pageOf(parity.list(keyId, after), limit, bodies) };
+        return { counts, ...pageOf(parity.list(keyId, after), limit) };
       },
       { query: parityQuery },
     );
 }
 
-function pageOf(listed: Iterable<ParityReport>, limit: number, bodies: BodyParser) {
+function pageOf(listed: Iterable<ParityReport>, limit: number) {
   const reports: ParityReport[] = [];
   let characters = 0;
   for (const report of listed) {
     const last = reports.at(-1);
     if (last !== undefined && (reports.length === limit || characters > pageCharactersMax))
-      return { reports: reports.map((each) => reportBody(each, bodies)), next: `${last.result}.${last.sequence}` };
+      return { reports: reports.map(reportBody), next: `${last.result}.${last.sequence}` };
     reports.push(report);
     characters += report.requestId.length + (report.decision?.question.length ?? 0);
   }
-  return { reports: reports.map((each) => reportBody(each, bodies)), next: null };
+  return { reports: reports.map(reportBody), next: null };
 }
 
-function reportBody({ result, requestId, keyId, expected, timeMs, decision }: ParityReport, bodies: BodyParser) {
+function reportBody({ result, requestId, keyId, expected, timeMs, decision }: ParityReport) {
   const common = { result, expected, allowed: decision?.allowed ?? null, request_id: requestId, key: keyId };
   const time = new Date(decision?.timeMs ?? timeMs).toISOString();
   if (decision === undefined) return { ...common, time };
-  const question = bodies.parseValue("authorize", parseJson(decision.question));
+  const question = parseKeptQuestion(decision.question);
   return {
     ...common,
     time,

@@ -26,9 +26,9 @@ export function policyReads(node: Node, limits: Limits, queries: QueryDispatcher
     .get("/api/policy_history", ({ query }) => historyPage(node, query, limits), { query: historyQuery })
     .get(
       "/api/policy_metadata",
-      ({ query }) => {
+      async ({ query, request }) => {
         const id = query.id ?? query.version;
-        const resources = node.engine().metadata(id);
+        const { resources } = await queries.ask("metadata", { id }, holderOf(exchangeOf(request)));
         if (resources === null)
           throw id === undefined ? new AppError("not_found", "no policy was loaded yet") : unknownPolicy(id);
         return { metadata: { resources } };

@@ -14,8 +14,8 @@ import { nextStorePath } from "../store/directory/data-directory.ts";
 import { hashKey, parseApiKey } from "../store/keys/api-keys.ts";
 import { type PrimaryNode, startPrimaryNode } from "./primary.ts";
 
-/** A primary with its threads takes about 30 MB. */
-const environmentsMax = 10;
+/** More than the workers of a test runner, since each may use one. A primary with its threads takes about 30 MB. */
+const environmentsMax = 20;
 
 const environmentPrefix = "testenv";
 /** The id of the only key of each environment, as in the development key. */

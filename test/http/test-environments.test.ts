@@ -113,18 +113,18 @@ test("only its own key opens an environment, and it opens no other", () =>
   }));
 
 test(
-  "of more environments than ten, the one that was not used for the longest time is deleted",
+  "of more environments than twenty, the one that was not used for the longest time is deleted",
   () =>
     withDev("actor User {}", async ({ url, folder, create }) => {
       const keys: string[] = [];
-      for (let index = 0; index < 10; index++) keys.push(await create());
+      for (let index = 0; index < 20; index++) keys.push(await create());
       const status = (key: string) => statusOf(url, "GET", "/api/policy", key);
       expect(await status(keys[0] ?? "")).toBe(200);
       const more = await create();
       expect(await Promise.all([keys[0] ?? "", keys[1] ?? "", keys[2] ?? "", more].map(status))).toEqual([
         200, 401, 200, 200,
       ]);
-      expect(readdirSync(folder)).toHaveLength(10);
+      expect(readdirSync(folder)).toHaveLength(20);
     }),
   60_000,
 );

@@ -89,5 +89,5 @@ test("the command line has no command for worker processes", async () => {
     stderr: "pipe",
   });
   expect(await child.exited).toBe(2);
-  expect(await child.stderr.text()).toContain("unknown command");
+  expect(await child.stderr.text()).toContain("is not a command");
 });

@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeFileAtomically } from "../../runtime/atomic-file.ts";
-import { SqliteDatabase } from "../../runtime/sqlite.ts";
+import { type FileLock, lockFile } from "../../runtime/file-lock.ts";
 import { AppError } from "../../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
 import { openStore } from "../connection/open-store.ts";
@@ -38,7 +38,7 @@ export function lockDirectory(path: string): DataDirectory {
   requireWritable(path);
   keepSpareDescriptor();
   const lock = takeLock(join(path, "lock"));
-  return { path, unlock: () => lock.close() };
+  return { path, unlock: () => lock.release() };
 }
 
 /** About the size of the files that SQLite creates when it opens a database. */
@@ -80,16 +80,10 @@ function unusableError(path: string, error: unknown): unknown {
   return new AppError("conflict", problem, { cause: error });
 }
 
-/** Uses a file lock of SQLite: the system releases it however the process ends, while a pid file could be stale. */
-function takeLock(path: string): SqliteDatabase {
-  let lock: SqliteDatabase | undefined;
+function takeLock(path: string): FileLock {
   try {
-    lock = new SqliteDatabase(path, { create: true });
-    lock.exec("PRAGMA locking_mode = EXCLUSIVE");
-    lock.exec("BEGIN EXCLUSIVE");
-    return lock;
+    return lockFile(path);
   } catch (error) {
-    lock?.close();
     if (storageFailureIn(error) !== undefined) throw unusableError(path, error);
     throw new AppError("conflict", `another process is using the data directory (\`${path}\` is locked)`, {
       cause: error,

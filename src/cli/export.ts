@@ -1,16 +1,18 @@
 /** `ostiary export`: writes the facts of a running node as NDJSON, page by page. */
-import { existsSync, realpathSync, statSync } from "node:fs";
-import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { constants, existsSync, realpathSync, statSync } from "node:fs";
+import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { installFile, writeFileAtomically } from "../runtime/atomic-file.ts";
+import { type FileLock, lockFile } from "../runtime/file-lock.ts";
 import { keepFilesPrivate, print, printUntilClosed } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
-import { replaceFile } from "./atomic-write.ts";
 import { type AddCommand, UsageError } from "./command.ts";
-import { accessOf, errorFrom, type NodeAccess, requestNodeAgain, withAccess } from "./node-api.ts";
+import { accessOf, type NodeAccess, withAccess } from "./node-api.ts";
 import { describeRate, type ProgressLine, withProgress } from "./progress-line.ts";
+import { type FactPage, factPages } from "./stored-facts.ts";
 
 const details = `
 Each line is the JSON of a fact as in the API, in the order of the API. The node takes writes meanwhile: a fact that exists
@@ -38,8 +40,9 @@ export const exportCommand: AddCommand = (program) => {
     .option("--predicate <name>", "Only facts of this predicate")
     .option("--json", "With --out: print the count as JSON")
     .addHelpText("after", details)
-    .action(async ({ out, predicate, json }: Options, command: Command) => {
+    .action(async ({ out, predicate: name, json }: Options, command: Command) => {
       const access = accessOf(command, "read");
+      const predicate = name ?? null;
       if (out === undefined) {
         if (json) throw new UsageError("--json needs --out: the facts on standard output are JSON already");
         return exportToOutput(access, predicate);
@@ -65,8 +68,8 @@ function targetOf(out: string): string {
   return realpathSync(out);
 }
 
-async function exportToOutput(access: NodeAccess, predicate: string | undefined): Promise<void> {
-  for await (const { lines } of pagesOf(access, predicate, null)) if (!(await printUntilClosed(lines))) return;
+async function exportToOutput(access: NodeAccess, predicate: string | null): Promise<void> {
+  for await (const page of factPages(access, queryOf(predicate))) if (!(await printUntilClosed(linesOf(page)))) return;
 }
 
 /** What an interrupted export has written, in a file beside it. */
@@ -77,40 +80,75 @@ const stateSchema = z.object({
   bytes: z.int(),
   facts: z.int(),
 });
+type State = z.output<typeof stateSchema>;
 
 /** Returns the number of facts. */
 async function exportToFile(
   access: NodeAccess,
-  predicate: string | undefined,
+  predicate: string | null,
   out: string,
   progress: ProgressLine,
 ): Promise<number> {
   keepFilesPrivate();
-  const [part, statePath] = [`${out}.part`, `${out}.part.state`];
-  const found = await readState(statePath);
-  const isSame = found?.url === access.url && found.predicate === (predicate ?? null) && existsSync(part);
-  const begun = isSame ? found : undefined;
-  const file = await open(part, begun === undefined ? "w" : "r+");
-  let [facts, bytes] = [begun?.facts ?? 0, begun?.bytes ?? 0];
-  const startMs = performance.now();
-  progress.begin(`exporting ${access.url}`);
+  const lockPath = `${out}.part.lock`;
+  const lock = lockOutput(out, lockPath);
   try {
+    const facts = await exportToPart(access, predicate, out, progress);
+    installFile(`${out}.part`, out);
+    await rm(`${out}.part.state`, { force: true });
+    // While it is locked, so that it is not the file of another export.
+    await rm(lockPath, { force: true });
+    return facts;
+  } finally {
+    lock.release();
+  }
+}
+
+async function exportToPart(
+  access: NodeAccess,
+  predicate: string | null,
+  out: string,
+  progress: ProgressLine,
+): Promise<number> {
+  const [part, statePath] = [`${out}.part`, `${out}.part.state`];
+  const file = await open(part, constants.O_RDWR | constants.O_CREAT);
+  try {
+    const found = await readState(statePath);
+    const isSame = found?.url === access.url && found.predicate === predicate;
+    const begun = isSame && found.bytes <= (await file.stat()).size ? found : undefined;
+    let [facts, bytes] = [begun?.facts ?? 0, begun?.bytes ?? 0];
+    const startMs = performance.now();
+    progress.begin(`exporting ${access.url}`);
     // What was written after the last state would be written again.
     await file.truncate(bytes);
-    for await (const { lines, count, next } of pagesOf(access, predicate, begun?.token ?? null)) {
-      bytes += await append(file, lines, bytes);
-      facts += count;
+    for await (const page of factPages(access, queryOf(predicate), begun?.token)) {
+      bytes += await append(file, linesOf(page), bytes);
+      facts += page.facts.length;
       progress.describe(describeRate(facts - (begun?.facts ?? 0), startMs));
-      const state = { url: access.url, predicate: predicate ?? null, token: next, bytes, facts };
-      if (next !== null) await replaceFile(statePath, JSON.stringify(state));
+      if (page.next === null) continue;
+      // If the facts were not on the disk, an export after a power cut could continue behind a gap.
+      await file.datasync();
+      const state: State = { url: access.url, predicate, token: page.next, bytes, facts };
+      writeFileAtomically(statePath, JSON.stringify(state), false);
     }
-    await file.sync();
+    return facts;
   } finally {
     await file.close();
   }
-  await rename(part, out);
-  await rm(statePath, { force: true });
-  return facts;
+}
+
+/** Two exports to one file would write into each other's part. Throws AppError `conflict`. */
+function lockOutput(out: string, lockPath: string): FileLock {
+  try {
+    return lockFile(lockPath);
+  } catch (error) {
+    if (storageFailureIn(error) !== undefined) throw error;
+    throw new AppError(
+      "conflict",
+      `another export to \`${out}\` is running (\`${lockPath}\` is locked); wait for its end, or name another file`,
+      { cause: error },
+    );
+  }
 }
 
 async function append(file: FileHandle, text: string, position: number): Promise<number> {
@@ -120,7 +158,7 @@ async function append(file: FileHandle, text: string, position: number): Promise
   return bytes.length;
 }
 
-async function readState(path: string): Promise<z.output<typeof stateSchema> | undefined> {
+async function readState(path: string): Promise<State | undefined> {
   try {
     return stateSchema.parse(JSON.parse(await readFile(path, "utf8")));
   } catch {
@@ -128,35 +166,10 @@ async function readState(path: string): Promise<z.output<typeof stateSchema> | u
   }
 }
 
-const pageSchema = z.object({ results: z.array(z.unknown()), next_page_token: z.string().nullable() });
-
-interface ExportedPage {
-  readonly lines: string;
-  readonly count: number;
-  readonly next: string | null;
+function queryOf(predicate: string | null): URLSearchParams {
+  return new URLSearchParams(predicate === null ? {} : { predicate });
 }
 
-async function* pagesOf(
-  access: NodeAccess,
-  predicate: string | undefined,
-  token: string | null,
-): AsyncGenerator<ExportedPage> {
-  for (let next = token; ;) {
-    const query = new URLSearchParams({ page_size: "1000" });
-    if (predicate !== undefined) query.set("predicate", predicate);
-    if (next !== null) query.set("page_token", next);
-    const response = await requestNodeAgain(access, { method: "GET", path: `/api/facts?${query}` });
-    if (!response.ok) throw await errorFrom(access.url, response);
-    const page = pageSchema.safeParse(await response.json());
-    if (!page.success || (page.data.next_page_token === next && next !== null))
-      throw new AppError(
-        "invalid_request",
-        "the response of the node is not a page of facts; the node may have another version",
-      );
-    const { results, next_page_token: following } = page.data;
-    const lines = results.map((fact) => `${JSON.stringify(fact)}\n`).join("");
-    yield { lines, count: results.length, next: following };
-    if (following === null) return;
-    next = following;
-  }
+function linesOf({ facts }: FactPage): string {
+  return facts.map((fact) => `${JSON.stringify(fact)}\n`).join("");
 }

@@ -33,7 +33,7 @@ export const tellCommand: AddCommand = (program) => {
     .addHelpText("after", `${syntax}\nExamples:\n  ostiary tell has_role User:ann owner Organization:acme`)
     .action(async (predicate: string, values: string[], options: JsonOption, command: Command) => {
       const fact = parseFactWords([predicate, ...values]);
-      const { inserted } = await sendBatch(accessOf(command, "write"), [{ inserts: [fact] }]);
+      const { inserted } = await sendBatch(accessOf(command, "write"), [{ inserts: [fact] }], callNode);
       const text = inserted === 0 ? "was stored already" : "stored";
       await print(options.json ? `${JSON.stringify({ inserted })}\n` : `${printable(formatFact(fact))} ${text}\n`);
     });

@@ -48,11 +48,26 @@ function article(role: ApiKeyRole): string {
   return role === "admin" ? "An" : "A";
 }
 
-/** Returns the JSON of the response. Throws AppError with the message of the node if it refuses. */
+export type CallNode = typeof callNode;
+
+/**
+ * Sends one request, so that a failure is shown immediately. Returns the JSON of the response. Throws AppError with the
+ * message of the node if it refuses.
+ */
 export async function callNode(access: NodeAccess, method: string, path: string, body?: object): Promise<unknown> {
-  const text = body === undefined ? undefined : JSON.stringify(body);
-  const response = await requestNode(access, { method, path, body: text });
-  if (!response.ok) throw await errorFrom(access.url, response);
+  return jsonOf(access, await requestNode(access, requestOf(method, path, body)));
+}
+
+/** The same for one of many requests, by which a short outage would waste the others: `requestNodeAgain`. */
+export const callNodeAgain: CallNode = async (access, method, path, body) =>
+  jsonOf(access, await requestNodeAgain(access, requestOf(method, path, body)));
+
+function requestOf(method: string, path: string, body: object | undefined): NodeRequest {
+  return { method, path, body: body === undefined ? undefined : JSON.stringify(body) };
+}
+
+async function jsonOf({ url }: NodeAccess, response: Response): Promise<unknown> {
+  if (!response.ok) throw await errorFrom(url, response);
   return response.json().catch(() => ({}));
 }
 
@@ -85,6 +100,7 @@ export async function requestNode(
 const retryDelay = { minMs: 200, maxMs: 5000 };
 /** With the delays about 30 s: long enough for a promotion or a restart. */
 const triesMax = 10;
+const retryAfterMaxMs = 30_000;
 /** With these statuses another attempt may succeed. */
 const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
 
@@ -100,7 +116,8 @@ export async function requestNodeAgain(access: NodeAccess, request: NodeRequest)
       const response = await requestNode(access, { ...request, headers });
       if (!temporary.has(response.status) || tries === triesMax) return response;
       await response.body?.cancel();
-      delayMs = Math.max(delayMs, 1000 * (Number(response.headers.get("retry-after")) || 0));
+      const retryAfterMs = 1000 * (Number(response.headers.get("retry-after")) || 0);
+      delayMs = Math.max(delayMs, Math.min(retryAfterMs, retryAfterMaxMs));
     } catch (error) {
       if (tries === triesMax) throw error;
     }
@@ -128,7 +145,11 @@ export function expectAnswer<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(answer);
   if (parsed.success) return parsed.data;
-  throw new AppError("invalid_request", `the response of the node is not ${what}; the node may have another version`);
+  throw unexpectedAnswer(what);
+}
+
+export function unexpectedAnswer(what: string): AppError {
+  return new AppError("invalid_request", `the response of the node is not ${what}; the node may have another version`);
 }
 
 /** The message of a node in a response that refuses a request. */

@@ -4,7 +4,7 @@ import type { Fact } from "../store/facts/fact.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { reasonOf } from "../util/reason.ts";
-import { callNode, expectAnswer, type NodeAccess } from "./node-api.ts";
+import { type CallNode, callNode, callNodeAgain, expectAnswer, type NodeAccess, unexpectedAnswer } from "./node-api.ts";
 import { anyValue, formatFact, type ValuePattern, type WrittenPattern } from "./parse-fact.ts";
 
 export interface FactFilter extends WrittenPattern {
@@ -20,21 +20,41 @@ const batchAnswer = z.object({ message: z.string().regex(counted) });
 /** The most entries that a node accepts in one batch, by default. */
 const pageSize = 1000;
 
+/** A page of facts, and the token of the page after it. */
+export interface FactPage {
+  readonly facts: readonly Fact[];
+  readonly next: string | null;
+}
+
+/**
+ * Yields the pages of `GET /api/facts` with a query, from the page of `token` on. The first request is sent once, so that
+ * a wrong URL is reported immediately; the later ones survive a short outage.
+ */
+export async function* factPages(
+  access: NodeAccess,
+  query: URLSearchParams,
+  token: string | null = null,
+): AsyncGenerator<FactPage> {
+  query.set("page_size", String(pageSize));
+  let [call, next]: [CallNode, string | null] = [callNode, token];
+  do {
+    if (next !== null) query.set("page_token", next);
+    const answer = await call(access, "GET", `/api/facts?${query}`);
+    const { results, next_page_token: following } = expectAnswer(page, answer, "a page of facts");
+    // It would never end.
+    if (following !== null && following === next) throw unexpectedAnswer("the next page of facts");
+    yield { facts: results, next: following };
+    [call, next] = [callNodeAgain, following];
+  } while (next !== null);
+}
+
 /**
  * Yields the facts that match, page by page. The node selects by what its API can express; the rest is selected here,
  * such as an id of any type.
  */
 export async function* readFacts(access: NodeAccess, filter: FactFilter): AsyncGenerator<Fact[]> {
-  let token: string | null = null;
-  do {
-    const query = queryOf(filter);
-    query.set("page_size", String(pageSize));
-    if (token !== null) query.set("page_token", token);
-    const answer = await callNode(access, "GET", `/api/facts?${query}`);
-    const { results, next_page_token } = expectAnswer(page, answer, "a page of facts");
-    yield results.filter((found) => matches(found, filter));
-    token = next_page_token;
-  } while (token !== null);
+  for await (const { facts } of factPages(access, queryOf(filter)))
+    yield facts.filter((found) => matches(found, filter));
 }
 
 export interface ChangeCounts {
@@ -43,8 +63,12 @@ export interface ChangeCounts {
 }
 
 /** Sends one batch, which is one transaction, and returns the number of facts that it really changed. */
-export async function sendBatch(access: NodeAccess, changes: readonly object[]): Promise<ChangeCounts> {
-  const answer = await callNode(access, "POST", "/api/batch", changes);
+export async function sendBatch(
+  access: NodeAccess,
+  changes: readonly object[],
+  call = callNodeAgain,
+): Promise<ChangeCounts> {
+  const answer = await call(access, "POST", "/api/batch", changes);
   const { message } = expectAnswer(batchAnswer, answer, "the result of a batch");
   const [, inserted, deleted] = counted.exec(message) ?? [];
   return { inserted: Number(inserted), deleted: Number(deleted) };
@@ -63,7 +87,9 @@ export async function deleteFacts(
   let total = 0;
   try {
     for (;;) {
-      const rest = isExpressible(pattern) ? await deleteAtOnce(access, [pattern]) : undefined;
+      const rest = isExpressible(pattern)
+        ? await deleteAtOnce(access, [pattern], total === 0 ? callNode : callNodeAgain)
+        : undefined;
       if (rest !== undefined) return total + rest;
       const before = total;
       for await (const facts of readFacts(access, pattern)) {
@@ -87,7 +113,7 @@ export async function deleteFacts(
 /** Deletes listed facts, in parts if the node has a lower limit or if they are long. */
 async function deleteListed(access: NodeAccess, facts: readonly Fact[]): Promise<number> {
   if (facts.length === 0) return 0;
-  const deleted = await deleteAtOnce(access, facts);
+  const deleted = await deleteAtOnce(access, facts, callNodeAgain);
   if (deleted !== undefined) return deleted;
   const middle = Math.ceil(facts.length / 2);
   if (middle === facts.length) throw new AppError("too_large", `${formatFact(must(facts[0]))} is too large to delete`);
@@ -96,9 +122,13 @@ async function deleteListed(access: NodeAccess, facts: readonly Fact[]): Promise
 }
 
 /** The number of deleted facts; undefined if they are too many for one transaction. */
-async function deleteAtOnce(access: NodeAccess, patterns: readonly WrittenPattern[]): Promise<number | undefined> {
+async function deleteAtOnce(
+  access: NodeAccess,
+  patterns: readonly WrittenPattern[],
+  call: CallNode,
+): Promise<number | undefined> {
   try {
-    return (await sendBatch(access, [{ deletes: patterns }])).deleted;
+    return (await sendBatch(access, [{ deletes: patterns }], call)).deleted;
   } catch (error) {
     if (error instanceof AppError && error.code === "too_large") return undefined;
     throw error;

@@ -225,7 +225,54 @@ describe("an interruption", () => {
       const { status, output } = await run(command, "", access(proxy.url));
       expect([status, output]).toEqual([0, "2650 facts written to cut.ndjson\n"]);
       expect(requests).toBe(4);
-      expect(read("cut.ndjson")).toBe((await run(["export"], "", access(api.url))).output);
+      const whole = (await run(["export"], "", access(api.url))).output;
+      expect(read("cut.ndjson")).toBe(whole);
+
+      // As if the file system had lost the end of the part, but not the state.
+      requests = 0;
+      expect((await run(command, "", access(proxy.url))).status).toBe(1);
+      write("cut.ndjson.part", read("cut.ndjson.part").slice(0, 1000));
+      expect((await run(command, "", access(proxy.url))).output).toBe("2650 facts written to cut.ndjson\n");
+      expect(read("cut.ndjson")).toBe(whole);
+    }));
+
+  test("of a list: later pages are asked for again, but a first request is not", () =>
+    withPolicy(async (api) => {
+      await run(["import", "facts", write("many.ndjson", ndjson(many))], "", access(api.url));
+      let failing = 2;
+      let requests = 0;
+      using proxy = proxyTo(api, async (_, forward) =>
+        ++requests === failing ? new Response('{"message":"away"}', { status: 503 }) : forward(),
+      );
+      const listed = await run(["get"], "", access(proxy.url));
+      expect([listed.status, listed.errors, listed.output.split("\n").length]).toEqual([0, "", 2651]);
+      expect(requests).toBe(4);
+      [failing, requests] = [1, 0];
+      const refused = await run(["get"], "", access(proxy.url));
+      expect([refused.status, refused.errors]).toEqual([1, `error: ${proxy.url} answered 503: away\n`]);
+    }));
+
+  test("by another export to the same file: the second is refused", () =>
+    withPolicy(async (api) => {
+      await run(["import", "facts", write("many.ndjson", ndjson(many))], "", access(api.url));
+      const [arrived, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      using proxy = proxyTo(api, async (_, forward) => {
+        arrived.resolve();
+        await released.promise;
+        return forward();
+      });
+      const child = start(["export", "--out", "same.ndjson"], access(proxy.url));
+      await arrived.promise;
+      const second = await run(["export", "--out", "same.ndjson"], "", access(api.url));
+      released.resolve();
+      expect([second.status, second.output, second.errors]).toEqual([
+        1,
+        "",
+        expect.stringContaining("another export to `same.ndjson` is running (`same.ndjson.part.lock` is locked)"),
+      ]);
+      expect([await child.exited, await child.stdout.text()]).toEqual([0, "2650 facts written to same.ndjson\n"]);
+      expect(read("same.ndjson")).toBe((await run(["export"], "", access(api.url))).output);
+      expect(existsSync(path("same.ndjson.part.lock"))).toBe(false);
     }));
 });
 

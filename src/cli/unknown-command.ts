@@ -1,4 +1,5 @@
 /** The message about an unknown command: a command with a similar name, or the one that does the job of this name. */
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { suggestion } from "../util/suggestion.ts";
 import { printable } from "../util/printable.ts";
@@ -9,7 +10,7 @@ const tasks: readonly (readonly [names: string, command: string, job: string])[]
   ["rm remove revoke retract del unset", "delete", "deletes facts"],
   ["facts read show dump ls", "get", "prints facts"],
   ["find search describe", "inspect", "prints all facts about a value"],
-  ["wipe reset truncate flush purge", "clear", "deletes all facts"],
+  ["wipe reset truncate flush purge clear-data clear_data delete-all", "clear", "deletes all facts"],
   [
     "can check allow allowed is-allowed enforce can-i",
     "authorize",
@@ -37,26 +38,30 @@ const tasks: readonly (readonly [names: string, command: string, job: string])[]
   ["manual docs", "man", "prints the manual page"],
   ["load upload push deploy apply policies", "policy", "loads a policy into a node"],
   ["sync experimental", "reconcile", "makes the facts of a node equal to those of a database"],
-  ["load-facts", "import", "loads facts"],
+  [
+    "bulk batch bulk-load bulk_load bulk-tell load-facts",
+    "import",
+    "inserts facts from a file (`ostiary import facts FILE`)",
+  ],
 ];
 
-/** Such names of subcommands. */
-const subcommandTasks: Readonly<Record<string, string>> = {
-  "keys add": "create",
-  "keys new": "create",
-  "keys show": "list",
-  "keys ls": "list",
-  "keys get": "list",
-  "keys delete": "revoke",
-  "keys remove": "revoke",
-  "keys rm": "revoke",
-  "snapshot export": "create",
-  "snapshot make": "create",
-  "snapshot show": "inspect",
-  "snapshot verify": "inspect",
-  "snapshot load": "import",
-  "snapshot restore": "import",
-};
+/** Such names of subcommands, each with the command that does the job. */
+const subcommandTasks: readonly (readonly [parent: string, names: string, command: string])[] = [
+  ["keys", "add new", "keys create"],
+  ["keys", "show ls get", "keys list"],
+  ["keys", "delete remove rm", "keys revoke"],
+  ["snapshot", "export make", "snapshot create"],
+  ["snapshot", "show verify", "snapshot inspect"],
+  ["snapshot", "load restore", "snapshot import"],
+  ["policy", "upload load push set apply deploy", "policy FILE…"],
+  ["policy", "list ls log versions", "policy history"],
+  ["policy", "get print cat", "policy show"],
+  ["policy", "revert restore undo", "policy rollback"],
+  ["policy", "compare", "policy diff"],
+  ["policy", "validate check lint", "validate FILE…"],
+  ["policy", "test", "test FILE…"],
+  ["import", "fact csv json ndjson", "import facts"],
+];
 
 /** The message if the words name a command that does not exist; undefined if they name one. */
 export function describeUnknownCommand(program: Command, words: readonly string[]): string | undefined {
@@ -64,28 +69,28 @@ export function describeUnknownCommand(program: Command, words: readonly string[
   for (const word of words) {
     if (command.commands.length === 0 || word.startsWith("-") || word === "help") return undefined;
     const next = command.commands.find((known) => known.name() === word || known.aliases().includes(word));
-    // The word can be an argument, if the command takes arguments beside its subcommands.
-    if (next === undefined && command.registeredArguments.length > 0) return undefined;
-    if (next === undefined) return messageFor(program, command, word);
+    if (next === undefined) return messageFor(command, word);
     command = next;
   }
   return undefined;
 }
 
-function messageFor(program: Command, parent: Command, word: string): string {
-  const path = parent === program ? "" : `${parent.name()} `;
+function messageFor(parent: Command, word: string): string | undefined {
+  const hint = jobOf(parent, word.toLowerCase()) ?? similarTo(parent, word);
+  // The word is an argument, if the command takes files beside its subcommands.
+  if (parent.registeredArguments.length > 0 && (hint === undefined || existsSync(word))) return undefined;
+  const path = parent.parent === null ? "" : `${parent.name()} `;
   const unknown = `\`ostiary ${path}${printable(word)}\` is not a command`;
-  const hint = jobOf(program, parent, word.toLowerCase()) ?? similarTo(parent, word);
   return `${unknown}${hint === undefined ? "" : `; ${hint}`}; \`ostiary ${path}--help\` lists the commands`;
 }
 
-function jobOf(program: Command, parent: Command, word: string): string | undefined {
-  if (parent !== program) {
-    const subcommand = subcommandTasks[`${parent.name()} ${word}`];
-    return subcommand && `use \`ostiary ${parent.name()} ${subcommand}\``;
+function jobOf(parent: Command, word: string): string | undefined {
+  if (parent.parent !== null) {
+    const [, , command] =
+      subcommandTasks.find(([name, names]) => name === parent.name() && names.split(" ").includes(word)) ?? [];
+    return command && `use \`ostiary ${command}\``;
   }
-  const exists = (name: string): boolean => program.commands.some((command) => command.name() === name);
-  const [, name, job] = tasks.find(([names, command]) => names.split(" ").includes(word) && exists(command)) ?? [];
+  const [, name, job] = tasks.find(([names]) => names.split(" ").includes(word)) ?? [];
   return name && `\`ostiary ${name}\` ${job}`;
 }
 

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { workspace } from "./workspace.ts";
 
-const { run } = workspace();
+const { run, write } = workspace();
 
 test.each([
   [["serv"], "did you mean `serve`?"],
@@ -17,11 +17,22 @@ test.each([
   [["keys", "add"], "use `ostiary keys create`"],
   [["keys", "revok", "x"], "did you mean `revoke`?"],
   [["snapshot", "load"], "use `ostiary snapshot import`"],
+  [["clear-data"], "`ostiary clear` deletes all facts"],
+  [["bulk"], "`ostiary import` inserts facts from a file (`ostiary import facts FILE`)"],
+  [["policy", "upload", "a.polar"], "use `ostiary policy FILE…`"],
+  [["policy", "histroy"], "did you mean `history`?"],
+  [["policy", "versions"], "use `ostiary policy history`"],
 ])("%p", async (words, hint) => {
   const { status, output, errors } = await run(words);
   expect([status, output]).toEqual([2, ""]);
   expect(errors).toStartWith(`error: \`ostiary ${words[0]}`);
   expect(errors).toContain(`is not a command; ${hint}; \`ostiary `);
+});
+
+test("a file with such a name is an argument", async () => {
+  write("upload", "actor User {");
+  const { status, errors } = await run(["policy", "upload"], "", { OSO_AUTH: "e_default_admin_0123456789abcdef" });
+  expect([status, errors]).toEqual([1, expect.stringContaining("upload:1:12: error: ")]);
 });
 
 test("without a similar name, it names the list of commands", async () => {

@@ -5,7 +5,14 @@ import { printable } from "../util/printable.ts";
 import { printWarning } from "./color.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { accessOf, callNode, type NodeAccess, withAccess } from "./node-api.ts";
-import { formatFact, parseFactWords, parsePatternWord, parsePatternWords } from "./parse-fact.ts";
+import {
+  anyValue,
+  formatFact,
+  parseFactWords,
+  parsePatternWord,
+  parsePatternWords,
+  type ValuePattern,
+} from "./parse-fact.ts";
 import { withProgress } from "./progress-line.ts";
 import { deleteFacts, type FactFilter, readFacts, sendBatch } from "./stored-facts.ts";
 
@@ -68,7 +75,9 @@ export const deleteCommand: AddCommand = (program) => {
         return deleteFacts(access, { predicate, args }, (count) => progress.begin(`${countFacts(count)} deleted`));
       });
       await print(options.json ? `${JSON.stringify({ deleted })}\n` : `${countFacts(deleted)} deleted\n`);
-      if (deleted === 0) await warnOfLonger(access, { predicate, args });
+      if (deleted > 0) return;
+      await warnOfTypeAsString(args);
+      await warnOfLonger(access, { predicate, args });
     });
 };
 
@@ -136,6 +145,13 @@ async function printFacts(command: Command, filter: FactFilter, { json }: JsonOp
   }
   if (json) await print(count === 0 ? "[]\n" : "\n]\n");
   else if (count === 0) await printError(noResults);
+  if (count === 0) await warnOfTypeAsString([...filter.args, filter.contains ?? anyValue]);
+}
+
+/** Explains that nothing matches: a text without a type is a string, but a user may mean all values of the type. */
+export async function warnOfTypeAsString(args: readonly ValuePattern[]): Promise<void> {
+  const name = args.find(({ type, id }) => type === "String" && /^\p{Lu}[\p{L}\p{N}_]*$/u.test(id ?? ""))?.id;
+  if (name) await printWarning(`\`${name}\` is a string here; \`${name}:_\` is any value of the type \`${name}\``);
 }
 
 /** For standard error, so that a program that reads the output gets no line. */

@@ -7,7 +7,7 @@ import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printFailure } from "./color.ts";
-import { noResults } from "./facts.ts";
+import { noResults, warnOfTypeAsString } from "./facts.ts";
 import { accessOf, callNode, expectAnswer, type NodeAccess, withAccess } from "./node-api.ts";
 import { formatFact, formatValuePattern, parseEntity, parseFactText, parsePatternWords } from "./parse-fact.ts";
 
@@ -123,8 +123,9 @@ export const queryCommand: AddCommand = (program) => {
       const value = z.object({ type: z.string().nullable(), id: z.string().nullable() });
       const found = z.object({ predicate: z.string(), args: z.array(value) });
       const { results } = expectAnswer(z.object({ results: z.array(found) }), answer, "a list of facts");
-      if (results.length === 0 && !options.json) return print(noResults);
-      await printLines(results, formatFact, options);
+      if (results.length === 0 && !options.json) await print(noResults);
+      else await printLines(results, formatFact, options);
+      if (results.length === 0) await warnOfTypeAsString(fact.args);
     });
 };
 

@@ -100,6 +100,17 @@ describe("facts", () => {
     expect(await linesOf("get")).toEqual(matching(/ann|eve|^is/));
   }, 60_000);
 
+  test("are not found by the bare name of a type, which is a string, and the commands say so", async () => {
+    await outputOf("tell", "has_role", "User:ann", "owner", "Organization:acme");
+    const errors = "warning: `User` is a string here; `User:_` is any value of the type `User`\n";
+    const words = ["has_role", "User", "_", "_"];
+    expect(await ostiary("get", ...words)).toEqual({ status: 0, output: "", errors: `(no results)\n${errors}` });
+    expect(await ostiary("inspect", "User", "--json")).toEqual({ status: 0, output: "[]\n", errors });
+    expect(await ostiary("delete", ...words)).toEqual({ status: 0, output: "0 facts deleted\n", errors });
+    expect(await ostiary("query", ...words)).toEqual({ status: 0, output: "(no results)\n", errors });
+    expect(await ostiary("get", "has_role", "_", "admin")).toMatchObject({ errors: "(no results)\n" });
+  }, 60_000);
+
   test("with any id are printed so that the output can be used again", async () => {
     const ids = ["a b", "a:b", '"q"', "_", "(x,y)", "ünï", "\u202e", "-5"];
     for (const id of ids) await outputOf("tell", "is_banned", `User:${JSON.stringify(id)}`);

@@ -14,8 +14,7 @@ export interface FactFilter extends WrittenPattern {
 
 const fact = z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) });
 const page = z.object({ results: z.array(fact), next_page_token: z.string().nullable() });
-const counted = /^(\d+) facts? inserted, (\d+) facts? deleted$/;
-const batchAnswer = z.object({ message: z.string().regex(counted) });
+const batchAnswer = z.object({ message: z.string() });
 
 /** The most entries that a node accepts in one batch, by default. */
 const pageSize = 1000;
@@ -69,8 +68,13 @@ export async function sendBatch(
   call = callNodeAgain,
 ): Promise<ChangeCounts> {
   const answer = await call(access, "POST", "/api/batch", changes);
-  const { message } = expectAnswer(batchAnswer, answer, "the result of a batch");
-  const [, inserted, deleted] = counted.exec(message) ?? [];
+  return countsIn(expectAnswer(batchAnswer, answer, "the result of a batch").message);
+}
+
+/** The counts in the answer of a node to a batch. Throws AppError if it has none. */
+export function countsIn(message: string): ChangeCounts {
+  const [, inserted, deleted] = /^(\d+) facts? inserted, (\d+) facts? deleted$/.exec(message) ?? [];
+  if (inserted === undefined) throw unexpectedAnswer("the result of a batch");
   return { inserted: Number(inserted), deleted: Number(deleted) };
 }
 

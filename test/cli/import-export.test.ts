@@ -2,6 +2,7 @@
 import * as Bun from "bun";
 import { beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, lstatSync, symlinkSync } from "node:fs";
+import { builtBinary } from "../../scripts/built-binary.ts";
 import { admin, apiOf, fact, Org, primaryForAllTests, Repo, role, value, withPrimary, type Api } from "../http/api.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";
 import { workspace } from "./workspace.ts";
@@ -207,6 +208,32 @@ describe("an interruption", () => {
       );
       expect(rest.status).toBe(0);
       expect(await countOf(api, "has_role")).toBe(all.length);
+    }));
+
+  test("of an import whose input brings no more: it ends, too", () =>
+    withPolicy(async (api) => {
+      const arrived = Promise.withResolvers<void>();
+      using proxy = proxyTo(api, async (_, forward) => {
+        arrived.resolve();
+        return forward();
+      });
+      const child = Bun.spawn([await builtBinary(), "import", "facts", "-"], {
+        env: access(proxy.url),
+        stdin: "pipe",
+        stdout: "pipe",
+        stderr: "pipe",
+        timeout: 20_000,
+      });
+      child.stdin.write(ndjson(many.slice(0, 1500)));
+      await child.stdin.flush();
+      await arrived.promise;
+      child.kill("SIGINT");
+      const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+      expect({ output, errors, status }).toEqual({
+        output: "1000 facts imported: 1000 inserted, 0 existed\n",
+        errors: "warning: all lines before 1001 are imported: continue with --from-line 1001\n",
+        status: 1,
+      });
     }));
 
   test("of an export: the same command continues it", () =>

@@ -9,6 +9,7 @@ import { type AddCommand, type ExitStatus, UsageError } from "../command.ts";
 import { printWarning } from "../color.ts";
 import { accessOf, messageIn, type NodeAccess, requestNodeAgain, withAccess } from "../node-api.ts";
 import { describeRate, type ProgressLine, withProgress } from "../progress-line.ts";
+import { countsIn } from "../stored-facts.ts";
 import { type BatchSize, type FactBatch, factBatches, lineError } from "./fact-lines.ts";
 
 const details = `
@@ -77,8 +78,8 @@ async function importFacts(
   const size = { facts: defaultLimits.batchEntriesMax, bytes: defaultLimits.writeBodyBytesMax - envelopeBytes };
   const startMs = performance.now();
   progress.begin(`importing ${file === "-" ? "standard input" : file}`);
-  let [isStopped, facts, inserted, nextLine] = [false, 0, 0, fromLine];
-  void stopSignal().then(() => (isStopped = true));
+  let [facts, inserted, nextLine] = [0, 0, fromLine];
+  const stopped = stopSignal().then(() => progress.begin("ending after the facts on their way, Ctrl-C ends it now"));
   const inFlight: { readonly batch: FactBatch; readonly written: Promise<number> }[] = [];
   /** Waits for the oldest batch. */
   const settle = async (): Promise<void> => {
@@ -88,15 +89,20 @@ async function importFacts(
     nextLine = must(batch.lines.at(-1)) + 1;
     progress.describe(describeRate(facts, startMs, bytesMax && batch.bytesRead / bytesMax));
   };
-  let problem: unknown;
+  let [isWhole, problem]: [boolean, unknown] = [false, undefined];
   try {
-    for await (const batch of factBatches(file, fromLine, size)) {
+    const batches = factBatches(file, fromLine, size);
+    for (;;) {
+      // Standard input may bring nothing for a long time.
+      const next = await Promise.race([batches.next(), stopped]);
+      isWhole = next?.done === true;
+      if (next === undefined || next.done) break;
+      const batch = next.value;
       const written = writeBatch(access, file, batch, size);
       // The order of the batches decides which failure is reported.
       written.catch(() => {});
       inFlight.push({ batch, written });
       if (inFlight.length >= batchesInFlight) await settle();
-      if (isStopped) break;
     }
   } catch (error) {
     problem = error;
@@ -112,8 +118,7 @@ async function importFacts(
     const { line, facts: before, inserted: added } = problem;
     return { facts: facts + before, inserted: inserted + added, nextLine: line, problem: problem.reason };
   }
-  const isWhole = !isStopped && problem === undefined;
-  return { facts, inserted, nextLine: isWhole ? null : nextLine, problem };
+  return { facts, inserted, nextLine: isWhole && problem === undefined ? null : nextLine, problem };
 }
 
 function sizeOf(file: string): number {
@@ -154,7 +159,7 @@ async function writeBatch(access: NodeAccess, file: string, batch: FactBatch, si
     );
     const message = (await messageIn(response)) ?? "no reason given";
     if (response.ok) {
-      inserted += Number(/^(\d+) facts? inserted/.exec(message)?.[1] ?? 0);
+      inserted += countsIn(message).inserted;
       written += end - start;
       return;
     }

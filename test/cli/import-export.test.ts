@@ -148,6 +148,14 @@ describe("a line that is no fact ends the import", () => {
     );
     expect(many.slice(0, 1700).filter((one) => !stored.has(JSON.stringify(one)))).toEqual([]);
   });
+
+  test("before others, while many batches are on their way: it decides where to continue", async () => {
+    const lines = Array.from({ length: 12_000 }, (_, index) => role("ann", "member", Org(`o${index}`)));
+    const file = write("two.ndjson", ndjson(lines.with(499, unused).with(1499, unused)));
+    const { status, output, errors } = await run(["import", "facts", file, "--json"], "", access(api.url));
+    expect([status, JSON.parse(output)]).toEqual([1, { file, facts: 499, inserted: 499, existing: 0, next_line: 500 }]);
+    expect(errors).toContain("line 500");
+  });
 });
 
 test("wrong usage", async () => {

@@ -81,43 +81,43 @@ async function importFacts(
   let [facts, inserted, nextLine] = [0, 0, fromLine];
   const stopped = stopSignal().then(() => progress.begin("ending after the facts on their way, Ctrl-C ends it now"));
   const inFlight: { readonly batch: FactBatch; readonly written: Promise<number> }[] = [];
-  /** Waits for the oldest batch. */
+  let [failure, readFailure, isWhole]: [unknown, unknown, boolean] = [undefined, undefined, false];
+  /** Waits for the oldest batch. The first one that fails decides where to continue. */
   const settle = async (): Promise<void> => {
     const { batch, written } = must(inFlight.shift());
-    inserted += await written;
-    facts += batch.facts.length;
-    nextLine = must(batch.lines.at(-1)) + 1;
-    progress.describe(describeRate(facts, startMs, bytesMax && batch.bytesRead / bytesMax));
+    try {
+      const added = await written;
+      if (failure !== undefined) return;
+      inserted += added;
+      facts += batch.facts.length;
+      nextLine = must(batch.lines.at(-1)) + 1;
+      progress.describe(describeRate(facts, startMs, bytesMax && batch.bytesRead / bytesMax));
+    } catch (error) {
+      failure ??= error;
+    }
   };
-  let [isWhole, problem]: [boolean, unknown] = [false, undefined];
+  const batches = factBatches(file, fromLine, size);
   try {
-    const batches = factBatches(file, fromLine, size);
-    for (;;) {
+    while (failure === undefined) {
       // Standard input may bring nothing for a long time.
       const next = await Promise.race([batches.next(), stopped]);
       isWhole = next?.done === true;
       if (next === undefined || next.done) break;
-      const batch = next.value;
-      const written = writeBatch(access, file, batch, size);
-      // The order of the batches decides which failure is reported.
+      const written = writeBatch(access, file, next.value, size);
+      // It is handled when its turn comes.
       written.catch(() => {});
-      inFlight.push({ batch, written });
+      inFlight.push({ batch: next.value, written });
       if (inFlight.length >= batchesInFlight) await settle();
     }
   } catch (error) {
-    problem = error;
+    readFailure = error;
   }
-  // An earlier batch decides, if it fails too.
-  try {
-    while (inFlight.length > 0) await settle();
-  } catch (error) {
-    problem = error;
+  while (inFlight.length > 0) await settle();
+  if (failure instanceof BatchError) {
+    const { line, facts: before, inserted: added, reason } = failure;
+    return { facts: facts + before, inserted: inserted + added, nextLine: line, problem: reason };
   }
-  await Promise.allSettled(inFlight.map(({ written }) => written));
-  if (problem instanceof BatchError) {
-    const { line, facts: before, inserted: added } = problem;
-    return { facts: facts + before, inserted: inserted + added, nextLine: line, problem: problem.reason };
-  }
+  const problem = failure ?? readFailure;
   return { facts, inserted, nextLine: isWhole && problem === undefined ? null : nextLine, problem };
 }
 

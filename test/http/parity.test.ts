@@ -132,12 +132,16 @@ describe("reports", () => {
       await report(api, "large", false);
       await ask(api, "padded", { ...question, padding: "x".repeat(5000) });
       await report(api, "padded", false);
+      // From the decision cache.
+      await ask(api, "padded again", { ...question, padding: "x".repeat(5000) });
+      await report(api, "padded again", false);
       await ask(api, "small", { ...question, context_facts: facts.slice(0, 2), padding: "x".repeat(5000) });
       await report(api, "small", false);
       const { reports } = await pageOf(api);
       expect(reports).toMatchObject([
         { request_id: "small", actor: User("bob"), context_facts: facts.slice(0, 2) },
-        { request_id: "padded", context_facts: [] },
+        { request_id: "padded again", actor: User("bob"), context_facts: [] },
+        { request_id: "padded", actor: User("bob"), context_facts: [] },
         { request_id: "large", allowed: true, resource: Org("acme"), context_facts: [], omitted_context_facts: 100 },
       ]);
     }));

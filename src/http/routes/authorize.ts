@@ -28,10 +28,9 @@ export function authorizeHandler(
   parity: ParityLog,
 ): AuthorizeHandler {
   const guard = readGuard(node, "read");
-  const decide = (text: string, holder: string): boolean | Promise<boolean> => {
+  const questionOf = (text: string): AuthorizeQuestion => {
     const body = parseJson(text);
-    const question = simpleAuthorizeQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
-    return queries.ask("authorize", question, holder);
+    return simpleAuthorizeQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
   };
   const reply = (exchange: Exchange, allowed: boolean, asked: string | AuthorizeQuestion): Response => {
     parity.decided(holderOf(exchange), exchange.requestId, asked, allowed);
@@ -50,14 +49,14 @@ export function authorizeHandler(
       const question = await bodies.parse("authorize", text);
       return reply(exchange, await queries.ask("authorize", question, holderOf(exchange)), question);
     }
-    let allowed = queries.cachedDecision(text);
-    if (allowed === undefined) {
-      const decision = decide(text, holderOf(exchange));
-      // An `await` of a value that is already there would take a twentieth of the whole request.
-      allowed = typeof decision === "boolean" ? decision : await decision;
-    }
     const isShort = text.length <= questionCharactersMax;
-    return reply(exchange, allowed, isShort ? text : bodies.parseValue("authorize", parseJson(text)));
+    const cached = queries.cachedDecision(text);
+    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text));
+    const question = questionOf(text);
+    const decision = queries.ask("authorize", question, holderOf(exchange));
+    // An `await` of a value that is already there would take a twentieth of the whole request.
+    const allowed = typeof decision === "boolean" ? decision : await decision;
+    return reply(exchange, allowed, isShort ? text : question);
   };
 }
 

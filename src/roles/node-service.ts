@@ -37,9 +37,11 @@ export async function serveNode(
 ): Promise<RunningNode> {
   const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
   const { host, port, publicUrl, limits } = config;
+  const parity = new ParityLog(limits);
+  // Reading a full file can take half a second, so it is done before there are requests.
+  const saveReports = keepParityReports(parity, config, system.clock);
   let node = first;
   try {
-    const parity = new ParityLog(limits);
     const options = { parity, publicUrl, createTestEnvironment };
     let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
@@ -58,7 +60,6 @@ export async function serveNode(
       },
       stopGraceMs: limits.stopGraceMs,
     });
-    const saveReports = keepParityReports(parity, config, system.clock);
     const unobserve = exposeNode(() => readNode(node));
     const unguard = limitConnections(config, listener.connections, system.clock);
     return {
@@ -88,6 +89,7 @@ export async function serveNode(
       },
     };
   } catch (error) {
+    await saveReports();
     await environments?.close();
     await node.stop();
     throw error;

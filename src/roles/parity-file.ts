@@ -3,11 +3,11 @@
  * new reports: a crash can lose the latest ones. A file that cannot be read or written costs only the reports.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { open, rename } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseKeptQuestion } from "../http/parity/kept-question.ts";
-import type { ParityLog, ParityReport } from "../http/parity/parity-log.ts";
+import { type ParityLog, type ParityReport, parityResults } from "../http/parity/parity-log.ts";
 import type { System } from "../replication/system.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
@@ -39,7 +39,7 @@ const report = z.object({
       timeMs,
     })
     .optional(),
-  result: z.enum(["mismatch", "pending", "match"]),
+  result: z.enum(parityResults),
   sequence: z.number(),
 });
 
@@ -93,7 +93,9 @@ export function keepParityReports(
 }
 
 function readReports(path: string, bytesMax: number): ParityReport[] {
-  if (!existsSync(path) || statSync(path).size > bytesMax) return [];
+  if (!existsSync(path)) return [];
+  if (statSync(path).size > bytesMax)
+    throw new AppError("too_large", `it has more than ${bytesMax} bytes, twice \`advanced.parityReportsBytesMax\``);
   const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
   return lines.map((line, index) => {
     try {
@@ -105,18 +107,30 @@ function readReports(path: string, bytesMax: number): ParityReport[] {
   });
 }
 
+/** A full disk gets the space of an incomplete file back. */
 async function writeReports(path: string, reports: readonly ParityReport[]): Promise<void> {
   const temporary = `${path}.new`;
-  const file = await open(temporary, "w", 0o600);
+  try {
+    await writeLines(temporary, reports);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function writeLines(path: string, reports: readonly ParityReport[]): Promise<void> {
+  const file = await open(path, "w", 0o600);
   try {
     for (let start = 0; start < reports.length; start += linesAtATime) {
       const lines = reports.slice(start, start + linesAtATime).map((each) => `${JSON.stringify(each)}\n`);
-      await file.write(lines.join(""));
+      await file.appendFile(lines.join(""));
     }
+    // Otherwise a power cut after the renaming could leave an empty file.
+    await file.sync();
   } finally {
     await file.close();
   }
-  await rename(temporary, path);
 }
 
 const log = getLogger("parity");

@@ -1,12 +1,13 @@
 /** Parity reports over HTTP and with the official client: matching decisions and expectations, bounds, isolation. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ParityHandle } from "oso-cloud";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { ParityLog } from "../../src/http/parity/parity-log.ts";
 import { RecentDecisions } from "../../src/http/parity/recent-decisions.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
+import { withCapturedLog } from "../replication/captured-log.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { apiOf, clientOf, fact, Org, Repo, role, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 
@@ -376,6 +377,38 @@ describe("the official client", () => {
         await other.stop();
       }
     }));
+
+  test("a file that cannot be written costs only the reports, and takes no space on a full disk", () =>
+    withCapturedLog((lines) =>
+      withCluster(async (cluster) => {
+        const first = await cluster.primary({ "log.level": "warning" });
+        const path = join(first.data, "parity-reports.ndjson");
+        await report(apiOf(first), "1", true);
+        symlinkSync("/dev/full", `${path}.new`);
+        await first.stop();
+        expect(readdirSync(first.data).filter((name) => name.startsWith("parity"))).toEqual([]);
+        expect(lines.join("")).toContain("parity-reports.ndjson: parity reports are not kept over a restart: ENOSPC");
+        const second = await cluster.primary();
+        await report(apiOf(second), "2", true);
+        mkdirSync(path);
+        await second.stop();
+        expect(readdirSync(first.data).filter((name) => name.startsWith("parity"))).toEqual(["parity-reports.ndjson"]);
+        rmSync(path, { recursive: true });
+      }),
+    ));
+
+  test("a file that is too large is not read, and the log says so", () =>
+    withCapturedLog((lines) =>
+      withCluster(async (cluster) => {
+        const first = await cluster.primary();
+        for (let index = 0; index < 100; index++) await report(apiOf(first), `${index}`, true);
+        await first.stop();
+        const limit = { "advanced.parityReportsBytesMax": "1KiB", "log.level": "warning" };
+        const second = await cluster.primary(limit);
+        expect((await pageOf(apiOf(second))).counts.pending).toBe(0);
+        expect(lines.join("")).toContain("more than 2048 bytes, twice `advanced.parityReportsBytesMax`");
+      }),
+    ));
 
   test("reports stay when a node changes its role", () =>
     withCluster(async (cluster) => {

@@ -2,12 +2,14 @@
 import { defaultLimits } from "../../config/limits.ts";
 import type { AuthorizeQuestion } from "../../engine/request/questions.ts";
 import { parseJson } from "../request/body-reader.ts";
-import { requestParsers } from "../request/request-schemas.ts";
+import { requestParsers, simpleAuthorizeQuestion } from "../request/request-schemas.ts";
 
 const max = Number.MAX_SAFE_INTEGER;
-const { authorize } = requestParsers({ ...defaultLimits, contextFactsMax: max, identifierBytesMax: max });
+const limits = { ...defaultLimits, contextFactsMax: max, identifierBytesMax: max };
+const { authorize } = requestParsers(limits);
 
 /** Throws `invalid_request` if the text is not the body of a question. */
 export function parseKeptQuestion(text: string): AuthorizeQuestion {
-  return authorize(parseJson(text));
+  const body = parseJson(text);
+  return simpleAuthorizeQuestion(body, text, limits) ?? authorize(body);
 }

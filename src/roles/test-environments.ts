@@ -12,10 +12,14 @@ import { buildSnapshotInWorker, unpackSnapshotInWorker } from "../replication/sn
 import { realSystem } from "../replication/system.ts";
 import { nextStorePath } from "../store/directory/data-directory.ts";
 import { hashKey, parseApiKey } from "../store/keys/api-keys.ts";
+import { AppError } from "../util/app-error.ts";
 import { type PrimaryNode, startPrimaryNode } from "./primary.ts";
 
 /** More than the workers of a test runner, since each may use one. A primary with its threads takes about 30 MB. */
 const environmentsMax = 20;
+
+/** Requests that wait for an environment. One takes a tenth of a second, also if its client has left meanwhile. */
+const waitingMax = 20;
 
 const environmentPrefix = "testenv";
 /** The id of the only key of each environment, as in the development key. */
@@ -35,6 +39,8 @@ export class TestEnvironments {
   readonly #environments = new Map<string, TestEnvironment>();
   /** Environments are created one after another, so that their number is exact. */
   #created: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #isClosed = false;
 
   /** `config` and `original` are those of the default environment. */
   constructor(config: Config, original: PrimaryNode) {
@@ -45,14 +51,21 @@ export class TestEnvironments {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Returns the API key of a new environment: empty, or a copy of the default one. */
-  create(isCopy: boolean): Promise<string> {
-    const created = this.#created.then(() => this.#create(isCopy));
+  /**
+   * Returns the API key of a new environment: empty, or a copy of the default one. Rejects with `not_ready` if too many
+   * requests wait, or the node stops.
+   */
+  async create(isCopy: boolean): Promise<string> {
+    if (this.#waiting >= waitingMax)
+      throw new AppError("not_ready", `${waitingMax} requests wait for a test environment already, try again`);
+    this.#waiting += 1;
+    const created = this.#created.then(() => this.#create(isCopy)).finally(() => (this.#waiting -= 1));
     this.#created = created.catch(() => {});
     return created;
   }
 
   async #create(isCopy: boolean): Promise<string> {
+    if (this.#isClosed) throw new AppError("not_ready", "the node stops and creates no test environment any more");
     for (const name of this.#environments.keys()) {
       if (this.#environments.size < environmentsMax) break;
       await this.#remove(name);
@@ -105,6 +118,7 @@ export class TestEnvironments {
 
   /** Stops and deletes all environments. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#created;
     for (const name of [...this.#environments.keys()]) await this.#remove(name);
     rmSync(this.#folder, { recursive: true, force: true });

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../../src/config/config.ts";
 import { startDev } from "../../src/roles/dev.ts";
-import { unset, withCluster } from "../replication/cluster.ts";
+import { TestEnvironments } from "../../src/roles/test-environments.ts";
+import { adminKey, unset, withCluster } from "../replication/cluster.ts";
 import { clientOf, Org, Repo, User, wildcardPolicy, withPrimary } from "./api.ts";
 
 setDefaultTimeout(60_000);
@@ -128,6 +129,23 @@ test(
     }),
   60_000,
 );
+
+test("only so many requests wait for an environment, and none when the node stops", () =>
+  withCluster(async (cluster) => {
+    const { node } = await cluster.primary();
+    const config = { ...cluster.config("primary", "primary", { adminKey }), adminKey: developmentKey };
+    const environments = new TestEnvironments(config, node);
+    const created = Array.from({ length: 25 }, () => environments.create(false));
+    const settled = Promise.allSettled(created);
+    await created[0];
+    await environments.close();
+    const reasons = (await settled).map((each) => (each.status === "rejected" ? String(each.reason) : "created"));
+    expect(reasons[0]).toBe("created");
+    const refusal = expect.stringContaining("20 requests wait for a test environment already, try again");
+    expect(reasons.slice(20)).toEqual(Array.from({ length: 5 }, () => refusal));
+    expect(reasons[19]).toContain("the node stops");
+    expect(existsSync(join(config.data, "test-environments"))).toBe(false);
+  }));
 
 test("no other node has the route", () =>
   withPrimary(async (api) => expect((await api.call("POST", "/test_environment")).status).toBe(404)));

@@ -7,6 +7,7 @@ import { type Excess, TooLarge } from "../../datalog/analysis/too-large.ts";
 import { checkProgram } from "../../datalog/pipeline.ts";
 import { compile } from "../../polar/compile.ts";
 import type { Diagnostic } from "../../polar/diagnostic.ts";
+import { nulCharacters } from "../../polar/nul-characters.ts";
 import type { Policy } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { type ActivePolicy, polarLimits, prepare } from "../policy/active-policy.ts";
@@ -36,7 +37,7 @@ export function checkPolicy(sources: readonly Source[], options: CheckOptions): 
   const { policy, diagnostics } = compile(sources, polarLimits(limits), (checked) => {
     const found = compileAndCheck(checked, limits);
     active = found.active;
-    return found.diagnostics;
+    return [...nulCharacters(sources), ...found.diagnostics];
   });
   if (!policy || !active) return { policy: undefined, active: undefined, diagnostics, tests: undefined };
   const tests = options.runTests ? runPolicyTests(active, sources, { ...options, limits, startMs }) : undefined;

@@ -122,7 +122,19 @@ test.each([true, false])(
         return error instanceof Error ? error.message : "";
       }
     });
-    const expensive = onServingThread ? "it takes many steps" : "the question takes more steps than allowed";
+    const expensive = onServingThread
+      ? "it takes many steps"
+      : "the question takes more steps than allowed: ask for less, or for one value";
     expect(new Set(answers)).toEqual(new Set([expensive, "*"]));
   },
 );
+
+test.each([
+  ["statement", "has more than 3 answers"],
+  ["evaluator", "needs more rows than allowed"],
+] as const)("too many answers are refused with a remedy: %s", (strategy, problem) => {
+  const limits = { ...defaultLimits, queryRowsMax: 3 };
+  const facts = [1, 2, 3, 4].map((id) => fact("has_role", "User:ann", "reader", `Document:${id}`));
+  using engine = open(facts, { strategy, limits });
+  expect(() => engine.list(ann, "read", "Document")).toThrow(`the question ${problem}: ask for less, or for one value`);
+});

@@ -212,8 +212,7 @@ export class Evaluation {
   #hold(values: number): void {
     const { valuesMax } = this.#limits;
     this.#values += values;
-    if (this.#values > valuesMax)
-      throw tooExpensive(`needs more than ${valuesMax} values in memory at a time: ask for less, or for one value`);
+    if (this.#values > valuesMax) throw tooExpensive(`needs more than ${valuesMax} values in memory at a time`);
   }
 
   /** The next literal: tests with known values, then the call with the most known arguments, then other tests. */
@@ -439,7 +438,7 @@ export function tooManyAnswers(rowsMax: number): AppError {
 }
 
 function tooExpensive(problem: string): AppError {
-  return new AppError("query_too_expensive", `the question ${problem}`);
+  return new AppError("query_too_expensive", `the question ${problem}: ask for less, or for one value`);
 }
 
 function valueOf({ values, roots }: UnifiedBindings, variable: number): number | undefined {

@@ -15,7 +15,10 @@ export type SymbolIds = readonly (number | undefined)[];
 /** Thrown if a call matches more facts than may be read at a time. */
 export class TooManyFacts extends AppError {
   constructor(factsMax: number) {
-    super("query_too_expensive", `the question has to read more than ${factsMax} facts at a time`);
+    super(
+      "query_too_expensive",
+      `the question has to read more than ${factsMax} facts at a time: ask for less, or for one value`,
+    );
   }
 }
 

@@ -221,7 +221,10 @@ export class Planner {
         this.#tooLongToPlan.set(key, true);
         throw new OffloadRequired("it takes long to plan");
       }
-      throw new AppError("query_too_expensive", "the policy is too large for this question");
+      throw new AppError(
+        "query_too_expensive",
+        "the policy is too large for this question: ask for one value, or with fewer calls",
+      );
     }
   }
 

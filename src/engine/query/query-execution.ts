@@ -157,7 +157,10 @@ export class QueryExecution {
             if (this.#limits.onServingThread && error instanceof AppError && error.code === "query_too_expensive")
               throw new OffloadRequired("it takes many steps");
             if (error instanceof RangeError)
-              throw new AppError("query_too_expensive", "the data nests deeper than the question can follow");
+              throw new AppError(
+                "query_too_expensive",
+                "the data nests deeper than the question can follow: ask for one value",
+              );
             throw error;
           }
         });

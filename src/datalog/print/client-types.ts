@@ -43,6 +43,16 @@ export function clientTypes(
   return { facts: tuplesOf(facts, tuplesMax), queries: tuplesOf(headUses(program, facts), tuplesMax) };
 }
 
+/** Only the facts of `clientTypes`. */
+export function clientFacts(
+  policy: Policy,
+  program: DatalogProgram,
+  universe: Universe,
+  tuplesMax: number,
+): readonly ClientTuple[] {
+  return tuplesOf([...factUses(policy, program, universe)], tuplesMax);
+}
+
 type Use = Pick<FactUse, "predicate" | "args">;
 
 /** The heads of all rules. */

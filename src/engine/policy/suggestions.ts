@@ -1,5 +1,5 @@
 /** Suggestions for editors of facts: the predicates that the active policy uses, with types and names of arguments. */
-import { type ClientArgument, clientTypes } from "../../datalog/print/client-types.ts";
+import { type ClientArgument, clientFacts } from "../../datalog/print/client-types.ts";
 import { must } from "../../util/assert.ts";
 import { clientTypeTuplesMax } from "../../util/tuning.ts";
 import type { SuggestedArgument, Suggestions } from "../request/questions.ts";
@@ -14,7 +14,7 @@ const symbol = (value: string): SuggestedArgument => ({ kind: "symbol", value })
 export function suggestionsFor({ policy, program, universe }: ActivePolicy): Suggestions {
   const blocks = [...policy.types.keys()];
   const suggestions = new Map<string, SuggestedArgument[][]>();
-  for (const { predicate, args } of clientTypes(policy, program, universe, clientTypeTuplesMax).facts) {
+  for (const { predicate, args } of clientFacts(policy, program, universe, clientTypeTuplesMax)) {
     const options = args.map((arg) => optionsOf(arg, blocks)).filter((list) => list.length > 0);
     // Without a block in the policy, no type can be suggested for an argument of any type.
     if (options.length < args.length) continue;

@@ -1,6 +1,6 @@
 /**
  * Runs the commands of a document. A block of `sh` that an output block (`text` or `json`) follows directly is run, and its output is compared with that
- * block. The commands of one document run in their order. They share a directory and a node, or two nodes if they ask `node-b`. A `polar` block after
+ * block. The commands of one document run in their order. They share a directory and a node, or two nodes if they ask `node-b`. A block after
  * "Save this as `name`" is written to that file.
  *
  * Ids, times and keys differ in each run, so they are replaced by placeholders on both sides. `…` in an output block stands for any text.

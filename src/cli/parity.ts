@@ -3,9 +3,8 @@ import { InvalidArgumentError, type Command } from "commander";
 import { z } from "zod";
 import { formatValue } from "../engine/explain/atom.ts";
 import { print } from "../runtime/process.ts";
-import { AppError } from "../util/app-error.ts";
 import type { AddCommand } from "./command.ts";
-import { accessOf, callNode, withAccess, type NodeAccess } from "./node-api.ts";
+import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
 const details = `
@@ -73,12 +72,11 @@ async function readReports(access: NodeAccess, limit: number): Promise<Pick<Page
   let counts: Page["counts"] | undefined;
   for (let after = ""; ;) {
     const path = `/api/parity?limit=${Math.min(limit - reports.length, 1000)}${after}`;
-    const parsed = page.safeParse(await callNode(access, "GET", path));
-    if (!parsed.success) throw new AppError("invalid_request", "the response of the node has another format");
-    counts ??= parsed.data.counts;
-    reports.push(...parsed.data.reports);
-    if (parsed.data.next === null || reports.length >= limit) return { counts, reports };
-    after = `&after=${encodeURIComponent(parsed.data.next)}`;
+    const answer = expectAnswer(page, await callNode(access, "GET", path), "a page of parity reports");
+    counts ??= answer.counts;
+    reports.push(...answer.reports);
+    if (answer.next === null || reports.length >= limit) return { counts, reports };
+    after = `&after=${encodeURIComponent(answer.next)}`;
   }
 }
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { AppError } from "../util/app-error.ts";
 import { UsageError } from "./command.ts";
-import { callNode, type NodeAccess } from "./node-api.ts";
+import { callNode, expectAnswer, type NodeAccess } from "./node-api.ts";
 
 const version = z.object({
   id: z.number(),
@@ -45,27 +45,19 @@ export async function readActiveId(access: NodeAccess): Promise<number> {
 }
 
 async function readPage(access: NodeAccess, query: Readonly<Record<string, string>>): Promise<z.output<typeof page>> {
-  const answer = page.safeParse(await callNode(access, "GET", `/api/policy_history?${new URLSearchParams(query)}`));
-  if (!answer.success) throw otherFormat();
-  return answer.data;
+  const answer = await callNode(access, "GET", `/api/policy_history?${new URLSearchParams(query)}`);
+  return expectAnswer(page, answer, "a page of policy versions");
 }
 
 /** The source of a version; of the active one without an id. Throws AppError `not_found`. */
 export async function readPolicy(access: NodeAccess, id?: number): Promise<PolicySource> {
-  const answer = source.safeParse(await callNode(access, "GET", `/api/policy${id === undefined ? "" : `?id=${id}`}`));
-  if (!answer.success) throw otherFormat();
-  if (answer.data.policy !== null) return answer.data.policy;
+  const answer = await callNode(access, "GET", `/api/policy${id === undefined ? "" : `?id=${id}`}`);
+  const { policy } = expectAnswer(source, answer, "a policy");
+  if (policy !== null) return policy;
   if (id === undefined) throw noPolicy();
   throw new AppError("not_found", `there is no version \`${id}\`; \`ostiary policy history\` lists the versions`);
 }
 
 function noPolicy(): AppError {
   return new AppError("not_found", "no policy was loaded yet; `ostiary policy policy.polar` loads one");
-}
-
-function otherFormat(): AppError {
-  return new AppError(
-    "invalid_request",
-    "the response of the node has another format; the node may have another version",
-  );
 }

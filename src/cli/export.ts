@@ -11,6 +11,7 @@ import { AppError } from "../util/app-error.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { accessOf, type NodeAccess, withAccess } from "./node-api.ts";
+import { countFacts } from "./parse-fact.ts";
 import { describeRate, type ProgressLine, withProgress } from "./progress-line.ts";
 import { type FactPage, factPages } from "./stored-facts.ts";
 
@@ -54,7 +55,7 @@ export const exportCommand: AddCommand = (program) => {
           throw failure === undefined ? error : new AppError("invalid_request", describeStorageFailure(failure, out));
         },
       );
-      await print(json ? `${JSON.stringify({ file: out, facts })}\n` : `${facts} facts written to ${out}\n`);
+      await print(json ? `${JSON.stringify({ file: out, facts })}\n` : `${countFacts(facts)} written to ${out}\n`);
     });
 };
 

@@ -7,6 +7,7 @@ import { type AddCommand, UsageError } from "./command.ts";
 import { accessOf, callNode, type NodeAccess, withAccess } from "./node-api.ts";
 import {
   anyValue,
+  countFacts,
   formatFact,
   parseFactWords,
   parsePatternWord,
@@ -156,7 +157,3 @@ export async function warnOfTypeAsString(args: readonly ValuePattern[]): Promise
 
 /** For standard error, so that a program that reads the output gets no line. */
 export const noResults = "(no results)\n";
-
-function countFacts(count: number): string {
-  return count === 1 ? "1 fact" : `${count.toLocaleString("en")} facts`;
-}

@@ -93,6 +93,11 @@ export function formatFact({ predicate, args }: WrittenPattern): string {
   return `${predicate ?? "_"}(${args.map(formatValuePattern).join(", ")})`;
 }
 
+/** `1 fact`, `2,650 facts`. */
+export function countFacts(count: number): string {
+  return count === 1 ? "1 fact" : `${count.toLocaleString("en")} facts`;
+}
+
 /** `User:ann`, with quotes around an id that would be ambiguous without them. */
 export function formatValuePattern({ type, id }: ValuePattern): string {
   if (id === null) return type === null ? "_" : `${type}:_`;

@@ -31,11 +31,11 @@ export const policyCommand: AddCommand = (program, finish) => {
     .description("Load a policy into a running node; show its versions, compare them, and go back to one")
     .enablePositionalOptions()
     .argument("[files...]", "Policy files to load; several form one policy")
-    .option("-f, --file <file>", "A policy file to load; can be repeated", addFile, []);
+    .option("-f, --file <file>", "A policy file to load; can be repeated", addFile);
   withChangeOptions(group)
     .addHelpText("after", details)
     .action((files: string[], options: UploadOptions, self: Command) =>
-      upload([...options.file, ...files], options, self, finish),
+      upload([...(options.file ?? []), ...files], options, self, finish),
     );
   addShow(group);
   addHistory(group);
@@ -50,7 +50,7 @@ interface ChangeOptions {
 }
 
 interface UploadOptions extends ChangeOptions {
-  readonly file: readonly string[];
+  readonly file?: readonly string[];
 }
 
 function withChangeOptions(command: Command): Command {
@@ -63,7 +63,7 @@ function withChangeOptions(command: Command): Command {
   );
 }
 
-function addFile(file: string, others: readonly string[]): string[] {
+function addFile(file: string, others: readonly string[] = []): string[] {
   return [...others, file];
 }
 

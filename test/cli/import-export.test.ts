@@ -44,11 +44,11 @@ describe("all facts", () => {
       for (const api of [first, second]) await api.call("POST", "/api/policy", { body: { src: polar } });
       const file = write("many.ndjson", ndjson(many));
       const imported = await run(["import", "facts", file], "", access(first.url));
-      expect(imported).toEqual({ status: 0, output: "2650 facts imported: 2650 inserted, 0 existed\n", errors: "" });
+      expect(imported).toEqual({ status: 0, output: "2,650 facts imported: 2,650 inserted, 0 existed\n", errors: "" });
       expect(await countOf(first, "has_role")).toBe(2600);
 
       const exported = await run(["export", "--out", "out.ndjson"], "", access(first.url));
-      expect(exported).toEqual({ status: 0, output: "2650 facts written to out.ndjson\n", errors: "" });
+      expect(exported).toEqual({ status: 0, output: "2,650 facts written to out.ndjson\n", errors: "" });
       expect(read("out.ndjson").split("\n").toSorted()).toEqual(ndjson(many).split("\n").toSorted());
       expect(existsSync(path("out.ndjson.part")) || existsSync(path("out.ndjson.part.state"))).toBe(false);
 
@@ -158,6 +158,14 @@ describe("a line that is no fact ends the import", () => {
   });
 });
 
+test("a single fact is counted in the singular", () =>
+  withPolicy(async (api) => {
+    const imported = await run(["import", "facts", "-"], ndjson(many.slice(0, 1)), access(api.url));
+    expect(imported.output).toBe("1 fact imported: 1 inserted, 0 existed\n");
+    const exported = await run(["export", "--out", "one.ndjson"], "", access(api.url));
+    expect(exported.output).toBe("1 fact written to one.ndjson\n");
+  }));
+
 test("wrong usage", async () => {
   const environment = access("http://127.0.0.1:9");
   for (const [parameters, message] of [
@@ -187,7 +195,7 @@ describe("an interruption", () => {
       });
       const file = write("again.ndjson", ndjson(many.slice(0, 1500)));
       const { status, output } = await run(["import", "facts", file], "", access(proxy.url));
-      expect([status, output]).toEqual([0, "1500 facts imported: 1500 inserted, 0 existed\n"]);
+      expect([status, output]).toEqual([0, "1,500 facts imported: 1,500 inserted, 0 existed\n"]);
       expect([...seen.values()]).toEqual([3, 3]);
     }));
 
@@ -258,7 +266,7 @@ describe("an interruption", () => {
       // As if the process had died in the middle of a page.
       write("cut.ndjson.part", `${read("cut.ndjson.part")}{"half`);
       const { status, output } = await run(command, "", access(proxy.url));
-      expect([status, output]).toEqual([0, "2650 facts written to cut.ndjson\n"]);
+      expect([status, output]).toEqual([0, "2,650 facts written to cut.ndjson\n"]);
       expect(requests).toBe(4);
       const whole = (await run(["export"], "", access(api.url))).output;
       expect(read("cut.ndjson")).toBe(whole);

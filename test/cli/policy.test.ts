@@ -149,6 +149,12 @@ describe("an upload", () => {
     await policy("both.polar");
   });
 
+  test("has no default files in its help", async () => {
+    const { output } = await policy("--help");
+    expect(output).toContain("--file <file>");
+    expect(output).not.toContain("default: []");
+  });
+
   test("reads files with the names of subcommands after -f", async () => {
     write("show", actors);
     expect((await policy("-f", "show")).output).toStartWith("policy loaded");

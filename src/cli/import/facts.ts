@@ -8,6 +8,7 @@ import { must } from "../../util/assert.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "../command.ts";
 import { printWarning } from "../color.ts";
 import { accessOf, messageIn, type NodeAccess, requestNodeAgain, withAccess } from "../node-api.ts";
+import { countFacts } from "../parse-fact.ts";
 import { describeRate, type ProgressLine, withProgress } from "../progress-line.ts";
 import { countsIn } from "../stored-facts.ts";
 import { type BatchSize, type FactBatch, factBatches, lineError } from "./fact-lines.ts";
@@ -49,7 +50,8 @@ export const importFactsCommand: AddCommand = (program, finish) => {
 async function report(file: string, result: ImportResult, json: boolean): Promise<ExitStatus> {
   const { facts, inserted, nextLine, problem } = result;
   const counted = { file, facts, inserted, existing: facts - inserted, next_line: nextLine };
-  const text = `${facts} ${facts === 1 ? "fact" : "facts"} imported: ${inserted} inserted, ${facts - inserted} existed\n`;
+  const format = (count: number): string => count.toLocaleString("en");
+  const text = `${countFacts(facts)} imported: ${format(inserted)} inserted, ${format(facts - inserted)} existed\n`;
   await print(json ? `${JSON.stringify(counted)}\n` : text);
   if (nextLine === null) return 0;
   if (nextLine > 1)

@@ -16,6 +16,7 @@ import { fileProblem } from "../../util/reason.ts";
 import { replaceFile } from "../atomic-write.ts";
 import { paint } from "../color.ts";
 import type { AddCommand, ExitStatus } from "../command.ts";
+import { countFacts } from "../parse-fact.ts";
 import { checkFiles, printReport } from "../policy-files.ts";
 
 interface Options {
@@ -136,7 +137,7 @@ async function write(
   if (!checked.good || checked.tests?.tests.length !== 0) await printReport(checked);
   const left = untranslated.map(({ place, message }) => `${place.file}:${place.line}: ${message}\n`);
   await print(
-    `${printable(policyPath)} and ${printable(factsPath)} (${facts.length === 1 ? "1 fact" : `${facts.length} facts`}) written\n` +
+    `${printable(policyPath)} and ${printable(factsPath)} (${countFacts(facts.length)}) written\n` +
       (left.length === 0
         ? ""
         : `${paint("stdout", "red", "without an equivalent:")}\n${left.map((line) => `  ${printable(line.trimEnd())}\n`).join("")}`),

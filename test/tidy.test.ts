@@ -189,7 +189,7 @@ describe("a word that is not the standard term is noticed", () => {
     ["src/a/b.ts", "class A { #tallies = 0; }"],
     ["src/a/b.ts", "/** The lease in the coordination\n * engine. */"],
     ["src/replication/failover/lease/b.ts", "const message = `the engine at ${a} gave no answer`;"],
-  ])("%s: %s", (path, text) => {
+  ])("%s: %j", (path, text) => {
     const found = checkWords(parseSource(path, text));
     expect(found).toHaveLength(1);
     expect(found[0]).toContain(": say ");

@@ -68,7 +68,7 @@ function expectCompletions(printed: string, expected: readonly string[], unexpec
   expect(found.filter((name) => unexpected.includes(name))).toEqual([]);
 }
 
-describe.skipIf(Bun.which("bash") === null)("bash", () => {
+describe.skipIf(Bun.which("bash") === null)("bash (skipped if it is not installed)", () => {
   const complete = (words: readonly string[], line = words): string => {
     const quoted = ["ostiary", ...line].map((word) => `'${word}'`).join(" ");
     return output([
@@ -98,7 +98,7 @@ describe.skipIf(Bun.which("bash") === null)("bash", () => {
   });
 });
 
-describe.skipIf(Bun.which("fish") === null)("fish", () => {
+describe.skipIf(Bun.which("fish") === null)("fish (skipped if it is not installed)", () => {
   test.each(cases)("%p", (words, expected, unexpected) => {
     const line = ["ostiary", ...words].join(" ");
     const printed = output(["fish", "--no-config", "-c", `source ./fish; complete -C '${line}'`]);
@@ -106,7 +106,7 @@ describe.skipIf(Bun.which("fish") === null)("fish", () => {
   });
 });
 
-describe.skipIf(Bun.which("zsh") === null)("zsh", () => {
+describe.skipIf(Bun.which("zsh") === null)("zsh (skipped if it is not installed)", () => {
   // An interactive zsh in a pseudo-terminal. `compadd` also writes the matches to a file, which the script waits for.
   const script = (lines: readonly string[]): string => `
 zmodload zsh/zpty
@@ -149,22 +149,25 @@ describe("a command with arguments and subcommands", () => {
     expect(describeUnknownCommand(program, ["polcy"])).toContain("did you mean `policy`?");
   });
 
-  test.skipIf(Bun.which("bash") === null)("completes both in bash", () => {
+  test.skipIf(Bun.which("bash") === null)("completes both in bash (skipped if it is not installed)", () => {
     const call = `COMP_WORDS=(ostiary policy ''); COMP_CWORD=2; _ostiary; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const printed = output(["bash", "-c", `${bashCompletion(tree)}\n${call}`]);
     expectCompletions(printed, ["show", "rules.polar", "policies/"], ["notes.txt"]);
   });
 
-  test.skipIf(Bun.which("fish") === null)("completes both in fish", () => {
+  test.skipIf(Bun.which("fish") === null)("completes both in fish (skipped if it is not installed)", () => {
     const printed = output(["fish", "--no-config", "-c", `${fishCompletion(tree)}\ncomplete -C 'ostiary policy '`]);
     expectCompletions(printed.replaceAll(/\t.*/g, ""), ["show", "rules.polar"], []);
   });
 
-  test.skipIf(Bun.which("zsh") === null)("has a correct script for zsh with both", () => {
-    const script = zshCompletion(tree);
-    expect(output(["zsh", "-f", "-n"], script)).toBe("");
-    expect(script).toContain('command) _describe command commands; _files -g "*.polar" ;;');
-  });
+  test.skipIf(Bun.which("zsh") === null)(
+    "has a correct script for zsh with both (skipped if it is not installed)",
+    () => {
+      const script = zshCompletion(tree);
+      expect(output(["zsh", "-f", "-n"], script)).toBe("");
+      expect(script).toContain('command) _describe command commands; _files -g "*.polar" ;;');
+    },
+  );
 });
 
 describe("the manual page", () => {
@@ -178,14 +181,14 @@ describe("the manual page", () => {
     expect(page).not.toContain("--context-facts-max");
   });
 
-  test.skipIf(Bun.which("groff") === null)("is correct for groff", () => {
+  test.skipIf(Bun.which("groff") === null)("is correct for groff (skipped if it is not installed)", () => {
     const { stderr, exitCode } = Bun.spawnSync(["groff", "-man", "-ww", "-z", "-Tutf8"], {
       stdin: Buffer.from(output([binary, "man"])),
     });
     expect([exitCode, stderr.toString()]).toEqual([0, ""]);
   });
 
-  test.skipIf(Bun.which("mandoc") === null)("is correct for mandoc", () => {
+  test.skipIf(Bun.which("mandoc") === null)("is correct for mandoc (skipped if it is not installed)", () => {
     const { stdout } = Bun.spawnSync(["mandoc", "-T", "lint", "-W", "warning"], {
       stdin: Buffer.from(output([binary, "man"])),
     });

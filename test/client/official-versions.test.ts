@@ -46,7 +46,7 @@ Agent.prototype.createConnection = function (options, ...rest) {
 };
 `;
 
-describe.skipIf(node === null)("the test suite of the official client", () => {
+describe.skipIf(node === null)("the test suite of the official client (skipped without Node)", () => {
   test.each([
     ["1.0.4", "oso-cloud-1.0", 23],
     ["1.1.1", "oso-cloud-1.1", 23],
@@ -214,7 +214,7 @@ function sortedRows(outcome: Omit<Outcome, "method">): Omit<Outcome, "method"> {
 }
 
 test.skipIf(node === null)(
-  "every public method of seven versions works on a primary and on an edge, and reads work on a fallback without them",
+  "every public method of seven versions works on a primary and on an edge, and reads work on a fallback without them (skipped without Node)",
   () =>
     withProgram((callAll) =>
       withCluster(async (cluster) => {

@@ -117,7 +117,7 @@ const kinds = [
 
 describe.each(kinds)("ostiary reconcile with %s", (kind, start, isInstalled) => {
   test.skipIf(!isInstalled)(
-    "compares and updates facts of large tables, with texts, numbers and booleans",
+    "compares and updates facts of large tables, with texts, numbers and booleans (skipped without a server)",
     async () => {
       const server = await start();
       servers.push(server);

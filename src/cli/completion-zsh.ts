@@ -1,4 +1,4 @@
-/** The completion script of zsh: a function for each command, in terms of \`_arguments\`. */
+/** The completion script of zsh: a function for each command, which calls `_arguments`. */
 import { allCommands, type Completable, type CommandNode, type CommandOption, firstSentence } from "./command-tree.ts";
 
 export function zshCompletion(program: CommandNode): string {

@@ -13,7 +13,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, lists under 20,000 random policies, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -85,6 +85,7 @@ const stages: readonly (readonly Stage[])[] = [
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true)],
+  [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],
   [longRun("siege", 30 * minute, "siege.ts", "--seconds", "600")],
   [longRun("chaos", 20 * minute, "chaos.ts", "--seconds", "300")],
   [longRun("failover", 20 * minute, "chaos.ts", "--failover", "etcd", "--seconds", "300")],
@@ -189,7 +190,13 @@ function longRun(name: string, timeoutMs: number, script: string, ...parameters:
 }
 
 /** One run of `bun test` with the test files of the stage. `showPassed` shows the progress of long stages. */
-function tests(name: string, belongs: (path: string) => boolean, showPassed = false, timeoutMs = 30 * minute): Stage {
+function tests(
+  name: string,
+  belongs: (path: string) => boolean,
+  showPassed = false,
+  timeoutMs = 30 * minute,
+  environment: Readonly<Record<string, string>> = {},
+): Stage {
   return {
     name,
     run: async () => {
@@ -206,10 +213,11 @@ function tests(name: string, belongs: (path: string) => boolean, showPassed = fa
       ];
       // A set, because bun test repeats failures at the end.
       const failures = new Set<string>();
-      const { status } = await run(command, timeoutMs, (line) => {
+      const onLine = (line: string): void => {
         if (line.startsWith("(fail)")) failures.add(`${name}: ${line.slice("(fail)".length).trim()}`);
         if (showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
-      });
+      };
+      const { status } = await run(command, timeoutMs, onLine, environment);
       const counts = readCounts(report);
       const died = status !== 0 && counts.failed === 0;
       return died

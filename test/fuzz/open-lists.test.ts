@@ -1,7 +1,7 @@
 /**
  * Random policies that mix global roles, wildcards, negation and equality: every list must be exact, and a list is
  * refused only if its answers can't be listed (`Oracle.isOpen`). Both strategies of the engine are compared with the
- * oracle. `FUZZ_RUNS` sets the number of policies and `FUZZ_SEED` the seed; each policy gets three to six lists.
+ * oracle. `FUZZ_RUNS` sets the number of policies and `FUZZ_SEED` the seed; each policy gets two to five lists.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -13,13 +13,13 @@ import { answersOf, noCounts, now, oracleOrNothing, type Sample } from "./differ
 import { openContext, openFacts, openPolicy, openQuestion } from "./open-policy.ts";
 import { printCase } from "./print-case.ts";
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 700);
+const runs = Number(process.env["FUZZ_RUNS"] ?? 2000);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_251);
 const sample: fc.Arbitrary<Sample> = fc.record({
   policy: openPolicy,
   facts: openFacts,
   contextFacts: openContext,
-  questions: fc.array(openQuestion, { minLength: 3, maxLength: 6, size: "max" }),
+  questions: fc.array(openQuestion, { minLength: 2, maxLength: 5, size: "max" }),
   hits: fc.constant([]),
 });
 

@@ -340,15 +340,21 @@ test("an edge forwards these writes, a fallback refuses them; both answer the re
     await eventually(() =>
       expect(edge.node.health()).toMatchObject({ ok: true, offset: primary.node.health().offset }),
     );
-    expect(await write(edge, "POST", "/api/facts", alice)).toEqual(alice);
-    await write(edge, "POST", "/api/bulk_load", [bob]);
-    await write(edge, "DELETE", "/api/facts", alice);
-    expect(await rolesIn(edge)).toEqual([bob]);
-    await write(edge, "POST", "/api/bulk_delete", [bob]);
-    await write(edge, "POST", "/api/bulk", { delete: [], tell: [bob] });
+    // A busy edge may not have heard of the primary yet, or answer a write before it has applied it.
+    const forward = (...request: [method: string, path: string, body: unknown]) =>
+      eventually(async () => void (await write(edge, ...request)));
+    await eventually(async () => expect(await write(edge, "POST", "/api/facts", alice)).toEqual(alice));
+    await forward("POST", "/api/bulk_load", [bob]);
+    await forward("DELETE", "/api/facts", alice);
+    await eventually(async () => expect(await rolesIn(edge)).toEqual([bob]));
+    await forward("POST", "/api/bulk_delete", [bob]);
+    await forward("POST", "/api/bulk", { delete: [], tell: [bob] });
+    const isCurrent = (api: Api) =>
+      eventually(() => expect(api.node.health().offset).toBe(primary.node.health().offset));
+    await isCurrent(edge);
     const fallback = apiOf(await cluster.fallback(running));
     // Its first snapshot may be the one that the edge started from.
-    await eventually(() => expect(fallback.node.health().offset).toBe(primary.node.health().offset));
+    await isCurrent(fallback);
     for (const [method, path] of [
       ["POST", "facts"],
       ["DELETE", "facts"],

@@ -118,6 +118,11 @@ export class ImportError extends Error {
   }
 }
 
+/** Identifies a relation in its model. */
+export function relationKey(type: string, relation: string): string {
+  return `${type}#${relation}`;
+}
+
 /** Direct subjects of an expression, wherever in it they stand. */
 export function directSubjects(expression: Expression): readonly SubjectType[] {
   return expressionsIn(expression).flatMap((each) => (each.kind === "direct" ? each.subjects : []));

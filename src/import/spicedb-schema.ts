@@ -4,11 +4,14 @@
  */
 import { dirname, join } from "node:path";
 import {
+  directSubjects,
   type Expression,
+  expressionsIn,
   ImportError,
   type ObjectType,
   type Place,
   type Relation,
+  relationKey,
   type RelationModel,
   type SubjectType,
 } from "./relation-model.ts";
@@ -41,7 +44,7 @@ export function readSpiceDbSchema(
     const relations = withPartials(definition, schema.partials, new Set());
     return { name: definition.name, relations, place: definition.place };
   });
-  for (const type of types) checkNames(type, types);
+  checkNames(types);
   return { types };
 }
 
@@ -61,37 +64,41 @@ function withPartials(
 }
 
 /** Throws ImportError for names that nothing declares, which SpiceDB refuses too. */
-function checkNames(type: ObjectType, types: readonly ObjectType[]): void {
-  const names = new Set<string>();
-  for (const { name, expression, place } of type.relations) {
-    if (names.has(name)) throw new ImportError(place, `\`${type.name}\` declares \`${name}\` twice`);
-    names.add(name);
-    const check = (part: Expression): void => {
-      const refer = (relation: string): void => {
-        if (!type.relations.some((each) => each.name === relation))
-          throw new ImportError(place, `\`${type.name}\` has no relation or permission \`${relation}\``);
-      };
-      if (part.kind === "computed") refer(part.relation);
-      if (part.kind === "arrow") refer(part.through);
-      for (const operand of partsOf(part)) check(operand);
-      if (part.kind !== "direct") return;
-      for (const subject of part.subjects) {
-        const other = types.find((each) => each.name === subject.type);
-        if (other === undefined) throw new ImportError(subject.place, `there is no definition \`${subject.type}\``);
-        if (subject.relation !== undefined && !other.relations.some((each) => each.name === subject.relation))
-          throw new ImportError(
-            subject.place,
-            `\`${subject.type}\` has no relation or permission \`${subject.relation}\``,
-          );
-      }
-    };
-    check(expression);
+function checkNames(types: readonly ObjectType[]): void {
+  const typeNames = new Set(types.map(({ name }) => name));
+  const known = new Map<string, Expression>();
+  const refer = (type: string, relation: string, place: Place): Expression => {
+    const found = known.get(relationKey(type, relation));
+    if (found === undefined) throw new ImportError(place, `\`${type}\` has no relation or permission \`${relation}\``);
+    return found;
+  };
+  for (const { name: type, relations } of types) {
+    for (const { name, expression, place } of relations) {
+      const key = relationKey(type, name);
+      if (known.has(key)) throw new ImportError(place, `\`${type}\` declares \`${name}\` twice`);
+      known.set(key, expression);
+    }
   }
-}
-
-function partsOf(expression: Expression): readonly Expression[] {
-  if (expression.kind === "exclusion") return [expression.base, expression.subtracted];
-  return "operands" in expression ? expression.operands : [];
+  for (const { name: type, relations } of types) {
+    for (const { expression, place } of relations) {
+      for (const part of expressionsIn(expression)) {
+        if (part.kind === "computed") refer(type, part.relation, place);
+        if (part.kind === "arrow") {
+          const through = refer(type, part.through, place);
+          if (through.kind !== "direct" || through.subjects.some(({ everyone }) => everyone))
+            throw new ImportError(
+              place,
+              `an arrow cannot go through \`${part.through}\`: it ${through.kind === "direct" ? "admits everyone" : "is a permission"}`,
+            );
+        }
+      }
+      for (const subject of directSubjects(expression)) {
+        if (!typeNames.has(subject.type))
+          throw new ImportError(subject.place, `there is no definition \`${subject.type}\``);
+        if (subject.relation !== undefined) refer(subject.type, subject.relation, subject.place);
+      }
+    }
+  }
 }
 
 /** Parentheses within each other. */
@@ -106,6 +113,7 @@ class SchemaParser {
   readonly #read: (path: string) => string;
   readonly #imported: Set<string>;
   readonly #tokens: readonly Token[];
+  readonly #features = new Set<string>();
   #position = 0;
   #depth = 0;
 
@@ -127,7 +135,7 @@ class SchemaParser {
   parse(): void {
     while (this.#token.kind !== "end") {
       if (this.#take(";")) continue;
-      if (this.#take("use")) this.#word("the name of a feature");
+      if (this.#take("use")) this.#features.add(this.#word("the name of a feature"));
       else if (this.#take("caveat")) this.#caveat();
       else if (this.#take("import")) this.#import();
       else if (this.#take("definition")) this.#definition(this.definitions, "definition");
@@ -273,7 +281,9 @@ class SchemaParser {
     if (this.#take("nil")) return { kind: "nothing" };
     const name = this.#word("a relation or permission");
     const isArrow = this.#take("->");
-    if (!isArrow && !this.#take(".")) return name === "self" ? { kind: "self" } : { kind: "computed", relation: name };
+    // Without `use self` this is a name like others.
+    const isSelf = name === "self" && this.#features.has("self");
+    if (!isArrow && !this.#take(".")) return isSelf ? { kind: "self" } : { kind: "computed", relation: name };
     const all = !isArrow && this.#is("all");
     if (!isArrow && !this.#take("any") && !this.#take("all")) throw this.#unexpected("`any` or `all`");
     if (!isArrow) this.#expect("(");

@@ -25,6 +25,7 @@ export function readOpenFgaModel(text: string, file: string, read: ReadFile): Re
 
 /** `firstLine` is the line of the file at which the text begins, if it stands within a file of another format. */
 export function readLanguage(text: string, file: string, firstLine = 1): RelationModel {
+  checkNesting(text, file, firstLine);
   const parsed = withPlaces(file, firstLine, () => {
     validator.validateDSL(text);
     return transformer.transformDSLToJSONObject(text);
@@ -35,8 +36,28 @@ export function readLanguage(text: string, file: string, firstLine = 1): Relatio
 function readModules(text: string, file: string, read: ReadFile): RelationModel {
   const { schema, contents } = withPlaces(file, 1, () => transformer.transformModFileToJSON(text));
   const files = contents.value.map(({ value: name }) => ({ name, contents: read(name) }));
-  const parsed = withPlaces(file, 1, () => transformer.transformModuleFilesToModel(files, schema.value));
+  for (const module of files) checkNesting(module.contents, module.name, 1);
+  const parsed = withPlaces(file, 1, () => {
+    const model = transformer.transformModuleFilesToModel(files, schema.value);
+    validator.validateJSON(model);
+    return model;
+  });
   return toModel(parsed, new LanguageLines(files, 1));
+}
+
+/** Parentheses within each other: the time that the library needs grows much faster than their number. */
+const nestingMax = 50;
+
+function checkNesting(text: string, file: string, firstLine: number): void {
+  for (const [index, line] of text.split("\n").entries()) {
+    let depth = 0;
+    for (const [bracket] of line.matchAll(/[()]/g)) {
+      depth += bracket === "(" ? 1 : -1;
+      if (depth <= nestingMax) continue;
+      const message = `more than ${nestingMax} parentheses within each other: split the expression into several relations`;
+      throw new ImportError({ file, line: index + firstLine }, message);
+    }
+  }
 }
 
 function readJson(text: string, file: string): RelationModel {
@@ -44,7 +65,7 @@ function readJson(text: string, file: string): RelationModel {
   const wrapped = z.object({ authorization_model: z.unknown() }).safeParse(yaml.value);
   const start = wrapped.success && wrapped.data.authorization_model !== undefined ? ["authorization_model"] : [];
   const value = start.length > 0 ? wrapped.data?.authorization_model : yaml.value;
-  return toModel(
+  const model = toModel(
     value,
     {
       type: (index) => yaml.place([...start, "type_definitions", index]),
@@ -52,7 +73,12 @@ function readJson(text: string, file: string): RelationModel {
     },
     file,
   );
+  // Its form is known now.
+  withPlaces(file, 1, () => validator.validateJSON(value as AuthorizationModel));
+  return model;
 }
+
+type AuthorizationModel = Parameters<typeof validator.validateJSON>[0];
 
 /** Where types and relations stand. `index` is the position of the type in the model. */
 interface Lines {

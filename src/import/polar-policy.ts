@@ -20,6 +20,7 @@ import {
   type ObjectType,
   type Place,
   type Relation,
+  relationKey,
   type RelationModel,
   type Relationship,
 } from "./relation-model.ts";
@@ -50,14 +51,28 @@ export class PolarPolicy {
   readonly #names: ReadonlyMap<string, string>;
   readonly #actors: ReadonlySet<string>;
   readonly #plans: ReadonlyMap<string, ReadonlyMap<string, Plan>>;
-
   readonly #unconditional: ReadonlySet<string>;
+  /** By their keys, as all sets and maps of relations. */
+  readonly #relations: ReadonlyMap<string, Relation>;
+  /** Relations that arrows go through. */
+  readonly #through: ReadonlySet<string>;
+  /** Relations of which something asks who has them, not only which objects they lead to. */
+  readonly #asked: ReadonlySet<string>;
 
-  /** Relationships of the relations in `unconditional` count without their conditions. */
+  /** Relationships of the relations in `unconditional`, which has their keys, count without their conditions. */
   constructor(model: RelationModel, unconditional: ReadonlySet<string> = new Set()) {
     this.#unconditional = unconditional;
     this.#types = new Map(model.types.map((type) => [type.name, type]));
     this.#names = typeNames([...this.#types.keys()]);
+    const relations = model.types.flatMap((type) => type.relations.map((relation) => ({ type, relation })));
+    this.#relations = new Map(relations.map(({ type, relation }) => [relationKey(type.name, relation.name), relation]));
+    const parts = relations.flatMap(({ type, relation }) =>
+      expressionsIn(relation.expression).map((part) => ({ type, part })),
+    );
+    this.#through = new Set(
+      parts.flatMap(({ type, part }) => (part.kind === "arrow" ? [relationKey(type.name, part.through)] : [])),
+    );
+    this.#asked = new Set(parts.flatMap(({ type, part }) => this.#askedBy(type, part)));
     this.#actors = this.#findActors();
     this.#plans = new Map([...this.#types.values()].map((type) => [type.name, this.#planType(type)]));
   }
@@ -74,15 +89,20 @@ export class PolarPolicy {
     const relation = this.#relation(object.type, name);
     if (relation === undefined) return `has a relation \`${name}\` that type \`${object.type}\` does not declare`;
     const { stored } = this.#plan(object.type, name);
-    const admitted = directSubjects(relation.expression).filter(
+    const subjects = directSubjects(relation.expression).filter(
       (each) =>
         each.type === subject.type &&
         each.relation === subject.relation &&
         (each.everyone ?? false) === (subject.id === "*"),
     );
-    if (stored === undefined || admitted.length === 0)
+    if (stored === undefined || subjects.length === 0)
       return `names a subject that \`${name}\` of \`${object.type}\` does not admit`;
-    if (this.#unconditional.has(name)) return this.#factFor(stored, object, subject, end);
+    const admitted = subjects.filter(({ expires = false }) => expires === (end !== undefined));
+    if (admitted.length === 0)
+      return end === undefined
+        ? `lacks the expiration that \`${name}\` of \`${object.type}\` asks for`
+        : `has an expiration, which \`${name}\` of \`${object.type}\` does not admit`;
+    if (this.#unconditional.has(relationKey(object.type, name))) return this.#factFor(stored, object, subject, end);
     if (condition !== undefined) return `depends on \`${condition}\``;
     if (admitted.every((each) => each.condition !== undefined)) return `lacks the condition that \`${name}\` asks for`;
     return this.#factFor(stored, object, subject, end);
@@ -130,14 +150,27 @@ export class PolarPolicy {
       for (const relation of type.relations) {
         if (expressionsIn(relation.expression).some(({ kind }) => kind === "self")) actors.add(type.name);
         const isUsed = this.#givesSubjects(type, relation);
-        const isUnused = !isUsed && !isThrough(type, relation.name);
+        const isUnused = !isUsed && !this.#through.has(relationKey(type.name, relation.name));
         for (const subject of directSubjects(relation.expression)) {
           const isLeaf = (this.#types.get(subject.type)?.relations.length ?? 0) === 0;
           if (subject.relation === undefined && (isUsed || (isUnused && isLeaf))) actors.add(subject.type);
         }
       }
     }
+    this.#addActorsBeside(actors);
     return actors;
+  }
+
+  /** A relation that gives a role to one of its subjects gives it to all of them. */
+  #addActorsBeside(actors: Set<string>): void {
+    for (let before = -1; before < actors.size;) {
+      before = actors.size;
+      for (const [key, relation] of this.#relations) {
+        const types = leadsTo(relation);
+        if (this.#through.has(key) || !types.some((type) => actors.has(type))) continue;
+        for (const type of types) actors.add(type);
+      }
+    }
   }
 
   /** Whether something asks who has the relation, not only which objects it leads to. */
@@ -147,16 +180,17 @@ export class PolarPolicy {
       expression.subjects.some((each) => each.everyone || each.relation !== undefined)
     )
       return true;
-    return [...this.#types.values()].some((other) =>
-      other.relations.some((user) =>
-        expressionsIn(user.expression).some((part) => {
-          if (part.kind === "computed") return other === type && part.relation === name;
-          if (part.kind === "arrow") return part.relation === name && this.#targets(other, part.through).includes(type);
-          return (
-            part.kind === "direct" && part.subjects.some((each) => each.type === type.name && each.relation === name)
-          );
-        }),
-      ),
+    return this.#asked.has(relationKey(type.name, name));
+  }
+
+  /** The keys of the relations of which the part of an expression asks who has them. */
+  #askedBy(type: ObjectType, part: Expression): string[] {
+    if (part.kind === "computed") return [relationKey(type.name, part.relation)];
+    if (part.kind === "arrow")
+      return this.#targets(type, part.through).map((target) => relationKey(target.name, part.relation));
+    if (part.kind !== "direct") return [];
+    return part.subjects.flatMap((each) =>
+      each.relation === undefined ? [] : [relationKey(each.type, each.relation)],
     );
   }
 
@@ -167,7 +201,7 @@ export class PolarPolicy {
         const plan = this.#planRelation(
           type,
           relation,
-          (name) => taken.has(name) || isOtherRelation(type, relation, name),
+          (name) => taken.has(name) || (name !== relation.name && this.#relation(type.name, name) !== undefined),
         );
         if (plan.stored !== undefined) taken.add(plan.stored.name);
         return [relation.name, plan];
@@ -179,11 +213,12 @@ export class PolarPolicy {
     const subjects = directSubjects(expression);
     if (!expressionsIn(expression).some(({ kind }) => kind === "direct")) return { kind: "permission" };
     const isPlain = subjects.every((each) => !each.everyone && each.relation === undefined);
-    const leads = isThrough(type, name);
+    const leads = this.#through.has(relationKey(type.name, name));
     const isRelation = leads || (subjects.length > 0 && subjects.every((each) => !this.#actors.has(each.type)));
     if (expression.kind === "direct" && isRelation) {
-      const stored = { predicate: "has_relation", name: relationName(name, isTaken) } as const;
-      return { kind: isPlain ? "relation" : "permission", stored };
+      // A permission and a relation of a block cannot have one name.
+      const stored = relationName(isPlain ? name : `direct ${name}`, isTaken);
+      return { kind: isPlain ? "relation" : "permission", stored: { predicate: "has_relation", name: stored } };
     }
     const operands = expression.kind === "union" ? expression.operands : [expression];
     const isRole = operands.every((each) => each.kind === "direct" || directSubjects(each).length === 0);
@@ -197,7 +232,7 @@ export class PolarPolicy {
   }
 
   #relation(type: string, name: string): Relation | undefined {
-    return this.#types.get(type)?.relations.find((relation) => relation.name === name);
+    return this.#relations.get(relationKey(type, name));
   }
 
   #typeName(type: string): string {
@@ -220,7 +255,9 @@ export class PolarPolicy {
     );
     const permissions = plans.flatMap(([{ name }, { kind }]) => (kind === "permission" ? [stringLiteral(name)] : []));
     const relations = plans.flatMap(([relation, { kind, stored }]) =>
-      kind === "relation" ? [`${must(stored).name}: ${this.#declaredType(relation)}`] : [],
+      kind === "relation" || (stored?.predicate === "has_relation" && leadsTo(relation).length > 0)
+        ? [`${must(stored).name}: ${this.#declaredType(relation)}`]
+        : [],
     );
     const rules = type.relations.filter((relation) => !without.has(relation)).map((each) => this.#rules(type, each));
     return [
@@ -236,8 +273,8 @@ export class PolarPolicy {
   }
 
   /** The declared type of a relation: the one type that it leads to, or the one that is above all of them. */
-  #declaredType({ expression }: Relation): string {
-    const targets = [...new Set(directSubjects(expression).map((each) => each.type))];
+  #declaredType(relation: Relation): string {
+    const targets = leadsTo(relation);
     if (targets.length === 1) return this.#typeName(must(targets[0]));
     return targets.every((type) => this.#actors.has(type)) ? "Actor" : "Resource";
   }
@@ -388,11 +425,13 @@ export class PolarPolicy {
     const name = stringLiteral(must(stored).name);
     const { expression } = must(this.#relation(type.name, through));
     const own = directSubjects(expression).filter((each) => each.type === target.name);
+    const isEnding = own.some(({ relation, expires }) => relation !== undefined && expires);
+    const end = isEnding ? scope.variable(`${other}_end`) : "";
     const ways = new Set(
       own.map(({ relation, expires }) => {
         if (relation === undefined) return `has_relation(${scope.object}, ${name}, ${other})`;
         return expires
-          ? `shared_with_until(${scope.object}, ${name}, ${other}, ${stringLiteral(relation)}, ${other}_end) and @current_unix_time < ${other}_end`
+          ? `shared_with_until(${scope.object}, ${name}, ${other}, ${stringLiteral(relation)}, ${end}) and @current_unix_time < ${end}`
           : `shared_with(${scope.object}, ${name}, ${other}, ${stringLiteral(relation)})`;
       }),
     );
@@ -476,15 +515,10 @@ export class PolarPolicy {
 
 const nothing: Expression = { kind: "nothing" };
 
-/** Whether an arrow of the type goes through the relation. */
-function isThrough(type: ObjectType, name: string): boolean {
-  return type.relations.some(({ expression }) =>
-    expressionsIn(expression).some((part) => part.kind === "arrow" && part.through === name),
-  );
-}
-
-function isOtherRelation(type: ObjectType, relation: Relation, name: string): boolean {
-  return type.relations.some((other) => other !== relation && other.name === name);
+/** The types of the objects that relationships name themselves, not their relations or everyone. */
+function leadsTo({ expression }: Relation): string[] {
+  const named = directSubjects(expression).filter((each) => !each.everyone && each.relation === undefined);
+  return [...new Set(named.map(({ type }) => type))];
 }
 
 /** The variables of one rule. */

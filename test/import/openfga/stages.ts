@@ -78,12 +78,13 @@ function stageOf(name: string, stage: SuiteStage, tuples: readonly Tuple[]): Sta
   const relationships = tuples.map((tuple) => relationshipOf(tuple, place));
   const source = { model, conditionWord: "condition", relationships, tests: [], untranslated: [] } as const;
   const { policy: text, facts, untranslated } = translate(source, nodeChecks);
-  const cycle = untranslated.find(({ message }) => message.includes("its own negation"));
+  const isCyclic = untranslated.some(({ message }) => message.includes("its own negation"));
+  const cycle = isCyclic ? "the model has a relation that depends on its own negation" : undefined;
   const questions: Question[] = [];
   const leftOut: LeftOut[] = [];
   for (const assertion of assertionsOf(stage)) {
     const { kind, user, relation, asked, errorCode } = assertion;
-    const found = cycle?.message ?? reasonFor(errorCode) ?? questionOf(assertion, policy, name);
+    const found = cycle ?? reasonFor(errorCode) ?? questionOf(assertion, policy, name);
     if (typeof found === "string") leftOut.push({ kind, text: `${name}: ${user} ${relation} ${asked}`, reason: found });
     else questions.push(found);
   }

@@ -16,6 +16,7 @@ import {
   directSubjects,
   type Expression,
   expressionsIn,
+  ImportError,
   type ObjectId,
   type ObjectType,
   type Place,
@@ -58,6 +59,8 @@ export class PolarPolicy {
   readonly #through: ReadonlySet<string>;
   /** Relations of which something asks who has them, not only which objects they lead to. */
   readonly #asked: ReadonlySet<string>;
+  /** The length of the lines so far. */
+  #length = 0;
 
   /** Relationships of the relations in `unconditional`, which has their keys, count without their conditions. */
   constructor(model: RelationModel, unconditional: ReadonlySet<string> = new Set()) {
@@ -77,8 +80,12 @@ export class PolarPolicy {
     this.#plans = new Map([...this.#types.values()].map((type) => [type.name, this.#planType(type)]));
   }
 
-  /** The policy without tests, one statement or a part of a block per line. Relations in `without` get no rules. */
+  /**
+   * The policy without tests, one statement or a part of a block per line. Relations in `without` get no rules. Throws
+   * ImportError if it becomes too long.
+   */
   lines(without: ReadonlySet<Relation> = new Set()): PolicyLine[] {
+    this.#length = 0;
     const types = [...this.#types.values()].map((type) => this.#typeLines(type, without));
     return [...types.flat(), ...this.#allow()];
   }
@@ -297,7 +304,11 @@ export class PolarPolicy {
   #rules(type: ObjectType, relation: Relation): { shorthand: PolicyLine[]; longhand: PolicyLine[] } {
     const { kind, stored } = this.#plan(type.name, relation.name);
     const owner = { relation: { type: type.name, name: relation.name, place: relation.place } };
-    const line = (text: string): PolicyLine => ({ text, ...owner });
+    const line = (text: string): PolicyLine => {
+      this.#length += text.length;
+      if (this.#length > lengthMax) throw new ImportError(relation.place, "here the policy becomes longer than 4 MiB");
+      return { text, ...owner };
+    };
     const simplified = this.#simplify(type, relation.expression);
     const operands = simplified.kind === "union" ? simplified.operands : [simplified];
     const shorthand: PolicyLine[] = [];
@@ -513,6 +524,9 @@ export class PolarPolicy {
   }
 }
 
+/** Much more than a node accepts. An arrow to many types makes a long rule. */
+const lengthMax = 4 * 1024 * 1024;
+
 const nothing: Expression = { kind: "nothing" };
 
 /** The types of the objects that relationships name themselves, not their relations or everyone. */
@@ -526,6 +540,8 @@ class Scope {
   /** The variable of the object that the rule is about. */
   readonly object: string;
   readonly #taken = new Set(["actor", "end"]);
+  /** How often each name was wanted. A rule may have thousands of variables. */
+  readonly #wanted = new Map<string, number>();
 
   constructor(type: string) {
     this.object = this.variable(type);
@@ -534,10 +550,11 @@ class Scope {
   /** A variable that the rule does not have yet. */
   variable(name: string): string {
     const wanted = variableName(name);
-    for (let number = 1; ; number += 1) {
+    for (let number = (this.#wanted.get(wanted) ?? 0) + 1; ; number += 1) {
       const candidate = number === 1 ? wanted : `${wanted}${number}`;
       if (this.#taken.has(candidate)) continue;
       this.#taken.add(candidate);
+      this.#wanted.set(wanted, number);
       return candidate;
     }
   }

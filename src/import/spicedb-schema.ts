@@ -3,15 +3,13 @@
  * Source: https://authzed.com/docs/spicedb/concepts/schema. Operators bind as there: `+` tightest, then `&`, then `-`.
  */
 import { dirname, join } from "node:path";
+import { checkModel } from "./model-check.ts";
 import {
-  directSubjects,
   type Expression,
-  expressionsIn,
   ImportError,
   type ObjectType,
   type Place,
   type Relation,
-  relationKey,
   type RelationModel,
   type SubjectType,
 } from "./relation-model.ts";
@@ -40,68 +38,52 @@ export function readSpiceDbSchema(
   const schema = new SchemaParser(text, file, firstLine, read);
   schema.parse();
   const definitions = [...schema.definitions.values()];
-  const types = definitions.map((definition): ObjectType => {
-    const relations = withPartials(definition, schema.partials, new Set());
-    return { name: definition.name, relations, place: definition.place };
+  const partials = new Partials(schema.partials);
+  const types = definitions.map(({ name, place, relations, partials: taken }): ObjectType => {
+    return { name, relations: [...relations, ...taken.flatMap((each) => partials.relations(each))], place };
   });
-  checkNames(types);
+  checkModel({ types }, { strictArrows: false });
   return { types };
 }
 
-/** The relations of a definition with those of its partials. `above` has the partials that lead here. */
-function withPartials(
-  { relations, partials }: Definition,
-  known: ReadonlyMap<string, Definition>,
-  above: ReadonlySet<string>,
-): Relation[] {
-  const taken = partials.flatMap(({ name, place }) => {
-    const partial = known.get(name);
+/** The relations of partials, with those of the partials in them. */
+class Partials {
+  readonly #known: ReadonlyMap<string, Definition>;
+  /** Undefined for partials that lead to the one that is looked up. */
+  readonly #found = new Map<string, readonly Relation[] | undefined>();
+  #depth = 0;
+
+  constructor(known: ReadonlyMap<string, Definition>) {
+    this.#known = known;
+  }
+
+  relations({ name, place }: Definition["partials"][number]): readonly Relation[] {
+    const partial = this.#known.get(name);
     if (partial === undefined) throw new ImportError(place, `there is no partial \`${name}\``);
-    if (above.has(name)) throw new ImportError(place, `partial \`${name}\` contains itself`);
-    return withPartials(partial, known, new Set([...above, name]));
-  });
-  return [...relations, ...taken];
-}
-
-/** Throws ImportError for names that nothing declares, which SpiceDB refuses too. */
-function checkNames(types: readonly ObjectType[]): void {
-  const typeNames = new Set(types.map(({ name }) => name));
-  const known = new Map<string, Expression>();
-  const refer = (type: string, relation: string, place: Place): Expression => {
-    const found = known.get(relationKey(type, relation));
-    if (found === undefined) throw new ImportError(place, `\`${type}\` has no relation or permission \`${relation}\``);
-    return found;
-  };
-  for (const { name: type, relations } of types) {
-    for (const { name, expression, place } of relations) {
-      const key = relationKey(type, name);
-      if (known.has(key)) throw new ImportError(place, `\`${type}\` declares \`${name}\` twice`);
-      known.set(key, expression);
-    }
-  }
-  for (const { name: type, relations } of types) {
-    for (const { expression, place } of relations) {
-      for (const part of expressionsIn(expression)) {
-        if (part.kind === "computed") refer(type, part.relation, place);
-        if (part.kind === "arrow") {
-          const through = refer(type, part.through, place);
-          if (through.kind !== "direct" || through.subjects.some(({ everyone }) => everyone))
-            throw new ImportError(
-              place,
-              `an arrow cannot go through \`${part.through}\`: it ${through.kind === "direct" ? "admits everyone" : "is a permission"}`,
-            );
-        }
-      }
-      for (const subject of directSubjects(expression)) {
-        if (!typeNames.has(subject.type))
-          throw new ImportError(subject.place, `there is no definition \`${subject.type}\``);
-        if (subject.relation !== undefined) refer(subject.type, subject.relation, subject.place);
-      }
-    }
+    const found = this.#found.get(name);
+    if (found !== undefined) return found;
+    if (this.#found.has(name)) throw new ImportError(place, `partial \`${name}\` contains itself`);
+    this.#depth += 1;
+    if (this.#depth > depthMax) throw new ImportError(place, `more than ${depthMax} partials within each other`);
+    this.#found.set(name, undefined);
+    const relations = [...partial.relations, ...partial.partials.flatMap((each) => this.relations(each))];
+    refuseTwice(name, relations);
+    this.#depth -= 1;
+    this.#found.set(name, relations);
+    return relations;
   }
 }
 
-/** Parentheses within each other. */
+/** Partials that are taken twice would double with each step. */
+function refuseTwice(partial: string, relations: readonly Relation[]): void {
+  const names = new Set<string>();
+  for (const { name, place } of relations) {
+    if (names.has(name)) throw new ImportError(place, `\`${partial}\` declares \`${name}\` twice`);
+    names.add(name);
+  }
+}
+
+/** Parentheses within each other, and partials within each other. */
 const depthMax = 200;
 
 class SchemaParser {

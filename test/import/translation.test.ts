@@ -366,28 +366,47 @@ definition user { permission own = self + nil }`,
       "definition user {",
       "schema.zed:1: expected `relation`, `permission` or `}` in this definition, found the end of the file",
     ],
-    ["definition doc {\n relation aa: user\n}", "schema.zed:2: there is no definition `user`"],
+    ["definition doc {\n relation aa: user\n}", "schema.zed:2: there is no type `user`"],
     ["definition user {}\ndefinition user {}", "schema.zed:2: `user` is defined twice"],
-    ["definition doc {\n permission aa = bb\n}", "schema.zed:2: `doc` has no relation or permission `bb`"],
+    ["definition doc {\n permission aa = bb\n}", "schema.zed:2: `doc` has no relation `bb`"],
     [
       "definition doc {\n relation aa: doc\n permission bb = aa->bb->cc\n}",
       "schema.zed:3: expected an operator: an arrow goes one step, found `->`",
     ],
     [
       "definition doc {\n relation aa: doc\n permission bb = aa\n permission cc = aa - bb->bb\n}",
-      "schema.zed:4: an arrow cannot go through `bb`: it is a permission",
+      "schema.zed:4: `bb` of `doc` cannot lead to other objects: it is computed",
     ],
     [
       "definition doc {\n relation aa: doc:*\n permission bb = aa->bb\n}",
-      "schema.zed:3: an arrow cannot go through `aa`: it admits everyone",
+      "schema.zed:3: `aa` of `doc` cannot lead to other objects: it admits everyone",
     ],
-    ["definition doc {\n relation aa: doc#bb\n}", "schema.zed:2: `doc` has no relation or permission `bb`"],
+    ["definition doc {\n relation aa: doc#bb\n}", "schema.zed:2: `doc` has no relation `bb`"],
     ["definition doc {\n relation aa: doc\n relation aa: doc\n}", "schema.zed:3: `doc` declares `aa` twice"],
     [
       `definition doc {\n permission aa = ${"(".repeat(100_000)}`,
       "schema.zed:2: expected fewer parentheses within each other, found `(`",
     ],
     ["definition doc {\n ...aa\n}\npartial aa { ...aa }", "schema.zed:4: partial `aa` contains itself"],
+    [
+      `partial p0 {}\n${Array.from({ length: 201 }, (_, index) => `partial p${index + 1} { ...p${index} }\n`).join("")}definition doc { ...p201 }`,
+      "schema.zed:3: more than 200 partials within each other",
+    ],
+    [
+      "partial p0 { relation aa: doc }\npartial p1 {\n ...p0\n ...p0\n}\ndefinition doc { ...p1 }",
+      "schema.zed:1: `p1` declares `aa` twice",
+    ],
+    [
+      `definition doc {\n relation aa: doc\n permission bb = ${Array(20_000).fill("aa").join(" - ")}\n}`,
+      "schema.zed:3: the expression has more than 1000 parts: split it into several relations",
+    ],
+    [
+      `${Array.from({ length: 1000 }, (_, index) => `definition g${index} { relation m: g0 }\n`).join("")}definition doc {
+ relation to: ${Array.from({ length: 1000 }, (_, index) => `g${index}`).join(" | ")}
+ permission all = ${Array(100).fill("to->m").join(" & ")}
+}`,
+      "schema.zed:1003: here the policy becomes longer than 4 MiB",
+    ],
     ["/* never ends", "schema.zed:1: expected `definition`, `caveat`, `partial`, `import` or `use`, found `/`"],
   ])("an invalid schema is refused with its line: %#", (schema, message) => {
     expect(() => fromSpiceDb({ "schema.zed": schema })).toThrow(message);
@@ -567,11 +586,40 @@ resource Space {
           { type: "doc", relations: { all: { computedUserset: { relation: "missing" } } } },
         ],
       }),
-      "model.fga: ",
+      "model.fga:1: `doc` has no relation `missing`",
+    ],
+    [
+      '{"type_definitions": [{"type": "doc", "relations": {"aa": {"this": {}, "union": {"child": []}}}}]}',
+      "this is not a model of OpenFGA",
+    ],
+    [
+      '{"type_definitions": [{"type": "doc", "relations": {"aa": {"this": {}}}},\n{"type": "doc"}]}',
+      "model.fga:2: `doc` is defined twice",
+    ],
+    [
+      `{"type_definitions": [{"type": "doc", "relations": {"aa":\n${'{"union": {"child": ['.repeat(5000)}`,
+      "model.fga:2: more than 200 brackets within each other",
     ],
     [
       `model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n    define b: ${"(".repeat(5000)}a${")".repeat(5000)}\n`,
-      "model.fga:7: more than 50 parentheses within each other",
+      "model.fga:7: more than 20 parentheses within each other",
+    ],
+    [
+      `model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n    define b: ${Array(600).fill("(a)").join(" or ")}\n`,
+      "model.fga:7: more than 1000 parentheses",
+    ],
+    [
+      "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n    define b: c from a\n",
+      "model.fga:7: `a` of `doc` leads to nothing that has a relation `c`",
+    ],
+    [
+      "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user, doc#a]\n    define b: a from a\n",
+      "model.fga:7: `a` of `doc` cannot lead to other objects: it admits relations of objects",
+    ],
+    ["model\n  schema 1.1\ntype user\ntype doc\ntype doc\n", "model.fga:4: `doc` is defined twice"],
+    [
+      '{"type_definitions": [{"type": "doc", "relations": {"aa": {"this": {}},\n"aa": {"this": {}}}}]}',
+      "model.fga:2: the key `aa` stands there twice",
     ],
     ['{"type_definitions": 1}', "model.fga: this is not a model of OpenFGA"],
   ])("an invalid model is refused with its line: %#", (text, message) => {
@@ -588,6 +636,18 @@ resource Space {
   ])("a broken file of tuples is refused with its line: %s", (path, text, message) => {
     expect(() => fromOpenFga({ "model.fga": model, [path]: text }, "model.fga", [path])).toThrow(message);
   });
+
+  test("thousands of relations, with many ways through them, are translated within seconds", () => {
+    const relations = Array.from({ length: 1000 }, (_, index) => {
+      const [one, other] = [`a${index}`, `b${index}`];
+      return `    define a${index + 1}: ${one} and ${other}\n    define b${index + 1}: ${one} or ${other}\n`;
+    });
+    const { policy, errors } = fromOpenFga({
+      "model.fga": `model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a0: [user]\n    define b0: [user]\n${relations.join("")}`,
+    });
+    expect(errors).toEqual([]);
+    expect(policy).toContain('"a1000" if "a999" and "b999";');
+  }, 60_000);
 
   test("an invalid tuple is refused with its line", () => {
     const files = {

@@ -1,6 +1,7 @@
 /**
  * Conditions of OpenFGA and caveats of SpiceDB have no equivalent in Polar. A relationship with one is left out, so that
- * nobody gets access by it. Where a relation only takes access away, it is kept without its condition, for the same reason.
+ * nobody gets access by it. Where a relation only takes access away, it is kept without its condition, for the same
+ * reason. An exclusion that depends on what is left out admits nobody.
  */
 import {
   directSubjects,
@@ -15,14 +16,10 @@ import {
 /** Each place where a relation admits a subject only under a condition, and what becomes of its relationships. */
 export function conditionsOf({ model, conditionWord: word }: RelationSource): Untranslated[] {
   const kept = onlySubtracted(model);
-  const subtracted = subtractedKeys(model);
-  const effectOn = (key: string): string => {
-    if (kept.has(key))
-      return "since only exclusions ask for the relation, its relationships count always, also if an application asks for it";
-    return subtracted.has(key)
-      ? "its relationships are left out; since an exclusion depends on the relation, THE POLICY MAY ALLOW MORE"
+  const effectOn = (key: string): string =>
+    kept.has(key)
+      ? "since only exclusions ask for the relation, its relationships count always, also if an application asks for it"
       : "its relationships are left out";
-  };
   return model.types.flatMap((type) =>
     type.relations.flatMap(({ name, expression }) =>
       directSubjects(expression).flatMap(({ condition, place }) =>
@@ -37,6 +34,40 @@ export function conditionsOf({ model, conditionWord: word }: RelationSource): Un
       ),
     ),
   );
+}
+
+/**
+ * Relations that may lack subjects. Exclusions that depend on them would exclude too few, so they admit nobody, and
+ * their relations lack subjects too.
+ */
+export class Incomplete {
+  readonly #lacking: ReadonlySet<string>;
+  readonly #keys: Set<string>;
+  readonly #keysIn: (type: string, part: Expression) => string[];
+
+  /** `lacking` has the keys of relations whose own relationships or rules are left out. */
+  constructor(model: RelationModel, lacking: ReadonlySet<string>) {
+    this.#lacking = lacking;
+    this.#keysIn = keyReader(model);
+    const readers = new Map<string, string[]>();
+    for (const { name: type, relations } of model.types)
+      for (const { name, expression } of relations)
+        for (const key of expressionsIn(expression).flatMap((part) => this.#keysIn(type, part)))
+          readers.getOrInsertComputed(key, () => []).push(relationKey(type, name));
+    this.#keys = new Set(lacking);
+    // A set visits what is added meanwhile.
+    for (const key of this.#keys) for (const reader of readers.get(key) ?? []) this.#keys.add(reader);
+  }
+
+  /** Whether the part of a relation's expression admits nobody because what it takes away may be too little. */
+  closes(type: string, relation: string, part: Expression): boolean {
+    if (part.kind === "arrow") return part.all && this.#keys.has(relationKey(type, part.through));
+    if (part.kind !== "exclusion") return false;
+    const ownLacks = this.#lacking.has(relationKey(type, relation));
+    return expressionsIn(part.subtracted).some(
+      (each) => (each.kind === "direct" && ownLacks) || this.#keysIn(type, each).some((key) => this.#keys.has(key)),
+    );
+  }
 }
 
 /** The keys of relations that nothing but exclusions ask for. */

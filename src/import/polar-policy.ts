@@ -11,6 +11,7 @@ import { stringLiteral } from "../polar/string-literal.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { must } from "../util/assert.ts";
 import { and, atom, type Condition, not, or, printCondition } from "./condition.ts";
+import { Incomplete } from "./conditions.ts";
 import { relationName, typeNames, variableName } from "./polar-names.ts";
 import {
   directSubjects,
@@ -59,11 +60,15 @@ export class PolarPolicy {
   readonly #through: ReadonlySet<string>;
   /** Relations of which something asks who has them, not only which objects they lead to. */
   readonly #asked: ReadonlySet<string>;
+  readonly #model: RelationModel;
   /** The length of the lines so far. */
   #length = 0;
+  /** What the lines lack. */
+  #incomplete: Incomplete;
 
   /** Relationships of the relations in `unconditional`, which has their keys, count without their conditions. */
   constructor(model: RelationModel, unconditional: ReadonlySet<string> = new Set()) {
+    this.#model = model;
     this.#unconditional = unconditional;
     this.#types = new Map(model.types.map((type) => [type.name, type]));
     this.#names = typeNames([...this.#types.keys()]);
@@ -78,16 +83,40 @@ export class PolarPolicy {
     this.#asked = new Set(parts.flatMap(({ type, part }) => this.#askedBy(type, part)));
     this.#actors = this.#findActors();
     this.#plans = new Map([...this.#types.values()].map((type) => [type.name, this.#planType(type)]));
+    this.#incomplete = this.#lacking(new Set());
   }
 
   /**
-   * The policy without tests, one statement or a part of a block per line. Relations in `without` get no rules. Throws
+   * The policy without tests, one statement or a part of a block per line. Relations in `without`, which has
+   * their keys, get no rules. Throws
    * ImportError if it becomes too long.
    */
-  lines(without: ReadonlySet<Relation> = new Set()): PolicyLine[] {
+  lines(without: ReadonlySet<string> = new Set()): PolicyLine[] {
     this.#length = 0;
+    this.#incomplete = this.#lacking(without);
     const types = [...this.#types.values()].map((type) => this.#typeLines(type, without));
     return [...types.flat(), ...this.#allow()];
+  }
+
+  /** The relations with exclusions that admit nobody, in a policy whose lines lack the relations in `without`. */
+  closed(without: ReadonlySet<string>): { readonly key: string; readonly place: Place }[] {
+    const incomplete = this.#lacking(without);
+    return this.#model.types.flatMap(({ name: type, relations }) =>
+      relations.flatMap(({ name, expression, place }) => {
+        const key = relationKey(type, name);
+        const isClosed = expressionsIn(expression).some((part) => incomplete.closes(type, name, part));
+        return isClosed && !without.has(key) ? [{ key, place }] : [];
+      }),
+    );
+  }
+
+  #lacking(without: ReadonlySet<string>): Incomplete {
+    const conditional = [...this.#relations].flatMap(([key, { expression }]) =>
+      !this.#unconditional.has(key) && directSubjects(expression).some(({ condition }) => condition !== undefined)
+        ? [key]
+        : [],
+    );
+    return new Incomplete(this.#model, new Set([...conditional, ...without]));
   }
 
   /** The fact for a relationship, or why the model admits none: a text that continues "the relationship". */
@@ -255,7 +284,7 @@ export class PolarPolicy {
 
   // Text of the policy.
 
-  #typeLines(type: ObjectType, without: ReadonlySet<Relation>): PolicyLine[] {
+  #typeLines(type: ObjectType, without: ReadonlySet<string>): PolicyLine[] {
     const plans = type.relations.map((relation) => [relation, this.#plan(type.name, relation.name)] as const);
     const roles = plans.flatMap(([, { stored }]) =>
       stored?.predicate === "has_role" ? [stringLiteral(stored.name)] : [],
@@ -266,7 +295,8 @@ export class PolarPolicy {
         ? [`${must(stored).name}: ${this.#declaredType(relation)}`]
         : [],
     );
-    const rules = type.relations.filter((relation) => !without.has(relation)).map((each) => this.#rules(type, each));
+    const ruled = type.relations.filter(({ name }) => !without.has(relationKey(type.name, name)));
+    const rules = ruled.map((each) => this.#rules(type, each));
     return [
       { text: `${this.#actors.has(type.name) ? "actor" : "resource"} ${this.#typeName(type.name)} {` },
       ...(roles.length > 0 ? [{ text: `roles = [${roles.join(", ")}];` }] : []),
@@ -309,7 +339,7 @@ export class PolarPolicy {
       if (this.#length > lengthMax) throw new ImportError(relation.place, "here the policy becomes longer than 4 MiB");
       return { text, ...owner };
     };
-    const simplified = this.#simplify(type, relation.expression);
+    const simplified = this.#simplify(type, relation.name, relation.expression);
     const operands = simplified.kind === "union" ? simplified.operands : [simplified];
     const shorthand: PolicyLine[] = [];
     const longhand = stored === undefined ? [] : this.#storedRules(type, relation, stored).map(line);
@@ -491,7 +521,8 @@ export class PolarPolicy {
   }
 
   /** Leaves out what nobody can have. */
-  #simplify(type: ObjectType, expression: Expression): Expression {
+  #simplify(type: ObjectType, relation: string, expression: Expression): Expression {
+    if (this.#incomplete.closes(type.name, relation, expression)) return nothing;
     switch (expression.kind) {
       case "computed":
         return this.#relation(type.name, expression.relation) === undefined ? nothing : expression;
@@ -503,18 +534,18 @@ export class PolarPolicy {
       }
       case "union": {
         const operands = expression.operands
-          .map((operand) => this.#simplify(type, operand))
+          .map((operand) => this.#simplify(type, relation, operand))
           .flatMap((operand) => (operand.kind === "union" ? operand.operands : [operand]))
           .filter(({ kind }) => kind !== "nothing");
         return operands.length > 1 ? { kind: "union", operands } : (operands[0] ?? nothing);
       }
       case "intersection": {
-        const operands = expression.operands.map((operand) => this.#simplify(type, operand));
+        const operands = expression.operands.map((operand) => this.#simplify(type, relation, operand));
         return operands.some(({ kind }) => kind === "nothing") ? nothing : { kind: "intersection", operands };
       }
       case "exclusion": {
-        const base = this.#simplify(type, expression.base);
-        const subtracted = this.#simplify(type, expression.subtracted);
+        const base = this.#simplify(type, relation, expression.base);
+        const subtracted = this.#simplify(type, relation, expression.subtracted);
         if (base.kind === "nothing" || subtracted.kind === "nothing") return base;
         return { kind: "exclusion", base, subtracted };
       }

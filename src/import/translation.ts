@@ -7,8 +7,8 @@ import { conditionsOf, onlySubtracted, subtractedKeys } from "./conditions.ts";
 import {
   type Expectation,
   type ExpectationGroup,
-  type Relation,
   relationKey,
+  type RelationModel,
   type Relationship,
   type RelationSource,
   type Untranslated,
@@ -33,15 +33,20 @@ export interface NodeChecks {
 export function translate(source: RelationSource, checks: NodeChecks): Translation {
   const policy = new PolarPolicy(source.model, onlySubtracted(source.model));
   const untranslated: Untranslated[] = [...source.untranslated, ...conditionsOf(source)];
+  const subtracted = subtractedKeys(source.model);
   const factsOf = (relationships: readonly Relationship[]): Fact[] =>
     latest(relationships).flatMap((relationship) => {
+      const { object, relation, place } = relationship;
       const fact = policy.fact(relationship);
-      const problem = typeof fact === "string" ? fact : checks.problemOf(fact);
-      if (typeof fact !== "string" && problem === undefined) return [fact];
-      untranslated.push({ place: relationship.place, message: `the relationship ${problem}, so it is left out` });
+      const refused = typeof fact === "string" ? undefined : checks.problemOf(fact);
+      if (typeof fact !== "string" && refused === undefined) return [fact];
+      // What the model or a condition leaves out is left out there too, or closes the exclusions.
+      const isDangerous = refused !== undefined && subtracted.has(relationKey(object.type, relation));
+      const effect = isDangerous ? ". An exclusion depends on it: the policy may allow more than the model" : "";
+      untranslated.push({ place, message: `the relationship ${refused ?? String(fact)}, so it is left out${effect}` });
       return [];
     });
-  const lines = withoutNegativeCycles(policy, source, checks, untranslated);
+  const lines = withoutNegativeCycles(policy, source.model, checks, untranslated);
   const facts = factsOf(source.relationships);
   const tests = testLines(policy, source.tests, facts, factsOf, untranslated);
   const sorted = untranslated.toSorted(
@@ -62,20 +67,20 @@ function latest(relationships: readonly Relationship[]): Relationship[] {
   return [...new Map(byKey).values()];
 }
 
-/** OpenFGA and SpiceDB follow `but not` along the data. Polar refuses rules that depend on their own negation. */
+/**
+ * OpenFGA and SpiceDB follow `but not` along the data. Polar refuses rules that depend on their own negation, so these
+ * relations get no rules.
+ */
 function withoutNegativeCycles(
   policy: PolarPolicy,
-  { model }: RelationSource,
+  model: RelationModel,
   checks: NodeChecks,
   untranslated: Untranslated[],
 ): PolicyLine[] {
-  const relations = new Map(
-    model.types.flatMap((type) =>
-      type.relations.map((relation) => [relationKey(type.name, relation.name), relation] as const),
-    ),
+  const places = new Map(
+    model.types.flatMap((type) => type.relations.map(({ name, place }) => [relationKey(type.name, name), place])),
   );
-  const subtracted = subtractedKeys(model);
-  const without = new Set<Relation>();
+  const without = new Set<string>();
   for (let checked = 1; ; checked += 1) {
     const lines = policy.lines(without);
     const offsets = checks.negativeCycles(lines.map(({ text }) => text).join("\n"));
@@ -83,14 +88,17 @@ function withoutNegativeCycles(
     const keys = new Set(cyclic.map(({ type, name }) => relationKey(type, name)));
     // One relation fewer may break several cycles. After many checks, which take long, all of them go.
     const removed = [...keys].slice(0, checked < singleRemovalsMax ? 1 : keys.size);
-    if (removed.length === 0) return lines;
     for (const key of removed) {
-      const relation = must(relations.get(key));
-      without.add(relation);
-      const effect = subtracted.has(key) ? "; since an exclusion depends on it, THE POLICY MAY ALLOW MORE" : "";
-      const message = `\`${key}\` depends on its own negation, which Polar does not have: it gets no rules${effect}`;
-      untranslated.push({ place: relation.place, message });
+      without.add(key);
+      const message = `\`${key}\` depends on its own negation, which Polar does not have: it gets no rules`;
+      untranslated.push({ place: must(places.get(key)), message });
     }
+    if (removed.length > 0) continue;
+    for (const { key, place } of policy.closed(without)) {
+      const message = `an exclusion of \`${key}\` depends on what is left out, so it admits nobody: write its rule by hand`;
+      untranslated.push({ place, message });
+    }
+    return lines;
   }
 }
 

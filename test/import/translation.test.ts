@@ -218,8 +218,8 @@ validation:
     ]);
   });
 
-  test("a condition on what an exclusion depends on is named as dangerous", () => {
-    const { untranslated } = fromSpiceDb({
+  test("an exclusion that depends on a condition in both ways admits nobody", () => {
+    const { policy, untranslated } = fromSpiceDb({
       "schema.zed": `caveat some(xx int) { xx > 1 }
 definition user {}
 definition doc {
@@ -230,8 +230,11 @@ definition doc {
 }`,
     });
     expect(untranslated).toEqual([
-      "schema.zed:5: caveat `some` of `trusted` of `doc`: its relationships are left out; since an exclusion depends on the relation, THE POLICY MAY ALLOW MORE",
+      "schema.zed:5: caveat `some` of `trusted` of `doc`: its relationships are left out",
+      "schema.zed:6: an exclusion of `doc#suspicious` depends on what is left out, so it admits nobody: write its rule by hand",
+      "schema.zed:7: an exclusion of `doc#read` depends on what is left out, so it admits nobody: write its rule by hand",
     ]);
+    expect(policy).not.toContain("has_permission(actor:");
   });
 
   test("conditions of relations with the same name are told apart by their types", () => {
@@ -286,7 +289,12 @@ definition room { relation banned: user with some }`,
       ["tuples.yaml"],
     );
     expect(facts).toEqual([]);
-    expect(untranslated[0]).toEndWith("an exclusion depends on the relation, THE POLICY MAY ALLOW MORE");
+    expect(untranslated.map((text) => text.replace("model.json:1: ", ""))).toEqual([
+      "condition `some` of `banned` of `doc`: its relationships are left out",
+      "an exclusion of `doc#banned` depends on what is left out, so it admits nobody: write its rule by hand",
+      "an exclusion of `doc#read` depends on what is left out, so it admits nobody: write its rule by hand",
+      "tuples.yaml:1: the relationship depends on `some`, so it is left out",
+    ]);
   });
 
   test("a relation through which an arrow goes is declared, also if it admits relations of objects", () => {
@@ -337,6 +345,51 @@ definition folder {
     expect(untranslated).toEqual([
       "schema.zed:5: `folder#view` depends on its own negation, which Polar does not have: it gets no rules",
     ]);
+  });
+
+  test("exclusions that depend on relations without rules admit nobody", () => {
+    const { policy, untranslated } = fromSpiceDb({
+      "schema.zed": `definition user {}
+definition doc {
+  relation parent: doc
+  relation viewer: user
+  permission one = viewer - other
+  permission other = viewer - parent->one
+  permission third = viewer - (viewer - one)
+  permission all = viewer + (viewer - other)
+}`,
+    });
+    expect(untranslated).toEqual([
+      "schema.zed:5: `doc#one` depends on its own negation, which Polar does not have: it gets no rules",
+      ...[6, 7, 8].map(
+        (line, index) =>
+          `schema.zed:${line}: an exclusion of \`doc#${["other", "third", "all"][index]}\` depends on what is left out, so it admits nobody: write its rule by hand`,
+      ),
+    ]);
+    expect(policy).not.toContain("has_permission(actor:");
+    expect(policy).toContain('"all" if "viewer";');
+  });
+
+  test("a relationship that a node refuses is named as dangerous if an exclusion depends on it", () => {
+    const { untranslated } = fromSpiceDb(
+      {
+        "schema.zed": `definition user {}
+definition group { relation member: user }
+definition doc {
+  relation reader: user
+  relation banned: group#member
+  permission read = reader - banned
+}`,
+        relationships: `doc:1#banned@group:${"x".repeat(2000)}#member`,
+      },
+      "schema.zed",
+      ["relationships"],
+    );
+    expect(untranslated).toHaveLength(1);
+    expect(untranslated[0]).toStartWith("relationships:1: the relationship is refused by a node");
+    expect(untranslated[0]).toEndWith(
+      "so it is left out. An exclusion depends on it: the policy may allow more than the model",
+    );
   });
 
   test("partials and imports are taken over, and `self` and `nil` have a meaning", () => {

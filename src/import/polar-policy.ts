@@ -341,16 +341,17 @@ export class PolarPolicy {
     };
     const simplified = this.#simplify(type, relation.name, relation.expression);
     const operands = simplified.kind === "union" ? simplified.operands : [simplified];
-    const shorthand: PolicyLine[] = [];
-    const longhand = stored === undefined ? [] : this.#storedRules(type, relation, stored).map(line);
-    if (kind === "relation" || relation.expression.kind === "direct") return { shorthand, longhand };
+    const shorthand = new Set<string>();
+    const longhand = new Set(stored === undefined ? [] : this.#storedRules(type, relation, stored));
+    const lines = () => ({ shorthand: [...shorthand].map(line), longhand: [...longhand].map(line) });
+    if (kind === "relation" || relation.expression.kind === "direct") return lines();
     for (const operand of operands) {
       if (operand.kind === "nothing" || (kind === "role" && operand.kind === "direct")) continue;
       const short = this.#shorthand(type, relation.name, operand);
-      if (short !== undefined) shorthand.push(line(`${stringLiteral(relation.name)} if ${short};`));
-      else longhand.push(line(this.#longhand(type, relation, operand)));
+      if (short !== undefined) shorthand.add(`${stringLiteral(relation.name)} if ${short};`);
+      else longhand.add(this.#longhand(type, relation, operand));
     }
-    return { shorthand, longhand };
+    return lines();
   }
 
   #longhand(type: ObjectType, { name }: Relation, operand: Expression): string {

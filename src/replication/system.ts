@@ -7,7 +7,8 @@ import type { Limits } from "../config/limits.ts";
 import { approvePolicies, type ApprovePolicy } from "../engine/workers/policy-checks.ts";
 import { fetch } from "../runtime/fetch.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
-import { spawnWorker, type Commands, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
+import { spawnWorker } from "../runtime/spawn-worker.ts";
+import type { Commands, WorkerHandle, WorkerKind } from "../runtime/worker.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

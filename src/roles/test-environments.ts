@@ -15,7 +15,7 @@ import { hashKey, parseApiKey } from "../store/keys/api-keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { type PrimaryNode, startPrimaryNode } from "./primary.ts";
 
-/** More than the workers of a test runner, since each may use one. A primary with its threads takes about 30 MB. */
+/** More than the workers of a test runner, since each may use one. */
 const environmentsMax = 20;
 
 /** Requests that wait for an environment. One takes a tenth of a second, also if its client has left meanwhile. */

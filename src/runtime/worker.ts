@@ -19,6 +19,8 @@ export interface WorkerKind {
   readonly entry: string;
   /** How messages are encoded; a structured clone by default. */
   readonly encoding?: MessageEncoding;
+  /** With it, so many threads serve all workers of this kind, with `serveSharedWorkers`. By default each has its own. */
+  readonly threadsMax?: number;
 }
 
 /**
@@ -41,11 +43,6 @@ type WorkerResponse =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: SerializedError }
   | { readonly event: unknown };
-
-/** Starts a worker thread. */
-export function spawnWorker<C extends Commands, Event = never>(kind: WorkerKind): WorkerHandle<C, Event> {
-  return connectChannel(withEncoding(kind.encoding, openWorkerChannel(entryUrl(kind.entry))));
-}
 
 /** The same channel with encoded messages; both ends need the same encoding. Without one messages are cloned. */
 export function withEncoding<C extends Channel>(encoding: MessageEncoding | undefined, channel: C): C {

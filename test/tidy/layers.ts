@@ -40,6 +40,11 @@ const exceptions: readonly { readonly file: string; readonly from: readonly stri
     why: "engine and http serve a worker each, because long work must not run on the serving thread",
   },
   {
+    file: "src/runtime/spawn-worker.ts",
+    from: ["http"],
+    why: "http parses large bodies in a thread",
+  },
+  {
     file: "src/runtime/worker-process.ts",
     from: ["engine"],
     why: "questions that may take long, explanations and checks of policies run in processes that can be ended",

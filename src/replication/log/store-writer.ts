@@ -3,6 +3,7 @@
  * fsync. Each request has its own savepoint and event, so that a refused request does not affect the others. It usually
  * runs in a thread of its own (`writer-worker.ts`).
  */
+import { dirname } from "node:path";
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
@@ -10,6 +11,7 @@ import { trimVersions } from "../../engine/policy/policy-history.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
 import { expiredOffset, excessOffset } from "../../store/log/log-retention.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
+import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
 import { createState, findState, readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { firstTerm } from "../../store/log/terms.ts";
@@ -265,6 +267,13 @@ export class StoreWriter {
       pages?.close();
       store?.close();
     }
+  }
+
+  /** Closes the file and all its descriptors. The node closes its other connections first. */
+  stop(): void {
+    const path = this.#connection?.options.path;
+    this.close();
+    if (path !== undefined) closeRawFiles(dirname(path));
   }
 
   #commitWaiting(): void {

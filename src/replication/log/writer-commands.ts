@@ -12,6 +12,7 @@ export const writerWorker = {
   name: "writer",
   entry: "replication/log/writer-worker.ts",
   encoding: { clonedCommands: ["open", "writeJson"] },
+  threadsMax: 3,
 } as const satisfies WorkerKind;
 
 export type WriterCommands = ReturnType<typeof writerCommands>;

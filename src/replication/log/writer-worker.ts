@@ -1,15 +1,10 @@
-/** The thread of the writer, so that a commit never delays a read. */
-import { serveWorker } from "../../runtime/worker.ts";
-import { closeRawFiles } from "../../store/integrity/raw-files.ts";
+/** The threads of the writers, so that a commit never delays a read. */
+import { serveSharedWorkers } from "../../runtime/shared-thread.ts";
 import { systemClock } from "../../util/clock.ts";
 import { StoreWriter, type WriterEvent } from "./store-writer.ts";
 import { writerCommands, writerWorker, type WriterCommands } from "./writer-commands.ts";
 
-const writer = new StoreWriter((event) => emit(event), systemClock);
-const emit = serveWorker<WriterCommands, WriterEvent>(writerCommands(writer), stop, writerWorker.encoding);
-
-/** The node closes its other connections first. */
-function stop(): void {
-  writer.close();
-  closeRawFiles();
-}
+serveSharedWorkers<WriterCommands, WriterEvent>((emit) => {
+  const writer = new StoreWriter(emit, systemClock);
+  return { commands: writerCommands(writer), stop: () => writer.stop() };
+}, writerWorker.encoding);

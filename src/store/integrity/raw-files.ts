@@ -4,10 +4,12 @@
  * shared descriptor, which is closed only after its last user has released it and the file was deleted.
  */
 import { closeSync, fstatSync, openSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 
 export interface RawFile {
   /** Users must not close it. */
   readonly descriptor: number;
+  readonly directory: string;
   users: number;
 }
 
@@ -18,7 +20,7 @@ const files = new Map<string, RawFile>();
 export function openRawFile(path: string): RawFile {
   const { dev, ino } = statSync(path);
   const key = `${dev}:${ino}`;
-  const file = files.get(key) ?? { descriptor: openSync(path, "r"), users: 0 };
+  const file = files.get(key) ?? { descriptor: openSync(path, "r"), directory: dirname(path), users: 0 };
   file.users++;
   files.set(key, file);
   return file;
@@ -38,8 +40,11 @@ export function closeDeletedRawFiles(): void {
   }
 }
 
-/** Closes all descriptors. This process must have no connection to these files any more. */
-export function closeRawFiles(): void {
-  for (const { descriptor } of files.values()) closeSync(descriptor);
-  files.clear();
+/** Closes all unused descriptors of files in a directory. This process must have no connection to these files any more. */
+export function closeRawFiles(directory: string): void {
+  for (const [key, file] of files) {
+    if (file.users > 0 || file.directory !== directory) continue;
+    files.delete(key);
+    closeSync(file.descriptor);
+  }
 }

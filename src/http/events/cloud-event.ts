@@ -3,10 +3,12 @@
  * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
 import { parseStoredText } from "../../engine/policy/stored-policy.ts";
+import { keyIdOf, secretOf } from "../../engine/authenticate.ts";
 import type { ApiKey, Effect } from "../../engine/state/event.ts";
 import type { LoggedEvent } from "../../replication/log/event-reader.ts";
 import { formatToken } from "../../replication/position.ts";
 import { unreachable } from "../../util/assert.ts";
+import { publicGrant } from "./public-grant.ts";
 
 export interface CloudEvent {
   readonly specversion: "1.0";
@@ -73,12 +75,15 @@ function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "k
     added: added.map(publicKey),
     removed: removed.map((id) => {
       const key = known.get(id);
-      return key === undefined ? { id } : publicKey(key);
+      return key === undefined ? { id: keyIdOf(id) } : publicKey(key);
     }),
   };
 }
 
-/** The public members of an API key. */
-export function publicKey({ id, name, role, timeMs }: ApiKey) {
-  return { id, name, role, created: new Date(timeMs).toISOString() };
+/** The public members of a secret. */
+function publicKey(row: ApiKey) {
+  const secret = secretOf(row);
+  const { id, name, role, timeMs } = secret ?? { ...row, id: keyIdOf(row.id) };
+  const replaced = secret?.isReplaced === true && { replaced: true };
+  return { id, name, role, created: new Date(timeMs).toISOString(), ...(secret && publicGrant(secret)), ...replaced };
 }

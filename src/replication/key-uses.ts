@@ -108,14 +108,15 @@ export class KeyUses {
     if (this.#isReporting) return;
     this.#isReporting = true;
     try {
-      while (this.#unreported.size > 0) {
+      // Also without new uses, to learn those of other nodes.
+      do {
         const ids = [...this.#unreported].slice(0, reportedKeysMax);
         const uses = Object.fromEntries(ids.map((id) => [id, this.#minutes.peek(id) ?? 0]));
         const known = await report(uses);
         if (known === undefined) break;
         for (const id of ids) if (this.#minutes.peek(id) === uses[id]) this.#unreported.delete(id);
         this.#mergeReported(known);
-      }
+      } while (this.#unreported.size > 0);
     } catch (error) {
       // They are reported at the next interval.
       log.debug("last uses of API keys could not be reported: {reason}", { reason: reasonOf(error) });

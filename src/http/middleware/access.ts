@@ -200,7 +200,7 @@ function expired({ expiresMs = 0, isReplaced }: KeySecret): AppError {
     isReplaced === true
       ? `this secret of the API key was replaced and expired at ${at}: use the new one`
       : `this API key expired at ${at}: ask an administrator for another one`;
-  return new AppError("unauthorized", `${problem}, \`GET /api/keys\` lists all keys`);
+  return new AppError("unauthorized", problem);
 }
 
 const cachedKeysMax = 1000;

@@ -68,12 +68,14 @@ function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"
   }
 }
 
-/** Old events have only the id of a removed key. */
+/** A key whose secrets changed is among those added only. Old events have only the id of a removed key. */
 function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "keys" }>) {
   const known = new Map(replaced.map((key) => [key.id, key]));
+  const kept = new Set(added.map(({ id }) => keyIdOf(id)));
+  const gone = removed.filter((id) => !kept.has(keyIdOf(id)));
   return {
     added: added.map(publicKey),
-    removed: removed.map((id) => {
+    removed: gone.map((id) => {
       const key = known.get(id);
       return key === undefined ? { id: keyIdOf(id) } : publicKey(key);
     }),
@@ -84,6 +86,10 @@ function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "k
 function publicKey(row: ApiKey) {
   const secret = secretOf(row);
   const { id, name, role, timeMs } = secret ?? { ...row, id: keyIdOf(row.id) };
-  const replaced = secret?.isReplaced === true && { replaced: true };
-  return { id, name, role, created: new Date(timeMs).toISOString(), ...(secret && publicGrant(secret)), ...replaced };
+  return {
+    ...{ id, name, role, created: new Date(timeMs).toISOString() },
+    ...(secret && publicGrant(secret)),
+    ...(secret?.isReplaced === true && { replaced: true }),
+    ...(secret?.hasExpired === true && { expired: true }),
+  };
 }

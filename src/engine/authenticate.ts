@@ -3,7 +3,7 @@ import { hashKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
 import type { KeySecret } from "../store/keys/key-grant.ts";
 import type { Engine } from "./engine.ts";
 
-export { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
+export { mintApiKey } from "../store/keys/api-keys.ts";
 export { isExpired, keyIdOf, secretOf, type KeySecret, type WriteRestriction } from "../store/keys/key-grant.ts";
 
 /**

@@ -1,6 +1,7 @@
 /** Grants of API keys over HTTP: expiry, restricted writes and rotation. `replication/key-grants.test.ts` has other nodes. */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
+import { hashKey } from "../../src/store/keys/api-keys.ts";
 import { must } from "../../src/util/assert.ts";
 import { adminKey, SystemWithClock, untraced, withCluster } from "../replication/cluster.ts";
 import { apiOf, fact, Org, Repo, role, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
@@ -241,29 +242,26 @@ describe("a rotation", () => {
       const { id } = first;
       const second = await rotateKey(api, id);
       expect(second.token).toMatch(new RegExp(`^e_test_${id}_[0-9a-f]{48}$`));
-      const valid = async () => {
-        const tokens = [first.token, second.token, third?.token];
-        return Promise.all(tokens.map(async (token) => token && (await readWith(api, token)).status));
-      };
-      let third: { readonly token: string } | undefined;
-      expect(await valid()).toEqual([200, 200, undefined]);
+      const valid = (...keys: { readonly token: string }[]) =>
+        Promise.all(keys.map(async ({ token }) => (await readWith(api, token)).status));
+      expect(await valid(first, second)).toEqual([200, 200]);
       expect(await listedKey(api, id)).toMatchObject({
         id,
         name: "app",
         role: "write",
         replaced_expires: second.replaced_expires,
       });
-      third = await rotateKey(api, id, { grace: "1h" });
-      expect(await valid()).toEqual([401, 200, 200]);
+      const third = await rotateKey(api, id, { grace: "1h" });
+      expect(await valid(first, second, third)).toEqual([401, 200, 200]);
       system.aheadMs = 3_700_000;
-      expect(await valid()).toEqual([401, 401, 200]);
+      expect(await valid(first, second, third)).toEqual([401, 401, 200]);
       const { json } = await readWith(api, second.token);
       expect(json).toMatchObject({
         message: expect.stringContaining("this secret of the API key was replaced and expired"),
       });
       expect((await listedKey(api, id))?.replaced_expires).toBeUndefined();
       await api.call("DELETE", `/api/keys/${id}`);
-      expect(await valid()).toEqual([401, 401, 401]);
+      expect(await valid(first, second, third)).toEqual([401, 401, 401]);
       expect(api.node.engine().apiKeys()).toHaveLength(1);
     }));
 
@@ -330,6 +328,32 @@ describe("a rotation", () => {
       expect((await readWith(apiOf(fourth), token)).status).toBe(401);
     }));
 });
+
+test("change events show grants, and neither hashes nor how grants are stored", () =>
+  withPrimary(async (api) => {
+    const { offset } = must(api.node.state());
+    const made = await grantKey(api, { role: "write", only_types: ["Org", "User"], expires: "30d" });
+    const next = await rotateKey(api, made.id, { grace: "1d" });
+    await api.call("DELETE", `/api/keys/${made.id}`);
+    const { text, json } = await api.call("GET", `/api/events?after=${offset}`);
+    const { events } = json as { events: { data: object }[] };
+    const key = {
+      id: made.id,
+      name: "granted",
+      role: "write",
+      created: expect.any(String),
+      only_types: ["Org", "User"],
+    };
+    const present = { ...key, expires: made.expires };
+    const replaced = { ...key, expires: next.replaced_expires, replaced: true };
+    expect(events.map(({ data }) => data)).toEqual([
+      { added: [present], removed: [] },
+      { added: [present, replaced], removed: [] },
+      { added: [], removed: [present] },
+    ]);
+    for (const { token } of [made, next]) expect(text).not.toContain(hashKey(token));
+    expect(text).not.toContain('{\\"role');
+  }));
 
 describe("the record of an expiry in the log", () => {
   test("keeps the key refused when the clock is set back, and is written once", () =>

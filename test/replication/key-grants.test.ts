@@ -4,7 +4,7 @@ import { must } from "../../src/util/assert.ts";
 import { apiOf, fact, Org, role, wildcardPolicy, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
 import { grantKey, listedKey, readWith, rotateKey, withKey } from "../http/keys.ts";
-import { Cluster, converged, eventually, SystemWithClock, withCluster } from "./cluster.ts";
+import { type Cluster, converged, eventually, SystemWithClock, withCluster } from "./cluster.ts";
 
 const day = 86_400_000;
 const timeoutMs = 60_000;

@@ -70,16 +70,10 @@ function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"
 
 /** A key whose secrets changed is among those added only. Old events have only the id of a removed key. */
 function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "keys" }>) {
-  const known = new Map(replaced.map((key) => [key.id, key]));
+  const known = new Map(replaced.map((row) => [row.id, publicKey(row)]));
   const kept = new Set(added.map(({ id }) => keyIdOf(id)));
-  const gone = removed.filter((id) => !kept.has(keyIdOf(id)));
-  return {
-    added: added.map(publicKey),
-    removed: gone.map((id) => {
-      const key = known.get(id);
-      return key === undefined ? { id: keyIdOf(id) } : publicKey(key);
-    }),
-  };
+  const gone = removed.filter((id) => !kept.has(keyIdOf(id))).map((id) => known.get(id) ?? { id: keyIdOf(id) });
+  return { added: added.map(publicKey), removed: gone.filter((key) => !("replaced" in key)) };
 }
 
 /** The public members of a secret. */

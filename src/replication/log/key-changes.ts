@@ -44,7 +44,7 @@ export function decideKeys(store: Connection, request: KeyChanges): EffectOf<"ke
   if (keysMax !== undefined && creates > 0) requireRoom(rows, keysMax);
   const changes = [
     ...add.map((secret) => replaceKey(store, secret)),
-    ...remove.map((id): RowChange => ({ added: [], removed: apiKeyRows(store, keyIdOf(id)) })),
+    ...[...new Set(remove)].map((id): RowChange => ({ added: [], removed: apiKeyRows(store, keyIdOf(id)) })),
     ...(rotate === undefined ? [] : [rotateKey(store, rotate)]),
     ...(expireAtMs === undefined ? [] : rows.flatMap((row) => recordExpiry(row, expireAtMs) ?? [])),
   ];

@@ -5,7 +5,7 @@
  * another member, and accept every secret that they find by the id of its key. So a secret whose grant is more than a
  * role has its grant behind the id, as JSON: `2f9c…{"role":"write","expires":1790000000000}`. No client can send such an
  * id, so these nodes keep and replicate the row, and answer 401 to the key. The digest covers the id, and with it the
- * grant. The column `role` of such a row is always `read`.
+ * grant. Its column `role` is always `read`.
  */
 import { z } from "zod";
 import type * as schema from "../connection/schema.ts";

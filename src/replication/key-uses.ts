@@ -29,11 +29,16 @@ const fileName = "key-uses";
 const keyId = /^[A-Za-z0-9-]{1,64}$/;
 const fileSchema = z.record(z.string(), z.number());
 
+interface KeyUse {
+  minute: number;
+  /** The last minute that the primary knows. */
+  reported: number;
+}
+
 export class KeyUses {
   readonly #directory: string;
   readonly #clock: Clock;
-  readonly #minutes = new LRUCache<string, number>({ max: keysMax });
-  readonly #unreported = new Set<string>();
+  readonly #uses = new LRUCache<string, KeyUse>({ max: keysMax });
   readonly #warnings: ReturnType<typeof rateLimiter>;
   #isSaved = true;
   #isReporting = false;
@@ -58,9 +63,9 @@ export class KeyUses {
 
   /** In ms since 1970, rounded down to a minute. Undefined if no use is known. */
   lastUsedMs(id: string): number | undefined {
-    const minute = this.#minutes.peek(id);
+    const use = this.#uses.peek(id);
     // The clock may have been set back.
-    return minute === undefined ? undefined : Math.min(minute, this.#currentMinute()) * minuteMs;
+    return use && Math.min(use.minute, this.#currentMinute()) * minuteMs;
   }
 
   /** Adds the uses that another node knows. The clock of that node may be ahead. */
@@ -71,7 +76,7 @@ export class KeyUses {
   }
 
   all(): UsesByKey {
-    return Object.fromEntries(this.#minutes.entries());
+    return minutesOf([...this.#uses.entries()]);
   }
 
   /** Saves the uses, and reports new ones, every `intervalMs` until the result is called, which saves them again. */
@@ -87,10 +92,10 @@ export class KeyUses {
   }
 
   #advance(id: string, minute: number): void {
-    const known = this.#minutes.get(id);
-    if (known !== undefined && known >= minute) return;
-    this.#minutes.set(id, minute);
-    this.#unreported.add(id);
+    const use = this.#uses.get(id);
+    if (use !== undefined && use.minute >= minute) return;
+    if (use === undefined) this.#uses.set(id, { minute, reported: 0 });
+    else use.minute = minute;
     this.#isSaved = false;
   }
 
@@ -110,13 +115,13 @@ export class KeyUses {
     try {
       // Also without new uses, to learn those of other nodes.
       do {
-        const ids = [...this.#unreported].slice(0, reportedKeysMax);
-        const uses = Object.fromEntries(ids.map((id) => [id, this.#minutes.peek(id) ?? 0]));
-        const known = await report(uses);
+        const reported = minutesOf(this.#unreported().slice(0, reportedKeysMax));
+        const known = await report(reported);
         if (known === undefined) break;
-        for (const id of ids) if (this.#minutes.peek(id) === uses[id]) this.#unreported.delete(id);
-        this.#mergeReported(known);
-      } while (this.#unreported.size > 0);
+        this.merge(known);
+        this.#markReported(known);
+        this.#markReported(reported);
+      } while (this.#unreported().length > 0);
     } catch (error) {
       // They are reported at the next interval.
       log.debug("last uses of API keys could not be reported: {reason}", { reason: reasonOf(error) });
@@ -125,11 +130,16 @@ export class KeyUses {
     }
   }
 
-  /** The primary knows these already. */
-  #mergeReported(known: UsesByKey): void {
-    const before = new Set(this.#unreported);
-    this.merge(known);
-    for (const id of this.#unreported) if (!before.has(id)) this.#unreported.delete(id);
+  #unreported(): [string, KeyUse][] {
+    return [...this.#uses.entries()].filter(([, { minute, reported }]) => minute > reported);
+  }
+
+  /** The primary knows these uses, or has corrected them: they were ahead of its clock. */
+  #markReported(uses: UsesByKey): void {
+    for (const [id, minute] of Object.entries(uses)) {
+      const use = this.#uses.peek(id);
+      if (use !== undefined) use.reported = Math.max(use.reported, minute);
+    }
   }
 
   #currentMinute(): number {
@@ -144,6 +154,10 @@ export class KeyUses {
         reason: reasonOf(error),
       });
   }
+}
+
+function minutesOf(uses: readonly (readonly [string, KeyUse])[]): UsesByKey {
+  return Object.fromEntries(uses.map(([id, { minute }]) => [id, minute]));
 }
 
 /** The form of uses in a header. */

@@ -113,6 +113,11 @@ describe("a body that creates a key", () => {
       expect(await statusOf({ only_predicates: Array.from({ length: 65 }, (_, index) => `p${index}`) })).toBe(413);
       expect(await statusOf({ only_types: Array.from({ length: 1500 }, () => long) })).toBe(413);
       expect(await statusOf({ only_predicates: [long] })).toBe(400);
+      const escaped = Array.from({ length: 60 }, (_, index) => "\u0001".repeat(400) + index);
+      expect(await refused({ grant: { role: "write", only_types: escaped } })).toEqual([
+        400,
+        "`grant` in the body must have names of at most 8192 characters together",
+      ]);
     }));
 
   test("is refused beyond the limit, also if several arrive at once", () =>
@@ -304,8 +309,10 @@ describe("a rotation", () => {
       for (const grace of ["91d", "-1h", "", "forever"])
         expect((await api.call("POST", "/api/keys/admin/rotate", { body: { grace } })).status).toBe(400);
       expect((await api.call("POST", "/api/keys/admin/rotate", { body: { role: "admin" } })).status).toBe(400);
-      for (const id of ["nobody", "admin{", "admin%7B%22role%22%3A%22admin%22%7D", "%7B", "a%00b"])
+      for (const id of ["nobody", "admin{", "admin%7B%22role%22%3A%22admin%22%7D", "%7B", "a%00b"]) {
         expect([id, (await api.call("POST", `/api/keys/${id}/rotate`, { body: {} })).status]).toEqual([id, 404]);
+        expect([id, (await api.call("DELETE", `/api/keys/${id}`)).status]).toEqual([id, 404]);
+      }
     }));
 
   test("of the configured admin key stays after a restart with the old one", () =>

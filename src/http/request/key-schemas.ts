@@ -23,6 +23,8 @@ const expiryMsMax = 36_500 * day;
 /** Two secrets are for the time in which an application gets the new one. */
 const graceMsMax = 90 * day;
 const namesMax = 64;
+/** Of the names as JSON. Each node reads them for each check of the key that is not cached. */
+const restrictionCharactersMax = 8192;
 
 export function keyParsers({ identifierBytesMax }: Limits) {
   const expires = expiry();
@@ -56,6 +58,10 @@ export function keyParsers({ identifierBytesMax }: Limits) {
           if (restriction !== undefined && role !== "write") {
             const message = "must be `write` for a key with `only_predicates` or `only_types`: they restrict writes";
             context.addIssue({ code: "custom", path: ["grant", "role"], message });
+          }
+          if (restriction !== undefined && JSON.stringify(restriction).length > restrictionCharactersMax) {
+            const message = `must have names of at most ${restrictionCharactersMax} characters together`;
+            context.addIssue({ code: "custom", path: ["grant"], message });
           }
           return { name: body.name, role: body.role ?? role ?? "read", expires: end, restriction };
         }),

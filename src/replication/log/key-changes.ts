@@ -9,7 +9,7 @@ import { AppError } from "../../util/app-error.ts";
 export interface KeyChanges {
   /** Keys to create. One that exists is replaced, with all its secrets. */
   readonly add: readonly KeySecret[];
-  /** Ids of keys to remove. */
+  /** Ids of keys, or of their rows, to remove. */
   readonly remove: readonly string[];
   readonly rotate?: KeyRotation;
   /** Records that the secrets whose expiry is at this time or earlier have expired. In ms since 1970. */
@@ -44,7 +44,7 @@ export function decideKeys(store: Connection, request: KeyChanges): EffectOf<"ke
   if (keysMax !== undefined && creates > 0) requireRoom(rows, keysMax);
   const changes = [
     ...add.map((secret) => replaceKey(store, secret)),
-    ...[...new Set(remove)].map((id): RowChange => ({ added: [], removed: apiKeyRows(store, keyIdOf(id)) })),
+    ...[...new Set(remove)].map((id): RowChange => ({ added: [], removed: removedRows(store, rows, id) })),
     ...(rotate === undefined ? [] : [rotateKey(store, rotate)]),
     ...(expireAtMs === undefined ? [] : rows.flatMap((row) => recordExpiry(row, expireAtMs) ?? [])),
   ];
@@ -66,6 +66,11 @@ export function decideKeys(store: Connection, request: KeyChanges): EffectOf<"ke
 function requireRoom(rows: readonly ApiKeyRow[], keysMax: number): void {
   if (new Set(rows.map(({ id }) => keyIdOf(id))).size < keysMax) return;
   throw new AppError("invalid_request", `there are ${keysMax} API keys already, remove an unused one`);
+}
+
+/** Nodes of 0.1.0 show the id of the row as the id of the key. */
+function removedRows(store: Connection, rows: readonly ApiKeyRow[], id: string): ApiKeyRow[] {
+  return apiKeyRows(store, rows.some((row) => row.id === id) ? keyIdOf(id) : id);
 }
 
 function replaceKey(store: Connection, secret: KeySecret): RowChange {

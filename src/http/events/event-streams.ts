@@ -53,6 +53,7 @@ export class EventStreams {
     requireEvents(this.#node);
     if (!this.#slots.canAcquire(holder)) throw this.#slots.refusalError(holder);
     const { next: start } = reader.read(from, { eventsMax: 0, bytesMax: 0 });
+    const cancelExpiry = this.#onExpiry(exchange, () => stream.notify());
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
@@ -64,6 +65,7 @@ export class EventStreams {
       after: (position) => this.#after(reader, position, holder),
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
+        cancelExpiry();
         this.#open.delete(stream);
         this.#slots.release(holder);
       },
@@ -79,6 +81,14 @@ export class EventStreams {
     this.#unsubscribe?.();
     clearTimeout(this.#notifyTimer);
     for (const stream of this.#open) stream.stop();
+  }
+
+  /** Calls `body` when the key of the request expires. */
+  #onExpiry({ principal }: Exchange, body: () => void): () => void {
+    if (principal?.expiresMs === undefined) return () => {};
+    const { clock } = this.#node;
+    // Each heartbeat checks the key as well, also after a clock was set.
+    return clock.after(Math.min(principal.expiresMs - clock.wallMs(), timerMsMax), body);
   }
 
   #moved(): void {
@@ -118,6 +128,8 @@ export class EventStreams {
 }
 
 const encoder = new TextEncoder();
+/** Timers of JavaScript cannot be longer. */
+const timerMsMax = 2 ** 31 - 1;
 
 /** `X-Accel-Buffering` keeps nginx from buffering events. */
 const streamHeaders = {

@@ -43,13 +43,13 @@ export const errorCatalogue = {
   },
   unauthorized: {
     status: 401,
-    cause: "no API key, a malformed header, or a key that this environment does not have",
+    cause: "no API key, a malformed header, a key that has expired, or one that this environment does not have",
     remedy: "send a valid key",
   },
   forbidden: {
     status: 403,
-    cause: "the key's role does not allow this route",
-    remedy: "use a key with the role that the message names",
+    cause: "the key's role does not allow this route, or the key may not change these facts",
+    remedy: "use a key with the role that the message names, or one without this restriction",
   },
   not_found: {
     status: 404,

@@ -5,7 +5,6 @@
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import { responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
-import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -16,6 +15,7 @@ import { must } from "../../util/assert.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
 import type { LargeResponses } from "../response/large-responses.ts";
+import type { Principal } from "./principal.ts";
 
 const log = getLogger("http");
 
@@ -41,8 +41,8 @@ export interface Exchange extends BodyHandlers, BodyOwner {
   route: string;
   /** The error of a refused request. */
   errorCode: ErrorCode | undefined;
-  /** The API key of the client; undefined if the route needs none. */
-  key: ApiKey | undefined;
+  /** Who sent the request; undefined if the route is open to everybody. */
+  principal: Principal | undefined;
   /** When the API key was checked and the body was read; only for a traced request. */
   decodedMs: number | undefined;
 }
@@ -71,7 +71,7 @@ export function beginExchange(
     closeConnection,
     route: "unmatched",
     errorCode: undefined,
-    key: undefined,
+    principal: undefined,
     decodedMs: undefined,
     bodyIsRead: false,
     bodyReservation: undefined,
@@ -88,8 +88,8 @@ export function exchangeOf(request: ExchangedRequest): Exchange {
 }
 
 /** The id under which slots and queues count this request: that of its API key. */
-export function holderOf({ key }: Exchange): string {
-  return key?.id ?? "";
+export function holderOf({ principal }: Exchange): string {
+  return principal?.id ?? "";
 }
 
 /** Has to be called when the API key is checked and the body is read. */

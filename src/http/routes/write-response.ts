@@ -14,7 +14,13 @@ export function writeMetaOf(request: Request): WriteMeta {
   const traceparent = traceparentOf(exchange.span);
   const id = request.headers.get("x-request-id");
   const sender = holderOf(exchange);
-  return { traceparent, sender, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
+  const restriction = exchange.principal?.restriction;
+  return {
+    traceparent,
+    sender,
+    restriction,
+    ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }),
+  };
 }
 
 export function writeResponse(set: Context["set"], result: WriteResult, message: string): { message: string } {

@@ -1,0 +1,21 @@
+/** Who sends a request. */
+import type { KeySecret, WriteRestriction } from "../../engine/authenticate.ts";
+import type { ApiKeyRole } from "../../engine/state/event.ts";
+
+/** An application with an API key. */
+export interface KeyPrincipal {
+  readonly kind: "key";
+  /** The id of the key. Slots, queues and idempotency keys belong to it. */
+  readonly id: string;
+  readonly role: ApiKeyRole;
+  /** When the secret expires, in ms since 1970. */
+  readonly expiresMs: number | undefined;
+  /** The facts that it may change. Undefined if its role alone decides. */
+  readonly restriction: WriteRestriction | undefined;
+}
+
+export type Principal = KeyPrincipal;
+
+export function principalOf({ id, role, expiresMs, restriction }: KeySecret): KeyPrincipal {
+  return { kind: "key", id, role, expiresMs, restriction };
+}

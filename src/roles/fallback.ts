@@ -4,6 +4,7 @@
  * never writes; it only reports how old its data is.
  */
 import type { Config } from "../config/config.ts";
+import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashOf } from "../replication/identity.ts";
@@ -14,7 +15,7 @@ import { withoutAckName } from "../replication/transport/open-peers.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
-import { positionHealth, replicaHealth } from "./edge.ts";
+import { openReplicaAudit, positionHealth, replicaHealth } from "./edge.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
 /** Starts the node, then its API. It listens immediately and reports that it is not ready while it has no data. */
@@ -34,11 +35,13 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
   const id = nodeIdOf(config);
   const replica = await openReplica(config, withoutAckName, started, system);
   replica.loop.start();
+  const audit = openReplicaAudit(config, id, replica, started, system);
   const running = started.move();
   return {
     ...commonMembers(config, id),
     engine: replica.engine,
     events: replica.events,
+    audit,
     state: replica.state,
     health() {
       const health = replicaHealth(replica, config.limits.readyAgeMsMax);
@@ -57,11 +60,21 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   started.defer(lockDirectory(data).unlock);
   const id = nodeIdOf(config);
   const replica = await openSnapshotReplica(config, started, system);
+  const { primary } = replica;
+  const audit = createAuditRecorder({
+    node: id,
+    clock: system.clock,
+    reader: () => replica.database.reader(),
+    // Nothing writes to the database of this node: the next snapshot of the primary has the entries.
+    store: primary && ((entries) => primary().sendAudit(entries)),
+  });
+  started.defer(() => audit.close());
   const running = started.move();
   return {
     ...commonMembers(config, id),
     engine: replica.engine,
     events: undefined,
+    audit,
     state: replica.state,
     health: () => snapshotHealth(replica, config),
     requireFresh: () => requireMaxAge(replica.ageMs(), maxStaleness),

@@ -139,8 +139,9 @@ const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3 };
 
 function admit(exchange: Exchange, key: ApiKey | undefined, role: ApiKeyRole): void {
-  requireRole(exchange, key?.role, role);
+  // First, so that the audit log names the sender of a refused request.
   exchange.key = key;
+  requireRole(exchange, key?.role, role);
 }
 
 /** Throws AppError if there is no valid key, or if its role is too weak. */

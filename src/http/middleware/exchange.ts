@@ -6,7 +6,7 @@ import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import { responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
 import type { ApiKey } from "../../engine/state/event.ts";
-import type { Node } from "../../replication/node.ts";
+import type { AuditDetails, Node } from "../../replication/node.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { traceIdOf } from "../../telemetry/trace-context.ts";
@@ -25,7 +25,25 @@ export interface BodyHandlers {
   readonly large: LargeResponses;
 }
 
-export interface Exchange extends BodyHandlers, BodyOwner {
+/** What exchanges of one app have in common. */
+export interface ExchangeServices extends BodyHandlers {
+  /** Whether an IP address is that of a proxy whose `X-Forwarded-For` is true. */
+  readonly isTrustedProxy: (address: string) => boolean;
+}
+
+/** The connections of the server, by their requests. */
+export interface RequestConnections {
+  readonly close: (received: Request) => void;
+  readonly addressOf: (received: Request) => string | undefined;
+}
+
+/** The target of an audited action, and its other circumstances. */
+export interface AuditedPart {
+  readonly target?: string | null;
+  readonly details?: AuditDetails;
+}
+
+export interface Exchange extends ExchangeServices, BodyOwner {
   /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
   readonly method: string;
@@ -37,6 +55,10 @@ export interface Exchange extends BodyHandlers, BodyOwner {
   readonly received: Request;
   /** Closes the connection of `received` within some seconds; undefined if there is no connection. */
   readonly closeConnection: ((received: Request) => void) | undefined;
+  /** The IP address of the peer: of the client, or of a proxy in front of this node. */
+  readonly peerAddress: () => string | null;
+  /** What the route adds to the entry in the audit log (`audit.ts`). */
+  audited: AuditedPart | undefined;
   /** The pattern of the route, not the path: it becomes a metric label and the name of the span. */
   route: string;
   /** The error of a refused request. */
@@ -55,12 +77,13 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large }: BodyHandlers,
+  { bodies, large, isTrustedProxy }: ExchangeServices,
   span: Span,
-  closeConnection: Exchange["closeConnection"],
+  connections: RequestConnections | undefined,
 ): Exchange {
   return {
     large,
+    isTrustedProxy,
     requestId: requestIdOf(received),
     method: received.method,
     startedMs: performance.now(),
@@ -68,7 +91,9 @@ export function beginExchange(
     node,
     received,
     bodies,
-    closeConnection,
+    closeConnection: connections?.close,
+    peerAddress: () => connections?.addressOf(received) ?? null,
+    audited: undefined,
     route: "unmatched",
     errorCode: undefined,
     key: undefined,

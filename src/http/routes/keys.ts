@@ -10,6 +10,7 @@ import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 import { publicKey } from "../events/cloud-event.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
+import { exchangeOf } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { writeResponse, writeMetaOf } from "./write-response.ts";
 
@@ -24,10 +25,12 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
     .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
     .post("/api/keys", async ({ body, request, set }) => {
       const { name, role } = await bodies.parse("key", body);
+      exchangeOf(request).audited = { details: { name, role } };
       if (node.engine().apiKeys().length >= limits.apiKeysMax) {
         throw new AppError("invalid_request", `there are ${limits.apiKeysMax} API keys already, remove an unused one`);
       }
       const { id, text, hash } = mintApiKey(node.environment);
+      exchangeOf(request).audited = { target: id, details: { name, role } };
       const change = { add: [{ id, name, role, hash, timeMs: Date.now() }], remove: [] };
       const result = await writes.keys(change, writeMetaOf(request));
       return { id, name, role, token: text, ...writeResponse(set, result, "keep the token, it is not shown again") };
@@ -37,6 +40,7 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
       const id: string | null = params.id;
       if (id === null)
         throw new AppError("invalid_request", "the id of the API key in the path is not percent-encoded UTF-8");
+      exchangeOf(request).audited = { target: id };
       // The writer decides whether the last admin key can be removed.
       if (node.engine().apiKey(id) === null)
         throw new AppError("not_found", `there is no API key \`${clip(id, 100)}\``);

@@ -3,6 +3,7 @@ import type { Context } from "elysia";
 import { formatToken } from "../../replication/position.ts";
 import type { WriteMeta, WriteResult } from "../../replication/node.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
+import { auditDraftOf } from "../middleware/audit.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 
 /**
@@ -14,7 +15,9 @@ export function writeMetaOf(request: Request): WriteMeta {
   const traceparent = traceparentOf(exchange.span);
   const id = request.headers.get("x-request-id");
   const sender = holderOf(exchange);
-  return { traceparent, sender, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
+  const draft = auditDraftOf(exchange);
+  const audit = draft && exchange.node.audit.metaOf(draft);
+  return { traceparent, sender, audit, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
 }
 
 export function writeResponse(set: Context["set"], result: WriteResult, message: string): { message: string } {

@@ -11,6 +11,8 @@ import { approvePolicy, type PolicyApproval } from "../../engine/validation/poli
 import { resolveChanges } from "../../engine/state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { findApiKey } from "../../store/keys/api-keys.ts";
+import { auditEntry, type AuditDraft } from "../../store/log/audit-entry.ts";
+import { addAuditEntries } from "../../store/log/audit-log.ts";
 import { findIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log/log.ts";
@@ -49,6 +51,8 @@ export interface WriteMeta {
   readonly timeMs?: number;
   /** The API key of the sender. Long-running work is divided fairly among API keys. */
   readonly sender?: string;
+  /** For an action of an administrator: its entry in the audit log, and the id of this node. */
+  readonly audit?: { readonly draft: AuditDraft; readonly node: string | null } | undefined;
   /** The result of the policy check. Without it, the check runs in the transaction, which blocks all other writes. */
   readonly approval?: PolicyApproval;
 }
@@ -104,7 +108,24 @@ export function append(
   }
   const identified = withIdempotencyDigest(effect, digest);
   const { written, row } = appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
+  addAuditEntry(store, meta, effect, written);
   return { result: { ...written, ...policyResult(effect) }, startMs, decidedMs, row };
+}
+
+/** In the transaction of the event, so that neither is without the other. */
+function addAuditEntry(
+  store: Connection,
+  { audit }: WriteMeta,
+  effect: Effect,
+  { epoch, offset, timeMs }: WriteResult,
+): void {
+  if (audit === undefined) return;
+  const { draft, node } = audit;
+  const entry = auditEntry(effect.kind === "policy" ? { ...draft, target: String(effect.id) } : draft, {
+    node,
+    timeMs,
+  });
+  addAuditEntries(store, [{ ...entry, epoch, offset }], { received: false, hasEvent: true });
 }
 
 /** The effect of a request on the current state, or `undefined` if it has none. */

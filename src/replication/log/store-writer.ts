@@ -8,6 +8,15 @@ import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
 import { trimVersions } from "../../engine/policy/policy-history.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
+import type { AuditEntry } from "../../store/log/audit-entry.ts";
+import {
+  addAuditEntries,
+  copyAuditEntries,
+  excessAuditEntries,
+  markAuditReceived,
+  removeAuditEntries,
+} from "../../store/log/audit-log.ts";
+import { openStore } from "../../store/connection/open-store.ts";
 import { expiredOffset, excessOffset } from "../../store/log/log-retention.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
@@ -71,6 +80,15 @@ export type WriterEvent =
   | { readonly checkpoint: { readonly ms: number; readonly walBytes: number } }
   | { readonly damaged: { readonly path: string; readonly problem: string } }
   | { readonly trouble: string };
+
+/** Entries for the audit log, and what this node has exchanged with the primary then. */
+export interface AuditExchange {
+  readonly entries: readonly AuditEntry[];
+  /** Whether the primary has these entries. */
+  readonly received: boolean;
+  /** The new value of `audit_received` or `audit_sent`. */
+  readonly progress?: { readonly key: "audit_received" | "audit_sent"; readonly value: string };
+}
 
 /** The result of a committed replay. */
 export interface CommittedReplay extends ReplayResult {
@@ -152,8 +170,10 @@ export class StoreWriter {
     });
     const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
     const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
+    const cancelTrim = this.#clock.every(limits.logTrimIntervalMs, () => this.#trimAudit());
     this.#cancelTimers = () => {
       cancelCheck();
+      cancelTrim();
       cancelScrub();
       scrub.stop();
     };
@@ -166,6 +186,8 @@ export class StoreWriter {
     const { result: state, transaction } = beginTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
+      if (readNodeSetting(store, "audit_log") === undefined)
+        writeNodeSetting(store, "audit_log", mintEpoch(this.#clock));
       return found;
     });
     commitTransaction(connection, transaction);
@@ -205,6 +227,39 @@ export class StoreWriter {
     this.#trim(connection, state);
     this.#limitWal(connection);
     return { ...result, startMs, committedMs };
+  }
+
+  /** In a transaction without an event. Throws if the storage fails. */
+  recordAudit({ entries, received, progress }: AuditExchange): void {
+    this.#writeAudit((store) => {
+      addAuditEntries(store, entries, { received });
+      if (progress !== undefined) writeNodeSetting(store, progress.key, progress.value);
+    });
+  }
+
+  /** See `Writer.adoptAudit`. Throws if the replaced file cannot be read. */
+  adoptAudit(replaced: string | null): void {
+    this.#writeAudit(markAuditReceived);
+    if (replaced === null) return;
+    const other = openStore(replaced, { readonly: true });
+    try {
+      this.#writeAudit((store) => copyAuditEntries(other, store));
+    } finally {
+      other.close();
+    }
+  }
+
+  #writeAudit(body: (store: WriterConnection["store"]) => void): void {
+    const connection = this.#requireStorage();
+    connection.guard.requireSpace("half");
+    try {
+      const { transaction } = beginTransaction(connection, () => body(connection.store));
+      commitTransaction(connection, transaction);
+    } catch (error) {
+      this.#storageFailed(connection, error);
+      throw error;
+    }
+    this.#limitWal(connection);
   }
 
   readSetting(key: NodeSetting): string | undefined {
@@ -471,6 +526,25 @@ export class StoreWriter {
       if (aged !== undefined) steadyClock.restart();
     } catch (error) {
       // The writes are committed. The log is only longer than necessary, and a later commit tries again.
+      this.#storageFailed(connection, error);
+    }
+  }
+
+  /** Called by a timer, so that entries are removed by age on a node without writes, too. */
+  #trimAudit(): void {
+    const connection = must(this.#connection);
+    const { store, limits, steadyClock, guard } = connection;
+    if (guard.failure !== undefined) return;
+    const { nowMs } = steadyClock;
+    const { auditRetentionEntries: entries, auditRetentionAgeMs: ageMs } = limits;
+    const excess = excessAuditEntries(store, { entries, oldestMs: nowMs === undefined ? undefined : nowMs - ageMs });
+    if (excess === undefined) return;
+    try {
+      store.transaction(() => removeAuditEntries(store, excess), "immediate");
+      // As for the log: slowly, so that operators can notice a wrong clock.
+      if (excess.aged > 0) steadyClock.restart();
+      this.#limitWal(connection);
+    } catch (error) {
       this.#storageFailed(connection, error);
     }
   }

@@ -48,7 +48,7 @@ export const tags = {
   facts: "Stored facts.",
   policy: "The policy: read it, load it, check another one.",
   keys: "API keys. They need a key with the role `admin`.",
-  operation: "Events, backups, promotion, health and metrics.",
+  operation: "Events, the audit log, backups, promotion, health and metrics.",
   old: "Operations of clients before version 2.",
 } as const;
 

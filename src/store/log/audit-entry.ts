@@ -87,7 +87,7 @@ export function auditEntry(
 ): AuditEntry {
   const { actor, action, address = null, proxy = null, via = null, target = null, details = {} } = draft;
   const { requestId = null, traceId = null } = draft;
-  const cut = (given: string | null, max = nameCharactersMax): string | null => given && clip(given, max);
+  const cut = (given: string | null, max = nameCharactersMax): string | null => given && clip(given, max - 1);
   return {
     id: crypto.randomUUID(),
     timeMs,

@@ -86,6 +86,24 @@ export const advancedLimits = {
   requestsInFlightMax: count(10_000).describe(
     "Maximum number of requests that run or wait at the same time; further requests get 503",
   ),
+  keyRequestsInFlightMax: count(0, { min: 0 }).describe(
+    "Maximum number of requests of one API key that run or wait at the same time on this node; further requests get 429; 0 means no limit",
+  ),
+  environmentRequestsInFlightMax: count(0, { min: 0 }).describe(
+    "The same for all API keys of the environment together; 0 means no limit",
+  ),
+  keyReadsPerSecondMax: count(0, { min: 0 }).describe(
+    "Maximum number of reads of one API key per second on this node; further reads get 429 with `Retry-After`; 0 means no limit",
+  ),
+  environmentReadsPerSecondMax: count(0, { min: 0 }).describe(
+    "The same for all API keys of the environment together; 0 means no limit",
+  ),
+  keyFactsPerMinuteMax: count(0, { min: 0 }).describe(
+    "Maximum number of facts that one API key can insert and delete in any minute, wherever it sends its writes; further writes get 429 with `Retry-After`; 0 means no limit",
+  ),
+  environmentFactsPerMinuteMax: count(0, { min: 0 }).describe(
+    "The same for all API keys of the environment together; 0 means no limit",
+  ),
   bufferedBytesMax: size(256 * MiB).describe(
     "Maximum number of bytes of request bodies and unsent responses that a node holds in memory; further requests get 503",
   ),

@@ -14,6 +14,7 @@ import { addressMatcher } from "../util/networks.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
 import { BodyParser } from "./request/body-parser.ts";
 import { BodyReader } from "./request/body-reader.ts";
+import { RequestLimits } from "./request/request-limits.ts";
 import { ByteBudget } from "./response/byte-budget.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
@@ -79,6 +80,7 @@ export function createApp(
 ): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const isTrustedProxy = addressMatcher(trustedProxies);
+  const requestLimits = RequestLimits.of(limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
   const budget = new ByteBudget(limits);
@@ -113,7 +115,7 @@ export function createApp(
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const exchanges = serveExchanges(node, limits, { bodies: reader, large, isTrustedProxy }, (exchange, received) => {
+  const exchanges = serveExchanges(node, limits, { bodies: reader, large, isTrustedProxy, requestLimits }, (exchange, received) => {
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);
     attachExchange(request, exchange);

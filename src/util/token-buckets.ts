@@ -28,16 +28,27 @@ export class TokenBuckets {
     this.#buckets = new LRUCache({ max: options.holdersMax ?? 1000 });
   }
 
-  /** Takes a token and returns 0, or takes none and returns after how many ms there is one. */
-  take(holder: string): number {
+  /** After how many ms there is a token. */
+  delayMs(holder: string): number {
+    const { tokens } = this.#bucketOf(holder);
+    return tokens >= 1 ? 0 : ((1 - tokens) / this.#options.perSecond) * 1000;
+  }
+
+  /** Takes a token. Returns false if there is none. */
+  take(holder: string): boolean {
+    const bucket = this.#bucketOf(holder);
+    if (bucket.tokens < 1) return false;
+    bucket.tokens -= 1;
+    return true;
+  }
+
+  #bucketOf(holder: string): Bucket {
     const { capacity, perSecond } = this.#options;
     const now = this.#clock.monotonicMs();
     let bucket = this.#buckets.get(holder);
     if (bucket === undefined) this.#buckets.set(holder, (bucket = { tokens: capacity, atMs: now }));
     bucket.tokens = Math.min(capacity, bucket.tokens + ((now - bucket.atMs) / 1000) * perSecond);
     bucket.atMs = now;
-    if (bucket.tokens < 1) return ((1 - bucket.tokens) / perSecond) * 1000;
-    bucket.tokens -= 1;
-    return 0;
+    return bucket;
   }
 }

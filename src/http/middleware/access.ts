@@ -9,7 +9,8 @@ import { authenticate } from "../../engine/authenticate.ts";
 import type { ApiKey, ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
-import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
+import type { RequestKind } from "../request/request-limits.ts";
+import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
 
 /** Throws AppError if a request is refused; returns a promise if the request has to wait first. */
 type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
@@ -47,6 +48,7 @@ export function keyAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   const findKey = apiKeyFinder(node);
   const guard: Guard = (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
+    countRequest(exchange, "read");
     return undefined;
   };
   return access(guard, bodyBytesMax);
@@ -58,6 +60,7 @@ export function readGuard(node: Node, role: ApiKeyRole): Guard {
   return (exchange, request) => {
     const authorization = authorizationOf(request);
     admit(exchange, findKey(authorization), role);
+    countRequest(exchange, "read");
     // An event that the request waits for can remove the key.
     return requireConsistency(node, request)?.then(() => admit(exchange, findKey(authorization), role));
   };
@@ -79,6 +82,7 @@ export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) 
   const findKey = apiKeyFinder(node);
   const guard: Guard = (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
+    countRequest(exchange, "write");
     // An edge sends its history with a write. A primary with another one was started on an empty directory.
     const history = request.headers.get("ostiary-history");
     if (history !== null && node.writes !== undefined && history !== node.writes.history)
@@ -142,6 +146,11 @@ function admit(exchange: Exchange, key: ApiKey | undefined, role: ApiKeyRole): v
   // First, so that the audit log names the sender of a refused request.
   exchange.key = key;
   requireRole(exchange, key?.role, role);
+}
+
+/** Throws AppError if the key, or all keys together, have too many requests. */
+function countRequest(exchange: Exchange, kind: RequestKind): void {
+  exchange.release = exchange.requestLimits?.admit(holderOf(exchange), kind);
 }
 
 /** Throws AppError if there is no valid key, or if its role is too weak. */

@@ -44,9 +44,15 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
   const { status } = errorCatalogue[code];
   // Other errors can also come after the change, or are not about the request.
   if (status < 500) recordRefusal(exchange, code);
+  const headers = headersFor(error);
   // AuthZEN has a string as the body of an error.
-  if (isAuthzen(exchange)) return reply(exchange, status, message, headersOf[code]);
-  return reply(exchange, status, { ...(error.details ?? { message }), code }, headersOf[code]);
+  if (isAuthzen(exchange)) return reply(exchange, status, message, headers);
+  return reply(exchange, status, { ...(error.details ?? { message }), code }, headers);
+}
+
+function headersFor({ code, retryAfterMs }: AppError): Readonly<Record<string, string>> | undefined {
+  if (retryAfterMs === undefined) return headersOf[code];
+  return { ...headersOf[code], "Retry-After": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
 }
 
 function isAuthzen({ route }: Exchange): boolean {

@@ -15,6 +15,7 @@ import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
+import type { RequestLimits } from "../request/request-limits.ts";
 import type { LargeResponses } from "../response/large-responses.ts";
 
 const log = getLogger("http");
@@ -29,6 +30,8 @@ export interface BodyHandlers {
 export interface ExchangeServices extends BodyHandlers {
   /** Whether an IP address is that of a proxy whose `X-Forwarded-For` is true. */
   readonly isTrustedProxy: (address: string) => boolean;
+  /** Undefined if there are none. */
+  readonly requestLimits: RequestLimits | undefined;
 }
 
 /** The connections of the server, by their requests. */
@@ -55,10 +58,12 @@ export interface Exchange extends ExchangeServices, BodyOwner {
   readonly received: Request;
   /** Closes the connection of `received` within some seconds; undefined if there is no connection. */
   readonly closeConnection: ((received: Request) => void) | undefined;
-  /** The IP address of the peer: of the client, or of a proxy in front of this node. */
-  readonly peerAddress: () => string | null;
+  /** Has the IP address of the peer: of the client, or of a proxy in front of this node. */
+  readonly connections: RequestConnections | undefined;
   /** What the route adds to the entry in the audit log (`audit.ts`). */
   audited: AuditedPart | undefined;
+  /** Ends what the request counts for (`request-limits.ts`). */
+  release: (() => void) | undefined;
   /** The pattern of the route, not the path: it becomes a metric label and the name of the span. */
   route: string;
   /** The error of a refused request. */
@@ -77,13 +82,14 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large, isTrustedProxy }: ExchangeServices,
+  { bodies, large, isTrustedProxy, requestLimits }: ExchangeServices,
   span: Span,
   connections: RequestConnections | undefined,
 ): Exchange {
   return {
     large,
     isTrustedProxy,
+    requestLimits,
     requestId: requestIdOf(received),
     method: received.method,
     startedMs: performance.now(),
@@ -92,8 +98,9 @@ export function beginExchange(
     received,
     bodies,
     closeConnection: connections?.close,
-    peerAddress: () => connections?.addressOf(received) ?? null,
+    connections,
     audited: undefined,
+    release: undefined,
     route: "unmatched",
     errorCode: undefined,
     key: undefined,
@@ -179,6 +186,7 @@ export async function prepareResponse(exchange: Exchange, response: Response): P
 export function finishExchange(exchange: Exchange, response: Response): void {
   const { method, route, span } = exchange;
   exchange.bodyReservation?.release();
+  exchange.release?.();
   // The rest of the body has no use, and a client that never sends it would keep the connection open.
   if (!exchange.bodyIsRead && announcesBody(exchange.received)) response.headers.set("Connection", "close");
   const milliseconds = performance.now() - exchange.startedMs;

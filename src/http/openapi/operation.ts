@@ -57,7 +57,7 @@ type Tag = keyof typeof tags;
 /** The errors of an operation, without duplicates. */
 export function errorsOf({ method, kind, role, errors = [] }: Operation): ErrorCode[] {
   const codes: ErrorCode[] = ["invalid_request"];
-  if (role !== undefined) codes.push("unauthorized");
+  if (role !== undefined) codes.push("unauthorized", "too_many_requests");
   if (role !== undefined && role !== "read") codes.push("forbidden");
   // The consistency token of another history.
   if (kind === "read") codes.push("conflict");

@@ -88,7 +88,7 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
   return {
     record(draft, outcome = {}) {
       const sender = draft.actor.id ?? draft.address ?? "";
-      const isAdmitted = ofSender.take(`${draft.actor.kind} ${sender}`) === 0 && ofNode.take("") === 0;
+      const isAdmitted = ofSender.take(`${draft.actor.kind} ${sender}`) && ofNode.take("");
       if (!isAdmitted || queue.length >= queueMax || store === undefined) return suppress();
       const details = suppressed === 0 ? draft.details : { ...draft.details, suppressed };
       suppressed = 0;

@@ -92,7 +92,7 @@ export function append(
   request: WriteRequest,
   meta: WriteMeta,
   limits: Limits,
-  admit: () => void = () => {},
+  admit: (effect: Effect) => void = () => {},
 ): Appended {
   const startMs = preciseNow();
   const digest = meta.digest ?? idempotencyDigest(request, meta);
@@ -213,13 +213,13 @@ function appendEffect(
   requestedMs: number,
   traceparent: string | null,
   limits: Limits,
-  admit: () => void,
+  admit: (effect: Effect) => void,
 ): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   const timeMs = eventTime(requestedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
   const hash = chainHash(state.hash, row);
-  admit();
+  admit(effect);
   const stored = commitEvent(store, log, state, row, effect, limits, hash);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
   return { written: { epoch, offset: row.offset, timeMs, ...factCounts(effect) }, row: stored };

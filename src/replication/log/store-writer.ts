@@ -6,6 +6,7 @@
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
+import type { Effect } from "../../engine/state/event.ts";
 import { trimVersions } from "../../engine/policy/policy-history.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
 import type { AuditEntry } from "../../store/log/audit-entry.ts";
@@ -22,6 +23,7 @@ import type { StoredLogRow } from "../../store/log/log.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
 import { createState, findState, readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { firstTerm } from "../../store/log/terms.ts";
+import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -35,6 +37,7 @@ import {
   type WriteRequest,
   type WriteResult,
 } from "./append.ts";
+import { FactRate } from "./fact-rate.ts";
 import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
@@ -125,6 +128,7 @@ const pagesStepBytes = 2 ** 20;
 export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
+  readonly #factRate: FactRate;
   readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
   #connection: WriterConnection | undefined;
   /** The state of the open store, as far as this writer has changed it. */
@@ -141,6 +145,7 @@ export class StoreWriter {
   /** `emit` is called before and after each commit that changes the state. */
   constructor(emit: (event: WriterEvent) => void, clock: Clock) {
     this.#clock = clock;
+    this.#factRate = new FactRate(clock);
     this.#emit = emit;
   }
 
@@ -477,7 +482,8 @@ export class StoreWriter {
   #attempt({ request, meta }: QueuedWrite): WriteOutcome {
     const { store, log, limits, guard } = must(this.#connection);
     let refused: unknown;
-    const admit = (): void => {
+    const admit = (effect: Effect): void => {
+      this.#requireRate(meta.sender, effect, limits);
       try {
         guard.requireSpace(spaceRequirementOf(request));
       } catch (error) {
@@ -494,6 +500,7 @@ export class StoreWriter {
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta, digest }, limits, admit);
       store.exec("RELEASE request");
+      this.#countFacts(meta.sender, appended.result);
       return { appended, digest };
     } catch (error) {
       const isRefused = refused !== undefined && error === refused;
@@ -530,6 +537,21 @@ export class StoreWriter {
     }
   }
 
+  /** Throws `too_many_requests`, or `too_large` if the write never fits. Writes of the node itself are not limited. */
+  #requireRate(sender: string | undefined, effect: Effect, limits: Limits): void {
+    if (sender === undefined || effect.kind !== "facts") return;
+    const facts = effect.inserted.length + effect.deleted.length;
+    const { keyFactsPerMinuteMax, environmentFactsPerMinuteMax } = limits;
+    requireFactRate(this.#factRate, `key ${sender}`, facts, keyFactsPerMinuteMax, "this API key");
+    requireFactRate(this.#factRate, "all", facts, environmentFactsPerMinuteMax, "this environment");
+  }
+
+  #countFacts(sender: string | undefined, { inserted = 0, deleted = 0, repeated }: WriteResult): void {
+    if (sender === undefined || repeated === true || inserted + deleted === 0) return;
+    this.#factRate.add(`key ${sender}`, inserted + deleted);
+    this.#factRate.add("all", inserted + deleted);
+  }
+
   /** Called by a timer, so that entries are removed by age on a node without writes, too. */
   #trimAudit(): void {
     const connection = must(this.#connection);
@@ -548,6 +570,16 @@ export class StoreWriter {
       this.#storageFailed(connection, error);
     }
   }
+}
+
+function requireFactRate(rate: FactRate, holder: string, facts: number, max: number, whose: string): void {
+  if (max === 0) return;
+  const change = `${whose} may change ${max} facts per minute`;
+  if (facts > max)
+    throw new AppError("too_large", `${change}, and this write changes ${facts}: send it in parts, nothing was written`);
+  const retryAfterMs = rate.delayMs(holder, facts, max);
+  if (retryAfterMs === 0) return;
+  throw new AppError("too_many_requests", `${change}: send the write again later, nothing was written`, { retryAfterMs });
 }
 
 function rowsForMessage(

@@ -11,9 +11,9 @@ import type { NodeHealth } from "./node-health.ts";
 import type { ForwardedClient } from "./transport/forwarded-client.ts";
 import type { ApiKeyLookup } from "./transport/node-client.ts";
 
-export type { AuditAction, AuditActor, AuditDetails, AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
-export { auditResults, type AuditOutcome, type AuditResult } from "../store/log/audit-entry.ts";
-export type { AuditFilter, AuditPosition } from "../store/log/audit-log.ts";
+export type { AuditAction, AuditDetails, AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
+export { auditResults } from "../store/log/audit-entry.ts";
+export type { AuditPosition } from "../store/log/audit-log.ts";
 export type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
 export type { NodeHealth } from "./node-health.ts";
 

@@ -157,10 +157,14 @@ const auditBodyBytesMax = 16 * 1024 * 1024;
 
 async function receiveAudit(options: NodeServerOptions, request: Request): Promise<Response> {
   if (options.receiveAudit === undefined) throw new AppError("conflict", "only the primary takes entries of others");
-  // Without an announced length, the body could be of any size.
-  const bytes = Number(request.headers.get("content-length") ?? Infinity);
-  if (!(bytes <= auditBodyBytesMax)) throw new AppError("invalid_request", "the entries are too large");
-  const decoded = decodeSentAudit(await request.text());
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > auditBodyBytesMax) throw new AppError("invalid_request", "the entries are too large");
+    chunks.push(chunk);
+  }
+  const decoded = decodeSentAudit(Buffer.concat(chunks));
   if ("problem" in decoded) throw new AppError("invalid_request", `these are no entries: ${decoded.problem}`);
   await options.receiveAudit(decoded.message.entries);
   return Response.json({ received: decoded.message.entries.length });

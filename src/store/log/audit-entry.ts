@@ -35,7 +35,6 @@ export type AuditDetails = Readonly<Record<string, z.output<typeof detail>>>;
 /** `kind`: `key` (an API key), `node` (the node key), `operator` (the command line or the configuration), `system`
  * (a node by itself) or `unknown` (a request without a valid key). */
 const actor = z.object({ kind: name, id: name.nullable(), name: text.nullable() });
-export type AuditActor = Readonly<z.output<typeof actor>>;
 
 export const auditEntrySchema = z.object({
   /** Unique; the same on all nodes. */

@@ -10,6 +10,7 @@
  *   format-3  changes are counted, for the decision cache
  *   format-4  statistics
  *   format-5  digests in the log; tables of epochs, idempotency records and cleared facts; edges have a log too
+ *   format-6  the audit log
  */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";

@@ -9,6 +9,7 @@ import { fileProblem, reasonOf } from "../util/reason.ts";
 import { printable, printableLines } from "../util/printable.ts";
 import { describeStorageFailure, storageFailureIn } from "../util/storage-failure.ts";
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
+import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
 import { printFailure, paint } from "./color.ts";
 import { completionCommand } from "./completion.ts";
@@ -68,6 +69,7 @@ Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+  ostiary audit --follow                          what administrators do, and what was refused
   ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      all data without the log, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` describes a command.
@@ -118,6 +120,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       eventsCommand,
       parityCommand,
       keysCommand,
+      auditCommand,
       backupCommand,
       restoreCommand,
       snapshotCommand,

@@ -1,4 +1,5 @@
 /** `ostiary restore`: creates the data directory of a primary from a backup, at a chosen point in time. */
+import { userInfo } from "node:os";
 import { z } from "zod";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
@@ -83,6 +84,7 @@ export const restoreCommand: AddCommand = (program) => {
           dryRun: options.dryRun ?? false,
           nodeKeyHash,
           allowUnauthenticated: options.allowUnauthenticated ?? false,
+          operator: userName(),
           limits: config.limits,
           onStep: progress.begin,
           onUndone: progress.reached,
@@ -97,6 +99,15 @@ export const restoreCommand: AddCommand = (program) => {
       );
     });
 };
+
+/** Null if the system has no name for the user, as in some containers. */
+function userName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
+}
 
 /** The greatest known term; the restored history begins a later one. */
 async function knownTermOf({ term }: Options, config: Config): Promise<number> {

@@ -190,7 +190,7 @@ const advanced = {
     "addresses",
     "IP addresses or networks such as `10.0.0.0/8`, separated by commas",
   ).describe(
-    "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them",
+    "Proxies, ingress controllers and NAT gateways in front of this node. Many clients share their addresses, so `connectionsPerAddressMax` does not apply to them. The audit log takes the address of a client from their `X-Forwarded-For`",
   ),
   consistencyWait: time({ min: 0, max: minute, default: 2000, example: "500ms" }).describe(
     "How long a read with a consistency token can wait until this node has reached the token's position; after that it gets 503",

@@ -3,7 +3,7 @@
  * clients may rely on it; most others were measured. A bounded function takes its limits as an argument, so that a test
  * can set a low one.
  *
- * In the configuration file limits are in the section `advanced`, except the three of `retention`, which are for every
+ * In the configuration file limits are in the section `advanced`, except those of `retention`, which are for every
  * operator.
  */
 import { z } from "zod";
@@ -20,6 +20,12 @@ export const retentionLimits = {
   ),
   retentionBytes: size(4 * GiB).describe("Maximum size of the events kept in the log"),
   retentionAgeMs: time(30 * day, { max: 3650 * day }).describe("Maximum age of the events kept in the log"),
+  auditRetentionEntries: count(100_000).describe(
+    "Maximum number of entries kept in the audit log; refused actions have at most a tenth of it",
+  ),
+  auditRetentionAgeMs: time(365 * day, { max: 3650 * day }).describe(
+    "Maximum age of the entries kept in the audit log",
+  ),
 };
 
 export const advancedLimits = {
@@ -79,6 +85,24 @@ export const advancedLimits = {
   ),
   requestsInFlightMax: count(10_000).describe(
     "Maximum number of requests that run or wait at the same time; further requests get 503",
+  ),
+  keyRequestsInFlightMax: count(0, { min: 0 }).describe(
+    "Maximum number of requests of one API key that run or wait at the same time on this node; further requests get 429; 0 means no limit",
+  ),
+  environmentRequestsInFlightMax: count(0, { min: 0 }).describe(
+    "The same for all API keys of the environment together; 0 means no limit",
+  ),
+  keyReadsPerSecondMax: count(0, { min: 0 }).describe(
+    "Maximum number of reads of one API key per second on this node; further reads get 429 with `Retry-After`; 0 means no limit",
+  ),
+  environmentReadsPerSecondMax: count(0, { min: 0 }).describe(
+    "The same for all API keys of the environment together; 0 means no limit",
+  ),
+  keyFactsPerMinuteMax: count(0, { min: 0 }).describe(
+    "Maximum number of facts that one API key can insert and delete in any minute, wherever it sends its writes; further writes get 429 with `Retry-After`; 0 means no limit",
+  ),
+  environmentFactsPerMinuteMax: count(0, { min: 0 }).describe(
+    "The same for all API keys of the environment together; 0 means no limit",
   ),
   bufferedBytesMax: size(256 * MiB).describe(
     "Maximum number of bytes of request bodies and unsent responses that a node holds in memory; further requests get 503",
@@ -242,6 +266,9 @@ export const advancedLimits = {
   retryDelayMsMin: time(50).describe("First delay before a failed operation between nodes is retried"),
   retryDelayMsMax: time(2000).describe("Maximum delay before a failed operation between nodes is retried"),
   peerCheckIntervalMs: time(2000).describe("How often a node asks its peers which node is the primary"),
+  auditExchangeIntervalMs: time(5000).describe(
+    "How often an edge, or a fallback with `follow`, asks the primary for entries of the audit log, and sends its own",
+  ),
   ackTimeoutMs: time(5000).describe(
     "How long a write waits for the acknowledgements of edges if the setting `ack` requires them",
   ),
@@ -275,6 +302,9 @@ export const advancedLimits = {
   ),
   eventStallMs: time(30_000).describe(
     "The node ends an event stream whose reader accepts nothing for this time; the reader can continue where it stopped",
+  ),
+  auditPageMax: count(1000).describe(
+    "Maximum number of entries on one page of `GET /api/audit`; a larger `page_size` is reduced to it",
   ),
   // Brokers
   brokerConnectTimeoutMs: time(5000).describe("How long a node waits for a broker to accept a connection"),

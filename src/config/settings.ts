@@ -38,7 +38,7 @@ export const groupHeadings: Readonly<Record<Group, string>> = {
   broker: "Brokers",
   failover: "Automatic failover",
   fallback: "Fallbacks",
-  retention: "Retention of the log",
+  retention: "Retention of the log and of the audit log",
   logs: "Logs and traces",
   advanced: "Advanced",
 };
@@ -51,6 +51,8 @@ const limitPaths: Readonly<Record<string, readonly string[]>> = {
   retentionEvents: ["retention", "events"],
   retentionBytes: ["retention", "bytes"],
   retentionAgeMs: ["retention", "age"],
+  auditRetentionEntries: ["retention", "auditEntries"],
+  auditRetentionAgeMs: ["retention", "auditAge"],
 };
 
 /** In the order of `--help` and of the reference configuration. */

@@ -10,9 +10,11 @@ import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
+import { addressMatcher } from "../util/networks.ts";
 import { pathOf, pathStart } from "../util/request-url.ts";
 import { BodyParser } from "./request/body-parser.ts";
 import { BodyReader } from "./request/body-reader.ts";
+import { RequestLimits } from "./request/request-limits.ts";
 import { ByteBudget } from "./response/byte-budget.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
@@ -26,10 +28,12 @@ import {
   finishExchange,
   reply,
   replyChunks,
-  type BodyHandlers,
+  type ExchangeServices,
+  type RequestConnections,
 } from "./middleware/exchange.ts";
 import { openApiRoute } from "./openapi/route.ts";
 import { LargeResponses } from "./response/large-responses.ts";
+import { auditRoutes } from "./routes/audit.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -47,8 +51,8 @@ import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test
 import { notFoundRoutes, type RegisteredRoute } from "./routes/not-found.ts";
 
 export interface App {
-  /** Never rejects. `closeConnection` closes the connection of a request in some seconds, even if nobody reads. */
-  fetch(request: Request, closeConnection?: Exchange["closeConnection"]): Response | Promise<Response>;
+  /** Never rejects. `connections` are those of the server. */
+  fetch(request: Request, connections?: RequestConnections): Response | Promise<Response>;
   /** The number of requests without a response. */
   readonly inFlight: number;
   readonly routes: readonly RegisteredRoute[];
@@ -63,6 +67,8 @@ export interface AppOptions {
   readonly parity?: ParityLog;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
+  /** IP addresses and networks of proxies, whose `X-Forwarded-For` names the client. */
+  readonly trustedProxies?: readonly string[] | undefined;
   /** With it, the app has the routes of `ostiary dev`. */
   readonly createTestEnvironment?: CreateTestEnvironment | undefined;
 }
@@ -70,9 +76,11 @@ export interface AppOptions {
 export function createApp(
   node: Node,
   limits: Limits,
-  { parity = new ParityLog(limits), publicUrl, createTestEnvironment }: AppOptions = {},
+  { parity = new ParityLog(limits), publicUrl, createTestEnvironment, trustedProxies = [] }: AppOptions = {},
 ): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
+  const isTrustedProxy = addressMatcher(trustedProxies);
+  const requestLimits = RequestLimits.of(limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
   const budget = new ByteBudget(limits);
@@ -101,17 +109,23 @@ export function createApp(
     .use(writeRoutes(node, limits, bodies))
     .use(promoteRoutes(node, limits, bodies))
     .use(backupRoutes(node, limits))
+    .use(auditRoutes(node, limits))
     .use(replicationRoutes(node))
     .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment));
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const exchanges = serveExchanges(node, limits, { bodies: reader, large }, (exchange, received) => {
-    const request = withRoutableUrl(received);
-    if (isAuthorize(request)) return authorize(exchange, request);
-    attachExchange(request, exchange);
-    return app.fetch(request);
-  });
+  const exchanges = serveExchanges(
+    node,
+    limits,
+    { bodies: reader, large, isTrustedProxy, requestLimits },
+    (exchange, received) => {
+      const request = withRoutableUrl(received);
+      if (isAuthorize(request)) return authorize(exchange, request);
+      attachExchange(request, exchange);
+      return app.fetch(request);
+    },
+  );
   return {
     fetch: exchanges.fetch,
     get inFlight() {
@@ -152,7 +166,7 @@ const responses = new Elysia({ name: "responses" }).mapResponse({ as: "global" }
 function serveExchanges(
   node: Node,
   limits: Limits,
-  streams: BodyHandlers,
+  services: ExchangeServices,
   handle: (exchange: Exchange, request: Request) => Response | Promise<Response>,
 ): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
@@ -175,9 +189,9 @@ function serveExchanges(
   const respond = (
     span: Span,
     received: Request,
-    closeConnection: Exchange["closeConnection"],
+    connections: RequestConnections | undefined,
   ): Response | Promise<Response> => {
-    const exchange = beginExchange(node, received, streams, span, closeConnection);
+    const exchange = beginExchange(node, received, services, span, connections);
     inFlight += 1;
     let response: Response | Promise<Response>;
     try {
@@ -190,9 +204,9 @@ function serveExchanges(
     return response instanceof Promise ? settled(exchange, response) : succeeded(exchange, response);
   };
   return {
-    fetch(received, closeConnection) {
+    fetch(received, connections) {
       const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
-      return withSpan("request", options, respond, received, closeConnection);
+      return withSpan("request", options, respond, received, connections);
     },
     get inFlight() {
       return inFlight;

@@ -8,9 +8,15 @@ import type { KeyUses } from "./key-uses.ts";
 import type { KeyChanges } from "./log/key-changes.ts";
 import type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
 import type { EventReader } from "./log/event-reader.ts";
+import type { AuditDraft } from "../store/log/audit-entry.ts";
+import type { AuditLog } from "./audit/audit-recorder.ts";
 import type { NodeHealth } from "./node-health.ts";
+import type { ForwardedClient } from "./transport/forwarded-client.ts";
 import type { ApiKeyLookup } from "./transport/node-client.ts";
 
+export type { AuditAction, AuditDetails, AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
+export { auditResults } from "../store/log/audit-entry.ts";
+export type { AuditPosition } from "../store/log/audit-log.ts";
 export type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
 export type { NodeHealth } from "./node-health.ts";
 
@@ -45,6 +51,9 @@ export interface Node {
   /** This node's position, if it has a database. The same object until the position or the database changes. */
   state(): StoreState | undefined;
   health(): NodeHealth;
+  readonly audit: AuditLog;
+  /** Only of a primary: the client that an edge names in a request that it has forwarded; undefined if it is forged. */
+  readonly forwardedClient?: ((header: string, requestId: string) => ForwardedClient | undefined) | undefined;
   /** Makes this node the primary, in a new epoch. Only an edge has it. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
   /** Answers authenticated requests below `/replication/`. Undefined for a node that serves no other nodes. */
@@ -71,6 +80,9 @@ export interface Writes {
 
 export interface ForwardedRequest {
   readonly method: string;
+  readonly requestId: string;
+  /** The IP address of the client, if it is known. */
+  readonly address: string | null;
   /** Path and query. */
   readonly path: string;
   /** The client's headers that the primary needs: authorization, content type, request id, trace context. */
@@ -89,6 +101,8 @@ export interface PromoteOptions {
   readonly force: boolean;
   /** The primary stops its writes first, and this node fetches the events that it lacks. Not with `force`. */
   readonly graceful?: boolean;
+  /** Who asks, for the audit log. */
+  readonly audit?: AuditDraft | undefined;
   /** Whether the node itself asks, and no operator. Without a lease it then needs the vote of another node. */
   readonly automatic?: boolean;
 }

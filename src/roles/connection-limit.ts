@@ -8,7 +8,6 @@
  * all others by how long they have been silent. A new connection is always accepted, and a health check is always
  * answered.
  */
-import { BlockList } from "node:net";
 import type { Config } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
 import {
@@ -20,6 +19,7 @@ import {
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import type { Clock } from "../util/clock.ts";
+import { addressMatcher } from "../util/networks.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { connectionChecks } from "../util/tuning.ts";
 
@@ -42,7 +42,8 @@ export function limitConnections(
   const max = connectionsMaxWithin(limits, descriptorLimit());
   /** Descriptors that are not connections of this listener: files, connections to brokers and other nodes. */
   let others = lowestFreeDescriptor() ?? 0;
-  const isTrusted = trustedIn(trustedProxies);
+  const isTrustedAddress = addressMatcher(trustedProxies);
+  const isTrusted: ConnectionBounds["isTrusted"] = ({ address }) => isTrustedAddress(address);
   const warnings = rateLimiter(logIntervalMs, clock);
   let countAtMs = Number.NEGATIVE_INFINITY;
 
@@ -130,15 +131,4 @@ function priorityOf({ answeredBytes, receivedBytes, isWaiting, idleMs }: Accepte
 /** One client usually has a whole /64 of IPv6. */
 function networkOf({ address, family }: AcceptedConnection): string {
   return family === "ipv4" ? address : address.split(":").slice(0, 4).join(":");
-}
-
-function trustedIn(proxies: readonly string[]): ConnectionBounds["isTrusted"] {
-  const list = new BlockList();
-  for (const proxy of proxies) {
-    const [address = "", bits] = proxy.split("/");
-    const family = address.includes(":") ? "ipv6" : "ipv4";
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return ({ address, family }) => list.check(address, family);
 }

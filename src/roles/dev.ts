@@ -24,7 +24,9 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
   const load = async (files: readonly Source[]): Promise<void> => {
     const source = files.map(({ text }) => text).join("\n");
     const filename = files.map(({ name }) => name).join(", ");
-    await node.writes.policy({ source, filename, force: true }, { traceparent: null });
+    const actor = { kind: "operator", id: null, name: null };
+    const audit = node.audit.metaOf({ actor, action: "policy.upload", details: { filename, force: true } });
+    await node.writes.policy({ source, filename, force: true }, { traceparent: null, audit });
   };
   try {
     if (sources.length > 0) await load(sources);

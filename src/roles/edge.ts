@@ -5,6 +5,8 @@
  */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
+import { startAuditExchange } from "../replication/audit/audit-exchange.ts";
+import { createAuditRecorder, type AuditLog } from "../replication/audit/audit-recorder.ts";
 import { serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { openCandidate } from "../replication/failover/candidate.ts";
 import type { Lease } from "../replication/failover/lease/lease.ts";
@@ -21,9 +23,13 @@ import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
 import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { openEventSubscriber } from "../replication/transport/event-subscriber.ts";
 import { LongPolls } from "../replication/transport/long-polls.ts";
+import { forwardedClientMac } from "../replication/transport/forwarded-client.ts";
+import type { NodeClient } from "../replication/transport/node-client.ts";
 import { createNodeServer } from "../replication/transport/node-server.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { hashKey, verifyKey } from "../store/keys/api-keys.ts";
+import type { Connection } from "../store/connection/connection.ts";
+import type { AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
 import type { StoreState } from "../store/log/store-state.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { must } from "../util/assert.ts";
@@ -128,9 +134,16 @@ export async function startEdgeNode(
   loop.start();
   subscriber.start();
 
+  // The audit log.
+  const audit = openReplicaAudit(config, id, replica, started, system);
+
   // Promotion: win the election, end this edge, and start a primary on the same directory.
   const running = started.move();
-  const perform: PromotionsOptions["perform"] = async ({ force, graceful = false, automatic = false }, acquire) => {
+  const clientMac = forwardedClientMac(nodeKeyHash);
+  const perform: PromotionsOptions["perform"] = async (
+    { force, graceful = false, automatic = false, audit: asked },
+    acquire,
+  ) => {
     const mandate = await candidate.runElection({ force, graceful, automatic, acquire });
     try {
       const { path } = replica.database.engine();
@@ -140,7 +153,10 @@ export async function startEdgeNode(
       await running
         .disposeAsync()
         .catch((error: unknown) => log.error("this edge did not end well: {error}", { error }));
-      return await must(becomePrimary)({ directory, path, ...mandate, aheadIsLost: force || config.ack > 0 });
+      const details = { force, graceful, automatic };
+      const draft: AuditDraft = { ...(asked ?? ownPromotion), details };
+      const aheadIsLost = force || config.ack > 0;
+      return await must(becomePrimary)({ directory, path, ...mandate, aheadIsLost, audit: draft });
     } catch (error) {
       await mandate.leadership?.release();
       throw error;
@@ -162,6 +178,7 @@ export async function startEdgeNode(
     forward: createWriteForwarder({
       system,
       primaryUrl: () => peers.primary.url,
+      describeClient: (address, requestId) => clientMac.sign({ node: id, address }, requestId),
       history: () => replica.historyGuard.own,
       isForeign: () => replica.historyGuard.foreign?.from === peers.primary.url,
       timeoutMs: limits.forwardTimeoutMs,
@@ -178,6 +195,7 @@ export async function startEdgeNode(
     waitForLatest: () => replica.waitForLatest(consistencyWait),
     requireFresh: () => replica.requireFresh(config.maxStaleness),
     reportDamage: replica.reportDamage,
+    audit,
     state,
     health,
     replication,
@@ -190,6 +208,26 @@ export async function startEdgeNode(
       await promotions.waitUntilIdle();
     },
   };
+}
+
+/** The edge asks for its promotion itself when the lease of the primary is free. */
+const ownPromotion: AuditDraft = { actor: { kind: "system", id: null, name: null }, action: "node.promote" };
+
+/** The audit log of an edge or a fallback that follows its primary. */
+export function openReplicaAudit(
+  { limits }: Config,
+  node: string,
+  { writer, database, peers }: Replica,
+  started: AsyncDisposableStack,
+  { clock }: ClusterSystem,
+): AuditLog {
+  const reader = (): Connection => database.reader();
+  const store = (entries: readonly AuditEntry[]): Promise<void> => writer.recordAudit({ entries, received: false });
+  const audit = createAuditRecorder({ node, clock, reader, store });
+  started.defer(() => audit.close());
+  const primary = (): NodeClient => peers.primary.client;
+  startAuditExchange({ writer, reader, primary, intervalMs: limits.auditExchangeIntervalMs, clock }, started);
+  return audit;
 }
 
 /** The health of an edge or a fallback, as far as its replica determines it. */

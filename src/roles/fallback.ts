@@ -4,6 +4,7 @@
  * never writes; it only reports how old its data is.
  */
 import type { Config } from "../config/config.ts";
+import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashOf } from "../replication/identity.ts";
@@ -16,7 +17,7 @@ import { lockDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
-import { positionHealth, replicaHealth } from "./edge.ts";
+import { openReplicaAudit, positionHealth, replicaHealth } from "./edge.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 
 /** Starts the node, then its API. It listens immediately and reports that it is not ready while it has no data. */
@@ -38,11 +39,13 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
   replica.loop.start();
   const keyUses = new KeyUses(config.data, system.clock);
   started.defer(keyUses.start(config.limits.keyUsesIntervalMs, (uses) => replica.peers.primary.client.keyUses(uses)));
+  const audit = openReplicaAudit(config, id, replica, started, system);
   const running = started.move();
   return {
     ...commonMembers(config, id, keyUses, system.clock),
     engine: replica.engine,
     events: replica.events,
+    audit,
     state: replica.state,
     health() {
       const health = replicaHealth(replica, config.limits.readyAgeMsMax);
@@ -65,11 +68,20 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   const { peers } = replica;
   const report = peers && ((uses: UsesByKey) => peers.primary.client.keyUses(uses));
   started.defer(keyUses.start(config.limits.keyUsesIntervalMs, report));
+  const audit = createAuditRecorder({
+    node: id,
+    clock: system.clock,
+    reader: () => replica.database.reader(),
+    // Nothing writes to the database of this node: the next snapshot of the primary has the entries.
+    store: peers && ((entries) => peers.primary.client.sendAudit(entries)),
+  });
+  started.defer(() => audit.close());
   const running = started.move();
   return {
     ...commonMembers(config, id, keyUses, system.clock),
     engine: replica.engine,
     events: undefined,
+    audit,
     state: replica.state,
     health: () => snapshotHealth(replica, config),
     requireFresh: () => requireMaxAge(replica.ageMs(), maxStaleness),

@@ -36,22 +36,22 @@ export async function serveNode(
   environments?: Pick<TestEnvironments, "create" | "appFor" | "close">,
 ): Promise<RunningNode> {
   const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
-  const { host, port, publicUrl, limits } = config;
+  const { host, port, publicUrl, trustedProxies, limits } = config;
   const parity = new ParityLog(limits);
   // Reading a full file can take half a second, so it is done before there are requests.
   const saveReports = keepParityReports(parity, config, system.clock);
   let node = first;
   try {
-    const options = { parity, publicUrl, createTestEnvironment };
+    const options = { parity, publicUrl, createTestEnvironment, trustedProxies };
     let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
       port,
-      fetch: (request, cut) =>
+      fetch: (request, connections) =>
         change === undefined
-          ? (environments?.appFor(request) ?? app).fetch(request, cut)
-          : change.over.then((isOver) => (isOver ? app.fetch(request, cut) : roleChangeResponse())),
+          ? (environments?.appFor(request) ?? app).fetch(request, connections)
+          : change.over.then((isOver) => (isOver ? app.fetch(request, connections) : roleChangeResponse())),
       get websocket() {
         const { mqttConnection } = node;
         if (mqttConnection === undefined) return undefined;

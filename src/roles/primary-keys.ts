@@ -3,6 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Writer } from "../replication/log/writer.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
+import type { AuditDraft } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -58,12 +59,14 @@ function configuredAdminKey({ adminKey }: Config, store: Connection): string | u
 }
 
 /** Stores the admin key, unless it is stored already. */
-export async function acceptAdminKey(text: string, writer: Writer, clock: Clock): Promise<void> {
+export async function acceptAdminKey(text: string, writer: Writer, node: string | null, clock: Clock): Promise<void> {
   const id = parseApiKey(text)?.id;
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key does not have the form `e_<environment>_<key id>_<secret>`");
   const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: clock.wallMs() } as const;
-  await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null });
+  const actor = { kind: "operator", id: null, name: null };
+  const draft: AuditDraft = { actor, action: "key.create", target: id, details: { name: key.name, role: key.role } };
+  await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null, audit: { draft, node } });
 }
 
 const retryMs = 1000;
@@ -72,13 +75,14 @@ const retryMs = 1000;
 export function acceptAdminKeyLater(
   text: string,
   writer: Writer,
+  node: string,
   mayWrite: () => boolean,
   started: AsyncDisposableStack,
   clock: Clock,
 ): void {
   log.warning("the admin key of the configuration cannot be stored now; it is accepted once the disk accepts writes");
   const cancel = clock.every(retryMs, () => {
-    if (mayWrite()) acceptAdminKey(text, writer, clock).then(cancel, () => {});
+    if (mayWrite()) acceptAdminKey(text, writer, node, clock).then(cancel, () => {});
   });
   started.defer(cancel);
 }

@@ -1,4 +1,5 @@
 /** The write path of a primary: admits a write, commits it, and answers when enough edges have acknowledged it. */
+import type { AuditLog } from "../replication/audit/audit-recorder.ts";
 import type { Acks } from "../replication/failover/acks.ts";
 import type { Fence } from "../replication/failover/fence.ts";
 import type { Handover } from "../replication/failover/handover.ts";
@@ -8,6 +9,7 @@ import type { Writer } from "../replication/log/writer.ts";
 import type { WriteMeta, WriteResult, Writes } from "../replication/node.ts";
 import type { DamageMonitor } from "../replication/replica/damage-monitor.ts";
 import type { EventStream } from "../replication/transport/event-stream.ts";
+import type { AuditDraft } from "../store/log/audit-entry.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 
@@ -23,6 +25,7 @@ export interface PrimaryWritesOptions {
   readonly handover: Handover;
   readonly damage: DamageMonitor;
   readonly stream: EventStream;
+  readonly audit: AuditLog;
 }
 
 type WriteRequest = Parameters<Writer["write"]>[0];
@@ -54,6 +57,7 @@ async function writeAcknowledged(
   }
   const result = await handover.trackWrite(() => writer.write(request, meta, admit));
   onCommitted();
+  recordAction(options.audit, meta.audit?.draft, result);
   if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
   // A repeated request may have been committed in an earlier epoch, but edges acknowledge positions of the current one.
   const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
@@ -63,6 +67,13 @@ async function writeAcknowledged(
   if (isAcknowledged) return result;
   requireUnfenced(fence);
   throw unacknowledged("not enough edges have it yet");
+}
+
+/** The writer has recorded what made an event. A repeated request was recorded the first time. */
+function recordAction(audit: AuditLog, draft: AuditDraft | undefined, { unchanged, repeated }: WriteResult): void {
+  if (draft === undefined || repeated === true) return;
+  if (unchanged === true) audit.record(draft, { result: "unchanged" });
+  else metrics.auditEntries.inc({ result: "ok" });
 }
 
 /** AppError `not_ready` says why this primary accepts no writes now. */

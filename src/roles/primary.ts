@@ -3,7 +3,8 @@
  * `startPrimaryNode` wires its parts in the order in which they start.
  */
 import { join } from "node:path";
-import type { Config } from "../config/config.ts";
+import { developmentKey, type Config } from "../config/config.ts";
+import { createAuditRecorder } from "../replication/audit/audit-recorder.ts";
 import { createBackupServer } from "../replication/backup/backup-server.ts";
 import { Acks } from "../replication/failover/acks.ts";
 import { DuplicatePrimaryMonitor, findPrimaries } from "../replication/failover/duplicate-primary.ts";
@@ -33,11 +34,13 @@ import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { openEventStream, type EventStream, type EventStreamListener } from "../replication/transport/event-stream.ts";
 import { LongPolls } from "../replication/transport/long-polls.ts";
 import { epochOf, type VoteRequest } from "../replication/transport/messages.ts";
+import { forwardedClientMac } from "../replication/transport/forwarded-client.ts";
 import { createNodeServer, type NodeServerOptions } from "../replication/transport/node-server.ts";
 import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
 import type { Peers } from "../replication/transport/peers.ts";
 import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
 import { verifyKey } from "../store/keys/api-keys.ts";
+import type { AuditDraft } from "../store/log/audit-entry.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
 import { openLog } from "../store/log/log.ts";
 import { readState, type StoreState } from "../store/log/store-state.ts";
@@ -63,6 +66,8 @@ export interface PrimaryNode extends Node {
 
 /** What an edge passes on to the primary that it becomes: its locked directory and its verified database. */
 export interface Takeover extends Mandate {
+  /** Who asked for the promotion, for the audit log. */
+  readonly audit: AuditDraft;
   readonly directory: DataDirectory;
   readonly path: string;
   /** Whether other nodes may have more events: none was acknowledged, or the operator accepts their loss. */
@@ -124,7 +129,7 @@ export async function startPrimaryNode(
     isPromoted || isNew
       ? { retained: [], primary: undefined }
       : await findPrimaries({ config, id, peers, state, history, nodeKeyHash, system });
-  const term = openTerm(config, writer, isNew, takeover, () => {
+  const term = openTerm(config, id, writer, isNew, takeover, () => {
     stream.publishHead();
     // The requests tell the peers of the new term, before a broker or their next check does.
     void peers?.heads();
@@ -178,10 +183,25 @@ export async function startPrimaryNode(
   });
   started.defer(() => handover.close());
 
+  // The audit log.
+  const audit = createAuditRecorder({
+    node: id,
+    clock,
+    reader: () => database.reader(),
+    // An edge that this node becomes sends them to its primary.
+    store: (entries) => writer.recordAudit({ entries, received: false }),
+  });
+  started.defer(() => audit.close());
+
   // The term. It begins after everything that can fail, and never over the term of a successor.
   if (!fence.isFenced) {
-    await beginTerm({ config, writer, term, fence, leadership }, opened.adminKey, isPromoted, clock, started);
+    await beginTerm({ config, id, writer, term, fence, leadership }, opened.adminKey, isPromoted, clock, started);
     recordPositionPeriodically(started, data, writer, limits.headIntervalMs, clock);
+  }
+
+  if (config.adminKey === developmentKey) {
+    const actor = { kind: "operator", id: null, name: null };
+    audit.record({ actor, action: "node.start", target: id, details: { developmentKey: true } });
   }
 
   // Checks of the database. A start has read the whole file already, a promotion has not.
@@ -249,6 +269,7 @@ export async function startPrimaryNode(
       acknowledge(nodeId, position);
     },
     waitForChange: longPolls.wait,
+    receiveAudit: (entries) => writer.recordAudit({ entries, received: false }),
     reportDamage: damage.report,
   });
 
@@ -264,7 +285,7 @@ export async function startPrimaryNode(
 
   const { ackTimeoutMs } = limits;
   const requireNewest = (maxMs: number): void => requireConfirmedTerm(ageMs(), maxMs, fence, leadership);
-  const parts = { writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream };
+  const parts = { writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream, audit };
   const writes = createWrites(parts);
   started.defer(recordExpiredKeys(() => database.engine(), writes, limits, clock));
   const running = started.move();
@@ -288,6 +309,8 @@ export async function startPrimaryNode(
       if (config.maxStaleness !== undefined) requireNewest(config.maxStaleness);
     },
     reportDamage: damage.report,
+    audit,
+    forwardedClient: forwardedClientMac(nodeKeyHash).verify,
     state,
     health: () => primaryHealth({ writer, stream, fence, leadership, foreign, damage }),
     replication,
@@ -328,13 +351,14 @@ async function openData(
   const secrets = await ensureSecrets(config, writer, database.reader(), announce);
   // The operator has seen the keys of a first start, so they must be stored even if the start fails later.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
-    await acceptAdminKey(secrets.adminKey, writer, system.clock);
+    await acceptAdminKey(secrets.adminKey, writer, config.nodeId ?? null, system.clock);
   return { writer, commits, database, path, isNew, ...secrets };
 }
 
 /** The term of this start: the one of the election after a promotion, otherwise the next term of the same primary. */
 function openTerm(
   config: Config,
+  id: string,
   writer: Writer,
   isNew: boolean,
   takeover: Takeover | undefined,
@@ -343,9 +367,15 @@ function openTerm(
   const { term: before } = writer.state;
   const first = takeover?.term ?? (wasReplica(config.data) ? nextFailoverTerm(before) : nextStartTerm(before));
   if (isNew) recordLeadership(config.data, writer);
+  let promotion = takeover?.audit;
   return new StartTerm({
     next: (known) => Math.max(first, nextStartTerm(known), nextStartTerm(writer.state.term)),
-    begin: (term) => writer.startEpoch(term),
+    async begin(term) {
+      const audit = promotion && { draft: promotion, node: id };
+      const begun = await writer.startEpoch(term, audit);
+      promotion = undefined;
+      return begun;
+    },
     onBegun() {
       recordLeadership(config.data, writer);
       onBegun();
@@ -357,6 +387,7 @@ function openTerm(
 /** The parts of a primary that the functions below share. */
 interface PrimaryParts {
   readonly config: Config;
+  readonly id: string;
   readonly writer: Writer;
   readonly term: StartTerm;
   readonly fence: Fence;
@@ -374,24 +405,24 @@ interface PrimaryParts {
 }
 
 async function beginTerm(
-  parts: Pick<PrimaryParts, "config" | "writer" | "term" | "fence" | "leadership">,
+  parts: Pick<PrimaryParts, "config" | "id" | "writer" | "term" | "fence" | "leadership">,
   adminKey: string | undefined,
   isPromoted: boolean,
   clock: Clock,
   started: AsyncDisposableStack,
 ): Promise<void> {
-  const { config, writer, term, fence, leadership } = parts;
+  const { config, id, writer, term, fence, leadership } = parts;
   // The lease may need another confirmation if opening took long.
   await leadership?.waitUntilValid();
   await beginFirstTerm(term, writer, config.data, isPromoted);
   if (adminKey === undefined || !term.isBegun) return;
   try {
-    await acceptAdminKey(adminKey, writer, clock);
+    await acceptAdminKey(adminKey, writer, id, clock);
   } catch (error) {
     // The other nodes follow the new term, so the promotion must not fail any more.
     if (!isPromoted || storageFailureIn(error) === undefined) throw error;
     const mayWrite = (): boolean => !fence.isFenced && leadership?.problem === undefined;
-    acceptAdminKeyLater(adminKey, writer, mayWrite, started, clock);
+    acceptAdminKeyLater(adminKey, writer, id, mayWrite, started, clock);
   }
 }
 

@@ -56,15 +56,20 @@ export interface SqliteDriverConnection {
   close(): void;
 }
 
-/** Closes the connection of a request within some seconds, even if the peer reads nothing of the response. */
-export type CloseConnection = (received: Request) => void;
+/** The connections of a listener, by the requests that it has received. */
+export interface RequestConnections {
+  /** Closes the connection within some seconds, even if the peer reads nothing of the response. */
+  readonly close: (received: Request) => void;
+  /** The IP address of the peer; undefined if the connection has ended. */
+  readonly addressOf: (received: Request) => string | undefined;
+}
 
 /** What a runtime needs to listen. */
 export interface ListenOptions {
   readonly hostname: string;
   /** 0 chooses a free port. */
   readonly port: number;
-  readonly fetch: (request: Request, close: CloseConnection) => Response | Promise<Response>;
+  readonly fetch: (request: Request, connections: RequestConnections) => Response | Promise<Response>;
   /** The runtime may reject larger bodies with an empty 413. */
   readonly bodyBytesMax: number;
   /** The runtime may close a connection without traffic after this time. */
@@ -86,6 +91,11 @@ export interface WebSocketUpgrade {
 export interface PeerAddress {
   readonly address: string;
   readonly port: number;
+}
+
+/** The address without the prefix that IPv4 clients of a listener on `::` have. */
+export function ipv4Of(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/, "");
 }
 
 /** A listener of the runtime. */

@@ -7,14 +7,14 @@ import { platform } from "#platform";
 import { AppError } from "../util/app-error.ts";
 import { pathOf } from "../util/request-url.ts";
 import { connectionTable, type ConnectionTable } from "./accepted-connections.ts";
-import type { CloseConnection, HttpServer, ListenOptions, PeerAddress, WebSocketUpgrade } from "./platform.ts";
+import type { HttpServer, ListenOptions, PeerAddress, RequestConnections, WebSocketUpgrade } from "./platform.ts";
 import type { WebSocketDuplex } from "./web-socket-duplex.ts";
 
 export interface ServeOptions {
   readonly hostname: string;
   /** 0 chooses a free port; the result has its number. */
   readonly port: number;
-  readonly fetch: (request: Request, close: CloseConnection) => Response | Promise<Response>;
+  readonly fetch: (request: Request, connections: RequestConnections) => Response | Promise<Response>;
   readonly websocket?: WebSocketEndpoint | undefined;
   /** The runtime may reject larger bodies with an empty 413. The smaller limits of the application answer with a message. */
   readonly bodyBytesMax?: number;

@@ -179,6 +179,20 @@ export const metrics = {
     "Renewals of the lease of the primary (`failover`); `outcome` is renewed or failed",
     ["outcome"],
   ),
+  limitedRequests: counter(
+    "ostiary_limited_requests_total",
+    "Requests that got 429 because of a limit for one API key or all; `limit` is concurrency or reads",
+    ["limit"],
+  ),
+  auditEntries: counter(
+    "ostiary_audit_entries_total",
+    "Actions of administrators that this node recorded in the audit log; `result` is ok, unchanged (nothing to do) or refused",
+    ["result"],
+  ),
+  auditSuppressed: counter(
+    "ostiary_audit_suppressed_total",
+    "Refused or frequent actions of administrators that are not in the audit log, because there were too many",
+  ),
   unhandledErrors: counter(
     "ostiary_unhandled_errors_total",
     "Errors that no code handled, of timers and of the system; the node continued",

@@ -27,11 +27,18 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   /** The JSON body without its `code`, if the API requires more than `message`. */
   readonly details: object | undefined;
+  /** After which time the same request may succeed, if that is known. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: object } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; details?: object; retryAfterMs?: number } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "AppError";
     this.code = code;
     this.details = options.details;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }

@@ -71,6 +71,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["DELETE /api/keys/nobody", "admin"],
   ["POST /api/promote", "admin", {}],
   ["GET /api/backup", "admin"],
+  ["GET /api/audit", "admin"],
 ];
 /** The policy is active already, there is no key "nobody", and a primary cannot be promoted. */
 const answered = new Map([

@@ -31,6 +31,7 @@ function forwarderTo(primaryUrl: string) {
     system: realSystem,
     isForeign: () => false,
     history: () => undefined,
+    describeClient: () => "",
     primaryUrl: () => primaryUrl,
     timeoutMs: 2000,
     waitMs: 0,
@@ -52,7 +53,7 @@ test("a write whose response was lost may have been executed; one that was not s
   await once(broken, "listening");
   const { port } = broken.address() as AddressInfo;
   const forward = forwarderTo(`http://127.0.0.1:${port}`);
-  const request = { method: "POST", path: "/api/batch", headers: {}, body: "[]" };
+  const request = { method: "POST", path: "/api/batch", requestId: "1", address: null, headers: {}, body: "[]" };
   expect(await refusal(forward(request))).toMatchObject({
     code: "not_ready",
     message: "the primary broke off, repeat the write to be sure of it",
@@ -65,7 +66,9 @@ test("an answer that is not from a primary is not passed on", async () => {
   const proxy = Bun.serve({ port: 0, fetch: ({ url }) => new Response("<p>", { status: Number(url.slice(-3)) }) });
   const forward = forwarderTo(`http://127.0.0.1:${proxy.port}`);
   const refused = async (status: number) =>
-    await refusal(forward({ method: "POST", path: `/api/batch?${status}`, headers: {}, body: "[]" }));
+    await refusal(
+      forward({ method: "POST", path: `/api/batch?${status}`, requestId: "1", address: null, headers: {}, body: "[]" }),
+    );
   expect(await refused(431)).toMatchObject({
     code: "invalid_request",
     message: expect.stringContaining("status 431 and without JSON, the URL or a header can be too long"),

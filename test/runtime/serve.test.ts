@@ -78,8 +78,8 @@ describe("the listener", () => {
       const piece = new Uint8Array(1024 * 1024);
       const listener = listen({
         hostname,
-        fetch: (request, end) => {
-          cut = () => end(request);
+        fetch: (request, connections) => {
+          cut = () => connections.close(request);
           const body = new ReadableStream({
             pull: (controller) => controller.enqueue(piece),
             cancel: () => cancelled.resolve(),

@@ -380,7 +380,11 @@ export class Machine {
         }),
       approvePolicies: (limits) => approveSimulated({ time, owner: process, random: random.fork("policies") }, limits),
       serve: ({ fetch: serve, stopGraceMs }) =>
-        this.#listen(process, (request) => serve(request, () => {}), stopGraceMs ?? 10_000),
+        this.#listen(
+          process,
+          (request) => serve(request, { close() {}, addressOf: () => undefined }),
+          stopGraceMs ?? 10_000,
+        ),
     };
   }
 

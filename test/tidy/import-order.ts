@@ -23,7 +23,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "validation",
     "workers",
   ],
-  "src/replication": [".", "log", "transport", "node.ts", "snapshots", "backup", "replica", "failover"],
+  "src/replication": [".", "log", "transport", "audit", "node.ts", "snapshots", "backup", "replica", "failover"],
   "src/replication/failover": ["lease", "."],
   "src/http": ["pages", "response", "request", "parity", "middleware", "events", "routes", "openapi", "app.ts"],
 };

@@ -9,7 +9,8 @@ import { authenticate, isExpired, type KeySecret } from "../../engine/authentica
 import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
-import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
+import type { RequestKind } from "../request/request-limits.ts";
+import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
 
 /** Throws AppError if a request is refused; returns a promise if the request has to wait first. */
@@ -48,6 +49,7 @@ export function keyAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
   const findKey = apiKeyFinder(node);
   const guard: Guard = (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
+    countRequest(exchange, "read");
     return undefined;
   };
   return access(guard, bodyBytesMax);
@@ -59,6 +61,7 @@ export function readGuard(node: Node, role: ApiKeyRole): Guard {
   return (exchange, request) => {
     const authorization = authorizationOf(request);
     admit(exchange, findKey(authorization), role);
+    countRequest(exchange, "read");
     // An event that the request waits for can remove the key.
     return requireConsistency(node, request)?.then(() => admit(exchange, findKey(authorization), role));
   };
@@ -80,6 +83,7 @@ export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) 
   const findKey = apiKeyFinder(node);
   const guard: Guard = (exchange, request) => {
     admit(exchange, findKey(authorizationOf(request)), role);
+    countRequest(exchange, "write");
     // An edge sends its history with a write. A primary with another one was started on an empty directory.
     const history = request.headers.get("ostiary-history");
     if (history !== null && node.writes !== undefined && history !== node.writes.history)
@@ -140,8 +144,14 @@ const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3 };
 
 function admit(exchange: Exchange, principal: Principal | undefined, role: ApiKeyRole): void {
-  requireRole(exchange, principal?.role, role);
+  // First, so that the audit log names the sender of a refused request.
   exchange.principal = principal;
+  requireRole(exchange, principal?.role, role);
+}
+
+/** Throws AppError if the key, or all keys together, have too many requests. */
+function countRequest(exchange: Exchange, kind: RequestKind): void {
+  exchange.release = exchange.requestLimits?.admit(holderOf(exchange), kind);
 }
 
 /** Throws AppError if there is no valid key, or if its role is too weak. */

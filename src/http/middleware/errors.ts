@@ -9,6 +9,7 @@ import { storageLogLimit, logStorageFailure } from "../../replication/storage-st
 import { AppError, type ErrorCode } from "../../util/app-error.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { clip } from "../../util/text-length.ts";
+import { recordRefusal } from "./audit.ts";
 import { errorCatalogue } from "./error-catalogue.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
 
@@ -41,9 +42,17 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
   const { code } = error;
   const message = clip(error.message, messageCharactersMax);
   const { status } = errorCatalogue[code];
+  // Other errors can also come after the change, or are not about the request.
+  if (status < 500) recordRefusal(exchange, code);
+  const headers = headersFor(error);
   // AuthZEN has a string as the body of an error.
-  if (isAuthzen(exchange)) return reply(exchange, status, message, headersOf[code]);
-  return reply(exchange, status, { ...(error.details ?? { message }), code }, headersOf[code]);
+  if (isAuthzen(exchange)) return reply(exchange, status, message, headers);
+  return reply(exchange, status, { ...(error.details ?? { message }), code }, headers);
+}
+
+function headersFor({ code, retryAfterMs }: AppError): Readonly<Record<string, string>> | undefined {
+  if (retryAfterMs === undefined) return headersOf[code];
+  return { ...headersOf[code], "Retry-After": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
 }
 
 function isAuthzen({ route }: Exchange): boolean {

@@ -5,7 +5,7 @@
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import { responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
-import type { Node } from "../../replication/node.ts";
+import type { AuditDetails, Node } from "../../replication/node.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { traceIdOf } from "../../telemetry/trace-context.ts";
@@ -14,6 +14,7 @@ import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
+import type { RequestLimits } from "../request/request-limits.ts";
 import type { LargeResponses } from "../response/large-responses.ts";
 import type { Principal } from "./principal.ts";
 
@@ -25,7 +26,27 @@ export interface BodyHandlers {
   readonly large: LargeResponses;
 }
 
-export interface Exchange extends BodyHandlers, BodyOwner {
+/** What exchanges of one app have in common. */
+export interface ExchangeServices extends BodyHandlers {
+  /** Whether an IP address is that of a proxy whose `X-Forwarded-For` is true. */
+  readonly isTrustedProxy: (address: string) => boolean;
+  /** Undefined if there are none. */
+  readonly requestLimits: RequestLimits | undefined;
+}
+
+/** The connections of the server, by their requests. */
+export interface RequestConnections {
+  readonly close: (received: Request) => void;
+  readonly addressOf: (received: Request) => string | undefined;
+}
+
+/** The target of an audited action, and its other circumstances. */
+export interface AuditedPart {
+  readonly target?: string | null;
+  readonly details?: AuditDetails;
+}
+
+export interface Exchange extends ExchangeServices, BodyOwner {
   /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
   readonly method: string;
@@ -37,6 +58,12 @@ export interface Exchange extends BodyHandlers, BodyOwner {
   readonly received: Request;
   /** Closes the connection of `received` within some seconds; undefined if there is no connection. */
   readonly closeConnection: ((received: Request) => void) | undefined;
+  /** Has the IP address of the peer: of the client, or of a proxy in front of this node. */
+  readonly connections: RequestConnections | undefined;
+  /** What the route adds to the entry in the audit log (`audit.ts`). */
+  audited: AuditedPart | undefined;
+  /** Ends what the request counts for (`request-limits.ts`). */
+  release: (() => void) | undefined;
   /** The pattern of the route, not the path: it becomes a metric label and the name of the span. */
   route: string;
   /** The error of a refused request. */
@@ -55,12 +82,14 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large }: BodyHandlers,
+  { bodies, large, isTrustedProxy, requestLimits }: ExchangeServices,
   span: Span,
-  closeConnection: Exchange["closeConnection"],
+  connections: RequestConnections | undefined,
 ): Exchange {
   return {
     large,
+    isTrustedProxy,
+    requestLimits,
     requestId: requestIdOf(received),
     method: received.method,
     startedMs: performance.now(),
@@ -68,7 +97,10 @@ export function beginExchange(
     node,
     received,
     bodies,
-    closeConnection,
+    closeConnection: connections?.close,
+    connections,
+    audited: undefined,
+    release: undefined,
     route: "unmatched",
     errorCode: undefined,
     principal: undefined,
@@ -154,6 +186,7 @@ export async function prepareResponse(exchange: Exchange, response: Response): P
 export function finishExchange(exchange: Exchange, response: Response): void {
   const { method, route, span } = exchange;
   exchange.bodyReservation?.release();
+  exchange.release?.();
   // The rest of the body has no use, and a client that never sends it would keep the connection open.
   if (!exchange.bodyIsRead && announcesBody(exchange.received)) response.headers.set("Connection", "close");
   const milliseconds = performance.now() - exchange.startedMs;

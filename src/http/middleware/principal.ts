@@ -7,6 +7,7 @@ export interface KeyPrincipal {
   readonly kind: "key";
   /** The id of the key. Slots, queues and idempotency keys belong to it. */
   readonly id: string;
+  readonly name: string;
   readonly role: ApiKeyRole;
   /** When the secret expires, in ms since 1970. */
   readonly expiresMs: number | undefined;
@@ -16,6 +17,6 @@ export interface KeyPrincipal {
 
 export type Principal = KeyPrincipal;
 
-export function principalOf({ id, role, expiresMs, restriction }: KeySecret): KeyPrincipal {
-  return { kind: "key", id, role, expiresMs, restriction };
+export function principalOf({ id, name, role, expiresMs, restriction }: KeySecret): KeyPrincipal {
+  return { kind: "key", id, name, role, expiresMs, restriction };
 }

@@ -48,7 +48,7 @@ export const tags = {
   facts: "Stored facts.",
   policy: "The policy: read it, load it, check another one.",
   keys: "API keys. They need a key with the role `admin`.",
-  operation: "Events, backups, promotion, health and metrics.",
+  operation: "Events, the audit log, backups, promotion, health and metrics.",
   old: "Operations of clients before version 2.",
 } as const;
 
@@ -57,7 +57,7 @@ type Tag = keyof typeof tags;
 /** The errors of an operation, without duplicates. */
 export function errorsOf({ method, kind, role, errors = [] }: Operation): ErrorCode[] {
   const codes: ErrorCode[] = ["invalid_request"];
-  if (role !== undefined) codes.push("unauthorized");
+  if (role !== undefined) codes.push("unauthorized", "too_many_requests");
   if (role !== undefined && role !== "read") codes.push("forbidden");
   // The consistency token of another history.
   if (kind === "read") codes.push("conflict");

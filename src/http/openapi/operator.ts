@@ -1,7 +1,8 @@
-/** The operations of `routes/events.ts`, `routes/health.ts`, `routes/operations.ts`, and of the document itself. */
+/** The operations of `routes/audit.ts`, `events.ts`, `health.ts` and `operations.ts`, and of the document itself. */
 import { z } from "zod";
 import { replicaStateNames } from "../../replication/node-health.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
+import { auditQuery } from "../routes/audit.ts";
 import { eventsQuery } from "../routes/events.ts";
 import { testEnvironmentQuery } from "../routes/test-environments.ts";
 import { json, type Operation } from "./operation.ts";
@@ -90,6 +91,18 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       errors: ["too_many_requests"],
     },
     {
+      method: "get",
+      path: "/api/audit",
+      id: "getAudit",
+      tag: "operation",
+      summary: "Actions of administrators, newest first",
+      description: "A page can have fewer entries than `page_size`, or none, while `next_page_token` is there.",
+      kind: "read",
+      role: "admin",
+      query: auditQuery,
+      responses: { 200: json("A page of the audit log", auditPageSchema) },
+    },
+    {
       method: "post",
       path: "/api/promote",
       id: "promote",
@@ -154,6 +167,33 @@ const positionErrorSchema = z
     head: z.string().optional(),
   })
   .meta({ id: "PositionError" });
+
+const auditPageSchema = z
+  .strictObject({
+    entries: z.array(
+      z
+        .strictObject({
+          id: z.string(),
+          time: z.iso.datetime(),
+          node: z.string().nullable(),
+          actor: z.strictObject({ kind: z.string(), id: z.string().nullable(), name: z.string().nullable() }),
+          address: z.string().nullable(),
+          proxy: z.string().nullable(),
+          via: z.string().nullable(),
+          action: z.string(),
+          target: z.string().nullable(),
+          details: z.looseObject({}),
+          result: z.string(),
+          code: z.string().nullable(),
+          request_id: z.string().nullable(),
+          trace_id: z.string().nullable(),
+          position: z.string().nullable(),
+        })
+        .meta({ id: "AuditEntry" }),
+    ),
+    next_page_token: z.string().optional(),
+  })
+  .meta({ id: "AuditPage" });
 
 const promotedSchema = z
   .strictObject({ message: z.string(), epoch: z.string(), offset: z.int() })

@@ -10,6 +10,7 @@ import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 import { publicGrant } from "../events/public-grant.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
+import { exchangeOf } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import type { Expiry } from "../request/key-schemas.ts";
 import { writeResponse, writeMetaOf } from "./write-response.ts";
@@ -25,7 +26,9 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
     .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
     .post("/api/keys", async ({ body, request, set }) => {
       const { name, role, expires, restriction } = await bodies.parse("key", body);
+      exchangeOf(request).audited = { details: { name, role } };
       const { id, text, hash } = mintApiKey(node.environment);
+      exchangeOf(request).audited = { target: id, details: { name, role } };
       const timeMs = node.clock.wallMs();
       const secret: KeySecret = { id, name, role, hash, timeMs, expiresMs: timeOf(expires, timeMs), restriction };
       const change = { add: [secret], remove: [], keysMax: limits.apiKeysMax };
@@ -35,6 +38,7 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
     })
     .post("/api/keys/:id/rotate", async ({ body, params, request, set }) => {
       const present = requireKey(node, params.id);
+      exchangeOf(request).audited = { target: present.id };
       const { grace, expires } = await bodies.parse("rotateKey", body);
       const { id, name, role } = present;
       const { text, hash } = mintApiKey(node.environment, id);
@@ -52,6 +56,7 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
 
 async function removeKey(writes: Writes, givenId: string | null, request: Request, set: Context["set"]) {
   const id = keyIdIn(givenId);
+  exchangeOf(request).audited = { target: id };
   // The writer decides whether the last admin key can be removed.
   const result = await writes.keys({ add: [], remove: [id] }, writeMetaOf(request));
   if (result.unchanged === true) throw unknownKey(id);

@@ -65,6 +65,9 @@ function historyPage(
 /** A new policy is checked and tested before it becomes active; otherwise the old one stays. */
 export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser) {
   const load = async (upload: PolicyUpload, request: Request, set: Context["set"]): Promise<{ message: string }> => {
+    const { filename, force } = upload;
+    const { audited } = exchangeOf(request);
+    exchangeOf(request).audited = { ...audited, details: { ...audited?.details, filename, force } };
     const result = await writes.policy(upload, writeMetaOf(request));
     // The status 202 tells clients that the policy was already active.
     if (result.unchanged) set.status = 202;
@@ -92,6 +95,7 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
         "/api/policy_rollback",
         async ({ body, query, request, set }) => {
           const { id, message } = await bodies.parse("policyRollback", body);
+          exchangeOf(request).audited = { details: { version: id } };
           const version = node.engine().policy(id);
           if (version === null) throw unknownPolicy(id);
           const { source, filename } = version;

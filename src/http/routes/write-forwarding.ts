@@ -8,6 +8,7 @@ import type { ForwardedAnswer, ForwardedRequest, Node } from "../../replication/
 import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { AppError } from "../../util/app-error.ts";
 import { pathAndQueryOf } from "../../util/request-url.ts";
+import { clientOf } from "../middleware/audit.ts";
 import { forwardGuard } from "../middleware/access.ts";
 import { addResponseHeaders, exchangeOf, markDecoded } from "../middleware/exchange.ts";
 
@@ -49,6 +50,8 @@ export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
     markDecoded(exchange);
     const response = await forward({
       method: request.method,
+      requestId: exchange.requestId,
+      address: clientOf(exchange).address,
       path: pathAndQueryOf(request.url),
       headers: headersToPrimary(request, exchange.requestId, traceparentOf(exchange.span)),
       body: body === "" ? null : body,

@@ -3,6 +3,7 @@ import type { Context } from "elysia";
 import { formatToken } from "../../replication/position.ts";
 import type { WriteMeta, WriteResult } from "../../replication/node.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
+import { auditDraftOf } from "../middleware/audit.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
 
 /**
@@ -15,10 +16,13 @@ export function writeMetaOf(request: Request): WriteMeta {
   const id = request.headers.get("x-request-id");
   const sender = holderOf(exchange);
   const restriction = exchange.principal?.restriction;
+  const draft = auditDraftOf(exchange);
+  const audit = draft && exchange.node.audit.metaOf(draft);
   return {
     traceparent,
     sender,
     restriction,
+    audit,
     ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }),
   };
 }

@@ -8,6 +8,7 @@ import { readDigest } from "../../engine/state/apply.ts";
 import { decodeEffect, type Effect } from "../../engine/state/event.ts";
 import { finishUndo, undoEvent } from "../../engine/state/undo.ts";
 import type { Connection } from "../../store/connection/connection.ts";
+import { detachAuditEntries } from "../../store/log/audit-log.ts";
 import { rewindIdempotencyRecords } from "../../store/log/idempotency.ts";
 import { removeLastEpoch } from "../../store/log/epochs.ts";
 import { offsetsAt } from "../../store/log/log-retention.ts";
@@ -75,6 +76,7 @@ export function recoverTo(
     advanceState(store, last);
     rewindIdempotencyRecords(store, target, head);
     log.dropAfter(target);
+    detachAuditEntries(store, target);
     finishUndo(store, limits);
     return { state: readState(store), undone };
   }, "immediate");

@@ -13,11 +13,14 @@ import {
   historyOf,
   lockDirectory,
   nextStorePath,
+  readNodeFile,
   currentStorePath,
   removeReplacedStores,
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
 import { openStore } from "../../store/connection/open-store.ts";
+import type { AuditDraft } from "../../store/log/audit-entry.ts";
+import { copyAuditEntries } from "../../store/log/audit-log.ts";
 import { openLog } from "../../store/log/log.ts";
 import type { PointInTime } from "../../store/log/point-in-time.ts";
 import { databaseFiles, openSnapshot, removeFiles, type Snapshot } from "../../store/snapshot/snapshot.ts";
@@ -27,9 +30,10 @@ import { nextFailoverTerm } from "../../store/log/terms.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { systemClock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
 import type { OnStep } from "../progress.ts";
 import { noteHistory } from "../history-notes.ts";
-import { mintEpoch } from "../position.ts";
+import { formatToken, mintEpoch } from "../position.ts";
 import { requireAuthentic } from "../snapshots/import-snapshot.ts";
 import { checkDatabaseInWorker, type WarningListener } from "../snapshots/snapshot-jobs.ts";
 import { removePromotionNote } from "../role-notes.ts";
@@ -53,6 +57,8 @@ export interface RestoreOptions {
   readonly nodeKeyHash: string | undefined;
   /** Accepts a backup whose MAC is missing or cannot be verified. A backup with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;
+  /** The user of the system who restores, for the audit log, if it is known. */
+  readonly operator?: string | null;
   readonly limits: Limits;
   readonly onStep: OnStep;
   readonly onUndone?: (done: number, total: number) => void;
@@ -87,7 +93,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     });
     onStep("going back");
     const known = Math.max(options.knownTerm, workspace.replaced?.term ?? 0);
-    const restored = recoverAndBeginEpoch(unpacked, target, snapshot.manifest.madeMs, known, options);
+    const { madeMs } = snapshot.manifest;
+    const restored = recoverAndBeginEpoch(unpacked, target, madeMs, known, workspace.replacedPath, options);
     if (restored.offset < snapshot.manifest.offset) {
       onStep("checking the result");
       await checkDatabaseInWorker(realSystem, unpacked, limits, warn);
@@ -112,6 +119,8 @@ interface Workspace extends Disposable {
   /** The directory for the work, on the file system of the data directory. */
   readonly path: string;
   readonly replaced: RestoreResult["replaced"];
+  /** The database to replace. */
+  readonly replacedPath: string | undefined;
 }
 
 /** Refused while a node runs in the directory, since it has the lock. A dry run needs no lock and leaves nothing. */
@@ -119,15 +128,21 @@ function openWorkspace({ directory, force, dryRun }: RestoreOptions): Workspace 
   if (dryRun) {
     const workspace = mkdtempSync(join(existingParent(resolve(directory)), ".ostiary-dry-run-"));
     const replaced = readReplaced(directory, force);
-    return { path: workspace, replaced, [Symbol.dispose]: () => rmSync(workspace, { recursive: true, force: true }) };
+    const remove = (): void => rmSync(workspace, { recursive: true, force: true });
+    return { path: workspace, replaced, replacedPath: pathIn(directory), [Symbol.dispose]: remove };
   }
   const { path, unlock } = lockDirectory(directory);
   try {
-    return { path, replaced: readReplaced(directory, force), [Symbol.dispose]: unlock };
+    const replaced = readReplaced(directory, force);
+    return { path, replaced, replacedPath: pathIn(directory), [Symbol.dispose]: unlock };
   } catch (error) {
     unlock();
     throw error;
   }
+}
+
+function pathIn(directory: string): string | undefined {
+  return existsSync(directory) ? currentStorePath(directory) : undefined;
 }
 
 function existingParent(path: string): string {
@@ -137,7 +152,7 @@ function existingParent(path: string): string {
 
 /** Returns the state of the existing database. AppError `conflict` if there is one that must not be replaced. */
 function readReplaced(directory: string, force: boolean): RestoreResult["replaced"] {
-  const currentPath = existsSync(directory) ? currentStorePath(directory) : undefined;
+  const currentPath = pathIn(directory);
   if (currentPath === undefined) return undefined;
   if (!force)
     throw new AppError(
@@ -162,15 +177,19 @@ function recoverAndBeginEpoch(
   target: RecoveryTarget,
   madeMs: number,
   knownTerm: number,
-  { limits, onUndone }: Pick<RestoreOptions, "limits" | "onUndone">,
+  replacedPath: string | undefined,
+  options: Pick<RestoreOptions, "file" | "directory" | "operator" | "limits" | "onUndone" | "warn">,
 ): Omit<RestoreResult, "replaced" | "previous" | "authenticity"> {
   const store = openStore(path, { wal: false });
   try {
     // An interrupted restore starts again, and the complete file is synced.
     store.exec("PRAGMA synchronous = OFF");
+    const { limits, onUndone } = options;
     const { term } = readState(store);
     const { state, undone } = recoverTo(store, recoveryOffset(store, target, madeMs), limits, onUndone);
-    const newEpoch = beginEpochAfter(store, Math.max(term, knownTerm), limits);
+    const draft = auditDraftOf(options, state, undone);
+    const newEpoch = beginEpochAfter(store, Math.max(term, knownTerm), draft, options);
+    if (replacedPath !== undefined) keepAuditLog(store, replacedPath, state.environment, options.warn);
     const { environment, offset, timeMs, digest } = state;
     return { environment, offset, timeMs, digest, undone, ...newEpoch };
   } finally {
@@ -179,11 +198,48 @@ function recoverAndBeginEpoch(
 }
 
 /** As the writer begins an epoch, but with a term after that of all undone events. */
-function beginEpochAfter(store: Connection, term: number, limits: Limits): Pick<RestoreResult, "epoch" | "term"> {
+function beginEpochAfter(
+  store: Connection,
+  term: number,
+  draft: AuditDraft,
+  { directory, limits }: Pick<RestoreOptions, "directory" | "limits">,
+): Pick<RestoreResult, "epoch" | "term"> {
   const begun = { epoch: mintEpoch(systemClock), term: nextFailoverTerm(term) };
   const request = { kind: "epoch", ...begun } as const;
-  store.transaction(() => append(store, openLog(store), request, { traceparent: null }, limits), "immediate");
+  const node = existsSync(directory) ? (readNodeFile(directory, "node-id")?.trim() ?? null) : null;
+  const meta = { traceparent: null, audit: { draft, node } };
+  store.transaction(() => append(store, openLog(store), request, meta, limits), "immediate");
   return begun;
+}
+
+function auditDraftOf(
+  { file, operator = null }: Pick<RestoreOptions, "file" | "operator">,
+  { epoch, offset }: StoreState,
+  undone: UndoneEvents,
+): AuditDraft {
+  const events = Object.values(undone).reduce((sum, count) => sum + count, 0);
+  const actor = { kind: "operator", id: null, name: operator };
+  return {
+    actor,
+    action: "restore",
+    target: formatToken(epoch, offset),
+    details: { file: basename(file), undone: events },
+  };
+}
+
+/** The restored audit log also gets the entries of the database that it replaces: they tell what happened since. */
+function keepAuditLog(store: Connection, replacedPath: string, environment: string, warn: WarningListener): void {
+  try {
+    const replaced = openStore(replacedPath, { readonly: true });
+    try {
+      if (findState(replaced)?.environment === environment)
+        store.transaction(() => copyAuditEntries(replaced, store), "immediate");
+    } finally {
+      replaced.close();
+    }
+  } catch (error) {
+    warn(`the audit log of \`${replacedPath}\` is not kept: ${reasonOf(error)}`);
+  }
 }
 
 /** Returns where the replaced database is kept, if it was of another history. */

@@ -29,7 +29,7 @@ const pagesCheckMs = 2000;
 export type AcquireLease = (askToHandOver: () => Promise<void>) => Promise<Leadership | undefined>;
 
 /** How to become the primary. */
-export interface ElectionOptions extends Required<PromoteOptions> {
+export interface ElectionOptions extends Required<Omit<PromoteOptions, "audit">> {
   readonly acquire: AcquireLease;
 }
 

@@ -12,6 +12,8 @@ import { resolveChanges } from "../../engine/state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { findSecrets } from "../../store/keys/api-keys.ts";
 import type { WriteRestriction } from "../../store/keys/key-grant.ts";
+import { auditEntry, type AuditDraft } from "../../store/log/audit-entry.ts";
+import { addAuditEntries } from "../../store/log/audit-log.ts";
 import { findIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log/log.ts";
@@ -53,6 +55,8 @@ export interface WriteMeta {
   readonly sender?: string;
   /** The facts that the sender may change. Without it, the sender may change all facts and the policy. */
   readonly restriction?: WriteRestriction | undefined;
+  /** For an action of an administrator: its entry in the audit log, and the id of this node. */
+  readonly audit?: { readonly draft: AuditDraft; readonly node: string | null } | undefined;
   /** The result of the policy check. Without it, the check runs in the transaction, which blocks all other writes. */
   readonly approval?: PolicyApproval;
 }
@@ -92,7 +96,7 @@ export function append(
   request: WriteRequest,
   meta: WriteMeta,
   limits: Limits,
-  admit: () => void = () => {},
+  admit: (effect: Effect) => void = () => {},
 ): Appended {
   const startMs = preciseNow();
   const digest = meta.digest ?? idempotencyDigest(request, meta);
@@ -108,7 +112,24 @@ export function append(
   }
   const identified = withIdempotencyDigest(effect, digest);
   const { written, row } = appendEffect(store, log, identified, requestedMs, meta.traceparent, limits, admit);
+  addAuditEntry(store, meta, effect, written);
   return { result: { ...written, ...policyResult(effect) }, startMs, decidedMs, row };
+}
+
+/** In the transaction of the event, so that neither is without the other. */
+function addAuditEntry(
+  store: Connection,
+  { audit }: WriteMeta,
+  effect: Effect,
+  { epoch, offset, timeMs }: WriteResult,
+): void {
+  if (audit === undefined) return;
+  const { draft, node } = audit;
+  const entry = auditEntry(effect.kind === "policy" ? { ...draft, target: String(effect.id) } : draft, {
+    node,
+    timeMs,
+  });
+  addAuditEntries(store, [{ ...entry, epoch, offset }], { received: false, hasEvent: true });
 }
 
 /** The effect of a request on the current state, or `undefined` if it has none. */
@@ -167,13 +188,13 @@ function appendEffect(
   requestedMs: number,
   traceparent: string | null,
   limits: Limits,
-  admit: () => void,
+  admit: (effect: Effect) => void,
 ): { readonly written: WriteResult; readonly row: StoredLogRow } {
   const state = readState(store);
   const timeMs = eventTime(requestedMs, state.timeMs);
   const row = { offset: state.offset + 1, timeMs, kind: effect.kind, body: JSON.stringify(effect), traceparent };
   const hash = chainHash(state.hash, row);
-  admit();
+  admit(effect);
   const stored = commitEvent(store, log, state, row, effect, limits, hash);
   const epoch = effect.kind === "epoch" ? effect.epoch : state.epoch;
   return { written: { epoch, offset: row.offset, timeMs, ...factCounts(effect) }, row: stored };

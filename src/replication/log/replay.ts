@@ -7,6 +7,8 @@ import type { Limits } from "../../config/limits.ts";
 import { decodeEffect } from "../../engine/state/event.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Log, LogRow } from "../../store/log/log.ts";
+import type { AuditEntry } from "../../store/log/audit-entry.ts";
+import { addAuditEntries } from "../../store/log/audit-log.ts";
 import { readState, type StoreState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
@@ -21,6 +23,8 @@ export interface ReplayRequest {
   readonly hash: string;
   /** The primary's digest there; null if unknown. */
   readonly digest: string | null;
+  /** The entries of the audit log that belong to the rows, from the primary. */
+  readonly audit?: readonly AuditEntry[] | undefined;
   /** When the primary committed each row, in ms since 1970; null if unknown. */
   readonly committedMs?: readonly (number | null)[] | undefined;
 }
@@ -65,6 +69,9 @@ export function replay(
   });
   const state = readState(store);
   verifyState(state, request);
+  const isOfRows = ({ offset }: AuditEntry): boolean =>
+    offset !== null && offset > before.offset && offset <= state.offset;
+  addAuditEntries(store, request.audit?.filter(isOfRows) ?? [], { received: true, hasEvent: true });
   return { state, events };
 }
 

@@ -7,14 +7,25 @@ import { dirname } from "node:path";
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
+import type { Effect } from "../../engine/state/event.ts";
 import { trimVersions } from "../../engine/policy/policy-history.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
+import type { AuditEntry } from "../../store/log/audit-entry.ts";
+import {
+  addAuditEntries,
+  copyAuditEntries,
+  excessAuditEntries,
+  markAuditReceived,
+  removeAuditEntries,
+} from "../../store/log/audit-log.ts";
+import { openStore } from "../../store/connection/open-store.ts";
 import { expiredOffset, excessOffset } from "../../store/log/log-retention.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
 import { createState, findState, readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { firstTerm } from "../../store/log/terms.ts";
+import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -28,6 +39,7 @@ import {
   type WriteRequest,
   type WriteResult,
 } from "./append.ts";
+import { FactRate } from "./fact-rate.ts";
 import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
@@ -74,6 +86,15 @@ export type WriterEvent =
   | { readonly damaged: { readonly path: string; readonly problem: string } }
   | { readonly trouble: string };
 
+/** Entries for the audit log, and what this node has exchanged with the primary then. */
+export interface AuditExchange {
+  readonly entries: readonly AuditEntry[];
+  /** Whether the primary has these entries. */
+  readonly received: boolean;
+  /** The new value of `audit_received` or `audit_sent`. */
+  readonly progress?: { readonly key: "audit_received" | "audit_sent"; readonly value: string };
+}
+
 /** The result of a committed replay. */
 export interface CommittedReplay extends ReplayResult {
   /** When the replay began, in ms since 1970. */
@@ -109,6 +130,7 @@ const pagesStepBytes = 2 ** 20;
 export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
+  readonly #factRate: FactRate;
   readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
   #connection: WriterConnection | undefined;
   /** The state of the open store, as far as this writer has changed it. */
@@ -125,6 +147,7 @@ export class StoreWriter {
   /** `emit` is called before and after each commit that changes the state. */
   constructor(emit: (event: WriterEvent) => void, clock: Clock) {
     this.#clock = clock;
+    this.#factRate = new FactRate(clock);
     this.#emit = emit;
   }
 
@@ -154,8 +177,10 @@ export class StoreWriter {
     });
     const cancelCheck = this.#clock.every(storageCheckMs, () => this.#checkStorage());
     const cancelScrub = this.#clock.every(scrubTickMs, () => scrub.tick());
+    const cancelTrim = this.#clock.every(limits.logTrimIntervalMs, () => this.#trimAudit());
     this.#cancelTimers = () => {
       cancelCheck();
+      cancelTrim();
       cancelScrub();
       scrub.stop();
     };
@@ -168,6 +193,8 @@ export class StoreWriter {
     const { result: state, transaction } = beginTransaction(connection, () => {
       const found = findState(store) ?? createState(store, environment, mintEpoch(this.#clock), firstTerm);
       if (found.environment === environment) refreshDerived(store, limits, false);
+      if (readNodeSetting(store, "audit_log") === undefined)
+        writeNodeSetting(store, "audit_log", mintEpoch(this.#clock));
       return found;
     });
     commitTransaction(connection, transaction);
@@ -207,6 +234,39 @@ export class StoreWriter {
     this.#trim(connection, state);
     this.#limitWal(connection);
     return { ...result, startMs, committedMs };
+  }
+
+  /** In a transaction without an event. Throws if the storage fails. */
+  recordAudit({ entries, received, progress }: AuditExchange): void {
+    this.#writeAudit((store) => {
+      addAuditEntries(store, entries, { received });
+      if (progress !== undefined) writeNodeSetting(store, progress.key, progress.value);
+    });
+  }
+
+  /** See `Writer.adoptAudit`. Throws if the replaced file cannot be read. */
+  adoptAudit(replaced: string | null): void {
+    this.#writeAudit(markAuditReceived);
+    if (replaced === null) return;
+    const other = openStore(replaced, { readonly: true });
+    try {
+      this.#writeAudit((store) => copyAuditEntries(other, store));
+    } finally {
+      other.close();
+    }
+  }
+
+  #writeAudit(body: (store: WriterConnection["store"]) => void): void {
+    const connection = this.#requireStorage();
+    connection.guard.requireSpace("half");
+    try {
+      const { transaction } = beginTransaction(connection, () => body(connection.store));
+      commitTransaction(connection, transaction);
+    } catch (error) {
+      this.#storageFailed(connection, error);
+      throw error;
+    }
+    this.#limitWal(connection);
   }
 
   readSetting(key: NodeSetting): string | undefined {
@@ -431,7 +491,8 @@ export class StoreWriter {
   #attempt({ request, meta }: QueuedWrite): WriteOutcome {
     const { store, log, limits, guard } = must(this.#connection);
     let refused: unknown;
-    const admit = (): void => {
+    const admit = (effect: Effect): void => {
+      this.#requireRate(meta.sender, effect, limits);
       try {
         guard.requireSpace(spaceRequirementOf(request));
       } catch (error) {
@@ -448,6 +509,7 @@ export class StoreWriter {
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta, digest }, limits, admit);
       store.exec("RELEASE request");
+      this.#countFacts(meta.sender, appended.result);
       return { appended, digest };
     } catch (error) {
       const isRefused = refused !== undefined && error === refused;
@@ -483,6 +545,55 @@ export class StoreWriter {
       this.#storageFailed(connection, error);
     }
   }
+
+  /** Throws `too_many_requests`, or `too_large` if the write never fits. Writes of the node itself are not limited. */
+  #requireRate(sender: string | undefined, effect: Effect, limits: Limits): void {
+    if (sender === undefined || effect.kind !== "facts") return;
+    const facts = effect.inserted.length + effect.deleted.length;
+    const { keyFactsPerMinuteMax, environmentFactsPerMinuteMax } = limits;
+    requireFactRate(this.#factRate, `key ${sender}`, facts, keyFactsPerMinuteMax, "this API key");
+    requireFactRate(this.#factRate, "all", facts, environmentFactsPerMinuteMax, "this environment");
+  }
+
+  #countFacts(sender: string | undefined, { inserted = 0, deleted = 0, repeated }: WriteResult): void {
+    if (sender === undefined || repeated === true || inserted + deleted === 0) return;
+    this.#factRate.add(`key ${sender}`, inserted + deleted);
+    this.#factRate.add("all", inserted + deleted);
+  }
+
+  /** Called by a timer, so that entries are removed by age on a node without writes, too. */
+  #trimAudit(): void {
+    const connection = must(this.#connection);
+    const { store, limits, steadyClock, guard } = connection;
+    if (guard.failure !== undefined) return;
+    const { nowMs } = steadyClock;
+    const { auditRetentionEntries: entries, auditRetentionAgeMs: ageMs } = limits;
+    const excess = excessAuditEntries(store, { entries, oldestMs: nowMs === undefined ? undefined : nowMs - ageMs });
+    if (excess === undefined) return;
+    try {
+      store.transaction(() => removeAuditEntries(store, excess), "immediate");
+      // As for the log: slowly, so that operators can notice a wrong clock.
+      if (excess.aged > 0) steadyClock.restart();
+      this.#limitWal(connection);
+    } catch (error) {
+      this.#storageFailed(connection, error);
+    }
+  }
+}
+
+function requireFactRate(rate: FactRate, holder: string, facts: number, max: number, whose: string): void {
+  if (max === 0) return;
+  const change = `${whose} may change ${max} facts per minute`;
+  if (facts > max)
+    throw new AppError(
+      "too_large",
+      `${change}, and this write changes ${facts}: send it in parts, nothing was written`,
+    );
+  const retryAfterMs = rate.delayMs(holder, facts, max);
+  if (retryAfterMs === 0) return;
+  throw new AppError("too_many_requests", `${change}: send the write again later, nothing was written`, {
+    retryAfterMs,
+  });
 }
 
 function rowsForMessage(

@@ -5,7 +5,7 @@ import type { NodeSetting } from "../../store/keys/api-keys.ts";
 import { batchDigest, type WriteMeta, type WriteRequest } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
 import type { WriterOpenOptions } from "./writer-connection.ts";
-import type { StoreWriter } from "./store-writer.ts";
+import type { AuditExchange, StoreWriter } from "./store-writer.ts";
 
 /** Most of its messages are small objects. JSON cannot represent the parameter of `open`, and that of `writeJson` is JSON. */
 export const writerWorker = {
@@ -28,6 +28,8 @@ export function writerCommands(writer: StoreWriter) {
         { ...meta, digest: batchDigest(json, meta) },
       ),
     replay: (request: ReplayRequest) => writer.replay(request),
+    recordAudit: (exchanged: AuditExchange) => writer.recordAudit(exchanged),
+    adoptAudit: (replaced: string | null) => writer.adoptAudit(replaced),
     readSetting: (key: NodeSetting) => writer.readSetting(key),
     writeSetting: (key: NodeSetting, value: string) => writer.writeSetting(key, value),
     copyIfReplaced: (target: string) => writer.copyIfReplaced(target),

@@ -23,11 +23,13 @@ import { StorageStatus } from "../storage-status.ts";
 import { realSystem, type System } from "../system.ts";
 import type { WriteMeta, WriteRequest, WriteResult } from "./append.ts";
 import type { ReplayRequest } from "./replay.ts";
-import type { CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
+import type { AuditExchange, CommittedReplay, CommittedWrite, StateChange, WriterEvent } from "./store-writer.ts";
 import { writerWorker, type WriterCommands } from "./writer-commands.ts";
 import type { WriterOpenOptions } from "./writer-connection.ts";
 
 const log = getLogger("writer");
+
+export type { AuditExchange } from "./store-writer.ts";
 
 type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes">;
 
@@ -191,10 +193,20 @@ export class Writer {
   }
 
   /** Begins a new epoch with an event of its own. AppError `conflict` if the term is not a later one. */
-  async startEpoch(term: number): Promise<StoreState> {
+  async startEpoch(term: number, audit?: WriteMeta["audit"]): Promise<StoreState> {
     const request = { kind: "epoch", epoch: mintEpoch(this.#clock), term } as const;
-    await this.write(request, { traceparent: null });
+    await this.write(request, { traceparent: null, audit });
     return this.state;
+  }
+
+  /** Adds entries to the audit log, and notes what was exchanged with the primary. */
+  recordAudit(exchanged: AuditExchange): Promise<void> {
+    return this.#worker.call("recordAudit", exchanged).catch(countFailure);
+  }
+
+  /** For a database from a snapshot: adds the entries that only the audit log of the file at `replaced` has. */
+  adoptAudit(replaced: string | null): Promise<void> {
+    return this.#worker.call("adoptAudit", replaced);
   }
 
   readSetting(key: NodeSetting): Promise<string | undefined> {

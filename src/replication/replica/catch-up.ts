@@ -84,7 +84,7 @@ async function applyPage(
   const rows = pageRows(page);
   if (rows.length === 0) return state;
   const committedMs = commitTimesAfter(page, state.offset);
-  const request = { epoch: page.e, rows, hash: page.h, digest: page.d, committedMs };
+  const request = { epoch: page.e, rows, hash: page.h, digest: page.d, committedMs, audit: page.au };
   return replay(request, from === peers.primary ? "primary" : "peer");
 }
 

@@ -296,7 +296,8 @@ export class ReplicaLoop {
     const { batch, atMs } = received;
     const committedMs = commitTimesAfter(batch, after);
     try {
-      await this.#replay({ epoch: batch.e, rows, hash: batch.h, digest: batch.d, committedMs }, "stream", atMs);
+      const { e: epoch, h: hash, d: digest, au: audit } = batch;
+      await this.#replay({ epoch, rows, hash, digest, committedMs, audit }, "stream", atMs);
     } catch (error) {
       const events = `${batch.p + 1} to ${batch.l}`;
       const failure = replayFailureOf(error);

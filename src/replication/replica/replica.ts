@@ -276,9 +276,14 @@ function trackPosition(
       state,
     });
     if (installed === "unchanged") throw new Error("the other node sent no snapshot although none was known");
+    const replaced = database.isOpen ? database.path : null;
     try {
       replacing();
-      return await adopt(installed.path, isDistrusted);
+      const adopted = await adopt(installed.path, isDistrusted);
+      await writer
+        .adoptAudit(replaced)
+        .catch((error: unknown) => log.warning("the audit log of {replaced} is lost: {error}", { replaced, error }));
+      return adopted;
     } catch (error) {
       // The previous database stays in use. Without this, each attempt would leave another file.
       if (!database.isOpen || database.path !== installed.path) removeFiles(databaseFiles(installed.path));

@@ -12,6 +12,7 @@ import { deadline } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { OffsetWaiters } from "./offset-waiters.ts";
 import type { ForwardedAnswer, ForwardedRequest } from "../node.ts";
+import { forwardedClientHeader } from "../transport/forwarded-client.ts";
 import type { System } from "../system.ts";
 
 const log = getLogger("forward");
@@ -21,6 +22,8 @@ export interface WriteForwarderOptions {
   readonly primaryUrl: () => string;
   /** Whether the primary has another history than this node. */
   readonly isForeign: () => boolean;
+  /** The value of the header that names the client to the primary. */
+  readonly describeClient: (address: string | null, requestId: string) => string;
   /** This node's history. A primary of another history refuses the write. */
   readonly history: () => string | undefined;
   readonly timeoutMs: number;
@@ -79,6 +82,7 @@ async function send(
   const history = options.history();
   const headers = {
     ...request.headers,
+    [forwardedClientHeader]: options.describeClient(request.address, request.requestId),
     ...(traceparent === null ? {} : { traceparent }),
     ...(history === undefined ? {} : { "Ostiary-History": history }),
   };

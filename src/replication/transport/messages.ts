@@ -11,6 +11,7 @@
  * - `t`: the time of sending, for information only
  * - `ev`: the rows
  * - `c`: when each row was committed, for information only (not sent by older versions)
+ * - `au`: the entries of the audit log that belong to the rows, as far as they fit (not sent by older versions)
  * - `f`: the first epoch of the history (not sent by older versions)
  * - `from`: the position where the epoch began (offset and hash)
  * - `trim`: the offset of the last event that the log no longer has
@@ -31,6 +32,7 @@
  */
 import { z } from "zod";
 import type { EpochId } from "../../store/log/epochs.ts";
+import { auditEntrySchema } from "../../store/log/audit-entry.ts";
 import type { LogRow } from "../../store/log/log.ts";
 import { describeProblem, listOf } from "../../util/bounded-schema.ts";
 
@@ -48,6 +50,8 @@ const publishedRow = z.tuple([offset, timeMs, z.string(), z.union([z.string(), b
 
 const digest = hash.nullable();
 const committed = listOf(timeMsPrecise.nullable(), {}).optional();
+/** Entries that are not understood must not keep a replica from applying the events. */
+const audit = listOf(auditEntrySchema, {}).optional().catch(undefined);
 const batchSchema = z.object({
   ...common,
   n: term,
@@ -57,6 +61,7 @@ const batchSchema = z.object({
   d: digest,
   ev: listOf(publishedRow, { min: 1 }),
   c: committed,
+  au: audit,
 });
 const headSchema = z.object({
   ...common,
@@ -83,6 +88,7 @@ const pageSchema = z.object({
   d: digest,
   ev: listOf(completeRow, {}),
   c: committed,
+  au: audit,
   head: headSchema,
 });
 /** All epochs of a node's history, oldest first. */
@@ -111,6 +117,21 @@ const statusSchema = z.object({
   hash: hash.nullable().optional(),
 });
 
+/** The largest number of entries of the audit log in one message. */
+export const auditMessageEntriesMax = 200;
+/** A part of a node's audit log, in the order in which the entries arrived there. */
+const auditPageSchema = z.object({
+  /** Identifies the audit log that counts the entries. */
+  log: hash,
+  /** The number of the last entry, to continue from. */
+  last: count,
+  more: z.boolean(),
+  entries: listOf(auditEntrySchema, { max: auditMessageEntriesMax }),
+});
+const sentAuditSchema = z.object({ entries: listOf(auditEntrySchema, { max: auditMessageEntriesMax }) });
+
+export type AuditLogPage = z.infer<typeof auditPageSchema>;
+export type SentAudit = z.infer<typeof sentAuditSchema>;
 export type EventBatch = z.infer<typeof batchSchema>;
 export type PublishedRow = z.infer<typeof publishedRow>;
 export type Head = z.infer<typeof headSchema>;
@@ -150,6 +171,8 @@ export const decodeHead = decoder<Head>(headSchema);
 export const decodePage = decoder<LogPage>(pageSchema);
 export const decodeNodeHead = decoder<NodeHead>(nodeHeadSchema);
 export const decodeRefusal = decoder<LogRefusal>(refusalSchema);
+export const decodeAuditPage = decoder<AuditLogPage>(auditPageSchema);
+export const decodeSentAudit = decoder<SentAudit>(sentAuditSchema);
 export const decodeStatus = decoder<NodeStatus>(statusSchema);
 
 /** The rows of a batch, or `undefined` if the batch only references one of them. */
@@ -192,8 +215,16 @@ function decoder<T>(schema: z.ZodType<T>, isValid?: (value: unknown) => value is
 /** A fast check for the most frequent messages: with the schema alone, decoding takes as long as applying. */
 function isBatch(value: unknown): value is EventBatch {
   if (typeof value !== "object" || value === null) return false;
-  const { v, s, e, n, t, p, l, h, d, ev, c } = value as Record<string, unknown>;
-  if (v !== 1 || typeof s !== "string" || s === "" || !isHash(e) || !isHash(h) || !(d === null || isHash(d)))
+  const { v, s, e, n, t, p, l, h, d, ev, c, au } = value as Record<string, unknown>;
+  if (
+    v !== 1 ||
+    au !== undefined ||
+    typeof s !== "string" ||
+    s === "" ||
+    !isHash(e) ||
+    !isHash(h) ||
+    !(d === null || isHash(d))
+  )
     return false;
   if (![n, t, p, l].every(isCount) || !Array.isArray(ev) || ev.length === 0) return false;
   const isTimeOrNull = (time: unknown): boolean => time === null || (Number.isFinite(time) && Number(time) >= 0);

@@ -1,14 +1,17 @@
 /** The HTTP client for other nodes: heads, pages of the log, snapshots and votes. Every response is validated. */
 import { z } from "zod";
 import { apiKeyRole, type ApiKeyRole } from "../../engine/state/event.ts";
+import type { AuditEntry } from "../../store/log/audit-entry.ts";
 import type { Snapshot } from "../../store/snapshot/snapshot.ts";
 import { AppError } from "../../util/app-error.ts";
 import { connectionProblem } from "../../util/reason.ts";
 import { deadline, type Clock } from "../../util/clock.ts";
 import {
+  decodeAuditPage,
   decodeNodeHead,
   decodePage,
   decodeRefusal,
+  type AuditLogPage,
   type NodeHead,
   type LogPage,
   type LogRefusal,
@@ -43,6 +46,13 @@ export type LogResponse = { readonly page: LogPage } | { readonly refused: LogRe
  */
 export type VoteResponse = { readonly head: NodeHead } | { readonly refused: string } | { readonly uncounted: true };
 
+/** The last entry that this node has of the audit log `log`. With another log, the answer begins at `sinceMs`. */
+export interface KnownAudit {
+  readonly log: string;
+  readonly after: number;
+  readonly sinceMs: number;
+}
+
 /** `unchecked`: from a node of an earlier version, which does not support the request. */
 export type ApiKeyLookup = ApiKeyRole | "unknown" | "unchecked";
 
@@ -61,6 +71,10 @@ export interface NodeClient {
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
   /** Reports when API keys were last used. */
   readonly keyUses: ReportUses;
+  /** The entries of its audit log after those that this node has. Undefined from a node of an earlier version. */
+  audit(known: KnownAudit): Promise<AuditLogPage | undefined>;
+  /** Gives entries of this node to the primary. Rejects if they may have not arrived. */
+  sendAudit(entries: readonly AuditEntry[]): Promise<void>;
   log(asked: NodePosition): Promise<LogResponse>;
   /** As `downloadSnapshot`. By default it logs the progress. */
   snapshot(
@@ -91,12 +105,13 @@ export function connectNode(
   { clock, fetch }: Pick<System, "clock" | "fetch">,
 ): NodeClient {
   const closing = new AbortController();
-  const send = (method: string, path: string, headers: RequestHeaders, signal: AbortSignal) => {
+  const send = (method: string, path: string, headers: RequestHeaders, signal: AbortSignal, body?: string) => {
     const id = ackName();
     const own = { Authorization: `Bearer ${nodeKey}`, ...(id === undefined ? {} : { "Ostiary-Node": id }) };
     return fetch(`${url}/replication/v1/${path}`, {
       method,
       headers: { ...own, ...headers },
+      ...(body === undefined ? {} : { body }),
       signal: AbortSignal.any([signal, closing.signal]),
       redirect: "error",
     }).catch((error: unknown) => {
@@ -150,6 +165,24 @@ export function connectNode(
       if (response.status === 404 || response.status === 405) return undefined;
       if (!response.ok) throw await failure("the last uses of API keys", response);
       return keyUsesSchema.parse(await response.json()).uses;
+    },
+
+    async audit({ log, after, sinceMs }) {
+      using stall = watchStall(logTimeoutMs, clock);
+      const query = new URLSearchParams({ log, after: String(after), since: String(sinceMs) });
+      const response = await get(`audit?${query}`, stall.signal);
+      if (response.status === 404) return undefined;
+      if (!response.ok) throw await failure("its audit log", response);
+      const decoded = decodeAuditPage(await readText(response, stall.progress));
+      if ("problem" in decoded) throw new Error(`${url} sent no part of its audit log: ${decoded.problem}`);
+      return decoded.message;
+    },
+
+    async sendAudit(entries) {
+      using stall = watchStall(logTimeoutMs, clock);
+      const response = await send("POST", "audit", {}, stall.signal, JSON.stringify({ entries }));
+      if (!response.ok) throw await failure("the storage of audit entries", response);
+      await response.body?.cancel();
     },
 
     async log(asked) {

@@ -7,16 +7,28 @@ import type { Limits } from "../../config/limits.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
-import { openLog, type Log } from "../../store/log/log.ts";
-import { findSecrets, secretIn } from "../../store/keys/api-keys.ts";
 import { isExpired } from "../../store/keys/key-grant.ts";
+import { openLog, type Log, type LogRow } from "../../store/log/log.ts";
+import type { AuditEntry } from "../../store/log/audit-entry.ts";
+import { auditEntriesAfter, auditSeqBefore } from "../../store/log/audit-log.ts";
+import { findSecrets, readNodeSetting, secretIn } from "../../store/keys/api-keys.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { pathOf, queryOf } from "../../util/request-url.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
-import type { Head, NodeHead, LogPage, LogRefusal, VoteRequest } from "./messages.ts";
+import { auditOf } from "./audit-of-rows.ts";
+import {
+  auditMessageEntriesMax,
+  decodeSentAudit,
+  type AuditLogPage,
+  type Head,
+  type LogPage,
+  type LogRefusal,
+  type NodeHead,
+  type VoteRequest,
+} from "./messages.ts";
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import { type KeyUses, parseUses } from "../key-uses.ts";
@@ -66,6 +78,8 @@ export interface NodeServerOptions {
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;
   /** Resolves when this node's position changes, after `waitMs` at the latest. */
   readonly waitForChange: (waitMs: number) => Promise<void>;
+  /** Only on a primary: adds entries that other nodes send to the audit log. */
+  readonly receiveAudit?: (entries: readonly AuditEntry[]) => Promise<void>;
   /** Reports a failure. Returns whether the file is damaged. */
   readonly reportDamage: (error: unknown) => boolean;
 }
@@ -85,6 +99,8 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
         return refusal(401, "unauthorized", "the node key is missing or wrong");
       const [pathname, searchParams] = [pathOf(request.url), queryOf(request.url)];
       const method = postPaths.has(pathname) ? "POST" : "GET";
+      const isAudit = pathname === "/replication/v1/audit";
+      if (isAudit && request.method === "POST") return await receiveAudit(options, request);
       if (request.method !== method) return refusal(405, "not_found", `only ${method} is served here`);
       switch (pathname) {
         case "/replication/v1/pledge":
@@ -102,6 +118,8 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
           return Response.json(await primaryHead(options, request));
         case "/replication/v1/log":
           return servePage(options, request, searchParams);
+        case "/replication/v1/audit":
+          return Response.json(readAuditLog(options.store(), searchParams));
         case "/replication/v1/snapshot":
           return await options.serveSnapshot(request);
         default:
@@ -127,6 +145,40 @@ const postPaths: ReadonlySet<string> = new Set([
   "/replication/v1/api-key",
   "/replication/v1/key-uses",
 ]);
+
+/** The part of the audit log after the entry that the other node has, or since a time if it counts those of another one. */
+function readAuditLog(store: Connection, query: URLSearchParams): AuditLogPage {
+  const [after, since] = [query.get("after"), query.get("since")].map(Number);
+  if (!Number.isSafeInteger(after) || !Number.isSafeInteger(since))
+    throw new AppError("invalid_request", "`log`, `after` and `since` name where to continue, one is malformed");
+  const log = readNodeSetting(store, "audit_log");
+  if (log === undefined) throw new AppError("not_ready", "this node has no audit log yet");
+  const from = query.get("log") === log ? Number(after) : auditSeqBefore(store, Number(since));
+  const entries = auditEntriesAfter(store, from, auditMessageEntriesMax, { received: true });
+  return {
+    log,
+    last: entries.at(-1)?.seq ?? from,
+    more: entries.length === auditMessageEntriesMax,
+    entries: entries.map(({ entry }) => entry),
+  };
+}
+
+const auditBodyBytesMax = 16 * 1024 * 1024;
+
+async function receiveAudit(options: NodeServerOptions, request: Request): Promise<Response> {
+  if (options.receiveAudit === undefined) throw new AppError("conflict", "only the primary takes entries of others");
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > auditBodyBytesMax) throw new AppError("invalid_request", "the entries are too large");
+    chunks.push(chunk);
+  }
+  const decoded = decodeSentAudit(Buffer.concat(chunks));
+  if ("problem" in decoded) throw new AppError("invalid_request", `these are no entries: ${decoded.problem}`);
+  await options.receiveAudit(decoded.message.entries);
+  return Response.json({ received: decoded.message.entries.length });
+}
 
 /** Null if there is no valid API key with this id and hash. */
 function apiKeyRoleOf({ store, clock }: NodeServerOptions, { headers }: Request): ApiKeyRole | null {
@@ -237,7 +289,8 @@ function servePage(options: NodeServerOptions, request: Request, query: URLSearc
     const epochs = readEpochs(store);
     const refused = refusalFor(epochs, log, head, position);
     if (refused !== undefined) return { ...refused, head, epochs };
-    return readPage(epochs, log, head, position, options);
+    const page = readPage(epochs, log, head, position, options);
+    return { ...page.answer, au: auditOf(store, page.rows, options.limits.logPageBytesMax) };
   });
   options.onPeerPosition(position, nodeIdOf(request));
   return "code" in answer
@@ -281,18 +334,19 @@ function readPage(
   head: Head,
   position: NodePosition,
   { limits, commits }: Pick<NodeServerOptions, "limits" | "commits">,
-): LogPage {
+): { readonly rows: readonly LogRow[]; readonly answer: LogPage } {
   const rows = log.read(position.offset, { eventsMax: limits.logPageEventsMax, bytesMax: limits.logPageBytesMax });
   const last = rows.at(-1);
   const offset = last?.offset ?? position.offset;
-  return {
+  const answer = {
     e: epochAt(epochs, offset).epoch,
     p: position.offset,
     l: offset,
     h: last?.hash ?? position.hash,
     d: last?.digest ?? null,
-    ev: rows.map((row) => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
+    ev: rows.map((row): LogPage["ev"][number] => [row.offset, row.timeMs, row.kind, row.body, row.traceparent]),
     c: commits?.of(rows),
     head,
   };
+  return { rows, answer };
 }

@@ -16,6 +16,7 @@ import { reasonOf } from "../../util/reason.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
 import type { EventBatch, Head, PublishedRow } from "./messages.ts";
+import { auditOf } from "./audit-of-rows.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import type { Topics } from "./topics.ts";
 
@@ -131,6 +132,7 @@ export class Publisher {
       d: last?.digest ?? null,
       ev: rows.map((row) => toPublishedRow(row, this.#options.limits.publishEventBytesMax)),
       c: this.#options.commitTimes.of(rows),
+      au: auditOf(this.#options.store, rows, this.#options.limits.publishBatchBytesMax),
     };
   }
 

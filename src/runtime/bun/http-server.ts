@@ -1,5 +1,11 @@
 /** The HTTP listener on Bun, with the upgrade to WebSocket. */
-import type { CloseConnection, HttpServer, ListenOptions, WebSocketUpgrade } from "../platform.ts";
+import {
+  ipv4Of,
+  type HttpServer,
+  type ListenOptions,
+  type RequestConnections,
+  type WebSocketUpgrade,
+} from "../platform.ts";
 import { upgradeRefused, WebSocketDuplex } from "../web-socket-duplex.ts";
 
 const idleTimeoutMsMax = 255_000; // the limit of Bun
@@ -14,7 +20,7 @@ interface WebSocketData {
 
 /** See `Platform`. */
 export function listen(options: ListenOptions): HttpServer {
-  let close: CloseConnection | undefined;
+  let connections: RequestConnections | undefined;
   const server = Bun.serve<WebSocketData>({
     hostname: options.hostname,
     port: options.port,
@@ -26,7 +32,7 @@ export function listen(options: ListenOptions): HttpServer {
     maxRequestBodySize: options.bodyBytesMax,
     fetch(request, bun) {
       const upgrade = options.upgradeOf(request);
-      if (upgrade === undefined) return options.fetch(request, (close ??= connectionCloser(bun)));
+      if (upgrade === undefined) return options.fetch(request, (connections ??= connectionsOf(bun)));
       const { subprotocol } = upgrade;
       const headers = subprotocol === undefined ? {} : { "Sec-WebSocket-Protocol": subprotocol };
       if (bun.upgrade(request, { data: { upgrade, duplex: undefined }, headers })) return;
@@ -56,6 +62,12 @@ export function listen(options: ListenOptions): HttpServer {
   };
 }
 
-function connectionCloser(bun: Bun.Server<WebSocketData>): CloseConnection {
-  return (received) => bun.timeout(received, closeAfterSeconds);
+function connectionsOf(bun: Bun.Server<WebSocketData>): RequestConnections {
+  return {
+    close: (received) => bun.timeout(received, closeAfterSeconds),
+    addressOf(received) {
+      const address = bun.requestIP(received)?.address;
+      return address === undefined ? undefined : ipv4Of(address);
+    },
+  };
 }

@@ -1,5 +1,5 @@
 /** The HTTP listener on Deno, with the upgrade to WebSocket. */
-import type { HttpServer, ListenOptions, PeerAddress, WebSocketUpgrade } from "../platform.ts";
+import { ipv4Of, type HttpServer, type ListenOptions, type PeerAddress, type WebSocketUpgrade } from "../platform.ts";
 import { type BinarySocket, upgradeRefused, WebSocketDuplex } from "../web-socket-duplex.ts";
 
 /** A WebSocket that has more bytes than this to send makes its writer wait. */
@@ -25,16 +25,15 @@ export function listen(options: ListenOptions): HttpServer {
     const peer = peers.get(received);
     if (peer !== undefined) end(peer);
   };
+  const connections = { close, addressOf: (received: Request) => peers.get(received)?.address };
   const handle: Deno.ServeHandler<Deno.NetAddr> = (request, { remoteAddr }) => {
-    // A listener on `::` has IPv4 clients as well.
-    const address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
-    const peer = { address, port: remoteAddr.port };
+    const peer = { address: ipv4Of(remoteAddr.hostname), port: remoteAddr.port };
     const upgrade = options.upgradeOf(request);
     if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax, () => end(peer));
     if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
       return new Response(null, { status: 413 });
     peers.set(request, peer);
-    return options.fetch(request, close);
+    return options.fetch(request, connections);
   };
   const onError = (): Response => Response.json({ message: "internal error", code: "internal" }, { status: 500 });
   let stopping = false;

@@ -11,8 +11,9 @@ import closures from "./migrations/0002-closures.sql" with { type: "text" };
 import versions from "./migrations/0003-versions.sql" with { type: "text" };
 import degrees from "./migrations/0004-degrees.sql" with { type: "text" };
 import history from "./migrations/0005-history.sql" with { type: "text" };
+import audit from "./migrations/0006-audit.sql" with { type: "text" };
 
-const migrations: readonly string[] = [fixedTables, closures, versions, degrees, history];
+const migrations: readonly string[] = [fixedTables, closures, versions, degrees, history, audit];
 
 /** The format that this binary writes, and the newest one that it reads. */
 export const schemaVersion = migrations.length;

@@ -152,3 +152,31 @@ export const degreeShape = sqliteTable("degree_shape", {
   orders: text().notNull(),
   apart: text().notNull(),
 });
+
+/**
+ * The audit log (`log/audit-log.ts`). It is no part of the digest, and no event changes it. `seq` is local: it counts
+ * the entries as they arrived on this node.
+ */
+export const audit = sqliteTable(
+  "audit",
+  {
+    seq: integer().primaryKey(),
+    id: text().notNull().unique(),
+    timeMs: integer("time_ms").notNull(),
+    actorId: text("actor_id"),
+    actorName: text("actor_name"),
+    action: text().notNull(),
+    result: text().notNull(),
+    /** The event of this log that the action has made; null if it made none, or if that is not in this log. */
+    offset: integer(),
+    /** 0 for an entry that the primary may not have yet. */
+    received: integer().notNull(),
+    /** The whole entry, as JSON. */
+    entry: text().notNull(),
+  },
+  ({ timeMs, id, offset, result }) => [
+    index("audit_time").on(timeMs, id),
+    index("audit_offset").on(offset),
+    index("audit_result").on(result),
+  ],
+);

@@ -84,6 +84,11 @@ export function secretIn(secrets: readonly KeySecret[], hash: string): KeySecret
 /** Settings of this node, which are never replicated. */
 export type NodeSetting =
   | "node_key_hash"
+  // Identifies the audit log of this file, whose entries other nodes count.
+  | "audit_log"
+  // What this node has exchanged: the id of the primary's audit log and a `seq`, of that log or of the own one.
+  | "audit_received"
+  | "audit_sent"
   // Written to test whether a commit works again after a disk failure. Nothing reads it.
   | "storage_probe";
 

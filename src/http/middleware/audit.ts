@@ -1,0 +1,72 @@
+/**
+ * The audit log of requests: which routes are actions of an administrator, who sent a request, and from where. The
+ * routes add the target. A change is recorded by the writer, together with the change; a refusal is recorded here.
+ */
+import { isIP } from "node:net";
+import type { AuditAction, AuditDraft } from "../../replication/node.ts";
+import { forwardedClientHeader } from "../../replication/transport/forwarded-client.ts";
+import { traceIdOf } from "../../telemetry/trace-context.ts";
+import type { AuditedPart, Exchange } from "./exchange.ts";
+
+/** By method and route. */
+const actions: Readonly<Record<string, AuditAction>> = {
+  "POST /api/policy": "policy.upload",
+  "POST /api/policy_rollback": "policy.rollback",
+  "POST /api/keys": "key.create",
+  "DELETE /api/keys/:id": "key.delete",
+  "POST /api/clear_data": "facts.clear",
+  "POST /api/promote": "node.promote",
+  "GET /api/backup": "backup.download",
+};
+
+/** The entry of a request, without its result; undefined if its route is not audited. */
+export function auditDraftOf(exchange: Exchange): AuditDraft | undefined {
+  const action = actions[`${exchange.method} ${exchange.route}`];
+  return action && describeRequest(exchange, action, exchange.audited);
+}
+
+/** Records that a request was refused, if its route is audited. */
+export function recordRefusal(exchange: Exchange, code: string): void {
+  const draft = auditDraftOf(exchange);
+  if (draft !== undefined) exchange.node.audit.record(draft, { result: "refused", code });
+}
+
+/** Records a request of another node for a snapshot. The route is one for all requests of nodes. */
+export function recordSnapshotRequest(exchange: Exchange, node: string | null, response: Response): void {
+  const { status, headers } = response;
+  const isRefused = status === 401;
+  // A download that is continued was recorded when it began.
+  const begins = status === 200 || (status === 206 && headers.get("content-range")?.startsWith("bytes 0-") === true);
+  if (!isRefused && !begins) return;
+  const draft = describeRequest(exchange, "snapshot.download", undefined);
+  const actor = isRefused ? draft.actor : { kind: "node", id: node, name: null };
+  const outcome = isRefused ? ({ result: "refused", code: "unauthorized" } as const) : {};
+  exchange.node.audit.record({ ...draft, actor }, outcome);
+}
+
+function describeRequest(exchange: Exchange, action: AuditAction, part: AuditedPart | undefined): AuditDraft {
+  const { principal, requestId, span } = exchange;
+  const actor =
+    principal === undefined
+      ? { kind: "unknown", id: null, name: null }
+      : { kind: principal.kind, id: principal.id, name: principal.name };
+  return { action, actor, ...clientOf(exchange), requestId, traceId: traceIdOf(span), ...part };
+}
+
+type Client = Required<Pick<AuditDraft, "address" | "proxy" | "via">>;
+
+/** Where a request comes from: as an edge says that has forwarded it, as a trusted proxy says, or the peer. */
+export function clientOf(exchange: Exchange): Client {
+  const { received, node, requestId, connections, isTrustedProxy } = exchange;
+  const header = received.headers.get(forwardedClientHeader);
+  const forwarded = header === null ? undefined : node.forwardedClient?.(header, requestId);
+  if (forwarded !== undefined) return { address: forwarded.address, proxy: null, via: forwarded.node };
+  const peer = connections?.addressOf(received) ?? null;
+  if (peer === null || !isTrustedProxy(peer)) return { address: peer, proxy: null, via: null };
+  // Each proxy appends the address that it sees. What is before the first untrusted one may be forged.
+  const chain = (received.headers.get("x-forwarded-for") ?? "").split(",").map((address) => address.trim());
+  const address = chain.findLast((each) => !isTrustedProxy(each));
+  return address !== undefined && isIP(address) !== 0
+    ? { address, proxy: peer, via: null }
+    : { address: peer, proxy: null, via: null };
+}

@@ -1,0 +1,88 @@
+/**
+ * Exchanges the audit log of a replica with that of its primary, over HTTP. Most entries have arrived with their events
+ * already: the rest is what was refused or only read at the primary, and what happened at this node. Entries that the
+ * primary lacks are sent to it, also those that were made before this node or the primary was replaced. So the audit
+ * log survives failovers and restores.
+ */
+import type { Connection } from "../../store/connection/connection.ts";
+import { readNodeSetting } from "../../store/keys/api-keys.ts";
+import { auditEntriesAfter, lastAuditTime } from "../../store/log/audit-log.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import type { Clock } from "../../util/clock.ts";
+import { reasonOf } from "../../util/reason.ts";
+import type { AuditExchange, Writer } from "../log/writer.ts";
+import { auditMessageEntriesMax } from "../transport/messages.ts";
+import type { NodeClient } from "../transport/node-client.ts";
+
+const log = getLogger("audit");
+
+export interface AuditExchangeOptions {
+  readonly writer: Pick<Writer, "recordAudit">;
+  /** A read-only connection to the current database. AppError `not_ready` while there is none. */
+  readonly reader: () => Connection;
+  readonly primary: () => NodeClient;
+  readonly intervalMs: number;
+  readonly clock: Clock;
+}
+
+/** Entries arrive late from other nodes: a replica that begins anew asks for so much that it may have. */
+const overlapMs = 3_600_000;
+
+/** Runs until `started` is disposed. */
+export function startAuditExchange(options: AuditExchangeOptions, started: AsyncDisposableStack): void {
+  let running: Promise<void> | undefined;
+  const run = async (): Promise<void> => {
+    try {
+      await exchange(options);
+    } catch (error) {
+      log.debug("the audit log cannot be exchanged with the primary now: {reason}", { reason: reasonOf(error) });
+    }
+    running = undefined;
+  };
+  started.defer(() => running);
+  started.defer(options.clock.every(options.intervalMs, () => void (running ??= run())));
+}
+
+async function exchange(options: AuditExchangeOptions): Promise<void> {
+  const primary = options.primary();
+  const log = await receive(options, primary);
+  if (log !== undefined) await send(options, primary, log);
+}
+
+/** Returns the id of the primary's audit log; undefined if the primary is of a version without one. */
+async function receive({ reader, writer }: AuditExchangeOptions, primary: NodeClient): Promise<string | undefined> {
+  const sinceMs = Math.max(0, (lastAuditTime(reader()) ?? 0) - overlapMs);
+  for (;;) {
+    const known = readProgress(reader(), "audit_received");
+    const page = await primary.audit({ ...known, sinceMs });
+    if (page === undefined) return undefined;
+    const { log, last, entries } = page;
+    if (entries.length > 0 || log !== known.log)
+      await writer.recordAudit({ entries, received: true, progress: progressOf("audit_received", log, last) });
+    if (!page.more) return log;
+  }
+}
+
+async function send({ reader, writer }: AuditExchangeOptions, primary: NodeClient, log: string): Promise<void> {
+  for (;;) {
+    const known = readProgress(reader(), "audit_sent");
+    const after = known.log === log ? known.after : 0;
+    const found = auditEntriesAfter(reader(), after, auditMessageEntriesMax, { received: false });
+    const last = found.at(-1);
+    if (last === undefined) return;
+    await primary.sendAudit(found.map(({ entry }) => entry));
+    await writer.recordAudit({ entries: [], received: true, progress: progressOf("audit_sent", log, last.seq) });
+  }
+}
+
+type Progress = NonNullable<AuditExchange["progress"]>;
+type ProgressKey = Progress["key"];
+
+function progressOf(key: ProgressKey, log: string, seq: number): Progress {
+  return { key, value: `${log} ${seq}` };
+}
+
+function readProgress(store: Connection, key: ProgressKey): { readonly log: string; readonly after: number } {
+  const [log = "", seq = "0"] = (readNodeSetting(store, key) ?? "").split(" ");
+  return { log, after: Number(seq) };
+}

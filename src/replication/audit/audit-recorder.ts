@@ -1,0 +1,109 @@
+/**
+ * The audit log as the API of a node uses it. An action that an event makes gets its entry in the transaction of the
+ * event. Other entries wait in a short queue for the writer. Rate limits keep a client whose requests are refused from
+ * filling the audit log: what exceeds them is only counted.
+ */
+import type { Connection } from "../../store/connection/connection.ts";
+import { auditEntry, type AuditDraft, type AuditEntry, type AuditOutcome } from "../../store/log/audit-entry.ts";
+import { readAuditPage, type AuditFilter, type AuditPage, type AuditPosition } from "../../store/log/audit-log.ts";
+import { getLogger } from "../../telemetry/logger.ts";
+import { metrics } from "../../telemetry/metrics.ts";
+import type { Clock } from "../../util/clock.ts";
+import { rateLimiter } from "../../util/rate-limiter.ts";
+import { reasonOf } from "../../util/reason.ts";
+import { TokenBuckets } from "../../util/token-buckets.ts";
+import type { WriteMeta } from "../log/append.ts";
+
+const log = getLogger("audit");
+
+export interface AuditLog {
+  /** Records an action that makes no event. It never throws, and the entry is written soon. */
+  record(draft: AuditDraft, outcome?: AuditOutcome): void;
+  /** The part of the metadata of a write that makes the writer record it. */
+  metaOf(draft: AuditDraft): WriteMeta["audit"];
+  /** Entries of this node, newest first. AppError `not_ready` without a database. */
+  read(filter: AuditFilter, page: { readonly before?: AuditPosition | undefined; readonly size: number }): AuditPage;
+}
+
+export interface AuditRecorderOptions {
+  readonly node: string;
+  readonly clock: Clock;
+  /** A read-only connection to the current database. AppError `not_ready` while there is none. */
+  readonly reader: () => Connection;
+  /** Stores entries. Rejects if it cannot now. Undefined if this node can neither store nor send them. */
+  readonly store: ((entries: readonly AuditEntry[]) => Promise<void>) | undefined;
+}
+
+/** Of one sender (a key, or an address without a key), and of all together. */
+const [senderBucket, nodeBucket] = [
+  { capacity: 20, perSecond: 1 / 3 },
+  { capacity: 200, perSecond: 2 },
+];
+const queueMax = 500;
+const storedPerStep = 100;
+const retryMs = 1000;
+const warningIntervalMs = 60_000;
+/** A page takes some milliseconds on the serving thread. */
+const examinedMax = 5000;
+
+/** `close` waits until the queue is written, if the storage works. */
+export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & { close(): Promise<void> } {
+  const { node, clock, reader, store } = options;
+  const ofSender = new TokenBuckets(senderBucket, clock);
+  const ofNode = new TokenBuckets(nodeBucket, clock);
+  const warnings = rateLimiter(warningIntervalMs, clock);
+  let queue: AuditEntry[] = [];
+  let storing: Promise<void> | undefined;
+  let isClosed = false;
+  let cancelRetry = (): void => {};
+  /** Since the last entry that was recorded. */
+  let suppressed = 0;
+
+  const storeQueue = async (): Promise<void> => {
+    try {
+      while (queue.length > 0) {
+        const step = queue.slice(0, storedPerStep);
+        await store?.(step);
+        queue = queue.slice(step.length);
+      }
+    } catch (error) {
+      if (warnings("storage") > 0)
+        log.warning("{entries} entries of the audit log cannot be written now: {reason}", {
+          entries: queue.length,
+          reason: reasonOf(error),
+        });
+      if (!isClosed) cancelRetry = clock.after(retryMs, wake);
+    }
+    storing = undefined;
+  };
+  const wake = (): void => void (storing ??= storeQueue());
+  const suppress = (): void => {
+    suppressed += 1;
+    metrics.auditSuppressed.inc();
+    if (warnings("suppressed") > 0)
+      log.warning(
+        "refused or frequent actions are not in the audit log, because there are too many: see `ostiary_audit_suppressed_total`",
+      );
+  };
+  return {
+    record(draft, outcome = {}) {
+      const sender = draft.actor.id ?? draft.address ?? "";
+      const isAdmitted = ofSender.take(`${draft.actor.kind} ${sender}`) && ofNode.take("");
+      if (!isAdmitted || queue.length >= queueMax || store === undefined) return suppress();
+      const details = suppressed === 0 ? draft.details : { ...draft.details, suppressed };
+      suppressed = 0;
+      queue.push(auditEntry({ ...draft, ...(details && { details }) }, { node, timeMs: clock.wallMs() }, outcome));
+      metrics.auditEntries.inc({ result: outcome.result ?? "ok" });
+      cancelRetry();
+      wake();
+    },
+    metaOf: (draft) => ({ draft, node }),
+    read: (filter, page) => readAuditPage(reader(), filter, { ...page, examinedMax }),
+    async close() {
+      isClosed = true;
+      cancelRetry();
+      await storing;
+      if (queue.length > 0) await storeQueue();
+    },
+  };
+}

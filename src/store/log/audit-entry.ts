@@ -1,0 +1,113 @@
+/**
+ * An entry of the audit log: who did what to this environment as an administrator, from where, and with which result.
+ * It contains no secrets and no source of a policy. Nodes exchange entries, so every received one is checked here.
+ */
+import { z } from "zod";
+import { recordOf } from "../../util/bounded-schema.ts";
+import { clip } from "../../util/text-length.ts";
+
+/** The audited actions. A later version can have more: entries of other nodes may have any name of this form. */
+export type AuditAction =
+  | "policy.upload"
+  | "policy.rollback"
+  | "key.create"
+  | "key.delete"
+  | "facts.clear"
+  | "node.start"
+  | "node.promote"
+  | "backup.download"
+  | "snapshot.download"
+  | "restore";
+
+/** `unchanged`: the action was allowed and had nothing to do. */
+export const auditResults = ["ok", "unchanged", "refused"] as const;
+export type AuditResult = (typeof auditResults)[number];
+
+const textCharactersMax = 1024;
+const nameCharactersMax = 256;
+const detailsMax = 16;
+
+const name = z.string().max(nameCharactersMax);
+const text = z.string().max(textCharactersMax);
+const detail = z.union([text, z.number(), z.boolean(), z.null()]);
+export type AuditDetails = Readonly<Record<string, z.output<typeof detail>>>;
+
+/** `kind`: `key` (an API key), `node` (the node key), `operator` (the command line or the configuration), `system`
+ * (a node by itself) or `unknown` (a request without a valid key). */
+const actor = z.object({ kind: name, id: name.nullable(), name: text.nullable() });
+
+export const auditEntrySchema = z.object({
+  /** Unique; the same on all nodes. */
+  id: z.string().regex(/^[0-9a-f-]{36}$/),
+  timeMs: z.number().int().nonnegative(),
+  /** The id of the node that did or refused it; null if it was a command without a node. */
+  node: name.nullable(),
+  actor,
+  /** The IP address of the client; null if there was none, or it is unknown. */
+  address: name.nullable(),
+  /** The trusted proxy that named this address. */
+  proxy: name.nullable(),
+  /** The node that forwarded the request. */
+  via: name.nullable(),
+  action: z
+    .string()
+    .regex(/^[a-z][a-z_]*(?:\.[a-z_]+)?$/)
+    .max(64),
+  target: text.nullable(),
+  details: recordOf(detail, { max: detailsMax, keyBytesMax: 64 }),
+  /** One of `auditResults`, or another one of a later version. */
+  result: z.string().regex(/^[a-z_]{1,32}$/),
+  /** The code of the error if it was refused. */
+  code: name.nullable(),
+  requestId: name.nullable(),
+  traceId: name.nullable(),
+  /** The position of the event that it made; null if it made none. */
+  epoch: name.nullable(),
+  offset: z.number().int().positive().nullable(),
+});
+export type AuditEntry = Readonly<z.output<typeof auditEntrySchema>>;
+
+/** What is known of an action before its result. */
+export type AuditDraft = Pick<AuditEntry, "actor"> & { readonly action: AuditAction } & Partial<
+    Omit<AuditEntry, "id" | "timeMs" | "node" | "actor" | "action" | "result" | "code" | "epoch" | "offset">
+  >;
+
+export interface AuditOutcome {
+  readonly result?: AuditResult;
+  /** Of the error, if it was refused. */
+  readonly code?: string | null;
+}
+
+/** An entry without an event. Long texts are cut, so that each entry is one that other nodes accept. */
+export function auditEntry(
+  draft: AuditDraft,
+  { node, timeMs }: Pick<AuditEntry, "node" | "timeMs">,
+  { result = "ok", code = null }: AuditOutcome = {},
+): AuditEntry {
+  const { actor, action, address = null, proxy = null, via = null, target = null, details = {} } = draft;
+  const { requestId = null, traceId = null } = draft;
+  const cut = (given: string | null, max = nameCharactersMax): string | null => given && clip(given, max - 1);
+  return {
+    id: crypto.randomUUID(),
+    timeMs,
+    node,
+    actor: { kind: actor.kind, id: cut(actor.id), name: cut(actor.name, textCharactersMax) },
+    address,
+    proxy,
+    via,
+    action,
+    target: cut(target, textCharactersMax),
+    details: Object.fromEntries(
+      Object.entries(details).map(([key, value]) => [
+        key,
+        typeof value === "string" ? cut(value, textCharactersMax) : value,
+      ]),
+    ),
+    result,
+    code,
+    requestId: cut(requestId),
+    traceId,
+    epoch: null,
+    offset: null,
+  };
+}

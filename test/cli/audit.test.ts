@@ -1,0 +1,77 @@
+/** `ostiary audit` with a real node: its output as text and as JSON, filters, and that `--follow` prints new entries once. */
+import * as Bun from "bun";
+import { describe, expect, test } from "bun:test";
+import { adminKey, eventually, post, withCluster } from "../replication/cluster.ts";
+import { wildcardPolicy } from "../http/api.ts";
+import { readUntil } from "./read-until.ts";
+import { workspace } from "./workspace.ts";
+
+const { run, start } = workspace();
+const timeoutMs = 60_000;
+const access = (url: string) => ({ OSO_URL: url, OSO_AUTH: adminKey });
+
+describe("the audit log", () => {
+  test(
+    "is printed as text, newest first, and as JSON",
+    () =>
+      withCluster(async (cluster) => {
+        const { url } = await cluster.primary();
+        await post(url, "/api/policy", { src: wildcardPolicy, filename: "a\u0007.polar" });
+        await post(url, "/api/policy", { src: "actor User {" });
+        await eventually(async () => {
+          const { status, output, errors } = await run(["audit"], "", access(url));
+          expect([status, errors]).toEqual([0, ""]);
+          const [headings, ...lines] = output.trimEnd().split("\n");
+          expect(headings).toMatch(/^TIME +RESULT +ACTION +WHO +FROM +TARGET$/);
+          expect(lines.map((line) => line.replace(/^\S+ +/, "").replaceAll(/ {2,}/g, "|"))).toEqual([
+            "refused|policy.upload|admin (admin)|127.0.0.1|- filename=null force=false invalid_policy",
+            'ok|policy.upload|admin (admin)|127.0.0.1|1 filename="a\\u0007.polar" force=false',
+            'ok|key.create|operator|-|admin name="admin" role="admin"',
+          ]);
+        }, 30_000);
+        const filtered = await run(["audit", "--json", "--who", "admin", "--result", "ok"], "", access(url));
+        expect(JSON.parse(filtered.output)).toMatchObject([{ action: "policy.upload", target: "1" }]);
+        const limited = await run(["audit", "--json", "--limit", "2"], "", access(url));
+        expect(JSON.parse(limited.output)).toHaveLength(2);
+        const wrong = await run(["audit", "--since", "yesterday"], "", access(url));
+        expect([wrong.status, wrong.errors]).toEqual([1, expect.stringContaining("must be a time with a zone")]);
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "is followed: each new entry is printed once, and none that was there before",
+    () =>
+      withCluster(async (cluster) => {
+        const { url } = await cluster.primary();
+        await post(url, "/api/policy", { src: wildcardPolicy });
+        const following = start(["audit", "--follow", "--json"], access(url));
+        const first = readUntil(following.stdout, /^.*"name":"new [^\n]*\n/);
+        let isRead = false;
+        void first.finally(() => (isRead = true));
+        // What is there when the command begins is not new.
+        for (let round = 0; !isRead; round++) {
+          await post(url, "/api/keys", { name: `new ${round}`, role: "read" });
+          await Promise.race([first, Bun.sleep(500)]);
+        }
+        expect(String(await first)).not.toContain("policy.upload");
+        following.kill("SIGINT");
+        expect(await following.exited).toBe(0);
+
+        const since = new Date(Date.now() - 3_600_000).toISOString();
+        const again = start(
+          ["audit", "--follow", "--json", "--since", since, "--action", "policy.upload"],
+          access(url),
+        );
+        const later = readUntil(again.stdout, /^[^]*"target":"2"[^\n]*\n/);
+        await post(url, "/api/policy", { src: "actor User {}" });
+        const lines = String((await later)[0])
+          .trimEnd()
+          .split("\n");
+        expect(lines.map((line) => (JSON.parse(line) as { target: string }).target)).toEqual(["1", "2"]);
+        again.kill("SIGINT");
+        expect(await again.exited).toBe(0);
+      }),
+    timeoutMs,
+  );
+});

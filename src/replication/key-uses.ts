@@ -20,7 +20,7 @@ export type UsesByKey = Readonly<Record<string, number>>;
 export type ReportUses = (uses: UsesByKey) => Promise<UsesByKey | undefined>;
 
 const minuteMs = 60_000;
-/** More than an environment has keys. Beyond that, the uses of the keys that rest the longest are forgotten. */
+/** More than an environment has keys. Beyond that, the uses of the keys that were not used for the longest time are forgotten. */
 const keysMax = 1000;
 /** Each request carries so many, because they travel in a header. */
 export const reportedKeysMax = 64;
@@ -30,7 +30,7 @@ const keyId = /^[A-Za-z0-9-]{1,64}$/;
 const fileSchema = z.record(z.string(), z.number());
 
 interface KeyUse {
-  minute: number;
+  readonly minute: number;
   /** The last minute that the primary knows. */
   reported: number;
 }
@@ -56,9 +56,10 @@ export class KeyUses {
     }
   }
 
-  /** The key was used at `nowMs`, in ms since 1970. */
+  /** The key was used at `nowMs`, in ms since 1970. An earlier time than the known one shows that the clock was set. */
   record(id: string, nowMs: number): void {
-    this.#advance(id, Math.floor(nowMs / minuteMs));
+    const minute = Math.floor(nowMs / minuteMs);
+    if (this.#uses.get(id)?.minute !== minute) this.#set(id, minute);
   }
 
   /** In ms since 1970, rounded down to a minute. Undefined if no use is known. */
@@ -71,8 +72,11 @@ export class KeyUses {
   /** Adds the uses that another node knows. The clock of that node may be ahead. */
   merge(uses: UsesByKey): void {
     const current = this.#currentMinute();
-    for (const [id, minute] of Object.entries(uses).slice(0, keysMax))
-      if (keyId.test(id) && Number.isSafeInteger(minute) && minute > 0) this.#advance(id, Math.min(minute, current));
+    for (const [id, given] of Object.entries(uses).slice(0, keysMax)) {
+      if (!keyId.test(id) || !Number.isSafeInteger(given) || given <= 0) continue;
+      const minute = Math.min(given, current);
+      if (minute > (this.#uses.peek(id)?.minute ?? 0)) this.#set(id, minute);
+    }
   }
 
   all(): UsesByKey {
@@ -91,11 +95,9 @@ export class KeyUses {
     };
   }
 
-  #advance(id: string, minute: number): void {
+  #set(id: string, minute: number): void {
     const use = this.#uses.get(id);
-    if (use !== undefined && use.minute >= minute) return;
-    if (use === undefined) this.#uses.set(id, { minute, reported: 0 });
-    else use.minute = minute;
+    this.#uses.set(id, { minute, reported: Math.min(use?.reported ?? 0, minute - 1) });
     this.#isSaved = false;
   }
 

@@ -281,6 +281,18 @@ describe("a rotation", () => {
       expect(statuses.toSorted()).toEqual([200, 200, 401, 401]);
     }));
 
+  test("ends the event streams with the old secret when that expires, long before a heartbeat", () =>
+    withPrimary(async (api) => {
+      const created = await api.call("POST", "/api/keys", { body: { name: "app", role: "read" } });
+      const { id, token } = created.json as { readonly id: string; readonly token: string };
+      const source = await openSource(api.url, { key: token });
+      await rotateKey(api, id, { grace: "1500ms" });
+      expect(await source.ended).toBe(true);
+      expect(source.received.map(({ type }) => type)).toEqual(["ostiary.keys.changed", "end"]);
+      expect(source.received.at(-1)?.data).toContain("was replaced and expired");
+      expect(source.comments).toEqual([]);
+    }));
+
   test("keeps the grant; the old secret never outlives its own expiry", () =>
     withClock(async (api, system) => {
       const grant = { role: "write", only_predicates: ["has_role"], expires: "2h" };

@@ -4,7 +4,7 @@ import { must } from "../../src/util/assert.ts";
 import { apiOf, fact, Org, role, wildcardPolicy, type Api } from "../http/api.ts";
 import { openSource } from "../http/event-source.ts";
 import { grantKey, listedKey, readWith, rotateKey, withKey } from "../http/keys.ts";
-import { type Cluster, converged, eventually, SystemWithClock, withCluster } from "./cluster.ts";
+import { adminKey, type Cluster, converged, eventually, nodeKey, SystemWithClock, withCluster } from "./cluster.ts";
 
 const day = 86_400_000;
 const timeoutMs = 60_000;
@@ -110,6 +110,20 @@ describe("a key", () => {
   );
 
   test(
+    "that is revoked by the event for which its read waits is refused",
+    () =>
+      withNodes(async ({ primary, edge, settled }) => {
+        const { id, token } = await grantKey(primary, { role: "read" });
+        await settled();
+        expect((await readWith(edge, token)).status).toBe(200);
+        const removed = await primary.call("DELETE", `/api/keys/${id}`);
+        const headers = { ...withKey(token), osooffset: must(removed.headers.get("osooffset")) };
+        expect((await edge.call("GET", "/api/stats", { headers })).status).toBe(401);
+      }),
+    timeoutMs,
+  );
+
+  test(
     "with restricted writes is restricted on an edge too, also before the edge knows the key",
     () =>
       withNodes(async ({ primary, edge, fallback }) => {
@@ -182,4 +196,26 @@ describe("last uses", () => {
       }, quick),
     timeoutMs,
   );
+
+  test("are accepted from other nodes only, whatever they send", () =>
+    withCluster(async (cluster) => {
+      const primary = apiOf(await cluster.primary());
+      const report = (uses: string, key: string, method = "POST") =>
+        fetch(`${primary.url}/replication/v1/key-uses`, {
+          method,
+          headers: { authorization: `Bearer ${key}`, "Ostiary-Key-Uses": uses },
+        });
+      expect((await report("admin=29000000", adminKey)).status).toBe(401);
+      expect((await report("", nodeKey, "GET")).status).toBe(405);
+      for (const uses of ["", "=", ",,,", "a", "a=b=c", "a=-1", "a=1e999", "__proto__=5", "x=9,".repeat(1000)]) {
+        const { status } = await report(uses, nodeKey);
+        expect([uses, status]).toEqual([uses, 200]);
+      }
+      const { uses } = (await (await report("ghost=5,admin=99999999999", nodeKey)).json()) as { uses: object };
+      const minute = expect.any(Number);
+      expect(uses).toEqual({ x: 9, ghost: 5, admin: minute });
+      const last = Date.parse(must((await listedKey(primary, "admin"))?.last_used));
+      expect(last).toBeLessThanOrEqual(Date.now());
+      expect(await listedKey(primary, "ghost")).toBeUndefined();
+    }));
 });

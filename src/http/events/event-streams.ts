@@ -12,6 +12,7 @@ import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { cloudEventOf } from "./cloud-event.ts";
 import type { LogReadQueue } from "./log-read-queue.ts";
+import { ExpiryTimer } from "./expiry-timer.ts";
 import { EventStream, eventText, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { apiKeyFinder } from "../middleware/access.ts";
@@ -53,19 +54,20 @@ export class EventStreams {
     requireEvents(this.#node);
     if (!this.#slots.canAcquire(holder)) throw this.#slots.refusalError(holder);
     const { next: start } = reader.read(from, { eventsMax: 0, bytesMax: 0 });
-    const cancelExpiry = this.#onExpiry(exchange, () => stream.notify());
+    const expiry = new ExpiryTimer(this.#node.clock, () => stream.notify());
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
       requireAccess: () => {
         requireEvents(this.#node);
-        if (this.#findKey(authorization) === undefined)
-          throw new AppError("unauthorized", "the API key of this stream was removed");
+        const key = this.#findKey(authorization);
+        if (key === undefined) throw new AppError("unauthorized", "the API key of this stream was removed");
+        expiry.set(key.expiresMs);
       },
       after: (position) => this.#after(reader, position, holder),
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
-        cancelExpiry();
+        expiry.cancel();
         this.#open.delete(stream);
         this.#slots.release(holder);
       },
@@ -81,14 +83,6 @@ export class EventStreams {
     this.#unsubscribe?.();
     clearTimeout(this.#notifyTimer);
     for (const stream of this.#open) stream.stop();
-  }
-
-  /** Calls `body` when the key of the request expires. */
-  #onExpiry({ principal }: Exchange, body: () => void): () => void {
-    if (principal?.expiresMs === undefined) return () => {};
-    const { clock } = this.#node;
-    // Each heartbeat checks the key as well, also after a clock was set.
-    return clock.after(Math.min(principal.expiresMs - clock.wallMs(), timerMsMax), body);
   }
 
   #moved(): void {
@@ -128,8 +122,6 @@ export class EventStreams {
 }
 
 const encoder = new TextEncoder();
-/** Timers of JavaScript cannot be longer. */
-const timerMsMax = 2 ** 31 - 1;
 
 /** `X-Accel-Buffering` keeps nginx from buffering events. */
 const streamHeaders = {

@@ -115,12 +115,17 @@ export function createApp(
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const exchanges = serveExchanges(node, limits, { bodies: reader, large, isTrustedProxy, requestLimits }, (exchange, received) => {
-    const request = withRoutableUrl(received);
-    if (isAuthorize(request)) return authorize(exchange, request);
-    attachExchange(request, exchange);
-    return app.fetch(request);
-  });
+  const exchanges = serveExchanges(
+    node,
+    limits,
+    { bodies: reader, large, isTrustedProxy, requestLimits },
+    (exchange, received) => {
+      const request = withRoutableUrl(received);
+      if (isAuthorize(request)) return authorize(exchange, request);
+      attachExchange(request, exchange);
+      return app.fetch(request);
+    },
+  );
   return {
     fetch: exchanges.fetch,
     get inFlight() {

@@ -59,10 +59,15 @@ describe("the audit log", () => {
         expect(await following.exited).toBe(0);
 
         const since = new Date(Date.now() - 3_600_000).toISOString();
-        const again = start(["audit", "--follow", "--json", "--since", since, "--action", "policy.upload"], access(url));
+        const again = start(
+          ["audit", "--follow", "--json", "--since", since, "--action", "policy.upload"],
+          access(url),
+        );
         const later = readUntil(again.stdout, /^[^]*"target":"2"[^\n]*\n/);
         await post(url, "/api/policy", { src: "actor User {}" });
-        const lines = String((await later)[0]).trimEnd().split("\n");
+        const lines = String((await later)[0])
+          .trimEnd()
+          .split("\n");
         expect(lines.map((line) => (JSON.parse(line) as { target: string }).target)).toEqual(["1", "2"]);
         again.kill("SIGINT");
         expect(await again.exited).toBe(0);

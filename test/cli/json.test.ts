@@ -61,6 +61,7 @@ test("what they print with it is JSON", async () => {
     ["explain User:ann read Doc:a"],
     ["delete has_role User:ann _ _"],
     ["events", true],
+    ["audit"],
     ["keys create --name x"],
     ["keys list"],
     [`backup --data ${data} --out a.backup`],

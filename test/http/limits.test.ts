@@ -70,7 +70,10 @@ describe("sizes and counts", () => {
     withPrimary(async (api) => {
       await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
       expect((await api.call("POST", "/api/authorize", { body: ask(facts(2)) })).status).toBe(200);
-      expect(statusAndCode(await api.call("POST", "/api/authorize", { body: ask(facts(3)) }))).toEqual([413, "too_large"]);
+      expect(statusAndCode(await api.call("POST", "/api/authorize", { body: ask(facts(3)) }))).toEqual([
+        413,
+        "too_large",
+      ]);
 
       expect((await insert(api, facts(3))).status).toBe(200);
       expect(statusAndCode(await insert(api, facts(4)))).toEqual([413, "too_large"]);
@@ -86,7 +89,10 @@ describe("sizes and counts", () => {
         ["/api/batch", []],
       ] as const) {
         expect((await api.call("POST", path, { body: padded(body, bytes) })).status).toBe(200);
-        expect(statusAndCode(await api.call("POST", path, { body: padded(body, bytes + 1) }))).toEqual([413, "too_large"]);
+        expect(statusAndCode(await api.call("POST", path, { body: padded(body, bytes + 1) }))).toEqual([
+          413,
+          "too_large",
+        ]);
       }
 
       for (const role of ["read", "write"]) await createKey(api, role);
@@ -158,7 +164,10 @@ describe("the number of requests at work", () => {
 describe("the rate of reads", () => {
   test("allows exactly as many as the limit, then one after the other", () => {
     const clock = testClock();
-    const rate = new RequestLimits({ ...defaultLimits, keyReadsPerSecondMax: 10, environmentReadsPerSecondMax: 15 }, clock);
+    const rate = new RequestLimits(
+      { ...defaultLimits, keyReadsPerSecondMax: 10, environmentReadsPerSecondMax: 15 },
+      clock,
+    );
     const read = (key: string) => refusalOf(() => rate.admit(key, "read")());
     for (let count = 0; count < 10; count++) expect(read("a")).toBeUndefined();
     expect(read("a")).toEqual({ code: "too_many_requests", retryAfterMs: 100 });
@@ -232,7 +241,9 @@ describe("the rate of changed facts", () => {
         expect((await insert(api, facts(5, "admin"))).status).toBe(200);
         expect((await insert(api, [fact(9, "admin")])).status).toBe(429);
         // Policies and keys are not facts.
-        expect((await api.call("POST", "/api/policy", { body: { src: `${wildcardPolicy}\n` }, headers: key })).status).toBe(200);
+        expect(
+          (await api.call("POST", "/api/policy", { body: { src: `${wildcardPolicy}\n` }, headers: key })).status,
+        ).toBe(200);
       },
       { "advanced.keyFactsPerMinuteMax": "10", "advanced.environmentFactsPerMinuteMax": "15" },
     ));

@@ -88,8 +88,7 @@ export const errorCatalogue = {
   },
   too_many_requests: {
     status: 429,
-    cause:
-      "the API key, or all keys together, have too many requests at work, or send too many; `Retry-After` is set",
+    cause: "the API key, or all keys together, have too many requests at work, or send too many; `Retry-After` is set",
     remedy: "wait for the other requests, or as long as `Retry-After` says",
   },
   internal: {

@@ -576,10 +576,15 @@ function requireFactRate(rate: FactRate, holder: string, facts: number, max: num
   if (max === 0) return;
   const change = `${whose} may change ${max} facts per minute`;
   if (facts > max)
-    throw new AppError("too_large", `${change}, and this write changes ${facts}: send it in parts, nothing was written`);
+    throw new AppError(
+      "too_large",
+      `${change}, and this write changes ${facts}: send it in parts, nothing was written`,
+    );
   const retryAfterMs = rate.delayMs(holder, facts, max);
   if (retryAfterMs === 0) return;
-  throw new AppError("too_many_requests", `${change}: send the write again later, nothing was written`, { retryAfterMs });
+  throw new AppError("too_many_requests", `${change}: send the write again later, nothing was written`, {
+    retryAfterMs,
+  });
 }
 
 function rowsForMessage(

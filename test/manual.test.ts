@@ -281,6 +281,7 @@ describe("flags", () => {
     "health",
     "promote",
     "events",
+    "audit",
     "export",
     "import facts",
     "import openfga",

@@ -62,6 +62,9 @@ describe.each([...brokers])("with the %s broker", (broker) => {
             name,
             { author: { name: "admin" }, message },
           ]);
+        // They also have its entry in the audit log, which the older programs did not know.
+        for (const name of ["edge-a", "edge-b", "primary"] as const)
+          await eventually(async () => expect(await uploadsAt(cluster, name)).toContainEqual(uploaded));
         for (const name of names) {
           const found = await writtenAt(cluster.node(name), cluster.adminKey);
           expect([name, load.acknowledged.filter((user) => !found.has(user))]).toEqual([name, []]);
@@ -91,6 +94,14 @@ async function uploadWithMessage(cluster: MixedCluster): Promise<void> {
   expect(older.map(({ directory }) => currentStorePath(directory))).toEqual(paths);
   expect(await policyOf(cluster, "edge-a")).toEqual({ src: `${src}\n# reviewed`, filename });
 }
+
+const uploaded = expect.objectContaining({
+  ...{ action: "policy.upload", result: "ok", target: "2", node: expect.any(String), address: "127.0.0.1" },
+  actor: expect.objectContaining({ kind: "key", name: "admin" }),
+});
+
+const uploadsAt = async (cluster: MixedCluster, name: Name): Promise<unknown[]> =>
+  ((await (await ask(cluster, name, "/api/audit?action=policy.upload")).json()) as { entries: unknown[] }).entries;
 
 const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: string; filename: string | null }> =>
   ((await (await ask(cluster, name, "/api/policy")).json()) as { policy: { src: string; filename: string | null } })

@@ -64,7 +64,7 @@ describe.each([...brokers])("with the %s broker", (broker) => {
           ]);
         // They also have its entry in the audit log, which the older programs did not know.
         for (const name of ["edge-a", "edge-b", "primary"] as const)
-          await eventually(async () => expect(await uploadsAt(cluster, name)).toContainEqual(uploaded));
+          await eventually(() => hasUpload(cluster, name), `${name} has the entry of the upload`);
         for (const name of names) {
           const found = await writtenAt(cluster.node(name), cluster.adminKey);
           expect([name, load.acknowledged.filter((user) => !found.has(user))]).toEqual([name, []]);
@@ -95,13 +95,12 @@ async function uploadWithMessage(cluster: MixedCluster): Promise<void> {
   expect(await policyOf(cluster, "edge-a")).toEqual({ src: `${src}\n# reviewed`, filename });
 }
 
-const uploaded = expect.objectContaining({
-  ...{ action: "policy.upload", result: "ok", target: "2", node: expect.any(String), address: "127.0.0.1" },
-  actor: expect.objectContaining({ kind: "key", name: "admin" }),
-});
-
-const uploadsAt = async (cluster: MixedCluster, name: Name): Promise<unknown[]> =>
-  ((await (await ask(cluster, name, "/api/audit?action=policy.upload")).json()) as { entries: unknown[] }).entries;
+async function hasUpload(cluster: MixedCluster, name: Name): Promise<boolean> {
+  const { entries } = (await (await ask(cluster, name, "/api/audit?action=policy.upload&who=admin")).json()) as {
+    entries: { target: string; result: string; address: string }[];
+  };
+  return entries.some(({ target, result, address }) => target === "2" && result === "ok" && address === "127.0.0.1");
+}
 
 const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: string; filename: string | null }> =>
   ((await (await ask(cluster, name, "/api/policy")).json()) as { policy: { src: string; filename: string | null } })

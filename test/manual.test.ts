@@ -282,6 +282,7 @@ describe("flags", () => {
     "health",
     "promote",
     "events",
+    "audit",
     "export",
     "import facts",
     "import openfga",

@@ -150,9 +150,9 @@ function lineOf({ time, result, action, actor, address, via, target, details: mo
 }
 
 /** The width of the columns is fixed, because entries arrive one by one. */
-function row(cells: readonly string[]): string {
-  return `${cells
-    .map((cell, index) => printable(cell).padEnd(columns[index] ?? 0))
+function row(texts: readonly string[]): string {
+  return `${texts
+    .map((text, index) => printable(text).padEnd(columns[index] ?? 0))
     .join("  ")
     .trimEnd()}\n`;
 }

@@ -61,6 +61,7 @@ test("what they print with it is JSON", async () => {
     ["explain User:ann read Doc:a"],
     ["delete has_role User:ann _ _"],
     ["events", true],
+    ["audit"],
     ["keys create --name x"],
     ["keys create --name y --expires 90d --only-predicates has_role"],
     ["keys rotate 12345 --grace 1h"],

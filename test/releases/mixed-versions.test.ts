@@ -64,6 +64,9 @@ describe.each([...brokers])("with the %s broker", (broker) => {
             name,
             { author: { name: "admin" }, message },
           ]);
+        // They also have its entry in the audit log, which the older programs did not know.
+        for (const name of ["edge-a", "edge-b", "primary"] as const)
+          await eventually(() => hasUpload(cluster, name), `${name} has the entry of the upload`);
         for (const name of names) {
           const found = await writtenAt(cluster.node(name), cluster.adminKey);
           expect([name, load.acknowledged.filter((user) => !found.has(user))]).toEqual([name, []]);
@@ -164,6 +167,13 @@ async function expectLimitedKeys(cluster: MixedCluster): Promise<void> {
 
 const statusOf = async (cluster: MixedCluster, name: Name, token: string): Promise<number> =>
   (await ask(cluster, name, "/api/policy", {}, token)).status;
+
+async function hasUpload(cluster: MixedCluster, name: Name): Promise<boolean> {
+  const { entries } = (await (await ask(cluster, name, "/api/audit?action=policy.upload&who=admin")).json()) as {
+    entries: { target: string; result: string; address: string }[];
+  };
+  return entries.some(({ target, result, address }) => target === "2" && result === "ok" && address === "127.0.0.1");
+}
 
 const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: string; filename: string | null }> =>
   ((await (await ask(cluster, name, "/api/policy")).json()) as { policy: { src: string; filename: string | null } })

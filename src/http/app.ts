@@ -4,6 +4,7 @@
  * their schemas, and `response/` for large responses.
  */
 import { Elysia } from "elysia";
+import type { Config } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
 import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
@@ -26,7 +27,7 @@ import {
   finishExchange,
   reply,
   replyChunks,
-  type BodyHandlers,
+  type ExchangeParts,
 } from "./middleware/exchange.ts";
 import { openApiRoute } from "./openapi/route.ts";
 import { LargeResponses } from "./response/large-responses.ts";
@@ -35,12 +36,14 @@ import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
+import type { People } from "./oidc/people.ts";
 import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
 import { parityRoutes } from "./routes/parity.ts";
+import { loginRoute, whoamiRoute } from "./routes/people.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
 import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
@@ -63,6 +66,10 @@ export interface AppOptions {
   readonly parity?: ParityLog;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
+  /** The settings of the OIDC issuer, for people who want to log in. */
+  readonly oidc?: Config["oidc"] | undefined;
+  /** With it, people are admitted besides API keys. */
+  readonly people?: People | undefined;
   /** With it, the app has the routes of `ostiary dev`. */
   readonly createTestEnvironment?: CreateTestEnvironment | undefined;
 }
@@ -70,7 +77,7 @@ export interface AppOptions {
 export function createApp(
   node: Node,
   limits: Limits,
-  { parity = new ParityLog(limits), publicUrl, createTestEnvironment }: AppOptions = {},
+  { parity = new ParityLog(limits), publicUrl, oidc, people, createTestEnvironment }: AppOptions = {},
 ): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
@@ -98,6 +105,8 @@ export function createApp(
     .use(policyReads(node, limits, queries))
     .use(policyCheckRoutes(node, limits, bodies))
     .use(keyReads(node, limits))
+    .use(whoamiRoute(node, limits))
+    .use(loginRoute(oidc))
     .use(writeRoutes(node, limits, bodies))
     .use(promoteRoutes(node, limits, bodies))
     .use(backupRoutes(node, limits))
@@ -106,7 +115,7 @@ export function createApp(
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const exchanges = serveExchanges(node, limits, { bodies: reader, large }, (exchange, received) => {
+  const exchanges = serveExchanges(node, limits, { bodies: reader, large, people }, (exchange, received) => {
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);
     attachExchange(request, exchange);
@@ -152,7 +161,7 @@ const responses = new Elysia({ name: "responses" }).mapResponse({ as: "global" }
 function serveExchanges(
   node: Node,
   limits: Limits,
-  streams: BodyHandlers,
+  parts: ExchangeParts,
   handle: (exchange: Exchange, request: Request) => Response | Promise<Response>,
 ): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
@@ -177,7 +186,7 @@ function serveExchanges(
     received: Request,
     closeConnection: Exchange["closeConnection"],
   ): Response | Promise<Response> => {
-    const exchange = beginExchange(node, received, streams, span, closeConnection);
+    const exchange = beginExchange(node, received, parts, span, closeConnection);
     inFlight += 1;
     let response: Response | Promise<Response>;
     try {

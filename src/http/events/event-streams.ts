@@ -15,6 +15,7 @@ import type { LogReadQueue } from "./log-read-queue.ts";
 import { EventStream, eventText, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { apiKeyFinder } from "../middleware/access.ts";
+import { isPerson } from "../middleware/principal.ts";
 
 export class EventStreams {
   readonly #node: Node;
@@ -42,12 +43,12 @@ export class EventStreams {
   }
 
   /**
-   * Returns a response with the events after a position. The stream is open as long as the key in `authorization` is
-   * valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more, `too_many_requests` if
+   * Returns a response with the events after a position. The stream is open as long as the key or the token in
+   * `authorization` is valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more, `too_many_requests` if
    * there are too many streams.
    */
   open(exchange: Exchange, reader: EventReader, from: ReadFrom, authorization: string): Response {
-    const { received, closeConnection } = exchange;
+    const { received, closeConnection, people, principal } = exchange;
     const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
@@ -58,7 +59,10 @@ export class EventStreams {
       limits: this.#limits,
       requireAccess: () => {
         requireEvents(this.#node);
-        if (this.#findKey(authorization) === undefined)
+        if (principal !== undefined && isPerson(principal)) {
+          if (people?.isCurrent(principal) !== true)
+            throw new AppError("unauthorized", "the token of this stream has expired, or its key was replaced");
+        } else if (this.#findKey(authorization) === undefined)
           throw new AppError("unauthorized", "the API key of this stream was removed");
       },
       after: (position) => this.#after(reader, position, holder),

@@ -5,7 +5,6 @@
 import { SpanStatusCode, type Span } from "@opentelemetry/api";
 import { responseChunkBytes } from "../../util/tuning.ts";
 import type { AnswerParts } from "../../engine/workers/answer-parts.ts";
-import type { ApiKey } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -13,19 +12,24 @@ import { traceIdOf } from "../../telemetry/trace-context.ts";
 import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import type { People } from "../oidc/people.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
 import type { LargeResponses } from "../response/large-responses.ts";
+import type { Principal } from "./principal.ts";
 
 const log = getLogger("http");
 
-/** The reader of request bodies and the sender of large responses. */
-export interface BodyHandlers {
+/** What all exchanges of an app share. */
+export interface ExchangeParts {
   readonly bodies: BodyReader;
+  /** The sender of large responses. */
   readonly large: LargeResponses;
+  /** Undefined without an OIDC issuer. */
+  readonly people: People | undefined;
 }
 
-export interface Exchange extends BodyHandlers, BodyOwner {
+export interface Exchange extends ExchangeParts, BodyOwner {
   /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
   readonly method: string;
@@ -41,8 +45,8 @@ export interface Exchange extends BodyHandlers, BodyOwner {
   route: string;
   /** The error of a refused request. */
   errorCode: ErrorCode | undefined;
-  /** The API key of the client; undefined if the route needs none. */
-  key: ApiKey | undefined;
+  /** Who sent the request; undefined if the route is open to everybody. */
+  principal: Principal | undefined;
   /** When the API key was checked and the body was read; only for a traced request. */
   decodedMs: number | undefined;
 }
@@ -55,12 +59,13 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large }: BodyHandlers,
+  { bodies, large, people }: ExchangeParts,
   span: Span,
   closeConnection: Exchange["closeConnection"],
 ): Exchange {
   return {
     large,
+    people,
     requestId: requestIdOf(received),
     method: received.method,
     startedMs: performance.now(),
@@ -71,7 +76,7 @@ export function beginExchange(
     closeConnection,
     route: "unmatched",
     errorCode: undefined,
-    key: undefined,
+    principal: undefined,
     decodedMs: undefined,
     bodyIsRead: false,
     bodyReservation: undefined,
@@ -87,9 +92,9 @@ export function exchangeOf(request: ExchangedRequest): Exchange {
   return must(request[exchangeKey], "the request has no exchange");
 }
 
-/** The id under which slots and queues count this request: that of its API key. */
-export function holderOf({ key }: Exchange): string {
-  return key?.id ?? "";
+/** The id under which slots and queues count this request: that of its API key or of the person. */
+export function holderOf({ principal }: Exchange): string {
+  return principal?.id ?? "";
 }
 
 /** Has to be called when the API key is checked and the body is read. */

@@ -17,8 +17,8 @@ type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
 
 /** The part of an exchange that belongs to its body. */
 export interface BodyOwner {
-  /** The API key that sent the request; undefined if the route needs none. */
-  readonly key: { readonly id: string } | undefined;
+  /** Who sent the request; undefined if the route is open to everybody. */
+  readonly principal: { readonly id: string } | undefined;
   /** Whether the whole body has arrived. */
   bodyIsRead: boolean;
   /** The bytes of the budget that the body uses. */
@@ -127,7 +127,7 @@ export class BodyReader {
   ): Promise<string | LargeBody> {
     const reader = request.body?.getReader();
     if (reader === undefined) return "";
-    owner.bodyReservation ??= this.#budget.reserve(0, owner.key?.id ?? "");
+    owner.bodyReservation ??= this.#budget.reserve(0, owner.principal?.id ?? "");
     const pieces: Uint8Array[] = [];
     for (let piece = await reader.read(); !piece.done && pending.index !== -1; piece = await reader.read()) {
       pending.receivedBytes += piece.value.byteLength;
@@ -137,7 +137,9 @@ export class BodyReader {
       pieces.push(piece.value);
     }
     const bytes = Buffer.concat(pieces, pending.receivedBytes);
-    return bytes.byteLength <= servingThreadBodyBytes ? decodeText(bytes) : new LargeBody(bytes, owner.key?.id ?? "");
+    return bytes.byteLength <= servingThreadBodyBytes
+      ? decodeText(bytes)
+      : new LargeBody(bytes, owner.principal?.id ?? "");
   }
 
   #sweep(): void {

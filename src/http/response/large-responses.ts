@@ -18,8 +18,8 @@ import type { ByteBudget, ByteReservation, Peer } from "./byte-budget.ts";
 /** The client that gets a response. */
 interface Recipient {
   readonly received: Request;
-  /** Undefined if the route needs no API key. */
-  readonly key: { readonly id: string } | undefined;
+  /** Undefined if the route is open to everybody. */
+  readonly principal: { readonly id: string } | undefined;
   /** Closes the connection, even if the client reads nothing; undefined if there is no connection. */
   readonly closeConnection: ((received: Request) => void) | undefined;
 }
@@ -105,8 +105,8 @@ export class LargeResponses {
     return bodyOf(recipient, source, this.#limits.snapshotTimeoutMs);
   }
 
-  #reserve({ key }: Recipient, bytes: number, peer: Peer): ByteReservation {
-    const reservation = this.#budget.reserve(bytes, key?.id ?? "", peer);
+  #reserve({ principal }: Recipient, bytes: number, peer: Peer): ByteReservation {
+    const reservation = this.#budget.reserve(bytes, principal?.id ?? "", peer);
     if (reservation === undefined)
       throw new AppError("not_ready", "too many bytes wait for clients that do not read, try again");
     return reservation;

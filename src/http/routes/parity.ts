@@ -55,9 +55,9 @@ export function parityRoutes(node: Node, limits: Limits, bodies: BodyParser, par
     .get(
       "/api/parity",
       ({ query: { after, limit = defaultLimit }, request }) => {
-        const { key } = exchangeOf(request);
+        const { principal } = exchangeOf(request);
         // Reports show what other applications ask.
-        const keyId = key?.role === "admin" ? undefined : must(key).id;
+        const keyId = principal?.role === "admin" ? undefined : must(principal).id;
         const counts = parity.counts(keyId);
         return { counts, ...pageOf(parity.list(keyId, after), limit) };
       },

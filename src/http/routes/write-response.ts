@@ -4,6 +4,7 @@ import { formatToken } from "../../replication/position.ts";
 import type { WriteMeta, WriteResult } from "../../replication/node.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { isPerson } from "../middleware/principal.ts";
 
 /**
  * The trace context goes with the event to the edges. The request id is an idempotency key if the client sent it: the
@@ -14,7 +15,14 @@ export function writeMetaOf(request: Request): WriteMeta {
   const traceparent = traceparentOf(exchange.span);
   const id = request.headers.get("x-request-id");
   const sender = holderOf(exchange);
-  return { traceparent, sender, ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }) };
+  const { principal } = exchange;
+  const person = principal !== undefined && isPerson(principal) ? { senderName: principal.name } : {};
+  return {
+    traceparent,
+    sender,
+    ...person,
+    ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }),
+  };
 }
 
 export function writeResponse(set: Context["set"], result: WriteResult, message: string): { message: string } {

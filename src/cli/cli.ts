@@ -24,6 +24,7 @@ import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
+import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
 import { manCommand } from "./man.ts";
 import { openApiCommand } from "./openapi.ts";
 import { parityCommand } from "./parity.ts";
@@ -68,6 +69,7 @@ Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+  ostiary login --url https://primary.example.com     as a person, without an API key
   ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      all data without the log, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` describes a command.
@@ -118,6 +120,9 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       eventsCommand,
       parityCommand,
       keysCommand,
+      loginCommand,
+      logoutCommand,
+      whoamiCommand,
       backupCommand,
       restoreCommand,
       snapshotCommand,

@@ -56,12 +56,13 @@ async function followOneStream(
   options: FollowOptions,
 ): Promise<string | undefined> {
   const { url } = access;
+  const authorization = `Bearer ${await access.credential()}`;
   const silence = new AbortController();
   const silenceTimer = setTimeout(() => silence.abort(new Error("the node was silent for too long")), silenceMsMax);
   try {
     const response = await fetch(`${url}/api/events`, {
       headers: {
-        Authorization: `Bearer ${access.key}`,
+        Authorization: authorization,
         Accept: "text/event-stream",
         ...(position.last !== undefined && { "Last-Event-ID": position.last }),
       },

@@ -57,8 +57,8 @@ type Tag = keyof typeof tags;
 /** The errors of an operation, without duplicates. */
 export function errorsOf({ method, kind, role, errors = [] }: Operation): ErrorCode[] {
   const codes: ErrorCode[] = ["invalid_request"];
-  if (role !== undefined) codes.push("unauthorized");
-  if (role !== undefined && role !== "read") codes.push("forbidden");
+  // A person can have no role at all.
+  if (role !== undefined) codes.push("unauthorized", "forbidden");
   // The consistency token of another history.
   if (kind === "read") codes.push("conflict");
   if (role !== undefined && method !== "get") codes.push("too_large", "request_timeout", "request_aborted");

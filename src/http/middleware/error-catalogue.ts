@@ -43,12 +43,12 @@ export const errorCatalogue = {
   },
   unauthorized: {
     status: 401,
-    cause: "no API key, a malformed header, or a key that this environment does not have",
-    remedy: "send a valid key",
+    cause: "no API key, a malformed header, a key that this environment does not have, or a token that is not valid",
+    remedy: "send a valid key, or log in again",
   },
   forbidden: {
     status: 403,
-    cause: "the key's role does not allow this route",
+    cause: "the role of the key or the person does not allow this route",
     remedy: "use a key with the role that the message names",
   },
   not_found: {

@@ -77,7 +77,7 @@ export const advancedLimits = {
   keyLookupsPerSecondMax: count(20).describe(
     "Maximum number of unknown API keys that an edge looks up at the primary in one second, before it reads the body of a write",
   ),
-  oidcTokenBytesMax: size(8 * KiB).describe("Maximum length of a token of the OIDC issuer"),
+  oidcTokenBytesMax: size(12 * KiB).describe("Maximum length of a token of the OIDC issuer"),
   oidcLeewayMs: time(30_000, { min: 0, max: 300_000 }).describe(
     "How far the clocks of the OIDC issuer and of this node may differ when the times in a token are checked",
   ),

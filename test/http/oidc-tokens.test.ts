@@ -1,5 +1,6 @@
 /** Which tokens of an OIDC issuer a node accepts, and what it asks the issuer: a real issuer, and a clock that is set. */
 import { describe, expect, test } from "bun:test";
+import { generateKeyPairSync, sign } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from "jose";
 import { loadConfig } from "../../src/config/load.ts";
@@ -260,7 +261,7 @@ describe("a token is refused", () => {
 
   test("if it is long, before anything else", () =>
     withPeople(async ({ issuer, refusal }) => {
-      expect(await refusal({ claims: { filler: "x".repeat(8192) } })).toContain("it is longer than the 8192 bytes");
+      expect(await refusal({ claims: { filler: "x".repeat(12_288) } })).toContain("it is longer than the 12288 bytes");
       expect(await refusal(`${"a".repeat(5_000_000)}.b.c`)).toContain("it is longer");
       const nested = `${"[".repeat(3000)}${"]".repeat(3000)}`;
       const part = Buffer.from(nested).toString("base64url").slice(0, 4000);
@@ -431,6 +432,33 @@ describe("the keys of the issuer", () => {
       },
       { "advanced.oidcFetchTimeoutMs": "50ms" },
     ));
+
+  test("in another order are the same keys", () =>
+    withPeople(async ({ issuer, people, advance }) => {
+      await issuer.rotate(1);
+      const token = await issuer.token();
+      await people.find(token);
+      issuer.keys.reverse();
+      advance(11 * second);
+      await people.prepare();
+      expect(issuer.fetches).toBe(2);
+      expect(people.find(token)).toMatchObject({ keySet: 1 });
+    }));
+
+  test("that are too short are not used", () =>
+    withPeople(async ({ issuer, refusal }) => {
+      const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
+      const jwk = { ...publicKey.export({ format: "jwk" }), kid: "short", alg: "RS256" };
+      issuer.answer = (response, path) =>
+        void response.end(
+          JSON.stringify(path === "/keys" ? { keys: [jwk] } : { issuer: issuer.url, jwks_uri: `${issuer.url}/keys` }),
+        );
+      const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const claims = { iss: issuer.url, aud: "ostiary", sub: "ann", exp: now() + 300, groups: ["owners"] };
+      const signed = `${encode({ alg: "RS256", kid: "short" })}.${encode(claims)}`;
+      const signature = sign("sha256", Buffer.from(signed), privateKey).toString("base64url");
+      expect(await refusal(`${signed}.${signature}`)).toContain("its key is not usable");
+    }));
 
   test("symmetric keys, and keys for encryption, are not used", () =>
     withPeople(async ({ issuer, refusal }) => {

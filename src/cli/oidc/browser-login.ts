@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import * as oauth from "oauth4webapi";
+import { isSafeUrl } from "../../http/oidc/issuer-documents.ts";
 import { printError } from "../../runtime/process.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable } from "../../util/printable.ts";
@@ -27,13 +28,15 @@ export async function logInWithBrowser(
   { server, client, authentication, options }: IssuerClient,
   scopes: string,
 ): Promise<oauth.TokenEndpointResponse> {
-  if (server.authorization_endpoint === undefined)
+  const page = server.authorization_endpoint;
+  // The browser would also open files and programs.
+  if (page === undefined || !isSafeUrl(page, server.issuer))
     throw new AppError("invalid_request", `the issuer ${server.issuer} has no login in a browser, try \`--device\``);
   const verifier = oauth.generateRandomCodeVerifier();
   const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
   const callback = await listenForCallback(state);
   try {
-    const url = new URL(server.authorization_endpoint);
+    const url = new URL(page);
     const parameters = {
       client_id: client.client_id,
       response_type: "code",

@@ -47,17 +47,24 @@ export async function connectIssuer({
   });
 }
 
-/** Turns errors of the requests in `body` into AppErrors with the issuer's reason. They have no tokens. */
+/**
+ * Turns errors of the requests in `body` into AppErrors with the issuer's reason: `not_ready` if it does not answer. They
+ * have no tokens.
+ */
 export async function atIssuer<T>(issuer: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
     if (error instanceof AppError) throw error;
-    const reason = issuerReason(error) ?? connectionProblem(error) ?? reasonOf(error);
-    throw new AppError("invalid_request", `the issuer ${printable(issuer)} gives no token: ${printable(reason)}`, {
-      cause: error,
-    });
+    const problem = connectionProblem(error) ?? (isTimeout(error) ? "it does not answer" : undefined);
+    const reason = problem ?? issuerReason(error) ?? reasonOf(error);
+    const message = `the issuer ${printable(issuer)} gives no token: ${printable(reason)}`;
+    throw new AppError(problem === undefined ? "invalid_request" : "not_ready", message, { cause: error });
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === "TimeoutError";
 }
 
 function issuerReason(error: unknown): string | undefined {

@@ -15,7 +15,6 @@ import type { LogReadQueue } from "./log-read-queue.ts";
 import { EventStream, eventText, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { apiKeyFinder } from "../middleware/access.ts";
-import { isPerson } from "../middleware/principal.ts";
 
 export class EventStreams {
   readonly #node: Node;
@@ -59,7 +58,7 @@ export class EventStreams {
       limits: this.#limits,
       requireAccess: () => {
         requireEvents(this.#node);
-        if (principal !== undefined && isPerson(principal)) {
+        if (principal?.kind === "person") {
           if (people?.isCurrent(principal) !== true)
             throw new AppError("unauthorized", "the token of this stream has expired, or its key was replaced");
         } else if (this.#findKey(authorization) === undefined)

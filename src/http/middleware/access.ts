@@ -6,12 +6,12 @@
 import { Elysia } from "elysia";
 import { LRUCache } from "lru-cache";
 import { authenticate } from "../../engine/authenticate.ts";
-import type { ApiKey, ApiKeyRole } from "../../engine/state/event.ts";
+import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { People, Person } from "../oidc/people.ts";
 import { exchangeOf, markDecoded, type Exchange } from "./exchange.ts";
-import { isPerson, type Principal } from "./principal.ts";
+import { principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
 
 /** Throws AppError if a request is refused; returns a promise if the request has to wait first. */
 type Guard = (exchange: Exchange, request: Request) => Promise<void> | undefined;
@@ -158,12 +158,17 @@ const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3 };
 
 function admit(exchange: Exchange, principal: Principal | undefined, role: ApiKeyRole): void {
-  requireRole(exchange, principal?.role, role, principal !== undefined && isPerson(principal));
+  requireRole(exchange, principal?.role, role, principal?.kind);
   exchange.principal = principal;
 }
 
 /** Throws AppError if there is no valid key, or if its role is too weak. */
-function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiKeyRole, isOfPerson = false): void {
+function requireRole(
+  exchange: Exchange,
+  own: ApiKeyRole | undefined,
+  role: ApiKeyRole,
+  kind: Principal["kind"] = "key",
+): void {
   if (own === undefined) {
     throw new AppError(
       "unauthorized",
@@ -173,10 +178,10 @@ function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiK
   if (rank[own] < rank[role]) {
     const accepted = Object.entries(rank).filter(([, each]) => each >= rank[role]);
     const roles = accepted.map(([name]) => `\`${name}\``).join(" or ");
-    const [sender, needed] = isOfPerson ? ["person", "person"] : ["API key", "key"];
+    const sender = kind === "key" ? "API key" : kind;
     throw new AppError(
       "forbidden",
-      `this ${sender} may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a ${needed} with the role ${roles}`,
+      `this ${sender} may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a ${kind} with the role ${roles}`,
     );
   }
 }
@@ -186,8 +191,8 @@ function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiK
  * has no key. Valid keys are cached at the present position of the node's database, because hashing and finding a key
  * costs a request 4 µs. The next event, which can be the removal of a key, clears the cache.
  */
-export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | undefined {
-  const valid = new LRUCache<string, ApiKey>({ max: cachedKeysMax });
+export function apiKeyFinder(node: Node): (authorization: string) => KeyPrincipal | undefined {
+  const valid = new LRUCache<string, KeyPrincipal>({ max: cachedKeysMax });
   let validAt: ReturnType<Node["state"]>;
   return (authorization) => {
     // INVARIANT: the state is read before the database, so no key is cached under a newer state than its own.
@@ -199,8 +204,10 @@ export function apiKeyFinder(node: Node): (authorization: string) => ApiKey | un
     const known = valid.get(authorization);
     if (known !== undefined) return known;
     const key = authenticate(node.engine(), bearerIn(authorization));
-    if (key !== undefined && authorization.length <= cachedLengthMax) valid.set(authorization, key);
-    return key;
+    if (key === undefined) return undefined;
+    const principal = principalOf(key);
+    if (authorization.length <= cachedLengthMax) valid.set(authorization, principal);
+    return principal;
   };
 }
 

@@ -1,9 +1,17 @@
-/** Who sends a request: an application with an API key, or a person with a token of the OIDC issuer. */
-import type { ApiKey } from "../../engine/state/event.ts";
+/** Who sends a request. */
+import type { ApiKey, ApiKeyRole } from "../../engine/state/event.ts";
 import type { Person } from "../oidc/people.ts";
 
-export type Principal = ApiKey | Person;
+/** An application with an API key. */
+export interface KeyPrincipal {
+  readonly kind: "key";
+  /** The id of the key. Slots, queues and idempotency keys belong to it. */
+  readonly id: string;
+  readonly role: ApiKeyRole;
+}
 
-export function isPerson(principal: Principal): principal is Person {
-  return "kind" in principal;
+export type Principal = KeyPrincipal | Person;
+
+export function principalOf({ id, role }: ApiKey): KeyPrincipal {
+  return { kind: "key", id, role };
 }

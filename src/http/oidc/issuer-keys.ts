@@ -113,15 +113,17 @@ export class IssuerKeys {
     const startedMs = clock.monotonicMs();
     const intervalMs = limits.oidcKeysFetchIntervalMsMin;
     try {
-      const keys = await fetchIssuerKeys(this.#source);
-      const text = JSON.stringify(keys);
+      const fetched = createLocalJWKSet((await fetchIssuerKeys(this.#source)) as JSONWebKeySet);
+      const keys = fetched.jwks().keys.map((key) => JSON.stringify(key));
+      // The machines of one issuer may list its keys in different orders.
+      const text = keys.toSorted().join("\n");
       const known = this.#known?.text === text ? this.#known : undefined;
-      const find = known?.find ?? createLocalJWKSet(keys as JSONWebKeySet);
-      this.#known = { find, text, number: known?.number ?? (this.#known?.number ?? 0) + 1, fetchedMs: startedMs };
+      const { find, number } = known ?? { find: fetched, number: (this.#known?.number ?? 0) + 1 };
+      this.#known = { find, text, number, fetchedMs: startedMs };
       this.#failures = 0;
       this.#nextFetchMs = startedMs + intervalMs;
       metrics.oidcKeyFetches.inc({ result: "done" });
-      if (known === undefined) log.info("{issuer} has {count} keys", { issuer, count: find.jwks().keys.length });
+      if (known === undefined) log.info("{issuer} has {count} keys", { issuer, count: keys.length });
     } catch (error) {
       const delay = { minMs: Math.min(retryMsMin, intervalMs), maxMs: intervalMs };
       this.#nextFetchMs = clock.monotonicMs() + backoffMs(this.#failures++, delay, clock.random());

@@ -117,7 +117,8 @@ export class People {
     } catch (error) {
       if (error instanceof errors.JWSSignatureVerificationFailed) throw refusedToken("its signature is wrong");
       if (error instanceof errors.JOSEError) throw refusedToken(error.message);
-      throw error;
+      if (error instanceof AppError) throw error;
+      throw refusedToken("its key is not usable", error);
     } finally {
       this.#verifications -= 1;
     }

@@ -29,12 +29,12 @@ export function peopleOperations(): Operation[] {
   ];
 }
 
-const common = { id: z.string(), role: apiKeyRole, environment: z.string() };
+const common = { id: z.string(), name: z.string().nullable(), role: apiKeyRole, environment: z.string() };
 
-const keySchema = z.strictObject({ kind: z.literal("key"), name: z.string(), ...common }).meta({ id: "OwnKey" });
+const keySchema = z.strictObject({ kind: z.literal("key"), ...common }).meta({ id: "OwnKey" });
 
 const personSchema = z
-  .strictObject({ kind: z.literal("person"), name: z.string().nullable(), ...common, expires: z.iso.datetime() })
+  .strictObject({ kind: z.literal("person"), ...common, expires: z.iso.datetime() })
   .meta({ id: "Person" });
 
 const loginSchema = z

@@ -7,7 +7,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { keyAccess } from "../middleware/access.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
-import { isPerson, type Principal } from "../middleware/principal.ts";
+import type { Principal } from "../middleware/principal.ts";
 
 export function whoamiRoute(node: Node, limits: Limits) {
   return new Elysia()
@@ -15,10 +15,11 @@ export function whoamiRoute(node: Node, limits: Limits) {
     .get("/api/whoami", ({ request }) => whoami(node, must(exchangeOf(request).principal)));
 }
 
-function whoami({ environment }: Node, principal: Principal) {
-  const { id, name, role } = principal;
-  if (!isPerson(principal)) return { kind: "key", id, name, role, environment };
-  return { kind: "person", id, name, role, environment, expires: new Date(principal.expiresMs).toISOString() };
+function whoami(node: Node, principal: Principal) {
+  const { kind, id, role } = principal;
+  const { environment } = node;
+  if (principal.kind === "key") return { kind, id, name: node.engine().apiKey(id)?.name ?? null, role, environment };
+  return { kind, id, name: principal.name, role, environment, expires: new Date(principal.expiresMs).toISOString() };
 }
 
 /** What `ostiary login` needs to know before there is a token. The issuer and a public client are no secrets. */

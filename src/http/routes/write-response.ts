@@ -4,7 +4,6 @@ import { formatToken } from "../../replication/position.ts";
 import type { WriteMeta, WriteResult } from "../../replication/node.ts";
 import { traceparentOf } from "../../telemetry/trace-context.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
-import { isPerson } from "../middleware/principal.ts";
 
 /**
  * The trace context goes with the event to the edges. The request id is an idempotency key if the client sent it: the
@@ -16,7 +15,7 @@ export function writeMetaOf(request: Request): WriteMeta {
   const id = request.headers.get("x-request-id");
   const sender = holderOf(exchange);
   const { principal } = exchange;
-  const person = principal !== undefined && isPerson(principal) ? { senderName: principal.name } : {};
+  const person = principal?.kind === "person" ? { senderName: principal.name } : {};
   return {
     traceparent,
     sender,

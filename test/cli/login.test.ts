@@ -32,7 +32,7 @@ async function withIssuer(body: (setting: Setting) => Promise<void>, idTokenSeco
     async (cluster) => {
       const node = await cluster.primary();
       const home = path(crypto.randomUUID());
-      const environment = { HOME: home, OSO_URL: node.url };
+      const environment = { HOME: home, XDG_CONFIG_HOME: "", OSO_URL: node.url };
       const ostiary: Setting["ostiary"] = (...words) => run(words, "", environment);
       await body({ node, provider, environment, file: `${home}/.config/ostiary/logins.json`, ostiary });
     },

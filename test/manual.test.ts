@@ -277,6 +277,7 @@ describe("flags", () => {
     "policy rollback",
     "keys create",
     "keys list",
+    "keys rotate",
     "keys revoke",
     "login",
     "logout",

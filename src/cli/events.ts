@@ -87,7 +87,14 @@ async function followAll(
 const changesMax = 50;
 
 const fact = z.object({ predicate: z.string(), args: z.array(z.object({ type: z.string(), id: z.string() })) });
-const key = z.object({ id: z.string(), name: z.string().optional(), role: z.string().optional() });
+const key = z.object({
+  id: z.string(),
+  name: z.string().optional(),
+  role: z.string().optional(),
+  expires: z.string().optional(),
+  replaced: z.boolean().optional(),
+  expired: z.boolean().optional(),
+});
 /** Nodes of release 0.1.0 send neither author nor message. */
 const author = z.object({ id: z.string(), name: z.string().nullable() });
 const common = { time: z.string(), offset: z.string() };
@@ -168,6 +175,8 @@ function factText({ predicate, args }: z.output<typeof fact>): string {
   return `${predicate}(${args.map(formatValue).join(", ")})`;
 }
 
-function keyText({ id, name, role }: z.output<typeof key>): string {
-  return `key ${id}${name === undefined ? "" : ` ${JSON.stringify(name)}`}${role === undefined ? "" : ` (${role})`}`;
+function keyText({ id, name, role, expires, replaced, expired }: z.output<typeof key>): string {
+  const end = expires === undefined ? [] : [expired === true ? "expired" : `until ${expires}`];
+  const marks = [...(role === undefined ? [] : [role]), ...(replaced === true ? ["replaced secret"] : []), ...end];
+  return `key ${id}${name === undefined ? "" : ` ${JSON.stringify(name)}`}${marks.length === 0 ? "" : ` (${marks.join(", ")})`}`;
 }

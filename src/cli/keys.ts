@@ -1,4 +1,4 @@
-/** `ostiary keys`: creates, lists and revokes API keys of a running node over its API, which needs an admin key. */
+/** `ostiary keys`: creates, lists, rotates and revokes API keys of a running node over its API; it needs an admin key. */
 import { Option, type Command } from "commander";
 import { print } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
@@ -6,31 +6,63 @@ import type { AddCommand } from "./command.ts";
 import { accessOf, callNode, withAccess } from "./node-api.ts";
 import { table } from "./table.ts";
 
+interface CreateOptions {
+  readonly role: string;
+  readonly name: string;
+  readonly expires?: string;
+  readonly onlyPredicates?: readonly string[];
+  readonly onlyTypes?: readonly string[];
+  readonly json?: true;
+}
+
+interface CreatedKey {
+  readonly id: string;
+  readonly token: string;
+  readonly message: string;
+}
+
+interface ListedKey {
+  readonly id: string;
+  readonly name: string;
+  readonly role: string;
+  readonly created: string;
+  /** A node of 0.1.0 does not send it. */
+  readonly last_used?: string | null;
+  readonly expires?: string;
+  readonly expired?: true;
+  readonly only_predicates?: readonly string[];
+  readonly only_types?: readonly string[];
+  readonly replaced_expires?: string;
+}
+
 export const keysCommand: AddCommand = (program) => {
-  const keys = program.command("keys").description("Create, list and revoke API keys on a running node");
+  const keys = program.command("keys").description("Create, list, rotate and revoke API keys on a running node");
   withAccess(keys.command("create"), "admin")
     .description("Create a key; only this command prints it")
     .addOption(new Option("--role <role>", "Its permissions").choices(["admin", "write", "read"]).default("write"))
     .requiredOption("--name <name>", "Its purpose")
+    .option("--expires <when>", "A duration such as 90d, or a time such as 2027-01-31T00:00:00Z (default: never)")
+    .option("--only-predicates <names>", "It may only change facts with these predicates, separated by commas", listOf)
+    .option("--only-types <types>", "It may only change facts whose arguments have these types", listOf)
     .option("--json", "Print the key and its id as JSON")
-    .action(async (options: { role: string; name: string; json?: true }, command: Command) => {
-      const { role, name } = options;
-      const created = await callNode(accessOf(command, "admin"), "POST", "/api/keys", { role, name });
-      const { id, token } = created as { id: string; token: string };
-      await print(options.json ? `${JSON.stringify({ id, name, role, token }, null, 2)}\n` : `${printable(token)}\n`);
-    });
+    .action(createKey);
   withAccess(keys.command("list"), "admin")
     .description("List all keys, without their secrets")
     .option("--json", "Print JSON")
-    .action(async (options: { json?: true }, command: Command) => {
-      const answer = await callNode(accessOf(command, "admin"), "GET", "/api/keys");
-      const { keys: listed } = answer as { keys: { id: string; name: string; role: string; created: string }[] };
-      const rows = listed.map(({ id, role, created, name }) => [id, role, created, name]);
-      await print(
-        options.json ? `${JSON.stringify(listed, null, 2)}\n` : table(["ID", "ROLE", "CREATED", "NAME"], rows),
-      );
+    .action(listKeys);
+  withAccess(keys.command("rotate"), "admin")
+    .description("Give a key a new secret; only this command prints it. The present one stays valid for a while")
+    .argument("<id>", "The id from `ostiary keys list`")
+    .option("--grace <duration>", "How long the present secret stays valid (default: 24h)")
+    .option("--expires <when>", "When the new secret expires (default: as the present one)")
+    .option("--json", "Print the key and its id as JSON")
+    .action(async (id: string, options: { grace?: string; expires?: string; json?: true }, command: Command) => {
+      const { grace, expires } = options;
+      const path = `/api/keys/${encodeURIComponent(id)}/rotate`;
+      await printKey(await callNode(accessOf(command, "admin"), "POST", path, { grace, expires }), options);
     });
   withAccess(keys.command("revoke"), "admin")
+    .alias("delete")
     .description("Revoke a key; each node refuses it as soon as it has the event")
     .argument("<id>", "The id from `ostiary keys list`")
     .option("--json", "Print JSON")
@@ -39,3 +71,41 @@ export const keysCommand: AddCommand = (program) => {
       await print(options.json ? `${JSON.stringify({ id, revoked: true }, null, 2)}\n` : `revoked ${printable(id)}\n`);
     });
 };
+
+const listOf = (text: string): string[] => text.split(",").map((name) => name.trim());
+
+async function createKey(options: CreateOptions, command: Command): Promise<void> {
+  const { role, name, expires, onlyPredicates, onlyTypes } = options;
+  const isLimited = [expires, onlyPredicates, onlyTypes].some((limit) => limit !== undefined);
+  const grant = { role, expires, only_predicates: onlyPredicates, only_types: onlyTypes };
+  const body = isLimited ? { name, grant } : { name, role };
+  await printKey(await callNode(accessOf(command, "admin"), "POST", "/api/keys", body), options);
+}
+
+async function printKey(answer: unknown, { json }: { readonly json?: true }): Promise<void> {
+  const { message: _, ...key } = answer as CreatedKey;
+  await print(json ? `${JSON.stringify(key, null, 2)}\n` : `${printable(key.token)}\n`);
+}
+
+async function listKeys({ json }: { readonly json?: true }, command: Command): Promise<void> {
+  const answer = await callNode(accessOf(command, "admin"), "GET", "/api/keys");
+  const { keys: listed } = answer as { readonly keys: readonly ListedKey[] };
+  if (json) return print(`${JSON.stringify(listed, null, 2)}\n`);
+  const rows = listed.map((key) => [key.id, key.role, key.created, validityOf(key), key.last_used ?? "-", key.name]);
+  const restrictions = listed.flatMap(restrictionLines).map((line) => `${printable(line)}\n`);
+  await print(table(["ID", "ROLE", "CREATED", "EXPIRES", "LAST USED", "NAME"], rows) + restrictions.join(""));
+}
+
+function validityOf({ expires, expired }: ListedKey): string {
+  if (expires === undefined) return "never";
+  return expired === true ? `${expires} (expired)` : expires;
+}
+
+/** What does not fit into a table. */
+function restrictionLines({ id, only_predicates: predicates, only_types: types, replaced_expires: end }: ListedKey) {
+  return [
+    ...(predicates === undefined ? [] : [`${id} may only change facts with the predicate ${predicates.join(", ")}`]),
+    ...(types === undefined ? [] : [`${id} may only change facts with arguments of the type ${types.join(", ")}`]),
+    ...(end === undefined ? [] : [`${id} has a second secret until ${end}`]),
+  ];
+}

@@ -33,7 +33,7 @@ export function addSettingOptions(command: Command): Command {
 
 export interface EffectiveConfig {
   readonly config: Config;
-  /** Old names that the next release does not accept. */
+  /** About old names that the next release does not accept, and permissions of files with secrets. */
   readonly warnings: readonly string[];
 }
 

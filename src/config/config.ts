@@ -50,6 +50,12 @@ const node = {
   ).describe(
     "The API key that a new primary accepts from the beginning. If it is not set, the primary creates one at its first start and prints it once",
   ),
+  nodeKeyFile: file().describe(
+    "A file with the node key in place of `nodeKey`, such as a secret of Docker or Kubernetes; it is read at the start",
+  ),
+  adminKeyFile: file().describe(
+    "A file with the admin key in place of `adminKey`, such as a secret of Docker or Kubernetes; it is read at the start",
+  ),
   import: file().describe(
     "A file that `ostiary snapshot create` wrote with the node key; the node verifies its MAC. An edge or a fallback starts from it without a connection to other nodes, if its data directory has no database or an older one of the same history. A fallback with a database needs no primary, unless `follow` or `peers` is set",
   ),

@@ -109,6 +109,12 @@ export const advancedLimits = {
   largeResponseTimeMsMax: time(300_000).describe("How long a client can take to read such a response"),
   responseStallMs: time(10_000).describe("The node ends a large response if the client reads nothing for this time"),
   apiKeysMax: count(128).describe("Maximum number of API keys of an environment"),
+  keyUsesIntervalMs: time(60_000).describe(
+    "How often a node saves when each API key was last used, and an edge or a fallback reports it to the primary",
+  ),
+  keyExpiryCheckIntervalMs: time(60_000).describe(
+    "How often the primary looks for API keys that have expired, to record it in the log",
+  ),
   stopGraceMs: time(10_000).describe("How long requests in flight can continue after the node was asked to stop"),
   logLineBytesMax: size(8 * KiB).describe("Maximum length of a line of the log output; longer lines are cut"),
   // Policies

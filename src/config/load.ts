@@ -9,6 +9,7 @@ import { failoverUrlProblem } from "./failover-url.ts";
 import { configSchema, developmentKey, type Config } from "./config.ts";
 import { type Environment, serviceVariables } from "./kubernetes-variables.ts";
 import { oldNames, oldSection } from "./renamed-settings.ts";
+import { readSecretFiles } from "./secret-files.ts";
 import { isSection, putAt, sections, settings, valueAt, type Setting, type SettingNames } from "./settings.ts";
 
 export interface ConfigSources {
@@ -42,6 +43,9 @@ export function loadConfig(given: ConfigSources): LoadedConfig {
     if (setting.schema.safeParse(found.value).success) putAt(collected, setting.configPath, found.value);
     else problems.push(refusal(setting, found));
   }
+  const secrets = readSecretFiles(collected, settings);
+  problems.push(...secrets.problems);
+  warnings.push(...secrets.warnings);
   if (collected["role"] === undefined && !problems.some((problem) => problem.startsWith("role ")))
     problems.push(missing("role", "every node needs one"));
   if (problems.length > 0) return { problems, warnings: [] };

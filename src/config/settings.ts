@@ -44,6 +44,9 @@ export const groupHeadings: Readonly<Record<Group, string>> = {
   advanced: "Advanced",
 };
 
+/** The name of the setting with the path of a file in which a secret is. */
+export const fileSettingOf = (name: string): string => `${name}File`;
+
 /** The places in the file of the limits that are not in the section `advanced`. */
 const limitPaths: Readonly<Record<string, readonly string[]>> = {
   retentionEvents: ["retention", "events"],
@@ -66,7 +69,8 @@ export function describeConfig(config: Config): Record<string, unknown> {
   const described: Record<string, unknown> = {};
   for (const setting of settings) {
     const value = valueAt(config, setting.configPath);
-    if (value === undefined) continue;
+    // A file and the secret in it cannot both be set.
+    if (value === undefined || valueAt(config, [fileSettingOf(setting.name)]) !== undefined) continue;
     putAt(described, setting.path, setting.secret ? "********" : z.encode(setting.schema, value));
   }
   return described;

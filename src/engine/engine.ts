@@ -8,14 +8,14 @@ import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
-import * as schema from "../store/connection/schema.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
 import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../store/facts/fact-pages.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { warmUpSymbolCache } from "../store/facts/symbols.ts";
-import { findApiKey } from "../store/keys/api-keys.ts";
+import { allSecrets, findSecrets } from "../store/keys/api-keys.ts";
+import type { KeySecret } from "../store/keys/key-grant.ts";
 import { readRevision, readState, type Revision, type StoreState } from "../store/log/store-state.ts";
 import { allTypes } from "../store/facts/symbols.ts";
 import { countFacts, countFactsByPredicate } from "../store/statistics/table-statistics.ts";
@@ -73,7 +73,6 @@ import type {
   ResourcesQuestion,
   Suggestions,
 } from "./request/questions.ts";
-import type { ApiKey } from "./state/event.ts";
 
 export interface EngineOptions extends Partial<ReadViewOptions> {
   /** Seconds since 1970. */
@@ -409,14 +408,14 @@ export class Engine {
     return this.#view.read(() => this.#view.factTypes());
   }
 
-  apiKey(id: string): ApiKey | null {
-    return this.#view.read(() => findApiKey(this.#database, id) ?? null);
+  /** The secrets of an API key, the present one first; empty if there is no such key. */
+  secretsOf(id: string): KeySecret[] {
+    return this.#view.read(() => findSecrets(this.#database, id));
   }
 
-  apiKeys(): ApiKey[] {
-    return this.#view.read(() =>
-      this.#database.orm.select().from(schema.apiKey).orderBy(schema.apiKey.timeMs, schema.apiKey.id).all(),
-    );
+  /** The secrets of all API keys, by the age of the keys. */
+  apiKeys(): KeySecret[] {
+    return this.#view.read(() => allSecrets(this.#database));
   }
 
   /** What the active policy can use as facts. */

@@ -1,8 +1,11 @@
 /** The interface of a running node, whatever its role: what the HTTP API and the command line use. */
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
-import type { ApiKey, FactChange } from "../engine/state/event.ts";
+import type { FactChange } from "../engine/state/event.ts";
 import type { StoreState } from "../store/log/store-state.ts";
+import type { Clock } from "../util/clock.ts";
+import type { KeyUses } from "./key-uses.ts";
+import type { KeyChanges } from "./log/key-changes.ts";
 import type { PolicyUpload, WriteMeta, WriteResult } from "./log/append.ts";
 import type { EventReader } from "./log/event-reader.ts";
 import type { NodeHealth } from "./node-health.ts";
@@ -15,6 +18,9 @@ export interface Node {
   readonly role: NodeHealth["role"];
   readonly id: string;
   readonly environment: string;
+  /** Decides whether an API key has expired. */
+  readonly clock: Clock;
+  readonly keyUses: KeyUses;
   /** Call it for each request: a snapshot may replace the database. AppError `not_ready` without a database. */
   engine(): Engine;
   /** The events of this node's log. Undefined for a fallback that only fetches snapshots. */
@@ -60,10 +66,7 @@ export interface Writes {
   batch(changes: readonly FactChange[] | string, meta: WriteMeta): Promise<WriteResult>;
   policy(upload: PolicyUpload, meta: WriteMeta): Promise<WriteResult>;
   clear(meta: WriteMeta): Promise<WriteResult>;
-  keys(
-    change: { readonly add: readonly ApiKey[]; readonly remove: readonly string[] },
-    meta: WriteMeta,
-  ): Promise<WriteResult>;
+  keys(change: KeyChanges, meta: WriteMeta): Promise<WriteResult>;
 }
 
 export interface ForwardedRequest {

@@ -12,6 +12,7 @@ import { openPromotions, type PromotionsOptions } from "../replication/failover/
 import { Votes } from "../replication/failover/votes.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf } from "../replication/identity.ts";
+import { KeyUses } from "../replication/key-uses.ts";
 import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
 import { keyLookup } from "../replication/replica/key-lookup.ts";
 import { openReplica, type Replica } from "../replication/replica/replica.ts";
@@ -67,6 +68,10 @@ export async function startEdgeNode(
   const { loop, peers, waiters, state } = replica;
   const candidate = openCandidate({ config, id, replica, votes, system }, started);
 
+  // The last uses of API keys.
+  const keyUses = new KeyUses(data, clock);
+  started.defer(keyUses.start(limits.keyUsesIntervalMs, (uses) => peers.primary.client.keyUses(uses)));
+
   // The event stream.
   const health = (): NodeHealth => ({
     ...replicaHealth(replica, limits.readyAgeMsMax),
@@ -112,6 +117,7 @@ export async function startEdgeNode(
     freshness: () => ({ sequenceNumber: undefined, ageMs: loop.monitor.ageMs }),
     limits,
     clock,
+    keyUses,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
     // A node of a later term follows the successor of this edge's primary.
@@ -148,6 +154,8 @@ export async function startEdgeNode(
     role: "edge",
     id,
     environment,
+    clock,
+    keyUses,
     engine: replica.engine,
     events: replica.events,
     writes: undefined,

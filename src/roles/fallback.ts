@@ -7,12 +7,14 @@ import type { Config } from "../config/config.ts";
 import { createBackupServer, serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
 import { nodeIdOf, nodeKeyHashOf } from "../replication/identity.ts";
+import { KeyUses, type UsesByKey } from "../replication/key-uses.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
 import { openReplica } from "../replication/replica/replica.ts";
 import { openSnapshotReplica, type SnapshotReplica } from "../replication/replica/snapshot-replica.ts";
 import { withoutAckName } from "../replication/transport/open-peers.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
+import type { Clock } from "../util/clock.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { positionHealth, replicaHealth } from "./edge.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
@@ -34,9 +36,11 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
   const id = nodeIdOf(config);
   const replica = await openReplica(config, withoutAckName, started, system);
   replica.loop.start();
+  const keyUses = new KeyUses(config.data, system.clock);
+  started.defer(keyUses.start(config.limits.keyUsesIntervalMs, (uses) => replica.peers.primary.client.keyUses(uses)));
   const running = started.move();
   return {
-    ...commonMembers(config, id),
+    ...commonMembers(config, id, keyUses, system.clock),
     engine: replica.engine,
     events: replica.events,
     state: replica.state,
@@ -57,9 +61,13 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   started.defer(lockDirectory(data).unlock);
   const id = nodeIdOf(config);
   const replica = await openSnapshotReplica(config, started, system);
+  const keyUses = new KeyUses(data, system.clock);
+  const { peers } = replica;
+  const report = peers && ((uses: UsesByKey) => peers.primary.client.keyUses(uses));
+  started.defer(keyUses.start(config.limits.keyUsesIntervalMs, report));
   const running = started.move();
   return {
-    ...commonMembers(config, id),
+    ...commonMembers(config, id, keyUses, system.clock),
     engine: replica.engine,
     events: undefined,
     state: replica.state,
@@ -77,11 +85,13 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
 }
 
 /** A fallback ignores consistency tokens: when all other nodes are gone, an old answer is better than none. */
-function commonMembers({ environment }: Config, id: string) {
+function commonMembers({ environment }: Config, id: string, keyUses: KeyUses, clock: Clock) {
   return {
     role: "fallback",
     id,
     environment,
+    clock,
+    keyUses,
     writes: undefined,
     forward: undefined,
     promote: undefined,

@@ -1,7 +1,8 @@
 /** The keys of a primary: at its first start it makes a node key and an admin key where none are configured. */
 import type { Config } from "../config/config.ts";
 import type { Writer } from "../replication/log/writer.ts";
-import { hashKey, mintApiKey, mintNodeKey, parseApiKey } from "../store/keys/api-keys.ts";
+import type { Connection } from "../store/connection/connection.ts";
+import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -26,7 +27,12 @@ export interface PrimarySecrets {
 }
 
 /** Returns the keys of a primary. Configured keys have precedence; missing ones are made. */
-export async function ensureSecrets(config: Config, writer: Writer, announce: AnnounceKeys): Promise<PrimarySecrets> {
+export async function ensureSecrets(
+  config: Config,
+  writer: Writer,
+  store: Connection,
+  announce: AnnounceKeys,
+): Promise<PrimarySecrets> {
   const { environment } = config;
   const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
@@ -36,7 +42,19 @@ export async function ensureSecrets(config: Config, writer: Writer, announce: An
 
   const nodeKeyHash = knownHash ?? hashKey(must(nodeKey));
   if (nodeKey !== undefined) await writer.writeSetting("node_key_hash", nodeKeyHash);
-  return { nodeKeyHash, adminKey: config.adminKey ?? adminKey };
+  return { nodeKeyHash, adminKey: adminKey ?? configuredAdminKey(config, store) };
+}
+
+/** Undefined if the store has its secret with an expiry, which a start must not lift. */
+function configuredAdminKey({ adminKey }: Config, store: Connection): string | undefined {
+  if (adminKey === undefined) return undefined;
+  const known = secretIn(findSecrets(store, parseApiKey(adminKey)?.id ?? ""), hashKey(adminKey));
+  if (known?.isReplaced === true)
+    log.warning(
+      "`adminKey` in the configuration has the secret of {id} that `ostiary keys rotate` replaced: put the new one there",
+      { id: known.id },
+    );
+  return known?.expiresMs === undefined ? adminKey : undefined;
 }
 
 /** Stores the admin key, unless it is stored already. */

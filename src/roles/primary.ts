@@ -17,6 +17,7 @@ import { readPromisedTerm, Votes } from "../replication/failover/votes.ts";
 import { foreignHealth, ForeignHistoryMonitor } from "../replication/history-guard.ts";
 import { noteHistory } from "../replication/history-notes.ts";
 import { nodeIdOf } from "../replication/identity.ts";
+import { KeyUses } from "../replication/key-uses.ts";
 import { recordCommitTimes } from "../replication/log/commit-times.ts";
 import { createEventReader } from "../replication/log/event-reader.ts";
 import { Writer } from "../replication/log/writer.ts";
@@ -54,6 +55,7 @@ import {
 } from "./primary-database.ts";
 import { acceptAdminKey, acceptAdminKeyLater, ensureSecrets, type AnnounceKeys } from "./primary-keys.ts";
 import { createWrites } from "./primary-writes.ts";
+import { recordExpiredKeys } from "./expired-keys.ts";
 
 export interface PrimaryNode extends Node {
   readonly writes: Writes;
@@ -195,6 +197,10 @@ export async function startPrimaryNode(
     system,
   );
 
+  // The last uses of API keys.
+  const keyUses = new KeyUses(data, clock);
+  started.defer(keyUses.start(limits.keyUsesIntervalMs));
+
   // The server for other nodes, and the requests that wait for a new position.
   const longPolls = new LongPolls(clock);
   const waiters = new OffsetWaiters({
@@ -231,6 +237,7 @@ export async function startPrimaryNode(
     commits,
     limits,
     clock,
+    keyUses,
     verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
     serveSnapshot: (request) => serveSnapshot(request, snapshots),
     onPeerPosition(position, nodeId) {
@@ -257,17 +264,22 @@ export async function startPrimaryNode(
 
   const { ackTimeoutMs } = limits;
   const requireNewest = (maxMs: number): void => requireConfirmedTerm(ageMs(), maxMs, fence, leadership);
+  const parts = { writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream };
+  const writes = createWrites(parts);
+  started.defer(recordExpiredKeys(() => database.engine(), writes, limits, clock));
   const running = started.move();
   return {
     role: "primary",
     id,
     environment,
+    clock,
+    keyUses,
     engine() {
       damage.requireNone();
       return database.engine();
     },
     events,
-    writes: createWrites({ writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream }),
+    writes,
     forward: undefined,
     promote: undefined,
     waitFor: (token) => waiters.waitFor(token, config.consistencyWait),
@@ -313,7 +325,7 @@ async function openData(
   database.open(path);
   noteHistory(data, firstEpoch(database.reader()).epoch);
   refuseDevelopmentKey(config, database.engine());
-  const secrets = await ensureSecrets(config, writer, announce);
+  const secrets = await ensureSecrets(config, writer, database.reader(), announce);
   // The operator has seen the keys of a first start, so they must be stored even if the start fails later.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
     await acceptAdminKey(secrets.adminKey, writer, system.clock);

@@ -62,6 +62,8 @@ test("what they print with it is JSON", async () => {
     ["delete has_role User:ann _ _"],
     ["events", true],
     ["keys create --name x"],
+    ["keys create --name y --expires 90d --only-predicates has_role"],
+    ["keys rotate 12345 --grace 1h"],
     ["keys list"],
     [`backup --data ${data} --out a.backup`],
     ["restore a.backup --list --allow-unauthenticated"],

@@ -81,7 +81,7 @@ test("clearing deletes the facts and keeps policy and keys", () => {
   const engine = new Engine(store);
   expect(engine.facts({ predicate: "has_role", args: [] })).toEqual([]);
   expect(engine.policy()?.source).toBe(roles);
-  expect(engine.apiKey("k")?.role).toBe("read");
+  expect(engine.secretsOf("k")[0]?.role).toBe("read");
   expect(mayRead(store, "ann")).toBe(false);
 });
 

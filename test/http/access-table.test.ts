@@ -56,6 +56,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   testPolicy: { src: 'actor User {} test "none" { assert allow(User{"a"}, "b", User{"c"}); }' },
   postPolicyRollback: { id: 1 },
   postKey: { name: "new", role: "admin" },
+  postKeyRotation: { grace: "1h" },
   promote: { force: true },
 };
 

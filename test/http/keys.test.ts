@@ -68,6 +68,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/clear_data", "write"],
   ["GET /api/keys", "admin"],
   ["POST /api/keys", "admin", { name: "another", role: "read" }],
+  ["POST /api/keys/nobody/rotate", "admin", {}],
   ["DELETE /api/keys/nobody", "admin"],
   ["POST /api/promote", "admin", {}],
   ["GET /api/backup", "admin"],
@@ -76,6 +77,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
 const answered = new Map([
   ["POST /api/policy", 202],
   ["POST /api/policy_rollback", 202],
+  ["POST /api/keys/nobody/rotate", 404],
   ["DELETE /api/keys/nobody", 404],
   ["POST /api/promote", 409],
 ]);
@@ -141,8 +143,8 @@ describe("the life of a key", () => {
       const created = expect.stringMatching(/^\d{4}-\d\d-\d\dT/);
       expect(listed.json).toEqual({
         keys: [
-          { id: "admin", name: "admin", role: "admin", created },
-          { id: made.id, name: "for write", role: "write", created },
+          { id: "admin", name: "admin", role: "admin", created, last_used: expect.stringMatching(/:00\.000Z$/) },
+          { id: made.id, name: "for write", role: "write", created, last_used: null },
         ],
       });
       expect(listed.text).not.toContain(made.token.slice(-48));

@@ -44,10 +44,12 @@ describe.each([...brokers])("with the %s broker", (broker) => {
         await cluster.replace("fallback", today);
         await cluster.replace("edge-a", today);
         await settled("primary");
+        await expectNoLimitedKeys(cluster);
         await promote(cluster.node("edge-a"), cluster.adminKey);
         // The old primary and the other old edge follow a primary of today.
         await settled("edge-a");
         await uploadWithMessage(cluster);
+        await expectLimitedKeys(cluster);
         await cluster.replace("edge-b", today);
         await cluster.replace("primary", today);
         await settled("edge-a");
@@ -92,6 +94,77 @@ async function uploadWithMessage(cluster: MixedCluster): Promise<void> {
   expect(await policyOf(cluster, "edge-a")).toEqual({ src: `${src}\n# reviewed`, filename });
 }
 
+interface ListedKey {
+  readonly id: string;
+  readonly name: string;
+}
+
+const keysOf = async (cluster: MixedCluster, name: Name): Promise<readonly ListedKey[]> =>
+  ((await (await ask(cluster, name, "/api/keys")).json()) as { keys: ListedKey[] }).keys;
+
+const post = (cluster: MixedCluster, name: Name, path: string, body: object): Promise<Response> =>
+  ask(cluster, name, path, { method: "POST", body: JSON.stringify(body) });
+
+/** An older primary creates no key without the limits that were asked for, also if a node of today forwards it. */
+async function expectNoLimitedKeys(cluster: MixedCluster): Promise<void> {
+  const before = await keysOf(cluster, "primary");
+  for (const name of ["primary", "edge-a"] as const) {
+    const limited = { name: "limited", grant: { role: "write", expires: "90d", only_types: ["Org"] } };
+    expect([name, (await post(cluster, name, "/api/keys", limited)).status]).toEqual([name, 400]);
+    expect([name, (await post(cluster, name, "/api/keys/x/rotate", {})).status]).toEqual([name, 404]);
+  }
+  expect(await keysOf(cluster, "primary")).toEqual(before);
+}
+
+/** Older nodes apply the events of keys with limits without a snapshot, and never accept such a key. */
+async function expectLimitedKeys(cluster: MixedCluster): Promise<void> {
+  const today = ["edge-a", "fallback"] as const;
+  const older = ["edge-b", "primary"] as const;
+  const paths = older.map((name) => currentStorePath(cluster.node(name).directory));
+  const make = async (body: object, path = "/api/keys") =>
+    (await (await post(cluster, "edge-b", path, body)).json()) as { id: string; token: string };
+  const expiring = await make({ name: "expiring", grant: { role: "read", expires: "90d" } });
+  const short = await make({ name: "short", grant: { role: "write", expires: "1ms" } });
+  const restricted = await make({ name: "restricted", grant: { role: "write", only_predicates: ["has_role"] } });
+  const rotated = await make({ name: "rotated", role: "write" });
+  // 0.1.0 has no route for a rotation.
+  const answer = await post(cluster, "edge-a", `/api/keys/${rotated.id}/rotate`, {});
+  const next = (await answer.json()) as { token: string };
+  for (const name of names)
+    await eventually(async () => (await statusOf(cluster, name, next.token)) === 200, `${name} has the keys`);
+  const expected = [
+    ...today.map((name) => ({ name, statuses: [200, 401, 200, 200, 200] })),
+    ...older.map((name) => ({ name, statuses: [401, 401, 401, 401, 200] })),
+  ];
+  const tokens = [expiring, short, restricted, rotated, next].map(({ token }) => token);
+  for (const { name, statuses } of expected)
+    expect([name, await Promise.all(tokens.map((token) => statusOf(cluster, name, token)))]).toEqual([name, statuses]);
+  // An older edge asks the primary about the key, and the primary decides.
+  const write = async (predicate: string) => {
+    const fact = {
+      predicate,
+      args: [
+        { type: "User", id: "limited" },
+        { type: "String", id: "reader" },
+        { type: "Repository", id: "x" },
+      ],
+    };
+    const init = { method: "POST", body: JSON.stringify([{ deletes: [fact] }]) };
+    return (await ask(cluster, "edge-b", "/api/batch", init, restricted.token)).status;
+  };
+  expect([await write("has_role"), await write("has_relation")]).toEqual([200, 403]);
+  // It shows them under other ids, by which they can be removed as well.
+  const shown = must((await keysOf(cluster, "edge-b")).find(({ name }) => name === "restricted"));
+  expect(shown.id).not.toBe(restricted.id);
+  const removal = await ask(cluster, "edge-b", `/api/keys/${encodeURIComponent(shown.id)}`, { method: "DELETE" });
+  expect(removal.status).toBe(200);
+  expect(await statusOf(cluster, "edge-a", restricted.token)).toBe(401);
+  expect(older.map((name) => currentStorePath(cluster.node(name).directory))).toEqual(paths);
+}
+
+const statusOf = async (cluster: MixedCluster, name: Name, token: string): Promise<number> =>
+  (await ask(cluster, name, "/api/policy", {}, token)).status;
+
 const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: string; filename: string | null }> =>
   ((await (await ask(cluster, name, "/api/policy")).json()) as { policy: { src: string; filename: string | null } })
     .policy;
@@ -99,7 +172,13 @@ const policyOf = async (cluster: MixedCluster, name: Name): Promise<{ src: strin
 const historyOf = async (cluster: MixedCluster, name: Name): Promise<unknown[]> =>
   ((await (await ask(cluster, name, "/api/policy_history")).json()) as { versions: unknown[] }).versions;
 
-function ask(cluster: MixedCluster, name: Name, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { Authorization: `Bearer ${cluster.adminKey}` };
+function ask(
+  cluster: MixedCluster,
+  name: Name,
+  path: string,
+  init: RequestInit = {},
+  key = cluster.adminKey,
+): Promise<Response> {
+  const headers = { Authorization: `Bearer ${key}` };
   return fetch(`${cluster.node(name).url}${path}`, { ...init, headers });
 }

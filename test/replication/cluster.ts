@@ -16,7 +16,7 @@ import type { Node, NodeHealth } from "../../src/replication/node.ts";
 import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/replication/log/append.ts";
-import type { ClusterSystem } from "../../src/roles/cluster-system.ts";
+import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -26,7 +26,7 @@ import { openLog } from "../../src/store/log/log.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { nextFailoverTerm } from "../../src/store/log/terms.ts";
 import { must } from "../../src/util/assert.ts";
-import { systemClock } from "../../src/util/clock.ts";
+import { type Clock, systemClock } from "../../src/util/clock.ts";
 
 export const nodeKey = "n_test_0123456789abcdef";
 export const adminKey = "e_test_admin_0123456789abcdef0123456789abcdef";
@@ -98,14 +98,19 @@ export class Cluster {
     return must(config, problems.join("; "));
   }
 
-  async primary(flags: Flags = {}, announce?: AnnounceKeys): Promise<Running<PrimaryNode>> {
+  async primary(flags: Flags = {}, announce?: AnnounceKeys, system?: ClusterSystem): Promise<Running<PrimaryNode>> {
     const config = this.config("primary", "primary", { adminKey, ...flags });
-    return this.#serve(config, () => startPrimaryNode(config, { announce }));
+    return this.#serve(config, () => startPrimaryNode(config, { announce }, system));
   }
 
-  async edge(name: string, primary: { readonly url: string }, flags: Flags = {}): Promise<Running<Node>> {
+  async edge(
+    name: string,
+    primary: { readonly url: string },
+    flags: Flags = {},
+    system?: ClusterSystem,
+  ): Promise<Running<Node>> {
     return this.#serve(this.config("edge", name, { primary: primary.url, ...flags }), (config) =>
-      startEdgeNode(config),
+      startEdgeNode(config, {}, system),
     );
   }
 
@@ -134,10 +139,10 @@ export class Cluster {
     return tracked;
   }
 
-  async fallback(primary: { readonly url: string }, flags: Flags = {}): Promise<Running<Node>> {
+  async fallback(primary: { readonly url: string }, flags: Flags = {}, system?: ClusterSystem): Promise<Running<Node>> {
     return this.#serve(
       this.config("fallback", "fallback", { primary: primary.url, refresh: "1s", ...flags }),
-      startFallbackNode,
+      (config) => startFallbackNode(config, system),
     );
   }
 
@@ -160,6 +165,21 @@ export class Cluster {
     this.#running.add(running);
     return running;
   }
+}
+
+/** A system whose wall clock a test can set. Its monotonic clock and its timers are real. */
+export class SystemWithClock implements ClusterSystem {
+  readonly #real = realClusterSystem;
+  /** By how much the wall clock is ahead, in ms. */
+  aheadMs = 0;
+  readonly clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + this.aheadMs };
+  readonly fetch = this.#real.fetch;
+  readonly connectMqtt = this.#real.connectMqtt;
+  readonly spawnWorker = this.#real.spawnWorker;
+  readonly approvePolicies = this.#real.approvePolicies;
+  readonly serve = this.#real.serve;
+  readonly connectNode = this.#real.connectNode;
+  readonly openLease = this.#real.openLease;
 }
 
 /**

@@ -12,7 +12,7 @@ const fact = z.object({ predicate: z.string().min(1), args: listOf(value, { min:
 export const apiKeyRole = z.enum(["admin", "write", "read"]);
 export type ApiKeyRole = z.infer<typeof apiKeyRole>;
 
-/** An API key as it is stored and replicated: with the hash of its text, never the text itself. */
+/** One secret of an API key, as it is stored and replicated: its hash, and its grant (`store/keys/key-grant.ts`). */
 const apiKey = z
   .object({
     id: z.string().min(1),

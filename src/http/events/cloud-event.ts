@@ -3,10 +3,12 @@
  * chosen here: the hash of an API key and the idempotency key of a request are never public.
  */
 import { parseStoredText } from "../../engine/policy/stored-policy.ts";
+import { keyIdOf, secretOf } from "../../engine/authenticate.ts";
 import type { ApiKey, Effect } from "../../engine/state/event.ts";
 import type { LoggedEvent } from "../../replication/log/event-reader.ts";
 import { formatToken } from "../../replication/position.ts";
 import { unreachable } from "../../util/assert.ts";
+import { publicGrant } from "./public-grant.ts";
 
 export interface CloudEvent {
   readonly specversion: "1.0";
@@ -66,19 +68,22 @@ function contentOf(effect: Effect): Pick<CloudEvent, "type" | "subject" | "data"
   }
 }
 
-/** Old events have only the id of a removed key. */
+/** A key whose secrets changed is among those added only. Old events have only the id of a removed key. */
 function keyChange({ added, removed, replaced = [] }: Extract<Effect, { kind: "keys" }>) {
-  const known = new Map(replaced.map((key) => [key.id, key]));
-  return {
-    added: added.map(publicKey),
-    removed: removed.map((id) => {
-      const key = known.get(id);
-      return key === undefined ? { id } : publicKey(key);
-    }),
-  };
+  const known = new Map(replaced.map((row) => [row.id, publicKey(row)]));
+  const kept = new Set(added.map(({ id }) => keyIdOf(id)));
+  const gone = removed.filter((id) => !kept.has(keyIdOf(id))).map((id) => known.get(id) ?? { id: keyIdOf(id) });
+  return { added: added.map(publicKey), removed: gone.filter((key) => !("replaced" in key)) };
 }
 
-/** The public members of an API key. */
-export function publicKey({ id, name, role, timeMs }: ApiKey) {
-  return { id, name, role, created: new Date(timeMs).toISOString() };
+/** The public members of a secret. */
+function publicKey(row: ApiKey) {
+  const secret = secretOf(row);
+  const { id, name, role, timeMs } = secret ?? { ...row, id: keyIdOf(row.id) };
+  return {
+    ...{ id, name, role, created: new Date(timeMs).toISOString() },
+    ...(secret && publicGrant(secret)),
+    ...(secret?.isReplaced === true && { replaced: true }),
+    ...(secret?.hasExpired === true && { expired: true }),
+  };
 }

@@ -25,7 +25,7 @@ export interface EventBatch {
 interface EventStreamOptions {
   readonly node: Node;
   readonly limits: Limits;
-  /** Throws AppError `unauthorized` if the API key was removed, `not_ready` if it is unknown or events stopped. */
+  /** Throws AppError `unauthorized` if the API key was removed or has expired, `not_ready` if events stopped. */
   readonly requireAccess: () => void;
   /** The events after a position. Throws like `EventReader.read`. */
   readonly after: (position: EventPosition) => EventBatch | Promise<EventBatch>;

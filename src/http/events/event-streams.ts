@@ -43,8 +43,8 @@ export class EventStreams {
 
   /**
    * Returns a response with the events after a position. The stream is open as long as the key or the token in
-   * `authorization` is valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more, `too_many_requests` if
-   * there are too many streams.
+   * `authorization` is valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more,
+   * `too_many_requests` if there are too many streams.
    */
   open(exchange: Exchange, reader: EventReader, from: ReadFrom, authorization: string): Response {
     const { received, closeConnection, people, principal } = exchange;
@@ -53,6 +53,7 @@ export class EventStreams {
     requireEvents(this.#node);
     if (!this.#slots.canAcquire(holder)) throw this.#slots.refusalError(holder);
     const { next: start } = reader.read(from, { eventsMax: 0, bytesMax: 0 });
+    const cancelExpiry = this.#onExpiry(exchange, () => stream.notify());
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
@@ -67,6 +68,7 @@ export class EventStreams {
       after: (position) => this.#after(reader, position, holder),
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
+        cancelExpiry();
         this.#open.delete(stream);
         this.#slots.release(holder);
       },
@@ -82,6 +84,14 @@ export class EventStreams {
     this.#unsubscribe?.();
     clearTimeout(this.#notifyTimer);
     for (const stream of this.#open) stream.stop();
+  }
+
+  /** Calls `body` when the key of the request expires. */
+  #onExpiry({ principal }: Exchange, body: () => void): () => void {
+    if (principal?.expiresMs === undefined) return () => {};
+    const { clock } = this.#node;
+    // Each heartbeat checks the key as well, also after a clock was set.
+    return clock.after(Math.min(principal.expiresMs - clock.wallMs(), timerMsMax), body);
   }
 
   #moved(): void {
@@ -121,6 +131,8 @@ export class EventStreams {
 }
 
 const encoder = new TextEncoder();
+/** Timers of JavaScript cannot be longer. */
+const timerMsMax = 2 ** 31 - 1;
 
 /** `X-Accel-Buffering` keeps nginx from buffering events. */
 const streamHeaders = {

@@ -5,7 +5,7 @@
  */
 import { Elysia } from "elysia";
 import { LRUCache } from "lru-cache";
-import { authenticate } from "../../engine/authenticate.ts";
+import { authenticate, isExpired, type KeySecret } from "../../engine/authenticate.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -187,9 +187,10 @@ function requireRole(
 }
 
 /**
- * Returns a function that finds the valid API key of an `Authorization` header. It throws `unauthorized` if the header
- * has no key. Valid keys are cached at the present position of the node's database, because hashing and finding a key
- * costs a request 4 µs. The next event, which can be the removal of a key, clears the cache.
+ * Returns a function that finds the valid API key of an `Authorization` header, and records its use. It throws
+ * `unauthorized` if the header has no key, or if the key has expired by the clock of this node. Valid keys are cached at
+ * the present position of the node's database, because hashing and finding a key costs a request 4 µs. The next event,
+ * which can be the removal of a key, clears the cache.
  */
 export function apiKeyFinder(node: Node): (authorization: string) => KeyPrincipal | undefined {
   const valid = new LRUCache<string, KeyPrincipal>({ max: cachedKeysMax });
@@ -201,14 +202,29 @@ export function apiKeyFinder(node: Node): (authorization: string) => KeyPrincipa
       valid.clear();
       validAt = state;
     }
+    const nowMs = node.clock.wallMs();
     const known = valid.get(authorization);
-    if (known !== undefined) return known;
-    const key = authenticate(node.engine(), bearerIn(authorization));
-    if (key === undefined) return undefined;
-    const principal = principalOf(key);
+    if (known !== undefined && !isExpired(known, nowMs)) {
+      node.keyUses.record(known.id, nowMs);
+      return known;
+    }
+    const secret = authenticate(node.engine(), bearerIn(authorization));
+    if (secret === undefined) return undefined;
+    if (isExpired(secret, nowMs)) throw expired(secret);
+    const principal = principalOf(secret);
     if (authorization.length <= cachedLengthMax) valid.set(authorization, principal);
+    node.keyUses.record(principal.id, nowMs);
     return principal;
   };
+}
+
+function expired({ expiresMs = 0, isReplaced }: KeySecret): AppError {
+  const at = new Date(expiresMs).toISOString();
+  const problem =
+    isReplaced === true
+      ? `this secret of the API key was replaced and expired at ${at}: use the new one`
+      : `this API key expired at ${at}: ask an administrator for another one`;
+  return new AppError("unauthorized", problem);
 }
 
 const cachedKeysMax = 1000;

@@ -1,5 +1,6 @@
 /** Who sends a request. */
-import type { ApiKey, ApiKeyRole } from "../../engine/state/event.ts";
+import type { KeySecret, WriteRestriction } from "../../engine/authenticate.ts";
+import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Person } from "../oidc/people.ts";
 
 /** An application with an API key. */
@@ -8,10 +9,14 @@ export interface KeyPrincipal {
   /** The id of the key. Slots, queues and idempotency keys belong to it. */
   readonly id: string;
   readonly role: ApiKeyRole;
+  /** When the secret expires, in ms since 1970. */
+  readonly expiresMs: number | undefined;
+  /** The facts that it may change. Undefined if its role alone decides. */
+  readonly restriction: WriteRestriction | undefined;
 }
 
 export type Principal = KeyPrincipal | Person;
 
-export function principalOf({ id, role }: ApiKey): KeyPrincipal {
-  return { kind: "key", id, role };
+export function principalOf({ id, role, expiresMs, restriction }: KeySecret): KeyPrincipal {
+  return { kind: "key", id, role, expiresMs, restriction };
 }

@@ -30,6 +30,24 @@ export function keyOperations(bodies: RequestParsers): Operation[] {
     },
     {
       ...key,
+      method: "post",
+      path: "/api/keys/:id/rotate",
+      id: "postKeyRotation",
+      summary: "Give an API key a new secret",
+      description:
+        "The present secret stays valid for the `grace` time, by default 24 hours. A secret that an earlier rotation replaced becomes invalid at once.",
+      kind: "write",
+      body: bodies.rotateKey.schema,
+      responses: {
+        200: json(
+          "The new secret, which is not shown again",
+          newKeySchema.extend({ replaced_expires: z.iso.datetime() }).meta({ id: "RotatedApiKey" }),
+        ),
+      },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      ...key,
       method: "delete",
       path: "/api/keys/:id",
       id: "deleteKey",
@@ -41,6 +59,24 @@ export function keyOperations(bodies: RequestParsers): Operation[] {
   ];
 }
 
-const identity = { id: z.string(), name: z.string(), role: apiKeyRole };
-const keySchema = z.strictObject({ ...identity, created: z.iso.datetime() }).meta({ id: "ApiKey" });
+const identity = {
+  id: z.string(),
+  name: z.string(),
+  role: apiKeyRole,
+  expires: z.iso.datetime().optional(),
+  only_predicates: z.array(z.string()).optional(),
+  only_types: z.array(z.string()).optional(),
+};
+const keySchema = z
+  .strictObject({
+    ...identity,
+    created: z.iso.datetime(),
+    last_used: z.iso.datetime().nullable().meta({ description: "To the minute" }),
+    expired: z.literal(true).optional(),
+    replaced_expires: z.iso
+      .datetime()
+      .optional()
+      .meta({ description: "Until when the secret is valid that a rotation has replaced" }),
+  })
+  .meta({ id: "ApiKey" });
 const newKeySchema = z.strictObject({ ...identity, token: z.string(), message: z.string() }).meta({ id: "NewApiKey" });

@@ -13,7 +13,7 @@ export function peopleOperations(): Operation[] {
       summary: "Whom does the API key or the token belong to, and what may it do?",
       kind: "other",
       role: "read",
-      responses: { 200: json("The sender of the request", z.union([keySchema, personSchema])) },
+      responses: { 200: json("The sender of the request", whoamiSchema) },
     },
     {
       method: "get",
@@ -29,13 +29,16 @@ export function peopleOperations(): Operation[] {
   ];
 }
 
-const common = { id: z.string(), name: z.string().nullable(), role: apiKeyRole, environment: z.string() };
-
-const keySchema = z.strictObject({ kind: z.literal("key"), ...common }).meta({ id: "OwnKey" });
-
-const personSchema = z
-  .strictObject({ kind: z.literal("person"), ...common, expires: z.iso.datetime() })
-  .meta({ id: "Person" });
+const whoamiSchema = z
+  .strictObject({
+    kind: z.enum(["key", "person"]),
+    id: z.string(),
+    name: z.string().nullable(),
+    role: apiKeyRole,
+    environment: z.string(),
+    expires: z.iso.datetime().optional().meta({ description: "A token of a person always expires" }),
+  })
+  .meta({ id: "Principal" });
 
 const loginSchema = z
   .strictObject({

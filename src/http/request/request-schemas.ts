@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import { apiKeyRole, type Fact, type FactChange, type FactPattern } from "../../engine/state/event.ts";
+import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
 import type {
   ActionsQuestion,
   AuthorizeQuestion,
@@ -22,6 +22,7 @@ import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
 import { authzenParsers } from "./authzen-schemas.ts";
+import { keyParsers } from "./key-schemas.ts";
 import { parserOf, validator } from "./schema-error.ts";
 
 export type RequestParsers = ReturnType<typeof requestParsers>;
@@ -264,14 +265,13 @@ function withSources<Body extends PolicyBody>(
 }
 
 function changeParsers(limits: Limits) {
-  const key = z.object({ name: z.string().min(1).max(100), role: apiKeyRole });
   const promote = z
     .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
     .refine(({ force, graceful }) => !(force && graceful), {
       error:
         "must not have both `force`, which replaces a primary even if it answers, and `graceful`, which takes over from it",
     });
-  return { ...factChangeParsers(limits), key: validator("body", key), promote: validator("body", promote) };
+  return { ...factChangeParsers(limits), ...keyParsers(limits), promote: validator("body", promote) };
 }
 
 /** All requests that change facts, as changes in their order. Each is one transaction. */

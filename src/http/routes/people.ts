@@ -16,10 +16,10 @@ export function whoamiRoute(node: Node, limits: Limits) {
 }
 
 function whoami(node: Node, principal: Principal) {
-  const { kind, id, role } = principal;
-  const { environment } = node;
-  if (principal.kind === "key") return { kind, id, name: node.engine().apiKey(id)?.name ?? null, role, environment };
-  return { kind, id, name: principal.name, role, environment, expires: new Date(principal.expiresMs).toISOString() };
+  const { kind, id, role, expiresMs } = principal;
+  const name = principal.kind === "person" ? principal.name : (node.engine().secretsOf(id)[0]?.name ?? null);
+  const expires = expiresMs === undefined ? {} : { expires: new Date(expiresMs).toISOString() };
+  return { kind, id, name, role, environment: node.environment, ...expires };
 }
 
 /** What `ostiary login` needs to know before there is a token. The issuer and a public client are no secrets. */

@@ -23,6 +23,7 @@ const writeRoutes = [
   ["POST", "/api/bulk_delete", "write"],
   ["POST", "/api/bulk", "write"],
   ["POST", "/api/keys", "admin"],
+  ["POST", "/api/keys/:id/rotate", "admin"],
   ["DELETE", "/api/keys/:id", "admin"],
 ] as const;
 

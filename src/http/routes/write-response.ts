@@ -16,10 +16,12 @@ export function writeMetaOf(request: Request): WriteMeta {
   const sender = holderOf(exchange);
   const { principal } = exchange;
   const person = principal?.kind === "person" ? { senderName: principal.name } : {};
+  const restriction = principal?.kind === "key" ? principal.restriction : undefined;
   return {
     traceparent,
     sender,
     ...person,
+    restriction,
     ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }),
   };
 }

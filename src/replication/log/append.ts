@@ -4,29 +4,31 @@
  */
 import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
-import type { ApiKey, FactChange, Effect } from "../../engine/state/event.ts";
+import type { FactChange, Effect } from "../../engine/state/event.ts";
 import { readVersion } from "../../engine/policy/policy-history.ts";
 import { storedText, type Author } from "../../engine/policy/stored-policy.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../../engine/state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";
-import { findApiKey } from "../../store/keys/api-keys.ts";
+import { findSecrets } from "../../store/keys/api-keys.ts";
+import type { WriteRestriction } from "../../store/keys/key-grant.ts";
 import { findIdempotencyRecord } from "../../store/log/idempotency.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import type { Log, StoredLogRow } from "../../store/log/log.ts";
-import * as schema from "../../store/connection/schema.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import { preciseNow } from "../../util/clock.ts";
 import { chainHash } from "../position.ts";
 import { commitEvent, factCounts } from "./commit-event.ts";
 import { eventTime } from "./event-time.ts";
+import { decideKeys, type KeyChanges } from "./key-changes.ts";
+import { requireRestriction } from "./write-restriction.ts";
 
 export type WriteRequest =
   | { readonly kind: "batch"; readonly changes: readonly FactChange[] }
   | (PolicyUpload & { readonly kind: "policy" })
   | { readonly kind: "clear" }
-  | { readonly kind: "keys"; readonly add: readonly ApiKey[]; readonly remove: readonly string[] }
+  | (KeyChanges & { readonly kind: "keys" })
   | { readonly kind: "epoch"; readonly epoch: string; readonly term: number };
 
 export interface PolicyUpload {
@@ -51,6 +53,8 @@ export interface WriteMeta {
   readonly sender?: string;
   /** The name of a person; that of an API key is in the database. */
   readonly senderName?: string | null;
+  /** The facts that the sender may change. Without it, the sender may change all facts and the policy. */
+  readonly restriction?: WriteRestriction | undefined;
   /** The result of the policy check. Without it, the check runs in the transaction, which blocks all other writes. */
   readonly approval?: PolicyApproval;
 }
@@ -111,6 +115,7 @@ export function append(
 
 /** The effect of a request on the current state, or `undefined` if it has none. */
 function decide(store: Connection, request: WriteRequest, meta: WriteMeta, limits: Limits): Effect | undefined {
+  if (meta.restriction !== undefined) requireRestriction(meta.restriction, request);
   switch (request.kind) {
     case "batch": {
       const effect = resolveChanges(store, request.changes, limits);
@@ -149,27 +154,9 @@ function decidePolicy(
 function authorOf(
   store: Connection,
   sender: string | undefined,
-  name: string | null | undefined = sender && findApiKey(store, sender)?.name,
+  name: string | null | undefined = sender && findSecrets(store, sender)[0]?.name,
 ): Author | null {
   return sender ? { id: sender, name: name ?? null } : null;
-}
-
-function decideKeys(store: Connection, request: WriteRequest & { kind: "keys" }): Effect | undefined {
-  const stored = store.statement("SELECT hash, role, name FROM api_key WHERE id = ?1");
-  const added = request.add.filter(({ id, hash, role, name }) => {
-    const [known] = stored.values(id);
-    return known?.[0] !== hash || known[1] !== role || known[2] !== name;
-  });
-  const removed = request.remove.filter((id) => stored.values(id).length > 0);
-  if (added.length + removed.length === 0) return undefined;
-  requireAdminLeft(store, added, removed);
-  const gone = new Set([...removed, ...added.map(({ id }) => id)]);
-  const replaced = store.orm
-    .select()
-    .from(schema.apiKey)
-    .all()
-    .filter(({ id }) => gone.has(id));
-  return { kind: "keys", added, removed, replaced };
 }
 
 function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: "epoch" }): Effect {
@@ -177,18 +164,6 @@ function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: 
   if (term <= current)
     throw new AppError("conflict", `the term ${term} does not come after the current one, ${current}`);
   return { kind: "epoch", epoch, term };
-}
-
-/** Without an admin, no one could create API keys. Checked in the transaction: two admins may remove each other. */
-function requireAdminLeft(store: Connection, added: readonly ApiKey[], removed: readonly string[]): void {
-  const admins = store
-    .statement("SELECT id FROM api_key WHERE role = 'admin'")
-    .values()
-    .map((row) => String(row[0]));
-  const last = admins.find((id) => removed.includes(id));
-  const left = admins.some((id) => !removed.includes(id)) || added.some(({ role }) => role === "admin");
-  if (last !== undefined && !left)
-    throw new AppError("conflict", `\`${last}\` is the last key with the role \`admin\`, make another one first`);
 }
 
 function appendEffect(

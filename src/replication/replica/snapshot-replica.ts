@@ -44,6 +44,8 @@ export interface SnapshotReplica {
   readonly database: LocalDatabase;
   readonly historyGuard: HistoryGuard;
   readonly storage: StorageStatus;
+  /** Undefined without a primary. */
+  readonly peers: Peers | undefined;
   /** The position of the snapshot. Undefined while there is none. */
   state(): StoreState | undefined;
   /** AppError `not_ready` while there is no database that may answer. */
@@ -127,6 +129,7 @@ export async function openSnapshotReplica(
     database,
     historyGuard,
     storage,
+    peers,
     state: () => state,
     engine() {
       if (!damage.isFound) return database.engine();

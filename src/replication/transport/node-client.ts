@@ -16,6 +16,7 @@ import {
   type VoteOptions,
 } from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
+import { formatUses, type ReportUses } from "../key-uses.ts";
 import type { System } from "../system.ts";
 import type { NodePosition } from "./node-server.ts";
 
@@ -58,6 +59,8 @@ export interface NodeClient {
   requestVote(own: NodePosition, candidacy: Candidacy, how: VoteOptions): Promise<VoteResponse>;
   /** The role of the API key with this id and SHA-256. */
   apiKey(id: string, hash: string): Promise<ApiKeyLookup>;
+  /** Reports when API keys were last used. */
+  readonly keyUses: ReportUses;
   log(asked: NodePosition): Promise<LogResponse>;
   /** As `downloadSnapshot`. By default it logs the progress. */
   snapshot(
@@ -76,6 +79,8 @@ const headTimeoutMs = 2000;
 const apiKeyTimeoutMs = 1000;
 /** The node asks another node. */
 const primaryHeadTimeoutMs = 2000;
+const keyUsesTimeoutMs = 5000;
+const keyUsesSchema = z.object({ uses: z.record(z.string(), z.number()) });
 const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
 type RequestHeaders = Readonly<Record<string, string>>;
 
@@ -137,6 +142,14 @@ export function connectNode(
       if (response.status === 404 || response.status === 405) return "unchecked";
       if (!response.ok) throw await failure("an API key", response);
       return apiKeySchema.parse(await response.json()).role ?? "unknown";
+    },
+
+    async keyUses(uses) {
+      using late = deadline(clock, keyUsesTimeoutMs);
+      const response = await send("POST", "key-uses", { "Ostiary-Key-Uses": formatUses(uses) }, late.signal);
+      if (response.status === 404 || response.status === 405) return undefined;
+      if (!response.ok) throw await failure("the last uses of API keys", response);
+      return keyUsesSchema.parse(await response.json()).uses;
     },
 
     async log(asked) {

@@ -8,7 +8,8 @@ import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import { epochAt, readEpochs } from "../../store/log/epochs.ts";
 import { openLog, type Log } from "../../store/log/log.ts";
-import { findApiKey } from "../../store/keys/api-keys.ts";
+import { findSecrets, secretIn } from "../../store/keys/api-keys.ts";
+import { isExpired } from "../../store/keys/key-grant.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -18,6 +19,7 @@ import { storageFailureIn } from "../../util/storage-failure.ts";
 import type { Head, NodeHead, LogPage, LogRefusal, VoteRequest } from "./messages.ts";
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
+import { type KeyUses, parseUses } from "../key-uses.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import { storageLogLimit, logStorageFailure } from "../storage-status.ts";
 
@@ -57,6 +59,7 @@ export interface NodeServerOptions {
   readonly commits?: CommitTimes;
   readonly limits: Limits;
   readonly clock: Clock;
+  readonly keyUses: KeyUses;
   readonly verifyNodeKey: (key: string) => boolean;
   readonly serveSnapshot: (request: Request) => Promise<Response>;
   /** Called with the position that another node reports, and its id if it sent one. */
@@ -88,7 +91,10 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
           await options.vote(parseVoteRequest(searchParams));
           return Response.json(serveHead(options, request, searchParams));
         case "/replication/v1/api-key":
-          return Response.json({ role: apiKeyRoleOf(options.store(), request) });
+          return Response.json({ role: apiKeyRoleOf(options, request) });
+        case "/replication/v1/key-uses":
+          options.keyUses.merge(parseUses(request.headers.get("ostiary-key-uses") ?? ""));
+          return Response.json({ uses: options.keyUses.all() });
         case "/replication/v1/head":
           await longPoll(options, request, searchParams);
           return Response.json(serveHead(options, request, searchParams));
@@ -116,15 +122,19 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
 }
 
 const waitMsMax = 10_000;
-const postPaths: ReadonlySet<string> = new Set(["/replication/v1/pledge", "/replication/v1/api-key"]);
+const postPaths: ReadonlySet<string> = new Set([
+  "/replication/v1/pledge",
+  "/replication/v1/api-key",
+  "/replication/v1/key-uses",
+]);
 
-/** Null if there is no API key with this id and hash. */
-function apiKeyRoleOf(store: Connection, { headers }: Request): ApiKeyRole | null {
+/** Null if there is no valid API key with this id and hash. */
+function apiKeyRoleOf({ store, clock }: NodeServerOptions, { headers }: Request): ApiKeyRole | null {
   const [id, hash] = [headers.get("ostiary-key-id"), headers.get("ostiary-key-hash")];
   if (id === null || hash === null)
     throw new AppError("invalid_request", "`Ostiary-Key-Id` and `Ostiary-Key-Hash` name the key, one is missing");
-  const key = findApiKey(store, id);
-  return key?.hash === hash ? key.role : null;
+  const secret = secretIn(findSecrets(store(), id), hash);
+  return secret === undefined || isExpired(secret, clock.wallMs()) ? null : secret.role;
 }
 
 function refusal(status: number, code: string, message: string): Response {

@@ -4,10 +4,11 @@
  * is as safe as a slow hash, and takes 1 µs per request.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { eq } from "drizzle-orm";
+import { and, eq, gte, lt, or } from "drizzle-orm";
 import type { Connection } from "../connection/connection.ts";
 import { openStore } from "../connection/open-store.ts";
 import * as schema from "../connection/schema.ts";
+import { type ApiKeyRow, type KeySecret, secretOf } from "./key-grant.ts";
 
 /** SHA-256 of the whole key text, in lower-case hex. */
 export function hashKey(text: string): string {
@@ -16,8 +17,11 @@ export function hashKey(text: string): string {
 
 /** Whether `text` is the key with this hash, in constant time. */
 export function verifyKey(text: string, hash: string): boolean {
-  const given = Buffer.from(hashKey(text), "hex");
-  const expected = Buffer.from(hash, "hex");
+  return equalHashes(hashKey(text), hash);
+}
+
+function equalHashes(hash: string, other: string): boolean {
+  const [given, expected] = [Buffer.from(hash, "hex"), Buffer.from(other, "hex")];
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
 
@@ -28,9 +32,11 @@ export function parseApiKey(text: string): { readonly environment: string; reado
   return { environment: match[1], id: match[2] };
 }
 
-/** A new API key. `text` is the whole key with its secret: shown once, never stored. */
-export function mintApiKey(environment: string): { readonly id: string; readonly text: string; readonly hash: string } {
-  const id = randomBytes(6).toString("hex");
+/** A new secret, by default of a new key. `text` is the whole key with its secret: shown once, never stored. */
+export function mintApiKey(
+  environment: string,
+  id = randomBytes(6).toString("hex"),
+): { readonly id: string; readonly text: string; readonly hash: string } {
   const text = `e_${environment}_${id}_${randomBytes(24).toString("hex")}`;
   return { id, text, hash: hashKey(text) };
 }
@@ -39,8 +45,40 @@ export function mintNodeKey(environment: string): string {
   return `n_${environment}_${randomBytes(24).toString("hex")}`;
 }
 
-export function findApiKey(database: Connection, id: string): typeof schema.apiKey.$inferSelect | undefined {
-  return database.orm.select().from(schema.apiKey).where(eq(schema.apiKey.id, id)).get();
+/** The rows of a key: of its secret, and of the one before if it was rotated. */
+export function apiKeyRows(database: Connection, id: string): ApiKeyRow[] {
+  const rowId = schema.apiKey.id;
+  // `|` follows `{`, with which a grant begins.
+  const hasGrant = and(gte(rowId, `${id}{`), lt(rowId, `${id}|`));
+  return database.orm
+    .select()
+    .from(schema.apiKey)
+    .where(or(eq(rowId, id), hasGrant))
+    .all();
+}
+
+/** The secrets of a key, the present one first. Empty if there is no such key. */
+export function findSecrets(database: Connection, id: string): KeySecret[] {
+  return inOrder(apiKeyRows(database, id).flatMap((row) => secretOf(row) ?? []));
+}
+
+/** All secrets, by the age of their keys. */
+export function allSecrets(database: Connection): KeySecret[] {
+  const { apiKey } = schema;
+  const rows = database.orm.select().from(apiKey).orderBy(apiKey.timeMs, apiKey.id).all();
+  return inOrder(rows.flatMap((row) => secretOf(row) ?? []));
+}
+
+function inOrder(secrets: readonly KeySecret[]): KeySecret[] {
+  return [
+    ...secrets.filter(({ isReplaced }) => isReplaced !== true),
+    ...secrets.filter(({ isReplaced }) => isReplaced),
+  ];
+}
+
+/** The secret of `text` among those of its key. */
+export function secretIn(secrets: readonly KeySecret[], hash: string): KeySecret | undefined {
+  return secrets.find((secret) => equalHashes(secret.hash, hash));
 }
 
 /** Settings of this node, which are never replicated. */

@@ -1,0 +1,94 @@
+/** Secrets in files of their own: what is read, what is refused, and which permissions cause a warning. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "../../src/config/load.ts";
+import { describeConfig } from "../../src/config/settings.ts";
+import { must } from "../../src/util/assert.ts";
+
+const adminKey = "e_default_admin_0123456789abcdef0123456789abcdef";
+const nodeKey = "n_0123456789abcdef";
+let directory = "";
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "ostiary-secret-"));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+function secretFile(content: string | Uint8Array, mode = 0o400): string {
+  const path = join(directory, `secret-${Math.random()}`);
+  writeFileSync(path, content);
+  chmodSync(path, mode);
+  return path;
+}
+
+const load = (flags: Readonly<Record<string, string>>, environment: Readonly<Record<string, string>> = {}) =>
+  loadConfig({ environment, flags: { role: "primary", ...flags } });
+
+describe("a file with a secret", () => {
+  test("takes the place of the setting, with or without a line break at its end", () => {
+    for (const end of ["", "\n", "\r\n"]) {
+      const environment = { OSTIARY_NODE_KEY_FILE: secretFile(nodeKey + end) };
+      const { config, warnings } = load({ adminKeyFile: secretFile(adminKey + end) }, environment);
+      expect(config).toMatchObject({ adminKey, nodeKey });
+      expect(warnings).toEqual([]);
+    }
+  });
+
+  test("can be a symbolic link, as Kubernetes mounts it", () => {
+    const link = join(directory, "link");
+    symlinkSync(secretFile(adminKey), link);
+    expect(load({ adminKeyFile: link }).config?.adminKey).toBe(adminKey);
+  });
+
+  test("is refused if it is missing, no file, or holds something else; no message repeats its content", () => {
+    const problem = (path: string) => must(load({ adminKeyFile: path }).problems[0]);
+    expect(problem("/nowhere/key")).toBe(
+      "the file `/nowhere/key` of adminKeyFile can't be read: there is no such file; name another, or make it readable for this process",
+    );
+    expect(problem(directory)).toContain("it is a directory");
+    for (const content of [
+      "",
+      "\n",
+      `${adminKey}\n\n`,
+      ` ${adminKey}`,
+      "secret-text",
+      "x".repeat(100_000),
+      new Uint8Array([255, 0]),
+    ]) {
+      const text = problem(secretFile(content));
+      expect(text).toContain("holds no valid adminKey; allowed: `e_<environment>_<key id>_<secret>`");
+      expect(text).not.toMatch(/0123456789abcdef|secret-text|xxx/);
+    }
+    // The checks of the setting hold for the file as well.
+    const other = secretFile("e_other_admin_0123456789abcdef");
+    expect(problem(other)).toContain("adminKey is a key of environment `other`");
+  });
+
+  test("and the setting cannot both be set", () => {
+    const { problems } = load({ adminKeyFile: secretFile(adminKey), adminKey });
+    expect(problems).toEqual(["adminKey and adminKeyFile are both set; remove one of them"]);
+  });
+
+  test("causes a warning if other users may read or change it", () => {
+    for (const [mode, isWarned] of [
+      [0o400, false],
+      [0o600, false],
+      [0o440, true],
+      [0o444, true],
+      [0o602, true],
+    ] as const) {
+      const { warnings } = load({ adminKeyFile: secretFile(adminKey, mode) });
+      expect([mode, warnings.length]).toEqual([mode, isWarned ? 1 : 0]);
+      if (isWarned) expect(warnings[0]).toContain("can be read or changed by other users of this machine");
+    }
+  });
+
+  test("is named by `ostiary config`, the secret is not", () => {
+    const path = secretFile(adminKey);
+    const described = describeConfig(must(load({ adminKeyFile: path }).config));
+    expect(described).toMatchObject({ adminKeyFile: path });
+    expect(described).not.toHaveProperty("adminKey");
+  });
+});

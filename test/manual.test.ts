@@ -53,7 +53,7 @@ describe.each(documents.concat(architecture).map((document) => [document.path, d
     test("settings that exist", () => {
       const names = settings.flatMap(({ path }) => [path.at(-1), path.join(".")]);
       const limits = named(/(?<=`)[a-z]+(?:[A-Z][a-z]+)*(?:Max|Min|Ms|Bytes)(?=`)/g, text);
-      const grouped = named(/(?<=`)(?:retention|log|trace|advanced)\.\w+(?=`)/g, text);
+      const grouped = named(/(?<=`)(?:oidc|retention|log|trace|advanced)\.\w+(?=`)/g, text);
       expect(grouped.filter((name) => !names.includes(name))).toEqual([]);
       const options = sourceOf("src/client/redundant-fetch.ts");
       expect(limits.filter((name) => !names.includes(name) && !options.includes(`readonly ${name}?`))).toEqual([]);
@@ -279,6 +279,9 @@ describe("flags", () => {
     "keys list",
     "keys rotate",
     "keys revoke",
+    "login",
+    "logout",
+    "whoami",
     "health",
     "promote",
     "events",

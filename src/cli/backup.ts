@@ -86,11 +86,11 @@ function copyOf(path: string, nodeKeyHash: string | undefined, progress: Progres
 }
 
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
-  const { url, key } = accessOf(command, "admin");
+  const { url, credential } = accessOf(command, "admin");
   return async (target) => {
     progress.begin(`waiting for ${url}`);
     await fetchSnapshot(target, progress, {
-      get: (headers) => request(url, { ...headers, Authorization: `Bearer ${key}` }),
+      get: async (headers) => request(url, { ...headers, Authorization: `Bearer ${await credential()}` }),
       responseError: refusalOf,
     });
   };

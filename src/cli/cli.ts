@@ -25,6 +25,7 @@ import { generateTypesCommand } from "./generate-types.ts";
 import { healthCommand } from "./health.ts";
 import { importCommand } from "./import/import.ts";
 import { keysCommand } from "./keys.ts";
+import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
 import { manCommand } from "./man.ts";
 import { openApiCommand } from "./openapi.ts";
 import { parityCommand } from "./parity.ts";
@@ -70,6 +71,7 @@ Examples:
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
   ostiary audit --follow                          what administrators do, and what was refused
+  ostiary login --url https://primary.example.com     as a person, without an API key
   ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      all data without the log, for \`ostiary snapshot import\`
 
 \`ostiary <command> --help\` describes a command.
@@ -121,6 +123,9 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       parityCommand,
       keysCommand,
       auditCommand,
+      loginCommand,
+      logoutCommand,
+      whoamiCommand,
       backupCommand,
       restoreCommand,
       snapshotCommand,

@@ -59,9 +59,10 @@ async function followOneStream(
   const silence = new AbortController();
   const silenceTimer = setTimeout(() => silence.abort(new Error("the node was silent for too long")), silenceMsMax);
   try {
+    const authorization = `Bearer ${await access.credential()}`;
     const response = await fetch(`${url}/api/events`, {
       headers: {
-        Authorization: `Bearer ${access.key}`,
+        Authorization: authorization,
         Accept: "text/event-stream",
         ...(position.last !== undefined && { "Last-Event-ID": position.last }),
       },
@@ -81,6 +82,8 @@ async function followOneStream(
     return `${url} ended the stream`;
   } catch (error) {
     if (options.signal.aborted) return undefined;
+    // The issuer of a login can be down for a while.
+    if (error instanceof AppError && error.code === "not_ready") return error.message;
     if (error instanceof AppError) throw error;
     return noAnswerFrom(url, error);
   } finally {

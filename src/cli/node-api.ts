@@ -9,10 +9,13 @@ import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
 import { connectionProblem, reasonOf } from "../util/reason.ts";
 import { UsageError } from "./command.ts";
+import { currentToken } from "./oidc/current-token.ts";
+import { readLogins } from "./oidc/stored-logins.ts";
 
 export interface NodeAccess {
   readonly url: string;
-  readonly key: string;
+  /** The API key, or the present token of a login. Asked for each request, because a token expires. */
+  readonly credential: () => Promise<string>;
 }
 
 /** Adds the options that name the node. `role` is the weakest accepted role of the API key. */
@@ -21,17 +24,23 @@ export function withAccess(command: Command, role: ApiKeyRole): Command {
     .option("--url <url>", "The URL of the node (default: http://127.0.0.1:8080) [OSO_URL]")
     .addHelpText(
       "after",
-      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"} is required, in the variable OSO_AUTH.`,
+      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"} is required, in the variable OSO_AUTH. Without it the login of \`ostiary login\` is used.`,
     );
 }
 
 export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
-  const url =
-    (command.getOptionValue("url") as string | undefined) ?? (process.env["OSO_URL"] || "http://127.0.0.1:8080");
+  const url = nodeUrl(command.getOptionValue("url") as string | undefined);
   const key = process.env["OSO_AUTH"]?.trim();
-  if (!key)
-    throw new UsageError(`OSO_AUTH is not set; set it to ${article(role).toLowerCase()} ${role} key of the node`);
-  return { url: checkedUrl(url), key };
+  if (key) return { url, credential: () => Promise.resolve(key) };
+  if (url in readLogins()) return { url, credential: () => currentToken(url) };
+  throw new UsageError(
+    `OSO_AUTH is not set; set it to ${article(role).toLowerCase()} ${role} key of the node, or log in with \`ostiary login\``,
+  );
+}
+
+/** The URL of the node: of the option `--url`, otherwise of OSO_URL. Throws UsageError. */
+export function nodeUrl(option: string | undefined): string {
+  return checkedUrl(option ?? (process.env["OSO_URL"] || "http://127.0.0.1:8080"));
 }
 
 /** The URL without slashes at its end. Throws UsageError. */
@@ -82,13 +91,14 @@ export interface NodeRequest {
 
 /** Returns the response, whatever its status. Throws AppError `not_ready` if the node does not answer in time. */
 export async function requestNode(
-  { url, key }: NodeAccess,
+  { url, credential }: NodeAccess,
   { method, path, body, headers, timeoutMs = 30_000 }: NodeRequest,
 ): Promise<Response> {
+  const authorization = `Bearer ${await credential()}`;
   try {
     return await fetch(`${url}${path}`, {
       method,
-      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers },
+      headers: { Authorization: authorization, "Content-Type": "application/json", ...headers },
       ...(body === undefined ? {} : { body }),
       signal: AbortSignal.timeout(timeoutMs),
     });
@@ -119,7 +129,9 @@ export async function requestNodeAgain(access: NodeAccess, request: NodeRequest)
       const retryAfterMs = 1000 * (Number(response.headers.get("retry-after")) || 0);
       delayMs = Math.max(delayMs, Math.min(retryAfterMs, retryAfterMaxMs));
     } catch (error) {
-      if (tries === triesMax) throw error;
+      // A login that has expired will not come back.
+      const isFinal = error instanceof AppError && error.code !== "not_ready";
+      if (isFinal || tries === triesMax) throw error;
     }
     await sleep(delayMs);
   }

@@ -9,7 +9,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { advancedLimits, limitsSchema, retentionLimits } from "./limits.ts";
-import { ackCount, boolean, duration, formatDuration, integer, list, ratio, setting } from "./setting-types.ts";
+import { ackCount, boolean, duration, formatDuration, integer, list, names, ratio, setting } from "./setting-types.ts";
 
 const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
 
@@ -167,6 +167,44 @@ const fallback = {
   ),
 };
 
+const oidc = z.strictObject({
+  issuer: optionalText(
+    "url",
+    "`https://host` with an optional port and path, as in the claim `iss`; `http://` only for this machine (`127.0.0.1`, `localhost`, `[::1]`)",
+    /^(?:https:\/\/[^\s/?#@]+|http:\/\/(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?)(?:\/[^\s?#]*)?$/,
+  ).describe(
+    "The issuer of OpenID Connect whose tokens (JWT) people may send in place of an API key. The node fetches its keys by discovery, from `/.well-known/openid-configuration` below this URL. The same on all nodes, like all settings of this section",
+  ),
+  audience: values("audience").describe(
+    "The accepted values of the claim `aud`. A token for somebody else is refused. For ID tokens, which `ostiary login` uses by default, it is the client id",
+  ),
+  clientId: optionalText("id", "a text without spaces", /^\S{1,256}$/).describe(
+    "The id of the public client, without a secret, with which `ostiary login` asks the issuer for tokens. Nodes tell it to everybody",
+  ),
+  scopes: setting(
+    z
+      .string()
+      .regex(/^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/)
+      .default("openid email offline_access"),
+    "scopes",
+    "scopes, separated by spaces, such as `openid email groups`",
+  ).describe("The scopes that `ostiary login` asks for. `offline_access` is for a refresh token"),
+  ca: file().describe(
+    "A PEM file with the certificate authority of the issuer, if it is not one of the system's. Only this authority is then trusted",
+  ),
+  nameClaim: claim("email").describe(
+    "The claim with the name of the person, for the author of a policy. A name is only shown; the claim `sub` identifies the person",
+  ),
+  roleClaim: claim("groups").describe(
+    "The claim whose values give a role: the name of a claim, or a path such as `realm_access.roles`. Its value is a text or a list of texts. The claim `email` counts only with `email_verified`",
+  ),
+  admin: values("values").describe(
+    "The values of `oidc.roleClaim` that give the role `admin`. A person with several roles has the strongest; a person without one is refused",
+  ),
+  write: values("values").describe("The values of `oidc.roleClaim` that give the role `write`"),
+  read: values("values").describe("The values of `oidc.roleClaim` that give the role `read`"),
+});
+
 const log = z.strictObject({
   level: setting(
     z.enum(["debug", "info", "warning", "error"]).default("info"),
@@ -214,6 +252,7 @@ export const settingGroups = {
   broker,
   failover,
   fallback,
+  people: { oidc },
   retention: { limits: z.strictObject(retentionLimits) },
   logs: { log, trace },
   advanced: { ...advanced, limits: z.strictObject(advancedLimits) },
@@ -227,6 +266,7 @@ export const configSchema = z.strictObject({
   ...failover,
   ...fallback,
   ...advanced,
+  oidc: oidc.prefault({}),
   log: log.prefault({}),
   trace: trace.prefault({}),
   limits: limitsSchema.prefault({}),
@@ -248,6 +288,17 @@ function secret(placeholder: string, allowed: string, pattern: RegExp) {
 
 function file(allowed = "a path") {
   return optionalText("file", allowed, /./);
+}
+
+/** The name of a claim, or a path to it. */
+function claim(defaultName: string) {
+  return text("claim", "up to 256 characters without spaces", /^\S{1,256}$/, defaultName);
+}
+
+/** A list of texts. In the file, a YAML list can have texts with commas. */
+function values(placeholder: string) {
+  const allowed = "texts separated by commas; in the file also a list";
+  return setting(names().default([]), placeholder, allowed);
 }
 
 function userName() {

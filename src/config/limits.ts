@@ -83,6 +83,25 @@ export const advancedLimits = {
   keyLookupsPerSecondMax: count(20).describe(
     "Maximum number of unknown API keys that an edge looks up at the primary in one second, before it reads the body of a write",
   ),
+  oidcTokenBytesMax: size(12 * KiB).describe("Maximum length of a token of the OIDC issuer"),
+  oidcLeewayMs: time(30_000, { min: 0, max: 300_000 }).describe(
+    "How far the clocks of the OIDC issuer and of this node may differ when the times in a token are checked",
+  ),
+  oidcTokensCachedMax: count(1000).describe(
+    "Maximum number of verified tokens of the OIDC issuer that a node keeps (as hashes) until they expire, so that it does not verify each of them again",
+  ),
+  oidcVerificationsMax: count(64).describe(
+    "Maximum number of tokens of the OIDC issuer that are verified, or that wait for the keys of the issuer, at the same time; further ones get 503",
+  ),
+  oidcKeysRefreshMs: time(600_000).describe("How often the keys of the OIDC issuer are fetched while tokens arrive"),
+  oidcKeysFetchIntervalMsMin: time(10_000).describe(
+    "Minimum time between two fetches of the keys of the OIDC issuer, however many tokens name unknown keys",
+  ),
+  oidcKeysAgeMsMax: time(day, { max: 30 * day }).describe(
+    "How long fetched keys of the OIDC issuer are valid while the issuer does not answer; after that all its tokens get 503",
+  ),
+  oidcFetchTimeoutMs: time(5000).describe("How long the OIDC issuer can take to answer"),
+  oidcResponseBytesMax: size(256 * KiB).describe("Maximum size of a response of the OIDC issuer"),
   requestsInFlightMax: count(10_000).describe(
     "Maximum number of requests that run or wait at the same time; further requests get 503",
   ),
@@ -363,7 +382,7 @@ function size(defaultValue: number, { min = 1 } = {}) {
   return setting(bytes(min, max).default(defaultValue), "size", allowed);
 }
 
-function time(defaultMs: number, { max = day } = {}) {
+function time(defaultMs: number, { min = 1, max = day } = {}) {
   const allowed = `a duration, such as \`500ms\` or \`20s\`, up to \`${formatDuration(max)}\``;
-  return setting(duration(1, max).default(defaultMs), "duration", allowed);
+  return setting(duration(min, max).default(defaultMs), "duration", allowed);
 }

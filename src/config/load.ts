@@ -126,7 +126,7 @@ function missing(name: string, reason: string): string {
 /** Checks combinations of settings that are valid one by one. */
 function checkCombinations(config: Config): string[] {
   const { role, adminKey, environment, limits } = config;
-  const problems = [...checkReplica(config), ...checkFailover(config)];
+  const problems = [...checkReplica(config), ...checkFailover(config), ...checkOidc(config)];
   if (role === "primary" && config.import !== undefined)
     problems.push(
       "import is for edges and fallbacks: a primary that starts from a snapshot would lose all later writes",
@@ -177,6 +177,24 @@ function checkFailover(config: Config): string[] {
     ...needs(config, "failoverCert", "failoverKey"),
     ...needs(config, "failoverKey", "failoverCert"),
   ];
+}
+
+/** A token without a checked audience was made for somebody else, so `audience` is required. */
+function checkOidc({ oidc, limits }: Config): string[] {
+  const { issuer, audience, clientId, admin, write, read } = oidc;
+  const roles = [...admin, ...write, ...read];
+  if (issuer === undefined) {
+    const isUseless = audience.length > 0 || clientId !== undefined || roles.length > 0;
+    return isUseless ? [missing("oidc.issuer", "the other settings of `oidc` have no effect without it")] : [];
+  }
+  const problems: string[] = [];
+  if (!URL.canParse(issuer)) problems.push(`oidc.issuer is \`${issuer}\`, which is no URL`);
+  if (audience.length === 0) problems.push(missing("oidc.audience", "oidc.issuer needs it"));
+  if (roles.length === 0)
+    problems.push("oidc.admin, oidc.write and oidc.read are not set, so no person has a role; set one of them");
+  if (limits.oidcKeysAgeMsMax < limits.oidcKeysRefreshMs)
+    problems.push("advanced.oidcKeysAgeMsMax is smaller than advanced.oidcKeysRefreshMs");
+  return problems;
 }
 
 function checkBrokers(config: Config): string[] {

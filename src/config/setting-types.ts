@@ -47,6 +47,14 @@ export const list = (isItem: (text: string) => boolean, min = 1) =>
     { decode: itemsOf, encode: (items) => items.join(",") },
   );
 
+/** Texts separated by commas, or a list of texts, which can have commas. */
+export const names = () =>
+  z.codec(
+    z.union([z.string(), z.array(z.string())]).refine((given) => textsOf(given).every((text) => text !== "")),
+    z.array(z.string()).readonly(),
+    { decode: textsOf, encode: (items) => (items.some((item) => item.includes(",")) ? [...items] : items.join(",")) },
+  );
+
 export const boolean = () =>
   z.codec(z.union([z.boolean(), z.enum(["true", "false"])]), z.boolean(), {
     decode: (given) => given === true || given === "true",
@@ -59,6 +67,9 @@ export const ackCount = () =>
     decode: (text) => Number(text.split(":")[1] ?? 0),
     encode: (edges) => (edges === 0 ? "none" : `edges:${edges}`),
   });
+
+const textsOf = (given: string | readonly string[]): string[] =>
+  typeof given === "string" ? itemsOf(given) : [...given];
 
 const itemsOf = (text: string): string[] => (text === "" ? [] : text.split(/\s*,\s*/));
 

@@ -38,6 +38,7 @@ export const groupHeadings: Readonly<Record<Group, string>> = {
   broker: "Brokers",
   failover: "Automatic failover",
   fallback: "Fallbacks",
+  people: "People (OpenID Connect)",
   retention: "Retention of the log and of the audit log",
   logs: "Logs and traces",
   advanced: "Advanced",

@@ -4,6 +4,7 @@
  * their schemas, and `response/` for large responses.
  */
 import { Elysia } from "elysia";
+import type { Config } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
 import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
@@ -28,7 +29,7 @@ import {
   finishExchange,
   reply,
   replyChunks,
-  type ExchangeServices,
+  type ExchangeParts,
   type RequestConnections,
 } from "./middleware/exchange.ts";
 import { openApiRoute } from "./openapi/route.ts";
@@ -39,12 +40,14 @@ import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
+import type { People } from "./oidc/people.ts";
 import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
 import { parityRoutes } from "./routes/parity.ts";
+import { loginRoute, whoamiRoute } from "./routes/people.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
 import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
@@ -69,6 +72,10 @@ export interface AppOptions {
   readonly publicUrl?: string | undefined;
   /** IP addresses and networks of proxies, whose `X-Forwarded-For` names the client. */
   readonly trustedProxies?: readonly string[] | undefined;
+  /** The settings of the OIDC issuer, for people who want to log in. */
+  readonly oidc?: Config["oidc"] | undefined;
+  /** With it, people are admitted besides API keys. */
+  readonly people?: People | undefined;
   /** With it, the app has the routes of `ostiary dev`. */
   readonly createTestEnvironment?: CreateTestEnvironment | undefined;
 }
@@ -76,7 +83,14 @@ export interface AppOptions {
 export function createApp(
   node: Node,
   limits: Limits,
-  { parity = new ParityLog(limits), publicUrl, createTestEnvironment, trustedProxies = [] }: AppOptions = {},
+  {
+    parity = new ParityLog(limits),
+    publicUrl,
+    oidc,
+    people,
+    createTestEnvironment,
+    trustedProxies = [],
+  }: AppOptions = {},
 ): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const isTrustedProxy = addressMatcher(trustedProxies);
@@ -106,6 +120,8 @@ export function createApp(
     .use(policyReads(node, limits, queries))
     .use(policyCheckRoutes(node, limits, bodies))
     .use(keyReads(node, limits))
+    .use(whoamiRoute(node, limits))
+    .use(loginRoute(oidc))
     .use(writeRoutes(node, limits, bodies))
     .use(promoteRoutes(node, limits, bodies))
     .use(backupRoutes(node, limits))
@@ -115,17 +131,13 @@ export function createApp(
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const exchanges = serveExchanges(
-    node,
-    limits,
-    { bodies: reader, large, isTrustedProxy, requestLimits },
-    (exchange, received) => {
-      const request = withRoutableUrl(received);
-      if (isAuthorize(request)) return authorize(exchange, request);
-      attachExchange(request, exchange);
-      return app.fetch(request);
-    },
-  );
+  const parts = { bodies: reader, large, people, isTrustedProxy, requestLimits };
+  const exchanges = serveExchanges(node, limits, parts, (exchange, received) => {
+    const request = withRoutableUrl(received);
+    if (isAuthorize(request)) return authorize(exchange, request);
+    attachExchange(request, exchange);
+    return app.fetch(request);
+  });
   return {
     fetch: exchanges.fetch,
     get inFlight() {
@@ -166,7 +178,7 @@ const responses = new Elysia({ name: "responses" }).mapResponse({ as: "global" }
 function serveExchanges(
   node: Node,
   limits: Limits,
-  services: ExchangeServices,
+  parts: ExchangeParts,
   handle: (exchange: Exchange, request: Request) => Response | Promise<Response>,
 ): Pick<App, "fetch" | "inFlight"> {
   let inFlight = 0;
@@ -191,7 +203,7 @@ function serveExchanges(
     received: Request,
     connections: RequestConnections | undefined,
   ): Response | Promise<Response> => {
-    const exchange = beginExchange(node, received, services, span, connections);
+    const exchange = beginExchange(node, received, parts, span, connections);
     inFlight += 1;
     let response: Response | Promise<Response>;
     try {

@@ -27,6 +27,11 @@ export function readTlsFiles(owner: "broker" | "failover", paths: TlsFiles): Tls
   return { ca: ca?.text, cert: cert?.text, key: key?.text };
 }
 
+/** The text of the certificate authority that a setting names. AppError `conflict` if it cannot be read or used. */
+export function readAuthority(setting: string, path: string | undefined): string | undefined {
+  return readPem(setting, path, certificate)?.text;
+}
+
 const certificate = { what: "certificate in PEM form", parse: (text: string) => new X509Certificate(text) };
 const privateKey = { what: "unencrypted private key in PEM form", parse: (text: string) => createPrivateKey(text) };
 

@@ -6,7 +6,10 @@ import type { Config } from "../config/config.ts";
 import { createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
+import { People } from "../http/oidc/people.ts";
 import { realSystem, type System } from "../replication/system.ts";
+import { readAuthority } from "../replication/tls-files.ts";
+import { tlsFetchOptions } from "../runtime/fetch.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
 import { keepParityReports } from "./parity-file.ts";
@@ -32,17 +35,18 @@ export interface RunningNode {
 export async function serveNode(
   config: Config,
   first: Node,
-  system: Pick<System, "serve" | "clock"> = realSystem,
+  system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
   environments?: Pick<TestEnvironments, "create" | "appFor" | "close">,
 ): Promise<RunningNode> {
   const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
-  const { host, port, publicUrl, trustedProxies, limits } = config;
+  const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
   const parity = new ParityLog(limits);
   // Reading a full file can take half a second, so it is done before there are requests.
   const saveReports = keepParityReports(parity, config, system.clock);
   let node = first;
   try {
-    const options = { parity, publicUrl, createTestEnvironment, trustedProxies };
+    const people = openPeople(config, system);
+    const options = { parity, publicUrl, oidc, people, createTestEnvironment, trustedProxies };
     let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
@@ -94,6 +98,16 @@ export async function serveNode(
     await node.stop();
     throw error;
   }
+}
+
+/** Undefined without an OIDC issuer. A start does not wait for the issuer, which may be down. */
+function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
+  const { issuer, ca: path } = config.oidc;
+  if (issuer === undefined) return undefined;
+  const tls = tlsFetchOptions({ ca: readAuthority("oidc.ca", path) });
+  const people = new People(issuer, config, (url, init) => fetch(url, { ...init, ...tls }), clock);
+  void people.prepare();
+  return people;
 }
 
 const drainMsMax = 1000;

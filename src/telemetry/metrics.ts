@@ -65,6 +65,17 @@ export const metrics = {
     "Decisions of `POST /api/authorize`; `result` is allow or deny",
     ["result"],
   ),
+  oidcTokens: new LabelledCounter(
+    registry,
+    "ostiary_oidc_tokens_total",
+    "Requests with a token of the OIDC issuer; `result` is known (verified before), verified or refused",
+    ["result"],
+  ),
+  oidcKeyFetches: counter(
+    "ostiary_oidc_key_fetches_total",
+    "Fetches of the keys of the OIDC issuer; `result` is done or failed",
+    ["result"],
+  ),
   parityResults: new LabelledCounter(
     registry,
     "ostiary_parity_results_total",

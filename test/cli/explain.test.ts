@@ -93,7 +93,7 @@ test("wrong usage has status 2 and a message with the correct usage, a refusal o
   const keyless = await run(["explain", "User:ann", "read", "Repository:x"]);
   expect([keyless.status, keyless.errors]).toEqual([
     2,
-    "error: OSO_AUTH is not set; set it to a read key of the node\n",
+    "error: OSO_AUTH is not set; set it to a read key of the node, or log in with `ostiary login`\n",
   ]);
   const unknown = await run(["explain", "User:ann", "read", "Repository:x"], "", { ...access, OSO_AUTH: "e_a_b_c" });
   expect(unknown.status).toBe(1);

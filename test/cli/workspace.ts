@@ -23,7 +23,8 @@ export function workspace() {
   const start = (parameters: readonly string[], environment: Environment, input: string) =>
     Bun.spawn([binary, ...parameters], {
       cwd: directory,
-      env: { PATH: process.env["PATH"] ?? "", ...environment },
+      // Logins of the user of this machine must not matter.
+      env: { PATH: process.env["PATH"] ?? "", XDG_CONFIG_HOME: directory, ...environment },
       stdin: Buffer.from(input),
       stdout: "pipe",
       stderr: "pipe",

@@ -119,7 +119,7 @@ describe("settings", () => {
 
   test("for users are few, and come before the advanced ones", () => {
     const groups = settings.map(({ group }) => group);
-    expect(groups.indexOf("advanced")).toBeLessThan(50);
+    expect(groups.indexOf("advanced")).toBeLessThan(60);
     expect(groups.lastIndexOf("logs")).toBe(groups.indexOf("advanced") - 1);
   });
 });

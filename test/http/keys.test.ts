@@ -43,6 +43,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/stats", "read"],
   ["GET /api/autocomplete_info", "read"],
   ["GET /api/events", "read"],
+  ["GET /api/whoami", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["GET /api/policy_history", "read"],
@@ -112,7 +113,7 @@ describe("roles", () => {
     withPrimary(async (api) => {
       const discovery = "GET /.well-known/authzen-configuration";
       const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"];
-      const open = new Set([...health, discovery, `${discovery}/*`, "GET /openapi.json"]);
+      const open = new Set([...health, discovery, `${discovery}/*`, "GET /openapi.json", "GET /api/login"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       expect(app.routes.length).toBeGreaterThan(known.size);

@@ -25,7 +25,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
   ],
   "src/replication": [".", "log", "transport", "audit", "node.ts", "snapshots", "backup", "replica", "failover"],
   "src/replication/failover": ["lease", "."],
-  "src/http": ["pages", "response", "request", "parity", "middleware", "events", "routes", "openapi", "app.ts"],
+  "src/http": ["pages", "response", "request", "parity", "oidc", "middleware", "events", "routes", "openapi", "app.ts"],
 };
 
 export function checkFolderOrder(file: SourceFile, orders = folderOrders): string[] {

@@ -6,16 +6,16 @@
 import { z } from "zod";
 
 export interface Author {
-  /** The id of the API key. */
+  /** The id of the API key, or of the person (`person:` and the subject of the token). */
   readonly id: string;
-  /** The name of the key at that time; null if the key was removed during the upload. */
+  /** The name at that time; null if the key was removed during the upload, or if the token has no name. */
   readonly name: string | null;
 }
 
 export interface StoredPolicy {
   /** As it was uploaded. */
   readonly source: string;
-  /** Null if no API key uploaded it, or if release 0.1.0 stored it. The same for `message`. */
+  /** Null if the node itself loaded it, or if release 0.1.0 stored it. The same for `message`. */
   readonly author: Author | null;
   readonly message: string | null;
 }

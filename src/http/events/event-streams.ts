@@ -43,12 +43,12 @@ export class EventStreams {
   }
 
   /**
-   * Returns a response with the events after a position. The stream is open as long as the key in `authorization` is
-   * valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more, `too_many_requests` if
-   * there are too many streams.
+   * Returns a response with the events after a position. The stream is open as long as the key or the token in
+   * `authorization` is valid. Throws like `EventReader.read`, and `not_ready` if this node gets no events any more,
+   * `too_many_requests` if there are too many streams.
    */
   open(exchange: Exchange, reader: EventReader, from: ReadFrom, authorization: string): Response {
-    const { received, closeConnection } = exchange;
+    const { received, closeConnection, people, principal } = exchange;
     const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
@@ -60,6 +60,11 @@ export class EventStreams {
       limits: this.#limits,
       requireAccess: () => {
         requireEvents(this.#node);
+        if (principal?.kind === "person") {
+          if (people?.isCurrent(principal) !== true)
+            throw new AppError("unauthorized", "the token of this stream has expired, or its key was replaced");
+          return;
+        }
         const key = this.#findKey(authorization);
         if (key === undefined) throw new AppError("unauthorized", "the API key of this stream was removed");
         expiry.set(key.expiresMs);

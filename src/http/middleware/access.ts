@@ -1,6 +1,6 @@
 /**
- * Authentication and access control of all routes except the health endpoints. A guard checks the API key, its role and
- * the required consistency; the body is read only after that. A plugin guards all routes of the Elysia instance that
+ * Authentication and access control of all routes except the health endpoints. A guard checks the API key or the token
+ * of a person, the role and the required consistency; the body is read only after that. A plugin guards all routes of the Elysia instance that
  * uses it.
  */
 import { Elysia } from "elysia";
@@ -9,6 +9,7 @@ import { authenticate, isExpired, type KeySecret } from "../../engine/authentica
 import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
+import type { People, Person } from "../oidc/people.ts";
 import type { RequestKind } from "../request/request-limits.ts";
 import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
@@ -46,25 +47,48 @@ function requireJson(request: Request): void {
  * database is behind.
  */
 export function keyAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
-  const findKey = apiKeyFinder(node);
-  const guard: Guard = (exchange, request) => {
-    admit(exchange, findKey(authorizationOf(request)), role);
-    countRequest(exchange, "read");
-    return undefined;
-  };
-  return access(guard, bodyBytesMax);
+  return access(countedGuard(node, role, "read"), bodyBytesMax);
 }
 
 /** The guard of `readAccess` without a plugin. */
 export function readGuard(node: Node, role: ApiKeyRole): Guard {
+  const [guard, counted] = [principalGuard(node, role), countedGuard(node, role, "read")];
+  return (exchange, request) => {
+    // An event that the request waits for can remove the key.
+    const wait = (): Promise<void> | undefined =>
+      requireConsistency(node, request)?.then(() => guard(exchange, request));
+    const admission = counted(exchange, request);
+    return admission === undefined ? wait() : admission.then(wait);
+  };
+}
+
+/** As `principalGuard`, and counts the request of the admitted sender. */
+function countedGuard(node: Node, role: ApiKeyRole, kind: RequestKind): Guard {
+  const guard = principalGuard(node, role);
+  return (exchange, request) => {
+    const admission = guard(exchange, request);
+    if (admission !== undefined) return admission.then(() => countRequest(exchange, kind));
+    countRequest(exchange, kind);
+    return undefined;
+  };
+}
+
+/** Admits an API key or a person with `role` or a stronger one. An API key, or a token that is known, needs no waiting. */
+function principalGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = apiKeyFinder(node);
   return (exchange, request) => {
     const authorization = authorizationOf(request);
-    admit(exchange, findKey(authorization), role);
-    countRequest(exchange, "read");
-    // An event that the request waits for can remove the key.
-    return requireConsistency(node, request)?.then(() => admit(exchange, findKey(authorization), role));
+    const person = exchange.people && findPerson(exchange.people, authorization);
+    if (person instanceof Promise) return person.then((found) => admit(exchange, found, role));
+    admit(exchange, person ?? findKey(authorization), role);
+    return undefined;
   };
+}
+
+/** Undefined if the header has an API key. A JWT has dots, an API key has none and begins with `e_`. */
+function findPerson(people: People, authorization: string): Person | Promise<Person> | undefined {
+  if (authorization.startsWith("Bearer e_") || !authorization.includes(".")) return undefined;
+  return people.find(bearerIn(authorization));
 }
 
 /** Waits for the position of a consistency token, or with `latest` for that of the primary. */
@@ -80,10 +104,8 @@ function requireConsistency(node: Node, request: Request): Promise<void> | undef
 
 /** Guards writes like reads, but without a consistency token: a write follows all events that a client may have. */
 export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) {
-  const findKey = apiKeyFinder(node);
-  const guard: Guard = (exchange, request) => {
-    admit(exchange, findKey(authorizationOf(request)), role);
-    countRequest(exchange, "write");
+  const guard = countedGuard(node, role, "write");
+  const requireHistory = (request: Request): undefined => {
     // An edge sends its history with a write. A primary with another one was started on an empty directory.
     const history = request.headers.get("ostiary-history");
     if (history !== null && node.writes !== undefined && history !== node.writes.history)
@@ -91,9 +113,11 @@ export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) 
         "not_ready",
         "the primary has another history than the node that forwarded the write, nothing was written",
       );
-    return undefined;
   };
-  return access(guard, bodyBytesMax);
+  return access((exchange, request) => {
+    const admission = guard(exchange, request);
+    return admission === undefined ? requireHistory(request) : admission.then(() => requireHistory(request));
+  }, bodyBytesMax);
 }
 
 /**
@@ -104,6 +128,8 @@ export function forwardGuard(node: Node): (exchange: Exchange, request: Request,
   const findKey = apiKeyFinder(node);
   return async (exchange, request, role) => {
     const authorization = authorizationOf(request);
+    const person = exchange.people && findPerson(exchange.people, authorization);
+    if (person !== undefined) return admit(exchange, await person, role);
     const keyText = bearerIn(authorization);
     const known = ifReady(() => findKey(authorization));
     if (known !== undefined || node.lookUpKey === undefined) return admit(exchange, known, role);
@@ -146,16 +172,21 @@ const rank: Readonly<Record<ApiKeyRole, number>> = { read: 1, write: 2, admin: 3
 function admit(exchange: Exchange, principal: Principal | undefined, role: ApiKeyRole): void {
   // First, so that the audit log names the sender of a refused request.
   exchange.principal = principal;
-  requireRole(exchange, principal?.role, role);
+  requireRole(exchange, principal?.role, role, principal?.kind);
 }
 
-/** Throws AppError if the key, or all keys together, have too many requests. */
+/** Throws AppError if the sender, or all keys together, have too many requests. */
 function countRequest(exchange: Exchange, kind: RequestKind): void {
   exchange.release = exchange.requestLimits?.admit(holderOf(exchange), kind);
 }
 
 /** Throws AppError if there is no valid key, or if its role is too weak. */
-function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiKeyRole): void {
+function requireRole(
+  exchange: Exchange,
+  own: ApiKeyRole | undefined,
+  role: ApiKeyRole,
+  kind: Principal["kind"] = "key",
+): void {
   if (own === undefined) {
     throw new AppError(
       "unauthorized",
@@ -165,9 +196,10 @@ function requireRole(exchange: Exchange, own: ApiKeyRole | undefined, role: ApiK
   if (rank[own] < rank[role]) {
     const accepted = Object.entries(rank).filter(([, each]) => each >= rank[role]);
     const roles = accepted.map(([name]) => `\`${name}\``).join(" or ");
+    const sender = kind === "key" ? "API key" : kind;
     throw new AppError(
       "forbidden",
-      `this API key may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a key with the role ${roles}`,
+      `this ${sender} may only \`${own}\`, \`${exchange.method} ${exchange.route}\` needs a ${kind} with the role ${roles}`,
     );
   }
 }

@@ -43,12 +43,13 @@ export const errorCatalogue = {
   },
   unauthorized: {
     status: 401,
-    cause: "no API key, a malformed header, a key that has expired, or one that this environment does not have",
-    remedy: "send a valid key",
+    cause:
+      "no API key, a malformed header, a key that has expired or that this environment does not have, or a token that is not valid",
+    remedy: "send a valid key, or log in again",
   },
   forbidden: {
     status: 403,
-    cause: "the key's role does not allow this route, or the key may not change these facts",
+    cause: "the role of the key or the person does not allow this route, or the key may not change these facts",
     remedy: "use a key with the role that the message names, or one without this restriction",
   },
   not_found: {

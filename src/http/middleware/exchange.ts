@@ -12,6 +12,7 @@ import { traceIdOf } from "../../telemetry/trace-context.ts";
 import { recordSpan } from "../../telemetry/tracing.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import type { People } from "../oidc/people.ts";
 import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
 import type { RequestLimits } from "../request/request-limits.ts";
@@ -20,14 +21,13 @@ import type { Principal } from "./principal.ts";
 
 const log = getLogger("http");
 
-/** The reader of request bodies and the sender of large responses. */
-export interface BodyHandlers {
+/** What all exchanges of an app share. */
+export interface ExchangeParts {
   readonly bodies: BodyReader;
+  /** The sender of large responses. */
   readonly large: LargeResponses;
-}
-
-/** What exchanges of one app have in common. */
-export interface ExchangeServices extends BodyHandlers {
+  /** Undefined without an OIDC issuer. */
+  readonly people: People | undefined;
   /** Whether an IP address is that of a proxy whose `X-Forwarded-For` is true. */
   readonly isTrustedProxy: (address: string) => boolean;
   /** Undefined if there are none. */
@@ -46,7 +46,7 @@ export interface AuditedPart {
   readonly details?: AuditDetails;
 }
 
-export interface Exchange extends ExchangeServices, BodyOwner {
+export interface Exchange extends ExchangeParts, BodyOwner {
   /** From the client, or a new one. It is in our log, in the response, and in the error texts of the SDKs. */
   readonly requestId: string;
   readonly method: string;
@@ -82,12 +82,13 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large, isTrustedProxy, requestLimits }: ExchangeServices,
+  { bodies, large, people, isTrustedProxy, requestLimits }: ExchangeParts,
   span: Span,
   connections: RequestConnections | undefined,
 ): Exchange {
   return {
     large,
+    people,
     isTrustedProxy,
     requestLimits,
     requestId: requestIdOf(received),
@@ -119,7 +120,7 @@ export function exchangeOf(request: ExchangedRequest): Exchange {
   return must(request[exchangeKey], "the request has no exchange");
 }
 
-/** The id under which slots and queues count this request: that of its API key. */
+/** The id under which slots and queues count this request: that of its API key or of the person. */
 export function holderOf({ principal }: Exchange): string {
   return principal?.id ?? "";
 }

@@ -1,6 +1,7 @@
 /** Who sends a request. */
 import type { KeySecret, WriteRestriction } from "../../engine/authenticate.ts";
 import type { ApiKeyRole } from "../../engine/state/event.ts";
+import type { Person } from "../oidc/people.ts";
 
 /** An application with an API key. */
 export interface KeyPrincipal {
@@ -15,7 +16,7 @@ export interface KeyPrincipal {
   readonly restriction: WriteRestriction | undefined;
 }
 
-export type Principal = KeyPrincipal;
+export type Principal = KeyPrincipal | Person;
 
 export function principalOf({ id, name, role, expiresMs, restriction }: KeySecret): KeyPrincipal {
   return { kind: "key", id, name, role, expiresMs, restriction };

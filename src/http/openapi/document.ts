@@ -20,6 +20,7 @@ import { factOperations } from "./facts.ts";
 import { keyOperations } from "./keys.ts";
 import { errorsOf, type Operation, type ResponseBody, tags } from "./operation.ts";
 import { operatorOperations } from "./operator.ts";
+import { peopleOperations } from "./people.ts";
 import { parityOperations } from "./parity.ts";
 import { policyOperations } from "./policy.ts";
 import { questionOperations } from "./questions.ts";
@@ -34,6 +35,7 @@ export function allOperations(limits: Limits): Operation[] {
     ...factOperations(bodies),
     ...policyOperations(bodies),
     ...keyOperations(bodies),
+    ...peopleOperations(),
     ...operatorOperations(bodies),
   ];
 }
@@ -61,6 +63,13 @@ export function openApiDocument(limits: Limits) {
     components: {
       securitySchemes: {
         apiKey: { type: "http", scheme: "bearer", description: "An API key. Its role is `read`, `write` or `admin`." },
+        person: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description:
+            "A token of the OIDC issuer that the node is configured with (`GET /api/login`). Its claims give the role.",
+        },
       },
     },
     "x-errors": Object.entries(errorCatalogue).map(([code, meaning]) => ({ code, ...meaning })),
@@ -82,7 +91,7 @@ function describeOperation(operation: Operation, failures: ZodOpenApiResponsesOb
     ...(description !== undefined && { description }),
     ...(deprecated && { deprecated }),
     ...(isDevelopment && { "x-development": true }),
-    ...(role !== undefined && { security: [{ apiKey: [role] }] }),
+    ...(role !== undefined && { security: [{ apiKey: [role] }, { person: [role] }] }),
     requestParams: {
       ...(parameters.length > 0 && {
         path: z.object(Object.fromEntries(parameters.map((name) => [name, z.string()]))),

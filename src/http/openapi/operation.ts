@@ -17,7 +17,7 @@ export interface Operation {
   readonly description?: string;
   /** Whether it answers from the node's data, changes them at the primary, or does something else. */
   readonly kind: "read" | "write" | "other";
-  /** The weakest API key that is accepted; undefined if the operation needs none. */
+  /** The weakest role that is accepted; undefined if the operation is open to everybody. */
   readonly role: ApiKeyRole | undefined;
   /** The parameters of the query string. */
   readonly query?: z.ZodObject;
@@ -47,7 +47,7 @@ export const tags = {
   parity: "Decisions that differ from what applications expected.",
   facts: "Stored facts.",
   policy: "The policy: read it, load it, check another one.",
-  keys: "API keys. They need a key with the role `admin`.",
+  keys: "API keys, which only `admin` may manage, and people.",
   operation: "Events, the audit log, backups, promotion, health and metrics.",
   old: "Operations of clients before version 2.",
 } as const;
@@ -57,8 +57,8 @@ type Tag = keyof typeof tags;
 /** The errors of an operation, without duplicates. */
 export function errorsOf({ method, kind, role, errors = [] }: Operation): ErrorCode[] {
   const codes: ErrorCode[] = ["invalid_request"];
-  if (role !== undefined) codes.push("unauthorized", "too_many_requests");
-  if (role !== undefined && role !== "read") codes.push("forbidden");
+  // A person can have no role at all.
+  if (role !== undefined) codes.push("unauthorized", "forbidden", "too_many_requests");
   // The consistency token of another history.
   if (kind === "read") codes.push("conflict");
   if (role !== undefined && method !== "get") codes.push("too_large", "request_timeout", "request_aborted");

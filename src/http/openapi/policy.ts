@@ -116,7 +116,7 @@ const historySchema = z
         active: z.boolean(),
         filename: z.string().nullable(),
         time: z.iso.datetime(),
-        author: z.strictObject({ id: z.string(), name: z.string() }).nullable(),
+        author: z.strictObject({ id: z.string(), name: z.string().nullable() }).nullable(),
         message: z.string().nullable(),
         bytes: z.int(),
       }),

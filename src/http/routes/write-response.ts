@@ -15,12 +15,15 @@ export function writeMetaOf(request: Request): WriteMeta {
   const traceparent = traceparentOf(exchange.span);
   const id = request.headers.get("x-request-id");
   const sender = holderOf(exchange);
-  const restriction = exchange.principal?.restriction;
+  const { principal } = exchange;
+  const person = principal?.kind === "person" ? { senderName: principal.name } : {};
+  const restriction = principal?.kind === "key" ? principal.restriction : undefined;
   const draft = auditDraftOf(exchange);
   const audit = draft && exchange.node.audit.metaOf(draft);
   return {
     traceparent,
     sender,
+    ...person,
     restriction,
     audit,
     ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }),

@@ -51,8 +51,10 @@ export interface WriteMeta {
   readonly digest?: string | undefined;
   /** When the request was sent, in ms since 1970. The default is the current time. */
   readonly timeMs?: number;
-  /** The API key of the sender. Long-running work is divided fairly among API keys. */
+  /** The id of the API key or the person who sends it. Long-running work is divided fairly among senders. */
   readonly sender?: string;
+  /** The name of a person; that of an API key is in the database. */
+  readonly senderName?: string | null;
   /** The facts that the sender may change. Without it, the sender may change all facts and the policy. */
   readonly restriction?: WriteRestriction | undefined;
   /** For an action of an administrator: its entry in the audit log, and the id of this node. */
@@ -155,7 +157,7 @@ function decide(store: Connection, request: WriteRequest, meta: WriteMeta, limit
 function decidePolicy(
   store: Connection,
   request: WriteRequest & { kind: "policy" },
-  { approval, sender }: WriteMeta,
+  { approval, sender, senderName }: WriteMeta,
   limits: Limits,
 ): Effect | undefined {
   const { source, filename, force, message = null } = request;
@@ -166,12 +168,16 @@ function decidePolicy(
     approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
   if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
   const id = 1 + Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  const text = storedText(id, { source, author: authorOf(store, sender), message });
+  const text = storedText(id, { source, author: authorOf(store, sender, senderName), message });
   return { kind: "policy", id, source: text, filename, ...(warning === undefined ? {} : { warning }) };
 }
 
-function authorOf(store: Connection, sender: string | undefined): Author | null {
-  return sender ? { id: sender, name: findSecrets(store, sender)[0]?.name ?? null } : null;
+function authorOf(
+  store: Connection,
+  sender: string | undefined,
+  name: string | null | undefined = sender && findSecrets(store, sender)[0]?.name,
+): Author | null {
+  return sender ? { id: sender, name: name ?? null } : null;
 }
 
 function decideEpoch(store: Connection, { epoch, term }: WriteRequest & { kind: "epoch" }): Effect {

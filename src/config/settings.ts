@@ -40,6 +40,7 @@ export const groupHeadings: Readonly<Record<Group, string>> = {
   fallback: "Fallbacks",
   retention: "Retention of the log",
   logs: "Logs and traces",
+  decisions: "The decision log",
   advanced: "Advanced",
 };
 

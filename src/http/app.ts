@@ -5,6 +5,7 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../config/limits.ts";
+import { DecisionLog, unloggedDecisions } from "../decisions/decision-log.ts";
 import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
 import type { Node } from "../replication/node.ts";
@@ -17,6 +18,7 @@ import { ByteBudget } from "./response/byte-budget.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
 import { EventStreams } from "./events/event-streams.ts";
+import { DecisionStreams } from "./events/decision-streams.ts";
 import {
   prepareResponse,
   attachExchange,
@@ -32,6 +34,7 @@ import { openApiRoute } from "./openapi/route.ts";
 import { LargeResponses } from "./response/large-responses.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
+import { decisionRoutes } from "./routes/decisions.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
@@ -59,7 +62,8 @@ export interface App {
 }
 
 export interface AppOptions {
-  /** The reports of a node that changes its role. */
+  /** The decision log of a node that changes its role, and the reports about decisions in it. */
+  readonly decisions?: DecisionLog;
   readonly parity?: ParityLog;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
@@ -70,17 +74,23 @@ export interface AppOptions {
 export function createApp(
   node: Node,
   limits: Limits,
-  { parity = new ParityLog(limits), publicUrl, createTestEnvironment }: AppOptions = {},
+  {
+    decisions = new DecisionLog(unloggedDecisions(limits)),
+    parity = new ParityLog(limits, decisions),
+    publicUrl,
+    createTestEnvironment,
+  }: AppOptions = {},
 ): App {
   const queries = new QueryDispatcher(() => node.engine(), limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
+  const decisionStreams = new DecisionStreams(node, limits, decisions);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
-  const pages = new ListPages(node, limits, queries);
-  const authorize = authorizeHandler(node, limits, queries, bodies, parity);
+  const pages = new ListPages(node, limits, queries, decisions);
+  const authorize = authorizeHandler(node, limits, queries, bodies, parity, decisions);
   // `standardHostname: false` also routes requests to hosts with short names.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -89,9 +99,10 @@ export function createApp(
     .use(openApiRoute(limits))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(questionRoutes(node, limits, queries, bodies, pages))
+    .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
     .use(authzenDiscovery(publicUrl))
-    .use(authzenRoutes(node, limits, queries, bodies, pages))
+    .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
+    .use(decisionRoutes(node, limits, decisions, decisionStreams))
     .use(parityRoutes(node, limits, bodies, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
@@ -120,6 +131,7 @@ export function createApp(
     routes,
     endStreams() {
       streams.close();
+      decisionStreams.close();
       node.endLongPolls?.();
     },
     close() {

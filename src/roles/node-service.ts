@@ -3,6 +3,7 @@
  * another role, and stops without losing requests.
  */
 import type { Config } from "../config/config.ts";
+import { DecisionLog } from "../decisions/decision-log.ts";
 import { createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
@@ -37,12 +38,13 @@ export async function serveNode(
 ): Promise<RunningNode> {
   const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
   const { host, port, publicUrl, limits } = config;
-  const parity = new ParityLog(limits);
+  const decisions = new DecisionLog(config, system.clock);
+  const parity = new ParityLog(limits, decisions);
   // Reading a full file can take half a second, so it is done before there are requests.
   const saveReports = keepParityReports(parity, config, system.clock);
   let node = first;
   try {
-    const options = { parity, publicUrl, createTestEnvironment };
+    const options = { decisions, parity, publicUrl, createTestEnvironment };
     let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
@@ -85,11 +87,13 @@ export async function serveNode(
         unobserve();
         await environments?.close();
         await saveReports();
+        await decisions.close();
         await node.stop();
       },
     };
   } catch (error) {
     await saveReports();
+    await decisions.close();
     await environments?.close();
     await node.stop();
     throw error;

@@ -4,8 +4,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, wr
 import { join } from "node:path";
 import { ParityHandle } from "oso-cloud";
 import { defaultLimits } from "../../src/config/limits.ts";
+import type { Decision } from "../../src/decisions/decision-entry.ts";
+import { RecentDecisions } from "../../src/decisions/recent-decisions.ts";
 import { ParityLog } from "../../src/http/parity/parity-log.ts";
-import { RecentDecisions } from "../../src/http/parity/recent-decisions.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { withCapturedLog } from "../replication/captured-log.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
@@ -48,6 +49,23 @@ async function keyOf(api: Api, role: string): Promise<{ readonly id: string; rea
   const created = await api.call("POST", "/api/keys", { body: { name: role, role } });
   const { id, token } = created.json as { id: string; token: string };
   return { id, authorization: `Bearer ${token}` };
+}
+
+/** A parity log, and a function that makes a decision. */
+function parityLog(limits: { readonly recentDecisionsBytesMax: number; readonly parityReportsBytesMax: number }) {
+  const recent = new RecentDecisions(limits.recentDecisionsBytesMax);
+  const parity = new ParityLog(limits, { findRecent: (key, id) => recent.find(key, id) });
+  const decided = (keyId: string, requestId: string, asked: string, allowed: boolean): void => {
+    recent.add(decisionOf(keyId, requestId, allowed, asked), false);
+    parity.decided(keyId, requestId);
+  };
+  return { parity, decided };
+}
+
+function decisionOf(keyId: string, requestId: string, allowed = true, asked = "q".repeat(50)): Decision {
+  const version = { epoch: "0123456789abcdef", offset: 2 ** 40, policyId: 7, clock: 1_795_000_000, isCached: true };
+  const common = { kind: "authorize", isBody: true, traceId: null, result: undefined, version } as const;
+  return { ...common, keyId, requestId, question: asked, allowed, timeMs: 0, durationUs: 12 };
 }
 
 describe("reports", () => {
@@ -169,15 +187,15 @@ describe("API keys", () => {
     }));
 
   test("cannot displace the reports of another key, and matches go before mismatches", () => {
-    const parity = new ParityLog({ recentDecisionsBytesMax: 1_000_000, parityReportsBytesMax: 10_000 });
+    const { parity, decided } = parityLog({ recentDecisionsBytesMax: 1_000_000, parityReportsBytesMax: 10_000 });
     for (const id of ["1", "2"]) {
-      parity.decided("quiet", id, JSON.stringify(question), true);
+      decided("quiet", id, JSON.stringify(question), true);
       parity.expected("quiet", id, id === "2");
     }
-    parity.decided("loud", "mismatch", JSON.stringify(question), true);
+    decided("loud", "mismatch", JSON.stringify(question), true);
     parity.expected("loud", "mismatch", false);
     for (let index = 0; index < 1000; index++) {
-      parity.decided("loud", `${index}`, JSON.stringify(question), true);
+      decided("loud", `${index}`, JSON.stringify(question), true);
       parity.expected("loud", `${index}`, true);
       parity.expected("loud", `unknown ${index}`, true);
     }
@@ -186,7 +204,7 @@ describe("API keys", () => {
     expect(mismatch).toBe(1);
     expect(pending + match).toBeWithin(1, 25);
     for (let index = 0; index < 100; index++) {
-      parity.decided("loud", `m ${index}`, JSON.stringify(question), true);
+      decided("loud", `m ${index}`, JSON.stringify(question), true);
       parity.expected("loud", `m ${index}`, false);
     }
     const ids = [...parity.list("loud", undefined)].map(({ requestId }) => requestId);
@@ -196,10 +214,10 @@ describe("API keys", () => {
 });
 
 test("pages of the reports of all keys merge those of each key", () => {
-  const parity = new ParityLog(defaultLimits);
+  const { parity, decided } = parityLog(defaultLimits);
   for (let index = 0; index < 300; index++) {
     const [key, id] = [`key ${index % 7}`, `${index}`];
-    if (index % 3 > 0) parity.decided(key, id, "{}", true);
+    if (index % 3 > 0) decided(key, id, "{}", true);
     parity.expected(key, id, index % 3 === 1);
   }
   const whole = [...parity.list(undefined, undefined)];
@@ -214,66 +232,67 @@ test("pages of the reports of all keys merge those of each key", () => {
 });
 
 describe("recent decisions", () => {
-  const decision = (keyId: string, requestId: string, allowed = true) => {
-    return { keyId, requestId, question: "q".repeat(50), omittedFacts: 0, allowed, timeMs: 0 };
+  const kept = (recent: RecentDecisions, keyId: string, requestId: string): Decision | undefined => {
+    const { isSelected = false, ...found } = recent.find(keyId, requestId) ?? {};
+    expect(isSelected).toBe(false);
+    return "kind" in found ? (found as Decision) : undefined;
   };
 
   test("are found by key and request id, the latest ones only", () => {
-    const recent = new RecentDecisions(100_000);
+    const recent = new RecentDecisions(200_000);
     for (let index = 0; index < 5000; index++) {
-      recent.add(decision("key", `${index}`));
+      recent.add(decisionOf("key", `${index}`), false);
       // Lookups complete the index, at different times.
       if (index % 97 === 0) expect(recent.find("key", `${index}`)?.requestId).toBe(`${index}`);
     }
-    const kept = Array.from({ length: 5000 }, (_, index) => recent.find("key", `${index}`)).filter(Boolean);
-    expect(kept.length).toBeWithin(500, 1300);
-    expect(kept).toEqual(Array.from(kept, (_, index) => decision("key", `${5000 - kept.length + index}`)));
+    const found = Array.from({ length: 5000 }, (_, index) => kept(recent, "key", `${index}`)).filter(Boolean);
+    expect(found.length).toBeWithin(500, 1500);
+    expect(found).toEqual(Array.from(found, (_, index) => decisionOf("key", `${5000 - found.length + index}`)));
     expect(recent.find("other", "4999")).toBeUndefined();
-    recent.add(decision("key", "4999", false));
+    recent.add(decisionOf("key", "4999", false), false);
     expect(recent.find("key", "4999")?.allowed).toBe(false);
   });
 
   test("a repeated request id is that of the later decision, also after the first one is gone", () => {
-    const recent = new RecentDecisions(2000);
-    recent.add(decision("key", "same", true));
-    for (let index = 0; index < 8; index++) recent.add(decision("key", `${index}`));
+    const recent = new RecentDecisions(5000);
+    recent.add(decisionOf("key", "same", true), false);
+    for (let index = 0; index < 8; index++) recent.add(decisionOf("key", `${index}`), false);
     expect(recent.find("key", "same")?.allowed).toBe(true);
-    recent.add(decision("key", "same", false));
+    recent.add(decisionOf("key", "same", false), false);
     expect(recent.find("key", "same")?.allowed).toBe(false);
-    for (let index = 0; index < 8; index++) recent.add(decision("key", `${index}`));
+    for (let index = 0; index < 8; index++) recent.add(decisionOf("key", `${index}`), false);
     expect(recent.find("key", "same")?.allowed).toBe(false);
-    for (let index = 0; index < 20; index++) recent.add(decision("key", `${index}`));
+    for (let index = 0; index < 40; index++) recent.add(decisionOf("key", `${index}`), false);
     expect(recent.find("key", "same")).toBeUndefined();
   });
 
   test("all strings and numbers come back", () => {
     const recent = new RecentDecisions(4000);
-    const given = {
-      keyId: "ä",
-      requestId: "\u{1f600} x",
-      question: '{"ü": "\u20ac"}',
-      omittedFacts: 70_000,
-      allowed: false,
+    const given: Decision = {
+      ...decisionOf("\u00e4", "\u{1f600} x", false, '{"\u00fc": "\u20ac"}'),
+      traceId: "0123456789abcdef0123456789abcdef",
+      timeMs: 1_795_000_000_123.5,
+      durationUs: 4_000_000_000,
     };
-    recent.add({ ...given, timeMs: 1_795_000_000_123.5 });
-    recent.add(decision("", ""));
-    expect(recent.find("ä", "\u{1f600} x")).toEqual({ ...given, timeMs: 1_795_000_000_123.5 });
-    expect(recent.find("", "")).toEqual(decision("", ""));
+    recent.add(given, false);
+    recent.add(decisionOf("", "", true, ""), false);
+    expect(kept(recent, "\u00e4", "\u{1f600} x")).toEqual(given);
+    expect(kept(recent, "", "")).toEqual(decisionOf("", "", true, ""));
   });
 
   test("a decision larger than the limit is not kept", () => {
     const recent = new RecentDecisions(100);
-    recent.add(decision("key", "1"));
+    expect(recent.add(decisionOf("key", "1"), false)).toBe(false);
     expect(recent.find("key", "1")).toBeUndefined();
   });
 });
 
 test("the defaults keep many thousand decisions and reports", () => {
-  const parity = new ParityLog(defaultLimits);
+  const { parity, decided } = parityLog(defaultLimits);
   const text = JSON.stringify(question);
-  for (let index = 0; index < 5000; index++) parity.decided("key", crypto.randomUUID() + index, text, true);
+  for (let index = 0; index < 5000; index++) decided("key", crypto.randomUUID() + index, text, true);
   for (let index = 0; index < 5000; index++) {
-    parity.decided("key", `${index}`, text, true);
+    decided("key", `${index}`, text, true);
     parity.expected("key", `${index}`, index % 2 === 0);
   }
   expect(parity.counts("key")).toEqual({ mismatch: 2500, pending: 0, match: 2500 });

@@ -5,9 +5,10 @@
  */
 import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
-import type { AuthorizeQuestion } from "../../engine/request/questions.ts";
+import type { DecodedDecision } from "../../decisions/decision-entry.ts";
+import { questionParts } from "../../decisions/decision-question.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
 import { metrics } from "../../telemetry/metrics.ts";
-import { type Decision, RecentDecisions } from "./recent-decisions.ts";
 
 /** In the order of lists. A report is pending as long as this node does not know the decision. */
 export const parityResults = ["mismatch", "pending", "match"] as const;
@@ -26,6 +27,18 @@ export interface ParityReport {
   readonly sequence: number;
 }
 
+/** The decision of a report. */
+export interface Decision {
+  readonly keyId: string;
+  readonly requestId: string;
+  /** The body of the request. */
+  readonly question: string;
+  /** The number of context facts that `question` does not have, because the body was too large to keep. */
+  readonly omittedFacts: number;
+  readonly allowed: boolean;
+  readonly timeMs: number;
+}
+
 /** A larger body is not kept as it is. */
 export const questionCharactersMax = 4096;
 
@@ -39,36 +52,30 @@ type KeyReports = Readonly<Record<ParityResult, LRUCache<string, ParityReport>>>
 
 export class ParityLog {
   readonly #bytesMax: number;
-  readonly #recent: RecentDecisions;
+  readonly #decisions: Pick<DecisionLog, "findRecent">;
   readonly #reports = new Map<string, KeyReports>();
   #pending = 0;
   #sequence = 0;
 
-  constructor({ recentDecisionsBytesMax, parityReportsBytesMax }: ParityLimits) {
+  constructor({ parityReportsBytesMax }: ParityLimits, decisions: Pick<DecisionLog, "findRecent">) {
     this.#bytesMax = parityReportsBytesMax;
-    this.#recent = new RecentDecisions(recentDecisionsBytesMax);
+    this.#decisions = decisions;
   }
 
-  /**
-   * Keeps a decision for a report that follows, and completes one that came before. `asked` is the body of the request,
-   * or the question if the body has more than `questionCharactersMax` characters.
-   */
-  decided(keyId: string, requestId: string, asked: string | AuthorizeQuestion, allowed: boolean): void {
-    const timeMs = Date.now();
-    const decision: Decision =
-      typeof asked === "string"
-        ? { keyId, requestId, question: asked, omittedFacts: 0, allowed, timeMs }
-        : { keyId, requestId, ...keptQuestion(asked), allowed, timeMs };
-    this.#recent.add(decision);
+  /** Completes a report that came before its decision, which the decision log has just got. */
+  decided(keyId: string, requestId: string): void {
     if (this.#pending === 0) return;
     const pending = this.#reports.get(keyId)?.pending.peek(requestId);
-    if (pending !== undefined) this.#add({ ...pending, decision });
+    if (pending === undefined) return;
+    const decision = this.#decisions.findRecent(keyId, requestId);
+    if (decision !== undefined) this.#add({ ...pending, decision: keptDecision(decision) });
   }
 
   /** Keeps an expectation. A repeated one replaces the earlier one of this key and request id. */
   expected(keyId: string, requestId: string, expected: boolean): ParityResult {
     const known = this.#find(keyId, requestId);
-    const decision = known?.decision ?? this.#recent.find(keyId, requestId);
+    const recent = known?.decision === undefined ? this.#decisions.findRecent(keyId, requestId) : undefined;
+    const decision = known?.decision ?? (recent && keptDecision(recent));
     if (known?.expected === expected && known.decision === decision) return known.result;
     return this.#add({ keyId, requestId, expected, decision, timeMs: Date.now() });
   }
@@ -164,13 +171,16 @@ export class ParityLog {
   }
 }
 
-/** A large question as a body; without its context facts if it would still be too large. */
-function keptQuestion({ actor, action, resource, contextFacts }: AuthorizeQuestion) {
-  const subject = { actor_type: actor.type, actor_id: actor.id, action };
-  const question = { ...subject, resource_type: resource.type, resource_id: resource.id };
+/** The decision with its question as a body; without its context facts if it would be too large with them. */
+function keptDecision({ keyId, requestId, question: text, isBody, allowed, timeMs }: DecodedDecision): Decision {
+  const decision = { keyId, requestId, allowed, timeMs };
+  if (isBody && text.length <= questionCharactersMax) return { ...decision, question: text, omittedFacts: 0 };
+  const { actor, action, resource, contextFacts } = questionParts(text, isBody);
+  const subject = { actor_type: actor?.type, actor_id: actor?.id, action };
+  const question = { ...subject, resource_type: resource?.type, resource_id: resource?.id };
   const whole = JSON.stringify({ ...question, context_facts: contextFacts });
-  if (whole.length <= questionCharactersMax) return { question: whole, omittedFacts: 0 };
-  return { question: JSON.stringify(question), omittedFacts: contextFacts.length };
+  if (whole.length <= questionCharactersMax) return { ...decision, question: whole, omittedFacts: 0 };
+  return { ...decision, question: JSON.stringify(question), omittedFacts: contextFacts.length };
 }
 
 /** Merges lists that begin with their latest report, without the reports from the sequence number `below` on. */
@@ -196,4 +206,4 @@ function* merged(lists: readonly Iterator<ParityReport>[], below: number): Gener
 /** The memory of a report besides its strings; generous, so that the limit holds. */
 const entryBytes = 400;
 
-type ParityLimits = Pick<Limits, "recentDecisionsBytesMax" | "parityReportsBytesMax">;
+type ParityLimits = Pick<Limits, "parityReportsBytesMax">;

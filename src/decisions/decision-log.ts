@@ -1,0 +1,299 @@
+/**
+ * The decision log of a node, as its serving thread sees it. A decision is encoded into a block of memory; a part of the
+ * block goes to the thread that writes the file when it is large enough or some time has passed. If that thread is
+ * behind, decisions are only counted: no answer waits for the log, whatever happens to its disk.
+ */
+import { join } from "node:path";
+import type { Span } from "@opentelemetry/api";
+import { type Config, configSchema } from "../config/config.ts";
+import type { Limits } from "../config/limits.ts";
+import {
+  type AnswerNote,
+  type AnswerVersion,
+  type DecisionKind,
+  type ListResult,
+  questionToJson,
+} from "../engine/request/questions.ts";
+import { spawnWorker, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
+import { traceIdOf } from "../telemetry/trace-context.ts";
+import { AppError } from "../util/app-error.ts";
+import { type Clock, systemClock } from "../util/clock.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
+import { type DecodedDecision, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
+import type { DecisionFilter, DecisionPage, LoggedDecision, PageOptions } from "./decision-store.ts";
+import type { DecisionBatch, DecisionCommands, DecisionLogEvent } from "./decision-writer.ts";
+import { RecentDecisions } from "./recent-decisions.ts";
+
+const log = getLogger("decisions");
+
+const decisionLogWorker: WorkerKind = { name: "decisions", entry: "decisions/decision-log-worker.ts" };
+
+/** The file of the log in the data directory. */
+export const decisionLogFile = "decisions.db";
+
+/** Decisions go to the writing thread when they have so many bytes, or after this time. */
+const flushBytes = 64 * 1024;
+const flushAfterMs = 100;
+/** The same failure may occur with each batch. */
+const warningIntervalMs = 60_000;
+/** A thread that ended is started again at most this often. */
+const restartMs = 10_000;
+
+/** What the log needs to know of the request that asked. */
+export interface Asking {
+  readonly requestId: string;
+  readonly key: { readonly id: string } | undefined;
+  readonly span: Span;
+  /** On the monotonic clock. */
+  readonly startedMs: number;
+}
+
+type DecisionLogConfig = Pick<Config, "decisions" | "limits"> & { readonly data: string | undefined };
+
+type Thread = WorkerHandle<DecisionCommands, DecisionLogEvent>;
+
+export class DecisionLog {
+  readonly #config: DecisionLogConfig;
+  readonly #clock: Clock;
+  readonly #recent: RecentDecisions;
+  readonly #listeners = new Set<() => void>();
+  readonly #warningLimit: ReturnType<typeof rateLimiter>;
+  #thread: Thread | undefined;
+  #startedMs = Number.NEGATIVE_INFINITY;
+  /** How much of the current block the writing thread has got. */
+  #sent = 0;
+  /** Selected decisions since then. */
+  #waiting = 0;
+  #sentBytes = 0;
+  /** Decisions that were not written, since the last batch. */
+  #dropped = 0;
+  #cancelFlush: (() => void) | undefined;
+  #isClosed = false;
+
+  /** Without a data directory nothing is written. */
+  constructor(config: DecisionLogConfig, clock: Clock = systemClock) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#recent = new RecentDecisions(config.limits.recentDecisionsBytesMax, () => {
+      this.#flush();
+      this.#sent = 0;
+    });
+    this.#warningLimit = rateLimiter(warningIntervalMs, clock);
+    // An earlier log is trimmed by age even if nothing is logged any more.
+    if (config.data !== undefined && config.decisions.log !== "off") this.#writer();
+  }
+
+  /**
+   * Notes a decision of `POST /api/authorize`. `asked` is the body of the request, or the question if the body is long.
+   */
+  authorized(asking: Asking, asked: string | object, allowed: boolean, version: AnswerVersion): void {
+    this.#add(asking, "authorize", asked, allowed, undefined, version);
+  }
+
+  /** Notes a list. `note` is complete. */
+  listed(asking: Asking, kind: DecisionKind, question: object, { version, result }: AnswerNote): void {
+    if (this.#config.decisions.log === "off" || version === undefined || result === undefined) return;
+    this.#add(asking, kindOfQuestion[kind], question, result.count > 0, result, version);
+  }
+
+  /** The latest decision under this request id, if it is still in memory. */
+  findRecent(keyId: string, requestId: string): DecodedDecision | undefined {
+    return this.#recent.find(keyId, requestId);
+  }
+
+  #add(
+    { key, requestId, span, startedMs }: Asking,
+    kind: LoggedKind,
+    asked: string | object,
+    allowed: boolean,
+    result: ListResult | undefined,
+    version: AnswerVersion,
+  ): void {
+    const isSelected = this.#selects(allowed);
+    // Lists are kept only for the log.
+    if (result !== undefined && !isSelected) return;
+    const isBody = typeof asked === "string";
+    const decision = {
+      kind,
+      keyId: key?.id ?? "",
+      requestId,
+      traceId: isSelected ? traceIdOf(span) : null,
+      question: isBody ? asked : jsonOf(asked, this.#config.limits.decisionQuestionBytesMax),
+      isBody,
+      allowed,
+      result,
+      version,
+      timeMs: Date.now(),
+      durationUs: isSelected ? Math.round((performance.now() - startedMs) * 1000) : 0,
+    };
+    if (!this.#recent.add(decision, isSelected)) {
+      if (isSelected) this.#drop(1);
+      return;
+    }
+    if (!isSelected) return;
+    this.#waiting += 1;
+    if (this.#recent.current.length - this.#sent >= flushBytes) this.#flush();
+    else this.#cancelFlush ??= this.#clock.after(flushAfterMs, () => this.#flush());
+  }
+
+  #selects(allowed: boolean): boolean {
+    const { log: selection, sampleRatio } = this.#config.decisions;
+    switch (selection) {
+      case "all":
+        return true;
+      case "denials":
+        return !allowed;
+      case "sample":
+        return this.#clock.random() < sampleRatio;
+      default:
+        return false;
+    }
+  }
+
+  /** Hands the decisions of the current block to the writing thread, or drops them if it is too far behind. */
+  #flush(): void {
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
+    const block = this.#recent.current;
+    const [start, count] = [this.#sent, this.#waiting];
+    this.#sent = block.length;
+    this.#waiting = 0;
+    if (count === 0) return;
+    const size = block.length - start;
+    const thread = this.#sentBytes + size > this.#config.limits.decisionBufferBytesMax ? undefined : this.#writer();
+    if (thread === undefined) return this.#drop(count);
+    const bytes = block.copyFrom(start);
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    this.#sentBytes += size;
+    void this.#send(thread, { bytes, names: [...block.names], count, dropped });
+  }
+
+  async #send(thread: Thread, batch: DecisionBatch): Promise<void> {
+    const { bytes, count, dropped } = batch;
+    const size = bytes.byteLength;
+    try {
+      const { written, lost } = await thread.callWithTransfer([bytes.buffer], "write", batch);
+      metrics.decisionLogEntries.inc({ result: "written" }, written);
+      if (lost > 0) metrics.decisionLogEntries.inc({ result: "failed" }, lost);
+      if (written > 0) for (const listener of this.#listeners) listener();
+    } catch {
+      // The thread has ended, and has reported why.
+      this.#dropped += dropped + count;
+      metrics.decisionLogEntries.inc({ result: "failed" }, count);
+    } finally {
+      this.#sentBytes -= size;
+    }
+  }
+
+  #drop(count: number): void {
+    this.#dropped += count;
+    metrics.decisionLogEntries.inc({ result: "dropped" }, count);
+  }
+
+  /** The thread; undefined without a data directory, after the end, and for a while after it could not be started. */
+  #writer(): Thread | undefined {
+    if (this.#thread !== undefined && !this.#thread.hasExited) return this.#thread;
+    const { data, decisions, limits } = this.#config;
+    const nowMs = this.#clock.monotonicMs();
+    if (data === undefined || this.#isClosed || nowMs - this.#startedMs < restartMs) return undefined;
+    this.#startedMs = nowMs;
+    try {
+      const thread = spawnWorker<DecisionCommands, DecisionLogEvent>(decisionLogWorker);
+      thread.onEvent((event) => {
+        if ("problem" in event) this.#warn(event.problem);
+        else metrics.decisionLogBytes.set(event.bytes);
+      });
+      void thread.exited.then((reason) => reason && !this.#isClosed && this.#warn(reason.message));
+      const { omit, hash, hashSecret, bytesMax, ageMax } = decisions;
+      thread.notify("open", {
+        ...{ path: join(data, decisionLogFile), omit, hash, hashSecret, bytesMax, ageMs: ageMax },
+        clockSteadyMs: limits.retentionClockSteadyMs,
+        trimIntervalMs: limits.decisionTrimIntervalMs,
+      });
+      return (this.#thread = thread);
+    } catch (error) {
+      this.#warn(error instanceof Error ? error.message : String(error));
+      return undefined;
+    }
+  }
+
+  #warn(problem: string): void {
+    const count = this.#warningLimit(problem);
+    if (count > 0) log.warning("decisions cannot be logged: {problem} ({count} times)", { problem, count });
+  }
+
+  /** A page of the log. `after` is a public id. AppError `not_found` if the log has another name than it. */
+  async read(
+    filter: DecisionFilter,
+    { after, ...page }: Omit<PageOptions, "oldestMs" | "after"> & { readonly after?: string | undefined },
+  ): Promise<Pick<DecisionPage, "decisions" | "hasMore"> & { readonly next: string | undefined }> {
+    const from = after === undefined ? undefined : parseDecisionId(after);
+    this.#flush();
+    const found = await this.#reader().call("read", filter, { ...page, after: from?.number }, from?.logName);
+    const { decisions, hasMore, last, name } = found;
+    return { decisions, hasMore, next: last === undefined ? undefined : `${name}-${last}` };
+  }
+
+  /** The public id of the last decision. */
+  lastId(): Promise<string> {
+    this.#flush();
+    return this.#reader().call("lastId");
+  }
+
+  /** The decision with this public id. AppError `not_found`. */
+  find(id: string): Promise<LoggedDecision> {
+    const { logName, number } = parseDecisionId(id);
+    this.#flush();
+    return this.#reader().call("find", number, logName);
+  }
+
+  /** Calls the listener after decisions were written, until the result is called. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Writes the remaining decisions and ends the thread. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#flush();
+    this.#isClosed = true;
+    await this.#thread?.stop().catch(() => {});
+  }
+
+  #reader(): Thread {
+    const thread = this.#writer();
+    if (thread === undefined)
+      throw new AppError("not_ready", "the decision log of this node cannot be used now, try again");
+    return thread;
+  }
+}
+
+/** The configuration of a node without a log: it only keeps the recent decisions. */
+export function unloggedDecisions(limits: Limits): DecisionLogConfig {
+  return { decisions: configSchema.shape.decisions.parse({}), limits, data: undefined };
+}
+
+const idPattern = /^([0-9a-f]{8})-(\d{1,15})$/;
+
+/** The parts of the id of a decision. AppError `invalid_request`. */
+export function parseDecisionId(id: string): { readonly logName: string; readonly number: number } {
+  const [, logName, number] = idPattern.exec(id) ?? [];
+  if (logName === undefined)
+    throw new AppError(
+      "invalid_request",
+      `\`${id.slice(0, 64)}\` is not the id of a decision: send the \`id\` or \`next\` of a response`,
+    );
+  return { logName, number: Number(number) };
+}
+
+/** The question as JSON; without its lists if it is too long for the log. */
+function jsonOf(question: object, bytesMax: number): string {
+  const json = "json" in question ? String(question.json) : questionToJson(question);
+  if (json.length <= bytesMax) return json;
+  const { actor, actorType, action, resource, resourceType } = question as Readonly<Record<string, unknown>>;
+  return JSON.stringify({ actor, actorType, action, resource, resourceType, omitted: true });
+}

@@ -1,0 +1,574 @@
+/**
+ * The file of the decision log: an SQLite database of its own, so that neither its size nor its damage matters to the
+ * data of the node. A row has integers and short texts: names that repeat are numbers of a table. The row id is the time
+ * order and there are no further indexes, which would take as much space as the rows; a search reads the rows of a time
+ * in slices.
+ */
+import { randomBytes } from "node:crypto";
+import { renameSync, rmSync } from "node:fs";
+import { SqliteDatabase, type SqlRow, type SqlStatement, type SqlValue } from "../runtime/sqlite.ts";
+import type { Fact } from "../store/facts/fact.ts";
+import { databaseFiles } from "../store/snapshot/snapshot.ts";
+import { must } from "../util/assert.ts";
+import { isDamage } from "../util/storage-failure.ts";
+import { type DecodedDecision, decisionKinds, type LoggedKind } from "./decision-entry.ts";
+import { type LoggedValue, questionParts } from "./decision-question.ts";
+import { hex, questionBit, redactedFields, type Redaction } from "./redaction.ts";
+
+/** Conditions on decisions; all of them have to hold. */
+export interface DecisionFilter {
+  readonly kind?: LoggedKind | undefined;
+  readonly result?: "allow" | "deny" | undefined;
+  readonly actorType?: string | undefined;
+  readonly actorId?: string | undefined;
+  readonly action?: string | undefined;
+  readonly resourceType?: string | undefined;
+  readonly resourceId?: string | undefined;
+  readonly keyId?: string | undefined;
+  readonly requestId?: string | undefined;
+  readonly traceId?: string | undefined;
+  readonly policyId?: number | undefined;
+  readonly sinceMs?: number | undefined;
+  readonly untilMs?: number | undefined;
+}
+
+export interface PageOptions {
+  /** Continue behind this decision. */
+  readonly after?: number | undefined;
+  readonly order: "oldest" | "newest";
+  readonly limit: number;
+  readonly bytesMax: number;
+  /** Rows in front of this time are expired. */
+  readonly oldestMs: number;
+}
+
+/** A decision as the API has it. */
+export interface LoggedDecision {
+  readonly id: string;
+  readonly time: string;
+  readonly kind: LoggedKind;
+  readonly result: "allow" | "deny" | null;
+  readonly count: number | null;
+  readonly digest: string | null;
+  readonly actor: LoggedValue | null;
+  readonly action: string | null;
+  readonly resource: LoggedValue | null;
+  readonly context_facts: readonly Fact[];
+  readonly question: Readonly<Record<string, unknown>> | null;
+  readonly clock: number;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly policy: number | null;
+  readonly cached: boolean;
+  readonly duration_us: number;
+  readonly key: string | null;
+  readonly request_id: string | null;
+  readonly trace_id: string | null;
+  readonly redacted: readonly string[];
+  readonly dropped_before: number;
+}
+
+export interface DecisionPage {
+  readonly decisions: readonly LoggedDecision[];
+  /** The number of the last decision that was examined: the next page begins behind it. */
+  readonly last: number | undefined;
+  /** Whether there may be more. */
+  readonly hasMore: boolean;
+}
+
+const format = 1;
+
+const schema = `
+  CREATE TABLE log (format INTEGER NOT NULL, name TEXT NOT NULL, exported INTEGER NOT NULL) STRICT;
+  CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+  CREATE TABLE batch (last_id INTEGER PRIMARY KEY, min_ms INTEGER NOT NULL, max_ms INTEGER NOT NULL) STRICT;
+  CREATE TABLE decision (
+    id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, kind INTEGER NOT NULL, result INTEGER NOT NULL, digest BLOB,
+    actor_type ANY, actor_id ANY, action ANY, resource_type ANY, resource_id ANY, context TEXT, rest TEXT,
+    clock INTEGER NOT NULL, duration_us INTEGER NOT NULL, is_cached INTEGER NOT NULL,
+    epoch ANY NOT NULL, offset INTEGER NOT NULL, policy_id INTEGER NOT NULL,
+    key_id ANY, request_id ANY, trace_id BLOB, redacted INTEGER, dropped INTEGER
+  ) STRICT;`;
+
+const columns =
+  "id, time_ms, kind, result, digest, actor_type, actor_id, action, resource_type, resource_id, context, rest, clock, duration_us, is_cached, epoch, offset, policy_id, key_id, request_id, trace_id, redacted, dropped";
+
+/** Rows of one entry in `batch`, at least. Retention by age removes whole batches. */
+const batchRows = 256;
+/** Rows that a read examines between two looks at the clock. */
+const sliceRows = 20_000;
+/** How long one read may take, so that the buffer of new decisions does not fill meanwhile. */
+const readMsMax = 100;
+/** Rows that are deleted in one transaction. */
+const deletedRows = 5000;
+/** Names beyond these, and long ones, are stored in the rows. */
+const namesMax = 10_000;
+const nameLengthMax = 64;
+
+export class DecisionStore {
+  readonly name: string;
+  readonly #database: SqliteDatabase;
+  readonly #redaction: Redaction;
+  readonly #insert: SqlStatement;
+  readonly #names = new Map<string, number>();
+  readonly #texts = new Map<number, string>();
+  readonly #statements = new Map<string, SqlStatement>();
+  #lastId: number;
+  #batch: { rows: number; minMs: number; maxMs: number } | undefined;
+  /** Names that the open transaction added: a rollback forgets them. */
+  #newNames: string[] = [];
+
+  /** Opens the file, or creates it. A damaged one is kept beside it under the name `….damaged`, and replaced. */
+  static open(path: string, redaction: Redaction, onDamage: (error: unknown) => void): DecisionStore {
+    try {
+      return new DecisionStore(path, redaction);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      onDamage(error);
+      quarantine(path);
+      return new DecisionStore(path, redaction);
+    }
+  }
+
+  private constructor(path: string, redaction: Redaction) {
+    this.#redaction = redaction;
+    const database = new SqliteDatabase(path, { create: true });
+    this.#database = database;
+    try {
+      database.exec("PRAGMA busy_timeout = 5000");
+      database.exec("PRAGMA trusted_schema = OFF");
+      // Before the first table, or it has no effect.
+      database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+      database.exec("PRAGMA journal_mode = WAL");
+      // A crash of the process loses nothing that was written; a power cut may lose the last moments.
+      database.exec("PRAGMA synchronous = NORMAL");
+      // Deleted decisions may be personal data: their bytes are overwritten.
+      database.exec("PRAGMA secure_delete = ON");
+      database.exec("PRAGMA journal_size_limit = 8388608");
+      if (Number(database.prepare("PRAGMA user_version").values()[0]?.[0]) === 0)
+        database.transaction(() => {
+          database.exec(schema);
+          database.prepare("INSERT INTO log VALUES (?1, ?2, 0)").run(format, randomBytes(4).toString("hex"));
+          database.exec(`PRAGMA user_version = ${format}`);
+        }, "immediate");
+      this.name = String(must(database.prepare("SELECT name FROM log").values()[0], "the log has a name")[0]);
+      for (const [id, text] of database.prepare("SELECT id, text FROM name").values())
+        this.#addName(String(text), Number(id));
+      // Numbers of deleted decisions are not used again: a batch stays until a later one is there.
+      const [last] = database
+        .prepare(
+          "SELECT max(coalesce((SELECT max(id) FROM decision), 0), coalesce((SELECT max(last_id) FROM batch), 0))",
+        )
+        .values();
+      this.#lastId = Number(last?.[0]);
+      const places = columns.split(", ").map((_, index) => `?${index + 1}`);
+      this.#insert = database.prepare(`INSERT INTO decision (${columns}) VALUES (${places.join(", ")})`);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** The number of the last decision that was counted, be it written or dropped. */
+  get lastId(): number {
+    return this.#lastId;
+  }
+
+  /** The path of the file. */
+  get path(): string {
+    return this.#database.path;
+  }
+
+  /**
+   * Writes decisions in one transaction, after `dropped` others that are only counted: they take numbers too. Returns
+   * how many were written. Throws the error of the disk; then nothing was written.
+   */
+  append(decisions: Iterable<DecodedDecision>, dropped: number): number {
+    const [lastId, batch] = [this.#lastId, this.#batch];
+    this.#newNames = [];
+    try {
+      return this.#database.transaction(() => this.#append(decisions, dropped), "immediate");
+    } catch (error) {
+      this.#lastId = lastId;
+      this.#batch = batch;
+      for (const name of this.#newNames) {
+        this.#texts.delete(must(this.#names.get(name)));
+        this.#names.delete(name);
+      }
+      throw error;
+    }
+  }
+
+  #append(decisions: Iterable<DecodedDecision>, dropped: number): number {
+    let [rows, before] = [0, dropped];
+    let [minMs, maxMs] = [Number.POSITIVE_INFINITY, 0];
+    for (const decision of decisions) {
+      this.#lastId += before + 1;
+      this.#insertRow(this.#lastId, decision, before);
+      before = 0;
+      rows += 1;
+      minMs = Math.min(minMs, decision.timeMs);
+      maxMs = Math.max(maxMs, decision.timeMs);
+    }
+    if (rows === 0) return 0;
+    const open = this.#batch;
+    const joins = open !== undefined && open.rows < batchRows;
+    const batch = joins
+      ? { rows: open.rows + rows, minMs: Math.min(open.minMs, minMs), maxMs: Math.max(open.maxMs, maxMs) }
+      : { rows, minMs, maxMs };
+    if (joins) this.#statement("DELETE FROM batch WHERE last_id = (SELECT max(last_id) FROM batch)").run();
+    this.#statement("INSERT OR REPLACE INTO batch VALUES (?1, ?2, ?3)").run(this.#lastId, batch.minMs, batch.maxMs);
+    this.#batch = batch;
+    return rows;
+  }
+
+  #insertRow(id: number, decision: DecodedDecision, dropped: number): void {
+    const { kind, question, isBody, version, result, timeMs } = decision;
+    const { parts, redacted } = this.#redaction.redact(questionParts(question, isBody));
+    const { actor, action, resource, contextFacts, rest } = parts;
+    const omitted = this.#redaction;
+    const request = omitted.omits("request")
+      ? null
+      : omitted.hashes("request")
+        ? omitted.hashOf(decision.requestId)
+        : requestToSql(decision.requestId);
+    const bits =
+      redacted |
+      (rest !== undefined && "omitted" in rest ? questionBit : 0) |
+      (omitted.omits("request") || omitted.hashes("request") ? 8 : 0) |
+      (omitted.omits("trace") ? 16 : 0) |
+      (omitted.omits("key") ? 32 : 0);
+    this.#insert.run(
+      id,
+      timeMs,
+      decisionKinds.indexOf(kind),
+      result === undefined ? Number(decision.allowed) : result.count,
+      result === undefined ? null : result.digest,
+      this.#nameToSql(actor?.type),
+      idToSql(actor),
+      this.#nameToSql(action),
+      this.#nameToSql(resource?.type),
+      idToSql(resource),
+      contextFacts.length === 0 ? null : JSON.stringify(contextFacts),
+      rest === undefined ? null : JSON.stringify(rest),
+      version.clock - Math.floor(timeMs / 1000),
+      decision.durationUs,
+      Number(version.isCached),
+      this.#nameToSql(version.epoch),
+      version.offset,
+      version.policyId,
+      omitted.omits("key") ? null : this.#nameToSql(decision.keyId),
+      request,
+      decision.traceId === null || omitted.omits("trace") ? null : Buffer.from(decision.traceId, "hex"),
+      bits === 0 ? null : bits,
+      dropped === 0 ? null : dropped,
+    );
+  }
+
+  /** A page of the decisions that match, as far as one read comes in its time. */
+  read(filter: DecisionFilter, { after, order, limit, bytesMax, oldestMs }: PageOptions): DecisionPage {
+    const conditions = this.#conditions(filter, oldestMs);
+    if (conditions === undefined) return { decisions: [], last: undefined, hasMore: false };
+    const isForward = order === "oldest";
+    const bounds = this.#idsBetween(Math.max(filter.sinceMs ?? 0, oldestMs), filter.untilMs);
+    if (bounds === undefined) return { decisions: [], last: undefined, hasMore: false };
+    const [first, end] = [
+      isForward && after !== undefined ? Math.max(bounds.first, after + 1) : bounds.first,
+      !isForward && after !== undefined ? Math.min(bounds.last, after - 1) : bounds.last,
+    ];
+    const sql = `SELECT ${columns} FROM decision WHERE id BETWEEN ?1 AND ?2 AND ${conditions.sql}
+      ORDER BY id ${isForward ? "" : "DESC"} LIMIT ?3`;
+    const decisions: LoggedDecision[] = [];
+    const endMs = performance.now() + readMsMax;
+    let bytes = 0;
+    let [low, high] = [first, end];
+    while (low <= high && performance.now() <= endMs) {
+      // A gap of dropped decisions can be large.
+      const next = isForward
+        ? this.#number("SELECT min(id) FROM decision WHERE id >= ?1", low)
+        : this.#number("SELECT max(id) FROM decision WHERE id <= ?1", high);
+      if (next === undefined || next < low || next > high) break;
+      const [from, to] = isForward
+        ? [next, Math.min(high, next + sliceRows - 1)]
+        : [Math.max(low, next - sliceRows + 1), next];
+      const wanted = limit - decisions.length;
+      for (const row of this.#statement(sql).values(from, to, wanted, ...conditions.values)) {
+        const decision = this.#decisionOf(row);
+        decisions.push(decision);
+        bytes += rowBytes + ((row[10] as string | null) ?? "").length + ((row[11] as string | null) ?? "").length;
+        if (decisions.length === limit || bytes >= bytesMax)
+          return { decisions, last: Number(row[0]), hasMore: Number(row[0]) !== (isForward ? high : low) };
+      }
+      if (isForward) low = to + 1;
+      else high = from - 1;
+    }
+    const hasMore = low <= high && performance.now() > endMs;
+    return { decisions, last: isForward ? (hasMore ? low - 1 : end) : hasMore ? high + 1 : first, hasMore };
+  }
+
+  /** The decision with this number; undefined if it was dropped, removed or never made. */
+  find(id: number, oldestMs: number): LoggedDecision | undefined {
+    const [row] = this.#statement(`SELECT ${columns} FROM decision WHERE id = ?1 AND time_ms >= ?2`).values(
+      id,
+      oldestMs,
+    );
+    return row && this.#decisionOf(row);
+  }
+
+  /**
+   * Removes decisions from before a time, some thousand in one call. Returns whether there are more. Batches of a clock
+   * that was ahead do not protect those after them.
+   */
+  removeBefore(timeMs: number): boolean {
+    return this.#database.transaction(() => {
+      const old = this.#statement(
+        "SELECT last_id, max_ms FROM batch WHERE min_ms < ?1 ORDER BY last_id LIMIT 16",
+      ).values(timeMs);
+      let removed = 0;
+      for (const [last, maxMs] of old) {
+        const before = this.#number("SELECT max(last_id) FROM batch WHERE last_id < ?1", Number(last)) ?? 0;
+        const rows = "DELETE FROM decision WHERE id > ?1 AND id <= ?2 AND time_ms < ?3";
+        removed += this.#statement(rows).run(before, Number(last), timeMs);
+        // The last batch stays, for its number.
+        if (Number(maxMs) < timeMs && Number(last) < this.#lastId)
+          this.#statement("DELETE FROM batch WHERE last_id = ?1").run(Number(last));
+        else
+          this.#statement("UPDATE batch SET min_ms = ?2, max_ms = max(max_ms, ?2) WHERE last_id = ?1").run(
+            Number(last),
+            timeMs,
+          );
+        if (removed >= deletedRows) return true;
+      }
+      return old.length === 16;
+    }, "immediate");
+  }
+
+  /** Removes the oldest decisions if the log is larger than this. Returns whether it still is. */
+  removeExcess(bytesMax: number): boolean {
+    const bytes = this.bytes;
+    if (bytes <= bytesMax) return false;
+    const first = this.#number("SELECT min(id) FROM decision");
+    if (first === undefined) return false;
+    this.#remove(this.#lastId, deletedRows);
+    return this.bytes > bytesMax;
+  }
+
+  /** Gives freed pages back to the file system, some at a time. */
+  shrink(): void {
+    this.#database.exec("PRAGMA incremental_vacuum(1000)");
+  }
+
+  /** The bytes in use, without free pages. */
+  get bytes(): number {
+    const pragma = (name: string): number => Number(this.#statement(`PRAGMA ${name}`).values()[0]?.[0]);
+    return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size");
+  }
+
+  /** The number of decisions, and of dropped ones that they record. */
+  counts(): { readonly written: number; readonly dropped: number } {
+    const [row] = this.#statement("SELECT count(*), coalesce(sum(dropped), 0) FROM decision").values();
+    return { written: Number(row?.[0]), dropped: Number(row?.[1]) };
+  }
+
+  /** The number of the last decision that was exported. */
+  get exportedId(): number {
+    return this.#number("SELECT exported FROM log") ?? 0;
+  }
+
+  set exportedId(id: number) {
+    this.#statement("UPDATE log SET exported = ?1").run(id);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #remove(upTo: number, rows: number): number {
+    return this.#database.transaction(() => {
+      const oldest = "SELECT id FROM decision WHERE id <= ?1 ORDER BY id LIMIT ?2";
+      const removed = this.#statement(`DELETE FROM decision WHERE id IN (${oldest})`).run(upTo, rows);
+      const first = this.#number("SELECT min(id) FROM decision") ?? upTo + 1;
+      // The last batch stays, for its number.
+      this.#statement("DELETE FROM batch WHERE last_id < ?1 AND last_id < (SELECT max(last_id) FROM batch)").run(first);
+      return removed;
+    }, "immediate");
+  }
+
+  /** The numbers that decisions of this time can have. */
+  #idsBetween(
+    sinceMs: number,
+    untilMs: number | undefined,
+  ): { readonly first: number; readonly last: number } | undefined {
+    const firstBatch = this.#number("SELECT min(last_id) FROM batch WHERE max_ms >= ?1", sinceMs);
+    const lastBatch = this.#number(
+      "SELECT max(last_id) FROM batch WHERE min_ms <= ?1",
+      untilMs ?? Number.MAX_SAFE_INTEGER,
+    );
+    if (firstBatch === undefined || lastBatch === undefined) return undefined;
+    const before = this.#number("SELECT max(last_id) FROM batch WHERE last_id < ?1", firstBatch) ?? 0;
+    return { first: before + 1, last: lastBatch };
+  }
+
+  /** The conditions as SQL from `?4` on; undefined if no decision can fulfil them. */
+  #conditions(filter: DecisionFilter, oldestMs: number): { sql: string; values: SqlValue[] } | undefined {
+    const parts: string[] = [];
+    const values: SqlValue[] = [];
+    const add = (sql: string, value: SqlValue): void => {
+      values.push(value);
+      parts.push(sql.replace("?", `?${3 + values.length}`));
+    };
+    const addName = (column: string, text: string | undefined): void => {
+      if (text !== undefined) add(`${column} = ?`, this.#names.get(text) ?? text);
+    };
+    const addId = (column: string, field: "actor" | "resource", id: string | undefined): void => {
+      if (id !== undefined) add(`${column} = ?`, this.#redaction.hashes(field) ? this.#redaction.hashOf(id) : id);
+    };
+    if (oldestMs > 0) add("time_ms >= ?", oldestMs);
+    if (filter.sinceMs !== undefined) add("time_ms >= ?", filter.sinceMs);
+    if (filter.untilMs !== undefined) add("time_ms < ?", filter.untilMs);
+    if (filter.kind !== undefined) add("kind = ?", decisionKinds.indexOf(filter.kind));
+    if (filter.result !== undefined) add("kind = 0 AND result = ?", Number(filter.result === "allow"));
+    addName("actor_type", filter.actorType);
+    addId("actor_id", "actor", filter.actorId);
+    addName("action", filter.action);
+    addName("resource_type", filter.resourceType);
+    addId("resource_id", "resource", filter.resourceId);
+    addName("key_id", filter.keyId);
+    if (filter.policyId !== undefined) add("policy_id = ?", filter.policyId);
+    if (filter.requestId !== undefined)
+      add(
+        "request_id = ?",
+        this.#redaction.hashes("request") ? this.#redaction.hashOf(filter.requestId) : requestToSql(filter.requestId),
+      );
+    if (filter.traceId !== undefined) add("trace_id = ?", Buffer.from(filter.traceId, "hex"));
+    return { sql: parts.length === 0 ? "1" : parts.join(" AND "), values };
+  }
+
+  #decisionOf(row: SqlRow): LoggedDecision {
+    const [id, timeMs, kindNumber, result, digest, actorType, actorId, action, resourceType, resourceId] = row;
+    const [
+      context,
+      rest,
+      clock,
+      duration,
+      isCached,
+      epoch,
+      offset,
+      policyId,
+      keyId,
+      request,
+      trace,
+      redacted,
+      dropped,
+    ] = row.slice(10);
+    const kind = decisionKinds[Number(kindNumber)] ?? "authorize";
+    const isDecision = kind === "authorize";
+    return {
+      id: this.idOf(Number(id)),
+      time: new Date(Number(timeMs)).toISOString(),
+      kind,
+      result: isDecision ? (result === 1 ? "allow" : "deny") : null,
+      count: isDecision ? null : Number(result),
+      digest: digest instanceof Uint8Array ? hex(digest) : null,
+      actor: this.#valueOf(actorType, actorId),
+      action: this.#textOf(action),
+      resource: this.#valueOf(resourceType, resourceId),
+      context_facts: typeof context === "string" ? (JSON.parse(context) as Fact[]) : [],
+      question: typeof rest === "string" ? (JSON.parse(rest) as Record<string, unknown>) : null,
+      clock: Number(clock) + Math.floor(Number(timeMs) / 1000),
+      epoch: must(this.#textOf(epoch)),
+      offset: Number(offset),
+      policy: policyId === 0 ? null : Number(policyId),
+      cached: isCached === 1,
+      duration_us: Number(duration),
+      key: this.#textOf(keyId),
+      request_id: requestOf(request),
+      trace_id: trace instanceof Uint8Array ? hex(trace) : null,
+      redacted: redactedFields(Number(redacted ?? 0)),
+      dropped_before: Number(dropped ?? 0),
+    };
+  }
+
+  /** The public id of a decision: no other log has it, also if this file is replaced. */
+  idOf(id: number): string {
+    return `${this.name}-${id}`;
+  }
+
+  #valueOf(type: SqlValue | undefined, id: SqlValue | undefined): LoggedValue | null {
+    const text = this.#textOf(type);
+    if (text === null) return null;
+    if (id instanceof Uint8Array) return { type: text, hash: hex(id) };
+    return id === null || id === undefined ? { type: text } : { type: text, id: String(id) };
+  }
+
+  #textOf(value: SqlValue | undefined): string | null {
+    if (typeof value === "number") return must(this.#texts.get(value), "the log has the name");
+    return typeof value === "string" ? value : null;
+  }
+
+  /** The number of a name, which is added if there is room; otherwise the name itself. */
+  #nameToSql(text: string | undefined): SqlValue {
+    if (text === undefined) return null;
+    const known = this.#names.get(text);
+    if (known !== undefined) return known;
+    if (this.#names.size >= namesMax || text.length > nameLengthMax) return text;
+    const id = this.#names.size + 1;
+    this.#statement("INSERT INTO name VALUES (?1, ?2)").run(id, text);
+    this.#addName(text, id);
+    this.#newNames.push(text);
+    return id;
+  }
+
+  #addName(text: string, id: number): void {
+    this.#names.set(text, id);
+    this.#texts.set(id, text);
+  }
+
+  #number(sql: string, ...values: SqlValue[]): number | undefined {
+    const found = this.#statement(sql).values(...values)[0]?.[0];
+    return typeof found === "number" ? found : undefined;
+  }
+
+  /** The texts differ only in the conditions of a filter, of which there are few combinations. */
+  #statement(sql: string): SqlStatement {
+    let prepared = this.#statements.get(sql);
+    if (prepared === undefined) {
+      if (this.#statements.size >= statementsMax) {
+        for (const statement of this.#statements.values()) statement.finalize();
+        this.#statements.clear();
+      }
+      this.#statements.set(sql, (prepared = this.#database.prepare(sql)));
+    }
+    return prepared;
+  }
+}
+
+const statementsMax = 100;
+
+/** About the JSON of a decision without context facts. */
+const rowBytes = 600;
+
+/** Keeps a damaged file for inspection, and removes what belongs to it. */
+export function quarantine(path: string): void {
+  renameSync(path, `${path}.damaged`);
+  for (const file of databaseFiles(path)) rmSync(file, { force: true });
+}
+
+function idToSql(value: LoggedValue | undefined): SqlValue {
+  if (value?.hash !== undefined) return Buffer.from(value.hash, "hex");
+  return value?.id ?? null;
+}
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** A UUID takes 16 bytes instead of 36. */
+function requestToSql(requestId: string): SqlValue {
+  return uuid.test(requestId) ? Buffer.from(requestId.replaceAll("-", ""), "hex") : requestId;
+}
+
+/** A hash is shown in the same form as a UUID: `redacted` of the decision says which it is. */
+function requestOf(value: SqlValue | undefined): string | null {
+  if (value === null || value === undefined) return null;
+  if (!(value instanceof Uint8Array)) return String(value);
+  return hex(value).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

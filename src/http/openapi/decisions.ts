@@ -1,0 +1,69 @@
+/** The operations of `routes/decisions.ts`. */
+import { z } from "zod";
+import { decisionKinds } from "../../decisions/decision-entry.ts";
+import { decisionsQuery } from "../routes/decisions.ts";
+import type { Operation } from "./operation.ts";
+
+export function decisionOperations(): Operation[] {
+  return [
+    {
+      method: "get",
+      path: "/api/decisions",
+      id: "getDecisions",
+      tag: "decisions",
+      summary: "Logged decisions of this node, in pages or as a stream",
+      description:
+        "The header `Accept` selects a page, the page as one decision per line, or a stream of server-sent events. A page can have fewer decisions than `limit` and still a `next`: a search examines a part of the log at a time.",
+      kind: "other",
+      role: "admin",
+      query: decisionsQuery,
+      responses: {
+        200: {
+          description: "A page of decisions; with `Accept: text/event-stream` a stream without an end",
+          content: {
+            "application/json": pageSchema,
+            "application/x-ndjson": z.string(),
+            "text/event-stream": z.string(),
+          },
+        },
+      },
+      errors: ["not_found", "too_many_requests"],
+    },
+  ];
+}
+
+/** An id that is hashed or left out is missing. */
+const value = z
+  .strictObject({ type: z.string(), id: z.string().optional(), hash: z.string().optional() })
+  .meta({ id: "LoggedValue" });
+
+export const decisionSchema = z
+  .strictObject({
+    id: z.string(),
+    time: z.iso.datetime(),
+    kind: z.enum(decisionKinds),
+    result: z.enum(["allow", "deny"]).nullable(),
+    count: z.int().nullable(),
+    digest: z.string().nullable(),
+    actor: value.nullable(),
+    action: z.string().nullable(),
+    resource: value.nullable(),
+    context_facts: z.array(z.strictObject({ predicate: z.string(), args: z.array(value) })),
+    question: z.looseObject({}).nullable(),
+    clock: z.int(),
+    epoch: z.string(),
+    offset: z.int(),
+    policy: z.int().nullable(),
+    cached: z.boolean(),
+    duration_us: z.int(),
+    key: z.string().nullable(),
+    request_id: z.string().nullable(),
+    trace_id: z.string().nullable(),
+    redacted: z.array(z.string()),
+    dropped_before: z.int(),
+  })
+  .meta({ id: "LoggedDecision" });
+
+const pageSchema = z
+  .strictObject({ decisions: z.array(decisionSchema), next: z.string().nullable() })
+  .meta({ id: "DecisionPage" });

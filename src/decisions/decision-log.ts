@@ -98,6 +98,11 @@ export class DecisionLog {
     this.#add(asking, kindOfQuestion[kind], question, result.count > 0, result, version);
   }
 
+  /** Where its file is; undefined for a node without a log. */
+  get directory(): string | undefined {
+    return this.#config.data;
+  }
+
   /** The latest decision under this request id, if it is still in memory. */
   findRecent(keyId: string, requestId: string): DecodedDecision | undefined {
     return this.#recent.find(keyId, requestId);

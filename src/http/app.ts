@@ -8,6 +8,7 @@ import type { Limits } from "../config/limits.ts";
 import { DecisionLog, unloggedDecisions } from "../decisions/decision-log.ts";
 import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
+import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
@@ -85,6 +86,7 @@ export function createApp(
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
   const decisionStreams = new DecisionStreams(node, limits, decisions);
+  const past = new PastDecisions(() => node.engine(), limits, decisions);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
@@ -102,7 +104,7 @@ export function createApp(
     .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
     .use(authzenDiscovery(publicUrl))
     .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
-    .use(decisionRoutes(node, limits, decisions, decisionStreams))
+    .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
     .use(parityRoutes(node, limits, bodies, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
@@ -136,6 +138,7 @@ export function createApp(
     },
     close() {
       this.endStreams();
+      past.close();
       bodies.close();
     },
   };

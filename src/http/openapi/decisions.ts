@@ -2,9 +2,12 @@
 import { z } from "zod";
 import { decisionKinds } from "../../decisions/decision-entry.ts";
 import { decisionsQuery } from "../routes/decisions.ts";
-import type { Operation } from "./operation.ts";
+import { explanationSchema } from "../../engine/explain/explanation.ts";
+import type { RequestParsers } from "../request/request-schemas.ts";
+import { json, type Operation } from "./operation.ts";
+import { policyErrorSchema } from "./policy.ts";
 
-export function decisionOperations(): Operation[] {
+export function decisionOperations(bodies: RequestParsers): Operation[] {
   return [
     {
       method: "get",
@@ -29,6 +32,32 @@ export function decisionOperations(): Operation[] {
       },
       errors: ["not_found", "too_many_requests"],
     },
+    {
+      method: "get",
+      path: "/api/decisions/:id/explain",
+      id: "explainDecision",
+      tag: "decisions",
+      summary: "Explain a logged decision on the data, the policy and the clock of its time",
+      description:
+        "A list has no explanation: it is computed again, and has the same digest if it has the same entries.",
+      kind: "other",
+      role: "admin",
+      responses: { 200: json("The explanation", explainedSchema) },
+      errors: ["not_found", "gone", "too_many_requests", "query_too_expensive", "query_not_enumerable"],
+    },
+    {
+      method: "post",
+      path: "/api/decisions/replay",
+      id: "replayDecisions",
+      tag: "decisions",
+      summary: "Make logged decisions again under another policy, each on the data of its time",
+      kind: "other",
+      role: "admin",
+      body: bodies.replay.schema,
+      responses: { 200: json("The decisions that would change", replaySchema) },
+      errorBodies: { invalid_policy: policyErrorSchema },
+      errors: ["invalid_policy", "gone", "too_many_requests", "query_too_expensive", "not_found"],
+    },
   ];
 }
 
@@ -37,14 +66,18 @@ const value = z
   .strictObject({ type: z.string(), id: z.string().optional(), hash: z.string().optional() })
   .meta({ id: "LoggedValue" });
 
-export const decisionSchema = z
+const result = {
+  result: z.enum(["allow", "deny"]).nullable(),
+  count: z.int().nullable(),
+  digest: z.string().nullable(),
+};
+
+const decisionSchema = z
   .strictObject({
     id: z.string(),
     time: z.iso.datetime(),
     kind: z.enum(decisionKinds),
-    result: z.enum(["allow", "deny"]).nullable(),
-    count: z.int().nullable(),
-    digest: z.string().nullable(),
+    ...result,
     actor: value.nullable(),
     action: z.string().nullable(),
     resource: value.nullable(),
@@ -67,3 +100,23 @@ export const decisionSchema = z
 const pageSchema = z
   .strictObject({ decisions: z.array(decisionSchema), next: z.string().nullable() })
   .meta({ id: "DecisionPage" });
+
+const explainedSchema = z
+  .strictObject({ decision: decisionSchema, ...result, explanation: explanationSchema.nullable() })
+  .meta({ id: "ExplainedDecision" });
+
+const replaySchema = z
+  .strictObject({
+    replayed: z.int(),
+    changed_count: z.int(),
+    complete: z.boolean(),
+    skipped: z.array(z.strictObject({ reason: z.string(), count: z.int() })),
+    changed: z.array(
+      z.strictObject({
+        decision: decisionSchema,
+        now: z.strictObject(result),
+        explanation: explanationSchema.nullable(),
+      }),
+    ),
+  })
+  .meta({ id: "Replay" });

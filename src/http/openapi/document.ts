@@ -31,7 +31,7 @@ export function allOperations(limits: Limits): Operation[] {
   return [
     ...questionOperations(bodies),
     ...authzenOperations(bodies),
-    ...decisionOperations(),
+    ...decisionOperations(bodies),
     ...parityOperations(bodies),
     ...factOperations(bodies),
     ...policyOperations(bodies),

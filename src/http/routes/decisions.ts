@@ -8,25 +8,24 @@ import type { Limits } from "../../config/limits.ts";
 import { decisionKinds } from "../../decisions/decision-entry.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { DecisionFilter } from "../../decisions/decision-store.ts";
+import type { PastDecisions } from "../../decisions/past-decisions.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import type { DecisionStreams } from "../events/decision-streams.ts";
 import { authorizationOf, keyAccess } from "../middleware/access.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import type { BodyParser } from "../request/body-parser.ts";
 import { preferredType } from "../request/media-types.ts";
+import { timeText } from "../request/request-schemas.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 const types = ["application/json", "application/x-ndjson", "text/event-stream"] as const;
 
 const defaultLimit = 100;
+const defaultReplayLimit = 1000;
 
-const time = z
-  .string()
-  .refine((text) => /^\d{4}-\d{2}-\d{2}T/.test(text) && !Number.isNaN(Date.parse(text)), {
-    error: "must be a time such as `2026-11-26T07:00:00Z`",
-  })
-  .optional();
+const time = timeText.optional();
 const text = z.string().optional();
 
 export const decisionsQuery = validatingSchema(
@@ -62,9 +61,16 @@ export const decisionsQuery = validatingSchema(
 
 type DecisionsQuery = z.output<typeof decisionsQuery>;
 
-export function decisionRoutes(node: Node, limits: Limits, log: DecisionLog, streams: DecisionStreams) {
+export function decisionRoutes(
+  node: Node,
+  limits: Limits,
+  bodies: BodyParser,
+  log: DecisionLog,
+  streams: DecisionStreams,
+  past: PastDecisions,
+) {
   const reads = new SlotPool(limits.decisionReadsMax, "pages of decisions");
-  return new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get(
+  const routes = new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get(
     "/api/decisions",
     async ({ query, request }) => {
       const exchange = exchangeOf(request);
@@ -92,9 +98,25 @@ export function decisionRoutes(node: Node, limits: Limits, log: DecisionLog, str
     },
     { query: decisionsQuery },
   );
+  return routes
+    .get("/api/decisions/:id/explain", async ({ params, request }) => {
+      // Elysia gives null for a path parameter with malformed percent-encoding.
+      const id: string | null = params.id;
+      const { decision, explanation, ...result } = await past.explain(id ?? "", holderOf(exchangeOf(request)));
+      return { decision, ...result, explanation };
+    })
+    .post("/api/decisions/replay", async ({ body, request }) => {
+      const { src, filename, since, until, limit } = await bodies.parse("replay", body);
+      const filter = { sinceMs: timeOf(since), untilMs: timeOf(until) };
+      const replay = { filter, limit: limit ?? defaultReplayLimit, source: src, filename: filename ?? null };
+      const result = await past.replay(replay, holderOf(exchangeOf(request)));
+      const { replayed, changed, changedCount, skipped, isComplete } = result;
+      const reasons = Object.entries(skipped).map(([reason, count]) => ({ reason, count }));
+      return { replayed, changed_count: changedCount, complete: isComplete, skipped: reasons, changed };
+    });
 }
 
-export function filterOf(query: DecisionsQuery): DecisionFilter {
+function filterOf(query: DecisionsQuery): DecisionFilter {
   return {
     kind: query.kind,
     result: query.result,
@@ -107,9 +129,13 @@ export function filterOf(query: DecisionsQuery): DecisionFilter {
     requestId: query.request_id,
     traceId: query.trace_id,
     policyId: query.policy === undefined ? undefined : Number(query.policy),
-    sinceMs: query.since === undefined ? undefined : Date.parse(query.since),
-    untilMs: query.until === undefined ? undefined : Date.parse(query.until),
+    sinceMs: timeOf(query.since),
+    untilMs: timeOf(query.until),
   };
+}
+
+function timeOf(given: string | undefined): number | undefined {
+  return given === undefined ? undefined : Date.parse(given);
 }
 
 /** One decision per line. The token is in a header, because the body has only decisions. */

@@ -60,7 +60,7 @@ export const advancedLimits = {
     "Maximum size of the recent decisions that a node keeps in memory for the decision log and for parity reports that follow; one decision takes about 300 bytes",
   ),
   parityReportsBytesMax: size(16 * MiB).describe(
-    "Maximum size of the parity reports that a node keeps in memory. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
+    "Maximum size of the parity reports in the decision log, without their decisions, about 300 bytes each. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
   ),
   connectionsMax: count(10_000).describe(
     "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",

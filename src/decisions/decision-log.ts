@@ -3,6 +3,7 @@
  * block goes to the thread that writes the file when it is large enough or some time has passed. If that thread is
  * behind, decisions are only counted: no answer waits for the log, whatever happens to its disk.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Span } from "@opentelemetry/api";
 import { type Config, configSchema } from "../config/config.ts";
@@ -14,6 +15,7 @@ import {
   type ListResult,
   questionToJson,
 } from "../engine/request/questions.ts";
+import { build } from "../runtime/version.ts";
 import { spawnWorker, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
@@ -21,8 +23,15 @@ import { traceIdOf } from "../telemetry/trace-context.ts";
 import { AppError } from "../util/app-error.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
-import { type DecodedDecision, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
-import type { DecisionFilter, DecisionPage, LoggedDecision, PageOptions } from "./decision-store.ts";
+import { type Decision, type DecodedDecision, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
+import type {
+  DecisionFilter,
+  DecisionPage,
+  Expectation,
+  LoggedDecision,
+  PageOptions,
+  ParityPosition,
+} from "./decision-store.ts";
 import type { DecisionBatch, DecisionCommands, DecisionLogEvent } from "./decision-writer.ts";
 import { RecentDecisions } from "./recent-decisions.ts";
 
@@ -31,7 +40,7 @@ const log = getLogger("decisions");
 const decisionLogWorker: WorkerKind = { name: "decisions", entry: "decisions/decision-log-worker.ts" };
 
 /** The file of the log in the data directory. */
-export const decisionLogFile = "decisions.db";
+const decisionLogFile = "decisions.db";
 
 /** Decisions go to the writing thread when they have so many bytes, or after this time. */
 const flushBytes = 64 * 1024;
@@ -40,6 +49,10 @@ const flushAfterMs = 100;
 const warningIntervalMs = 60_000;
 /** A thread that ended is started again at most this often. */
 const restartMs = 10_000;
+/** Expectations that wait for the next batch. */
+const expectationsMax = 10_000;
+/** A parity report in the log, with its indexes. */
+const reportBytes = 300;
 
 /** What the log needs to know of the request that asked. */
 export interface Asking {
@@ -50,7 +63,8 @@ export interface Asking {
   readonly startedMs: number;
 }
 
-type DecisionLogConfig = Pick<Config, "decisions" | "limits"> & { readonly data: string | undefined };
+type DecisionLogConfig = Pick<Config, "decisions" | "limits"> &
+  Partial<Pick<Config, "role" | "environment" | "nodeId">> & { readonly data: string | undefined };
 
 type Thread = WorkerHandle<DecisionCommands, DecisionLogEvent>;
 
@@ -69,6 +83,7 @@ export class DecisionLog {
   #sentBytes = 0;
   /** Decisions that were not written, since the last batch. */
   #dropped = 0;
+  #expectations: Expectation[] = [];
   #cancelFlush: (() => void) | undefined;
   #isClosed = false;
 
@@ -82,7 +97,8 @@ export class DecisionLog {
     });
     this.#warningLimit = rateLimiter(warningIntervalMs, clock);
     // An earlier log is trimmed by age even if nothing is logged any more.
-    if (config.data !== undefined && config.decisions.log !== "off") this.#writer();
+    const { data, decisions } = config;
+    if (data !== undefined && (decisions.log !== "off" || existsSync(join(data, decisionLogFile)))) this.#writer();
   }
 
   /**
@@ -124,23 +140,52 @@ export class DecisionLog {
       kind,
       keyId: key?.id ?? "",
       requestId,
-      traceId: isSelected ? traceIdOf(span) : null,
+      traceId: traceIdOf(span),
       question: isBody ? asked : jsonOf(asked, this.#config.limits.decisionQuestionBytesMax),
       isBody,
       allowed,
       result,
       version,
       timeMs: Date.now(),
-      durationUs: isSelected ? Math.round((performance.now() - startedMs) * 1000) : 0,
+      durationUs: Math.round((performance.now() - startedMs) * 1000),
     };
+    this.#keep(decision, isSelected);
+  }
+
+  #keep(decision: Decision, isSelected: boolean): void {
     if (!this.#recent.add(decision, isSelected)) {
       if (isSelected) this.#drop(1);
       return;
     }
-    if (!isSelected) return;
+    if (!isSelected) {
+      // Without a selected decision before it, the thread needs nothing of it.
+      if (this.#waiting === 0) this.#sent = this.#recent.current.length;
+      return;
+    }
     this.#waiting += 1;
     if (this.#recent.current.length - this.#sent >= flushBytes) this.#flush();
-    else this.#cancelFlush ??= this.#clock.after(flushAfterMs, () => this.#flush());
+    else this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    this.#cancelFlush ??= this.#clock.after(flushAfterMs, () => this.#flush());
+  }
+
+  /**
+   * Notes what an application expected. The decision, if it is known, is logged in any case. A flood of expectations
+   * costs the later ones.
+   */
+  expect(expectation: Omit<Expectation, "allowed" | "timeMs">, decision: DecodedDecision | undefined): void {
+    if (decision?.isSelected === false) this.#keep(decision, true);
+    if (this.#expectations.length >= expectationsMax) return;
+    this.#expectations.push({ ...expectation, allowed: decision?.allowed ?? null, timeMs: Date.now() });
+    this.#flushSoon();
+  }
+
+  /** Parity reports behind a position, and their numbers: those of one API key, or of all. */
+  parity(keyId: string | undefined, after: ParityPosition | undefined, page: Pick<PageOptions, "limit" | "bytesMax">) {
+    this.#flush();
+    return this.#reader().call("parity", keyId, after, page);
   }
 
   #selects(allowed: boolean): boolean {
@@ -165,7 +210,8 @@ export class DecisionLog {
     const [start, count] = [this.#sent, this.#waiting];
     this.#sent = block.length;
     this.#waiting = 0;
-    if (count === 0) return;
+    const expectations = this.#expectations.splice(0);
+    if (count === 0 && expectations.length === 0) return;
     const size = block.length - start;
     const thread = this.#sentBytes + size > this.#config.limits.decisionBufferBytesMax ? undefined : this.#writer();
     if (thread === undefined) return this.#drop(count);
@@ -173,7 +219,7 @@ export class DecisionLog {
     const dropped = this.#dropped;
     this.#dropped = 0;
     this.#sentBytes += size;
-    void this.#send(thread, { bytes, names: [...block.names], count, dropped });
+    void this.#send(thread, { bytes, names: [...block.names], count, expectations, dropped });
   }
 
   async #send(thread: Thread, batch: DecisionBatch): Promise<void> {
@@ -209,12 +255,15 @@ export class DecisionLog {
       const thread = spawnWorker<DecisionCommands, DecisionLogEvent>(decisionLogWorker);
       thread.onEvent((event) => {
         if ("problem" in event) this.#warn(event.problem);
+        else if ("pendingReports" in event) metrics.parityPending.set(event.pendingReports);
         else metrics.decisionLogBytes.set(event.bytes);
       });
       void thread.exited.then((reason) => reason && !this.#isClosed && this.#warn(reason.message));
       const { omit, hash, hashSecret, bytesMax, ageMax } = decisions;
       thread.notify("open", {
+        exportAs: decisions.export === "otlp" ? attributesOf(this.#config) : undefined,
         ...{ path: join(data, decisionLogFile), omit, hash, hashSecret, bytesMax, ageMs: ageMax },
+        reportsMax: Math.ceil(limits.parityReportsBytesMax / reportBytes),
         clockSteadyMs: limits.retentionClockSteadyMs,
         trimIntervalMs: limits.decisionTrimIntervalMs,
       });
@@ -227,7 +276,7 @@ export class DecisionLog {
 
   #warn(problem: string): void {
     const count = this.#warningLimit(problem);
-    if (count > 0) log.warning("decisions cannot be logged: {problem} ({count} times)", { problem, count });
+    if (count > 0) log.warning("the decision log has a problem: {problem} ({count} times)", { problem, count });
   }
 
   /** A page of the log. `after` is a public id. AppError `not_found` if the log has another name than it. */
@@ -277,6 +326,16 @@ export class DecisionLog {
   }
 }
 
+/** As in the traces of the node. */
+function attributesOf({ role, environment, nodeId }: DecisionLogConfig): Record<string, string> {
+  return {
+    "service.version": build.version,
+    ...(role !== undefined && { "ostiary.role": role }),
+    ...(environment !== undefined && { "ostiary.environment": environment }),
+    ...(nodeId !== undefined && { "service.instance.id": nodeId }),
+  };
+}
+
 /** The configuration of a node without a log: it only keeps the recent decisions. */
 export function unloggedDecisions(limits: Limits): DecisionLogConfig {
   return { decisions: configSchema.shape.decisions.parse({}), limits, data: undefined };
@@ -285,7 +344,7 @@ export function unloggedDecisions(limits: Limits): DecisionLogConfig {
 const idPattern = /^([0-9a-f]{8})-(\d{1,15})$/;
 
 /** The parts of the id of a decision. AppError `invalid_request`. */
-export function parseDecisionId(id: string): { readonly logName: string; readonly number: number } {
+function parseDecisionId(id: string): { readonly logName: string; readonly number: number } {
   const [, logName, number] = idPattern.exec(id) ?? [];
   if (logName === undefined)
     throw new AppError(

@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync } from "node:fs";
+import { LRUCache } from "lru-cache";
 import { SqliteDatabase, type SqlRow, type SqlStatement, type SqlValue } from "../runtime/sqlite.ts";
 import type { Fact } from "../store/facts/fact.ts";
 import { databaseFiles } from "../store/snapshot/snapshot.ts";
@@ -68,6 +69,40 @@ export interface LoggedDecision {
   readonly dropped_before: number;
 }
 
+/** The results of expectations, in the order of lists. A report is pending as long as this node has no decision. */
+export const parityResults = ["mismatch", "pending", "match"] as const;
+
+export type ParityResult = (typeof parityResults)[number];
+
+/** What an application expected of a decision (`POST /api/expect`). */
+export interface Expectation {
+  readonly keyId: string;
+  readonly requestId: string;
+  readonly expected: boolean;
+  /** Null while the decision is unknown. */
+  readonly allowed: boolean | null;
+  readonly timeMs: number;
+}
+
+export interface ParityReport {
+  readonly result: ParityResult;
+  readonly expected: boolean;
+  readonly allowed: boolean | null;
+  readonly requestId: string;
+  readonly keyId: string;
+  readonly timeMs: number;
+  /** Undefined if the log does not have the decision. */
+  readonly decision: LoggedDecision | undefined;
+}
+
+/** The place of a report in the whole list, for pages. */
+export interface ParityPosition {
+  readonly result: ParityResult;
+  readonly sequence: number;
+}
+
+export type ParityCounts = Readonly<Record<ParityResult, number>>;
+
 export interface DecisionPage {
   readonly decisions: readonly LoggedDecision[];
   /** The number of the last decision that was examined: the next page begins behind it. */
@@ -88,7 +123,13 @@ const schema = `
     clock INTEGER NOT NULL, duration_us INTEGER NOT NULL, is_cached INTEGER NOT NULL,
     epoch ANY NOT NULL, offset INTEGER NOT NULL, policy_id INTEGER NOT NULL,
     key_id ANY, request_id ANY, trace_id BLOB, redacted INTEGER, dropped INTEGER
-  ) STRICT;`;
+  ) STRICT;
+  CREATE TABLE expectation (
+    key_id TEXT NOT NULL, request_id ANY NOT NULL, expected INTEGER NOT NULL, allowed INTEGER, time_ms INTEGER NOT NULL,
+    decision_id INTEGER, result INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (key_id, request_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX expectation_order ON expectation (result, sequence);
+  CREATE INDEX expectation_decision ON expectation (decision_id);`;
 
 const columns =
   "id, time_ms, kind, result, digest, actor_type, actor_id, action, resource_type, resource_id, context, rest, clock, duration_us, is_cached, epoch, offset, policy_id, key_id, request_id, trace_id, redacted, dropped";
@@ -114,6 +155,10 @@ export class DecisionStore {
   readonly #texts = new Map<number, string>();
   readonly #statements = new Map<string, SqlStatement>();
   #lastId: number;
+  /** Of the last expectation. */
+  #sequence: number;
+  /** The numbers of the last decisions of `authorize`, by key and request id, for expectations that follow. */
+  readonly #recentIds = new LRUCache<string, number>({ max: recentIdsMax });
   #batch: { rows: number; minMs: number; maxMs: number } | undefined;
   /** Names that the open transaction added: a rollback forgets them. */
   #newNames: string[] = [];
@@ -161,6 +206,8 @@ export class DecisionStore {
         )
         .values();
       this.#lastId = Number(last?.[0]);
+      const [newest] = database.prepare("SELECT coalesce(max(sequence), 0) FROM expectation").values();
+      this.#sequence = Number(newest?.[0]);
       const places = columns.split(", ").map((_, index) => `?${index + 1}`);
       this.#insert = database.prepare(`INSERT INTO decision (${columns}) VALUES (${places.join(", ")})`);
     } catch (error) {
@@ -183,11 +230,15 @@ export class DecisionStore {
    * Writes decisions in one transaction, after `dropped` others that are only counted: they take numbers too. Returns
    * how many were written. Throws the error of the disk; then nothing was written.
    */
-  append(decisions: Iterable<DecodedDecision>, dropped: number): number {
+  append(decisions: Iterable<DecodedDecision>, dropped: number, expectations: readonly Expectation[] = []): number {
     const [lastId, batch] = [this.#lastId, this.#batch];
     this.#newNames = [];
     try {
-      return this.#database.transaction(() => this.#append(decisions, dropped), "immediate");
+      return this.#database.transaction(() => {
+        const written = this.#append(decisions, dropped);
+        for (const expectation of expectations) this.#expect(expectation);
+        return written;
+      }, "immediate");
     } catch (error) {
       this.#lastId = lastId;
       this.#batch = batch;
@@ -224,6 +275,7 @@ export class DecisionStore {
 
   #insertRow(id: number, decision: DecodedDecision, dropped: number): void {
     const { kind, question, isBody, version, result, timeMs } = decision;
+    if (kind === "authorize") this.#recentIds.set(`${decision.keyId} ${decision.requestId}`, id);
     const { parts, redacted } = this.#redaction.redact(questionParts(question, isBody));
     const { actor, action, resource, contextFacts, rest } = parts;
     const omitted = this.#redaction;
@@ -263,6 +315,92 @@ export class DecisionStore {
       bits === 0 ? null : bits,
       dropped === 0 ? null : dropped,
     );
+  }
+
+  #expect({ keyId, requestId, expected, allowed, timeMs }: Expectation): void {
+    const isHidden = this.#redaction.omits("request") || this.#redaction.hashes("request");
+    const request = isHidden ? this.#redaction.hashOf(requestId) : requestToSql(requestId);
+    const decision = allowed === null ? null : (this.#recentIds.get(`${keyId} ${requestId}`) ?? null);
+    // A repeated expectation replaces the earlier one; a decision that was known stays.
+    this.#statement(
+      `INSERT INTO expectation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ${resultSql("?3", "?4")},
+         ?7)
+       ON CONFLICT DO UPDATE SET expected = ?3, allowed = coalesce(?4, allowed), time_ms = ?5,
+         decision_id = coalesce(?6, decision_id), result = ${resultSql("?3", "coalesce(?4, allowed)")},
+         sequence = excluded.sequence`,
+    ).run(
+      keyId,
+      request,
+      Number(expected),
+      allowed === null ? null : Number(allowed),
+      timeMs,
+      decision,
+      ++this.#sequence,
+    );
+  }
+
+  /** The numbers of reports: those of one API key, or of all. */
+  parityCounts(keyId: string | undefined): ParityCounts {
+    const counts = { mismatch: 0, pending: 0, match: 0 };
+    const sql = "SELECT result, count(*) FROM expectation WHERE ?1 IS NULL OR key_id = ?1 GROUP BY result";
+    for (const [result, count] of this.#statement(sql).values(keyId ?? null))
+      counts[must(parityResults[Number(result)])] = Number(count);
+    return counts;
+  }
+
+  /** Reports after a position, in the order of `parityResults`, the latest ones of each result first. */
+  parityReports(
+    keyId: string | undefined,
+    after: ParityPosition | undefined,
+    { limit, bytesMax, oldestMs }: Pick<PageOptions, "limit" | "bytesMax" | "oldestMs">,
+  ): { readonly reports: readonly ParityReport[]; readonly next: ParityPosition | undefined } {
+    const reports: ParityReport[] = [];
+    let bytes = 0;
+    let last: ParityPosition | undefined;
+    for (const [number, result] of parityResults.entries()) {
+      const from = after === undefined ? 0 : parityResults.indexOf(after.result);
+      if (number < from) continue;
+      const before = after !== undefined && number === from ? after.sequence : Number.MAX_SAFE_INTEGER;
+      const sql = `SELECT key_id, request_id, expected, allowed, time_ms, decision_id, sequence FROM expectation
+        WHERE result = ?1 AND sequence < ?2 AND (?3 IS NULL OR key_id = ?3) AND time_ms >= ?5
+        ORDER BY sequence DESC LIMIT ?4`;
+      const wanted = limit + 1 - reports.length;
+      for (const row of this.#statement(sql).values(number, before, keyId ?? null, wanted, oldestMs)) {
+        const [key, request, expected, allowed, timeMs, decisionId] = row;
+        const decision = typeof decisionId === "number" ? this.find(decisionId, oldestMs) : undefined;
+        if (reports.length === limit || bytes > bytesMax) return { reports, next: last };
+        reports.push({
+          result,
+          expected: expected === 1,
+          allowed: typeof allowed === "number" ? allowed === 1 : null,
+          requestId: this.#redaction.omits("request") ? "" : (requestOf(request) ?? ""),
+          keyId: String(key),
+          timeMs: Number(timeMs),
+          decision,
+        });
+        bytes += rowBytes + (decision === undefined ? 0 : JSON.stringify(decision).length);
+        last = { result, sequence: Number(row[6]) };
+      }
+    }
+    return { reports, next: undefined };
+  }
+
+  /** Removes reports until there are at most so many: of the API key with the most, its matches and oldest ones first. */
+  limitReports(max: number): void {
+    for (;;) {
+      const sql = "SELECT key_id, count(*) FROM expectation GROUP BY key_id ORDER BY count(*) DESC LIMIT 2";
+      const [largest, second] = this.#statement(sql).values();
+      const excess = (this.#number("SELECT count(*) FROM expectation") ?? 0) - max;
+      if (largest === undefined || excess <= 0) return;
+      // Down to the number of the next key at most.
+      const removed = Math.min(excess, Math.max(1, Number(largest[1]) - Number(second?.[1] ?? 0)));
+      const oldest = `SELECT key_id, request_id FROM expectation WHERE key_id = ?1
+        ORDER BY CASE result WHEN 2 THEN 0 WHEN 1 THEN 1 ELSE 2 END, sequence LIMIT ?2`;
+      this.#statement(`DELETE FROM expectation WHERE (key_id, request_id) IN (${oldest})`).run(
+        String(largest[0]),
+        removed,
+      );
+    }
   }
 
   /** A page of the decisions that match, as far as one read comes in its time. */
@@ -321,24 +459,28 @@ export class DecisionStore {
    */
   removeBefore(timeMs: number): boolean {
     return this.#database.transaction(() => {
-      const old = this.#statement(
-        "SELECT last_id, max_ms FROM batch WHERE min_ms < ?1 ORDER BY last_id LIMIT 16",
-      ).values(timeMs);
+      const old = this.#statement("SELECT last_id FROM batch WHERE min_ms < ?1 ORDER BY last_id LIMIT 16").values(
+        timeMs,
+      );
       let removed = 0;
-      for (const [last, maxMs] of old) {
-        const before = this.#number("SELECT max(last_id) FROM batch WHERE last_id < ?1", Number(last)) ?? 0;
+      for (const [value] of old) {
+        const last = Number(value);
+        const before = this.#number("SELECT max(last_id) FROM batch WHERE last_id < ?1", last) ?? 0;
         const rows = "DELETE FROM decision WHERE id > ?1 AND id <= ?2 AND time_ms < ?3";
-        removed += this.#statement(rows).run(before, Number(last), timeMs);
+        removed += this.#statement(rows).run(before, last, timeMs);
+        const youngest = "SELECT min(time_ms) FROM decision WHERE id > ?1 AND id <= ?2";
+        const minMs = this.#number(youngest, before, last);
         // The last batch stays, for its number.
-        if (Number(maxMs) < timeMs && Number(last) < this.#lastId)
-          this.#statement("DELETE FROM batch WHERE last_id = ?1").run(Number(last));
+        if (minMs === undefined && last < this.#lastId)
+          this.#statement("DELETE FROM batch WHERE last_id = ?1").run(last);
         else
-          this.#statement("UPDATE batch SET min_ms = ?2, max_ms = max(max_ms, ?2) WHERE last_id = ?1").run(
-            Number(last),
-            timeMs,
+          this.#statement("UPDATE batch SET min_ms = ?2 WHERE last_id = ?1").run(
+            last,
+            minMs ?? Number.MAX_SAFE_INTEGER,
           );
         if (removed >= deletedRows) return true;
       }
+      this.#statement("DELETE FROM expectation WHERE time_ms < ?1").run(timeMs);
       return old.length === 16;
     }, "immediate");
   }
@@ -347,10 +489,7 @@ export class DecisionStore {
   removeExcess(bytesMax: number): boolean {
     const bytes = this.bytes;
     if (bytes <= bytesMax) return false;
-    const first = this.#number("SELECT min(id) FROM decision");
-    if (first === undefined) return false;
-    this.#remove(this.#lastId, deletedRows);
-    return this.bytes > bytesMax;
+    return this.#remove(this.#lastId, deletedRows) > 0 && this.bytes > bytesMax;
   }
 
   /** Gives freed pages back to the file system, some at a time. */
@@ -385,7 +524,9 @@ export class DecisionStore {
 
   #remove(upTo: number, rows: number): number {
     return this.#database.transaction(() => {
-      const oldest = "SELECT id FROM decision WHERE id <= ?1 ORDER BY id LIMIT ?2";
+      // A flood of decisions must not displace those of parity reports, which have a limit of their own.
+      const oldest = `SELECT id FROM decision WHERE id <= ?1
+        AND NOT EXISTS (SELECT 1 FROM expectation WHERE decision_id = decision.id) ORDER BY id LIMIT ?2`;
       const removed = this.#statement(`DELETE FROM decision WHERE id IN (${oldest})`).run(upTo, rows);
       const first = this.#number("SELECT min(id) FROM decision") ?? upTo + 1;
       // The last batch stays, for its number.
@@ -544,6 +685,14 @@ export class DecisionStore {
 }
 
 const statementsMax = 100;
+
+/** More than the recent decisions that the serving thread keeps by default. */
+const recentIdsMax = 20_000;
+
+/** The number of the result in `parityResults`. */
+function resultSql(expected: string, allowed: string): string {
+  return `CASE WHEN ${allowed} IS NULL THEN 1 WHEN ${allowed} = ${expected} THEN 2 ELSE 0 END`;
+}
 
 /** About the JSON of a decision without context facts. */
 const rowBytes = 600;

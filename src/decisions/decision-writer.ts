@@ -10,13 +10,16 @@ import { CheckedWallClock } from "../util/checked-wall-clock.ts";
 import type { Clock } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
 import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
+import { exportDecisions } from "./decision-export.ts";
 import { decodeEntries } from "./decision-entry.ts";
 import {
   type DecisionFilter,
   type DecisionPage,
   DecisionStore,
+  type Expectation,
   type LoggedDecision,
   type PageOptions,
+  type ParityPosition,
   quarantine,
 } from "./decision-store.ts";
 import { Redaction } from "./redaction.ts";
@@ -25,10 +28,14 @@ export interface DecisionLogOptions {
   readonly path: string;
   readonly bytesMax: number;
   readonly ageMs: number;
+  /** The maximum number of parity reports. */
+  readonly reportsMax: number;
   readonly omit: readonly string[];
   readonly hash: readonly string[];
   /** The secret of the hashes; without one a random secret is kept in a file beside the log. */
   readonly hashSecret: string | undefined;
+  /** The attributes of the node in exported log records; undefined if nothing is exported. */
+  readonly exportAs: Readonly<Record<string, string>> | undefined;
   readonly clockSteadyMs: number;
   readonly trimIntervalMs: number;
 }
@@ -38,6 +45,8 @@ export interface DecisionBatch {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly names: readonly string[];
   readonly count: number;
+  /** Expectations about these decisions and earlier ones. */
+  readonly expectations: readonly Expectation[];
   /** Decisions before these for which there was no room. */
   readonly dropped: number;
 }
@@ -50,7 +59,8 @@ export interface WriteReport {
 }
 
 /** What the thread reports without being asked. */
-export type DecisionLogEvent = { readonly problem: string } | { readonly bytes: number };
+export type DecisionLogEvent =
+  { readonly problem: string } | { readonly bytes: number } | { readonly pendingReports: number };
 
 export type DecisionCommands = ReturnType<typeof decisionCommands>;
 
@@ -61,6 +71,11 @@ export function decisionCommands(writer: DecisionWriter) {
     read: (filter: DecisionFilter, page: Omit<PageOptions, "oldestMs">, logName?: string) =>
       writer.read(filter, page, logName),
     lastId: () => writer.lastId(),
+    parity: (
+      keyId: string | undefined,
+      after: ParityPosition | undefined,
+      page: Pick<PageOptions, "limit" | "bytesMax">,
+    ) => writer.parity(keyId, after, page),
     find: (id: number, logName: string) => writer.find(id, logName),
   };
 }
@@ -73,6 +88,7 @@ export class DecisionWriter {
   #store: DecisionStore | undefined;
   #wallClock: CheckedWallClock | undefined;
   #cancelTrim: () => void = () => {};
+  #cancelExport: () => void = () => {};
   /** Decisions that were counted but not written since the last written one. */
   #uncounted = 0;
   #rowsSinceCheck = 0;
@@ -87,18 +103,20 @@ export class DecisionWriter {
     this.#options = options;
     this.#wallClock = new CheckedWallClock(this.#clock, options.clockSteadyMs);
     this.#cancelTrim = this.#clock.every(options.trimIntervalMs, () => this.#trim());
+    if (options.exportAs !== undefined) void this.#startExport(options.exportAs);
     // A log of an earlier process is trimmed even if nothing is logged.
-    if (existsSync(options.path)) this.#attempt(() => this.#opened());
+    if (existsSync(options.path)) this.#countReports();
   }
 
-  write({ bytes, names, count, dropped }: DecisionBatch): WriteReport {
+  write({ bytes, names, count, expectations, dropped }: DecisionBatch): WriteReport {
     const skipped = this.#uncounted + dropped;
-    const written = this.#attempt(() => this.#opened().append(decodeEntries(bytes, names), skipped));
+    const written = this.#attempt(() => this.#opened().append(decodeEntries(bytes, names), skipped, expectations));
     if (written === undefined) {
       this.#uncounted = skipped + count;
       return { written: 0, lost: count, lastId: this.#store?.lastId ?? 0 };
     }
     this.#uncounted = written === 0 ? skipped : 0;
+    if (expectations.length > 0) this.#countReports();
     this.#rowsSinceCheck += written;
     if (this.#rowsSinceCheck >= rowsPerCheck) this.#removeExcess();
     return { written, lost: 0, lastId: this.#opened().lastId };
@@ -113,6 +131,21 @@ export class DecisionWriter {
     return this.#reading((store) => {
       requireName(store, logName);
       return { name: store.name, ...store.read(filter, { ...page, oldestMs: this.#oldestMs }) };
+    });
+  }
+
+  parity(keyId: string | undefined, after: ParityPosition | undefined, page: Pick<PageOptions, "limit" | "bytesMax">) {
+    return this.#reading((store) => ({
+      counts: store.parityCounts(keyId),
+      ...store.parityReports(keyId, after, { ...page, oldestMs: this.#oldestMs }),
+    }));
+  }
+
+  #countReports(): void {
+    this.#attempt(() => {
+      const store = this.#opened();
+      store.limitReports((this.#options ?? notOpened()).reportsMax);
+      this.#emit({ pendingReports: store.parityCounts(undefined).pending });
     });
   }
 
@@ -131,8 +164,23 @@ export class DecisionWriter {
 
   close(): void {
     this.#cancelTrim();
+    this.#cancelExport();
     this.#store?.close();
     this.#store = undefined;
+  }
+
+  /** The packages of OpenTelemetry are loaded only if they are used. */
+  async #startExport(attributes: Readonly<Record<string, string>>): Promise<void> {
+    const { otlpLogSender } = await import("../telemetry/otlp-logs.ts");
+    const send = otlpLogSender(attributes);
+    if (send === undefined)
+      return this.#report(new Error("no collector is set, OTEL_EXPORTER_OTLP_ENDPOINT names one"));
+    this.#cancelExport = exportDecisions({
+      send,
+      withStore: (body) => this.#attempt(() => body(this.#opened())),
+      report: (error) => this.#report(new Error(`decisions cannot be exported: ${reasonOf(error)}`)),
+      clock: this.#clock,
+    });
   }
 
   /** Decisions from before this time do not exist any more, whether or not they are removed already. */

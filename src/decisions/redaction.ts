@@ -45,31 +45,34 @@ export class Redaction {
   redact(parts: QuestionParts): { readonly parts: QuestionParts; readonly redacted: number } {
     if (this.#omit.size === 0 && this.#hash.size === 0) return { parts, redacted: 0 };
     const { actor, action, resource, contextFacts, rest } = parts;
-    const strictest = this.#strictest();
+    const shownRest = rest && (this.#redactRest(rest) as QuestionParts["rest"]);
     const shown = {
       actor: this.#redactValue("actor", actor),
       action,
       resource: this.#redactValue("resource", resource),
-      contextFacts: this.omits("context")
-        ? []
-        : this.hashes("context")
-          ? (this.#redactIds(contextFacts, "context") as QuestionParts["contextFacts"])
-          : contextFacts,
-      rest: rest && strictest ? (this.#redactIds(rest, strictest) as QuestionParts["rest"]) : rest,
+      contextFacts: this.#redactContext(contextFacts) as QuestionParts["contextFacts"],
+      rest: shownRest,
     };
     const changed = (field: RedactedField): boolean => this.omits(field) || this.hashes(field);
     const redacted =
       (actor?.id !== undefined && changed("actor") ? 1 : 0) |
       (resource?.id !== undefined && changed("resource") ? 2 : 0) |
-      ((contextFacts.length > 0 || hasContext(rest)) && changed("context") ? 4 : 0) |
-      (rest !== undefined && strictest !== undefined ? questionBit : 0);
+      (contextFacts.length > 0 && changed("context") ? 4 : 0) |
+      (JSON.stringify(shownRest) === JSON.stringify(rest) ? 0 : questionBit);
     return { parts: shown, redacted };
   }
 
   /** Actors and resources are not told apart in lists and patterns: the stricter rule applies to all their ids. */
-  #strictest(): RedactedField | undefined {
-    const fields = ["actor", "resource", "context"] as const;
-    return fields.find((field) => this.omits(field)) ?? fields.find((field) => this.hashes(field));
+  #redactRest(value: unknown): unknown {
+    const fields = ["actor", "resource"] as const;
+    const field = fields.find((each) => this.omits(each)) ?? fields.find((each) => this.hashes(each));
+    const context = (facts: unknown): unknown => this.#redactContext(facts);
+    return field === undefined ? mapMembers(value, "contextFacts", context) : this.#redactIds(value, field, context);
+  }
+
+  #redactContext(facts: unknown): unknown {
+    if (this.omits("context")) return [];
+    return this.hashes("context") ? this.#redactIds(facts, "context", (each) => each) : facts;
   }
 
   #redactValue(field: RedactedField, value: LoggedValue | undefined): LoggedValue | undefined {
@@ -78,9 +81,9 @@ export class Redaction {
     return this.hashes(field) ? { type: value.type, hash: hex(this.hashOf(value.id)) } : value;
   }
 
-  /** Replaces each `id`, and each text in a list `ids`, wherever it is. */
-  #redactIds(value: unknown, field: RedactedField): unknown {
-    if (Array.isArray(value)) return value.map((each) => this.#redactIds(each, field));
+  /** Replaces each `id`, and each text in a list `ids`, wherever it is; `context` replaces context facts. */
+  #redactIds(value: unknown, field: RedactedField, context: (facts: unknown) => unknown): unknown {
+    if (Array.isArray(value)) return value.map((each) => this.#redactIds(each, field, context));
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(
       Object.entries(value).flatMap(([name, member]): [string, unknown][] => {
@@ -88,21 +91,27 @@ export class Redaction {
           return this.omits(field) ? [] : [["hash", hex(this.hashOf(member))]];
         if (name === "ids" && Array.isArray(member))
           return this.omits(field) ? [] : [["hashes", member.map((id) => hex(this.hashOf(String(id))))]];
-        return [[name, this.#redactIds(member, field)]];
+        return [[name, name === "contextFacts" ? context(member) : this.#redactIds(member, field, context)]];
       }),
     );
   }
+}
+
+/** Replaces the members with this name, wherever they are. */
+function mapMembers(value: unknown, name: string, change: (member: unknown) => unknown): unknown {
+  if (Array.isArray(value)) return value.map((each) => mapMembers(each, name, change));
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([key, member]) => [
+    key,
+    key === name ? change(member) : mapMembers(member, name, change),
+  ]);
+  return Object.fromEntries(members) as unknown;
 }
 
 /** The question as a whole was changed, or is missing. */
 export const questionBit = 64;
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-
-/** The questions of `bulk_actions` have context facts of their own. */
-function hasContext(rest: QuestionParts["rest"]): boolean {
-  return rest !== undefined && "questions" in rest;
-}
 
 /** The names of the fields in a set of bits. */
 export function redactedFields(bits: number): string[] {

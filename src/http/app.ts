@@ -63,7 +63,7 @@ export interface App {
 }
 
 export interface AppOptions {
-  /** The decision log of a node that changes its role, and the reports about decisions in it. */
+  /** The decision log of a node that changes its role, and the expectations that wait for a decision. */
   readonly decisions?: DecisionLog;
   readonly parity?: ParityLog;
   /** The URL of the API as clients see it. */
@@ -77,7 +77,7 @@ export function createApp(
   limits: Limits,
   {
     decisions = new DecisionLog(unloggedDecisions(limits)),
-    parity = new ParityLog(limits, decisions),
+    parity = new ParityLog(decisions),
     publicUrl,
     createTestEnvironment,
   }: AppOptions = {},
@@ -105,7 +105,7 @@ export function createApp(
     .use(authzenDiscovery(publicUrl))
     .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
     .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
-    .use(parityRoutes(node, limits, bodies, parity))
+    .use(parityRoutes(node, limits, bodies, decisions, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits, queries))

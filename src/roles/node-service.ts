@@ -10,7 +10,6 @@ import type { Node } from "../replication/node.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
-import { keepParityReports } from "./parity-file.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
 import type { TestEnvironments } from "./test-environments.ts";
 
@@ -39,9 +38,7 @@ export async function serveNode(
   const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
   const { host, port, publicUrl, limits } = config;
   const decisions = new DecisionLog(config, system.clock);
-  const parity = new ParityLog(limits, decisions);
-  // Reading a full file can take half a second, so it is done before there are requests.
-  const saveReports = keepParityReports(parity, config, system.clock);
+  const parity = new ParityLog(decisions);
   let node = first;
   try {
     const options = { decisions, parity, publicUrl, createTestEnvironment };
@@ -86,13 +83,11 @@ export async function serveNode(
         unguard();
         unobserve();
         await environments?.close();
-        await saveReports();
         await decisions.close();
         await node.stop();
       },
     };
   } catch (error) {
-    await saveReports();
     await decisions.close();
     await environments?.close();
     await node.stop();

@@ -57,6 +57,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   postPolicyRollback: { id: 1 },
   postKey: { name: "new", role: "admin" },
   promote: { force: true },
+  replayDecisions: { src: "actor User {}" },
 };
 
 /** A valid query string for each operation that requires one. */

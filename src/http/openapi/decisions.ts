@@ -72,7 +72,7 @@ const result = {
   digest: z.string().nullable(),
 };
 
-const decisionSchema = z
+export const decisionSchema = z
   .strictObject({
     id: z.string(),
     time: z.iso.datetime(),

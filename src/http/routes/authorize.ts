@@ -11,11 +11,14 @@ import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { must } from "../../util/assert.ts";
 import { readGuard } from "../middleware/access.ts";
-import { type ParityLog, questionCharactersMax } from "../parity/parity-log.ts";
+import type { ParityLog } from "../parity/parity-log.ts";
 import { parseJson } from "../request/body-reader.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
 import { simpleAuthorizeQuestion } from "../request/request-schemas.ts";
+
+/** A longer body is not logged as it is: the question can be much shorter. */
+const loggedBodyCharactersMax = 4096;
 
 export const authorizePath = "/api/authorize";
 
@@ -64,7 +67,7 @@ export function authorizeHandler(
         note.version,
       );
     }
-    const isShort = text.length <= questionCharactersMax;
+    const isShort = text.length <= loggedBodyCharactersMax;
     const cached = queries.cachedDecision(text);
     if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), queries.answered);
     const question = questionOf(text);

@@ -19,6 +19,7 @@ import { build } from "../runtime/version.ts";
 import { spawnWorker, type WorkerHandle, type WorkerKind } from "../runtime/worker.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
+import { otlpLogTarget } from "../telemetry/otlp-target.ts";
 import { traceIdOf } from "../telemetry/trace-context.ts";
 import { AppError } from "../util/app-error.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
@@ -261,7 +262,7 @@ export class DecisionLog {
       void thread.exited.then((reason) => reason && !this.#isClosed && this.#warn(reason.message));
       const { omit, hash, hashSecret, bytesMax, ageMax } = decisions;
       thread.notify("open", {
-        exportAs: decisions.export === "otlp" ? attributesOf(this.#config) : undefined,
+        exportTo: this.#exportTo(),
         ...{ path: join(data, decisionLogFile), omit, hash, hashSecret, bytesMax, ageMs: ageMax },
         reportsMax: Math.ceil(limits.parityReportsBytesMax / reportBytes),
         clockSteadyMs: limits.retentionClockSteadyMs,
@@ -272,6 +273,14 @@ export class DecisionLog {
       this.#warn(error instanceof Error ? error.message : String(error));
       return undefined;
     }
+  }
+
+  /** A worker thread may not see variables that were set after the start of the process, so they are read here. */
+  #exportTo() {
+    if (this.#config.decisions.export === "none") return undefined;
+    const target = otlpLogTarget();
+    if (target === undefined) this.#warn("decisions are not exported, because OTEL_EXPORTER_OTLP_ENDPOINT is not set");
+    return target && { target, attributes: attributesOf(this.#config) };
   }
 
   #warn(problem: string): void {

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import type { OtlpTarget } from "../telemetry/otlp-target.ts";
 import { AppError } from "../util/app-error.ts";
 import { CheckedWallClock } from "../util/checked-wall-clock.ts";
 import type { Clock } from "../util/clock.ts";
@@ -34,8 +35,8 @@ export interface DecisionLogOptions {
   readonly hash: readonly string[];
   /** The secret of the hashes; without one a random secret is kept in a file beside the log. */
   readonly hashSecret: string | undefined;
-  /** The attributes of the node in exported log records; undefined if nothing is exported. */
-  readonly exportAs: Readonly<Record<string, string>> | undefined;
+  /** Where decisions are exported to, and the attributes of the node there; undefined if nothing is exported. */
+  readonly exportTo: { readonly target: OtlpTarget; readonly attributes: Readonly<Record<string, string>> } | undefined;
   readonly clockSteadyMs: number;
   readonly trimIntervalMs: number;
 }
@@ -103,7 +104,8 @@ export class DecisionWriter {
     this.#options = options;
     this.#wallClock = new CheckedWallClock(this.#clock, options.clockSteadyMs);
     this.#cancelTrim = this.#clock.every(options.trimIntervalMs, () => this.#trim());
-    if (options.exportAs !== undefined) void this.#startExport(options.exportAs);
+    if (options.exportTo !== undefined)
+      this.#startExport(options.exportTo).catch((error: unknown) => this.#report(error));
     // A log of an earlier process is trimmed even if nothing is logged.
     if (existsSync(options.path)) this.#countReports();
   }
@@ -170,11 +172,9 @@ export class DecisionWriter {
   }
 
   /** The packages of OpenTelemetry are loaded only if they are used. */
-  async #startExport(attributes: Readonly<Record<string, string>>): Promise<void> {
+  async #startExport({ target, attributes }: NonNullable<DecisionLogOptions["exportTo"]>): Promise<void> {
     const { otlpLogSender } = await import("../telemetry/otlp-logs.ts");
-    const send = otlpLogSender(attributes);
-    if (send === undefined)
-      return this.#report(new Error("no collector is set, OTEL_EXPORTER_OTLP_ENDPOINT names one"));
+    const send = otlpLogSender(target, attributes);
     this.#cancelExport = exportDecisions({
       send,
       withStore: (body) => this.#attempt(() => body(this.#opened())),

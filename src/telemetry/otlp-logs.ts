@@ -1,11 +1,11 @@
 /**
- * Sends log records to a collector: OTLP over HTTP as gzipped JSON. The standard OTEL_EXPORTER_OTLP_ variables name the
- * collector and its headers. There is no queue here: the sender keeps its records until they have arrived.
+ * Sends log records to a collector: OTLP over HTTP as gzipped JSON. There is no queue here: the caller keeps its records
+ * until they have arrived.
  */
 import { gzipSync } from "node:zlib";
-import { getStringFromEnv, parseKeyPairsIntoRecord } from "@opentelemetry/core";
 import { JsonLogsSerializer } from "@opentelemetry/otlp-transformer";
 import { otelResource } from "./otel-resource.ts";
+import type { OtlpTarget } from "./otlp-target.ts";
 
 export interface OtlpRecord {
   readonly timeMs: number;
@@ -24,17 +24,10 @@ const timeoutMs = 10_000;
 const info = 9;
 const scope = { name: "ostiary" };
 
-/** Undefined if no collector is configured. `attributes` are those of the node. */
-export function otlpLogSender(attributes: Readonly<Record<string, string>>): SendRecords | undefined {
-  const url = collectorUrl();
-  if (url === undefined) return undefined;
+/** `attributes` are those of the node. */
+export function otlpLogSender({ url, headers }: OtlpTarget, attributes: Readonly<Record<string, string>>): SendRecords {
   const resource = otelResource(attributes);
-  const headers = {
-    ...parseKeyPairsIntoRecord(getStringFromEnv("OTEL_EXPORTER_OTLP_HEADERS")),
-    ...parseKeyPairsIntoRecord(getStringFromEnv("OTEL_EXPORTER_OTLP_LOGS_HEADERS")),
-    "Content-Type": "application/json",
-    "Content-Encoding": "gzip",
-  };
+  const sentHeaders = { ...headers, "Content-Type": "application/json", "Content-Encoding": "gzip" };
   return async (records) => {
     const serialized = records.map(({ timeMs, traceId, body, eventName, attributes: own }): SerializedRecord => {
       const hrTime: [number, number] = [Math.floor(timeMs / 1000), Math.round((timeMs % 1000) * 1e6)];
@@ -47,19 +40,11 @@ export function otlpLogSender(attributes: Readonly<Record<string, string>>): Sen
     const bytes = JsonLogsSerializer.serializeRequest(serialized) ?? new Uint8Array();
     const response = await fetch(url, {
       method: "POST",
-      headers,
+      headers: sentHeaders,
       body: new Uint8Array(gzipSync(bytes)),
       signal: AbortSignal.timeout(timeoutMs),
     });
     await response.body?.cancel();
     if (!response.ok) throw new Error(`the collector answered ${response.status}`);
   };
-}
-
-/** As the specification says, the general endpoint gets the path of the signal, and that of the signal is complete. */
-function collectorUrl(): string | undefined {
-  const own = getStringFromEnv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT");
-  if (own !== undefined) return own;
-  const general = getStringFromEnv("OTEL_EXPORTER_OTLP_ENDPOINT");
-  return general === undefined ? undefined : `${general.replace(/\/+$/, "")}/v1/logs`;
 }

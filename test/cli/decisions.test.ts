@@ -92,7 +92,7 @@ test(
       expect([unknown.status, unknown.output]).toEqual([1, ""]);
       expect(unknown.errors).toContain("does not have this decision");
 
-      const file = write("next.polar", `${policy} allow(_: User, "read", _: Repo);`);
+      const file = write("next.polar", `${policy} has_permission(_: User, "read", _: Repo);`);
       const replay = ["decisions", "replay", "--policy", file];
       const changed = await run([...replay, "--fail-on-change"], "", environment);
       expect([changed.status, changed.errors]).toEqual([1, ""]);

@@ -173,7 +173,7 @@ async function printLatest(
         found.push(entry);
         if (found.length === limit) break;
       }
-      return found.reverse();
+      return found.toReversed();
     }),
   );
   const merged = latest.flat().sort(byTime).slice(-limit);

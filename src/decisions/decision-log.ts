@@ -44,7 +44,7 @@ const decisionLogWorker: WorkerKind = { name: "decisions", entry: "decisions/dec
 const decisionLogFile = "decisions.db";
 
 /** Decisions go to the writing thread when they have so many bytes, or after this time. */
-const flushBytes = 64 * 1024;
+const flushBytesMax = 256 * 1024;
 const flushAfterMs = 100;
 /** The same failure may occur with each batch. */
 const warningIntervalMs = 60_000;
@@ -75,6 +75,7 @@ export class DecisionLog {
   readonly #recent: RecentDecisions;
   readonly #listeners = new Set<() => void>();
   readonly #warningLimit: ReturnType<typeof rateLimiter>;
+  readonly #flushBytes: number;
   #thread: Thread | undefined;
   #startedMs = Number.NEGATIVE_INFINITY;
   /** How much of the current block the writing thread has got. */
@@ -97,6 +98,7 @@ export class DecisionLog {
       this.#sent = 0;
     });
     this.#warningLimit = rateLimiter(warningIntervalMs, clock);
+    this.#flushBytes = Math.min(flushBytesMax, config.limits.decisionBufferBytesMax / 4);
     // An earlier log is trimmed by age even if nothing is logged any more.
     const { data, decisions } = config;
     if (data !== undefined && (decisions.log !== "off" || existsSync(join(data, decisionLogFile)))) this.#writer();
@@ -164,7 +166,7 @@ export class DecisionLog {
       return;
     }
     this.#waiting += 1;
-    if (this.#recent.current.length - this.#sent >= flushBytes) this.#flush();
+    if (this.#recent.current.length - this.#sent >= this.#flushBytes) this.#flush();
     else this.#flushSoon();
   }
 

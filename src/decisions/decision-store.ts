@@ -6,7 +6,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync } from "node:fs";
-import { LRUCache } from "lru-cache";
 import { SqliteDatabase, type SqlRow, type SqlStatement, type SqlValue } from "../runtime/sqlite.ts";
 import type { Fact } from "../store/facts/fact.ts";
 import { databaseFiles } from "../store/snapshot/snapshot.ts";
@@ -131,8 +130,15 @@ const schema = `
   CREATE INDEX expectation_order ON expectation (result, sequence);
   CREATE INDEX expectation_decision ON expectation (decision_id);`;
 
-const columns =
-  "id, time_ms, kind, result, digest, actor_type, actor_id, action, resource_type, resource_id, context, rest, clock, duration_us, is_cached, epoch, offset, policy_id, key_id, request_id, trace_id, redacted, dropped";
+/** The columns that most decisions have, and the others. */
+const usualColumns =
+  "id, time_ms, kind, result, actor_type, actor_id, action, resource_type, resource_id, clock, duration_us, is_cached, epoch, offset, policy_id, key_id, request_id";
+const columns = `${usualColumns}, digest, context, rest, trace_id, redacted, dropped`;
+
+function insertSql(names: string): string {
+  const places = names.split(", ").map((_, index) => `?${index + 1}`);
+  return `INSERT INTO decision (${names}) VALUES (${places.join(", ")})`;
+}
 
 /** Rows of one entry in `batch`, at least. Retention by age removes whole batches. */
 const batchRows = 256;
@@ -151,14 +157,13 @@ export class DecisionStore {
   readonly #database: SqliteDatabase;
   readonly #redaction: Redaction;
   readonly #insert: SqlStatement;
+  readonly #insertUsual: SqlStatement;
   readonly #names = new Map<string, number>();
   readonly #texts = new Map<number, string>();
   readonly #statements = new Map<string, SqlStatement>();
   #lastId: number;
   /** Of the last expectation. */
   #sequence: number;
-  /** The numbers of the last decisions of `authorize`, by key and request id, for expectations that follow. */
-  readonly #recentIds = new LRUCache<string, number>({ max: recentIdsMax });
   #batch: { rows: number; minMs: number; maxMs: number } | undefined;
   /** Names that the open transaction added: a rollback forgets them. */
   #newNames: string[] = [];
@@ -208,8 +213,8 @@ export class DecisionStore {
       this.#lastId = Number(last?.[0]);
       const [newest] = database.prepare("SELECT coalesce(max(sequence), 0) FROM expectation").values();
       this.#sequence = Number(newest?.[0]);
-      const places = columns.split(", ").map((_, index) => `?${index + 1}`);
-      this.#insert = database.prepare(`INSERT INTO decision (${columns}) VALUES (${places.join(", ")})`);
+      this.#insert = database.prepare(insertSql(columns));
+      this.#insertUsual = database.prepare(insertSql(usualColumns));
     } catch (error) {
       database.close();
       throw error;
@@ -275,7 +280,6 @@ export class DecisionStore {
 
   #insertRow(id: number, decision: DecodedDecision, dropped: number): void {
     const { kind, question, isBody, version, result, timeMs } = decision;
-    if (kind === "authorize") this.#recentIds.set(`${decision.keyId} ${decision.requestId}`, id);
     const { parts, redacted } = this.#redaction.redact(questionParts(question, isBody));
     const { actor, action, resource, contextFacts, rest } = parts;
     const omitted = this.#redaction;
@@ -290,19 +294,16 @@ export class DecisionStore {
       (omitted.omits("request") || omitted.hashes("request") ? 8 : 0) |
       (omitted.omits("trace") ? 16 : 0) |
       (omitted.omits("key") ? 32 : 0);
-    this.#insert.run(
+    const usual: SqlValue[] = [
       id,
       timeMs,
       decisionKinds.indexOf(kind),
       result === undefined ? Number(decision.allowed) : result.count,
-      result === undefined ? null : result.digest,
       this.#nameToSql(actor?.type),
       idToSql(actor),
       this.#nameToSql(action),
       this.#nameToSql(resource?.type),
       idToSql(resource),
-      contextFacts.length === 0 ? null : JSON.stringify(contextFacts),
-      rest === undefined ? null : JSON.stringify(rest),
       version.clock - Math.floor(timeMs / 1000),
       decision.durationUs,
       Number(version.isCached),
@@ -311,16 +312,24 @@ export class DecisionStore {
       version.policyId,
       omitted.omits("key") ? null : this.#nameToSql(decision.keyId),
       request,
+    ];
+    const rare: SqlValue[] = [
+      result === undefined ? null : result.digest,
+      contextFacts.length === 0 ? null : JSON.stringify(contextFacts),
+      rest === undefined ? null : JSON.stringify(rest),
       decision.traceId === null || omitted.omits("trace") ? null : Buffer.from(decision.traceId, "hex"),
       bits === 0 ? null : bits,
       dropped === 0 ? null : dropped,
-    );
+    ];
+    // Binding the parameters is a large part of the time.
+    if (rare.every((value) => value === null)) this.#insertUsual.run(...usual);
+    else this.#insert.run(...usual, ...rare);
   }
 
   #expect({ keyId, requestId, expected, allowed, timeMs }: Expectation): void {
     const isHidden = this.#redaction.omits("request") || this.#redaction.hashes("request");
     const request = isHidden ? this.#redaction.hashOf(requestId) : requestToSql(requestId);
-    const decision = allowed === null ? null : (this.#recentIds.get(`${keyId} ${requestId}`) ?? null);
+    const decision = allowed === null ? null : this.#recentDecision(keyId, request);
     // A repeated expectation replaces the earlier one; a decision that was known stays.
     this.#statement(
       `INSERT INTO expectation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ${resultSql("?3", "?4")},
@@ -337,6 +346,15 @@ export class DecisionStore {
       decision,
       ++this.#sequence,
     );
+  }
+
+  /** The decision that an expectation is about: mostly one of the last ones. Null if it was dropped. */
+  #recentDecision(keyId: string, request: SqlValue): number | null {
+    const sql = `SELECT id FROM decision WHERE id > ?1 AND kind = 0 AND request_id IS ?2 AND key_id IS ?3
+      ORDER BY id DESC LIMIT 1`;
+    const [key, shown] = [this.#redaction.omits("key"), this.#redaction.omits("request")];
+    const values = [shown ? null : request, key ? null : (this.#names.get(keyId) ?? keyId)];
+    return this.#number(sql, this.#lastId - recentDecisionsMax, ...values) ?? null;
   }
 
   /** The numbers of reports: those of one API key, or of all. */
@@ -433,7 +451,7 @@ export class DecisionStore {
       for (const row of this.#statement(sql).values(from, to, wanted, ...conditions.values)) {
         const decision = this.#decisionOf(row);
         decisions.push(decision);
-        bytes += rowBytes + ((row[10] as string | null) ?? "").length + ((row[11] as string | null) ?? "").length;
+        bytes += rowBytes + textLength(row[18]) + textLength(row[19]);
         if (decisions.length === limit || bytes >= bytesMax)
           return { decisions, last: Number(row[0]), hasMore: Number(row[0]) !== (isForward ? high : low) };
       }
@@ -586,22 +604,9 @@ export class DecisionStore {
   }
 
   #decisionOf(row: SqlRow): LoggedDecision {
-    const [id, timeMs, kindNumber, result, digest, actorType, actorId, action, resourceType, resourceId] = row;
-    const [
-      context,
-      rest,
-      clock,
-      duration,
-      isCached,
-      epoch,
-      offset,
-      policyId,
-      keyId,
-      request,
-      trace,
-      redacted,
-      dropped,
-    ] = row.slice(10);
+    const [id, timeMs, kindNumber, result, actorType, actorId, action, resourceType, resourceId, ...more] = row;
+    const [clock, duration, isCached, epoch, offset, policyId, keyId, request, ...rare] = more;
+    const [digest, context, rest, trace, redacted, dropped] = rare;
     const kind = decisionKinds[Number(kindNumber)] ?? "authorize";
     const isDecision = kind === "authorize";
     return {
@@ -687,7 +692,7 @@ export class DecisionStore {
 const statementsMax = 100;
 
 /** More than the recent decisions that the serving thread keeps by default. */
-const recentIdsMax = 20_000;
+const recentDecisionsMax = 20_000;
 
 /** The number of the result in `parityResults`. */
 function resultSql(expected: string, allowed: string): string {
@@ -696,6 +701,10 @@ function resultSql(expected: string, allowed: string): string {
 
 /** About the JSON of a decision without context facts. */
 const rowBytes = 600;
+
+function textLength(value: SqlValue | undefined): number {
+  return typeof value === "string" ? value.length : 0;
+}
 
 /** Keeps a damaged file for inspection, and removes what belongs to it. */
 export function quarantine(path: string): void {

@@ -135,8 +135,15 @@ const usualColumns =
   "id, time_ms, kind, result, actor_type, actor_id, action, resource_type, resource_id, clock, duration_us, is_cached, epoch, offset, policy_id, key_id, request_id";
 const columns = `${usualColumns}, digest, context, rest, trace_id, redacted, dropped`;
 
+/** Columns with the number of a name, or the name itself. */
+const nameColumns: ReadonlySet<string> = new Set(["actor_type", "action", "resource_type", "epoch", "key_id"]);
+
 function insertSql(names: string): string {
-  const places = names.split(", ").map((_, index) => `?${index + 1}`);
+  const places = names.split(", ").map((name, index) => {
+    const place = `?${index + 1}`;
+    // A driver may bind each number as a real one, which takes eight bytes in a column of any type.
+    return nameColumns.has(name) ? `iif(typeof(${place}) = 'real', CAST(${place} AS INTEGER), ${place})` : place;
+  });
   return `INSERT INTO decision (${names}) VALUES (${places.join(", ")})`;
 }
 
@@ -203,7 +210,7 @@ export class DecisionStore {
         }, "immediate");
       this.name = String(must(database.prepare("SELECT name FROM log").values()[0], "the log has a name")[0]);
       for (const [id, text] of database.prepare("SELECT id, text FROM name").values())
-        this.#addName(String(text), Number(id));
+        this.#addName(textOfSql(String(text)), Number(id));
       // Numbers of deleted decisions are not used again: a batch stays until a later one is there.
       const [last] = database
         .prepare(
@@ -577,10 +584,11 @@ export class DecisionStore {
       parts.push(sql.replace("?", `?${3 + values.length}`));
     };
     const addName = (column: string, text: string | undefined): void => {
-      if (text !== undefined) add(`${column} = ?`, this.#names.get(text) ?? text);
+      if (text !== undefined) add(`${column} = ?`, this.#names.get(text) ?? textToSql(text));
     };
     const addId = (column: string, field: "actor" | "resource", id: string | undefined): void => {
-      if (id !== undefined) add(`${column} = ?`, this.#redaction.hashes(field) ? this.#redaction.hashOf(id) : id);
+      if (id !== undefined)
+        add(`${column} = ?`, this.#redaction.hashes(field) ? this.#redaction.hashOf(id) : textToSql(id));
     };
     if (oldestMs > 0) add("time_ms >= ?", oldestMs);
     if (filter.sinceMs !== undefined) add("time_ms >= ?", filter.sinceMs);
@@ -644,12 +652,12 @@ export class DecisionStore {
     const text = this.#textOf(type);
     if (text === null) return null;
     if (id instanceof Uint8Array) return { type: text, hash: hex(id) };
-    return id === null || id === undefined ? { type: text } : { type: text, id: String(id) };
+    return id === null || id === undefined ? { type: text } : { type: text, id: textOfSql(String(id)) };
   }
 
   #textOf(value: SqlValue | undefined): string | null {
     if (typeof value === "number") return must(this.#texts.get(value), "the log has the name");
-    return typeof value === "string" ? value : null;
+    return typeof value === "string" ? textOfSql(value) : null;
   }
 
   /** The number of a name, which is added if there is room; otherwise the name itself. */
@@ -657,9 +665,9 @@ export class DecisionStore {
     if (text === undefined) return null;
     const known = this.#names.get(text);
     if (known !== undefined) return known;
-    if (this.#names.size >= namesMax || text.length > nameLengthMax) return text;
+    if (this.#names.size >= namesMax || text.length > nameLengthMax) return textToSql(text);
     const id = this.#names.size + 1;
-    this.#statement("INSERT INTO name VALUES (?1, ?2)").run(id, text);
+    this.#statement("INSERT INTO name VALUES (?1, ?2)").run(id, textToSql(text));
     this.#addName(text, id);
     this.#newNames.push(text);
     return id;
@@ -714,7 +722,18 @@ export function quarantine(path: string): void {
 
 function idToSql(value: LoggedValue | undefined): SqlValue {
   if (value?.hash !== undefined) return Buffer.from(value.hash, "hex");
-  return value?.id ?? null;
+  return value?.id === undefined ? null : textToSql(value.id);
+}
+
+/** Not every driver reads a text beyond a NUL: such a text is stored as JSON, with a mark in front of it. */
+const jsonMark = "\u0001";
+
+function textToSql(text: string): string {
+  return text.includes("\0") || text.startsWith(jsonMark) ? jsonMark + JSON.stringify(text) : text;
+}
+
+function textOfSql(stored: string): string {
+  return stored.startsWith(jsonMark) ? String(JSON.parse(stored.slice(1))) : stored;
 }
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

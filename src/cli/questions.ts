@@ -78,6 +78,9 @@ export const listCommand: AddCommand = (program) => {
     .option("--json", "Print an array of ids as JSON")
     .addHelpText("after", "\nThe id `*` stands for all resources of the type.")
     .action(async (actor: string, action: string, type: string, options: Options, command: Command) => {
+      // The node would answer that the type has no resources.
+      if (/(?<!:):(?!:)/.test(type))
+        throw new UsageError(`\`${type}\` is not a type; write it without an id, such as \`Repository\``);
       const body = { ...questionOf(actor, options), action, resource_type: type };
       const access = accessOf(command, "read");
       const all: string[] = [];

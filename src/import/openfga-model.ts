@@ -2,8 +2,9 @@
  * Reads models of OpenFGA (schema 1.1 and 1.2): in its own language, in JSON, or as modules that an `fga.mod` file lists.
  * Source: https://openfga.dev/docs/configuration-language.
  */
-import { errors, transformer, validator } from "@openfga/syntax-transformer";
+import { errors, transformer } from "@openfga/syntax-transformer";
 import { z } from "zod";
+import { checkModel } from "./model-check.ts";
 import {
   type Expression,
   ImportError,
@@ -25,18 +26,35 @@ export function readOpenFgaModel(text: string, file: string, read: ReadFile): Re
 
 /** `firstLine` is the line of the file at which the text begins, if it stands within a file of another format. */
 export function readLanguage(text: string, file: string, firstLine = 1): RelationModel {
-  const parsed = withPlaces(file, firstLine, () => {
-    validator.validateDSL(text);
-    return transformer.transformDSLToJSONObject(text);
-  });
-  return toModel(parsed, new LanguageLines([{ name: file, contents: text }], firstLine));
+  checkParentheses(text, file, firstLine);
+  const parsed = withPlaces(file, firstLine, () => transformer.transformDSLToJSONObject(text));
+  return toModel(parsed, new LanguageLines(file, [{ name: file, contents: text }], firstLine));
 }
 
 function readModules(text: string, file: string, read: ReadFile): RelationModel {
   const { schema, contents } = withPlaces(file, 1, () => transformer.transformModFileToJSON(text));
   const files = contents.value.map(({ value: name }) => ({ name, contents: read(name) }));
+  for (const module of files) checkParentheses(module.contents, module.name, 1);
   const parsed = withPlaces(file, 1, () => transformer.transformModuleFilesToModel(files, schema.value));
-  return toModel(parsed, new LanguageLines(files, 1));
+  return toModel(parsed, new LanguageLines(file, files));
+}
+
+/** Parentheses within each other, and in one line: the time that the library needs grows much faster than both. */
+const [nestingMax, parenthesesMax] = [20, 1000];
+
+function checkParentheses(text: string, file: string, firstLine: number): void {
+  for (const [index, line] of text.split("\n").entries()) {
+    const place = { file, line: index + firstLine };
+    let depth = 0;
+    let count = 0;
+    for (const [bracket] of line.matchAll(/[()]/g)) {
+      depth += bracket === "(" ? 1 : -1;
+      count += 1;
+      if (depth <= nestingMax && count <= parenthesesMax) continue;
+      const what = depth > nestingMax ? `${nestingMax} parentheses within each other` : `${parenthesesMax} parentheses`;
+      throw new ImportError(place, `more than ${what}: split the expression into several relations`);
+    }
+  }
 }
 
 function readJson(text: string, file: string): RelationModel {
@@ -63,8 +81,11 @@ interface Lines {
 /** The library gives no lines for valid models, so this finds the `define` of a relation below its `type`. */
 class LanguageLines implements Lines {
   readonly #places = new Map<string, Place>();
+  readonly #file: string;
 
-  constructor(files: readonly { readonly name: string; readonly contents: string }[], firstLine: number) {
+  /** `file` is the place of what cannot be found. */
+  constructor(file: string, files: readonly { readonly name: string; readonly contents: string }[], firstLine = 1) {
+    this.#file = file;
     for (const { name: file, contents } of files) {
       let type = "";
       for (const [index, line] of contents.split("\n").entries()) {
@@ -82,7 +103,7 @@ class LanguageLines implements Lines {
   }
 
   type(_index: number, type: string): Place {
-    return this.#places.get(type) ?? { file: type, line: 0 };
+    return this.#places.get(type) ?? { file: this.#file, line: 0 };
   }
 
   relation(index: number, type: string, relation: string): Place {
@@ -105,28 +126,28 @@ function withPlaces<T>(file: string, firstLine: number, run: () => T): T {
 const named = z.object({ relation: z.string() });
 /** The rewrite of a relation, as OpenFGA's API has it. */
 const rewrite: z.ZodType<Expression> = z.lazy(() => {
-  const several = z.object({ child: z.array(rewrite) });
+  const several = z.strictObject({ child: z.array(rewrite) });
   return z.union([
-    z.object({ this: z.object({}) }).transform((): Expression => ({ kind: "direct", subjects: [] })),
-    z.object({ computedUserset: named }).transform(({ computedUserset }): Expression => ({
+    z.strictObject({ this: z.object({}) }).transform((): Expression => ({ kind: "direct", subjects: [] })),
+    z.strictObject({ computedUserset: named }).transform(({ computedUserset }): Expression => ({
       kind: "computed",
       relation: computedUserset.relation,
     })),
     z
-      .object({ tupleToUserset: z.object({ tupleset: named, computedUserset: named }) })
+      .strictObject({ tupleToUserset: z.object({ tupleset: named, computedUserset: named }) })
       .transform(({ tupleToUserset: { tupleset, computedUserset } }): Expression => ({
         kind: "arrow",
         through: tupleset.relation,
         relation: computedUserset.relation,
         all: false,
       })),
-    z.object({ union: several }).transform(({ union }): Expression => ({ kind: "union", operands: union.child })),
-    z.object({ intersection: several }).transform(({ intersection }): Expression => ({
+    z.strictObject({ union: several }).transform(({ union }): Expression => ({ kind: "union", operands: union.child })),
+    z.strictObject({ intersection: several }).transform(({ intersection }): Expression => ({
       kind: "intersection",
       operands: intersection.child,
     })),
     z
-      .object({ difference: z.object({ base: rewrite, subtract: rewrite }) })
+      .strictObject({ difference: z.object({ base: rewrite, subtract: rewrite }) })
       .transform(({ difference: { base, subtract } }): Expression => ({
         kind: "exclusion",
         base,
@@ -177,6 +198,7 @@ function toModel(json: unknown, lines: Lines, file = "the model"): RelationModel
       return { name, expression: withSubjects(expression, subjects), place };
     }),
   }));
+  checkModel({ types }, { strictArrows: true });
   return { types };
 }
 

@@ -3,7 +3,7 @@
  * has all of them or names other files. Source: https://openfga.dev/docs/modeling/testing.
  */
 import { dirname, join } from "node:path";
-import { parse as parseCsv } from "csv-parse/sync";
+import { CsvError, parse as parseCsv } from "csv-parse/sync";
 import { z } from "zod";
 import { type ReadFile, readLanguage, readOpenFgaModel } from "./openfga-model.ts";
 import {
@@ -192,7 +192,7 @@ function readTuples(path: string, read: ReadFile): Relationship[] {
     return text.split("\n").flatMap((line, index) => {
       if (line.trim() === "") return [];
       const place = { file: path, line: index + 1 };
-      const found = tuple.safeParse(parseYamlFile(line, path).value);
+      const found = tuple.safeParse(jsonOf(line));
       if (!found.success) throw new ImportError(place, "this is not a tuple with `user`, `relation` and `object`");
       return [relationshipOf(found.data, place)];
     });
@@ -203,11 +203,31 @@ function readTuples(path: string, read: ReadFile): Relationship[] {
   return found.map((each, index) => relationshipOf(each, yaml.place([...start, index])));
 }
 
+/** Undefined if the text is no JSON. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+interface CsvRow {
+  readonly record: Readonly<Record<string, string>>;
+  readonly info: { readonly lines: number };
+}
+
+function csvRows(text: string, file: string): CsvRow[] {
+  try {
+    return parseCsv(text, { bom: true, columns: true, info: true, skip_empty_lines: true, trim: true }) as CsvRow[];
+  } catch (error) {
+    if (error instanceof CsvError) throw new ImportError({ file, line: Number(error["lines"]) }, error.message);
+    throw error;
+  }
+}
+
 function readCsv(text: string, file: string): Relationship[] {
-  const rows = parseCsv(text, { columns: true, info: true, skip_empty_lines: true, trim: true }) as {
-    readonly record: Readonly<Record<string, string>>;
-    readonly info: { readonly lines: number };
-  }[];
+  const rows = csvRows(text, file);
   return rows.map(({ record, info }) => {
     const place = { file, line: info.lines };
     const { user_type, user_id, user_relation, relation, object_type, object_id, condition_name } = record;

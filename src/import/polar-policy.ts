@@ -11,15 +11,18 @@ import { stringLiteral } from "../polar/string-literal.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { must } from "../util/assert.ts";
 import { and, atom, type Condition, not, or, printCondition } from "./condition.ts";
+import { Incomplete } from "./conditions.ts";
 import { relationName, typeNames, variableName } from "./polar-names.ts";
 import {
   directSubjects,
   type Expression,
   expressionsIn,
+  ImportError,
   type ObjectId,
   type ObjectType,
   type Place,
   type Relation,
+  relationKey,
   type RelationModel,
   type Relationship,
 } from "./relation-model.ts";
@@ -50,22 +53,70 @@ export class PolarPolicy {
   readonly #names: ReadonlyMap<string, string>;
   readonly #actors: ReadonlySet<string>;
   readonly #plans: ReadonlyMap<string, ReadonlyMap<string, Plan>>;
-
   readonly #unconditional: ReadonlySet<string>;
+  /** By their keys, as all sets and maps of relations. */
+  readonly #relations: ReadonlyMap<string, Relation>;
+  /** Relations that arrows go through. */
+  readonly #through: ReadonlySet<string>;
+  /** Relations of which something asks who has them, not only which objects they lead to. */
+  readonly #asked: ReadonlySet<string>;
+  readonly #model: RelationModel;
+  /** The length of the lines so far. */
+  #length = 0;
+  /** What the lines lack. */
+  #incomplete: Incomplete;
 
-  /** Relationships of the relations in `unconditional` count without their conditions. */
+  /** Relationships of the relations in `unconditional`, which has their keys, count without their conditions. */
   constructor(model: RelationModel, unconditional: ReadonlySet<string> = new Set()) {
+    this.#model = model;
     this.#unconditional = unconditional;
     this.#types = new Map(model.types.map((type) => [type.name, type]));
     this.#names = typeNames([...this.#types.keys()]);
+    const relations = model.types.flatMap((type) => type.relations.map((relation) => ({ type, relation })));
+    this.#relations = new Map(relations.map(({ type, relation }) => [relationKey(type.name, relation.name), relation]));
+    const parts = relations.flatMap(({ type, relation }) =>
+      expressionsIn(relation.expression).map((part) => ({ type, part })),
+    );
+    this.#through = new Set(
+      parts.flatMap(({ type, part }) => (part.kind === "arrow" ? [relationKey(type.name, part.through)] : [])),
+    );
+    this.#asked = new Set(parts.flatMap(({ type, part }) => this.#askedBy(type, part)));
     this.#actors = this.#findActors();
     this.#plans = new Map([...this.#types.values()].map((type) => [type.name, this.#planType(type)]));
+    this.#incomplete = this.#lacking(new Set());
   }
 
-  /** The policy without tests, one statement or a part of a block per line. Relations in `without` get no rules. */
-  lines(without: ReadonlySet<Relation> = new Set()): PolicyLine[] {
+  /**
+   * The policy without tests, one statement or a part of a block per line. Relations in `without`, which has
+   * their keys, get no rules. Throws
+   * ImportError if it becomes too long.
+   */
+  lines(without: ReadonlySet<string> = new Set()): PolicyLine[] {
+    this.#length = 0;
+    this.#incomplete = this.#lacking(without);
     const types = [...this.#types.values()].map((type) => this.#typeLines(type, without));
     return [...types.flat(), ...this.#allow()];
+  }
+
+  /** The relations with exclusions that admit nobody, in a policy whose lines lack the relations in `without`. */
+  closed(without: ReadonlySet<string>): { readonly key: string; readonly place: Place }[] {
+    const incomplete = this.#lacking(without);
+    return this.#model.types.flatMap(({ name: type, relations }) =>
+      relations.flatMap(({ name, expression, place }) => {
+        const key = relationKey(type, name);
+        const isClosed = expressionsIn(expression).some((part) => incomplete.closes(type, name, part));
+        return isClosed && !without.has(key) ? [{ key, place }] : [];
+      }),
+    );
+  }
+
+  #lacking(without: ReadonlySet<string>): Incomplete {
+    const conditional = [...this.#relations].flatMap(([key, { expression }]) =>
+      !this.#unconditional.has(key) && directSubjects(expression).some(({ condition }) => condition !== undefined)
+        ? [key]
+        : [],
+    );
+    return new Incomplete(this.#model, new Set([...conditional, ...without]));
   }
 
   /** The fact for a relationship, or why the model admits none: a text that continues "the relationship". */
@@ -74,15 +125,20 @@ export class PolarPolicy {
     const relation = this.#relation(object.type, name);
     if (relation === undefined) return `has a relation \`${name}\` that type \`${object.type}\` does not declare`;
     const { stored } = this.#plan(object.type, name);
-    const admitted = directSubjects(relation.expression).filter(
+    const subjects = directSubjects(relation.expression).filter(
       (each) =>
         each.type === subject.type &&
         each.relation === subject.relation &&
         (each.everyone ?? false) === (subject.id === "*"),
     );
-    if (stored === undefined || admitted.length === 0)
+    if (stored === undefined || subjects.length === 0)
       return `names a subject that \`${name}\` of \`${object.type}\` does not admit`;
-    if (this.#unconditional.has(name)) return this.#factFor(stored, object, subject, end);
+    const admitted = subjects.filter(({ expires = false }) => expires === (end !== undefined));
+    if (admitted.length === 0)
+      return end === undefined
+        ? `lacks the expiration that \`${name}\` of \`${object.type}\` asks for`
+        : `has an expiration, which \`${name}\` of \`${object.type}\` does not admit`;
+    if (this.#unconditional.has(relationKey(object.type, name))) return this.#factFor(stored, object, subject, end);
     if (condition !== undefined) return `depends on \`${condition}\``;
     if (admitted.every((each) => each.condition !== undefined)) return `lacks the condition that \`${name}\` asks for`;
     return this.#factFor(stored, object, subject, end);
@@ -130,14 +186,27 @@ export class PolarPolicy {
       for (const relation of type.relations) {
         if (expressionsIn(relation.expression).some(({ kind }) => kind === "self")) actors.add(type.name);
         const isUsed = this.#givesSubjects(type, relation);
-        const isUnused = !isUsed && !isThrough(type, relation.name);
+        const isUnused = !isUsed && !this.#through.has(relationKey(type.name, relation.name));
         for (const subject of directSubjects(relation.expression)) {
           const isLeaf = (this.#types.get(subject.type)?.relations.length ?? 0) === 0;
           if (subject.relation === undefined && (isUsed || (isUnused && isLeaf))) actors.add(subject.type);
         }
       }
     }
+    this.#addActorsBeside(actors);
     return actors;
+  }
+
+  /** A relation that gives a role to one of its subjects gives it to all of them. */
+  #addActorsBeside(actors: Set<string>): void {
+    for (let before = -1; before < actors.size;) {
+      before = actors.size;
+      for (const [key, relation] of this.#relations) {
+        const types = leadsTo(relation);
+        if (this.#through.has(key) || !types.some((type) => actors.has(type))) continue;
+        for (const type of types) actors.add(type);
+      }
+    }
   }
 
   /** Whether something asks who has the relation, not only which objects it leads to. */
@@ -147,16 +216,17 @@ export class PolarPolicy {
       expression.subjects.some((each) => each.everyone || each.relation !== undefined)
     )
       return true;
-    return [...this.#types.values()].some((other) =>
-      other.relations.some((user) =>
-        expressionsIn(user.expression).some((part) => {
-          if (part.kind === "computed") return other === type && part.relation === name;
-          if (part.kind === "arrow") return part.relation === name && this.#targets(other, part.through).includes(type);
-          return (
-            part.kind === "direct" && part.subjects.some((each) => each.type === type.name && each.relation === name)
-          );
-        }),
-      ),
+    return this.#asked.has(relationKey(type.name, name));
+  }
+
+  /** The keys of the relations of which the part of an expression asks who has them. */
+  #askedBy(type: ObjectType, part: Expression): string[] {
+    if (part.kind === "computed") return [relationKey(type.name, part.relation)];
+    if (part.kind === "arrow")
+      return this.#targets(type, part.through).map((target) => relationKey(target.name, part.relation));
+    if (part.kind !== "direct") return [];
+    return part.subjects.flatMap((each) =>
+      each.relation === undefined ? [] : [relationKey(each.type, each.relation)],
     );
   }
 
@@ -167,7 +237,7 @@ export class PolarPolicy {
         const plan = this.#planRelation(
           type,
           relation,
-          (name) => taken.has(name) || isOtherRelation(type, relation, name),
+          (name) => taken.has(name) || (name !== relation.name && this.#relation(type.name, name) !== undefined),
         );
         if (plan.stored !== undefined) taken.add(plan.stored.name);
         return [relation.name, plan];
@@ -179,11 +249,12 @@ export class PolarPolicy {
     const subjects = directSubjects(expression);
     if (!expressionsIn(expression).some(({ kind }) => kind === "direct")) return { kind: "permission" };
     const isPlain = subjects.every((each) => !each.everyone && each.relation === undefined);
-    const leads = isThrough(type, name);
+    const leads = this.#through.has(relationKey(type.name, name));
     const isRelation = leads || (subjects.length > 0 && subjects.every((each) => !this.#actors.has(each.type)));
     if (expression.kind === "direct" && isRelation) {
-      const stored = { predicate: "has_relation", name: relationName(name, isTaken) } as const;
-      return { kind: isPlain ? "relation" : "permission", stored };
+      // A permission and a relation of a block cannot have one name.
+      const stored = relationName(isPlain ? name : `direct ${name}`, isTaken);
+      return { kind: isPlain ? "relation" : "permission", stored: { predicate: "has_relation", name: stored } };
     }
     const operands = expression.kind === "union" ? expression.operands : [expression];
     const isRole = operands.every((each) => each.kind === "direct" || directSubjects(each).length === 0);
@@ -197,7 +268,7 @@ export class PolarPolicy {
   }
 
   #relation(type: string, name: string): Relation | undefined {
-    return this.#types.get(type)?.relations.find((relation) => relation.name === name);
+    return this.#relations.get(relationKey(type, name));
   }
 
   #typeName(type: string): string {
@@ -213,16 +284,19 @@ export class PolarPolicy {
 
   // Text of the policy.
 
-  #typeLines(type: ObjectType, without: ReadonlySet<Relation>): PolicyLine[] {
+  #typeLines(type: ObjectType, without: ReadonlySet<string>): PolicyLine[] {
     const plans = type.relations.map((relation) => [relation, this.#plan(type.name, relation.name)] as const);
     const roles = plans.flatMap(([, { stored }]) =>
       stored?.predicate === "has_role" ? [stringLiteral(stored.name)] : [],
     );
     const permissions = plans.flatMap(([{ name }, { kind }]) => (kind === "permission" ? [stringLiteral(name)] : []));
     const relations = plans.flatMap(([relation, { kind, stored }]) =>
-      kind === "relation" ? [`${must(stored).name}: ${this.#declaredType(relation)}`] : [],
+      kind === "relation" || (stored?.predicate === "has_relation" && leadsTo(relation).length > 0)
+        ? [`${must(stored).name}: ${this.#declaredType(relation)}`]
+        : [],
     );
-    const rules = type.relations.filter((relation) => !without.has(relation)).map((each) => this.#rules(type, each));
+    const ruled = type.relations.filter(({ name }) => !without.has(relationKey(type.name, name)));
+    const rules = ruled.map((each) => this.#rules(type, each));
     return [
       { text: `${this.#actors.has(type.name) ? "actor" : "resource"} ${this.#typeName(type.name)} {` },
       ...(roles.length > 0 ? [{ text: `roles = [${roles.join(", ")}];` }] : []),
@@ -236,8 +310,8 @@ export class PolarPolicy {
   }
 
   /** The declared type of a relation: the one type that it leads to, or the one that is above all of them. */
-  #declaredType({ expression }: Relation): string {
-    const targets = [...new Set(directSubjects(expression).map((each) => each.type))];
+  #declaredType(relation: Relation): string {
+    const targets = leadsTo(relation);
     if (targets.length === 1) return this.#typeName(must(targets[0]));
     return targets.every((type) => this.#actors.has(type)) ? "Actor" : "Resource";
   }
@@ -260,19 +334,24 @@ export class PolarPolicy {
   #rules(type: ObjectType, relation: Relation): { shorthand: PolicyLine[]; longhand: PolicyLine[] } {
     const { kind, stored } = this.#plan(type.name, relation.name);
     const owner = { relation: { type: type.name, name: relation.name, place: relation.place } };
-    const line = (text: string): PolicyLine => ({ text, ...owner });
-    const simplified = this.#simplify(type, relation.expression);
+    const line = (text: string): PolicyLine => {
+      this.#length += text.length;
+      if (this.#length > lengthMax) throw new ImportError(relation.place, "here the policy becomes longer than 4 MiB");
+      return { text, ...owner };
+    };
+    const simplified = this.#simplify(type, relation.name, relation.expression);
     const operands = simplified.kind === "union" ? simplified.operands : [simplified];
-    const shorthand: PolicyLine[] = [];
-    const longhand = stored === undefined ? [] : this.#storedRules(type, relation, stored).map(line);
-    if (kind === "relation" || relation.expression.kind === "direct") return { shorthand, longhand };
+    const shorthand = new Set<string>();
+    const longhand = new Set(stored === undefined ? [] : this.#storedRules(type, relation, stored));
+    const lines = () => ({ shorthand: [...shorthand].map(line), longhand: [...longhand].map(line) });
+    if (kind === "relation" || relation.expression.kind === "direct") return lines();
     for (const operand of operands) {
       if (operand.kind === "nothing" || (kind === "role" && operand.kind === "direct")) continue;
       const short = this.#shorthand(type, relation.name, operand);
-      if (short !== undefined) shorthand.push(line(`${stringLiteral(relation.name)} if ${short};`));
-      else longhand.push(line(this.#longhand(type, relation, operand)));
+      if (short !== undefined) shorthand.add(`${stringLiteral(relation.name)} if ${short};`);
+      else longhand.add(this.#longhand(type, relation, operand));
     }
-    return { shorthand, longhand };
+    return lines();
   }
 
   #longhand(type: ObjectType, { name }: Relation, operand: Expression): string {
@@ -388,11 +467,13 @@ export class PolarPolicy {
     const name = stringLiteral(must(stored).name);
     const { expression } = must(this.#relation(type.name, through));
     const own = directSubjects(expression).filter((each) => each.type === target.name);
+    const isEnding = own.some(({ relation, expires }) => relation !== undefined && expires);
+    const end = isEnding ? scope.variable(`${other}_end`) : "";
     const ways = new Set(
       own.map(({ relation, expires }) => {
         if (relation === undefined) return `has_relation(${scope.object}, ${name}, ${other})`;
         return expires
-          ? `shared_with_until(${scope.object}, ${name}, ${other}, ${stringLiteral(relation)}, ${other}_end) and @current_unix_time < ${other}_end`
+          ? `shared_with_until(${scope.object}, ${name}, ${other}, ${stringLiteral(relation)}, ${end}) and @current_unix_time < ${end}`
           : `shared_with(${scope.object}, ${name}, ${other}, ${stringLiteral(relation)})`;
       }),
     );
@@ -441,7 +522,8 @@ export class PolarPolicy {
   }
 
   /** Leaves out what nobody can have. */
-  #simplify(type: ObjectType, expression: Expression): Expression {
+  #simplify(type: ObjectType, relation: string, expression: Expression): Expression {
+    if (this.#incomplete.closes(type.name, relation, expression)) return nothing;
     switch (expression.kind) {
       case "computed":
         return this.#relation(type.name, expression.relation) === undefined ? nothing : expression;
@@ -453,18 +535,18 @@ export class PolarPolicy {
       }
       case "union": {
         const operands = expression.operands
-          .map((operand) => this.#simplify(type, operand))
+          .map((operand) => this.#simplify(type, relation, operand))
           .flatMap((operand) => (operand.kind === "union" ? operand.operands : [operand]))
           .filter(({ kind }) => kind !== "nothing");
         return operands.length > 1 ? { kind: "union", operands } : (operands[0] ?? nothing);
       }
       case "intersection": {
-        const operands = expression.operands.map((operand) => this.#simplify(type, operand));
+        const operands = expression.operands.map((operand) => this.#simplify(type, relation, operand));
         return operands.some(({ kind }) => kind === "nothing") ? nothing : { kind: "intersection", operands };
       }
       case "exclusion": {
-        const base = this.#simplify(type, expression.base);
-        const subtracted = this.#simplify(type, expression.subtracted);
+        const base = this.#simplify(type, relation, expression.base);
+        const subtracted = this.#simplify(type, relation, expression.subtracted);
         if (base.kind === "nothing" || subtracted.kind === "nothing") return base;
         return { kind: "exclusion", base, subtracted };
       }
@@ -474,17 +556,15 @@ export class PolarPolicy {
   }
 }
 
+/** Much more than a node accepts. An arrow to many types makes a long rule. */
+const lengthMax = 4 * 1024 * 1024;
+
 const nothing: Expression = { kind: "nothing" };
 
-/** Whether an arrow of the type goes through the relation. */
-function isThrough(type: ObjectType, name: string): boolean {
-  return type.relations.some(({ expression }) =>
-    expressionsIn(expression).some((part) => part.kind === "arrow" && part.through === name),
-  );
-}
-
-function isOtherRelation(type: ObjectType, relation: Relation, name: string): boolean {
-  return type.relations.some((other) => other !== relation && other.name === name);
+/** The types of the objects that relationships name themselves, not their relations or everyone. */
+function leadsTo({ expression }: Relation): string[] {
+  const named = directSubjects(expression).filter((each) => !each.everyone && each.relation === undefined);
+  return [...new Set(named.map(({ type }) => type))];
 }
 
 /** The variables of one rule. */
@@ -492,6 +572,8 @@ class Scope {
   /** The variable of the object that the rule is about. */
   readonly object: string;
   readonly #taken = new Set(["actor", "end"]);
+  /** How often each name was wanted. A rule may have thousands of variables. */
+  readonly #wanted = new Map<string, number>();
 
   constructor(type: string) {
     this.object = this.variable(type);
@@ -500,10 +582,11 @@ class Scope {
   /** A variable that the rule does not have yet. */
   variable(name: string): string {
     const wanted = variableName(name);
-    for (let number = 1; ; number += 1) {
+    for (let number = (this.#wanted.get(wanted) ?? 0) + 1; ; number += 1) {
       const candidate = number === 1 ? wanted : `${wanted}${number}`;
       if (this.#taken.has(candidate)) continue;
       this.#taken.add(candidate);
+      this.#wanted.set(wanted, number);
       return candidate;
     }
   }

@@ -118,20 +118,23 @@ export class ImportError extends Error {
   }
 }
 
+/** Identifies a relation in its model. */
+export function relationKey(type: string, relation: string): string {
+  return `${type}#${relation}`;
+}
+
 /** Direct subjects of an expression, wherever in it they stand. */
 export function directSubjects(expression: Expression): readonly SubjectType[] {
   return expressionsIn(expression).flatMap((each) => (each.kind === "direct" ? each.subjects : []));
 }
 
-/** The expression and all its parts. */
+/** The expression and all its parts. Does not recurse: an expression may be deep before its size is checked. */
 export function expressionsIn(expression: Expression): Expression[] {
-  switch (expression.kind) {
-    case "union":
-    case "intersection":
-      return [expression, ...expression.operands.flatMap(expressionsIn)];
-    case "exclusion":
-      return [expression, ...expressionsIn(expression.base), ...expressionsIn(expression.subtracted)];
-    default:
-      return [expression];
+  const found = [expression];
+  // A loop over an array visits what is added meanwhile.
+  for (const part of found) {
+    if (part.kind === "exclusion") found.push(part.base, part.subtracted);
+    else if ("operands" in part) for (const operand of part.operands) found.push(operand);
   }
+  return found;
 }

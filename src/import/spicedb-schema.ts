@@ -3,6 +3,7 @@
  * Source: https://authzed.com/docs/spicedb/concepts/schema. Operators bind as there: `+` tightest, then `&`, then `-`.
  */
 import { dirname, join } from "node:path";
+import { checkModel } from "./model-check.ts";
 import {
   type Expression,
   ImportError,
@@ -37,64 +38,52 @@ export function readSpiceDbSchema(
   const schema = new SchemaParser(text, file, firstLine, read);
   schema.parse();
   const definitions = [...schema.definitions.values()];
-  const types = definitions.map((definition): ObjectType => {
-    const relations = withPartials(definition, schema.partials, new Set());
-    return { name: definition.name, relations, place: definition.place };
+  const partials = new Partials(schema.partials);
+  const types = definitions.map(({ name, place, relations, partials: taken }): ObjectType => {
+    return { name, relations: [...relations, ...taken.flatMap((each) => partials.relations(each))], place };
   });
-  for (const type of types) checkNames(type, types);
+  checkModel({ types }, { strictArrows: false });
   return { types };
 }
 
-/** The relations of a definition with those of its partials. `above` has the partials that lead here. */
-function withPartials(
-  { relations, partials }: Definition,
-  known: ReadonlyMap<string, Definition>,
-  above: ReadonlySet<string>,
-): Relation[] {
-  const taken = partials.flatMap(({ name, place }) => {
-    const partial = known.get(name);
-    if (partial === undefined) throw new ImportError(place, `there is no partial \`${name}\``);
-    if (above.has(name)) throw new ImportError(place, `partial \`${name}\` contains itself`);
-    return withPartials(partial, known, new Set([...above, name]));
-  });
-  return [...relations, ...taken];
-}
+/** The relations of partials, with those of the partials in them. */
+class Partials {
+  readonly #known: ReadonlyMap<string, Definition>;
+  /** Undefined for partials that lead to the one that is looked up. */
+  readonly #found = new Map<string, readonly Relation[] | undefined>();
+  #depth = 0;
 
-/** Throws ImportError for names that nothing declares, which SpiceDB refuses too. */
-function checkNames(type: ObjectType, types: readonly ObjectType[]): void {
-  const names = new Set<string>();
-  for (const { name, expression, place } of type.relations) {
-    if (names.has(name)) throw new ImportError(place, `\`${type.name}\` declares \`${name}\` twice`);
-    names.add(name);
-    const check = (part: Expression): void => {
-      const refer = (relation: string): void => {
-        if (!type.relations.some((each) => each.name === relation))
-          throw new ImportError(place, `\`${type.name}\` has no relation or permission \`${relation}\``);
-      };
-      if (part.kind === "computed") refer(part.relation);
-      if (part.kind === "arrow") refer(part.through);
-      for (const operand of partsOf(part)) check(operand);
-      if (part.kind !== "direct") return;
-      for (const subject of part.subjects) {
-        const other = types.find((each) => each.name === subject.type);
-        if (other === undefined) throw new ImportError(subject.place, `there is no definition \`${subject.type}\``);
-        if (subject.relation !== undefined && !other.relations.some((each) => each.name === subject.relation))
-          throw new ImportError(
-            subject.place,
-            `\`${subject.type}\` has no relation or permission \`${subject.relation}\``,
-          );
-      }
-    };
-    check(expression);
+  constructor(known: ReadonlyMap<string, Definition>) {
+    this.#known = known;
+  }
+
+  relations({ name, place }: Definition["partials"][number]): readonly Relation[] {
+    const partial = this.#known.get(name);
+    if (partial === undefined) throw new ImportError(place, `there is no partial \`${name}\``);
+    const found = this.#found.get(name);
+    if (found !== undefined) return found;
+    if (this.#found.has(name)) throw new ImportError(place, `partial \`${name}\` contains itself`);
+    this.#depth += 1;
+    if (this.#depth > depthMax) throw new ImportError(place, `more than ${depthMax} partials within each other`);
+    this.#found.set(name, undefined);
+    const relations = [...partial.relations, ...partial.partials.flatMap((each) => this.relations(each))];
+    refuseTwice(name, relations);
+    this.#depth -= 1;
+    this.#found.set(name, relations);
+    return relations;
   }
 }
 
-function partsOf(expression: Expression): readonly Expression[] {
-  if (expression.kind === "exclusion") return [expression.base, expression.subtracted];
-  return "operands" in expression ? expression.operands : [];
+/** Partials that are taken twice would double with each step. */
+function refuseTwice(partial: string, relations: readonly Relation[]): void {
+  const names = new Set<string>();
+  for (const { name, place } of relations) {
+    if (names.has(name)) throw new ImportError(place, `\`${partial}\` declares \`${name}\` twice`);
+    names.add(name);
+  }
 }
 
-/** Parentheses within each other. */
+/** Parentheses within each other, and partials within each other. */
 const depthMax = 200;
 
 class SchemaParser {
@@ -106,6 +95,7 @@ class SchemaParser {
   readonly #read: (path: string) => string;
   readonly #imported: Set<string>;
   readonly #tokens: readonly Token[];
+  readonly #features = new Set<string>();
   #position = 0;
   #depth = 0;
 
@@ -127,7 +117,7 @@ class SchemaParser {
   parse(): void {
     while (this.#token.kind !== "end") {
       if (this.#take(";")) continue;
-      if (this.#take("use")) this.#word("the name of a feature");
+      if (this.#take("use")) this.#features.add(this.#word("the name of a feature"));
       else if (this.#take("caveat")) this.#caveat();
       else if (this.#take("import")) this.#import();
       else if (this.#take("definition")) this.#definition(this.definitions, "definition");
@@ -273,7 +263,9 @@ class SchemaParser {
     if (this.#take("nil")) return { kind: "nothing" };
     const name = this.#word("a relation or permission");
     const isArrow = this.#take("->");
-    if (!isArrow && !this.#take(".")) return name === "self" ? { kind: "self" } : { kind: "computed", relation: name };
+    // Without `use self` this is a name like others.
+    const isSelf = name === "self" && this.#features.has("self");
+    if (!isArrow && !this.#take(".")) return isSelf ? { kind: "self" } : { kind: "computed", relation: name };
     const all = !isArrow && this.#is("all");
     if (!isArrow && !this.#take("any") && !this.#take("all")) throw this.#unexpected("`any` or `all`");
     if (!isArrow) this.#expect("(");

@@ -14,6 +14,7 @@ import {
   type RelationSource,
   type Untranslated,
 } from "./relation-model.ts";
+import { clip } from "../util/text-length.ts";
 import { readSpiceDbSchema } from "./spicedb-schema.ts";
 import { parseYamlFile, type YamlFile } from "./yaml-file.ts";
 
@@ -126,11 +127,14 @@ function parseRelationship(written: string, place: Place): Relationship {
   } = pattern.exec(written)?.groups ?? {};
   if (!type || !id || !relation || !subjectType || !subjectId)
     throw new ImportError(place, `\`${written}\` is not a relationship, such as \`document:readme#viewer@user:anne\``);
-  const [expiration, time] = /\[expiration:([^\]]+)\]\s*$/.exec(traits) ?? [];
+  const [expiration = "", time] = /\[expiration:([^\]]+)\]\s*$/.exec(traits) ?? [];
   const end = time === undefined ? undefined : Math.floor(Date.parse(time) / 1000);
   if (Number.isNaN(end)) throw new ImportError(place, `\`${time}\` is not a time, such as \`2027-01-01T00:00:00Z\``);
-  const [, caveat] =
-    /^\s*\[([^\]:]+)/.exec(expiration === undefined ? traits : traits.slice(0, -expiration.length)) ?? [];
+  const rest = traits.slice(0, traits.length - expiration.length).trim();
+  const [, caveat, context] = /^\[([^\]:[]+)(?::(.*))?\]$/s.exec(rest) ?? [];
+  // A line with two relationships, such as one of a folded block, would lose the second.
+  if (rest !== "" && (caveat === undefined || !isJson(context)))
+    throw new ImportError(place, `\`${clip(rest, 80)}\` follows the relationship: write one relationship per line`);
   return {
     object: { type, id },
     relation,
@@ -143,6 +147,15 @@ function parseRelationship(written: string, place: Place): Relationship {
     ...(end === undefined ? {} : { end }),
     place,
   };
+}
+
+function isJson(text = "{}"): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function assertionsOf(
@@ -174,11 +187,12 @@ function expectedRelations(
       const place = yaml.place(["validation", asked, index]);
       const [, subject = ""] = /^\s*\[([^\]]+)\]/.exec(text) ?? [];
       if (subject === "") return [];
-      if (!/^[^:\s]+:[^#*\s]+$/.test(subject)) {
-        untranslated.push({
-          place,
-          message: `the expected subject \`${subject}\` is left out: a test asks about one actor`,
-        });
+      const isConditional = subject.endsWith("[...");
+      if (isConditional || !/^[^:\s]+:[^#*\s]+$/.test(subject)) {
+        const message = isConditional
+          ? `the expected subject \`${subject}]\` is left out: it depends on a caveat`
+          : `the expected subject \`${subject}\` is left out: a test asks about one actor`;
+        untranslated.push({ place, message });
         return [];
       }
       const relationship = parseRelationship(`${asked}@${subject}`, place);

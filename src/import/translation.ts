@@ -3,14 +3,15 @@ import { stringLiteral } from "../polar/string-literal.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { must } from "../util/assert.ts";
 import { PolarPolicy, type PolicyLine } from "./polar-policy.ts";
-import { conditionsOf, onlySubtracted } from "./conditions.ts";
-import type {
-  Expectation,
-  ExpectationGroup,
-  Relation,
-  Relationship,
-  RelationSource,
-  Untranslated,
+import { conditionsOf, onlySubtracted, subtractedKeys } from "./conditions.ts";
+import {
+  type Expectation,
+  type ExpectationGroup,
+  relationKey,
+  type RelationModel,
+  type Relationship,
+  type RelationSource,
+  type Untranslated,
 } from "./relation-model.ts";
 
 export interface Translation {
@@ -21,20 +22,31 @@ export interface Translation {
   readonly untranslated: readonly Untranslated[];
 }
 
-/** Returns the offsets of rules in the policy that depend on their own negation. */
-export type FindNegativeCycles = (policy: string) => readonly number[];
+/** What a node accepts. */
+export interface NodeChecks {
+  /** Returns the offsets of rules in the policy that depend on their own negation. */
+  negativeCycles(policy: string): readonly number[];
+  /** Returns why a node refuses the fact: a text that continues "the relationship". */
+  problemOf(fact: Fact): string | undefined;
+}
 
-export function translate(source: RelationSource, findNegativeCycles: FindNegativeCycles): Translation {
+export function translate(source: RelationSource, checks: NodeChecks): Translation {
   const policy = new PolarPolicy(source.model, onlySubtracted(source.model));
   const untranslated: Untranslated[] = [...source.untranslated, ...conditionsOf(source)];
+  const subtracted = subtractedKeys(source.model);
   const factsOf = (relationships: readonly Relationship[]): Fact[] =>
     latest(relationships).flatMap((relationship) => {
+      const { object, relation, place } = relationship;
       const fact = policy.fact(relationship);
-      if (typeof fact !== "string") return [fact];
-      untranslated.push({ place: relationship.place, message: `the relationship ${fact}, so it is left out` });
+      const refused = typeof fact === "string" ? undefined : checks.problemOf(fact);
+      if (typeof fact !== "string" && refused === undefined) return [fact];
+      // What the model or a condition leaves out is left out there too, or closes the exclusions.
+      const isDangerous = refused !== undefined && subtracted.has(relationKey(object.type, relation));
+      const effect = isDangerous ? ". An exclusion depends on it: the policy may allow more than the model" : "";
+      untranslated.push({ place, message: `the relationship ${refused ?? String(fact)}, so it is left out${effect}` });
       return [];
     });
-  const lines = withoutNegativeCycles(policy, source, findNegativeCycles, untranslated);
+  const lines = withoutNegativeCycles(policy, source.model, checks, untranslated);
   const facts = factsOf(source.relationships);
   const tests = testLines(policy, source.tests, facts, factsOf, untranslated);
   const sorted = untranslated.toSorted(
@@ -55,27 +67,42 @@ function latest(relationships: readonly Relationship[]): Relationship[] {
   return [...new Map(byKey).values()];
 }
 
-/** OpenFGA and SpiceDB follow `but not` along the data. Polar refuses rules that depend on their own negation. */
+/**
+ * OpenFGA and SpiceDB follow `but not` along the data. Polar refuses rules that depend on their own negation, so these
+ * relations get no rules.
+ */
 function withoutNegativeCycles(
   policy: PolarPolicy,
-  { model }: RelationSource,
-  findNegativeCycles: FindNegativeCycles,
+  model: RelationModel,
+  checks: NodeChecks,
   untranslated: Untranslated[],
 ): PolicyLine[] {
-  const relations = model.types.flatMap((type) => type.relations.map((relation) => ({ type, relation })));
-  const without = new Set<Relation>();
-  for (;;) {
+  const places = new Map(
+    model.types.flatMap((type) => type.relations.map(({ name, place }) => [relationKey(type.name, name), place])),
+  );
+  const without = new Set<string>();
+  for (let checked = 1; ; checked += 1) {
     const lines = policy.lines(without);
-    const [offset] = findNegativeCycles(lines.map(({ text }) => text).join("\n"));
-    const cyclic = offset === undefined ? undefined : lineAt(lines, offset)?.relation;
-    const found = relations.find(({ type, relation }) => type.name === cyclic?.type && relation.name === cyclic.name);
-    if (found === undefined || without.has(found.relation)) return lines;
-    const { type, relation } = found;
-    without.add(relation);
-    const message = `\`${relation.name}\` of \`${type.name}\` depends on its own negation, which Polar does not have: it gets no rules, so exclusions that ask for it exclude nobody`;
-    untranslated.push({ place: relation.place, message });
+    const offsets = checks.negativeCycles(lines.map(({ text }) => text).join("\n"));
+    const cyclic = offsets.flatMap((offset) => lineAt(lines, offset)?.relation ?? []);
+    const keys = new Set(cyclic.map(({ type, name }) => relationKey(type, name)));
+    // One relation fewer may break several cycles. After many checks, which take long, all of them go.
+    const removed = [...keys].slice(0, checked < singleRemovalsMax ? 1 : keys.size);
+    for (const key of removed) {
+      without.add(key);
+      const message = `\`${key}\` depends on its own negation, which Polar does not have: it gets no rules`;
+      untranslated.push({ place: must(places.get(key)), message });
+    }
+    if (removed.length > 0) continue;
+    for (const { key, place } of policy.closed(without)) {
+      const message = `an exclusion of \`${key}\` depends on what is left out, so it admits nobody: write its rule by hand`;
+      untranslated.push({ place, message });
+    }
+    return lines;
   }
 }
+
+const singleRemovalsMax = 20;
 
 function lineAt(lines: readonly PolicyLine[], offset: number): PolicyLine | undefined {
   let end = 0;

@@ -3,7 +3,7 @@ import { explainLegacy } from "./legacy.ts";
 import { beginsNext } from "./recovery.ts";
 import { quote } from "./report.ts";
 import type { Span } from "./span.ts";
-import { type Stream, accept, advance, isMark, peek, refuse, spanOf, warn } from "./stream.ts";
+import { type Stream, accept, advance, isMark, isWord, peek, refuse, spanOf, warn } from "./stream.ts";
 import type { Name } from "./syntax.ts";
 import { type Token, reservedWords } from "./token.ts";
 
@@ -24,16 +24,19 @@ export function expectName(stream: Stream, what: string): Name | undefined {
 }
 
 /**
- * Whether a statement is complete without its `;`, given the token after it. Pages of Oso's documentation leave out the
- * last `;` before a `}`, and that of a list of names or a fact at the end of its line. A rule needs its `;` at the end of
- * a line, because a condition on the next one may lack its `and`.
+ * Whether a statement is complete without its `;`, given the two tokens after it. Pages of Oso's documentation leave out
+ * the last `;` before a `}`, and that of a list of names, a fact or a rule of a block at the end of its line. A rule needs
+ * its `;` at the end of a line if a condition on the next one may lack its `and`.
  */
-export type Completes = (next: Token) => boolean;
+export type Completes = (next: Token, following: Token) => boolean;
 
 export const never: Completes = () => false;
 export const beforeBrace: Completes = (next) => isMark(next, "}");
 export const beforeLine: Completes = (next) => next.startsLine || next.kind === "end";
 export const beforeBraceOrLine: Completes = (next) => isMark(next, "}") || next.startsLine;
+/** No condition has a flag, or a word or a string before `if` or `=`: it is the next rule, or the next names. */
+export const beforeBraceOrItem: Completes = (next, following) =>
+  isMark(next, "}") || (next.startsLine && (next.kind === "flag" || isWord(following, "if") || isMark(following, "=")));
 
 /**
  * Takes the `;` of a statement. If another statement or the end follows, it reports the missing `;`, as a warning if the
@@ -43,7 +46,7 @@ export function expectSemicolon(stream: Stream, after: string, completes: Comple
   if (accept(stream, ";")) return true;
   const token = peek(stream);
   const message = `missing \`;\` ${after}`;
-  if (completes(token) && mayFollowStatement(token)) {
+  if (completes(token, peek(stream, 1)) && mayFollowStatement(token)) {
     warn(stream, "syntax/omitted-semicolon", message, "`ostiary fmt` adds it", lastEnd(stream));
     return true;
   }

@@ -1,6 +1,6 @@
 /** Parses actor, resource and global blocks, and the shorthand rules inside them. */
 import {
-  beforeBrace,
+  beforeBraceOrItem,
   beforeBraceOrLine,
   expect,
   expectName,
@@ -97,7 +97,8 @@ function parseShorthandRule(stream: Stream, sections: readonly Section[]): Short
     return unexpected(stream, missing);
   }
   const body = parseOr(stream, sections);
-  if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule", beforeBrace)) return undefined;
+  if (!body || refuseOperator(stream) || !expectSemicolon(stream, "after the rule", beforeBraceOrItem))
+    return undefined;
   return { flags, head, body, span: spanFrom(stream, start) };
 }
 

@@ -161,6 +161,7 @@ describe("facts", () => {
     [["delete", "_", "User:ann"], "`ostiary clear` deletes all facts"],
     [["query", "_"], "`query` needs the name of a predicate"],
     [["authorize", "ann", "read", "Repository:x"], "`ann` is not a valid actor"],
+    [["list", "User:ann", "read", "Repository:_"], "`Repository:_` is not a type; write it without an id"],
     [["list", "User:ann", "read", "Repository", "-c", "is_banned User:_"], "`User:_` has a wildcard"],
   ])("wrong usage %p has status 2", async (words, message) => {
     const { status, output, errors } = await ostiary(...words);

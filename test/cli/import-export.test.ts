@@ -246,7 +246,7 @@ describe("an interruption", () => {
       child.kill("SIGINT");
       const [output, errors, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
       expect({ output, errors, status }).toEqual({
-        output: "1000 facts imported: 1000 inserted, 0 existed\n",
+        output: "1,000 facts imported: 1,000 inserted, 0 existed\n",
         errors: "warning: all lines before 1001 are imported: continue with --from-line 1001\n",
         status: 1,
       });
@@ -275,7 +275,7 @@ describe("an interruption", () => {
       requests = 0;
       expect((await run(command, "", access(proxy.url))).status).toBe(1);
       write("cut.ndjson.part", read("cut.ndjson.part").slice(0, 1000));
-      expect((await run(command, "", access(proxy.url))).output).toBe("2650 facts written to cut.ndjson\n");
+      expect((await run(command, "", access(proxy.url))).output).toBe("2,650 facts written to cut.ndjson\n");
       expect(read("cut.ndjson")).toBe(whole);
     }));
 
@@ -313,7 +313,7 @@ describe("an interruption", () => {
         "",
         expect.stringContaining("another export to `same.ndjson` is running (`same.ndjson.part.lock` is locked)"),
       ]);
-      expect([await child.exited, await child.stdout.text()]).toEqual([0, "2650 facts written to same.ndjson\n"]);
+      expect([await child.exited, await child.stdout.text()]).toEqual([0, "2,650 facts written to same.ndjson\n"]);
       expect(read("same.ndjson")).toBe((await run(["export"], "", access(api.url))).output);
       expect(existsSync(path("same.ndjson.part.lock"))).toBe(false);
     }));

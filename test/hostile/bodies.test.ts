@@ -183,6 +183,33 @@ describe("a body with a valid key", () => {
     }, quick);
   });
 
+  test("above the limit is answered when it has arrived, since most clients read no answer before", async () => {
+    await withCluster(async (cluster) => {
+      const { url } = await cluster.primary();
+      const length = 12 * 1024 * 1024;
+      const connection = await openConnection(url);
+      connection.send(unfinishedRequest("/api/authorize", adminKey, length));
+      connection.send(Buffer.alloc(length, " "));
+      const answer = await connection.answer();
+      expect([answer?.status, answer?.headers["connection"]]).toEqual([413, undefined]);
+      // The node has read all of it, so the connection is still of use.
+      connection.send(requestHead({ path: "/healthcheck" }));
+      expect(await connection.until(() => connection.received.includes("HTTP/1.1 200"))).toBe(true);
+    });
+  });
+
+  test("above the limit that does not arrive, or is far above it, is not awaited", async () => {
+    await withCluster(async (cluster) => {
+      const { url } = await cluster.primary();
+      for (const length of [12 * 1024 * 1024, 60 * 1024 * 1024]) {
+        const connection = await openConnection(url);
+        connection.send(unfinishedRequest("/api/authorize", adminKey, length));
+        const answer = await connection.answer();
+        expect([answer?.status, answer?.headers["connection"]]).toEqual([413, "close"]);
+      }
+    });
+  });
+
   test("large ones share a budget; health checks and small queries do not need it", async () => {
     await withCluster(
       async (cluster) => {

@@ -1,7 +1,7 @@
 /** What the translation writes for schemas and models, and what it lists as without an equivalent. */
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { negativeCycles } from "../../src/cli/import/relation-schemas.ts";
+import { nodeChecks } from "../../src/cli/import/relation-schemas.ts";
 import { polarLimits } from "../../src/engine/policy/active-policy.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { readOpenFga } from "../../src/import/openfga-store.ts";
@@ -23,7 +23,7 @@ function fromOpenFga(files: Files, path = "model.fga", more: readonly string[] =
 }
 
 function written(source: Parameters<typeof translate>[0]) {
-  const { policy, facts, untranslated } = translate(source, negativeCycles);
+  const { policy, facts, untranslated } = translate(source, nodeChecks);
   const formatted = format({ name: "policy.polar", text: policy }, polarLimits(defaultLimits));
   const checked = checkPolicy([{ name: "policy.polar", text: policy }], { runTests: true });
   return {
@@ -33,6 +33,7 @@ function written(source: Parameters<typeof translate>[0]) {
     ),
     untranslated: untranslated.map(({ place: { file, line }, message }) => `${file}:${line}: ${message}`),
     errors: checked.diagnostics.filter(({ severity }) => severity === "error").map(({ message }) => message),
+    warnings: checked.diagnostics.filter(({ severity }) => severity === "warning").map(({ message }) => message),
     tests: checked.tests,
   };
 }
@@ -148,7 +149,10 @@ doc:1#viewer@group:staff#member[expiration:2030-01-01T00:00:00Z]
 doc:1#parent@folder:top#...[expiration:2030-01-01T00:00:00Z]
 doc:1#owner@user:ann
 doc:1#viewer@folder:top
-doc:1#viewer@user:ann[expiration:2030-01-01T00:00:00Z]`,
+doc:1#viewer@user:ann[expiration:2030-01-01T00:00:00Z]
+doc:1#parent@folder:all
+doc:1#viewer@user:*[expiration:2030-01-01T00:00:00Z]
+doc:*#viewer@user:ann`,
       },
       "schema.zed",
       ["relationships"],
@@ -156,13 +160,15 @@ doc:1#viewer@user:ann[expiration:2030-01-01T00:00:00Z]`,
     expect(facts).toEqual([
       "has_role_until(User:ann, String:viewer, Doc:1, Integer:1893456000)",
       "has_role_until(User:bob, String:viewer, Doc:1, Integer:1893456000)",
-      "shared_with_all(Doc:1, String:viewer, String:User)",
       "shared_with_until(Doc:1, String:viewer, Group:staff, String:member, Integer:1893456000)",
       "has_relation_until(Doc:1, String:parent, Folder:top, Integer:1893456000)",
     ]);
     expect(untranslated).toEqual([
       "relationships:7: the relationship has a relation `owner` that type `doc` does not declare, so it is left out",
       "relationships:8: the relationship names a subject that `viewer` of `doc` does not admit, so it is left out",
+      "relationships:10: the relationship lacks the expiration that `parent` of `doc` asks for, so it is left out",
+      "relationships:11: the relationship has an expiration, which `viewer` of `doc` does not admit, so it is left out",
+      "relationships:12: the relationship is refused by a node, as fact `has_role`: argument 3 has the id `*`, which is reserved for answers; write a rule in the policy to cover all values, so it is left out",
     ]);
   });
 
@@ -194,6 +200,7 @@ validation:
   doc:1#read:
     - "[user:ann] is <doc:1#reader>"
     - "[user:*] is <doc:1#reader>"
+    - "[user:bob[...]] is <doc:1#reader>"
 `,
       },
       "store.yaml",
@@ -202,16 +209,17 @@ validation:
     expect(policy).toContain('has_role(User{"eve"}, "banned", Doc{"1"});');
     expect(untranslated).toEqual([
       "store.yaml:5: caveat `weekday` of `reader` of `doc`: its relationships are left out",
-      "store.yaml:6: caveat `weekday` of `banned` of `doc`: since the relation only takes access away, its relationships count always",
+      "store.yaml:6: caveat `weekday` of `banned` of `doc`: since only exclusions ask for the relation, its relationships count always, also if an application asks for it",
       "store.yaml:11: the relationship depends on `weekday`, so it is left out",
       "store.yaml:17: an assertion with the context of a caveat is left out",
       "store.yaml:21: an assertion about a caveat is left out",
       "store.yaml:25: the expected subject `user:*` is left out: a test asks about one actor",
+      "store.yaml:26: the expected subject `user:bob[...]` is left out: it depends on a caveat",
     ]);
   });
 
-  test("a condition on what an exclusion depends on is named as dangerous", () => {
-    const { untranslated } = fromSpiceDb({
+  test("an exclusion that depends on a condition in both ways admits nobody", () => {
+    const { policy, untranslated } = fromSpiceDb({
       "schema.zed": `caveat some(xx int) { xx > 1 }
 definition user {}
 definition doc {
@@ -222,8 +230,105 @@ definition doc {
 }`,
     });
     expect(untranslated).toEqual([
-      "schema.zed:5: caveat `some` of `trusted` of `doc`: its relationships are left out; since an exclusion depends on the relation, THE POLICY MAY ALLOW MORE",
+      "schema.zed:5: caveat `some` of `trusted` of `doc`: its relationships are left out",
+      "schema.zed:6: an exclusion of `doc#suspicious` depends on what is left out, so it admits nobody: write its rule by hand",
+      "schema.zed:7: an exclusion of `doc#read` depends on what is left out, so it admits nobody: write its rule by hand",
     ]);
+    expect(policy).not.toContain("has_permission(actor:");
+  });
+
+  test("conditions of relations with the same name are told apart by their types", () => {
+    const { facts } = fromSpiceDb(
+      {
+        "schema.zed": `caveat some(xx int) { xx > 1 }
+definition user {}
+definition doc {
+  relation reader: user
+  relation banned: user with some
+  permission read = reader - banned
+}
+definition room { relation banned: user with some }`,
+        relationships: "doc:1#banned@user:ann[some]\nroom:1#banned@user:ann[some]",
+      },
+      "schema.zed",
+      ["relationships"],
+    );
+    expect(facts).toEqual(["has_role(User:ann, String:banned, Doc:1)"]);
+  });
+
+  test("a condition on an exception of an exclusion leaves its relationships out", () => {
+    const reader = { computedUserset: { relation: "reader" } };
+    const { facts, untranslated } = fromOpenFga(
+      {
+        "model.json": JSON.stringify({
+          schema_version: "1.1",
+          type_definitions: [
+            { type: "user" },
+            {
+              type: "doc",
+              relations: {
+                reader: { this: {} },
+                banned: {
+                  difference: { base: reader, subtract: { difference: { base: reader, subtract: { this: {} } } } },
+                },
+                read: { difference: { base: reader, subtract: { computedUserset: { relation: "banned" } } } },
+              },
+              metadata: {
+                relations: {
+                  reader: { directly_related_user_types: [{ type: "user" }] },
+                  banned: { directly_related_user_types: [{ type: "user", condition: "some" }] },
+                },
+              },
+            },
+          ],
+          conditions: { some: { name: "some", expression: "true" } },
+        }),
+        "tuples.yaml": "- {user: user:ann, relation: banned, object: doc:1, condition: {name: some}}",
+      },
+      "model.json",
+      ["tuples.yaml"],
+    );
+    expect(facts).toEqual([]);
+    expect(untranslated.map((text) => text.replace("model.json:1: ", ""))).toEqual([
+      "condition `some` of `banned` of `doc`: its relationships are left out",
+      "an exclusion of `doc#banned` depends on what is left out, so it admits nobody: write its rule by hand",
+      "an exclusion of `doc#read` depends on what is left out, so it admits nobody: write its rule by hand",
+      "tuples.yaml:1: the relationship depends on `some`, so it is left out",
+    ]);
+  });
+
+  test("a relation through which an arrow goes is declared, also if it admits relations of objects", () => {
+    const { policy, errors, warnings } = fromSpiceDb({
+      "schema.zed": `use expiration
+definition user {}
+definition folder {
+  relation parent: folder | folder#viewer with expiration
+  relation parent_end: folder
+  relation viewer: user
+  permission view = viewer + parent->view
+  permission both = parent->view & parent_end->view
+}`,
+    });
+    expect([...errors, ...warnings]).toEqual([]);
+    expect(policy).toContain("relations = { direct_parent: Folder, parent_end: Folder };");
+    expect(policy).toContain('has_relation(folder, "parent_end", parent_end2)');
+  });
+
+  test("a relation whose subjects have roles makes actors of all of them", () => {
+    const { policy } = fromSpiceDb({
+      "schema.zed": `definition user {}
+definition team { relation member: user }
+definition doc { relation owner: user | team }`,
+    });
+    expect(policy).toContain("actor Team {");
+  });
+
+  test("`self` is the name of a relation without `use self`", () => {
+    const { policy } = fromSpiceDb({
+      "schema.zed": `definition user { relation self: user
+ permission own = self }`,
+    });
+    expect(policy).toContain('"own" if "self";');
   });
 
   test("a relation that depends on its own negation is listed and gets no rules", () => {
@@ -238,8 +343,53 @@ definition folder {
     expect(errors).toEqual([]);
     expect(policy).not.toContain('"view" if');
     expect(untranslated).toEqual([
-      "schema.zed:5: `view` of `folder` depends on its own negation, which Polar does not have: it gets no rules, so exclusions that ask for it exclude nobody",
+      "schema.zed:5: `folder#view` depends on its own negation, which Polar does not have: it gets no rules",
     ]);
+  });
+
+  test("exclusions that depend on relations without rules admit nobody", () => {
+    const { policy, untranslated } = fromSpiceDb({
+      "schema.zed": `definition user {}
+definition doc {
+  relation parent: doc
+  relation viewer: user
+  permission one = viewer - other
+  permission other = viewer - parent->one
+  permission third = viewer - (viewer - one)
+  permission all = viewer + (viewer - other)
+}`,
+    });
+    expect(untranslated).toEqual([
+      "schema.zed:5: `doc#one` depends on its own negation, which Polar does not have: it gets no rules",
+      ...[6, 7, 8].map(
+        (line, index) =>
+          `schema.zed:${line}: an exclusion of \`doc#${["other", "third", "all"][index]}\` depends on what is left out, so it admits nobody: write its rule by hand`,
+      ),
+    ]);
+    expect(policy).not.toContain("has_permission(actor:");
+    expect(policy).toContain('"all" if "viewer";');
+  });
+
+  test("a relationship that a node refuses is named as dangerous if an exclusion depends on it", () => {
+    const { untranslated } = fromSpiceDb(
+      {
+        "schema.zed": `definition user {}
+definition group { relation member: user }
+definition doc {
+  relation reader: user
+  relation banned: group#member
+  permission read = reader - banned
+}`,
+        relationships: `doc:1#banned@group:${"x".repeat(2000)}#member`,
+      },
+      "schema.zed",
+      ["relationships"],
+    );
+    expect(untranslated).toHaveLength(1);
+    expect(untranslated[0]).toStartWith("relationships:1: the relationship is refused by a node");
+    expect(untranslated[0]).toEndWith(
+      "so it is left out. An exclusion depends on it: the policy may allow more than the model",
+    );
   });
 
   test("partials and imports are taken over, and `self` and `nil` have a meaning", () => {
@@ -269,20 +419,47 @@ definition user { permission own = self + nil }`,
       "definition user {",
       "schema.zed:1: expected `relation`, `permission` or `}` in this definition, found the end of the file",
     ],
-    ["definition doc {\n relation aa: user\n}", "schema.zed:2: there is no definition `user`"],
+    ["definition doc {\n relation aa: user\n}", "schema.zed:2: there is no type `user`"],
     ["definition user {}\ndefinition user {}", "schema.zed:2: `user` is defined twice"],
-    ["definition doc {\n permission aa = bb\n}", "schema.zed:2: `doc` has no relation or permission `bb`"],
+    ["definition doc {\n permission aa = bb\n}", "schema.zed:2: `doc` has no relation `bb`"],
     [
       "definition doc {\n relation aa: doc\n permission bb = aa->bb->cc\n}",
       "schema.zed:3: expected an operator: an arrow goes one step, found `->`",
     ],
-    ["definition doc {\n relation aa: doc#bb\n}", "schema.zed:2: `doc` has no relation or permission `bb`"],
+    [
+      "definition doc {\n relation aa: doc\n permission bb = aa\n permission cc = aa - bb->bb\n}",
+      "schema.zed:4: `bb` of `doc` cannot lead to other objects: it is computed",
+    ],
+    [
+      "definition doc {\n relation aa: doc:*\n permission bb = aa->bb\n}",
+      "schema.zed:3: `aa` of `doc` cannot lead to other objects: it admits everyone",
+    ],
+    ["definition doc {\n relation aa: doc#bb\n}", "schema.zed:2: `doc` has no relation `bb`"],
     ["definition doc {\n relation aa: doc\n relation aa: doc\n}", "schema.zed:3: `doc` declares `aa` twice"],
     [
       `definition doc {\n permission aa = ${"(".repeat(100_000)}`,
       "schema.zed:2: expected fewer parentheses within each other, found `(`",
     ],
     ["definition doc {\n ...aa\n}\npartial aa { ...aa }", "schema.zed:4: partial `aa` contains itself"],
+    [
+      `partial p0 {}\n${Array.from({ length: 201 }, (_, index) => `partial p${index + 1} { ...p${index} }\n`).join("")}definition doc { ...p201 }`,
+      "schema.zed:3: more than 200 partials within each other",
+    ],
+    [
+      "partial p0 { relation aa: doc }\npartial p1 {\n ...p0\n ...p0\n}\ndefinition doc { ...p1 }",
+      "schema.zed:1: `p1` declares `aa` twice",
+    ],
+    [
+      `definition doc {\n relation aa: doc\n permission bb = ${Array(20_000).fill("aa").join(" - ")}\n}`,
+      "schema.zed:3: the expression has more than 1000 parts: split it into several relations",
+    ],
+    [
+      `${Array.from({ length: 1000 }, (_, index) => `definition g${index} { relation m: g0 }\n`).join("")}definition doc {
+ relation to: ${Array.from({ length: 1000 }, (_, index) => `g${index}`).join(" | ")}
+ permission all = ${Array(100).fill("to->m").join(" & ")}
+}`,
+      "schema.zed:1003: here the policy becomes longer than 4 MiB",
+    ],
     ["/* never ends", "schema.zed:1: expected `definition`, `caveat`, `partial`, `import` or `use`, found `/`"],
   ])("an invalid schema is refused with its line: %#", (schema, message) => {
     expect(() => fromSpiceDb({ "schema.zed": schema })).toThrow(message);
@@ -294,6 +471,26 @@ definition user { permission own = self + nil }`,
       "relationships:2: `doc:1#viewer` is not a relationship",
     );
   });
+
+  test.each([
+    "doc:1#viewer@user:bob",
+    "[some] doc:1#viewer@user:bob",
+    '[some:{"a":1}] doc:1#viewer@user:bob[some:{"a":1}]',
+  ])("two relationships in one line are refused, so that none is lost: %s", (more) => {
+    const files = { "schema.zed": "definition user {}", relationships: `doc:1#viewer@user:ann ${more}` };
+    expect(() => fromSpiceDb(files, "schema.zed", ["relationships"])).toThrow(
+      "follows the relationship: write one relationship per line",
+    );
+  });
+
+  test("thousands of relations are translated within seconds", () => {
+    const permissions = Array.from({ length: 5000 }, (_, index) => `permission r${index + 1} = r${index}\n`).join("");
+    const { policy, errors } = fromSpiceDb({
+      "schema.zed": `definition user {}\ndefinition doc {\nrelation r0: user\n${permissions}}`,
+    });
+    expect(errors).toEqual([]);
+    expect(policy).toContain('"r5000" if "r4999";');
+  }, 60_000);
 });
 
 const model = `model
@@ -320,7 +517,7 @@ describe("a model of OpenFGA", () => {
     const { policy, errors, untranslated } = fromOpenFga({ "model.fga": model });
     expect(errors).toEqual([]);
     expect(untranslated).toEqual([
-      "model.fga:12: condition `on_sunday` of `blocked` of `doc`: since the relation only takes access away, its relationships count always",
+      "model.fga:12: condition `on_sunday` of `blocked` of `doc`: since only exclusions ask for the relation, its relationships count always, also if an application asks for it",
     ]);
     expect(policy).toContain(`resource Doc {
   roles = ["viewer", "direct editor", "blocked"];
@@ -397,7 +594,7 @@ tests:
     );
     expect(tests?.tests).toEqual([{ name: "views", passed: 8, total: 8 }]);
     expect(untranslated).toEqual([
-      "store.fga.yaml:14: condition `on_sunday` of `blocked` of `doc`: since the relation only takes access away, its relationships count always",
+      "store.fga.yaml:14: condition `on_sunday` of `blocked` of `doc`: since only exclusions ask for the relation, its relationships count always, also if an application asks for it",
       "store.fga.yaml:33: an assertion is left out: it asks about `group#member`, which is no actor",
       "store.fga.yaml:34: a test with the context of a condition is left out",
     ]);
@@ -434,10 +631,76 @@ resource Space {
   test.each([
     ["model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define viewer: [person]\n", "model.fga:6: "],
     ["model\n  schema 1.1\ntype doc\n  relations\n    define viewer [user]\n", "model.fga:5: "],
+    [
+      JSON.stringify({
+        schema_version: "1.1",
+        type_definitions: [
+          { type: "user" },
+          { type: "doc", relations: { all: { computedUserset: { relation: "missing" } } } },
+        ],
+      }),
+      "model.fga:1: `doc` has no relation `missing`",
+    ],
+    [
+      '{"type_definitions": [{"type": "doc", "relations": {"aa": {"this": {}, "union": {"child": []}}}}]}',
+      "this is not a model of OpenFGA",
+    ],
+    [
+      '{"type_definitions": [{"type": "doc", "relations": {"aa": {"this": {}}}},\n{"type": "doc"}]}',
+      "model.fga:2: `doc` is defined twice",
+    ],
+    [
+      `{"type_definitions": [{"type": "doc", "relations": {"aa":\n${'{"union": {"child": ['.repeat(5000)}`,
+      "model.fga:2: more than 200 brackets within each other",
+    ],
+    [
+      `model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n    define b: ${"(".repeat(5000)}a${")".repeat(5000)}\n`,
+      "model.fga:7: more than 20 parentheses within each other",
+    ],
+    [
+      `model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n    define b: ${Array(600).fill("(a)").join(" or ")}\n`,
+      "model.fga:7: more than 1000 parentheses",
+    ],
+    [
+      "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n    define b: c from a\n",
+      "model.fga:7: `a` of `doc` leads to nothing that has a relation `c`",
+    ],
+    [
+      "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user, doc#a]\n    define b: a from a\n",
+      "model.fga:7: `a` of `doc` cannot lead to other objects: it admits relations of objects",
+    ],
+    ["model\n  schema 1.1\ntype user\ntype doc\ntype doc\n", "model.fga:4: `doc` is defined twice"],
+    [
+      '{"type_definitions": [{"type": "doc", "relations": {"aa": {"this": {}},\n"aa": {"this": {}}}}]}',
+      "model.fga:2: the key `aa` stands there twice",
+    ],
     ['{"type_definitions": 1}', "model.fga: this is not a model of OpenFGA"],
   ])("an invalid model is refused with its line: %#", (text, message) => {
     expect(() => fromOpenFga({ "model.fga": text })).toThrow(message);
   });
+
+  test.each([
+    ["tuples.csv", 'user_type,user_id,relation,object_type,object_id\nuser,"ann\n', "tuples.csv:2: Quote Not Closed"],
+    [
+      "tuples.jsonl",
+      '{"user": "user:ann", "relation": "viewer", "object": "doc:1"}\n{"user',
+      "tuples.jsonl:2: this is not a tuple",
+    ],
+  ])("a broken file of tuples is refused with its line: %s", (path, text, message) => {
+    expect(() => fromOpenFga({ "model.fga": model, [path]: text }, "model.fga", [path])).toThrow(message);
+  });
+
+  test("thousands of relations, with many ways through them, are translated within seconds", () => {
+    const relations = Array.from({ length: 1000 }, (_, index) => {
+      const [one, other] = [`a${index}`, `b${index}`];
+      return `    define a${index + 1}: ${one} and ${other}\n    define b${index + 1}: ${one} or ${other}\n`;
+    });
+    const { policy, errors } = fromOpenFga({
+      "model.fga": `model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a0: [user]\n    define b0: [user]\n${relations.join("")}`,
+    });
+    expect(errors).toEqual([]);
+    expect(policy).toContain('"a1000" if "a999" and "b999";');
+  }, 60_000);
 
   test("an invalid tuple is refused with its line", () => {
     const files = {

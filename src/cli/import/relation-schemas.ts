@@ -5,9 +5,10 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { defaultLimits } from "../../config/limits.ts";
 import { polarLimits } from "../../engine/policy/active-policy.ts";
+import { checkFact } from "../../engine/request/fact-check.ts";
 import { checkPolicy } from "../../engine/validation/policy-check.ts";
 import { ImportError, type Untranslated, type RelationSource } from "../../import/relation-model.ts";
-import { type Translation, translate } from "../../import/translation.ts";
+import { type NodeChecks, type Translation, translate } from "../../import/translation.ts";
 import { format } from "../../polar/format.ts";
 import { print } from "../../runtime/process.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -81,8 +82,8 @@ function add(
     .addHelpText("after", details)
     .action(async (path: string, others: string[], options: Options) => {
       const read = await load();
-      const source = importErrors(() => read(path, others, readFile));
-      finish(await write(translate(source, negativeCycles), path, options));
+      const translation = importErrors(path, () => translate(read(path, others, readFile), nodeChecks));
+      finish(await write(translation, path, options));
     });
 }
 
@@ -94,20 +95,33 @@ function readFile(path: string): string {
   }
 }
 
-function importErrors<T>(run: () => T): T {
+function importErrors<T>(path: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
     if (error instanceof ImportError) throw new AppError("invalid_request", error.message);
+    // Expressions are translated recursively.
+    if (error instanceof RangeError)
+      throw new AppError("invalid_request", `\`${path}\`: nests too deeply; split expressions into several relations`);
     throw error;
   }
 }
 
-/** The offsets of rules that depend on their own negation. */
-export function negativeCycles(policy: string): number[] {
-  const { diagnostics } = checkPolicy([{ name: "policy.polar", text: policy }], { runTests: false });
-  return diagnostics.filter(({ code }) => code === "rule/negative-cycle").map(({ span }) => span.start);
-}
+export const nodeChecks: NodeChecks = {
+  negativeCycles(policy) {
+    const { diagnostics } = checkPolicy([{ name: "policy.polar", text: policy }], { runTests: false });
+    return diagnostics.filter(({ code }) => code === "rule/negative-cycle").map(({ span }) => span.start);
+  },
+  problemOf(fact) {
+    try {
+      checkFact(fact, defaultLimits);
+      return undefined;
+    } catch (error) {
+      if (error instanceof AppError) return `is refused by a node, as ${error.message}`;
+      throw error;
+    }
+  },
+};
 
 async function write(
   { policy, facts, untranslated }: Translation,

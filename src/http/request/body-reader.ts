@@ -12,6 +12,9 @@ import type { ByteBudget, ByteReservation } from "../response/byte-budget.ts";
 import { describeJsonError } from "./json-error.ts";
 
 const sweepIntervalMs = 500;
+/** A refused body is read to its end if it has up to so many bytes and arrives in this time. */
+const droppedBytesMax = 32 * 1024 * 1024;
+const dropTimeoutMs = 2000;
 
 type BodyLimits = Pick<Limits, "bodyTimeoutMs" | "bodyBytesPerSecondMin">;
 
@@ -72,7 +75,7 @@ export class BodyReader {
   readBody(owner: BodyOwner, request: Request, bytesMax: number): Promise<string | LargeBody> {
     const declared = request.headers.get("content-length");
     if (declared === null && request.body === null) return Promise.resolve("");
-    if (Number(declared) > bytesMax) return Promise.reject(tooLarge(bytesMax));
+    if (Number(declared) > bytesMax) return refuseLarge(owner, request, bytesMax);
     return declared !== null && Number(declared) <= smallBodyBytes
       ? this.#watched(owner, () => request.text())
       : this.#watched(owner, (pending) => this.#readPieces(owner, request, bytesMax, pending));
@@ -198,6 +201,34 @@ const otherEscape = /\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|[^u])/g;
 /** Decodes like `Request.text`. */
 export function decodeText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
+}
+
+/**
+ * Rejects with `too_large`, after the body has arrived and was dropped: most clients send the whole body before they read
+ * an answer, and report a broken connection if the node closes it before. A long or slow body is not awaited.
+ */
+async function refuseLarge(owner: BodyOwner, request: Request, bytesMax: number): Promise<never> {
+  if (request.body !== null && Number(request.headers.get("content-length")) <= droppedBytesMax) {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const deadline = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), dropTimeoutMs);
+    });
+    owner.bodyIsRead = await Promise.race([drop(request.body), deadline]);
+    clearTimeout(timer);
+  }
+  throw tooLarge(bytesMax);
+}
+
+/** Reads to the end; false if the body ends with an error. After an answer the runtime ends what is left. */
+async function drop(body: ReadableStream): Promise<boolean> {
+  try {
+    const reader = body.getReader();
+    let piece = await reader.read();
+    while (!piece.done) piece = await reader.read();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function tooLarge(bytesMax: number): AppError {

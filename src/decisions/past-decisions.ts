@@ -3,7 +3,7 @@
  * data of the time of a decision have to be reconstructed in a copy of the database. Time, memory and disk are limited.
  */
 import { statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/setting-types.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -157,7 +157,7 @@ export class PastDecisions {
     if (this.#process !== undefined && !this.#process.worker.hasExited) return this.#process;
     const { queryMemoryBytesMax: bytesMax } = this.#limits;
     try {
-      const process = spawnWorkerProcess<PastDecisionCommands>(worker);
+      const process = spawnWorkerProcess<PastDecisionCommands>(worker, dirname(this.#copyPath));
       const tooMuch = `deciding and explaining take more than ${formatBytes(bytesMax)} of memory`;
       process.limitMemory(bytesMax, new AppError("query_too_expensive", tooMuch));
       return (this.#process = process);
@@ -169,7 +169,7 @@ export class PastDecisions {
   /** The copy must not take the space that the node needs for its data. */
   #requireDisk(): void {
     const { storePath, copyPath, limits } = this.#stateOptions;
-    const space = diskSpaceOf(join(copyPath, ".."));
+    const space = diskSpaceOf(dirname(copyPath));
     if (space === undefined) return;
     const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     const neededBytes = 1.5 * databaseFiles(storePath).reduce((sum, path) => sum + sizeOf(path), 0);

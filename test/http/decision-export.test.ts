@@ -76,7 +76,9 @@ test("decisions are exported in order, after a failure and over a restart", () =
           const idsOf = () =>
             records.map(({ attributes }) => attributes.find(({ key }) => key === "ostiary.decision.request_id")?.value);
           const expected = ["first", ...Array.from({ length: 20 }, (_, index) => `${index}`)];
-          await eventually(() => expect(idsOf()).toEqual(expected.map((stringValue) => ({ stringValue }))));
+          // A node that stops before the answer of the collector sends the records again.
+          const distinct = () => [...new Set(idsOf().map((given) => given?.["stringValue"]))];
+          await eventually(() => expect(distinct()).toEqual(expected));
           const [record] = records;
           expect(record).toMatchObject({ eventName: "ostiary.decision", body: { stringValue: "authorize: allow" } });
           const attributes = new Map(record?.attributes.map(({ key, value: given }) => [key, Object.values(given)[0]]));

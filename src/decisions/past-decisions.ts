@@ -157,7 +157,7 @@ export class PastDecisions {
     if (this.#process !== undefined && !this.#process.worker.hasExited) return this.#process;
     const { queryMemoryBytesMax: bytesMax } = this.#limits;
     try {
-      const process = spawnWorkerProcess<PastDecisionCommands>(worker, dirname(this.#copyPath));
+      const process = spawnWorkerProcess<PastDecisionCommands>(worker, true);
       const tooMuch = `deciding and explaining take more than ${formatBytes(bytesMax)} of memory`;
       process.limitMemory(bytesMax, new AppError("query_too_expensive", tooMuch));
       return (this.#process = process);

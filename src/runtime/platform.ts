@@ -132,8 +132,8 @@ export interface WorkerChannel extends Channel {
 
 /** A process that runs this program, and the messages to and from it. */
 export interface ProcessOptions {
-  /** The directory that the process may write to; by default none, if the runtime can forbid it. */
-  readonly writable?: string | undefined;
+  /** Whether the process may write files; by default not, if the runtime can forbid it. */
+  readonly mayWrite?: boolean | undefined;
   /** Of the program. */
   readonly parameters: readonly string[];
   readonly onMessage: (message: unknown) => void;

@@ -24,11 +24,11 @@ export function startThread(entry: URL | string): WorkerChannel {
 const permissions = ["--allow-read", "--allow-sys", "--allow-env"];
 
 /** See `Platform`. */
-export function startProcess({ parameters, onMessage, writable }: ProcessOptions): ProcessChannel {
+export function startProcess({ parameters, onMessage, mayWrite }: ProcessOptions): ProcessChannel {
   const program = fileURLToPath(new URL("../worker-process-main.ts", import.meta.url));
   const { DENO_DIR } = process.env;
   const child = fork(program, [...parameters], {
-    execArgv: ["run", ...permissions, ...(writable === undefined ? [] : [`--allow-write=${writable}`])],
+    execArgv: ["run", ...permissions, ...(mayWrite === true ? ["--allow-write"] : [])],
     // The process needs none of the node's settings, and some are secret. It shares the cache of compiled sources.
     env: DENO_DIR === undefined ? {} : { DENO_DIR },
     stdio: ["ignore", "ignore", "inherit", "ipc"],

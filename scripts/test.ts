@@ -68,7 +68,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests("cases", (path) => path === "test/cases.test.ts"),
   ],
   [
-    testsOnDeno("deno-http", (path) => path.startsWith("test/http/"), { RANDOM_REQUESTS: "2000" }),
+    testsOnDeno("deno-http", isAboutHttp, { RANDOM_REQUESTS: "2000" }),
     testsOnDeno("deno-replication", (path) => path.startsWith("test/replication/")),
     testsOnDeno("deno-cases", (path) => /^test\/(?:cases|runtime\/.*)\.test\.ts$/.test(path)),
     testsOnDeno("deno-random", (path) => path === "test/fuzz/fuzz.test.ts", { FUZZ_RUNS: "1000" }),
@@ -225,6 +225,11 @@ function tests(
         : { ...counts, failures: [...failures] };
     },
   };
+}
+
+/** What depends on the HTTP server of the runtime. */
+function isAboutHttp(path: string): boolean {
+  return path.startsWith("test/http/") || /^test\/hostile\/(?:bodies|large-responses)\.test\.ts$/.test(path);
 }
 
 /** The same on Deno, without the tests that `test/deno/run-tests.ts` names. */

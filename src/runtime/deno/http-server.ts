@@ -33,8 +33,15 @@ export function listen(options: ListenOptions): HttpServer {
     if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax, () => end(peer));
     if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
       return new Response(null, { status: 413 });
+    if (!isHost(request.headers.get("host") ?? "")) return malformedHost();
     peers.set(request, peer);
-    return options.fetch(request, close);
+    // Deno keeps a connection open, also if its response says that it closes.
+    const sent = (response: Response): Response => {
+      if (response.headers.get("connection") === "close") end(peer);
+      return response;
+    };
+    const response = options.fetch(request, close);
+    return response instanceof Promise ? response.then(sent) : sent(response);
   };
   const onError = (): Response => Response.json({ message: "internal error", code: "internal" }, { status: 500 });
   let stopping = false;
@@ -61,6 +68,15 @@ export function listen(options: ListenOptions): HttpServer {
     // Deno waits for the handlers of requests even if their connections have ended.
     abort: async () => options.endConnections(),
   };
+}
+
+/** Deno puts any text of the header into the URL of the request, so a path in it would lead to another route. */
+function isHost(text: string): boolean {
+  return !/[^\w.:[\]~!$&'()*+,;=-]/.test(text);
+}
+
+function malformedHost(): Response {
+  return Response.json({ message: "the `Host` header is malformed", code: "invalid_request" }, { status: 400 });
 }
 
 function upgraded(

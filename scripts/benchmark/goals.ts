@@ -11,6 +11,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   depth30_over_depth1: { atMost: 1.3 },
   http_uniform_over_echo: { atLeast: 0.35 },
   http_zipf_over_echo: { atLeast: 0.6 },
+  http_full_over_plain: { atLeast: 0.8 },
   body_over_parse: { atMost: 3 },
   list_over_select: { atMost: 4 },
   apply_over_insert: { atLeast: 0.25 },

@@ -57,13 +57,40 @@ export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOp
       { name: "echo", port: echoPort, warmUpRequests: compiledAfter },
       { name: "authorize", port, warmUpRequests },
     ];
-    return await generate({ ...plan, targets, path: "/api/authorize" });
+    const rounds = await generate({ ...plan, targets, path: "/api/authorize" });
+    return { echo: served(rounds, "echo"), authorize: served(rounds, "authorize") };
   } finally {
     pin(pid, everyCore);
     kill();
     await echo.exited;
     process.removeListener("exit", kill);
   }
+}
+
+/** Two nodes with the same data and API key: one as it is by default, and one that logs and traces. */
+export interface FullRates {
+  readonly plain: Served;
+  readonly full: Served;
+}
+
+interface Server {
+  readonly port: number;
+  readonly pid: number | undefined;
+}
+
+export async function measureFull({
+  plain,
+  full,
+  ...plan
+}: Omit<HttpOptions, keyof Server> & { readonly plain: Server; readonly full: Server }): Promise<FullRates> {
+  const { warmUpRequests } = plan;
+  for (const { pid } of [plain, full]) pin(pid, serverCore);
+  const targets = [
+    { name: "plain", port: plain.port, warmUpRequests },
+    { name: "full", port: full.port, warmUpRequests },
+  ];
+  const rounds = await generate({ ...plan, targets, path: "/api/authorize" });
+  return { plain: served(rounds, "plain"), full: served(rounds, "full") };
 }
 
 /** All threads of a server. */
@@ -73,7 +100,7 @@ function pin(pid: number | undefined, cores: string): void {
   if (!success) throw new Error(`taskset failed: ${stderr.toString()}`);
 }
 
-async function generate(plan: LoadPlan): Promise<HttpRates> {
+async function generate(plan: LoadPlan): Promise<readonly Round[]> {
   const command = [process.execPath, join(import.meta.dirname, "load-generator.ts")];
   const generator = Bun.spawn(pinned ? ["taskset", "-c", loadCore, ...command] : command, {
     stdin: new Blob([JSON.stringify(plan)]),
@@ -82,8 +109,7 @@ async function generate(plan: LoadPlan): Promise<HttpRates> {
   });
   const [status, output] = await Promise.all([generator.exited, generator.stdout.text()]);
   if (status !== 0) throw new Error(`the load generator ended with status ${status}`);
-  const rounds = JSON.parse(output) as Round[];
-  return { echo: served(rounds, "echo"), authorize: served(rounds, "authorize") };
+  return JSON.parse(output) as Round[];
 }
 
 function served(rounds: readonly Round[], target: string): Served {

@@ -10,15 +10,19 @@ export interface Nodes {
   readonly adminKey: string;
 }
 
-/** `body` starts the primary and the edge. Both are stopped after it, or when the process ends. */
+/**
+ * `body` starts the primary and the edge. Both are stopped after it, or when the process ends. `environment` are further
+ * settings of both.
+ */
 export async function withNodes(
   binary: string,
   directory: string,
   decisionCache: DecisionCache,
   body: (nodes: Nodes) => Promise<void>,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   mkdirSync(directory, { recursive: true });
-  const nodes = await describeNodes(binary, directory, decisionCache);
+  const nodes = await describeNodes(binary, directory, decisionCache, environment);
   const edgeFirst = [nodes.edge, nodes.primary];
   const kill = (): void => edgeFirst.forEach((node) => void node.kill());
   process.once("exit", kill);
@@ -33,9 +37,15 @@ export async function withNodes(
   }
 }
 
-async function describeNodes(binary: string, directory: string, decisionCache: DecisionCache): Promise<Nodes> {
+async function describeNodes(
+  binary: string,
+  directory: string,
+  decisionCache: DecisionCache,
+  further: Readonly<Record<string, string>>,
+): Promise<Nodes> {
   const [primaryPort, edgePort] = [await freePort(), await freePort()];
-  const [adminKey, nodeKey] = [newAdminKey(), randomHex(32)];
+  const { OSTIARY_ADMIN_KEY: adminKey = newAdminKey() } = further;
+  const nodeKey = randomHex(32);
   const settings = nodeSettings(decisionCache, directory);
   const node = (role: "primary" | "edge", port: number, environment: Readonly<Record<string, string>>) =>
     new NodeProcess({
@@ -44,7 +54,7 @@ async function describeNodes(binary: string, directory: string, decisionCache: D
       role,
       port,
       directory: join(directory, role),
-      environment: { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...settings, ...environment },
+      environment: { OSTIARY_NODE_KEY: nodeKey, OSTIARY_LOG_LEVEL: "warning", ...settings, ...further, ...environment },
     });
   return {
     primary: node("primary", primaryPort, { OSTIARY_ADMIN_KEY: adminKey, OSTIARY_MQTT_PORT: "0" }),

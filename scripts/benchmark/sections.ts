@@ -5,7 +5,7 @@ import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes, SizedTimes } from "./decisions.ts";
 import type { EdgeStart } from "./edge-start.ts";
 import { edgeStartSecondsMax, serverP99MsMax } from "./goals.ts";
-import { manyConnections, type HttpRates } from "./http.ts";
+import { manyConnections, type FullRates, type HttpRates } from "./http.ts";
 import type { ImportRates } from "./importing.ts";
 import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
@@ -176,6 +176,26 @@ const oneConnectionRows = ({ echo, authorize }: HttpRates): Row[] => [
   },
   { what: "authorize, 1 connection, p99", value: duration(authorize.p99) },
 ];
+
+/** `bytes` are those of the file of the log, per decision. */
+export function fullSection({ plain, full }: FullRates, bytes: number): Section {
+  return {
+    title: "POST /api/authorize with all decisions logged and 1 % of the requests traced, beside a node without both",
+    rows: [
+      { what: "without log and traces", value: perSecond(plain.perSecond, "requests") },
+      {
+        what: "with both",
+        value: perSecond(full.perSecond, "requests"),
+        ratio: { name: "http_full_over_plain", value: full.perSecond / plain.perSecond },
+      },
+      {
+        what: "  from request to answer, p99, without and with",
+        value: `${duration(plain.p99)}, ${duration(full.p99)}`,
+      },
+      { what: "disk per decision (goal: at most 150 bytes)", value: `${Math.round(bytes)} bytes` },
+    ],
+  };
+}
 
 export function bodiesSection(times: readonly BodyTimes[]): Section {
   const [worst] = times;

@@ -14,6 +14,7 @@ import { backupCommand } from "./backup.ts";
 import { printFailure, paint } from "./color.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
+import { decisionsCommand } from "./decisions.ts";
 import { devCommand } from "./dev.ts";
 import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
@@ -64,6 +65,7 @@ Examples:
   ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
+  ostiary decisions --follow                      logged decisions; \`ostiary decisions explain ID\` says why
   ostiary parity --fail-on-mismatch               decisions that differ from what applications expected
   ostiary promote --url http://10.0.0.2:8080      make an edge the primary
   ostiary adopt-history 0123456789abcdef --data /var/lib/ostiary    let an edge accept another history
@@ -120,6 +122,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
     "Operation:",
     [
       eventsCommand,
+      decisionsCommand,
       parityCommand,
       keysCommand,
       auditCommand,

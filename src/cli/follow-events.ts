@@ -11,9 +11,11 @@ import { backoffMs } from "../util/backoff.ts";
 import { errorFrom, noAnswerFrom, type NodeAccess } from "./node-api.ts";
 
 export interface FollowOptions {
+  /** The path of the stream; by default that of the changes of facts, policy and keys. */
+  readonly path?: string;
   /** Ends it without an error. */
   readonly signal: AbortSignal;
-  /** Called with one CloudEvent. The next call waits until this one is done. */
+  /** Called with the data of one event. The next call waits until this one is done. */
   readonly onEvent: (event: unknown) => Promise<void>;
   /** Called once for each interruption, however long it lasts, before the stream is opened again. */
   readonly onInterruption: (reason: string) => Promise<void>;
@@ -60,7 +62,7 @@ async function followOneStream(
   const silenceTimer = setTimeout(() => silence.abort(new Error("the node was silent for too long")), silenceMsMax);
   try {
     const authorization = `Bearer ${await access.credential()}`;
-    const response = await fetch(`${url}/api/events`, {
+    const response = await fetch(url + (options.path ?? "/api/events"), {
       headers: {
         Authorization: authorization,
         Accept: "text/event-stream",

@@ -63,8 +63,15 @@ export type CallNode = typeof callNode;
  * Sends one request, so that a failure is shown immediately. Returns the JSON of the response. Throws AppError with the
  * message of the node if it refuses.
  */
-export async function callNode(access: NodeAccess, method: string, path: string, body?: object): Promise<unknown> {
-  return jsonOf(access, await requestNode(access, requestOf(method, path, body)));
+export async function callNode(
+  access: NodeAccess,
+  method: string,
+  path: string,
+  body?: object,
+  timeoutMs?: number,
+): Promise<unknown> {
+  const request = requestOf(method, path, body);
+  return jsonOf(access, await requestNode(access, timeoutMs === undefined ? request : { ...request, timeoutMs }));
 }
 
 /** The same for one of many requests, by which a short outage would waste the others: `requestNodeAgain`. */

@@ -44,18 +44,19 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
-const value = z.object({ type: z.string(), id: z.string() });
+/** The id is missing if the decision log leaves it out, or has only its hash. */
+const value = z.object({ type: z.string(), id: z.string().optional() });
 const report = z.looseObject({
   result: z.string(),
   expected: z.boolean(),
   allowed: z.boolean().nullable(),
   time: z.string(),
   request_id: z.string(),
-  actor: value.optional(),
-  action: z.string().optional(),
-  resource: value.optional(),
+  actor: value.nullish(),
+  action: z.string().nullish(),
+  resource: value.nullish(),
   context_facts: z.array(z.object({ predicate: z.string(), args: z.array(value) })).optional(),
-  omitted_context_facts: z.number().optional(),
+  redacted: z.array(z.string()).optional(),
 });
 const page = z.object({
   counts: z.object({ mismatch: z.number(), pending: z.number(), match: z.number() }),
@@ -101,20 +102,24 @@ function render({ mismatch, pending, match }: Page["counts"], reports: readonly 
 
 function rowOf({ result, expected, allowed, time, request_id, actor, action, resource, ...rest }: Report): string[] {
   const facts = (rest.context_facts ?? []).map(
-    ({ predicate, args }) => `${predicate}(${args.map(formatValue).join(", ")})`,
+    ({ predicate, args }) => `${predicate}(${args.map(valueText).join(", ")})`,
   );
-  const omitted = rest.omitted_context_facts === undefined ? [] : [`${rest.omitted_context_facts} omitted`];
+  const omitted = (rest.redacted ?? []).length === 0 ? [] : [`(without ${rest.redacted?.join(", ")})`];
   return [
     result.toUpperCase(),
     resultText(expected),
     allowed === null ? "-" : resultText(allowed),
     time,
-    actor === undefined ? "-" : formatValue(actor),
+    actor ? valueText(actor) : "-",
     action ?? "-",
-    resource === undefined ? "-" : formatValue(resource),
+    resource ? valueText(resource) : "-",
     request_id,
     [...facts, ...omitted].join(", "),
   ];
+}
+
+function valueText({ type, id }: z.output<typeof value>): string {
+  return id === undefined ? `${type}:_` : formatValue({ type, id });
 }
 
 function resultText(allowed: boolean): string {

@@ -9,7 +9,18 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
 import { advancedLimits, limitsSchema, retentionLimits } from "./limits.ts";
-import { ackCount, boolean, duration, formatDuration, integer, list, names, ratio, setting } from "./setting-types.ts";
+import {
+  ackCount,
+  boolean,
+  bytes,
+  duration,
+  formatDuration,
+  integer,
+  list,
+  names,
+  ratio,
+  setting,
+} from "./setting-types.ts";
 
 const nodeUrl = /^https?:\/\/[^\s/@?#,]+$/;
 
@@ -22,6 +33,10 @@ export const developmentKey = "e_0123456789_12345_osotesttoken01xiIn";
 
 const minute = 60_000;
 const day = 24 * 60 * minute;
+
+/** The fields that the decision log can leave out, and those that it can hash. */
+export const omittableFields = ["actor", "resource", "context", "request", "trace", "key"] as const;
+export const hashableFields = ["actor", "resource", "context", "request"] as const;
 
 const node = {
   role: setting(z.enum(["primary", "edge", "fallback"]), "role", "`primary`, `edge` or `fallback`").describe(
@@ -222,6 +237,39 @@ const trace = z.strictObject({
   ),
 });
 
+const decisions = z.strictObject({
+  log: setting(
+    z.enum(["off", "denials", "sample", "all"]).default("off"),
+    "decisions",
+    "`off`, `denials`, `sample` or `all`",
+  ).describe(
+    "Which decisions this node logs in `decisions.db` of its data directory: none, those of `authorize` that deny and empty lists, a random sample, or all",
+  ),
+  sampleRatio: setting(ratio().default(0.01), "ratio", "a number from 0 to 1").describe(
+    "The share of the decisions that `sample` logs",
+  ),
+  bytesMax: setting(
+    bytes(1024 * 1024, 1024 ** 4).default(1024 ** 3),
+    "size",
+    "a number of bytes from `1MiB` to `1024GiB`, such as `1GiB`",
+  ).describe("The size of the decision log. The oldest decisions are removed; one takes about 100 bytes"),
+  ageMax: time({ min: 1000, max: 3650 * day, default: 30 * day }).describe(
+    "The age at which decisions are removed from the log, also on an idle node",
+  ),
+  omit: setting(list(isOneOf(omittableFields), 0).default([]), "fields", fieldsIn(omittableFields)).describe(
+    "What the decision log leaves out: ids of actors, ids of resources, context facts, request ids, trace ids or key ids. A decision without its question cannot be explained",
+  ),
+  hash: setting(list(isOneOf(hashableFields), 0).default([]), "fields", fieldsIn(hashableFields)).describe(
+    "What the decision log has only as keyed hashes, by which it can still be searched",
+  ),
+  hashSecret: secret("secret", "16 to 256 printable characters without spaces", /^[\x21-\x7e]{16,256}$/).describe(
+    "The secret of these hashes. Without one each node makes its own in `decisions.db.key`, so that hashes of different nodes differ",
+  ),
+  export: setting(z.enum(["none", "otlp"]).default("none"), "target", "`none` or `otlp`").describe(
+    "Sends logged decisions to a collector of OpenTelemetry as log records, over HTTP: `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names it",
+  ),
+});
+
 const advanced = {
   trustedProxies: setting(
     list(isNetwork, 0).default([]),
@@ -255,6 +303,7 @@ export const settingGroups = {
   people: { oidc },
   retention: { limits: z.strictObject(retentionLimits) },
   logs: { log, trace },
+  decisions: { decisions },
   advanced: { ...advanced, limits: z.strictObject(advancedLimits) },
 };
 
@@ -269,6 +318,7 @@ export const configSchema = z.strictObject({
   oidc: oidc.prefault({}),
   log: log.prefault({}),
   trace: trace.prefault({}),
+  decisions: decisions.prefault({}),
   limits: limitsSchema.prefault({}),
 });
 
@@ -322,6 +372,14 @@ function time(options: { min: number; max: number; default: number; example?: st
   const { min, max, default: value, example = formatDuration(value) } = options;
   const allowed = `a duration from \`${formatDuration(min)}\` to \`${formatDuration(max)}\`, such as \`${example}\``;
   return setting(duration(min, max).default(value), "duration", allowed);
+}
+
+function isOneOf(allowed: readonly string[]): (text: string) => boolean {
+  return (text) => allowed.includes(text);
+}
+
+function fieldsIn(allowed: readonly string[]): string {
+  return `${allowed.map((field) => `\`${field}\``).join(", ")}, or several of these separated by commas`;
 }
 
 /** Whether a text is an IP address, or a network such as `10.0.0.0/8`. */

@@ -63,10 +63,10 @@ export const advancedLimits = {
     "How long a result set is kept after its last page, in case a client repeats that request",
   ),
   recentDecisionsBytesMax: size(4 * MiB).describe(
-    "Maximum size of the recent decisions of `POST /api/authorize` that a node keeps in memory for parity reports that follow; one decision takes about 250 bytes",
+    "Maximum size of the recent decisions that a node keeps in memory for the decision log and for parity reports that follow; one decision takes about 300 bytes",
   ),
   parityReportsBytesMax: size(16 * MiB).describe(
-    "Maximum size of the parity reports that a node keeps in memory. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
+    "Maximum size of the parity reports in the decision log, without their decisions, about 300 bytes each. When it is reached, the API key with most reports loses its oldest ones, mismatches last",
   ),
   connectionsMax: count(10_000).describe(
     "Maximum number of TCP connections to the port of the API; lower if the process cannot open that many files. Above it the node closes connections that never got a response first, then those that were silent for longest",
@@ -324,6 +324,32 @@ export const advancedLimits = {
   ),
   auditPageMax: count(1000).describe(
     "Maximum number of entries on one page of `GET /api/audit`; a larger `page_size` is reduced to it",
+  ),
+  // The decision log
+  decisionQuestionBytesMax: size(256 * KiB).describe(
+    "Maximum length of the question of a logged decision; of a longer one the log has only the result",
+  ),
+  decisionBufferBytesMax: size(16 * MiB).describe(
+    "Maximum size of decisions that wait for the thread that writes the decision log; further ones are only counted",
+  ),
+  decisionTrimIntervalMs: time(10_000).describe(
+    "How often decisions above the size or the age of the decision log are removed from it",
+  ),
+  decisionsPageMax: count(1000).describe(
+    "Maximum number of decisions on one page of `/api/decisions`; a larger `limit` is reduced to it",
+  ),
+  decisionsPageBytesMax: size(1 * MiB).describe("Maximum size of one page of `/api/decisions`, about"),
+  decisionReadsMax: count(20).describe(
+    "Maximum number of requests for pages of `/api/decisions` at the same time; an API key that holds as many slots as are free gets 429",
+  ),
+  decisionStreamsMax: count(50).describe(
+    "Maximum number of open streams of `/api/decisions`; an API key that holds as many slots as are free gets 429",
+  ),
+  decisionExplanationTimeMsMax: time(60_000).describe(
+    "How long the explanation of a logged decision, or a replay, can take with the reconstruction of the data of that time",
+  ),
+  decisionExplanationsWaitingMax: count(4).describe(
+    "Maximum number of explanations of logged decisions and replays that run or wait; an API key that holds as many slots as are free gets 429",
   ),
   // Brokers
   brokerConnectTimeoutMs: time(5000).describe("How long a node waits for a broker to accept a connection"),

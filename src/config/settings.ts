@@ -41,6 +41,7 @@ export const groupHeadings: Readonly<Record<Group, string>> = {
   people: "People (OpenID Connect)",
   retention: "Retention of the log and of the audit log",
   logs: "Logs and traces",
+  decisions: "The decision log",
   advanced: "Advanced",
 };
 

@@ -58,6 +58,7 @@ import { packStrings } from "./request/packed-strings.ts";
 import type {
   ActionsQuestion,
   ActorListingQuestion,
+  AnswerVersion,
   AuthorizeQuestion,
   BulkActionsQuestion,
   Listing,
@@ -88,6 +89,10 @@ export class Engine {
   readonly #view: ReadView;
   readonly #admission: Admission | undefined;
   readonly #files: StoreFiles;
+  /** The time of the last answer, and whether it came from the decision cache. */
+  #answeredAt = 0;
+  #wasCached = false;
+  #version: AnswerVersion | undefined;
 
   /** `database` is a read-only connection that only this engine uses. */
   constructor(database: Connection, options: EngineOptions = {}) {
@@ -109,13 +114,33 @@ export class Engine {
     return this.cachedDecision(question, now) ?? this.#decide(question, now);
   }
 
+  /** What the last answer was computed from. Ask right after the answer. */
+  get answered(): AnswerVersion {
+    const position = must(this.#view.position, "the engine has answered a question");
+    const [clock, isCached] = [this.#answeredAt, this.#wasCached];
+    const known = this.#version;
+    // Most answers of a second share the object.
+    if (known?.clock === clock && known.isCached === isCached && known.offset === position.offset) {
+      if (known.epoch === position.epoch && known.policyId === position.policyId) return known;
+    }
+    return (this.#version = { ...position, clock, isCached });
+  }
+
   /** The decision cached for the question or the text of its request body, if it is still valid. */
   cachedDecision(question: AuthorizeQuestion | string, now = this.#clock()): boolean | undefined {
     const decision = this.#view.cachedDecision(question, now);
-    return decision === undefined ? undefined : tracedHit(decision);
+    if (decision === undefined) return undefined;
+    this.#noteAnswer(now, true);
+    return tracedHit(decision);
+  }
+
+  #noteAnswer(now: number, isCached: boolean): void {
+    this.#answeredAt = now;
+    this.#wasCached = isCached;
   }
 
   #decide(question: AuthorizeQuestion, now: number): boolean {
+    this.#noteAnswer(now, false);
     const { actor, action, resource, contextFacts } = question;
     for (const fact of contextFacts) checkFact(fact, this.#limits, [actor]);
     const { decisions } = this.#view;
@@ -125,7 +150,10 @@ export class Engine {
       const planner = this.#view.planner(handle);
       if (planner === undefined) return false;
       const decision = decisions.find(question, now);
-      if (decision !== undefined) return tracedHit(decision);
+      if (decision !== undefined) {
+        this.#noteAnswer(now, true);
+        return tracedHit(decision);
+      }
       const constant = planner.isConstant(action) ? action : undefined;
       const context = factTypesOf(contextFacts);
       const shape = planner.allowShapes.of("authorize", actor.type, constant, resource.type, context);
@@ -145,13 +173,16 @@ export class Engine {
   authorizeResources({ resources, ...question }: ResourcesQuestion): Value[] {
     const requireTime = this.#timeLimit("ask for fewer resources");
     const now = this.#clock();
-    return this.#view.read(() =>
-      resources.filter((resource) => {
+    return this.#view.read(() => {
+      const allowed = resources.filter((resource) => {
         requireTime();
         // Not `authorize`, which may take a cached decision of a newer state.
         return this.#decide({ ...question, resource }, now);
-      }),
-    );
+      });
+      this.#view.notePosition();
+      this.#noteAnswer(now, false);
+      return allowed;
+    });
   }
 
   /** The sorted ids of the resources; `*` stands for every resource of the type. Throws `query_not_enumerable`. */
@@ -169,6 +200,7 @@ export class Engine {
   }
 
   #list(question: ListQuestion, now: number): { ids: string[]; isTimeDependent: boolean } {
+    this.#noteAnswer(now, false);
     const { actor, action, resourceType, contextFacts } = question;
     const none = { ids: [], isTimeDependent: false };
     return this.#answer("list", [actor], contextFacts, none, (planner, context) => {
@@ -182,6 +214,7 @@ export class Engine {
 
   /** The sorted ids of the actors of one type that may do the action; `*` stands for every actor of the type. */
   actorListing({ actorType, action, resource, contextFacts, now = this.#clock() }: ActorListingQuestion): Listing {
+    this.#noteAnswer(now, false);
     return this.#view.read(() => {
       const revision = readRevision(this.#database);
       const none = { ...revision, second: null, ids: packStrings([]) };
@@ -203,6 +236,7 @@ export class Engine {
   }
 
   #actions({ actor, resource, contextFacts }: ActionsQuestion, now: number): string[] {
+    this.#noteAnswer(now, false);
     return this.#answer("actions", [actor], contextFacts, [], (planner, context) => {
       const shape = planner.allowShapes.of("actions", actor.type, undefined, resource.type, context);
       const rows = this.#execution(planner, shape, contextFacts, now).rows([actor, undefined, resource], [1]);
@@ -215,12 +249,14 @@ export class Engine {
   bulkActions({ questions, contextFacts: shared }: BulkActionsQuestion): { results: string[] }[] {
     const requireTime = this.#timeLimit("ask for fewer resources");
     const now = this.#clock();
-    return this.#view.read(() =>
-      questions.map(({ contextFacts, ...question }) => {
+    return this.#view.read(() => {
+      this.#view.notePosition();
+      this.#noteAnswer(now, false);
+      return questions.map(({ contextFacts, ...question }) => {
         requireTime();
         return { results: this.#actions({ ...question, contextFacts: [...shared, ...contextFacts] }, now) };
-      }),
-    );
+      });
+    });
   }
 
   /**
@@ -232,6 +268,7 @@ export class Engine {
     const { predicate, args } = fact;
     const requireTime = this.#timeLimit("give the types of more arguments");
     const now = this.#clock();
+    this.#noteAnswer(now, false);
     return this.#answer("query", valuesOf(fact), contextFacts, [], (planner, context) => {
       const known = new Set([...planner.policyTypes, ...allTypes(this.#database), ...typesIn(args, context)]);
       const otherType = otherTypeThan(known);
@@ -268,9 +305,13 @@ export class Engine {
   }
 
   #query(query: Query, now: number): QueryRow[] {
+    this.#noteAnswer(now, false);
     const names = [...query.variables.keys()];
     const variables = [...query.variables.values()];
-    if (variables.some(({ ids }) => ids?.length === 0)) return [];
+    if (variables.some(({ ids }) => ids?.length === 0)) {
+      this.#view.read(() => this.#view.notePosition());
+      return [];
+    }
     const empty = variables.flatMap(({ type, ids }) => (ids?.includes("") === true ? [{ type, id: "" }] : []));
     return this.#answer("query", empty, query.contextFacts, [], (planner, context) => {
       const shape: Shape = {

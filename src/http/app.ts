@@ -6,8 +6,10 @@
 import { Elysia } from "elysia";
 import type { Config } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
+import { DecisionLog, unloggedDecisions } from "../decisions/decision-log.ts";
 import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
+import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
@@ -20,6 +22,7 @@ import { ByteBudget } from "./response/byte-budget.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
 import { EventStreams } from "./events/event-streams.ts";
+import { DecisionStreams } from "./events/decision-streams.ts";
 import {
   prepareResponse,
   attachExchange,
@@ -37,6 +40,7 @@ import { LargeResponses } from "./response/large-responses.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
+import { decisionRoutes } from "./routes/decisions.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
@@ -66,7 +70,8 @@ export interface App {
 }
 
 export interface AppOptions {
-  /** The reports of a node that changes its role. */
+  /** The decision log of a node that changes its role, and the expectations that wait for a decision. */
+  readonly decisions?: DecisionLog;
   readonly parity?: ParityLog;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
@@ -84,7 +89,8 @@ export function createApp(
   node: Node,
   limits: Limits,
   {
-    parity = new ParityLog(limits),
+    decisions = new DecisionLog(unloggedDecisions(limits)),
+    parity = new ParityLog(decisions),
     publicUrl,
     oidc,
     people,
@@ -97,12 +103,14 @@ export function createApp(
   const requestLimits = RequestLimits.of(limits);
   const reads = new LogReadQueue();
   const streams = new EventStreams(node, limits, reads);
+  const decisionStreams = new DecisionStreams(node, limits, decisions);
+  const past = new PastDecisions(() => node.engine(), limits, decisions);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
   const large = new LargeResponses(budget, limits);
-  const pages = new ListPages(node, limits, queries);
-  const authorize = authorizeHandler(node, limits, queries, bodies, parity);
+  const pages = new ListPages(node, limits, queries, decisions);
+  const authorize = authorizeHandler(node, limits, queries, bodies, parity, decisions);
   // `standardHostname: false` also routes requests to hosts with short names.
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
@@ -111,10 +119,11 @@ export function createApp(
     .use(openApiRoute(limits))
     .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
-    .use(questionRoutes(node, limits, queries, bodies, pages))
+    .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
     .use(authzenDiscovery(publicUrl))
-    .use(authzenRoutes(node, limits, queries, bodies, pages))
-    .use(parityRoutes(node, limits, bodies, parity))
+    .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
+    .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
+    .use(parityRoutes(node, limits, bodies, decisions, parity))
     .use(factReads(node, limits, queries))
     .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
     .use(policyReads(node, limits, queries))
@@ -146,10 +155,12 @@ export function createApp(
     routes,
     endStreams() {
       streams.close();
+      decisionStreams.close();
       node.endLongPolls?.();
     },
     close() {
       this.endStreams();
+      past.close();
       bodies.close();
     },
   };

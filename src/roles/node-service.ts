@@ -3,6 +3,7 @@
  * another role, and stops without losing requests.
  */
 import type { Config } from "../config/config.ts";
+import { DecisionLog } from "../decisions/decision-log.ts";
 import { createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
@@ -12,7 +13,6 @@ import { readAuthority } from "../replication/tls-files.ts";
 import { tlsFetchOptions } from "../runtime/fetch.ts";
 import { sleep } from "../util/clock.ts";
 import { limitConnections } from "./connection-limit.ts";
-import { keepParityReports } from "./parity-file.ts";
 import { exposeNode, readNode } from "./node-metrics.ts";
 import type { TestEnvironments } from "./test-environments.ts";
 
@@ -40,13 +40,12 @@ export async function serveNode(
 ): Promise<RunningNode> {
   const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
   const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
-  const parity = new ParityLog(limits);
-  // Reading a full file can take half a second, so it is done before there are requests.
-  const saveReports = keepParityReports(parity, config, system.clock);
+  const decisions = new DecisionLog(config, system.clock);
+  const parity = new ParityLog(decisions);
   let node = first;
   try {
     const people = openPeople(config, system);
-    const options = { parity, publicUrl, oidc, people, createTestEnvironment, trustedProxies };
+    const options = { decisions, parity, publicUrl, oidc, people, createTestEnvironment, trustedProxies };
     let app = createApp(node, limits, options);
     let change: RoleChange | undefined;
     const listener = system.serve({
@@ -88,12 +87,12 @@ export async function serveNode(
         unguard();
         unobserve();
         await environments?.close();
-        await saveReports();
+        await decisions.close();
         await node.stop();
       },
     };
   } catch (error) {
-    await saveReports();
+    await decisions.close();
     await environments?.close();
     await node.stop();
     throw error;

@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
+import { DecisionLog } from "../decisions/decision-log.ts";
 import { type App, createApp } from "../http/app.ts";
 import { buildSnapshotInWorker, unpackSnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
 import { realSystem } from "../replication/system.ts";
@@ -27,6 +28,7 @@ const keyId = "12345";
 
 interface TestEnvironment {
   readonly node: PrimaryNode;
+  readonly decisions: DecisionLog;
   readonly app: App;
   readonly data: string;
 }
@@ -78,8 +80,10 @@ export class TestEnvironments {
       // A database keeps the name of its environment. So new keys of a copy do not lead to it.
       const environment = isCopy ? this.#config.environment : name;
       const node = await startPrimaryNode({ ...this.#config, environment, data, nodeId: name });
-      const app = createApp(node, this.#config.limits, { createTestEnvironment: (copy) => this.create(copy) });
-      this.#environments.set(name, { node, data, app });
+      const decisions = new DecisionLog({ ...this.#config, environment, data, nodeId: name });
+      const createTestEnvironment = (copy: boolean) => this.create(copy);
+      const app = createApp(node, this.#config.limits, { decisions, createTestEnvironment });
+      this.#environments.set(name, { node, decisions, data, app });
       return await replaceKeys(node, name);
     } catch (error) {
       await this.#remove(name);
@@ -112,6 +116,7 @@ export class TestEnvironments {
     if (environment === undefined) return;
     this.#environments.delete(name);
     environment.app.close();
+    await environment.decisions.close();
     await environment.node.stop();
     rmSync(environment.data, { recursive: true, force: true });
   }

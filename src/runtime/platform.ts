@@ -142,6 +142,8 @@ export interface WorkerChannel extends Channel {
 
 /** A process that runs this program, and the messages to and from it. */
 export interface ProcessOptions {
+  /** Whether the process may write files; by default not, if the runtime can forbid it. */
+  readonly mayWrite?: boolean | undefined;
   /** Of the program. */
   readonly parameters: readonly string[];
   readonly onMessage: (message: unknown) => void;

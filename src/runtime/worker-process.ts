@@ -115,13 +115,14 @@ function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-/** Starts a worker in a process. */
-export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind): WorkerProcess<C> {
+/** Starts a worker in a process. Most workers have nothing to write. */
+export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, mayWrite = false): WorkerProcess<C> {
   let receive: (message: unknown) => void = () => {};
   let reason: Error = new AppError("query_too_expensive", endedByItself);
   let memoryReason = reason;
   const child = platform.startProcess({
     parameters: [workerProcessArgument, entry],
+    mayWrite,
     onMessage(message) {
       if (message === memoryExceeded) reason = memoryReason;
       else receive(message);

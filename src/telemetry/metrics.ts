@@ -76,6 +76,16 @@ export const metrics = {
     "Fetches of the keys of the OIDC issuer; `result` is done or failed",
     ["result"],
   ),
+  decisionLogEntries: counter(
+    "ostiary_decision_log_entries_total",
+    "Decisions that the setting `decisions.log` selects; `result` is written, dropped (the thread that writes was too far behind) or failed (the disk)",
+    ["result"],
+  ),
+  decisionLogBytes: new Gauge({
+    name: "ostiary_decision_log_bytes",
+    help: "Size of the decision log when it was last measured",
+    registers,
+  }),
   parityResults: new LabelledCounter(
     registry,
     "ostiary_parity_results_total",

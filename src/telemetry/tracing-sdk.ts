@@ -8,13 +8,6 @@ import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-ho
 import { getNumberFromEnv, getStringFromEnv } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
-  defaultResource,
-  detectResources,
-  resourceAttributesEnvDetector,
-  resourceFromAttributes,
-  serviceNameEnvDetector,
-} from "@opentelemetry/resources";
-import {
   AlwaysOffSampler,
   AlwaysOnSampler,
   BatchSpanProcessor,
@@ -25,6 +18,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { getLogger } from "./logger.ts";
+import { otelResource } from "./otel-resource.ts";
 
 export interface TracingOptions {
   /** If set, it overrides OTEL_TRACES_SAMPLER. */
@@ -48,9 +42,7 @@ export function startSdk(options: TracingOptions): Tracing {
   );
   const provider = new TracerProvider({
     sampler: sampler(options.sampleRatio),
-    resource: defaultResource()
-      .merge(resourceFromAttributes({ "service.name": "ostiary", ...options.attributes }))
-      .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] })),
+    resource: otelResource(options.attributes),
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,

@@ -8,6 +8,7 @@ import {
   SpanKind,
   SpanStatusCode,
   trace,
+  TraceFlags,
   type Attributes,
   type Context,
   type Span,
@@ -68,8 +69,18 @@ type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
 /** A separate function: otherwise every call of `withSpan` would allocate the context of the closure in here. */
 function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, first: unknown, second: unknown): T {
   const parent = parentContext(options);
+  // Most traces are not sampled. Their spans need neither a context of their own nor an end.
+  const enclosing = options.parent === undefined ? trace.getSpan(parent) : undefined;
+  if (enclosing !== undefined && !isSampled(enclosing)) return body(enclosing, first, second);
   const span = startIn(name, options, parent);
-  return context.with(trace.setSpan(parent, span), () => settle(span, () => body(span, first, second)));
+  const inner = trace.setSpan(parent, span);
+  if (!isSampled(span)) return context.with(inner, body, undefined, span, first, second);
+  return context.with(inner, () => settle(span, () => body(span, first, second)));
+}
+
+/** All samplers decide for a whole trace: the spans inside of one that is not sampled are not sampled either. */
+function isSampled(span: Span): boolean {
+  return (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
 }
 
 /** Records a span of work that has begun and ended already, such as the delivery of an event after its commit. */

@@ -50,7 +50,7 @@ test("another question, revision or second is another result set", () => {
   for (const other of [{ epoch: "fedcba9876543210" }, { offset: 8 }, { second: 1 }])
     expect(resultSets.page("q", { ...version, ...other }, 0, 1)).toBeUndefined();
   expect(resultSets.page("p", version, 0, 1)).toBeUndefined();
-  expect(resultSets.begin("q", version, 2)).toEqual({ ids: ["a", "é"], next: 2 });
+  expect(resultSets.begin("q", version, 2)?.page).toEqual({ ids: ["a", "é"], next: 2 });
 });
 
 test("the oldest is dropped first if there are too many", () => {
@@ -110,7 +110,7 @@ test("a finished result set is dropped soon, unless another client is reading it
   expect(stored("a")).toEqual(["a"]);
   resultSets.begin("a", version, 1);
   // A client that gets everything in one page is no longer reading.
-  expect(resultSets.begin("a", version, 4)).toEqual({ ids: abc, next: null });
+  expect(resultSets.begin("a", version, 4)?.page).toEqual({ ids: abc, next: null });
   clock.nowMs += 1000;
   expect(stored("a")).toEqual(["a"]);
   resultSets.page("a", version, 3, 1);

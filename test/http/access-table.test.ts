@@ -58,6 +58,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   postKey: { name: "new", role: "admin" },
   postKeyRotation: { grace: "1h" },
   promote: { force: true },
+  replayDecisions: { src: "actor User {}" },
 };
 
 /** A valid query string for each operation that requires one. */

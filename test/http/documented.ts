@@ -90,7 +90,7 @@ export function undocumentedIn(
   const [media = ""] = type.split(";");
   if (found.content === undefined) return text === "" ? undefined : `${method} ${path}: ${status} has a body`;
   if (!(media in found.content)) return `${method} ${path}: ${status} has the type \`${type}\``;
-  if (!media.endsWith("json")) return undefined;
+  if (!media.endsWith("json") || media.endsWith("ndjson")) return undefined;
   const at =
     name === undefined ? ["paths", path, method, "responses", String(status)] : ["components", "responses", name];
   const body: unknown = JSON.parse(text);

@@ -30,12 +30,14 @@ export interface SourceOptions {
   readonly after?: string;
   readonly lastEventId?: string;
   readonly key?: string;
+  /** By default the changes of facts, policy and keys. */
+  readonly path?: string;
 }
 
 export async function openSource(url: string, options: SourceOptions = {}): Promise<Source> {
-  const { after, lastEventId, key = adminKey } = options;
+  const { after, lastEventId, key = adminKey, path = "/api/events" } = options;
   const abort = new AbortController();
-  const response = await fetch(`${url}/api/events${after === undefined ? "" : `?after=${after}`}`, {
+  const response = await fetch(`${url}${path}${after === undefined ? "" : `?after=${after}`}`, {
     headers: {
       authorization: `Bearer ${key}`,
       accept: "text/event-stream",

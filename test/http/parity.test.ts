@@ -1,14 +1,15 @@
 /** Parity reports over HTTP and with the official client: matching decisions and expectations, bounds, isolation. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ParityHandle } from "oso-cloud";
 import { defaultLimits } from "../../src/config/limits.ts";
-import { ParityLog } from "../../src/http/parity/parity-log.ts";
-import { RecentDecisions } from "../../src/http/parity/recent-decisions.ts";
+import type { Decision } from "../../src/decisions/decision-entry.ts";
+import { DecisionStore, type ParityPosition } from "../../src/decisions/decision-store.ts";
+import { RecentDecisions } from "../../src/decisions/recent-decisions.ts";
+import { Redaction } from "../../src/decisions/redaction.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
-import { withCapturedLog } from "../replication/captured-log.ts";
-import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
+import { adminKey, eventually, withCluster, withDirectory } from "../replication/cluster.ts";
 import { apiOf, clientOf, fact, Org, Repo, role, User, value, wildcardPolicy, withPrimary, type Api } from "./api.ts";
 
 const question = { actor_type: "User", actor_id: "bob", action: "delete", resource_type: "Org", resource_id: "acme" };
@@ -50,6 +51,32 @@ async function keyOf(api: Api, role: string): Promise<{ readonly id: string; rea
   return { id, authorization: `Bearer ${token}` };
 }
 
+/** The file of a decision log, and a function that adds a decision and what was expected of it. */
+async function withStore(body: (store: DecisionStore, add: AddReport) => void): Promise<void> {
+  await withDirectory(async (directory) => {
+    const redaction = new Redaction({ omit: [], hash: [], hashKey: new Uint8Array(1) });
+    const store = DecisionStore.open(join(directory, "decisions.db"), redaction, () => {});
+    try {
+      body(store, (keyId, requestId, expected, isKnown = true) => {
+        const decisions = isKnown ? [{ ...decisionOf(keyId, requestId, true, "{}"), isSelected: true }] : [];
+        store.append(decisions, 0, [{ keyId, requestId, expected, allowed: isKnown ? true : null, timeMs: 1 }]);
+      });
+    } finally {
+      store.close();
+    }
+  });
+}
+
+type AddReport = (keyId: string, requestId: string, expected: boolean, isKnown?: boolean) => void;
+
+const page = { limit: 10_000, bytesMax: 1e9, oldestMs: 0 };
+
+function decisionOf(keyId: string, requestId: string, allowed = true, asked = "q".repeat(50)): Decision {
+  const version = { epoch: "0123456789abcdef", offset: 2 ** 40, policyId: 7, clock: 1_795_000_000, isCached: true };
+  const common = { kind: "authorize", isBody: true, traceId: null, result: undefined, version } as const;
+  return { ...common, keyId, requestId, question: asked, allowed, timeMs: 0, durationUs: 12 };
+}
+
 describe("reports", () => {
   test("come after or before the decision; mismatches are listed first", () =>
     withPolicy(async (api) => {
@@ -85,6 +112,8 @@ describe("reports", () => {
         request_id: "early",
         key: "admin",
         time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+        decision: expect.stringMatching(/^[0-9a-f]{8}-\d+$/),
+        redacted: [],
         actor: User("bob"),
         action: "read",
         resource: Org("acme"),
@@ -126,26 +155,29 @@ describe("reports", () => {
         expect((await api.call("GET", `/api/parity${query}`)).status).toBe(400);
     }));
 
-  test("large bodies are kept without their context facts", () =>
-    withPolicy(async (api) => {
-      const facts = Array.from({ length: 100 }, (_, index) => role("u".repeat(500), "member", Org(`${index}`)));
-      await ask(api, "large", { ...question, context_facts: facts });
-      await report(api, "large", false);
-      await ask(api, "padded", { ...question, padding: "x".repeat(5000) });
-      await report(api, "padded", false);
-      // From the decision cache.
-      await ask(api, "padded again", { ...question, padding: "x".repeat(5000) });
-      await report(api, "padded again", false);
-      await ask(api, "small", { ...question, context_facts: facts.slice(0, 2), padding: "x".repeat(5000) });
-      await report(api, "small", false);
-      const { reports } = await pageOf(api);
-      expect(reports).toMatchObject([
-        { request_id: "small", actor: User("bob"), context_facts: facts.slice(0, 2) },
-        { request_id: "padded again", actor: User("bob"), context_facts: [] },
-        { request_id: "padded", actor: User("bob"), context_facts: [] },
-        { request_id: "large", allowed: true, resource: Org("acme"), context_facts: [], omitted_context_facts: 100 },
-      ]);
-    }));
+  test("very large bodies are kept without their context facts", () =>
+    withPolicy(
+      async (api) => {
+        const facts = Array.from({ length: 100 }, (_, index) => role("u".repeat(500), "member", Org(`${index}`)));
+        await ask(api, "large", { ...question, context_facts: facts });
+        await report(api, "large", false);
+        await ask(api, "padded", { ...question, padding: "x".repeat(5000) });
+        await report(api, "padded", false);
+        // From the decision cache.
+        await ask(api, "padded again", { ...question, padding: "x".repeat(5000) });
+        await report(api, "padded again", false);
+        await ask(api, "small", { ...question, context_facts: facts.slice(0, 2), padding: "x".repeat(5000) });
+        await report(api, "small", false);
+        const { reports } = await pageOf(api);
+        expect(reports).toMatchObject([
+          { request_id: "small", actor: User("bob"), context_facts: facts.slice(0, 2) },
+          { request_id: "padded again", actor: User("bob"), context_facts: [] },
+          { request_id: "padded", actor: User("bob"), context_facts: [] },
+          { request_id: "large", allowed: true, resource: Org("acme"), context_facts: [], redacted: ["question"] },
+        ]);
+      },
+      { "advanced.decisionQuestionBytesMax": "10KiB" },
+    ));
 });
 
 describe("API keys", () => {
@@ -168,115 +200,123 @@ describe("API keys", () => {
       }
     }));
 
-  test("cannot displace the reports of another key, and matches go before mismatches", () => {
-    const parity = new ParityLog({ recentDecisionsBytesMax: 1_000_000, parityReportsBytesMax: 10_000 });
-    for (const id of ["1", "2"]) {
-      parity.decided("quiet", id, JSON.stringify(question), true);
-      parity.expected("quiet", id, id === "2");
-    }
-    parity.decided("loud", "mismatch", JSON.stringify(question), true);
-    parity.expected("loud", "mismatch", false);
-    for (let index = 0; index < 1000; index++) {
-      parity.decided("loud", `${index}`, JSON.stringify(question), true);
-      parity.expected("loud", `${index}`, true);
-      parity.expected("loud", `unknown ${index}`, true);
-    }
-    expect(parity.counts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
-    const { mismatch, pending, match } = parity.counts("loud");
-    expect(mismatch).toBe(1);
-    expect(pending + match).toBeWithin(1, 25);
-    for (let index = 0; index < 100; index++) {
-      parity.decided("loud", `m ${index}`, JSON.stringify(question), true);
-      parity.expected("loud", `m ${index}`, false);
-    }
-    const ids = [...parity.list("loud", undefined)].map(({ requestId }) => requestId);
-    expect(ids.slice(0, 3)).toEqual(["m 99", "m 98", "m 97"]);
-    expect(parity.counts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
-  });
+  test("cannot displace the reports of another key, and matches go before mismatches", () =>
+    withStore((store, add) => {
+      for (const id of ["1", "2"]) add("quiet", id, id === "2");
+      add("loud", "mismatch", false);
+      for (let index = 0; index < 100; index++) {
+        add("loud", `${index}`, true);
+        add("loud", `unknown ${index}`, true, false);
+        store.limitReports(30);
+      }
+      expect(store.parityCounts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
+      const { mismatch, pending, match } = store.parityCounts("loud");
+      expect([mismatch, pending + match]).toEqual([1, 27]);
+      for (let index = 0; index < 100; index++) {
+        add("loud", `m ${index}`, false);
+        store.limitReports(30);
+      }
+      const ids = store.parityReports("loud", undefined, page).reports.map(({ requestId }) => requestId);
+      expect(ids.slice(0, 3)).toEqual(["m 99", "m 98", "m 97"]);
+      expect(store.parityCounts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
+    }));
+
+  test("do not lose the decisions of their reports because of other decisions", () =>
+    withStore((store, add) => {
+      add("quiet", "1", false);
+      const flood = Array.from({ length: 20_000 }, (_, index) => decisionOf("loud", `${index}`, true, "{}"));
+      store.append(
+        flood.map((each) => ({ ...each, isSelected: true })),
+        0,
+      );
+      while (store.removeExcess(100_000));
+      expect(store.counts().written).toBeWithin(1, 10_000);
+      expect(store.parityReports("quiet", undefined, page).reports).toMatchObject([
+        { result: "mismatch", decision: { request_id: "1", id: `${store.name}-1` } },
+      ]);
+    }));
 });
 
-test("pages of the reports of all keys merge those of each key", () => {
-  const parity = new ParityLog(defaultLimits);
-  for (let index = 0; index < 300; index++) {
-    const [key, id] = [`key ${index % 7}`, `${index}`];
-    if (index % 3 > 0) parity.decided(key, id, "{}", true);
-    parity.expected(key, id, index % 3 === 1);
-  }
-  const whole = [...parity.list(undefined, undefined)];
-  const expected = { mismatch: 2, pending: 0, match: 1 };
-  const ids = (["mismatch", "pending", "match"] as const).flatMap((result) =>
-    Array.from({ length: 100 }, (_, index) => String(297 - 3 * index + expected[result])),
-  );
-  expect(whole.map(({ requestId }) => requestId)).toEqual(ids);
-  whole.forEach((after, index) => {
-    if (index % 37 === 0) expect([...parity.list(undefined, after)]).toEqual(whole.slice(index + 1));
-  });
-});
+test("pages of the reports of all keys merge those of each key", () =>
+  withStore((store, add) => {
+    for (let index = 0; index < 300; index++) add(`key ${index % 7}`, `${index}`, index % 3 === 1, index % 3 > 0);
+    const whole = store.parityReports(undefined, undefined, page).reports.map(({ requestId }) => requestId);
+    const expected = { mismatch: 2, pending: 0, match: 1 };
+    const ids = (["mismatch", "pending", "match"] as const).flatMap((result) =>
+      Array.from({ length: 100 }, (_, index) => String(297 - 3 * index + expected[result])),
+    );
+    expect(whole).toEqual(ids);
+    const inPages: string[] = [];
+    for (let after: ParityPosition | undefined; ;) {
+      const { reports, next } = store.parityReports(undefined, after, { ...page, limit: 37 });
+      inPages.push(...reports.map(({ requestId }) => requestId));
+      if (next === undefined) break;
+      after = next;
+    }
+    expect(inPages).toEqual(ids);
+  }));
 
 describe("recent decisions", () => {
-  const decision = (keyId: string, requestId: string, allowed = true) => {
-    return { keyId, requestId, question: "q".repeat(50), omittedFacts: 0, allowed, timeMs: 0 };
+  const kept = (recent: RecentDecisions, keyId: string, requestId: string): Decision | undefined => {
+    const { isSelected = false, ...found } = recent.find(keyId, requestId) ?? {};
+    expect(isSelected).toBe(false);
+    return "kind" in found ? (found as Decision) : undefined;
   };
 
   test("are found by key and request id, the latest ones only", () => {
-    const recent = new RecentDecisions(100_000);
+    const recent = new RecentDecisions(200_000);
     for (let index = 0; index < 5000; index++) {
-      recent.add(decision("key", `${index}`));
+      recent.add(decisionOf("key", `${index}`), false);
       // Lookups complete the index, at different times.
       if (index % 97 === 0) expect(recent.find("key", `${index}`)?.requestId).toBe(`${index}`);
     }
-    const kept = Array.from({ length: 5000 }, (_, index) => recent.find("key", `${index}`)).filter(Boolean);
-    expect(kept.length).toBeWithin(500, 1300);
-    expect(kept).toEqual(Array.from(kept, (_, index) => decision("key", `${5000 - kept.length + index}`)));
+    const found = Array.from({ length: 5000 }, (_, index) => kept(recent, "key", `${index}`)).filter(Boolean);
+    expect(found.length).toBeWithin(500, 1500);
+    expect(found).toEqual(Array.from(found, (_, index) => decisionOf("key", `${5000 - found.length + index}`)));
     expect(recent.find("other", "4999")).toBeUndefined();
-    recent.add(decision("key", "4999", false));
+    recent.add(decisionOf("key", "4999", false), false);
     expect(recent.find("key", "4999")?.allowed).toBe(false);
   });
 
   test("a repeated request id is that of the later decision, also after the first one is gone", () => {
-    const recent = new RecentDecisions(2000);
-    recent.add(decision("key", "same", true));
-    for (let index = 0; index < 8; index++) recent.add(decision("key", `${index}`));
+    const recent = new RecentDecisions(5000);
+    recent.add(decisionOf("key", "same", true), false);
+    for (let index = 0; index < 8; index++) recent.add(decisionOf("key", `${index}`), false);
     expect(recent.find("key", "same")?.allowed).toBe(true);
-    recent.add(decision("key", "same", false));
+    recent.add(decisionOf("key", "same", false), false);
     expect(recent.find("key", "same")?.allowed).toBe(false);
-    for (let index = 0; index < 8; index++) recent.add(decision("key", `${index}`));
+    for (let index = 0; index < 8; index++) recent.add(decisionOf("key", `${index}`), false);
     expect(recent.find("key", "same")?.allowed).toBe(false);
-    for (let index = 0; index < 20; index++) recent.add(decision("key", `${index}`));
+    for (let index = 0; index < 40; index++) recent.add(decisionOf("key", `${index}`), false);
     expect(recent.find("key", "same")).toBeUndefined();
   });
 
   test("all strings and numbers come back", () => {
     const recent = new RecentDecisions(4000);
-    const given = {
-      keyId: "ä",
-      requestId: "\u{1f600} x",
-      question: '{"ü": "\u20ac"}',
-      omittedFacts: 70_000,
-      allowed: false,
+    const given: Decision = {
+      ...decisionOf("\u00e4", "\u{1f600} x", false, '{"\u00fc": "\u20ac"}'),
+      traceId: "0123456789abcdef0123456789abcdef",
+      timeMs: 1_795_000_000_123.5,
+      durationUs: 4_000_000_000,
     };
-    recent.add({ ...given, timeMs: 1_795_000_000_123.5 });
-    recent.add(decision("", ""));
-    expect(recent.find("ä", "\u{1f600} x")).toEqual({ ...given, timeMs: 1_795_000_000_123.5 });
-    expect(recent.find("", "")).toEqual(decision("", ""));
+    recent.add(given, false);
+    recent.add(decisionOf("", "", true, ""), false);
+    expect(kept(recent, "\u00e4", "\u{1f600} x")).toEqual(given);
+    expect(kept(recent, "", "")).toEqual(decisionOf("", "", true, ""));
   });
 
   test("a decision larger than the limit is not kept", () => {
     const recent = new RecentDecisions(100);
-    recent.add(decision("key", "1"));
+    expect(recent.add(decisionOf("key", "1"), false)).toBe(false);
     expect(recent.find("key", "1")).toBeUndefined();
   });
 });
 
-test("the defaults keep many thousand decisions and reports", () => {
-  const parity = new ParityLog(defaultLimits);
+test("the defaults keep many thousand decisions", () => {
+  const recent = new RecentDecisions(defaultLimits.recentDecisionsBytesMax);
   const text = JSON.stringify(question);
-  for (let index = 0; index < 5000; index++) parity.decided("key", crypto.randomUUID() + index, text, true);
-  for (let index = 0; index < 5000; index++) {
-    parity.decided("key", `${index}`, text, true);
-    parity.expected("key", `${index}`, index % 2 === 0);
-  }
-  expect(parity.counts("key")).toEqual({ mismatch: 2500, pending: 0, match: 2500 });
+  for (let index = 0; index < 13_000; index++) recent.add(decisionOf("key", `${index}`, true, text), false);
+  for (let index = 5000; index < 13_000; index++) expect(recent.find("key", `${index}`)).toBeDefined();
 });
 
 describe("the official client", () => {
@@ -330,7 +370,7 @@ describe("the official client", () => {
       const before = await pageOf(api);
       expect(before.counts).toEqual({ mismatch: 1, pending: 1, match: 1 });
       await first.stop();
-      const path = join(first.data, "parity-reports.ndjson");
+      const path = join(first.data, "decisions.db");
       expect(statSync(path).mode & 0o777).toBe(0o600);
       const second = await cluster.primary();
       api = apiOf(second);
@@ -345,12 +385,12 @@ describe("the official client", () => {
       expect(reports.map(({ request_id }) => request_id)).toEqual(["new", "later \u{1f600}", "wrong", "right"]);
       await third.stop();
       // A damaged file costs the reports, not the start.
-      writeFileSync(path, "no JSON\n");
+      writeFileSync(path, "no database".repeat(100));
       const fourth = await cluster.primary();
       expect((await pageOf(apiOf(fourth))).counts).toEqual({ mismatch: 0, pending: 0, match: 0 });
     }));
 
-  test("reports are listed also after a limit was lowered; a file with a report that cannot be listed is damaged", () =>
+  test("reports are listed also after a limit was lowered", () =>
     withCluster(async (cluster) => {
       const first = await cluster.primary();
       await clientOf(first.url).policy(wildcardPolicy);
@@ -363,52 +403,7 @@ describe("the official client", () => {
       const limits = { "advanced.contextFactsMax": "1", "advanced.identifierBytesMax": "4" };
       const second = await cluster.primary(limits);
       expect(await pageOf(apiOf(second))).toEqual(before);
-      await second.stop();
-      const path = join(first.data, "parity-reports.ndjson");
-      const written = readFileSync(path, "utf8");
-      for (const damage of [
-        written.replace("actor_type", "type"),
-        written.replaceAll(/"timeMs":\d+/g, '"timeMs":1e300'),
-      ]) {
-        expect(damage).not.toBe(written);
-        writeFileSync(path, damage);
-        const other = await cluster.primary();
-        expect((await pageOf(apiOf(other))).reports).toEqual([]);
-        await other.stop();
-      }
     }));
-
-  test("a file that cannot be written costs only the reports, and takes no space on a full disk", () =>
-    withCapturedLog((lines) =>
-      withCluster(async (cluster) => {
-        const first = await cluster.primary({ "log.level": "warning" });
-        const path = join(first.data, "parity-reports.ndjson");
-        await report(apiOf(first), "1", true);
-        symlinkSync("/dev/full", `${path}.new`);
-        await first.stop();
-        expect(readdirSync(first.data).filter((name) => name.startsWith("parity"))).toEqual([]);
-        expect(lines.join("")).toContain("parity-reports.ndjson: parity reports are not kept over a restart: ENOSPC");
-        const second = await cluster.primary();
-        await report(apiOf(second), "2", true);
-        mkdirSync(path);
-        await second.stop();
-        expect(readdirSync(first.data).filter((name) => name.startsWith("parity"))).toEqual(["parity-reports.ndjson"]);
-        rmSync(path, { recursive: true });
-      }),
-    ));
-
-  test("a file that is too large is not read, and the log says so", () =>
-    withCapturedLog((lines) =>
-      withCluster(async (cluster) => {
-        const first = await cluster.primary();
-        for (let index = 0; index < 100; index++) await report(apiOf(first), `${index}`, true);
-        await first.stop();
-        const limit = { "advanced.parityReportsBytesMax": "1KiB", "log.level": "warning" };
-        const second = await cluster.primary(limit);
-        expect((await pageOf(apiOf(second))).counts.pending).toBe(0);
-        expect(lines.join("")).toContain("more than 2048 bytes, twice `advanced.parityReportsBytesMax`");
-      }),
-    ));
 
   test("reports stay when a node changes its role", () =>
     withCluster(async (cluster) => {

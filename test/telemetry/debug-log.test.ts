@@ -72,7 +72,7 @@ test("each request, event, connection, checkpoint and step of a snapshot has a l
           "broker: node edge-1 connected to the embedded broker\n",
           "broker: node edge-1 left the embedded broker\n",
           "broker: the connection to the broker \\S+ was closed\n",
-          "events: an event stream starts after offset \\d+ epoch=\\w+\n",
+          "events: an event stream starts after \\w+:\\d+\n",
           "events: an event stream ended: client\n",
           "snapshot: requesting a snapshot from http\\S+\n",
           "snapshot: making a snapshot at \\d+\n",

@@ -25,7 +25,8 @@ const jsonWriters: readonly string[] = [
   "src/engine/policy/typescript.ts",
   // The trailer of a stored policy.
   "src/engine/policy/stored-policy.ts",
-  // Responses.
+  // Responses, and digests of them.
+  "src/engine/request/list-result.ts",
   "src/engine/workers/engine-worker.ts",
   "src/engine/workers/answer-parts.ts",
 ];

@@ -35,7 +35,15 @@ export function usableActivation(database: Connection): Activation | undefined {
   }
 }
 
+/** Which state of the data an answer belongs to. `policyId` is 0 without a policy. */
+export interface AnswerPosition {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly policyId: number;
+}
+
 export interface SnapshotState {
+  readonly position: AnswerPosition;
   readonly activation: Activation | undefined;
   readonly version: number;
   readonly statisticsStamp: number;
@@ -44,11 +52,13 @@ export interface SnapshotState {
 /** The state that this connection sees: the active policy, the number of changes, and the stamp of the statistics. */
 export function snapshotState(database: Connection): SnapshotState {
   const row = must(
-    database.statement("SELECT policy_id, plan_stamp, version, degree_stamp FROM state").values()[0],
+    database.statement("SELECT policy_id, plan_stamp, version, degree_stamp, epoch, offset FROM state").values()[0],
     "the store has no state",
   );
+  const policyId = Number(row[0]);
   return {
-    activation: activationFor(database, Number(row[0]), Number(row[1])),
+    position: { epoch: String(row[4]), offset: Number(row[5]), policyId },
+    activation: activationFor(database, policyId, Number(row[1])),
     version: Number(row[2]),
     statisticsStamp: Number(row[3]),
   };

@@ -8,7 +8,7 @@ import { readSequence, type SequenceLock } from "../../store/connection/sequence
 import { TableStatistics } from "../../store/statistics/table-statistics.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import type { Clock } from "../../util/clock.ts";
-import { type Activation, snapshotState, type SnapshotState } from "../policy/activation.ts";
+import { type Activation, type AnswerPosition, snapshotState, type SnapshotState } from "../policy/activation.ts";
 import { type ReadFactTypes, readFactTypes } from "../policy/head-facts.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
 import { DecisionCache } from "./decision-cache.ts";
@@ -43,8 +43,10 @@ export class ReadView {
   readonly #changes: SequenceLock | undefined;
   /** `undefined` if the caller has begun a transaction itself. */
   readonly #snapshot: ReadSnapshot | undefined;
-  /** The sequence number of the state in which the cached decisions are valid. */
+  /** The sequence number of the state in which the cached decisions are valid, and its position. */
   #decisionsSequence: number | undefined;
+  #decisionsPosition: AnswerPosition | undefined;
+  #position: AnswerPosition | undefined;
   #statistics: { readonly of: TableStatistics; readonly stamp: number } | undefined;
   #factTypes: { readonly of: ReadFactTypes; readonly from: readonly [Activation, TableStatistics] } | undefined;
   #planner: { readonly activation: object; readonly planner: Planner } | undefined;
@@ -55,6 +57,16 @@ export class ReadView {
     this.#changes = changes;
     this.decisions = new DecisionCache(options.limits.decisionCacheEntriesMax);
     if (!inTransaction) this.#snapshot = new ReadSnapshot(database, changes, after);
+  }
+
+  /** The position of the last answer: of the state that was read last, or that a cached decision is valid in. */
+  get position(): AnswerPosition | undefined {
+    return this.#position;
+  }
+
+  /** Reads the position of the present state, for an answer that may not need the data. */
+  notePosition(): void {
+    this.#state();
   }
 
   /** Runs `body` over one state. */
@@ -94,13 +106,16 @@ export class ReadView {
     // The state of a nested query may be older than the current one.
     const sequence = isNested ? undefined : this.#snapshot?.sequence;
     this.#decisionsSequence = undefined;
-    const { activation, version, statisticsStamp } = this.#state();
+    const { position, activation, version, statisticsStamp } = this.#state();
     if (!activation) return undefined;
     const statistics = this.#statisticsAt(statisticsStamp);
     const facts = this.#factTypesAt(activation, statistics);
     this.decisions.invalidateChanged(this.#database, version);
     // The snapshot belongs to the sequence number from before the read only if no change has begun since.
-    if (this.#changes && sequence === readSequence(this.#changes)) this.#decisionsSequence = sequence;
+    if (this.#changes && sequence === readSequence(this.#changes)) {
+      this.#decisionsSequence = sequence;
+      this.#decisionsPosition = position;
+    }
     const current = this.#planner?.activation === activation ? this.#planner.planner : undefined;
     if (current && !current.types.isStale() && !current.isOutdated(facts, statistics)) return current;
     this.#planner?.planner.close();
@@ -125,7 +140,9 @@ export class ReadView {
   cachedDecision(question: AuthorizeQuestion | string, now: number): boolean | undefined {
     const valid = this.#decisionsSequence;
     if (valid === undefined || !this.#changes || readSequence(this.#changes) !== valid) return undefined;
-    return this.decisions.find(question, now);
+    const decision = this.decisions.find(question, now);
+    if (decision !== undefined) this.#position = this.#decisionsPosition;
+    return decision;
   }
 
   close(): void {
@@ -147,7 +164,9 @@ export class ReadView {
   }
 
   #state(): SnapshotState {
-    return this.#snapshot?.state() ?? snapshotState(this.#database);
+    const state = this.#snapshot?.state() ?? snapshotState(this.#database);
+    this.#position = state.position;
+    return state;
   }
 }
 

@@ -9,7 +9,7 @@
  */
 import type { Limits } from "../../config/limits.ts";
 import { bytesOf, type PackedStrings, pageOf, type ResultPage } from "../request/packed-strings.ts";
-import type { Listing, ListingVersion } from "../request/questions.ts";
+import type { AnswerNote, Listing, ListingVersion } from "../request/questions.ts";
 
 export type ResultSetLimits = Pick<
   Limits,
@@ -18,6 +18,8 @@ export type ResultSetLimits = Pick<
 
 interface ResultSet {
   readonly strings: PackedStrings;
+  /** For the decision log. */
+  readonly note: AnswerNote | undefined;
   /** The API key that first began to read it. */
   readonly apiKey: string;
   /** On the clock `nowMs`. */
@@ -47,7 +49,7 @@ export class ResultSets {
   }
 
   /** Adds a result set, unless it is larger than all room. `question` is a digest of the question. */
-  add(question: string, { ids: strings, ...version }: Listing, apiKey = ""): void {
+  add(question: string, { ids: strings, note, ...version }: Listing & { note?: AnswerNote }, apiKey = ""): void {
     const { resultSetsMax, resultSetsBytesMax, resultSetTtlMs } = this.#limits;
     if (resultSetsMax === 0) return;
     if (bytesOf(strings) > resultSetsBytesMax) return;
@@ -55,22 +57,27 @@ export class ResultSets {
     const readers = (this.#find(question, version)?.readers ?? 0) + 1;
     this.#drop(key);
     const expiresMs = this.#nowMs() + resultSetTtlMs;
-    this.#resultSets.set(key, { strings, apiKey, expiresMs, dropMs: expiresMs, readers });
+    this.#resultSets.set(key, { strings, note, apiKey, expiresMs, dropMs: expiresMs, readers });
     this.#bytes += bytesOf(strings);
     this.#dropExpired();
     while (this.#resultSets.size > resultSetsMax) this.#drop(this.#oldestOfLargest(() => 1));
     while (this.#bytes > resultSetsBytesMax) this.#drop(this.#oldestOfLargest(({ strings }) => bytesOf(strings)));
   }
 
-  /** The first `count` ids of a list that is stored already, for one more reader. */
-  begin(question: string, version: ListingVersion, count: number): ResultPage | undefined {
+  /** The first `count` ids of a list that is stored already, for one more reader, and the note that came with it. */
+  begin(
+    question: string,
+    version: ListingVersion,
+    count: number,
+  ): { readonly page: ResultPage; readonly note: AnswerNote | undefined } | undefined {
     const found = this.#find(question, version);
-    const page = found && pageOf(found.strings, 0, count);
-    if (found && page?.next !== null) {
+    if (found === undefined) return undefined;
+    const page = pageOf(found.strings, 0, count);
+    if (page.next !== null) {
       found.readers += 1;
       found.dropMs = found.expiresMs;
     }
-    return page;
+    return { page, note: found.note };
   }
 
   /** `count` ids from the position `start`; `undefined` if the list is not stored. The last page ends the reading. */

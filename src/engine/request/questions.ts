@@ -77,6 +77,16 @@ export interface Listing extends ListingVersion {
   readonly ids: PackedStrings;
 }
 
+/** What an answer was computed from, besides the question. */
+export interface AnswerVersion extends Revision {
+  /** 0 without a policy. */
+  readonly policyId: number;
+  /** The time that facts were compared with, in seconds since 1970. */
+  readonly clock: number;
+  /** Whether the decision came from the decision cache. */
+  readonly isCached: boolean;
+}
+
 /** All kinds of questions, by the name of the engine's method that answers them. */
 export interface Questions {
   authorize: { readonly question: AuthorizeQuestion; readonly answer: boolean };
@@ -116,6 +126,21 @@ export interface Suggestions {
 export interface SuggestedArgument {
   readonly kind: "symbol" | "string";
   readonly value: string;
+}
+
+/** The kinds of questions whose answers are decisions: they depend on facts and policy. */
+export type DecisionKind = Exclude<QuestionKind, "facts" | "suggestions" | "metadata">;
+
+/** Gets what an answer was computed from, and the result if it is a list: for the decision log. */
+export interface AnswerNote {
+  version?: AnswerVersion | undefined;
+  result?: ListResult | undefined;
+}
+
+/** A list as the decision log has it (`list-result.ts`). */
+export interface ListResult {
+  readonly count: number;
+  readonly digest: Uint8Array;
 }
 
 /** The kinds whose answers are lists, which may be large. */

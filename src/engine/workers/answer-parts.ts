@@ -1,10 +1,13 @@
 /** Answers as JSON in parts, which a worker process makes: they are too large for the serving thread as a whole. */
 import { answerPartCharacters } from "../../util/tuning.ts";
+import type { AnswerNote } from "../request/questions.ts";
 
 /** One part of an answer's JSON. */
 export interface AnswerPart {
   readonly text: string;
   readonly isLast: boolean;
+  /** Only the first part of a decision has it. */
+  readonly note?: AnswerNote;
 }
 
 /** The source of the parts after the first. */

@@ -12,8 +12,11 @@ import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
 import { unusedFactsWarning } from "../policy/fact-schema.ts";
+import { listResultOf } from "../request/list-result.ts";
 import {
+  type AnswerNote,
   type AuthorizeQuestion,
+  type DecisionKind,
   type ListAnswerKind,
   questionFromJson,
   type QuestionKind,
@@ -47,6 +50,12 @@ interface PartsRequest extends AnswerRequest<ListAnswerKind> {
   readonly key: string | undefined;
 }
 
+/** An answer, and of a decision also what it was computed from. */
+export interface NotedAnswer<Kind extends QuestionKind = QuestionKind> {
+  readonly answer: Questions[Kind]["answer"];
+  readonly note: AnswerNote;
+}
+
 export type WorkerCommands = typeof commands;
 
 const commands = {
@@ -77,16 +86,22 @@ const commands = {
     engineOver(store).warmUpPolicy();
   },
 
-  answer(request: AnswerRequest<QuestionKind>): Questions[QuestionKind]["answer"] {
-    return withinMemory(request.limits, () => askEngine(engineOver(request), request.kind, questionOf(request)));
+  answer(request: AnswerRequest<QuestionKind>): NotedAnswer {
+    return withinMemory(request.limits, () => {
+      const engine = engineOver(request);
+      const answer = askEngine(engine, request.kind, questionOf(request));
+      return { answer, note: noteOf(engine, request.kind, answer) };
+    });
   },
 
   /** Returns the first part of the answer as JSON; `nextPart` returns the others. */
   answerParts(request: PartsRequest): AnswerPart {
     answerLimits = request.limits;
     return withinMemory(request.limits, () => {
-      answerPieces = listPieces(itemsOf(request), request.key);
-      return takePart(answerPieces);
+      const engine = engineOver(request);
+      const items = itemsOf(engine, request);
+      answerPieces = listPieces(items, request.key);
+      return { ...takePart(answerPieces), note: Array.isArray(items) ? noteOf(engine, request.kind, items) : {} };
     });
   },
 
@@ -100,11 +115,16 @@ let answerPieces: Iterator<string> | undefined;
 let answerLimits = defaultLimits;
 
 /** Facts are read from the store while they are sent; other answers must be complete before they can be sorted. */
-function itemsOf(request: PartsRequest): Iterable<unknown> {
-  const engine = engineOver(request);
+function itemsOf(engine: Engine, request: PartsRequest): Iterable<unknown> {
   const question = questionOf(request);
   if (request.kind === "facts") return engine.eachFact(question as FactPattern);
   return askEngine<ListAnswerKind>(engine, request.kind, question);
+}
+
+function noteOf(engine: Engine, kind: QuestionKind, answer: Questions[QuestionKind]["answer"]): AnswerNote {
+  if (kind === "facts" || kind === "suggestions" || kind === "metadata") return {};
+  const decided = answer as Questions[DecisionKind]["answer"];
+  return { version: engine.answered, result: listResultOf(kind, decided) };
 }
 
 function questionOf<Kind extends QuestionKind>({ kind, question }: AnswerRequest<Kind>): Questions[Kind]["question"] {

@@ -8,9 +8,18 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { recordRows, withSpan } from "../../telemetry/tracing.ts";
 import { askEngine, type Engine } from "../engine.ts";
 import { OffloadRequired } from "../query/offload-required.ts";
-import { type ListAnswerKind, type QuestionKind, type Questions, SerializedQuestion } from "../request/questions.ts";
+import { listResultOf } from "../request/list-result.ts";
+import {
+  type AnswerNote,
+  type AnswerVersion,
+  type DecisionKind,
+  type ListAnswerKind,
+  type QuestionKind,
+  type Questions,
+  SerializedQuestion,
+} from "../request/questions.ts";
 import type { AnswerParts } from "./answer-parts.ts";
-import type { StoreRequest } from "./engine-worker.ts";
+import type { NotedAnswer, StoreRequest } from "./engine-worker.ts";
 import { WorkerQueue } from "./worker-queue.ts";
 
 export class QueryDispatcher {
@@ -40,18 +49,28 @@ export class QueryDispatcher {
     return this.#engine().cachedDecision(text);
   }
 
+  /** As `Engine.answered`, after an answer that was no promise. */
+  get answered(): AnswerVersion {
+    return this.#engine().answered;
+  }
+
   /**
    * Returns a promise only for an offloaded question: most answers are ready at once, and awaiting a promise costs
    * time. Throws or rejects as the engine's method of that name does, with `query_too_expensive` at the limits, and
-   * with `too_many_requests` if too many questions are offloaded. `holder` is the API key of the client.
+   * with `too_many_requests` if too many questions are offloaded. `holder` is the API key of the client. With a
+   * `note`, the question is a decision, and the note is complete when the answer is there.
    */
   ask<Kind extends QuestionKind>(
     kind: Kind,
     question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
     holder: string,
+    note?: AnswerNote,
   ): Questions[Kind]["answer"] | Promise<Questions[Kind]["answer"]> {
     const engine = this.#engine();
-    return answerOnServingThread(engine, kind, question) ?? this.#offload(engine, kind, textOf(question), holder);
+    const answer = answerOnServingThread(engine, kind, question);
+    if (answer === undefined) return this.#offload(engine, kind, textOf(question), holder, note);
+    if (note !== undefined) noteAnswer(engine, kind, answer, note);
+    return answer;
   }
 
   /**
@@ -61,10 +80,11 @@ export class QueryDispatcher {
   async askList<Kind extends ListAnswerKind>(
     kind: Kind,
     question: Questions[Kind]["question"] | SerializedQuestion<Kind>,
-    { holder, key }: { readonly holder: string; readonly key?: string },
+    { holder, key, note }: { readonly holder: string; readonly key?: string; readonly note?: AnswerNote | undefined },
   ): Promise<object | AnswerParts> {
     const engine = this.#engine();
     const answer = answerOnServingThread(engine, kind, question);
+    if (answer !== undefined && note !== undefined) noteAnswer(engine, kind, answer, note);
     if (answer !== undefined) return key === undefined ? answer : { [key]: answer };
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
@@ -72,7 +92,11 @@ export class QueryDispatcher {
     return withSpan("offloaded query", {}, () =>
       this.#queue.runParts(
         holder,
-        (worker) => worker.call("answerParts", request),
+        async (worker) => {
+          const first = await worker.call("answerParts", request);
+          if (note !== undefined) Object.assign(note, first.note);
+          return first;
+        },
         (worker) => worker.call("openEngine", store),
         // Only small lists of facts are answered on the serving thread.
         kind === "facts",
@@ -85,15 +109,17 @@ export class QueryDispatcher {
     kind: Kind,
     question: Questions[Kind]["question"] | string,
     holder: string,
+    note: AnswerNote | undefined,
   ): Promise<Questions[Kind]["answer"]> {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     return withSpan("offloaded query", {}, async (span) => {
-      const answer = await this.#queue.run(
+      const { answer, note: noted } = (await this.#queue.run(
         holder,
         (worker) => worker.call("answer", { kind, question, ...store }),
         (worker) => worker.call("openEngine", store),
-      );
+      )) as NotedAnswer<Kind>;
+      if (note !== undefined) Object.assign(note, noted);
       if (Array.isArray(answer)) recordRows(span, answer.length);
       return answer;
     });
@@ -102,6 +128,18 @@ export class QueryDispatcher {
   #storeOf({ path }: Engine): StoreRequest {
     return { limits: this.#limits, storePath: path };
   }
+}
+
+/** Completes the note of a decision. */
+function noteAnswer<Kind extends QuestionKind>(
+  engine: Engine,
+  kind: Kind,
+  answer: Questions[Kind]["answer"],
+  note: AnswerNote,
+): void {
+  note.version = engine.answered;
+  if (typeof answer === "boolean") return;
+  note.result = listResultOf(kind as DecisionKind, answer as Questions[DecisionKind]["answer"]);
 }
 
 /** Undefined if the question has to be offloaded. */

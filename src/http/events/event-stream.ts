@@ -4,9 +4,7 @@
  * `eventStallMs` is disconnected. A stream never skips an event: if it cannot continue, it sends the reason and ends.
  */
 import type { Limits } from "../../config/limits.ts";
-import type { EventPosition } from "../../replication/log/event-reader.ts";
 import type { Node } from "../../replication/node.ts";
-import { formatToken } from "../../replication/position.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -14,21 +12,23 @@ import type { CloudEvent } from "./cloud-event.ts";
 
 const logger = getLogger("events");
 
-export interface EventBatch {
+export interface EventBatch<Position> {
   /** The encoded events; empty if there are none. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly next: EventPosition;
+  readonly next: Position;
   /** Whether the log has further events. */
   readonly hasMore: boolean;
 }
 
-interface EventStreamOptions {
+interface EventStreamOptions<Position> {
   readonly node: Node;
   readonly limits: Limits;
   /** Throws AppError `unauthorized` if the API key was removed or has expired, `not_ready` if events stopped. */
   readonly requireAccess: () => void;
-  /** The events after a position. Throws like `EventReader.read`. */
-  readonly after: (position: EventPosition) => EventBatch | Promise<EventBatch>;
+  /** The events after a position. Throws AppError if the stream cannot continue. */
+  readonly after: (position: Position) => EventBatch<Position> | Promise<EventBatch<Position>>;
+  /** The id by which a reader continues after a position. */
+  readonly idOf: (position: Position) => string;
   /** Closes the connection, even if the reader accepts nothing. */
   readonly closeConnection: () => void;
   readonly onEnded: () => void;
@@ -42,10 +42,10 @@ interface FinalMessage {
   readonly text: string;
 }
 
-export class EventStream {
+export class EventStream<Position> {
   readonly body: ReadableStream<Uint8Array>;
-  readonly #options: EventStreamOptions;
-  #position: EventPosition;
+  readonly #options: EventStreamOptions<Position>;
+  #position: Position;
   /** Whether the log can have events that were not sent. */
   #hasNews = true;
   /** Ends the present wait for events. */
@@ -54,14 +54,14 @@ export class EventStream {
   #last: FinalMessage | undefined;
   #ended = false;
 
-  constructor(start: EventPosition, options: EventStreamOptions) {
+  constructor(start: Position, options: EventStreamOptions<Position>) {
     this.#position = start;
     this.#options = options;
     metrics.eventStreams.inc();
-    logger.debug("an event stream starts after offset {offset}", { ...start });
+    logger.debug("an event stream starts after {position}", { position: options.idOf(start) });
     this.body = new ReadableStream<Uint8Array>(
       {
-        start: (controller) => controller.enqueue(encoder.encode(opening(start))),
+        start: (controller) => controller.enqueue(encoder.encode(opening(options.idOf(start)))),
         pull: (controller) => this.#pull(controller),
         cancel: () => this.#end("client"),
       },
@@ -167,12 +167,17 @@ const heartbeat = encoder.encode(": nothing new\n\n");
 const retryAfterMs = 1000;
 
 /** An id without data gives the position to the reader: it misses no event if it reconnects before the first one. */
-function opening({ epoch, offset }: EventPosition): string {
-  return `retry: ${retryAfterMs}\nid: ${formatToken(epoch, offset)}\n\n`;
+function opening(id: string): string {
+  return `retry: ${retryAfterMs}\nid: ${id}\n\n`;
 }
 
 export function eventText(event: CloudEvent): string {
-  return `id: ${event.id}\n${message(event.type, event)}`;
+  return messageWithId(event.id, event.type, event);
+}
+
+/** A message from which a reader can continue. */
+export function messageWithId(id: string, type: string, data: object): string {
+  return `id: ${id}\n${message(type, data)}`;
 }
 
 /** The JSON is one line, because `JSON.stringify` escapes line breaks. */

@@ -22,15 +22,15 @@ export class EventStreams {
   readonly #limits: Limits;
   readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: (() => void) | undefined;
-  readonly #open = new Set<EventStream>();
+  readonly #open = new Set<EventStream<EventPosition>>();
   readonly #slots: SlotPool;
   readonly #reads: LogReadQueue;
   /** Reads in progress, by the position: all streams at one position share a read. */
-  readonly #reading = new Map<string, Promise<EventBatch>>();
+  readonly #reading = new Map<string, Promise<EventBatch<EventPosition>>>();
   #notifiedAtMs = Number.NEGATIVE_INFINITY;
   #notifyTimer: ReturnType<typeof setTimeout> | undefined;
   /** The last batch that reached the head of the log, by the position before it. */
-  #newest: { readonly after: string; readonly batch: EventBatch } | undefined;
+  #newest: { readonly after: string; readonly batch: EventBatch<EventPosition> } | undefined;
   #closed = false;
 
   constructor(node: Node, limits: Limits, reads: LogReadQueue) {
@@ -70,6 +70,7 @@ export class EventStreams {
         expiry.set(key.expiresMs);
       },
       after: (position) => this.#after(reader, position, holder),
+      idOf: ({ epoch, offset }) => formatToken(epoch, offset),
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
         expiry.cancel();
@@ -104,7 +105,11 @@ export class EventStreams {
     for (const stream of this.#open) stream.notify();
   }
 
-  #after(reader: EventReader, position: EventPosition, holder: string): EventBatch | Promise<EventBatch> {
+  #after(
+    reader: EventReader,
+    position: EventPosition,
+    holder: string,
+  ): EventBatch<EventPosition> | Promise<EventBatch<EventPosition>> {
     const after = formatToken(position.epoch, position.offset);
     if (this.#newest?.after === after) return this.#newest.batch;
     const known = this.#reading.get(after);
@@ -116,7 +121,7 @@ export class EventStreams {
     return reading;
   }
 
-  #readBatch(reader: EventReader, position: EventPosition, after: string): EventBatch {
+  #readBatch(reader: EventReader, position: EventPosition, after: string): EventBatch<EventPosition> {
     const { eventsPageMax: eventsMax, eventStreamBytesMax: bytesMax } = this.#limits;
     const { events, next, head } = reader.read(position, { eventsMax, bytesMax });
     const text = events.map((event) => eventText(cloudEventOf(event, this.#node.environment))).join("");
@@ -129,7 +134,7 @@ export class EventStreams {
 const encoder = new TextEncoder();
 
 /** `X-Accel-Buffering` keeps nginx from buffering events. */
-const streamHeaders = {
+export const streamHeaders = {
   "Content-Type": "text/event-stream",
   "Cache-Control": "no-store",
   "X-Accel-Buffering": "no",

@@ -16,6 +16,7 @@ import type { ErrorCode } from "../../util/app-error.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { requestParsers } from "../request/request-schemas.ts";
 import { authzenOperations } from "./authzen.ts";
+import { decisionOperations } from "./decisions.ts";
 import { factOperations } from "./facts.ts";
 import { keyOperations } from "./keys.ts";
 import { errorsOf, type Operation, type ResponseBody, tags } from "./operation.ts";
@@ -31,6 +32,7 @@ export function allOperations(limits: Limits): Operation[] {
   return [
     ...questionOperations(bodies),
     ...authzenOperations(bodies),
+    ...decisionOperations(bodies),
     ...parityOperations(bodies),
     ...factOperations(bodies),
     ...policyOperations(bodies),

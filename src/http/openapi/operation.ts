@@ -44,6 +44,7 @@ export interface ResponseBody {
 export const tags = {
   questions: "Decisions, lists and queries. They need a key with the role `read`.",
   authzen: "The AuthZEN Authorization API 1.0. Its errors are a JSON string.",
+  decisions: "The decision log of a node. It needs a key with the role `admin`.",
   parity: "Decisions that differ from what applications expected.",
   facts: "Stored facts.",
   policy: "The policy: read it, load it, check another one.",

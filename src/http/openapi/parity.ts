@@ -1,9 +1,10 @@
 /** The operations of `routes/parity.ts`. */
 import { z } from "zod";
-import { parityResults } from "../parity/parity-log.ts";
+import { parityResults } from "../../decisions/decision-store.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
 import { parityQuery } from "../routes/parity.ts";
-import { factSchema, json, messageSchema, type Operation, valueSchema } from "./operation.ts";
+import { decisionSchema } from "./decisions.ts";
+import { json, messageSchema, type Operation } from "./operation.ts";
 
 export function parityOperations(bodies: RequestParsers): Operation[] {
   return [
@@ -48,11 +49,12 @@ const paritySchema = z
     reports: z.array(
       z.strictObject({
         ...report,
-        actor: valueSchema.optional(),
-        action: z.string().optional(),
-        resource: valueSchema.optional(),
-        context_facts: z.array(factSchema).optional(),
-        omitted_context_facts: z.int().optional(),
+        decision: decisionSchema.shape.id.optional(),
+        actor: decisionSchema.shape.actor.optional(),
+        action: decisionSchema.shape.action.optional(),
+        resource: decisionSchema.shape.resource.optional(),
+        context_facts: decisionSchema.shape.context_facts.optional(),
+        redacted: decisionSchema.shape.redacted.optional(),
       }),
     ),
     next: z.string().nullable(),

@@ -158,7 +158,7 @@ const testErrors = z.array(
 );
 const testCounts = z.array(z.strictObject({ name: z.string(), passed: z.int(), total: z.int() }));
 
-const policyErrorSchema = z
+export const policyErrorSchema = z
   .strictObject({
     error_type: z.enum(["Validation", "TestsFailed"]),
     message: z.string(),

@@ -5,11 +5,13 @@
  * repeat ids.
  */
 import type { Limits } from "../../config/limits.ts";
+import type { Asking, DecisionLog } from "../../decisions/decision-log.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { ResultSets } from "../../engine/query/result-sets.ts";
 import { pageOf, type ResultPage } from "../../engine/request/packed-strings.ts";
 import type {
+  AnswerNote,
   Listing,
   ListingQuestion,
   ListingVersion,
@@ -32,9 +34,11 @@ export class ListPages {
   readonly #queries: QueryDispatcher;
   readonly #limits: Limits;
   readonly #resultSets: ResultSets;
+  readonly #decisions: DecisionLog;
   #engine: Engine | undefined;
 
-  constructor(node: Node, limits: Limits, queries: QueryDispatcher) {
+  constructor(node: Node, limits: Limits, queries: QueryDispatcher, decisions: DecisionLog) {
+    this.#decisions = decisions;
     this.#node = node;
     this.#queries = queries;
     this.#limits = limits;
@@ -42,18 +46,18 @@ export class ListPages {
   }
 
   /**
-   * The first page. The result set is cached only if it has more than `size` ids. Throws like `Engine.list`. `holder`
-   * is the API key of the client, here and below.
+   * The first page. The result set is cached only if it has more than `size` ids. Throws like `Engine.list`. The
+   * whole list is logged as one decision, here and where a later page computes it again.
    */
-  async first(question: PagedQuestion, size: number, holder: string): Promise<ListPageBody> {
+  async first(question: PagedQuestion, size: number, asking: Asking): Promise<ListPageBody> {
     const engine = this.#currentEngine();
-    const cached = this.#resultSets.isEmpty ? undefined : this.#firstOfCached(engine, question, size);
+    const cached = this.#resultSets.isEmpty ? undefined : this.#firstOfCached(engine, question, size, asking);
     if (cached) return cached;
-    const listing = await this.#compute(question, holder);
+    const listing = await this.#compute(question, asking);
     const page = pageOf(listing.ids, 0, size);
     if (page.next === null) return { results: page.ids, next_page_token: null };
     const digest = questionDigest(question);
-    this.#resultSets.add(digest, listing, holder);
+    this.#resultSets.add(digest, listing, holderOf(asking));
     return pageBody(page, listing, size, digest);
   }
 
@@ -61,7 +65,7 @@ export class ListPages {
    * The page of a token. Throws `invalid_request` for a token that is malformed or of another question, `list_gone` if
    * the list cannot be continued, `not_ready` if this node does not reach the token's revision in time.
    */
-  async next(question: PagedQuestion, text: string, holder: string): Promise<ListPageBody> {
+  async next(question: PagedQuestion, text: string, asking: Asking): Promise<ListPageBody> {
     const digest = questionDigest(question);
     const token = parsePageToken(text, digest);
     const { start, second } = token;
@@ -70,46 +74,53 @@ export class ListPages {
     // Also for a cached result set: a node that does not trust its database answers no query.
     this.#currentEngine();
     const page =
-      this.#resultSets.page(digest, token, start, size) ?? (await this.#computeAgain(question, token, size, holder));
+      this.#resultSets.page(digest, token, start, size) ?? (await this.#computeAgain(question, token, size, asking));
     if (page.ids.length === 0) throw malformedToken();
     return pageBody(page, token, size, digest);
   }
 
   /** The first page of a result set that another client got at this revision and, if it matters, in this second. */
-  #firstOfCached(engine: Engine, question: PagedQuestion, size: number): ListPageBody | undefined {
+  #firstOfCached(engine: Engine, question: PagedQuestion, size: number, asking: Asking): ListPageBody | undefined {
     const digest = questionDigest(question);
     const { epoch, offset } = engine.revision();
     for (const second of [null, secondNow()]) {
       const version = { epoch, offset, second };
-      const page = this.#resultSets.begin(digest, version, size);
-      if (page) return pageBody(page, version, size, digest);
+      const found = this.#resultSets.begin(digest, version, size);
+      if (found === undefined) continue;
+      if (found.note) this.#decisions.listed(asking, kindOf(question), question, found.note);
+      return pageBody(found.page, version, size, digest);
     }
     return undefined;
   }
 
   /** Computes the list again at the token's revision and for its second, and caches it if more pages follow. */
-  async #computeAgain(question: PagedQuestion, token: PageToken, size: number, holder: string): Promise<ResultPage> {
+  async #computeAgain(question: PagedQuestion, token: PageToken, size: number, asking: Asking): Promise<ResultPage> {
     // A client must not ask for the future.
     if (token.second !== null && token.second > secondNow()) throw listGone();
     await this.#reach(token);
-    const listing = await this.#compute({ ...question, now: token.second ?? undefined }, holder);
+    const listing = await this.#compute({ ...question, now: token.second ?? undefined }, asking);
     const isSame = isAt(listing, token) && (listing.second === null || listing.second === token.second);
     if (!isSame) throw listGone();
     const page = pageOf(listing.ids, token.start, size);
     if (page.next !== null)
-      this.#resultSets.add(questionDigest(question), { ...listing, second: token.second }, holder);
+      this.#resultSets.add(questionDigest(question), { ...listing, second: token.second }, holderOf(asking));
     return page;
   }
 
   /** Computes the list in the current database. A result of an earlier one must not get the revision of this one. */
-  async #compute(question: PagedQuestion & Pick<ListingQuestion, "now">, holder: string): Promise<Listing> {
+  async #compute(question: PagedQuestion & Pick<ListingQuestion, "now">, asking: Asking): Promise<NotedListing> {
+    const holder = holderOf(asking);
     for (;;) {
       const engine = this.#currentEngine();
+      const note: AnswerNote = {};
       const listing =
         "actorType" in question
-          ? await this.#queries.ask("actorListing", question, holder)
-          : await this.#queries.ask("listing", question, holder);
-      if (this.#currentEngine() === engine) return listing;
+          ? await this.#queries.ask("actorListing", question, holder, note)
+          : await this.#queries.ask("listing", question, holder, note);
+      if (this.#currentEngine() !== engine) continue;
+      const { now: _, ...asked } = question;
+      this.#decisions.listed(asking, kindOf(question), asked, note);
+      return { ...listing, note };
     }
   }
 
@@ -140,6 +151,17 @@ export class ListPages {
     this.#engine = engine;
     return engine;
   }
+}
+
+type NotedListing = Listing & { readonly note: AnswerNote };
+
+/** The API key of the client. */
+function holderOf({ principal }: Asking): string {
+  return principal?.id ?? "";
+}
+
+function kindOf(question: PagedQuestion): "actorListing" | "listing" {
+  return "actorType" in question ? "actorListing" : "listing";
 }
 
 function pageBody(

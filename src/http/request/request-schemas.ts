@@ -85,6 +85,16 @@ function argumentsOf<Schema extends z.ZodType>(schema: Schema, max = factArgumen
   return listOf(schema, { min: 1, max, error: `must have 1 to ${max} entries` });
 }
 
+/** One replay of logged decisions decides at most so many again. */
+const replayedDecisionsMax = 100_000;
+
+/** A point in time. */
+export const timeText = z
+  .string()
+  .refine((text) => /^\d{4}-\d{2}-\d{2}T/.test(text) && !Number.isNaN(Date.parse(text)), {
+    error: "must be a time such as `2026-11-26T07:00:00Z`",
+  });
+
 /** Request ids from clients are not longer. */
 export const requestIdCharactersMax = 200;
 
@@ -230,6 +240,16 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
   };
   return {
     policy: validator("body", z.object({ src: z.string(), filename: filename.nullish(), message })),
+    replay: validator(
+      "body",
+      z.object({
+        src: z.string(),
+        filename: filename.nullish(),
+        since: timeText.optional(),
+        until: timeText.optional(),
+        limit: z.int().min(1).max(replayedDecisionsMax).optional(),
+      }),
+    ),
     policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
     validate: validator("body", z.object(policy).meta(eitherSource).transform(withSources)),
     test: validator(

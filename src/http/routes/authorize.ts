@@ -4,16 +4,21 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { AuthorizeQuestion } from "../../engine/request/questions.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
+import type { AnswerNote, AnswerVersion, AuthorizeQuestion } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { metrics } from "../../telemetry/metrics.ts";
+import { must } from "../../util/assert.ts";
 import { readGuard } from "../middleware/access.ts";
-import { type ParityLog, questionCharactersMax } from "../parity/parity-log.ts";
+import type { ParityLog } from "../parity/parity-log.ts";
 import { parseJson } from "../request/body-reader.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { type Exchange, exchangeOf, holderOf, markDecoded, replyJson } from "../middleware/exchange.ts";
 import { simpleAuthorizeQuestion } from "../request/request-schemas.ts";
+
+/** A longer body is not logged as it is: the question can be much shorter. */
+const loggedBodyCharactersMax = 4096;
 
 export const authorizePath = "/api/authorize";
 
@@ -26,14 +31,21 @@ export function authorizeHandler(
   queries: QueryDispatcher,
   bodies: BodyParser,
   parity: ParityLog,
+  decisions: DecisionLog,
 ): AuthorizeHandler {
   const guard = readGuard(node, "read");
   const questionOf = (text: string): AuthorizeQuestion => {
     const body = parseJson(text);
     return simpleAuthorizeQuestion(body, text, limits) ?? bodies.parseValue("authorize", body);
   };
-  const reply = (exchange: Exchange, allowed: boolean, asked: string | AuthorizeQuestion): Response => {
-    parity.decided(holderOf(exchange), exchange.requestId, asked, allowed);
+  const reply = (
+    exchange: Exchange,
+    allowed: boolean,
+    asked: string | AuthorizeQuestion,
+    version: AnswerVersion | undefined,
+  ): Response => {
+    decisions.authorized(exchange, asked, allowed, must(version, "an answer has a version"));
+    parity.decided(holderOf(exchange), exchange.requestId);
     const decision = allowed ? allow : deny;
     metrics.decisions.inc(decision);
     if (exchange.span.isRecording()) exchange.span.setAttribute("ostiary.decision", decision.result);
@@ -47,16 +59,23 @@ export function authorizeHandler(
     markDecoded(exchange);
     if (typeof text !== "string") {
       const question = await bodies.parse("authorize", text);
-      return reply(exchange, await queries.ask("authorize", question, holderOf(exchange)), question);
+      const note: AnswerNote = {};
+      return reply(
+        exchange,
+        await queries.ask("authorize", question, holderOf(exchange), note),
+        question,
+        note.version,
+      );
     }
-    const isShort = text.length <= questionCharactersMax;
+    const isShort = text.length <= loggedBodyCharactersMax;
     const cached = queries.cachedDecision(text);
-    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text));
+    if (cached !== undefined) return reply(exchange, cached, isShort ? text : questionOf(text), queries.answered);
     const question = questionOf(text);
-    const decision = queries.ask("authorize", question, holderOf(exchange));
+    const note: AnswerNote = {};
+    const decision = queries.ask("authorize", question, holderOf(exchange), note);
     // An `await` of a value that is already there would take a twentieth of the whole request.
     const allowed = typeof decision === "boolean" ? decision : await decision;
-    return reply(exchange, allowed, isShort ? text : question);
+    return reply(exchange, allowed, isShort ? text : question, note.version);
   };
 }
 

@@ -4,14 +4,16 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { Fact } from "../../engine/state/event.ts";
-import type { PagedQuestion } from "../../engine/request/questions.ts";
+import type { AnswerNote, PagedQuestion } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
 import { jsonReadAccess } from "../middleware/access.ts";
 import { errorCatalogue } from "../middleware/error-catalogue.ts";
-import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { type Exchange, exchangeOf, holderOf } from "../middleware/exchange.ts";
 import type { ListPages } from "../pages/list-pages.ts";
 import { type Evaluation, evaluationOf, type Evaluations } from "../request/authzen-schemas.ts";
 import type { BodyParser } from "../request/body-parser.ts";
@@ -39,6 +41,7 @@ export function authzenRoutes(
   queries: QueryDispatcher,
   bodies: BodyParser,
   pages: ListPages,
+  decisions: DecisionLog,
 ) {
   /** Answers with the facts of the request. If the policy changes meanwhile, other properties can be facts. */
   async function withFacts<T>(
@@ -53,26 +56,27 @@ export function authzenRoutes(
     }
   }
 
-  function decide(evaluation: Evaluation, holder: string): Promise<boolean> {
+  async function decide(evaluation: Evaluation, exchange: Exchange): Promise<boolean> {
     const { subject, action, resource } = evaluation;
-    return withFacts(evaluation, (contextFacts) =>
-      queries.ask(
-        "authorize",
-        { actor: valueOf(subject), action: action.name, resource: valueOf(resource), contextFacts },
-        holder,
-      ),
-    );
+    const { question, note, allowed } = await withFacts(evaluation, async (contextFacts) => {
+      const asked = { actor: valueOf(subject), action: action.name, resource: valueOf(resource), contextFacts };
+      const noted: AnswerNote = {};
+      const answer = await queries.ask("authorize", asked, holderOf(exchange), noted);
+      return { question: asked, note: noted, allowed: answer };
+    });
+    decisions.authorized(exchange, question, allowed, must(note.version, "an answer has a version"));
+    return allowed;
   }
 
   /** Stops at the decision that decides all, if the semantic says so. Lets other requests run in between. */
-  async function decideAll({ defaults, items, semantic }: Evaluations, holder: string): Promise<Decision[]> {
+  async function decideAll({ defaults, items, semantic }: Evaluations, exchange: Exchange): Promise<Decision[]> {
     const decisions: Decision[] = [];
     const endMs = performance.now() + limits.queryTimeMsMax;
     let pauseMs = performance.now() + sliceMs;
     for (const item of items ?? []) {
       const decision = await decisionOf(() => {
         if (typeof item === "string") throw new AppError("invalid_request", item);
-        return decide(evaluationOf(item, defaults), holder);
+        return decide(evaluationOf(item, defaults), exchange);
       });
       decisions.push(decision);
       if (semantic === "deny_on_first_deny" && !decision.decision) break;
@@ -90,11 +94,11 @@ export function authzenRoutes(
   }
 
   /** One page of ids. Without `page` in the request, a list that fits in one page has no `page` in the response. */
-  async function search(type: string, page: Page, holder: string, question: PagedQuestion) {
+  async function search(type: string, page: Page, exchange: Exchange, question: PagedQuestion) {
     const size = Math.min(page?.limit ?? limits.listPageEntriesMax, limits.listPageEntriesMax);
     const { results, next_page_token: next } = page?.token
-      ? await pages.next(question, page.token, holder)
-      : await pages.first(question, size, holder);
+      ? await pages.next(question, page.token, exchange)
+      : await pages.first(question, size, exchange);
     const found = results.map((id) => ({ type, id }));
     return page || next !== null ? { page: { next_token: next ?? "" }, results: found } : { results: found };
   }
@@ -103,35 +107,40 @@ export function authzenRoutes(
     .use(jsonReadAccess(node, "read", limits.readBodyBytesMax))
     .post(paths.access_evaluation_endpoint, async ({ body, request }) => {
       const evaluation = await bodies.parse("evaluation", body);
-      return { decision: await decide(evaluation, holderOf(exchangeOf(request))) };
+      return { decision: await decide(evaluation, exchangeOf(request)) };
     })
     .post(paths.access_evaluations_endpoint, async ({ body, request }) => {
       const evaluations = await bodies.parse("evaluations", body);
-      const holder = holderOf(exchangeOf(request));
+      const exchange = exchangeOf(request);
       return evaluations.items === null
-        ? { decision: await decide(evaluationOf({}, evaluations.defaults), holder) }
-        : { evaluations: await decideAll(evaluations, holder) };
+        ? { decision: await decide(evaluationOf({}, evaluations.defaults), exchange) }
+        : { evaluations: await decideAll(evaluations, exchange) };
     })
     .post(paths.search_subject_endpoint, async ({ body, request }) => {
       const { subject, page, ...parts } = await bodies.parse("searchSubject", body);
       const question = { actorType: subject.type, action: parts.action.name, resource: valueOf(parts.resource) };
       return withFacts(parts, (contextFacts) =>
-        search(subject.type, page, holderOf(exchangeOf(request)), { ...question, contextFacts }),
+        search(subject.type, page, exchangeOf(request), { ...question, contextFacts }),
       );
     })
     .post(paths.search_resource_endpoint, async ({ body, request }) => {
       const { resource, page, ...parts } = await bodies.parse("searchResource", body);
       const question = { actor: valueOf(parts.subject), action: parts.action.name, resourceType: resource.type };
       return withFacts(parts, (contextFacts) =>
-        search(resource.type, page, holderOf(exchangeOf(request)), { ...question, contextFacts }),
+        search(resource.type, page, exchangeOf(request), { ...question, contextFacts }),
       );
     })
     .post(paths.search_action_endpoint, async ({ body, request }) => {
       const { page: _, ...parts } = await bodies.parse("searchAction", body);
       const question = { actor: valueOf(parts.subject), resource: valueOf(parts.resource) };
-      const names = await withFacts(parts, (contextFacts) =>
-        queries.ask("actions", { ...question, contextFacts }, holderOf(exchangeOf(request))),
-      );
+      const exchange = exchangeOf(request);
+      const { asked, note, names } = await withFacts(parts, async (contextFacts) => {
+        const withContext = { ...question, contextFacts };
+        const noted: AnswerNote = {};
+        const found = await queries.ask("actions", withContext, holderOf(exchange), noted);
+        return { asked: withContext, note: noted, names: found };
+      });
+      decisions.listed(exchange, "actions", asked, note);
       return { results: names.map((name) => ({ name })) };
     });
 }

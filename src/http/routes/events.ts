@@ -14,6 +14,7 @@ import { cloudEventOf } from "../events/cloud-event.ts";
 import type { EventPages } from "../events/log-read-queue.ts";
 import type { EventStreams } from "../events/event-streams.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
+import { preferredType } from "../request/media-types.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 const types = ["application/json", "application/cloudevents-batch+json", "text/event-stream"] as const;
@@ -105,25 +106,4 @@ async function positionOf(node: Node, text: string | undefined, byDefault: ReadF
     if (!(error instanceof AppError)) throw error;
   }
   return position;
-}
-
-/**
- * The media type that a client prefers according to its `Accept` header: the first of `types` if the header is missing
- * or accepts none of them. The parameters of a media range, such as `charset`, are ignored; libraries for content
- * negotiation compare them, so that `text/event-stream; charset=utf-8` would not match.
- */
-function preferredType<Type extends string>(accept: string | null, types: readonly [Type, ...Type[]]): Type {
-  const ranges = (accept ?? "").split(",").map(rangeOf);
-  const wanted = ranges.filter(({ quality }) => quality > 0).toSorted((one, other) => other.quality - one.quality);
-  for (const { range } of wanted) {
-    const found = types.find((type) => type === range || range === "*/*" || range === `${type.split("/")[0]}/*`);
-    if (found !== undefined) return found;
-  }
-  return types[0];
-}
-
-function rangeOf(text: string): { readonly range: string; readonly quality: number } {
-  const [range = "", ...parameters] = text.split(";").map((part) => part.trim().toLowerCase());
-  const quality = Number(parameters.find((parameter) => parameter.startsWith("q="))?.slice(2) ?? 1);
-  return { range, quality: Number.isNaN(quality) ? 1 : quality };
 }

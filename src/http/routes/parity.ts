@@ -5,20 +5,18 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { DecisionLog } from "../../decisions/decision-log.ts";
+import { type ParityPosition, type ParityReport, parityResults } from "../../decisions/decision-store.ts";
 import type { Node } from "../../replication/node.ts";
 import { must } from "../../util/assert.ts";
 import { keyAccess } from "../middleware/access.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
-import { parseKeptQuestion } from "../parity/kept-question.ts";
-import { type ParityLog, type ParityPosition, type ParityReport, parityResults } from "../parity/parity-log.ts";
+import type { ParityLog } from "../parity/parity-log.ts";
 import type { BodyParser } from "../request/body-parser.ts";
 import { validatingSchema } from "../request/schema-error.ts";
 
 const defaultLimit = 100;
 const limitMax = 1000;
-
-/** A page ends early when its questions have this many characters. */
-const pageCharactersMax = 512 * 1024;
 
 export const parityQuery = validatingSchema(
   "query",
@@ -45,7 +43,13 @@ const messages = {
   pending: "this node does not know the decision yet",
 } as const;
 
-export function parityRoutes(node: Node, limits: Limits, bodies: BodyParser, parity: ParityLog) {
+export function parityRoutes(
+  node: Node,
+  limits: Limits,
+  bodies: BodyParser,
+  decisions: DecisionLog,
+  parity: ParityLog,
+) {
   return new Elysia()
     .use(keyAccess(node, "read", limits.readBodyBytesMax))
     .post("/api/expect", async ({ body, request }) => {
@@ -54,42 +58,21 @@ export function parityRoutes(node: Node, limits: Limits, bodies: BodyParser, par
     })
     .get(
       "/api/parity",
-      ({ query: { after, limit = defaultLimit }, request }) => {
+      async ({ query: { after, limit = defaultLimit }, request }) => {
         const { principal } = exchangeOf(request);
         // Reports show what other applications ask.
         const keyId = principal?.role === "admin" ? undefined : must(principal).id;
-        const counts = parity.counts(keyId);
-        return { counts, ...pageOf(parity.list(keyId, after), limit) };
+        const page = { limit, bytesMax: limits.decisionsPageBytesMax };
+        const { counts, reports, next } = await decisions.parity(keyId, after, page);
+        return { counts, reports: reports.map(reportBody), next: next ? `${next.result}.${next.sequence}` : null };
       },
       { query: parityQuery },
     );
 }
 
-function pageOf(listed: Iterable<ParityReport>, limit: number) {
-  const reports: ParityReport[] = [];
-  let characters = 0;
-  for (const report of listed) {
-    const last = reports.at(-1);
-    if (last !== undefined && (reports.length === limit || characters > pageCharactersMax))
-      return { reports: reports.map(reportBody), next: `${last.result}.${last.sequence}` };
-    reports.push(report);
-    characters += report.requestId.length + (report.decision?.question.length ?? 0);
-  }
-  return { reports: reports.map(reportBody), next: null };
-}
-
-function reportBody({ result, requestId, keyId, expected, timeMs, decision }: ParityReport) {
-  const common = { result, expected, allowed: decision?.allowed ?? null, request_id: requestId, key: keyId };
-  const time = new Date(decision?.timeMs ?? timeMs).toISOString();
-  if (decision === undefined) return { ...common, time };
-  const question = parseKeptQuestion(decision.question);
-  return {
-    ...common,
-    time,
-    actor: question.actor,
-    action: question.action,
-    resource: question.resource,
-    context_facts: question.contextFacts,
-    ...(decision.omittedFacts === 0 ? {} : { omitted_context_facts: decision.omittedFacts }),
-  };
+function reportBody({ result, requestId, keyId, expected, allowed, timeMs, decision }: ParityReport) {
+  const common = { result, expected, allowed, request_id: requestId, key: keyId };
+  if (decision === undefined) return { ...common, time: new Date(timeMs).toISOString() };
+  const { id, time, actor, action, resource, context_facts, redacted } = decision;
+  return { ...common, time, decision: id, actor, action, resource, context_facts, redacted };
 }

@@ -55,7 +55,10 @@ export function recoveryOffset(store: Connection, destination: RecoveryTarget, u
   return last;
 }
 
-/** Recovers the state at an offset of `recoveryOffset`. Throws, changing nothing, if log and data do not match. */
+/**
+ * Recovers the state at an offset of `recoveryOffset`. With one of `earliestData`, the hash of the state may be unknown
+ * afterwards. Throws, changing nothing, if log and data do not match.
+ */
 export function recoverTo(
   store: Connection,
   target: number,
@@ -72,7 +75,7 @@ export function recoverTo(
       undone[kind] = (undone[kind] ?? 0) + 1;
       onUndone(head - offset + 1, head - target);
     }
-    const last = target === 0 ? emptyPosition : must(log.rowAt(target));
+    const last = target === 0 ? emptyPosition : (log.rowAt(target) ?? { ...emptyPosition, offset: target });
     advanceState(store, last);
     rewindIdempotencyRecords(store, target, head);
     log.dropAfter(target);

@@ -20,15 +20,18 @@ export function startThread(entry: URL | string): WorkerChannel {
   };
 }
 
-/** What a worker process may do: read the database and its own program, and measure itself. */
+/**
+ * What a worker process may do: read the database and its own program, and measure itself. One that writes has all
+ * permissions, because it copies databases: Deno permits SQLite's ATTACH only to programs that have them.
+ */
 const permissions = ["--allow-read", "--allow-sys", "--allow-env"];
 
 /** See `Platform`. */
-export function startProcess({ parameters, onMessage }: ProcessOptions): ProcessChannel {
+export function startProcess({ parameters, onMessage, mayWrite }: ProcessOptions): ProcessChannel {
   const program = fileURLToPath(new URL("../worker-process-main.ts", import.meta.url));
   const { DENO_DIR } = process.env;
   const child = fork(program, [...parameters], {
-    execArgv: ["run", ...permissions],
+    execArgv: ["run", ...(mayWrite === true ? ["--allow-all"] : permissions)],
     // The process needs none of the node's settings, and some are secret. It shares the cache of compiled sources.
     env: DENO_DIR === undefined ? {} : { DENO_DIR },
     stdio: ["ignore", "ignore", "inherit", "ipc"],

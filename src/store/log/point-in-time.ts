@@ -24,10 +24,24 @@ export function earliestPointInTime(database: Connection): PointInTime {
     const { offset, timeMs } = readState(database);
     return { offset, timeMs };
   }
+  const offset = Math.max(first === 1 ? 0 : first, incompleteOffset(database));
+  return { offset, timeMs: database.number("SELECT time_ms FROM log WHERE offset = ?1", offset) ?? 0 };
+}
+
+/**
+ * The earliest offset whose facts and policy can be reconstructed: one before the first event in the log, if its chain
+ * hash is not needed. A replica that began with a snapshot made its first decisions there.
+ */
+export function earliestData(database: Connection): number {
+  const first = database.number("SELECT min(offset) FROM log");
+  if (first === undefined) return readState(database).offset;
+  return Math.max(first - 1, incompleteOffset(database));
+}
+
+function incompleteOffset(database: Connection): number {
   const incomplete = database.number(
     `SELECT max(offset) FROM log WHERE kind = 'clear' AND digest IS NULL
        OR kind = 'keys' AND json_type(body, '$.replaced') IS NULL`,
   );
-  const offset = Math.max(first === 1 ? 0 : first, incomplete ?? 0);
-  return { offset, timeMs: database.number("SELECT time_ms FROM log WHERE offset = ?1", offset) ?? 0 };
+  return incomplete ?? 0;
 }

@@ -1,0 +1,191 @@
+/**
+ * Explains logged decisions and replays them under another policy, in a process of its own, one request at a time: the
+ * data of the time of a decision have to be reconstructed in a copy of the database. Time, memory and disk are limited.
+ */
+import { statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Limits } from "../config/limits.ts";
+import { formatBytes } from "../config/setting-types.ts";
+import type { Engine } from "../engine/engine.ts";
+import { spawnWorkerProcess, type WorkerProcess } from "../runtime/worker-process.ts";
+import type { WorkerKind } from "../runtime/worker.ts";
+import { diskSpaceOf, effectiveReserveBytes } from "../store/directory/disk-space.ts";
+import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
+import { AppError } from "../util/app-error.ts";
+import { SlotPool } from "../util/slot-pool.ts";
+import type { DecisionFilter } from "./decision-store.ts";
+import type { DecisionLog } from "./decision-log.ts";
+import type { ChangedDecision, ExplainedDecision, PastDecisionCommands } from "./past-decisions-worker.ts";
+
+const worker: WorkerKind = { name: "past decisions", entry: "decisions/past-decisions-worker.ts" };
+
+/** How long the copy of the database stays for the next explanation. */
+const idleMs = 60_000;
+/** Decisions that are replayed in one call. */
+const replayedAtATime = 500;
+/** Changed decisions of a replay with an explanation, and all that are listed. */
+const explainedChangesMax = 20;
+const listedChangesMax = 1000;
+
+export interface Replay {
+  readonly filter: DecisionFilter;
+  /** At most so many decisions, from the newest on. */
+  readonly limit: number;
+  readonly source: string;
+  readonly filename: string | null;
+}
+
+export interface ReplayResult {
+  readonly replayed: number;
+  readonly changed: readonly ChangedDecision[];
+  /** How many decisions changed, listed or not. */
+  readonly changedCount: number;
+  readonly skipped: Readonly<Record<string, number>>;
+  /** Whether all decisions that match were replayed. */
+  readonly isComplete: boolean;
+}
+
+type Process = WorkerProcess<PastDecisionCommands>;
+
+export class PastDecisions {
+  readonly #engine: () => Engine;
+  readonly #limits: Limits;
+  readonly #log: DecisionLog;
+  readonly #slots: SlotPool;
+  /** Ends when the requests before have ended. */
+  #last: Promise<unknown> = Promise.resolve();
+  #process: Process | undefined;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
+
+  /** `engine` returns the current engine, or throws `not_ready`. */
+  constructor(engine: () => Engine, limits: Limits, log: DecisionLog) {
+    this.#engine = engine;
+    this.#limits = limits;
+    this.#log = log;
+    this.#slots = new SlotPool(limits.decisionExplanationsWaitingMax, "explanations of logged decisions");
+    // A process that was killed may have left a copy.
+    if (log.directory !== undefined) removeFiles(databaseFiles(this.#copyPath));
+  }
+
+  /**
+   * Explains the decision with this id on the data of its time. AppError `not_found`, `gone` if the data of that time
+   * cannot be reconstructed, `query_too_expensive` if it takes too much time or memory. `holder` is the API key.
+   */
+  async explain(id: string, holder: string) {
+    const decision = await this.#log.find(id);
+    const explained: ExplainedDecision = await this.#run(holder, (process) =>
+      process.worker.call("explain", { decision, ...this.#stateOptions }),
+    );
+    return { decision, ...explained };
+  }
+
+  /** Decides logged decisions again under another policy. AppError `invalid_policy`, and as `explain`. */
+  replay({ filter, limit, source, filename }: Replay, holder: string): Promise<ReplayResult> {
+    const { limits } = this.#stateOptions;
+    return this.#run(holder, async ({ worker: process }) => {
+      await process.call("checkPolicy", { source, filename, limits });
+      const changed: ChangedDecision[] = [];
+      const skipped: Record<string, number> = {};
+      let [replayed, examined, changedCount] = [0, 0, 0];
+      const bytesMax = this.#limits.decisionsPageBytesMax;
+      // Half of the time may be needed by one page.
+      const endMs = performance.now() + this.#limits.decisionExplanationTimeMsMax / 2;
+      for (let after: string | undefined; ;) {
+        const size = Math.min(replayedAtATime, limit - examined);
+        const page = await this.#log.read(filter, { after, order: "newest", limit: size, bytesMax });
+        const { decisions, hasMore } = page;
+        examined += decisions.length;
+        const explanationsMax = Math.max(0, explainedChangesMax - changed.length);
+        const request = { decisions, source, filename, explanationsMax, ...this.#stateOptions };
+        const report = await process.call("replay", request);
+        replayed += report.replayed;
+        changedCount += report.changed.length;
+        changed.push(...report.changed.slice(0, listedChangesMax - changed.length));
+        for (const [reason, count] of Object.entries(report.skipped)) skipped[reason] = (skipped[reason] ?? 0) + count;
+        after = page.next;
+        if (!hasMore || examined >= limit || performance.now() > endMs)
+          return { replayed, changed, changedCount, skipped, isComplete: !hasMore };
+      }
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#end();
+  }
+
+  get #copyPath(): string {
+    const { directory } = this.#log;
+    if (directory === undefined) throw new AppError("not_found", "this node has no decision log");
+    return join(directory, "past-decisions.db");
+  }
+
+  get #stateOptions() {
+    return { storePath: this.#engine().path, copyPath: this.#copyPath, limits: this.#limits };
+  }
+
+  async #run<T>(holder: string, work: (process: Process) => Promise<T>): Promise<T> {
+    this.#slots.acquire(holder);
+    const result = this.#last.then(() => this.#work(work));
+    this.#last = result.catch(() => {});
+    try {
+      return await result;
+    } finally {
+      this.#slots.release(holder);
+    }
+  }
+
+  async #work<T>(work: (process: Process) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new AppError("not_ready", "this node stops, ask another one");
+    clearTimeout(this.#idleTimer);
+    this.#requireDisk();
+    const process = this.#started();
+    const { decisionExplanationTimeMsMax: timeMsMax } = this.#limits;
+    const tooLong = `reconstructing the data of that time takes longer than ${timeMsMax} ms (\`advanced.decisionExplanationTimeMsMax\`)`;
+    const timer = setTimeout(() => process.worker.terminate(new AppError("query_too_expensive", tooLong)), timeMsMax);
+    try {
+      return await work(process);
+    } finally {
+      clearTimeout(timer);
+      this.#idleTimer = setTimeout(() => this.#end(), idleMs);
+      this.#idleTimer.unref();
+    }
+  }
+
+  #started(): Process {
+    if (this.#process !== undefined && !this.#process.worker.hasExited) return this.#process;
+    const { queryMemoryBytesMax: bytesMax } = this.#limits;
+    try {
+      const process = spawnWorkerProcess<PastDecisionCommands>(worker, true);
+      const tooMuch = `deciding and explaining take more than ${formatBytes(bytesMax)} of memory`;
+      process.limitMemory(bytesMax, new AppError("query_too_expensive", tooMuch));
+      return (this.#process = process);
+    } catch (cause) {
+      throw new AppError("not_ready", "no worker process could be started, try again", { cause });
+    }
+  }
+
+  /** The copy must not take the space that the node needs for its data. */
+  #requireDisk(): void {
+    const { storePath, copyPath, limits } = this.#stateOptions;
+    const space = diskSpaceOf(dirname(copyPath));
+    if (space === undefined) return;
+    const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    const neededBytes = 1.5 * databaseFiles(storePath).reduce((sum, path) => sum + sizeOf(path), 0);
+    const reserveBytes = effectiveReserveBytes(space, limits.diskReserveBytes);
+    if (space.freeBytes + sizeOf(copyPath) >= neededBytes + reserveBytes) return;
+    throw new AppError(
+      "not_ready",
+      "the disk of this node has too little space for a copy of its data, which an explanation of a logged decision needs: free space",
+    );
+  }
+
+  #end(): void {
+    clearTimeout(this.#idleTimer);
+    const process = this.#process;
+    this.#process = undefined;
+    process?.worker.terminate(new AppError("not_ready", "this node stops, ask another one"));
+    if (this.#log.directory !== undefined) removeFiles(databaseFiles(this.#copyPath));
+  }
+}

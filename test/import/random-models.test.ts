@@ -179,9 +179,10 @@ test(`the translation allows no more than the model (${runs} random models with 
       const { diagnostics } = checkPolicy([{ name: "policy.polar", text: policy }], { runTests: false });
       // A node refuses it, and says which relation to split.
       if (diagnostics.some(({ code }) => code === "rule/too-many-conditions")) return void (seen.tooLarge += 1);
-      // Other warnings are about what the model itself says, such as `self & self`.
-      const isMistake = (severity: string, code: string) => severity === "error" || code === "rule/undeclared-name";
-      expect(diagnostics.filter(({ severity, code }) => isMistake(severity, code))).toEqual([]);
+      // A model that repeats itself (`self & self`) gives equal rules, and a relation without rules uses no direct subjects.
+      const unused = untranslated.length > 0 ? ["block/role-never-granted"] : [];
+      const expected = new Set(["rule/wide-negation", "rule/duplicate", ...unused]);
+      expect(diagnostics.filter(({ code }) => !expected.has(code))).toEqual([]);
       const worlds = [
         () => false,
         () => true,
@@ -214,6 +215,7 @@ test(`the translation allows no more than the model (${runs} random models with 
     { numRuns: runs, seed, endOnFailure: true, includeErrorInReport: true },
   );
   console.log(JSON.stringify(seen));
+  expect(seen.tooLarge * 50).toBeLessThan(runs);
   expect(seen.allowed).toBeGreaterThan(0);
   expect(seen.exact).toBeGreaterThan(0);
 }, 600_000);

@@ -1,13 +1,15 @@
 /**
  * Runs all checks and tests in stages: `scripts/test` runs all, `scripts/test unit http` only these. Each check and
- * each test counts as one. At the end it prints the names of failures and, as the last line, the totals. The status is
- * 0 only if nothing failed.
+ * each test counts as one. Most stages run beside others on few processors, so a file with failed tests runs once more,
+ * alone, at the end: a test counts as failed if its file fails both times. The end of the output has each failure with
+ * its last lines and, as the last line, the totals. The status is 0 only if nothing failed.
  */
 import * as Bun from "bun";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { paint } from "../src/cli/color.ts";
+import { must } from "../src/util/assert.ts";
 import { projectRoot } from "./built-binary.ts";
 import { installTools } from "./test-tools.ts";
 
@@ -22,9 +24,19 @@ interface Counts {
   readonly skipped: number;
 }
 
+interface Failure {
+  /** The stage, and the name of the test if it was one. */
+  readonly name: string;
+  /** The last lines of its output. */
+  readonly lines: readonly string[];
+  /** Undefined for a check, and for tests that ended the whole run. */
+  readonly file?: string | undefined;
+}
+
 interface Result extends Counts {
-  /** The names of failed checks and tests. */
-  readonly failures: readonly string[];
+  readonly failures: readonly Failure[];
+  /** Runs one test file of the stage alone. */
+  readonly runAlone?: (file: string) => Promise<Result>;
 }
 
 interface Stage {
@@ -33,6 +45,10 @@ interface Stage {
 }
 
 const bun = process.execPath;
+/** How many test files run a second time: if more fail, the machine is not the reason. */
+const repeatedFilesMax = 5;
+/** Lines that the summary shows of a failed test. */
+const shownLinesMax = 25;
 const minute = 60_000;
 const upgrade = "test/releases/mixed-versions.test.ts";
 const isSlowOfReleases = (path: string): boolean => /^test\/releases\/(?:all-versions|reproducible)\./.test(path);
@@ -121,24 +137,56 @@ async function main(words: readonly string[]): Promise<number> {
     wanted.includes(name) || (longNames.includes(name) ? isFull : wanted.length === 0);
   if (["e2e", "upgrade", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
 
-  let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const failures: string[] = [];
+  const results: Result[] = [];
   for (const together of all.map((line) => line.filter(({ name }) => isWanted(name)))) {
     if (together.length === 0) continue;
     console.log(`── ${together.map(({ name }) => name).join(", ")}`);
-    for (const result of await runAbreast(together)) {
-      sum = {
-        passed: sum.passed + result.passed,
-        failed: sum.failed + result.failed,
-        skipped: sum.skipped + result.skipped,
-      };
-      failures.push(...result.failures);
-    }
+    results.push(...(await runAbreast(together)));
   }
+  const sum = add(await runAgain(results));
   rmSync(reports, { recursive: true, force: true });
-  for (const failure of failures) console.log(`${paint("stdout", "red", "failed:")} ${failure}`);
+  for (const { name, lines } of sum.failures) {
+    console.log(`${paint("stdout", "red", "failed:")} ${name}`);
+    for (const line of lines) console.log(`   ${line}`);
+  }
   console.log(describe(sum));
-  return sum.failed === 0 ? 0 : 1;
+  return sum.failed === 0 && sum.failures.length === 0 ? 0 : 1;
+}
+
+function add(results: readonly Result[]): Result {
+  const sum = (countOf: (result: Result) => number): number =>
+    results.reduce((total, result) => total + countOf(result), 0);
+  return {
+    passed: sum(({ passed }) => passed),
+    failed: sum(({ failed }) => failed),
+    skipped: sum(({ skipped }) => skipped),
+    failures: results.flatMap(({ failures }) => failures),
+  };
+}
+
+/** Runs the files with failures alone. Returns the results, without the failures that did not happen again. */
+async function runAgain(results: readonly Result[]): Promise<readonly Result[]> {
+  const files = results.flatMap(({ failures }) => [...new Set(failures.flatMap(({ file }) => file ?? []))]);
+  if (files.length === 0 || files.length > repeatedFilesMax) return results;
+  console.log("── again, alone");
+  const after: Result[] = [];
+  for (const result of results) {
+    let { passed, failed, failures } = result;
+    for (const file of new Set(failures.flatMap((failure) => failure.file ?? []))) {
+      const second = await result.runAlone?.(file);
+      if (second === undefined || second.failed > 0 || second.passed === 0) continue;
+      const mended = failures.filter((failure) => failure.file === file);
+      for (const { name, lines } of mended) {
+        console.log(`   passed alone, failed beside others: ${name}`);
+        for (const line of lines) console.log(`      ${line}`);
+      }
+      failures = failures.filter((failure) => failure.file !== file);
+      failed -= mended.length;
+      passed += mended.length;
+    }
+    after.push({ ...result, passed, failed, failures });
+  }
+  return after;
 }
 
 async function runAbreast(waiting: readonly Stage[]): Promise<readonly Result[]> {
@@ -170,7 +218,7 @@ function check(name: string, command: string[]): Stage {
       const { status, output } = await run(command, 10 * minute, () => undefined);
       if (status === 0) return { passed: 1, failed: 0, skipped: 0, failures: [] };
       console.log(output.trimEnd());
-      return { passed: 0, failed: 1, skipped: 0, failures: [name] };
+      return { passed: 0, failed: 1, skipped: 0, failures: [{ name, lines: [] }] };
     },
   };
 }
@@ -184,9 +232,47 @@ function longRun(name: string, timeoutMs: number, script: string, ...parameters:
       const { status } = await run(command, timeoutMs, (line) => console.log(`   ${line}`));
       return status === 0
         ? { passed: 1, failed: 0, skipped: 0, failures: [] }
-        : { passed: 0, failed: 1, skipped: 0, failures: [name] };
+        : { passed: 0, failed: 1, skipped: 0, failures: [{ name, lines: [] }] };
     },
   };
+}
+
+/** Reads the lines that `bun test` prints, and what `test/deno/run-tests.ts` prints alike. */
+class TestOutput {
+  readonly #stage: string;
+  readonly #showPassed: boolean;
+  /** By name, because bun test repeats failures at the end. */
+  readonly #failures = new Map<string, Failure>();
+  #file: string | undefined;
+  /** What was printed since the last test ended. */
+  #lines: string[] = [];
+
+  constructor(stage: string, showPassed: boolean) {
+    this.#stage = stage;
+    this.#showPassed = showPassed;
+  }
+
+  get failures(): readonly Failure[] {
+    return [...this.#failures.values()];
+  }
+
+  line(line: string): void {
+    if (this.#showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
+    const [, file] = /^(test\/.*):$/.exec(line) ?? [];
+    if (file !== undefined) this.#file = file;
+    else if (line.startsWith("(fail)")) this.#fail(line.slice("(fail)".length).trim());
+    else if (!line.startsWith("(pass)")) {
+      this.#lines.push(line);
+      return;
+    }
+    this.#lines = [];
+  }
+
+  #fail(test: string): void {
+    const name = `${this.#stage}: ${test}`;
+    if (!this.#failures.has(name))
+      this.#failures.set(name, { name, lines: this.#lines.slice(-shownLinesMax), file: this.#file });
+  }
 }
 
 /** One run of `bun test` with the test files of the stage. `showPassed` shows the progress of long stages. */
@@ -197,33 +283,29 @@ function tests(
   timeoutMs = 30 * minute,
   environment: Readonly<Record<string, string>> = {},
 ): Stage {
+  const runFiles = async (files: readonly string[]): Promise<Result> => {
+    const report = join(reports, `${name}.xml`);
+    const command = [
+      bun,
+      "test",
+      // Tests wait for events, not for a time, so that a busy machine does not fail them.
+      "--timeout=20000",
+      ...files.map((path) => `./${path}`),
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+    ];
+    rmSync(report, { force: true });
+    const output = new TestOutput(name, showPassed);
+    const { status } = await run(command, timeoutMs, (line) => output.line(line), environment);
+    const counts = readCounts(report);
+    const { failures } = output;
+    if (status === 0 || counts.failed > 0) return { ...counts, failures };
+    const died = { name: `${name}: bun test ended with status ${status}`, lines: [] };
+    return { ...counts, failed: failures.length + 1, failures: [...failures, died] };
+  };
   return {
     name,
-    run: async () => {
-      const files = testFiles(belongs);
-      const report = join(reports, `${name}.xml`);
-      const command = [
-        bun,
-        "test",
-        // Tests wait for events, not for a time, so that a busy machine does not fail them.
-        "--timeout=20000",
-        ...files.map((path) => `./${path}`),
-        "--reporter=junit",
-        `--reporter-outfile=${report}`,
-      ];
-      // A set, because bun test repeats failures at the end.
-      const failures = new Set<string>();
-      const onLine = (line: string): void => {
-        if (line.startsWith("(fail)")) failures.add(`${name}: ${line.slice("(fail)".length).trim()}`);
-        if (showPassed || !/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
-      };
-      const { status } = await run(command, timeoutMs, onLine, environment);
-      const counts = readCounts(report);
-      const died = status !== 0 && counts.failed === 0;
-      return died
-        ? { ...counts, failed: 1, failures: [...failures, `${name}: bun test ended with status ${status}`] }
-        : { ...counts, failures: [...failures] };
-    },
+    run: async () => ({ ...(await runFiles(testFiles(belongs))), runAlone: (file) => runFiles([file]) }),
   };
 }
 
@@ -238,30 +320,27 @@ function testsOnDeno(
   belongs: (path: string) => boolean,
   environment: Readonly<Record<string, string>> = {},
 ): Stage {
+  const runFiles = async (files: readonly string[]): Promise<Result> => {
+    const counts = { passed: 0, failed: 0, skipped: 0 };
+    const output = new TestOutput(name, false);
+    const command = [join(projectRoot, "scripts", "deno"), "test/deno/run-tests.ts", ...files];
+    const onLine = (line: string): void => {
+      const [, count, what] = /^ (\d+) (pass|skip|fail)$/.exec(line) ?? [];
+      if (what === "pass") counts.passed = Number(count);
+      else if (what === "skip") counts.skipped = Number(count);
+      else if (what === "fail") counts.failed = Number(count);
+      output.line(line);
+    };
+    const { status } = await run(command, 30 * minute, onLine, environment);
+    const { failures } = output;
+    // A test that ends the process leaves no totals.
+    if (counts.failed > 0 || (status === 0 && counts.passed > 0)) return { ...counts, failures };
+    const died = { name: `${name}: ended with status ${status}`, lines: [] };
+    return { ...counts, failed: failures.length + 1, failures: [...failures, died] };
+  };
   return {
     name,
-    run: async () => {
-      const files = testFiles(belongs);
-      const counts = { passed: 0, failed: 0, skipped: 0 };
-      const failures: string[] = [];
-      const command = [join(projectRoot, "scripts", "deno"), "test/deno/run-tests.ts", ...files];
-      const { status } = await run(
-        command,
-        30 * minute,
-        (line) => {
-          const [, count, what] = /^ (\d+) (pass|skip|fail)$/.exec(line) ?? [];
-          if (what === "pass") counts.passed = Number(count);
-          else if (what === "skip") counts.skipped = Number(count);
-          else if (what === "fail") counts.failed = Number(count);
-          else if (line.startsWith("(fail)")) failures.push(`${name}: ${line.slice("(fail)".length).trim()}`);
-          if (!/^$|^\(pass\)|^test\/.*:$/.test(line)) console.log(`   ${line}`);
-        },
-        environment,
-      );
-      // A test that ends the process leaves no totals.
-      if (counts.failed > 0 || (status === 0 && counts.passed > 0)) return { ...counts, failures };
-      return { ...counts, failed: 1, failures: [...failures, `${name}: ended with status ${status}`] };
-    },
+    run: async () => ({ ...(await runFiles(testFiles(belongs))), runAlone: (file) => runFiles([file]) }),
   };
 }
 
@@ -276,14 +355,8 @@ function inParts(count: number, name: string, belongs: (path: string) => boolean
         return tests(`${name}-${part + 1}`, (path) => share.has(path), true, timeoutMs).run();
       });
       const results = await Promise.all(parts);
-      const sum = (countOf: (result: Result) => number): number =>
-        results.reduce((total, result) => total + countOf(result), 0);
-      return {
-        passed: sum(({ passed }) => passed),
-        failed: sum(({ failed }) => failed),
-        skipped: sum(({ skipped }) => skipped),
-        failures: results.flatMap(({ failures }) => failures),
-      };
+      const { runAlone } = must(results[0]);
+      return { ...add(results), ...(runAlone && { runAlone }) };
     },
   };
 }

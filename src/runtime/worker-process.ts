@@ -40,6 +40,8 @@ export interface WorkerProcess<C extends Commands> {
   limitMemory(bytesMax: number, reason: Error): void;
   /** The memory of the process without pages of files; 0 on systems that do not report it. */
   memoryBytes(): number;
+  /** How long its thread that waited most has waited for a processor so far; 0 on systems that do not report it. */
+  waitedMs(): number;
   /** Lowers the priority of the process further: its work has taken long. */
   lowerPriority(): void;
 }
@@ -144,6 +146,7 @@ export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, ma
       child.send({ memoryBytesMax } satisfies MemoryLimit);
     },
     memoryBytes: () => anonymousBytes(child.pid) ?? 0,
+    waitedMs: () => waitedMs(child.pid),
     lowerPriority: () => lowerPriority(child.pid, slowNiceness),
   };
 }
@@ -154,8 +157,20 @@ export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, ma
  * share the threads that collect garbage, and such a thread inherits the priority of the thread that starts it.
  */
 function lowerPriority(pid: number, niceness: number): void {
-  const threads = tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
-  for (const thread of threads) tryTo(() => setPriority(thread, niceness));
+  for (const thread of threadsOf(pid)) tryTo(() => setPriority(thread, niceness));
+}
+
+function threadsOf(pid: number): readonly number[] {
+  return tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];
+}
+
+/** The second number of `schedstat` is the time in nanoseconds that a thread could run and had no processor. */
+function waitedMs(pid: number): number {
+  const times = threadsOf(pid).map((thread) => {
+    const text = tryTo(() => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8")) ?? "";
+    return Number(text.split(" ")[1] ?? 0) / 1e6;
+  });
+  return Math.max(0, ...times);
 }
 
 /** Other systems have no `/proc`, a thread may have ended, and lowering may not be permitted. */

@@ -103,19 +103,28 @@ describe("a large response", () => {
       const slow = 'ostiary_large_responses_ended_total{reason="slow"}';
       const before = await metric(api, slow);
       const clients = Array.from({ length: 6 }, () => silentClient(api.url, factsRequest));
-      await eventually(async () => expect(await metric(api, "ostiary_large_responses")).toBe(2));
-      const refused = await api.call("GET", "/api/facts?predicate=has_role");
-      expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "1"]);
-      expect(await metric(api, "ostiary_buffered_bytes")).toBeLessThan(3 * 2 ** 20);
+      await eventually(async () => expect(await metric(api, "ostiary_large_responses")).toBeGreaterThan(0));
       expect(await clientOf(api.url).authorize(User("ann"), "read", Doc(1))).toBe(true);
+      let [responsesMax, bytesMax] = [0, 0];
       await eventually(async () => {
+        const [responses, bytes] = [
+          await metric(api, "ostiary_large_responses"),
+          await metric(api, "ostiary_buffered_bytes"),
+        ];
+        [responsesMax, bytesMax] = [Math.max(responsesMax, responses), Math.max(bytesMax, bytes)];
         expect(await metric(api, slow)).toBeGreaterThanOrEqual(before + 2);
-        expect(await metric(api, "ostiary_large_responses")).toBe(0);
-        expect(await metric(api, "ostiary_buffered_bytes")).toBe(0);
+        expect([responses, bytes]).toEqual([0, 0]);
       });
+      // A key may have half of the places.
+      expect(responsesMax).toBeLessThanOrEqual(2);
+      expect(bytesMax).toBeLessThan(3 * 2 ** 20);
       const answers = await Promise.all(clients.map((client) => client.read()));
       const begun = answers.filter((answer) => answer.startsWith("HTTP/1.1 200"));
+      const refused = answers.filter((answer) => answer.startsWith("HTTP/1.1 429"));
       expect(begun.length).toBeGreaterThanOrEqual(2);
+      expect(refused.length).toBeGreaterThan(0);
+      expect(begun.length + refused.length).toBe(6);
+      for (const answer of refused) expect(answer.toLowerCase()).toContain("retry-after: 1");
       expect(begun.filter((answer) => answer.endsWith(lastChunk))).toEqual([]);
       await eventually(() => expect(workerProcessesOf(process.pid).filter(({ state }) => state === "R")).toEqual([]));
     }, limits));

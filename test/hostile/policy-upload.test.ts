@@ -4,6 +4,7 @@
  */
 import * as Bun from "bun";
 import { expect, test } from "bun:test";
+import { availableParallelism } from "node:os";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { activate } from "../../src/engine/policy/active-policy.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
@@ -154,6 +155,30 @@ test(
         },
         { "advanced.policyCheckMemoryBytesMax": "32MiB", "advanced.policyConditionsMax": "1000000" },
       ),
+    ),
+  timeoutMs,
+);
+
+test(
+  "a check that gets too little of a busy machine says so, and the client may try again",
+  () =>
+    withPrimary(
+      async (api) => {
+        expect((await upload(api, base)).status).toBe(200);
+        const others = Array.from({ length: 8 * availableParallelism() }, () =>
+          Bun.spawn(["sh", "-c", "while :; do :; done"]),
+        );
+        try {
+          const late = await upload(api, lists(28));
+          const message = "this machine is too busy to check the policy in time, try again";
+          expect([late.status, late.json]).toMatchObject([503, { message }]);
+          expect(late.headers.get("retry-after")).not.toBeNull();
+        } finally {
+          for (const other of others) other.kill("SIGKILL");
+        }
+        expect((await upload(api, bare)).status).toBe(200);
+      },
+      { "advanced.policyCheckTimeMsMax": "2s", "advanced.policyConditionsMax": "1000000" },
     ),
   timeoutMs,
 );

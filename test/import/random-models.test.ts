@@ -21,8 +21,9 @@ import { must } from "../../src/util/assert.ts";
 import { openEngineInMemory } from "../cases/engine-target.ts";
 import { decide } from "./reference-model.ts";
 
-/** FUZZ_RUNS makes the test longer. A model takes about as long as 16 policies of the other random tests. */
+/** FUZZ_RUNS makes the test longer, FUZZ_SEED chooses other models. A model takes about as long as 16 policies of the other random tests. */
 const runs = Math.ceil(Number(process.env["FUZZ_RUNS"] ?? 800) / 16);
+const seed = Number(process.env["FUZZ_SEED"] ?? 20_252);
 const now = 1000;
 const place = { file: "random", line: 1 };
 
@@ -156,8 +157,8 @@ function relationshipOf({ types: declared }: RelationModel, seed: number): Relat
   };
 }
 
-test(`the translation allows no more than the model (${runs} random models)`, () => {
-  const seen = { decisions: 0, allowed: 0, exact: 0 };
+test(`the translation allows no more than the model (${runs} random models with seed ${seed})`, () => {
+  const seen = { decisions: 0, allowed: 0, exact: 0, tooLarge: 0 };
   fc.assert(
     fc.property(anyModel, fc.array(fc.nat(1_000_000), { minLength: 20, maxLength: 50 }), (declared, seeds) => {
       const all = new Map(
@@ -176,9 +177,11 @@ test(`the translation allows no more than the model (${runs} random models)`, ()
       } as const;
       const { policy, facts, untranslated } = translate(source, nodeChecks);
       const { diagnostics } = checkPolicy([{ name: "policy.polar", text: policy }], { runTests: false });
-      // A relation without rules uses no direct subjects.
+      // A node refuses it, and says which relation to split.
+      if (diagnostics.some(({ code }) => code === "rule/too-many-conditions")) return void (seen.tooLarge += 1);
+      // A model that repeats itself (`self & self`) gives equal rules, and a relation without rules uses no direct subjects.
       const unused = untranslated.length > 0 ? ["block/role-never-granted"] : [];
-      const expected = new Set(["rule/wide-negation", ...unused]);
+      const expected = new Set(["rule/wide-negation", "rule/duplicate", ...unused]);
       expect(diagnostics.filter(({ code }) => !expected.has(code))).toEqual([]);
       const worlds = [
         () => false,
@@ -209,9 +212,10 @@ test(`the translation allows no more than the model (${runs} random models)`, ()
             }
       }
     }),
-    { numRuns: runs, endOnFailure: true, includeErrorInReport: true },
+    { numRuns: runs, seed, endOnFailure: true, includeErrorInReport: true },
   );
   console.log(JSON.stringify(seen));
+  expect(seen.tooLarge * 50).toBeLessThan(runs);
   expect(seen.allowed).toBeGreaterThan(0);
   expect(seen.exact).toBeGreaterThan(0);
 }, 600_000);

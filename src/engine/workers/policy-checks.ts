@@ -41,6 +41,7 @@ function queueOptions(limits: Limits): WorkerQueueOptions {
     memoryBytesMax: policyCheckMemoryBytesMax,
     description: "checks of policies",
     timeoutMessage: `checking the policy takes longer than ${policyCheckTimeMsMax} ms`,
+    busyMessage: "this machine is too busy to check the policy in time, try again",
     memoryMessage: `checking the policy takes more than ${formatBytes(policyCheckMemoryBytesMax)} of memory`,
   };
 }

@@ -73,6 +73,8 @@ export interface WorkerQueueOptions {
   /** The errors for a job that takes too long, and for one that takes too much memory. */
   readonly timeoutMessage: string;
   readonly memoryMessage: string;
+  /** The error instead of `timeoutMessage` for a job that waited for a processor for most of its time. */
+  readonly busyMessage?: string;
   /** A pool that several queues share; by default the queue has its own. */
   readonly pool?: WorkerPool;
 }
@@ -117,7 +119,8 @@ export class WorkerQueue {
 
   /**
    * Runs `work` in a worker process. `begin` runs before it; its time does not make the job slow. Throws
-   * `too_many_requests` if too many jobs wait, and `query_too_expensive` if the job takes too much time or memory.
+   * `too_many_requests` if too many jobs wait, `query_too_expensive` if the job takes too much time or memory, and
+   * `not_ready` if other work of the machine left it too little time.
    * `holder` is the API key of the client.
    */
   run<T>(
@@ -209,7 +212,7 @@ export class WorkerQueue {
   }
 
   async #runJob(job: WorkerJob): Promise<void> {
-    const { timeMsMax, memoryBytesMax, slow, timeoutMessage, memoryMessage } = this.#options;
+    const { timeMsMax, memoryBytesMax, slow, timeoutMessage, memoryMessage, busyMessage } = this.#options;
     let pooled: PooledWorker;
     try {
       pooled = this.#pool.take();
@@ -218,7 +221,12 @@ export class WorkerQueue {
       return this.#freeSlot(job);
     }
     const end = (error: AppError): void => pooled.worker.terminate(error);
-    const timers = [setTimeout(() => end(new AppError("query_too_expensive", timeoutMessage)), timeMsMax)];
+    const waitedBeforeMs = pooled.waitedMs();
+    const timeOut = (): void => {
+      const isBusy = busyMessage !== undefined && pooled.waitedMs() - waitedBeforeMs > timeMsMax / 2;
+      end(isBusy ? new AppError("not_ready", busyMessage) : new AppError("query_too_expensive", timeoutMessage));
+    };
+    const timers = [setTimeout(timeOut, timeMsMax)];
     let [isSlow, hasMore] = [false, false];
     try {
       pooled.limitMemory(memoryBytesMax, new AppError("query_too_expensive", memoryMessage));

@@ -28,17 +28,17 @@ export function listen(options: ListenOptions): HttpServer {
   const connections = { close, addressOf: (received: Request) => peers.get(received)?.address };
   const handle: Deno.ServeHandler<Deno.NetAddr> = (request, { remoteAddr }) => {
     const peer = { address: ipv4Of(remoteAddr.hostname), port: remoteAddr.port };
-    const upgrade = options.upgradeOf(request);
-    if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax, () => end(peer));
-    if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
-      return new Response(null, { status: 413 });
-    if (!isHost(request.headers.get("host") ?? "")) return malformedHost();
-    peers.set(request, peer);
     // Deno keeps a connection open, also if its response says that it closes.
     const sent = (response: Response): Response => {
       if (response.headers.get("connection") === "close") end(peer);
       return response;
     };
+    if (!isHost(request.headers.get("host") ?? "")) return sent(malformedHost());
+    const upgrade = options.upgradeOf(request);
+    if (upgrade !== undefined) return upgraded(request, upgrade, options.messageBytesMax, () => end(peer));
+    if (Number(request.headers.get("content-length")) > options.bodyBytesMax)
+      return sent(new Response(null, { status: 413, headers: closing }));
+    peers.set(request, peer);
     const response = options.fetch(request, connections);
     return response instanceof Promise ? response.then(sent) : sent(response);
   };
@@ -74,8 +74,12 @@ function isHost(text: string): boolean {
   return !/[^\w.:[\]~!$&'()*+,;=-]/.test(text);
 }
 
+/** The body of a refused request is not read, and would keep its connection. */
+const closing = { Connection: "close" } as const;
+
 function malformedHost(): Response {
-  return Response.json({ message: "the `Host` header is malformed", code: "invalid_request" }, { status: 400 });
+  const body = { message: "the `Host` header is malformed", code: "invalid_request" };
+  return Response.json(body, { status: 400, headers: closing });
 }
 
 function upgraded(

@@ -34,7 +34,7 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     await node.stop();
     throw error;
   }
-  const served = await serveNode(config, node, realSystem, new TestEnvironments(config, node));
+  const served = await serveNode(config, node, realSystem, { testEnvironments: new TestEnvironments(config, node) });
   return {
     ...served,
     load(files) {

@@ -27,15 +27,19 @@ export interface PrimarySecrets {
   readonly adminKey: string | undefined;
 }
 
-/** Returns the keys of a primary. Configured keys have precedence; missing ones are made. */
+/**
+ * Returns the keys of a primary. Configured keys have precedence; missing ones are made. `nodeKeyHash` is that of the
+ * node's default environment, if this is another one.
+ */
 export async function ensureSecrets(
   config: Config,
   writer: Writer,
   store: Connection,
-  announce: AnnounceKeys,
+  { announce, nodeKeyHash: given }: { readonly announce: AnnounceKeys; readonly nodeKeyHash: string | undefined },
 ): Promise<PrimarySecrets> {
   const { environment } = config;
-  const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
+  const configuredHash = config.nodeKey === undefined ? given : hashKey(config.nodeKey);
+  const knownHash = configuredHash ?? (await writer.readSetting("node_key_hash"));
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
   const adminKey =
     config.adminKey === undefined && writer.state.offset === 0 ? mintApiKey(environment).text : undefined;

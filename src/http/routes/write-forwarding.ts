@@ -83,7 +83,7 @@ function onWriteRoutes(handle: (context: { request: Request; route: string; role
 
 function headersToPrimary(request: Request, requestId: string, traceparent: string | null): Record<string, string> {
   const headers: Record<string, string> = { "X-Request-ID": requestId, [forwardedHeader]: "true" };
-  for (const name of ["Authorization", "Content-Type", "User-Agent"]) {
+  for (const name of ["Authorization", "Content-Type", "User-Agent", "Ostiary-Environment"]) {
     const value = request.headers.get(name);
     if (value !== null) headers[name] = value;
   }

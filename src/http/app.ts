@@ -41,6 +41,12 @@ import { auditRoutes } from "./routes/audit.ts";
 import { authorizeHandler, authorizePath, authorizeRoute } from "./routes/authorize.ts";
 import { authzenDiscovery, authzenRoutes } from "./routes/authzen.ts";
 import { decisionRoutes } from "./routes/decisions.ts";
+import {
+  environmentReads,
+  type Environments,
+  environmentWrites,
+  refusedApplianceRoutes,
+} from "./routes/environments.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { forwardedWrites, refusedWrites } from "./routes/write-forwarding.ts";
 import { factReads, factWrites } from "./routes/facts.ts";
@@ -81,6 +87,10 @@ export interface AppOptions {
   readonly oidc?: Config["oidc"] | undefined;
   /** With it, people are admitted besides API keys. */
   readonly people?: People | undefined;
+  /** All environments of the appliance; for the app of the default one. */
+  readonly environments?: Environments | undefined;
+  /** Whether this is the app of another environment, whose keys may not administer the appliance. */
+  readonly isHosted?: boolean | undefined;
   /** With it, the app has the routes of `ostiary dev`. */
   readonly createTestEnvironment?: CreateTestEnvironment | undefined;
 }
@@ -94,6 +104,8 @@ export function createApp(
     publicUrl,
     oidc,
     people,
+    environments,
+    isHosted = false,
     createTestEnvironment,
     trustedProxies = [],
   }: AppOptions = {},
@@ -117,7 +129,6 @@ export function createApp(
     .use(responses)
     .use(healthRoutes(node))
     .use(openApiRoute(limits))
-    .use(metricsRoutes(node, limits))
     .use(authorizeRoute(authorize))
     .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
     .use(authzenDiscovery(publicUrl))
@@ -131,8 +142,8 @@ export function createApp(
     .use(keyReads(node, limits))
     .use(whoamiRoute(node, limits))
     .use(loginRoute(oidc))
-    .use(writeRoutes(node, limits, bodies))
-    .use(promoteRoutes(node, limits, bodies))
+    .use(writeRoutes(node, limits, bodies, isHosted))
+    .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
     .use(backupRoutes(node, limits))
     .use(auditRoutes(node, limits))
     .use(replicationRoutes(node))
@@ -167,14 +178,25 @@ export function createApp(
 }
 
 /** The write routes for the role of the node: a primary writes, an edge forwards, a fallback refuses. */
-function writeRoutes(node: Node, limits: Limits, bodies: BodyParser) {
+function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, isHosted: boolean) {
   if (node.writes !== undefined) {
     return new Elysia()
       .use(factWrites(node, node.writes, limits, bodies))
       .use(policyWrites(node, node.writes, limits, bodies))
       .use(keyWrites(node, node.writes, limits, bodies));
   }
-  return node.forward === undefined ? refusedWrites(node) : forwardedWrites(node, node.forward, limits);
+  return node.forward === undefined
+    ? refusedWrites(node, isHosted)
+    : forwardedWrites(node, node.forward, limits, isHosted);
+}
+
+/** The routes that concern all environments of the node. */
+function applianceRoutes(node: Node, limits: Limits, bodies: BodyParser, environments: Environments | undefined) {
+  return new Elysia()
+    .use(metricsRoutes(node, limits))
+    .use(promoteRoutes(node, limits, bodies, environments))
+    .use(environmentReads(node, environments, limits))
+    .use(node.writes === undefined ? new Elysia() : environmentWrites(node, environments, limits, bodies));
 }
 
 /** Turns the result of a route into a response. */

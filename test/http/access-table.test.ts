@@ -57,6 +57,8 @@ const bodies: Readonly<Record<string, unknown>> = {
   postPolicyRollback: { id: 1 },
   postKey: { name: "new", role: "admin" },
   postKeyRotation: { grace: "1h" },
+  postEnvironment: { id: "other", copy_of: "test" },
+  patchEnvironment: { name: "other" },
   promote: { force: true },
   replayDecisions: { src: "actor User {}" },
 };

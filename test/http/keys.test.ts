@@ -73,14 +73,24 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["POST /api/promote", "admin", {}],
   ["GET /api/backup", "admin"],
   ["GET /api/audit", "admin"],
+  ["GET /api/environments", "admin"],
+  ["POST /api/environments", "admin", { id: "other" }],
+  ["PATCH /api/environments/nobody", "admin", { name: "other" }],
+  ["DELETE /api/environments/nobody", "admin"],
+  ["POST /api/environments/nobody/restore", "admin"],
 ];
-/** The policy is active already, there is no key "nobody", and a primary cannot be promoted. */
+/** The policy is active already, there is no key "nobody", and the primary has one environment and is not promoted. */
 const answered = new Map([
   ["POST /api/policy", 202],
   ["POST /api/policy_rollback", 202],
   ["POST /api/keys/nobody/rotate", 404],
   ["DELETE /api/keys/nobody", 404],
   ["POST /api/promote", 409],
+  ["GET /api/environments", 404],
+  ["POST /api/environments", 404],
+  ["PATCH /api/environments/nobody", 404],
+  ["DELETE /api/environments/nobody", 404],
+  ["POST /api/environments/nobody/restore", 404],
 ]);
 const ranks = ["read", "write", "admin"];
 

@@ -17,6 +17,7 @@ import { errorCatalogue } from "../middleware/error-catalogue.ts";
 import { requestParsers } from "../request/request-schemas.ts";
 import { authzenOperations } from "./authzen.ts";
 import { decisionOperations } from "./decisions.ts";
+import { environmentOperations } from "./environments.ts";
 import { factOperations } from "./facts.ts";
 import { keyOperations } from "./keys.ts";
 import { errorsOf, type Operation, type ResponseBody, tags } from "./operation.ts";
@@ -38,6 +39,7 @@ export function allOperations(limits: Limits): Operation[] {
     ...policyOperations(bodies),
     ...keyOperations(bodies),
     ...peopleOperations(),
+    ...environmentOperations(bodies),
     ...operatorOperations(bodies),
   ];
 }

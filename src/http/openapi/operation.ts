@@ -7,7 +7,7 @@ import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { ErrorCode } from "../../util/app-error.ts";
 
 export interface Operation {
-  readonly method: "get" | "post" | "delete";
+  readonly method: "get" | "post" | "patch" | "delete";
   /** As the router has it, such as `/api/keys/:id`. */
   readonly path: string;
   /** The name of the operation in generated clients. */
@@ -49,6 +49,7 @@ export const tags = {
   facts: "Stored facts.",
   policy: "The policy: read it, load it, check another one.",
   keys: "API keys, which only `admin` may manage, and people.",
+  environments: "Environments. They need an admin key of the default environment.",
   operation: "Events, the audit log, backups, promotion, health and metrics.",
   old: "Operations of clients before version 2.",
 } as const;

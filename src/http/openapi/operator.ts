@@ -107,7 +107,8 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       path: "/api/promote",
       id: "promote",
       tag: "operation",
-      summary: "Make this edge the primary",
+      summary: "Make this edge the primary, of all its environments",
+      description: "If it failed for `failed_environments`, it can be repeated for them.",
       kind: "other",
       role: "admin",
       body: bodies.promote.schema,
@@ -196,5 +197,10 @@ const auditPageSchema = z
   .meta({ id: "AuditPage" });
 
 const promotedSchema = z
-  .strictObject({ message: z.string(), epoch: z.string(), offset: z.int() })
+  .strictObject({
+    message: z.string(),
+    epoch: z.string(),
+    offset: z.int(),
+    failed_environments: z.array(z.strictObject({ id: z.string(), reason: z.string() })).optional(),
+  })
   .meta({ id: "Promoted" });

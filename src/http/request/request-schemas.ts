@@ -22,6 +22,7 @@ import { listOf, recordOf } from "../../util/bounded-schema.ts";
 import { fitsInBytes } from "../../util/text-length.ts";
 import { malformedToken, pageTokenCharactersMax } from "../pages/page-token.ts";
 import { authzenParsers } from "./authzen-schemas.ts";
+import { environmentParsers } from "./environment-schemas.ts";
 import { keyParsers } from "./key-schemas.ts";
 import { parserOf, validator } from "./schema-error.ts";
 
@@ -291,7 +292,12 @@ function changeParsers(limits: Limits) {
       error:
         "must not have both `force`, which replaces a primary even if it answers, and `graceful`, which takes over from it",
     });
-  return { ...factChangeParsers(limits), ...keyParsers(limits), promote: validator("body", promote) };
+  return {
+    ...factChangeParsers(limits),
+    ...keyParsers(limits),
+    ...environmentParsers(),
+    promote: validator("body", promote),
+  };
 }
 
 /** All requests that change facts, as changes in their order. Each is one transaction. */

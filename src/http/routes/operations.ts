@@ -9,6 +9,7 @@ import { readAccess, writeAccess } from "../middleware/access.ts";
 import { auditDraftOf, recordSnapshotRequest } from "../middleware/audit.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
+import { type Environments, promoteOthers } from "./environments.ts";
 
 /**
  * Metrics in the text format of Prometheus. They show traffic and sizes, so they need an API key; the role `read` is
@@ -35,19 +36,40 @@ export function backupRoutes(node: Node, limits: Limits) {
     });
 }
 
-/** Promotion: an edge becomes the primary. */
-export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser) {
+/**
+ * Promotion: an edge becomes the primary of all environments. If it failed for some of them, it can be repeated for those.
+ */
+export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser, environments: Environments | undefined) {
   return new Elysia()
     .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
     .post("/api/promote", async ({ body, request }) => {
-      const options = await bodies.parse("promote", body);
+      const wanted = await bodies.parse("promote", body);
       const exchange = exchangeOf(request);
-      exchange.audited = { target: node.id, details: { ...options } };
-      if (node.promote === undefined)
-        throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
-      const { epoch, offset } = await node.promote({ ...options, audit: auditDraftOf(exchange) });
-      return { message: `this node is the primary from offset ${offset} on`, epoch, offset };
+      exchange.audited = { target: node.id, details: { ...wanted } };
+      const options = { ...wanted, audit: auditDraftOf(exchange) };
+      const { epoch, offset } = (await node.promote?.(options)) ?? positionOfPrimary(node, environments);
+      const failed = await promoteOthers(environments, options);
+      const message = `this node is the primary from offset ${offset} on`;
+      if (failed === undefined) return { message, epoch, offset };
+      const names = failed.map(({ id }) => `\`${id}\``).join(", ");
+      return {
+        message: `${message}, but not in the environments ${names}`,
+        epoch,
+        offset,
+        failed_environments: failed,
+      };
     });
+}
+
+/** Of a primary that is not the primary of all environments yet. Throws AppError `conflict` on other nodes. */
+function positionOfPrimary(node: Node, environments: Environments | undefined) {
+  const state = node.state();
+  const isPartial = environments
+    ?.list()
+    .some(({ here, deletedMs }) => here?.role === "edge" && deletedMs === undefined);
+  if (node.role === "primary" && isPartial === true && state !== undefined)
+    return { epoch: state.epoch, offset: state.offset };
+  throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
 }
 
 /** Requests of other nodes. The node itself handles them and requires the node key: an API key gives no access here. */

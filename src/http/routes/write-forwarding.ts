@@ -28,6 +28,14 @@ const writeRoutes = [
   ["DELETE", "/api/keys/:id", "admin"],
 ] as const;
 
+/** Those of the default environment only. */
+const environmentRoutes = [
+  ["POST", "/api/environments", "admin"],
+  ["PATCH", "/api/environments/:id", "admin"],
+  ["DELETE", "/api/environments/:id", "admin"],
+  ["POST", "/api/environments/:id/restore", "admin"],
+] as const;
+
 /** The header of a request that an edge has forwarded. */
 const forwardedHeader = "Ostiary-Forwarded";
 
@@ -37,9 +45,9 @@ type Forward = (request: ForwardedRequest) => Promise<ForwardedAnswer>;
  * The edge checks the API key before it reads the body. The primary checks it again, because the key may have been
  * removed after the last event that this edge has.
  */
-export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
+export function forwardedWrites(node: Node, forward: Forward, limits: Limits, isHosted: boolean) {
   const requireKey = forwardGuard(node);
-  return onWriteRoutes(async ({ request, route, role }) => {
+  return onWriteRoutes(isHosted, async ({ request, route, role }) => {
     const exchange = exchangeOf(request);
     exchange.route = route;
     // Two edges that each consider the other one the primary would forward a write forever.
@@ -63,8 +71,8 @@ export function forwardedWrites(node: Node, forward: Forward, limits: Limits) {
   });
 }
 
-export function refusedWrites(node: Node) {
-  return onWriteRoutes(({ request, route }) => {
+export function refusedWrites(node: Node, isHosted: boolean) {
+  return onWriteRoutes(isHosted, ({ request, route }) => {
     exchangeOf(request).route = route;
     throw new AppError(
       "read_only",
@@ -73,9 +81,12 @@ export function refusedWrites(node: Node) {
   });
 }
 
-function onWriteRoutes(handle: (context: { request: Request; route: string; role: ApiKeyRole }) => Promise<Response>) {
+function onWriteRoutes(
+  isHosted: boolean,
+  handle: (context: { request: Request; route: string; role: ApiKeyRole }) => Promise<Response>,
+) {
   const routes = new Elysia();
-  for (const [method, path, role] of writeRoutes) {
+  for (const [method, path, role] of [...writeRoutes, ...(isHosted ? [] : environmentRoutes)]) {
     routes.route(method, path, async ({ request, route }) => handle({ request, route, role }), { parse: "none" });
   }
   return routes;

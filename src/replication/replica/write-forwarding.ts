@@ -67,9 +67,9 @@ export function createWriteForwarder(
     });
 }
 
-/** Attributes of the span. The path is a pattern, because the id of a key is content. */
+/** Attributes of the span. The path is a pattern, because ids are content. */
 function requestOf(request: ForwardedRequest) {
-  const template = pathOf(request).replace(/^(\/api\/keys\/)[^/]+/, "$1:id");
+  const template = pathOf(request).replace(/^(\/api\/(?:keys|environments)\/)[^/]+/, "$1:id");
   return { "http.request.method": request.method, "url.template": template };
 }
 

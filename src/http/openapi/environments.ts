@@ -1,0 +1,111 @@
+/** The operations of `routes/environments.ts`. */
+import { z } from "zod";
+import type { RequestParsers } from "../request/request-schemas.ts";
+import { json, type Operation } from "./operation.ts";
+
+export function environmentOperations(bodies: RequestParsers): Operation[] {
+  const environment = { tag: "environments", role: "admin" } as const;
+  return [
+    {
+      ...environment,
+      method: "get",
+      path: "/api/environments",
+      id: "getEnvironments",
+      summary: "The environments, the default one first",
+      description: "`role`, `offset` and `ready` are those of the node that answers, if it follows the environment.",
+      kind: "other",
+      responses: {
+        200: json(
+          "The environments",
+          z.strictObject({ environments: z.array(environmentSchema) }).meta({ id: "Environments" }),
+        ),
+      },
+      errors: ["not_found"],
+    },
+    {
+      ...environment,
+      method: "post",
+      path: "/api/environments",
+      id: "postEnvironment",
+      summary: "Create an environment: an empty one, or a copy of the policy and the facts of another one",
+      description: "An environment begins with one API key, which is not a copy.",
+      kind: "write",
+      body: bodies.environment.schema,
+      responses: { 200: json("The environment and its first admin key, which is not shown again", newSchema) },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      ...environment,
+      method: "patch",
+      path: "/api/environments/:id",
+      id: "patchEnvironment",
+      summary: "Give an environment another name",
+      kind: "write",
+      body: bodies.renameEnvironment.schema,
+      responses: {
+        200: json(
+          "The environment has this name",
+          z.strictObject({ id: z.string(), name: z.string(), message: z.string() }).meta({ id: "RenamedEnvironment" }),
+        ),
+      },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      ...environment,
+      method: "delete",
+      path: "/api/environments/:id",
+      id: "deleteEnvironment",
+      summary: "Delete an environment; until `final` it can be restored",
+      kind: "write",
+      responses: {
+        200: json(
+          "Its API keys are not valid any more",
+          z
+            .strictObject({ id: z.string(), final: z.iso.datetime(), message: z.string() })
+            .meta({ id: "DeletedEnvironment" }),
+        ),
+      },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      ...environment,
+      method: "post",
+      path: "/api/environments/:id/restore",
+      id: "restoreEnvironment",
+      summary: "Restore a deleted environment",
+      kind: "write",
+      responses: {
+        200: json(
+          "The environment is active again",
+          z.strictObject({ id: z.string(), message: z.string() }).meta({ id: "RestoredEnvironment" }),
+        ),
+      },
+      errors: ["not_found", "conflict"],
+    },
+  ];
+}
+
+const environmentSchema = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    created: z.iso.datetime().nullable().meta({ description: "Null for the default environment" }),
+    state: z.enum(["active", "deleted"]),
+    is_default: z.literal(true).optional(),
+    deleted: z.iso.datetime().optional(),
+    final: z.iso.datetime().optional().meta({ description: "When the deletion becomes final" }),
+    role: z.enum(["primary", "edge", "fallback"]).optional(),
+    offset: z.int().nullable().optional(),
+    ready: z.boolean().optional(),
+  })
+  .meta({ id: "Environment" });
+
+const newSchema = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    token: z.string(),
+    message: z.string(),
+    created: z.iso.datetime().nullable(),
+  })
+  .meta({ id: "NewEnvironment" });

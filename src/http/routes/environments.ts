@@ -1,0 +1,177 @@
+/**
+ * Environments, for administrators of the appliance: holders of an admin key of the default environment, and people with
+ * the role `admin` there. Keys of the other (hosted) environments administer only their own one.
+ */
+import { Elysia } from "elysia";
+import type { Limits } from "../../config/limits.ts";
+import type { Node, PromoteOptions } from "../../replication/node.ts";
+import { AppError } from "../../util/app-error.ts";
+import { clip } from "../../util/text-length.ts";
+import { forwardGuard, keyAccess, writeAccess } from "../middleware/access.ts";
+import { auditDraftOf } from "../middleware/audit.ts";
+import { exchangeOf } from "../middleware/exchange.ts";
+import type { BodyParser } from "../request/body-parser.ts";
+
+export interface EnvironmentInfo {
+  readonly id: string;
+  readonly name: string;
+  /** Undefined for the default environment. */
+  readonly createdMs: number | undefined;
+  readonly isDefault: boolean;
+  /** Only of a deleted environment. */
+  readonly deletedMs?: number | undefined;
+  /** When the deletion becomes final. */
+  readonly finalMs?: number | undefined;
+  /** Undefined if this node does not follow the environment. */
+  readonly here?:
+    | {
+        readonly role: "primary" | "edge" | "fallback";
+        readonly offset: number | null;
+        readonly isReady: boolean;
+      }
+    | undefined;
+}
+
+/** All environments of the appliance. */
+export interface Environments {
+  list(): readonly EnvironmentInfo[];
+  /** AppError `conflict`, `not_found` (`copyOf`), `not_ready`. */
+  create(request: {
+    readonly id: string;
+    readonly name: string;
+    readonly copyOf: string | undefined;
+  }): Promise<{ readonly info: EnvironmentInfo; readonly token: string }>;
+  /** AppError `not_found`, `not_ready`. */
+  rename(id: string, name: string): Promise<void>;
+  /** AppError `not_found`, `conflict`, `not_ready`. */
+  delete(id: string): Promise<{ readonly finalMs: number }>;
+  /** AppError `not_found`, `conflict`, `not_ready`. */
+  restore(id: string): Promise<void>;
+  /** Promotes this node for the environments besides the default one. Returns those that failed. */
+  promoteOthers(options: PromoteOptions): Promise<readonly { readonly id: string; readonly reason: string }[]>;
+}
+
+/** The routes that a node answers whatever its role. */
+export function environmentReads(node: Node, environments: Environments | undefined, limits: Limits) {
+  return new Elysia()
+    .use(keyAccess(node, "admin", limits.readBodyBytesMax))
+    .get("/api/environments", () => ({ environments: present(environments).list().map(described) }));
+}
+
+/** The routes of a primary. Others forward or refuse them (`write-forwarding.ts`). */
+export function environmentWrites(
+  node: Node,
+  environments: Environments | undefined,
+  limits: Limits,
+  bodies: BodyParser,
+) {
+  return new Elysia()
+    .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
+    .post("/api/environments", async ({ body, request }) => {
+      const wanted = await bodies.parse("environment", body);
+      const { id, name, copyOf } = wanted;
+      exchangeOf(request).audited = { target: id, details: { name, ...(copyOf !== undefined && { copy_of: copyOf }) } };
+      const { info, token } = await present(environments).create(wanted);
+      recordDone(node, request);
+      const message = "keep the token, it is not shown again";
+      return { id: info.id, name: info.name, token, message, created: timeText(info.createdMs) };
+    })
+    .patch("/api/environments/:id", async ({ body, params, request }) => {
+      const id = idIn(params.id);
+      exchangeOf(request).audited = { target: id };
+      const { name } = await bodies.parse("renameEnvironment", body);
+      exchangeOf(request).audited = { target: id, details: { name } };
+      await present(environments).rename(id, name);
+      recordDone(node, request);
+      return { id, name, message: "environment renamed" };
+    })
+    .delete("/api/environments/:id", async ({ params, request }) => {
+      const id = idIn(params.id);
+      exchangeOf(request).audited = { target: id };
+      if (id === node.environment) throw new AppError("conflict", "the default environment cannot be deleted");
+      const final = timeText((await present(environments).delete(id)).finalMs);
+      recordDone(node, request);
+      return { id, final, message: `environment deleted, it can be restored until ${final}` };
+    })
+    .post("/api/environments/:id/restore", async ({ params, request }) => {
+      const id = idIn(params.id);
+      exchangeOf(request).audited = { target: id };
+      await present(environments).restore(id);
+      recordDone(node, request);
+      return { id, message: "environment restored" };
+    });
+}
+
+const ofEnvironments = "environments are administered with an admin key of the default environment";
+
+/** Routes that concern the whole appliance, with the reason why a hosted environment refuses them. */
+const applianceRoutes = [
+  ["GET", "/api/environments", ofEnvironments],
+  ["POST", "/api/environments", ofEnvironments],
+  ["PATCH", "/api/environments/:id", ofEnvironments],
+  ["DELETE", "/api/environments/:id", ofEnvironments],
+  ["POST", "/api/environments/:id/restore", ofEnvironments],
+  ["GET", "/metrics", "metrics are those of all environments, so they need a key of the default environment"],
+  [
+    "POST",
+    "/api/promote",
+    "a promotion is one of all environments of the node, so it needs an admin key of the default environment",
+  ],
+] as const;
+
+/** These routes in a hosted environment. Only valid keys learn that this is one. */
+export function refusedApplianceRoutes(node: Node) {
+  const requireKey = forwardGuard(node);
+  const routes = new Elysia();
+  for (const [method, path, reason] of applianceRoutes) {
+    const refuse = async ({ request, route }: { request: Request; route: string }): Promise<never> => {
+      const exchange = exchangeOf(request);
+      exchange.route = route;
+      await requireKey(exchange, request, "read");
+      throw new AppError("forbidden", reason);
+    };
+    routes.route(method, path, async ({ request, route }) => refuse({ request, route }), { parse: "none" });
+  }
+  return routes;
+}
+
+function present(environments: Environments | undefined): Environments {
+  if (environments !== undefined) return environments;
+  throw new AppError("not_found", "this node serves only one environment");
+}
+
+/** Elysia gives null for a path parameter with malformed percent-encoding. */
+function idIn(id: string | null): string {
+  if (id === null)
+    throw new AppError("invalid_request", "the id of the environment in the path is not percent-encoded UTF-8");
+  return id;
+}
+
+/** The registry of environments is no part of this environment, so its audit log gets an entry without an event. */
+function recordDone(node: Node, request: Request): void {
+  const draft = auditDraftOf(exchangeOf(request));
+  if (draft !== undefined) node.audit.record(draft);
+}
+
+function described({ id, name, createdMs, isDefault, deletedMs, finalMs, here }: EnvironmentInfo) {
+  return {
+    ...{ id, name, created: timeText(createdMs), state: deletedMs === undefined ? "active" : "deleted" },
+    ...(isDefault && { is_default: true }),
+    ...(deletedMs !== undefined && { deleted: timeText(deletedMs) }),
+    ...(finalMs !== undefined && { final: timeText(finalMs) }),
+    ...(here !== undefined && { role: here.role, offset: here.offset, ready: here.isReady }),
+  };
+}
+
+function timeText(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}
+
+/** The failures of `promoteOthers` as members of a response; none without failures. */
+export async function promoteOthers(environments: Environments | undefined, options: PromoteOptions) {
+  const failed = (await environments?.promoteOthers(options)) ?? [];
+  if (failed.length === 0) return undefined;
+  return failed.map(({ id, reason }) => ({ id, reason: clip(reason, reasonCharactersMax) }));
+}
+
+const reasonCharactersMax = 300;

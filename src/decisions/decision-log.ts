@@ -39,7 +39,12 @@ import { RecentDecisions } from "./recent-decisions.ts";
 
 const log = getLogger("decisions");
 
-const decisionLogWorker: WorkerKind = { name: "decisions", entry: "decisions/decision-log-worker.ts" };
+const decisionLogWorker: WorkerKind = {
+  name: "decisions",
+  entry: "decisions/decision-log-worker.ts",
+  // Of several environments in one process.
+  threadsMax: 2,
+};
 
 /** The file of the log in the data directory. */
 const decisionLogFile = "decisions.db";

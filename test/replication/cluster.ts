@@ -17,6 +17,7 @@ import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/replication/log/append.ts";
 import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
+import { startNode } from "../../src/roles/environment-host.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -126,6 +127,17 @@ export class Cluster {
   /** A primary as the command line starts it: it can be replaced, and then continues as an edge at the same address. */
   async member(flags: Flags, system?: ClusterSystem): Promise<RunningNode & { readonly data: string }> {
     return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
+  }
+
+  /** A node with all its environments, as `ostiary serve` starts it. */
+  async host(
+    role: Config["role"],
+    name: string,
+    flags: Flags = {},
+    system?: ClusterSystem,
+  ): Promise<RunningNode & { readonly data: string }> {
+    const config = this.config(role, name, { ...(role === "primary" && { adminKey }), ...flags });
+    return this.#asMember(config, startNode, system);
   }
 
   async #asMember(

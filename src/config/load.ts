@@ -192,6 +192,9 @@ function checkOidc({ oidc, limits }: Config): string[] {
   if (audience.length === 0) problems.push(missing("oidc.audience", "oidc.issuer needs it"));
   if (roles.length === 0)
     problems.push("oidc.admin, oidc.write and oidc.read are not set, so no person has a role; set one of them");
+  const incomplete = roles.find((value) => /^[A-Za-z0-9-]+::$/.test(value));
+  if (incomplete !== undefined)
+    problems.push(`a role of oidc has \`${incomplete}\`, an environment without a value; write \`${incomplete}value\``);
   if (limits.oidcKeysAgeMsMax < limits.oidcKeysRefreshMs)
     problems.push("advanced.oidcKeysAgeMsMax is smaller than advanced.oidcKeysRefreshMs");
   return problems;

@@ -151,7 +151,7 @@ export function createApp(
   const routes = routed.routes.map(({ method, path }) => ({ method, path }));
   const app = routed.use(notFoundRoutes(routes));
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const parts = { bodies: reader, large, people, isTrustedProxy, requestLimits };
+  const parts = { bodies: reader, large, people, isHosted, isTrustedProxy, requestLimits };
   const exchanges = serveExchanges(node, limits, parts, (exchange, received) => {
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);

@@ -13,6 +13,7 @@ import { Issuer, oidcFlags, type TokenParts } from "./issuer.ts";
 
 const second = 1000;
 const hour = 3600 * second;
+const inDefault = { environment: "default", isHosted: false };
 
 interface Setting {
   readonly issuer: Issuer;
@@ -39,7 +40,7 @@ async function withPeople(
   const { config, problems } = loadConfig({ environment: {}, flags: all });
   const { oidc, limits } = must(config, problems.join("; "));
   const people = new People(must(oidc.issuer), { oidc, limits }, (url, init) => fetch(url, init), clock);
-  const find = async (token: string): Promise<Person> => people.find(token);
+  const find = async (token: string): Promise<Person> => people.find(token, inDefault);
   await body({
     issuer,
     people,
@@ -108,6 +109,58 @@ describe("a person", () => {
         ...{ "oidc.roleClaim": roleClaim, "oidc.admin": "Object,1,owners" },
       });
   });
+
+  test("has the roles of the environment in which the token is sent", () =>
+    withPeople(
+      async ({ issuer, people }) => {
+        const roleOf = async (environment: string, groups: unknown): Promise<string> => {
+          const scope = { environment, isHosted: environment !== "default" };
+          const token = await issuer.token({ claims: { groups } });
+          const find = async (): Promise<Person> => people.find(token, scope);
+          return find().then(
+            ({ role }) => role,
+            (error: AppError) => error.message.replace(/^.*\(/, "("),
+          );
+        };
+        const none = (form = "") => `(\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`;
+        const noneIn = (environment: string) => none(`, as \`${environment}::value\``);
+        const table = [
+          // The groups, and the roles in the default environment, in `staging` and in `qa`.
+          [["owners"], "admin", noneIn("staging"), noneIn("qa")],
+          [["testers"], none(), "admin", "read"],
+          [["testers", "readers"], "read", "admin", "read"],
+          [["staff"], "write", "read", noneIn("qa")],
+          [["staff", "readers"], "write", "read", noneIn("qa")],
+          [["staging::testers", "default::staff", "::testers"], none(), noneIn("staging"), noneIn("qa")],
+          [["arn:aws:iam::7:role/a"], "read", noneIn("staging"), noneIn("qa")],
+          [["a::b"], none(), noneIn("staging"), "admin"],
+          [["b"], none(), noneIn("staging"), noneIn("qa")],
+          ["testers", none(), "admin", "read"],
+        ] as const;
+        for (const [groups, ...roles] of table) {
+          const found = await Promise.all(["default", "staging", "qa"].map((id) => roleOf(id, groups)));
+          expect([groups, found]).toEqual([groups, [...roles]]);
+        }
+        expect(await roleOf("constructor", ["owners", "testers"])).toBe(noneIn("constructor"));
+      },
+      {
+        "oidc.admin": "owners,staging::testers,qa::a::b",
+        "oidc.write": "default::staff",
+        "oidc.read": "readers,qa::testers,staging::staff,staging::testers,arn:aws:iam::7:role/a",
+      },
+    ));
+
+  test("has the roles of each environment at once, although the token is verified once", () =>
+    withPeople(
+      async ({ issuer, people }) => {
+        const token = await issuer.token();
+        expect((await people.find(token, inDefault)).role).toBe("read");
+        expect(people.find(token, { environment: "qa", isHosted: true })).toMatchObject({ role: "admin" });
+        expect(() => people.find(token, { environment: "other", isHosted: true })).toThrow("no role here");
+        expect(people.find(token, inDefault)).toMatchObject({ role: "read" });
+      },
+      { "oidc.admin": "qa::readers" },
+    ));
 
   test("may have scopes as roles", () =>
     withPeople(
@@ -244,7 +297,7 @@ describe("a token is refused", () => {
   test("with any other change", () =>
     withPeople(async ({ issuer, people, refusal }) => {
       const token = await issuer.token();
-      await people.find(token);
+      await people.find(token, inDefault);
       const bytesOf = (text: string): string =>
         text
           .split(".")
@@ -305,19 +358,19 @@ describe("the keys of the issuer", () => {
       const tokens = await Promise.all(
         Array.from({ length: 50 }, (_, index) => issuer.token({ claims: { sub: `${index}` } })),
       );
-      const found = await Promise.all(tokens.map((token) => people.find(token)));
+      const found = await Promise.all(tokens.map((token) => people.find(token, inDefault)));
       expect(found.map(({ id }) => id)).toEqual(tokens.map((_, index) => `person:${index}`));
       expect(issuer.fetches).toBe(1);
       // Not a promise: the token is known.
-      expect(people.find(must(tokens[7]))).toMatchObject({ id: "person:7" });
+      expect(people.find(must(tokens[7]), inDefault)).toMatchObject({ id: "person:7" });
     }));
 
   test("a known token is refused when it expires", () =>
     withPeople(async ({ issuer, people, advance, refusal }) => {
       const token = await issuer.token({ claims: { exp: now() + 60 } });
-      await people.find(token);
+      await people.find(token, inDefault);
       advance(88 * second);
-      expect(people.find(token)).toMatchObject({ role: "read" });
+      expect(people.find(token, inDefault)).toMatchObject({ role: "read" });
       advance(3 * second);
       expect(await refusal(token)).toContain("it has expired");
     }));
@@ -335,12 +388,12 @@ describe("the keys of the issuer", () => {
     withPeople(
       async ({ issuer, people, advance, find, refusal }) => {
         const old = await issuer.token();
-        await people.find(old);
+        await people.find(old, inDefault);
         await issuer.rotate(1);
         advance(11 * second);
         await find();
         expect(issuer.fetches).toBe(2);
-        expect((await people.find(old)).role).toBe("read");
+        expect((await people.find(old, inDefault)).role).toBe("read");
         const { kid } = must(issuer.keys[0]);
         issuer.keys.splice(1);
         advance(601 * second);
@@ -360,7 +413,7 @@ describe("the keys of the issuer", () => {
       const invented = await Promise.all(
         Array.from({ length: 200 }, (_, index) => issuer.token({ header: { kid: `invented-${index}` } })),
       );
-      const outcomes = await Promise.allSettled(invented.map(async (token) => people.find(token)));
+      const outcomes = await Promise.allSettled(invented.map(async (token) => people.find(token, inDefault)));
       expect(outcomes.every(({ status }) => status === "rejected")).toBe(true);
       expect(issuer.fetches).toBe(1);
       advance(11 * second);
@@ -372,16 +425,16 @@ describe("the keys of the issuer", () => {
   test("known people are served, and others with known keys, while invented keys wait for a slow issuer", () =>
     withPeople(async ({ issuer, people, advance, find, refusal }) => {
       const known = await issuer.token();
-      await people.find(known);
+      await people.find(known, inDefault);
       advance(11 * second);
       const held = Promise.withResolvers<ServerResponse>();
       issuer.answer = (response) => held.resolve(response);
       const waiting = await Promise.all(
         Array.from({ length: 64 }, (_, index) => issuer.token({ header: { kid: `${index}` } })),
       );
-      const outcomes = Promise.allSettled(waiting.map(async (token) => people.find(token)));
+      const outcomes = Promise.allSettled(waiting.map(async (token) => people.find(token, inDefault)));
       const response = await held.promise;
-      expect(people.find(known)).toMatchObject({ role: "read" });
+      expect(people.find(known, inDefault)).toMatchObject({ role: "read" });
       expect((await find({ claims: { sub: "new" } })).id).toBe("person:new");
       expect(await refusal({ header: { kid: "one too many" } })).toStartWith("not_ready: too many tokens wait");
       issuer.answer = undefined;
@@ -394,11 +447,11 @@ describe("the keys of the issuer", () => {
     withPeople(async ({ issuer, people, advance, refusal, find }) => {
       const inTwoDays = { claims: { exp: now() + 48 * 3600 } };
       const known = await issuer.token(inTwoDays);
-      await people.find(known);
+      await people.find(known, inDefault);
       issuer.answer = (response) => void response.destroy();
       for (const _ of Array.from({ length: 23 })) {
         advance(hour);
-        expect(people.find(known)).toMatchObject({ role: "read" });
+        expect(people.find(known, inDefault)).toMatchObject({ role: "read" });
         await people.prepare();
       }
       expect((await find({ claims: { ...inTwoDays.claims, sub: "x" } })).id).toBe("person:x");
@@ -407,7 +460,7 @@ describe("the keys of the issuer", () => {
       expect(await refusal(inTwoDays)).toStartWith("not_ready");
       issuer.answer = undefined;
       advance(11 * second);
-      expect((await people.find(known)).role).toBe("read");
+      expect((await people.find(known, inDefault)).role).toBe("read");
     }));
 
   test("are fetched soon after an issuer that was down at the start is up", () =>
@@ -466,12 +519,12 @@ describe("the keys of the issuer", () => {
     withPeople(async ({ issuer, people, advance }) => {
       await issuer.rotate(1);
       const token = await issuer.token();
-      await people.find(token);
+      await people.find(token, inDefault);
       issuer.keys.reverse();
       advance(11 * second);
       await people.prepare();
       expect(issuer.fetches).toBe(2);
-      expect(people.find(token)).toMatchObject({ keySet: 1 });
+      expect(people.find(token, inDefault)).toMatchObject({ keySet: 1 });
     }));
 
   test("that are too short are not used", () =>

@@ -2,6 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { converged, eventually, withCluster, type Running } from "../replication/cluster.ts";
 import type { Node } from "../../src/replication/node.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { createApp } from "../../src/http/app.ts";
+import { People } from "../../src/http/oidc/people.ts";
+import { systemClock } from "../../src/util/clock.ts";
 import { must } from "../../src/util/assert.ts";
 import { apiOf, Org, role, wildcardPolicy, type Answer, type Api } from "./api.ts";
 import { openSource } from "./event-source.ts";
@@ -153,6 +158,46 @@ test("API keys work as before, and say who they are", () =>
       const authorization = `Bearer ${await issuer.token()}`;
       const { status, headers } = await api.call("GET", "/api/whoami", { headers: { authorization } });
       expect([status, headers.get("retry-after")]).toEqual([503, "1"]);
+    }, oidcFlags(issuer)),
+  ));
+
+test("a person acts only in the environment that the request names, with the role there", () =>
+  withIssuer((issuer) =>
+    withCluster(async (cluster) => {
+      const { node, url } = await cluster.primary({ "oidc.write": "test::writers" });
+      const { config } = loadConfig({
+        environment: {},
+        flags: { role: "primary", ...oidcFlags(issuer), "oidc.write": "test::writers", "oidc.admin": "other::owners" },
+      });
+      const people = new People(issuer.url, must(config), (path, init) => fetch(path, init), systemClock);
+      const hosted = createApp(node, defaultLimits, { people, isHosted: true });
+      const roleOf = async (isHosted: boolean, group: string, environment?: string): Promise<unknown> => {
+        const authorization = `Bearer ${await issuer.token({ claims: { groups: [group] } })}`;
+        const headers = { authorization, ...(environment !== undefined && { "Ostiary-Environment": environment }) };
+        const request = new Request(`${url}/api/whoami`, { headers });
+        const response = await (isHosted ? hosted.fetch(request) : fetch(request));
+        const { role } = (await response.json()) as { role?: string };
+        return role ?? response.status;
+      };
+      try {
+        const table = [
+          // The group, the environment that the request names, and the role in the default and in a hosted environment.
+          ["writers", undefined, "write", "write"],
+          ["writers", "test", "write", "write"],
+          ["writers", "other", 401, 401],
+          ["writers", "", 401, 401],
+          ["readers", undefined, "read", 403],
+          ["readers", "test", "read", 403],
+          ["owners", undefined, "admin", 403],
+          ["owners", "other", 401, 401],
+        ] as const;
+        for (const [group, environment, ...roles] of table) {
+          const found = [await roleOf(false, group, environment), await roleOf(true, group, environment)];
+          expect([group, environment, found]).toEqual([group, environment, [...roles]]);
+        }
+      } finally {
+        hosted.close();
+      }
     }, oidcFlags(issuer)),
   ));
 

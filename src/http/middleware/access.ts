@@ -9,7 +9,8 @@ import { authenticate, isExpired, type KeySecret } from "../../engine/authentica
 import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { People, Person } from "../oidc/people.ts";
+import { clip } from "../../util/text-length.ts";
+import type { Person } from "../oidc/people.ts";
 import type { RequestKind } from "../request/request-limits.ts";
 import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
@@ -78,18 +79,35 @@ function principalGuard(node: Node, role: ApiKeyRole): Guard {
   const findKey = apiKeyFinder(node);
   return (exchange, request) => {
     const authorization = authorizationOf(request);
-    const person = exchange.people && findPerson(exchange.people, authorization);
+    const person = findPerson(exchange, request, authorization);
     if (person instanceof Promise) return person.then((found) => admit(exchange, found, role));
     admit(exchange, person ?? findKey(authorization), role);
     return undefined;
   };
 }
 
-/** Undefined if the header has an API key. A JWT has dots, an API key has none and begins with `e_`. */
-function findPerson(people: People, authorization: string): Person | Promise<Person> | undefined {
-  if (authorization.startsWith("Bearer e_") || !authorization.includes(".")) return undefined;
-  return people.find(bearerIn(authorization));
+/**
+ * Undefined if the header has an API key, or the node has no issuer. A JWT has dots, an API key has none and begins with
+ * `e_`.
+ */
+function findPerson(
+  { people, isHosted, node: { environment } }: Exchange,
+  request: Request,
+  authorization: string,
+): Person | Promise<Person> | undefined {
+  if (people === undefined || authorization.startsWith("Bearer e_") || !authorization.includes(".")) return undefined;
+  const wanted = request.headers.get(environmentHeader);
+  // A token is for all environments, so it must not act in another one than the person means.
+  if (wanted !== null && wanted !== environment)
+    throw new AppError(
+      "unauthorized",
+      `this node has no environment \`${clip(wanted, 64)}\` (\`Ostiary-Environment\`)`,
+    );
+  return people.find(bearerIn(authorization), { environment, isHosted });
 }
+
+/** Names the environment that a person means; an API key belongs to one. */
+const environmentHeader = "ostiary-environment";
 
 /** Waits for the position of a consistency token, or with `latest` for that of the primary. */
 function requireConsistency(node: Node, request: Request): Promise<void> | undefined {
@@ -128,7 +146,7 @@ export function forwardGuard(node: Node): (exchange: Exchange, request: Request,
   const findKey = apiKeyFinder(node);
   return async (exchange, request, role) => {
     const authorization = authorizationOf(request);
-    const person = exchange.people && findPerson(exchange.people, authorization);
+    const person = findPerson(exchange, request, authorization);
     if (person !== undefined) return admit(exchange, await person, role);
     const keyText = bearerIn(authorization);
     const known = ifReady(() => findKey(authorization));

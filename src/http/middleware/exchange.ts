@@ -28,6 +28,8 @@ export interface ExchangeParts {
   readonly large: LargeResponses;
   /** Undefined without an OIDC issuer. */
   readonly people: People | undefined;
+  /** Whether the node is one of another environment than the default one. */
+  readonly isHosted: boolean;
   /** Whether an IP address is that of a proxy whose `X-Forwarded-For` is true. */
   readonly isTrustedProxy: (address: string) => boolean;
   /** Undefined if there are none. */
@@ -82,13 +84,14 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large, people, isTrustedProxy, requestLimits }: ExchangeParts,
+  { bodies, large, people, isHosted, isTrustedProxy, requestLimits }: ExchangeParts,
   span: Span,
   connections: RequestConnections | undefined,
 ): Exchange {
   return {
     large,
     people,
+    isHosted,
     isTrustedProxy,
     requestLimits,
     requestId: requestIdOf(received),

@@ -6,13 +6,49 @@ import type { ApiKeyRole } from "../../engine/state/event.ts";
 /** Strongest first. */
 const roles = ["admin", "write", "read"] as const satisfies readonly ApiKeyRole[];
 
-/** The strongest role that a value of the role claim gives; undefined if none gives one. */
-export function roleOf(payload: JWTPayload, oidc: Config["oidc"]): ApiKeyRole | undefined {
+/** Which roles a token gives: the strongest one by environment. */
+export interface Roles {
+  /** Of values without the name of an environment, which are those of the default environment. */
+  readonly unnamed: ApiKeyRole | undefined;
+  readonly named: ReadonlyMap<string, ApiKeyRole>;
+}
+
+/** The environment in which a token is sent. */
+export interface TokenScope {
+  readonly environment: string;
+  /** Whether it is another one than the default environment. */
+  readonly isHosted: boolean;
+}
+
+/**
+ * `<environment>::<value>` counts only in that environment. A value can have `::` itself, as in `arn:aws:iam::role`: no
+ * environment has a colon in its name.
+ */
+function splitValue(text: string): { environment: string | undefined; value: string } {
+  const [, environment, value = text] = /^([A-Za-z0-9-]{1,64})::(.+)$/s.exec(text) ?? [];
+  return { environment, value };
+}
+
+/** The strongest role of the token in an environment; undefined if it has none there. */
+export function roleIn({ unnamed, named }: Roles, { environment, isHosted }: TokenScope): ApiKeyRole | undefined {
+  const own = named.get(environment);
+  if (isHosted) return own;
+  return roles.find((role) => role === own || role === unnamed);
+}
+
+/** The roles that the values of the role claim give. A value of the settings names its environment, one of a token does not. */
+export function rolesOf(payload: JWTPayload, oidc: Config["oidc"]): Roles {
   const { roleClaim } = oidc;
   // At some issuers everybody can enter any address.
-  if (roleClaim === "email" && !isTrue(payload["email_verified"])) return undefined;
-  const values = valuesOf(claimAt(payload, roleClaim), roleClaim);
-  return roles.find((role) => oidc[role].some((value) => values.includes(value)));
+  const isForged = roleClaim === "email" && !isTrue(payload["email_verified"]);
+  const values = new Set(isForged ? [] : valuesOf(claimAt(payload, roleClaim), roleClaim));
+  const named = new Map<string | undefined, ApiKeyRole>();
+  for (const role of roles)
+    for (const { environment, value } of oidc[role].map(splitValue))
+      if (values.has(value) && !named.has(environment)) named.set(environment, role);
+  const unnamed = named.get(undefined);
+  named.delete(undefined);
+  return { unnamed, named: named as Map<string, ApiKeyRole> };
 }
 
 /** The name to show; null if the token has none. */

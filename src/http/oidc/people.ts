@@ -13,7 +13,7 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { clip } from "../../util/text-length.ts";
-import { nameOf, roleOf } from "./claims.ts";
+import { nameOf, roleIn, type Roles, rolesOf, type TokenScope } from "./claims.ts";
 import { IssuerKeys } from "./issuer-keys.ts";
 import { refusedToken } from "./refused-token.ts";
 
@@ -29,8 +29,9 @@ export interface Person {
   readonly keySet: number;
 }
 
-interface VerifiedToken extends Omit<Person, "role"> {
-  readonly role: ApiKeyRole | undefined;
+interface VerifiedToken {
+  readonly person: Omit<Person, "role">;
+  readonly roles: Roles;
 }
 
 /** Signatures with a private key. With `none` and HMAC everybody could sign who knows the public key. */
@@ -77,25 +78,25 @@ export class People {
 
   /**
    * The person who sends a token: at once if the token is known. AppError (thrown or as a rejection): `unauthorized` if
-   * it is not valid, `forbidden` if it gives no role, `not_ready` if it cannot be verified now.
+   * it is not valid, `forbidden` if it gives no role in the environment, `not_ready` if it cannot be verified now.
    */
-  find(token: string): Person | Promise<Person> {
+  find(token: string, scope: TokenScope): Person | Promise<Person> {
     if (token.length > this.#limits.oidcTokenBytesMax)
       throw refusedToken(`it is longer than the ${this.#limits.oidcTokenBytesMax} bytes of \`oidcTokenBytesMax\``);
     const id = hash("sha256", token, "base64url");
     const known = this.#verified.get(id);
-    if (known !== undefined && this.isCurrent(known)) {
+    if (known !== undefined && this.isCurrent(known.person)) {
       metrics.oidcTokens.inc({ result: "known" });
-      return this.#withRole(known);
+      return this.#withRole(known, scope);
     }
-    return this.#verify(token, id);
+    return this.#verify(token, id, scope);
   }
 
-  async #verify(token: string, id: string): Promise<Person> {
+  async #verify(token: string, id: string, scope: TokenScope): Promise<Person> {
     const verified = await this.#check(token);
     this.#verified.set(id, verified);
     metrics.oidcTokens.inc({ result: "verified" });
-    return this.#withRole(verified);
+    return this.#withRole(verified, scope);
   }
 
   async #check(token: string): Promise<VerifiedToken> {
@@ -158,21 +159,20 @@ export class People {
     const { sub, exp = 0 } = payload;
     if (typeof sub !== "string" || sub === "" || sub.length > subjectCharactersMax)
       throw refusedToken(`its subject (\`sub\`) does not have 1 to ${subjectCharactersMax} characters`);
+    const name = nameOf(payload, this.#oidc);
     return {
-      kind: "person",
-      id: `person:${sub}`,
-      name: nameOf(payload, this.#oidc),
-      role: roleOf(payload, this.#oidc),
-      expiresMs: exp * 1000,
-      keySet,
+      person: { kind: "person", id: `person:${sub}`, name, expiresMs: exp * 1000, keySet },
+      roles: rolesOf(payload, this.#oidc),
     };
   }
 
-  #withRole(verified: VerifiedToken): Person {
-    if (hasRole(verified)) return verified;
+  #withRole({ person, roles }: VerifiedToken, scope: TokenScope): Person {
+    const role = roleIn(roles, scope);
+    if (role !== undefined) return { ...person, role };
+    const form = scope.isHosted ? `, as \`${scope.environment}::value\`` : "";
     throw new AppError(
       "forbidden",
-      `this person has no role here: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`)`,
+      `this person has no role here: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`,
     );
   }
 }
@@ -180,10 +180,6 @@ export class People {
 /** A part of the header for a message. */
 function described(value: unknown): string {
   return typeof value === "string" ? clip(value, 40) : typeof value;
-}
-
-function hasRole(verified: VerifiedToken): verified is Person {
-  return verified.role !== undefined;
 }
 
 /** The JSON object in a part of a token. */

@@ -9,6 +9,7 @@ import { openStore } from "../../src/store/connection/open-store.ts";
 import { readState } from "../../src/store/log/store-state.ts";
 import { must } from "../../src/util/assert.ts";
 import { type Cluster, eventually, withCluster } from "../replication/cluster.ts";
+import { Random } from "../sim/random.ts";
 import { ask, createEnvironment, isReader, policy, type Reply } from "./host.ts";
 
 const steps = Number(process.env["ENVIRONMENT_STEPS"] ?? 150);
@@ -31,19 +32,8 @@ interface Place {
   readonly directory: string;
 }
 
-/** A generator of numbers below a bound (mulberry32). */
-function numbers(start: number): (below: number) => number {
-  let state = start;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 const stricter = policy.replace('"read" if "reader";', '"read" if "reader" and not is_archived(resource);');
-const policies = [policy, stricter, policy.replace("reader", "reader\", \"writer")];
+const policies = [policy, stricter, policy.replace("reader", 'reader", "writer')];
 
 interface Operation {
   readonly method: string;
@@ -51,12 +41,12 @@ interface Operation {
   readonly body?: unknown;
 }
 
-function randomOperation(below: (bound: number) => number): Operation {
-  const fact = () => isReader(must(users[below(users.length)]), must(repos[below(repos.length)]));
-  const kind = below(20);
+function randomOperation(random: Random): Operation {
+  const fact = () => isReader(random.pick(users), random.pick(repos));
+  const kind = random.below(20);
   if (kind === 0) return { method: "POST", path: "/api/clear_data" };
-  if (kind < 3) return { method: "POST", path: "/api/policy", body: { src: policies[below(policies.length)] } };
-  const inserts = Array.from({ length: 1 + below(3) }, fact);
+  if (kind < 3) return { method: "POST", path: "/api/policy", body: { src: random.pick(policies) } };
+  const inserts = Array.from({ length: 1 + random.below(3) }, fact);
   if (kind < 13) return { method: "POST", path: "/api/batch", body: [{ inserts }] };
   return { method: "POST", path: "/api/batch", body: [{ deletes: inserts }] };
 }
@@ -123,50 +113,54 @@ async function appliance(cluster: Cluster, flags: Readonly<Record<string, string
   return { primary, edge, fallback };
 }
 
-test("two environments are as two appliances", () =>
-  withCluster(async (shared) => {
-    const nodes = await appliance(shared);
-    const keys = [await createEnvironment(nodes.primary, "one"), await createEnvironment(nodes.primary, "two")];
-    const hosted = ids.map((id, index): Place => ({
-      ...{ key: must(keys[index]), nodes },
-      directory: join("environments", id),
-    }));
-    await withCluster(async (first) =>
-      withCluster(async (second) => {
-        const alone: Place[] = [];
-        for (const [index, cluster] of [first, second].entries()) {
-          const flags = { environment: must(ids[index]), adminKey: must(keys[index]) };
-          alone.push({ key: must(keys[index]), nodes: await appliance(cluster, flags), directory: "." });
-        }
-        const below = numbers(seed);
-        const compare = async (role: (typeof roles)[number], operation: Operation, index: number): Promise<void> => {
-          const [here, there] = [must(hosted[index]), must(alone[index])];
-          const expected = comparable(await send(there, role, operation));
-          expect({ role, operation, answer: comparable(await send(here, role, operation)) }).toEqual({
-            role,
-            operation,
-            answer: expected,
-          });
-        };
-        await eventually(async () => {
-          for (const place of [...hosted, ...alone])
-            expect((await send(place, "edge", { method: "GET", path: "/api/facts?predicate=has_role" })).status).toBe(200);
-        });
-        for (let step = 0; step < steps; step++) {
-          const index = below(2);
-          await compare(below(2) === 0 ? "primary" : "edge", randomOperation(below), index);
-          if (step % 5 === 0)
-            for (const other of ids.keys())
-              await compare("primary", must(questions[below(questions.length)]), other);
-        }
-        for (const index of ids.keys())
-          for (const role of roles)
-            await eventually(async () => {
-              const [here, there] = [must(hosted[index]), must(alone[index])];
-              expect(stateOf(here, role)).toEqual(stateOf(there, "primary"));
-              for (const question of questions) await compare(role, question, index);
-              if (role !== "fallback") expect(await logOf(here, role)).toEqual(await logOf(there, "primary"));
+test(
+  "two environments are as two appliances",
+  () =>
+    withCluster(async (shared) => {
+      const nodes = await appliance(shared);
+      const keys = [await createEnvironment(nodes.primary, "one"), await createEnvironment(nodes.primary, "two")];
+      const hosted = ids.map((id, index): Place => ({
+        ...{ key: must(keys[index]), nodes },
+        directory: join("environments", id),
+      }));
+      await withCluster(async (first) =>
+        withCluster(async (second) => {
+          const alone: Place[] = [];
+          for (const [index, cluster] of [first, second].entries()) {
+            const flags = { environment: must(ids[index]), adminKey: must(keys[index]) };
+            alone.push({ key: must(keys[index]), nodes: await appliance(cluster, flags), directory: "." });
+          }
+          const random = new Random(seed);
+          const compare = async (role: (typeof roles)[number], operation: Operation, index: number): Promise<void> => {
+            const [here, there] = [must(hosted[index]), must(alone[index])];
+            const expected = comparable(await send(there, role, operation));
+            expect({ role, operation, answer: comparable(await send(here, role, operation)) }).toEqual({
+              role,
+              operation,
+              answer: expected,
             });
-      }),
-    );
-  }), 120_000);
+          };
+          await eventually(async () => {
+            for (const place of [...hosted, ...alone])
+              expect((await send(place, "edge", { method: "GET", path: "/api/facts?predicate=has_role" })).status).toBe(
+                200,
+              );
+          });
+          for (let step = 0; step < steps; step++) {
+            const index = random.below(2);
+            await compare(random.pick(["primary", "edge"] as const), randomOperation(random), index);
+            if (step % 5 === 0) for (const other of ids.keys()) await compare("primary", random.pick(questions), other);
+          }
+          for (const index of ids.keys())
+            for (const role of roles)
+              await eventually(async () => {
+                const [here, there] = [must(hosted[index]), must(alone[index])];
+                expect(stateOf(here, role)).toEqual(stateOf(there, "primary"));
+                for (const question of questions) await compare(role, question, index);
+                if (role !== "fallback") expect(await logOf(here, role)).toEqual(await logOf(there, "primary"));
+              });
+        }),
+      );
+    }),
+  120_000,
+);

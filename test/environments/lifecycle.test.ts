@@ -1,5 +1,4 @@
 /** Environments on a cluster: creation, copies, names, deletion and restoration, restarts, and what edges follow. */
-import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -89,7 +88,9 @@ test(
       await eventually(async () => expect(await mayRead(edge, key, "bob")).toBe(true));
       const second = await createEnvironment(primary, "staging-2", { copy_of: "staging" });
       expect(await mayRead(primary, second, "bob")).toBe(true);
-      expect((await ask(primary, adminKey, "POST", "/api/environments", { id: "x", copy_of: "none" })).status).toBe(404);
+      expect((await ask(primary, adminKey, "POST", "/api/environments", { id: "x", copy_of: "none" })).status).toBe(
+        404,
+      );
     }),
   timeoutMs,
 );

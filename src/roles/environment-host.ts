@@ -9,7 +9,8 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/environment-system.ts";
-import { nodeIdOf } from "../replication/identity.ts";
+import { writePromotionNote } from "../replication/role-notes.ts";
+import { hostedNodeId, nodeIdOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
@@ -26,7 +27,7 @@ import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
 import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
 import { startFallback } from "./fallback.ts";
-import { startEdge, startPrimary, type MemberOptions } from "./member.ts";
+import { startEdge, startPrimary } from "./member.ts";
 import type { RunningNode } from "./node-service.ts";
 
 const log = getLogger("environments");
@@ -86,7 +87,7 @@ class EnvironmentHost implements Environments {
 
   constructor(config: Config, system: ClusterSystem) {
     this.#config = config;
-    const broker = new SharedBroker(system);
+    const broker = new SharedBroker();
     this.#system = { ...system, openBroker: (options) => broker.open(options) };
     this.#listener = new EnvironmentListener(config.environment, system);
     this.#directory = join(config.data, directoryName);
@@ -94,7 +95,7 @@ class EnvironmentHost implements Environments {
 
   async start(): Promise<RunningNode> {
     const system = { ...this.#system, serve: this.#listener.serveDefault };
-    const service = await startRole(this.#config, system, { environments: this });
+    const service = await startOf(this.#config.role)(this.#config, system, { environments: this });
     this.#default = service;
     const start = async (): Promise<void> => {
       if (existsSync(this.#pathOf(registryEnvironment))) await this.#openRegistry();
@@ -162,7 +163,7 @@ class EnvironmentHost implements Environments {
     try {
       const { limits } = this.#config;
       if (source !== undefined) await copyEnvironment({ system: this.#system, source, data, environment: id, limits });
-      service = await this.#startHosted(id, "primary", token);
+      service = await this.#startHosted(id, { adminKey: token });
       await this.#waitUntilPrimary(service);
       await registry.put({ id, name, createdMs, deletedMs: undefined });
       removeNodeFile(data, unregisteredFile);
@@ -253,7 +254,8 @@ class EnvironmentHost implements Environments {
 
   async #beginRegistry(): Promise<EnvironmentRegistry> {
     this.#prepare(registryEnvironment, this.#system.clock.wallMs());
-    const service = await this.#startHosted(registryEnvironment, "primary", mintApiKey(registryEnvironment).text);
+    const adminKey = mintApiKey(registryEnvironment).text;
+    const service = await this.#startHosted(registryEnvironment, { adminKey });
     await this.#waitUntilPrimary(service);
     return new EnvironmentRegistry(service);
   }
@@ -284,7 +286,7 @@ class EnvironmentHost implements Environments {
   async #startMissing(entries: readonly RegisteredEnvironment[]): Promise<void> {
     const followed = this.#config.environments;
     for (const { id, createdMs, deletedMs } of entries) {
-      const isFollowed = followed.length === 0 || this.#config.role === "primary" || followed.includes(id);
+      const isFollowed = followed === undefined || followed.includes(id);
       if (deletedMs !== undefined || !isFollowed || this.#hosted.get(id)?.createdMs === createdMs) continue;
       if ((this.#retries.get(id) ?? 0) > this.#system.clock.monotonicMs()) continue;
       try {
@@ -385,18 +387,18 @@ class EnvironmentHost implements Environments {
   }
 
   /**
-   * Starts an environment in the role of this node. A node that has no data of it becomes an edge: only the creation
-   * begins a history.
+   * Starts an environment in the role of this node. A node without data of it becomes an edge, unless it `begins` the
+   * environment.
    */
-  #startHosted(id: string, role?: "primary", adminKey?: string): Promise<RunningNode> {
+  #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
     const { role: own, peers, primary } = this.#config;
     const data = this.#pathOf(id);
-    const isPrimary = own === "primary" && (role === "primary" || currentStorePath(data) !== undefined);
-    const asEdge = own === "primary" && !isPrimary ? { role: "edge" as const, primary: peers[0] ?? primary } : {};
+    const isPrimary = begins !== undefined || (own === "primary" && currentStorePath(data) !== undefined);
+    const isNewEdge = own === "primary" && !isPrimary;
     const config: Config = {
       ...this.#config,
-      ...asEdge,
-      ...{ environment: id, data, adminKey, nodeId: `${nodeIdOf(this.#config)}.${id}` },
+      ...(isNewEdge && { role: "edge" as const, primary: primary ?? peers[0] }),
+      ...{ environment: id, data, adminKey: begins?.adminKey, nodeId: hostedNodeId(nodeIdOf(this.#config), id) },
       // Edges cannot acknowledge the first entry of the registry, because they do not know it yet.
       ...(id === registryEnvironment && { ack: 0 }),
     };
@@ -405,7 +407,10 @@ class EnvironmentHost implements Environments {
       serve: (options) => this.#listener.serveHosted(id, options),
     };
     const options = { isHosted: true, nodeKeyHash: this.#nodeKeyHash() };
-    return inEnvironment(id, () => startRole(config, system, options));
+    // A promoted edge is the primary of this environment after a restart as well.
+    if (isPrimary && own === "edge") writePromotionNote(data);
+    const start = isPrimary ? startPrimary : startOf(config.role);
+    return inEnvironment(id, () => start(config, system, options));
   }
 
   #nodeKeyHash(): string | undefined {
@@ -455,7 +460,7 @@ class EnvironmentHost implements Environments {
   }
 
   #finalMs(deletedMs: number): number {
-    return deletedMs + this.#config.limits.environmentGrace;
+    return deletedMs + this.#config.environmentGrace;
   }
 
   async #serially<T>(body: () => Promise<T>): Promise<T> {
@@ -475,9 +480,8 @@ class EnvironmentHost implements Environments {
   }
 }
 
-function startRole(config: Config, system: ClusterSystem, options: MemberOptions): Promise<RunningNode> {
-  const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
-  return start(config, system, options);
+function startOf(role: Config["role"]): typeof startPrimary {
+  return { primary: startPrimary, edge: startEdge, fallback: startFallback }[role];
 }
 
 function hereOf(node: Node): EnvironmentInfo["here"] {

@@ -22,6 +22,12 @@ export interface RegisteredEnvironment {
 }
 
 const predicate = "environment";
+/** A store takes no facts that its policy does not use. */
+const policy = `actor Environment {}
+is_registered(id: Environment) if
+  environment(id, name, created, deleted) and
+  name matches String and created matches String and deleted matches String;
+`;
 /** In place of the time of the deletion. */
 const active = "active";
 
@@ -68,7 +74,10 @@ export class EnvironmentRegistry {
     const { writes } = this.#service.node();
     if (writes === undefined)
       throw new AppError("not_ready", "another node has the primary of the registry of environments, try again");
-    await writes.batch(changes, { traceparent: null });
+    const meta = { traceparent: null };
+    if (this.#service.node().state()?.policyId === 0)
+      await writes.policy({ source: policy, filename: null, force: true }, meta);
+    await writes.batch(changes, meta);
   }
 
   promote(...options: Parameters<NonNullable<ReturnType<RunningNode["node"]>["promote"]>>): Promise<unknown> {

@@ -91,7 +91,7 @@ async function logOf(place: Place, role: (typeof roles)[number]): Promise<unknow
     offset,
     type,
     (rest as { kind?: string }).kind,
-    JSON.stringify(data ?? null).replaceAll(/"time":"[^"]*"/g, ""),
+    JSON.stringify(data ?? null).replaceAll(/"(?:time|created)":"[^"]*"/g, ""),
   ]);
 }
 

@@ -53,7 +53,7 @@ test(
   "an environment is renamed, deleted, restored, and deleted for good",
   () =>
     withCluster(async (cluster) => {
-      const primary = await cluster.host("primary", "primary", { "advanced.environmentGrace": "3s" });
+      const primary = await cluster.host("primary", "primary", { environmentGrace: "3s" });
       const key = await createEnvironment(primary, "shop");
       await fill(primary, key, "ann");
       expect((await ask(primary, adminKey, "PATCH", "/api/environments/shop", { name: "Shop 2" })).status).toBe(200);
@@ -126,7 +126,11 @@ test(
       expect(await mayRead(edge, key, "bob")).toBe(true);
       const other = await createEnvironment(edge, "team-b");
       await fill(edge, other, "cid");
-      expect(await mayRead(edge, other, "cid")).toBe(true);
+      await edge.stop();
+      const again = await cluster.host("edge", "edge", { primary: primary.url });
+      await eventually(async () => expect(await mayRead(again, other, "cid")).toBe(true));
+      for (const each of [key, other])
+        expect((await ask(again, each, "POST", "/api/batch", [{ inserts: [isReader("dan")] }])).status).toBe(200);
     }),
   timeoutMs,
 );

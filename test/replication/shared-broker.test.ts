@@ -2,9 +2,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server } from "node:net";
+import { join } from "node:path";
+import { Aedes } from "aedes";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import type { Config } from "../../src/config/config.ts";
 import { hostedNodeId, parseNodeId } from "../../src/replication/identity.ts";
+import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
 import {
   SharedBroker,
   type EmbeddedBroker,
@@ -405,4 +408,26 @@ test("nodes of two environments replicate over one broker of a process", () =>
     expect([mayRead(other.edge, "ann"), mayRead(other.edge, "bob")]).toEqual([false, true]);
     while (cleanups.length > 0) await cleanups.pop()?.();
     expect(broker.isOpen).toBe(false);
+  }));
+
+test("at a broker of its own, a node has one login in all environments, and one client id in each", () =>
+  withCluster(async (cluster) => {
+    const logins: string[] = [];
+    const aedes = await Aedes.createBroker({
+      authenticate(client, username, _password, done) {
+        logins.push(`${client.id} as ${username}`);
+        done(null, true);
+      },
+    });
+    const server = createServer((socket) => aedes.handle(drainRead(socket))).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const broker = `mqtt://127.0.0.1:${portOf(server)}`;
+    const { url } = await cluster.primary();
+    const config = cluster.config("edge", "edge-1", { primary: url, broker });
+    const hosted = { ...config, nodeId: hostedNodeId("edge-1", "test"), data: join(cluster.directory, "hosted") };
+    const edges = [await startEdgeNode(config), await startEdgeNode(hosted)];
+    await eventually(() => expect(new Set(logins)).toEqual(new Set(["edge-1 as edge-1", "edge-1@test as edge-1"])));
+    await Promise.all(edges.map((edge) => edge.stop()));
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    server.close();
   }));

@@ -357,7 +357,9 @@ export const advancedLimits = {
   brokerDrainTimeoutMs: time(5000).describe(
     "The embedded broker closes the connection of a subscriber that accepts nothing for this time",
   ),
-  brokerConnectionsMax: count(1000).describe("Maximum number of authenticated connections to the embedded broker"),
+  brokerConnectionsMax: count(1000).describe(
+    "Maximum number of authenticated connections to the embedded broker. A hosted environment gets another one while it has fewer than are free",
+  ),
   brokerLoginsWaitingMax: count(100).describe(
     "Maximum number of connections to the embedded broker that are not authenticated yet; a further one replaces the oldest",
   ),

@@ -187,6 +187,7 @@ export class SystemWithClock implements ClusterSystem {
   readonly clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + this.aheadMs };
   readonly fetch = this.#real.fetch;
   readonly connectMqtt = this.#real.connectMqtt;
+  readonly openBroker = this.#real.openBroker;
   readonly spawnWorker = this.#real.spawnWorker;
   readonly approvePolicies = this.#real.approvePolicies;
   readonly serve = this.#real.serve;

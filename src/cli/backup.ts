@@ -19,7 +19,7 @@ import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { accessOf, messageIn, noAnswerFrom, withAccess } from "./node-api.ts";
+import { accessOf, messageIn, noAnswerFrom, withAccess, credentialHeaders } from "./node-api.ts";
 import { authenticityTexts, nodeKeyHashFrom, withNodeKey, requireStoreIn } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import type { NodeOptions } from "./setting-options.ts";
@@ -86,11 +86,12 @@ function copyOf(path: string, nodeKeyHash: string | undefined, progress: Progres
 }
 
 function fetchFrom(command: Command, progress: ProgressLine): BackupOptions["write"] {
-  const { url, credential } = accessOf(command, "admin");
+  const access = accessOf(command, "admin");
+  const { url } = access;
   return async (target) => {
     progress.begin(`waiting for ${url}`);
     await fetchSnapshot(target, progress, {
-      get: async (headers) => request(url, { ...headers, Authorization: `Bearer ${await credential()}` }),
+      get: async (headers) => request(url, { ...headers, ...(await credentialHeaders(access)) }),
       responseError: refusalOf,
     });
   };

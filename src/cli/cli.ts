@@ -16,6 +16,7 @@ import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { decisionsCommand } from "./decisions.ts";
 import { devCommand } from "./dev.ts";
+import { envCommand } from "./env.ts";
 import { eventsCommand } from "./events.ts";
 import { explainCommand } from "./explain.ts";
 import { explainRulesCommand } from "./explain-rules.ts";
@@ -72,6 +73,7 @@ Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup    all data in one file, while the node runs
   ostiary restore monday.backup --data /var/lib/ostiary --to-time 2026-11-26T07:00:00Z   the state at seven o'clock
   ostiary keys create --role read --name billing  with OSO_URL and OSO_AUTH in the environment
+  ostiary env create staging                      another environment, with its own policy, facts and keys
   ostiary audit --follow                          what administrators do, and what was refused
   ostiary login --url https://primary.example.com     as a person, without an API key
   ostiary snapshot create --url http://10.0.0.1:8080 --out all.zst      all data without the log, for \`ostiary snapshot import\`
@@ -125,6 +127,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       decisionsCommand,
       parityCommand,
       keysCommand,
+      envCommand,
       auditCommand,
       loginCommand,
       logoutCommand,

@@ -8,7 +8,7 @@ import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { fetch } from "../runtime/fetch.ts";
 import { AppError } from "../util/app-error.ts";
 import { backoffMs } from "../util/backoff.ts";
-import { errorFrom, noAnswerFrom, type NodeAccess } from "./node-api.ts";
+import { credentialHeaders, errorFrom, noAnswerFrom, type NodeAccess } from "./node-api.ts";
 
 export interface FollowOptions {
   /** The path of the stream; by default that of the changes of facts, policy and keys. */
@@ -61,10 +61,10 @@ async function followOneStream(
   const silence = new AbortController();
   const silenceTimer = setTimeout(() => silence.abort(new Error("the node was silent for too long")), silenceMsMax);
   try {
-    const authorization = `Bearer ${await access.credential()}`;
+    const credentials = await credentialHeaders(access);
     const response = await fetch(url + (options.path ?? "/api/events"), {
       headers: {
-        Authorization: authorization,
+        ...credentials,
         Accept: "text/event-stream",
         ...(position.last !== undefined && { "Last-Event-ID": position.last }),
       },

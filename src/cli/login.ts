@@ -17,6 +17,7 @@ import {
   type NodeAccess,
   noAnswerFrom,
   nodeUrl,
+  personalEnvironment,
   withAccess,
 } from "./node-api.ts";
 import { hasBrowser, logInWithBrowser } from "./oidc/browser-login.ts";
@@ -47,7 +48,9 @@ export const loginCommand: AddCommand = (program) => {
       const logIn = hasBrowser() && options.device !== true ? logInWithBrowser : logInWithDevice;
       const login = loginFrom(target, await logIn(issuer, target.scopes));
       // Only a login that the node accepts is kept.
-      const person = await whoami({ url, credential: () => Promise.resolve(login.token) });
+      const person = await whoami({
+        ...{ url, credential: () => Promise.resolve(login.token), environment: personalEnvironment() },
+      });
       await withLockedLogins(async () => writeLogin(url, login));
       await print(
         options.json

@@ -19,6 +19,7 @@ export const manCommand: AddCommand = (program) => {
 const variables: readonly (readonly [name: string, meaning: string])[] = [
   ["OSO_URL", "The URL of the node for commands that ask one (default: http://127.0.0.1:8080)."],
   ["OSO_AUTH", "The API key for these commands."],
+  ["OSO_ENVIRONMENT", "Without OSO_AUTH: the environment in which a login is used (default: the default one)."],
   ["OSO_PORT, OSO_DIRECTORY", "The port and the data directory of `ostiary dev`."],
   ["OSTIARY_*", "The settings of a node; `ostiary serve --help` names the variable of each."],
   ["NO_COLOR, FORCE_COLOR", "Turn colours off, or on without a terminal."],

@@ -16,6 +16,8 @@ export interface NodeAccess {
   readonly url: string;
   /** The API key, or the present token of a login. Asked for each request, because a token expires. */
   readonly credential: () => Promise<string>;
+  /** The id of the environment that a person means; undefined for the default one, and with an API key, which has one. */
+  readonly environment?: string | undefined;
 }
 
 /** Adds the options that name the node. `role` is the weakest accepted role of the API key. */
@@ -24,7 +26,7 @@ export function withAccess(command: Command, role: ApiKeyRole): Command {
     .option("--url <url>", "The URL of the node (default: http://127.0.0.1:8080) [OSO_URL]")
     .addHelpText(
       "after",
-      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"} is required, in the variable OSO_AUTH. Without it the login of \`ostiary login\` is used.`,
+      `\n${article(role)} ${role} key${role === "admin" ? "" : " or a stronger one"} is required, in the variable OSO_AUTH. Without it the login of \`ostiary login\` is used, in the\nenvironment that OSO_ENVIRONMENT names.`,
     );
 }
 
@@ -32,10 +34,21 @@ export function accessOf(command: Command, role: ApiKeyRole): NodeAccess {
   const url = nodeUrl(command.getOptionValue("url") as string | undefined);
   const key = process.env["OSO_AUTH"]?.trim();
   if (key) return { url, credential: () => Promise.resolve(key) };
-  if (url in readLogins()) return { url, credential: () => currentToken(url) };
+  if (url in readLogins()) return { url, credential: () => currentToken(url), environment: personalEnvironment() };
   throw new UsageError(
     `OSO_AUTH is not set; set it to ${article(role).toLowerCase()} ${role} key of the node, or log in with \`ostiary login\``,
   );
+}
+
+/** The environment in which a person uses a login. */
+export function personalEnvironment(): string | undefined {
+  return process.env["OSO_ENVIRONMENT"]?.trim() || undefined;
+}
+
+/** The headers that say who asks, and in which environment. */
+export async function credentialHeaders({ credential, environment }: NodeAccess): Promise<Record<string, string>> {
+  const authorization = { Authorization: `Bearer ${await credential()}` };
+  return environment === undefined ? authorization : { ...authorization, "Ostiary-Environment": environment };
 }
 
 /** The URL of the node: of the option `--url`, otherwise of OSO_URL. Throws UsageError. */
@@ -98,14 +111,15 @@ export interface NodeRequest {
 
 /** Returns the response, whatever its status. Throws AppError `not_ready` if the node does not answer in time. */
 export async function requestNode(
-  { url, credential }: NodeAccess,
+  access: NodeAccess,
   { method, path, body, headers, timeoutMs = 30_000 }: NodeRequest,
 ): Promise<Response> {
-  const authorization = `Bearer ${await credential()}`;
+  const { url } = access;
+  const credentials = await credentialHeaders(access);
   try {
     return await fetch(`${url}${path}`, {
       method,
-      headers: { Authorization: authorization, "Content-Type": "application/json", ...headers },
+      headers: { ...credentials, "Content-Type": "application/json", ...headers },
       ...(body === undefined ? {} : { body }),
       signal: AbortSignal.timeout(timeoutMs),
     });

@@ -8,6 +8,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { embeddedBroker, isBroker } from "./broker-address.ts";
+import { environmentId, environmentIdText } from "./environment-id.ts";
 import { advancedLimits, limitsSchema, retentionLimits } from "./limits.ts";
 import {
   ackCount,
@@ -105,6 +106,13 @@ const cluster = {
   ),
   ack: setting(ackCount().default(0), "edges", "`none`, or `edges:` and a number from 1 to 100").describe(
     "When a primary acknowledges a write: with `none` when it is on the primary's own disk, with `edges:2` when two edges have it as well. One of these edges can then become the primary without the loss of an acknowledged write. The same on all nodes that can become the primary",
+  ),
+  environments: setting(
+    names((id) => environmentId.test(id)).optional(),
+    "ids",
+    `ids of environments separated by commas, each ${environmentIdText}; in the file also a list, and \`[]\` for none`,
+  ).describe(
+    "The environments that an edge or a fallback follows besides the default one. If it is not set, it follows all. A node that can become the primary has to follow all",
   ),
   maxStaleness: setting(
     duration(1000, 7 * day).optional(),
@@ -214,7 +222,7 @@ const oidc = z.strictObject({
     "The claim whose values give a role: the name of a claim, or a path such as `realm_access.roles`. Its value is a text or a list of texts. The claim `email` counts only with `email_verified`",
   ),
   admin: values("values").describe(
-    "The values of `oidc.roleClaim` that give the role `admin`. A person with several roles has the strongest; a person without one is refused",
+    "The values of `oidc.roleClaim` that give the role `admin`. A person with several roles has the strongest; a person without one is refused. A value counts in the default environment, and one with the id of an environment and `::` before it, such as `staging::testers`, only in that environment",
   ),
   write: values("values").describe("The values of `oidc.roleClaim` that give the role `write`"),
   read: values("values").describe("The values of `oidc.roleClaim` that give the role `read`"),
@@ -271,6 +279,9 @@ const decisions = z.strictObject({
 });
 
 const advanced = {
+  environmentGrace: time({ min: 0, max: 3650 * day, default: 7 * day }).describe(
+    "How long a deleted environment can be restored; after that its data is deleted. The same on all nodes",
+  ),
   trustedProxies: setting(
     list(isNetwork, 0).default([]),
     "addresses",

@@ -62,6 +62,9 @@ export const advancedLimits = {
   resultSetFinishedTtlMs: time(2000).describe(
     "How long a result set is kept after its last page, in case a client repeats that request",
   ),
+  environmentsMax: count(200, { min: 0 }).describe(
+    "Maximum number of environments besides the default one. Deleted ones count until the deletion is final",
+  ),
   recentDecisionsBytesMax: size(4 * MiB).describe(
     "Maximum size of the recent decisions that a node keeps in memory for the decision log and for parity reports that follow; one decision takes about 300 bytes",
   ),

@@ -126,7 +126,12 @@ function missing(name: string, reason: string): string {
 /** Checks combinations of settings that are valid one by one. */
 function checkCombinations(config: Config): string[] {
   const { role, adminKey, environment, limits } = config;
-  const problems = [...checkReplica(config), ...checkFailover(config), ...checkOidc(config)];
+  const problems = [
+    ...checkReplica(config),
+    ...checkFailover(config),
+    ...checkEnvironments(config),
+    ...checkOidc(config),
+  ];
   if (role === "primary" && config.import !== undefined)
     problems.push(
       "import is for edges and fallbacks: a primary that starts from a snapshot would lose all later writes",
@@ -153,6 +158,15 @@ function checkReplica({ role, primary, nodeKey, follow, peers }: Config): string
   if (primary === undefined && replicates) problems.push(missing("primary", `${who}${condition} needs it`));
   if (nodeKey === undefined) problems.push(missing("nodeKey", `${who} needs it`));
   return problems;
+}
+
+/** A primary that lacked some environments would leave them without one. */
+function checkEnvironments({ role, failover, environments }: Config): string[] {
+  if (environments === undefined) return [];
+  if (role === "primary") return ["environments is for edges and fallbacks: a primary has all environments"];
+  return failover === undefined
+    ? []
+    : ["environments has no place beside failover: a node that can become the primary follows all environments"];
 }
 
 function checkFailover(config: Config): string[] {

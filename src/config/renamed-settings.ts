@@ -41,10 +41,13 @@ const oldLimits: Readonly<Record<string, string>> = {
 /** The section of 0.1.0 that no setting is in any more. */
 export const oldSection = "limits";
 
+/** 0.1.0 had no such setting. */
+const added: ReadonlySet<string> = new Set(["environmentGrace"]);
+
 export const oldNames: ReadonlyMap<Setting, SettingNames> = new Map(
   settings.flatMap((setting) => {
     const [parent, key = ""] = setting.configPath;
     const path = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : setting.configPath;
-    return path.join(".") === setting.name ? [] : [[setting, namesOf(path)] as const];
+    return path.join(".") === setting.name || added.has(path.join(".")) ? [] : [[setting, namesOf(path)] as const];
   }),
 );

@@ -48,9 +48,9 @@ export const list = (isItem: (text: string) => boolean, min = 1) =>
   );
 
 /** Texts separated by commas, or a list of texts, which can have commas. */
-export const names = () =>
+export const names = (isItem: (text: string) => boolean = (text) => text !== "") =>
   z.codec(
-    z.union([z.string(), z.array(z.string())]).refine((given) => textsOf(given).every((text) => text !== "")),
+    z.union([z.string(), z.array(z.string())]).refine((given) => textsOf(given).every(isItem)),
     z.array(z.string()).readonly(),
     { decode: textsOf, encode: (items) => (items.some((item) => item.includes(",")) ? [...items] : items.join(",")) },
   );

@@ -1,4 +1,5 @@
 /** The process of the program: stop signals, unhandled errors, standard input and output. */
+import { createInterface } from "node:readline/promises";
 import { printableLines } from "../util/printable.ts";
 import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
 
@@ -92,8 +93,19 @@ export function wantsColor(stream: "stdout" | "stderr"): boolean {
   return isTerminal(stream) && terminal !== "dumb";
 }
 
-export function isTerminal(stream: "stdout" | "stderr"): boolean {
+export function isTerminal(stream: "stdin" | "stdout" | "stderr"): boolean {
   return process[stream].isTTY === true;
+}
+
+/** Asks a person at the terminal. An empty text if standard input ends. */
+export async function readAnswer(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const ended = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
+    return await Promise.race([lines.question(printableLines(question)), ended]);
+  } finally {
+    lines.close();
+  }
 }
 
 function write(stream: NodeJS.WriteStream, text: string): Promise<boolean> {

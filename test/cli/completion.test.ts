@@ -42,6 +42,7 @@ const cases: readonly (readonly [
 ])[] = [
   [["ke"], ["keys"], ["serve"]],
   [["authorize"], ["authorize", "authorize-resources"], ["actions"]],
+  [["env", ""], ["create", "copy", "list", "rename", "delete", "restore"], ["serve"]],
   [["keys", ""], ["create", "list", "revoke"], ["serve"]],
   [["keys", "create", "--ro"], ["--role"], ["--name"]],
   [["keys", "create", "--role", ""], ["admin", "write", "read"], ["--name"]],

@@ -58,7 +58,7 @@ describe("a login", () => {
   for (const way of ["device", "browser"] as const)
     test(`with the ${way} is used by all commands until the user logs out`, () =>
       withIssuer(async (setting) => {
-        const { node, provider, file, ostiary } = setting;
+        const { node, provider, environment, file, ostiary } = setting;
         const before = await ostiary("whoami");
         expect([before.status, before.errors]).toEqual([
           2,
@@ -67,6 +67,16 @@ describe("a login", () => {
         const { output, status } = await logIn(setting, way);
         expect([status, output]).toEqual([0, `logged in to ${node.url} as ${identity}\n`]);
         expect((await ostiary("whoami")).output).toBe(`${identity}\n`);
+        const inOwn = { ...environment, OSO_ENVIRONMENT: "test" };
+        expect((await run(["whoami"], "", inOwn)).output).toBe(`${identity}\n`);
+        const inOther = { ...environment, OSO_ENVIRONMENT: "staging" };
+        for (const words of ["whoami", "backup --out x", "events --follow"])
+          expect([words, (await run(words.split(" "), "", inOther)).errors]).toEqual([
+            words,
+            expect.stringContaining("this node has no environment `staging`"),
+          ]);
+        const keyHas = { ...inOther, OSO_AUTH: adminKey };
+        expect((await run(["whoami"], "", keyHas)).output).toContain("in the environment test");
         writeFileSync(path("p.polar"), "actor User {}");
         expect(await ostiary("policy", path("p.polar"))).toMatchObject({ status: 0 });
         const history = JSON.parse((await ostiary("policy", "history", "--json")).output) as object[];

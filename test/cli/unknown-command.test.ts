@@ -22,6 +22,8 @@ test.each([
   [["LINT"], "`ostiary validate` checks a policy"],
   [["keys", "add"], "use `ostiary keys create`"],
   [["keys", "revok", "x"], "did you mean `revoke`?"],
+  [["environments"], "`ostiary env` manages environments"],
+  [["env", "rm", "x"], "use `ostiary env delete`"],
   [["snapshot", "load"], "use `ostiary snapshot import`"],
   [["clear-data"], "`ostiary clear` deletes all facts"],
   [["policy", "upload", "a.polar"], "use `ostiary policy FILE…`"],

@@ -119,8 +119,8 @@ describe("settings", () => {
 
   test("for users are few, and come before the advanced ones", () => {
     const groups = settings.map(({ group }) => group);
-    expect(groups.indexOf("advanced")).toBeLessThan(60);
-    expect(groups.lastIndexOf("logs")).toBe(groups.indexOf("advanced") - 1);
+    expect(groups.indexOf("advanced")).toBeLessThan(62);
+    expect(groups.lastIndexOf("decisions")).toBe(groups.indexOf("advanced") - 1);
   });
 });
 
@@ -417,6 +417,29 @@ describe("combinations of settings are checked", () => {
     expect(problems({ flags: { role: "primary", ...engine, ...peers, failoverCert: "a.crt" } })[0]).toStartWith(
       "failoverKey is not set",
     );
+  });
+
+  test("environments are those that an edge or a fallback follows, but not one that can become the primary", () => {
+    const edge = { role: "edge", primary: "http://10.0.0.1:8080", nodeKey };
+    expect(load({ flags: edge }).config?.environments).toBeUndefined();
+    const { config } = load({ flags: { ...edge, environments: "staging, qa-2" } });
+    expect(config?.environments).toEqual(["staging", "qa-2"]);
+    expect(config && describeConfig(config)).toMatchObject({ environments: "staging,qa-2" });
+    const none = load({ file: file({ ...edge, environments: [] }) });
+    expect(none.config?.environments).toEqual([]);
+    for (const environments of ["Staging", "a,", "-a", "a_b", "registry-", "x".repeat(33)])
+      expect(problems({ flags: { ...edge, environments } })[0]).toStartWith("environments is");
+    expect(problems({ flags: { role: "primary", environments: "qa" } })).toEqual([
+      "environments is for edges and fallbacks: a primary has all environments",
+    ]);
+    const failover = { failover: "etcd://10.0.0.1:2379", peers: "http://10.0.0.2:8080", ack: "edges:1" };
+    expect(problems({ flags: { ...edge, ...failover, environments: "qa" } })[0]).toContain("follows all environments");
+  });
+
+  test("an environment in a role of people needs a value", () => {
+    const oidc = { "oidc.issuer": "https://a.example", "oidc.audience": "a", role: "primary" };
+    expect(load({ flags: { ...oidc, "oidc.read": "staging::a,x::y::" } }).problems).toEqual([]);
+    expect(problems({ flags: { ...oidc, "oidc.read": "a,staging::" } })[0]).toContain("write `staging::value`");
   });
 
   test("a node that replicates needs a primary and a node key; one with a snapshot only needs no primary", () => {

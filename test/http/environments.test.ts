@@ -5,61 +5,12 @@
 import { describe, expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { createApp, type AppOptions } from "../../src/http/app.ts";
-import type { EnvironmentInfo, Environments } from "../../src/http/routes/environments.ts";
+import type { Environments } from "../../src/http/routes/environments.ts";
 import type { Node } from "../../src/replication/node.ts";
-import { AppError } from "../../src/util/app-error.ts";
 import { adminKey, converged, eventually, withCluster } from "../replication/cluster.ts";
 import { expectDocumented } from "./documented.ts";
 import { withPrimary, type Api } from "./api.ts";
-
-const createdMs = Date.parse("2026-11-29T00:00:00Z");
-const finalMs = Date.parse("2026-12-06T00:00:00Z");
-const active: EnvironmentInfo = { id: "staging", name: "Staging", createdMs, isDefault: false };
-
-interface Known extends Environments {
-  readonly calls: unknown[][];
-}
-
-/** The default environment, `staging`, and `old`, which is deleted. */
-function environmentsWith(others: Partial<Environments> = {}): Known {
-  const calls: unknown[][] = [];
-  const requireKnown = (id: string): void => {
-    if (id !== "staging" && id !== "old") throw new AppError("not_found", `there is no environment \`${id}\``);
-  };
-  return {
-    calls,
-    list: () => [
-      {
-        ...{ id: "test", name: "test", createdMs: undefined, isDefault: true },
-        here: { role: "primary", offset: 7, isReady: true },
-      },
-      active,
-      { ...active, id: "old", deletedMs: createdMs, finalMs, here: { role: "edge", offset: null, isReady: false } },
-    ],
-    async create(request) {
-      calls.push(["create", request]);
-      if (request.id === "staging") throw new AppError("conflict", "there is an environment `staging` already");
-      if (request.copyOf !== undefined) requireKnown(request.copyOf);
-      return { info: { ...active, id: request.id, name: request.name }, token: `e_${request.id}_secret` };
-    },
-    async rename(id, name) {
-      requireKnown(id);
-      calls.push(["rename", id, name]);
-    },
-    async delete(id) {
-      requireKnown(id);
-      calls.push(["delete", id]);
-      return { finalMs };
-    },
-    async restore(id) {
-      requireKnown(id);
-      if (id === "staging") throw new AppError("conflict", "the environment `staging` is not deleted");
-      calls.push(["restore", id]);
-    },
-    promoteOthers: async () => [],
-    ...others,
-  };
-}
+import { active, createdMs, environmentsWith, finalMs } from "./environments-in-memory.ts";
 
 interface Answer {
   readonly status: number;

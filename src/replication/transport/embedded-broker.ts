@@ -10,6 +10,7 @@ import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Limits } from "../../config/limits.ts";
+import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
@@ -78,8 +79,9 @@ export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promi
         aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
       }),
     onStatus(listener) {
+      const bound = inThisEnvironment(listener);
       aedes.on("publish", ({ topic, payload }, client) => {
-        if (client !== null) listener(topic, Buffer.from(payload));
+        if (client !== null) bound(topic, Buffer.from(payload));
       });
     },
     async listen(hostname, port) {

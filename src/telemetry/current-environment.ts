@@ -21,9 +21,9 @@ export function inEnvironment<Result>(id: string | undefined, body: () => Result
 }
 
 /** The listener, which runs in the environment in which it is bound. */
-export function inThisEnvironment<Parameters extends unknown[]>(
-  listener: (...parameters: Parameters) => void,
-): (...parameters: Parameters) => void {
+export function inThisEnvironment<Parameters extends unknown[], Result>(
+  listener: (...parameters: Parameters) => Result,
+): (...parameters: Parameters) => Result {
   const id = storage.getStore();
   return (...parameters) => storage.run(id, listener, ...parameters);
 }

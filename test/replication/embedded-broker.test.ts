@@ -13,8 +13,10 @@ import {
   type EmbeddedBrokerOptions,
 } from "../../src/replication/transport/shared-broker.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";
+import { currentEnvironment, inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import { eventually } from "./cluster.ts";
 import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
@@ -322,3 +324,18 @@ function subscriptionAnswer(socket: Socket): Promise<string> {
     });
   });
 }
+
+test("the listeners of a client run in the environment that connects", async () => {
+  const account = { host: "127.0.0.1", port, username: "hosted", password: nodeKey, reconnectPeriod: 0 } as const;
+  const client = inEnvironment("shop", () => realSystem.connectMqtt({ ...account, clientId: "hosted" }));
+  const environmentAt = (event: "connect" | "message" | "close") =>
+    new Promise((resolve) => void client.once(event, () => resolve(currentEnvironment())));
+  expect(await environmentAt("connect")).toBe("shop");
+  const atMessage = environmentAt("message");
+  await client.subscribeAsync(topics.head);
+  await broker.publish(topics.head, "1", { qos: 0, retain: false });
+  expect(await atMessage).toBe("shop");
+  const atClose = environmentAt("close");
+  client.end(true);
+  expect(await atClose).toBe("shop");
+});

@@ -11,6 +11,7 @@ import { compareEpochs, firstEpoch } from "../../store/log/epochs.ts";
 import { verifyKey } from "../../store/keys/api-keys.ts";
 import { openLog } from "../../store/log/log.ts";
 import { readState } from "../../store/log/store-state.ts";
+import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -101,7 +102,9 @@ export async function openEventStream(
         environment: parseNodeId(sender.node)?.environment,
         topics,
         verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
-        onStatus: (topic, payload) => handle(embeddedBroker, topic, payload, false),
+        onStatus: inThisEnvironment((topic: string, payload: Uint8Array) =>
+          handle(embeddedBroker, topic, payload, false),
+        ),
         limits,
         hostname: config.mqttHost ?? config.host,
         port: config.mqttPort,

@@ -41,9 +41,13 @@ const oldLimits: Readonly<Record<string, string>> = {
 /** The section of 0.1.0 that no setting is in any more. */
 export const oldSection = "limits";
 
+/** Sections that 0.1.0 did not have. */
+const newSections: ReadonlySet<string | undefined> = new Set(["oidc", "decisions"]);
+
 export const oldNames: ReadonlyMap<Setting, SettingNames> = new Map(
   settings.flatMap((setting) => {
     const [parent, key = ""] = setting.configPath;
+    if (newSections.has(parent)) return [];
     const path = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : setting.configPath;
     return path.join(".") === setting.name ? [] : [[setting, namesOf(path)] as const];
   }),

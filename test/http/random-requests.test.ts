@@ -181,7 +181,10 @@ async function sendOne(
   const vocabulary = { words: wordsOf(next, operation, seen), samples };
   const { path, headers, body } = generateRequest(next, operation, vocabulary, isValid);
   const key = isValid ? adminKey : pick(next, [...Array.from({ length: 8 }, () => adminKey), ...keys, ""]);
-  const accept = ["getEvents", "getDecisions"].includes(operation.operationId) && next() < 0.1 ? "text/event-stream" : "application/json";
+  const accept =
+    ["getEvents", "getDecisions"].includes(operation.operationId) && next() < 0.1
+      ? "text/event-stream"
+      : "application/json";
   const sent = {
     ...headers,
     Accept: accept,

@@ -118,7 +118,7 @@ export async function serveNode(
 function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
   const { issuer, ca: path } = config.oidc;
   if (issuer === undefined) return undefined;
-  const tls = tlsFetchOptions({ ca: readAuthority("oidc.ca", path) });
+  const tls = tlsFetchOptions({ ca: readAuthority("oidcCa", path) });
   const people = new People(issuer, config, (url, init) => fetch(url, { ...init, ...tls }), clock);
   void people.prepare();
   return people;

@@ -57,7 +57,7 @@ async function writeAcknowledged(
   }
   const result = await handover.trackWrite(() => writer.write(request, meta, admit));
   onCommitted();
-  recordAction(options.audit, meta.audit?.draft, result);
+  recordAction(options.audit, meta.audit?.draft, request.kind, result);
   if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
   // A repeated request may have been committed in an earlier epoch, but edges acknowledge positions of the current one.
   const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
@@ -69,9 +69,17 @@ async function writeAcknowledged(
   throw unacknowledged("not enough edges have it yet");
 }
 
-/** The writer has recorded what made an event. A repeated request was recorded the first time. */
-function recordAction(audit: AuditLog, draft: AuditDraft | undefined, { unchanged, repeated }: WriteResult): void {
-  if (draft === undefined || repeated === true) return;
+/**
+ * The writer has recorded what made an event. A repeated request was recorded the first time. To remove an API key that
+ * does not exist is refused, which the API records.
+ */
+function recordAction(
+  audit: AuditLog,
+  draft: AuditDraft | undefined,
+  kind: WriteRequest["kind"],
+  { unchanged, repeated }: WriteResult,
+): void {
+  if (draft === undefined || repeated === true || (unchanged === true && kind === "keys")) return;
   if (unchanged === true) audit.record(draft, { result: "unchanged" });
   else metrics.auditEntries.inc({ result: "ok" });
 }

@@ -37,6 +37,9 @@ test("each action of an administrator has an entry with its result, and no secre
     await api.call("POST", "/api/policy_rollback", { body: { id: 99 } });
     await api.call("POST", "/api/clear_data", { headers: { authorization: ci.authorization } });
     await api.call("DELETE", `/api/keys/${id}`, { headers: { authorization: ci.authorization } });
+    await api.call("POST", `/api/keys/${id}/rotate`, { body: {} });
+    await api.call("POST", "/api/keys/nobody/rotate", { body: {} });
+    await api.call("DELETE", `/api/keys/${id}`);
     await api.call("DELETE", `/api/keys/${id}`);
     await api.call("DELETE", "/api/keys/admin");
     await api.call("POST", "/api/keys", { body: { name: "x", role: "root" } });
@@ -63,7 +66,10 @@ test("each action of an administrator has an entry with its result, and no secre
       ["policy.rollback", "refused", null, "not_found"],
       ["facts.clear", "ok", null, null],
       ["key.delete", "refused", null, "forbidden"],
+      ["key.rotate", "ok", id, null],
+      ["key.rotate", "refused", "nobody", "not_found"],
       ["key.delete", "ok", id, null],
+      ["key.delete", "refused", id, "not_found"],
       ["key.delete", "refused", "admin", "conflict"],
       ["key.create", "refused", null, "invalid_request"],
       ["key.create", "refused", null, "unauthorized"],
@@ -85,8 +91,8 @@ test("each action of an administrator has an entry with its result, and no secre
     expect(at(4)).toMatchObject({ details: { force: true }, position: null });
     expect(at(6)).toMatchObject({ details: { version: 1, force: false } });
     expect(at(9)).toMatchObject({ actor: key });
-    expect(at(13)).toMatchObject({ actor: { kind: "unknown", id: null, name: null } });
-    expect(at(16)).toMatchObject({ actor: { kind: "node", id: "edge-7", name: null } });
+    expect(at(16)).toMatchObject({ actor: { kind: "unknown", id: null, name: null } });
+    expect(at(19)).toMatchObject({ actor: { kind: "node", id: "edge-7", name: null } });
     const text = JSON.stringify(entries);
     for (const secret of [token, adminKey, nodeKey, "secret-word"]) expect(text).not.toContain(secret);
   }));

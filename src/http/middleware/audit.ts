@@ -13,6 +13,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   "POST /api/policy": "policy.upload",
   "POST /api/policy_rollback": "policy.rollback",
   "POST /api/keys": "key.create",
+  "POST /api/keys/:id/rotate": "key.rotate",
   "DELETE /api/keys/:id": "key.delete",
   "POST /api/environments": "environment.create",
   "PATCH /api/environments/:id": "environment.rename",

@@ -11,6 +11,7 @@ export type AuditAction =
   | "policy.upload"
   | "policy.rollback"
   | "key.create"
+  | "key.rotate"
   | "key.delete"
   | "environment.create"
   | "environment.rename"

@@ -24,7 +24,7 @@ export interface RegisteredEnvironment {
 const predicate = "environment";
 /** A store takes no facts that its policy does not use. */
 const policy = `actor Environment {}
-is_registered(id: Environment) if
+allow(id: Environment, "exist", id: Environment) if
   environment(id, name, created, deleted) and
   name matches String and created matches String and deleted matches String;
 `;

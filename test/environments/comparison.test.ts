@@ -85,7 +85,7 @@ function comparable({ status, json }: Reply): unknown {
 }
 
 /** The log, without times and epochs. */
-async function logOf(place: Place, role: (typeof roles)[number]): Promise<unknown> {
+async function logOf(place: Place, role: (typeof roles)[number]): Promise<readonly unknown[]> {
   const { json } = await send(place, role, { method: "GET", path: "/api/events?limit=1000" });
   return (json.events as readonly Record<string, unknown>[]).map(({ offset, type, data, ...rest }) => [
     offset,
@@ -157,7 +157,11 @@ test(
                 const [here, there] = [must(hosted[index]), must(alone[index])];
                 expect(stateOf(here, role)).toEqual(stateOf(there, "primary"));
                 for (const question of questions) await compare(role, question, index);
-                if (role !== "fallback") expect(await logOf(here, role)).toEqual(await logOf(there, "primary"));
+                if (role === "fallback") return;
+                // A replica that began with a snapshot lacks the events before it.
+                const [found, expected] = [await logOf(here, role), await logOf(there, "primary")];
+                expect(found.length).toBeGreaterThan(steps / 5);
+                expect(found).toEqual(expected.slice(-found.length));
               });
         }),
       );

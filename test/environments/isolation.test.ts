@@ -20,8 +20,8 @@ function comparable({ status, headers, text }: Reply): unknown {
     status,
     shown,
     text
-      .replaceAll(/\b[0-9a-f]{12,64}\b/g, "<id>")
       .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "<uuid>")
+      .replaceAll(/\b[0-9a-f]{12,64}\b/g, "<id>")
       .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
       .replaceAll(/\d{13}/g, "<ms>")
       .replaceAll(/127\.0\.0\.1:\d+/g, "<url>")
@@ -52,7 +52,8 @@ test(
           besides: (await ask(beside, adminKey, "POST", "/api/environments", { id: "k1" })).json.token,
           alone: (await ask(alone, adminKey, "POST", "/api/environments", { id: "k1" })).json.token,
         };
-        for (const { method, path } of routes) {
+        for (const { method: registered, path } of routes) {
+          const method = registered === "ALL" ? "GET" : registered;
           // They change or stop something, and have tests of their own.
           if (["/api/backup"].includes(path)) continue;
           for (const target of [
@@ -70,8 +71,8 @@ test(
                 body,
                 answer: comparable(there),
               });
-              // A request may repeat its own path.
-              if (!target.includes(secret)) expect(here.text).not.toContain(secret);
+              // A response may repeat the path of its request, and the audit log those of all.
+              if (!target.includes(secret) && path !== "/api/audit") expect(here.text).not.toContain(secret);
             }
         }
       }),

@@ -53,7 +53,7 @@ test(
   "an environment is renamed, deleted, restored, and deleted for good",
   () =>
     withCluster(async (cluster) => {
-      const primary = await cluster.host("primary", "primary", { environmentGrace: "3s" });
+      const primary = await cluster.host("primary", "primary", { "advanced.environmentGrace": "3s" });
       const key = await createEnvironment(primary, "shop");
       await fill(primary, key, "ann");
       expect((await ask(primary, adminKey, "PATCH", "/api/environments/shop", { name: "Shop 2" })).status).toBe(200);

@@ -49,12 +49,13 @@ export const errorCatalogue = {
   },
   forbidden: {
     status: 403,
-    cause: "the role of the key or the person does not allow this route, or the key may not change these facts",
-    remedy: "use a key with the role that the message names, or one without this restriction",
+    cause:
+      "the role of the key or the person does not allow this route, the route needs a key of the default environment, or the key may not change these facts",
+    remedy: "use a key that the message describes, or one without this restriction",
   },
   not_found: {
     status: 404,
-    cause: "an unknown route, API key or policy, or a route that this role of node does not have",
+    cause: "an unknown route, API key, policy or environment, or a route that this role of node does not have",
     remedy: "check the path and the id",
   },
   method_not_allowed: {
@@ -69,7 +70,8 @@ export const errorCatalogue = {
   },
   conflict: {
     status: 409,
-    cause: "a consistency token of another history; a promotion that is not safe; the last admin key",
+    cause:
+      "a consistency token of another history; a promotion that is not safe; the last admin key; an environment that exists, or is deleted",
     remedy: "read again without the token, or as the message says",
   },
   list_gone: {

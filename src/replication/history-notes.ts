@@ -17,7 +17,7 @@ import { operator, type AuditDetails } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
-import { noteAction } from "./audit/noted-actions.ts";
+import { noteAction } from "../store/directory/noted-actions.ts";
 
 const log = getLogger("history");
 

@@ -13,7 +13,7 @@ import { rateLimiter } from "../../util/rate-limiter.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { TokenBuckets } from "../../util/token-buckets.ts";
 import type { WriteMeta } from "../log/append.ts";
-import { notedActions, removeNotedActions } from "./noted-actions.ts";
+import { notedActions, removeNotedActions } from "../../store/directory/noted-actions.ts";
 
 const log = getLogger("audit");
 

@@ -22,7 +22,7 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
-import { noteAction } from "../audit/noted-actions.ts";
+import { noteAction } from "../../store/directory/noted-actions.ts";
 import { formatToken } from "../position.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";

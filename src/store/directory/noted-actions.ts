@@ -3,8 +3,8 @@
  * database yet: each action waits in a file of its own until the node adds it to its audit log.
  */
 import { readdirSync } from "node:fs";
-import { giveToOwner, readNodeFile, removeNodeFile, writeNodeFile } from "../../store/directory/data-directory.ts";
-import { type AuditDraft, auditEntry, type AuditEntry, auditEntrySchema } from "../../store/log/audit-entry.ts";
+import { giveToOwner, readNodeFile, removeNodeFile, writeNodeFile } from "./data-directory.ts";
+import { type AuditDraft, auditEntry, type AuditEntry, auditEntrySchema } from "../log/audit-entry.ts";
 import { systemClock } from "../../util/clock.ts";
 
 /** So many wait at most. Then a new one displaces the oldest. */

@@ -286,7 +286,7 @@ export const advancedLimits = {
   retryDelayMsMax: time(2000).describe("Maximum delay before a failed operation between nodes is retried"),
   peerCheckIntervalMs: time(2000).describe("How often a node asks its peers which node is the primary"),
   auditRetentionEntries: count(100_000).describe(
-    "Maximum number of entries kept in the audit log; refused actions have at most a tenth of it",
+    "Maximum number of entries kept in the audit log; those of refused, failed and uncertain actions have at most a tenth of it each",
   ),
   auditExchangeIntervalMs: time(5000).describe(
     "How often an edge, or a fallback with `follow`, asks the primary for entries of the audit log, and sends its own",

@@ -75,6 +75,7 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   const audit = createAuditRecorder({
     node: id,
     clock: system.clock,
+    directory: data,
     reader: () => replica.database.reader(),
     // Nothing writes to the database of this node: the next snapshot of the primary has the entries.
     store: peers && ((entries) => peers.primary.client.sendAudit(entries)),

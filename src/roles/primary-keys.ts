@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Writer } from "../replication/log/writer.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
-import type { AuditDraft } from "../store/log/audit-entry.ts";
+import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -68,8 +68,8 @@ export async function acceptAdminKey(text: string, writer: Writer, node: string 
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key does not have the form `e_<environment>_<key id>_<secret>`");
   const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: clock.wallMs() } as const;
-  const actor = { kind: "operator", id: null, name: null };
-  const draft: AuditDraft = { actor, action: "key.create", target: id, details: { name: key.name, role: key.role } };
+  const details = { name: key.name, role: key.role };
+  const draft: AuditDraft = { actor: operator(), action: "key.create", target: id, details };
   await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null, audit: { draft, node } });
 }
 

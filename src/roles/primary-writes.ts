@@ -65,7 +65,7 @@ async function writeAcknowledged(
   // Another node may have acquired the lease meanwhile and continue without this write.
   if (leadership?.problem !== undefined) throw unacknowledged(leadership.problem);
   if (isAcknowledged) return result;
-  requireUnfenced(fence);
+  requireUnfenced(fence, { mayBeDone: true });
   throw unacknowledged("not enough edges have it yet");
 }
 
@@ -97,9 +97,9 @@ function requireWritable({ fence, damage, handover, leadership, stream }: Primar
     );
 }
 
-function requireUnfenced({ problem }: Fence): void {
+function requireUnfenced({ problem }: Fence, options: { readonly mayBeDone?: boolean } = {}): void {
   if (problem !== undefined)
-    throw new AppError("not_ready", `${problem}: this primary writes nothing any more, send the write again`);
+    throw new AppError("not_ready", `${problem}: this primary writes nothing any more, send the write again`, options);
 }
 
 /** The write is committed, so the next primary may have it or not. */
@@ -107,6 +107,7 @@ function unacknowledged(reason: string): AppError {
   return new AppError(
     "not_ready",
     `the write is committed here, but ${reason}: send it again to be sure of it, it is done only once`,
+    { mayBeDone: true },
   );
 }
 

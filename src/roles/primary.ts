@@ -40,7 +40,7 @@ import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
 import type { Peers } from "../replication/transport/peers.ts";
 import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
 import { verifyKey } from "../store/keys/api-keys.ts";
-import type { AuditDraft } from "../store/log/audit-entry.ts";
+import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
 import { openLog } from "../store/log/log.ts";
 import { readState, type StoreState } from "../store/log/store-state.ts";
@@ -196,6 +196,7 @@ export async function startPrimaryNode(
   const audit = createAuditRecorder({
     node: id,
     clock,
+    directory: data,
     reader: () => database.reader(),
     // An edge that this node becomes sends them to its primary.
     store: (entries) => writer.recordAudit({ entries, received: false }),
@@ -209,8 +210,7 @@ export async function startPrimaryNode(
   }
 
   if (config.adminKey === developmentKey) {
-    const actor = { kind: "operator", id: null, name: null };
-    audit.record({ actor, action: "node.start", target: id, details: { developmentKey: true } });
+    audit.record({ actor: operator(), action: "node.start", target: id, details: { developmentKey: true } });
   }
 
   // Checks of the database. A start has read the whole file already, a promotion has not.

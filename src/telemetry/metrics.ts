@@ -227,7 +227,7 @@ export const metrics = {
   ),
   auditEntries: counter(
     "ostiary_audit_entries_total",
-    "Actions of administrators that this node recorded in the audit log; `result` is ok, unchanged (nothing to do) or refused",
+    "Actions of administrators that this node recorded in the audit log; `result` is ok, unchanged (nothing to do), refused, failed, or uncertain (failed, and may have been done)",
     ["result"],
   ),
   auditSuppressed: counter(

@@ -107,6 +107,35 @@ test("a repeated request has one entry", () =>
     expect(await auditOf(api, "?action=policy.upload")).toHaveLength(1);
   }));
 
+test("an action that fails has an entry: whether it was not done, or may have been", () =>
+  withCluster(
+    async (cluster) => {
+      const running = await cluster.primary();
+      const [primary, edge] = [apiOf(running), apiOf(await cluster.edge("edge-1", running))];
+      await eventually(() => converged(edge.node, primary.node));
+      const failed = async (api: Api) => (await auditOf(api)).filter(({ code }) => code === "not_ready");
+      // No edge has the write in time, but it is committed.
+      const headers = { "X-Request-ID": "unacknowledged" };
+      const unacknowledged = await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy }, headers });
+      expect(unacknowledged.status).toBe(503);
+      await eventually(async () =>
+        expect(await failed(primary)).toMatchObject([
+          { action: "policy.upload", result: "uncertain", request_id: "unacknowledged", position: null },
+        ]),
+      );
+      expect((await auditOf(primary, "?action=policy.upload&result=ok"))[0]).toMatchObject({ target: "1" });
+      await running.stop();
+      const key = { name: "ci", role: "read" };
+      expect((await edge.call("POST", "/api/keys", { body: key })).status).toBe(503);
+      await eventually(async () =>
+        expect((await auditOf(edge, "?result=failed")).map(short)).toEqual([
+          ["key.create", "failed", null, "not_ready"],
+        ]),
+      );
+    },
+    { ack: "edges:2", "advanced.ackTimeoutMs": "100ms", "advanced.auditExchangeIntervalMs": "1h" },
+  ));
+
 test("only an admin key may read it; pages and filters", () =>
   withPrimary(async (api) => {
     for (const role of ["read", "write"]) {

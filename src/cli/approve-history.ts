@@ -10,7 +10,7 @@ import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { AppError } from "../util/app-error.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
-import { storeIn } from "./node-data.ts";
+import { storeIn, userName } from "./node-data.ts";
 
 interface Options extends NodeOptions {
   readonly json?: true;
@@ -45,7 +45,7 @@ In a container: docker exec edge ostiary adopt-history 0123456789abcdef`,
           "conflict",
           `the node in \`${data}\` refused the history ${refused}, not ${id}: an approval of ${id} would have no effect`,
         );
-      approve(data, "adopt-history", id);
+      approve(data, "adopt-history", id, { user: userName(), details: { instead_of: own ?? null } });
       const text = `the node in ${data} may accept the history ${id}${own === undefined ? "" : ` instead of ${own}`}\n`;
       await print(options.json ? `${JSON.stringify({ data, adopts: id, instead_of: own ?? null })}\n` : text);
     });
@@ -73,7 +73,7 @@ Nodes with the older history do not accept the new one until each of them has an
           "conflict",
           `\`${data}\` has a database: the command is for a primary that starts without one`,
         );
-      approve(data, "abandon-history", id);
+      approve(data, "abandon-history", id, { user: userName() });
       const text = `the primary in ${data} may begin a new history although others have ${id}\n`;
       await print(options.json ? `${JSON.stringify({ data, abandons: id })}\n` : text);
     });

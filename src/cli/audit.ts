@@ -38,7 +38,7 @@ export const auditCommand: AddCommand = (program) => {
     .description("Print the actions of administrators on a running node: who, from where, what, and the result")
     .option("--who <key>", "Only those of this API key, by id or name")
     .option("--action <name>", "Only this action, such as policy.upload or key.create")
-    .option("--result <result>", "Only this result: ok, unchanged or refused")
+    .option("--result <result>", "Only this result: ok, unchanged, refused, failed or uncertain")
     .option("--since <time>", "Only since this time, such as 2026-11-26T07:00:00Z")
     .option("--until <time>", "Only before this time")
     .option("--limit <n>", "Print at most this many", wholeNumber, 50)

@@ -1,5 +1,6 @@
 /** The node key, for commands that write or verify files with a MAC, and the database in a data directory. */
 import { statSync } from "node:fs";
+import { userInfo } from "node:os";
 import { Option, type Command } from "commander";
 import { currentStorePath } from "../store/directory/data-directory.ts";
 import { hashKey } from "../store/keys/api-keys.ts";
@@ -48,4 +49,13 @@ export function requireStoreIn(data: string): string {
   throw new UsageError(
     `\`${data}\` is not the data directory of a node: it contains no database; name one with \`--data\``,
   );
+}
+
+/** Null if the system has no name for the user, as in some containers. */
+export function userName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
 }

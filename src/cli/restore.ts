@@ -1,5 +1,4 @@
 /** `ostiary restore`: creates the data directory of a primary from a backup, at a chosen point in time. */
-import { userInfo } from "node:os";
 import { z } from "zod";
 import { keepFilesPrivate, print } from "../runtime/process.ts";
 import { openBackup, restore, type RestoreResult, type RestoreOptions } from "../replication/backup/restore.ts";
@@ -12,7 +11,7 @@ import { describePointInTime } from "../store/log/point-in-time.ts";
 import { contentOf, describeContent, iso } from "./backup.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { authenticityTexts, nodeKeyHashFrom, withUnauthenticated } from "./node-data.ts";
+import { authenticityTexts, nodeKeyHashFrom, userName, withUnauthenticated } from "./node-data.ts";
 import { withProgress } from "./progress-line.ts";
 import { nodeConfig, type NodeOptions } from "./setting-options.ts";
 
@@ -99,15 +98,6 @@ export const restoreCommand: AddCommand = (program) => {
       );
     });
 };
-
-/** Null if the system has no name for the user, as in some containers. */
-function userName(): string | null {
-  try {
-    return userInfo().username;
-  } catch {
-    return null;
-  }
-}
 
 /** The greatest known term; the restored history begins a later one. */
 async function knownTermOf({ term }: Options, config: Config): Promise<number> {

@@ -5,8 +5,7 @@
 import { accessSync, constants } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { describeServiceVariables } from "../config/kubernetes-variables.ts";
-import { startEdge, startPrimary } from "../roles/member.ts";
-import { startFallback } from "../roles/fallback.ts";
+import { startNode } from "../roles/environment-host.ts";
 import { keepFilesPrivate, onUnhandledError, stopSignal } from "../runtime/process.ts";
 import { build } from "../runtime/version.ts";
 import { pathsOpenToOthers } from "../store/directory/data-directory.ts";
@@ -25,8 +24,7 @@ export const serveCommand: AddCommand = (program) => {
     .description("Run a node until SIGTERM or SIGINT: --role primary, edge or fallback");
   addSettingOptions(command).action(async () => {
     const { config, warnings } = await configFromCommand(command);
-    const start = { primary: startPrimary, edge: startEdge, fallback: startFallback }[config.role];
-    await runNode(config, warnings, () => start(config));
+    await runNode(config, warnings, () => startNode(config));
   });
 };
 

@@ -21,7 +21,14 @@ import { reasonOf } from "../util/reason.ts";
 import { fetchSnapshot } from "./backup.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { authenticityTexts, nodeKeyHashFrom, withNodeKey, withUnauthenticated, requireStoreIn } from "./node-data.ts";
+import {
+  authenticityTexts,
+  nodeKeyHashFrom,
+  requireStoreIn,
+  userName,
+  withNodeKey,
+  withUnauthenticated,
+} from "./node-data.ts";
 import { checkedUrl, messageIn } from "./node-api.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import type { NodeOptions } from "./setting-options.ts";
@@ -71,7 +78,7 @@ export const snapshotCommand: AddCommand = (program, finish) => {
       const nodeKeyHash = await nodeKeyHashFrom(options);
       const { state, path, authenticity, previous } = await withProgress((progress) => {
         const common = { file, data, limits: defaultLimits, nodeKeyHash, allowUnauthenticated, onStep: progress.begin };
-        return importSnapshot({ ...common, force: force === true });
+        return importSnapshot({ ...common, force: force === true, operator: userName() });
       });
       if (previous !== undefined)
         await printError(`the replaced database has another history and is kept as ${printable(previous)}\n`);

@@ -140,16 +140,6 @@ const broker = {
   brokerCa: file().describe(
     "A PEM file with the certificate authority of external brokers, if it is not one of the system's. Only this authority is then trusted",
   ),
-  brokerCert: file("a path; `brokerKey` belongs to it").describe(
-    "A PEM file with the client certificate of this node for external brokers, and its chain. A broker that identifies nodes by certificate uses the name in it",
-  ),
-  brokerKey: file("a path; `brokerCert` belongs to it").describe(
-    "A PEM file with the private key of `brokerCert`, not encrypted. All primaries of one environment share one key or one `brokerPassword`, by which they notice each other",
-  ),
-  promotedBrokerUsername: userName().describe(
-    "The user name of an edge for external brokers after its promotion, when it needs the rights of a primary",
-  ),
-  promotedBrokerPassword: password().describe("The password for `promotedBrokerUsername`"),
   mqttPort: port(1883).describe(
     "The TCP port of the embedded broker; 0 means none, edges then use MQTT over WebSocket on the port of the API, which always works",
   ),
@@ -166,19 +156,6 @@ const failover = {
   failoverMayLoseWrites: flag().describe(
     "Permits `failover` without `ack`. A write that the last primary acknowledged and no edge has is then lost when that primary fails: usually some milliseconds of writes, at worst all since an edge was last connected",
   ),
-  failoverUsername: userName().describe("The user name for etcd, if it requires one"),
-  failoverPassword: password().describe(
-    "The password of `failoverUsername` for etcd, or the bearer token for `kubernetes+http://` and `kubernetes+https://`",
-  ),
-  failoverCa: file().describe(
-    "A PEM file with the certificate authority of the coordination service, if it is not one of the system's",
-  ),
-  failoverCert: file("a path; `failoverKey` belongs to it").describe(
-    "A PEM file with the client certificate of this node for the coordination service",
-  ),
-  failoverKey: file("a path; `failoverCert` belongs to it").describe(
-    "A PEM file with the private key of `failoverCert`, not encrypted",
-  ),
 };
 
 const fallback = {
@@ -190,7 +167,7 @@ const fallback = {
   ),
 };
 
-const oidc = z.strictObject({
+const oidc = {
   issuer: optionalText(
     "url",
     "`https://host` with an optional port and path, as in the claim `iss`; `http://` only for this machine (`127.0.0.1`, `localhost`, `[::1]`)",
@@ -212,12 +189,6 @@ const oidc = z.strictObject({
     "scopes",
     "scopes, separated by spaces, such as `openid email groups`",
   ).describe("The scopes that `ostiary login` asks for. `offline_access` is for a refresh token"),
-  ca: file().describe(
-    "A PEM file with the certificate authority of the issuer, if it is not one of the system's. Only this authority is then trusted",
-  ),
-  nameClaim: claim("email").describe(
-    "The claim with the name of the person, for the author of a policy. A name is only shown; the claim `sub` identifies the person",
-  ),
   roleClaim: claim("groups").describe(
     "The claim whose values give a role: the name of a claim, or a path such as `realm_access.roles`. Its value is a text or a list of texts. The claim `email` counts only with `email_verified`",
   ),
@@ -226,7 +197,16 @@ const oidc = z.strictObject({
   ),
   write: values("values").describe("The values of `oidc.roleClaim` that give the role `write`"),
   read: values("values").describe("The values of `oidc.roleClaim` that give the role `read`"),
-});
+};
+
+const oidcDetails = {
+  ca: file().describe(
+    "A PEM file with the certificate authority of the issuer, if it is not one of the system's. Only this authority is then trusted",
+  ),
+  nameClaim: claim("email").describe(
+    "The claim with the name of the person, for the author of a policy. A name is only shown; the claim `sub` identifies the person",
+  ),
+};
 
 const log = z.strictObject({
   level: setting(
@@ -245,7 +225,7 @@ const trace = z.strictObject({
   ),
 });
 
-const decisions = z.strictObject({
+const decisions = {
   log: setting(
     z.enum(["off", "denials", "sample", "all"]).default("off"),
     "decisions",
@@ -264,6 +244,12 @@ const decisions = z.strictObject({
   ageMax: time({ min: 1000, max: 3650 * day, default: 30 * day }).describe(
     "The age at which decisions are removed from the log, also on an idle node",
   ),
+  export: setting(z.enum(["none", "otlp"]).default("none"), "target", "`none` or `otlp`").describe(
+    "Sends logged decisions to a collector of OpenTelemetry as log records, over HTTP: `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names it",
+  ),
+};
+
+const decisionDetails = {
   omit: setting(list(isOneOf(omittableFields), 0).default([]), "fields", fieldsIn(omittableFields)).describe(
     "What the decision log leaves out: ids of actors, ids of resources, context facts, request ids, trace ids or key ids. A decision without its question cannot be explained",
   ),
@@ -273,10 +259,7 @@ const decisions = z.strictObject({
   hashSecret: secret("secret", "16 to 256 printable characters without spaces", /^[\x21-\x7e]{16,256}$/).describe(
     "The secret of these hashes. Without one each node makes its own in `decisions.db.key`, so that hashes of different nodes differ",
   ),
-  export: setting(z.enum(["none", "otlp"]).default("none"), "target", "`none` or `otlp`").describe(
-    "Sends logged decisions to a collector of OpenTelemetry as log records, over HTTP: `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names it",
-  ),
-});
+};
 
 const advanced = {
   environmentGrace: time({ min: 0, max: 3650 * day, default: 7 * day }).describe(
@@ -292,6 +275,16 @@ const advanced = {
   consistencyWait: time({ min: 0, max: minute, default: 2000, example: "500ms" }).describe(
     "How long a read with a consistency token can wait until this node has reached the token's position; after that it gets 503",
   ),
+  brokerCert: file("a path; `brokerKey` belongs to it").describe(
+    "A PEM file with the client certificate of this node for external brokers, and its chain. A broker that identifies nodes by certificate uses the name in it",
+  ),
+  brokerKey: file("a path; `brokerCert` belongs to it").describe(
+    "A PEM file with the private key of `brokerCert`, not encrypted. All primaries of one environment share one key or one `brokerPassword`, by which they notice each other",
+  ),
+  promotedBrokerUsername: userName().describe(
+    "The user name of an edge for external brokers after its promotion, when it needs the rights of a primary",
+  ),
+  promotedBrokerPassword: password().describe("The password for `promotedBrokerUsername`"),
   mqttHost: optionalText("address", "an IP address or a host name of this machine", /^[^\s/]+$/).describe(
     "The address on which the embedded broker listens; by default that of `host`",
   ),
@@ -300,6 +293,19 @@ const advanced = {
   ),
   failoverTtl: time({ min: 2000, max: minute, default: 6000 }).describe(
     "How long the lease of the primary is valid without a renewal; in its last sixth the primary acknowledges no write. The same on all nodes",
+  ),
+  failoverUsername: userName().describe("The user name for etcd, if it requires one"),
+  failoverPassword: password().describe(
+    "The password of `failoverUsername` for etcd, or the bearer token for `kubernetes+http://` and `kubernetes+https://`",
+  ),
+  failoverCa: file().describe(
+    "A PEM file with the certificate authority of the coordination service, if it is not one of the system's",
+  ),
+  failoverCert: file("a path; `failoverKey` belongs to it").describe(
+    "A PEM file with the client certificate of this node for the coordination service",
+  ),
+  failoverKey: file("a path; `failoverCert` belongs to it").describe(
+    "A PEM file with the private key of `failoverCert`, not encrypted",
   ),
 };
 
@@ -311,11 +317,16 @@ export const settingGroups = {
   broker,
   failover,
   fallback,
-  people: { oidc },
+  people: { oidc: z.strictObject(oidc) },
   retention: { limits: z.strictObject(retentionLimits) },
   logs: { log, trace },
-  decisions: { decisions },
-  advanced: { ...advanced, limits: z.strictObject(advancedLimits) },
+  decisions: { decisions: z.strictObject(decisions) },
+  advanced: {
+    ...advanced,
+    oidc: z.strictObject(oidcDetails),
+    decisions: z.strictObject(decisionDetails),
+    limits: z.strictObject(advancedLimits),
+  },
 };
 
 export const configSchema = z.strictObject({
@@ -326,10 +337,10 @@ export const configSchema = z.strictObject({
   ...failover,
   ...fallback,
   ...advanced,
-  oidc: oidc.prefault({}),
+  oidc: z.strictObject({ ...oidc, ...oidcDetails }).prefault({}),
   log: log.prefault({}),
   trace: trace.prefault({}),
-  decisions: decisions.prefault({}),
+  decisions: z.strictObject({ ...decisions, ...decisionDetails }).prefault({}),
   limits: limitsSchema.prefault({}),
 });
 

@@ -20,9 +20,6 @@ export const retentionLimits = {
   ),
   retentionBytes: size(4 * GiB).describe("Maximum size of the events kept in the log"),
   retentionAgeMs: time(30 * day, { max: 3650 * day }).describe("Maximum age of the events kept in the log"),
-  auditRetentionEntries: count(100_000).describe(
-    "Maximum number of entries kept in the audit log; refused actions have at most a tenth of it",
-  ),
   auditRetentionAgeMs: time(365 * day, { max: 3650 * day }).describe(
     "Maximum age of the entries kept in the audit log",
   ),
@@ -288,6 +285,9 @@ export const advancedLimits = {
   retryDelayMsMin: time(50).describe("First delay before a failed operation between nodes is retried"),
   retryDelayMsMax: time(2000).describe("Maximum delay before a failed operation between nodes is retried"),
   peerCheckIntervalMs: time(2000).describe("How often a node asks its peers which node is the primary"),
+  auditRetentionEntries: count(100_000).describe(
+    "Maximum number of entries kept in the audit log; those of refused, failed and uncertain actions have at most a tenth of it each",
+  ),
   auditExchangeIntervalMs: time(5000).describe(
     "How often an edge, or a fallback with `follow`, asks the primary for entries of the audit log, and sends its own",
   ),
@@ -360,7 +360,9 @@ export const advancedLimits = {
   brokerDrainTimeoutMs: time(5000).describe(
     "The embedded broker closes the connection of a subscriber that accepts nothing for this time",
   ),
-  brokerConnectionsMax: count(1000).describe("Maximum number of authenticated connections to the embedded broker"),
+  brokerConnectionsMax: count(1000).describe(
+    "Maximum number of authenticated connections to the embedded broker. A hosted environment gets another one while it has fewer than are free",
+  ),
   brokerLoginsWaitingMax: count(100).describe(
     "Maximum number of connections to the embedded broker that are not authenticated yet; a further one replaces the oldest",
   ),

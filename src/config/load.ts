@@ -3,6 +3,7 @@
  * all problems at once. Each problem names the setting, its value, the source and the allowed values; it never repeats
  * the value of a secret.
  */
+import { must } from "../util/assert.ts";
 import { suggestion } from "../util/suggestion.ts";
 import { brokerAddress, embeddedBroker } from "./broker-address.ts";
 import { failoverUrlProblem } from "./failover-url.ts";
@@ -118,9 +119,14 @@ function showValue(value: unknown): string {
   return shown.length > 100 ? `${shown.slice(0, 100)}…` : shown;
 }
 
-function missing(name: string, reason: string): string {
-  const setting = settings.find((candidate) => candidate.name === name);
-  return `${name} is not set, and ${reason}: ${setting?.flag}, ${setting?.variable} or \`${name}:\` in the file; allowed: ${setting?.allowed}`;
+/** `key` is the place of the setting in a `Config`. */
+function missing(key: string, reason: string): string {
+  const { name, flag, variable, allowed } = settingAt(key);
+  return `${name} is not set, and ${reason}: ${flag}, ${variable} or \`${name}:\` in the file; allowed: ${allowed}`;
+}
+
+function settingAt(key: string): Setting {
+  return must(settings.find(({ configPath }) => configPath.join(".") === key));
 }
 
 /** Checks combinations of settings that are valid one by one. */
@@ -226,9 +232,9 @@ function checkBrokers(config: Config): string[] {
 }
 
 /** A problem if one setting is set without the other, which it needs. */
-function needs(config: Config, name: keyof Config, needed: keyof Config): string[] {
-  const isAlone = config[name] !== undefined && config[needed] === undefined;
-  return isAlone ? [missing(needed, `${name} has no effect without it`)] : [];
+function needs(config: Config, key: keyof Config, needed: keyof Config): string[] {
+  const isAlone = config[key] !== undefined && config[needed] === undefined;
+  return isAlone ? [missing(needed, `${settingAt(key).name} has no effect without it`)] : [];
 }
 
 function unknownKeys({ file }: ConfigSources): string[] {

@@ -44,9 +44,13 @@ export const oldSection = "limits";
 /** 0.1.0 had no such setting. */
 const added: ReadonlySet<string> = new Set(["environmentGrace"]);
 
+/** Sections that 0.1.0 did not have. */
+const newSections: ReadonlySet<string | undefined> = new Set(["oidc", "decisions"]);
+
 export const oldNames: ReadonlyMap<Setting, SettingNames> = new Map(
   settings.flatMap((setting) => {
     const [parent, key = ""] = setting.configPath;
+    if (newSections.has(parent)) return [];
     const path = parent === "limits" ? [oldSection, oldLimits[key] ?? key] : setting.configPath;
     return path.join(".") === setting.name || added.has(path.join(".")) ? [] : [[setting, namesOf(path)] as const];
   }),

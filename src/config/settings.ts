@@ -53,7 +53,6 @@ const limitPaths: Readonly<Record<string, readonly string[]>> = {
   retentionEvents: ["retention", "events"],
   retentionBytes: ["retention", "bytes"],
   retentionAgeMs: ["retention", "age"],
-  auditRetentionEntries: ["retention", "auditEntries"],
   auditRetentionAgeMs: ["retention", "auditAge"],
 };
 
@@ -104,10 +103,16 @@ function flatten(group: Group, members: z.ZodRawShape, parents: readonly string[
     if (member instanceof z.ZodObject) return flatten(group, member.shape, configPath);
     const schema = member as z.ZodType;
     const description = must(schema.description, `setting \`${configPath.join(".")}\` has no description`);
-    const path = group === "advanced" ? ["advanced", key] : (limitPaths[key] ?? configPath);
+    const path = group === "advanced" ? ["advanced", advancedName(key, parents[0])] : (limitPaths[key] ?? configPath);
     const info = must(settingInfo.get(schema));
     return [{ ...info, ...namesOf(path), group, description, configPath, schema, default: defaultOf(schema) }];
   });
+}
+
+/** Names of details begin with that of the section to which they belong. */
+function advancedName(key: string, section: string | undefined): string {
+  if (section === undefined || section === "limits") return key;
+  return section + key.charAt(0).toUpperCase() + key.slice(1);
 }
 
 /** Flags and variables do not contain the section `advanced`: they stay the same if a setting moves into it. */

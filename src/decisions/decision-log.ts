@@ -18,6 +18,7 @@ import {
 import { build } from "../runtime/version.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
 import type { WorkerHandle, WorkerKind } from "../runtime/worker.ts";
+import { inThisEnvironment } from "../telemetry/current-environment.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { otlpLogTarget } from "../telemetry/otlp-target.ts";
@@ -39,7 +40,12 @@ import { RecentDecisions } from "./recent-decisions.ts";
 
 const log = getLogger("decisions");
 
-const decisionLogWorker: WorkerKind = { name: "decisions", entry: "decisions/decision-log-worker.ts" };
+const decisionLogWorker: WorkerKind = {
+  name: "decisions",
+  entry: "decisions/decision-log-worker.ts",
+  // Of several environments in one process.
+  threadsMax: 2,
+};
 
 /** The file of the log in the data directory. */
 const decisionLogFile = "decisions.db";
@@ -258,11 +264,12 @@ export class DecisionLog {
     this.#startedMs = nowMs;
     try {
       const thread = spawnWorker<DecisionCommands, DecisionLogEvent>(decisionLogWorker);
-      thread.onEvent((event) => {
+      const onEvent = (event: DecisionLogEvent): void => {
         if ("problem" in event) this.#warn(event.problem);
         else if ("pendingReports" in event) metrics.parityPending.set(event.pendingReports);
         else metrics.decisionLogBytes.set(event.bytes);
-      });
+      };
+      thread.onEvent(inThisEnvironment(onEvent));
       void thread.exited.then((reason) => reason && !this.#isClosed && this.#warn(reason.message));
       const { omit, hash, hashSecret, bytesMax, ageMax } = decisions;
       thread.notify("open", {

@@ -155,6 +155,8 @@ const sliceRows = 20_000;
 const readMsMax = 100;
 /** Rows that are deleted in one transaction. */
 const deletedRows = 5000;
+/** So much of the log is removed beyond its excess, so that it is not full again at once. */
+const removedShare = 0.1;
 /** Names beyond these, and long ones, are stored in the rows. */
 const namesMax = 10_000;
 const nameLengthMax = 64;
@@ -514,7 +516,10 @@ export class DecisionStore {
   removeExcess(bytesMax: number): boolean {
     const bytes = this.bytes;
     if (bytes <= bytesMax) return false;
-    return this.#remove(this.#lastId, deletedRows) > 0 && this.bytes > bytesMax;
+    const ids = this.#lastId - (this.#number("SELECT min(id) FROM decision") ?? this.#lastId);
+    // Not more than needed: a small log may have fewer decisions than one step can remove.
+    const excess = Math.ceil(ids * (1 - bytesMax / bytes + removedShare));
+    return this.#remove(this.#lastId, Math.min(Math.max(excess, 1), deletedRows)) > 0 && this.bytes > bytesMax;
   }
 
   /** Gives freed pages back to the file system, some at a time. */

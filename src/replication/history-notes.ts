@@ -3,18 +3,21 @@
  * and the approvals of an operator. A history is named by its first epoch. An approval names one history and is
  * consumed with it; unlike a setting, it cannot apply to the next one.
  */
-import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   historyOf,
   currentStorePath,
+  giveToOwner,
   readNodeFile,
   removeNodeFile,
   writeNodeFile,
 } from "../store/directory/data-directory.ts";
+import { operator, type AuditDetails } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { reasonOf } from "../util/reason.ts";
+import { noteAction } from "../store/directory/noted-actions.ts";
 
 const log = getLogger("history");
 
@@ -60,13 +63,21 @@ export function refusedHistory(data: string): string | undefined {
   return readNodeFile(data, refusedName);
 }
 
-/** Called by a command, maybe as another user than the node's, while the node runs or not. */
-export function approve(data: string, approval: Approval, history: string): void {
+/**
+ * Called by a command, maybe as another user than the node's, while the node runs or not. `user` is that of the system,
+ * if it is known; user and details are for the audit log.
+ */
+export function approve(
+  data: string,
+  approval: Approval,
+  history: string,
+  { user, details = {} }: { readonly user?: string | null; readonly details?: AuditDetails } = {},
+): void {
   mkdirSync(data, { recursive: true, mode: 0o700 });
+  const action = approval === "adopt-history" ? "history.adopt" : "history.abandon";
+  noteAction(data, { actor: operator(user), action, target: history, details });
   writeNodeFile(data, approval, history);
-  const { uid, gid } = statSync(data);
-  const path = join(data, approval);
-  if (process.getuid?.() === 0 && existsSync(path)) chownSync(path, uid, gid);
+  giveToOwner(data, approval);
 }
 
 export function approvedHistory(data: string, approval: Approval): string | undefined {

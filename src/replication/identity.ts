@@ -14,6 +14,24 @@ export function nodeIdOf(config: Config): string {
   return id;
 }
 
+/**
+ * The id under which a node takes part in a hosted environment. No other node or environment can have the same one,
+ * since `@` is not part of either name.
+ */
+export function hostedNodeId(nodeId: string, environment: string): string {
+  return `${nodeId}@${environment}`;
+}
+
+/** The reverse of `hostedNodeId`: no environment means the default one. Undefined if this cannot be a node's id. */
+export function parseNodeId(id: string): { readonly node: string; readonly environment?: string } | undefined {
+  const { node, environment } = nodeIdPattern.exec(id)?.groups ?? {};
+  if (node === undefined) return undefined;
+  return environment === undefined ? { node } : { node, environment };
+}
+
+/** Node ids are part of topics, where `/`, `+` and `#` have a meaning. */
+const nodeIdPattern = /^(?<node>[A-Za-z0-9._-]{1,64})(?:@(?<environment>[A-Za-z0-9-]{1,64}))?$/;
+
 /** The SHA-256 of the configured node key. Every node except a primary has one. */
 export function nodeKeyHashOf({ nodeKey }: Pick<Config, "nodeKey">): string | undefined {
   return nodeKey === undefined ? undefined : hashKey(nodeKey);

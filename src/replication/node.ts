@@ -24,6 +24,8 @@ export interface Node {
   readonly role: NodeHealth["role"];
   readonly id: string;
   readonly environment: string;
+  /** Of a primary: SHA-256 of the node key. */
+  readonly nodeKeyHash?: string | undefined;
   /** Decides whether an API key has expired. */
   readonly clock: Clock;
   readonly keyUses: KeyUses;

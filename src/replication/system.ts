@@ -9,6 +9,7 @@ import { fetch } from "../runtime/fetch.ts";
 import { serve, type Listener, type ServeOptions } from "../runtime/serve.ts";
 import { spawnWorker } from "../runtime/spawn-worker.ts";
 import type { Commands, WorkerHandle, WorkerKind } from "../runtime/worker.ts";
+import { inThisEnvironment } from "../telemetry/current-environment.ts";
 import { systemClock, type Clock } from "../util/clock.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -27,8 +28,15 @@ export interface System {
 export const realSystem: System = {
   clock: systemClock,
   fetch,
-  connectMqtt: connect,
+  connectMqtt,
   spawnWorker,
   approvePolicies,
   serve,
 };
+
+/** The listeners of the client run in the environment of the caller, which the messages of a socket do not have. */
+function connectMqtt(options: IClientOptions): MqttClient {
+  const client = connect(options);
+  client.emit = inThisEnvironment(client.emit.bind(client)) as MqttClient["emit"];
+  return client;
+}

@@ -6,6 +6,7 @@ import type { Config } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Source } from "../polar/source.ts";
 import { realSystem } from "../replication/system.ts";
+import { operator } from "../store/log/audit-entry.ts";
 import { startPrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 import { TestEnvironments } from "./test-environments.ts";
@@ -24,8 +25,7 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
   const load = async (files: readonly Source[]): Promise<void> => {
     const source = files.map(({ text }) => text).join("\n");
     const filename = files.map(({ name }) => name).join(", ");
-    const actor = { kind: "operator", id: null, name: null };
-    const audit = node.audit.metaOf({ actor, action: "policy.upload", details: { filename, force: true } });
+    const audit = node.audit.metaOf({ actor: operator(), action: "policy.upload", details: { filename, force: true } });
     await node.writes.policy({ source, filename, force: true }, { traceparent: null, audit });
   };
   try {
@@ -34,7 +34,7 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     await node.stop();
     throw error;
   }
-  const served = await serveNode(config, node, realSystem, new TestEnvironments(config, node));
+  const served = await serveNode(config, node, realSystem, { testEnvironments: new TestEnvironments(config, node) });
   return {
     ...served,
     load(files) {

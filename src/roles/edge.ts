@@ -215,7 +215,7 @@ const ownPromotion: AuditDraft = { actor: { kind: "system", id: null, name: null
 
 /** The audit log of an edge or a fallback that follows its primary. */
 export function openReplicaAudit(
-  { limits }: Config,
+  { data, limits }: Config,
   node: string,
   { writer, database, peers }: Replica,
   started: AsyncDisposableStack,
@@ -223,7 +223,7 @@ export function openReplicaAudit(
 ): AuditLog {
   const reader = (): Connection => database.reader();
   const store = (entries: readonly AuditEntry[]): Promise<void> => writer.recordAudit({ entries, received: false });
-  const audit = createAuditRecorder({ node, clock, reader, store });
+  const audit = createAuditRecorder({ node, clock, directory: data, reader, store });
   started.defer(() => audit.close());
   const primary = (): NodeClient => peers.primary.client;
   startAuditExchange({ writer, reader, primary, intervalMs: limits.auditExchangeIntervalMs, clock }, started);

@@ -18,11 +18,15 @@ import { AppError } from "../util/app-error.ts";
 import type { Clock } from "../util/clock.ts";
 import { realClusterSystem, type ClusterSystem } from "./cluster-system.ts";
 import { openReplicaAudit, positionHealth, replicaHealth } from "./edge.ts";
-import { serveNode, type RunningNode } from "./node-service.ts";
+import { serveNode, type RunningNode, type ServiceOptions } from "./node-service.ts";
 
 /** Starts the node, then its API. It listens immediately and reports that it is not ready while it has no data. */
-export async function startFallback(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
-  return serveNode(config, await startFallbackNode(config, system), system);
+export async function startFallback(
+  config: Config,
+  system: ClusterSystem = realClusterSystem,
+  options: ServiceOptions = {},
+): Promise<RunningNode> {
+  return serveNode(config, await startFallbackNode(config, system), system, options);
 }
 
 export function startFallbackNode(config: Config, system: ClusterSystem = realClusterSystem): Promise<Node> {
@@ -71,6 +75,7 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   const audit = createAuditRecorder({
     node: id,
     clock: system.clock,
+    directory: data,
     reader: () => replica.database.reader(),
     // Nothing writes to the database of this node: the next snapshot of the primary has the entries.
     store: peers && ((entries) => peers.primary.client.sendAudit(entries)),

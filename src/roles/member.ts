@@ -27,30 +27,45 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { sleep } from "../util/clock.ts";
 import { reasonOf } from "../util/reason.ts";
-import { serveNode, type RunningNode } from "./node-service.ts";
+import { serveNode, type RunningNode, type ServiceOptions } from "./node-service.ts";
 
 const log = getLogger("node");
 
 /** Between two attempts at something that the node must retry until it succeeds. */
 const retryPauseMs = 1000;
 
+export interface MemberOptions extends ServiceOptions {
+  /** For a hosted environment: SHA-256 of the node key of the default one. */
+  readonly nodeKeyHash?: string | undefined;
+}
+
 /** Starts the log, then the brokers, then the API. The keys that a first start makes are shown once. */
-export async function startPrimary(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
+export async function startPrimary(
+  config: Config,
+  system: ClusterSystem = realClusterSystem,
+  options: MemberOptions = {},
+): Promise<RunningNode> {
   requireWritable(config.data);
-  return Member.start(config, "primary", system);
+  return Member.start(config, "primary", system, options);
 }
 
 /** Starts the replica, the event stream, then the API, which reports that it is not ready while there is no data. */
-export async function startEdge(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
+export async function startEdge(
+  config: Config,
+  system: ClusterSystem = realClusterSystem,
+  options: MemberOptions = {},
+): Promise<RunningNode> {
   requireWritable(config.data);
-  if (!hasPromotionNote(config.data) || config.failover !== undefined) return Member.start(config, "edge", system);
+  if (!hasPromotionNote(config.data) || config.failover !== undefined)
+    return Member.start(config, "edge", system, options);
   log.warning("this edge was promoted and continues as the primary: set `role: primary` in its configuration");
-  return Member.start(config, "primary", system);
+  return Member.start(config, "primary", system, options);
 }
 
 class Member {
   readonly #config: Config;
   readonly #system: ClusterSystem;
+  readonly #options: MemberOptions;
   readonly #lease: Lease | undefined;
   #node: Node | undefined;
   /** The lease under which this node is the primary. */
@@ -63,19 +78,25 @@ class Member {
   #changing: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  private constructor(config: Config, system: ClusterSystem) {
+  private constructor(config: Config, system: ClusterSystem, options: MemberOptions) {
     this.#config = config;
     this.#system = system;
-    this.#lease = config.failover === undefined ? undefined : openLeaseOf(config, config.failover, system);
+    this.#options = options;
+    this.#lease = config.failover === undefined ? undefined : openLeaseOf(config, config.failover, system, options);
   }
 
-  static async start(config: Config, role: "primary" | "edge", system: ClusterSystem): Promise<RunningNode> {
-    const member = new Member(config, system);
+  static async start(
+    config: Config,
+    role: "primary" | "edge",
+    system: ClusterSystem,
+    options: MemberOptions,
+  ): Promise<RunningNode> {
+    const member = new Member(config, system, options);
     // With `failover` a node is an edge until it has the lease.
     const isPrimary = role === "primary" && member.#lease === undefined;
     const node = isPrimary ? await member.#startPrimary() : await member.#startEdge();
     member.#node = node;
-    const service = await serveNode(config, node, system);
+    const service = await serveNode(config, node, system, options);
     member.#service = service;
     if (member.#fenced !== undefined) member.#stepDown();
     if (member.#lease !== undefined && config.role === "primary") void member.#beginHistory(member.#lease);
@@ -90,7 +111,9 @@ class Member {
       this.#fenced = { reason, lacking };
       if (this.#node?.role === "primary") this.#stepDown();
     };
-    return startPrimaryNode(asPrimary(this.#config), { announce, takeover, leadership, onFenced }, this.#system);
+    const { nodeKeyHash } = this.#options;
+    const options: PrimaryOptions = { announce, nodeKeyHash, takeover, leadership, onFenced };
+    return startPrimaryNode(asPrimary(this.#config), options, this.#system);
   }
 
   #startEdge(): Promise<Node> {
@@ -256,10 +279,11 @@ class Member {
   }
 }
 
-function openLeaseOf(config: Config, url: string, system: ClusterSystem): Lease {
+function openLeaseOf(config: Config, url: string, system: ClusterSystem, { isHosted }: MemberOptions): Lease {
   const { failoverTtl: ttlMs, failoverUsername: username, failoverPassword: password } = config;
   const { failoverCa: ca, failoverCert: cert, failoverKey: key } = config;
-  return system.openLease({ url, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
+  const hostedEnvironment = isHosted === true ? config.environment : undefined;
+  return system.openLease({ url, hostedEnvironment, node: nodeIdOf(config), ttlMs, username, password, ca, cert, key });
 }
 
 /** Renames the damaged database: the check at a start reads facts, keys and the policy, but not all pages. */

@@ -3,6 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
 import { replicaStateNames } from "../replication/node-health.ts";
 import { build } from "../runtime/version.ts";
+import { environmentLabel, otherEnvironments } from "../telemetry/environment-label.ts";
 import { observedGauge } from "../telemetry/metrics.ts";
 import { AppError } from "../util/app-error.ts";
 
@@ -16,11 +17,16 @@ export interface NodeReading {
 
 type NodeReader = () => NodeReading;
 
-const readers = new Set<NodeReader>();
+/** With the label of the node's environment; without one in the default environment. */
+const readers = new Map<NodeReader, { readonly environment?: string }>();
 
-/** Exposes a node until the result is called. */
-export function exposeNode(read: NodeReader): () => void {
-  readers.add(read);
+/**
+ * Exposes a node of an environment, by default the current one, until the result is called. A node of an environment
+ * without a label of its own is not exposed.
+ */
+export function exposeNode(read: NodeReader, environment?: string): () => void {
+  const label = environmentLabel(environment);
+  if (label !== otherEnvironments) readers.set(read, label === undefined ? {} : { environment: label });
   return () => readers.delete(read);
 }
 
@@ -37,30 +43,29 @@ function sizeOf(node: Node): NodeReading["size"] {
   }
 }
 
-/** If several nodes set a gauge without labels, the value of the last one is exposed. */
+/** If several nodes of an environment set a gauge without other labels, the value of the last one is exposed. */
 function gauge<Label extends string>(
   name: string,
   help: string,
   labelNames: readonly Label[],
   show: (set: (labels: Record<Label, string>, value: number) => void, reading: NodeReading) => void,
 ): void {
-  observedGauge<Label>(
+  observedGauge<string>(
     name,
     help,
     (shown) => {
-      for (const read of readers) show((labels, value) => shown.set(labels, value), read());
+      for (const [read, environment] of readers)
+        show((labels, value) => shown.set({ ...labels, ...environment }, value), read());
     },
-    labelNames,
+    [...labelNames, "environment"],
   );
 }
 
 /** Without a value the gauge is not exposed: it does not apply to the role. */
 function valueGauge(name: string, help: string, valueOf: (reading: NodeReading) => number | null | undefined): void {
-  observedGauge(name, help, (shown) => {
-    for (const read of readers) {
-      const value = valueOf(read());
-      if (value !== undefined && value !== null) shown.set(value);
-    }
+  gauge(name, help, [], (set, reading) => {
+    const value = valueOf(reading);
+    if (value !== undefined && value !== null) set({}, value);
   });
 }
 

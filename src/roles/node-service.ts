@@ -4,10 +4,11 @@
  */
 import type { Config } from "../config/config.ts";
 import { DecisionLog } from "../decisions/decision-log.ts";
-import { createApp } from "../http/app.ts";
+import { type App, createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
+import type { Environments } from "../http/routes/environments.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { readAuthority } from "../replication/tls-files.ts";
 import { tlsFetchOptions } from "../runtime/fetch.ts";
@@ -18,6 +19,8 @@ import type { TestEnvironments } from "./test-environments.ts";
 
 export interface RunningNode {
   readonly url: string;
+  /** The node that answers now. */
+  node(): Node;
   /** New requests wait for the next node. Resolves when the earlier ones, but for `besides`, end or after 1 s. */
   drain(besides: number): Promise<void>;
   /** There is no next node yet: requests that wait for it fail, and so do new requests until `replace`. */
@@ -28,33 +31,42 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/**
- * Serves the node's API, and MQTT over WebSocket with an embedded broker. The optional test environments answer requests
- * with their API keys, and are closed with the node.
- */
+export interface ServiceOptions {
+  /** They answer requests with their API keys, and are closed with the node. */
+  readonly testEnvironments?: Pick<TestEnvironments, "create" | "appFor" | "close"> | undefined;
+  /** For the default environment of a process that can host others. */
+  readonly environments?: Environments | undefined;
+  /** Whether this is another environment than the default one of the process. Its API is made at the first request. */
+  readonly isHosted?: boolean;
+}
+
+/** Serves the node's API, and MQTT over WebSocket with an embedded broker. */
 export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
-  environments?: Pick<TestEnvironments, "create" | "appFor" | "close">,
+  { testEnvironments, environments, isHosted = false }: ServiceOptions = {},
 ): Promise<RunningNode> {
-  const createTestEnvironment = environments && ((isCopy: boolean) => environments.create(isCopy));
+  const createTestEnvironment = testEnvironments && ((isCopy: boolean) => testEnvironments.create(isCopy));
   const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
   const decisions = new DecisionLog(config, system.clock);
   const parity = new ParityLog(decisions);
   let node = first;
   try {
     const people = openPeople(config, system);
-    const options = { decisions, parity, publicUrl, oidc, people, createTestEnvironment, trustedProxies };
-    let app = createApp(node, limits, options);
+    const admission = { people, environments, isHosted, createTestEnvironment, trustedProxies };
+    const options = { decisions, parity, publicUrl, oidc, ...admission };
+    let made: App | undefined;
+    const app = (): App => (made ??= createApp(node, limits, options));
+    if (!isHosted) app();
     let change: RoleChange | undefined;
     const listener = system.serve({
       hostname: host,
       port,
       fetch: (request, connections) =>
         change === undefined
-          ? (environments?.appFor(request) ?? app).fetch(request, connections)
-          : change.over.then((isOver) => (isOver ? app.fetch(request, connections) : roleChangeResponse())),
+          ? (testEnvironments?.appFor(request) ?? app()).fetch(request, connections)
+          : change.over.then((isOver) => (isOver ? app().fetch(request, connections) : roleChangeResponse())),
       get websocket() {
         const { mqttConnection } = node;
         if (mqttConnection === undefined) return undefined;
@@ -67,33 +79,36 @@ export async function serveNode(
     const unguard = limitConnections(config, listener.connections, system.clock);
     return {
       url: listener.url,
+      node: () => node,
       async drain(besides) {
         change ??= startRoleChange(system.clock);
-        app.endStreams();
+        made?.endStreams();
         const endMs = system.clock.monotonicMs() + drainMsMax;
-        while (app.inFlight > besides && system.clock.monotonicMs() < endMs) await sleep(system.clock, drainPollMs);
+        while ((made?.inFlight ?? 0) > besides && system.clock.monotonicMs() < endMs)
+          await sleep(system.clock, drainPollMs);
       },
       failWaiting: () => change?.end(false),
       replace(next) {
-        app.close();
+        made?.close();
         node = next;
-        app = createApp(node, limits, options);
+        made = undefined;
+        if (!isHosted) app();
         change?.end(true);
         change = undefined;
       },
       async stop() {
-        app.close();
+        made?.close();
         await listener.stop();
         unguard();
         unobserve();
-        await environments?.close();
+        await testEnvironments?.close();
         await decisions.close();
         await node.stop();
       },
     };
   } catch (error) {
     await decisions.close();
-    await environments?.close();
+    await testEnvironments?.close();
     await node.stop();
     throw error;
   }
@@ -103,7 +118,7 @@ export async function serveNode(
 function openPeople(config: Config, { fetch, clock }: Pick<System, "clock" | "fetch">): People | undefined {
   const { issuer, ca: path } = config.oidc;
   if (issuer === undefined) return undefined;
-  const tls = tlsFetchOptions({ ca: readAuthority("oidc.ca", path) });
+  const tls = tlsFetchOptions({ ca: readAuthority("oidcCa", path) });
   const people = new People(issuer, config, (url, init) => fetch(url, { ...init, ...tls }), clock);
   void people.prepare();
   return people;

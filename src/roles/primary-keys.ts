@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Writer } from "../replication/log/writer.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
-import type { AuditDraft } from "../store/log/audit-entry.ts";
+import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -27,15 +27,19 @@ export interface PrimarySecrets {
   readonly adminKey: string | undefined;
 }
 
-/** Returns the keys of a primary. Configured keys have precedence; missing ones are made. */
+/**
+ * Returns the keys of a primary. Configured keys have precedence; missing ones are made. `nodeKeyHash` is that of the
+ * node's default environment, if this is another one.
+ */
 export async function ensureSecrets(
   config: Config,
   writer: Writer,
   store: Connection,
-  announce: AnnounceKeys,
+  { announce, nodeKeyHash: given }: { readonly announce: AnnounceKeys; readonly nodeKeyHash: string | undefined },
 ): Promise<PrimarySecrets> {
   const { environment } = config;
-  const knownHash = config.nodeKey === undefined ? await writer.readSetting("node_key_hash") : hashKey(config.nodeKey);
+  const configuredHash = config.nodeKey === undefined ? given : hashKey(config.nodeKey);
+  const knownHash = configuredHash ?? (await writer.readSetting("node_key_hash"));
   const nodeKey = knownHash === undefined ? mintNodeKey(environment) : undefined;
   const adminKey =
     config.adminKey === undefined && writer.state.offset === 0 ? mintApiKey(environment).text : undefined;
@@ -64,8 +68,8 @@ export async function acceptAdminKey(text: string, writer: Writer, node: string 
   if (id === undefined)
     throw new AppError("invalid_request", "the admin key does not have the form `e_<environment>_<key id>_<secret>`");
   const key = { id, name: "admin", role: "admin", hash: hashKey(text), timeMs: clock.wallMs() } as const;
-  const actor = { kind: "operator", id: null, name: null };
-  const draft: AuditDraft = { actor, action: "key.create", target: id, details: { name: key.name, role: key.role } };
+  const details = { name: key.name, role: key.role };
+  const draft: AuditDraft = { actor: operator(), action: "key.create", target: id, details };
   await writer.write({ kind: "keys", add: [key], remove: [] }, { traceparent: null, audit: { draft, node } });
 }
 

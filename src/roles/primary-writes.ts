@@ -57,7 +57,7 @@ async function writeAcknowledged(
   }
   const result = await handover.trackWrite(() => writer.write(request, meta, admit));
   onCommitted();
-  recordAction(options.audit, meta.audit?.draft, result);
+  recordAction(options.audit, meta.audit?.draft, request.kind, result);
   if (result.unchanged !== true && result.repeated !== true) metrics.eventsApplied.inc({ source: "write" });
   // A repeated request may have been committed in an earlier epoch, but edges acknowledge positions of the current one.
   const epoch = result.repeated === true ? writer.state.epoch : result.epoch;
@@ -65,13 +65,21 @@ async function writeAcknowledged(
   // Another node may have acquired the lease meanwhile and continue without this write.
   if (leadership?.problem !== undefined) throw unacknowledged(leadership.problem);
   if (isAcknowledged) return result;
-  requireUnfenced(fence);
+  requireUnfenced(fence, { mayBeDone: true });
   throw unacknowledged("not enough edges have it yet");
 }
 
-/** The writer has recorded what made an event. A repeated request was recorded the first time. */
-function recordAction(audit: AuditLog, draft: AuditDraft | undefined, { unchanged, repeated }: WriteResult): void {
-  if (draft === undefined || repeated === true) return;
+/**
+ * The writer has recorded what made an event. A repeated request was recorded the first time. To remove an API key that
+ * does not exist is refused, which the API records.
+ */
+function recordAction(
+  audit: AuditLog,
+  draft: AuditDraft | undefined,
+  kind: WriteRequest["kind"],
+  { unchanged, repeated }: WriteResult,
+): void {
+  if (draft === undefined || repeated === true || (unchanged === true && kind === "keys")) return;
   if (unchanged === true) audit.record(draft, { result: "unchanged" });
   else metrics.auditEntries.inc({ result: "ok" });
 }
@@ -89,9 +97,9 @@ function requireWritable({ fence, damage, handover, leadership, stream }: Primar
     );
 }
 
-function requireUnfenced({ problem }: Fence): void {
+function requireUnfenced({ problem }: Fence, options: { readonly mayBeDone?: boolean } = {}): void {
   if (problem !== undefined)
-    throw new AppError("not_ready", `${problem}: this primary writes nothing any more, send the write again`);
+    throw new AppError("not_ready", `${problem}: this primary writes nothing any more, send the write again`, options);
 }
 
 /** The write is committed, so the next primary may have it or not. */
@@ -99,6 +107,7 @@ function unacknowledged(reason: string): AppError {
   return new AppError(
     "not_ready",
     `the write is committed here, but ${reason}: send it again to be sure of it, it is done only once`,
+    { mayBeDone: true },
   );
 }
 

@@ -40,7 +40,7 @@ import { openPrimaryPeers } from "../replication/transport/open-peers.ts";
 import type { Peers } from "../replication/transport/peers.ts";
 import { lockDirectory, type DataDirectory } from "../store/directory/data-directory.ts";
 import { verifyKey } from "../store/keys/api-keys.ts";
-import type { AuditDraft } from "../store/log/audit-entry.ts";
+import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { compareEpochs, firstEpoch, readEpochs } from "../store/log/epochs.ts";
 import { openLog } from "../store/log/log.ts";
 import { readState, type StoreState } from "../store/log/store-state.ts";
@@ -77,6 +77,8 @@ export interface Takeover extends Mandate {
 export interface PrimaryOptions {
   /** Gets the keys that a first start makes. */
   readonly announce?: AnnounceKeys | undefined;
+  /** SHA-256 of the node key of the default environment, if this is the primary of another one. */
+  readonly nodeKeyHash?: string | undefined;
   /** With it the node continues from an edge of this process that has ended. */
   readonly takeover?: Takeover | undefined;
   /** The lease under which it is the primary. */
@@ -88,7 +90,13 @@ export interface PrimaryOptions {
 /** AppError `conflict` if another process is the primary of the same data. */
 export async function startPrimaryNode(
   config: Config,
-  { announce = async () => {}, takeover, leadership, onFenced = () => {} }: PrimaryOptions = {},
+  {
+    announce = async () => {},
+    nodeKeyHash: knownKeyHash,
+    takeover,
+    leadership,
+    onFenced = () => {},
+  }: PrimaryOptions = {},
   system: ClusterSystem = realClusterSystem,
 ): Promise<PrimaryNode> {
   const { limits, environment, data } = config;
@@ -102,7 +110,8 @@ export async function startPrimaryNode(
   // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const opened = await openData(started, config, announce, takeover, system);
+  const secrets = { announce, nodeKeyHash: knownKeyHash };
+  const opened = await openData(started, config, secrets, takeover, system);
   // Not earlier: the id is stored in the directory, where a refused first start leaves nothing.
   const id = nodeIdOf(config);
   const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
@@ -187,6 +196,7 @@ export async function startPrimaryNode(
   const audit = createAuditRecorder({
     node: id,
     clock,
+    directory: data,
     reader: () => database.reader(),
     // An edge that this node becomes sends them to its primary.
     store: (entries) => writer.recordAudit({ entries, received: false }),
@@ -200,8 +210,7 @@ export async function startPrimaryNode(
   }
 
   if (config.adminKey === developmentKey) {
-    const actor = { kind: "operator", id: null, name: null };
-    audit.record({ actor, action: "node.start", target: id, details: { developmentKey: true } });
+    audit.record({ actor: operator(), action: "node.start", target: id, details: { developmentKey: true } });
   }
 
   // Checks of the database. A start has read the whole file already, a promotion has not.
@@ -293,6 +302,7 @@ export async function startPrimaryNode(
     role: "primary",
     id,
     environment,
+    nodeKeyHash,
     clock,
     keyUses,
     engine() {
@@ -331,7 +341,7 @@ export async function startPrimaryNode(
 async function openData(
   started: AsyncDisposableStack,
   config: Config,
-  announce: AnnounceKeys,
+  known: Parameters<typeof ensureSecrets>[3],
   takeover: Takeover | undefined,
   system: ClusterSystem,
 ) {
@@ -348,7 +358,7 @@ async function openData(
   database.open(path);
   noteHistory(data, firstEpoch(database.reader()).epoch);
   refuseDevelopmentKey(config, database.engine());
-  const secrets = await ensureSecrets(config, writer, database.reader(), announce);
+  const secrets = await ensureSecrets(config, writer, database.reader(), known);
   // The operator has seen the keys of a first start, so they must be stored even if the start fails later.
   if (writer.state.offset === 0 && secrets.adminKey !== undefined)
     await acceptAdminKey(secrets.adminKey, writer, config.nodeId ?? null, system.clock);

@@ -9,10 +9,9 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { DecisionLog } from "../decisions/decision-log.ts";
 import { type App, createApp } from "../http/app.ts";
-import { buildSnapshotInWorker, unpackSnapshotInWorker } from "../replication/snapshots/snapshot-jobs.ts";
+import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { realSystem } from "../replication/system.ts";
-import { nextStorePath } from "../store/directory/data-directory.ts";
-import { hashKey, parseApiKey } from "../store/keys/api-keys.ts";
+import { parseApiKey } from "../store/keys/api-keys.ts";
 import { AppError } from "../util/app-error.ts";
 import { type PrimaryNode, startPrimaryNode } from "./primary.ts";
 
@@ -76,27 +75,22 @@ export class TestEnvironments {
     const data = join(this.#folder, name);
     mkdirSync(data, { recursive: true, mode: 0o700 });
     try {
-      if (isCopy) await this.#copyInto(data);
-      // A database keeps the name of its environment. So new keys of a copy do not lead to it.
-      const environment = isCopy ? this.#config.environment : name;
-      const node = await startPrimaryNode({ ...this.#config, environment, data, nodeId: name });
-      const decisions = new DecisionLog({ ...this.#config, environment, data, nodeId: name });
+      const { limits } = this.#config;
+      const source = this.#original.engine().path;
+      if (isCopy) await copyEnvironment({ system: realSystem, source, data, environment: name, limits });
+      const adminKey = `e_${name}_${keyId}_${randomBytes(16).toString("hex")}`;
+      const config = { ...this.#config, environment: name, data, nodeId: name, adminKey };
+      const node = await startPrimaryNode(config);
+      const decisions = new DecisionLog(config);
       const createTestEnvironment = (copy: boolean) => this.create(copy);
-      const app = createApp(node, this.#config.limits, { decisions, createTestEnvironment });
+      const app = createApp(node, limits, { decisions, createTestEnvironment });
       this.#environments.set(name, { node, decisions, data, app });
-      return await replaceKeys(node, name);
+      return adminKey;
     } catch (error) {
       await this.#remove(name);
       rmSync(data, { recursive: true, force: true });
       throw error;
     }
-  }
-
-  async #copyInto(data: string): Promise<void> {
-    const file = join(data, "copy.snapshot");
-    const snapshot = await buildSnapshotInWorker(realSystem, this.#original.engine().path, file, undefined);
-    await unpackSnapshotInWorker(realSystem, snapshot, nextStorePath(data), this.#config.limits);
-    rmSync(snapshot.path);
   }
 
   /** The API of the environment whose key the request has. */
@@ -128,16 +122,4 @@ export class TestEnvironments {
     for (const name of [...this.#environments.keys()]) await this.#remove(name);
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-/** The environment has started with the development key, and a copy has all keys of the original. */
-async function replaceKeys({ engine, writes }: PrimaryNode, environment: string): Promise<string> {
-  const token = `e_${environment}_${keyId}_${randomBytes(16).toString("hex")}`;
-  const key = { id: keyId, name: "test environment", role: "admin", hash: hashKey(token), timeMs: Date.now() } as const;
-  const others = engine()
-    .apiKeys()
-    .map(({ id }) => id)
-    .filter((id) => id !== keyId);
-  await writes.keys({ add: [key], remove: others }, { traceparent: null });
-  return token;
 }

@@ -4,6 +4,7 @@
  * one label value after the other.
  */
 import type { Metric, Registry } from "prom-client";
+import { environmentLabel } from "./environment-label.ts";
 
 type LabelValue = string | number;
 type Labels<Label extends string> = Readonly<Record<Label, LabelValue>>;
@@ -19,39 +20,53 @@ interface SeriesNode<Series> {
   series: Series | undefined;
 }
 
+/** Whether a metric has the label `environment`. */
+interface LabelOptions {
+  readonly byEnvironment?: boolean;
+}
+
 /** A metric with a time series for each combination of label values that occurred. */
 abstract class LabelledMetric<Label extends string, Series> {
   abstract readonly type: string;
   readonly name: string;
   readonly help: string;
-  readonly labelNames: readonly Label[];
-  readonly #root: SeriesNode<Series> = { next: new Map(), series: undefined };
-  readonly #all: { readonly labels: Labels<Label>; readonly series: Series }[] = [];
+  readonly labelNames: readonly string[];
+  readonly #given: readonly Label[];
+  readonly #byEnvironment: boolean;
+  readonly #root: SeriesNode<Series> = newNode();
+  /** The roots of hosted environments. */
+  readonly #environments = new Map<string, SeriesNode<Series>>();
+  readonly #all: { readonly labels: Sample["labels"]; readonly series: Series }[] = [];
 
-  constructor(registry: Registry, name: string, help: string, labelNames: readonly Label[]) {
+  constructor(
+    registry: Registry,
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    { byEnvironment = false }: LabelOptions = {},
+  ) {
     this.name = name;
     this.help = help;
-    this.labelNames = labelNames;
+    this.labelNames = byEnvironment ? [...labelNames, "environment"] : labelNames;
+    this.#given = labelNames;
+    this.#byEnvironment = byEnvironment;
     // The registry accepts any object with a name and `get`, but its type requires a class of prom-client.
     registry.registerMetric(this as unknown as Metric);
   }
 
   protected abstract newSeries(): Series;
-  protected abstract samplesOf(labels: Labels<Label>, series: Series): Sample[];
+  protected abstract samplesOf(labels: Sample["labels"], series: Series): Sample[];
 
   protected seriesOf(labels: Labels<Label>): Series {
-    let node = this.#root;
-    for (const name of this.labelNames) {
-      let next = node.next.get(labels[name]);
-      if (!next) node.next.set(labels[name], (next = { next: new Map(), series: undefined }));
-      node = next;
-    }
-    return (node.series ??= this.#add(labels));
+    const environment = this.#byEnvironment ? environmentLabel() : undefined;
+    let node = environment === undefined ? this.#root : nextNode(this.#environments, environment);
+    for (const name of this.#given) node = nextNode(node.next, labels[name]);
+    return (node.series ??= this.#add(environment === undefined ? { ...labels } : { ...labels, environment }));
   }
 
-  #add(labels: Labels<Label>): Series {
+  #add(labels: Sample["labels"]): Series {
     const series = this.newSeries();
-    this.#all.push({ labels: { ...labels }, series });
+    this.#all.push({ labels, series });
     return series;
   }
 
@@ -60,6 +75,16 @@ abstract class LabelledMetric<Label extends string, Series> {
     const values = this.#all.flatMap(({ labels, series }) => this.samplesOf(labels, series));
     return Promise.resolve({ ...this, values });
   }
+}
+
+function newNode<Series>(): SeriesNode<Series> {
+  return { next: new Map(), series: undefined };
+}
+
+function nextNode<Key, Series>(nodes: Map<Key, SeriesNode<Series>>, key: Key): SeriesNode<Series> {
+  let next = nodes.get(key);
+  if (next === undefined) nodes.set(key, (next = newNode()));
+  return next;
 }
 
 export class LabelledCounter<Label extends string> extends LabelledMetric<Label, { count: number }> {
@@ -73,7 +98,7 @@ export class LabelledCounter<Label extends string> extends LabelledMetric<Label,
     return { count: 0 };
   }
 
-  protected samplesOf(labels: Labels<Label>, { count }: { readonly count: number }): Sample[] {
+  protected samplesOf(labels: Sample["labels"], { count }: { readonly count: number }): Sample[] {
     return [{ labels, value: count }];
   }
 }
@@ -89,8 +114,15 @@ export class LabelledHistogram<Label extends string> extends LabelledMetric<Labe
   readonly #bounds: readonly number[];
 
   /** `bounds` are the upper bounds of the buckets, in ascending order. */
-  constructor(registry: Registry, name: string, help: string, bounds: readonly number[], labelNames: readonly Label[]) {
-    super(registry, name, help, labelNames);
+  constructor(
+    registry: Registry,
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    labelNames: readonly Label[],
+    options?: LabelOptions,
+  ) {
+    super(registry, name, help, labelNames, options);
     this.#bounds = bounds;
   }
 
@@ -106,7 +138,7 @@ export class LabelledHistogram<Label extends string> extends LabelledMetric<Labe
     return { counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
   }
 
-  protected samplesOf(labels: Labels<Label>, { counts, sum }: Distribution): Sample[] {
+  protected samplesOf(labels: Sample["labels"], { counts, sum }: Distribution): Sample[] {
     let count = 0;
     const buckets = [...this.#bounds, "+Inf"].map((le, index) => ({
       metricName: `${this.name}_bucket`,

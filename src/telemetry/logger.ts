@@ -1,10 +1,11 @@
 /**
  * Log lines on standard error, as text or as JSON. Every line is masked: secrets of API keys, and values of properties
- * with names of secrets. So no careless call can write a key to the log.
+ * with names of secrets. So no careless call can write a key to the log. A line of a hosted environment names it.
  */
 import { configureSync, getLogger as getLogtapeLogger, type Logger, type LogRecord } from "@logtape/logtape";
 import { context, trace } from "@opentelemetry/api";
 import { printable, printableLines } from "../util/printable.ts";
+import { currentEnvironment } from "./current-environment.ts";
 import { isSecretName, mask, maskSecrets } from "./mask-secrets.ts";
 import { metrics } from "./metrics.ts";
 import { traceIdOf } from "./trace-context.ts";
@@ -60,7 +61,7 @@ function countLost(): void {
 
 export function formatText(record: LogRecord, lineBytesMax = lineBytesMaxDefault): string {
   const head = `${new Date(record.timestamp).toISOString()} ${record.level.padEnd(7)} ${part(record)}: ${printable(messageOf(record))}`;
-  const pairs = Object.entries(record.properties)
+  const pairs = Object.entries<unknown>({ ...record.properties, ...environmentOf() })
     .filter(([name, value]) => value !== undefined && !String(record.rawMessage).includes(`{${name}}`))
     .map(([name, value]) => (value instanceof Error ? "" : ` ${name}=${printable(showValue(name, value))}`));
   const stacks = Object.values(record.properties).flatMap((value) =>
@@ -89,6 +90,7 @@ export function formatJson(record: LogRecord, lineBytesMax = lineBytesMaxDefault
           message: text,
           ...(traceId === null ? {} : { traceId }),
           ...more,
+          ...environmentOf(),
         }),
       ),
     );
@@ -101,6 +103,11 @@ export function formatJson(record: LogRecord, lineBytesMax = lineBytesMaxDefault
 function cut(text: string, bytesMax: number): string {
   const bytes = Buffer.from(text);
   return bytes.length <= bytesMax ? text : `${new TextDecoder().decode(bytes.subarray(0, bytesMax))}… (cut)`;
+}
+
+function environmentOf(): { readonly environment?: string } {
+  const environment = currentEnvironment();
+  return environment === undefined ? {} : { environment };
 }
 
 function part(record: LogRecord): string {

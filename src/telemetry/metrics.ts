@@ -2,9 +2,11 @@
  * The metrics that `/metrics` exposes, except for the gauges that `roles/node-metrics.ts` reads from the running node.
  * Metrics of each request use `labelled-metrics.ts`, the others prom-client, which is cheaper than the instruments of
  * OpenTelemetry. Labels have few values: a route is a pattern, never a path, and no content of a request becomes a
- * label. Each thread has its own registry, so the main thread records the metrics of its workers.
+ * label. What each environment has is counted by environment (`environment-label.ts`). Each thread has its own registry,
+ * so the main thread records the metrics of its workers.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { environmentLabel, otherEnvironments } from "./environment-label.ts";
 import { LabelledCounter, LabelledHistogram } from "./labelled-metrics.ts";
 
 const registry = new Registry();
@@ -20,6 +22,21 @@ function counter<Label extends string = never>(name: string, help: string, label
   return new Counter<Label>({ name, help, labelNames, registers });
 }
 
+/** A gauge that each environment sets. Those without a label of their own would overwrite each other's value. */
+function environmentGauge(name: string, help: string) {
+  const gauge = new Gauge({ name, help, labelNames: ["environment"], registers });
+  gauge.set(0);
+  return {
+    set(value: number): void {
+      const environment = environmentLabel();
+      if (environment === undefined) gauge.set(value);
+      else if (environment !== otherEnvironments) gauge.set({ environment }, value);
+    },
+  };
+}
+
+const byEnvironment = { byEnvironment: true } as const;
+
 export const metrics = {
   httpDuration: new LabelledHistogram(
     registry,
@@ -27,6 +44,7 @@ export const metrics = {
     "Time from the arrival of a request to its response; `route` is the pattern of the route, never a path",
     requestSeconds,
     ["method", "route", "status"],
+    byEnvironment,
   ),
   fallbackHttpRequests: new LabelledHistogram(
     registry,
@@ -64,6 +82,7 @@ export const metrics = {
     "ostiary_decisions_total",
     "Decisions of `POST /api/authorize`; `result` is allow or deny",
     ["result"],
+    byEnvironment,
   ),
   oidcTokens: new LabelledCounter(
     registry,
@@ -76,27 +95,24 @@ export const metrics = {
     "Fetches of the keys of the OIDC issuer; `result` is done or failed",
     ["result"],
   ),
-  decisionLogEntries: counter(
+  decisionLogEntries: new LabelledCounter(
+    registry,
     "ostiary_decision_log_entries_total",
     "Decisions that the setting `decisions.log` selects; `result` is written, dropped (the thread that writes was too far behind) or failed (the disk)",
     ["result"],
+    byEnvironment,
   ),
-  decisionLogBytes: new Gauge({
-    name: "ostiary_decision_log_bytes",
-    help: "Size of the decision log when it was last measured",
-    registers,
-  }),
+  decisionLogBytes: environmentGauge(
+    "ostiary_decision_log_bytes",
+    "Size of the decision log when it was last measured",
+  ),
   parityResults: new LabelledCounter(
     registry,
     "ostiary_parity_results_total",
     "Decisions that were compared with the result that a client expected (`POST /api/expect`); `result` is match or mismatch",
     ["result"],
   ),
-  parityPending: new Gauge({
-    name: "ostiary_parity_pending",
-    help: "Expected results whose decisions this node does not know",
-    registers,
-  }),
+  parityPending: environmentGauge("ostiary_parity_pending", "Expected results whose decisions this node does not know"),
   planCache: new LabelledCounter(
     registry,
     "ostiary_plan_cache_total",
@@ -121,10 +137,12 @@ export const metrics = {
     querySeconds,
     ["kind"],
   ),
-  writes: counter(
+  writes: new LabelledCounter(
+    registry,
     "ostiary_writes_total",
     "On the primary, writes that reached the writer; `kind` is batch, policy, clear or keys; `result` is done, unchanged (nothing to do), repeated (done before), refused (the request is wrong), failed, or unacknowledged (committed, but `ack` edges did not confirm it in time)",
     ["kind", "result"],
+    byEnvironment,
   ),
   eventsApplied: counter(
     "ostiary_events_applied_total",
@@ -200,14 +218,16 @@ export const metrics = {
     "Renewals of the lease of the primary (`failover`); `outcome` is renewed or failed",
     ["outcome"],
   ),
-  limitedRequests: counter(
+  limitedRequests: new LabelledCounter(
+    registry,
     "ostiary_limited_requests_total",
     "Requests that got 429 because of a limit for one API key or all; `limit` is concurrency or reads",
     ["limit"],
+    byEnvironment,
   ),
   auditEntries: counter(
     "ostiary_audit_entries_total",
-    "Actions of administrators that this node recorded in the audit log; `result` is ok, unchanged (nothing to do) or refused",
+    "Actions of administrators that this node recorded in the audit log; `result` is ok, unchanged (nothing to do), refused, failed, or uncertain (failed, and may have been done)",
     ["result"],
   ),
   auditSuppressed: counter(

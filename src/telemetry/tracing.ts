@@ -15,6 +15,7 @@ import {
 } from "@opentelemetry/api";
 import { AppError } from "../util/app-error.ts";
 import { preciseNow } from "../util/clock.ts";
+import { currentEnvironment } from "./current-environment.ts";
 import { maskSecrets } from "./mask-secrets.ts";
 import { parseTraceparent } from "./trace-context.ts";
 import type { Tracing, TracingOptions } from "./tracing-sdk.ts";
@@ -119,12 +120,13 @@ function parentContext(options: SpanOptions): Context {
 }
 
 function startIn(name: string, options: SpanOptions, parent: Context): Span {
+  const environment = currentEnvironment();
   const linked = (options.links ?? []).map(parseTraceparent).filter((each) => each !== undefined);
   return trace.getTracer("ostiary").startSpan(
     name,
     {
       kind: options.kind ?? SpanKind.INTERNAL,
-      attributes: options.attributes ?? {},
+      attributes: { ...options.attributes, ...(environment !== undefined && { "ostiary.environment": environment }) },
       links: linked.map((spanContext) => ({ context: spanContext })),
       // The SDK itself starts spans at whole milliseconds, and the steps of a request would be in a wrong order.
       startTime: options.startTime ?? preciseNow(),

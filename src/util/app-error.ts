@@ -27,18 +27,21 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   /** The JSON body without its `code`, if the API requires more than `message`. */
   readonly details: object | undefined;
+  /** Whether the request may have been done nevertheless. */
+  readonly mayBeDone: boolean;
   /** After which time the same request may succeed, if that is known. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; details?: object; retryAfterMs?: number } = {},
+    options: { cause?: unknown; details?: object; retryAfterMs?: number; mayBeDone?: boolean } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "AppError";
     this.code = code;
     this.details = options.details;
     this.retryAfterMs = options.retryAfterMs;
+    this.mayBeDone = options.mayBeDone ?? code === "internal";
   }
 }

@@ -1,7 +1,11 @@
 /** `ostiary audit` with a real node: its output as text and as JSON, filters, and that `--follow` prints new entries once. */
 import * as Bun from "bun";
 import { describe, expect, test } from "bun:test";
-import { adminKey, eventually, post, withCluster } from "../replication/cluster.ts";
+import { readdirSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { must } from "../../src/util/assert.ts";
+import { adminKey, eventually, nodeKey, post, withCluster } from "../replication/cluster.ts";
 import { wildcardPolicy } from "../http/api.ts";
 import { readUntil } from "./read-until.ts";
 import { workspace } from "./workspace.ts";
@@ -36,6 +40,51 @@ describe("the audit log", () => {
         const wrong = await run(["audit", "--since", "yesterday"], "", access(url));
         expect([wrong.status, wrong.errors]).toEqual([1, expect.stringContaining("must be a time with a zone")]);
       }),
+    timeoutMs,
+  );
+
+  test(
+    "has the actions of commands on a data directory, as soon as its node runs",
+    () =>
+      withCluster(
+        async (cluster) => {
+          const primary = await cluster.primary();
+          const [file, edge, fresh] = ["a.zst", "edge", "fresh"].map((name) => join(cluster.directory, name));
+          const environment = { OSTIARY_NODE_KEY: nodeKey };
+          const succeeds = async (...words: string[]): Promise<void> => {
+            const { status, errors } = await run(words, "", environment);
+            expect([words, status, errors]).toEqual([words, 0, ""]);
+          };
+          await succeeds("snapshot", "create", "--data", primary.data, "--out", must(file));
+          await succeeds("snapshot", "import", must(file), "--data", must(edge));
+          await cluster.edge("edge", primary);
+          const actionsAt = async ({ url }: { readonly url: string }): Promise<unknown[]> => {
+            const found = await run(["audit", "--json"], "", access(url));
+            return (JSON.parse(found.output) as { action: string }[]).filter(({ action }) =>
+              /import|history/.test(action),
+            );
+          };
+          const actor = { kind: "operator", id: null, name: userInfo().username };
+          const imported = {
+            ...{ action: "snapshot.import", actor, node: "edge", result: "ok" },
+            ...{ target: expect.stringMatching(/^[0-9a-f]{16}:\d+$/) as string },
+            details: { file: "a.zst", force: false, authenticity: "verified" },
+          };
+          await eventually(async () => expect(await actionsAt(primary)).toMatchObject([imported]), 30_000);
+          // The node runs.
+          await succeeds("adopt-history", "0123456789abcdef", "--data", must(edge));
+          const target = "0123456789abcdef";
+          const adopted = { action: "history.adopt", actor, node: "edge", target };
+          await eventually(async () => expect(await actionsAt(primary)).toMatchObject([adopted, imported]), 30_000);
+          expect(readdirSync(must(edge)).filter((name) => name.startsWith("audit-"))).toEqual([]);
+
+          await succeeds("abandon-history", target, "--data", must(fresh));
+          const other = await cluster.primary({ data: must(fresh) });
+          const abandoned = { action: "history.abandon", actor, node: "primary", target };
+          await eventually(async () => expect(await actionsAt(other)).toMatchObject([abandoned]), 30_000);
+        },
+        { "advanced.auditExchangeIntervalMs": "100ms" },
+      ),
     timeoutMs,
   );
 

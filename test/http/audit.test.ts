@@ -37,6 +37,9 @@ test("each action of an administrator has an entry with its result, and no secre
     await api.call("POST", "/api/policy_rollback", { body: { id: 99 } });
     await api.call("POST", "/api/clear_data", { headers: { authorization: ci.authorization } });
     await api.call("DELETE", `/api/keys/${id}`, { headers: { authorization: ci.authorization } });
+    await api.call("POST", `/api/keys/${id}/rotate`, { body: {} });
+    await api.call("POST", "/api/keys/nobody/rotate", { body: {} });
+    await api.call("DELETE", `/api/keys/${id}`);
     await api.call("DELETE", `/api/keys/${id}`);
     await api.call("DELETE", "/api/keys/admin");
     await api.call("POST", "/api/keys", { body: { name: "x", role: "root" } });
@@ -63,7 +66,10 @@ test("each action of an administrator has an entry with its result, and no secre
       ["policy.rollback", "refused", null, "not_found"],
       ["facts.clear", "ok", null, null],
       ["key.delete", "refused", null, "forbidden"],
+      ["key.rotate", "ok", id, null],
+      ["key.rotate", "refused", "nobody", "not_found"],
       ["key.delete", "ok", id, null],
+      ["key.delete", "refused", id, "not_found"],
       ["key.delete", "refused", "admin", "conflict"],
       ["key.create", "refused", null, "invalid_request"],
       ["key.create", "refused", null, "unauthorized"],
@@ -85,8 +91,8 @@ test("each action of an administrator has an entry with its result, and no secre
     expect(at(4)).toMatchObject({ details: { force: true }, position: null });
     expect(at(6)).toMatchObject({ details: { version: 1, force: false } });
     expect(at(9)).toMatchObject({ actor: key });
-    expect(at(13)).toMatchObject({ actor: { kind: "unknown", id: null, name: null } });
-    expect(at(16)).toMatchObject({ actor: { kind: "node", id: "edge-7", name: null } });
+    expect(at(16)).toMatchObject({ actor: { kind: "unknown", id: null, name: null } });
+    expect(at(19)).toMatchObject({ actor: { kind: "node", id: "edge-7", name: null } });
     const text = JSON.stringify(entries);
     for (const secret of [token, adminKey, nodeKey, "secret-word"]) expect(text).not.toContain(secret);
   }));
@@ -100,6 +106,35 @@ test("a repeated request has one entry", () =>
     await eventually(async () => expect((await auditOf(api))[0]?.action).toBe("backup.download"));
     expect(await auditOf(api, "?action=policy.upload")).toHaveLength(1);
   }));
+
+test("an action that fails has an entry: whether it was not done, or may have been", () =>
+  withCluster(
+    async (cluster) => {
+      const running = await cluster.primary();
+      const [primary, edge] = [apiOf(running), apiOf(await cluster.edge("edge-1", running))];
+      await eventually(() => converged(edge.node, primary.node));
+      const failed = async (api: Api) => (await auditOf(api)).filter(({ code }) => code === "not_ready");
+      // No edge has the write in time, but it is committed.
+      const headers = { "X-Request-ID": "unacknowledged" };
+      const unacknowledged = await primary.call("POST", "/api/policy", { body: { src: wildcardPolicy }, headers });
+      expect(unacknowledged.status).toBe(503);
+      await eventually(async () =>
+        expect(await failed(primary)).toMatchObject([
+          { action: "policy.upload", result: "uncertain", request_id: "unacknowledged", position: null },
+        ]),
+      );
+      expect((await auditOf(primary, "?action=policy.upload&result=ok"))[0]).toMatchObject({ target: "1" });
+      await running.stop();
+      const key = { name: "ci", role: "read" };
+      expect((await edge.call("POST", "/api/keys", { body: key })).status).toBe(503);
+      await eventually(async () =>
+        expect((await auditOf(edge, "?result=failed")).map(short)).toEqual([
+          ["key.create", "failed", null, "not_ready"],
+        ]),
+      );
+    },
+    { ack: "edges:2", "advanced.ackTimeoutMs": "100ms", "advanced.auditExchangeIntervalMs": "1h" },
+  ));
 
 test("only an admin key may read it; pages and filters", () =>
   withPrimary(async (api) => {

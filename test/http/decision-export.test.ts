@@ -134,7 +134,7 @@ async function askSecrets(api: Api): Promise<void> {
 
 test("what is left out is nowhere in the log", () =>
   withCluster(async (cluster) => {
-    const primary = await cluster.primary({ "decisions.omit": "actor,resource,context,request,trace,key" });
+    const primary = await cluster.primary({ "advanced.decisionsOmit": "actor,resource,context,request,trace,key" });
     const api = apiOf(primary);
     await load(api);
     await askSecrets(api);
@@ -156,7 +156,7 @@ test("what is left out is nowhere in the log", () =>
 
 test("what is hashed can be searched by its value, and has the same hash everywhere", () =>
   withCluster(async (cluster) => {
-    const flags = { "decisions.hash": "actor,resource,context,request" };
+    const flags = { "advanced.decisionsHash": "actor,resource,context,request" };
     const primary = await cluster.primary(flags);
     let api = apiOf(primary);
     await load(api);
@@ -199,5 +199,5 @@ test("nodes with one secret have the same hashes", () =>
       expect(one?.actor?.hash).toMatch(/^[0-9a-f]{32}$/);
       expect(one?.actor).toEqual(other?.actor);
     },
-    { ...all, "decisions.hash": "actor", "decisions.hashSecret": "0123456789abcdef" },
+    { ...all, "advanced.decisionsHash": "actor", "advanced.decisionsHashSecret": "0123456789abcdef" },
   ));

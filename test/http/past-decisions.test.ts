@@ -204,7 +204,7 @@ describe("a decision that cannot be explained", () => {
           expect.stringContaining("(actor)"),
         ]);
       },
-      { "decisions.hash": "actor" },
+      { "advanced.decisionsHash": "actor" },
     ));
 });
 

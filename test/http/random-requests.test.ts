@@ -4,9 +4,13 @@
  * inside the node. `RANDOM_REQUESTS` sets their number for the primary, and `FUZZ_SEED` the seed.
  */
 import { expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { below, pick, random, type Random } from "../../scripts/benchmark/random.ts";
+import { configSchema } from "../../src/config/config.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { DecisionLog } from "../../src/decisions/decision-log.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { Node } from "../../src/replication/node.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
@@ -51,6 +55,9 @@ const weights: Readonly<Record<string, number>> = {
   validatePolicy: 1,
   testPolicy: 1,
   explain: 1,
+  getDecisions: 30,
+  explainDecision: 10,
+  replayDecisions: 2,
 };
 
 const testedPolicy = `${wildcardPolicy} test "owners" { setup { has_role(User{"a"}, "admin", Org{"acme"}); } assert allow(User{"a"}, "delete", Org{"acme"}); }`;
@@ -65,7 +72,11 @@ const facts = [
 const samples: Vocabulary["samples"] = { FactInput: facts, ContextFact: facts, FactPattern: facts };
 
 /** The words of valid requests. `keyIds` are those of keys that may be removed. */
-function wordsOf(next: Random, { tokens, keyIds }: Seen): Vocabulary["words"] {
+function wordsOf(
+  next: Random,
+  { operationId }: NamedOperation,
+  { tokens, keyIds, decisionIds }: Seen,
+): Vocabulary["words"] {
   const ids = ["alice", "bob", "eve", "acme", "anvil", "member", "admin", "parent", "*", "1"];
   const types = ["User", "User", "Org", "Repo", "String", "Field", "Nothing", "Actor"];
   const predicates = ["has_role", "has_role", "has_relation", "has_permission", "allow", "allow_field", "nothing"];
@@ -81,7 +92,7 @@ function wordsOf(next: Random, { tokens, keyIds }: Seen): Vocabulary["words"] {
     resource_id: ["acme", "anvil", "*"],
     type: types,
     id: ids,
-    "{id}": ["nobody", ...keyIds],
+    "{id}": operationId === "explainDecision" ? ["00000000-1", ...decisionIds] : ["nobody", ...keyIds],
     ids,
     predicate: predicates,
     variable: ["a", "b", "c"],
@@ -100,8 +111,13 @@ function wordsOf(next: Random, { tokens, keyIds }: Seen): Vocabulary["words"] {
     "contains.type": types,
     "contains.id": ids,
     page_token: tokens,
-    after: ["0", "1", "5", "mismatch.0", "pending.7"],
+    after: { getParity: ["mismatch.0", "pending.7"], getDecisions: decisionIds }[operationId] ?? ["0", "1", "5"],
     limit: ["1", "50"],
+    since: ["2020-01-01T00:00:00Z"],
+    until: ["2999-01-01T00:00:00+01:00"],
+    key: ["admin"],
+    trace_id: ["0".repeat(32)],
+    policy: ["1"],
     version: ["1", "2"],
     OsoOffset: [pick(next, tokens), "0123456789abcdef:1", "1"],
   };
@@ -111,6 +127,7 @@ function wordsOf(next: Random, { tokens, keyIds }: Seen): Vocabulary["words"] {
 interface Seen {
   readonly tokens: string[];
   readonly keyIds: string[];
+  readonly decisionIds: string[];
 }
 
 interface Outcome {
@@ -119,10 +136,19 @@ interface Outcome {
   readonly status: number;
 }
 
-/** Sends `requests` to a node of this process. Returns all outcomes. */
-async function attack(node: Node, requests: number, keys: readonly string[], next: Random): Promise<Outcome[]> {
-  const app = createApp(node, defaultLimits);
-  const seen: Seen = { tokens: [""], keyIds: [] };
+/** Sends `requests` to a node of this process, which logs its decisions in `data`. Returns all outcomes. */
+async function attack(
+  node: Node,
+  requests: number,
+  keys: readonly string[],
+  next: Random,
+  data: string,
+): Promise<Outcome[]> {
+  mkdirSync(data);
+  const logging = configSchema.shape.decisions.parse({ log: "all" });
+  const decisions = new DecisionLog({ decisions: logging, limits: defaultLimits, data });
+  const app = createApp(node, defaultLimits, { decisions });
+  const seen: Seen = { tokens: [""], keyIds: [], decisionIds: ["00000000-1"] };
   const outcomes: Outcome[] = [];
   const weighted = tried.flatMap((operation) => {
     return Array.from({ length: weights[operation.operationId] ?? 100 }, () => operation);
@@ -140,6 +166,7 @@ async function attack(node: Node, requests: number, keys: readonly string[], nex
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   app.close();
+  await decisions.close();
   return outcomes;
 }
 
@@ -151,10 +178,13 @@ async function sendOne(
   next: Random,
   seen: Seen,
 ): Promise<Outcome> {
-  const vocabulary = { words: wordsOf(next, seen), samples };
+  const vocabulary = { words: wordsOf(next, operation, seen), samples };
   const { path, headers, body } = generateRequest(next, operation, vocabulary, isValid);
   const key = isValid ? adminKey : pick(next, [...Array.from({ length: 8 }, () => adminKey), ...keys, ""]);
-  const accept = operation.operationId === "getEvents" && next() < 0.1 ? "text/event-stream" : "application/json";
+  const accept =
+    ["getEvents", "getDecisions"].includes(operation.operationId) && next() < 0.1
+      ? "text/event-stream"
+      : "application/json";
   const sent = {
     ...headers,
     Accept: accept,
@@ -194,7 +224,12 @@ async function skipped(response: Response): Promise<string> {
   return "";
 }
 
-function remember({ tokens, keyIds }: Seen, { operationId }: NamedOperation, text: string): void {
+function remember({ tokens, keyIds, decisionIds }: Seen, { operationId }: NamedOperation, text: string): void {
+  if (operationId === "getDecisions" && text.startsWith('{"decisions"')) {
+    const { decisions } = JSON.parse(text) as { decisions: readonly { id: string }[] };
+    decisionIds.push(...decisions.slice(0, 3).map(({ id }) => id));
+    decisionIds.splice(0, decisionIds.length - 20);
+  }
   if (operationId !== "list" && operationId !== "postKey") return;
   const { next_page_token: token, id } = JSON.parse(text) as { next_page_token?: string | null; id?: string };
   if (typeof token === "string") tokens[below(() => tokens.length / 20, 10)] = token;
@@ -217,8 +252,10 @@ test(
       const fallback = await cluster.fallback(running, { refresh: "1h" });
       await eventually(() => expect([edge.node.health().ok, fallback.node.health().ok]).toEqual([true, true]));
 
-      const outcomes = await attack(running.node, count, keys, next);
-      for (const { node } of [edge, fallback]) outcomes.push(...(await attack(node, count / 20, keys, next)));
+      const logOf = ({ data }: { readonly data: string }) => join(data, "attacked");
+      const outcomes = await attack(running.node, count, keys, next, logOf(running));
+      for (const each of [edge, fallback])
+        outcomes.push(...(await attack(each.node, count / 20, keys, next, logOf(each))));
 
       const valid = outcomes.filter(({ isValid, operation: { security } }) => isValid && security !== undefined);
       const share = (some: readonly Outcome[]): number =>

@@ -93,6 +93,13 @@ test(
       expect(await original.get(["has_role", null, null, null])).toHaveLength(1);
       const response = await fetch(`${url}/api/keys`, { headers: { authorization: `Bearer ${key}` } });
       expect(await response.json()).toEqual({ keys: [expect.objectContaining({ id: "12345", role: "admin" })] });
+      const made = await fetch(`${url}/api/keys`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key}` },
+        body: JSON.stringify({ name: "of the copy", role: "read" }),
+      });
+      const { token: keyOfCopy } = (await made.json()) as { token: string };
+      expect(await clientOf(url, keyOfCopy).authorize(User("bob"), "write", Repo("anvil"))).toBe(true);
       expect(await statusOf(url, "GET", "/api/policy", ciKey)).toBe(200);
     }),
   60_000,

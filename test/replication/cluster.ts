@@ -17,6 +17,7 @@ import { mintEpoch } from "../../src/replication/position.ts";
 import { startPrimaryNode, type PrimaryNode } from "../../src/roles/primary.ts";
 import { append } from "../../src/replication/log/append.ts";
 import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
+import { startNode } from "../../src/roles/environment-host.ts";
 import { startEdge, startPrimary } from "../../src/roles/member.ts";
 import { serveNode, type RunningNode } from "../../src/roles/node-service.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
@@ -128,6 +129,17 @@ export class Cluster {
     return this.#asMember(this.config("primary", "primary", { adminKey, ...flags }), startPrimary, system);
   }
 
+  /** A node with all its environments, as `ostiary serve` starts it. */
+  async host(
+    role: Config["role"],
+    name: string,
+    flags: Flags = {},
+    system?: ClusterSystem,
+  ): Promise<RunningNode & { readonly data: string }> {
+    const config = this.config(role, name, { ...(role === "primary" && { adminKey }), ...flags });
+    return this.#asMember(config, startNode, system);
+  }
+
   async #asMember(
     config: Config,
     start: typeof startEdge,
@@ -175,6 +187,7 @@ export class SystemWithClock implements ClusterSystem {
   readonly clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + this.aheadMs };
   readonly fetch = this.#real.fetch;
   readonly connectMqtt = this.#real.connectMqtt;
+  readonly openBroker = this.#real.openBroker;
   readonly spawnWorker = this.#real.spawnWorker;
   readonly approvePolicies = this.#real.approvePolicies;
   readonly serve = this.#real.serve;

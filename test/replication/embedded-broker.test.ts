@@ -2,19 +2,21 @@
 import * as Bun from "bun";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
-import { connect as connectSocket, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect as connectSocket, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes } from "aedes";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
 import {
-  startEmbeddedBroker,
+  SharedBroker,
   type EmbeddedBroker,
   type EmbeddedBrokerOptions,
-} from "../../src/replication/transport/embedded-broker.ts";
-import { drainRead } from "../../src/replication/transport/embedded-broker-stream.ts";
+} from "../../src/replication/transport/shared-broker.ts";
 import { topicsOf } from "../../src/replication/transport/topics.ts";
+import { realSystem } from "../../src/replication/system.ts";
 import { serve, type Listener } from "../../src/runtime/serve.ts";
 import { hashKey, verifyKey } from "../../src/store/keys/api-keys.ts";
+import { currentEnvironment, inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { withCapturedLog } from "./captured-log.ts";
 import { eventually } from "./cluster.ts";
 import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
@@ -22,7 +24,9 @@ import { freezeSubscriber, loginPacket, subscribePacket } from "./raw-mqtt.ts";
 const nodeKey = "n_test_0123456789abcdef";
 const topics = topicsOf("ostiary/v1", "test");
 const options: EmbeddedBrokerOptions = {
+  environment: undefined,
   topics,
+  onStatus: () => {},
   verifyNodeKey: (key) => verifyKey(key, hashKey(nodeKey)),
   limits: {
     brokerConnectionsMax: 400,
@@ -30,14 +34,19 @@ const options: EmbeddedBrokerOptions = {
     brokerPacketBytesMax: 64 * 1024,
     brokerDrainTimeoutMs: 5000,
   },
+  hostname: "127.0.0.1",
+  port: 0,
 };
 let broker: EmbeddedBroker;
 let listener: Listener;
+let tcp: Server;
 let port: number;
 
 beforeAll(async () => {
-  broker = await startEmbeddedBroker(options);
-  port = await broker.listen("127.0.0.1", 0);
+  broker = await new SharedBroker().open(options);
+  tcp = createServer(broker.handle).listen(0, "127.0.0.1");
+  await once(tcp, "listening");
+  ({ port } = tcp.address() as AddressInfo);
   listener = serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -49,6 +58,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await listener.stop();
   await broker.close();
+  tcp.close();
 });
 
 function login(id: string, changes: IClientOptions = {}): Promise<MqttClient> {
@@ -174,7 +184,7 @@ describe("an edge", () => {
 
 for (const over of ["TCP", "WebSocket"] as const) {
   test(`a subscriber that reads nothing delays others only for a moment, and loses its connection (${over})`, async () => {
-    const impatient = await startEmbeddedBroker({
+    const impatient = await new SharedBroker().open({
       ...options,
       limits: { ...options.limits, brokerDrainTimeoutMs: 2000 },
     });
@@ -314,3 +324,18 @@ function subscriptionAnswer(socket: Socket): Promise<string> {
     });
   });
 }
+
+test("the listeners of a client run in the environment that connects", async () => {
+  const account = { host: "127.0.0.1", port, username: "hosted", password: nodeKey, reconnectPeriod: 0 } as const;
+  const client = inEnvironment("shop", () => realSystem.connectMqtt({ ...account, clientId: "hosted" }));
+  const environmentAt = (event: "connect" | "message" | "close") =>
+    new Promise((resolve) => void client.once(event, () => resolve(currentEnvironment())));
+  expect(await environmentAt("connect")).toBe("shop");
+  const atMessage = environmentAt("message");
+  await client.subscribeAsync(topics.head);
+  await broker.publish(topics.head, "1", { qos: 0, retain: false });
+  expect(await atMessage).toBe("shop");
+  const atClose = environmentAt("close");
+  client.end(true);
+  expect(await atClose).toBe("shop");
+});

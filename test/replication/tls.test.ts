@@ -59,15 +59,15 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
   const as = (name: string, broker = mosquitto.url) => ({
     broker,
     brokerCa: authority.cert,
-    brokerCert: clients[name]?.cert ?? "",
-    brokerKey: clients[name]?.key ?? "",
+    "advanced.brokerCert": clients[name]?.cert ?? "",
+    "advanced.brokerKey": clients[name]?.key ?? "",
   });
 
   const pem = (path: string): string => readFileSync(path, "utf8");
 
   afterEach(() => {
-    const { brokerCert, brokerKey } = as("ostiary-primary");
-    return forgetHead(mosquitto.url, { ca: pem(authority.cert), cert: pem(brokerCert), key: pem(brokerKey) });
+    const { "advanced.brokerCert": cert, "advanced.brokerKey": key } = as("ostiary-primary");
+    return forgetHead(mosquitto.url, { ca: pem(authority.cert), cert: pem(cert), key: pem(key) });
   });
 
   test("with passwords: nodes verify the broker, and the broker checks their passwords", async () => {
@@ -222,12 +222,14 @@ describe.skipIf(!installed)("TLS with a real Mosquitto (skipped if it or openssl
       expect(await start({ brokerCa: "/nowhere/ca.crt" })).toBe(
         "the file `/nowhere/ca.crt` of `brokerCa` can't be read: there is no such file; name another, or make it readable for this process",
       );
-      expect(await start({ brokerCert: garbage })).toBe(
+      expect(await start({ "advanced.brokerCert": garbage })).toBe(
         `the file \`${garbage}\` of \`brokerCert\` holds no certificate in PEM form`,
       );
-      expect(await start({ brokerKey: server.cert })).toBe(
+      expect(await start({ "advanced.brokerKey": server.cert })).toBe(
         `the file \`${server.cert}\` of \`brokerKey\` holds no unencrypted private key in PEM form`,
       );
-      expect(await start({ brokerKey: server.key })).toContain("of `brokerKey` does not belong to the certificate");
+      expect(await start({ "advanced.brokerKey": server.key })).toContain(
+        "of `brokerKey` does not belong to the certificate",
+      );
     }));
 });

@@ -344,6 +344,9 @@ export class Machine {
         if (broker === undefined) throw new Error(`there is no broker ${options.host}`);
         return new SimulatedClient(broker, this.name, process, options).asMqttClient();
       },
+      openBroker: async () => {
+        throw new Error("brokers run on machines of their own");
+      },
       connectNode(options) {
         let endDownload = (): void => {};
         let isAsking = false;

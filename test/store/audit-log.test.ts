@@ -99,8 +99,9 @@ describe("retention", () => {
     expect(kept()).toEqual([4]);
   });
 
-  test("lets refused actions displace no others", () => {
-    add(...[1, 2, 3].map((time) => entryAt(time)), ...[4, 5, 6, 7, 8].map((time) => entryAt(time, refused)));
+  test.each(["refused", "failed", "uncertain"] as const)("lets actions that were %s displace no others", (result) => {
+    const undone = { result, code: "not_ready" };
+    add(...[1, 2, 3].map((time) => entryAt(time)), ...[4, 5, 6, 7, 8].map((time) => entryAt(time, undone)));
     trim(20);
     // A tenth of 20.
     expect(kept()).toEqual([1, 2, 3, 7, 8]);

@@ -1,5 +1,6 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { mintNodeKey } from "../../src/store/keys/api-keys.ts";
+import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { maskSecrets } from "../../src/telemetry/mask-secrets.ts";
 import { getLogger, startLogging, type LoggingOptions } from "../../src/telemetry/logger.ts";
 
@@ -35,6 +36,20 @@ describe("a log line", () => {
       message: "line\nbreak x",
       why: "x",
     });
+  });
+
+  test.each([
+    ["text", /demo: started node=a environment=shop\n$/],
+    ["json", /"message":"started","node":"a","environment":"shop"\}\n$/],
+  ] as const)("of a hosted environment names it, also after timers (%s)", async (format, expected) => {
+    start({ level: "info", format });
+    getLogger("demo").info("started", { node: "a" });
+    await inEnvironment("shop", async () => {
+      await new Promise((resolve) => void setTimeout(resolve, 1));
+      getLogger("demo").info("started", { node: "a" });
+    });
+    expect(lines[0]).not.toContain("environment");
+    expect(lines[1]).toMatch(expected);
   });
 
   test("is cut if it is too long, as text and as JSON", () => {

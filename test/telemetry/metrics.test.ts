@@ -1,5 +1,7 @@
 /** Recorded values in the text format of Prometheus. */
 import { expect, test } from "bun:test";
+import { inEnvironment } from "../../src/telemetry/current-environment.ts";
+import { environmentLabel } from "../../src/telemetry/environment-label.ts";
 import { metrics, renderMetrics } from "../../src/telemetry/metrics.ts";
 
 test("recorded values are rendered for Prometheus", async () => {
@@ -34,4 +36,33 @@ test("recorded values are rendered for Prometheus", async () => {
   expect(text).toContain(`ostiary_http_request_duration_seconds_count${both} 4\n`);
   expect(text).toContain('oso_fallback_http_requests_bucket{le="5",path="/api/rendered",status_code="200"} 1\n');
   expect(text).toMatch(/process_resident_memory_bytes \d+/);
+});
+
+test("series of hosted environments are labelled, those of the default environment are not", async () => {
+  const labels = { method: "POST", route: "/api/of-environments", status: 200 };
+  metrics.httpDuration.observe(labels, 0.001);
+  inEnvironment("shop", () => metrics.httpDuration.observe(labels, 0.002));
+  inEnvironment("bank", () => {
+    metrics.httpDuration.observe(labels, 0.003);
+    metrics.limitedRequests.inc({ limit: "reads" });
+    metrics.decisionLogBytes.set(4711);
+  });
+  const text = await renderMetrics();
+  const given = 'method="POST",route="/api/of-environments",status="200"';
+  expect(text).toContain(`ostiary_http_request_duration_seconds_sum{${given}} 0.001\n`);
+  expect(text).toContain(`ostiary_http_request_duration_seconds_sum{${given},environment="shop"} 0.002\n`);
+  expect(text).toContain(`ostiary_http_request_duration_seconds_count{${given},environment="bank"} 1\n`);
+  expect(text).toContain('ostiary_limited_requests_total{limit="reads",environment="bank"} 1\n');
+  expect(text).toContain('ostiary_decision_log_bytes{environment="bank"} 4711\n');
+  expect(text).toMatch(/^ostiary_decision_log_bytes \d+$/m);
+});
+
+test("at most 50 environments have a value of their own", () => {
+  const values = Array.from({ length: 100 }, (_, index) => inEnvironment(`e-${index}`, environmentLabel));
+  const own = values.filter((value) => value !== "other");
+  expect(own.length).toBeWithin(1, 51);
+  expect(new Set(own).size).toBe(own.length);
+  expect(environmentLabel()).toBeUndefined();
+  // The first ones keep theirs.
+  expect(inEnvironment("e-0", environmentLabel)).toBe("e-0");
 });

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import type { NodeHealth } from "../../src/replication/node.ts";
 import { exposeNode, type NodeReading } from "../../src/roles/node-metrics.ts";
+import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 
 const health: NodeHealth = {
@@ -59,4 +60,16 @@ test("a fallback shows the age of its snapshot", async () => {
   const hide = exposeNode(() => ({ ...edge, health: { ...health, role: "fallback", ageMs: 250 } }));
   expect(await renderMetrics()).toContain("oso_fallback_snapshot_age_ms 250\n");
   hide();
+});
+
+test("nodes of hosted environments are beside that of the default one", async () => {
+  const read = (facts: number) => (): NodeReading => ({ ...edge, size: { ...edge.size!, facts } });
+  const hide = [exposeNode(read(1)), exposeNode(read(2), "shop"), inEnvironment("bank", () => exposeNode(read(3)))];
+  const text = await renderMetrics();
+  expect(text).toContain("ostiary_stored_facts 1\n");
+  expect(text).toContain('ostiary_stored_facts{environment="shop"} 2\n');
+  expect(text).toContain('ostiary_stored_facts{environment="bank"} 3\n');
+  expect(text).toContain('ostiary_closures{state="kept",environment="bank"} 3\n');
+  for (const each of hide) each();
+  expect(await renderMetrics()).not.toContain("ostiary_stored_facts{");
 });

@@ -3,6 +3,7 @@
  * as JSON.
  */
 import * as Bun from "bun";
+import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { notAFailure, startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
 import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
 import { AppError } from "../../src/util/app-error.ts";
@@ -30,6 +31,7 @@ const seen = await withSpan(
   },
 );
 withSpan("receive", { parent: null, links: [seen.outer, null, "rubbish"], kind: SpanKind.CONSUMER }, () => undefined);
+inEnvironment("shop", () => withSpan("hosted", { parent: seen.outer, attributes: { own: 1 } }, () => undefined));
 const now = Date.now();
 recordSpan("commit to visible", { parent: seen.outer, startTime: now - 500, endTime: now });
 

@@ -53,6 +53,8 @@ describe("with a collector", () => {
       failed: true,
       attributes: { "error.type": "Error" },
     });
+    expect(root?.attributes).not.toHaveProperty("ostiary.environment");
+    expect(byName.get("hosted")?.attributes).toMatchObject({ own: 1, "ostiary.environment": "shop" });
     expect(byName.get("refused")).toMatchObject({
       failed: true,
       attributes: { "error.type": "invalid_request" },
@@ -81,7 +83,7 @@ describe("with a collector", () => {
     const quiet = await run(endpoint, unsampled);
     expect(quiet.outer).toBeNull();
     const roots = collector.spans.slice(before);
-    expect(roots.map((span) => span.name).toSorted()).toEqual(["commit to visible", "receive"]);
+    expect(roots.map((span) => span.name).toSorted()).toEqual(["commit to visible", "hosted", "receive"]);
     expect(roots.every((span) => span.parentSpanId === "")).toBe(true);
   });
 

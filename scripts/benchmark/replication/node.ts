@@ -5,7 +5,7 @@
 import * as Bun from "bun";
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { startEmbeddedBroker } from "../../../src/replication/transport/embedded-broker.ts";
+import { SharedBroker } from "../../../src/replication/transport/shared-broker.ts";
 import { BrokerConnection } from "../../../src/replication/transport/broker-connection.ts";
 import { startEdgeNode } from "../../../src/roles/edge.ts";
 import type { BrokerTransport } from "../../../src/replication/transport/broker-transport.ts";
@@ -165,15 +165,19 @@ async function openBroker(given: BareBroker | undefined): Promise<string> {
     transport = await connected(given);
     return given.url;
   }
-  const broker = await startEmbeddedBroker({
+  const broker = await new SharedBroker().open({
+    environment: undefined,
     topics: bareTopics,
     verifyNodeKey: () => true,
+    onStatus: () => {},
     limits: {
       brokerConnectionsMax: 10,
       brokerLoginsWaitingMax: 10,
       brokerPacketBytesMax: 65_536,
       brokerDrainTimeoutMs: 5000,
     },
+    hostname: "127.0.0.1",
+    port: 0,
   });
   transport = broker;
   const websocket = { path: "/mqtt", subprotocol: "mqtt", onConnection: broker.handle };

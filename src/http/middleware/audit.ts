@@ -1,11 +1,13 @@
 /**
  * The audit log of requests: which routes are actions of an administrator, who sent a request, and from where. The
- * routes add the target. A change is recorded by the writer, together with the change; a refusal is recorded here.
+ * routes add the target. A change is recorded by the writer, together with the change; refusals and failures are recorded
+ * here.
  */
 import { isIP } from "node:net";
 import type { AuditAction, AuditDraft } from "../../replication/node.ts";
 import { forwardedClientHeader } from "../../replication/transport/forwarded-client.ts";
 import { traceIdOf } from "../../telemetry/trace-context.ts";
+import type { AppError } from "../../util/app-error.ts";
 import type { AuditedPart, Exchange } from "./exchange.ts";
 
 /** By method and route. */
@@ -13,6 +15,7 @@ const actions: Readonly<Record<string, AuditAction>> = {
   "POST /api/policy": "policy.upload",
   "POST /api/policy_rollback": "policy.rollback",
   "POST /api/keys": "key.create",
+  "POST /api/keys/:id/rotate": "key.rotate",
   "DELETE /api/keys/:id": "key.delete",
   "POST /api/environments": "environment.create",
   "PATCH /api/environments/:id": "environment.rename",
@@ -29,10 +32,12 @@ export function auditDraftOf(exchange: Exchange): AuditDraft | undefined {
   return action && describeRequest(exchange, action, exchange.audited);
 }
 
-/** Records that a request was refused, if its route is audited. */
-export function recordRefusal(exchange: Exchange, code: string): void {
+/** Records that a request was refused or failed, if its route is audited. */
+export function recordError(exchange: Exchange, { code, mayBeDone }: AppError, status: number): void {
   const draft = auditDraftOf(exchange);
-  if (draft !== undefined) exchange.node.audit.record(draft, { result: "refused", code });
+  if (draft === undefined) return;
+  const isRefused = status < 500 || code === "read_only";
+  exchange.node.audit.record(draft, { result: isRefused ? "refused" : mayBeDone ? "uncertain" : "failed", code });
 }
 
 /** Records a request of another node for a snapshot. The route is one for all requests of nodes. */

@@ -9,7 +9,7 @@ import { storageLogLimit, logStorageFailure } from "../../replication/storage-st
 import { AppError, type ErrorCode } from "../../util/app-error.ts";
 import { storageFailureIn } from "../../util/storage-failure.ts";
 import { clip } from "../../util/text-length.ts";
-import { recordRefusal } from "./audit.ts";
+import { recordError } from "./audit.ts";
 import { errorCatalogue } from "./error-catalogue.ts";
 import { exchangeOf, reply, type Exchange } from "./exchange.ts";
 
@@ -33,7 +33,9 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
     const failure = storageFailureIn(thrown);
     if (failure !== undefined) {
       const message = logStorageFailure(failure, `a request to ${exchange.route}`, complaints);
-      return errorResponse(exchange, new AppError("not_ready", message));
+      // A device that fails may have written before.
+      const mayBeDone = failure.reason === "io" || failure.reason === "replaced";
+      return errorResponse(exchange, new AppError("not_ready", message, { mayBeDone }));
     }
     if (exchange.node.reportDamage(thrown)) return errorResponse(exchange, damaged);
     const { requestId, route } = exchange;
@@ -42,8 +44,7 @@ export function errorResponse(exchange: Exchange, thrown: unknown): Response {
   const { code } = error;
   const message = clip(error.message, messageCharactersMax);
   const { status } = errorCatalogue[code];
-  // Other errors can also come after the change, or are not about the request.
-  if (status < 500) recordRefusal(exchange, code);
+  recordError(exchange, error, status);
   const headers = headersFor(error);
   // AuthZEN has a string as the body of an error.
   if (isAuthzen(exchange)) return reply(exchange, status, message, headers);

@@ -37,8 +37,9 @@ export function keyWrites(node: Node, writes: Writes, limits: Limits, bodies: Bo
       return { id, name, role, token: text, ...publicGrant(secret), ...shown };
     })
     .post("/api/keys/:id/rotate", async ({ body, params, request, set }) => {
-      const present = requireKey(node, params.id);
-      exchangeOf(request).audited = { target: present.id };
+      const keyId = keyIdIn(params.id);
+      exchangeOf(request).audited = { target: keyId };
+      const present = requireKey(node, keyId);
       const { grace, expires } = await bodies.parse("rotateKey", body);
       const { id, name, role } = present;
       const { text, hash } = mintApiKey(node.environment, id);
@@ -64,8 +65,7 @@ async function removeKey(writes: Writes, givenId: string | null, request: Reques
 }
 
 /** The present secret of the key. */
-function requireKey(node: Node, givenId: string | null): KeySecret {
-  const id = keyIdIn(givenId);
+function requireKey(node: Node, id: string): KeySecret {
   const [present] = node.engine().secretsOf(id);
   if (present === undefined) throw unknownKey(id);
   return present;

@@ -94,7 +94,7 @@ function onWriteRoutes(
 
 function headersToPrimary(request: Request, requestId: string, traceparent: string | null): Record<string, string> {
   const headers: Record<string, string> = { "X-Request-ID": requestId, [forwardedHeader]: "true" };
-  for (const name of ["Authorization", "Content-Type", "User-Agent"]) {
+  for (const name of ["Authorization", "Content-Type", "User-Agent", "Ostiary-Environment"]) {
     const value = request.headers.get(name);
     if (value !== null) headers[name] = value;
   }

@@ -13,6 +13,7 @@ import { rateLimiter } from "../../util/rate-limiter.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { TokenBuckets } from "../../util/token-buckets.ts";
 import type { WriteMeta } from "../log/append.ts";
+import { notedActions, removeNotedActions } from "../../store/directory/noted-actions.ts";
 
 const log = getLogger("audit");
 
@@ -30,6 +31,8 @@ export interface AuditRecorderOptions {
   readonly clock: Clock;
   /** A read-only connection to the current database. AppError `not_ready` while there is none. */
   readonly reader: () => Connection;
+  /** The data directory, where commands leave their actions (`noted-actions.ts`). */
+  readonly directory: string;
   /** Stores entries. Rejects if it cannot now. Undefined if this node can neither store nor send them. */
   readonly store: ((entries: readonly AuditEntry[]) => Promise<void>) | undefined;
 }
@@ -43,12 +46,14 @@ const queueMax = 500;
 const storedPerStep = 100;
 const retryMs = 1000;
 const warningIntervalMs = 60_000;
+/** How often it looks for actions of commands. */
+const notedIntervalMs = 5000;
 /** A page takes some milliseconds on the serving thread. */
 const examinedMax = 5000;
 
 /** `close` waits until the queue is written, if the storage works. */
 export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & { close(): Promise<void> } {
-  const { node, clock, reader, store } = options;
+  const { node, clock, reader, directory, store } = options;
   const ofSender = new TokenBuckets(senderBucket, clock);
   const ofNode = new TokenBuckets(nodeBucket, clock);
   const warnings = rateLimiter(warningIntervalMs, clock);
@@ -77,6 +82,26 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
     storing = undefined;
   };
   const wake = (): void => void (storing ??= storeQueue());
+  let adding: Promise<void> | undefined;
+  const addNoted = async (): Promise<void> => {
+    try {
+      const noted = notedActions(directory, node);
+      if (noted.length > 0 && store !== undefined) {
+        await store(noted);
+        removeNotedActions(directory, noted);
+      }
+    } catch (error) {
+      if (warnings("noted") > 0)
+        log.warning("the actions of commands in {directory} cannot be added to the audit log now: {reason}", {
+          directory,
+          reason: reasonOf(error),
+        });
+    }
+    adding = undefined;
+  };
+  const startAdding = (): void => void (adding ??= addNoted());
+  startAdding();
+  const stopAdding = clock.every(notedIntervalMs, startAdding);
   const suppress = (): void => {
     suppressed += 1;
     metrics.auditSuppressed.inc();
@@ -102,6 +127,8 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
     async close() {
       isClosed = true;
       cancelRetry();
+      stopAdding();
+      await adding;
       await storing;
       if (queue.length > 0) await storeQueue();
     },

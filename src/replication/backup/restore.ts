@@ -19,7 +19,7 @@ import {
   writeNodeFile,
 } from "../../store/directory/data-directory.ts";
 import { openStore } from "../../store/connection/open-store.ts";
-import type { AuditDraft } from "../../store/log/audit-entry.ts";
+import { operator, type AuditDraft } from "../../store/log/audit-entry.ts";
 import { copyAuditEntries } from "../../store/log/audit-log.ts";
 import { openLog } from "../../store/log/log.ts";
 import type { PointInTime } from "../../store/log/point-in-time.ts";
@@ -213,14 +213,13 @@ function beginEpochAfter(
 }
 
 function auditDraftOf(
-  { file, operator = null }: Pick<RestoreOptions, "file" | "operator">,
+  { file, operator: user }: Pick<RestoreOptions, "file" | "operator">,
   { epoch, offset }: StoreState,
   undone: UndoneEvents,
 ): AuditDraft {
   const events = Object.values(undone).reduce((sum, count) => sum + count, 0);
-  const actor = { kind: "operator", id: null, name: operator };
   return {
-    actor,
+    actor: operator(user),
     action: "restore",
     target: formatToken(epoch, offset),
     details: { file: basename(file), undone: events },

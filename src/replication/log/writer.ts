@@ -10,6 +10,7 @@ import type { WorkerHandle } from "../../runtime/worker.ts";
 import { newSequenceLock } from "../../store/connection/sequence-lock.ts";
 import type { NodeSetting } from "../../store/keys/api-keys.ts";
 import type { StoreState } from "../../store/log/store-state.ts";
+import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger, isDebugging } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { recordSpan, withSpan } from "../../telemetry/tracing.ts";
@@ -72,17 +73,7 @@ export class Writer {
     this.#warningLimit = rateLimiter(warningIntervalMs, system.clock);
     this.#approve = system.approvePolicies(options.limits);
     this.#worker = system.spawnWorker<WriterCommands, WriterEvent>(writerWorker);
-    this.#worker.onEvent((event) => {
-      if ("committing" in event) return void (this.#committing = event.committing);
-      if ("clockSetMs" in event) return this.#warnOfClock(event.clockSetMs);
-      if ("storage" in event) return this.#onStorageChange(event.storage);
-      if ("trouble" in event) return this.#warn(event.trouble);
-      if ("checkpoint" in event) return log.debug("made a checkpoint of the write-ahead log", event.checkpoint);
-      if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
-      const change = must(this.#committing, "the writer announces a change before its commit");
-      this.#state = change.state;
-      for (const listener of this.#onStateChange) listener(change, event.committed.committedMs);
-    });
+    this.#worker.onEvent(inThisEnvironment((event) => this.#onEvent(event)));
     void this.#watch();
   }
 
@@ -240,6 +231,18 @@ export class Writer {
         steady: formatDuration(this.#options.limits.retentionClockSteadyMs),
       },
     );
+  }
+
+  #onEvent(event: WriterEvent): void {
+    if ("committing" in event) return void (this.#committing = event.committing);
+    if ("clockSetMs" in event) return this.#warnOfClock(event.clockSetMs);
+    if ("storage" in event) return this.#onStorageChange(event.storage);
+    if ("trouble" in event) return this.#warn(event.trouble);
+    if ("checkpoint" in event) return log.debug("made a checkpoint of the write-ahead log", event.checkpoint);
+    if ("damaged" in event) return this.#onDamaged.forEach((listener) => listener(event.damaged));
+    const change = must(this.#committing, "the writer announces a change before its commit");
+    this.#state = change.state;
+    for (const listener of this.#onStateChange) listener(change, event.committed.committedMs);
   }
 
   #onStorageChange(failure: StorageFailure | null): void {

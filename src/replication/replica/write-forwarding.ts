@@ -101,7 +101,8 @@ async function send(
   } catch (cause) {
     options.onNoAnswer();
     warn(cause);
-    throw new AppError("not_ready", outcomeOf(cause), { cause });
+    const outcome = outcomeOf(cause);
+    throw new AppError("not_ready", outcome, { cause, mayBeDone: outcome !== unreachable });
   } finally {
     stopProbes();
   }
@@ -116,7 +117,7 @@ function requireJson({ status, headers }: ForwardedAnswer): void {
   const answered = `the primary, or a proxy before it, answered with status ${status} and without JSON`;
   throw status >= 400 && status < 500
     ? new AppError("invalid_request", `${answered}, the URL or a header can be too long`)
-    : new AppError("not_ready", `${answered}, repeat the write to be sure of it`);
+    : new AppError("not_ready", `${answered}, repeat the write to be sure of it`, { mayBeDone: true });
 }
 
 /** A write may take long. These probes abort it if the primary does not even answer a health check. */

@@ -1,4 +1,5 @@
 /** Chooses the database that a node starts from, and imports snapshot files: by a command, or when a node starts. */
+import { basename } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { Limits } from "../../config/limits.ts";
 import {
@@ -14,12 +15,15 @@ import {
 import { requireKnownFormat } from "../../store/snapshot/snapshot-header.ts";
 import { openSnapshot, snapshotTag, type Snapshot } from "../../store/snapshot/snapshot.ts";
 import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
+import { operator } from "../../store/log/audit-entry.ts";
 import { readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
 import { describeStorageFailure, storageFailureIn } from "../../util/storage-failure.ts";
+import { noteAction } from "../../store/directory/noted-actions.ts";
+import { formatToken } from "../position.ts";
 import type { OnStep } from "../progress.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
@@ -49,6 +53,8 @@ export interface SnapshotImportOptions {
   readonly nodeKeyHash: string | undefined;
   /** Accepts a file whose MAC is missing or cannot be verified. A file with a wrong MAC is always refused. */
   readonly allowUnauthenticated: boolean;
+  /** The user of the system who imports, for the audit log, if it is known. */
+  readonly operator?: string | null;
   readonly onStep?: OnStep;
 }
 
@@ -73,6 +79,10 @@ export async function importSnapshot(options: SnapshotImportOptions): Promise<Im
     const previous = removeReplacedStores(data, false);
     // If this node becomes a primary one day, it must begin a new epoch: others may have continued from here.
     if (readNodeFile(data, "role") === undefined) writeNodeFile(data, "role", "fallback");
+    const { epoch, offset } = installed.state;
+    const details = { file: basename(file), force, authenticity };
+    const target = formatToken(epoch, offset);
+    noteAction(data, { actor: operator(options.operator), action: "snapshot.import", target, details });
     return { ...installed, authenticity, previous };
   } finally {
     directory.unlock();

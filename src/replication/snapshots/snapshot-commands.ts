@@ -4,6 +4,7 @@ import { buildBackup, buildSnapshot, unpackSnapshot, verifySnapshot } from "../.
 import type { StoreState } from "../../store/log/store-state.ts";
 import { must } from "../../util/assert.ts";
 import { auditDatabase, checkStructure, ContentCheck } from "./check-database.ts";
+import { buildEnvironment } from "./build-environment.ts";
 
 export type SnapshotCommands = ReturnType<typeof snapshotCommands>;
 
@@ -12,6 +13,7 @@ export function snapshotCommands() {
   return {
     buildSnapshot,
     buildBackup,
+    buildEnvironment,
     verifySnapshot,
     unpackSnapshot,
     auditDatabase,

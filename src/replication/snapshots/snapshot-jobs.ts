@@ -24,6 +24,7 @@ const logWarning: WarningListener = (warning) => log.warn("{warning}", { warning
 /** These functions take a system and the parameters of the command, which describes their result and errors. */
 export const buildSnapshotInWorker = commandRunner("buildSnapshot");
 export const buildBackupInWorker = commandRunner("buildBackup");
+export const buildEnvironmentInWorker = commandRunner("buildEnvironment");
 export const verifySnapshotInWorker = commandRunner("verifySnapshot");
 export const auditDatabaseInWorker = commandRunner("auditDatabase");
 

@@ -1,141 +1,238 @@
 /**
  * The embedded broker (aedes, MQTT 3.1.1). It listens on TCP if a port is set, and on the HTTP port over WebSocket.
- * Nodes log in with their id and the node key. INVARIANT: only this process writes events and heads; an edge may
- * publish its own status. Other attempts are logged. An edge that tries to publish more loses its connection, because
- * MQTT 3.1.1 has no other way to refuse a publisher.
+ * Nodes log in with their id and the node key. All primaries of the process share it, one per environment, and the id
+ * of a node says which environment it belongs to. INVARIANT: only this process writes events and heads; an edge may
+ * publish its own status, and reads only its environment. Other attempts are logged. An edge that tries to publish more
+ * loses its connection, because MQTT 3.1.1 has no other way to refuse a publisher.
  */
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server } from "node:net";
+import { createServer, type Server } from "node:net";
 import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
-import { embeddedBroker } from "../../config/broker-address.ts";
 import type { Limits } from "../../config/limits.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { AppError } from "../../util/app-error.ts";
+import { assert } from "../../util/assert.ts";
 import { rateLimiter } from "../../util/rate-limiter.ts";
-import { brokerWindowMax } from "../../util/tuning.ts";
-import type { BrokerTransport } from "./broker-transport.ts";
+import { parseNodeId } from "../identity.ts";
 import { drainRead, isolateSlowSubscriber, isSlow, limitPacketSize } from "./embedded-broker-stream.ts";
 import type { Topics } from "./topics.ts";
 
 const log = getLogger("broker");
 
-export interface EmbeddedBrokerOptions {
+export type BrokerLimits = Pick<
+  Limits,
+  "brokerConnectionsMax" | "brokerLoginsWaitingMax" | "brokerPacketBytesMax" | "brokerDrainTimeoutMs"
+>;
+
+/** The environment of a primary, as the broker knows it. */
+export interface BrokerTenant {
+  /** The environment in the ids of its nodes; undefined for the default one. */
+  readonly environment: string | undefined;
   readonly topics: Topics;
   readonly verifyNodeKey: (key: string) => boolean;
-  readonly limits: Pick<
-    Limits,
-    "brokerConnectionsMax" | "brokerLoginsWaitingMax" | "brokerPacketBytesMax" | "brokerDrainTimeoutMs"
-  >;
+  /** Called with each status that a node publishes. */
+  readonly onStatus: (topic: string, payload: Uint8Array) => void;
 }
 
-export interface EmbeddedBroker extends BrokerTransport {
-  readonly clients: number;
-  handle(connection: Duplex): void;
-  /** Calls the listener with each status that a node publishes. */
-  onStatus(listener: (topic: string, payload: Uint8Array) => void): void;
-  /** Opens a TCP listener. Resolves with the port; port 0 selects a free one. */
-  listen(hostname: string, port: number): Promise<number>;
+export class BrokerServer {
+  readonly #aedes: Aedes;
+  readonly #limits: BrokerLimits;
+  readonly #tenants: Tenants;
+  readonly #connections: ClientConnections;
+  #listener: Server | undefined;
+
+  static async start(limits: BrokerLimits): Promise<BrokerServer> {
+    const tenants = new Tenants();
+    const connections = new ClientConnections(limits);
+    const aedes = await Aedes.createBroker(brokerOptions(limits, tenants, connections));
+    return new BrokerServer(aedes, limits, tenants, connections);
+  }
+
+  private constructor(aedes: Aedes, limits: BrokerLimits, tenants: Tenants, connections: ClientConnections) {
+    this.#aedes = aedes;
+    this.#limits = limits;
+    this.#tenants = tenants;
+    this.#connections = connections;
+    const failedLogins = rateLimiter(warningIntervalMs);
+    const onError = (client: Client, { message: reason }: Error): void => {
+      if (connections.isLoggedIn(client.conn))
+        return log.info("node {node} lost its connection: {reason}", { node: client.id, reason });
+      const count = failedLogins();
+      if (count > 0)
+        log.info("{count} connections failed before they logged in, the last one: {reason}", { count, reason });
+    };
+    aedes.on("clientError", onError);
+    aedes.on("connectionError", onError);
+    aedes.on("clientReady", ({ id }) => log.debug("node {node} connected to the embedded broker", { node: id }));
+    aedes.on("clientDisconnect", ({ id }) => log.debug("node {node} left the embedded broker", { node: id }));
+    aedes.on("publish", ({ topic, payload }, client) => {
+      if (client !== null) tenants.of(client)?.onStatus(topic, Buffer.from(payload));
+    });
+  }
+
+  readonly handle = (connection: Duplex): void => {
+    this.#connections.add(connection);
+    const limited = limitPacketSize(drainRead(connection), this.#limits.brokerPacketBytesMax);
+    this.#aedes.handle(isolateSlowSubscriber(limited, this.#limits.brokerDrainTimeoutMs));
+  };
+
+  /** Opens a TCP listener. AppError `conflict`: the port is in use, or cannot be opened. */
+  async listen(hostname: string, port: number): Promise<void> {
+    this.#listener = createServer({ noDelay: true }, this.handle);
+    await listenOn(this.#listener, hostname, port);
+  }
+
+  /** From now on, the nodes of the environment can log in. */
+  attach(tenant: BrokerTenant): void {
+    this.#tenants.add(tenant);
+  }
+
+  /** The number of nodes of the environment that are logged in. */
+  clientsOf(tenant: BrokerTenant): number {
+    return this.#tenants.clientsOf(tenant).size;
+  }
+
+  async publish(topic: string, payload: string, { qos, retain }: PublishOptions): Promise<void> {
+    const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
+    await new Promise<void>((resolve, reject) =>
+      this.#aedes.publish(packet, (error) => (error ? reject(error) : resolve())),
+    );
+  }
+
+  /** Ends the connections of the environment's nodes, and forgets its retained message. */
+  async detach(tenant: BrokerTenant): Promise<void> {
+    const clients = [...this.#tenants.clientsOf(tenant)];
+    // First, so that nobody logs in meanwhile and no will is published.
+    this.#tenants.delete(tenant);
+    await Promise.all(clients.map((client) => new Promise<void>((resolve) => client.close(resolve))));
+    await this.publish(tenant.topics.head, "", { qos: 0, retain: true });
+  }
+
+  /** Resolves when the port is free again. */
+  async close(): Promise<void> {
+    const listener = this.#listener;
+    const isFree = new Promise<void>((resolve) =>
+      listener === undefined ? resolve() : listener.close(() => resolve()),
+    );
+    await new Promise<void>((resolve) => this.#aedes.close(resolve));
+    this.#connections.close();
+    await isFree;
+  }
 }
 
-export async function startEmbeddedBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
-  const { limits } = options;
-  const connections = new ClientConnections(limits);
-  const aedes = await Aedes.createBroker(brokerOptions(options, connections));
-  const failedLogins = rateLimiter(warningIntervalMs);
-  const onError = (client: Client, { message: reason }: Error): void => {
-    if (connections.isLoggedIn(client.conn))
-      return log.info("node {node} lost its connection: {reason}", { node: client.id, reason });
-    const count = failedLogins();
-    if (count > 0)
-      log.info("{count} connections failed before they logged in, the last one: {reason}", { count, reason });
-  };
-  aedes.on("clientError", onError);
-  aedes.on("connectionError", onError);
-  const servers: Server[] = [];
-
-  const handle = (connection: Duplex): void => {
-    connections.add(connection);
-    const limited = limitPacketSize(drainRead(connection), limits.brokerPacketBytesMax);
-    aedes.handle(isolateSlowSubscriber(limited, limits.brokerDrainTimeoutMs));
-  };
-
-  aedes.on("clientReady", ({ id }) => log.debug("node {node} connected to the embedded broker", { node: id }));
-  aedes.on("clientDisconnect", ({ id }) => log.debug("node {node} left the embedded broker", { node: id }));
-
-  return {
-    get clients() {
-      return aedes.connectedClients;
-    },
-    name: embeddedBroker,
-    connected: true,
-    window: brokerWindowMax,
-    handle,
-    onConnect: (listener) => listener(),
-    publish: (topic, payload, { qos, retain }) =>
-      new Promise((resolve, reject) => {
-        const packet = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
-        aedes.publish(packet, (error) => (error ? reject(error) : resolve()));
-      }),
-    onStatus(listener) {
-      aedes.on("publish", ({ topic, payload }, client) => {
-        if (client !== null) listener(topic, Buffer.from(payload));
-      });
-    },
-    async listen(hostname, port) {
-      const server = createServer({ noDelay: true }, handle);
-      servers.push(server);
-      return listenOn(server, hostname, port);
-    },
-    async close() {
-      for (const server of servers) server.close();
-      await new Promise<void>((resolve) => aedes.close(resolve));
-      connections.close();
-    },
-  };
+interface PublishOptions {
+  readonly qos: 0 | 1;
+  readonly retain: boolean;
 }
 
-function brokerOptions(
-  { topics, verifyNodeKey, limits }: EmbeddedBrokerOptions,
-  connections: ClientConnections,
-): AedesOptions {
+function brokerOptions(limits: BrokerLimits, tenants: Tenants, connections: ClientConnections): AedesOptions {
   const refusals = rateLimiter(warningIntervalMs);
-  const readable = new Set([topics.events, topics.head]);
+  const tryLogin = (client: Client, username: string | undefined, password: string): string | undefined => {
+    // A node publishes its status to the topic of its client id. So that must be its user name, and reach no other topic.
+    const id = username === client.id ? parseNodeId(client.id) : undefined;
+    if (id === undefined) return "the user name must be the client id";
+    const tenant = tenants.get(id.environment);
+    if (tenant === undefined) return "no primary of its environment is in this process";
+    if (!tenant.verifyNodeKey(password)) return "wrong node key";
+    if (!client.clean) return "messages for a persistent session would grow without a limit: use a clean session";
+    if (connections.logIn(client.conn, tenants.clientsOf(tenant), id.environment)) {
+      tenants.assign(client, tenant);
+      return undefined;
+    }
+    return `${connections.loggedIn} nodes are connected already (\`brokerConnectionsMax\`)`;
+  };
   return {
     concurrency: 100,
     drainTimeout: limits.brokerDrainTimeoutMs,
     connectTimeout: loginTimeoutMs,
     maxTopicLevels: 16,
     authenticate(client, username, password, done) {
-      const reason = loginProblem(client, username, verifyNodeKey(password?.toString("utf8") ?? ""));
-      if (reason === undefined && connections.logIn(client.conn)) return done(null, true);
+      const reason = tryLogin(client, username, password?.toString("utf8") ?? "");
+      if (reason === undefined) return done(null, true);
       const count = refusals();
-      if (count > 0)
-        log.warning("refused {count} logins, the last one of {node}: {reason}", {
-          count,
-          node: client.id.slice(0, nodeIdLengthMax),
-          reason: reason ?? `${limits.brokerConnectionsMax} nodes are connected already (\`brokerConnectionsMax\`)`,
-        });
+      const node = client.id.slice(0, nodeIdLengthMax);
+      if (count > 0) log.warning("refused {count} logins, the last one of {node}: {reason}", { count, node, reason });
       done(null, false);
     },
     authorizePublish(client, packet, done) {
       // `null` is this process.
       if (client === null) return done(null);
-      if (packet.topic === topics.status(client.id)) return done(null);
-      log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic: packet.topic });
-      done(new Error("a node may publish only its own status"));
+      if (packet.topic !== tenants.of(client)?.topics.status(client.id)) {
+        const { topic } = packet;
+        log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic });
+        return done(new Error("a node may publish only its own status"));
+      }
+      // Nobody may subscribe to it.
+      packet.retain = false;
+      done(null);
     },
     authorizeSubscribe(client, subscription, done) {
-      if (readable.has(subscription.topic)) return done(null, subscription);
-      const level = subscription.topic === topics.next ? "debug" : "error";
+      if (tenants.maySubscribe(client, subscription.topic)) return done(null, subscription);
+      const level = subscription.topic === tenants.of(client)?.topics.next ? "debug" : "error";
       log[level]("node {node} tried to subscribe to {topic}", { node: client.id, topic: subscription.topic });
       done(null, null);
     },
-    // Checked again at delivery, so that a flaw in the checks above leaks nothing.
+    // Checked again at delivery, so that a flaw in the checks above leaks nothing. A subscription may precede the login.
     authorizeForward: (client: Client, packet) =>
-      readable.has(packet.topic) && client.id && !isSlow(client.conn) ? packet : null,
+      tenants.mayRead(client, packet.topic) && !isSlow(client.conn) ? packet : null,
   };
 }
+
+/** The environments of this process, and the logged-in clients of each. */
+class Tenants {
+  readonly #attached = new Map<string | undefined, BrokerTenant>();
+  readonly #clients = new Map<BrokerTenant, Set<Client>>();
+  readonly #tenantOf = new WeakMap<Client, BrokerTenant>();
+
+  add(tenant: BrokerTenant): void {
+    assert(!this.#attached.has(tenant.environment), "an environment has one primary in a process");
+    this.#attached.set(tenant.environment, tenant);
+    this.#clients.set(tenant, new Set());
+  }
+
+  delete(tenant: BrokerTenant): void {
+    this.#attached.delete(tenant.environment);
+    this.#clients.delete(tenant);
+  }
+
+  get(environment: string | undefined): BrokerTenant | undefined {
+    return this.#attached.get(environment);
+  }
+
+  clientsOf(tenant: BrokerTenant): Set<Client> {
+    return this.#clients.get(tenant) ?? new Set();
+  }
+
+  assign(client: Client, tenant: BrokerTenant): void {
+    // It may have ended while it waited for its login.
+    if (client.conn.destroyed) return;
+    const clients = this.clientsOf(tenant);
+    this.#tenantOf.set(client, tenant);
+    clients.add(client);
+    client.conn.once("close", () => clients.delete(client));
+  }
+
+  /** The environment of a logged-in client; undefined after the environment was detached. */
+  of(client: Client): BrokerTenant | undefined {
+    const tenant = this.#tenantOf.get(client);
+    return tenant !== undefined && this.#clients.has(tenant) ? tenant : undefined;
+  }
+
+  mayRead(client: Client, topic: string): boolean {
+    const tenant = this.of(client);
+    return tenant !== undefined && isReadable(tenant, topic);
+  }
+
+  /** A client need not wait for the answer to its login before it subscribes: until then, its environment is unknown. */
+  maySubscribe(client: Client, topic: string): boolean {
+    if (this.of(client) !== undefined) return this.mayRead(client, topic);
+    return [...this.#attached.values()].some((tenant) => isReadable(tenant, topic));
+  }
+}
+
+const isReadable = ({ topics }: BrokerTenant, topic: string): boolean =>
+  topic === topics.events || topic === topics.head;
 
 /** A node logs in within milliseconds. */
 const loginTimeoutMs = 5000;
@@ -146,11 +243,11 @@ const warningIntervalMs = 10_000;
  * oldest. So a client that only connects cannot displace nodes or keep one from logging in.
  */
 class ClientConnections {
-  readonly #limits: EmbeddedBrokerOptions["limits"];
+  readonly #limits: BrokerLimits;
   readonly #waiting = new Set<Duplex>();
   readonly #loggedIn = new Set<Duplex>();
 
-  constructor(limits: EmbeddedBrokerOptions["limits"]) {
+  constructor(limits: BrokerLimits) {
     this.#limits = limits;
   }
 
@@ -167,10 +264,19 @@ class ClientConnections {
     oldest.destroy();
   }
 
-  logIn(connection: Duplex): boolean {
-    if (this.#loggedIn.size >= this.#limits.brokerConnectionsMax) return false;
+  /**
+   * False if there is no room. Nodes of the default environment may use every free slot. A hosted environment gets
+   * another one while it has fewer than are free. So the default environment and new ones find free slots.
+   */
+  logIn(connection: Duplex, { size: own }: ReadonlySet<Client>, environment: string | undefined): boolean {
+    const free = this.#limits.brokerConnectionsMax - this.#loggedIn.size;
+    if (environment === undefined ? free <= 0 : own >= free) return false;
     if (this.#waiting.delete(connection)) this.#loggedIn.add(connection);
     return true;
+  }
+
+  get loggedIn(): number {
+    return this.#loggedIn.size;
   }
 
   isLoggedIn(connection: Duplex): boolean {
@@ -182,21 +288,10 @@ class ClientConnections {
   }
 }
 
-function loginProblem(client: Client, username: string | undefined, keyIsRight: boolean): string | undefined {
-  // A node publishes its status to the topic of its client id. So that must be its user name, and reach no other topic.
-  if (username !== client.id || !isNodeId(client.id)) return "the user name must be the client id";
-  if (!keyIsRight) return "wrong node key";
-  return client.clean ? undefined : "messages for a persistent session would grow without a limit: use a clean session";
-}
+/** For logs: the length of the longest node id. */
+const nodeIdLengthMax = 129;
 
-const nodeIdLengthMax = 64;
-
-/** Node ids are part of topics, and `/`, `+` and `#` have a meaning there. */
-function isNodeId(text: string): boolean {
-  return text.length <= nodeIdLengthMax && /^[A-Za-z0-9._-]+$/.test(text);
-}
-
-async function listenOn(server: Server, hostname: string, port: number): Promise<number> {
+async function listenOn(server: Server, hostname: string, port: number): Promise<void> {
   server.listen(port, hostname);
   try {
     await once(server, "listening");
@@ -208,5 +303,4 @@ async function listenOn(server: Server, hostname: string, port: number): Promise
     throw new AppError("conflict", `the MQTT port ${port} of ${hostname} ${message}`, { cause });
   }
   server.on("error", (error) => log.error("the MQTT listener failed: {reason}", { reason: error.message }));
-  return (server.address() as AddressInfo).port;
 }

@@ -11,20 +11,22 @@ import { compareEpochs, firstEpoch } from "../../store/log/epochs.ts";
 import { verifyKey } from "../../store/keys/api-keys.ts";
 import { openLog } from "../../store/log/log.ts";
 import { readState } from "../../store/log/store-state.ts";
+import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
+import { parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import type { CommitTimes } from "../log/commit-times.ts";
 import type { StateChange } from "../log/store-writer.ts";
 import { BrokerConnection, type Ownership, brokerTls } from "./broker-connection.ts";
-import { startEmbeddedBroker, type EmbeddedBroker } from "./embedded-broker.ts";
 import { decodeHead, decodeStatus, epochOf, type Head, type NodeStatus } from "./messages.ts";
 import { HeadSequence } from "./head-sequence.ts";
 import { readHead } from "./head.ts";
 import type { BrokerTransport } from "./broker-transport.ts";
 import { Publisher } from "./publisher.ts";
+import type { EmbeddedBroker, EmbeddedBrokerOptions } from "./shared-broker.ts";
 import { withMac, createMessageMac, createMacVerifier, type MessageMac } from "./message-mac.ts";
 import { topicsOf, type Topics } from "./topics.ts";
 
@@ -63,6 +65,11 @@ export interface EventStreamListener {
   fenced(reason: string): void;
 }
 
+export interface BrokerSystem extends System {
+  /** Opens the broker inside this process for one primary. AppError `conflict`: its port cannot be opened. */
+  openBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker>;
+}
+
 /** `store` is a read-only connection. AppError `conflict`: a port is in use, or a certificate cannot be used. */
 export async function openEventStream(
   config: Config,
@@ -70,7 +77,7 @@ export async function openEventStream(
   nodeKeyHash: string,
   sender: EventStreamSender,
   listener: EventStreamListener,
-  system: System,
+  system: BrokerSystem,
 ): Promise<EventStream> {
   const { limits, environment } = config;
   const topics = topicsOf(config.topicPrefix, environment);
@@ -79,13 +86,6 @@ export async function openEventStream(
   const sequence = new HeadSequence(config.data, limits.headSequencesReserved, () => clock.wallMs());
   const ownership = primaryOwnership(store, topics, mac, sequence);
   const connections = openConnections(config, ownership, system);
-  const embedded = config.broker.includes(embeddedBroker)
-    ? await openEmbeddedBroker(config, topics, nodeKeyHash)
-    : undefined;
-  const transports = config.broker.flatMap((url): BrokerTransport[] => {
-    const transport = url === embeddedBroker ? embedded : connections.get(url);
-    return transport === undefined ? [] : [transport];
-  });
   const verify = createMacVerifier(mac);
   const handle: MessageHandler = (broker, topic, payload, retained) => {
     if (!verify(broker, topic, payload)) return;
@@ -97,8 +97,24 @@ export async function openEventStream(
       if ("message" in status) listener.status(topic.slice(topics.status("").length), status.message);
     }
   };
+  const embedded = config.broker.includes(embeddedBroker)
+    ? await system.openBroker({
+        environment: parseNodeId(sender.node)?.environment,
+        topics,
+        verifyNodeKey: (key) => verifyKey(key, nodeKeyHash),
+        onStatus: inThisEnvironment((topic: string, payload: Uint8Array) =>
+          handle(embeddedBroker, topic, payload, false),
+        ),
+        limits,
+        hostname: config.mqttHost ?? config.host,
+        port: config.mqttPort,
+      })
+    : undefined;
+  const transports = config.broker.flatMap((url): BrokerTransport[] => {
+    const transport = url === embeddedBroker ? embedded : connections.get(url);
+    return transport === undefined ? [] : [transport];
+  });
   // Subscribes before publishing, so that a retained head is received before it is replaced.
-  embedded?.onStatus((topic, payload) => handle(embedded.name, topic, payload, false));
   for (const connection of connections.values()) subscribeAt(connection, topics, handle, listener);
   const newHead = createHeadReader(config, store, sequence, sender, clock);
   const common = { store, topics, limits, clock, newHead, commitTimes: sender.commits };
@@ -184,19 +200,6 @@ function subscribeAt(
       reason: reasonOf(error),
     });
   connection.onConnect(() => void connection.subscribe([topics.head, topics.status("+")]).catch(warn));
-}
-
-async function openEmbeddedBroker(config: Config, topics: Topics, nodeKeyHash: string): Promise<EmbeddedBroker> {
-  const { limits, mqttHost, mqttPort, host } = config;
-  const verifyNodeKey = (key: string): boolean => verifyKey(key, nodeKeyHash);
-  const broker = await startEmbeddedBroker({ topics, verifyNodeKey, limits });
-  try {
-    if (mqttPort !== 0) await broker.listen(mqttHost ?? host, mqttPort);
-    return broker;
-  } catch (error) {
-    await broker.close();
-    throw error;
-  }
 }
 
 /**

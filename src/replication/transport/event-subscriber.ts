@@ -12,6 +12,7 @@ import { getLogger } from "../../telemetry/logger.ts";
 import { must } from "../../util/assert.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { Peers } from "./peers.ts";
+import { parseNodeId } from "../identity.ts";
 import type { BrokerStatus } from "../node-health.ts";
 import type { System } from "../system.ts";
 import { BrokerConnection, brokerTls } from "./broker-connection.ts";
@@ -149,7 +150,9 @@ function openConnections(
     // The node key gives access to all data: without a configured password, it must not be sent to another host.
     const ownPassword = new URL(url).hostname === new URL(peers.primary.url).hostname ? nodeKey : undefined;
     const password = brokerPassword ?? ownPassword;
-    return new BrokerConnection({ ...common, ...tls, url, username: brokerUsername ?? id, password }, system);
+    // A broker of its own knows the node, whatever environments that hosts.
+    const username = brokerUsername ?? parseNodeId(id)?.node ?? id;
+    return new BrokerConnection({ ...common, ...tls, url, username, password }, system);
   });
 }
 

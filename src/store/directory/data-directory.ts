@@ -5,6 +5,7 @@
  * verified. The latest one with another history, and the latest damaged one, stay under other names.
  */
 import {
+  chownSync,
   closeSync,
   existsSync,
   lstatSync,
@@ -14,6 +15,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -227,6 +229,13 @@ function withSpareDescriptor<T>(body: () => T): T {
       keepSpareDescriptor();
     }
   }
+}
+
+/** A command that the superuser runs leaves a small file to the user of the node. */
+export function giveToOwner(directory: string, name: string): void {
+  const { uid, gid } = statSync(directory);
+  const path = join(directory, name);
+  if (process.getuid?.() === 0 && existsSync(path)) chownSync(path, uid, gid);
 }
 
 export function removeNodeFile(directory: string, name: string): void {

@@ -11,6 +11,7 @@ export type AuditAction =
   | "policy.upload"
   | "policy.rollback"
   | "key.create"
+  | "key.rotate"
   | "key.delete"
   | "environment.create"
   | "environment.rename"
@@ -21,10 +22,16 @@ export type AuditAction =
   | "node.promote"
   | "backup.download"
   | "snapshot.download"
+  | "snapshot.import"
+  | "history.adopt"
+  | "history.abandon"
   | "restore";
 
-/** `unchanged`: the action was allowed and had nothing to do. */
-export const auditResults = ["ok", "unchanged", "refused"] as const;
+/**
+ * `unchanged`: the action was allowed and had nothing to do. `failed`: the node could not do it, and nothing was done.
+ * `uncertain`: it failed, and may have been done nevertheless.
+ */
+export const auditResults = ["ok", "unchanged", "refused", "failed", "uncertain"] as const;
 export type AuditResult = (typeof auditResults)[number];
 
 const textCharactersMax = 1024;
@@ -61,7 +68,7 @@ export const auditEntrySchema = z.object({
   details: recordOf(detail, { max: detailsMax, keyBytesMax: 64 }),
   /** One of `auditResults`, or another one of a later version. */
   result: z.string().regex(/^[a-z_]{1,32}$/),
-  /** The code of the error if it was refused. */
+  /** The code of the error if it was refused or failed. */
   code: name.nullable(),
   requestId: name.nullable(),
   traceId: name.nullable(),
@@ -76,9 +83,14 @@ export type AuditDraft = Pick<AuditEntry, "actor"> & { readonly action: AuditAct
     Omit<AuditEntry, "id" | "timeMs" | "node" | "actor" | "action" | "result" | "code" | "epoch" | "offset">
   >;
 
+/** The actor of a command. `name` is the user of the system who runs it, if it is known. */
+export function operator(name: string | null = null): AuditEntry["actor"] {
+  return { kind: "operator", id: null, name };
+}
+
 export interface AuditOutcome {
   readonly result?: AuditResult;
-  /** Of the error, if it was refused. */
+  /** Of the error, if it was refused or failed. */
   readonly code?: string | null;
 }
 

@@ -147,15 +147,17 @@ export interface AuditRetention {
 
 /** The entries to remove. The newest one always stays, so that no `seq` is used twice. */
 export interface ExcessAuditEntries {
-  /** All refused actions up to this `seq`, and all entries up to the other one. */
-  readonly refusedSeq: number;
+  /** All entries up to this `seq`, and those with this result up to its own `seq`. */
   readonly seq: number;
+  readonly undone: readonly { readonly result: AuditResult; readonly seq: number }[];
   /** So many entries, the oldest ones. */
   readonly aged: number;
 }
 
-/** The part of the entries that refused actions may have, so that nobody can displace the others with them. */
-const refusedShare = 0.1;
+/** Results of actions that were not done. Everybody can send requests that are refused, or to a node that fails. */
+const undoneResults = ["refused", "failed", "uncertain"] as const;
+/** The part of the entries that each of these results may have, so that nobody can displace the others with them. */
+const undoneShare = 0.1;
 /** The largest part that is removed by age in one go: a wrong clock must not cost the whole audit log. */
 const agedShareMax = 0.1;
 
@@ -169,20 +171,24 @@ export function excessAuditEntries(
   // Without this, each call would go through the whole table.
   const mayExceed = Number(newest) - Number(first) >= entries;
   const seq = mayExceed ? (store.number(`SELECT seq FROM audit ${last}`, entries) ?? 0) : 0;
-  const refusedMax = Math.max(1, Math.floor(entries * refusedShare));
-  const refusedSeq = store.number(`SELECT seq FROM audit WHERE result = 'refused' ${last}`, refusedMax) ?? 0;
+  const undoneMax = Math.max(1, Math.floor(entries * undoneShare));
+  const undone = undoneResults.flatMap((result) => {
+    const exceeding = store.number(`SELECT seq FROM audit WHERE result = ?2 ${last}`, undoneMax, result);
+    return exceeding === undefined ? [] : [{ result, seq: exceeding }];
+  });
   let aged = 0;
   if (oldestMs !== undefined && (store.number("SELECT min(time_ms) FROM audit") ?? oldestMs) < oldestMs) {
     const count = store.number("SELECT count(*) FROM audit") ?? 0;
     const old = store.number("SELECT count(*) FROM audit WHERE time_ms < ?1", oldestMs) ?? 0;
     aged = Math.min(old, count - 1, Math.max(1, Math.floor(count * agedShareMax)));
   }
-  return seq + refusedSeq + aged === 0 ? undefined : { refusedSeq, seq, aged };
+  return seq + undone.length + aged === 0 ? undefined : { seq, undone, aged };
 }
 
-export function removeAuditEntries(store: Connection, { refusedSeq, seq, aged }: ExcessAuditEntries): void {
+export function removeAuditEntries(store: Connection, { seq, undone, aged }: ExcessAuditEntries): void {
   const isNewest = "seq = (SELECT max(seq) FROM audit)";
-  store.statement(`DELETE FROM audit WHERE result = 'refused' AND seq <= ?1 AND NOT ${isNewest}`).run(refusedSeq);
+  const ofResult = store.statement(`DELETE FROM audit WHERE result = ?1 AND seq <= ?2 AND NOT ${isNewest}`);
+  for (const each of undone) ofResult.run(each.result, each.seq);
   store.statement(`DELETE FROM audit WHERE seq <= ?1 AND NOT ${isNewest}`).run(seq);
   const oldest = `SELECT seq FROM audit WHERE NOT ${isNewest} ORDER BY time_ms, id LIMIT ?1`;
   store.statement(`DELETE FROM audit WHERE seq IN (${oldest})`).run(aged);

@@ -1,6 +1,6 @@
 /**
- * Copies a store into another file, for snapshots and backups. Reads and writes continue meanwhile, because one read
- * transaction sees one state. Tables are copied one by one, as `VACUUM INTO` does it (SQLite transfers whole records,
+ * Copies a store into another file, for snapshots, backups and new environments. Reads and writes continue meanwhile:
+ * one read transaction sees one state. Tables are copied one by one, as `VACUUM INTO` does (SQLite moves whole records,
  * indexes included), so excluded tables are never read, and the copy is written only once.
  */
 import { SqliteDatabase } from "../../runtime/sqlite.ts";
@@ -30,7 +30,7 @@ interface StoreCopy {
  * source is not a store, or has a newer format.
  */
 export function copyStore(source: string, target: string, kind: SnapshotManifest["kind"]): StoreCopy {
-  copyUnchanged(source, target, excludedTables[kind]);
+  copyTables(source, target, excludedTables[kind]);
   const copy = openStore(target, { wal: false });
   try {
     const { epoch: history } = firstEpoch(copy);
@@ -40,7 +40,23 @@ export function copyStore(source: string, target: string, kind: SnapshotManifest
   }
 }
 
-function copyUnchanged(source: string, target: string, left: ReadonlySet<string>): void {
+interface CopyOptions<Result> {
+  /** The size that the new file may have. Beyond it the copy fails with `SQLITE_FULL`. */
+  readonly bytesMax?: number;
+  /** Reads from the schema `source` the same state as the copy. */
+  readonly read?: (copy: SqliteDatabase) => Result;
+}
+
+/**
+ * Copies all tables of the store at `source` into a new file at `target`, except the rows of the tables in `left`, with
+ * the format of the source. Returns the result of `read`. Throws if the source is not a store, or has a newer format.
+ */
+export function copyTables<Result>(
+  source: string,
+  target: string,
+  left: ReadonlySet<string>,
+  { bytesMax, read }: CopyOptions<Result> = {},
+): Result | undefined {
   const copy = new SqliteDatabase(target, { create: true, source });
   try {
     // Nobody else uses the file, and an incomplete copy is useless.
@@ -48,18 +64,29 @@ function copyUnchanged(source: string, target: string, left: ReadonlySet<string>
     copy.exec("PRAGMA main.synchronous = OFF");
     copy.exec("PRAGMA main.cache_size = -65536");
     copy.exec(`PRAGMA source.mmap_size = ${mappedBytesMax}`);
-    copy.transaction(() => {
+    if (bytesMax !== undefined) limitSize(copy, bytesMax);
+    return copy.transaction(() => {
       // The copy gets the schema of the source, and a trigger in it would run with each row.
       const format = requireKnownSchema(copy, "source", source);
-      copyTables(copy, left);
+      copyRows(copy, left);
       copy.exec(`PRAGMA main.user_version = ${format}`);
+      return read?.(copy);
     });
   } finally {
     copy.close();
   }
 }
 
-function copyTables(copy: SqliteDatabase, left: ReadonlySet<string>): void {
+/** The most pages that SQLite accepts as a limit in all its versions. */
+const pagesMax = 2 ** 30 - 1;
+
+function limitSize(copy: SqliteDatabase, bytesMax: number): void {
+  const pageBytes = Number(copy.prepare("PRAGMA main.page_size").values()[0]?.[0]);
+  const pages = Math.min(pagesMax, Math.max(1, Math.floor(bytesMax / pageBytes)));
+  copy.exec(`PRAGMA main.max_page_count = ${pages}`);
+}
+
+function copyRows(copy: SqliteDatabase, left: ReadonlySet<string>): void {
   const select =
     "SELECT type, name, sql FROM source.sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
   const objects = copy.prepare(select).values() as [type: string, name: string, sql: string][];

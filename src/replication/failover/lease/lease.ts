@@ -73,6 +73,8 @@ export class LeaseLostError extends Error {}
 export interface LeaseOptions {
   /** The setting `failover`. */
   readonly url: string;
+  /** The environment, if it is not the default one: each has a lease of its own. */
+  readonly hostedEnvironment?: string | undefined;
   /** The id of this node. */
   readonly node: string;
   /** How long the lease lasts without a renewal. */

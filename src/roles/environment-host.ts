@@ -1,0 +1,495 @@
+/**
+ * The environments of one process. The default environment is that of the configuration, with the data directory itself.
+ * Each hosted environment is one more member or fallback with its own directory below it: store, log, snapshots, keys
+ * and logs of their own. They share the port, the embedded broker, threads and worker processes. The registry says which
+ * environments there are; this node starts and stops its own ones accordingly.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
+import { systemOfEnvironment } from "../replication/environment-system.ts";
+import { writePromotionNote } from "../replication/role-notes.ts";
+import { hostedNodeId, nodeIdOf } from "../replication/identity.ts";
+import type { Node, PromoteOptions } from "../replication/node.ts";
+import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
+import { SharedBroker } from "../replication/transport/shared-broker.ts";
+import { currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
+import { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { inEnvironment } from "../telemetry/current-environment.ts";
+import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
+import { sleep } from "../util/clock.ts";
+import { rateLimiter } from "../util/rate-limiter.ts";
+import { reasonOf } from "../util/reason.ts";
+import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
+import { EnvironmentListener } from "./environment-listener.ts";
+import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
+import { startFallback } from "./fallback.ts";
+import { startEdge, startPrimary } from "./member.ts";
+import type { RunningNode } from "./node-service.ts";
+
+const log = getLogger("environments");
+
+/** The directory of the hosted environments, in the data directory. */
+const directoryName = "environments";
+/** A file in the directory of an environment: when it was created, which tells it from a later one with the same id. */
+const createdFile = "created";
+/** A file that is there until the registry has the new environment. */
+const unregisteredFile = "unregistered";
+/** A file that is there since this node knows of the deletion. Only a directory with it is removed later. */
+const deletedFile = "deleted";
+
+/** Between two comparisons of the registry with what runs here. */
+const reconcileIntervalMs = 500;
+/** Between two questions whether the other nodes have a registry. */
+const discoveryIntervalMs = 2000;
+const discoveryTimeoutMs = 2000;
+/** Between two attempts to start an environment that could not be started. */
+const retryMs = 10_000;
+/** With `failover`, the first history of an environment begins when this node has its lease. */
+const leadMsMax = 10_000;
+const leadPollMs = 20;
+const warningIntervalMs = 60_000;
+/** How long an environment may have its primary on another node than the default one before this node takes over. */
+const strayMsMax = 5000;
+
+interface HostedEnvironment {
+  readonly createdMs: number;
+  readonly service: RunningNode;
+  /** Since when it is an edge here, although this node has the primary of the default environment. */
+  strayFromMs: number | undefined;
+}
+
+/** Starts the node of the configuration, and all environments that it hosts. */
+export async function startNode(config: Config, system: ClusterSystem = realClusterSystem): Promise<RunningNode> {
+  return new EnvironmentHost(config, system).start();
+}
+
+class EnvironmentHost implements Environments {
+  readonly #config: Config;
+  readonly #system: ClusterSystem;
+  readonly #listener: EnvironmentListener;
+  readonly #directory: string;
+  /** By environment. */
+  readonly #hosted = new Map<string, HostedEnvironment>();
+  /** By environment: when it may be started again after a failure. */
+  readonly #retries = new Map<string, number>();
+  #default: RunningNode | undefined;
+  #registry: EnvironmentRegistry | undefined;
+  /** Starts, stops and changes of environments happen one after another. */
+  #work: Promise<unknown> = Promise.resolve();
+  #pending = 0;
+  #isStopped = false;
+  #cancel = (): void => {};
+  #nextDiscoveryMs = 0;
+
+  constructor(config: Config, system: ClusterSystem) {
+    this.#config = config;
+    const broker = new SharedBroker();
+    this.#system = { ...system, openBroker: (options) => broker.open(options) };
+    this.#listener = new EnvironmentListener(config.environment, system);
+    this.#directory = join(config.data, directoryName);
+  }
+
+  async start(): Promise<RunningNode> {
+    const system = { ...this.#system, serve: this.#listener.serveDefault };
+    const service = await startOf(this.#config.role)(this.#config, system, { environments: this });
+    this.#default = service;
+    const start = async (): Promise<void> => {
+      if (existsSync(this.#pathOf(registryEnvironment))) await this.#openRegistry();
+      await this.#reconcile();
+    };
+    const logged = rateLimiter(warningIntervalMs, this.#system.clock);
+    const report = (error: unknown): void => {
+      if (logged(reasonOf(error)) > 0)
+        log.error("the environments cannot be compared with the registry: {error}", { error });
+    };
+    this.#serially(start).catch(report);
+    this.#cancel = this.#system.clock.every(reconcileIntervalMs, () => {
+      if (this.#pending === 0) this.#serially(() => this.#reconcile()).catch(report);
+    });
+    return { ...service, stop: () => this.#stop() };
+  }
+
+  // What administrators of the appliance do.
+
+  list(): readonly EnvironmentInfo[] {
+    const { environment } = this.#config;
+    const own = hereOf(must(this.#default).node());
+    const first: EnvironmentInfo = {
+      id: environment,
+      name: environment,
+      createdMs: undefined,
+      isDefault: true,
+      here: own,
+    };
+    const others = (this.#registry?.entries() ?? []).map((entry): EnvironmentInfo => {
+      const { id, name, createdMs, deletedMs } = entry;
+      const hosted = this.#hosted.get(id);
+      return {
+        ...{ id, name, createdMs, deletedMs, isDefault: false },
+        ...(deletedMs !== undefined && { finalMs: this.#finalMs(deletedMs) }),
+        ...(hosted !== undefined && { here: hereOf(hosted.service.node()) }),
+      };
+    });
+    return [first, ...others];
+  }
+
+  create(request: { readonly id: string; readonly name: string; readonly copyOf: string | undefined }) {
+    return this.#serially(() => this.#create(request));
+  }
+
+  async #create({ id, name, copyOf }: { id: string; name: string; copyOf: string | undefined }) {
+    const registry = await this.#requireRegistry();
+    const entries = must(registry.entries());
+    const { environmentsMax } = this.#config.limits;
+    const present = entries.find((entry) => entry.id === id);
+    if (id === this.#config.environment) throw new AppError("conflict", `there is an environment \`${id}\` already`);
+    if (present !== undefined) throw new AppError("conflict", takenMessage(present));
+    if (entries.length >= environmentsMax)
+      throw new AppError(
+        "conflict",
+        `there are ${entries.length} environments already, at most ${environmentsMax} are allowed (\`advanced.environmentsMax\`)`,
+      );
+    const source = copyOf === undefined ? undefined : this.#requireActive(copyOf).engine().path;
+    const createdMs = this.#system.clock.wallMs();
+    const data = this.#pathOf(id);
+    const { text: token } = mintApiKey(id);
+    this.#prepare(id, createdMs);
+    writeNodeFile(data, unregisteredFile, String(createdMs));
+    let service: RunningNode | undefined;
+    try {
+      const { limits } = this.#config;
+      if (source !== undefined) await copyEnvironment({ system: this.#system, source, data, environment: id, limits });
+      service = await this.#startHosted(id, { adminKey: token });
+      await this.#waitUntilPrimary(service);
+      await registry.put({ id, name, createdMs, deletedMs: undefined });
+      removeNodeFile(data, unregisteredFile);
+    } catch (error) {
+      await service?.stop();
+      rmSync(data, { recursive: true, force: true });
+      throw error;
+    }
+    this.#hosted.set(id, { createdMs, service, strayFromMs: undefined });
+    log.info("the environment {id} was created", { id });
+    return { info: must(this.list().find((info) => info.id === id)), token };
+  }
+
+  rename(id: string, name: string): Promise<void> {
+    return this.#serially(async () => {
+      const [registry, entry] = this.#requireEntry(id);
+      if (entry.deletedMs !== undefined) throw new AppError("conflict", takenMessage(entry));
+      await registry.put({ ...entry, name });
+    });
+  }
+
+  delete(id: string): Promise<{ readonly finalMs: number }> {
+    return this.#serially(async () => {
+      if (id === this.#config.environment)
+        throw new AppError("conflict", `\`${id}\` is the default environment of this appliance, it cannot be deleted`);
+      const [registry, entry] = this.#requireEntry(id);
+      if (entry.deletedMs !== undefined) throw new AppError("conflict", takenMessage(entry));
+      const deletedMs = this.#system.clock.wallMs();
+      await registry.put({ ...entry, deletedMs });
+      await this.#close(id);
+      this.#noteDeletion(id, deletedMs);
+      log.info("the environment {id} was deleted", { id });
+      return { finalMs: this.#finalMs(deletedMs) };
+    });
+  }
+
+  restore(id: string): Promise<void> {
+    return this.#serially(async () => {
+      const [registry, entry] = this.#requireEntry(id);
+      if (entry.deletedMs === undefined)
+        throw new AppError("conflict", `the environment \`${id}\` is not deleted, nothing was changed`);
+      await registry.put({ ...entry, deletedMs: undefined });
+      await this.#reconcile();
+    });
+  }
+
+  async promoteOthers(options: PromoteOptions) {
+    const failures: { id: string; reason: string }[] = [];
+    const promote = async (id: string, body: () => Promise<unknown>): Promise<void> => {
+      try {
+        await body();
+      } catch (error) {
+        failures.push({ id, reason: reasonOf(error) });
+      }
+    };
+    if (this.#registry !== undefined && !this.#registry.isPrimary)
+      await promote("the registry of environments", () => must(this.#registry).promote(options));
+    for (const [id, { service }] of this.#hosted) {
+      const node = service.node();
+      if (node.role === "edge") await promote(id, () => must(node.promote)(options));
+    }
+    return failures;
+  }
+
+  /** The node of an active environment, also the default one. */
+  #requireActive(id: string): Node {
+    const service = id === this.#config.environment ? this.#default : this.#hosted.get(id)?.service;
+    if (service === undefined) throw new AppError("not_found", `there is no active environment \`${id}\` on this node`);
+    return service.node();
+  }
+
+  #requireEntry(id: string): readonly [EnvironmentRegistry, RegisteredEnvironment] {
+    const entry = this.#registry?.find(id);
+    if (this.#registry === undefined || entry === undefined)
+      throw new AppError("not_found", `there is no environment \`${id}\``);
+    return [this.#registry, entry];
+  }
+
+  /** The first environment begins the registry, on the node that has the primary of the default environment. */
+  async #requireRegistry(): Promise<EnvironmentRegistry> {
+    if (must(this.#default).node().role !== "primary")
+      throw new AppError("not_ready", "this node is not the primary any more, try again");
+    this.#registry ??= await this.#beginRegistry();
+    if (this.#registry.entries() === undefined)
+      throw new AppError("not_ready", "this node does not have the registry of environments yet, try again");
+    return this.#registry;
+  }
+
+  async #beginRegistry(): Promise<EnvironmentRegistry> {
+    this.#prepare(registryEnvironment, this.#system.clock.wallMs());
+    const adminKey = mintApiKey(registryEnvironment).text;
+    const service = await this.#startHosted(registryEnvironment, { adminKey });
+    await this.#waitUntilPrimary(service);
+    return new EnvironmentRegistry(service);
+  }
+
+  // What this node runs.
+
+  /** Opens the registry that this node has a directory for. */
+  async #openRegistry(): Promise<void> {
+    this.#registry = new EnvironmentRegistry(await this.#startHosted(registryEnvironment));
+  }
+
+  /** Starts, stops and removes environments as the registry says. */
+  async #reconcile(): Promise<void> {
+    if (this.#isStopped) return;
+    if (this.#registry === undefined && !(await this.#discoverRegistry())) return;
+    const entries = this.#registry === undefined ? [] : this.#registry.entries();
+    if (entries === undefined) return;
+    await this.#startMissing(entries);
+    for (const [id, { createdMs }] of this.#hosted) {
+      const entry = entries.find((each) => each.id === id);
+      if (entry?.createdMs !== createdMs || entry.deletedMs !== undefined) await this.#close(id);
+    }
+    await this.#removeDeleted(entries);
+    this.#listener.endStart();
+    await this.#takeOverStrays();
+  }
+
+  async #startMissing(entries: readonly RegisteredEnvironment[]): Promise<void> {
+    const followed = this.#config.environments;
+    for (const { id, createdMs, deletedMs } of entries) {
+      const isFollowed = followed === undefined || followed.includes(id);
+      if (deletedMs !== undefined || !isFollowed || this.#hosted.get(id)?.createdMs === createdMs) continue;
+      if ((this.#retries.get(id) ?? 0) > this.#system.clock.monotonicMs()) continue;
+      try {
+        if (this.#hosted.has(id)) await this.#close(id);
+        this.#prepare(id, createdMs);
+        this.#hosted.set(id, { createdMs, service: await this.#startHosted(id), strayFromMs: undefined });
+        this.#retries.delete(id);
+      } catch (error) {
+        this.#retries.set(id, this.#system.clock.monotonicMs() + retryMs);
+        log.error("the environment {id} cannot be started, and is tried again: {error}", { id, error });
+      }
+    }
+  }
+
+  /**
+   * The primary removes the entries of final deletions. Each node removes what it has of them, and what an interrupted
+   * creation has left. It keeps any other directory, since a registry may be lost or restored from an old backup.
+   */
+  async #removeDeleted(entries: readonly RegisteredEnvironment[]): Promise<void> {
+    const nowMs = this.#system.clock.wallMs();
+    const isFinal = (deletedMs: number | undefined): boolean =>
+      deletedMs !== undefined && this.#finalMs(deletedMs) <= nowMs;
+    if (this.#registry?.isPrimary === true)
+      for (const { id, deletedMs } of entries) if (isFinal(deletedMs)) await this.#registry.remove(id);
+    for (const { id, deletedMs } of entries) if (existsSync(this.#pathOf(id))) this.#noteDeletion(id, deletedMs);
+    if (!existsSync(this.#directory)) return;
+    for (const id of readdirSync(this.#directory)) {
+      const data = this.#pathOf(id);
+      const entry = entries.find((each) => each.id === id);
+      const deleted = readNodeFile(data, deletedFile);
+      const isLeft = entry === undefined && !this.#hosted.has(id) && readNodeFile(data, unregisteredFile) !== undefined;
+      const isGone =
+        deleted !== undefined && isFinal(Number(deleted)) && (entry === undefined || isFinal(entry.deletedMs));
+      if (isLeft || isGone) rmSync(data, { recursive: true, force: true });
+    }
+  }
+
+  #noteDeletion(id: string, deletedMs: number | undefined): void {
+    const data = this.#pathOf(id);
+    const text = deletedMs === undefined ? undefined : String(deletedMs);
+    if (readNodeFile(data, deletedFile) === text) return;
+    if (text === undefined) removeNodeFile(data, deletedFile);
+    else writeNodeFile(data, deletedFile, text);
+  }
+
+  /** Whether it is known whether there is a registry. */
+  async #discoverRegistry(): Promise<boolean> {
+    if (must(this.#default).node().role === "primary") return true;
+    const nowMs = this.#system.clock.monotonicMs();
+    if (nowMs < this.#nextDiscoveryMs) return false;
+    this.#nextDiscoveryMs = nowMs + discoveryIntervalMs;
+    const { primary, peers } = this.#config;
+    const urls = new Set([...(primary === undefined ? [] : [primary]), ...peers]);
+    const answers = await Promise.all([...urls].map((url) => this.#hasRegistry(url)));
+    if (answers.includes(true)) {
+      this.#prepare(registryEnvironment, 0);
+      await this.#openRegistry();
+      return true;
+    }
+    return answers.includes(false);
+  }
+
+  /** Undefined if the node does not say it. */
+  async #hasRegistry(url: string): Promise<boolean | undefined> {
+    const { fetch } = systemOfEnvironment(this.#system, registryEnvironment);
+    try {
+      const response = await fetch(`${url}/replication/v1/head`, {
+        headers: { Authorization: `Bearer ${this.#config.nodeKey}` },
+        signal: AbortSignal.timeout(discoveryTimeoutMs),
+        redirect: "error",
+      });
+      await response.body?.cancel();
+      if (response.ok) return true;
+      return response.status === 404 ? false : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The primaries of all environments belong on the node that has the primary of the default one. */
+  async #takeOverStrays(): Promise<void> {
+    if (must(this.#default).node().role !== "primary") return;
+    const nowMs = this.#system.clock.monotonicMs();
+    for (const [id, hosted] of this.#hosted) {
+      const node = hosted.service.node();
+      if (node.role !== "edge") hosted.strayFromMs = undefined;
+      else if ((hosted.strayFromMs ??= nowMs) + strayMsMax <= nowMs) {
+        hosted.strayFromMs = nowMs;
+        const options = { force: false, graceful: true, automatic: true };
+        await must(node.promote)(options).catch((error: unknown) =>
+          log.warning("{id} has its primary on another node, and it stays there for now: {reason}", {
+            id,
+            reason: reasonOf(error),
+          }),
+        );
+      }
+    }
+  }
+
+  /**
+   * Starts an environment in the role of this node. A node without data of it becomes an edge, unless it `begins` the
+   * environment.
+   */
+  #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
+    const { role: own, peers, primary } = this.#config;
+    const data = this.#pathOf(id);
+    const isPrimary = begins !== undefined || (own === "primary" && currentStorePath(data) !== undefined);
+    const isNewEdge = own === "primary" && !isPrimary;
+    const config: Config = {
+      ...this.#config,
+      ...(isNewEdge && { role: "edge" as const, primary: primary ?? peers[0] }),
+      ...{ environment: id, data, adminKey: begins?.adminKey, nodeId: hostedNodeId(nodeIdOf(this.#config), id) },
+      // Edges cannot acknowledge the first entry of the registry, because they do not know it yet.
+      ...(id === registryEnvironment && { ack: 0 }),
+    };
+    const system: ClusterSystem = {
+      ...systemOfEnvironment(this.#system, id),
+      serve: (options) => this.#listener.serveHosted(id, options),
+    };
+    const options = { isHosted: true, nodeKeyHash: this.#nodeKeyHash() };
+    // A promoted edge is the primary of this environment after a restart as well.
+    if (isPrimary && own === "edge") writePromotionNote(data);
+    const start = isPrimary ? startPrimary : startOf(config.role);
+    return inEnvironment(id, () => start(config, system, options));
+  }
+
+  #nodeKeyHash(): string | undefined {
+    const { nodeKey } = this.#config;
+    return nodeKey === undefined ? must(this.#default).node().nodeKeyHash : hashKey(nodeKey);
+  }
+
+  async #waitUntilPrimary(service: RunningNode): Promise<void> {
+    const { clock } = this.#system;
+    const endMs = clock.monotonicMs() + leadMsMax;
+    while (service.node().role !== "primary") {
+      if (clock.monotonicMs() > endMs)
+        throw new AppError("not_ready", "the environment got no lease as the primary in time, try again");
+      await sleep(clock, leadPollMs);
+    }
+  }
+
+  /**
+   * A directory for the environment: an empty one, unless this node has one of the same environment. One of an earlier
+   * environment with the same id is renamed, because the registry may be from an old backup.
+   */
+  #prepare(id: string, createdMs: number): void {
+    const data = this.#pathOf(id);
+    const created = existsSync(data) ? (readNodeFile(data, createdFile) ?? String(createdMs)) : undefined;
+    if (created === String(createdMs) || (id === registryEnvironment && created !== undefined)) return;
+    if (created !== undefined) {
+      const renamed = `${data}.${created}`;
+      rmSync(renamed, { recursive: true, force: true });
+      renameSync(data, renamed);
+      log.warning("{renamed} has the data of an earlier environment {id}: delete it if nobody needs it", {
+        renamed,
+        id,
+      });
+    }
+    mkdirSync(data, { recursive: true, mode: 0o700 });
+    writeNodeFile(data, createdFile, String(createdMs), { wait: true });
+  }
+
+  async #close(id: string): Promise<void> {
+    const hosted = this.#hosted.get(id);
+    this.#hosted.delete(id);
+    await hosted?.service.stop();
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#directory, id);
+  }
+
+  #finalMs(deletedMs: number): number {
+    return deletedMs + this.#config.environmentGrace;
+  }
+
+  async #serially<T>(body: () => Promise<T>): Promise<T> {
+    this.#pending += 1;
+    const done = this.#work.then(body).finally(() => (this.#pending -= 1));
+    this.#work = done.catch(() => {});
+    return done;
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancel();
+    await this.#work;
+    await Promise.all([...this.#hosted.keys()].map((id) => this.#close(id)));
+    await this.#registry?.stop();
+    await must(this.#default).stop();
+  }
+}
+
+function startOf(role: Config["role"]): typeof startPrimary {
+  return { primary: startPrimary, edge: startEdge, fallback: startFallback }[role];
+}
+
+function hereOf(node: Node): EnvironmentInfo["here"] {
+  const { ok, offset } = node.health();
+  return { role: node.role, offset, isReady: ok };
+}
+
+function takenMessage({ id, deletedMs }: RegisteredEnvironment): string {
+  if (deletedMs === undefined) return `there is an environment \`${id}\` already`;
+  return `the environment \`${id}\` is deleted, but not finally: restore it (\`ostiary env restore ${id}\`), or wait`;
+}

@@ -1,0 +1,150 @@
+/**
+ * The listener of a process that hosts several environments. It passes each request to the service of its environment:
+ * the one that the API key names, or the header `Ostiary-Environment` for a person's token, or the path for a request of
+ * another node. All other requests, and those for unknown environments, go to the default environment, so that nobody
+ * learns from a refusal which environments there are.
+ */
+import type { Listener, ServeOptions, WebSocketEndpoint } from "../runtime/serve.ts";
+import type { System } from "../replication/system.ts";
+import { inEnvironment } from "../telemetry/current-environment.ts";
+import { sleep, type Clock } from "../util/clock.ts";
+import { pathStart } from "../util/request-url.ts";
+import { EnvironmentTurns } from "./environment-turns.ts";
+
+type Fetch = ServeOptions["fetch"];
+type Connections = Parameters<Fetch>[1];
+
+interface Service {
+  readonly options: ServeOptions;
+  inFlight: number;
+}
+
+/** The header that names the environment of a request with a person's token. */
+export const environmentHeader = "ostiary-environment";
+
+/** The start of the paths for requests of other nodes about a hosted environment. */
+export const environmentPaths = "/environments/";
+
+const nodePaths = "/replication/";
+const keyPrefix = "e_";
+const drainPollMs = 10;
+
+export class EnvironmentListener {
+  readonly #defaultEnvironment: string;
+  readonly #system: Pick<System, "serve" | "clock">;
+  readonly #services = new Map<string, Service>();
+  readonly #turns: EnvironmentTurns;
+  #default: ServeOptions | undefined;
+  #url = "";
+  #isStarting = true;
+
+  constructor(defaultEnvironment: string, system: Pick<System, "serve" | "clock">) {
+    this.#defaultEnvironment = defaultEnvironment;
+    this.#system = system;
+    this.#turns = new EnvironmentTurns(system.clock);
+  }
+
+  /** From now on an environment without a service is unknown. Before, requests for it are refused with 503. */
+  endStart(): void {
+    this.#isStarting = false;
+  }
+
+  /** As `serve` of the system, for the default environment: opens the port. */
+  readonly serveDefault = (options: ServeOptions): Listener => {
+    this.#default = options;
+    const webSocket = (): WebSocketEndpoint | undefined => this.#webSocket();
+    const listener = this.#system.serve({
+      ...options,
+      fetch: this.#dispatch,
+      get websocket() {
+        return webSocket();
+      },
+    });
+    this.#url = listener.url;
+    return listener;
+  };
+
+  /** As `serve` of the system, for a hosted environment: it has no port of its own. */
+  serveHosted(environment: string, options: ServeOptions): Listener {
+    const service: Service = { options, inFlight: 0 };
+    this.#services.set(environment, service);
+    return {
+      port: Number(new URL(this.#url).port),
+      url: this.#url,
+      stop: async () => {
+        this.#services.delete(environment);
+        await waitUntilIdle(service, options.stopGraceMs ?? 0, this.#system.clock);
+      },
+    };
+  }
+
+  /** All primaries of the process share the broker, so any of them can take the connection. */
+  #webSocket(): WebSocketEndpoint | undefined {
+    const others = [...this.#services.values()].map(({ options }) => options);
+    return [this.#default, ...others].map((options) => options?.websocket).find((endpoint) => endpoint !== undefined);
+  }
+
+  readonly #dispatch: Fetch = (request, connections) => {
+    const { fetch } = this.#default as ServeOptions;
+    if (this.#services.size === 0 && !this.#isStarting) return fetch(request, connections);
+    const path = pathStart(request.url);
+    if (request.url.startsWith(environmentPaths, path)) return this.#dispatchNode(request, path, connections);
+    const environment = environmentOf(request);
+    if (environment === undefined || environment === this.#defaultEnvironment)
+      return this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
+    const service = this.#services.get(environment);
+    if (service !== undefined)
+      return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
+    return this.#isStarting ? startingResponse() : fetch(request, connections);
+  };
+
+  /**
+   * `/environments/<id>/replication/…`: the service gets the path behind the id, and authenticates the other node. For
+   * an unknown environment the default one does so, and then says that there is nothing.
+   */
+  #dispatchNode(request: Request, path: number, connections: Connections): Response | Promise<Response> {
+    const { url } = request;
+    const begin = path + environmentPaths.length;
+    const end = url.indexOf("/", begin);
+    const environment = url.slice(begin, end);
+    const service = this.#services.get(environment);
+    const isOfNode = url.startsWith(nodePaths, end);
+    if (!isOfNode) return (this.#default as ServeOptions).fetch(request, connections);
+    const pathname = service === undefined ? `${nodePaths}v1/unknown-environment` : url.slice(end);
+    const inner = new Request(url.slice(0, path) + pathname, request);
+    if (service === undefined) return (this.#default as ServeOptions).fetch(inner, connections);
+    return this.#run(environment, service, inner, connections);
+  }
+
+  #run(
+    environment: string,
+    service: Service,
+    request: Request,
+    connections: Connections,
+  ): Response | Promise<Response> {
+    service.inFlight += 1;
+    const response = inEnvironment(environment, () => service.options.fetch(request, connections));
+    if (response instanceof Promise) return response.finally(() => (service.inFlight -= 1));
+    service.inFlight -= 1;
+    return response;
+  }
+}
+
+/** Undefined if the request names none. */
+function environmentOf({ headers }: Request): string | undefined {
+  const authorization = headers.get("authorization") ?? "";
+  const key = authorization.lastIndexOf(" ") + 1;
+  if (!authorization.startsWith(keyPrefix, key)) return headers.get(environmentHeader) ?? undefined;
+  // The id of a hosted environment contains no `_`. That of the default one may.
+  return authorization.slice(key + keyPrefix.length, authorization.indexOf("_", key + keyPrefix.length));
+}
+
+async function waitUntilIdle(service: Service, graceMs: number, clock: Clock): Promise<void> {
+  const endMs = clock.monotonicMs() + graceMs;
+  while (service.inFlight > 0 && clock.monotonicMs() < endMs) await sleep(clock, drainPollMs);
+}
+
+function startingResponse(): Response {
+  const message = "this node is starting its environments: ask again in a moment, or ask another node";
+  return Response.json({ message, code: "not_ready" }, { status: 503, headers: { "Retry-After": "1" } });
+}

@@ -1,0 +1,73 @@
+/** The HTTP API of a node that hosts several environments, for tests. */
+import { expect } from "bun:test";
+import { adminKey } from "../replication/cluster.ts";
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // eslint-disable-next-line typescript/no-explicit-any
+  readonly json: any;
+}
+
+/** Sends a request with the key; `body` is sent as JSON. */
+export async function ask(
+  { url }: { readonly url: string },
+  key: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Reply> {
+  const response = await fetch(url + path, {
+    method,
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: response.status, headers: response.headers, text, json };
+}
+
+/** Creates an environment, and returns its admin key. */
+export async function createEnvironment(
+  node: { readonly url: string },
+  id: string,
+  more: { readonly name?: string; readonly copy_of?: string } = {},
+): Promise<string> {
+  const created = await ask(node, adminKey, "POST", "/api/environments", { id, ...more });
+  expect([created.status, created.text]).toEqual([200, expect.stringContaining(`"id":"${id}"`)]);
+  return String(created.json.token);
+}
+
+export const policy = `
+actor User {}
+resource Repo { permissions = ["read"]; roles = ["reader"]; "read" if "reader"; }
+`;
+
+export const isReader = (user: string, repo = "main") => ({
+  predicate: "has_role",
+  args: [
+    { type: "User", id: user },
+    { type: "String", id: "reader" },
+    { type: "Repo", id: repo },
+  ],
+});
+
+/** Uploads the policy and makes users readers. */
+export async function fill(node: { readonly url: string }, key: string, ...users: string[]): Promise<void> {
+  expect((await ask(node, key, "POST", "/api/policy", { src: policy })).status).toBe(200);
+  const inserts = users.map((user) => isReader(user));
+  expect((await ask(node, key, "POST", "/api/batch", [{ inserts }])).status).toBe(200);
+}
+
+/** Whether the user may read, or the status of a refusal. */
+export async function mayRead(node: { readonly url: string }, key: string, user: string): Promise<boolean | number> {
+  const question = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" };
+  const { status, json } = await ask(node, key, "POST", "/api/authorize", { ...question, context_facts: [] });
+  return status === 200 ? json.allowed : status;
+}

@@ -1,0 +1,115 @@
+/**
+ * Nothing of one environment is visible with a key of another one: each route answers as if the other one did not exist.
+ * Two appliances are compared, one with a filled environment beside the asking one, the other without it.
+ */
+import { expect, test } from "bun:test";
+import { createApp } from "../../src/http/app.ts";
+import { adminKey, withCluster } from "../replication/cluster.ts";
+import { defaultLimits } from "../../src/config/limits.ts";
+import { ask, createEnvironment, fill, mayRead, type Reply } from "./host.ts";
+
+const secret = "zebra";
+const timeoutMs = 120_000;
+
+/** Without what differs between two runs: ids, times and durations. Entries of one millisecond have no order. */
+function comparable({ status, headers, text }: Reply): unknown {
+  const shown = [...headers]
+    .filter(([name]) => !["date", "x-request-id", "server-timing", "osooffset", "content-length"].includes(name))
+    .toSorted();
+  return [
+    status,
+    shown,
+    text
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "<uuid>")
+      .replaceAll(/\b[0-9a-f]{12,64}\b/g, "<id>")
+      .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
+      .replaceAll(/\d{13}/g, "<ms>")
+      .replaceAll(/127\.0\.0\.1:\d+/g, "<url>")
+      .split(/(?=\{"id":)/)
+      .toSorted(),
+  ];
+}
+
+test(
+  "no route reveals anything of another environment",
+  () =>
+    withCluster(async (full) =>
+      withCluster(async (empty) => {
+        const beside = await full.host("primary", "primary");
+        const alone = await empty.host("primary", "primary");
+        const other = await createEnvironment(beside, secret, { name: secret });
+        await fill(beside, other, secret, `${secret}2`);
+        await fill(beside, adminKey, secret);
+        for (const node of [beside, alone]) {
+          const key = await createEnvironment(node, "asking");
+          await fill(node, key, "ann");
+          // Keys of the environments that exist in both, and of none.
+          expect(await mayRead(node, key, secret)).toBe(false);
+        }
+        const { routes } = createApp(beside.node(), defaultLimits, { isHosted: true });
+        expect(routes.length).toBeGreaterThan(50);
+        const keys = {
+          besides: (await ask(beside, adminKey, "POST", "/api/environments", { id: "k1" })).json.token,
+          alone: (await ask(alone, adminKey, "POST", "/api/environments", { id: "k1" })).json.token,
+        };
+        for (const { method: registered, path } of routes) {
+          const method = registered === "ALL" ? "GET" : registered;
+          // They change or stop something, and have tests of their own.
+          if (["/api/backup"].includes(path)) continue;
+          for (const target of [
+            path.replaceAll(/:\w+/g, secret).replace("*", secret),
+            `${path.replaceAll(/:\w+/g, secret).replace("*", secret)}?predicate=has_role&actor_id=${secret}`,
+          ])
+            for (const body of method === "GET" || method === "HEAD" ? [undefined] : [undefined, {}, []]) {
+              const [here, there] = [
+                await ask(beside, keys.besides, method, target, body),
+                await ask(alone, keys.alone, method, target, body),
+              ];
+              expect({ method, target, body, answer: comparable(here) }).toEqual({
+                method,
+                target,
+                body,
+                answer: comparable(there),
+              });
+              // A response may repeat the path of its request, and the audit log those of all.
+              if (!target.includes(secret) && path !== "/api/audit") expect(here.text).not.toContain(secret);
+            }
+        }
+      }),
+    ),
+  timeoutMs,
+);
+
+test(
+  "a wrong key of an environment that exists is refused as one of an environment that does not",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary");
+      const key = await createEnvironment(primary, secret);
+      const wrong = (environment: string): string => `e_${environment}_${key.split("_")[2]}_${"0".repeat(48)}`;
+      const headers = { "ostiary-environment": secret };
+      for (const path of ["/api/authorize", "/api/facts", "/api/keys", "/metrics", "/api/environments", "/nothing"]) {
+        const [known, unknown] = [
+          await ask(primary, wrong(secret), "GET", path),
+          await ask(primary, wrong("zebre"), "GET", path),
+        ];
+        expect(comparable(known)).toEqual(comparable(unknown));
+      }
+      for (const path of ["head", "log", "snapshot", "audit", "primary"])
+        for (const token of ["wrong", key, adminKey]) {
+          const [known, unknown] = [
+            await ask(primary, token, "GET", `/environments/${secret}/replication/v1/${path}`),
+            await ask(primary, token, "GET", `/environments/zebre/replication/v1/${path}`),
+          ];
+          expect(known.status).toBe(401);
+          expect(comparable(known)).toEqual(comparable(unknown));
+        }
+      // A header does not give a key access to another environment.
+      const response = await fetch(`${primary.url}/api/keys`, {
+        headers: { ...headers, Authorization: `Bearer ${adminKey}` },
+      });
+      const { keys } = (await response.json()) as { readonly keys: readonly { readonly id: string }[] };
+      expect(keys.map(({ id }) => id)).toEqual(["admin"]);
+    }),
+  timeoutMs,
+);

@@ -1,0 +1,136 @@
+/** Environments on a cluster: creation, copies, names, deletion and restoration, restarts, and what edges follow. */
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
+import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
+
+const timeoutMs = 60_000;
+
+test(
+  "environments have their own policies, facts and keys, on a primary, an edge and a fallback, also after restarts",
+  () =>
+    withCluster(async (cluster) => {
+      let primary = await cluster.host("primary", "primary");
+      const url = primary.url;
+      await fill(primary, adminKey, "ann");
+      const key = await createEnvironment(primary, "team-a", { name: "Team A" });
+      await fill(primary, key, "bob");
+      expect(await mayRead(primary, adminKey, "ann")).toBe(true);
+      expect(await mayRead(primary, adminKey, "bob")).toBe(false);
+      expect(await mayRead(primary, key, "bob")).toBe(true);
+      expect(await mayRead(primary, key, "ann")).toBe(false);
+
+      const edge = await cluster.host("edge", "edge", { primary: url });
+      const fallback = await cluster.host("fallback", "fallback", { primary: url, refresh: "1s" });
+      for (const node of [edge, fallback]) {
+        await eventually(async () => expect(await mayRead(node, key, "bob")).toBe(true));
+        expect(await mayRead(node, key, "ann")).toBe(false);
+        expect(await mayRead(node, adminKey, "ann")).toBe(true);
+        expect(await mayRead(node, adminKey, "bob")).toBe(false);
+      }
+      const written = await ask(edge, key, "POST", "/api/batch", [{ inserts: [isReader("cid")] }]);
+      expect(written.status).toBe(200);
+      expect(await mayRead(primary, key, "cid")).toBe(true);
+      expect(await mayRead(edge, key, "cid")).toBe(true);
+      const { environments } = (await ask(edge, adminKey, "GET", "/api/environments")).json;
+      expect(environments).toMatchObject([
+        { id: "test", is_default: true, state: "active", role: "edge", ready: true },
+        { id: "team-a", name: "Team A", state: "active", role: "edge", ready: true },
+      ]);
+
+      const port = new URL(url).port;
+      await primary.stop();
+      expect(await mayRead(edge, key, "bob")).toBe(true);
+      primary = await cluster.host("primary", "primary", { port });
+      await eventually(async () => expect(await mayRead(primary, key, "cid")).toBe(true));
+      expect(await mayRead(primary, key, "ann")).toBe(false);
+    }),
+  timeoutMs,
+);
+
+test(
+  "an environment is renamed, deleted, restored, and deleted for good",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary", { "advanced.environmentGrace": "3s" });
+      const key = await createEnvironment(primary, "shop");
+      await fill(primary, key, "ann");
+      expect((await ask(primary, adminKey, "PATCH", "/api/environments/shop", { name: "Shop 2" })).status).toBe(200);
+      expect((await ask(primary, adminKey, "POST", "/api/environments", { id: "shop" })).status).toBe(409);
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      expect(await mayRead(primary, key, "ann")).toBe(401);
+      expect((await ask(primary, adminKey, "POST", "/api/environments/shop/restore")).status).toBe(200);
+      expect(await mayRead(primary, key, "ann")).toBe(true);
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      await eventually(() => expect(existsSync(join(primary.data, "environments", "shop"))).toBe(false));
+      expect((await ask(primary, adminKey, "POST", "/api/environments/shop/restore")).status).toBe(404);
+      const other = await createEnvironment(primary, "shop");
+      expect(await mayRead(primary, key, "ann")).toBe(401);
+      expect(await mayRead(primary, other, "ann")).not.toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a copy has policy and facts, a history of its own, and none of the keys",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary");
+      const edge = await cluster.host("edge", "edge", { primary: primary.url });
+      await fill(primary, adminKey, "ann");
+      const key = await createEnvironment(primary, "staging", { copy_of: "test" });
+      expect(await mayRead(primary, key, "ann")).toBe(true);
+      const { keys } = (await ask(primary, key, "GET", "/api/keys")).json;
+      expect(keys).toHaveLength(1);
+      expect((await ask(primary, key, "POST", "/api/batch", [{ inserts: [isReader("bob")] }])).status).toBe(200);
+      expect(await mayRead(primary, adminKey, "bob")).toBe(false);
+      await eventually(async () => expect(await mayRead(edge, key, "bob")).toBe(true));
+      const second = await createEnvironment(primary, "staging-2", { copy_of: "staging" });
+      expect(await mayRead(primary, second, "bob")).toBe(true);
+      expect((await ask(primary, adminKey, "POST", "/api/environments", { id: "x", copy_of: "none" })).status).toBe(
+        404,
+      );
+    }),
+  timeoutMs,
+);
+
+test(
+  "an edge follows the environments of its configuration, and the default one",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary");
+      const [one, two] = [await createEnvironment(primary, "one"), await createEnvironment(primary, "two")];
+      for (const key of [one, two]) await fill(primary, key, "ann");
+      const edge = await cluster.host("edge", "edge", { primary: primary.url, environments: "one" });
+      await eventually(async () => expect(await mayRead(edge, one, "ann")).toBe(true));
+      expect(await mayRead(edge, two, "ann")).toBe(401);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a promoted node has the primaries of all environments",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary");
+      const key = await createEnvironment(primary, "team-a");
+      await fill(primary, key, "ann");
+      const edge = await cluster.host("edge", "edge", { primary: primary.url });
+      await eventually(async () => expect(await mayRead(edge, key, "ann")).toBe(true));
+      await primary.stop();
+      const promoted = await ask(edge, adminKey, "POST", "/api/promote", { force: true });
+      expect([promoted.status, promoted.text]).toEqual([200, expect.any(String)]);
+      const written = await ask(edge, key, "POST", "/api/batch", [{ inserts: [isReader("bob")] }]);
+      expect([written.status, written.text]).toEqual([200, expect.any(String)]);
+      expect(await mayRead(edge, key, "bob")).toBe(true);
+      const other = await createEnvironment(edge, "team-b");
+      await fill(edge, other, "cid");
+      await edge.stop();
+      const again = await cluster.host("edge", "edge", { primary: primary.url });
+      await eventually(async () => expect(await mayRead(again, other, "cid")).toBe(true));
+      for (const each of [key, other])
+        expect((await ask(again, each, "POST", "/api/batch", [{ inserts: [isReader("dan")] }])).status).toBe(200);
+    }),
+  timeoutMs,
+);

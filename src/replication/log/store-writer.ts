@@ -568,14 +568,16 @@ export class StoreWriter {
     if (guard.failure !== undefined) return;
     const { nowMs } = steadyClock;
     const { auditRetentionEntries: entries, auditRetentionAgeMs: ageMs } = limits;
-    const excess = excessAuditEntries(store, { entries, oldestMs: nowMs === undefined ? undefined : nowMs - ageMs });
-    if (excess === undefined) return;
     try {
+      const oldestMs = nowMs === undefined ? undefined : nowMs - ageMs;
+      const excess = excessAuditEntries(store, { entries, oldestMs });
+      if (excess === undefined) return;
       store.transaction(() => removeAuditEntries(store, excess), "immediate");
       // As for the log: slowly, so that operators can notice a wrong clock.
       if (excess.aged > 0) steadyClock.restart();
       this.#limitWal(connection);
     } catch (error) {
+      // Also for damaged pages, which the scrub reports.
       this.#storageFailed(connection, error);
     }
   }

@@ -44,15 +44,24 @@ export async function measureFairness(nodes: Nodes, questions: number): Promise<
     const inserts = Array.from({ length: 1000 }, (_, index) => roleIn(`r${index}`));
     await call(primary, key, "POST", "/api/batch", [{ inserts }]);
   }
-  await timeQuestions(primary, other, questions);
+  const ask = (): Promise<number[]> => timeQuestions(primary, other, questions);
+  await ask();
   const results: Fairness[] = [];
   for (const [flood, { path, body }] of Object.entries(floods)) {
-    const alone = await timeQuestions(primary, other, questions);
     const plan = { url: primary.url + path, key: flooded, connections: 200, body: JSON.stringify(body) };
-    results.push({ flood, alone, flooded: await during(plan, () => timeQuestions(primary, other, questions)) });
+    const taken: Record<"alone" | "flooded", number[]> = { alone: [], flooded: [] };
+    for (let round = 0; round < rounds; round++) {
+      taken.alone.push(...(await ask()));
+      taken.flooded.push(...(await during(plan, ask)));
+    }
+    results.push({ flood, alone: timesOf(taken.alone), flooded: timesOf(taken.flooded) });
   }
   return results;
 }
+
+const rounds = 3;
+/** All connections of the flood are open by then. */
+const rampUpMs = 1000;
 
 async function during<Result>(plan: FloodPlan, body: () => Promise<Result>): Promise<Result> {
   const flood = Bun.spawn([process.execPath, join(import.meta.dirname, "flood.ts")], {
@@ -64,6 +73,7 @@ async function during<Result>(plan: FloodPlan, body: () => Promise<Result>): Pro
   process.once("exit", kill);
   try {
     await flood.stdout.getReader().read();
+    await Bun.sleep(rampUpMs);
     return await body();
   } finally {
     kill();
@@ -72,7 +82,7 @@ async function during<Result>(plan: FloodPlan, body: () => Promise<Result>): Pro
   }
 }
 
-async function timeQuestions(node: NodeProcess, key: string, count: number): Promise<Times> {
+async function timeQuestions(node: NodeProcess, key: string, count: number): Promise<number[]> {
   const taken: number[] = [];
   for (let index = 0; index < count; index++) {
     const question = { ...actor, resource_type: "Repository", resource_id: `r${index % 1000}` };
@@ -80,5 +90,5 @@ async function timeQuestions(node: NodeProcess, key: string, count: number): Pro
     await call(node, key, "POST", "/api/authorize", question);
     taken.push(performance.now() - beginMs);
   }
-  return timesOf(taken);
+  return taken;
 }

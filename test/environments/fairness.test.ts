@@ -59,6 +59,30 @@ test("while another environment is active, a flooded one begins a few requests i
   expect(texts).toEqual(Array.from({ length: 1000 }, (_, index) => String(index + 1)));
 });
 
+test("expensive requests have smaller turns", async () => {
+  let nowMs = 0;
+  const turns = turnsAt(() => nowMs);
+  await turns.take("other", () => new Response());
+  const begun: number[] = [];
+  const answers = Array.from({ length: 300 }, () =>
+    turns.take("flooded", () => {
+      nowMs += 1;
+      begun.push(nowMs);
+      return new Response();
+    }),
+  );
+  for (let turn = 0; turn < 8; turn++) {
+    await turns.take("other", () => new Response());
+    await setImmediate();
+  }
+  const before = begun.length;
+  await turns.take("other", () => new Response());
+  await setImmediate();
+  expect(begun.length - before).toBeLessThanOrEqual(4);
+  await Promise.all(answers);
+  expect(begun).toHaveLength(300);
+});
+
 test("an environment that is alone is not held back, from a second after the last request of another one", async () => {
   let nowMs = 0;
   const turns = turnsAt(() => nowMs);

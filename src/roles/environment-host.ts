@@ -314,10 +314,11 @@ class EnvironmentHost implements Environments {
     for (const { id, deletedMs } of entries) if (existsSync(this.#pathOf(id))) this.#noteDeletion(id, deletedMs);
     if (!existsSync(this.#directory)) return;
     for (const id of readdirSync(this.#directory)) {
+      if (this.#hosted.has(id)) continue;
       const data = this.#pathOf(id);
       const entry = entries.find((each) => each.id === id);
       const deleted = readNodeFile(data, deletedFile);
-      const isLeft = entry === undefined && !this.#hosted.has(id) && readNodeFile(data, unregisteredFile) !== undefined;
+      const isLeft = entry === undefined && readNodeFile(data, unregisteredFile) !== undefined;
       const isGone =
         deleted !== undefined && isFinal(Number(deleted)) && (entry === undefined || isFinal(entry.deletedMs));
       if (isLeft || isGone) rmSync(data, { recursive: true, force: true });

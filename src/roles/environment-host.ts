@@ -28,7 +28,7 @@ import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
 import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
 import { startFallback } from "./fallback.ts";
-import { startEdge, startPrimary } from "./member.ts";
+import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import type { RunningNode } from "./node-service.ts";
 
 const log = getLogger("environments");
@@ -49,9 +49,6 @@ const discoveryIntervalMs = 2000;
 const discoveryTimeoutMs = 2000;
 /** Between two attempts to start an environment that could not be started. */
 const retryMs = 10_000;
-/** With `failover`, the first history of an environment begins when this node has its lease. */
-const leadMsMax = 10_000;
-const leadPollMs = 20;
 const warningIntervalMs = 60_000;
 /** How long an environment may have its primary on another node than the default one before this node takes over. */
 const strayMsMax = 5000;
@@ -170,7 +167,6 @@ class EnvironmentHost implements Environments {
       if (source !== undefined) await copyEnvironment({ system: this.#system, source, data, environment: id, limits });
       if (this.#isStopped) throw new AppError("not_ready", "this node is shutting down");
       service = await this.#startHosted(id, { adminKey: token });
-      await this.#waitUntilPrimary(service);
       await registry.put({ id, name, createdMs, deletedMs: undefined });
       removeNodeFile(data, unregisteredFile);
     } catch (error) {
@@ -267,7 +263,6 @@ class EnvironmentHost implements Environments {
     this.#prepare(registryEnvironment, this.#system.clock.wallMs());
     const adminKey = mintApiKey(registryEnvironment).text;
     const service = await this.#startHosted(registryEnvironment, { adminKey });
-    await this.#waitUntilPrimary(service);
     return new EnvironmentRegistry(service);
   }
 
@@ -439,7 +434,11 @@ class EnvironmentHost implements Environments {
       ...systemOfEnvironment(this.#system, id),
       serve: (options) => this.#listener.serveHosted(id, options),
     };
-    const options = { isHosted: true, nodeKeyHash: this.#nodeKeyHash() };
+    const options: MemberOptions = {
+      isHosted: true,
+      nodeKeyHash: this.#nodeKeyHash(),
+      begins: begins && (id === registryEnvironment ? "once" : "anew"),
+    };
     // A promoted edge is the primary of this environment after a restart as well.
     if (isPrimary && own === "edge") writePromotionNote(data);
     const start = isPrimary ? startPrimary : startOf(config.role);
@@ -449,16 +448,6 @@ class EnvironmentHost implements Environments {
   #nodeKeyHash(): string | undefined {
     const { nodeKey } = this.#config;
     return nodeKey === undefined ? must(this.#default).node().nodeKeyHash : hashKey(nodeKey);
-  }
-
-  async #waitUntilPrimary(service: RunningNode): Promise<void> {
-    const { clock } = this.#system;
-    const endMs = clock.monotonicMs() + leadMsMax;
-    while (service.node().role !== "primary") {
-      if (clock.monotonicMs() > endMs)
-        throw new AppError("not_ready", "the environment got no lease as the primary in time, try again");
-      await sleep(clock, leadPollMs);
-    }
   }
 
   /**

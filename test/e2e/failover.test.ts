@@ -398,8 +398,11 @@ test(
         );
         for (const key of keys)
           for (const name of [`before-${round}`, `after-${round}`]) {
-            const { text } = await ask(present, key, "GET", "/api/facts?predicate=has_role");
-            expect(text).toContain(name);
+            await eventually(
+              async () => (await ask(present, key, "GET", "/api/facts?predicate=has_role")).text.includes(`"${name}"`),
+              "the old primary has the writes",
+              20_000,
+            );
           }
       }
       expect(members.nodes.flatMap(({ exits }) => exits)).toEqual([]);

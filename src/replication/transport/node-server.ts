@@ -243,7 +243,7 @@ function senderOf({ role, ack, node, instance, freshness }: NodeServerOptions): 
 function parseVoteRequest(query: URLSearchParams): VoteRequest {
   const { epoch, term } = parsePosition(query);
   const [node, token] = [query.get("node"), query.get("token")].map((text) => text ?? "");
-  const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:-]{1,128}$/.test(text);
+  const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:@-]{1,128}$/.test(text);
   if (!isName(node) || !isName(token))
     throw new AppError("invalid_request", "`node` and `token` name the candidate, one is missing or malformed");
   const isSet = (name: string): boolean => query.get(name) === "true";

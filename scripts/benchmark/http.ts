@@ -5,7 +5,7 @@
 import * as Bun from "bun";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import type { LoadPlan, Round } from "./load-generator.ts";
+import type { LoadPlan, Round, Sender, Target } from "./load-generator.ts";
 import { median } from "./timing.ts";
 
 export interface HttpRates {
@@ -22,10 +22,7 @@ export interface Served {
   readonly serverP99: number | undefined;
 }
 
-export interface HttpOptions extends Pick<
-  LoadPlan,
-  "bodies" | "key" | "rounds" | "secondsPerRound" | "choice" | "seed" | "connections"
-> {
+export interface HttpOptions extends Sender, Omit<LoadPlan, "targets" | "path"> {
   readonly port: number;
   /** The requests before the measured ones. */
   readonly warmUpRequests: number;
@@ -41,7 +38,7 @@ const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
 export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 1;
 
 /** Medians over the rounds. Many connections give the throughput, one gives the latency of a request. */
-export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOptions): Promise<HttpRates> {
+export async function measureHttp({ port, warmUpRequests, pid, key, bodies, ...plan }: HttpOptions): Promise<HttpRates> {
   const echo = Bun.spawn([process.execPath, join(import.meta.dirname, "echo-server.ts")], {
     stdin: "ignore",
     stdout: "pipe",
@@ -53,9 +50,10 @@ export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOp
     const reader = echo.stdout.getReader();
     const echoPort = Number(new TextDecoder().decode((await reader.read()).value));
     for (const server of [echo.pid, pid]) pin(server, serverCore);
+    const senders = [{ key, bodies }];
     const targets = [
-      { name: "echo", port: echoPort, warmUpRequests: compiledAfter },
-      { name: "authorize", port, warmUpRequests },
+      { name: "echo", port: echoPort, warmUpRequests: compiledAfter, senders },
+      { name: "authorize", port, warmUpRequests, senders },
     ];
     const rounds = await generate({ ...plan, targets, path: "/api/authorize" });
     return { echo: served(rounds, "echo"), authorize: served(rounds, "authorize") };
@@ -67,30 +65,20 @@ export async function measureHttp({ port, warmUpRequests, pid, ...plan }: HttpOp
   }
 }
 
-/** Two nodes with the same data and API key: one as it is by default, and one that logs and traces. */
-export interface FullRates {
-  readonly plain: Served;
-  readonly full: Served;
-}
-
-interface Server {
-  readonly port: number;
+interface Server extends Pick<Target, "port" | "senders"> {
   readonly pid: number | undefined;
 }
 
-export async function measureFull({
-  plain,
-  full,
-  ...plan
-}: Omit<HttpOptions, keyof Server> & { readonly plain: Server; readonly full: Server }): Promise<FullRates> {
-  const { warmUpRequests } = plan;
-  for (const { pid } of [plain, full]) pin(pid, serverCore);
-  const targets = [
-    { name: "plain", port: plain.port, warmUpRequests },
-    { name: "full", port: full.port, warmUpRequests },
-  ];
+/** Nodes beside each other, by name. They share a core. */
+export async function measureNodes<Name extends string>(
+  plan: Omit<LoadPlan, "targets" | "path">,
+  servers: Readonly<Record<Name, Server>>,
+): Promise<Record<Name, Served>> {
+  const named = Object.entries<Server>(servers);
+  const targets = named.map(([name, { port, senders }]) => ({ name, port, senders, warmUpRequests: compiledAfter }));
+  for (const [, { pid }] of named) pin(pid, serverCore);
   const rounds = await generate({ ...plan, targets, path: "/api/authorize" });
-  return { plain: served(rounds, "plain"), full: served(rounds, "full") };
+  return Object.fromEntries(named.map(([name]) => [name, served(rounds, name)])) as Record<Name, Served>;
 }
 
 /** All threads of a server. */

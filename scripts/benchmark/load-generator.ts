@@ -8,17 +8,29 @@ import { random, zipf } from "./random.ts";
 import { timesOf, type Times } from "./timing.ts";
 
 export interface LoadPlan {
-  /** `warmUpRequests` are sent before the first round. */
-  readonly targets: readonly { readonly name: string; readonly port: number; readonly warmUpRequests: number }[];
+  readonly targets: readonly Target[];
   readonly path: string;
-  readonly key: string;
-  readonly bodies: readonly string[];
   /** `uniform` sends one body after the other, `zipf` chooses them with a Zipf distribution. */
   readonly choice: Choice;
   readonly seed: number;
   readonly connections: number;
   readonly rounds: number;
   readonly secondsPerRound: number;
+}
+
+export interface Target {
+  readonly name: string;
+  readonly port: number;
+  /** They are sent before the first round. */
+  readonly warmUpRequests: number;
+  /** The connections take turns in sending for these. */
+  readonly senders: readonly Sender[];
+}
+
+/** An API key, and what is asked with it. */
+export interface Sender {
+  readonly key: string;
+  readonly bodies: readonly string[];
 }
 
 export type Choice = "uniform" | "zipf";
@@ -43,15 +55,14 @@ const timing = "oso;dur=";
 const warmUpSecondsMax = 60;
 
 const plan = (await Bun.stdin.json()) as LoadPlan;
-const requests = plan.bodies.map((body) => encode(plan, body));
-// All targets get the same requests. Each round begins at another one, because cached answers would be requested again.
-const targets = plan.targets.map((target) => ({ ...target, choose: chooser(plan) }));
+// Each round begins at another request, because cached answers would be requested again.
+const targets = plan.targets.map((target) => ({ ...target, choosers: target.senders.map(chooser) }));
 const rounds: Round[] = [];
 neverSleep();
-for (const { port, warmUpRequests, choose } of targets) await run(port, choose, warmUpSecondsMax, warmUpRequests);
+for (const { port, warmUpRequests, choosers } of targets) await run(port, choosers, warmUpSecondsMax, warmUpRequests);
 for (let round = 0; round < plan.rounds; round++) {
-  for (const { name, port, choose } of targets) {
-    const { latencies, serverTimes } = await run(port, choose, plan.secondsPerRound);
+  for (const { name, port, choosers } of targets) {
+    const { latencies, serverTimes } = await run(port, choosers, plan.secondsPerRound);
     rounds.push({
       target: name,
       perSecond: latencies.length / plan.secondsPerRound,
@@ -68,14 +79,17 @@ function neverSleep(): void {
   setImmediate(neverSleep);
 }
 
-function chooser({ bodies, choice, seed }: LoadPlan): () => number {
+/** All targets get the same requests from a sender with the same bodies. */
+function chooser({ key, bodies }: Sender): () => Buffer | undefined {
+  const requests = bodies.map((body) => encode(key, body));
   let sent = 0;
-  return choice === "zipf" ? zipf(random(seed), bodies.length) : () => sent++ % bodies.length;
+  const next = plan.choice === "zipf" ? zipf(random(plan.seed), requests.length) : () => sent++ % requests.length;
+  return () => requests[next()];
 }
 
-function encode({ path, key }: LoadPlan, body: string): Buffer {
+function encode(key: string, body: string): Buffer {
   const head = [
-    `POST ${path} HTTP/1.1`,
+    `POST ${plan.path} HTTP/1.1`,
     `Host: ${host}`,
     `Authorization: Bearer ${key}`,
     "Content-Type: application/json",
@@ -85,15 +99,21 @@ function encode({ path, key }: LoadPlan, body: string): Buffer {
 }
 
 /** All requests that were answered in time, up to the maximum. Throws for a status other than 200. */
-async function run(port: number, choose: () => number, seconds: number, requestsMax = Infinity): Promise<Taken> {
+async function run(
+  port: number,
+  choosers: readonly (() => Buffer | undefined)[],
+  seconds: number,
+  requestsMax = Infinity,
+): Promise<Taken> {
   const [latencies, serverTimes]: [number[], number[]] = [[], []];
   const endMs = performance.now() + seconds * 1000;
-  const connection = async (): Promise<void> => {
+  const connection = async (index: number): Promise<void> => {
+    const choose = choosers[index % choosers.length];
     const { promise: done, resolve, reject } = Promise.withResolvers<void>();
     let received = "";
     let sentMs = 0;
     const send = (socket: Bun.Socket): void => {
-      const request = requests[choose()];
+      const request = choose?.();
       if (request === undefined) return reject(new Error("there is nothing to ask"));
       sentMs = performance.now();
       if (socket.write(request) !== request.byteLength) reject(new Error("a request did not fit into the socket"));
@@ -123,7 +143,7 @@ async function run(port: number, choose: () => number, seconds: number, requests
     await done;
     socket.end();
   };
-  await Promise.all(Array.from({ length: plan.connections }, connection));
+  await Promise.all(Array.from({ length: plan.connections }, (_, index) => connection(index)));
   return { latencies, serverTimes };
 }
 

@@ -1,13 +1,11 @@
 /** All measurements, in order. Nodes run only while they are measured, not during measurements in this process. */
 import * as Bun from "bun";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AuthorizeQuestion } from "../../src/engine/request/questions.ts";
-import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { nextStorePath } from "../../src/store/directory/data-directory.ts";
 import { denoProgram, projectRoot } from "../built-binary.ts";
-import { startCollector } from "../otlp-collector.ts";
 import { measureApply } from "./applying.ts";
 import { measureBodies } from "./bodies.ts";
 import { measureCheck } from "./checking.ts";
@@ -16,18 +14,19 @@ import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts
 import {
   compiledAfter,
   manyConnections,
-  measureFull,
   measureHttp,
   pinned,
   type HttpOptions,
   type HttpRates,
 } from "./http.ts";
 import { landmarksOf } from "./landmarks.ts";
+import { measureIdle } from "./environments.ts";
 import { timeEdgeStarts } from "./edge-start.ts";
 import { measureImport } from "./importing.ts";
 import { timeListings } from "./listing.ts";
 import type { Choice } from "./load-generator.ts";
 import { withNodes, type Nodes } from "./nodes.ts";
+import { measureFull, measureTenEnvironments } from "./node-pairs.ts";
 import { measurePeers } from "./peers/measure.ts";
 import { measureLatency, measureWrites } from "./replication/measure.ts";
 import { withMosquitto } from "./replication/mosquitto.ts";
@@ -70,7 +69,12 @@ export async function measureAll(
   const others = [10_000, smallSize].filter((size) => size !== options.facts);
   measureSizes(bench, [{ company: bench.company, path }, ...others.map((size) => writeSized(bench, size))]);
   await measureNodes(bench);
-  await measureFullNode(bench);
+  const pair = { ...bench, facts: smallSize };
+  show(section.fullSection(await measureFull(pair)));
+  show(section.tenEnvironmentsSection(await measureTenEnvironments(pair)));
+  await withNodes(binary, join(directory, "idle"), "on", async (nodes) =>
+    show(section.idleSection(await measureIdle(nodes, options.quick ? 20 : 100, options.quick ? 5 : 30))),
+  );
   await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));
   const [questions, rounds] = options.quick ? [200, 3] : [1000, 7];
@@ -160,57 +164,6 @@ async function measureNodes(bench: Bench): Promise<void> {
     await nodes.edge.start(({ ok, state }) => ok && state === "LIVE", patienceMs);
     show(section.visibilitySection(await measureVisibility(nodes, quick ? 100 : 500)));
   });
-}
-
-/** A node with the whole decision log and one traced request in a hundred, beside one without both. */
-async function measureFullNode(bench: Bench): Promise<void> {
-  const { binary, directory, policy, seed, quick, show } = bench;
-  const company = companyOf(smallSize, seed);
-  const place = (name: string): string => join(directory, name);
-  for (const name of ["plain", "full"]) {
-    mkdirSync(join(place(name), "primary"), { recursive: true });
-    writeFile(nextStorePath(join(place(name), "primary")), policy, factsOf(company));
-  }
-  const collector = startCollector();
-  const bodies = uniformQuestions(company, random(seed + 4), 100_000).map(bodyOf);
-  const [rounds, secondsPerRound] = quick ? [3, 0.5] : [9, 1];
-  try {
-    await withNodes(binary, place("plain"), "off", async (plain) => {
-      const settings = {
-        OSTIARY_ADMIN_KEY: plain.adminKey,
-        OSTIARY_DECISIONS_LOG: "all",
-        OSTIARY_TRACE_SAMPLE_RATIO: "0.01",
-        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-      };
-      const measure = async (full: Nodes): Promise<void> => {
-        await plain.primary.start(undefined, patienceMs);
-        await full.primary.start(undefined, patienceMs);
-        const serverOf = ({ primary }: Nodes) => ({ port: Number(new URL(primary.url).port), pid: primary.pid });
-        const plan = {
-          bodies,
-          choice: "uniform",
-          seed,
-          connections: manyConnections,
-          rounds,
-          secondsPerRound,
-        } as const;
-        const servers = { plain: serverOf(plain), full: serverOf(full) };
-        const rates = await measureFull({ ...plan, ...servers, key: plain.adminKey, warmUpRequests: compiledAfter });
-        await full.primary.stop();
-        show(section.fullSection(rates, bytesPerDecision(join(place("full"), "primary", "decisions.db"))));
-      };
-      await withNodes(binary, place("full"), "off", measure, settings);
-    });
-  } finally {
-    await collector.stop();
-  }
-}
-
-function bytesPerDecision(path: string): number {
-  const log = new SqliteDatabase(path, { readonly: true });
-  const rows = Number(log.prepare("SELECT count(*) FROM decision").values()[0]?.[0]);
-  log.close();
-  return statSync(path).size / rows;
 }
 
 async function measureReplication({ directory, policy, quick, show }: Bench): Promise<void> {

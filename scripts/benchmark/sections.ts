@@ -5,10 +5,12 @@ import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes, SizedTimes } from "./decisions.ts";
 import type { EdgeStart } from "./edge-start.ts";
 import { edgeStartSecondsMax, serverP99MsMax } from "./goals.ts";
-import { manyConnections, type FullRates, type HttpRates } from "./http.ts";
+import type { IdleCosts, IdleCost } from "./environments.ts";
+import { manyConnections, type HttpRates } from "./http.ts";
 import type { ImportRates } from "./importing.ts";
 import type { Depth } from "./landmarks.ts";
 import type { ListingTimes } from "./listing.ts";
+import type { EnvironmentRates, FullRates } from "./node-pairs.ts";
 import type { PeerRates } from "./peers/measure.ts";
 import { count, duration, megabytes, percent, perSecond, type Row, type Section } from "./report.ts";
 import type { Latency, WriteRates } from "./replication/measure.ts";
@@ -178,13 +180,14 @@ const oneConnectionRows = ({ echo, authorize }: HttpRates): Row[] => [
 ];
 
 /** `bytes` are those of the file of the log, per decision. */
-export function fullSection({ plain, full }: FullRates, bytes: number): Section {
+export function fullSection({ plain, full, bytesPerDecision }: FullRates): Section {
   return {
-    title: "POST /api/authorize with all decisions logged and 1 % of the requests traced, beside a node without both",
+    title:
+      "POST /api/authorize with limits, all decisions logged and 1 % of the requests traced, beside a node without these",
     rows: [
-      { what: "without log and traces", value: perSecond(plain.perSecond, "requests") },
+      { what: "without limits, log and traces", value: perSecond(plain.perSecond, "requests") },
       {
-        what: "with both",
+        what: "with these",
         value: perSecond(full.perSecond, "requests"),
         ratio: { name: "http_full_over_plain", value: full.perSecond / plain.perSecond },
       },
@@ -192,7 +195,46 @@ export function fullSection({ plain, full }: FullRates, bytes: number): Section 
         what: "  from request to answer, p99, without and with",
         value: `${duration(plain.p99)}, ${duration(full.p99)}`,
       },
-      { what: "disk per decision (goal: at most 150 bytes)", value: `${Math.round(bytes)} bytes` },
+      { what: "disk per decision (goal: at most 150 bytes)", value: `${Math.round(bytesPerDecision)} bytes` },
+    ],
+  };
+}
+
+export function tenEnvironmentsSection({ environments, connections, one, ten }: EnvironmentRates): Section {
+  return {
+    title: `POST /api/authorize in ${environments} hosted environments with a part of the facts each, beside one with all`,
+    rows: [
+      { what: `one environment, ${connections} connections`, value: perSecond(one.perSecond, "requests") },
+      {
+        what: `${environments} environments, ${connections} connections`,
+        value: perSecond(ten.perSecond, "requests"),
+        ratio: { name: "http_ten_environments_over_one", value: ten.perSecond / one.perSecond },
+      },
+      { what: "  from request to answer, p99, one and ten", value: `${duration(one.p99)}, ${duration(ten.p99)}` },
+    ],
+  };
+}
+
+export function idleSection({ environments, creation, primary, edge }: IdleCosts): Section {
+  const rows = (node: string, cost: IdleCost | undefined): Row[] =>
+    cost === undefined
+      ? []
+      : [
+          {
+            what: `own memory of the ${node} per environment (goal: below 2 MB)`,
+            value: `${(cost.bytes / 1e6).toFixed(2)} MB`,
+          },
+          {
+            what: `processor time of the ${node}, without and with them`,
+            value: `${percent(cost.before)}, ${percent(cost.after)}`,
+          },
+        ];
+  return {
+    title: `${count(environments)} environments without requests, on a primary and an edge`,
+    rows: [
+      { what: "creating one, median (goal: below 100 ms)", value: duration(creation) },
+      ...rows("primary", primary),
+      ...rows("edge", edge),
     ],
   };
 }

@@ -44,7 +44,7 @@ export const promoteCommand: AddCommand = (program, finish) => {
           : `${access.url} is now the primary, with epoch ${promoted.epoch} from offset ${promoted.offset} on\n`,
       );
       for (const { id, reason } of failed)
-        await printFailure(`it is not the primary of the environment ${printable(id)}: ${printable(reason)}`);
+        await printFailure(`it is not the primary of ${printable(id)}: ${printable(reason)}`);
       if (failed.length > 0) finish(1);
     });
 };

@@ -7,10 +7,12 @@ import { dirname, join } from "node:path";
 import type { Limits } from "../config/limits.ts";
 import { formatBytes } from "../config/setting-types.ts";
 import type { Engine } from "../engine/engine.ts";
+import { HostedProcesses, type ProcessSlots } from "../engine/workers/hosted-processes.ts";
 import { spawnWorkerProcess, type WorkerProcess } from "../runtime/worker-process.ts";
 import type { WorkerKind } from "../runtime/worker.ts";
 import { diskSpaceOf, effectiveReserveBytes } from "../store/directory/disk-space.ts";
 import { databaseFiles, removeFiles } from "../store/snapshot/snapshot.ts";
+import { currentEnvironment } from "../telemetry/current-environment.ts";
 import { AppError } from "../util/app-error.ts";
 import { SlotPool } from "../util/slot-pool.ts";
 import type { DecisionFilter } from "./decision-store.ts";
@@ -21,6 +23,8 @@ const worker: WorkerKind = { name: "past decisions", entry: "decisions/past-deci
 
 /** How long the copy of the database stays for the next explanation. */
 const idleMs = 60_000;
+/** Hosted environments whose process and copy stay. */
+const idleHostedMax = 2;
 /** Decisions that are replayed in one call. */
 const replayedAtATime = 500;
 /** Changed decisions of a replay with an explanation, and all that are listed. */
@@ -45,6 +49,10 @@ export interface ReplayResult {
   readonly isComplete: boolean;
 }
 
+const hosted = new HostedProcesses();
+/** Hosted environments with an idle process, the one that was used last at the end. */
+const idleHosted = new Set<PastDecisions>();
+
 type Process = WorkerProcess<PastDecisionCommands>;
 
 export class PastDecisions {
@@ -52,6 +60,9 @@ export class PastDecisions {
   readonly #limits: Limits;
   readonly #log: DecisionLog;
   readonly #slots: SlotPool;
+  /** One request at a time, and a few of all hosted environments. */
+  readonly #running: ProcessSlots;
+  readonly #isHosted = currentEnvironment() !== undefined;
   /** Ends when the requests before have ended. */
   #last: Promise<unknown> = Promise.resolve();
   #process: Process | undefined;
@@ -63,7 +74,9 @@ export class PastDecisions {
     this.#engine = engine;
     this.#limits = limits;
     this.#log = log;
-    this.#slots = new SlotPool(limits.decisionExplanationsWaitingMax, "explanations of logged decisions");
+    const description = "explanations of logged decisions";
+    this.#slots = new SlotPool(limits.decisionExplanationsWaitingMax, description);
+    this.#running = hosted.slots("running", 1, description);
     // A process that was killed may have left a copy.
     if (log.directory !== undefined) removeFiles(databaseFiles(this.#copyPath));
   }
@@ -137,10 +150,34 @@ export class PastDecisions {
   }
 
   async #work<T>(work: (process: Process) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new AppError("not_ready", "this node stops, ask another one");
+    await this.#turn();
     clearTimeout(this.#idleTimer);
-    this.#requireDisk();
-    const process = this.#started();
+    idleHosted.delete(this);
+    try {
+      if (this.#isClosed) throw new AppError("not_ready", "this node stops, ask another one");
+      this.#requireDisk();
+      return await this.#workIn(this.#started(), work);
+    } finally {
+      this.#running.release("");
+      this.#keepIdle();
+    }
+  }
+
+  /** Waits until fewer hosted environments are served, and takes the turn. Rejects after the time of one request. */
+  async #turn(): Promise<void> {
+    const endMs = performance.now() + this.#limits.decisionExplanationTimeMsMax;
+    for (;;) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      if (this.#running.canAcquire("", resolve)) return this.#running.acquire("");
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) throw this.#running.refusalError("");
+      const timer = setTimeout(resolve, leftMs);
+      await promise;
+      clearTimeout(timer);
+    }
+  }
+
+  async #workIn<T>(process: Process, work: (process: Process) => Promise<T>): Promise<T> {
     const { decisionExplanationTimeMsMax: timeMsMax } = this.#limits;
     const tooLong = `reconstructing the data of that time takes longer than ${timeMsMax} ms (\`advanced.decisionExplanationTimeMsMax\`)`;
     const timer = setTimeout(() => process.worker.terminate(new AppError("query_too_expensive", tooLong)), timeMsMax);
@@ -148,9 +185,17 @@ export class PastDecisions {
       return await work(process);
     } finally {
       clearTimeout(timer);
-      this.#idleTimer = setTimeout(() => this.#end(), idleMs);
-      this.#idleTimer.unref();
     }
+  }
+
+  #keepIdle(): void {
+    if (this.#isClosed) return;
+    this.#idleTimer = setTimeout(() => this.#end(), idleMs);
+    this.#idleTimer.unref();
+    if (!this.#isHosted) return;
+    idleHosted.add(this);
+    const [oldest = this] = idleHosted;
+    if (idleHosted.size > idleHostedMax) oldest.#end();
   }
 
   #started(): Process {
@@ -183,6 +228,7 @@ export class PastDecisions {
 
   #end(): void {
     clearTimeout(this.#idleTimer);
+    idleHosted.delete(this);
     const process = this.#process;
     this.#process = undefined;
     process?.worker.terminate(new AppError("not_ready", "this node stops, ask another one"));

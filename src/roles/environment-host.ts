@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
-import { systemOfEnvironment } from "../replication/environment-system.ts";
+import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { writePromotionNote } from "../replication/role-notes.ts";
 import { hostedNodeId, nodeIdOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";

@@ -77,7 +77,7 @@ export interface Takeover extends Mandate {
 export interface PrimaryOptions {
   /** Gets the keys that a first start makes. */
   readonly announce?: AnnounceKeys | undefined;
-  /** SHA-256 of the node key of the default environment, if this is the primary of another one. */
+  /** For another environment than the default one: SHA-256 of the node key of that one. */
   readonly nodeKeyHash?: string | undefined;
   /** Whether an empty directory may begin a history although other nodes know one. */
   readonly ignoresKnownHistory?: boolean;
@@ -350,7 +350,8 @@ async function openData(
 ) {
   const { limits, environment, data } = config;
   const reserveBytes = limits.diskReserveBytes;
-  const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes }, system);
+  const sharesDisk = known.nodeKeyHash !== undefined;
+  const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes, sharesDisk }, system);
   started.defer(() => writer.stop());
   const { path, isNew } =
     takeover === undefined

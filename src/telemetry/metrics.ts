@@ -215,7 +215,7 @@ export const metrics = {
   ]),
   storageFailures: counter(
     "ostiary_storage_failures_total",
-    "Failed writes to the disk; `reason` is full, reserve (less space than the reserve), wal (the write-ahead log is too long), read_only, io, descriptors, permission, unopenable, replaced or other",
+    "Failed writes to the disk; `reason` is full, reserve (less space than the reserve), share (a hosted environment has more data than space is left), wal (the write-ahead log is too long), read_only, io, descriptors, permission, unopenable, replaced or other",
     ["reason"],
   ),
   leaseRenewals: counter(

@@ -9,13 +9,15 @@ import { AppError } from "./app-error.ts";
 export class SlotPool {
   readonly #max: number;
   readonly #description: string;
+  readonly #holderKind: "API key" | "environment";
   readonly #held = new Map<string, number>();
   #used = 0;
 
   /** `description` is the plural noun in the error: too many event streams. */
-  constructor(max: number, description: string) {
+  constructor(max: number, description: string, holderKind: "API key" | "environment" = "API key") {
     this.#max = max;
     this.#description = description;
+    this.#holderKind = holderKind;
   }
 
   heldBy(holder: string): number {
@@ -42,10 +44,11 @@ export class SlotPool {
 
   refusalError(holder: string): AppError {
     const free = this.#max - this.#used;
-    const rest = free === 0 ? "none is free" : `the ${free} free ones are reserved for other keys`;
+    const others = this.#holderKind === "API key" ? "keys" : "environments";
+    const rest = free === 0 ? "none is free" : `the ${free} free ones are reserved for other ${others}`;
     return new AppError(
       "too_many_requests",
-      `too many ${this.#description}: this API key holds ${this.heldBy(holder)} of ${this.#max} slots, ${rest}, try again later`,
+      `too many ${this.#description}: this ${this.#holderKind} holds ${this.heldBy(holder)} of ${this.#max} slots, ${rest}, try again later`,
     );
   }
 }

@@ -8,6 +8,7 @@
 export type StorageReason =
   | "full" // no space, or no quota
   | "reserve" // less space than the reserve
+  | "share" // a hosted environment has more data than space is left
   | "wal" // the write-ahead log has reached its limit, because readers hold it
   | "read_only"
   | "io" // the device, or the file system on it, fails
@@ -33,7 +34,12 @@ export class StorageError extends Error {
   }
 }
 
-const ownCodes = { STORE_RESERVE: "reserve", STORE_WAL: "wal", STORE_REPLACED: "replaced" } as const;
+const ownCodes = {
+  STORE_RESERVE: "reserve",
+  STORE_SHARE: "share",
+  STORE_WAL: "wal",
+  STORE_REPLACED: "replaced",
+} as const;
 
 const reasonsOfCodes: Readonly<Record<string, StorageReason>> = {
   ...ownCodes,
@@ -103,6 +109,11 @@ const failureTexts: Readonly<
   reserve: {
     problem: (where) => `${disk(where)} has less free space than the reserve (\`diskReserveBytes\`)`,
     remedy: "free space",
+  },
+  share: {
+    problem: (where) =>
+      `${disk(where)} has less free space than this environment has data, and the rest is for the other environments`,
+    remedy: "delete facts, or free space",
   },
   wal: {
     problem: (where) =>

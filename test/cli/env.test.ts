@@ -168,7 +168,7 @@ test(
       expect([status, output, errors]).toEqual([
         1,
         expect.stringContaining("is now the primary"),
-        "error: it is not the primary of the environment qa: another node has more events\n",
+        "error: it is not the primary of qa: another node has more events\n",
       ]);
     }),
   timeoutMs,

@@ -79,7 +79,7 @@ function comparable({ status, json }: Reply): unknown {
   const sorted = (value: unknown): unknown =>
     Array.isArray(value) ? value.map((each) => JSON.stringify(each)).toSorted() : value;
   if (Array.isArray(json)) return [status, sorted(json)];
-  const { results, policy: shown, message, ...rest } = (json ?? {}) as Record<string, unknown>;
+  const { results, policy: shown, message, ...rest } = json as Readonly<Record<string, unknown>>;
   const source = (shown as { readonly src?: string } | undefined)?.src;
   return [status, sorted(results), source, message, Object.keys(rest).toSorted(), rest["allowed"]];
 }
@@ -87,7 +87,7 @@ function comparable({ status, json }: Reply): unknown {
 /** The log, without times and epochs. */
 async function logOf(place: Place, role: (typeof roles)[number]): Promise<readonly unknown[]> {
   const { json } = await send(place, role, { method: "GET", path: "/api/events?limit=1000" });
-  return (json.events as readonly Record<string, unknown>[]).map(({ offset, type, data, ...rest }) => [
+  return (json.events ?? []).map(({ offset, type, data, ...rest }) => [
     offset,
     type,
     (rest as { kind?: string }).kind,

@@ -6,8 +6,16 @@ export interface Reply {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // eslint-disable-next-line typescript/no-explicit-any
-  readonly json: any;
+  readonly json: Members;
+}
+
+/** The members of responses that tests read. */
+export interface Members {
+  readonly allowed?: boolean;
+  readonly token?: string;
+  readonly environments?: readonly object[];
+  readonly keys?: readonly { readonly id: string }[];
+  readonly events?: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** Sends a request with the key; `body` is sent as JSON. */
@@ -24,13 +32,15 @@ export async function ask(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
-  let json: unknown;
+  return { status: response.status, headers: response.headers, text, json: membersOf(text) };
+}
+
+function membersOf(text: string): Members {
   try {
-    json = JSON.parse(text);
+    return JSON.parse(text) as Members;
   } catch {
-    json = undefined;
+    return {};
   }
-  return { status: response.status, headers: response.headers, text, json };
 }
 
 /** Creates an environment, and returns its admin key. */
@@ -69,5 +79,5 @@ export async function fill(node: { readonly url: string }, key: string, ...users
 export async function mayRead(node: { readonly url: string }, key: string, user: string): Promise<boolean | number> {
   const question = { actor_type: "User", actor_id: user, action: "read", resource_type: "Repo", resource_id: "main" };
   const { status, json } = await ask(node, key, "POST", "/api/authorize", { ...question, context_facts: [] });
-  return status === 200 ? json.allowed : status;
+  return status === 200 ? json.allowed === true : status;
 }

@@ -48,10 +48,7 @@ test(
         }
         const { routes } = createApp(beside.node(), defaultLimits, { isHosted: true });
         expect(routes.length).toBeGreaterThan(50);
-        const keys = {
-          besides: (await ask(beside, adminKey, "POST", "/api/environments", { id: "k1" })).json.token,
-          alone: (await ask(alone, adminKey, "POST", "/api/environments", { id: "k1" })).json.token,
-        };
+        const keys = { besides: await createEnvironment(beside, "k1"), alone: await createEnvironment(alone, "k1") };
         for (const { method: registered, path } of routes) {
           const method = registered === "ALL" ? "GET" : registered;
           // They change or stop something, and have tests of their own.

@@ -234,7 +234,7 @@ describe("a promotion", () => {
         expect(await call("POST", "/api/promote", { force: true })).toEqual({
           status: 200,
           json: {
-            message: "this node is the primary from offset 7 on, but not in the environments `staging`",
+            message: "this node is the primary from offset 7 on, but not of `staging`",
             ...{ ...promoted, failed_environments: [failure] },
           },
         }),

@@ -1,7 +1,10 @@
 /** Logged decisions that are explained and replayed later: on the data, the policy and the clock of their time. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
 import type { LoggedDecision } from "../../src/decisions/decision-store.ts";
+import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually, withCluster, type Cluster } from "../replication/cluster.ts";
 import { type Api, apiOf, fact, Org, Repo, role, User, value } from "./api.ts";
@@ -221,6 +224,29 @@ test("an edge explains its own decisions, also those of the snapshot that it beg
     for (const decision of decisions) await expectReproduced(edge, decision);
     expect(await logged(primary)).toEqual([]);
   }));
+
+test("hosted environments wait for each other, and only two of them keep a process and a copy", async () => {
+  const copies: string[] = [];
+  const explained = { count: 0, all: Promise.withResolvers<void>() };
+  const host = (id: string): Promise<void> =>
+    inEnvironment(id, () =>
+      withHistory(async (api, cluster) => {
+        copies.push(join(cluster.directory, "primary", "past-decisions.db"));
+        await ok(api, "POST", "/api/authorize", question);
+        // So that the data of the decision have to be reconstructed.
+        await ok(api, "POST", "/api/batch", [{ inserts: [role("bob", "member", Org("acme"))] }]);
+        const [decision] = await logged(api);
+        await expectReproduced(api, must(decision));
+        if (++explained.count === 3) explained.all.resolve();
+        await explained.all.promise;
+        expect(copies.filter((path) => existsSync(path))).toHaveLength(2);
+        // The process of this environment may be gone meanwhile.
+        await expectReproduced(api, must(decision));
+      }),
+    );
+  await Promise.all(["a", "b", "c"].map(host));
+  expect(copies).toHaveLength(3);
+});
 
 describe("a replay", () => {
   test("lists the decisions that another policy changes, each on the data of its time, and explains them", () =>

@@ -451,11 +451,16 @@ describe("the edges that a promotion asks", () => {
       expect((await ask(`${present}&node=edge-c&token=1`, adminKey)).status).toBe(401);
       expect((await ask(`${present}&node=edge-c&token=1`, nodeKey, "GET")).status).toBe(405);
       const malformed = ["", present, `${present}&node=x`, `${present}&node=&token=1`, "node=x&token=1"];
-      const wrong = [...malformed, `${present}&node=x%20y&token=1`, `${present}&node=x&token=${"1".repeat(129)}`];
+      const wrong = [
+        ...malformed,
+        `${present}&node=x%20y&token=1`,
+        `${present}&node=x@&token=1`,
+        `${present}&node=x&token=${"1".repeat(129)}`,
+      ];
       for (const query of [...wrong, `${past.replace("term=0", "term=-1")}&node=x&token=1`])
         expect((await ask(query, nodeKey)).status).toBe(400);
       // Neither an unknown node nor one that is not about to be promoted.
-      for (const node of ["x", "edge-c"]) {
+      for (const node of ["x", "edge-c", "edge-c@staging", `${"x".repeat(64)}@${"y".repeat(32)}`]) {
         const refused = await ask(`${present}&node=${node}&token=1&force=true`, nodeKey);
         expect([refused.status, await refused.text()]).toEqual([409, expect.stringContaining("none of its peers")]);
       }

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { expect, test } from "bun:test";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { WorkerCommands } from "../../src/engine/workers/engine-worker.ts";
-import { engineWorker } from "../../src/engine/workers/worker-queue.ts";
+import { engineWorker } from "../../src/engine/workers/worker-pool.ts";
 import { slowNiceness, spawnWorkerProcess, workerNiceness } from "../../src/runtime/worker-process.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { eventually, withDirectory } from "../replication/cluster.ts";

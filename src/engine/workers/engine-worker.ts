@@ -108,6 +108,12 @@ const commands = {
   nextPart(): AnswerPart {
     return withinMemory(answerLimits, () => takePart(must(answerPieces, "an answer was begun")));
   },
+
+  /** The next job may be of another environment: nothing of the last one remains. */
+  forget(): void {
+    answerPieces = undefined;
+    closeEngine();
+  },
 };
 
 /** The answer that is currently sent in parts. */
@@ -148,14 +154,19 @@ let current: { readonly engine: Engine; readonly storePath: string } | undefined
 
 function engineOver({ storePath, limits }: StoreRequest): Engine {
   if (current?.storePath === storePath) return current.engine;
-  current?.engine.close();
-  current = undefined;
+  closeEngine();
   const store = openReadOnly(storePath);
   // The limit applies to the whole process, which has no other work at the same time.
   store.exec(`PRAGMA hard_heap_limit = ${limits.queryMemoryBytesMax}`);
   const engine = new Engine(store, { limits: { ...limits, decisionCacheEntriesMax: 0 } });
   current = { engine, storePath };
   return engine;
+}
+
+function closeEngine(): void {
+  const closed = current;
+  current = undefined;
+  closed?.engine.close();
 }
 
 /** Runs `body` in one transaction, so that it reads one state. */

@@ -3,7 +3,10 @@ import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import { checkFact } from "../request/fact-check.ts";
 import type { AuthorizeQuestion } from "../request/questions.ts";
+import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerQueue } from "./worker-queue.ts";
+
+const hosted = new HostedProcesses();
 
 /** The result returns the explanation as JSON, and throws as `Engine.authorize` and `WorkerQueue.run` do. */
 export function explainDecisions(limits: Limits) {
@@ -11,6 +14,7 @@ export function explainDecisions(limits: Limits) {
   // The decision has the time of any question. An explanation stops in time, except for the last question that it asks.
   const timeMsMax = queryTimeMsMax + 2 * explanationTimeMsMax;
   const queue = new WorkerQueue({
+    hosted,
     waitingMax: explanationsWaitingMax,
     // While an explanation for one API key runs, another key need not wait for it.
     runningMax: 2,

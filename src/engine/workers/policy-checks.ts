@@ -6,11 +6,16 @@ import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
 import type { CheckRequest } from "./engine-worker.ts";
-import { WorkerPool, WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
+import { HostedProcesses } from "./hosted-processes.ts";
+import { WorkerPool } from "./worker-pool.ts";
+import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
+
+const hostedChecks = new HostedProcesses();
+const hostedUploads = new HostedProcesses();
 
 /** The result returns the report (`policy-report.ts`) as JSON, stores nothing, and throws as `WorkerQueue.run` does. */
 export function checkPolicies(limits: Limits) {
-  const queue = new WorkerQueue(queueOptions(limits));
+  const queue = new WorkerQueue(queueOptions(limits, hostedChecks));
   return (request: Omit<CheckRequest, "limits">, holder: string): Promise<string> =>
     queue.run(holder, (worker) => worker.call("check", { ...request, limits }));
 }
@@ -23,18 +28,20 @@ export type ApprovePolicy = (
 
 export function approvePolicies(limits: Limits): ApprovePolicy {
   // An upload must be answered in time: an edge waits for its primary only for the wait and the check together.
-  const options = { ...queueOptions(limits), pool: uploadWorkers, waitMsMax: limits.policyCheckTimeMsMax };
+  const shared = { pool: uploadWorkers, waitMsMax: limits.policyCheckTimeMsMax };
   // Tests that take too long stop by themselves, and the response names them: the deadline leaves time for that.
-  const queue = new WorkerQueue({ ...options, timeMsMax: 1.5 * limits.policyCheckTimeMsMax });
+  const timeMsMax = 1.5 * limits.policyCheckTimeMsMax;
+  const queue = new WorkerQueue({ ...queueOptions(limits, hostedUploads), ...shared, timeMsMax });
   return (upload, holder) => queue.run(holder, (worker) => worker.call("approve", { ...upload, limits }));
 }
 
 /** Shared by all primaries of this process, so that not every upload starts a process. */
 const uploadWorkers = new WorkerPool();
 
-function queueOptions(limits: Limits): WorkerQueueOptions {
+function queueOptions(limits: Limits, hosted: HostedProcesses): WorkerQueueOptions {
   const { policyChecksWaitingMax, policyChecksAtWorkMax, policyCheckTimeMsMax, policyCheckMemoryBytesMax } = limits;
   return {
+    hosted,
     waitingMax: policyChecksWaitingMax,
     runningMax: policyChecksAtWorkMax,
     timeMsMax: policyCheckTimeMsMax,

@@ -20,7 +20,10 @@ import {
 } from "../request/questions.ts";
 import type { AnswerParts } from "./answer-parts.ts";
 import type { NotedAnswer, StoreRequest } from "./engine-worker.ts";
+import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerQueue } from "./worker-queue.ts";
+
+const hosted = new HostedProcesses();
 
 export class QueryDispatcher {
   readonly #engine: () => Engine;
@@ -33,6 +36,7 @@ export class QueryDispatcher {
     this.#limits = limits;
     const { queryTimeMsMax, queryMemoryBytesMax } = limits;
     this.#queue = new WorkerQueue({
+      hosted,
       waitingMax: limits.offloadedQueriesMax,
       timeMsMax: queryTimeMsMax,
       slow: { afterMs: limits.slowQueryAfterMs, max: limits.slowQueriesMax },

@@ -4,56 +4,18 @@
  * the others wait for each job only for a moment; a few such jobs may continue beside them.
  *
  * Slots in the queue, for running jobs and for slow jobs are shared among API keys (`util/slot-pool.ts`), and waiting
- * keys take turns (`util/fair-queue.ts`).
+ * keys take turns (`util/fair-queue.ts`). Each environment has its own queues; those of hosted environments share
+ * processes (`hosted-processes.ts`).
  */
-import { spawnWorkerProcess, type WorkerProcess } from "../../runtime/worker-process.ts";
-import type { WorkerHandle, WorkerKind } from "../../runtime/worker.ts";
+import type { WorkerHandle } from "../../runtime/worker.ts";
+import { inThisEnvironment } from "../../telemetry/current-environment.ts";
 import { AppError } from "../../util/app-error.ts";
 import { FairQueue } from "../../util/fair-queue.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { type AnswerPart, AnswerParts, type PartSource } from "./answer-parts.ts";
 import type { WorkerCommands } from "./engine-worker.ts";
-
-export const engineWorker: WorkerKind = { name: "engine", entry: "engine/workers/engine-worker.ts" };
-
-type PooledWorker = WorkerProcess<WorkerCommands>;
-
-/** How long an idle process is kept. */
-const idleMs = 60_000;
-
-/** Idle worker processes, which wait for a moment for more work. */
-export class WorkerPool {
-  readonly #idle = new Map<PooledWorker, ReturnType<typeof setTimeout>>();
-
-  /** Throws if the system cannot start a process. */
-  take(): PooledWorker {
-    const [known] = this.#idle.keys();
-    if (known) this.#forget(known);
-    return known ?? this.#spawn();
-  }
-
-  keep(pooled: PooledWorker): void {
-    if (pooled.worker.hasExited) return;
-    const timer = setTimeout(() => pooled.worker.terminate(noLongerNeeded()), idleMs);
-    timer.unref();
-    this.#idle.set(pooled, timer);
-  }
-
-  #spawn(): PooledWorker {
-    const pooled = spawnWorkerProcess<WorkerCommands>(engineWorker);
-    void pooled.worker.exited.then(() => this.#forget(pooled));
-    return pooled;
-  }
-
-  #forget(pooled: PooledWorker): void {
-    clearTimeout(this.#idle.get(pooled));
-    this.#idle.delete(pooled);
-  }
-}
-
-function noLongerNeeded(): AppError {
-  return new AppError("not_ready", "the worker process is no longer needed");
-}
+import type { HostedProcesses, ProcessSlots } from "./hosted-processes.ts";
+import { noLongerNeeded, type PooledWorker, type WorkerPool } from "./worker-pool.ts";
 
 export interface WorkerQueueOptions {
   /** Waiting and running jobs together. */
@@ -75,8 +37,10 @@ export interface WorkerQueueOptions {
   readonly memoryMessage: string;
   /** The error instead of `timeoutMessage` for a job that waited for a processor for most of its time. */
   readonly busyMessage?: string;
-  /** A pool that several queues share; by default the queue has its own. */
+  /** A pool that several queues share; by default the queue has its own, or that of `hosted`. */
   readonly pool?: WorkerPool;
+  /** What the queues of this kind share if they are made in hosted environments. */
+  readonly hosted: HostedProcesses;
 }
 
 type WorkerPort = WorkerHandle<WorkerCommands, never>;
@@ -103,18 +67,19 @@ export class WorkerQueue {
   readonly #queue = new FairQueue<WorkerJob>();
   /** Waiting and running jobs. */
   readonly #jobs: SlotPool;
-  readonly #running: SlotPool;
-  readonly #slow: SlotPool;
-  readonly #partialAnswers: SlotPool;
+  readonly #running: ProcessSlots;
+  readonly #slow: ProcessSlots;
+  readonly #partialAnswers: ProcessSlots;
+  readonly #onFreeSlot = inThisEnvironment(() => this.#startNext());
 
   constructor(options: WorkerQueueOptions) {
-    const { waitingMax, runningMax = 1, slow, parts, description } = options;
+    const { waitingMax, runningMax = 1, slow, parts, description, hosted } = options;
     this.#options = options;
-    this.#pool = options.pool ?? new WorkerPool();
+    this.#pool = options.pool ?? hosted.poolOfThisEnvironment();
     this.#jobs = new SlotPool(waitingMax, description);
-    this.#running = new SlotPool(runningMax, description);
-    this.#slow = new SlotPool(slow?.max ?? 0, description);
-    this.#partialAnswers = new SlotPool(parts?.max ?? 0, "large answers");
+    this.#running = hosted.slots("running", runningMax, description);
+    this.#slow = hosted.slots("slow", slow?.max ?? 0, description);
+    this.#partialAnswers = hosted.slots("parts", parts?.max ?? 0, "large answers");
   }
 
   /**
@@ -203,7 +168,7 @@ export class WorkerQueue {
   }
 
   #startNext(): void {
-    const job = this.#queue.next((holder) => this.#running.canAcquire(holder));
+    const job = this.#queue.next((holder) => this.#running.canAcquire(holder, this.#onFreeSlot));
     if (job === undefined) return;
     clearTimeout(job.waitTimer);
     this.#running.acquire(job.holder);
@@ -215,7 +180,7 @@ export class WorkerQueue {
     const { timeMsMax, memoryBytesMax, slow, timeoutMessage, memoryMessage, busyMessage } = this.#options;
     let pooled: PooledWorker;
     try {
-      pooled = this.#pool.take();
+      pooled = this.#pool.take(this);
     } catch (error) {
       job.reject(new AppError("not_ready", "no worker process could be started, try again", { cause: error }));
       return this.#freeSlot(job);
@@ -261,7 +226,7 @@ export class WorkerQueue {
 
   /** A process whose memory is full of garbage would reach the limit with the next job. */
   #returnToPool(pooled: PooledWorker): void {
-    if (pooled.memoryBytes() <= this.#options.memoryBytesMax / reusableShare) return this.#pool.keep(pooled);
+    if (pooled.memoryBytes() <= this.#options.memoryBytesMax / reusableShare) return this.#pool.keep(pooled, this);
     pooled.worker.terminate(noLongerNeeded());
   }
 

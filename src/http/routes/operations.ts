@@ -53,7 +53,7 @@ export function promoteRoutes(node: Node, limits: Limits, bodies: BodyParser, en
       if (failed === undefined) return { message, epoch, offset };
       const names = failed.map(({ id }) => `\`${id}\``).join(", ");
       return {
-        message: `${message}, but not in the environments ${names}`,
+        message: `${message}, but not of ${names}`,
         epoch,
         offset,
         failed_environments: failed,

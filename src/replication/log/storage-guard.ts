@@ -43,21 +43,35 @@ const retryPauseMs = 100;
 /** Ordinary writes resume at this multiple of the reserve, so that a disk at the limit does not flap. */
 const reserveSlack = 1.1;
 
+/** What a write may lack: the reserve, or even half of it. */
+type MissingSpace = "nothing" | "reserve" | "half";
+
+export interface StorageGuardOptions {
+  /** The open database. */
+  readonly path: string;
+  /** Ordinary writes are refused if fewer bytes are free. 0 reserves nothing. */
+  readonly reserveBytes?: number | undefined;
+  /** Whether ordinary writes are refused if less is free than the database has, which leaves others their part. */
+  readonly sharesDisk?: boolean | undefined;
+  readonly limits: Limits;
+}
+
 export class StorageGuard {
   readonly #limits: Limits;
   readonly #reserveBytes: number;
+  readonly #sharesDisk: boolean;
   readonly #clock: Clock;
   readonly #files: StoreFiles;
   #failure: StorageFailure | undefined;
   #error: unknown;
   #failedAtMs = 0;
   #low: StorageFailure | undefined;
-  #space: { readonly atMs: number; readonly missing: "nothing" | "reserve" | "half" } | undefined;
+  #space: { readonly atMs: number; readonly missing: MissingSpace } | undefined;
 
-  /** `path` is the open database. A `reserveBytes` of 0 reserves nothing. */
-  constructor(path: string, reserveBytes: number, limits: Limits, clock: Clock) {
+  constructor({ path, reserveBytes = 0, sharesDisk = false, limits }: StorageGuardOptions, clock: Clock) {
     this.#files = new StoreFiles(path);
     this.#reserveBytes = reserveBytes;
+    this.#sharesDisk = sharesDisk;
     this.#limits = limits;
     this.#clock = clock;
   }
@@ -112,8 +126,9 @@ export class StorageGuard {
   requireSpace(need: SpaceRequirement): void {
     if (need === "any") return;
     const missing = this.#missing();
+    const { reason, detail } = this.#low ?? lowSpace("reserve", 0, 0);
     if (missing === "half" || (missing === "reserve" && need === "reserve"))
-      throw new StorageError("STORE_RESERVE", (this.#low ?? lowSpace(0, 0)).detail);
+      throw new StorageError(reason === "share" ? "STORE_SHARE" : "STORE_RESERVE", detail);
     if (this.#longWal !== undefined) throw new StorageError("STORE_WAL", this.#longWal.detail);
   }
 
@@ -123,8 +138,8 @@ export class StorageGuard {
     return { reason: "wal", detail: `it has ${this.walBytes} bytes, the limit is ${walBytesMax}` };
   }
 
-  #missing(): "nothing" | "reserve" | "half" {
-    if (this.#reserveBytes === 0) return "nothing";
+  #missing(): MissingSpace {
+    if (this.#reserveBytes === 0 && !this.#sharesDisk) return "nothing";
     const atMs = this.#clock.monotonicMs();
     if (this.#space !== undefined && atMs - this.#space.atMs < freeSpaceValidMs) return this.#space.missing;
     const missing = this.#measure();
@@ -132,22 +147,28 @@ export class StorageGuard {
     return missing;
   }
 
-  #measure(): "nothing" | "reserve" | "half" {
+  #measure(): MissingSpace {
     const space = diskSpaceOf(dirname(this.#files.path));
-    const reserve = space === undefined ? 0 : effectiveReserveBytes(space, this.#reserveBytes);
-    const free = space?.freeBytes ?? 0;
-    const enough = this.#low === undefined ? reserve : reserve * reserveSlack;
-    if (free >= enough) {
+    if (space === undefined) return "nothing";
+    const { freeBytes } = space;
+    const reserve = effectiveReserveBytes(space, this.#reserveBytes);
+    const share = this.#sharesDisk ? this.#files.databaseBytes : 0;
+    const slack = this.#low === undefined ? 1 : reserveSlack;
+    if (freeBytes >= Math.max(reserve, share) * slack) {
       this.#low = undefined;
       return "nothing";
     }
-    this.#low ??= lowSpace(free, reserve);
-    return free < reserve / 2 ? "half" : "reserve";
+    this.#low ??=
+      freeBytes < reserve * slack ? lowSpace("reserve", freeBytes, reserve) : lowSpace("share", freeBytes, share);
+    return freeBytes < reserve / 2 ? "half" : "reserve";
   }
 }
 
-function lowSpace(freeBytes: number, reserveBytes: number): StorageFailure {
-  return { reason: "reserve", detail: `${freeBytes} bytes are free, ${reserveBytes} are reserved` };
+function lowSpace(reason: "reserve" | "share", freeBytes: number, wantedBytes: number): StorageFailure {
+  return {
+    reason,
+    detail: `${freeBytes} bytes are free, ${wantedBytes} are ${reason === "share" ? "used" : "reserved"}`,
+  };
 }
 
 /** The error for the senders of failed writes. `wasCommitting`: the disk may have stored the whole commit. */

@@ -9,17 +9,13 @@ import { openLog, type Log } from "../../store/log/log.ts";
 import { type CountFrames, PageChecksums } from "../../store/integrity/page-checksums.ts";
 import type { Clock } from "../../util/clock.ts";
 import { CheckedWallClock } from "../../util/checked-wall-clock.ts";
-import { StorageGuard } from "./storage-guard.ts";
+import { StorageGuard, type StorageGuardOptions } from "./storage-guard.ts";
 
-export interface WriterOpenOptions {
-  readonly path: string;
+export interface WriterOpenOptions extends StorageGuardOptions {
   readonly environment: string;
   readonly synchronous: "FULL" | "NORMAL";
-  readonly limits: Limits;
   /** False if a missing file is an error: an empty database in its place would begin another history. */
   readonly create?: boolean | undefined;
-  /** Ordinary writes are refused if fewer bytes are free. */
-  readonly reserveBytes?: number | undefined;
   /** Is told about every change. */
   readonly changes: SequenceLock;
 }
@@ -52,13 +48,13 @@ const noAutomaticCheckpoints = "PRAGMA wal_autocheckpoint = 0";
 
 /** Opens the file, and creates it if it is missing and may be created. */
 export function openWriterConnection(options: WriterOpenOptions, clock: Clock): WriterConnection {
-  const { path, synchronous, create = true, reserveBytes = 0, limits, changes } = options;
+  const { path, synchronous, create = true, limits, changes } = options;
   const store = openStore(path, { synchronous, create });
   let pages: PageChecksums | undefined;
   try {
     store.exec(noAutomaticCheckpoints);
     store.enableWriterCache();
-    const guard = new StorageGuard(path, reserveBytes, limits, clock);
+    const guard = new StorageGuard(options, clock);
     const time = new CheckedWallClock(clock, limits.retentionClockSteadyMs);
     const pageBytes = Number(store.prepare("PRAGMA page_size").values()[0]?.[0]);
     pages = new PageChecksums(path, pageBytes, walFrameCounter(store));

@@ -32,7 +32,7 @@ const log = getLogger("writer");
 
 export type { AuditExchange } from "./store-writer.ts";
 
-type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes">;
+type WriterOptions = Pick<WriterOpenOptions, "environment" | "synchronous" | "limits" | "reserveBytes" | "sharesDisk">;
 
 /** A batch whose changes are JSON that only the worker parses. */
 export interface SerializedBatch {

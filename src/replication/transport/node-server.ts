@@ -29,6 +29,7 @@ import {
   type NodeHead,
   type VoteRequest,
 } from "./messages.ts";
+import { parseNodeId } from "../identity.ts";
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import { type KeyUses, parseUses } from "../key-uses.ts";
@@ -243,8 +244,9 @@ function senderOf({ role, ack, node, instance, freshness }: NodeServerOptions): 
 function parseVoteRequest(query: URLSearchParams): VoteRequest {
   const { epoch, term } = parsePosition(query);
   const [node, token] = [query.get("node"), query.get("token")].map((text) => text ?? "");
-  const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:@-]{1,128}$/.test(text);
-  if (!isName(node) || !isName(token))
+  const isName = (text: string | undefined): text is string => text !== undefined && /^[\w.:-]{1,128}$/.test(text);
+  // The id of a node of a hosted environment names that environment.
+  if (node === undefined || !(isName(node) || parseNodeId(node) !== undefined) || !isName(token))
     throw new AppError("invalid_request", "`node` and `token` name the candidate, one is missing or malformed");
   const isSet = (name: string): boolean => query.get(name) === "true";
   const wanted = query.has("wanted") ? Number(query.get("wanted")) : undefined;

@@ -20,6 +20,7 @@ export function fileBytes(path: string): FileBytes {
 export class StoreFiles {
   readonly path: string;
   readonly #identities = new Map<string, string>();
+  #databaseBytes = 0;
   #walBytes = 0;
 
   /** For the database at `path`, which was just opened: its files are the ones that exist now. */
@@ -34,9 +35,14 @@ export class StoreFiles {
     return this.#walBytes;
   }
 
+  /** The size of the database at the last check. */
+  get databaseBytes(): number {
+    return this.#databaseBytes;
+  }
+
   /** Checks the database and its log. Throws a StorageError if one is missing or was replaced. */
   check(): void {
-    this.#checkFile(this.path);
+    this.#databaseBytes = this.#checkFile(this.path);
     this.#walBytes = this.#checkFile(`${this.path}-wal`);
   }
 

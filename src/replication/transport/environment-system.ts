@@ -2,8 +2,8 @@
  * The system of a hosted environment: requests to other nodes name the environment. Requests between nodes have it in
  * the path, so that a node of an earlier version refuses them instead of taking them for the default environment.
  */
-import { connectNode, type PeerSystem } from "./transport/node-client.ts";
-import type { Fetch } from "./system.ts";
+import { connectNode, type PeerSystem } from "./node-client.ts";
+import type { Fetch } from "../system.ts";
 
 const nodePath = /^(https?:\/\/[^/]+)(\/replication\/.*)$/s;
 

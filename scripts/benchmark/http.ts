@@ -38,7 +38,14 @@ const [serverCore, loadCore, everyCore] = ["0", "1", `0-${cpus().length - 1}`];
 export const pinned: boolean = Bun.which("taskset") !== null && cpus().length > 1;
 
 /** Medians over the rounds. Many connections give the throughput, one gives the latency of a request. */
-export async function measureHttp({ port, warmUpRequests, pid, key, bodies, ...plan }: HttpOptions): Promise<HttpRates> {
+export async function measureHttp({
+  port,
+  warmUpRequests,
+  pid,
+  key,
+  bodies,
+  ...plan
+}: HttpOptions): Promise<HttpRates> {
   const echo = Bun.spawn([process.execPath, join(import.meta.dirname, "echo-server.ts")], {
     stdin: "ignore",
     stdout: "pipe",

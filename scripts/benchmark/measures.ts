@@ -11,14 +11,7 @@ import { measureBodies } from "./bodies.ts";
 import { measureCheck } from "./checking.ts";
 import { companyOf, factsOf, repository, user, type Company } from "./company.ts";
 import { timeDecisions, timeDepths, timeSizes, type Sized } from "./decisions.ts";
-import {
-  compiledAfter,
-  manyConnections,
-  measureHttp,
-  pinned,
-  type HttpOptions,
-  type HttpRates,
-} from "./http.ts";
+import { compiledAfter, manyConnections, measureHttp, pinned, type HttpOptions, type HttpRates } from "./http.ts";
 import { landmarksOf } from "./landmarks.ts";
 import { measureIdle } from "./environments.ts";
 import { timeEdgeStarts } from "./edge-start.ts";

@@ -96,9 +96,7 @@ export async function measureTenEnvironments(options: PairOptions): Promise<Envi
     const served = await servedBy(options, one, oneSenders, ten, tenSenders);
     rates = { environments, connections, one: served.first, ten: served.second };
   };
-  await withNodes(binary, places[0], "off", (one) =>
-    withNodes(binary, places[1], "off", (ten) => measure(one, ten)),
-  );
+  await withNodes(binary, places[0], "off", (one) => withNodes(binary, places[1], "off", (ten) => measure(one, ten)));
   if (rates === undefined) throw new Error("the environments were not measured");
   return rates;
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { prepareMosquitto } from "../e2e/mosquitto.ts";
 import { findProgram } from "../e2e/program.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
-import { ask, createEnvironment, fill, mayRead } from "./host.ts";
+import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
 const timeoutMs = 60_000;
 const installed = findProgram("mosquitto") !== null;
@@ -38,7 +38,11 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
           await eventually(async () => {
             second = await createEnvironment(primary, "shop", more);
           }, 10_000);
-          await fill(primary, second, "cid");
+          if (!("copy_of" in more)) await fill(primary, second, "cid");
+          else
+            expect((await ask(primary, second, "POST", "/api/batch", [{ inserts: [isReader("cid")] }])).status).toBe(
+              200,
+            );
           const again = await cluster.host("edge", "late", { primary: primary.url, ...flags("ostiary-edge") });
           for (const node of [edge, again]) {
             await eventually(async () => expect(await mayRead(node, second, "cid")).toBe(true));
@@ -46,7 +50,8 @@ describe.skipIf(!installed)("with a real Mosquitto (skipped if it is not install
             expect(await mayRead(node, second, "bob")).toBe(false);
             expect(await mayRead(node, second, "ann")).toBe("copy_of" in more);
           }
-          await fill(primary, second, "dan");
+          const written = await ask(primary, second, "POST", "/api/batch", [{ inserts: [isReader("dan")] }]);
+          expect(written.status).toBe(200);
           for (const node of [edge, again])
             await eventually(async () => expect(await mayRead(node, second, "dan")).toBe(true));
         } finally {

@@ -183,7 +183,8 @@ function comparable(text: string, language: string): string {
   return plain
     .trimEnd()
     .replaceAll(/\be_(?:0123456789|testenv[0-9a-f]+)_[0-9a-z]+_[0-9A-Za-z]+/g, "KEY")
-    .replaceAll(/\bWzIs[\w-]+/g, "PAGE")
+    .replaceAll(/\bWz[EI]s[\w-]+/g, "PAGE")
+    .replaceAll(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, "UUID")
     .replaceAll(/\b[0-9a-f]{64}\b/g, "SHA256")
     .replaceAll(/\b[0-9a-f]{16}\b/g, "EPOCH")
     .replaceAll(/\b[0-9a-f]{12}\b/g, "ID")

@@ -14,6 +14,7 @@ import { hostedNodeId, nodeIdOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
+import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
 import { currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
 import { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
@@ -47,6 +48,10 @@ const reconcileIntervalMs = 500;
 /** Between two questions whether the other nodes have a registry. */
 const discoveryIntervalMs = 2000;
 const discoveryTimeoutMs = 2000;
+const startsAtOnce = 8;
+/** No environment starts while fewer open files are left than this number, or this share of the limit. */
+const reservedDescriptorsMax = 256;
+const reservedDescriptorsShare = 0.25;
 /** Between two attempts to start an environment that could not be started. */
 const retryMs = 10_000;
 const warningIntervalMs = 60_000;
@@ -306,24 +311,36 @@ class EnvironmentHost implements Environments {
     await this.#takeOverStrays();
   }
 
+  /** Several at once, since a start waits for the disk and for other nodes. */
   async #startMissing(entries: readonly RegisteredEnvironment[]): Promise<void> {
-    const { clock } = this.#system;
-    for (const entry of entries) {
-      const { id, createdMs } = entry;
-      if (!this.#isFollowed(entry)) this.#failures.delete(id);
-      if (this.#isStopped || !this.#isFollowed(entry) || this.#hosted.get(id)?.createdMs === createdMs) continue;
-      if ((this.#failures.get(id)?.retryAtMs ?? 0) > clock.monotonicMs()) continue;
-      try {
-        if (this.#hosted.has(id)) await this.#close(id);
-        this.#prepare(id, createdMs);
-        this.#hosted.set(id, { createdMs, service: await this.#startHosted(id) });
-        this.#failures.delete(id);
-      } catch (error) {
-        this.#failures.set(id, { reason: reasonOf(error), retryAtMs: clock.monotonicMs() + retryMs });
-        log.error("the environment {id} cannot be started, and is tried again: {error}", { id, error });
-      }
-    }
+    const nowMs = this.#system.clock.monotonicMs();
+    for (const entry of entries) if (!this.#isFollowed(entry)) this.#failures.delete(entry.id);
+    const missing = entries.filter(
+      (entry) =>
+        this.#isFollowed(entry) &&
+        this.#hosted.get(entry.id)?.createdMs !== entry.createdMs &&
+        (this.#failures.get(entry.id)?.retryAtMs ?? 0) <= nowMs,
+    );
+    const startNext = async (): Promise<void> => {
+      for (let entry = missing.shift(); entry !== undefined && !this.#isStopped; entry = missing.shift())
+        await this.#startRegistered(entry);
+    };
+    await Promise.all(Array.from({ length: startsAtOnce }, startNext));
     metrics.environmentsFailed.set(this.#failures.size);
+  }
+
+  async #startRegistered({ id, createdMs }: RegisteredEnvironment): Promise<void> {
+    try {
+      if (this.#hosted.has(id)) await this.#close(id);
+      this.#prepare(id, createdMs);
+      this.#hosted.set(id, { createdMs, service: await this.#startHosted(id) });
+      this.#failures.delete(id);
+    } catch (error) {
+      const reason = reasonOf(error);
+      const isNew = this.#failures.get(id)?.reason !== reason;
+      this.#failures.set(id, { reason, retryAtMs: this.#system.clock.monotonicMs() + retryMs });
+      if (isNew) log.error("the environment {id} cannot be started, and is tried again: {error}", { id, error });
+    }
   }
 
   /**
@@ -426,7 +443,8 @@ class EnvironmentHost implements Environments {
    * Starts an environment in the role of this node. A node without data of it becomes an edge, unless it `begins` the
    * environment.
    */
-  #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
+  async #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
+    requireDescriptors();
     const { role: own, peers, primary } = this.#config;
     const data = this.#pathOf(id);
     const isPrimary = begins !== undefined || (own === "primary" && hasStore(data));
@@ -519,6 +537,17 @@ class EnvironmentHost implements Environments {
 
 function startOf(role: Config["role"]): typeof startPrimary {
   return { primary: startPrimary, edge: startEdge, fallback: startFallback }[role];
+}
+
+/** AppError `not_ready`: the open files that are left are for the connections and files of the present environments. */
+function requireDescriptors(): void {
+  const limit = descriptorLimit() ?? Number.POSITIVE_INFINITY;
+  const left = limit - (lowestFreeDescriptor() ?? limit);
+  if (left >= Math.min(reservedDescriptorsMax, limit * reservedDescriptorsShare)) return;
+  throw new AppError(
+    "not_ready",
+    `this node may open only ${limit} files, too few for one more environment: raise the limit (\`ulimit -n\`, \`LimitNOFILE\`)`,
+  );
 }
 
 /** Whether the directory exists and has a store. */

@@ -131,7 +131,11 @@ export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
   readonly #factRate: FactRate;
-  readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
+  readonly #unchangedWrites = new LRUCache<string, WriteResult>({
+    // Not `max`, for which the cache reserves memory in advance.
+    maxSize: unchangedWritesMax,
+    sizeCalculation: () => 1,
+  });
   #connection: WriterConnection | undefined;
   /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;

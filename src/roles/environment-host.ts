@@ -14,9 +14,11 @@ import { hostedNodeId, nodeIdOf } from "../replication/identity.ts";
 import type { Node, PromoteOptions } from "../replication/node.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
+import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
 import { currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
 import { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
 import { getLogger } from "../telemetry/logger.ts";
+import { metrics } from "../telemetry/metrics.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
@@ -27,7 +29,7 @@ import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
 import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
 import { startFallback } from "./fallback.ts";
-import { startEdge, startPrimary } from "./member.ts";
+import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import type { RunningNode } from "./node-service.ts";
 
 const log = getLogger("environments");
@@ -46,20 +48,27 @@ const reconcileIntervalMs = 500;
 /** Between two questions whether the other nodes have a registry. */
 const discoveryIntervalMs = 2000;
 const discoveryTimeoutMs = 2000;
+const startsAtOnce = 8;
+/** No environment starts while fewer open files are left than this number, or this share of the limit. */
+const reservedDescriptorsMax = 256;
+const reservedDescriptorsShare = 0.25;
 /** Between two attempts to start an environment that could not be started. */
 const retryMs = 10_000;
-/** With `failover`, the first history of an environment begins when this node has its lease. */
-const leadMsMax = 10_000;
-const leadPollMs = 20;
 const warningIntervalMs = 60_000;
+/** Between two looks at the directories, while the registry stays the same. */
+const removalIntervalMs = 5000;
 /** How long an environment may have its primary on another node than the default one before this node takes over. */
 const strayMsMax = 5000;
 
 interface HostedEnvironment {
   readonly createdMs: number;
   readonly service: RunningNode;
-  /** Since when it is an edge here, although this node has the primary of the default environment. */
-  strayFromMs: number | undefined;
+}
+
+/** An environment that could not be started. */
+interface FailedStart {
+  readonly reason: string;
+  readonly retryAtMs: number;
 }
 
 /** Starts the node of the configuration, and all environments that it hosts. */
@@ -74,22 +83,27 @@ class EnvironmentHost implements Environments {
   readonly #directory: string;
   /** By environment. */
   readonly #hosted = new Map<string, HostedEnvironment>();
-  /** By environment: when it may be started again after a failure. */
-  readonly #retries = new Map<string, number>();
+  readonly #failures = new Map<string, FailedStart>();
+  /** By environment: since when it is an edge here, although this node has the primary of the default one. */
+  readonly #strayFromMs = new Map<string, number>();
   #default: RunningNode | undefined;
   #registry: EnvironmentRegistry | undefined;
   /** Starts, stops and changes of environments happen one after another. */
   #work: Promise<unknown> = Promise.resolve();
   #pending = 0;
   #isStopped = false;
+  /** Whether this node knows which environments there are. */
+  #hasCompared = false;
   #cancel = (): void => {};
   #nextDiscoveryMs = 0;
+  /** The entries at the last look at the directories. */
+  #lookedAt: { readonly entries: readonly RegisteredEnvironment[]; readonly atMs: number } | undefined;
 
   constructor(config: Config, system: ClusterSystem) {
     this.#config = config;
     const broker = new SharedBroker();
     this.#system = { ...system, openBroker: (options) => broker.open(options) };
-    this.#listener = new EnvironmentListener(config.environment, system);
+    this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), system);
     this.#directory = join(config.data, directoryName);
   }
 
@@ -97,16 +111,12 @@ class EnvironmentHost implements Environments {
     const system = { ...this.#system, serve: this.#listener.serveDefault };
     const service = await startOf(this.#config.role)(this.#config, system, { environments: this });
     this.#default = service;
-    const start = async (): Promise<void> => {
-      if (existsSync(this.#pathOf(registryEnvironment))) await this.#openRegistry();
-      await this.#reconcile();
-    };
     const logged = rateLimiter(warningIntervalMs, this.#system.clock);
     const report = (error: unknown): void => {
       if (logged(reasonOf(error)) > 0)
         log.error("the environments cannot be compared with the registry: {error}", { error });
     };
-    this.#serially(start).catch(report);
+    this.#serially(() => this.#reconcile()).catch(report);
     this.#cancel = this.#system.clock.every(reconcileIntervalMs, () => {
       if (this.#pending === 0) this.#serially(() => this.#reconcile()).catch(report);
     });
@@ -128,10 +138,12 @@ class EnvironmentHost implements Environments {
     const others = (this.#registry?.entries() ?? []).map((entry): EnvironmentInfo => {
       const { id, name, createdMs, deletedMs } = entry;
       const hosted = this.#hosted.get(id);
+      const failure = deletedMs === undefined ? this.#failures.get(id)?.reason : undefined;
       return {
         ...{ id, name, createdMs, deletedMs, isDefault: false },
         ...(deletedMs !== undefined && { finalMs: this.#finalMs(deletedMs) }),
         ...(hosted !== undefined && { here: hereOf(hosted.service.node()) }),
+        ...(failure !== undefined && { failure }),
       };
     });
     return [first, ...others];
@@ -157,22 +169,22 @@ class EnvironmentHost implements Environments {
     const createdMs = this.#system.clock.wallMs();
     const data = this.#pathOf(id);
     const { text: token } = mintApiKey(id);
-    this.#prepare(id, createdMs);
-    writeNodeFile(data, unregisteredFile, String(createdMs));
+    this.#prepare(id, createdMs, true);
     let service: RunningNode | undefined;
     try {
       const { limits } = this.#config;
       if (source !== undefined) await copyEnvironment({ system: this.#system, source, data, environment: id, limits });
+      if (this.#isStopped) throw new AppError("not_ready", "this node is shutting down");
       service = await this.#startHosted(id, { adminKey: token });
-      await this.#waitUntilPrimary(service);
       await registry.put({ id, name, createdMs, deletedMs: undefined });
       removeNodeFile(data, unregisteredFile);
     } catch (error) {
       await service?.stop();
-      rmSync(data, { recursive: true, force: true });
+      // The registry may have the environment nevertheless.
+      if (registry.find(id)?.createdMs !== createdMs) rmSync(data, { recursive: true, force: true });
       throw error;
     }
-    this.#hosted.set(id, { createdMs, service, strayFromMs: undefined });
+    this.#hosted.set(id, { createdMs, service });
     log.info("the environment {id} was created", { id });
     return { info: must(this.list().find((info) => info.id === id)), token };
   }
@@ -219,13 +231,17 @@ class EnvironmentHost implements Environments {
         failures.push({ id, reason: reasonOf(error) });
       }
     };
-    if (this.#registry !== undefined && !this.#registry.isPrimary)
-      await promote("the registry of environments", () => must(this.#registry).promote(options));
-    for (const [id, { service }] of this.#hosted) {
+    for (const [id, service] of this.#services()) {
       const node = service.node();
       if (node.role === "edge") await promote(id, () => must(node.promote)(options));
     }
     return failures;
+  }
+
+  /** What runs here besides the default environment, the registry first. */
+  #services(): (readonly [id: string, service: RunningNode])[] {
+    const hosted = [...this.#hosted].map(([id, { service }]) => [id, service] as const);
+    return this.#registry === undefined ? hosted : [[registryEnvironment, this.#registry.service], ...hosted];
   }
 
   /** The node of an active environment, also the default one. */
@@ -256,13 +272,24 @@ class EnvironmentHost implements Environments {
     this.#prepare(registryEnvironment, this.#system.clock.wallMs());
     const adminKey = mintApiKey(registryEnvironment).text;
     const service = await this.#startHosted(registryEnvironment, { adminKey });
-    await this.#waitUntilPrimary(service);
     return new EnvironmentRegistry(service);
   }
 
   // What this node runs.
 
-  /** Opens the registry that this node has a directory for. */
+  /** Whether this node should answer requests for the environment, although it does not now. */
+  #isExpected(id: string): boolean {
+    if (this.#isStopped || !this.#hasCompared) return true;
+    if (this.#registry === undefined) return false;
+    const entries = this.#registry.entries();
+    return entries === undefined || entries.some((entry) => entry.id === id && this.#isFollowed(entry));
+  }
+
+  /** Whether this node has the environment: it is active, and one of the configuration. */
+  #isFollowed({ id, deletedMs }: RegisteredEnvironment): boolean {
+    return deletedMs === undefined && (this.#config.environments?.includes(id) ?? true);
+  }
+
   async #openRegistry(): Promise<void> {
     this.#registry = new EnvironmentRegistry(await this.#startHosted(registryEnvironment));
   }
@@ -270,34 +297,49 @@ class EnvironmentHost implements Environments {
   /** Starts, stops and removes environments as the registry says. */
   async #reconcile(): Promise<void> {
     if (this.#isStopped) return;
+    if (this.#registry === undefined && hasStore(this.#pathOf(registryEnvironment))) await this.#openRegistry();
     if (this.#registry === undefined && !(await this.#discoverRegistry())) return;
     const entries = this.#registry === undefined ? [] : this.#registry.entries();
     if (entries === undefined) return;
+    this.#hasCompared = true;
     await this.#startMissing(entries);
     for (const [id, { createdMs }] of this.#hosted) {
       const entry = entries.find((each) => each.id === id);
       if (entry?.createdMs !== createdMs || entry.deletedMs !== undefined) await this.#close(id);
     }
     await this.#removeDeleted(entries);
-    this.#listener.endStart();
     await this.#takeOverStrays();
   }
 
+  /** Several at once, since a start waits for the disk and for other nodes. */
   async #startMissing(entries: readonly RegisteredEnvironment[]): Promise<void> {
-    const followed = this.#config.environments;
-    for (const { id, createdMs, deletedMs } of entries) {
-      const isFollowed = followed === undefined || followed.includes(id);
-      if (deletedMs !== undefined || !isFollowed || this.#hosted.get(id)?.createdMs === createdMs) continue;
-      if ((this.#retries.get(id) ?? 0) > this.#system.clock.monotonicMs()) continue;
-      try {
-        if (this.#hosted.has(id)) await this.#close(id);
-        this.#prepare(id, createdMs);
-        this.#hosted.set(id, { createdMs, service: await this.#startHosted(id), strayFromMs: undefined });
-        this.#retries.delete(id);
-      } catch (error) {
-        this.#retries.set(id, this.#system.clock.monotonicMs() + retryMs);
-        log.error("the environment {id} cannot be started, and is tried again: {error}", { id, error });
-      }
+    const nowMs = this.#system.clock.monotonicMs();
+    for (const entry of entries) if (!this.#isFollowed(entry)) this.#failures.delete(entry.id);
+    const missing = entries.filter(
+      (entry) =>
+        this.#isFollowed(entry) &&
+        this.#hosted.get(entry.id)?.createdMs !== entry.createdMs &&
+        (this.#failures.get(entry.id)?.retryAtMs ?? 0) <= nowMs,
+    );
+    const startNext = async (): Promise<void> => {
+      for (let entry = missing.shift(); entry !== undefined && !this.#isStopped; entry = missing.shift())
+        await this.#startRegistered(entry);
+    };
+    await Promise.all(Array.from({ length: startsAtOnce }, startNext));
+    metrics.environmentsFailed.set(this.#failures.size);
+  }
+
+  async #startRegistered({ id, createdMs }: RegisteredEnvironment): Promise<void> {
+    try {
+      if (this.#hosted.has(id)) await this.#close(id);
+      this.#prepare(id, createdMs);
+      this.#hosted.set(id, { createdMs, service: await this.#startHosted(id) });
+      this.#failures.delete(id);
+    } catch (error) {
+      const reason = reasonOf(error);
+      const isNew = this.#failures.get(id)?.reason !== reason;
+      this.#failures.set(id, { reason, retryAtMs: this.#system.clock.monotonicMs() + retryMs });
+      if (isNew) log.error("the environment {id} cannot be started, and is tried again: {error}", { id, error });
     }
   }
 
@@ -306,17 +348,25 @@ class EnvironmentHost implements Environments {
    * creation has left. It keeps any other directory, since a registry may be lost or restored from an old backup.
    */
   async #removeDeleted(entries: readonly RegisteredEnvironment[]): Promise<void> {
-    const nowMs = this.#system.clock.wallMs();
+    const { clock } = this.#system;
+    const atMs = clock.monotonicMs();
+    if (this.#lookedAt?.entries === entries && atMs < this.#lookedAt.atMs + removalIntervalMs) return;
+    this.#lookedAt = { entries, atMs };
+    const nowMs = clock.wallMs();
     const isFinal = (deletedMs: number | undefined): boolean =>
       deletedMs !== undefined && this.#finalMs(deletedMs) <= nowMs;
     if (this.#registry?.isPrimary === true)
       for (const { id, deletedMs } of entries) if (isFinal(deletedMs)) await this.#registry.remove(id);
-    for (const { id, deletedMs } of entries) if (existsSync(this.#pathOf(id))) this.#noteDeletion(id, deletedMs);
     if (!existsSync(this.#directory)) return;
-    for (const id of readdirSync(this.#directory)) {
-      if (this.#hosted.has(id)) continue;
+    for (const directory of readdirSync(this.#directory, { withFileTypes: true })) {
+      if (!directory.isDirectory()) continue;
+      const id = directory.name;
       const data = this.#pathOf(id);
       const entry = entries.find((each) => each.id === id);
+      if (entry !== undefined) {
+        removeNodeFile(data, unregisteredFile);
+        this.#noteDeletion(id, entry.deletedMs);
+      }
       const deleted = readNodeFile(data, deletedFile);
       const isLeft = entry === undefined && readNodeFile(data, unregisteredFile) !== undefined;
       const isGone =
@@ -371,11 +421,13 @@ class EnvironmentHost implements Environments {
   async #takeOverStrays(): Promise<void> {
     if (must(this.#default).node().role !== "primary") return;
     const nowMs = this.#system.clock.monotonicMs();
-    for (const [id, hosted] of this.#hosted) {
-      const node = hosted.service.node();
-      if (node.role !== "edge") hosted.strayFromMs = undefined;
-      else if ((hosted.strayFromMs ??= nowMs) + strayMsMax <= nowMs) {
-        hosted.strayFromMs = nowMs;
+    for (const [id, service] of this.#services()) {
+      const node = service.node();
+      const fromMs = this.#strayFromMs.get(id) ?? nowMs;
+      if (node.role !== "edge") this.#strayFromMs.delete(id);
+      else if (nowMs < fromMs + strayMsMax) this.#strayFromMs.set(id, fromMs);
+      else {
+        this.#strayFromMs.set(id, nowMs);
         const options = { force: false, graceful: true, automatic: true };
         await must(node.promote)(options).catch((error: unknown) =>
           log.warning("{id} has its primary on another node, and it stays there for now: {reason}", {
@@ -391,10 +443,11 @@ class EnvironmentHost implements Environments {
    * Starts an environment in the role of this node. A node without data of it becomes an edge, unless it `begins` the
    * environment.
    */
-  #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
+  async #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
+    requireDescriptors();
     const { role: own, peers, primary } = this.#config;
     const data = this.#pathOf(id);
-    const isPrimary = begins !== undefined || (own === "primary" && currentStorePath(data) !== undefined);
+    const isPrimary = begins !== undefined || (own === "primary" && hasStore(data));
     const isNewEdge = own === "primary" && !isPrimary;
     const config: Config = {
       ...this.#config,
@@ -407,7 +460,11 @@ class EnvironmentHost implements Environments {
       ...systemOfEnvironment(this.#system, id),
       serve: (options) => this.#listener.serveHosted(id, options),
     };
-    const options = { isHosted: true, nodeKeyHash: this.#nodeKeyHash() };
+    const options: MemberOptions = {
+      isHosted: true,
+      nodeKeyHash: this.#nodeKeyHash(),
+      begins: begins && (id === registryEnvironment ? "once" : "anew"),
+    };
     // A promoted edge is the primary of this environment after a restart as well.
     if (isPrimary && own === "edge") writePromotionNote(data);
     const start = isPrimary ? startPrimary : startOf(config.role);
@@ -419,40 +476,35 @@ class EnvironmentHost implements Environments {
     return nodeKey === undefined ? must(this.#default).node().nodeKeyHash : hashKey(nodeKey);
   }
 
-  async #waitUntilPrimary(service: RunningNode): Promise<void> {
-    const { clock } = this.#system;
-    const endMs = clock.monotonicMs() + leadMsMax;
-    while (service.node().role !== "primary") {
-      if (clock.monotonicMs() > endMs)
-        throw new AppError("not_ready", "the environment got no lease as the primary in time, try again");
-      await sleep(clock, leadPollMs);
-    }
-  }
-
   /**
-   * A directory for the environment: an empty one, unless this node has one of the same environment. One of an earlier
-   * environment with the same id is renamed, because the registry may be from an old backup.
+   * A directory for the environment: the one that this node has of it, or an empty one. One of an earlier environment
+   * with the same id is renamed, because the registry may be from an old backup. A new environment takes over nothing.
    */
-  #prepare(id: string, createdMs: number): void {
+  #prepare(id: string, createdMs: number, isNew = false): void {
     const data = this.#pathOf(id);
-    const created = existsSync(data) ? (readNodeFile(data, createdFile) ?? String(createdMs)) : undefined;
+    const hasDirectory = existsSync(data);
+    const created = hasDirectory ? readNodeFile(data, createdFile) : undefined;
     if (created === String(createdMs) || (id === registryEnvironment && created !== undefined)) return;
-    if (created !== undefined) {
-      const renamed = `${data}.${created}`;
-      rmSync(renamed, { recursive: true, force: true });
+    // A backup may have been restored into a directory without the file.
+    if (hasDirectory && (created !== undefined || isNew)) {
+      const renamed = `${data}.${created ?? `${createdMs}.replaced`}`;
       renameSync(data, renamed);
       log.warning("{renamed} has the data of an earlier environment {id}: delete it if nobody needs it", {
         renamed,
         id,
       });
     }
+    const kept = `${data}.${createdMs}`;
+    if (!isNew && existsSync(kept)) return renameSync(kept, data);
     mkdirSync(data, { recursive: true, mode: 0o700 });
-    writeNodeFile(data, createdFile, String(createdMs), { wait: true });
+    if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
+    writeNodeFile(data, createdFile, String(createdMs));
   }
 
   async #close(id: string): Promise<void> {
     const hosted = this.#hosted.get(id);
     this.#hosted.delete(id);
+    this.#strayFromMs.delete(id);
     await hosted?.service.stop();
   }
 
@@ -474,15 +526,33 @@ class EnvironmentHost implements Environments {
   async #stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancel();
-    await this.#work;
-    await Promise.all([...this.#hosted.keys()].map((id) => this.#close(id)));
-    await this.#registry?.stop();
+    // A copy of a large environment may take longer. The next start removes what it leaves.
+    await Promise.race([this.#work, sleep(this.#system.clock, this.#config.limits.stopGraceMs)]);
+    const stops = await Promise.allSettled(this.#services().map(([, service]) => service.stop()));
+    for (const stop of stops)
+      if (stop.status === "rejected") log.error("an environment did not stop cleanly: {error}", { error: stop.reason });
     await must(this.#default).stop();
   }
 }
 
 function startOf(role: Config["role"]): typeof startPrimary {
   return { primary: startPrimary, edge: startEdge, fallback: startFallback }[role];
+}
+
+/** AppError `not_ready`: the open files that are left are for the connections and files of the present environments. */
+function requireDescriptors(): void {
+  const limit = descriptorLimit() ?? Number.POSITIVE_INFINITY;
+  const left = limit - (lowestFreeDescriptor() ?? limit);
+  if (left >= Math.min(reservedDescriptorsMax, limit * reservedDescriptorsShare)) return;
+  throw new AppError(
+    "not_ready",
+    `this node may open only ${limit} files, too few for one more environment: raise the limit (\`ulimit -n\`, \`LimitNOFILE\`)`,
+  );
+}
+
+/** Whether the directory exists and has a store. */
+function hasStore(data: string): boolean {
+  return existsSync(data) && currentStorePath(data) !== undefined;
 }
 
 function hereOf(node: Node): EnvironmentInfo["here"] {

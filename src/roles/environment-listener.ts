@@ -9,6 +9,7 @@ import type { System } from "../replication/system.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
 import { sleep, type Clock } from "../util/clock.ts";
 import { pathStart } from "../util/request-url.ts";
+import { registryEnvironment } from "./environment-registry.ts";
 import { EnvironmentTurns } from "./environment-turns.ts";
 
 type Fetch = ServeOptions["fetch"];
@@ -31,22 +32,23 @@ const drainPollMs = 10;
 
 export class EnvironmentListener {
   readonly #defaultEnvironment: string;
+  /** Whether requests for an environment without a service are refused with 503, because it may have one soon. */
+  readonly #isExpected: (environment: string) => boolean;
   readonly #system: Pick<System, "serve" | "clock">;
   readonly #services = new Map<string, Service>();
   readonly #turns: EnvironmentTurns;
   #default: ServeOptions | undefined;
   #url = "";
-  #isStarting = true;
 
-  constructor(defaultEnvironment: string, system: Pick<System, "serve" | "clock">) {
+  constructor(
+    defaultEnvironment: string,
+    isExpected: (environment: string) => boolean,
+    system: Pick<System, "serve" | "clock">,
+  ) {
     this.#defaultEnvironment = defaultEnvironment;
+    this.#isExpected = isExpected;
     this.#system = system;
     this.#turns = new EnvironmentTurns(system.clock);
-  }
-
-  /** From now on an environment without a service is unknown. Before, requests for it are refused with 503. */
-  endStart(): void {
-    this.#isStarting = false;
   }
 
   /** As `serve` of the system, for the default environment: opens the port. */
@@ -86,21 +88,24 @@ export class EnvironmentListener {
 
   readonly #dispatch: Fetch = (request, connections) => {
     const { fetch } = this.#default as ServeOptions;
-    if (this.#services.size === 0 && !this.#isStarting) return fetch(request, connections);
     const path = pathStart(request.url);
     if (request.url.startsWith(environmentPaths, path)) return this.#dispatchNode(request, path, connections);
     const environment = environmentOf(request);
-    if (environment === undefined || environment === this.#defaultEnvironment)
+    if (environment === undefined || environment === this.#defaultEnvironment) {
+      if (this.#services.size === 0) return fetch(request, connections);
       return this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
+    }
+    if (environment === registryEnvironment) return fetch(request, connections);
     const service = this.#services.get(environment);
     if (service !== undefined)
       return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
-    return this.#isStarting ? startingResponse() : fetch(request, connections);
+    return this.#isExpected(environment) ? startingResponse() : fetch(request, connections);
   };
 
   /**
    * `/environments/<id>/replication/…`: the service gets the path behind the id, and authenticates the other node. For
-   * an unknown environment the default one does so, and then says that there is nothing.
+   * an unknown environment the default one does so, and then says that there is nothing. That answer is final for the
+   * other node, so a node that starts or stops does not give it.
    */
   #dispatchNode(request: Request, path: number, connections: Connections): Response | Promise<Response> {
     const { url } = request;
@@ -110,6 +115,7 @@ export class EnvironmentListener {
     const service = this.#services.get(environment);
     const isOfNode = url.startsWith(nodePaths, end);
     if (!isOfNode) return (this.#default as ServeOptions).fetch(request, connections);
+    if (service === undefined && this.#isExpected(environment)) return startingResponse();
     const pathname = service === undefined ? `${nodePaths}v1/unknown-environment` : url.slice(end);
     const inner = new Request(url.slice(0, path) + pathname, request);
     if (service === undefined) return (this.#default as ServeOptions).fetch(inner, connections);

@@ -32,21 +32,21 @@ allow(id: Environment, "exist", id: Environment) if
 const active = "active";
 
 export class EnvironmentRegistry {
-  readonly #service: RunningNode;
+  readonly service: RunningNode;
   #state: unknown;
   #entries: readonly RegisteredEnvironment[] = [];
 
   constructor(service: RunningNode) {
-    this.#service = service;
+    this.service = service;
   }
 
   get isPrimary(): boolean {
-    return this.#service.node().role === "primary";
+    return this.service.node().role === "primary";
   }
 
   /** All entries, the oldest first. Undefined while this node has no copy of the registry. */
   entries(): readonly RegisteredEnvironment[] | undefined {
-    const node = this.#service.node();
+    const node = this.service.node();
     const state = node.state();
     if (state === undefined) return undefined;
     if (state !== this.#state) {
@@ -71,21 +71,13 @@ export class EnvironmentRegistry {
   }
 
   async #write(changes: readonly FactChange[]): Promise<void> {
-    const { writes } = this.#service.node();
+    const { writes } = this.service.node();
     if (writes === undefined)
       throw new AppError("not_ready", "another node has the primary of the registry of environments, try again");
     const meta = { traceparent: null };
-    if (this.#service.node().state()?.policyId === 0)
+    if (this.service.node().state()?.policyId === 0)
       await writes.policy({ source: policy, filename: null, force: true }, meta);
     await writes.batch(changes, meta);
-  }
-
-  promote(...options: Parameters<NonNullable<ReturnType<RunningNode["node"]>["promote"]>>): Promise<unknown> {
-    return this.#service.node().promote?.(...options) ?? Promise.resolve();
-  }
-
-  stop(): Promise<void> {
-    return this.#service.stop();
   }
 }
 

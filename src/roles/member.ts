@@ -33,10 +33,17 @@ const log = getLogger("node");
 
 /** Between two attempts at something that the node must retry until it succeeds. */
 const retryPauseMs = 1000;
+/** For how long an environment that begins waits for its lease. */
+const firstLeaseMsMax = 10_000;
 
 export interface MemberOptions extends ServiceOptions {
   /** For a hosted environment: SHA-256 of the node key of the default one. */
   readonly nodeKeyHash?: string | undefined;
+  /**
+   * The environment begins with this start, whatever the configured role is. `anew`: what other nodes and services know
+   * of its id is of an earlier environment, which was deleted.
+   */
+  readonly begins?: "once" | "anew" | undefined;
 }
 
 /** Starts the log, then the brokers, then the API. The keys that a first start makes are shown once. */
@@ -92,15 +99,37 @@ class Member {
     options: MemberOptions,
   ): Promise<RunningNode> {
     const member = new Member(config, system, options);
-    // With `failover` a node is an edge until it has the lease.
-    const isPrimary = role === "primary" && member.#lease === undefined;
-    const node = isPrimary ? await member.#startPrimary() : await member.#startEdge();
-    member.#node = node;
-    const service = await serveNode(config, node, system, options);
-    member.#service = service;
-    if (member.#fenced !== undefined) member.#stepDown();
-    if (member.#lease !== undefined && config.role === "primary") void member.#beginHistory(member.#lease);
-    return { ...service, stop: () => member.#stop() };
+    const lease = member.#lease;
+    try {
+      const leadership = options.begins && lease && (await member.#acquireFirst(lease, options.begins));
+      // With `failover` a node is an edge until it has the lease.
+      const isPrimary = role === "primary" && (lease === undefined || leadership !== undefined);
+      const node = isPrimary ? await member.#startPrimary({ leadership }) : await member.#startEdge();
+      member.#node = node;
+      const service = await serveNode(config, node, system, options);
+      member.#service = service;
+      if (member.#fenced !== undefined) member.#stepDown();
+      if (lease !== undefined && !isPrimary && config.role === "primary") void member.#beginHistory(lease);
+      return { ...service, stop: () => member.#stop() };
+    } catch (error) {
+      await member.#leadership?.release();
+      lease?.close();
+      throw error;
+    }
+  }
+
+  /** AppError `not_ready`: the lease cannot be acquired in time; `conflict`: the environment has begun already. */
+  async #acquireFirst(lease: Lease, begins: "once" | "anew"): Promise<Leadership> {
+    const { clock } = this.#system;
+    for (const endMs = clock.monotonicMs() + firstLeaseMsMax; clock.monotonicMs() < endMs; await this.#pause()) {
+      const state = begins === "once" ? await lease.holder() : undefined;
+      if (state?.record.hasHistory === true && approvedHistory(this.#config.data, "abandon-history") === undefined)
+        throw new AppError("conflict", `${lease.service} knows a history of \`${this.#config.environment}\` already`);
+      const ttlMs = this.#config.failoverTtl;
+      const leadership = await Leadership.acquire({ lease, minTerm: 0, force: false, ttlMs, clock });
+      if (leadership !== undefined) return leadership;
+    }
+    throw new AppError("not_ready", "the environment got no lease as the primary in time, try again");
   }
 
   #startPrimary({ takeover, leadership }: Pick<PrimaryOptions, "takeover" | "leadership"> = {}): Promise<Node> {
@@ -111,8 +140,9 @@ class Member {
       this.#fenced = { reason, lacking };
       if (this.#node?.role === "primary") this.#stepDown();
     };
-    const { nodeKeyHash } = this.#options;
-    const options: PrimaryOptions = { announce, nodeKeyHash, takeover, leadership, onFenced };
+    const { nodeKeyHash, begins } = this.#options;
+    const ignoresKnownHistory = begins === "anew";
+    const options: PrimaryOptions = { announce, nodeKeyHash, ignoresKnownHistory, takeover, leadership, onFenced };
     return startPrimaryNode(asPrimary(this.#config), options, this.#system);
   }
 

@@ -39,12 +39,13 @@ export function refuseDevelopmentKey({ adminKey }: Config, engine: Engine): void
 export async function openPrimaryDatabase(
   writer: Writer,
   config: Config,
+  { ignoresKnownHistory }: { readonly ignoresKnownHistory: boolean },
   system: ClusterSystem,
 ): Promise<{ readonly path: string; readonly isNew: boolean }> {
   const { data, limits } = config;
   const path = currentStorePath(data);
   if (path === undefined) {
-    await requireNoKnownHistory(config, system);
+    if (!ignoresKnownHistory) await requireNoKnownHistory(config, system);
     const created = await createDatabase(writer, data);
     consumeApproval(data, "abandon-history");
     return { path: created, isNew: true };

@@ -79,6 +79,8 @@ export interface PrimaryOptions {
   readonly announce?: AnnounceKeys | undefined;
   /** For another environment than the default one: SHA-256 of the node key of that one. */
   readonly nodeKeyHash?: string | undefined;
+  /** Whether an empty directory may begin a history although other nodes know one. */
+  readonly ignoresKnownHistory?: boolean;
   /** With it the node continues from an edge of this process that has ended. */
   readonly takeover?: Takeover | undefined;
   /** The lease under which it is the primary. */
@@ -93,6 +95,7 @@ export async function startPrimaryNode(
   {
     announce = async () => {},
     nodeKeyHash: knownKeyHash,
+    ignoresKnownHistory = false,
     takeover,
     leadership,
     onFenced = () => {},
@@ -110,8 +113,8 @@ export async function startPrimaryNode(
   // The data directory, the writer, the database and the keys.
   const directory = takeover?.directory ?? lockDirectory(data);
   started.defer(directory.unlock);
-  const secrets = { announce, nodeKeyHash: knownKeyHash };
-  const opened = await openData(started, config, secrets, takeover, system);
+  const known = { announce, nodeKeyHash: knownKeyHash, ignoresKnownHistory };
+  const opened = await openData(started, config, known, takeover, system);
   // Not earlier: the id is stored in the directory, where a refused first start leaves nothing.
   const id = nodeIdOf(config);
   const { writer, commits, database, path, isNew, nodeKeyHash } = opened;
@@ -341,7 +344,7 @@ export async function startPrimaryNode(
 async function openData(
   started: AsyncDisposableStack,
   config: Config,
-  known: Parameters<typeof ensureSecrets>[3],
+  known: Parameters<typeof ensureSecrets>[3] & { readonly ignoresKnownHistory: boolean },
   takeover: Takeover | undefined,
   system: ClusterSystem,
 ) {
@@ -351,7 +354,9 @@ async function openData(
   const writer = new Writer({ environment, synchronous: "FULL", limits, reserveBytes, sharesDisk }, system);
   started.defer(() => writer.stop());
   const { path, isNew } =
-    takeover === undefined ? await openPrimaryDatabase(writer, config, system) : { path: takeover.path, isNew: false };
+    takeover === undefined
+      ? await openPrimaryDatabase(writer, config, known, system)
+      : { path: takeover.path, isNew: false };
   await writer.open(path, { create: false });
   const commits = recordCommitTimes(writer);
   const database = new LocalDatabase(data, limits, system.clock, writer.changes);

@@ -62,6 +62,11 @@ export const metrics = {
     "ostiary_connections_closed_total",
     "TCP connections that this node closed because there were too many",
   ),
+  environmentsFailed: new Gauge({
+    name: "ostiary_environments_failed",
+    help: "Environments that this node cannot start, and tries again",
+    registers,
+  }),
   bufferedBytes: new Gauge({
     name: "ostiary_buffered_bytes",
     help: "Bytes of request bodies and unsent responses that this node holds in memory",

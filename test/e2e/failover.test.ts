@@ -323,3 +323,89 @@ test(
     }),
   scenarioTimeoutMs,
 );
+
+test(
+  "an environment is created, and its primary is where that of the default one is, also after kills of the primary",
+  () =>
+    withMembers(async (members) => {
+      const ask = async (node: NodeProcess, key: string, method: string, path: string, body?: unknown) => {
+        const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+        const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+        const signal = AbortSignal.timeout(20_000);
+        return fetch(`${node.url}${path}`, { method, headers, signal, ...sent }).then(
+          async (response) => ({ status: response.status, text: await response.text() }),
+          (error: unknown) => ({ status: 0, text: String(error) }),
+        );
+      };
+      const create = async (node: NodeProcess, body: unknown): Promise<string> => {
+        const { status, text } = await ask(node, members.adminKey, "POST", "/api/environments", body);
+        expect({ status, text }).toEqual({ status: 200, text: expect.any(String) });
+        return (JSON.parse(text) as { readonly token: string }).token;
+      };
+      const write = (node: NodeProcess, key: string, name: string) =>
+        ask(node, key, "POST", "/api/batch", [{ inserts: [relation(name)] }]);
+      const untilWritten = (node: NodeProcess, key: string, name: string): Promise<void> =>
+        eventually(async () => (await write(node, key, name)).status === 200, "a write is acknowledged", 30_000);
+
+      const keys: string[] = [];
+      for (const round of ["one", "two"]) {
+        const present = await members.primary();
+        await new Oso(present.url, members.adminKey).policy(policy);
+        const empty = await create(present, { id: `empty-${round}` });
+        await eventually(
+          async () => (await ask(present, empty, "POST", "/api/policy", { src: policy })).status === 200,
+          "the policy is acknowledged by an edge",
+          20_000,
+        );
+        await untilWritten(present, members.adminKey, `default-${round}`);
+        const copy = await create(present, { id: `copy-${round}`, copy_of: "default" });
+        keys.push(empty, copy);
+        for (const key of keys) await untilWritten(present, key, `before-${round}`);
+        await present.kill();
+        const rest = members.nodes.filter(({ running }) => running);
+        for (const key of keys) await untilWritten(must(rest[0]), key, `after-${round}`);
+        const successor = await members.primary();
+        await eventually(
+          async () => {
+            const { text } = await ask(successor, members.adminKey, "GET", "/api/environments");
+            const { environments } = JSON.parse(text) as { readonly environments: readonly { role: string }[] };
+            return environments.length === keys.length + 1 && environments.every(({ role }) => role === "primary");
+          },
+          "the successor has all primaries",
+          30_000,
+        );
+        await eventually(
+          async () =>
+            (await ask(successor, members.adminKey, "PATCH", `/api/environments/copy-${round}`, { name: round }))
+              .status === 200,
+          "the successor has the registry",
+          30_000,
+        );
+        await present.start(({ role, state }) => role === "edge" && state === "LIVE");
+        await eventually(
+          async () => {
+            const { text } = await ask(present, members.adminKey, "GET", "/api/environments");
+            const { environments } = JSON.parse(text) as {
+              readonly environments: readonly { role: string; ready: boolean }[];
+            };
+            return (
+              environments.length === keys.length + 1 &&
+              environments.every(({ role, ready }) => role === "edge" && ready)
+            );
+          },
+          "the old primary is an edge of all environments",
+          30_000,
+        );
+        for (const key of keys)
+          for (const name of [`before-${round}`, `after-${round}`]) {
+            await eventually(
+              async () => (await ask(present, key, "GET", "/api/facts?predicate=has_role")).text.includes(`"${name}"`),
+              "the old primary has the writes",
+              20_000,
+            );
+          }
+      }
+      expect(members.nodes.flatMap(({ exits }) => exits)).toEqual([]);
+    }),
+  3 * scenarioTimeoutMs,
+);

@@ -262,4 +262,16 @@ describe("an unreachable broker", () => {
       expect(proxy.connections.map(({ version }) => version)).toEqual([5, 4]);
       proxy.close();
     }));
+
+  test("an edge stops in time although its broker was killed a moment ago", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      for (let attempt = 0; attempt < 3; attempt++)
+        await withMosquitto({}, async (mosquitto) => {
+          const edge = await cluster.edge(`edge-${attempt}`, primary, flags(mosquitto, "ostiary-edge"));
+          await eventually(() => expect(edge.node.health().isBrokerConnected).toBe(true));
+          await mosquitto.kill();
+          await edge.stop();
+        });
+    }));
 });

@@ -97,6 +97,7 @@ const environmentSchema = z
     role: z.enum(["primary", "edge", "fallback"]).optional(),
     offset: z.int().nullable().optional(),
     ready: z.boolean().optional(),
+    failure: z.string().optional().meta({ description: "Why this node cannot start the environment" }),
   })
   .meta({ id: "Environment" });
 

@@ -30,6 +30,8 @@ export interface EnvironmentInfo {
         readonly isReady: boolean;
       }
     | undefined;
+  /** Why this node cannot start the environment, which it tries again. */
+  readonly failure?: string | undefined;
 }
 
 /** All environments of the appliance. */
@@ -153,13 +155,14 @@ function recordDone(node: Node, request: Request): void {
   if (draft !== undefined) node.audit.record(draft);
 }
 
-function described({ id, name, createdMs, isDefault, deletedMs, finalMs, here }: EnvironmentInfo) {
+function described({ id, name, createdMs, isDefault, deletedMs, finalMs, here, failure }: EnvironmentInfo) {
   return {
     ...{ id, name, created: timeText(createdMs), state: deletedMs === undefined ? "active" : "deleted" },
     ...(isDefault && { is_default: true }),
     ...(deletedMs !== undefined && { deleted: timeText(deletedMs) }),
     ...(finalMs !== undefined && { final: timeText(finalMs) }),
     ...(here !== undefined && { role: here.role, offset: here.offset, ready: here.isReady }),
+    ...(failure !== undefined && { ready: false, failure: clip(failure, reasonCharactersMax) }),
   };
 }
 

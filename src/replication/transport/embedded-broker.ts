@@ -158,7 +158,9 @@ function brokerOptions(limits: BrokerLimits, tenants: Tenants, connections: Clie
     authorizePublish(client, packet, done) {
       // `null` is this process.
       if (client === null) return done(null);
-      if (packet.topic !== tenants.of(client)?.topics.status(client.id)) {
+      const tenant = tenants.of(client);
+      if (tenant === undefined) return done(new Error("the environment of this node has ended"));
+      if (packet.topic !== tenant.topics.status(client.id)) {
         const { topic } = packet;
         log.error("node {node} tried to publish to {topic}: connection closed", { node: client.id, topic });
         return done(new Error("a node may publish only its own status"));

@@ -93,13 +93,21 @@ export function openEventSubscriber(options: EventSubscriberOptions): EventSubsc
       cancelStatuses();
       await Promise.all(
         connections.map(async (connection) => {
-          await publishNodeStatus(withMac(connection, mac), statusTopic, { state: "GONE" });
+          // MQTT.js never says that it cannot send a message if the broker has just gone.
+          const late = Promise.withResolvers<void>();
+          const cancel = system.clock.after(goneTimeoutMs, late.resolve);
+          const told = publishNodeStatus(withMac(connection, mac), statusTopic, { state: "GONE" });
+          await Promise.race([told, late.promise]);
+          cancel();
           await connection.close();
         }),
       );
     },
   };
 }
+
+/** How long the last status may delay a stop. */
+const goneTimeoutMs = 500;
 
 /** Runs `work` one at a time, and once more if it was requested meanwhile. So the last status is the current one. */
 function coalesce(work: () => Promise<void>): () => void {

@@ -368,7 +368,7 @@ class EnvironmentHost implements Environments {
         this.#noteDeletion(id, entry.deletedMs);
       }
       const deleted = readNodeFile(data, deletedFile);
-      const isLeft = entry === undefined && readNodeFile(data, unregisteredFile) !== undefined;
+      const isLeft = entry === undefined && !this.#hosted.has(id) && readNodeFile(data, unregisteredFile) !== undefined;
       const isGone =
         deleted !== undefined && isFinal(Number(deleted)) && (entry === undefined || isFinal(entry.deletedMs));
       if (isLeft || isGone) rmSync(data, { recursive: true, force: true });

@@ -223,19 +223,19 @@ class EnvironmentHost implements Environments {
   }
 
   async promoteOthers(options: PromoteOptions) {
-    const failures: { id: string; reason: string }[] = [];
-    const promote = async (id: string, body: () => Promise<unknown>): Promise<void> => {
-      try {
-        await body();
-      } catch (error) {
-        failures.push({ id, reason: reasonOf(error) });
-      }
-    };
-    for (const [id, service] of this.#services()) {
-      const node = service.node();
-      if (node.role === "edge") await promote(id, () => must(node.promote)(options));
-    }
-    return failures;
+    const edges = this.#services().filter(([, service]) => service.node().role === "edge");
+    const failures = await Promise.all(
+      edges.map(async ([id, service]) => {
+        try {
+          // It may have ended meanwhile.
+          await service.node().promote?.(options);
+          return [];
+        } catch (error) {
+          return [{ id, reason: reasonOf(error) }];
+        }
+      }),
+    );
+    return failures.flat();
   }
 
   /** What runs here besides the default environment, the registry first. */
@@ -421,22 +421,20 @@ class EnvironmentHost implements Environments {
   async #takeOverStrays(): Promise<void> {
     if (must(this.#default).node().role !== "primary") return;
     const nowMs = this.#system.clock.monotonicMs();
-    for (const [id, service] of this.#services()) {
+    const takeOver = async ([id, service]: readonly [id: string, service: RunningNode]): Promise<void> => {
       const node = service.node();
       const fromMs = this.#strayFromMs.get(id) ?? nowMs;
-      if (node.role !== "edge") this.#strayFromMs.delete(id);
-      else if (nowMs < fromMs + strayMsMax) this.#strayFromMs.set(id, fromMs);
-      else {
-        this.#strayFromMs.set(id, nowMs);
-        const options = { force: false, graceful: true, automatic: true };
-        await must(node.promote)(options).catch((error: unknown) =>
-          log.warning("{id} has its primary on another node, and it stays there for now: {reason}", {
-            id,
-            reason: reasonOf(error),
-          }),
-        );
+      if (node.role !== "edge") return void this.#strayFromMs.delete(id);
+      if (nowMs < fromMs + strayMsMax) return void this.#strayFromMs.set(id, fromMs);
+      this.#strayFromMs.set(id, nowMs);
+      try {
+        await must(node.promote)({ force: false, graceful: true, automatic: true });
+      } catch (error) {
+        const reason = reasonOf(error);
+        log.warning("{id} has its primary on another node, and it stays there for now: {reason}", { id, reason });
       }
-    }
+    };
+    await Promise.all(this.#services().map(takeOver));
   }
 
   /**

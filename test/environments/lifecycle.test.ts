@@ -130,7 +130,10 @@ test(
       const again = await cluster.host("edge", "edge", { primary: primary.url });
       await eventually(async () => expect(await mayRead(again, other, "cid")).toBe(true));
       for (const each of [key, other])
-        expect((await ask(again, each, "POST", "/api/batch", [{ inserts: [isReader("dan")] }])).status).toBe(200);
+        await eventually(async () => {
+          const { status } = await ask(again, each, "POST", "/api/batch", [{ inserts: [isReader("dan")] }]);
+          expect(status).toBe(200);
+        });
     }),
   timeoutMs,
 );

@@ -127,7 +127,8 @@ export function createApp(
   const routed = new Elysia({ handler: { standardHostname: false } })
     .use(errors)
     .use(responses)
-    .use(healthRoutes(node))
+    // They need no key, so anybody could ask for the position of an environment.
+    .use(isHosted ? new Elysia() : healthRoutes(node))
     .use(openApiRoute(limits))
     .use(authorizeRoute(authorize))
     .use(questionRoutes(node, limits, queries, bodies, pages, decisions))

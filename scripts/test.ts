@@ -70,12 +70,13 @@ const stages: readonly (readonly Stage[])[] = [
     tests(
       "unit",
       (path) =>
-        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:http|e2e|fuzz|hostile|import|releases|replication|sim)\//.test(
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:environments|http|e2e|fuzz|hostile|import|releases|replication|sim)\//.test(
           path,
         ),
     ),
     tests("replication", (path) => path.startsWith("test/replication/")),
     tests("http", (path) => path.startsWith("test/http/")),
+    tests("environments", (path) => path.startsWith("test/environments/")),
     tests("histories", (path) => path.startsWith("test/fuzz/") && path !== "test/fuzz/fuzz.test.ts"),
     tests("releases", (path) => path.startsWith("test/releases/") && path !== upgrade && !isSlowOfReleases(path)),
     tests("simulation", (path) => path.startsWith("test/sim/")),
@@ -311,7 +312,10 @@ function tests(
 
 /** What depends on the HTTP server of the runtime. */
 function isAboutHttp(path: string): boolean {
-  return path.startsWith("test/http/") || /^test\/hostile\/(?:bodies|large-responses)\.test\.ts$/.test(path);
+  return (
+    path.startsWith("test/http/") ||
+    /^test\/(?:hostile\/(?:bodies|large-responses)|environments\/(?:lifecycle|isolation))\.test\.ts$/.test(path)
+  );
 }
 
 /** The same on Deno, without the tests that `test/deno/run-tests.ts` names. */

@@ -109,7 +109,14 @@ function cpuSecondsOf(pid: number | undefined): number | undefined {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
-async function call(node: NodeProcess, key: string, method: string, path: string, body?: unknown): Promise<unknown> {
+/** Returns the answer. Throws if the request is refused. */
+export async function call(
+  node: NodeProcess,
+  key: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
   const response = await fetch(node.url + path, {
     method,
     headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },

@@ -15,6 +15,7 @@ import { compiledAfter, manyConnections, measureHttp, pinned, type HttpOptions, 
 import { landmarksOf } from "./landmarks.ts";
 import { measureIdle } from "./environments.ts";
 import { timeEdgeStarts } from "./edge-start.ts";
+import { measureFairness } from "./fairness.ts";
 import { measureImport } from "./importing.ts";
 import { timeListings } from "./listing.ts";
 import type { Choice } from "./load-generator.ts";
@@ -67,6 +68,9 @@ export async function measureAll(
   show(section.tenEnvironmentsSection(await measureTenEnvironments(pair)));
   await withNodes(binary, join(directory, "idle"), "on", async (nodes) =>
     show(section.idleSection(await measureIdle(nodes, options.quick ? 20 : 100, options.quick ? 5 : 30))),
+  );
+  await withNodes(binary, join(directory, "flooded"), "on", async (nodes) =>
+    show(section.fairnessSection(await measureFairness(nodes, 500))),
   );
   await measureReplication(bench);
   show(section.checkSection(measureCheck(binary, directory, options.quick ? 10 : 30)));

@@ -6,6 +6,7 @@ import type { DecisionTimes, SizedTimes } from "./decisions.ts";
 import type { EdgeStart } from "./edge-start.ts";
 import { edgeStartSecondsMax, serverP99MsMax } from "./goals.ts";
 import type { IdleCosts, IdleCost } from "./environments.ts";
+import type { Fairness } from "./fairness.ts";
 import { manyConnections, type HttpRates } from "./http.ts";
 import type { ImportRates } from "./importing.ts";
 import type { Depth } from "./landmarks.ts";
@@ -236,6 +237,16 @@ export function idleSection({ environments, creation, primary, edge }: IdleCosts
       ...rows("primary", primary),
       ...rows("edge", edge),
     ],
+  };
+}
+
+export function fairnessSection(results: readonly Fairness[]): Section {
+  return {
+    title: "POST /api/authorize of one environment while another one is flooded (goal: p99 within 2 times, or 10 ms)",
+    rows: results.map(({ flood, alone, flooded }) => ({
+      what: `${flood} from 200 connections: p99 without and with`,
+      value: `${duration(alone.p99)}, ${duration(flooded.p99)}${flooded.p99 <= Math.max(2 * alone.p99, 10) ? "" : "  missed"}`,
+    })),
   };
 }
 

@@ -3,7 +3,7 @@
  * on the role of the node. See `middleware/` for access control, errors and common headers, `request/` for bodies and
  * their schemas, and `response/` for large responses.
  */
-import { Elysia } from "elysia";
+import { type AnyElysia, Elysia } from "elysia";
 import type { Config } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
 import { DecisionLog, unloggedDecisions } from "../decisions/decision-log.ts";
@@ -123,48 +123,55 @@ export function createApp(
   const large = new LargeResponses(budget, limits);
   const pages = new ListPages(node, limits, queries, decisions);
   const authorize = authorizeHandler(node, limits, queries, bodies, parity, decisions);
-  // `standardHostname: false` also routes requests to hosts with short names.
-  const routed = new Elysia({ handler: { standardHostname: false } })
-    .use(errors)
-    .use(responses)
-    // They need no key, so anybody could ask for the position of an environment.
-    .use(isHosted ? new Elysia() : healthRoutes(node))
-    .use(openApiRoute(limits))
-    .use(authorizeRoute(authorize))
-    .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
-    .use(authzenDiscovery(publicUrl))
-    .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
-    .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
-    .use(parityRoutes(node, limits, bodies, decisions, parity))
-    .use(factReads(node, limits, queries))
-    .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
-    .use(policyReads(node, limits, queries))
-    .use(policyCheckRoutes(node, limits, bodies))
-    .use(keyReads(node, limits))
-    .use(whoamiRoute(node, limits))
-    .use(loginRoute(oidc))
-    .use(writeRoutes(node, limits, bodies, isHosted))
-    .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
-    .use(backupRoutes(node, limits))
-    .use(auditRoutes(node, limits))
-    .use(replicationRoutes(node))
-    .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment));
-  const routes = routed.routes.map(({ method, path }) => ({ method, path }));
-  const app = routed.use(notFoundRoutes(routes));
+  const makeApi = () =>
+    routed(
+      newRoutes()
+        // They need no key, so anybody could ask for the position of an environment.
+        .use(isHosted ? new Elysia() : healthRoutes(node))
+        .use(openApiRoute(limits))
+        .use(authorizeRoute(authorize))
+        .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
+        .use(authzenDiscovery(publicUrl))
+        .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
+        .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
+        .use(parityRoutes(node, limits, bodies, decisions, parity))
+        .use(factReads(node, limits, queries))
+        .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
+        .use(policyReads(node, limits, queries))
+        .use(policyCheckRoutes(node, limits, bodies))
+        .use(keyReads(node, limits))
+        .use(whoamiRoute(node, limits))
+        .use(loginRoute(oidc))
+        .use(writeRoutes(node, limits, bodies, isHosted))
+        .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
+        .use(backupRoutes(node, limits))
+        .use(auditRoutes(node, limits))
+        .use(replicationRoutes(node))
+        .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment)),
+    );
+  let madeApi: Routed | undefined;
+  let madeForNodes: Routed | undefined;
+  const api = (): Routed => (madeApi ??= makeApi());
+  // All routes take a megabyte. An idle environment is asked only by other nodes, and for these it needs only their routes.
+  const forNodes = (): Routed => (madeForNodes ??= routed(newRoutes().use(replicationRoutes(node))));
+  if (!isHosted) api();
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
   const parts = { bodies: reader, large, people, isHosted, isTrustedProxy, requestLimits };
   const exchanges = serveExchanges(node, limits, parts, (exchange, received) => {
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);
     attachExchange(request, exchange);
-    return app.fetch(request);
+    const isOfNode = isHosted && request.url.startsWith(nodePaths, pathStart(request.url));
+    return (isOfNode ? forNodes() : api()).fetch(request);
   });
   return {
     fetch: exchanges.fetch,
     get inFlight() {
       return exchanges.inFlight;
     },
-    routes,
+    get routes() {
+      return api().routes;
+    },
     endStreams() {
       streams.close();
       decisionStreams.close();
@@ -176,6 +183,25 @@ export function createApp(
       bodies.close();
     },
   };
+}
+
+const nodePaths = "/replication/";
+
+interface Routed {
+  readonly routes: readonly RegisteredRoute[];
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/** `standardHostname: false` also routes requests to hosts with short names. */
+function newRoutes() {
+  return new Elysia({ handler: { standardHostname: false } }).use(errors).use(responses);
+}
+
+/** Answers requests for all other paths as well. */
+function routed(app: AnyElysia): Routed {
+  const routes = app.routes.map(({ method, path }) => ({ method, path }));
+  const whole = app.use(notFoundRoutes(routes));
+  return { routes, fetch: (request) => whole.fetch(request) };
 }
 
 /** The write routes for the role of the node: a primary writes, an edge forwards, a fallback refuses. */

@@ -55,6 +55,8 @@ const reservedDescriptorsShare = 0.25;
 /** Between two attempts to start an environment that could not be started. */
 const retryMs = 10_000;
 const warningIntervalMs = 60_000;
+/** Between two looks at the directories, while the registry stays the same. */
+const removalIntervalMs = 5000;
 /** How long an environment may have its primary on another node than the default one before this node takes over. */
 const strayMsMax = 5000;
 
@@ -94,6 +96,8 @@ class EnvironmentHost implements Environments {
   #hasCompared = false;
   #cancel = (): void => {};
   #nextDiscoveryMs = 0;
+  /** The entries at the last look at the directories. */
+  #lookedAt: { readonly entries: readonly RegisteredEnvironment[]; readonly atMs: number } | undefined;
 
   constructor(config: Config, system: ClusterSystem) {
     this.#config = config;
@@ -344,7 +348,11 @@ class EnvironmentHost implements Environments {
    * creation has left. It keeps any other directory, since a registry may be lost or restored from an old backup.
    */
   async #removeDeleted(entries: readonly RegisteredEnvironment[]): Promise<void> {
-    const nowMs = this.#system.clock.wallMs();
+    const { clock } = this.#system;
+    const atMs = clock.monotonicMs();
+    if (this.#lookedAt?.entries === entries && atMs < this.#lookedAt.atMs + removalIntervalMs) return;
+    this.#lookedAt = { entries, atMs };
+    const nowMs = clock.wallMs();
     const isFinal = (deletedMs: number | undefined): boolean =>
       deletedMs !== undefined && this.#finalMs(deletedMs) <= nowMs;
     if (this.#registry?.isPrimary === true)

@@ -11,6 +11,9 @@ type Answer = Response | Promise<Response>;
 /** Requests of one environment in one turn, when others have requests as well. About a millisecond of decisions. */
 const requestsPerTurn = 16;
 
+/** After a longer turn the next one begins half as many requests: they are more expensive than decisions. */
+const turnMsMax = 2;
+
 /** For how long an environment counts as active after its last request. */
 const activeMs = 1000;
 
@@ -24,7 +27,10 @@ export class EnvironmentTurns {
   readonly #clock: Clock;
   readonly #environments = new Map<string, Environment>();
   #hasTurn = false;
+  /** When the turn began. */
   #nowMs = 0;
+  /** Requests of one environment in this turn: from 1 to `requestsPerTurn`. */
+  #share = requestsPerTurn;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -35,7 +41,7 @@ export class EnvironmentTurns {
     this.#startTurn();
     const environment = this.#environmentOf(id);
     environment.activeUntilMs = this.#nowMs + activeMs;
-    if (environment.waiting.length === 0 && (environment.begun < requestsPerTurn || this.#isAlone(id))) {
+    if (environment.waiting.length === 0 && (environment.begun < this.#share || this.#isAlone(id))) {
       environment.begun += 1;
       return begin();
     }
@@ -65,22 +71,30 @@ export class EnvironmentTurns {
 
   #startTurn(): void {
     if (this.#hasTurn) return;
-    this.#hasTurn = true;
     this.#nowMs = this.#clock.monotonicMs();
+    this.#scheduleEnd();
+  }
+
+  #scheduleEnd(): void {
+    this.#hasTurn = true;
     setImmediate(() => this.#endTurn());
   }
 
   /** Begins a share of the waiting requests of each environment, and another turn if some are left. */
   #endTurn(): void {
     this.#hasTurn = false;
+    const nowMs = this.#clock.monotonicMs();
+    const isLong = nowMs - this.#nowMs > turnMsMax;
+    this.#share = isLong ? Math.ceil(this.#share / 2) : Math.min(this.#share + 1, requestsPerTurn);
+    this.#nowMs = nowMs;
     let hasMore = false;
     for (const [id, environment] of this.#environments) {
-      const due = environment.waiting.splice(0, requestsPerTurn);
+      const due = environment.waiting.splice(0, this.#share);
       environment.begun = 0;
       for (const begin of due) begin();
       hasMore ||= environment.waiting.length > 0;
-      if (environment.waiting.length === 0 && environment.activeUntilMs < this.#nowMs) this.#environments.delete(id);
+      if (environment.waiting.length === 0 && environment.activeUntilMs < nowMs) this.#environments.delete(id);
     }
-    if (hasMore) this.#startTurn();
+    if (hasMore) this.#scheduleEnd();
   }
 }

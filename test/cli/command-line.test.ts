@@ -298,9 +298,9 @@ describe("a node", () => {
     const id = made.output.split("_")[2] ?? "";
     const listed = await run(["keys", "list"], access);
     const [headings, ...rows] = listed.output.trimEnd().split("\n");
-    expect(headings).toMatch(/^ID +ROLE +CREATED +NAME$/);
+    expect(headings).toMatch(/^ID +ROLE +CREATED +EXPIRES +LAST USED +NAME$/);
     const row = rows.find((line) => line.startsWith(`${id} `)) ?? "";
-    expect(row).toMatch(/^\w+ +read +\d{4}-\d\d-\d\dT[\d:.]+Z  billing$/);
+    expect(row).toMatch(/^\w+ +read +\d{4}-\d\d-\d\dT[\d:.]+Z +never +- +billing$/);
     for (const [heading, text] of [
       ["ROLE", "read"],
       ["NAME", "billing"],
@@ -308,7 +308,7 @@ describe("a node", () => {
       expect(row.indexOf(text)).toBe(headings?.indexOf(heading) ?? -1);
     expect(listed.output).not.toContain(made.output.trim());
     const asJson = JSON.parse((await run(["keys", "list", "--json"], access)).output) as object[];
-    expect(asJson).toContainEqual({ id, name: "billing", role: "read", created: expect.any(String) });
+    expect(asJson).toContainEqual({ id, name: "billing", role: "read", created: expect.any(String), last_used: null });
     expect((await run(["keys", "list"], { ...access, OSO_AUTH: made.output })).errors).toContain("answered 403");
     expect((await run(["keys", "revoke", id], access)).output).toBe(`revoked ${id}\n`);
     expect((await run(["keys", "revoke", id], access)).status).toBe(1);

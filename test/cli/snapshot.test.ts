@@ -192,8 +192,9 @@ describe("import", () => {
     const forced = await run(["snapshot", "import", "given.zst", "--data", "imported", "--force"]);
     expect(forced.output).toStartWith(`imported/store-2.db: environment \`test\` at offset ${offset}; `);
     // The replaced database stays until a node has verified the new one.
+    const action = expect.stringMatching(/^audit-\d{15}-[0-9a-f-]{36}\.json$/) as string;
     expect(readdirSync(data).toSorted()).toEqual([
-      ...["history", "lock", "role", "snapshot.json", "store-1.db", "store-2.db"],
+      ...[action, action, "history", "lock", "role", "snapshot.json", "store-1.db", "store-2.db"],
     ]);
     // A damaged database counts as none.
     writeFileSync(join(data, "store-2.db"), "no database");

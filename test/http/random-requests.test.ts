@@ -28,11 +28,21 @@ const flags = { "advanced.consistencyWait": "20ms" };
 const tried = operations.filter((operation) => !operation["x-development"]);
 
 /** Operations that cannot succeed on these nodes. */
-const unsuccessful = ["authzenConfiguration", "authzenConfigurationWithPath", "getLogin", "promote"];
+const unsuccessful = [
+  ...["authzenConfiguration", "authzenConfigurationWithPath", "getLogin"],
+  // They have one environment.
+  ...["getEnvironments", "postEnvironment", "patchEnvironment", "deleteEnvironment", "restoreEnvironment"],
+  "promote",
+];
 
 /** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */
 const weights: Readonly<Record<string, number>> = {
   getBackup: 0,
+  getEnvironments: 10,
+  postEnvironment: 10,
+  patchEnvironment: 10,
+  deleteEnvironment: 10,
+  restoreEnvironment: 10,
   getMetrics: 2,
   getOpenApi: 2,
   clearData: 2,

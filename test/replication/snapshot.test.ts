@@ -322,7 +322,7 @@ describe("closures", () => {
   );
 
   const olderFormat =
-    "DROP TABLE closure; DROP TABLE closure_1; ALTER TABLE state DROP COLUMN plan_stamp; ALTER TABLE state DROP COLUMN version; " +
+    "DROP TABLE audit; DROP TABLE closure; DROP TABLE closure_1; ALTER TABLE state DROP COLUMN plan_stamp; ALTER TABLE state DROP COLUMN version; " +
     "ALTER TABLE relation DROP COLUMN version; DROP TABLE degree; DROP TABLE degree_shape; " +
     "ALTER TABLE state DROP COLUMN degree_stamp; " +
     "DROP TABLE epoch; DROP TABLE answered; DROP TABLE cleared; ALTER TABLE state DROP COLUMN term; " +

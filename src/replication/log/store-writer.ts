@@ -131,7 +131,11 @@ export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
   readonly #factRate: FactRate;
-  readonly #unchangedWrites = new LRUCache<string, WriteResult>({ max: unchangedWritesMax });
+  readonly #unchangedWrites = new LRUCache<string, WriteResult>({
+    // Not `max`, for which the cache reserves memory in advance.
+    maxSize: unchangedWritesMax,
+    sizeCalculation: () => 1,
+  });
   #connection: WriterConnection | undefined;
   /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;
@@ -568,14 +572,16 @@ export class StoreWriter {
     if (guard.failure !== undefined) return;
     const { nowMs } = steadyClock;
     const { auditRetentionEntries: entries, auditRetentionAgeMs: ageMs } = limits;
-    const excess = excessAuditEntries(store, { entries, oldestMs: nowMs === undefined ? undefined : nowMs - ageMs });
-    if (excess === undefined) return;
     try {
+      const oldestMs = nowMs === undefined ? undefined : nowMs - ageMs;
+      const excess = excessAuditEntries(store, { entries, oldestMs });
+      if (excess === undefined) return;
       store.transaction(() => removeAuditEntries(store, excess), "immediate");
       // As for the log: slowly, so that operators can notice a wrong clock.
       if (excess.aged > 0) steadyClock.restart();
       this.#limitWal(connection);
     } catch (error) {
+      // Also for damaged pages, which the scrub reports.
       this.#storageFailed(connection, error);
     }
   }

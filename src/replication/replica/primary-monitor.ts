@@ -274,7 +274,7 @@ export class GapCheck {
  * there is a bug or a damaged disk, and this replica's database must not answer.
  */
 class DigestHistory {
-  readonly #digests = new LRUCache<string, string>({ max: 4096 });
+  readonly #digests = new LRUCache<string, string>({ maxSize: 4096, sizeCalculation: () => 1 });
 
   record(epoch: string, offset: number, digest: string): void {
     this.#digests.set(`${epoch}:${offset}`, digest);

@@ -7,7 +7,6 @@
  * lookup touches two cache lines. The table is small (40 MB for a million strings of ten letters), because the garbage
  * collector runs the later, the more memory is in use.
  */
-import { must } from "../../util/assert.ts";
 
 const partitionBits = 8;
 const slotsMin = 16;
@@ -34,7 +33,9 @@ const wide = 0x80;
 export class SymbolHashTable {
   /** Random, so that nobody can choose strings that collide. */
   readonly #seed = Math.floor(Math.random() * 2 ** 32);
-  readonly #partitions: readonly TablePartition[];
+  /** Each is made for its first string. */
+  readonly #partitions: (TablePartition | undefined)[] = new Array<undefined>(2 ** partitionBits).fill(undefined);
+  readonly #partitionMax: number;
   readonly #stringsMax: number;
   #count = 0;
   #wasEmptied = false;
@@ -43,8 +44,7 @@ export class SymbolHashTable {
   constructor(stringsMax: number) {
     this.#stringsMax = stringsMax;
     // Partitions are not equally full. Five standard deviations are hardly ever exceeded.
-    const countMax = Math.ceil(stringsMax / 2 ** partitionBits + 5 * Math.sqrt(stringsMax / 2 ** partitionBits));
-    this.#partitions = Array.from({ length: 2 ** partitionBits }, () => new TablePartition(this.#seed, countMax));
+    this.#partitionMax = Math.ceil(stringsMax / 2 ** partitionBits + 5 * Math.sqrt(stringsMax / 2 ** partitionBits));
   }
 
   /** Whether an entry that is added now may displace others. */
@@ -56,22 +56,21 @@ export class SymbolHashTable {
   find(type: number, text: string): number | undefined {
     if (text.length > lengthMax) return undefined;
     const hash = hashOf(this.#seed, type, text);
-    return this.#partitionOf(hash).find(hash, type, text);
+    return this.#partitions[partitionOf(hash)]?.find(hash, type, text);
   }
 
   /** `ordinal` belongs to the symbol for ever. The symbol must not be cached yet. */
   add(type: number, text: string, ordinal: number): void {
     if (text.length > lengthMax || type > typeMax) return;
     const hash = hashOf(this.#seed, type, text);
-    const added = this.#partitionOf(hash).add(hash, type, text, ordinal);
+    const partition = (this.#partitions[partitionOf(hash)] ??= new TablePartition(this.#seed, this.#partitionMax));
+    const added = partition.add(hash, type, text, ordinal);
     this.#count += added;
     if (added < 0) this.#wasEmptied = true;
   }
-
-  #partitionOf(hash: number): TablePartition {
-    return must(this.#partitions[hash >>> (32 - partitionBits)]);
-  }
 }
+
+const partitionOf = (hash: number): number => hash >>> (32 - partitionBits);
 
 class TablePartition {
   readonly #seed: number;

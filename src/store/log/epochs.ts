@@ -3,10 +3,8 @@
  * promotion or a restore begins a new epoch, which continues the history up to that offset. So the epochs determine
  * which positions a history contains.
  */
-import { asc } from "drizzle-orm";
 import type { Connection } from "../connection/connection.ts";
 import { must } from "../../util/assert.ts";
-import * as schema from "../connection/schema.ts";
 
 /** The identity of an epoch, and the counter that orders epochs. */
 export interface EpochId {
@@ -30,7 +28,12 @@ export function compareEpochs(one: EpochId, other: EpochId): number {
 
 /** The epochs, oldest first. The last one is the current epoch. */
 export function readEpochs(database: Connection): Epoch[] {
-  return database.orm.select().from(schema.epoch).orderBy(asc(schema.epoch.term)).all();
+  // Each head contains them, so the statement is prepared once.
+  const rows = database.statement("SELECT term, epoch, offset, hash, time_ms FROM epoch ORDER BY term").values();
+  return rows.map(([term, epoch, offset, hash, timeMs]) => ({
+    ...{ term: Number(term), epoch: String(epoch), offset: Number(offset), hash: String(hash) },
+    timeMs: Number(timeMs),
+  }));
 }
 
 /** Restores, promotions and trims keep the first epoch: histories have a common beginning if and only if it is equal. */

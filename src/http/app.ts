@@ -126,7 +126,8 @@ export function createApp(
   const makeApi = () =>
     routed(
       newRoutes()
-        .use(healthRoutes(node))
+        // They need no key, so anybody could ask for the position of an environment.
+        .use(isHosted ? new Elysia() : healthRoutes(node))
         .use(openApiRoute(limits))
         .use(authorizeRoute(authorize))
         .use(questionRoutes(node, limits, queries, bodies, pages, decisions))

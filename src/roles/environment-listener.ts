@@ -1,14 +1,15 @@
 /**
  * The listener of a process that hosts several environments. It passes each request to the service of its environment:
  * the one that the API key names, or the header `Ostiary-Environment` for a person's token, or the path for a request of
- * another node. All other requests, and those for unknown environments, go to the default environment, so that nobody
- * learns from a refusal which environments there are.
+ * another node. All other requests, those for unknown environments, and those for the health of the node go to the
+ * default environment, so that nobody learns from an answer without a valid key which environments there are.
  */
 import type { Listener, ServeOptions, WebSocketEndpoint } from "../runtime/serve.ts";
+import { healthPaths } from "../http/routes/health.ts";
 import type { System } from "../replication/system.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
 import { sleep, type Clock } from "../util/clock.ts";
-import { pathStart } from "../util/request-url.ts";
+import { pathOf, pathStart } from "../util/request-url.ts";
 import { registryEnvironment } from "./environment-registry.ts";
 import { EnvironmentTurns } from "./environment-turns.ts";
 
@@ -95,7 +96,8 @@ export class EnvironmentListener {
       if (this.#services.size === 0) return fetch(request, connections);
       return this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
     }
-    if (environment === registryEnvironment) return fetch(request, connections);
+    const isOfDefault = environment === registryEnvironment || healthPaths.has(pathOf(request.url).replace(/\/$/, ""));
+    if (isOfDefault) return fetch(request, connections);
     const service = this.#services.get(environment);
     if (service !== undefined)
       return this.#turns.take(environment, () => this.#run(environment, service, request, connections));

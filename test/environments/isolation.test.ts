@@ -85,12 +85,16 @@ test(
       const key = await createEnvironment(primary, secret);
       const wrong = (environment: string): string => `e_${environment}_${key.split("_")[2]}_${"0".repeat(48)}`;
       const headers = { "ostiary-environment": secret };
-      for (const path of ["/api/authorize", "/api/facts", "/api/keys", "/metrics", "/api/environments", "/nothing"]) {
+      const { routes } = createApp(primary.node(), defaultLimits);
+      const others = ["/nothing", "/readyz/", "/healthcheck/?a"].map((path) => ({ method: "GET", path }));
+      for (const { method: registered, path } of [...routes, ...others]) {
+        const method = registered === "ALL" ? "GET" : registered;
+        const body = method === "GET" || method === "HEAD" ? undefined : {};
         const [known, unknown] = [
-          await ask(primary, wrong(secret), "GET", path),
-          await ask(primary, wrong("zebre"), "GET", path),
+          await ask(primary, wrong(secret), method, path, body),
+          await ask(primary, wrong("zebre"), method, path, body),
         ];
-        expect(comparable(known)).toEqual(comparable(unknown));
+        expect({ method, path, answer: comparable(known) }).toEqual({ method, path, answer: comparable(unknown) });
       }
       for (const path of ["head", "log", "snapshot", "audit", "primary"])
         for (const token of ["wrong", key, adminKey]) {

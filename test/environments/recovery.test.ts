@@ -2,6 +2,7 @@
  * Environments after a crash, with a damaged or lost registry, and while nodes start and stop: no data of an environment
  * are removed, one that fails does not disturb the others, and no valid key is refused as an unknown one.
  */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

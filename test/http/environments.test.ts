@@ -120,7 +120,7 @@ test("they refuse malformed requests, unknown environments, and keys that are no
       const ids = ["", "A", "-a", "a-", "a_b", "ä", "..", "a/b", "registry-", "x".repeat(33), 7, null, undefined];
       const bodies = [
         ...ids.map((id) => ({ id })),
-        ...["", "x".repeat(101), 7].map((name) => ({ id: "a", name })),
+        ...["", "x".repeat(101), "a\u0000", "a\nb", 7].map((name) => ({ id: "a", name })),
         ...["", 7, "x".repeat(65)].map((copy_of) => ({ id: "a", copy_of })),
         ...[{ id: "a", copyOf: "staging" }, [], "7", "{"],
       ];

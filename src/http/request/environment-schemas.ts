@@ -4,7 +4,11 @@ import { environmentId, environmentIdText } from "../../config/environment-id.ts
 import { validator } from "./schema-error.ts";
 
 export function environmentParsers() {
-  const name = z.string().min(1).max(100);
+  const name = z
+    .string()
+    .min(1)
+    .max(100)
+    .regex(/^\P{Cc}*$/u, { error: "must have no control characters" });
   return {
     environment: validator(
       "body",

@@ -6,7 +6,7 @@
  * statement or a loop, and the parent may be busy.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { platform } from "#platform";
 import type { WorkerChannel } from "./platform.ts";
 import { AppError } from "../util/app-error.ts";
@@ -157,8 +157,15 @@ export function spawnWorkerProcess<C extends Commands>({ entry }: WorkerKind, ma
  * share the threads that collect garbage, and such a thread inherits the priority of the thread that starts it.
  */
 function lowerPriority(pid: number, niceness: number): void {
-  for (const thread of threadsOf(pid)) tryTo(() => setPriority(thread, niceness));
+  // A thread that was not lowered yet may start another one meanwhile, with its own priority.
+  for (let pass = 0; pass < passesMax; pass++) {
+    const higher = threadsOf(pid).filter((thread) => (tryTo(() => getPriority(thread)) ?? niceness) < niceness);
+    if (higher.length === 0) return;
+    for (const thread of higher) tryTo(() => setPriority(thread, niceness));
+  }
 }
+
+const passesMax = 5;
 
 function threadsOf(pid: number): readonly number[] {
   return tryTo(() => readdirSync(`/proc/${pid}/task`).map(Number)) ?? [pid];

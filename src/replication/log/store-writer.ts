@@ -567,7 +567,8 @@ export class StoreWriter {
 
   /** Called by a timer, so that entries are removed by age on a node without writes, too. */
   #trimAudit(): void {
-    const connection = must(this.#connection);
+    const connection = this.#connection;
+    if (connection === undefined) return;
     const { store, limits, steadyClock, guard } = connection;
     if (guard.failure !== undefined) return;
     const { nowMs } = steadyClock;

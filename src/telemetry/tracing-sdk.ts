@@ -27,6 +27,11 @@ export interface TracingOptions {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+export interface Sdk extends Tracing {
+  /** The share of the traces that begin here which the caller has to start. Undefined if the SDK decides. */
+  readonly rootShare: number | undefined;
+}
+
 export interface Tracing {
   /** Exports the remaining spans, for some seconds at most, and ends tracing. */
   stop(): Promise<void>;
@@ -35,13 +40,14 @@ export interface Tracing {
 const stopTimeoutMs = 3000; // a dead collector must not delay a shutdown for longer
 const warningIntervalMs = 60_000;
 
-export function startSdk(options: TracingOptions): Tracing {
+export function startSdk(options: TracingOptions): Sdk {
   diag.setLogger(quietLogger(), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   const exporter = new OTLPTraceExporter(
     getStringFromEnv("OTEL_EXPORTER_OTLP_COMPRESSION") === undefined ? ({ compression: "gzip" } as object) : {},
   );
+  const { sampler, rootShare } = samplingOf(options.sampleRatio);
   const provider = new TracerProvider({
-    sampler: sampler(options.sampleRatio),
+    sampler,
     resource: otelResource(options.attributes),
     spanProcessors: [
       new BatchSpanProcessor({
@@ -54,7 +60,7 @@ export function startSdk(options: TracingOptions): Tracing {
   });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   trace.setGlobalTracerProvider(provider);
-  return { stop: () => stop(provider) };
+  return { rootShare, stop: () => stop(provider) };
 }
 
 async function stop(provider: TracerProvider): Promise<void> {
@@ -67,17 +73,22 @@ async function stop(provider: TracerProvider): Promise<void> {
 }
 
 /** The names are those of the specification; any other means `parentbased_always_on`. Our own setting has priority. */
-function sampler(sampleRatio: number | undefined): Sampler {
+function samplingOf(sampleRatio: number | undefined): {
+  readonly sampler: Sampler;
+  readonly rootShare?: number | undefined;
+} {
   const ratio = sampleRatio ?? getNumberFromEnv("OTEL_TRACES_SAMPLER_ARG") ?? 1;
   const name = sampleRatio === undefined ? (getStringFromEnv("OTEL_TRACES_SAMPLER") ?? "") : "parentbased_traceidratio";
   const alwaysOn = new AlwaysOnSampler();
+  if (name === "parentbased_traceidratio")
+    return { sampler: new ParentBasedSampler({ root: alwaysOn }), rootShare: ratio };
   const samplers = new Map<string, Sampler>([
     ["always_on", alwaysOn],
     ["always_off", new AlwaysOffSampler()],
     ["traceidratio", new TraceIdRatioBasedSampler(ratio)],
   ]);
   const root = samplers.get(name.replace("parentbased_", "")) ?? alwaysOn;
-  return samplers.get(name) ?? new ParentBasedSampler({ root });
+  return { sampler: samplers.get(name) ?? new ParentBasedSampler({ root }) };
 }
 
 /** Logs at most one line a minute while the collector is down. */

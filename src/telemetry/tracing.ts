@@ -32,6 +32,8 @@ export interface SpanOptions {
 }
 
 let active = false;
+/** The share of the traces that begin here which are recorded. Undefined if only the sampler of the SDK decides. */
+let rootShare: number | undefined;
 
 /** Starts tracing in this thread if the standard variables name a collector. */
 export async function startTracing(options: TracingOptions): Promise<Tracing> {
@@ -39,6 +41,7 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   const { startSdk } = await import("./tracing-sdk.ts");
   const sdk = startSdk(options);
   active = true;
+  rootShare = sdk.rootShare;
   return {
     stop: () => {
       active = false;
@@ -73,10 +76,17 @@ function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, firs
   // Most traces are not sampled. Their spans need neither a context of their own nor an end.
   const enclosing = options.parent === undefined ? trace.getSpan(parent) : undefined;
   if (enclosing !== undefined && !isSampled(enclosing)) return body(enclosing, first, second);
+  // A span of the SDK costs a quarter of a decision, also one that it does not sample.
+  if (isSkippedRoot(parent)) return context.with(skipped, body, undefined, noSpan, first, second);
   const span = startIn(name, options, parent);
   const inner = trace.setSpan(parent, span);
   if (!isSampled(span)) return context.with(inner, body, undefined, span, first, second);
   return context.with(inner, () => settle(span, () => body(span, first, second)));
+}
+
+/** Whether a span without a parent begins a trace that is not recorded. */
+function isSkippedRoot(parent: Context): boolean {
+  return parent === ROOT_CONTEXT && rootShare !== undefined && Math.random() >= rootShare;
 }
 
 /** All samplers decide for a whole trace: the spans inside of one that is not sampled are not sampled either. */
@@ -87,9 +97,12 @@ function isSampled(span: Span): boolean {
 /** Records a span of work that has begun and ended already, such as the delivery of an event after its commit. */
 export function recordSpan(name: string, options: SpanOptions & { readonly endTime: number }): void {
   if (!active) return;
+  const parent = parentContext(options);
+  const enclosing = trace.getSpan(parent);
+  if (enclosing === undefined ? isSkippedRoot(parent) : !isSampled(enclosing)) return;
   // The clock may have been set between the two times.
   const endTime = Math.max(options.endTime, options.startTime ?? 0);
-  startIn(name, options, parentContext(options)).end(endTime);
+  startIn(name, options, parent).end(endTime);
 }
 
 /** Records how many rows a query returned. */
@@ -112,6 +125,9 @@ function bareSpan(parent: string | null | undefined): Span {
 }
 
 const noSpan = trace.wrapSpanContext({ traceId: "0".repeat(32), spanId: "0".repeat(16), traceFlags: 0 });
+
+/** The context of a trace that is not recorded. */
+const skipped = trace.setSpan(ROOT_CONTEXT, noSpan);
 
 function parentContext(options: SpanOptions): Context {
   if (options.parent === undefined) return context.active();

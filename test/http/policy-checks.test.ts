@@ -126,9 +126,13 @@ describe("a policy that is only checked", () => {
         const question = performance.now();
         expect(await clientOf(api.url).authorize(User("ann"), "read", Org("acme"))).toBe(false);
         expect(performance.now() - question).toBeLessThan(1500);
-        // 503 if other programs had the processors.
-        const statuses = (await Promise.all(answers)).map(({ status }) => (status === 503 ? 400 : status)).sort();
-        expect(statuses).toEqual([400, 400, 429, 429]);
+        const refusals = (await Promise.all(answers)).toSorted((left, right) => left.status - right.status);
+        expect(refusals.filter(({ status }) => status === 429)).toHaveLength(2);
+        // The two others were checked until their time was over. What they are told depends on the machine.
+        for (const { status, text } of refusals.filter(({ status }) => status !== 429)) {
+          expect([400, 503]).toContain(status);
+          if (status === 503) expect(text).toContain("this machine is too busy to check the policy in time");
+        }
         await eventually(async () => {
           const after = await api.call("POST", "/api/test", { body: { src: good } });
           expect(after.json).toMatchObject({ success: true });

@@ -126,7 +126,7 @@ describe("a policy that is only checked", () => {
         const question = performance.now();
         expect(await clientOf(api.url).authorize(User("ann"), "read", Org("acme"))).toBe(false);
         expect(performance.now() - question).toBeLessThan(1500);
-        const refusals = (await Promise.all(answers)).toSorted((left, right) => left.status - right.status);
+        const refusals = await Promise.all(answers);
         expect(refusals.filter(({ status }) => status === 429)).toHaveLength(2);
         // The two others were checked until their time was over. What they are told depends on the machine.
         for (const { status, text } of refusals.filter(({ status }) => status !== 429)) {

@@ -6,7 +6,8 @@
 import type { OtlpRecord, SendRecords } from "../telemetry/otlp-logs.ts";
 import { backoffMs } from "../util/backoff.ts";
 import type { Clock } from "../util/clock.ts";
-import type { DecisionStore, LoggedDecision } from "./decision-store.ts";
+import type { DecisionStore } from "./decision-store.ts";
+import type { LoggedDecision } from "./logged-decision.ts";
 import type { LoggedValue } from "./decision-question.ts";
 
 const intervalMs = 1000;

@@ -27,14 +27,9 @@ import { AppError } from "../util/app-error.ts";
 import { type Clock, systemClock } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { type Decision, type DecodedDecision, kindOfQuestion, type LoggedKind } from "./decision-entry.ts";
-import type {
-  DecisionFilter,
-  DecisionPage,
-  Expectation,
-  LoggedDecision,
-  PageOptions,
-  ParityPosition,
-} from "./decision-store.ts";
+import type { DecisionFilter, DecisionPage, PageOptions } from "./decision-store.ts";
+import type { LoggedDecision } from "./logged-decision.ts";
+import type { Expectation, ParityPosition } from "./parity-reports.ts";
 import type { DecisionBatch, DecisionCommands, DecisionLogEvent } from "./decision-writer.ts";
 import { RecentDecisions } from "./recent-decisions.ts";
 

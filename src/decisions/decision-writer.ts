@@ -13,16 +13,10 @@ import { reasonOf } from "../util/reason.ts";
 import { isDamage, storageFailureIn } from "../util/storage-failure.ts";
 import { exportDecisions } from "./decision-export.ts";
 import { decodeEntries } from "./decision-entry.ts";
-import {
-  type DecisionFilter,
-  type DecisionPage,
-  DecisionStore,
-  type Expectation,
-  type LoggedDecision,
-  type PageOptions,
-  type ParityPosition,
-  quarantine,
-} from "./decision-store.ts";
+import { quarantine } from "./decision-file.ts";
+import { type DecisionFilter, type DecisionPage, DecisionStore, type PageOptions } from "./decision-store.ts";
+import type { LoggedDecision } from "./logged-decision.ts";
+import type { Expectation, ParityPosition } from "./parity-reports.ts";
 import { Redaction } from "./redaction.ts";
 
 export interface DecisionLogOptions {
@@ -138,16 +132,16 @@ export class DecisionWriter {
 
   parity(keyId: string | undefined, after: ParityPosition | undefined, page: Pick<PageOptions, "limit" | "bytesMax">) {
     return this.#reading((store) => ({
-      counts: store.parityCounts(keyId),
-      ...store.parityReports(keyId, after, { ...page, oldestMs: this.#oldestMs }),
+      counts: store.parity.counts(keyId),
+      ...store.parity.page(keyId, after, { ...page, oldestMs: this.#oldestMs }),
     }));
   }
 
   #countReports(): void {
     this.#attempt(() => {
       const store = this.#opened();
-      store.limitReports((this.#options ?? notOpened()).reportsMax);
-      this.#emit({ pendingReports: store.parityCounts(undefined).pending });
+      store.parity.limit((this.#options ?? notOpened()).reportsMax);
+      this.#emit({ pendingReports: store.parity.counts(undefined).pending });
     });
   }
 

@@ -9,7 +9,7 @@ import type { Connection } from "../store/connection/connection.ts";
 import { readState } from "../store/log/store-state.ts";
 import { AppError } from "../util/app-error.ts";
 import { type AskedQuestion, askedQuestion, type LoggedValue } from "./decision-question.ts";
-import type { LoggedDecision } from "./decision-store.ts";
+import type { LoggedDecision } from "./logged-decision.ts";
 import { hex } from "./redaction.ts";
 
 /** The result of a decision, as the log has it. */

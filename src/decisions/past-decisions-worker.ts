@@ -3,7 +3,7 @@ import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Explanation } from "../engine/explain/explanation.ts";
 import { serveWorker } from "../runtime/worker.ts";
 import { AppError } from "../util/app-error.ts";
-import type { LoggedDecision } from "./decision-store.ts";
+import type { LoggedDecision } from "./logged-decision.ts";
 import {
   type DecisionResult,
   decideAgain,

@@ -28,7 +28,7 @@ export interface TracingOptions {
 }
 
 export interface Sdk extends Tracing {
-  /** The share of the traces that begin here which the caller has to start. Undefined if the SDK decides. */
+  /** The share of the traces that begin here which are to be started. Undefined if the sampler decides. */
   readonly rootShare: number | undefined;
 }
 

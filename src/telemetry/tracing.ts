@@ -73,23 +73,27 @@ type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
 /** A separate function: otherwise every call of `withSpan` would allocate the context of the closure in here. */
 function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, first: unknown, second: unknown): T {
   const parent = parentContext(options);
-  // Most traces are not sampled. Their spans need neither a context of their own nor an end.
-  const enclosing = options.parent === undefined ? trace.getSpan(parent) : undefined;
-  if (enclosing !== undefined && !isSampled(enclosing)) return body(enclosing, first, second);
-  // A span of the SDK costs a quarter of a decision, also one that it does not sample.
-  if (isSkippedRoot(parent)) return context.with(skipped, body, undefined, noSpan, first, second);
-  const span = startIn(name, options, parent);
-  const inner = trace.setSpan(parent, span);
-  if (!isSampled(span)) return context.with(inner, body, undefined, span, first, second);
-  return context.with(inner, () => settle(span, () => body(span, first, second)));
+  if (!isSkipped(options, parent)) {
+    const span = startIn(name, options, parent);
+    if (isSampled(span))
+      return context.with(trace.setSpan(parent, span), () => settle(span, () => body(span, first, second)));
+  }
+  // Most traces are not recorded. All their spans share one context, and none of them needs an end.
+  if (context.active() === skipped) return body(noSpan, first, second);
+  return context.with(skipped, body, undefined, noSpan, first, second);
 }
 
-/** Whether a span without a parent begins a trace that is not recorded. */
-function isSkippedRoot(parent: Context): boolean {
-  return parent === ROOT_CONTEXT && rootShare !== undefined && Math.random() >= rootShare;
+/**
+ * Whether a span is of a trace that is not recorded, as far as that is known without the SDK: there each span costs a
+ * quarter of a decision, also one that is not sampled.
+ */
+function isSkipped({ parent: traceparent }: SpanOptions, parent: Context): boolean {
+  const enclosing = trace.getSpan(parent);
+  if (enclosing === undefined) return rootShare !== undefined && Math.random() >= rootShare;
+  // All samplers decide for a whole trace, but not all of them follow the caller.
+  return !isSampled(enclosing) && (traceparent === undefined || rootShare !== undefined);
 }
 
-/** All samplers decide for a whole trace: the spans inside of one that is not sampled are not sampled either. */
 function isSampled(span: Span): boolean {
   return (span.spanContext().traceFlags & TraceFlags.SAMPLED) !== 0;
 }
@@ -98,8 +102,7 @@ function isSampled(span: Span): boolean {
 export function recordSpan(name: string, options: SpanOptions & { readonly endTime: number }): void {
   if (!active) return;
   const parent = parentContext(options);
-  const enclosing = trace.getSpan(parent);
-  if (enclosing === undefined ? isSkippedRoot(parent) : !isSampled(enclosing)) return;
+  if (isSkipped(options, parent)) return;
   // The clock may have been set between the two times.
   const endTime = Math.max(options.endTime, options.startTime ?? 0);
   startIn(name, options, parent).end(endTime);

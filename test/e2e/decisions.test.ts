@@ -5,7 +5,7 @@
 import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import type { LoggedDecision } from "../../src/decisions/decision-store.ts";
+import type { LoggedDecision } from "../../src/decisions/logged-decision.ts";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import { must } from "../../src/util/assert.ts";
 import { scenarioTimeoutMs, withCluster } from "./cluster.ts";

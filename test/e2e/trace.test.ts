@@ -176,6 +176,66 @@ test(
   scenarioTimeoutMs,
 );
 
+test(
+  "a response, the log of decisions and the collector have the same share of the traces",
+  async () => {
+    const collector = startCollector();
+    const environment = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_BSP_SCHEDULE_DELAY: "50",
+      OSTIARY_TRACE_SAMPLE_RATIO: "0.5",
+      OSTIARY_DECISIONS_LOG: "all",
+    };
+    try {
+      await withCluster({ broker: "embedded", edges: 0, environment }, async ({ primary, adminKey }) => {
+        const Authorization = `Bearer ${adminKey}`;
+        const body = JSON.stringify({
+          ...{ actor_type: "User", actor_id: "alice", action: "delete" },
+          ...{ resource_type: "Repository", resource_id: "compiler" },
+        });
+        const ask = async (id: string, caller: string): Promise<[id: string, traceId: string | null]> => {
+          const headers = { Authorization, "Content-Type": "application/json", "X-Request-ID": id };
+          const traceparent: Record<string, string> = caller === "" ? {} : { traceparent: caller };
+          const url = `${primary.url}/api/authorize`;
+          const response = await fetch(url, { method: "POST", headers: { ...headers, ...traceparent }, body });
+          expect(await response.json()).toEqual({ allowed: true });
+          return [id, response.headers.get("X-Trace-Id")];
+        };
+        const count = 100;
+        const callers = ["", "00", "01"].flatMap((flags) =>
+          Array.from({ length: count }, () => (flags === "" ? "" : `00-${randomHex(16)}-${randomHex(8)}-${flags}`)),
+        );
+        const asked = new Map(await Promise.all(callers.map((caller, index) => ask(`request-${index}`, caller))));
+        const traceIds = [...asked.values()];
+        expect(traceIds.slice(count, 2 * count).filter((id) => id !== null)).toEqual([]);
+        expect(traceIds.slice(2 * count)).toEqual(callers.slice(2 * count).map((caller) => caller.slice(3, 35)));
+        const recorded = new Set(traceIds.filter((id) => id !== null));
+        // Fewer or more are less likely than one in 10^8.
+        expect(recorded.size - count).toBeGreaterThan(20);
+        expect(recorded.size - count).toBeLessThan(80);
+
+        const url = `${primary.url}/api/decisions?kind=authorize&limit=1000`;
+        const page = await fetch(url, {
+          headers: { Authorization, traceparent: `00-${"1".repeat(32)}-${"1".repeat(16)}-00` },
+        });
+        const { decisions } = (await page.json()) as { decisions: { request_id: string; trace_id: string | null }[] };
+        expect(new Map(decisions.map(({ request_id: id, trace_id: traceId }) => [id, traceId]))).toEqual(asked);
+
+        const questions = () => collector.spans.filter(({ name }) => name === "POST /api/authorize");
+        await eventually(async () => questions().length >= recorded.size, "all traces arrive");
+        expect(new Set(questions().map(({ traceId }) => traceId))).toEqual(recorded);
+        // No span of the other requests begins a trace of its own.
+        const steps = new Set(["plan", "query", "decode", "reply"]);
+        const begun = collector.spans.filter(({ parentSpanId, name }) => parentSpanId === "" && steps.has(name));
+        expect(begun.map(({ name }) => name)).toEqual([]);
+      });
+    } finally {
+      await collector.stop();
+    }
+  },
+  scenarioTimeoutMs,
+);
+
 /** The tolerance for clocks in different processes, in milliseconds. */
 const toleranceMs = 1;
 

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import type { LoggedDecision } from "../../src/decisions/decision-store.ts";
+import type { LoggedDecision } from "../../src/decisions/logged-decision.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
 import { type Api, apiOf, fact, Org, role, User, value, wildcardPolicy } from "./api.ts";
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
-import type { LoggedDecision } from "../../src/decisions/decision-store.ts";
+import type { LoggedDecision } from "../../src/decisions/logged-decision.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
 import { must } from "../../src/util/assert.ts";
 import { withCapturedLog } from "../replication/captured-log.ts";

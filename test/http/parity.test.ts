@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { ParityHandle } from "oso-cloud";
 import { defaultLimits } from "../../src/config/limits.ts";
 import type { Decision } from "../../src/decisions/decision-entry.ts";
-import { DecisionStore, type ParityPosition } from "../../src/decisions/decision-store.ts";
+import { DecisionStore } from "../../src/decisions/decision-store.ts";
+import type { ParityPosition } from "../../src/decisions/parity-reports.ts";
 import { RecentDecisions } from "../../src/decisions/recent-decisions.ts";
 import { Redaction } from "../../src/decisions/redaction.ts";
 import { renderMetrics } from "../../src/telemetry/metrics.ts";
@@ -207,18 +208,18 @@ describe("API keys", () => {
       for (let index = 0; index < 100; index++) {
         add("loud", `${index}`, true);
         add("loud", `unknown ${index}`, true, false);
-        store.limitReports(30);
+        store.parity.limit(30);
       }
-      expect(store.parityCounts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
-      const { mismatch, pending, match } = store.parityCounts("loud");
+      expect(store.parity.counts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
+      const { mismatch, pending, match } = store.parity.counts("loud");
       expect([mismatch, pending + match]).toEqual([1, 27]);
       for (let index = 0; index < 100; index++) {
         add("loud", `m ${index}`, false);
-        store.limitReports(30);
+        store.parity.limit(30);
       }
-      const ids = store.parityReports("loud", undefined, page).reports.map(({ requestId }) => requestId);
+      const ids = store.parity.page("loud", undefined, page).reports.map(({ requestId }) => requestId);
       expect(ids.slice(0, 3)).toEqual(["m 99", "m 98", "m 97"]);
-      expect(store.parityCounts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
+      expect(store.parity.counts("quiet")).toEqual({ mismatch: 1, pending: 0, match: 1 });
     }));
 
   test("do not lose the decisions of their reports because of other decisions", () =>
@@ -231,7 +232,7 @@ describe("API keys", () => {
       );
       while (store.removeExcess(100_000));
       expect(store.counts().written).toBeWithin(1, 10_000);
-      expect(store.parityReports("quiet", undefined, page).reports).toMatchObject([
+      expect(store.parity.page("quiet", undefined, page).reports).toMatchObject([
         { result: "mismatch", decision: { request_id: "1", id: `${store.name}-1` } },
       ]);
     }));
@@ -240,7 +241,7 @@ describe("API keys", () => {
 test("pages of the reports of all keys merge those of each key", () =>
   withStore((store, add) => {
     for (let index = 0; index < 300; index++) add(`key ${index % 7}`, `${index}`, index % 3 === 1, index % 3 > 0);
-    const whole = store.parityReports(undefined, undefined, page).reports.map(({ requestId }) => requestId);
+    const whole = store.parity.page(undefined, undefined, page).reports.map(({ requestId }) => requestId);
     const expected = { mismatch: 2, pending: 0, match: 1 };
     const ids = (["mismatch", "pending", "match"] as const).flatMap((result) =>
       Array.from({ length: 100 }, (_, index) => String(297 - 3 * index + expected[result])),
@@ -248,7 +249,7 @@ test("pages of the reports of all keys merge those of each key", () =>
     expect(whole).toEqual(ids);
     const inPages: string[] = [];
     for (let after: ParityPosition | undefined; ;) {
-      const { reports, next } = store.parityReports(undefined, after, { ...page, limit: 37 });
+      const { reports, next } = store.parity.page(undefined, after, { ...page, limit: 37 });
       inPages.push(...reports.map(({ requestId }) => requestId));
       if (next === undefined) break;
       after = next;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "bun:test";
 import { pick, random as seeded } from "../../scripts/benchmark/random.ts";
-import type { LoggedDecision } from "../../src/decisions/decision-store.ts";
+import type { LoggedDecision } from "../../src/decisions/logged-decision.ts";
 import { inEnvironment } from "../../src/telemetry/current-environment.ts";
 import { must } from "../../src/util/assert.ts";
 import { eventually, withCluster, type Cluster } from "../replication/cluster.ts";

@@ -1,6 +1,6 @@
 /** The operations of `routes/parity.ts`. */
 import { z } from "zod";
-import { parityResults } from "../../decisions/decision-store.ts";
+import { parityResults } from "../../decisions/parity-reports.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
 import { parityQuery } from "../routes/parity.ts";
 import { decisionSchema } from "./decisions.ts";

@@ -5,7 +5,7 @@
  */
 import { LRUCache } from "lru-cache";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
-import type { ParityResult } from "../../decisions/decision-store.ts";
+import type { ParityResult } from "../../decisions/parity-reports.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 
 const keysMax = 1000;

@@ -6,7 +6,7 @@ import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
-import { type ParityPosition, type ParityReport, parityResults } from "../../decisions/decision-store.ts";
+import { type ParityPosition, type ParityReport, parityResults } from "../../decisions/parity-reports.ts";
 import type { Node } from "../../replication/node.ts";
 import { must } from "../../util/assert.ts";
 import { keyAccess } from "../middleware/access.ts";

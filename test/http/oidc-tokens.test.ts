@@ -211,6 +211,10 @@ describe("a token is refused", () => {
       expect(await refusal({ claims: { nbf: now() + 40 } })).toContain("it is not valid yet");
       for (const exp of [undefined, null, "2999", `${now() + 300}`])
         expect(await refusal({ claims: { exp } })).toContain("it has no `exp`");
+      // Such a time cannot be shown.
+      for (const exp of [8_640_000_000_001, 1e300, Number.MAX_VALUE])
+        expect(await refusal({ claims: { exp } })).toContain("its `exp` is not a time");
+      expect((await find({ claims: { exp: 8_640_000_000_000 } })).expiresMs).toBe(8.64e15);
       for (const nbf of ["1", null]) expect(await refusal({ claims: { nbf } })).toContain("it is not valid yet");
     }));
 

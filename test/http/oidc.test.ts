@@ -250,3 +250,26 @@ test("an event stream ends when the key of its token was replaced", () =>
       { ...oidcFlags(issuer), "advanced.oidcKeysFetchIntervalMsMin": "1ms" },
     ),
   ));
+
+test("a person follows the decisions until the key of the token was replaced", () =>
+  withIssuer((issuer) =>
+    withCluster(
+      async (cluster) => {
+        const api = apiOf(await cluster.primary());
+        await api.call("POST", "/api/policy", { body: { src: wildcardPolicy } });
+        const owner = new Person(issuer, "owners");
+        const key = await issuer.token({ claims: { groups: ["owners"] } });
+        const source = await openSource(api.url, { key, path: "/api/decisions" });
+        await owner.call(api, "POST", "/api/authorize", question);
+        await owner.call(api, "POST", "/api/authorize", question);
+        expect((await source.count(2)).map(({ type }) => type)).toEqual(["ostiary.decision", "ostiary.decision"]);
+        await issuer.rotate();
+        expect((await owner.call(api, "POST", "/api/authorize", question)).status).toBe(200);
+        expect(await source.ended).toBe(true);
+        expect(source.received.slice(2)).toMatchObject([
+          { type: "end", data: expect.stringContaining("the token of this stream has expired") },
+        ]);
+      },
+      { ...oidcFlags(issuer), "advanced.oidcKeysFetchIntervalMsMin": "1ms", "decisions.log": "all" },
+    ),
+  ));

@@ -12,6 +12,7 @@ import { apiKeyFinder } from "../middleware/access.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { type EventBatch, EventStream, messageWithId } from "./event-stream.ts";
 import { streamHeaders } from "./event-streams.ts";
+import { StreamAccess } from "./stream-access.ts";
 
 /** The public id of the last decision that was examined. */
 type Position = string;
@@ -57,17 +58,17 @@ export class DecisionStreams {
       this.#slots.release(holder);
       throw error;
     }
+    const parts = { clock: this.#node.clock, findKey: this.#findKey };
+    const access = new StreamAccess(parts, exchange, authorization, () => stream.notify());
     const stream = new EventStream<Position>(start, {
       node: this.#node,
       limits: this.#limits,
-      requireAccess: () => {
-        if (this.#findKey(authorization)?.role !== "admin")
-          throw new AppError("unauthorized", "the API key of this stream was removed");
-      },
+      requireAccess: () => access.require(),
       after: (position) => this.#after(filter, position, this.#limits.decisionsPageMax),
       idOf: (position) => position,
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
+        access.end();
         this.#open.delete(stream);
         this.#slots.release(holder);
       },

@@ -8,7 +8,6 @@ import type { DecisionFilter } from "../../decisions/decision-store.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
-import { apiKeyFinder } from "../middleware/access.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { type EventBatch, EventStream, messageWithId } from "./event-stream.ts";
 import { streamHeaders } from "./event-streams.ts";
@@ -21,7 +20,6 @@ export class DecisionStreams {
   readonly #node: Node;
   readonly #limits: Limits;
   readonly #log: DecisionLog;
-  readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: () => void;
   readonly #open = new Set<EventStream<Position>>();
   readonly #slots: SlotPool;
@@ -32,7 +30,6 @@ export class DecisionStreams {
     this.#limits = limits;
     this.#log = log;
     this.#slots = new SlotPool(limits.decisionStreamsMax, "streams of decisions");
-    this.#findKey = apiKeyFinder(node);
     this.#unsubscribe = log.subscribe(() => {
       for (const stream of this.#open) stream.notify();
     });
@@ -58,8 +55,7 @@ export class DecisionStreams {
       this.#slots.release(holder);
       throw error;
     }
-    const parts = { clock: this.#node.clock, findKey: this.#findKey };
-    const access = new StreamAccess(parts, exchange, authorization, () => stream.notify());
+    const access = new StreamAccess(exchange, authorization, this.#node.clock, () => stream.notify());
     const stream = new EventStream<Position>(start, {
       node: this.#node,
       limits: this.#limits,

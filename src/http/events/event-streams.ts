@@ -14,13 +14,11 @@ import { cloudEventOf } from "./cloud-event.ts";
 import type { LogReadQueue } from "./log-read-queue.ts";
 import { EventStream, eventText, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
-import { apiKeyFinder } from "../middleware/access.ts";
 import { StreamAccess } from "./stream-access.ts";
 
 export class EventStreams {
   readonly #node: Node;
   readonly #limits: Limits;
-  readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: (() => void) | undefined;
   readonly #open = new Set<EventStream<EventPosition>>();
   readonly #slots: SlotPool;
@@ -38,7 +36,6 @@ export class EventStreams {
     this.#node = node;
     this.#limits = limits;
     this.#slots = new SlotPool(limits.eventStreamsMax, "event streams");
-    this.#findKey = apiKeyFinder(node);
     this.#unsubscribe = node.events?.subscribe(() => this.#moved());
   }
 
@@ -54,8 +51,7 @@ export class EventStreams {
     requireEvents(this.#node);
     if (!this.#slots.canAcquire(holder)) throw this.#slots.refusalError(holder);
     const { next: start } = reader.read(from, { eventsMax: 0, bytesMax: 0 });
-    const parts = { clock: this.#node.clock, findKey: this.#findKey };
-    const access = new StreamAccess(parts, exchange, authorization, () => stream.notify());
+    const access = new StreamAccess(exchange, authorization, this.#node.clock, () => stream.notify());
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,

@@ -4,24 +4,18 @@
  */
 import type { Clock } from "../../util/clock.ts";
 import { AppError } from "../../util/app-error.ts";
-import type { apiKeyFinder } from "../middleware/access.ts";
 import type { Exchange } from "../middleware/exchange.ts";
 import { ExpiryTimer } from "./expiry-timer.ts";
 
+type StreamExchange = Pick<Exchange, "findKey" | "people" | "principal">;
+
 export class StreamAccess {
-  readonly #findKey: ReturnType<typeof apiKeyFinder>;
-  readonly #exchange: Pick<Exchange, "people" | "principal">;
+  readonly #exchange: StreamExchange;
   readonly #authorization: string;
   readonly #expiry: ExpiryTimer;
 
   /** `authorization` is the header of the admitted request. `onExpired` is called when its key expires. */
-  constructor(
-    { clock, findKey }: { readonly clock: Clock; readonly findKey: ReturnType<typeof apiKeyFinder> },
-    exchange: Pick<Exchange, "people" | "principal">,
-    authorization: string,
-    onExpired: () => void,
-  ) {
-    this.#findKey = findKey;
+  constructor(exchange: StreamExchange, authorization: string, clock: Clock, onExpired: () => void) {
     this.#exchange = exchange;
     this.#authorization = authorization;
     this.#expiry = new ExpiryTimer(clock, onExpired);
@@ -29,13 +23,13 @@ export class StreamAccess {
 
   /** Throws AppError `unauthorized` if the stream has to end. */
   require(): void {
-    const { people, principal } = this.#exchange;
+    const { people, principal, findKey } = this.#exchange;
     if (principal?.kind === "person") {
       if (people?.isCurrent(principal) !== true)
         throw new AppError("unauthorized", "the token of this stream has expired, or its key was replaced");
       return;
     }
-    const key = this.#findKey(this.#authorization);
+    const key = findKey(this.#authorization);
     // A key that is configured again can have got another role.
     if (key === undefined || key.role !== principal?.role)
       throw new AppError("unauthorized", "the API key of this stream was removed");

@@ -138,18 +138,20 @@ export function writeAccess(node: Node, role: ApiKeyRole, bodyBytesMax: number) 
 }
 
 /**
- * Guards writes that an edge forwards. The edge checks the key before it reads the body, and the primary checks it
- * again. A key that the edge does not know can be newer than its database, so the edge looks it up at the primary.
+ * Guards writes that an edge forwards, and counts them. The edge checks the key before it reads the body, and the primary
+ * checks it again. A key that the edge does not know can be newer than its database, so the edge looks it up at the
+ * primary; only that one counts its writes.
  */
 export function forwardGuard(node: Node): (exchange: Exchange, request: Request, role: ApiKeyRole) => Promise<void> {
   return async (exchange, request, role) => {
     const authorization = authorizationOf(request);
-    const person = findPerson(exchange, request, authorization);
-    if (person !== undefined) return admit(exchange, await person, role);
-    const keyText = bearerIn(authorization);
-    const known = ifReady(() => exchange.findKey(authorization));
-    if (known !== undefined || node.lookUpKey === undefined) return admit(exchange, known, role);
-    const found = await node.lookUpKey(keyText);
+    const person = await findPerson(exchange, request, authorization);
+    const known = person ?? ifReady(() => exchange.findKey(authorization));
+    if (known !== undefined || node.lookUpKey === undefined) {
+      admit(exchange, known, role);
+      return countRequest(exchange, "write");
+    }
+    const found = await node.lookUpKey(bearerIn(authorization));
     if (found !== "unchecked") requireRole(exchange, found === "unknown" ? undefined : found, role);
   };
 }

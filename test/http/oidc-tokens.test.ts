@@ -411,6 +411,28 @@ describe("the keys of the issuer", () => {
       { "advanced.oidcLeewayMs": "5m" },
     ));
 
+  test("are asked for first if no token has arrived for long, also for a token that is known", () =>
+    withPeople(async ({ issuer, people, advance, refusal }) => {
+      const token = await issuer.token({ claims: { exp: now() + 8 * 3600 } });
+      expect((await people.find(token, inDefault)).role).toBe("read");
+      // The issuer is down: the known keys stay valid.
+      issuer.answer = (response) => void response.writeHead(500).end();
+      advance(2 * hour);
+      expect((await people.find(token, inDefault)).role).toBe("read");
+      issuer.answer = undefined;
+      await issuer.rotate();
+      advance(2 * hour);
+      expect(await refusal(token)).toContain("no such key");
+      // A token that arrives soon after the interval does not wait.
+      const other = await issuer.token({ claims: { exp: now() + 8 * 3600 } });
+      await people.find(other, inDefault);
+      await issuer.rotate();
+      advance(605 * second);
+      expect((await people.find(other, inDefault)).role).toBe("read");
+      await people.prepare();
+      expect(await refusal(other)).toContain("no such key");
+    }));
+
   test("are not fetched more often because of invented keys", () =>
     withPeople(async ({ issuer, people, refusal, advance, find }) => {
       await find();
@@ -455,7 +477,7 @@ describe("the keys of the issuer", () => {
       issuer.answer = (response) => void response.destroy();
       for (const _ of Array.from({ length: 23 })) {
         advance(hour);
-        expect(people.find(known, inDefault)).toMatchObject({ role: "read" });
+        expect(await people.find(known, inDefault)).toMatchObject({ role: "read" });
         await people.prepare();
       }
       expect((await find({ claims: { ...inTwoDays.claims, sub: "x" } })).id).toBe("person:x");

@@ -184,12 +184,12 @@ test("a person acts only in the environment that the request names, with the rol
           // The group, the environment that the request names, and the role in the default and in a hosted environment.
           ["writers", undefined, "write", "write"],
           ["writers", "test", "write", "write"],
-          ["writers", "other", 401, 401],
-          ["writers", "", 401, 401],
+          ["writers", "other", 403, 403],
+          ["writers", "", 403, 403],
           ["readers", undefined, "read", 403],
           ["readers", "test", "read", 403],
           ["owners", undefined, "admin", 403],
-          ["owners", "other", 401, 401],
+          ["owners", "other", 403, 401],
         ] as const;
         for (const [group, environment, ...roles] of table) {
           const found = [await roleOf(false, group, environment), await roleOf(true, group, environment)];

@@ -10,7 +10,7 @@ import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
-import type { Person } from "../oidc/people.ts";
+import type { People, Person } from "../oidc/people.ts";
 import type { RequestKind } from "../request/request-limits.ts";
 import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { type FindKey, principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
@@ -95,14 +95,19 @@ function findPerson(
   authorization: string,
 ): Person | Promise<Person> | undefined {
   if (people === undefined || authorization.startsWith("Bearer e_") || !authorization.includes(".")) return undefined;
-  const wanted = request.headers.get(environmentHeader);
+  const [token, wanted] = [bearerIn(authorization), request.headers.get(environmentHeader)];
   // A token is for all environments, so it must not act in another one than the person means.
-  if (wanted !== null && wanted !== environment)
-    throw new AppError(
-      "unauthorized",
-      `this node has no environment \`${clip(wanted, 64)}\` (\`Ostiary-Environment\`)`,
-    );
-  return people.find(bearerIn(authorization), { environment, isHosted });
+  if (wanted !== null && wanted !== environment) return refuseEnvironment(people, token, wanted);
+  return people.find(token, { environment, isHosted });
+}
+
+/** Nobody without a role in an environment learns whether the node has it: the refusal is the same. */
+async function refuseEnvironment(people: People, token: string, environment: string): Promise<never> {
+  await people.find(token, { environment, isHosted: true });
+  throw new AppError(
+    "unauthorized",
+    `this node has no environment \`${clip(environment, 64)}\` (\`Ostiary-Environment\`)`,
+  );
 }
 
 /** Names the environment that a person means; an API key belongs to one. */

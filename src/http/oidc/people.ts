@@ -170,10 +170,12 @@ export class People {
   #withRole({ person, roles }: VerifiedToken, scope: TokenScope): Person {
     const role = roleIn(roles, scope);
     if (role !== undefined) return { ...person, role };
-    const form = scope.isHosted ? `, as \`${scope.environment}::value\`` : "";
+    const environment = clip(scope.environment, 64);
+    const form = scope.isHosted ? `, as \`${environment}::value\`` : "";
+    const orUnknown = scope.isHosted ? `, or this node has no environment \`${environment}\`` : "";
     throw new AppError(
       "forbidden",
-      `this person has no role here: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`,
+      `this person has no role here${orUnknown}: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`,
     );
   }
 }

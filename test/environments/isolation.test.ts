@@ -128,9 +128,19 @@ test(
       await createEnvironment(primary, secret);
       const tokenOf = (group: string): Promise<string> => issuer.token({ claims: { groups: [group] } });
       const writer = await tokenOf("writers");
-      const tokens = ["a.b.c", `${writer}x`, await issuer.token({ claims: { exp: 1 } }), await tokenOf("owners")];
+      const tokens = [
+        "",
+        "wrong",
+        "a.b.c",
+        `${writer}x`,
+        await issuer.token({ claims: { exp: 1 } }),
+        await tokenOf("owners"),
+      ];
       const send = async (method: string, path: string, token: string, environment: string): Promise<Reply> => {
-        const headers = { Authorization: `Bearer ${token}`, "Ostiary-Environment": environment };
+        const headers = {
+          ...(token !== "" && { Authorization: `Bearer ${token}` }),
+          "Ostiary-Environment": environment,
+        };
         const response = await fetch(primary.url + path, { method, headers });
         const text = (await response.text()).replaceAll(environment, "<environment>");
         return { status: response.status, headers: response.headers, text, json: {} };

@@ -19,6 +19,7 @@ import { BodyParser } from "./request/body-parser.ts";
 import { BodyReader } from "./request/body-reader.ts";
 import { RequestLimits } from "./request/request-limits.ts";
 import { ByteBudget } from "./response/byte-budget.ts";
+import { apiKeyFinder } from "./middleware/access.ts";
 import { errors, errorResponse } from "./middleware/errors.ts";
 import { EventPages, LogReadQueue } from "./events/log-read-queue.ts";
 import { EventStreams } from "./events/event-streams.ts";
@@ -133,8 +134,8 @@ export function createApp(
         .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
         .use(authzenDiscovery(publicUrl))
         .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
-        .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
-        .use(parityRoutes(node, limits, bodies, decisions, parity))
+        .use(decisionRoutes(limits, bodies, decisions, decisionStreams, past))
+        .use(parityRoutes(limits, bodies, decisions, parity))
         .use(factReads(node, limits, queries))
         .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
         .use(policyReads(node, limits, queries))
@@ -152,11 +153,12 @@ export function createApp(
   let madeApi: Routed | undefined;
   let madeForNodes: Routed | undefined;
   const api = (): Routed => (madeApi ??= makeApi());
-  // All routes take a megabyte. An idle environment is asked only by other nodes, and for these it needs only their routes.
+  // All routes take half a megabyte. An idle environment is asked only by other nodes, and for these it needs only their routes.
   const forNodes = (): Routed => (madeForNodes ??= routed(newRoutes().use(replicationRoutes(node))));
   if (!isHosted) api();
   // The most frequent request bypasses Elysia, whose work around a handler takes as long as the decision.
-  const parts = { bodies: reader, large, people, isHosted, isTrustedProxy, requestLimits };
+  const findKey = apiKeyFinder(node);
+  const parts = { bodies: reader, large, findKey, people, isHosted, isTrustedProxy, requestLimits };
   const exchanges = serveExchanges(node, limits, parts, (exchange, received) => {
     const request = withRoutableUrl(received);
     if (isAuthorize(request)) return authorize(exchange, request);
@@ -222,7 +224,7 @@ function applianceRoutes(node: Node, limits: Limits, bodies: BodyParser, environ
   return new Elysia()
     .use(metricsRoutes(node, limits))
     .use(promoteRoutes(node, limits, bodies, environments))
-    .use(environmentReads(node, environments, limits))
+    .use(environmentReads(environments, limits))
     .use(node.writes === undefined ? new Elysia() : environmentWrites(node, environments, limits, bodies));
 }
 

@@ -3,6 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Writer } from "../replication/log/writer.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { findSecrets, hashKey, mintApiKey, mintNodeKey, parseApiKey, secretIn } from "../store/keys/api-keys.ts";
+import { wasReplaced } from "../store/keys/key-grant.ts";
 import { operator, type AuditDraft } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { AppError } from "../util/app-error.ts";
@@ -50,16 +51,19 @@ export async function ensureSecrets(
   return { nodeKeyHash, adminKey: adminKey ?? configuredAdminKey(config, store) };
 }
 
-/** Undefined if the store has its secret with an expiry, which a start must not lift. */
+/** Undefined if its secret was replaced, or the store has it with an expiry: a start must not lift that. */
 function configuredAdminKey({ adminKey }: Config, store: Connection): string | undefined {
   if (adminKey === undefined) return undefined;
-  const known = secretIn(findSecrets(store, parseApiKey(adminKey)?.id ?? ""), hashKey(adminKey));
-  if (known?.isReplaced === true)
+  const id = parseApiKey(adminKey)?.id ?? "";
+  const [secrets, hash] = [findSecrets(store, id), hashKey(adminKey)];
+  if (wasReplaced(secrets, hash)) {
     log.warning(
-      "`adminKey` in the configuration has the secret of {id} that `ostiary keys rotate` replaced: put the new one there",
-      { id: known.id },
+      "`adminKey` in the configuration has a secret of {id} that `ostiary keys rotate` replaced: put the new one there",
+      { id },
     );
-  return known?.expiresMs === undefined ? adminKey : undefined;
+    return undefined;
+  }
+  return secretIn(secrets, hash)?.expiresMs === undefined ? adminKey : undefined;
 }
 
 /** Stores the admin key, unless it is stored already. */

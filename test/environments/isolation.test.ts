@@ -6,6 +6,7 @@ import { expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
+import { Issuer, oidcFlags } from "../http/issuer.ts";
 import { ask, createEnvironment, fill, mayRead, type Reply } from "./host.ts";
 
 const secret = "zebra";
@@ -111,6 +112,50 @@ test(
       });
       const { keys } = (await response.json()) as { readonly keys: readonly { readonly id: string }[] };
       expect(keys.map(({ id }) => id)).toEqual(["admin"]);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a token without a role in an environment is refused as in one that does not exist",
+  () =>
+    withCluster(async (cluster) => {
+      await using issuer = await Issuer.start();
+      const primary = await cluster.host("primary", "primary", {
+        ...oidcFlags(issuer),
+        "oidc.write": `${secret}::writers`,
+      });
+      await createEnvironment(primary, secret);
+      const tokenOf = (group: string): Promise<string> => issuer.token({ claims: { groups: [group] } });
+      const writer = await tokenOf("writers");
+      const tokens = [
+        "",
+        "wrong",
+        "a.b.c",
+        `${writer}x`,
+        await issuer.token({ claims: { exp: 1 } }),
+        await tokenOf("owners"),
+      ];
+      const send = async (method: string, path: string, token: string, environment: string): Promise<Reply> => {
+        const headers = {
+          ...(token !== "" && { Authorization: `Bearer ${token}` }),
+          "Ostiary-Environment": environment,
+        };
+        const response = await fetch(primary.url + path, { method, headers });
+        const text = (await response.text()).replaceAll(environment, "<environment>");
+        return { status: response.status, headers: response.headers, text, json: {} };
+      };
+      const { routes } = createApp(primary.node(), defaultLimits);
+      for (const { method: registered, path } of [...routes, { method: "GET", path: "/nothing" }])
+        for (const token of tokens) {
+          const method = registered === "ALL" ? "GET" : registered;
+          const [known, unknown] = [await send(method, path, token, secret), await send(method, path, token, "zebre")];
+          expect({ method, path, token, answer: comparable(known) }).toEqual({
+            ...{ method, path, token, answer: comparable(unknown) },
+          });
+        }
+      expect((await send("GET", "/api/whoami", writer, secret)).status).toBe(200);
+      expect((await send("GET", "/api/whoami", writer, "zebre")).status).toBe(403);
     }),
   timeoutMs,
 );

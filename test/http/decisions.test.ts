@@ -11,6 +11,7 @@ import { withCapturedLog } from "../replication/captured-log.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
 import { type Api, apiOf, fact, Org, Repo, role, User, value, wildcardPolicy } from "./api.ts";
 import { openSource } from "./event-source.ts";
+import { grantKey } from "./keys.ts";
 
 const all = { "decisions.log": "all" };
 const question = { actor_type: "User", actor_id: "bob", action: "delete", resource_type: "Org", resource_id: "acme" };
@@ -290,6 +291,24 @@ describe("a stream", () => {
       );
       later.close();
     }));
+});
+
+describe("the end of a key", () => {
+  test(
+    "ends its streams long before a heartbeat",
+    () =>
+      withPolicy(
+        async (api) => {
+          const { token } = await grantKey(api, { role: "admin", expires: "1500ms" });
+          const source = await openSource(api.url, { key: token, path: "/api/decisions" });
+          expect(await source.ended).toBe(true);
+          expect(source.comments).toEqual([]);
+          expect(source.received).toMatchObject([{ type: "end", data: expect.stringContaining("expired at") }]);
+        },
+        { ...all, "advanced.eventHeartbeatMs": "60s" },
+      ),
+    30_000,
+  );
 });
 
 describe("the log stays within its bounds", () => {

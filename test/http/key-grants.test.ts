@@ -9,6 +9,8 @@ import { openSource } from "./event-source.ts";
 import { grantKey, listedKey, readWith, rotateKey, withKey } from "./keys.ts";
 
 const day = 86_400_000;
+/** Tests of streams that end without one have a timeout before it. */
+const lateHeartbeat = { "advanced.eventHeartbeatMs": "60s" };
 
 /** A primary whose clock the test sets. */
 async function withClock(body: (api: Api, system: SystemWithClock) => Promise<void>, flags = {}): Promise<void> {
@@ -281,17 +283,36 @@ describe("a rotation", () => {
       expect(statuses.toSorted()).toEqual([200, 200, 401, 401]);
     }));
 
-  test("ends the event streams with the old secret when that expires, long before a heartbeat", () =>
-    withPrimary(async (api) => {
-      const created = await api.call("POST", "/api/keys", { body: { name: "app", role: "read" } });
-      const { id, token } = created.json as { readonly id: string; readonly token: string };
-      const source = await openSource(api.url, { key: token });
-      await rotateKey(api, id, { grace: "1500ms" });
-      expect(await source.ended).toBe(true);
-      expect(source.received.map(({ type }) => type)).toEqual(["ostiary.keys.changed", "end"]);
-      expect(source.received.at(-1)?.data).toContain("was replaced and expired");
-      expect(source.comments).toEqual([]);
+  test("without grace ends the old secret for nodes whose clock is behind, too", () =>
+    withClock(async (api, system) => {
+      const { id, token } = await grantKey(api, { role: "write", only_types: ["Org"] });
+      const next = await rotateKey(api, id, { grace: "0" });
+      system.aheadMs = -day;
+      expect([(await readWith(api, token)).status, (await readWith(api, next.token)).status]).toEqual([401, 200]);
+      // A grace ends by the clock, and only when that was steady.
+      system.aheadMs = 0;
+      const last = await rotateKey(api, id, { grace: "1h" });
+      system.aheadMs = 2 * day;
+      expect([(await readWith(api, next.token)).status, (await readWith(api, last.token)).status]).toEqual([401, 200]);
+      system.aheadMs = 0;
+      expect((await readWith(api, next.token)).status).toBe(200);
     }));
+
+  test(
+    "ends the event streams with the old secret when that expires, long before a heartbeat",
+    () =>
+      withPrimary(async (api) => {
+        const created = await api.call("POST", "/api/keys", { body: { name: "app", role: "read" } });
+        const { id, token } = created.json as { readonly id: string; readonly token: string };
+        const source = await openSource(api.url, { key: token });
+        await rotateKey(api, id, { grace: "1500ms" });
+        expect(await source.ended).toBe(true);
+        expect(source.received.map(({ type }) => type)).toEqual(["ostiary.keys.changed", "end"]);
+        expect(source.received.at(-1)?.data).toContain("was replaced and expired");
+        expect(source.comments).toEqual([]);
+      }, lateHeartbeat),
+    30_000,
+  );
 
   test("keeps the grant; the old secret never outlives its own expiry", () =>
     withClock(async (api, system) => {
@@ -347,6 +368,29 @@ describe("a rotation", () => {
       expect((await readWith(apiOf(fourth), token)).status).toBe(401);
     }));
 });
+
+test("the secrets that many rotations replaced are not accepted again from the configuration", () =>
+  withCluster(async (cluster) => {
+    const first = await cluster.primary();
+    const { call } = apiOf(first);
+    const secrets = [adminKey];
+    for (let rotation = 1; rotation <= 32; rotation++) {
+      const headers = withKey(must(secrets.at(-1)));
+      const rotated = await rotateKey(
+        { call: (...[method, path, sent]) => call(method, path, { ...sent, headers }) },
+        "admin",
+      );
+      secrets.push(rotated.token);
+    }
+    await first.stop();
+    const present = must(secrets.pop());
+    for (const configured of [adminKey, must(secrets.at(-2)), must(secrets.at(-1))]) {
+      const again = await cluster.primary({ adminKey: configured });
+      expect((await readWith(apiOf(again), present)).status).toBe(200);
+      expect((await readWith(apiOf(again), adminKey)).status).toBe(401);
+      await again.stop();
+    }
+  }));
 
 test("change events show grants, and neither hashes nor how grants are stored", () =>
   withPrimary(async (api) => {

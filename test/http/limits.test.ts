@@ -137,29 +137,39 @@ describe("the number of requests at work", () => {
   });
 
   test("counts requests whose body is on its way, with 429 for the next one and none for health checks", () =>
-    withPrimary(
-      async (api) => {
-        const { hostname, port } = new URL(api.url);
-        const socket = connect(Number(port), hostname);
-        await once(socket, "connect");
-        const head = `POST /api/batch HTTP/1.1\r\nHost: x\r\nAuthorization: ${admin.authorization}\r\nContent-Length: 2\r\n\r\n[`;
-        socket.write(head);
-        await eventually(async () =>
-          expect(statusAndCode(await api.call("GET", "/api/policy"))).toEqual([429, "too_many_requests"]),
-        );
-        const refused = await api.call("GET", "/api/policy");
-        expect(refused.headers.get("retry-after")).toBe("1");
-        expect((await api.call("GET", "/healthcheck")).status).toBe(200);
-        expect((await api.call("GET", "/api/policy", { headers: { authorization: "Bearer x" } })).status).toBe(401);
-        const answered = once(socket, "data");
-        socket.write("]");
-        expect(String((await answered)[0])).toStartWith("HTTP/1.1 200");
-        await eventually(async () => expect((await api.call("GET", "/api/policy")).status).toBe(200));
-        socket.destroy();
-      },
-      { "advanced.keyRequestsInFlightMax": "1" },
-    ));
+    withPrimary(requireOneAtWork, oneAtWork));
+
+  test("counts writes that an edge forwards", () =>
+    withCluster(async (cluster) => {
+      const running = await cluster.primary();
+      const edge = await cluster.edge("edge", running);
+      await eventually(() => converged(edge.node, running.node));
+      await requireOneAtWork(apiOf(edge));
+    }, oneAtWork));
 });
+
+const oneAtWork = { "advanced.keyRequestsInFlightMax": "1" };
+
+/** While the body of a write is on its way to the node, the node refuses further requests of the key. */
+async function requireOneAtWork(api: Api): Promise<void> {
+  const { hostname, port } = new URL(api.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, "connect");
+  const head = `POST /api/batch HTTP/1.1\r\nHost: x\r\nAuthorization: ${admin.authorization}\r\nContent-Length: 2\r\n\r\n[`;
+  socket.write(head);
+  await eventually(async () =>
+    expect(statusAndCode(await api.call("GET", "/api/policy"))).toEqual([429, "too_many_requests"]),
+  );
+  const refused = await api.call("GET", "/api/policy");
+  expect(refused.headers.get("retry-after")).toBe("1");
+  expect((await api.call("GET", "/healthcheck")).status).toBe(200);
+  expect((await api.call("GET", "/api/policy", { headers: { authorization: "Bearer x" } })).status).toBe(401);
+  const answered = once(socket, "data");
+  socket.write("]");
+  expect(String((await answered)[0])).toStartWith("HTTP/1.1 200");
+  await eventually(async () => expect((await api.call("GET", "/api/policy")).status).toBe(200));
+  socket.destroy();
+}
 
 describe("the rate of reads", () => {
   test("allows exactly as many as the limit, then one after the other", () => {

@@ -211,6 +211,10 @@ describe("a token is refused", () => {
       expect(await refusal({ claims: { nbf: now() + 40 } })).toContain("it is not valid yet");
       for (const exp of [undefined, null, "2999", `${now() + 300}`])
         expect(await refusal({ claims: { exp } })).toContain("it has no `exp`");
+      // Such a time cannot be shown.
+      for (const exp of [8_640_000_000_001, 1e300, Number.MAX_VALUE])
+        expect(await refusal({ claims: { exp } })).toContain("its `exp` is not a time");
+      expect((await find({ claims: { exp: 8_640_000_000_000 } })).expiresMs).toBe(8.64e15);
       for (const nbf of ["1", null]) expect(await refusal({ claims: { nbf } })).toContain("it is not valid yet");
     }));
 
@@ -407,6 +411,28 @@ describe("the keys of the issuer", () => {
       { "advanced.oidcLeewayMs": "5m" },
     ));
 
+  test("are asked for first if no token has arrived for long, also for a token that is known", () =>
+    withPeople(async ({ issuer, people, advance, refusal }) => {
+      const token = await issuer.token({ claims: { exp: now() + 8 * 3600 } });
+      expect((await people.find(token, inDefault)).role).toBe("read");
+      // The issuer is down: the known keys stay valid.
+      issuer.answer = (response) => void response.writeHead(500).end();
+      advance(2 * hour);
+      expect((await people.find(token, inDefault)).role).toBe("read");
+      issuer.answer = undefined;
+      await issuer.rotate();
+      advance(2 * hour);
+      expect(await refusal(token)).toContain("no such key");
+      // A token that arrives soon after the interval does not wait.
+      const other = await issuer.token({ claims: { exp: now() + 8 * 3600 } });
+      await people.find(other, inDefault);
+      await issuer.rotate();
+      advance(605 * second);
+      expect((await people.find(other, inDefault)).role).toBe("read");
+      await people.prepare();
+      expect(await refusal(other)).toContain("no such key");
+    }));
+
   test("are not fetched more often because of invented keys", () =>
     withPeople(async ({ issuer, people, refusal, advance, find }) => {
       await find();
@@ -451,7 +477,7 @@ describe("the keys of the issuer", () => {
       issuer.answer = (response) => void response.destroy();
       for (const _ of Array.from({ length: 23 })) {
         advance(hour);
-        expect(people.find(known, inDefault)).toMatchObject({ role: "read" });
+        expect(await people.find(known, inDefault)).toMatchObject({ role: "read" });
         await people.prepare();
       }
       expect((await find({ claims: { ...inTwoDays.claims, sub: "x" } })).id).toBe("person:x");

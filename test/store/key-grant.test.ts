@@ -18,6 +18,7 @@ const grant = fc.record({
   restriction: fc.option(fc.record({ predicates: names, types: names }), { nil: undefined }),
   isReplaced: fc.boolean(),
   hasExpired: fc.boolean(),
+  earlier: fc.array(fc.stringMatching(/^[0-9a-f]{16}$/), { maxLength: 3 }),
 });
 
 const isPlain = ({ id }: ApiKeyRow): boolean => id === keyIdOf(id);
@@ -34,8 +35,12 @@ test("a row gives back the secret, and its id covers the whole grant", () => {
       expect(back?.expiresMs).toBe(given.expiresMs);
       expect(back?.restriction).toEqual((predicates ?? types) === undefined ? undefined : limits);
       expect([back?.isReplaced ?? false, back?.hasExpired ?? false]).toEqual([given.isReplaced, given.hasExpired]);
+      expect(back?.earlier ?? []).toEqual(given.earlier);
       const isUnlimited =
-        (given.expiresMs ?? predicates ?? types) === undefined && !given.isReplaced && !given.hasExpired;
+        (given.expiresMs ?? predicates ?? types) === undefined &&
+        !given.isReplaced &&
+        !given.hasExpired &&
+        given.earlier.length === 0;
       expect(isPlain(row)).toBe(isUnlimited);
       expect(row.role).toBe(isUnlimited ? given.role : "read");
       // The form in which 0.1.0 reads the id of a key from a request.

@@ -8,10 +8,10 @@ import type { DecisionFilter } from "../../decisions/decision-store.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
-import { apiKeyFinder } from "../middleware/access.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
 import { type EventBatch, EventStream, messageWithId } from "./event-stream.ts";
 import { streamHeaders } from "./event-streams.ts";
+import { StreamAccess } from "./stream-access.ts";
 
 /** The public id of the last decision that was examined. */
 type Position = string;
@@ -20,7 +20,6 @@ export class DecisionStreams {
   readonly #node: Node;
   readonly #limits: Limits;
   readonly #log: DecisionLog;
-  readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: () => void;
   readonly #open = new Set<EventStream<Position>>();
   readonly #slots: SlotPool;
@@ -31,7 +30,6 @@ export class DecisionStreams {
     this.#limits = limits;
     this.#log = log;
     this.#slots = new SlotPool(limits.decisionStreamsMax, "streams of decisions");
-    this.#findKey = apiKeyFinder(node);
     this.#unsubscribe = log.subscribe(() => {
       for (const stream of this.#open) stream.notify();
     });
@@ -57,17 +55,16 @@ export class DecisionStreams {
       this.#slots.release(holder);
       throw error;
     }
+    const access = new StreamAccess(exchange, authorization, this.#node.clock, () => stream.notify());
     const stream = new EventStream<Position>(start, {
       node: this.#node,
       limits: this.#limits,
-      requireAccess: () => {
-        if (this.#findKey(authorization)?.role !== "admin")
-          throw new AppError("unauthorized", "the API key of this stream was removed");
-      },
+      requireAccess: () => access.require(),
       after: (position) => this.#after(filter, position, this.#limits.decisionsPageMax),
       idOf: (position) => position,
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
+        access.end();
         this.#open.delete(stream);
         this.#slots.release(holder);
       },

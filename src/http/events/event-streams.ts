@@ -12,15 +12,13 @@ import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import { cloudEventOf } from "./cloud-event.ts";
 import type { LogReadQueue } from "./log-read-queue.ts";
-import { ExpiryTimer } from "./expiry-timer.ts";
 import { EventStream, eventText, type EventBatch } from "./event-stream.ts";
 import { type Exchange, holderOf } from "../middleware/exchange.ts";
-import { apiKeyFinder } from "../middleware/access.ts";
+import { StreamAccess } from "./stream-access.ts";
 
 export class EventStreams {
   readonly #node: Node;
   readonly #limits: Limits;
-  readonly #findKey: ReturnType<typeof apiKeyFinder>;
   readonly #unsubscribe: (() => void) | undefined;
   readonly #open = new Set<EventStream<EventPosition>>();
   readonly #slots: SlotPool;
@@ -38,7 +36,6 @@ export class EventStreams {
     this.#node = node;
     this.#limits = limits;
     this.#slots = new SlotPool(limits.eventStreamsMax, "event streams");
-    this.#findKey = apiKeyFinder(node);
     this.#unsubscribe = node.events?.subscribe(() => this.#moved());
   }
 
@@ -48,32 +45,25 @@ export class EventStreams {
    * `too_many_requests` if there are too many streams.
    */
   open(exchange: Exchange, reader: EventReader, from: ReadFrom, authorization: string): Response {
-    const { received, closeConnection, people, principal } = exchange;
+    const { received, closeConnection } = exchange;
     const holder = holderOf(exchange);
     if (this.#closed) throw new AppError("not_ready", "this node stops, ask another one");
     requireEvents(this.#node);
     if (!this.#slots.canAcquire(holder)) throw this.#slots.refusalError(holder);
     const { next: start } = reader.read(from, { eventsMax: 0, bytesMax: 0 });
-    const expiry = new ExpiryTimer(this.#node.clock, () => stream.notify());
+    const access = new StreamAccess(exchange, authorization, this.#node.clock, () => stream.notify());
     const stream = new EventStream(start, {
       node: this.#node,
       limits: this.#limits,
       requireAccess: () => {
         requireEvents(this.#node);
-        if (principal?.kind === "person") {
-          if (people?.isCurrent(principal) !== true)
-            throw new AppError("unauthorized", "the token of this stream has expired, or its key was replaced");
-          return;
-        }
-        const key = this.#findKey(authorization);
-        if (key === undefined) throw new AppError("unauthorized", "the API key of this stream was removed");
-        expiry.set(key.expiresMs);
+        access.require();
       },
       after: (position) => this.#after(reader, position, holder),
       idOf: ({ epoch, offset }) => formatToken(epoch, offset),
       closeConnection: () => closeConnection?.(received),
       onEnded: () => {
-        expiry.cancel();
+        access.end();
         this.#open.delete(stream);
         this.#slots.release(holder);
       },

@@ -17,7 +17,7 @@ import type { BodyOwner, BodyReader } from "../request/body-reader.ts";
 import { requestIdCharactersMax } from "../request/request-schemas.ts";
 import type { RequestLimits } from "../request/request-limits.ts";
 import type { LargeResponses } from "../response/large-responses.ts";
-import type { Principal } from "./principal.ts";
+import type { FindKey, Principal } from "./principal.ts";
 
 const log = getLogger("http");
 
@@ -26,6 +26,7 @@ export interface ExchangeParts {
   readonly bodies: BodyReader;
   /** The sender of large responses. */
   readonly large: LargeResponses;
+  readonly findKey: FindKey;
   /** Undefined without an OIDC issuer. */
   readonly people: People | undefined;
   /** Whether the node is one of another environment than the default one. */
@@ -84,12 +85,13 @@ type ExchangedRequest = Request & { [exchangeKey]?: Exchange };
 export function beginExchange(
   node: Node,
   received: Request,
-  { bodies, large, people, isHosted, isTrustedProxy, requestLimits }: ExchangeParts,
+  { bodies, large, findKey, people, isHosted, isTrustedProxy, requestLimits }: ExchangeParts,
   span: Span,
   connections: RequestConnections | undefined,
 ): Exchange {
   return {
     large,
+    findKey,
     people,
     isHosted,
     isTrustedProxy,

@@ -18,6 +18,9 @@ export interface KeyPrincipal {
 
 export type Principal = KeyPrincipal | Person;
 
+/** Finds the valid API key of an `Authorization` header; see `apiKeyFinder`. */
+export type FindKey = (authorization: string) => KeyPrincipal | undefined;
+
 export function principalOf({ id, name, role, expiresMs, restriction }: KeySecret): KeyPrincipal {
   return { kind: "key", id, name, role, expiresMs, restriction };
 }

@@ -35,6 +35,8 @@ export class IssuerKeys {
   readonly #source: IssuerSource;
   #known: KeySet | undefined;
   #fetching: Promise<void> | undefined;
+  /** When the last fetch ended, with or without success. */
+  #triedMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   /** No fetch may begin earlier. */
   #nextFetchMs = Number.NEGATIVE_INFINITY;
@@ -46,7 +48,7 @@ export class IssuerKeys {
 
   /** Whether a set of keys is the present one, and not too old. Begins a fetch in the background if it is old. */
   isCurrent(keySet: number): boolean {
-    return this.#valid()?.number === keySet;
+    return this.#valid()?.number === keySet && !this.#isOverdue();
   }
 
   /** Fetches the keys, if that is allowed now. Never rejects. */
@@ -59,7 +61,7 @@ export class IssuerKeys {
    * keys are not known, or too many tokens wait for them.
    */
   async find(header: JWSHeaderParameters): Promise<FoundKey> {
-    if (this.#valid() === undefined) await this.#wait();
+    if (this.#valid() === undefined || this.#isOverdue()) await this.#wait();
     const found = await findIn(this.#require(), header);
     if (found !== undefined) return found;
     await this.#wait();
@@ -76,6 +78,15 @@ export class IssuerKeys {
     const ageMs = this.#known === undefined ? Infinity : clock.monotonicMs() - this.#known.fetchedMs;
     if (ageMs >= limits.oidcKeysRefreshMs) void this.#fetch();
     return ageMs < limits.oidcKeysAgeMsMax ? this.#known : undefined;
+  }
+
+  /**
+   * Whether the issuer was not asked for so long that the keys must not be used before. Fetches begin with tokens, so a
+   * node without tokens would accept the first one with a key that the issuer removed hours ago.
+   */
+  #isOverdue(): boolean {
+    const { clock, limits } = this.#source;
+    return clock.monotonicMs() - this.#triedMs >= limits.oidcKeysRefreshMs + limits.oidcKeysFetchIntervalMsMin;
   }
 
   #require(): KeySet {
@@ -132,6 +143,8 @@ export class IssuerKeys {
         issuer,
         reason: reasonOf(error),
       });
+    } finally {
+      this.#triedMs = clock.monotonicMs();
     }
   }
 }

@@ -144,6 +144,7 @@ export class People {
       throw refusedToken("it is for somebody else: its `aud` has no value of `oidc.audience`");
     const [nowMs, leewayMs] = [this.#clock.wallMs(), this.#limits.oidcLeewayMs];
     if (typeof exp !== "number") throw refusedToken("it has no `exp`");
+    if (Number.isNaN(new Date(exp * 1000).getTime())) throw refusedToken("its `exp` is not a time");
     if (!(nowMs < exp * 1000 + leewayMs)) throw refusedToken("it has expired, log in again");
     if (nbf !== undefined && !(typeof nbf === "number" && nbf * 1000 <= nowMs + leewayMs))
       throw refusedToken("it is not valid yet (`nbf`), or the clock of this node is wrong");
@@ -169,10 +170,12 @@ export class People {
   #withRole({ person, roles }: VerifiedToken, scope: TokenScope): Person {
     const role = roleIn(roles, scope);
     if (role !== undefined) return { ...person, role };
-    const form = scope.isHosted ? `, as \`${scope.environment}::value\`` : "";
+    const environment = clip(scope.environment, 64);
+    const form = scope.isHosted ? `, as \`${environment}::value\`` : "";
+    const orUnknown = scope.isHosted ? `, or this node has no environment \`${environment}\`` : "";
     throw new AppError(
       "forbidden",
-      `this person has no role here: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`,
+      `this person has no role here${orUnknown}: no value of the claim \`${this.#oidc.roleClaim}\` in the token gives one (\`oidc.admin\`, \`oidc.write\`, \`oidc.read\`${form})`,
     );
   }
 }

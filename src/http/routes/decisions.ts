@@ -9,7 +9,6 @@ import { decisionKinds } from "../../decisions/decision-entry.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { DecisionFilter } from "../../decisions/decision-store.ts";
 import type { PastDecisions } from "../../decisions/past-decisions.ts";
-import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { SlotPool } from "../../util/slot-pool.ts";
 import type { DecisionStreams } from "../events/decision-streams.ts";
@@ -62,7 +61,6 @@ export const decisionsQuery = validatingSchema(
 type DecisionsQuery = z.output<typeof decisionsQuery>;
 
 export function decisionRoutes(
-  node: Node,
   limits: Limits,
   bodies: BodyParser,
   log: DecisionLog,
@@ -70,7 +68,7 @@ export function decisionRoutes(
   past: PastDecisions,
 ) {
   const reads = new SlotPool(limits.decisionReadsMax, "pages of decisions");
-  const routes = new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get(
+  const routes = new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get(
     "/api/decisions",
     async ({ query, request }) => {
       const exchange = exchangeOf(request);

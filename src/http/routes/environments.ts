@@ -54,9 +54,9 @@ export interface Environments {
 }
 
 /** The routes that a node answers whatever its role. */
-export function environmentReads(node: Node, environments: Environments | undefined, limits: Limits) {
+export function environmentReads(environments: Environments | undefined, limits: Limits) {
   return new Elysia()
-    .use(keyAccess(node, "admin", limits.readBodyBytesMax))
+    .use(keyAccess("admin", limits.readBodyBytesMax))
     .get("/api/environments", () => ({ environments: present(environments).list().map(described) }));
 }
 

@@ -7,7 +7,6 @@ import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import { type ParityPosition, type ParityReport, parityResults } from "../../decisions/parity-reports.ts";
-import type { Node } from "../../replication/node.ts";
 import { must } from "../../util/assert.ts";
 import { keyAccess } from "../middleware/access.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
@@ -43,15 +42,9 @@ const messages = {
   pending: "this node does not know the decision yet",
 } as const;
 
-export function parityRoutes(
-  node: Node,
-  limits: Limits,
-  bodies: BodyParser,
-  decisions: DecisionLog,
-  parity: ParityLog,
-) {
+export function parityRoutes(limits: Limits, bodies: BodyParser, decisions: DecisionLog, parity: ParityLog) {
   return new Elysia()
-    .use(keyAccess(node, "read", limits.readBodyBytesMax))
+    .use(keyAccess("read", limits.readBodyBytesMax))
     .post("/api/expect", async ({ body, request }) => {
       const { request_id: requestId, expected } = await bodies.parse("expect", body);
       return { message: messages[parity.expected(holderOf(exchangeOf(request)), requestId, expected)] };

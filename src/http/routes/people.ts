@@ -11,7 +11,7 @@ import type { Principal } from "../middleware/principal.ts";
 
 export function whoamiRoute(node: Node, limits: Limits) {
   return new Elysia()
-    .use(keyAccess(node, "read", limits.readBodyBytesMax))
+    .use(keyAccess("read", limits.readBodyBytesMax))
     .get("/api/whoami", ({ request }) => whoami(node, must(exchangeOf(request).principal)));
 }
 

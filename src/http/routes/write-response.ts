@@ -26,8 +26,13 @@ export function writeMetaOf(request: Request): WriteMeta {
     ...person,
     restriction,
     audit,
-    ...(id === null ? {} : { idempotencyKey: `${sender}/${exchange.requestId}` }),
+    ...(id === null ? {} : { idempotencyKey: `${withoutSlash(sender)}/${exchange.requestId}` }),
   };
+}
+
+/** The id of a person can have a slash, which must not hide where it ends. That of an API key stays as it is. */
+function withoutSlash(sender: string): string {
+  return sender.replaceAll("%", "%25").replaceAll("/", "%2F");
 }
 
 export function writeResponse(set: Context["set"], result: WriteResult, message: string): { message: string } {

@@ -3,7 +3,15 @@ import type { EffectOf } from "../../engine/state/event.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import * as schema from "../../store/connection/schema.ts";
 import { apiKeyRows } from "../../store/keys/api-keys.ts";
-import { type ApiKeyRow, isExpired, keyIdOf, type KeySecret, rowOf, secretOf } from "../../store/keys/key-grant.ts";
+import {
+  type ApiKeyRow,
+  earlierAfter,
+  isExpired,
+  keyIdOf,
+  type KeySecret,
+  rowOf,
+  secretOf,
+} from "../../store/keys/key-grant.ts";
 import { AppError } from "../../util/app-error.ts";
 
 export interface KeyChanges {
@@ -91,8 +99,15 @@ function rotateKey(store: Connection, rotation: KeyRotation): RowChange {
   const next = { ...present, hash, expiresMs: rotation.expiresMs ?? present.expiresMs, hasExpired: false };
   if (isExpired(next, nowMs))
     throw new AppError("conflict", `the API key \`${id}\` has expired: rotate it with a new expiry (\`expires\`)`);
-  const expiresMs = Math.min(replacedExpiresMs, present.expiresMs ?? Infinity);
-  return { added: [rowOf(next), rowOf({ ...present, expiresMs, isReplaced: true })], removed };
+  const replaced: KeySecret = {
+    ...present,
+    expiresMs: Math.min(replacedExpiresMs, present.expiresMs ?? Infinity),
+    isReplaced: true,
+    // Without a grace, no clock that is behind may keep the secret valid.
+    hasExpired: present.hasExpired === true || replacedExpiresMs <= nowMs,
+    earlier: earlierAfter(secrets.find(({ isReplaced }) => isReplaced)),
+  };
+  return { added: [rowOf(next), rowOf(replaced)], removed };
 }
 
 /** Undefined if the secret has not expired, or the log says so already. */

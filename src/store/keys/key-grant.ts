@@ -29,6 +29,8 @@ export interface KeyGrant {
   readonly isReplaced?: boolean;
   /** Whether the log says that it has expired. Then no clock can make it valid again. */
   readonly hasExpired?: boolean;
+  /** Of a replaced secret: the prefixes of the hashes of those that earlier rotations replaced, the latest first. */
+  readonly earlier?: readonly string[];
 }
 
 /** One secret of a key. A key that was rotated has two. */
@@ -49,11 +51,12 @@ const storedGrant = z.strictObject({
   types: names,
   replaced: z.literal(true).optional(),
   expired: z.literal(true).optional(),
+  earlier: z.array(z.string()).optional(),
 });
 
 /** The row of a secret. Equal secrets have equal rows. */
 export function rowOf({ id, name, hash, timeMs, ...grant }: KeySecret): ApiKeyRow {
-  const { role, expiresMs, restriction, isReplaced = false, hasExpired = false } = grant;
+  const { role, expiresMs, restriction, isReplaced = false, hasExpired = false, earlier = [] } = grant;
   const json: z.infer<typeof storedGrant> = {
     role,
     ...(expiresMs !== undefined && { expires: expiresMs }),
@@ -61,6 +64,7 @@ export function rowOf({ id, name, hash, timeMs, ...grant }: KeySecret): ApiKeyRo
     ...(restriction?.types !== undefined && { types: sorted(restriction.types) }),
     ...(isReplaced && { replaced: true }),
     ...(hasExpired && { expired: true }),
+    ...(earlier.length > 0 && { earlier: [...earlier] }),
   };
   if (Object.keys(json).length === 1) return { id, name, role, hash, timeMs };
   return { id: id + JSON.stringify(json), name, role: "read", hash, timeMs };
@@ -72,13 +76,32 @@ export function secretOf({ id: rowId, name, role, hash, timeMs }: ApiKeyRow): Ke
   if (id === rowId) return { id, name, hash, timeMs, role };
   const grant = storedGrant.safeParse(jsonOf(rowId.slice(id.length)));
   if (!grant.success) return undefined;
-  const { role: granted, expires: expiresMs, predicates, types, replaced, expired } = grant.data;
+  const { role: granted, expires: expiresMs, predicates, types, replaced, expired, earlier } = grant.data;
   return {
     ...{ id, name, hash, timeMs, role: granted, expiresMs },
     ...((predicates ?? types) !== undefined && { restriction: { predicates, types } }),
     ...(replaced === true && { isReplaced: true }),
     ...(expired === true && { hasExpired: true }),
+    ...(earlier !== undefined && { earlier }),
   };
+}
+
+/** Secrets of a key whose replacement is known. The list is in the id of a row. */
+const earlierMax = 32;
+const hashPrefixLength = 16;
+
+/** `earlier` of the secret that is replaced after `before`. */
+export function earlierAfter(before: KeySecret | undefined): readonly string[] {
+  if (before === undefined) return [];
+  return [before.hash.slice(0, hashPrefixLength), ...(before.earlier ?? [])].slice(0, earlierMax);
+}
+
+/** Whether a rotation has replaced the secret with this hash, as far as that is known. */
+export function wasReplaced(secrets: readonly KeySecret[], hash: string): boolean {
+  const prefix = hash.slice(0, hashPrefixLength);
+  return secrets.some(
+    (secret) => secret.isReplaced === true && (secret.hash === hash || secret.earlier?.includes(prefix)),
+  );
 }
 
 /** The id of the key in the id of a row. */

@@ -11,9 +11,12 @@ import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
 import { hashKey } from "../../src/store/keys/api-keys.ts";
-import { auditEntry } from "../../src/store/log/audit-entry.ts";
+import { createAuditRecorder } from "../../src/replication/audit/audit-recorder.ts";
+import { noteAction, notedActions } from "../../src/store/directory/noted-actions.ts";
+import { auditEntry, operator } from "../../src/store/log/audit-entry.ts";
 import { addAuditEntries } from "../../src/store/log/audit-log.ts";
 import { must } from "../../src/util/assert.ts";
+import { type Clock, sleep, systemClock } from "../../src/util/clock.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { wildcardPolicy } from "../http/api.ts";
 import {
@@ -25,6 +28,7 @@ import {
   nodeKey,
   post,
   withCluster,
+  withDirectory,
   type Running,
 } from "./cluster.ts";
 
@@ -242,6 +246,29 @@ describe("after a restore", () => {
       await eventually(() => expect(actionsOf(fresh.node)).toEqual(expect.arrayContaining(before)));
     }, fast));
 });
+
+test("an action of a command is added while the node runs, also after a time without any", () =>
+  withDirectory(async (directory) => {
+    const timers: (() => void)[] = [];
+    const clock: Clock = { ...systemClock, every: (_, body) => (timers.push(body), () => {}) };
+    const stored: string[] = [];
+    const store = async (entries: readonly AuditEntry[]): Promise<void> =>
+      void stored.push(...entries.map(({ target }) => `${target}`));
+    const reader = (): never => {
+      throw new Error("nothing is read");
+    };
+    const recorder = createAuditRecorder({ node: "node", clock, reader, directory, store });
+    for (const target of ["first", "second"]) {
+      for (const run of timers) run();
+      await sleep(clock, 0);
+      noteAction(directory, { actor: operator(), action: "history.adopt", target });
+      for (const run of timers) run();
+      await sleep(clock, 0);
+    }
+    expect(stored).toEqual(["first", "second"]);
+    expect(notedActions(directory, "node")).toEqual([]);
+    await recorder.close();
+  }));
 
 test("a batch with entries that are not understood is a batch without entries", () => {
   const hash = "0123456789abcdef";

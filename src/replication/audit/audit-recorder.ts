@@ -97,9 +97,8 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
           reason: reasonOf(error),
         });
     }
-    adding = undefined;
   };
-  const startAdding = (): void => void (adding ??= addNoted());
+  const startAdding = (): void => void (adding ??= addNoted().finally(() => (adding = undefined)));
   startAdding();
   const stopAdding = clock.every(notedIntervalMs, startAdding);
   const suppress = (): void => {

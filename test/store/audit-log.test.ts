@@ -118,6 +118,15 @@ describe("retention", () => {
     add(entryAt(21));
     expect(auditEntriesAfter(store, 0, 10, { received: true }).map(({ seq }) => seq)).toEqual([20, 21]);
   });
+
+  test("removes no entry for the age of the one that arrived last", () => {
+    add(...[100, 101, 102].map((time) => entryAt(time)), entryAt(1));
+    trim(100, 50);
+    expect(kept()).toEqual([100, 101, 102, 1]);
+    add(entryAt(103));
+    trim(100, 50);
+    expect(kept()).toEqual([100, 101, 102, 103]);
+  });
 });
 
 test("an entry that arrives twice is stored once, with what is known of it", () => {
@@ -162,8 +171,14 @@ test("texts of an entry are cut so that other nodes accept it", () => {
       target: long,
       details: { long },
       requestId: long,
+      // The zone of an address has any length.
+      address: `fe80::1%${long}`,
+      proxy: long,
+      via: long,
+      traceId: long,
     },
     { node: "primary", timeMs: 1 },
+    { code: long },
   );
   expect(auditEntrySchema.parse(JSON.parse(JSON.stringify(entry)))).toEqual(entry);
   expect(entry.target).toHaveLength(1024);

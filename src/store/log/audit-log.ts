@@ -161,6 +161,8 @@ const undoneShare = 0.1;
 /** The largest part that is removed by age in one go: a wrong clock must not cost the whole audit log. */
 const agedShareMax = 0.1;
 
+const isNewest = "seq = (SELECT max(seq) FROM audit)";
+
 /** What exceeds the limits; undefined if nothing does. */
 export function excessAuditEntries(
   store: Connection,
@@ -179,14 +181,13 @@ export function excessAuditEntries(
   let aged = 0;
   if (oldestMs !== undefined && (store.number("SELECT min(time_ms) FROM audit") ?? oldestMs) < oldestMs) {
     const count = store.number("SELECT count(*) FROM audit") ?? 0;
-    const old = store.number("SELECT count(*) FROM audit WHERE time_ms < ?1", oldestMs) ?? 0;
-    aged = Math.min(old, count - 1, Math.max(1, Math.floor(count * agedShareMax)));
+    const old = store.number(`SELECT count(*) FROM audit WHERE time_ms < ?1 AND NOT ${isNewest}`, oldestMs) ?? 0;
+    aged = Math.min(old, Math.max(1, Math.floor(count * agedShareMax)));
   }
   return seq + undone.length + aged === 0 ? undefined : { seq, undone, aged };
 }
 
 export function removeAuditEntries(store: Connection, { seq, undone, aged }: ExcessAuditEntries): void {
-  const isNewest = "seq = (SELECT max(seq) FROM audit)";
   const ofResult = store.statement(`DELETE FROM audit WHERE result = ?1 AND seq <= ?2 AND NOT ${isNewest}`);
   for (const each of undone) ofResult.run(each.result, each.seq);
   store.statement(`DELETE FROM audit WHERE seq <= ?1 AND NOT ${isNewest}`).run(seq);

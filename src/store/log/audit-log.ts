@@ -123,16 +123,18 @@ export function readAuditPage(
 ): AuditPage {
   const { who = null, action = null, result = null, sinceMs = 0, untilMs = Number.MAX_SAFE_INTEGER } = filter;
   const start = before ?? { timeMs: untilMs, id: "" };
-  const select = `SELECT time_ms, id, entry,
-      (?5 IS NULL OR actor_id = ?5 OR actor_name = ?5) AND (?6 IS NULL OR action = ?6) AND (?7 IS NULL OR result = ?7)
+  const isFiltered = (who ?? action ?? result) !== null;
+  const limit = isFiltered ? examinedMax : Math.min(size + 1, examinedMax);
+  const select = `SELECT time_ms, id, CASE WHEN (?5 IS NULL OR actor_id = ?5 OR actor_name = ?5)
+      AND (?6 IS NULL OR action = ?6) AND (?7 IS NULL OR result = ?7) THEN entry END
     FROM audit WHERE time_ms >= ?1 AND (time_ms, id) < (?2, ?3) ORDER BY time_ms DESC, id DESC LIMIT ?4`;
-  const rows = store.statement(select).values(sinceMs, start.timeMs, start.id, examinedMax, who, action, result);
+  const rows = store.statement(select).values(sinceMs, start.timeMs, start.id, limit, who, action, result);
   const entries: AuditEntry[] = [];
-  for (const [index, [timeMs, id, text, matches]] of rows.entries()) {
-    if (matches === 1) entries.push(parseEntry(text));
+  for (const [index, [timeMs, id, text]] of rows.entries()) {
+    if (text !== null) entries.push(parseEntry(text));
     const isLast = index === rows.length - 1;
     if (entries.length < size && !isLast) continue;
-    const mayHaveMore = !isLast || rows.length === examinedMax;
+    const mayHaveMore = !isLast || rows.length === limit;
     return { entries, next: mayHaveMore ? { timeMs: Number(timeMs), id: String(id) } : undefined };
   }
   return { entries, next: undefined };

@@ -6,11 +6,13 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { restore, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import type { AuditEntry, Node } from "../../src/replication/node.ts";
 import { decodeBatch } from "../../src/replication/transport/messages.ts";
+import { connectNode } from "../../src/replication/transport/node-client.ts";
 import { forwardedClientMac } from "../../src/replication/transport/forwarded-client.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
-import { hashKey } from "../../src/store/keys/api-keys.ts";
+import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
+import { hashKey, readNodeSetting } from "../../src/store/keys/api-keys.ts";
 import { createAuditRecorder } from "../../src/replication/audit/audit-recorder.ts";
 import { noteAction, notedActions } from "../../src/store/directory/noted-actions.ts";
 import { auditEntry, operator } from "../../src/store/log/audit-entry.ts";
@@ -134,6 +136,34 @@ describe("entries that only one node has", () => {
       for (const { node } of nodes) expect(new Set(actionsOf(node)).size).toBe(actionsOf(node).length);
     }, fast));
 
+  test("are looked for in new entries only, however many there are", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      const edge = await cluster.edge("edge", primary);
+      await eventually(() => converged(edge.node, primary.node));
+      await edge.stop();
+      const store = openStore(must(currentStorePath(edge.data)));
+      const actor = { kind: "operator", id: null, name: null };
+      const entries = Array.from({ length: 3000 }, () =>
+        auditEntry({ actor, action: "backup.download" }, { node: "primary", timeMs: Date.now() }),
+      );
+      store.transaction(() => addAuditEntries(store, entries, { received: true }), "immediate");
+      store.close();
+      const again = await cluster.edge("edge", primary);
+      await eventually(() => {
+        const reader = openStore(must(currentStorePath(edge.data)), { readonly: true });
+        const [, seq] = (readNodeSetting(reader, "audit_sent") ?? "").split(" ");
+        reader.close();
+        expect(Number(seq)).toBeGreaterThanOrEqual(3000);
+      });
+      await fetch(`${again.url}/api/backup`, { headers: { authorization: "Bearer x" } });
+      await eventually(() =>
+        expect(entriesOf(primary.node)).toContainEqual(
+          expect.objectContaining({ action: "backup.download", result: "refused", node: "edge" }),
+        ),
+      );
+    }, fast));
+
   test("survive a snapshot that replaces the database", () =>
     withCluster(
       async (cluster) => {
@@ -156,6 +186,26 @@ describe("entries that only one node has", () => {
       { ...fast, "retention.events": "10" },
     ));
 });
+
+test("an edge stops while its primary does not answer a request for the audit log", () =>
+  withCluster(
+    async (cluster) => {
+      const primary = await cluster.primary();
+      const asked = Promise.withResolvers<void>();
+      const { clock, fetch } = realClusterSystem;
+      const fetchUnlessAudit: ClusterSystem["fetch"] = (url, init) => {
+        if (!url.includes("/replication/v1/audit")) return fetch(url, init);
+        asked.resolve();
+        return new Promise((_, reject) => init.signal?.addEventListener("abort", () => reject(new Error("aborted"))));
+      };
+      const connect: ClusterSystem["connectNode"] = (to) => connectNode(to, { clock, fetch: fetchUnlessAudit });
+      const edge = await cluster.edge("edge", primary, {}, { ...realClusterSystem, connectNode: connect });
+      await eventually(() => converged(edge.node, primary.node));
+      await asked.promise;
+      await edge.stop();
+    },
+    { ...fast, "advanced.logTimeoutMs": "1h" },
+  ));
 
 test("a fallback has the entries of its snapshot, and sends its own to the primary", () =>
   withCluster(async (cluster) => {

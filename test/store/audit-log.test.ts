@@ -14,6 +14,7 @@ import {
   copyAuditEntries,
   detachAuditEntries,
   excessAuditEntries,
+  lastAuditTime,
   readAuditPage,
   removeAuditEntries,
   type AuditFilter,
@@ -148,6 +149,12 @@ test("the number before a time", () => {
   expect(auditSeqBefore(store, 0)).toBe(0);
   add(...[10, 20, 30].map((time) => entryAt(time)));
   expect([0, 10, 11, 30, 31].map((time) => auditSeqBefore(store, time))).toEqual([0, 0, 1, 2, 3]);
+});
+
+test("the last time, without those of clocks that are ahead", () => {
+  expect(lastAuditTime(store, 100)).toBeUndefined();
+  add(...[10, 20, 2000].map((time) => entryAt(time)));
+  expect([9, 10, 100, 2000].map((nowMs) => lastAuditTime(store, nowMs))).toEqual([undefined, 10, 20, 2000]);
 });
 
 test("a copy adds what is missing, and the primary gets it", () => {

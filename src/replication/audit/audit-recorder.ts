@@ -51,7 +51,7 @@ const notedIntervalMs = 5000;
 /** A page takes some milliseconds on the serving thread. */
 const examinedMax = 5000;
 
-/** `close` waits until the queue is written, if the storage works. */
+/** `close` waits for one attempt to write the queue. */
 export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & { close(): Promise<void> } {
   const { node, clock, reader, directory, store } = options;
   const ofSender = new TokenBuckets(senderBucket, clock);
@@ -128,8 +128,7 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
       cancelRetry();
       stopAdding();
       await adding;
-      await storing;
-      if (queue.length > 0) await storeQueue();
+      if (queue.length > 0) await (storing ?? storeQueue());
     },
   };
 }

@@ -78,12 +78,17 @@ export function auditEntriesAfter(
 /** The last `seq` before all entries since `timeMs`. */
 export function auditSeqBefore(store: Connection, timeMs: number): number {
   const first = store.number("SELECT min(seq) FROM audit WHERE time_ms >= ?1", timeMs);
-  return first === undefined ? (store.number("SELECT max(seq) FROM audit") ?? 0) : first - 1;
+  return first === undefined ? lastAuditSeq(store) : first - 1;
 }
 
-/** The time of the newest entry; undefined without any. */
-export function lastAuditTime(store: Connection): number | undefined {
-  return store.number("SELECT max(time_ms) FROM audit");
+/** The `seq` of the entry that arrived last; 0 without any. */
+export function lastAuditSeq(store: Connection): number {
+  return store.number("SELECT max(seq) FROM audit") ?? 0;
+}
+
+/** The time of the newest entry that is not after `nowMs`, as one of a node with a wrong clock; undefined without any. */
+export function lastAuditTime(store: Connection, nowMs: number): number | undefined {
+  return store.number("SELECT max(time_ms) FROM audit WHERE time_ms <= ?1", nowMs);
 }
 
 export interface AuditFilter {

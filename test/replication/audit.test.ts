@@ -270,6 +270,23 @@ describe("after a restore", () => {
       expect(actionsOf(edge.node)).toEqual(actionsOf(restored.node));
     }));
 
+  test("over data of a release without an audit log it has the entries of the backup, without a warning", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await upload(primary);
+      const file = join(cluster.directory, "a.backup");
+      const write = backupWriter(must(currentStorePath(primary.data)), onStep, hashKey(nodeKey));
+      await backUp({ target: file, write, limits, onStep, warn });
+      await primary.stop();
+      const store = openStore(must(currentStorePath(primary.data)));
+      store.exec("DROP TABLE audit");
+      store.exec("PRAGMA user_version = 5");
+      store.close();
+      await restore(options(file, primary.data, { force: true }));
+      const restored = await cluster.primary();
+      expect(actionsOf(restored.node).slice(0, 2)).toEqual(["key.create admin", "policy.upload 1"]);
+    }));
+
   test("over other data, and with an edge that saw more, nothing is lost", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();

@@ -215,8 +215,9 @@ export function markAuditReceived(store: Connection): void {
   store.statement("UPDATE audit SET received = 1").run();
 }
 
-/** Adds the entries of another store that this one lacks, in the caller's transaction. */
+/** Adds the entries of another store that this one lacks, in the caller's transaction. An older format has none. */
 export function copyAuditEntries(from: Connection, to: Connection): void {
+  if (from.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit'") === 0) return;
   const select = from.statement(`SELECT seq, ${copiedColumns} FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2`);
   const insert = to.statement(
     `INSERT OR IGNORE INTO audit (${copiedColumns}, received) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)`,

@@ -314,6 +314,31 @@ describe("after a restore", () => {
     }, fast));
 });
 
+test("refused requests hide no change and no download, and all changes are recorded", () =>
+  withDirectory(async (directory) => {
+    const stored: AuditEntry[] = [];
+    const store = async (entries: readonly AuditEntry[]): Promise<void> => void stored.push(...entries);
+    const reader = (): never => {
+      throw new Error("nothing is read");
+    };
+    const recorder = createAuditRecorder({ node: "node", clock: systemClock, reader, directory, store });
+    const actor = { kind: "key", id: "admin", name: null };
+    const unknown = { kind: "unknown", id: null, name: null };
+    const refused = { result: "refused", code: "unauthorized" } as const;
+    for (let index = 0; index < 100; index++) {
+      recorder.record({ actor, action: "policy.upload" }, refused);
+      for (let host = 0; host < 4; host++)
+        recorder.record({ actor: unknown, action: "key.create", address: `10.0.${index}.${host}` }, refused);
+    }
+    recorder.record({ actor, action: "backup.download" });
+    for (let index = 0; index < 60; index++)
+      recorder.record({ actor, action: "environment.delete", target: `${index}` });
+    await recorder.close();
+    const countOf = (action: string): number => stored.filter((entry) => entry.action === action).length;
+    expect(["backup.download", "environment.delete"].map(countOf)).toEqual([1, 60]);
+    expect(countOf("policy.upload") + countOf("key.create")).toBeLessThan(250);
+  }));
+
 test("an action of a command is added while the node runs, also after a time without any", () =>
   withDirectory(async (directory) => {
     const timers: (() => void)[] = [];

@@ -53,7 +53,7 @@ test("each action of an administrator has an entry with its result, and no secre
     await api.call("GET", "/api/policy");
     await api.call("POST", "/api/batch", { body: [] });
 
-    await eventually(async () => expect((await auditOf(api))[0]?.action).toBe("snapshot.download"));
+    await eventually(async () => expect(await auditOf(api)).toHaveLength(21));
     const entries = (await auditOf(api)).toReversed();
     expect(entries.map(short)).toEqual([
       ["key.create", "ok", "admin", null],

@@ -6,14 +6,19 @@ import { defaultLimits } from "../../src/config/limits.ts";
 import { restore, type RestoreOptions } from "../../src/replication/backup/restore.ts";
 import type { AuditEntry, Node } from "../../src/replication/node.ts";
 import { decodeBatch } from "../../src/replication/transport/messages.ts";
+import { connectNode } from "../../src/replication/transport/node-client.ts";
 import { forwardedClientMac } from "../../src/replication/transport/forwarded-client.ts";
 import { backUp, backupWriter } from "../../src/replication/backup/backup.ts";
 import { currentStorePath } from "../../src/store/directory/data-directory.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
-import { hashKey } from "../../src/store/keys/api-keys.ts";
-import { auditEntry } from "../../src/store/log/audit-entry.ts";
+import { type ClusterSystem, realClusterSystem } from "../../src/roles/cluster-system.ts";
+import { hashKey, readNodeSetting } from "../../src/store/keys/api-keys.ts";
+import { createAuditRecorder } from "../../src/replication/audit/audit-recorder.ts";
+import { noteAction, notedActions } from "../../src/store/directory/noted-actions.ts";
+import { auditEntry, operator } from "../../src/store/log/audit-entry.ts";
 import { addAuditEntries } from "../../src/store/log/audit-log.ts";
 import { must } from "../../src/util/assert.ts";
+import { type Clock, sleep, systemClock } from "../../src/util/clock.ts";
 import { freePort } from "../../scripts/node-process.ts";
 import { wildcardPolicy } from "../http/api.ts";
 import {
@@ -25,6 +30,7 @@ import {
   nodeKey,
   post,
   withCluster,
+  withDirectory,
   type Running,
 } from "./cluster.ts";
 
@@ -130,6 +136,34 @@ describe("entries that only one node has", () => {
       for (const { node } of nodes) expect(new Set(actionsOf(node)).size).toBe(actionsOf(node).length);
     }, fast));
 
+  test("are looked for in new entries only, however many there are", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      const edge = await cluster.edge("edge", primary);
+      await eventually(() => converged(edge.node, primary.node));
+      await edge.stop();
+      const store = openStore(must(currentStorePath(edge.data)));
+      const actor = { kind: "operator", id: null, name: null };
+      const entries = Array.from({ length: 3000 }, () =>
+        auditEntry({ actor, action: "backup.download" }, { node: "primary", timeMs: Date.now() }),
+      );
+      store.transaction(() => addAuditEntries(store, entries, { received: true }), "immediate");
+      store.close();
+      const again = await cluster.edge("edge", primary);
+      await eventually(() => {
+        const reader = openStore(must(currentStorePath(edge.data)), { readonly: true });
+        const [, seq] = (readNodeSetting(reader, "audit_sent") ?? "").split(" ");
+        reader.close();
+        expect(Number(seq)).toBeGreaterThanOrEqual(3000);
+      });
+      await fetch(`${again.url}/api/backup`, { headers: { authorization: "Bearer x" } });
+      await eventually(() =>
+        expect(entriesOf(primary.node)).toContainEqual(
+          expect.objectContaining({ action: "backup.download", result: "refused", node: "edge" }),
+        ),
+      );
+    }, fast));
+
   test("survive a snapshot that replaces the database", () =>
     withCluster(
       async (cluster) => {
@@ -152,6 +186,26 @@ describe("entries that only one node has", () => {
       { ...fast, "retention.events": "10" },
     ));
 });
+
+test("an edge stops while its primary does not answer a request for the audit log", () =>
+  withCluster(
+    async (cluster) => {
+      const primary = await cluster.primary();
+      const asked = Promise.withResolvers<void>();
+      const { clock, fetch } = realClusterSystem;
+      const fetchUnlessAudit: ClusterSystem["fetch"] = (url, init) => {
+        if (!url.includes("/replication/v1/audit")) return fetch(url, init);
+        asked.resolve();
+        return new Promise((_, reject) => init.signal?.addEventListener("abort", () => reject(new Error("aborted"))));
+      };
+      const connect: ClusterSystem["connectNode"] = (to) => connectNode(to, { clock, fetch: fetchUnlessAudit });
+      const edge = await cluster.edge("edge", primary, {}, { ...realClusterSystem, connectNode: connect });
+      await eventually(() => converged(edge.node, primary.node));
+      await asked.promise;
+      await edge.stop();
+    },
+    { ...fast, "advanced.logTimeoutMs": "1h" },
+  ));
 
 test("a fallback has the entries of its snapshot, and sends its own to the primary", () =>
   withCluster(async (cluster) => {
@@ -216,6 +270,23 @@ describe("after a restore", () => {
       expect(actionsOf(edge.node)).toEqual(actionsOf(restored.node));
     }));
 
+  test("over data of a release without an audit log it has the entries of the backup, without a warning", () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.primary();
+      await upload(primary);
+      const file = join(cluster.directory, "a.backup");
+      const write = backupWriter(must(currentStorePath(primary.data)), onStep, hashKey(nodeKey));
+      await backUp({ target: file, write, limits, onStep, warn });
+      await primary.stop();
+      const store = openStore(must(currentStorePath(primary.data)));
+      store.exec("DROP TABLE audit");
+      store.exec("PRAGMA user_version = 5");
+      store.close();
+      await restore(options(file, primary.data, { force: true }));
+      const restored = await cluster.primary();
+      expect(actionsOf(restored.node).slice(0, 2)).toEqual(["key.create admin", "policy.upload 1"]);
+    }));
+
   test("over other data, and with an edge that saw more, nothing is lost", () =>
     withCluster(async (cluster) => {
       const primary = await cluster.primary();
@@ -242,6 +313,54 @@ describe("after a restore", () => {
       await eventually(() => expect(actionsOf(fresh.node)).toEqual(expect.arrayContaining(before)));
     }, fast));
 });
+
+test("refused requests hide no change and no download, and all changes are recorded", () =>
+  withDirectory(async (directory) => {
+    const stored: AuditEntry[] = [];
+    const store = async (entries: readonly AuditEntry[]): Promise<void> => void stored.push(...entries);
+    const reader = (): never => {
+      throw new Error("nothing is read");
+    };
+    const recorder = createAuditRecorder({ node: "node", clock: systemClock, reader, directory, store });
+    const actor = { kind: "key", id: "admin", name: null };
+    const unknown = { kind: "unknown", id: null, name: null };
+    const refused = { result: "refused", code: "unauthorized" } as const;
+    for (let index = 0; index < 100; index++) {
+      recorder.record({ actor, action: "policy.upload" }, refused);
+      for (let host = 0; host < 4; host++)
+        recorder.record({ actor: unknown, action: "key.create", address: `10.0.${index}.${host}` }, refused);
+    }
+    recorder.record({ actor, action: "backup.download" });
+    for (let index = 0; index < 60; index++)
+      recorder.record({ actor, action: "environment.delete", target: `${index}` });
+    await recorder.close();
+    const countOf = (action: string): number => stored.filter((entry) => entry.action === action).length;
+    expect(["backup.download", "environment.delete"].map(countOf)).toEqual([1, 60]);
+    expect(countOf("policy.upload") + countOf("key.create")).toBeLessThan(250);
+  }));
+
+test("an action of a command is added while the node runs, also after a time without any", () =>
+  withDirectory(async (directory) => {
+    const timers: (() => void)[] = [];
+    const clock: Clock = { ...systemClock, every: (_, body) => (timers.push(body), () => {}) };
+    const stored: string[] = [];
+    const store = async (entries: readonly AuditEntry[]): Promise<void> =>
+      void stored.push(...entries.map(({ target }) => `${target}`));
+    const reader = (): never => {
+      throw new Error("nothing is read");
+    };
+    const recorder = createAuditRecorder({ node: "node", clock, reader, directory, store });
+    for (const target of ["first", "second"]) {
+      for (const run of timers) run();
+      await sleep(clock, 0);
+      noteAction(directory, { actor: operator(), action: "history.adopt", target });
+      for (const run of timers) run();
+      await sleep(clock, 0);
+    }
+    expect(stored).toEqual(["first", "second"]);
+    expect(notedActions(directory, "node")).toEqual([]);
+    await recorder.close();
+  }));
 
 test("a batch with entries that are not understood is a batch without entries", () => {
   const hash = "0123456789abcdef";

@@ -14,6 +14,7 @@ import {
   copyAuditEntries,
   detachAuditEntries,
   excessAuditEntries,
+  lastAuditTime,
   readAuditPage,
   removeAuditEntries,
   type AuditFilter,
@@ -118,6 +119,15 @@ describe("retention", () => {
     add(entryAt(21));
     expect(auditEntriesAfter(store, 0, 10, { received: true }).map(({ seq }) => seq)).toEqual([20, 21]);
   });
+
+  test("removes no entry for the age of the one that arrived last", () => {
+    add(...[100, 101, 102].map((time) => entryAt(time)), entryAt(1));
+    trim(100, 50);
+    expect(kept()).toEqual([100, 101, 102, 1]);
+    add(entryAt(103));
+    trim(100, 50);
+    expect(kept()).toEqual([100, 101, 102, 103]);
+  });
 });
 
 test("an entry that arrives twice is stored once, with what is known of it", () => {
@@ -141,6 +151,12 @@ test("the number before a time", () => {
   expect([0, 10, 11, 30, 31].map((time) => auditSeqBefore(store, time))).toEqual([0, 0, 1, 2, 3]);
 });
 
+test("the last time, without those of clocks that are ahead", () => {
+  expect(lastAuditTime(store, 100)).toBeUndefined();
+  add(...[10, 20, 2000].map((time) => entryAt(time)));
+  expect([9, 10, 100, 2000].map((nowMs) => lastAuditTime(store, nowMs))).toEqual([undefined, 10, 20, 2000]);
+});
+
 test("a copy adds what is missing, and the primary gets it", () => {
   const common = entryAt(1);
   const other = openStore(join(directory, "b.db"));
@@ -162,8 +178,14 @@ test("texts of an entry are cut so that other nodes accept it", () => {
       target: long,
       details: { long },
       requestId: long,
+      // The zone of an address has any length.
+      address: `fe80::1%${long}`,
+      proxy: long,
+      via: long,
+      traceId: long,
     },
     { node: "primary", timeMs: 1 },
+    { code: long },
   );
   expect(auditEntrySchema.parse(JSON.parse(JSON.stringify(entry)))).toEqual(entry);
   expect(entry.target).toHaveLength(1024);

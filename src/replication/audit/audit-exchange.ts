@@ -6,7 +6,7 @@
  */
 import type { Connection } from "../../store/connection/connection.ts";
 import { readNodeSetting } from "../../store/keys/api-keys.ts";
-import { auditEntriesAfter, lastAuditTime } from "../../store/log/audit-log.ts";
+import { auditEntriesAfter, lastAuditSeq, lastAuditTime } from "../../store/log/audit-log.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -28,19 +28,23 @@ export interface AuditExchangeOptions {
 /** Entries arrive late from other nodes: a replica that begins anew asks for so much that it may have. */
 const overlapMs = 3_600_000;
 
-/** Runs until `started` is disposed. */
+/** So many entries are looked through before it is noted that the primary has them. */
+const sentNotedMax = 1000;
+
+/** Runs until `started` is disposed. Then a request may be under way: it ends when the client of the primary closes. */
 export function startAuditExchange(options: AuditExchangeOptions, started: AsyncDisposableStack): void {
-  let running: Promise<void> | undefined;
+  let isRunning = false;
   const run = async (): Promise<void> => {
+    if (isRunning) return;
+    isRunning = true;
     try {
       await exchange(options);
     } catch (error) {
       log.debug("the audit log cannot be exchanged with the primary now: {reason}", { reason: reasonOf(error) });
     }
-    running = undefined;
+    isRunning = false;
   };
-  started.defer(() => running);
-  started.defer(options.clock.every(options.intervalMs, () => void (running ??= run())));
+  started.defer(options.clock.every(options.intervalMs, () => void run()));
 }
 
 async function exchange(options: AuditExchangeOptions): Promise<void> {
@@ -50,8 +54,11 @@ async function exchange(options: AuditExchangeOptions): Promise<void> {
 }
 
 /** Returns the id of the primary's audit log; undefined if the primary is of a version without one. */
-async function receive({ reader, writer }: AuditExchangeOptions, primary: NodeClient): Promise<string | undefined> {
-  const sinceMs = Math.max(0, (lastAuditTime(reader()) ?? 0) - overlapMs);
+async function receive(
+  { reader, writer, clock }: AuditExchangeOptions,
+  primary: NodeClient,
+): Promise<string | undefined> {
+  const sinceMs = Math.max(0, (lastAuditTime(reader(), clock.wallMs()) ?? 0) - overlapMs);
   for (;;) {
     const known = readProgress(reader(), "audit_received");
     const page = await primary.audit({ ...known, sinceMs });
@@ -67,11 +74,12 @@ async function send({ reader, writer }: AuditExchangeOptions, primary: NodeClien
   for (;;) {
     const known = readProgress(reader(), "audit_sent");
     const after = known.log === log ? known.after : 0;
+    const newest = lastAuditSeq(reader());
     const found = auditEntriesAfter(reader(), after, auditMessageEntriesMax, { received: false });
-    const last = found.at(-1);
-    if (last === undefined) return;
-    await primary.sendAudit(found.map(({ entry }) => entry));
-    await writer.recordAudit({ entries: [], received: true, progress: progressOf("audit_sent", log, last.seq) });
+    if (found.length > 0) await primary.sendAudit(found.map(({ entry }) => entry));
+    else if (newest - after < sentNotedMax) return;
+    const sent = found.at(-1)?.seq ?? newest;
+    await writer.recordAudit({ entries: [], received: true, progress: progressOf("audit_sent", log, sent) });
   }
 }
 

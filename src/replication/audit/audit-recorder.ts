@@ -1,10 +1,17 @@
 /**
  * The audit log as the API of a node uses it. An action that an event makes gets its entry in the transaction of the
- * event. Other entries wait in a short queue for the writer. Rate limits keep a client whose requests are refused from
- * filling the audit log: what exceeds them is only counted.
+ * event. Other entries wait in a short queue for the writer. Rate limits keep requests that are refused, and downloads,
+ * from filling the audit log: what exceeds them is only counted.
  */
 import type { Connection } from "../../store/connection/connection.ts";
-import { auditEntry, type AuditDraft, type AuditEntry, type AuditOutcome } from "../../store/log/audit-entry.ts";
+import {
+  auditEntry,
+  type AuditAction,
+  type AuditDraft,
+  type AuditEntry,
+  type AuditOutcome,
+  type AuditResult,
+} from "../../store/log/audit-entry.ts";
 import { readAuditPage, type AuditFilter, type AuditPage, type AuditPosition } from "../../store/log/audit-log.ts";
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -37,6 +44,15 @@ export interface AuditRecorderOptions {
   readonly store: ((entries: readonly AuditEntry[]) => Promise<void>) | undefined;
 }
 
+/**
+ * The kind of actions that share rate limits; undefined for a change that was done. Nobody can hide a download behind
+ * requests that are refused.
+ */
+function limitedKind(action: AuditAction, result: AuditResult): "undone" | "download" | undefined {
+  if (result !== "ok") return "undone";
+  return action.endsWith(".download") ? "download" : undefined;
+}
+
 /** Of one sender (a key, or an address without a key), and of all together. */
 const [senderBucket, nodeBucket] = [
   { capacity: 20, perSecond: 1 / 3 },
@@ -51,7 +67,7 @@ const notedIntervalMs = 5000;
 /** A page takes some milliseconds on the serving thread. */
 const examinedMax = 5000;
 
-/** `close` waits until the queue is written, if the storage works. */
+/** `close` waits for one attempt to write the queue. */
 export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & { close(): Promise<void> } {
   const { node, clock, reader, directory, store } = options;
   const ofSender = new TokenBuckets(senderBucket, clock);
@@ -97,9 +113,8 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
           reason: reasonOf(error),
         });
     }
-    adding = undefined;
   };
-  const startAdding = (): void => void (adding ??= addNoted());
+  const startAdding = (): void => void (adding ??= addNoted().finally(() => (adding = undefined)));
   startAdding();
   const stopAdding = clock.every(notedIntervalMs, startAdding);
   const suppress = (): void => {
@@ -112,13 +127,16 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
   };
   return {
     record(draft, outcome = {}) {
-      const sender = draft.actor.id ?? draft.address ?? "";
-      const isAdmitted = ofSender.take(`${draft.actor.kind} ${sender}`) && ofNode.take("");
+      const { action, actor, address = "" } = draft;
+      const { result = "ok" } = outcome;
+      const kind = limitedKind(action, result);
+      const sender = `${kind} ${actor.kind} ${actor.id ?? address}`;
+      const isAdmitted = kind === undefined || (ofSender.take(sender) && ofNode.take(kind));
       if (!isAdmitted || queue.length >= queueMax || store === undefined) return suppress();
       const details = suppressed === 0 ? draft.details : { ...draft.details, suppressed };
       suppressed = 0;
       queue.push(auditEntry({ ...draft, ...(details && { details }) }, { node, timeMs: clock.wallMs() }, outcome));
-      metrics.auditEntries.inc({ result: outcome.result ?? "ok" });
+      metrics.auditEntries.inc({ result });
       cancelRetry();
       wake();
     },
@@ -129,8 +147,7 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
       cancelRetry();
       stopAdding();
       await adding;
-      await storing;
-      if (queue.length > 0) await storeQueue();
+      if (queue.length > 0) await (storing ?? storeQueue());
     },
   };
 }

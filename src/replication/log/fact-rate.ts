@@ -3,13 +3,20 @@
  * what a write really changes, so a delete pattern counts each fact that it removes. Nothing is kept over a restart.
  */
 import { LRUCache } from "lru-cache";
+import type { Limits } from "../../config/limits.ts";
+import type { Effect } from "../../engine/state/event.ts";
+import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
+import type { WriteResult } from "./append.ts";
 
 const windowMs = 60_000;
 /** Facts are counted by the second, so the window is up to one second longer. */
 const stepMs = 1000;
 /** An environment has fewer API keys. */
 const holdersMax = 1000;
+
+const allHolders = "all";
+const holderOf = (sender: string): string => `key ${sender}`;
 
 interface Count {
   /** When these facts leave the window. */
@@ -24,6 +31,37 @@ export class FactRate {
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
+  }
+
+  /** Throws `too_many_requests`, or `too_large` if the write never fits. Writes of the node itself are not limited. */
+  require(sender: string | undefined, effect: Effect, limits: Limits): void {
+    if (sender === undefined || effect.kind !== "facts") return;
+    const facts = effect.inserted.length + effect.deleted.length;
+    const { keyFactsPerMinuteMax, environmentFactsPerMinuteMax } = limits;
+    this.#require(holderOf(sender), facts, keyFactsPerMinuteMax, "this API key");
+    this.#require(allHolders, facts, environmentFactsPerMinuteMax, "this environment");
+  }
+
+  /** Counts the facts that a write has changed. */
+  count(sender: string | undefined, { inserted = 0, deleted = 0, repeated }: WriteResult): void {
+    if (sender === undefined || repeated === true || inserted + deleted === 0) return;
+    this.add(holderOf(sender), inserted + deleted);
+    this.add(allHolders, inserted + deleted);
+  }
+
+  #require(holder: string, facts: number, max: number, whose: string): void {
+    if (max === 0) return;
+    const change = `${whose} may change ${max} facts per minute`;
+    if (facts > max)
+      throw new AppError(
+        "too_large",
+        `${change}, and this write changes ${facts}: send it in parts, nothing was written`,
+      );
+    const retryAfterMs = this.delayMs(holder, facts, max);
+    if (retryAfterMs === 0) return;
+    throw new AppError("too_many_requests", `${change}: send the write again later, nothing was written`, {
+      retryAfterMs,
+    });
   }
 
   /** After how many ms the holder may change so many facts; 0 if it may now. `facts` are at most `max`. */

@@ -8,24 +8,15 @@ import { LRUCache } from "lru-cache";
 import type { Limits } from "../../config/limits.ts";
 import { refreshDerived } from "../../engine/materialized/derived-tables.ts";
 import type { Effect } from "../../engine/state/event.ts";
-import { trimVersions } from "../../engine/policy/policy-history.ts";
 import { readNodeSetting, writeNodeSetting, type NodeSetting } from "../../store/keys/api-keys.ts";
 import type { AuditEntry } from "../../store/log/audit-entry.ts";
-import {
-  addAuditEntries,
-  copyAuditEntries,
-  excessAuditEntries,
-  markAuditReceived,
-  removeAuditEntries,
-} from "../../store/log/audit-log.ts";
+import { addAuditEntries, copyAuditEntries, markAuditReceived } from "../../store/log/audit-log.ts";
 import { openStore } from "../../store/connection/open-store.ts";
-import { expiredOffset, excessOffset } from "../../store/log/log-retention.ts";
 import type { StoredLogRow } from "../../store/log/log.ts";
 import { closeRawFiles } from "../../store/integrity/raw-files.ts";
 import { PageScrub, scrubTickMs } from "../../store/integrity/page-scrub.ts";
 import { createState, findState, readState, requireEnvironment, type StoreState } from "../../store/log/store-state.ts";
 import { firstTerm } from "../../store/log/terms.ts";
-import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import type { Clock } from "../../util/clock.ts";
 import { reasonOf } from "../../util/reason.ts";
@@ -40,6 +31,7 @@ import {
   type WriteResult,
 } from "./append.ts";
 import { FactRate } from "./fact-rate.ts";
+import { LogTrimmer, trimAuditLog } from "./log-trimmer.ts";
 import { replay, type ReplayResult, type ReplayRequest } from "./replay.ts";
 import {
   beginTransaction,
@@ -131,6 +123,7 @@ export class StoreWriter {
   readonly #emit: (event: WriterEvent) => void;
   readonly #clock: Clock;
   readonly #factRate: FactRate;
+  readonly #trimmer: LogTrimmer;
   readonly #unchangedWrites = new LRUCache<string, WriteResult>({
     // Not `max`, for which the cache reserves memory in advance.
     maxSize: unchangedWritesMax,
@@ -140,7 +133,6 @@ export class StoreWriter {
   /** The state of the open store, as far as this writer has changed it. */
   #state: StoreState | undefined;
   #waiting: QueuedWrite[] = [];
-  #trimmed = { offset: 0, atMs: Number.NEGATIVE_INFINITY };
   #truncatedAtMs = Number.NEGATIVE_INFINITY;
   #committedAtMs = Number.NEGATIVE_INFINITY;
   /** When the last checkpoint was made. */
@@ -152,6 +144,7 @@ export class StoreWriter {
   constructor(emit: (event: WriterEvent) => void, clock: Clock) {
     this.#clock = clock;
     this.#factRate = new FactRate(clock);
+    this.#trimmer = new LogTrimmer(clock);
     this.#emit = emit;
   }
 
@@ -496,7 +489,7 @@ export class StoreWriter {
     const { store, log, limits, guard } = must(this.#connection);
     let refused: unknown;
     const admit = (effect: Effect): void => {
-      this.#requireRate(meta.sender, effect, limits);
+      this.#factRate.require(meta.sender, effect, limits);
       try {
         guard.requireSpace(spaceRequirementOf(request));
       } catch (error) {
@@ -513,7 +506,7 @@ export class StoreWriter {
     try {
       const appended = append(store, log, request, { timeMs: this.#clock.wallMs(), ...meta, digest }, limits, admit);
       store.exec("RELEASE request");
-      this.#countFacts(meta.sender, appended.result);
+      this.#factRate.count(meta.sender, appended.result);
       return { appended, digest };
     } catch (error) {
       const isRefused = refused !== undefined && error === refused;
@@ -525,82 +518,27 @@ export class StoreWriter {
     }
   }
 
-  /** Trims the log by a tenth of its length at a time, or at intervals, so that most commits do not pay for it. */
   #trim(connection: WriterConnection, { offset }: StoreState): void {
-    const { store, log, limits, steadyClock } = connection;
-    const now = this.#clock.monotonicMs();
-    const grown = offset - this.#trimmed.offset > limits.retentionEvents / 10;
-    if (!grown && now - this.#trimmed.atMs < limits.logTrimIntervalMs) return;
-    this.#trimmed = { offset, atMs: now };
-    const retention = { events: limits.retentionEvents, bytes: limits.retentionBytes };
     try {
-      const { nowMs } = steadyClock;
-      const aged = nowMs === undefined ? undefined : expiredOffset(store, limits.retentionAgeMs, nowMs);
-      const excess = Math.max(excessOffset(store, retention) ?? 0, aged ?? 0);
-      if (excess > 0)
-        store.transaction(() => {
-          trimVersions(store, excess);
-          log.trim(excess);
-        }, "immediate");
-      // Slowly, so that operators can notice a wrong clock.
-      if (aged !== undefined) steadyClock.restart();
+      this.#trimmer.trimLog(connection, offset);
     } catch (error) {
       // The writes are committed. The log is only longer than necessary, and a later commit tries again.
       this.#storageFailed(connection, error);
     }
   }
 
-  /** Throws `too_many_requests`, or `too_large` if the write never fits. Writes of the node itself are not limited. */
-  #requireRate(sender: string | undefined, effect: Effect, limits: Limits): void {
-    if (sender === undefined || effect.kind !== "facts") return;
-    const facts = effect.inserted.length + effect.deleted.length;
-    const { keyFactsPerMinuteMax, environmentFactsPerMinuteMax } = limits;
-    requireFactRate(this.#factRate, `key ${sender}`, facts, keyFactsPerMinuteMax, "this API key");
-    requireFactRate(this.#factRate, "all", facts, environmentFactsPerMinuteMax, "this environment");
-  }
-
-  #countFacts(sender: string | undefined, { inserted = 0, deleted = 0, repeated }: WriteResult): void {
-    if (sender === undefined || repeated === true || inserted + deleted === 0) return;
-    this.#factRate.add(`key ${sender}`, inserted + deleted);
-    this.#factRate.add("all", inserted + deleted);
-  }
-
   /** Called by a timer, so that entries are removed by age on a node without writes, too. */
   #trimAudit(): void {
     const connection = this.#connection;
     if (connection === undefined) return;
-    const { store, limits, steadyClock, guard } = connection;
-    if (guard.failure !== undefined) return;
-    const { nowMs } = steadyClock;
-    const { auditRetentionEntries: entries, auditRetentionAgeMs: ageMs } = limits;
+    if (connection.guard.failure !== undefined) return;
     try {
-      const oldestMs = nowMs === undefined ? undefined : nowMs - ageMs;
-      const excess = excessAuditEntries(store, { entries, oldestMs });
-      if (excess === undefined) return;
-      store.transaction(() => removeAuditEntries(store, excess), "immediate");
-      // As for the log: slowly, so that operators can notice a wrong clock.
-      if (excess.aged > 0) steadyClock.restart();
-      this.#limitWal(connection);
+      if (trimAuditLog(connection)) this.#limitWal(connection);
     } catch (error) {
       // Also for damaged pages, which the scrub reports.
       this.#storageFailed(connection, error);
     }
   }
-}
-
-function requireFactRate(rate: FactRate, holder: string, facts: number, max: number, whose: string): void {
-  if (max === 0) return;
-  const change = `${whose} may change ${max} facts per minute`;
-  if (facts > max)
-    throw new AppError(
-      "too_large",
-      `${change}, and this write changes ${facts}: send it in parts, nothing was written`,
-    );
-  const retryAfterMs = rate.delayMs(holder, facts, max);
-  if (retryAfterMs === 0) return;
-  throw new AppError("too_many_requests", `${change}: send the write again later, nothing was written`, {
-    retryAfterMs,
-  });
 }
 
 function rowsForMessage(

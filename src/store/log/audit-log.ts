@@ -78,12 +78,17 @@ export function auditEntriesAfter(
 /** The last `seq` before all entries since `timeMs`. */
 export function auditSeqBefore(store: Connection, timeMs: number): number {
   const first = store.number("SELECT min(seq) FROM audit WHERE time_ms >= ?1", timeMs);
-  return first === undefined ? (store.number("SELECT max(seq) FROM audit") ?? 0) : first - 1;
+  return first === undefined ? lastAuditSeq(store) : first - 1;
 }
 
-/** The time of the newest entry; undefined without any. */
-export function lastAuditTime(store: Connection): number | undefined {
-  return store.number("SELECT max(time_ms) FROM audit");
+/** The `seq` of the entry that arrived last; 0 without any. */
+export function lastAuditSeq(store: Connection): number {
+  return store.number("SELECT max(seq) FROM audit") ?? 0;
+}
+
+/** The time of the newest entry that is not after `nowMs`, as one of a node with a wrong clock; undefined without any. */
+export function lastAuditTime(store: Connection, nowMs: number): number | undefined {
+  return store.number("SELECT max(time_ms) FROM audit WHERE time_ms <= ?1", nowMs);
 }
 
 export interface AuditFilter {
@@ -123,16 +128,18 @@ export function readAuditPage(
 ): AuditPage {
   const { who = null, action = null, result = null, sinceMs = 0, untilMs = Number.MAX_SAFE_INTEGER } = filter;
   const start = before ?? { timeMs: untilMs, id: "" };
-  const select = `SELECT time_ms, id, entry,
-      (?5 IS NULL OR actor_id = ?5 OR actor_name = ?5) AND (?6 IS NULL OR action = ?6) AND (?7 IS NULL OR result = ?7)
+  const isFiltered = (who ?? action ?? result) !== null;
+  const limit = isFiltered ? examinedMax : Math.min(size + 1, examinedMax);
+  const select = `SELECT time_ms, id, CASE WHEN (?5 IS NULL OR actor_id = ?5 OR actor_name = ?5)
+      AND (?6 IS NULL OR action = ?6) AND (?7 IS NULL OR result = ?7) THEN entry END
     FROM audit WHERE time_ms >= ?1 AND (time_ms, id) < (?2, ?3) ORDER BY time_ms DESC, id DESC LIMIT ?4`;
-  const rows = store.statement(select).values(sinceMs, start.timeMs, start.id, examinedMax, who, action, result);
+  const rows = store.statement(select).values(sinceMs, start.timeMs, start.id, limit, who, action, result);
   const entries: AuditEntry[] = [];
-  for (const [index, [timeMs, id, text, matches]] of rows.entries()) {
-    if (matches === 1) entries.push(parseEntry(text));
+  for (const [index, [timeMs, id, text]] of rows.entries()) {
+    if (text !== null) entries.push(parseEntry(text));
     const isLast = index === rows.length - 1;
     if (entries.length < size && !isLast) continue;
-    const mayHaveMore = !isLast || rows.length === examinedMax;
+    const mayHaveMore = !isLast || rows.length === limit;
     return { entries, next: mayHaveMore ? { timeMs: Number(timeMs), id: String(id) } : undefined };
   }
   return { entries, next: undefined };
@@ -161,6 +168,8 @@ const undoneShare = 0.1;
 /** The largest part that is removed by age in one go: a wrong clock must not cost the whole audit log. */
 const agedShareMax = 0.1;
 
+const isNewest = "seq = (SELECT max(seq) FROM audit)";
+
 /** What exceeds the limits; undefined if nothing does. */
 export function excessAuditEntries(
   store: Connection,
@@ -179,14 +188,13 @@ export function excessAuditEntries(
   let aged = 0;
   if (oldestMs !== undefined && (store.number("SELECT min(time_ms) FROM audit") ?? oldestMs) < oldestMs) {
     const count = store.number("SELECT count(*) FROM audit") ?? 0;
-    const old = store.number("SELECT count(*) FROM audit WHERE time_ms < ?1", oldestMs) ?? 0;
-    aged = Math.min(old, count - 1, Math.max(1, Math.floor(count * agedShareMax)));
+    const old = store.number(`SELECT count(*) FROM audit WHERE time_ms < ?1 AND NOT ${isNewest}`, oldestMs) ?? 0;
+    aged = Math.min(old, Math.max(1, Math.floor(count * agedShareMax)));
   }
   return seq + undone.length + aged === 0 ? undefined : { seq, undone, aged };
 }
 
 export function removeAuditEntries(store: Connection, { seq, undone, aged }: ExcessAuditEntries): void {
-  const isNewest = "seq = (SELECT max(seq) FROM audit)";
   const ofResult = store.statement(`DELETE FROM audit WHERE result = ?1 AND seq <= ?2 AND NOT ${isNewest}`);
   for (const each of undone) ofResult.run(each.result, each.seq);
   store.statement(`DELETE FROM audit WHERE seq <= ?1 AND NOT ${isNewest}`).run(seq);
@@ -207,8 +215,9 @@ export function markAuditReceived(store: Connection): void {
   store.statement("UPDATE audit SET received = 1").run();
 }
 
-/** Adds the entries of another store that this one lacks, in the caller's transaction. */
+/** Adds the entries of another store that this one lacks, in the caller's transaction. An older format has none. */
 export function copyAuditEntries(from: Connection, to: Connection): void {
+  if (from.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit'") === 0) return;
   const select = from.statement(`SELECT seq, ${copiedColumns} FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2`);
   const insert = to.statement(
     `INSERT OR IGNORE INTO audit (${copiedColumns}, received) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)`,

@@ -1,7 +1,8 @@
 /** Environments on a cluster: creation, copies, names, deletion and restoration, restarts, and what edges follow. */
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { registryEnvironment } from "../../src/roles/environment-registry.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
@@ -68,6 +69,38 @@ test(
       const other = await createEnvironment(primary, "shop");
       expect(await mayRead(primary, key, "ann")).toBe(401);
       expect(await mayRead(primary, other, "ann")).not.toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a node that was down while a deletion became final removes its data, and those of a later environment stay",
+  () =>
+    withCluster(async (cluster) => {
+      const flags = { "advanced.environmentGrace": "1s", "advanced.servingThreadAnswerValuesMax": "4" };
+      const primary = await cluster.host("primary", "primary", flags);
+      const edgeFlags = { ...flags, primary: primary.url };
+      const edge = await cluster.host("edge", "edge", edgeFlags);
+      const keys: string[] = [];
+      for (const id of ["gone", "again", "left"]) keys.push(await createEnvironment(primary, id));
+      for (const key of keys) {
+        await fill(primary, key, "ann");
+        await eventually(async () => expect(await mayRead(edge, key, "ann")).toBe(true));
+      }
+      await edge.stop();
+      for (const id of ["gone", "again"])
+        expect((await ask(primary, adminKey, "DELETE", `/api/environments/${id}`)).status).toBe(200);
+      const directories = ({ data }: { readonly data: string }): string[] =>
+        readdirSync(join(data, "environments")).filter((name) => name !== registryEnvironment);
+      await eventually(() => expect(directories(primary)).toEqual(["left"]), 10_000);
+      expect(directories(edge).toSorted()).toEqual(["again", "gone", "left"]);
+      const second = await createEnvironment(primary, "again");
+      await fill(primary, second, "bob");
+      const restarted = await cluster.host("edge", "edge", edgeFlags);
+      await eventually(() => expect(directories(restarted).toSorted()).toEqual(["again", "left"]), 20_000);
+      await eventually(async () => expect(await mayRead(restarted, second, "bob")).toBe(true));
+      expect(await mayRead(restarted, second, "ann")).toBe(false);
+      expect(await mayRead(restarted, keys[2] ?? "", "ann")).toBe(true);
     }),
   timeoutMs,
 );

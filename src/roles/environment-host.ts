@@ -14,6 +14,7 @@ import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
 import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
 import { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
+import { operator } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
@@ -208,6 +209,22 @@ class EnvironmentHost implements Environments {
       await registry.put({ ...entry, deletedMs: undefined });
       await this.#reconcile();
     });
+  }
+
+  async createKey(id: string, requestId: string) {
+    if (id === this.#config.environment)
+      throw new AppError("conflict", `\`${id}\` is the default environment: create its keys with \`POST /api/keys\``);
+    const { writes, audit } = this.#requireActive(id);
+    if (writes === undefined)
+      throw new AppError("not_ready", `another node has the primary of the environment \`${id}\`, try again`);
+    const { id: keyId, text: token, hash } = mintApiKey(id);
+    const secret = { id: keyId, name: "admin", role: "admin", hash, timeMs: this.#system.clock.wallMs() } as const;
+    const draft = { action: "key.create", actor: operator(), target: keyId, requestId } as const;
+    const { name, role } = secret;
+    const meta = { traceparent: null, audit: audit.metaOf({ ...draft, details: { name, role } }) };
+    const change = { add: [secret], remove: [], keysMax: this.#config.limits.apiKeysMax };
+    await inEnvironment(id, () => writes.keys(change, meta));
+    return { keyId, token };
   }
 
   async promoteOthers(options: PromoteOptions) {

@@ -74,6 +74,46 @@ test(
 );
 
 test(
+  "administrators of the appliance make a key of an environment, which both audit logs have",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary", { "advanced.apiKeysMax": "3" });
+      const edge = await cluster.host("edge", "edge", { primary: primary.url });
+      const first = await createEnvironment(primary, "shop");
+      await fill(primary, first, "ann");
+      const made = await ask(edge, adminKey, "POST", "/api/environments/shop/keys");
+      expect([made.status, made.json]).toEqual([200, expect.objectContaining({ id: "shop" })]);
+      const second = String(made.json.token);
+      expect(await mayRead(primary, second, "ann")).toBe(true);
+      expect((await ask(primary, second, "POST", "/api/keys", { name: "app", role: "read" })).status).toBe(200);
+      expect((await ask(primary, adminKey, "POST", "/api/environments/shop/keys")).status).toBe(400);
+      for (const [id, status] of [
+        ["test", 409],
+        ["none", 404],
+        [registryEnvironment, 404],
+      ] as const)
+        expect([id, (await ask(primary, adminKey, "POST", `/api/environments/${id}/keys`)).status]).toEqual([
+          id,
+          status,
+        ]);
+      expect((await ask(primary, second, "POST", "/api/environments/shop/keys")).status).toBe(403);
+      await eventually(async () => {
+        const { text } = await ask(primary, adminKey, "GET", "/api/audit?action=environment.key&result=ok");
+        expect(JSON.parse(text).entries).toMatchObject([
+          { target: "shop", actor: { kind: "key", id: "admin" }, details: { key: second.split("_")[2] } },
+        ]);
+      });
+      const { text } = await ask(primary, second, "GET", "/api/audit?action=key.create");
+      const own = { target: second.split("_")[2], actor: { kind: "operator", id: null, name: null }, address: null };
+      expect(JSON.parse(text).entries).toContainEqual(expect.objectContaining(own));
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      expect((await ask(primary, adminKey, "POST", "/api/environments/shop/keys")).status).toBe(404);
+      expect(await mayRead(primary, second, "ann")).toBe(401);
+    }),
+  timeoutMs,
+);
+
+test(
   "a node that was down while a deletion became final removes its data, and those of a later environment stay",
   () =>
     withCluster(async (cluster) => {

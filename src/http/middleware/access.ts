@@ -10,7 +10,7 @@ import type { ApiKeyRole } from "../../engine/state/event.ts";
 import type { Node } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
-import type { Person } from "../oidc/people.ts";
+import type { People, Person } from "../oidc/people.ts";
 import type { RequestKind } from "../request/request-limits.ts";
 import { exchangeOf, holderOf, markDecoded, type Exchange } from "./exchange.ts";
 import { principalOf, type KeyPrincipal, type Principal } from "./principal.ts";
@@ -98,12 +98,15 @@ function findPerson(
   if (people === undefined || authorization.startsWith("Bearer e_") || !authorization.includes(".")) return undefined;
   const wanted = request.headers.get(environmentHeader);
   // A token is for all environments, so it must not act in another one than the person means.
-  if (wanted !== null && wanted !== environment)
-    throw new AppError(
-      "unauthorized",
-      `this node has no environment \`${clip(wanted, 64)}\` (\`Ostiary-Environment\`)`,
-    );
+  if (wanted !== null && wanted !== environment) return refuseEnvironment(people, bearerIn(authorization), wanted);
   return people.find(bearerIn(authorization), { environment, isHosted });
+}
+
+/** Only a person with a role in the environment learns that it is not on this node: others are refused as if it was. */
+async function refuseEnvironment(people: People, token: string, environment: string): Promise<never> {
+  const shown = clip(environment, 64);
+  await people.find(token, { environment: shown, isHosted: true });
+  throw new AppError("unauthorized", `this node has no environment \`${shown}\` (\`Ostiary-Environment\`)`);
 }
 
 /** Names the environment that a person means; an API key belongs to one. */

@@ -5,6 +5,7 @@
  * environments there are; this node starts and stops its own ones accordingly.
  */
 import type { Config } from "../config/config.ts";
+import { authenticate } from "../engine/authenticate.ts";
 import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { writePromotionNote } from "../replication/role-notes.ts";
@@ -295,6 +296,18 @@ class EnvironmentHost implements Environments {
     return deletedMs === undefined && (this.#config.environments?.includes(id) ?? true);
   }
 
+  /** Whether the environment has this API key. Also while it starts, or if it has to ask the primary. */
+  #mayKnow(id: string, key: string): boolean {
+    const node = this.#hosted.get(id)?.service.node();
+    if (node === undefined || node.lookUpKey !== undefined) return true;
+    try {
+      return authenticate(node.engine(), key) !== undefined;
+    } catch {
+      // It has no usable database, which its answer says.
+      return true;
+    }
+  }
+
   async #openRegistry(): Promise<void> {
     this.#registry = new EnvironmentRegistry(await this.#startHosted(registryEnvironment));
   }
@@ -435,7 +448,7 @@ class EnvironmentHost implements Environments {
     };
     const system: ClusterSystem = {
       ...systemOfEnvironment(this.#system, id),
-      serve: (options) => this.#listener.serveHosted(id, options),
+      serve: (options) => this.#listener.serveHosted(id, options, (key) => this.#mayKnow(id, key)),
     };
     const options: MemberOptions = {
       isHosted: true,

@@ -207,6 +207,9 @@ class EnvironmentHost implements Environments {
       const [registry, entry] = this.#requireEntry(id);
       if (entry.deletedMs === undefined)
         throw new AppError("conflict", `the environment \`${id}\` is not deleted, nothing was changed`);
+      // Other nodes may have removed its data already.
+      if (this.#finalMs(entry.deletedMs) <= this.#system.clock.wallMs())
+        throw new AppError("conflict", `the deletion of the environment \`${id}\` is final`);
       await registry.put({ ...entry, deletedMs: undefined });
       await this.#reconcile();
     });

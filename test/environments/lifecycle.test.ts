@@ -1,4 +1,5 @@
 /** Environments on a cluster: creation, copies, names, deletion and restoration, restarts, and what edges follow. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -69,6 +70,19 @@ test(
       const other = await createEnvironment(primary, "shop");
       expect(await mayRead(primary, key, "ann")).toBe(401);
       expect(await mayRead(primary, other, "ann")).not.toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a final deletion cannot be undone, even before its data are removed",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary", { "advanced.environmentGrace": "1ms" });
+      await createEnvironment(primary, "shop");
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      await Bun.sleep(2);
+      expect([404, 409]).toContain((await ask(primary, adminKey, "POST", "/api/environments/shop/restore")).status);
     }),
   timeoutMs,
 );

@@ -282,6 +282,7 @@ describe("flags", () => {
     "env list",
     "env create",
     "env copy",
+    "env key",
     "env rename",
     "env delete",
     "env restore",

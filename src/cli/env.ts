@@ -41,7 +41,7 @@ export const envCommand: AddCommand = (program, finish) => {
   const environments = program
     .command("env")
     .description(
-      "List, create, copy, rename, delete and restore environments. Each has its own policy, facts and API keys. They need an admin key of the default environment",
+      "List, create, copy, rename, delete and restore environments, and create their admin keys. Each has its own policy, facts and API keys. They need an admin key of the default environment",
     )
     .addHelpText(
       "after",
@@ -49,6 +49,7 @@ export const envCommand: AddCommand = (program, finish) => {
 Examples:
   ostiary env create staging                     prints its first API key, an admin key
   ostiary env copy default before-release        the same policy and facts, with keys of its own
+  ostiary env key staging                        prints another admin key, if all others are lost
   ostiary env list
   ostiary env delete before-release              \`ostiary env restore\` undoes it for some days`,
     );
@@ -72,6 +73,14 @@ Examples:
     .action((source: string, id: string, options: CreateOptions, command: Command) =>
       createEnvironment(id, { ...options, copyOf: source }, command),
     );
+  withAccess(environments.command("key"), "admin")
+    .description("Create and print another admin key of an environment, such as one whose keys are lost")
+    .argument("<id>", "The id from `ostiary env list`")
+    .option("--json", "Print JSON")
+    .action(async (id: string, { json }: JsonOption, command: Command) => {
+      const { message: _, ...created } = (await callEnvironment(command, "POST", id, "/keys")) as NewKey;
+      await print(json ? asJson(created) : `${printable(created.token)}\n`);
+    });
   withAccess(environments.command("rename"), "admin")
     .description("Give an environment another name; its id and its API keys stay the same")
     .argument("<id>", "The id from `ostiary env list`")
@@ -108,6 +117,10 @@ interface Answer {
   readonly message: string;
 }
 
+interface NewKey extends Answer {
+  readonly token: string;
+}
+
 function callEnvironment(command: Command, method: string, id: string, operation: string, body?: object) {
   return callNode(accessOf(command, "admin"), method, `/api/environments/${encodeURIComponent(id)}${operation}`, body);
 }
@@ -118,7 +131,7 @@ async function createEnvironment(id: string, { name, copyOf, json }: CreateOptio
   const body = { id, name, copy_of: copyOf };
   const access = accessOf(command, "admin");
   const answer = await callNode(access, "POST", "/api/environments", body, createTimeoutMs);
-  const { message: _, ...created } = answer as Answer & { readonly token: string };
+  const { message: _, ...created } = answer as NewKey;
   await print(json ? asJson(created) : `${printable(created.token)}\n`);
 }
 

@@ -4,9 +4,8 @@
  * and logs of their own. They share the port, the embedded broker, threads and worker processes. The registry says which
  * environments there are; this node starts and stops its own ones accordingly.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import type { Config } from "../config/config.ts";
+import { authenticate } from "../engine/authenticate.ts";
 import type { EnvironmentInfo, Environments } from "../http/routes/environments.ts";
 import { systemOfEnvironment } from "../replication/transport/environment-system.ts";
 import { writePromotionNote } from "../replication/role-notes.ts";
@@ -15,8 +14,8 @@ import type { Node, PromoteOptions } from "../replication/node.ts";
 import { copyEnvironment } from "../replication/snapshots/copy-environment.ts";
 import { SharedBroker } from "../replication/transport/shared-broker.ts";
 import { descriptorLimit, lowestFreeDescriptor } from "../runtime/accepted-connections.ts";
-import { currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
 import { hashKey, mintApiKey } from "../store/keys/api-keys.ts";
+import { operator } from "../store/log/audit-entry.ts";
 import { getLogger } from "../telemetry/logger.ts";
 import { metrics } from "../telemetry/metrics.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
@@ -26,6 +25,7 @@ import { sleep } from "../util/clock.ts";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { reasonOf } from "../util/reason.ts";
 import { type ClusterSystem, realClusterSystem } from "./cluster-system.ts";
+import { EnvironmentDirectories } from "./environment-directories.ts";
 import { EnvironmentListener } from "./environment-listener.ts";
 import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } from "./environment-registry.ts";
 import { startFallback } from "./fallback.ts";
@@ -33,15 +33,6 @@ import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import type { RunningNode } from "./node-service.ts";
 
 const log = getLogger("environments");
-
-/** The directory of the hosted environments, in the data directory. */
-const directoryName = "environments";
-/** A file in the directory of an environment: when it was created, which tells it from a later one with the same id. */
-const createdFile = "created";
-/** A file that is there until the registry has the new environment. */
-const unregisteredFile = "unregistered";
-/** A file that is there since this node knows of the deletion. Only a directory with it is removed later. */
-const deletedFile = "deleted";
 
 /** Between two comparisons of the registry with what runs here. */
 const reconcileIntervalMs = 500;
@@ -80,7 +71,7 @@ class EnvironmentHost implements Environments {
   readonly #config: Config;
   readonly #system: ClusterSystem;
   readonly #listener: EnvironmentListener;
-  readonly #directory: string;
+  readonly #directories: EnvironmentDirectories;
   /** By environment. */
   readonly #hosted = new Map<string, HostedEnvironment>();
   readonly #failures = new Map<string, FailedStart>();
@@ -104,7 +95,7 @@ class EnvironmentHost implements Environments {
     const broker = new SharedBroker();
     this.#system = { ...system, openBroker: (options) => broker.open(options) };
     this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), system);
-    this.#directory = join(config.data, directoryName);
+    this.#directories = new EnvironmentDirectories(config.data);
   }
 
   async start(): Promise<RunningNode> {
@@ -167,9 +158,9 @@ class EnvironmentHost implements Environments {
       );
     const source = copyOf === undefined ? undefined : this.#requireActive(copyOf).engine().path;
     const createdMs = this.#system.clock.wallMs();
-    const data = this.#pathOf(id);
+    const data = this.#directories.pathOf(id);
     const { text: token } = mintApiKey(id);
-    this.#prepare(id, createdMs, true);
+    this.#directories.prepareNew({ id, createdMs });
     let service: RunningNode | undefined;
     try {
       const { limits } = this.#config;
@@ -177,11 +168,11 @@ class EnvironmentHost implements Environments {
       if (this.#isStopped) throw new AppError("not_ready", "this node is shutting down");
       service = await this.#startHosted(id, { adminKey: token });
       await registry.put({ id, name, createdMs, deletedMs: undefined });
-      removeNodeFile(data, unregisteredFile);
+      this.#directories.markRegistered(id);
     } catch (error) {
       await service?.stop();
       // The registry may have the environment nevertheless.
-      if (registry.find(id)?.createdMs !== createdMs) rmSync(data, { recursive: true, force: true });
+      if (registry.find(id)?.createdMs !== createdMs) this.#directories.remove(id);
       throw error;
     }
     this.#hosted.set(id, { createdMs, service });
@@ -206,7 +197,6 @@ class EnvironmentHost implements Environments {
       const deletedMs = this.#system.clock.wallMs();
       await registry.put({ ...entry, deletedMs });
       await this.#close(id);
-      this.#noteDeletion(id, deletedMs);
       log.info("the environment {id} was deleted", { id });
       return { finalMs: this.#finalMs(deletedMs) };
     });
@@ -217,9 +207,28 @@ class EnvironmentHost implements Environments {
       const [registry, entry] = this.#requireEntry(id);
       if (entry.deletedMs === undefined)
         throw new AppError("conflict", `the environment \`${id}\` is not deleted, nothing was changed`);
+      // Other nodes may have removed its data already.
+      if (this.#finalMs(entry.deletedMs) <= this.#system.clock.wallMs())
+        throw new AppError("conflict", `the deletion of the environment \`${id}\` is final`);
       await registry.put({ ...entry, deletedMs: undefined });
       await this.#reconcile();
     });
+  }
+
+  async createKey(id: string, requestId: string) {
+    if (id === this.#config.environment)
+      throw new AppError("conflict", `\`${id}\` is the default environment: create its keys with \`POST /api/keys\``);
+    const { writes, audit } = this.#requireActive(id);
+    if (writes === undefined)
+      throw new AppError("not_ready", `another node has the primary of the environment \`${id}\`, try again`);
+    const { id: keyId, text: token, hash } = mintApiKey(id);
+    const secret = { id: keyId, name: "admin", role: "admin", hash, timeMs: this.#system.clock.wallMs() } as const;
+    const draft = { action: "key.create", actor: operator(), target: keyId, requestId } as const;
+    const { name, role } = secret;
+    const meta = { traceparent: null, audit: audit.metaOf({ ...draft, details: { name, role } }) };
+    const change = { add: [secret], remove: [], keysMax: this.#config.limits.apiKeysMax };
+    await inEnvironment(id, () => writes.keys(change, meta));
+    return { keyId, token };
   }
 
   async promoteOthers(options: PromoteOptions) {
@@ -269,7 +278,7 @@ class EnvironmentHost implements Environments {
   }
 
   async #beginRegistry(): Promise<EnvironmentRegistry> {
-    this.#prepare(registryEnvironment, this.#system.clock.wallMs());
+    this.#directories.prepare({ id: registryEnvironment, createdMs: this.#system.clock.wallMs() });
     const adminKey = mintApiKey(registryEnvironment).text;
     const service = await this.#startHosted(registryEnvironment, { adminKey });
     return new EnvironmentRegistry(service);
@@ -290,6 +299,18 @@ class EnvironmentHost implements Environments {
     return deletedMs === undefined && (this.#config.environments?.includes(id) ?? true);
   }
 
+  /** Whether the environment has this API key. Also while it starts, or if it has to ask the primary. */
+  #mayKnow(id: string, key: string): boolean {
+    const node = this.#hosted.get(id)?.service.node();
+    if (node === undefined || node.lookUpKey !== undefined) return true;
+    try {
+      return authenticate(node.engine(), key) !== undefined;
+    } catch {
+      // It has no usable database, which its answer says.
+      return true;
+    }
+  }
+
   async #openRegistry(): Promise<void> {
     this.#registry = new EnvironmentRegistry(await this.#startHosted(registryEnvironment));
   }
@@ -297,7 +318,7 @@ class EnvironmentHost implements Environments {
   /** Starts, stops and removes environments as the registry says. */
   async #reconcile(): Promise<void> {
     if (this.#isStopped) return;
-    if (this.#registry === undefined && hasStore(this.#pathOf(registryEnvironment))) await this.#openRegistry();
+    if (this.#registry === undefined && this.#directories.hasStore(registryEnvironment)) await this.#openRegistry();
     if (this.#registry === undefined && !(await this.#discoverRegistry())) return;
     const entries = this.#registry === undefined ? [] : this.#registry.entries();
     if (entries === undefined) return;
@@ -332,7 +353,7 @@ class EnvironmentHost implements Environments {
   async #startRegistered({ id, createdMs }: RegisteredEnvironment): Promise<void> {
     try {
       if (this.#hosted.has(id)) await this.#close(id);
-      this.#prepare(id, createdMs);
+      this.#directories.prepare({ id, createdMs });
       this.#hosted.set(id, { createdMs, service: await this.#startHosted(id) });
       this.#failures.delete(id);
     } catch (error) {
@@ -343,44 +364,19 @@ class EnvironmentHost implements Environments {
     }
   }
 
-  /**
-   * The primary removes the entries of final deletions. Each node removes what it has of them, and what an interrupted
-   * creation has left. It keeps any other directory, since a registry may be lost or restored from an old backup.
-   */
+  /** The primary makes deletions final. Each node removes its data of them, and what an interrupted creation has left. */
   async #removeDeleted(entries: readonly RegisteredEnvironment[]): Promise<void> {
     const { clock } = this.#system;
+    const registry = this.#registry;
     const atMs = clock.monotonicMs();
     if (this.#lookedAt?.entries === entries && atMs < this.#lookedAt.atMs + removalIntervalMs) return;
     this.#lookedAt = { entries, atMs };
     const nowMs = clock.wallMs();
-    const isFinal = (deletedMs: number | undefined): boolean =>
+    const isFinal = ({ deletedMs }: RegisteredEnvironment): boolean =>
       deletedMs !== undefined && this.#finalMs(deletedMs) <= nowMs;
-    if (this.#registry?.isPrimary === true)
-      for (const { id, deletedMs } of entries) if (isFinal(deletedMs)) await this.#registry.remove(id);
-    if (!existsSync(this.#directory)) return;
-    for (const directory of readdirSync(this.#directory, { withFileTypes: true })) {
-      if (!directory.isDirectory()) continue;
-      const id = directory.name;
-      const data = this.#pathOf(id);
-      const entry = entries.find((each) => each.id === id);
-      if (entry !== undefined) {
-        removeNodeFile(data, unregisteredFile);
-        this.#noteDeletion(id, entry.deletedMs);
-      }
-      const deleted = readNodeFile(data, deletedFile);
-      const isLeft = entry === undefined && !this.#hosted.has(id) && readNodeFile(data, unregisteredFile) !== undefined;
-      const isGone =
-        deleted !== undefined && isFinal(Number(deleted)) && (entry === undefined || isFinal(entry.deletedMs));
-      if (isLeft || isGone) rmSync(data, { recursive: true, force: true });
-    }
-  }
-
-  #noteDeletion(id: string, deletedMs: number | undefined): void {
-    const data = this.#pathOf(id);
-    const text = deletedMs === undefined ? undefined : String(deletedMs);
-    if (readNodeFile(data, deletedFile) === text) return;
-    if (text === undefined) removeNodeFile(data, deletedFile);
-    else writeNodeFile(data, deletedFile, text);
+    const [final, kept] = [entries.filter(isFinal), entries.filter((entry) => !isFinal(entry))];
+    if (registry?.isPrimary === true) for (const entry of final) await registry.remove(entry);
+    this.#directories.sweep({ kept, removed: [...(registry?.removed ?? []), ...final] });
   }
 
   /** Whether it is known whether there is a registry. */
@@ -393,7 +389,7 @@ class EnvironmentHost implements Environments {
     const urls = new Set([...(primary === undefined ? [] : [primary]), ...peers]);
     const answers = await Promise.all([...urls].map((url) => this.#hasRegistry(url)));
     if (answers.includes(true)) {
-      this.#prepare(registryEnvironment, 0);
+      this.#directories.prepare({ id: registryEnvironment, createdMs: 0 });
       await this.#openRegistry();
       return true;
     }
@@ -444,19 +440,18 @@ class EnvironmentHost implements Environments {
   async #startHosted(id: string, begins?: { readonly adminKey: string }): Promise<RunningNode> {
     requireDescriptors();
     const { role: own, peers, primary } = this.#config;
-    const data = this.#pathOf(id);
-    const isPrimary = begins !== undefined || (own === "primary" && hasStore(data));
+    const data = this.#directories.pathOf(id);
+    const isPrimary = begins !== undefined || (own === "primary" && this.#directories.hasStore(id));
     const isNewEdge = own === "primary" && !isPrimary;
     const config: Config = {
       ...this.#config,
       ...(isNewEdge && { role: "edge" as const, primary: primary ?? peers[0] }),
       ...{ environment: id, data, adminKey: begins?.adminKey, nodeId: hostedNodeId(nodeIdOf(this.#config), id) },
-      // Edges cannot acknowledge the first entry of the registry, because they do not know it yet.
-      ...(id === registryEnvironment && { ack: 0 }),
+      ...(id === registryEnvironment && this.#registrySettings()),
     };
     const system: ClusterSystem = {
       ...systemOfEnvironment(this.#system, id),
-      serve: (options) => this.#listener.serveHosted(id, options),
+      serve: (options) => this.#listener.serveHosted(id, options, (key) => this.#mayKnow(id, key)),
     };
     const options: MemberOptions = {
       isHosted: true,
@@ -469,34 +464,21 @@ class EnvironmentHost implements Environments {
     return inEnvironment(id, () => start(config, system, options));
   }
 
+  /**
+   * Edges cannot acknowledge the first entry of the registry, because they do not know it yet. Limits of questions of
+   * clients do not concern this node, which reads all entries.
+   */
+  #registrySettings(): Pick<Config, "ack" | "limits"> {
+    const [servingThreadAnswerValuesMax, servingThreadQueryRowsMax] = [
+      Number.MAX_SAFE_INTEGER,
+      Number.MAX_SAFE_INTEGER,
+    ];
+    return { ack: 0, limits: { ...this.#config.limits, servingThreadAnswerValuesMax, servingThreadQueryRowsMax } };
+  }
+
   #nodeKeyHash(): string | undefined {
     const { nodeKey } = this.#config;
     return nodeKey === undefined ? must(this.#default).node().nodeKeyHash : hashKey(nodeKey);
-  }
-
-  /**
-   * A directory for the environment: the one that this node has of it, or an empty one. One of an earlier environment
-   * with the same id is renamed, because the registry may be from an old backup. A new environment takes over nothing.
-   */
-  #prepare(id: string, createdMs: number, isNew = false): void {
-    const data = this.#pathOf(id);
-    const hasDirectory = existsSync(data);
-    const created = hasDirectory ? readNodeFile(data, createdFile) : undefined;
-    if (created === String(createdMs) || (id === registryEnvironment && created !== undefined)) return;
-    // A backup may have been restored into a directory without the file.
-    if (hasDirectory && (created !== undefined || isNew)) {
-      const renamed = `${data}.${created ?? `${createdMs}.replaced`}`;
-      renameSync(data, renamed);
-      log.warning("{renamed} has the data of an earlier environment {id}: delete it if nobody needs it", {
-        renamed,
-        id,
-      });
-    }
-    const kept = `${data}.${createdMs}`;
-    if (!isNew && existsSync(kept)) return renameSync(kept, data);
-    mkdirSync(data, { recursive: true, mode: 0o700 });
-    if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
-    writeNodeFile(data, createdFile, String(createdMs));
   }
 
   async #close(id: string): Promise<void> {
@@ -504,10 +486,6 @@ class EnvironmentHost implements Environments {
     this.#hosted.delete(id);
     this.#strayFromMs.delete(id);
     await hosted?.service.stop();
-  }
-
-  #pathOf(id: string): string {
-    return join(this.#directory, id);
   }
 
   #finalMs(deletedMs: number): number {
@@ -546,11 +524,6 @@ function requireDescriptors(): void {
     "not_ready",
     `this node may open only ${limit} files, too few for one more environment: raise the limit (\`ulimit -n\`, \`LimitNOFILE\`)`,
   );
-}
-
-/** Whether the directory exists and has a store. */
-function hasStore(data: string): boolean {
-  return existsSync(data) && currentStorePath(data) !== undefined;
 }
 
 function hereOf(node: Node): EnvironmentInfo["here"] {

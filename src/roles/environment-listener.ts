@@ -18,8 +18,14 @@ type Connections = Parameters<Fetch>[1];
 
 interface Service {
   readonly options: ServeOptions;
+  readonly mayKnow: KeyCheck;
+  /** Whether a request with a key that it may know has arrived. */
+  isUsed: boolean;
   inFlight: number;
 }
+
+/** Whether the environment has this API key, or cannot say it. */
+export type KeyCheck = (key: string) => boolean;
 
 /** The header that names the environment of a request with a person's token. */
 export const environmentHeader = "ostiary-environment";
@@ -68,8 +74,8 @@ export class EnvironmentListener {
   };
 
   /** As `serve` of the system, for a hosted environment: it has no port of its own. */
-  serveHosted(environment: string, options: ServeOptions): Listener {
-    const service: Service = { options, inFlight: 0 };
+  serveHosted(environment: string, options: ServeOptions, mayKnow: KeyCheck): Listener {
+    const service: Service = { options, mayKnow, isUsed: false, inFlight: 0 };
     this.#services.set(environment, service);
     return {
       port: Number(new URL(this.#url).port),
@@ -91,7 +97,7 @@ export class EnvironmentListener {
     const { fetch } = this.#default as ServeOptions;
     const path = pathStart(request.url);
     if (request.url.startsWith(environmentPaths, path)) return this.#dispatchNode(request, path, connections);
-    const environment = environmentOf(request);
+    const { environment, key } = addressed(request);
     if (environment === undefined || environment === this.#defaultEnvironment) {
       if (this.#services.size === 0) return fetch(request, connections);
       return this.#turns.take(this.#defaultEnvironment, () => fetch(request, connections));
@@ -99,8 +105,12 @@ export class EnvironmentListener {
     const isOfDefault = environment === registryEnvironment || healthPaths.has(pathOf(request.url).replace(/\/$/, ""));
     if (isOfDefault) return fetch(request, connections);
     const service = this.#services.get(environment);
-    if (service !== undefined)
+    if (service !== undefined) {
+      // Its first request makes its API, which takes ten milliseconds. A wrong key must not show that it exists.
+      if (!service.isUsed && key !== undefined && !service.mayKnow(key)) return fetch(request, connections);
+      service.isUsed = true;
       return this.#turns.take(environment, () => this.#run(environment, service, request, connections));
+    }
     return this.#isExpected(environment) ? startingResponse() : fetch(request, connections);
   };
 
@@ -138,13 +148,14 @@ export class EnvironmentListener {
   }
 }
 
-/** Undefined if the request names none. */
-function environmentOf({ headers }: Request): string | undefined {
+/** The environment that the request names, and the API key that does so. */
+function addressed({ headers }: Request): { readonly environment: string | undefined; readonly key?: string } {
   const authorization = headers.get("authorization") ?? "";
-  const key = authorization.lastIndexOf(" ") + 1;
-  if (!authorization.startsWith(keyPrefix, key)) return headers.get(environmentHeader) ?? undefined;
+  const begin = authorization.lastIndexOf(" ") + 1;
+  if (!authorization.startsWith(keyPrefix, begin)) return { environment: headers.get(environmentHeader) ?? undefined };
+  const key = authorization.slice(begin);
   // The id of a hosted environment contains no `_`. That of the default one may.
-  return authorization.slice(key + keyPrefix.length, authorization.indexOf("_", key + keyPrefix.length));
+  return { environment: key.slice(keyPrefix.length, key.indexOf("_", keyPrefix.length)), key };
 }
 
 async function waitUntilIdle(service: Service, graceMs: number, clock: Clock): Promise<void> {

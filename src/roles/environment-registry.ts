@@ -11,12 +11,15 @@ import type { RunningNode } from "./node-service.ts";
 /** No environment that an administrator creates can have this id, because ids end with a letter or a digit. */
 export const registryEnvironment = "environments-";
 
-export interface RegisteredEnvironment {
+/** Tells an environment from a later one with the same id. */
+export interface EnvironmentIdentity {
   readonly id: string;
+  readonly createdMs: number;
+}
+
+export interface RegisteredEnvironment extends EnvironmentIdentity {
   /** The display name. */
   readonly name: string;
-  /** Also tells an environment from a later one with the same id. */
-  readonly createdMs: number;
   /** Undefined for an active environment. */
   readonly deletedMs: number | undefined;
 }
@@ -30,11 +33,16 @@ allow(id: Environment, "exist", id: Environment) if
 `;
 /** In place of the time of the deletion. */
 const active = "active";
+/** In place of the time of the deletion, when that is final. A node that was down meanwhile removes its data then. */
+const removed = "removed";
+/** More are forgotten, the oldest first. */
+const removedMax = 1000;
 
 export class EnvironmentRegistry {
   readonly service: RunningNode;
   #state: unknown;
   #entries: readonly RegisteredEnvironment[] = [];
+  #removed: readonly EnvironmentIdentity[] = [];
 
   constructor(service: RunningNode) {
     this.service = service;
@@ -44,30 +52,43 @@ export class EnvironmentRegistry {
     return this.service.node().role === "primary";
   }
 
-  /** All entries, the oldest first. Undefined while this node has no copy of the registry. */
+  /**
+   * All environments whose deletion is not final, the oldest first. Undefined while this node has no copy of the registry.
+   */
   entries(): readonly RegisteredEnvironment[] | undefined {
     const node = this.service.node();
     const state = node.state();
     if (state === undefined) return undefined;
     if (state !== this.#state) {
       const facts = node.engine().facts({ predicate, args: [] });
-      this.#entries = facts.map(entryOf).toSorted((a, b) => a.createdMs - b.createdMs);
+      const all = facts.map((fact) => ({ ...entryOf(fact), isRemoved: fact.args[3]?.id === removed }));
+      all.sort((a, b) => a.createdMs - b.createdMs);
+      this.#entries = all.filter(({ isRemoved }) => !isRemoved);
+      this.#removed = all.filter(({ isRemoved }) => isRemoved);
       this.#state = state;
     }
     return this.#entries;
+  }
+
+  /** Environments whose deletion is final, as of the last `entries`. */
+  get removed(): readonly EnvironmentIdentity[] {
+    return this.#removed;
   }
 
   find(id: string): RegisteredEnvironment | undefined {
     return this.entries()?.find((entry) => entry.id === id);
   }
 
-  /** Adds the entry, or replaces the one with the same id. AppError `not_ready` if this node may not write. */
+  /** Adds the environment, or replaces its entry. AppError `not_ready` if this node may not write. */
   async put(entry: RegisteredEnvironment): Promise<void> {
-    await this.#write([{ deletes: [patternOf(entry.id)] }, { inserts: [factOf(entry)] }]);
+    await this.#write([{ deletes: [patternOf(entry)] }, { inserts: [factOf(entry)] }]);
   }
 
-  async remove(id: string): Promise<void> {
-    await this.#write([{ deletes: [patternOf(id)] }]);
+  /** The deletion is final. The entry that remains has no display name. AppError `not_ready` as `put`. */
+  async remove(environment: EnvironmentIdentity): Promise<void> {
+    const forgotten = this.#removed.slice(0, Math.max(0, this.#removed.length + 1 - removedMax));
+    const deletes = [environment, ...forgotten].map(patternOf);
+    await this.#write([{ deletes }, { inserts: [removedFact(environment)] }]);
   }
 
   async #write(changes: readonly FactChange[]): Promise<void> {
@@ -84,7 +105,12 @@ export class EnvironmentRegistry {
 const text = (id: string) => ({ type: "String", id });
 
 function factOf({ id, name, createdMs, deletedMs }: RegisteredEnvironment): Fact {
-  const deleted = deletedMs === undefined ? active : String(deletedMs);
+  return fact(id, name, createdMs, deletedMs === undefined ? active : String(deletedMs));
+}
+
+const removedFact = ({ id, createdMs }: EnvironmentIdentity): Fact => fact(id, id, createdMs, removed);
+
+function fact(id: string, name: string, createdMs: number, deleted: string): Fact {
   return { predicate, args: [{ type: "Environment", id }, text(name), text(String(createdMs)), text(deleted)] };
 }
 
@@ -93,7 +119,7 @@ function entryOf({ args }: Fact): RegisteredEnvironment {
   return { id, name, createdMs: Number(created), deletedMs: deleted === active ? undefined : Number(deleted) };
 }
 
-function patternOf(id: string): FactPattern {
+function patternOf({ id, createdMs }: EnvironmentIdentity): FactPattern {
   const any = { type: null, id: null };
-  return { predicate, args: [{ type: "Environment", id }, any, any, any] };
+  return { predicate, args: [{ type: "Environment", id }, any, text(String(createdMs)), any] };
 }

@@ -30,7 +30,7 @@ async function withEnvironments(body: (access: Access, environments: InMemory) =
 }
 
 test(
-  "environments are listed, created, copied, renamed, deleted and restored",
+  "environments are listed, created, copied, renamed, deleted and restored, and get keys",
   () =>
     withEnvironments(async (access, { calls }) => {
       const lines = [
@@ -46,6 +46,7 @@ test(
         ["create qa", "e_qa_secret"],
         ["create qa --name Tests --copy-of staging", "e_qa_secret"],
         ["copy staging qa", "e_qa_secret"],
+        ["key staging", "e_staging_secret"],
         ["rename staging New", "staging is now named New"],
         ["delete staging --yes", "deleted staging; until 2026-12-06T00:00:00.000Z `ostiary env restore` undoes it"],
         ["restore old", "restored old"],
@@ -66,6 +67,7 @@ test(
         ["create", { id: "qa", name: "qa", copyOf: undefined }],
         ["create", { id: "qa", name: "Tests", copyOf: "staging" }],
         ["create", { id: "qa", name: "qa", copyOf: "staging" }],
+        ["createKey", "staging"],
         ["rename", "staging", "New"],
         ["delete", "staging"],
         ["restore", "old"],

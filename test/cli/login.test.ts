@@ -73,7 +73,7 @@ describe("a login", () => {
         for (const words of ["whoami", "backup --out x", "events --follow"])
           expect([words, (await run(words.split(" "), "", inOther)).errors]).toEqual([
             words,
-            expect.stringContaining("this node has no environment `staging`"),
+            expect.stringContaining("this person has no role here"),
           ]);
         const keyHas = { ...inOther, OSO_AUTH: adminKey };
         expect((await run(["whoami"], "", keyHas)).output).toContain("in the environment test");

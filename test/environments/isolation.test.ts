@@ -4,6 +4,10 @@
  */
 import { expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
+import { EnvironmentListener } from "../../src/roles/environment-listener.ts";
+import type { Listener, ServeOptions } from "../../src/runtime/serve.ts";
+import { systemClock } from "../../src/util/clock.ts";
+import { must } from "../../src/util/assert.ts";
 import { adminKey, withCluster } from "../replication/cluster.ts";
 import { defaultLimits } from "../../src/config/limits.ts";
 import { Issuer, oidcFlags } from "../http/issuer.ts";
@@ -78,12 +82,37 @@ test(
   timeoutMs,
 );
 
+test("a wrong key does not make the API of an environment, which would take longer than a refusal", async () => {
+  const asked: string[] = [];
+  const answering = (name: string): ServeOptions => ({
+    hostname: "localhost",
+    port: 0,
+    fetch: () => (asked.push(name), new Response(name)),
+  });
+  let dispatch: ServeOptions["fetch"] | undefined;
+  const serve = (options: ServeOptions): Listener => {
+    dispatch = options.fetch;
+    return { url: "http://localhost:1", port: 1, stop: async () => {} };
+  };
+  const listener = new EnvironmentListener("default", () => true, { serve, clock: systemClock });
+  listener.serveDefault(answering("default"));
+  listener.serveHosted(secret, answering(secret), (key) => key === `e_${secret}_known`);
+  const askWith = async (key: string): Promise<void> => {
+    const headers = { authorization: `Bearer ${key}` };
+    await must(dispatch)(new Request("http://localhost:1/api/keys", { headers }), undefined as never);
+  };
+  for (const key of ["wrong", "wrong", "known", "wrong"]) await askWith(`e_${secret}_${key}`);
+  expect(asked).toEqual(["default", "default", secret, secret]);
+});
+
 test(
   "a wrong key of an environment that exists is refused as one of an environment that does not",
   () =>
     withCluster(async (cluster) => {
       const primary = await cluster.host("primary", "primary");
       const key = await createEnvironment(primary, secret);
+      // Before, the default environment would answer.
+      expect((await ask(primary, key, "GET", "/api/keys")).status).toBe(200);
       const wrong = (environment: string): string => `e_${environment}_${key.split("_")[2]}_${"0".repeat(48)}`;
       const headers = { "ostiary-environment": secret };
       const { routes } = createApp(primary.node(), defaultLimits);

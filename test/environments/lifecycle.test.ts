@@ -1,7 +1,9 @@
 /** Environments on a cluster: creation, copies, names, deletion and restoration, restarts, and what edges follow. */
+import * as Bun from "bun";
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { registryEnvironment } from "../../src/roles/environment-registry.ts";
 import { adminKey, eventually, withCluster } from "../replication/cluster.ts";
 import { ask, createEnvironment, fill, isReader, mayRead } from "./host.ts";
 
@@ -68,6 +70,91 @@ test(
       const other = await createEnvironment(primary, "shop");
       expect(await mayRead(primary, key, "ann")).toBe(401);
       expect(await mayRead(primary, other, "ann")).not.toBe(true);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a final deletion cannot be undone, even before its data are removed",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary", { "advanced.environmentGrace": "1ms" });
+      await createEnvironment(primary, "shop");
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      await Bun.sleep(2);
+      expect([404, 409]).toContain((await ask(primary, adminKey, "POST", "/api/environments/shop/restore")).status);
+    }),
+  timeoutMs,
+);
+
+test(
+  "administrators of the appliance make a key of an environment, which both audit logs have",
+  () =>
+    withCluster(async (cluster) => {
+      const primary = await cluster.host("primary", "primary", { "advanced.apiKeysMax": "3" });
+      const edge = await cluster.host("edge", "edge", { primary: primary.url });
+      const first = await createEnvironment(primary, "shop");
+      await fill(primary, first, "ann");
+      const made = await ask(edge, adminKey, "POST", "/api/environments/shop/keys");
+      expect([made.status, made.json]).toEqual([200, expect.objectContaining({ id: "shop" })]);
+      const second = String(made.json.token);
+      expect(await mayRead(primary, second, "ann")).toBe(true);
+      expect((await ask(primary, second, "POST", "/api/keys", { name: "app", role: "read" })).status).toBe(200);
+      expect((await ask(primary, adminKey, "POST", "/api/environments/shop/keys")).status).toBe(400);
+      for (const [id, status] of [
+        ["test", 409],
+        ["none", 404],
+        [registryEnvironment, 404],
+      ] as const)
+        expect([id, (await ask(primary, adminKey, "POST", `/api/environments/${id}/keys`)).status]).toEqual([
+          id,
+          status,
+        ]);
+      expect((await ask(primary, second, "POST", "/api/environments/shop/keys")).status).toBe(403);
+      await eventually(async () => {
+        const { text } = await ask(primary, adminKey, "GET", "/api/audit?action=environment.key&result=ok");
+        expect(JSON.parse(text).entries).toMatchObject([
+          { target: "shop", actor: { kind: "key", id: "admin" }, details: { key: second.split("_")[2] } },
+        ]);
+      });
+      const { text } = await ask(primary, second, "GET", "/api/audit?action=key.create");
+      const own = { target: second.split("_")[2], actor: { kind: "operator", id: null, name: null }, address: null };
+      expect(JSON.parse(text).entries).toContainEqual(expect.objectContaining(own));
+      expect((await ask(primary, adminKey, "DELETE", "/api/environments/shop")).status).toBe(200);
+      expect((await ask(primary, adminKey, "POST", "/api/environments/shop/keys")).status).toBe(404);
+      expect(await mayRead(primary, second, "ann")).toBe(401);
+    }),
+  timeoutMs,
+);
+
+test(
+  "a node that was down while a deletion became final removes its data, and those of a later environment stay",
+  () =>
+    withCluster(async (cluster) => {
+      const flags = { "advanced.environmentGrace": "1s", "advanced.servingThreadAnswerValuesMax": "4" };
+      const primary = await cluster.host("primary", "primary", flags);
+      const edgeFlags = { ...flags, primary: primary.url };
+      const edge = await cluster.host("edge", "edge", edgeFlags);
+      const keys: string[] = [];
+      for (const id of ["gone", "again", "left"]) keys.push(await createEnvironment(primary, id));
+      for (const key of keys) {
+        await fill(primary, key, "ann");
+        await eventually(async () => expect(await mayRead(edge, key, "ann")).toBe(true));
+      }
+      await edge.stop();
+      for (const id of ["gone", "again"])
+        expect((await ask(primary, adminKey, "DELETE", `/api/environments/${id}`)).status).toBe(200);
+      const directories = ({ data }: { readonly data: string }): string[] =>
+        readdirSync(join(data, "environments")).filter((name) => name !== registryEnvironment);
+      await eventually(() => expect(directories(primary)).toEqual(["left"]), 10_000);
+      expect(directories(edge).toSorted()).toEqual(["again", "gone", "left"]);
+      const second = await createEnvironment(primary, "again");
+      await fill(primary, second, "bob");
+      const restarted = await cluster.host("edge", "edge", edgeFlags);
+      await eventually(() => expect(directories(restarted).toSorted()).toEqual(["again", "left"]), 20_000);
+      await eventually(async () => expect(await mayRead(restarted, second, "bob")).toBe(true));
+      expect(await mayRead(restarted, second, "ann")).toBe(false);
+      expect(await mayRead(restarted, keys[2] ?? "", "ann")).toBe(true);
     }),
   timeoutMs,
 );

@@ -173,7 +173,6 @@ test(
       const key = await createEnvironment(primary, "shop");
       await fill(primary, key, "ann");
       await primary.stop();
-      writeFileSync(directoryOf(primary, "shop", "deleted"), "1");
       writeFileSync(directoryOf(primary, "shop", "unregistered"), "1");
       const registry = directoryOf(primary, registryEnvironment);
       cpSync(registry, join(cluster.directory, "registry"), { recursive: true });

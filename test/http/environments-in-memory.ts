@@ -46,6 +46,11 @@ export function environmentsWith(others: Partial<Environments> = {}): InMemory {
       if (id === "staging") throw new AppError("conflict", "the environment `staging` is not deleted");
       calls.push(["restore", id]);
     },
+    async createKey(id) {
+      requireKnown(id);
+      calls.push(["createKey", id]);
+      return { keyId: "k", token: `e_${id}_secret` };
+    },
     promoteOthers: async () => [],
     ...others,
   };

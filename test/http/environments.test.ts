@@ -90,6 +90,10 @@ test("they list, create, rename, delete and restore environments, and the audit 
         status: 200,
         json: { id: "old", message: "environment restored" },
       });
+      expect(await call("POST", "/api/environments/staging/keys")).toEqual({
+        status: 200,
+        json: { id: "staging", token: "e_staging_secret", message: "keep the token, it is not shown again" },
+      });
       expect((await call("POST", "/api/environments/staging/restore")).status).toBe(409);
       expect((await call("DELETE", "/api/environments/test")).status).toBe(409);
     });
@@ -99,6 +103,7 @@ test("they list, create, rename, delete and restore environments, and the audit 
       ["rename", "staging", "New"],
       ["delete", "staging"],
       ["restore", "old"],
+      ["createKey", "staging"],
     ]);
     const expected = [
       ["environment.create", "ok", "qa", { name: "qa" }],
@@ -106,6 +111,7 @@ test("they list, create, rename, delete and restore environments, and the audit 
       ["environment.rename", "ok", "staging", { name: "New" }],
       ["environment.delete", "ok", "staging", {}],
       ["environment.restore", "ok", "old", {}],
+      ["environment.key", "ok", "staging", { key: "k" }],
       ["environment.restore", "refused", "staging", {}],
       ["environment.delete", "refused", "test", {}],
     ];
@@ -160,6 +166,7 @@ const writes = [
   ["PATCH", "/api/environments/staging", { name: "x" }],
   ["DELETE", "/api/environments/staging", undefined],
   ["POST", "/api/environments/staging/restore", undefined],
+  ["POST", "/api/environments/staging/keys", undefined],
 ] as const;
 
 test("in a hosted environment all valid keys are refused, on each role, before a body is read", () =>

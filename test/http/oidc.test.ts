@@ -189,6 +189,7 @@ test("a person acts only in the environment that the request names, with the rol
           // The group, the environment that the request names, and the role in the default and in a hosted environment.
           ["writers", undefined, "write", "write"],
           ["writers", "test", "write", "write"],
+          // Only a person with a role there learns that a node does not have the environment.
           ["writers", "other", 403, 403],
           ["writers", "", 403, 403],
           ["readers", undefined, "read", 403],
@@ -199,6 +200,19 @@ test("a person acts only in the environment that the request names, with the rol
         for (const [group, environment, ...roles] of table) {
           const found = [await roleOf(false, group, environment), await roleOf(true, group, environment)];
           expect([group, environment, found]).toEqual([group, environment, [...roles]]);
+        }
+        const valid = await issuer.token({ claims: { groups: ["nobody"] } });
+        for (const token of ["a.b.c", `${valid.slice(0, -8)}AAAAAAAA`, valid]) {
+          const refusals = [];
+          for (const [fetched, environment] of [
+            [hosted.fetch, "test"],
+            [fetch, "other"],
+          ] as const) {
+            const headers = { authorization: `Bearer ${token}`, "Ostiary-Environment": environment };
+            const response = await fetched(new Request(`${url}/api/whoami`, { headers }));
+            refusals.push([response.status, (await response.text()).replace(`${environment}::`, "")]);
+          }
+          expect(refusals[1]).toEqual(refusals[0]);
         }
       } finally {
         hosted.close();

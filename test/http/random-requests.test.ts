@@ -32,6 +32,7 @@ const unsuccessful = [
   ...["authzenConfiguration", "authzenConfigurationWithPath", "getLogin"],
   // They have one environment.
   ...["getEnvironments", "postEnvironment", "patchEnvironment", "deleteEnvironment", "restoreEnvironment"],
+  "postEnvironmentKey",
   "promote",
 ];
 

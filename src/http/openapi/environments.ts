@@ -82,6 +82,21 @@ export function environmentOperations(bodies: RequestParsers): Operation[] {
       },
       errors: ["not_found", "conflict"],
     },
+    {
+      ...environment,
+      method: "post",
+      path: "/api/environments/:id/keys",
+      id: "postEnvironmentKey",
+      summary: "Create another admin key of an environment, for one whose keys are lost",
+      kind: "write",
+      responses: {
+        200: json(
+          "The key, which is not shown again",
+          z.strictObject({ id: z.string(), token: z.string(), message: z.string() }).meta({ id: "EnvironmentKey" }),
+        ),
+      },
+      errors: ["not_found", "conflict"],
+    },
   ];
 }
 

@@ -49,6 +49,11 @@ export interface Environments {
   delete(id: string): Promise<{ readonly finalMs: number }>;
   /** AppError `not_found`, `conflict`, `not_ready`. */
   restore(id: string): Promise<void>;
+  /**
+   * Makes another admin key of the environment, whose own audit log gets an entry with this request id, but without the
+   * administrator. AppError `not_found`, `conflict` (the default environment), `invalid_request` (too many keys), `not_ready`.
+   */
+  createKey(id: string, requestId: string): Promise<{ readonly keyId: string; readonly token: string }>;
   /** Promotes this node for the environments besides the default one. Returns those that failed. */
   promoteOthers(options: PromoteOptions): Promise<readonly { readonly id: string; readonly reason: string }[]>;
 }
@@ -75,8 +80,7 @@ export function environmentWrites(
       exchangeOf(request).audited = { target: id, details: { name, ...(copyOf !== undefined && { copy_of: copyOf }) } };
       const { info, token } = await present(environments).create(wanted);
       recordDone(node, request);
-      const message = "keep the token, it is not shown again";
-      return { id: info.id, name: info.name, token, message, created: timeText(info.createdMs) };
+      return { id: info.id, name: info.name, token, message: keepToken, created: timeText(info.createdMs) };
     })
     .patch("/api/environments/:id", async ({ body, params, request }) => {
       const id = idIn(params.id);
@@ -101,8 +105,19 @@ export function environmentWrites(
       await present(environments).restore(id);
       recordDone(node, request);
       return { id, message: "environment restored" };
+    })
+    .post("/api/environments/:id/keys", async ({ params, request }) => {
+      const id = idIn(params.id);
+      const exchange = exchangeOf(request);
+      exchange.audited = { target: id };
+      const { keyId, token } = await present(environments).createKey(id, exchange.requestId);
+      exchange.audited = { target: id, details: { key: keyId } };
+      recordDone(node, request);
+      return { id, token, message: keepToken };
     });
 }
+
+const keepToken = "keep the token, it is not shown again";
 
 const ofEnvironments = "environments are administered with an admin key of the default environment";
 
@@ -113,6 +128,7 @@ const applianceRoutes = [
   ["PATCH", "/api/environments/:id", ofEnvironments],
   ["DELETE", "/api/environments/:id", ofEnvironments],
   ["POST", "/api/environments/:id/restore", ofEnvironments],
+  ["POST", "/api/environments/:id/keys", ofEnvironments],
   ["GET", "/metrics", "metrics are those of all environments, so they need a key of the default environment"],
   [
     "POST",

@@ -34,6 +34,7 @@ const environmentRoutes = [
   ["PATCH", "/api/environments/:id", "admin"],
   ["DELETE", "/api/environments/:id", "admin"],
   ["POST", "/api/environments/:id/restore", "admin"],
+  ["POST", "/api/environments/:id/keys", "admin"],
 ] as const;
 
 /** The header of a request that an edge has forwarded. */

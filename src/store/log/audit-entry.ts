@@ -17,6 +17,7 @@ export type AuditAction =
   | "environment.rename"
   | "environment.delete"
   | "environment.restore"
+  | "environment.key"
   | "facts.clear"
   | "node.start"
   | "node.promote"

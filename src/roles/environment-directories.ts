@@ -1,0 +1,106 @@
+/**
+ * The directories of hosted environments on the disk of this node, in its data directory. Each has the data of one
+ * environment, and says when that was created, because a later environment can have the same id.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { currentStorePath, readNodeFile, removeNodeFile, writeNodeFile } from "../store/directory/data-directory.ts";
+import { getLogger } from "../telemetry/logger.ts";
+import { registryEnvironment, type EnvironmentIdentity } from "./environment-registry.ts";
+
+const log = getLogger("environments");
+
+const directoryName = "environments";
+/** A file in the directory of an environment: when it was created, which tells it from a later one with the same id. */
+const createdFile = "created";
+/** A file that is there until the registry has the new environment. */
+const unregisteredFile = "unregistered";
+
+/** What the registry has, for the removal of directories. */
+export interface Registered {
+  /** Active environments, and deleted ones that can be restored. */
+  readonly kept: readonly EnvironmentIdentity[];
+  /** Environments whose deletion is final. */
+  readonly removed: readonly EnvironmentIdentity[];
+}
+
+export class EnvironmentDirectories {
+  readonly #directory: string;
+
+  constructor(data: string) {
+    this.#directory = join(data, directoryName);
+  }
+
+  pathOf(id: string): string {
+    return join(this.#directory, id);
+  }
+
+  /** Whether this node has data of the environment. */
+  hasStore(id: string): boolean {
+    const data = this.pathOf(id);
+    return existsSync(data) && currentStorePath(data) !== undefined;
+  }
+
+  /**
+   * A directory for the environment: the one that this node has of it, or an empty one. One of an earlier environment
+   * with the same id is renamed, because the registry may be from an old backup.
+   */
+  prepare(environment: EnvironmentIdentity): void {
+    this.#prepare(environment, false);
+  }
+
+  /** An empty directory for an environment that begins. It is removed if the registry never gets the environment. */
+  prepareNew(environment: EnvironmentIdentity): void {
+    this.#prepare(environment, true);
+  }
+
+  #prepare({ id, createdMs }: EnvironmentIdentity, isNew: boolean): void {
+    const data = this.pathOf(id);
+    const hasDirectory = existsSync(data);
+    const created = hasDirectory ? readNodeFile(data, createdFile) : undefined;
+    if (created === String(createdMs) || (id === registryEnvironment && created !== undefined)) return;
+    // A backup may have been restored into a directory without the file.
+    if (hasDirectory && (created !== undefined || isNew)) {
+      const renamed = `${data}.${created ?? `${createdMs}.replaced`}`;
+      renameSync(data, renamed);
+      log.warning("{renamed} has the data of an earlier environment {id}: delete it if nobody needs it", {
+        renamed,
+        id,
+      });
+    }
+    const kept = `${data}.${createdMs}`;
+    if (!isNew && existsSync(kept)) return renameSync(kept, data);
+    mkdirSync(data, { recursive: true, mode: 0o700 });
+    if (isNew) writeNodeFile(data, unregisteredFile, String(createdMs));
+    writeNodeFile(data, createdFile, String(createdMs));
+  }
+
+  /** The registry has the environment that began. */
+  markRegistered(id: string): void {
+    removeNodeFile(this.pathOf(id), unregisteredFile);
+  }
+
+  remove(id: string): void {
+    rmSync(this.pathOf(id), { recursive: true, force: true });
+  }
+
+  /**
+   * Removes directories of final deletions, and what interrupted creations have left. Any other directory stays, since a
+   * registry may be lost or restored from an old backup.
+   */
+  sweep({ kept, removed }: Registered): void {
+    if (!existsSync(this.#directory)) return;
+    for (const entry of readdirSync(this.#directory, { withFileTypes: true })) {
+      if (!entry.isDirectory() || entry.name === registryEnvironment) continue;
+      // `prepare` renames the directory of an earlier environment to `<id>.<time>`.
+      const [id] = entry.name.split(".");
+      const data = this.pathOf(entry.name);
+      const created = readNodeFile(data, createdFile);
+      const isOf = (each: EnvironmentIdentity): boolean => each.id === id && String(each.createdMs) === created;
+      const isKept = kept.some(isOf);
+      const isUnregistered = readNodeFile(data, unregisteredFile) !== undefined;
+      if (isKept && isUnregistered) this.markRegistered(entry.name);
+      else if (!isKept && (isUnregistered || removed.some(isOf))) this.remove(entry.name);
+    }
+  }
+}

@@ -27,6 +27,7 @@ const schema = `
     decision_id INTEGER, result INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (key_id, request_id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX expectation_order ON expectation (result, sequence);
+  CREATE INDEX expectation_key ON expectation (key_id, result, sequence);
   CREATE INDEX expectation_decision ON expectation (decision_id);`;
 
 /** Names beyond these, and long ones, are stored in the rows. */

@@ -181,10 +181,14 @@ export class DecisionLog {
    * Notes what an application expected. The decision, if it is known, is logged in any case. A flood of expectations
    * costs the later ones.
    */
-  expect(expectation: Omit<Expectation, "allowed" | "timeMs">, decision: DecodedDecision | undefined): void {
+  expect(
+    expectation: Omit<Expectation, "allowed" | "decidedMs" | "timeMs">,
+    decision: DecodedDecision | undefined,
+  ): void {
     if (decision?.isSelected === false) this.#keep(decision, true);
     if (this.#expectations.length >= expectationsMax) return;
-    this.#expectations.push({ ...expectation, allowed: decision?.allowed ?? null, timeMs: Date.now() });
+    const { allowed = null, timeMs: decidedMs = null } = decision ?? {};
+    this.#expectations.push({ ...expectation, allowed, decidedMs, timeMs: Date.now() });
     this.#flushSoon();
   }
 

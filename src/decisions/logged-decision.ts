@@ -185,12 +185,12 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** A UUID takes 16 bytes instead of 36. */
 export function requestToSql(requestId: string): SqlValue {
-  return uuid.test(requestId) ? Buffer.from(requestId.replaceAll("-", ""), "hex") : requestId;
+  return uuid.test(requestId) ? Buffer.from(requestId.replaceAll("-", ""), "hex") : textToSql(requestId);
 }
 
 /** A hash is shown in the same form as a UUID: `redacted` of the decision says which it is. */
 export function requestOf(value: SqlValue | undefined): string | null {
   if (value === null || value === undefined) return null;
-  if (!(value instanceof Uint8Array)) return String(value);
+  if (!(value instanceof Uint8Array)) return textOfSql(String(value));
   return hex(value).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

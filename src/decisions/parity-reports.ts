@@ -24,6 +24,8 @@ export interface Expectation {
   readonly expected: boolean;
   /** Null while the decision is unknown. */
   readonly allowed: boolean | null;
+  /** When it was decided; null while the decision is unknown. */
+  readonly decidedMs: number | null;
   readonly timeMs: number;
 }
 
@@ -61,44 +63,40 @@ export class ParityReports {
   }
 
   /** Notes an expectation. Needs a transaction, in which the decision of it was written before. */
-  expect({ keyId, requestId, expected, allowed, timeMs }: Expectation, lastId: number): void {
+  expect({ keyId, requestId, expected, allowed, decidedMs, timeMs }: Expectation, lastId: number): void {
     const isHidden = this.#redaction.omits("request") || this.#redaction.hashes("request");
     const request = isHidden ? this.#redaction.hashOf(requestId) : requestToSql(requestId);
-    const decision = allowed === null ? null : this.#recentDecision(keyId, request, lastId);
+    const decision = decidedMs === null ? null : this.#recentDecision(keyId, request, decidedMs, lastId);
     // A repeated expectation replaces the earlier one; a decision that was known stays.
-    this.#file
-      .statement(
-        `INSERT INTO expectation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ${resultSql("?3", "?4")},
-         ?7)
-       ON CONFLICT DO UPDATE SET expected = ?3, allowed = coalesce(?4, allowed), time_ms = ?5,
-         decision_id = coalesce(?6, decision_id), result = ${resultSql("?3", "coalesce(?4, allowed)")},
-         sequence = excluded.sequence`,
-      )
-      .run(
-        keyId,
-        request,
-        Number(expected),
-        allowed === null ? null : Number(allowed),
-        timeMs,
-        decision,
-        ++this.#sequence,
-      );
+    const sql = `INSERT INTO expectation VALUES (?1, ?2, ?3, ?4, ?5, ?6, ${resultSql("?3", "?4")}, ?7)
+      ON CONFLICT DO UPDATE SET expected = ?3, allowed = coalesce(?4, allowed), time_ms = ?5,
+        decision_id = iif(?4 IS NULL, decision_id, ?6), result = ${resultSql("?3", "coalesce(?4, allowed)")},
+        sequence = excluded.sequence`;
+    const values = [Number(expected), allowed === null ? null : Number(allowed), timeMs, decision, ++this.#sequence];
+    this.#file.statement(sql).run(keyId, request, ...values);
   }
 
-  /** The decision that an expectation is about: mostly one of the last ones. Null if it was dropped. */
-  #recentDecision(keyId: string, request: SqlValue, lastId: number): number | null {
-    const sql = `SELECT id FROM decision WHERE id > ?1 AND kind = 0 AND request_id IS ?2 AND key_id IS ?3
-      ORDER BY id DESC LIMIT 1`;
-    const [key, shown] = [this.#redaction.omits("key"), this.#redaction.omits("request")];
-    const values = [shown ? null : request, key ? null : this.#file.knownName(keyId)];
-    return this.#file.number(sql, lastId - recentDecisionsMax, ...values) ?? null;
+  /**
+   * The decision that an expectation is about: one of the last ones, in a batch that has its time. Null if it was
+   * dropped, and if the log does not have what tells it from others, which may be those of another API key.
+   */
+  #recentDecision(keyId: string, request: SqlValue, decidedMs: number, lastId: number): number | null {
+    if (this.#redaction.omits("key") || this.#redaction.omits("request")) return null;
+    const sql = `SELECT d.id FROM batch b CROSS JOIN decision d ON d.id <= b.last_id
+        AND d.id > (SELECT coalesce(max(last_id), 0) FROM batch WHERE last_id < b.last_id)
+      WHERE b.last_id > ?1 AND b.min_ms <= ?2 AND b.max_ms >= ?2
+        AND d.kind = 0 AND d.time_ms = ?2 AND d.request_id = ?3 AND d.key_id = ?4
+      ORDER BY b.last_id DESC, d.id DESC LIMIT 1`;
+    const oldest = lastId - recentDecisionsMax;
+    return this.#file.number(sql, oldest, decidedMs, request, this.#file.knownName(keyId)) ?? null;
   }
 
   /** The numbers of reports: those of one API key, or of all. */
   counts(keyId: string | undefined): ParityCounts {
     const counts = { mismatch: 0, pending: 0, match: 0 };
-    const sql = "SELECT result, count(*) FROM expectation WHERE ?1 IS NULL OR key_id = ?1 GROUP BY result";
-    for (const [result, count] of this.#file.statement(sql).values(keyId ?? null))
+    const [condition, values] = ofKey(keyId);
+    const sql = `SELECT result, count(*) FROM expectation WHERE ${condition} GROUP BY result`;
+    for (const [result, count] of this.#file.statement(sql).values(...values))
       counts[must(parityResults[Number(result)])] = Number(count);
     return counts;
   }
@@ -116,11 +114,11 @@ export class ParityReports {
       const from = after === undefined ? 0 : parityResults.indexOf(after.result);
       if (number < from) continue;
       const before = after !== undefined && number === from ? after.sequence : Number.MAX_SAFE_INTEGER;
+      const [condition, values] = ofKey(keyId);
       const sql = `SELECT key_id, request_id, expected, allowed, time_ms, decision_id, sequence FROM expectation
-        WHERE result = ?1 AND sequence < ?2 AND (?3 IS NULL OR key_id = ?3) AND time_ms >= ?5
-        ORDER BY sequence DESC LIMIT ?4`;
+        WHERE ${condition} AND result = ? AND sequence < ? AND time_ms >= ? ORDER BY sequence DESC LIMIT ?`;
       const wanted = limit + 1 - reports.length;
-      for (const row of this.#file.statement(sql).values(number, before, keyId ?? null, wanted, oldestMs)) {
+      for (const row of this.#file.statement(sql).values(...values, number, before, oldestMs, wanted)) {
         const [key, request, expected, allowed, timeMs, decisionId] = row;
         const decision = typeof decisionId === "number" ? this.#rows.find(decisionId, oldestMs) : undefined;
         if (reports.length === limit || bytes > bytesMax) return { reports, next: last };
@@ -143,10 +141,11 @@ export class ParityReports {
   /** Removes reports until there are at most so many: of the API key with the most, its matches and oldest ones first. */
   limit(max: number): void {
     for (;;) {
+      const excess = (this.#file.number("SELECT count(*) FROM expectation") ?? 0) - max;
+      if (excess <= 0) return;
       const sql = "SELECT key_id, count(*) FROM expectation GROUP BY key_id ORDER BY count(*) DESC LIMIT 2";
       const [largest, second] = this.#file.statement(sql).values();
-      const excess = (this.#file.number("SELECT count(*) FROM expectation") ?? 0) - max;
-      if (largest === undefined || excess <= 0) return;
+      if (largest === undefined) return;
       // Down to the number of the next key at most.
       const removed = Math.min(excess, Math.max(1, Number(largest[1]) - Number(second?.[1] ?? 0)));
       const oldest = `SELECT key_id, request_id FROM expectation WHERE key_id = ?1
@@ -160,6 +159,11 @@ export class ParityReports {
 
 /** More than the recent decisions that the serving thread keeps by default. */
 const recentDecisionsMax = 20_000;
+
+/** The condition for the reports of one API key, or of all. */
+function ofKey(keyId: string | undefined): [condition: string, values: SqlValue[]] {
+  return keyId === undefined ? ["1", []] : ["key_id = ?", [keyId]];
+}
 
 /** The number of the result in `parityResults`. */
 function resultSql(expected: string, allowed: string): string {

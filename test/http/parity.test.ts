@@ -60,13 +60,17 @@ async function withStore(body: (store: DecisionStore, add: AddReport) => void): 
     try {
       body(store, (keyId, requestId, expected, isKnown = true) => {
         const decisions = isKnown ? [{ ...decisionOf(keyId, requestId, true, "{}"), isSelected: true }] : [];
-        store.append(decisions, 0, [{ keyId, requestId, expected, allowed: isKnown ? true : null, timeMs: 1 }]);
+        store.append(decisions, 0, [
+          { keyId, requestId, expected, timeMs: 1, ...(isKnown ? { allowed: true, decidedMs: 0 } : unknown) },
+        ]);
       });
     } finally {
       store.close();
     }
   });
 }
+
+const unknown = { allowed: null, decidedMs: null };
 
 type AddReport = (keyId: string, requestId: string, expected: boolean, isKnown?: boolean) => void;
 
@@ -133,6 +137,38 @@ describe("reports", () => {
       await report(api, id, true);
       expect((await pageOf(api)).counts).toEqual({ mismatch: 0, pending: 0, match: 1 });
     }));
+
+  test("a request id that is used again is that of the later decision, also if the first one was reported", () =>
+    withPolicy(async (api) => {
+      await ask(api, "1");
+      expect(await report(api, "1", true)).toBe("the decision was as expected");
+      await ask(api, "1", { ...question, actor_id: "eve" });
+      expect(await report(api, "1", true)).toBe("the decision was not as expected");
+      expect((await pageOf(api)).reports).toMatchObject([{ result: "mismatch", actor: User("eve") }]);
+      await ask(api, "2", { ...question, actor_id: "eve" });
+      expect((await pageOf(api)).counts).toEqual({ mismatch: 1, pending: 0, match: 0 });
+    }));
+
+  test.each(["key", "request"])(
+    "have no decision if the log does not have its %s: it could be another one",
+    (omitted) =>
+      withPolicy(
+        async (api) => {
+          const victim = { authorization: (await keyOf(api, "read")).authorization };
+          const own = { authorization: (await keyOf(api, "read")).authorization };
+          await ask(api, "1", question, own);
+          await ask(api, "1", { ...question, actor_id: "victim" }, victim);
+          expect(await report(api, "1", true, own)).toBe("the decision was as expected");
+          await ask(api, "2", { ...question, actor_id: "later" }, own);
+          expect(await report(api, "1", false, own)).toBe("the decision was not as expected");
+          const { reports } = await pageOf(api, "", own);
+          expect(reports).toMatchObject([{ result: "mismatch", expected: false, allowed: true }]);
+          expect(reports[0]).not.toHaveProperty("actor");
+          expect((await pageOf(api, "", victim)).reports).toEqual([]);
+        },
+        { "decisions.log": "all", "advanced.decisionsOmit": omitted },
+      ),
+  );
 
   test("pages have each report once, while others arrive", () =>
     withPolicy(async (api) => {
@@ -235,6 +271,59 @@ describe("API keys", () => {
       expect(store.parity.page("quiet", undefined, page).reports).toMatchObject([
         { result: "mismatch", decision: { request_id: "1", id: `${store.name}-1` } },
       ]);
+    }));
+});
+
+describe("a report in the file", () => {
+  const known = (requestId: string, timeMs: number, allowed = true) => ({
+    ...decisionOf("key", requestId, allowed, "{}"),
+    timeMs,
+    isSelected: true,
+  });
+  const expectation = (requestId: string, decidedMs: number | null, allowed = true) => ({
+    ...{ keyId: "key", requestId, expected: true, timeMs: 1 },
+    ...{ allowed: decidedMs === null ? null : allowed, decidedMs },
+  });
+  const found = (store: DecisionStore) =>
+    store.parity.page(undefined, undefined, page).reports.map(({ requestId, allowed, decision }) => ({
+      ...{ requestId, allowed, id: decision?.id.split("-")[1] },
+    }));
+
+  test("has the decision of its time, whatever the clock did between", () =>
+    withStore((store) => {
+      for (let index = 0; index < 2000; index++) store.append([known(`${index % 500}`, 1000 + (index % 700))], 0);
+      const times = Array.from({ length: 500 }, (_, request) => request);
+      store.append(
+        [],
+        0,
+        times.map((request) => expectation(`${request}`, 1000 + ((1500 + request) % 700))),
+      );
+      expect(found(store)).toEqual(
+        times.toReversed().map((request) => ({ requestId: `${request}`, allowed: true, id: `${1501 + request}` })),
+      );
+    }));
+
+  test("has no decision that was dropped, and none with another result than its own", () =>
+    withStore((store) => {
+      store.append([known("1", 10)], 0, [expectation("1", 10)]);
+      store.append([known("2", 11)], 5, [expectation("1", 12, false), expectation("2", 11), expectation("3", 11)]);
+      store.append([], 0, [expectation("2", null)]);
+      expect(found(store)).toEqual([
+        { requestId: "1", allowed: false, id: undefined },
+        { requestId: "2", allowed: true, id: "7" },
+        { requestId: "3", allowed: true, id: undefined },
+      ]);
+    }));
+
+  test("has any text as its request id", () =>
+    withStore((store) => {
+      const ids = ["a\0b", "\u0001", "\u{1f600}", "0AF76519-16cd-43dd-8448-eb211c80319c"];
+      store.append(
+        [],
+        0,
+        ids.map((id) => expectation(id, null)),
+      );
+      expect(found(store).map(({ requestId }) => requestId)).toEqual(ids.toReversed());
     }));
 });
 

@@ -4,6 +4,7 @@
  * API key displaces those of another one.
  */
 import { LRUCache } from "lru-cache";
+import type { DecodedDecision } from "../../decisions/decision-entry.ts";
 import type { DecisionLog } from "../../decisions/decision-log.ts";
 import type { ParityResult } from "../../decisions/parity-reports.ts";
 import { metrics } from "../../telemetry/metrics.ts";
@@ -12,10 +13,17 @@ const keysMax = 1000;
 /** Expectations of one API key that wait, and results that it was told. */
 const waitingMax = 1000;
 
+/** What was expected of a decision that was known. */
+interface Told {
+  readonly expected: boolean;
+  readonly allowed: boolean;
+  readonly decidedMs: number;
+}
+
 /** Of one API key, by request id. */
 interface KeyExpectations {
   readonly waiting: LRUCache<string, boolean>;
-  readonly told: LRUCache<string, { readonly expected: boolean; readonly result: ParityResult }>;
+  readonly told: LRUCache<string, Told>;
 }
 
 export class ParityLog {
@@ -42,17 +50,18 @@ export class ParityLog {
   expected(keyId: string, requestId: string, expected: boolean): ParityResult {
     const { waiting, told } = this.#of(keyId);
     const known = told.get(requestId);
-    if (known?.expected === expected) return known.result;
     const decision = this.#decisions.findRecent(keyId, requestId);
+    if (known?.expected === expected && (decision === undefined || isOf(known, decision))) return resultOf(known);
     this.#decisions.expect({ keyId, requestId, expected }, decision);
     if (decision === undefined) {
       waiting.set(requestId, expected);
       this.#hasWaiting = true;
       return "pending";
     }
-    const result = decision.allowed === expected ? "match" : "mismatch";
+    const { allowed, timeMs: decidedMs } = decision;
+    const result = resultOf({ expected, allowed });
     metrics.parityResults.inc({ result });
-    told.set(requestId, { expected, result });
+    told.set(requestId, { expected, allowed, decidedMs });
     return result;
   }
 
@@ -66,4 +75,13 @@ export class ParityLog {
     this.#keys.set(keyId, made);
     return made;
   }
+}
+
+/** A client may use the id of a request again. */
+function isOf({ allowed, decidedMs }: Told, decision: DecodedDecision): boolean {
+  return allowed === decision.allowed && decidedMs === decision.timeMs;
+}
+
+function resultOf({ expected, allowed }: Pick<Told, "expected" | "allowed">): ParityResult {
+  return expected === allowed ? "match" : "mismatch";
 }

@@ -113,7 +113,9 @@ async function followEntries(access: NodeAccess, filter: Filter, json: boolean):
       const found = await readEntries(access, { ...filter, ...(since !== undefined && { since }) }, knownMax);
       const added = found.filter((entry) => !known.has(entry.id)).toReversed();
       known = new Set([...found.map(idOf), ...known].slice(0, knownMax));
-      newest = found[0]?.time ?? newest;
+      // The time of a node whose clock is ahead would hide all later entries.
+      const nowMs = Date.now();
+      newest = found.find(({ time }) => Date.parse(time) <= nowMs)?.time ?? newest;
       hasFailed = false;
       const lines = added.map((entry) => (json ? `${JSON.stringify(entry)}\n` : lineOf(entry)));
       if (lines.length > 0) isOpen = await printUntilClosed(lines.join(""));

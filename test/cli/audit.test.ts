@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { auditEntry, operator } from "../../src/store/log/audit-entry.ts";
 import { must } from "../../src/util/assert.ts";
 import { adminKey, eventually, nodeKey, post, withCluster } from "../replication/cluster.ts";
 import { wildcardPolicy } from "../http/api.ts";
@@ -120,6 +121,31 @@ describe("the audit log", () => {
         expect(lines.map((line) => (JSON.parse(line) as { target: string }).target)).toEqual(["1", "2"]);
         again.kill("SIGINT");
         expect(await again.exited).toBe(0);
+      }),
+    timeoutMs,
+  );
+
+  test(
+    "is followed also if a node recorded something with a clock that was ahead",
+    () =>
+      withCluster(async (cluster) => {
+        const { url } = await cluster.primary();
+        const draft = { actor: operator(), action: "backup.download" } as const;
+        const entries = [auditEntry(draft, { node: "edge", timeMs: Date.now() + 365 * 86_400_000 })];
+        const headers = { authorization: `Bearer ${nodeKey}` };
+        const body = JSON.stringify({ entries });
+        expect((await fetch(`${url}/replication/v1/audit`, { method: "POST", headers, body })).status).toBe(200);
+        const following = start(["audit", "--follow", "--json"], access(url));
+        const read = readUntil(following.stdout, /^(?:.*"name":"new [^\n]*\n){5}/);
+        let isRead = false;
+        void read.finally(() => (isRead = true));
+        for (let round = 0; !isRead; round++) {
+          await post(url, "/api/keys", { name: `new ${round}`, role: "read" });
+          await Promise.race([read, Bun.sleep(500)]);
+        }
+        await read;
+        following.kill("SIGINT");
+        expect(await following.exited).toBe(0);
       }),
     timeoutMs,
   );

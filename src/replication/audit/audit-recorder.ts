@@ -120,10 +120,12 @@ export function createAuditRecorder(options: AuditRecorderOptions): AuditLog & {
   const suppress = (): void => {
     suppressed += 1;
     metrics.auditSuppressed.inc();
-    if (warnings("suppressed") > 0)
-      log.warning(
-        "refused or frequent actions are not in the audit log, because there are too many: see `ostiary_audit_suppressed_total`",
-      );
+    if (warnings("suppressed") === 0) return;
+    log.warning(
+      store === undefined
+        ? "actions at this node are not in the audit log, because it has no `primary` to send them to"
+        : "refused or frequent actions are not in the audit log, because there are too many: see `ostiary_audit_suppressed_total`",
+    );
   };
   return {
     record(draft, outcome = {}) {

@@ -5,6 +5,7 @@
  * default environment, so that nobody learns from an answer without a valid key which environments there are.
  */
 import type { Listener, ServeOptions, WebSocketEndpoint } from "../runtime/serve.ts";
+import { environmentHeader } from "../http/middleware/access.ts";
 import { healthPaths } from "../http/routes/health.ts";
 import type { System } from "../replication/system.ts";
 import { inEnvironment } from "../telemetry/current-environment.ts";
@@ -26,9 +27,6 @@ interface Service {
 
 /** Whether the environment has this API key, or cannot say it. */
 export type KeyCheck = (key: string) => boolean;
-
-/** The header that names the environment of a request with a person's token. */
-export const environmentHeader = "ostiary-environment";
 
 /** The start of the paths for requests of other nodes about a hosted environment. */
 export const environmentPaths = "/environments/";

@@ -1,7 +1,7 @@
 /**
  * Authentication and access control of all routes except the health endpoints. A guard checks the API key or the token
- * of a person, the role and the required consistency; the body is read only after that. A plugin guards all routes of the Elysia instance that
- * uses it.
+ * of a person, the role and the required consistency; the body is read only after that. A plugin guards all routes of
+ * the Elysia instance that uses it.
  */
 import { Elysia } from "elysia";
 import { LRUCache } from "lru-cache";
@@ -110,8 +110,8 @@ async function refuseEnvironment(people: People, token: string, environment: str
   );
 }
 
-/** Names the environment that a person means; an API key belongs to one. */
-const environmentHeader = "ostiary-environment";
+/** The header that names the environment that a person means; an API key belongs to one. */
+export const environmentHeader = "ostiary-environment";
 
 /** Waits for the position of a consistency token, or with `latest` for that of the primary. */
 function requireConsistency(node: Node, request: Request): Promise<void> | undefined {

@@ -31,14 +31,12 @@ import { EnvironmentRegistry, registryEnvironment, type RegisteredEnvironment } 
 import { startFallback } from "./fallback.ts";
 import { type MemberOptions, startEdge, startPrimary } from "./member.ts";
 import type { RunningNode } from "./node-service.ts";
+import { RegistryDiscovery } from "./registry-discovery.ts";
 
 const log = getLogger("environments");
 
 /** Between two comparisons of the registry with what runs here. */
 const reconcileIntervalMs = 500;
-/** Between two questions whether the other nodes have a registry. */
-const discoveryIntervalMs = 2000;
-const discoveryTimeoutMs = 2000;
 const startsAtOnce = 8;
 /** No environment starts while fewer open files are left than this number, or this share of the limit. */
 const reservedDescriptorsMax = 256;
@@ -72,6 +70,7 @@ class EnvironmentHost implements Environments {
   readonly #system: ClusterSystem;
   readonly #listener: EnvironmentListener;
   readonly #directories: EnvironmentDirectories;
+  readonly #discovery: RegistryDiscovery;
   /** By environment. */
   readonly #hosted = new Map<string, HostedEnvironment>();
   readonly #failures = new Map<string, FailedStart>();
@@ -86,7 +85,6 @@ class EnvironmentHost implements Environments {
   /** Whether this node knows which environments there are. */
   #hasCompared = false;
   #cancel = (): void => {};
-  #nextDiscoveryMs = 0;
   /** The entries at the last look at the directories. */
   #lookedAt: { readonly entries: readonly RegisteredEnvironment[]; readonly atMs: number } | undefined;
 
@@ -96,6 +94,7 @@ class EnvironmentHost implements Environments {
     this.#system = { ...system, openBroker: (options) => broker.open(options) };
     this.#listener = new EnvironmentListener(config.environment, (id) => this.#isExpected(id), system);
     this.#directories = new EnvironmentDirectories(config.data);
+    this.#discovery = new RegistryDiscovery(config, this.#system);
   }
 
   async start(): Promise<RunningNode> {
@@ -379,38 +378,14 @@ class EnvironmentHost implements Environments {
     this.#directories.sweep({ kept, removed: [...(registry?.removed ?? []), ...final] });
   }
 
-  /** Whether it is known whether there is a registry. */
+  /** Whether this node knows whether there is a registry. */
   async #discoverRegistry(): Promise<boolean> {
     if (must(this.#default).node().role === "primary") return true;
-    const nowMs = this.#system.clock.monotonicMs();
-    if (nowMs < this.#nextDiscoveryMs) return false;
-    this.#nextDiscoveryMs = nowMs + discoveryIntervalMs;
-    const { primary, peers } = this.#config;
-    const urls = new Set([...(primary === undefined ? [] : [primary]), ...peers]);
-    const answers = await Promise.all([...urls].map((url) => this.#hasRegistry(url)));
-    if (answers.includes(true)) {
-      this.#directories.prepare({ id: registryEnvironment, createdMs: 0 });
-      await this.#openRegistry();
-      return true;
-    }
-    return answers.includes(false);
-  }
-
-  /** Undefined if the node does not say it. */
-  async #hasRegistry(url: string): Promise<boolean | undefined> {
-    const { fetch } = systemOfEnvironment(this.#system, registryEnvironment);
-    try {
-      const response = await fetch(`${url}/replication/v1/head`, {
-        headers: { Authorization: `Bearer ${this.#config.nodeKey}` },
-        signal: AbortSignal.timeout(discoveryTimeoutMs),
-        redirect: "error",
-      });
-      await response.body?.cancel();
-      if (response.ok) return true;
-      return response.status === 404 ? false : undefined;
-    } catch {
-      return undefined;
-    }
+    const isFound = await this.#discovery.find();
+    if (isFound !== true) return isFound !== undefined;
+    this.#directories.prepare({ id: registryEnvironment, createdMs: 0 });
+    await this.#openRegistry();
+    return true;
   }
 
   /** The primaries of all environments belong on the node that has the primary of the default one. */

@@ -16,6 +16,15 @@ const timeoutMs = 60_000;
 const unknownKey = `e_nobody_${"0".repeat(12)}_${"0".repeat(48)}`;
 
 const startPrimary = (cluster: Cluster, more = {}) => cluster.host("primary", "primary", more);
+/** A primary that has stopped, with the environment `shop`, where Ann may read, and the key of that. */
+async function stoppedShop(cluster: Cluster) {
+  const primary = await startPrimary(cluster);
+  const key = await createEnvironment(primary, "shop");
+  await fill(primary, key, "ann");
+  await primary.stop();
+  return { primary, key };
+}
+
 const directoryOf = ({ data }: { readonly data: string }, ...path: string[]): string =>
   join(data, "environments", ...path);
 
@@ -34,10 +43,8 @@ test(
   "no environment is removed because an interrupted creation was registered, and the registry is lost later",
   () =>
     withCluster(async (cluster) => {
-      let primary = await startPrimary(cluster);
-      const key = await createEnvironment(primary, "shop");
-      await fill(primary, key, "ann");
-      await primary.stop();
+      const { key, ...shop } = await stoppedShop(cluster);
+      let { primary } = shop;
       // As a crash leaves it between the entry in the registry and the removal of the file.
       writeFileSync(directoryOf(primary, "shop", "unregistered"), "1");
       primary = await startPrimary(cluster);
@@ -117,10 +124,8 @@ test(
   "a creation takes over no data of a directory that the registry does not know",
   () =>
     withCluster(async (cluster) => {
-      let primary = await startPrimary(cluster);
-      const first = await createEnvironment(primary, "shop");
-      await fill(primary, first, "ann");
-      await primary.stop();
+      const { key: first, ...shop } = await stoppedShop(cluster);
+      let { primary } = shop;
       rmSync(directoryOf(primary, registryEnvironment), { recursive: true });
       rmSync(directoryOf(primary, "shop", "created"));
       primary = await startPrimary(cluster);
@@ -169,10 +174,8 @@ test(
   "with a damaged registry, keys of hosted environments are refused with 503, and no data are removed",
   () =>
     withCluster(async (cluster) => {
-      let primary = await startPrimary(cluster);
-      const key = await createEnvironment(primary, "shop");
-      await fill(primary, key, "ann");
-      await primary.stop();
+      const { key, ...shop } = await stoppedShop(cluster);
+      let { primary } = shop;
       writeFileSync(directoryOf(primary, "shop", "unregistered"), "1");
       const registry = directoryOf(primary, registryEnvironment);
       cpSync(registry, join(cluster.directory, "registry"), { recursive: true });

@@ -5,7 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "../../src/store/connection/connection.ts";
 import { openStore } from "../../src/store/connection/open-store.ts";
-import { auditEntry, auditEntrySchema, type AuditEntry, type AuditOutcome } from "../../src/store/log/audit-entry.ts";
+import {
+  auditEntry,
+  auditEntrySchema,
+  operator,
+  type AuditEntry,
+  type AuditOutcome,
+} from "../../src/store/log/audit-entry.ts";
 import {
   addAuditEntries,
   auditEntriesAfter,
@@ -189,4 +195,13 @@ test("texts of an entry are cut so that other nodes accept it", () => {
   );
   expect(auditEntrySchema.parse(JSON.parse(JSON.stringify(entry)))).toEqual(entry);
   expect(entry.target).toHaveLength(1024);
+});
+
+test("entries of one millisecond that a process made have ids in their order", () => {
+  const draft = { actor: operator(), action: "backup.download" } as const;
+  for (const timeMs of [1_700_000_000_000, 0, -1, 1_700_000_000_001]) {
+    const ids = Array.from({ length: 1000 }, () => auditEntry(draft, { node: "primary", timeMs }).id);
+    expect(ids.toSorted()).toEqual(ids);
+    expect(new Set(ids).size).toBe(1000);
+  }
 });

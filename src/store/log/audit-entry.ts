@@ -95,6 +95,23 @@ export interface AuditOutcome {
   readonly code?: string | null;
 }
 
+/** The millisecond of the last id, and how many ids of it there are. */
+const last = { timeMs: 0, ids: 0 };
+
+/**
+ * A UUID of version 7 (RFC 9562, 5.7 and 6.2, method 1). Entries are read by time and id, so those that this process
+ * makes in one millisecond are in their order: up to 4,096 of them, which takes longer.
+ */
+function nextId(timeMs: number): string {
+  const time = Math.min(Math.max(0, timeMs), 2 ** 48 - 1)
+    .toString(16)
+    .padStart(12, "0");
+  last.ids = last.timeMs === timeMs ? last.ids + 1 : 0;
+  last.timeMs = timeMs;
+  const count = (last.ids & 0xfff).toString(16).padStart(3, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${count}${crypto.randomUUID().slice(18)}`;
+}
+
 /** An entry without an event. Long texts are cut, so that each entry is one that other nodes accept. */
 export function auditEntry(
   draft: AuditDraft,
@@ -105,7 +122,7 @@ export function auditEntry(
   const { requestId = null, traceId = null } = draft;
   const cut = (given: string | null, max = nameCharactersMax): string | null => given && clip(given, max - 1);
   return {
-    id: crypto.randomUUID(),
+    id: nextId(timeMs),
     timeMs,
     node,
     actor: { kind: actor.kind, id: cut(actor.id), name: cut(actor.name, textCharactersMax) },

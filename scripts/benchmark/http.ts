@@ -22,7 +22,7 @@ export interface Served {
   readonly serverP99: number | undefined;
 }
 
-export interface HttpOptions extends Sender, Omit<LoadPlan, "targets" | "path"> {
+export interface HttpOptions extends Sender, Omit<LoadPlan, "targets" | "path" | "ownCore"> {
   readonly port: number;
   /** The requests before the measured ones. */
   readonly warmUpRequests: number;
@@ -62,7 +62,7 @@ export async function measureHttp({
       { name: "echo", port: echoPort, warmUpRequests: compiledAfter, senders },
       { name: "authorize", port, warmUpRequests, senders },
     ];
-    const rounds = await generate({ ...plan, targets, path: "/api/authorize" });
+    const rounds = await generate({ ...plan, targets, path: "/api/authorize", ownCore: true });
     return { echo: served(rounds, "echo"), authorize: served(rounds, "authorize") };
   } finally {
     pin(pid, everyCore);
@@ -76,15 +76,14 @@ interface Server extends Pick<Target, "port" | "senders"> {
   readonly pid: number | undefined;
 }
 
-/** Nodes beside each other, by name. They share a core. */
+/** Nodes beside each other, by name. Threads that write a log and the generator share the cores, as on a small machine. */
 export async function measureNodes<Name extends string>(
-  plan: Omit<LoadPlan, "targets" | "path">,
+  plan: Omit<LoadPlan, "targets" | "path" | "ownCore">,
   servers: Readonly<Record<Name, Server>>,
 ): Promise<Record<Name, Served>> {
   const named = Object.entries<Server>(servers);
   const targets = named.map(([name, { port, senders }]) => ({ name, port, senders, warmUpRequests: compiledAfter }));
-  for (const [, { pid }] of named) pin(pid, serverCore);
-  const rounds = await generate({ ...plan, targets, path: "/api/authorize" });
+  const rounds = await generate({ ...plan, targets, path: "/api/authorize", ownCore: false });
   return Object.fromEntries(named.map(([name]) => [name, served(rounds, name)])) as Record<Name, Served>;
 }
 
@@ -97,7 +96,7 @@ function pin(pid: number | undefined, cores: string): void {
 
 async function generate(plan: LoadPlan): Promise<readonly Round[]> {
   const command = [process.execPath, join(import.meta.dirname, "load-generator.ts")];
-  const generator = Bun.spawn(pinned ? ["taskset", "-c", loadCore, ...command] : command, {
+  const generator = Bun.spawn(pinned && plan.ownCore ? ["taskset", "-c", loadCore, ...command] : command, {
     stdin: new Blob([JSON.stringify(plan)]),
     stdout: "pipe",
     stderr: "inherit",

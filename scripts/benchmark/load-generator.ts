@@ -16,6 +16,8 @@ export interface LoadPlan {
   readonly connections: number;
   readonly rounds: number;
   readonly secondsPerRound: number;
+  /** Whether the generator has a core of its own, on which it never sleeps. */
+  readonly ownCore: boolean;
 }
 
 export interface Target {
@@ -58,7 +60,7 @@ const plan = (await Bun.stdin.json()) as LoadPlan;
 // Each round begins at another request, because cached answers would be requested again.
 const targets = plan.targets.map((target) => ({ ...target, choosers: target.senders.map(chooser) }));
 const rounds: Round[] = [];
-neverSleep();
+if (plan.ownCore) neverSleep();
 for (const { port, warmUpRequests, choosers } of targets) await run(port, choosers, warmUpSecondsMax, warmUpRequests);
 for (let round = 0; round < plan.rounds; round++) {
   for (const { name, port, choosers } of targets) {

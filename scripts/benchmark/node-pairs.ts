@@ -1,6 +1,6 @@
 /**
  * Two nodes beside each other that differ in one respect: one logs and traces, or one hosts several environments. Both
- * get requests from the same generator, alternating, on the same core.
+ * get requests from the same generator, alternating.
  */
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

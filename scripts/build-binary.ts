@@ -7,6 +7,8 @@
 import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { archiveName } from "../src/console/console-archive.ts";
+import { buildConsole } from "./console-archive.ts";
 import { workerEntries } from "./worker-entries.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -33,10 +35,25 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const safety = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
   const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(commit())}`];
   const platform = target === undefined ? [] : [`--target=bun-${target}`];
+  const archive = join(folder, archiveName);
+  // The archive keeps its name inside the program.
+  const assets = [archive, "--asset-naming=[name].[ext]"];
   const entries = ["src/main.ts", ...workerEntries.map((entry) => `src/${entry}`)];
   try {
+    await buildConsole(archive);
     const bundler = Bun.spawn(
-      [process.execPath, "build", ...flags, ...safety, ...platform, ...define, ...entries, "--outfile", unfinished],
+      [
+        process.execPath,
+        "build",
+        ...flags,
+        ...safety,
+        ...platform,
+        ...define,
+        ...entries,
+        ...assets,
+        "--outfile",
+        unfinished,
+      ],
       { cwd: root, stdin: "ignore", stdout: "pipe", stderr: "pipe" },
     );
     const [status, words, errors] = await Promise.all([bundler.exited, bundler.stdout.text(), bundler.stderr.text()]);

@@ -60,6 +60,7 @@ const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
  */
 const stages: readonly (readonly Stage[])[] = [
   [check("types", [bun, "check", "--no-script"])],
+  [check("types-console", [bun, "check", "--no-script", "-p", "src/console/ui"])],
   [check("format", [bun, "fmt", "--check", "--no-script"])],
   [check("lint", [bun, "x", "oxlint"])],
   [check("unused", [bun, "x", "knip", "--no-progress"])],

@@ -290,6 +290,7 @@ describe("flags", () => {
     "whoami",
     "health",
     "promote",
+    "metrics",
     "events",
     "audit",
     "export",

@@ -35,6 +35,7 @@ describe("the tree is tidy", () => {
     const entries = [
       "src/main.ts",
       "src/client/redundant-fetch.ts",
+      "src/console/ui/main.tsx",
       "src/runtime/worker-process-main.ts",
       ...workerEntries.map((entry) => `src/${entry}`),
     ];
@@ -59,6 +60,9 @@ describe("a breach of layers is noticed", () => {
     ["src/roles/a.ts", `import { runCommandLine } from "../cli/cli.ts";`, "`roles` must not import `cli`"],
     ["src/main.ts", `import { startPrimary } from "./roles/member.ts";`, "main.ts only starts cli/"],
     ["src/engine/a.ts", `import { x } from "../../test/oracle.ts";`, "`src/` must not import `test/oracle.ts`"],
+    ["src/console/ui/a.tsx", `import { b } from "../../util/assert.ts";`, "separate programs"],
+    ["src/console/a.ts", `import { b } from "./ui/b.ts";`, "separate programs"],
+    ["src/http/a.ts", `import { render } from "preact";`, "belongs to console"],
     ["src/novelty/a.ts", `import { x } from "../util/assert.ts";`, "is not in the table"],
     ["test/a.ts", `import { x } from "./tidy.test.ts";`, "imports a test"],
   ])("%s: %s", (path, text, problem) => {

@@ -8,7 +8,9 @@ import { type App, createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
+import type { ServeConsole } from "../http/routes/console.ts";
 import type { Environments } from "../http/routes/environments.ts";
+import { MetricHistory } from "../telemetry/metric-history.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { readAuthority } from "../replication/tls-files.ts";
 import { tlsFetchOptions } from "../runtime/fetch.ts";
@@ -51,11 +53,13 @@ export async function serveNode(
   const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
   const decisions = new DecisionLog(config, system.clock);
   const parity = new ParityLog(decisions);
+  const history = new MetricHistory(system.clock);
   let node = first;
   try {
     const people = openPeople(config, system);
     const admission = { people, environments, isHosted, createTestEnvironment, trustedProxies };
-    const options = { decisions, parity, publicUrl, oidc, ...admission };
+    const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
+    const options = { decisions, parity, history, serveConsole, publicUrl, oidc, ...admission };
     let made: App | undefined;
     const app = (): App => (made ??= createApp(node, limits, options));
     if (!isHosted) app();
@@ -77,6 +81,7 @@ export async function serveNode(
     });
     const unobserve = exposeNode(() => readNode(node));
     const unguard = limitConnections(config, listener.connections, system.clock);
+    history.start();
     return {
       url: listener.url,
       node: () => node,
@@ -99,6 +104,7 @@ export async function serveNode(
       async stop() {
         made?.close();
         await listener.stop();
+        history.close();
         unguard();
         unobserve();
         await testEnvironments?.close();
@@ -112,6 +118,15 @@ export async function serveNode(
     await node.stop();
     throw error;
   }
+}
+
+/** The console is loaded with the first request for one of its files. */
+function consoleServer(): ServeConsole {
+  let serve: ((...request: Parameters<ServeConsole>) => Response) | undefined;
+  return async (path, headers) => {
+    serve ??= (await import("../console/console-files.ts")).openConsole();
+    return serve(path, headers);
+  };
 }
 
 /** Undefined without an OIDC issuer. A start does not wait for the issuer, which may be down. */

@@ -76,7 +76,7 @@ const commentBans: readonly { readonly pattern: RegExp; readonly why: string }[]
   },
 ];
 
-const fileNameBans = /^(?:index|utils?|types?|helpers?|common|misc)\.ts$/;
+const fileNameBans = /^(?:index|utils?|types?|helpers?|common|misc)\.tsx?$/;
 const machinePath = new RegExp(["", "work", "(?:main|shared)"].join("/"));
 
 /** What a file of `src/` must not name: any JavaScript runtime, or in the folder of one runtime the others. */
@@ -113,7 +113,8 @@ function nameProblems(path: string): string[] {
   const name = basename(path);
   const problems: string[] = [];
   if (fileNameBans.test(name)) problems.push(`${path}: a file is named by its one idea, not \`${name}\``);
-  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.ts$/.test(name)) problems.push(`${path}: file names are kebab-case`);
+  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.tsx?$/.test(name))
+    problems.push(`${path}: file names are kebab-case`);
   return problems;
 }
 

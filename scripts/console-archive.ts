@@ -1,0 +1,84 @@
+/**
+ * Builds the web console into one archive: scripts and styles are bundled, get names with a hash of their content, and
+ * are compressed. The same sources give the same bytes.
+ */
+import * as Bun from "bun";
+import { createHash } from "node:crypto";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { type ArchivedFile, archiveName } from "../src/console/console-archive.ts";
+
+const root = resolve(import.meta.dirname, "..");
+export const archivePath = join(root, "dist", archiveName);
+
+/** What is sent of a file, in bytes. */
+export interface BuiltFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly gzipBytes: number;
+  /** The other files that a browser loads with it. */
+  readonly imports: readonly string[];
+}
+
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
+
+/** Writes the archive. Throws an error with the messages of the bundler. */
+export async function buildConsole(output = archivePath): Promise<readonly BuiltFile[]> {
+  const { outputs } = await Bun.build({
+    entrypoints: [join(root, "src", "console", "ui", "index.html")],
+    target: "browser",
+    format: "esm",
+    minify: true,
+    splitting: true,
+    naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
+    define: { "process.env.NODE_ENV": '"production"' },
+  });
+  const contents = await Promise.all(
+    outputs.map(async (file) => [basename(file.path), Buffer.from(await file.arrayBuffer())] as const),
+  );
+  const sorted = contents.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const files = Object.fromEntries(sorted.map(([name, content]) => [name, archived(name, content)]));
+  mkdirSync(dirname(output), { recursive: true });
+  // It gets its name when it is complete, because a node may read it at any time.
+  writeFileSync(`${output}.new`, JSON.stringify(files));
+  renameSync(`${output}.new`, output);
+  return sorted.map(([name, content]) => ({
+    name,
+    bytes: content.byteLength,
+    gzipBytes: gzipped(content).byteLength,
+    imports: importsOf(name, content.toString()),
+  }));
+}
+
+function archived(name: string, content: Buffer): ArchivedFile {
+  const type = types[extname(name)];
+  if (type === undefined) throw new Error(`the console has a file of an unknown type: ${name}`);
+  const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
+  return {
+    type,
+    hash: createHash("sha256").update(content).digest("base64url").slice(0, 22),
+    br: brotliCompressSync(content, { params: quality }).toString("base64"),
+    gzip: gzipped(content).toString("base64"),
+  };
+}
+
+function gzipped(content: Buffer): Buffer {
+  return gzipSync(content, { level: constants.Z_BEST_COMPRESSION });
+}
+
+/** Static imports of a script, and links of the page. */
+function importsOf(name: string, text: string): string[] {
+  const pattern = name.endsWith(".html") ? /(?:src|href)="\.\/([^"]+)"/g : /(?:\bfrom|\bimport)"\.\/([^"]+)"/g;
+  return [...text.matchAll(pattern)].map(([, imported = ""]) => imported);
+}
+
+if (import.meta.main) {
+  for (const { name, bytes, gzipBytes } of await buildConsole())
+    console.log(`${name}: ${bytes} bytes, ${gzipBytes} as gzip`);
+}

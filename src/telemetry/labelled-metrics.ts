@@ -138,6 +138,8 @@ export class LabelledHistogram<Label extends string> extends LabelledMetric<Labe
   ) {
     super(registry, name, help, labelNames, options);
     this.bounds = bounds;
+    // Like all metrics without labels, it is exposed from the start.
+    if (labelNames.length === 0) this.seriesOf({} as Labels<Label>);
   }
 
   observe(labels: Labels<Label>, value: number): void {

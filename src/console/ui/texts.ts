@@ -27,7 +27,7 @@ export const texts = {
     introductionFor: (environment: string) => `Enter a key of the environment ${environment}.`,
     credential: "API key or token",
     credentialHelp:
-      "A key begins with e_. It stays in this tab: not in the address, not on disk for other tabs, and gone when you close the tab.",
+      "A key begins with e_. It stays in this tab: it is never part of an address, and it is gone when you close the tab.",
     environment: "Environment",
     environmentHelp: "Only for the token of a person; empty for the default environment.",
     submit: "Log in",
@@ -55,6 +55,7 @@ export const texts = {
     title: "Overview",
     problems: "Problems",
     noProblems: "No problems found",
+    problemCount: (count: number) => (count === 1 ? "1 problem" : `${count} problems`),
     thisNode: "This node",
     environments: "Environments",
     lastHour: "The last hour",
@@ -86,6 +87,7 @@ export const texts = {
     },
     states: {
       PRIMARY: "accepts writes",
+      FENCED: "accepts no writes any more",
       BOOTSTRAP: "downloads its first snapshot",
       CATCHUP: "fetches missed events over HTTP",
       LIVE: "gets events from a broker",
@@ -102,6 +104,7 @@ export const texts = {
       cache: "Share of decisions from the cache",
       visible: "Commit on the primary to visible here",
       errors: "Failed requests per second",
+      time: "Time",
       rate: "per second",
       share: "share",
       p50: "p50",
@@ -120,6 +123,11 @@ export const texts = {
       title: `Clients should ask another node: ${reason}`,
       remedy: "Load balancers that check /readyz have stopped sending requests here.",
     }),
+    fenced: {
+      title: "This primary accepts no writes",
+      remedy:
+        "Another node was promoted, or it lost its lease. Its log says which. If another node is the primary, start this one as an edge.",
+    },
     disconnected: {
       title: "This node does not reach the primary",
       remedy:

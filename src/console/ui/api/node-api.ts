@@ -1,6 +1,6 @@
 /**
  * Requests to the node that served the page. A read is repeated while the node is away, so that a restart or a promotion
- * only delays it. A write is repeated under one id, so that it is done once.
+ * only delays it. A write is repeated under one id, so that it is done once, unless the node would not notice that.
  */
 import { Store } from "../state/store.ts";
 
@@ -41,6 +41,9 @@ const timeoutMs = 30_000;
 const delayMsMax = 5000;
 const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
 
+/** Changes that the node would do twice, whatever their request id. */
+const unrepeatable = /^\/api\/(?:keys|environments|promote)\b/;
+
 /** The page is at `<prefix>/console/`, the API below `<prefix>/`. */
 const base = new URL("../", location.href.replace(/#.*/s, ""));
 
@@ -73,7 +76,9 @@ export async function callNode(
     signal?.throwIfAborted();
     if (response?.ok === true || (response?.status === 503 && acceptsNotReady)) return contentOf(response);
     const isFinal = response !== undefined && !temporary.has(response.status);
-    if (isFinal || tries === triesMax) throw response === undefined ? new NoAnswerError() : await errorOf(response);
+    const mayRepeat = method === "GET" || !unrepeatable.test(path);
+    if (isFinal || !mayRepeat || tries === triesMax)
+      throw response === undefined ? new NoAnswerError() : await errorOf(response);
     await delay(Math.max(retryAfterMs(response), 250 * 2 ** tries), signal);
   }
 }

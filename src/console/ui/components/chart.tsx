@@ -79,7 +79,7 @@ function optionsOf(
     scales: { y: { range: (_, _min, highest) => [0, max ?? (highest > 0 ? highest * 1.1 : 1)] } },
     axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
     series: [
-      {},
+      { label: texts.overview.charts.time },
       ...lines.map(({ label }, index) => ({
         label,
         stroke: colour(`--line-${index + 1}`),

@@ -25,6 +25,7 @@ export function problemsOf(observations: Observations): Problem[] {
   const found: (Problem | undefined | false)[] = [
     health?.status === "not ready" && error(texts.problems.notReady),
     storageOk === false && error(texts.problems.disk),
+    health?.state === "FENCED" && error(texts.problems.fenced),
     health?.state === "DIVERGED" && error(texts.problems.diverged),
     health?.state === "DISCONNECTED" && error(texts.problems.disconnected),
     health?.degraded !== undefined && error(texts.problems.degraded(health.degraded)),

@@ -74,20 +74,22 @@ function Section({ title, children }: { readonly title: string; readonly childre
   );
 }
 
+/** Screen readers hear how many there are, not each change of a number in one of them. */
 function Problems({ problems, isKnown }: { readonly problems: readonly Problem[]; readonly isKnown: boolean }) {
+  const summary = problems.length > 0 ? words.problemCount(problems.length) : words.noProblems;
   return (
     <Section title={words.problems}>
-      <div aria-live="polite">
-        {problems.length === 0 && <p class="good">{isKnown ? words.noProblems : texts.loading}</p>}
-        <ul class="problems">
-          {problems.map(({ severity, title, remedy }) => (
-            <li key={title} class={severity}>
-              <strong>{title}</strong>
-              <p>{remedy}</p>
-            </li>
-          ))}
-        </ul>
-      </div>
+      <p role="status" class={isKnown && problems.length === 0 ? "good" : ""}>
+        {isKnown ? summary : texts.loading}
+      </p>
+      <ul class="problems">
+        {problems.map(({ severity, title, remedy }) => (
+          <li key={title} class={severity}>
+            <strong>{title}</strong>
+            <p>{remedy}</p>
+          </li>
+        ))}
+      </ul>
     </Section>
   );
 }

@@ -1,5 +1,6 @@
 /** Data that is read from the node again and again while it is shown. */
 import { useEffect, useState } from "preact/hooks";
+import { ApiError } from "../api/node-api.ts";
 
 export interface Polled<T> {
   /** The last data; it stays while the node is away. */
@@ -10,7 +11,7 @@ export interface Polled<T> {
 
 /**
  * Calls `load` now and `intervalMs` after each end, not while the tab is hidden, and from the beginning when `key`
- * changes. `load` gets the last data. Without a key nothing is loaded.
+ * changes. `load` gets the last data. Without a key nothing is loaded, and nothing more after a 403.
  */
 export function usePolled<T>(
   key: string | undefined,
@@ -44,6 +45,8 @@ async function repeat<T>(
     }
     if (signal.aborted) return;
     show({ data, error });
+    // The node will say the same the next time.
+    if (error instanceof ApiError && error.status === 403) return;
     await new Promise((resolve) => setTimeout(resolve, intervalMs));
     await visible();
   }

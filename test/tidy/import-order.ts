@@ -26,17 +26,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
   "src/replication": [".", "log", "transport", "audit", "node.ts", "snapshots", "backup", "replica", "failover"],
   "src/replication/failover": ["lease", "."],
   "src/console": [".", "ui"],
-  "src/console/ui": [
-    "texts.ts",
-    "api/metrics-text.ts",
-    "state/store.ts",
-    "api",
-    "state",
-    "components",
-    "overview",
-    "screens",
-    ".",
-  ],
+  "src/console/ui": ["texts.ts", "store.ts", "api", "state", "components", "overview", "screens", "."],
   "src/http": ["pages", "response", "request", "parity", "oidc", "middleware", "events", "routes", "openapi", "app.ts"],
 };
 

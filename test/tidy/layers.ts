@@ -106,7 +106,7 @@ export function checkLayers(file: SourceFile): string[] {
     const own = folder[1] ?? "main";
     const problem =
       imported.path === undefined ? packageProblem(own, imported.specifier) : fileProblem(own, imported.path);
-    if (file.path.startsWith(browser) !== (imported.path ?? browser).startsWith(browser))
+    if (imported.path !== undefined && file.path.startsWith(browser) !== imported.path.startsWith(browser))
       return [`${at}the code in the browser and that of the node are separate programs`];
     return problem === undefined ? [] : [at + problem];
   });

@@ -10,7 +10,7 @@ import { LoginScreen } from "./screens/login.tsx";
 import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
 import { currentRoute, routeTo } from "./state/route.ts";
 import { currentLogin, type Login, may, session } from "./state/session.ts";
-import { useStore } from "./state/store.ts";
+import { useStore } from "./store.ts";
 import { texts } from "./texts.ts";
 
 export function App() {

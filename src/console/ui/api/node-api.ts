@@ -2,7 +2,7 @@
  * Requests to the node that served the page. A read is repeated while the node is away, so that a restart or a promotion
  * only delays it. A write is repeated under one id, so that it is done once, unless the node would not notice that.
  */
-import { Store } from "../state/store.ts";
+import { Store } from "../store.ts";
 
 /** An API key, or the token of a person together with an environment. */
 export interface Credential {

@@ -2,7 +2,7 @@
 import type { Environment } from "../api/responses.ts";
 import { usePolled } from "../state/polled.ts";
 import { call, type Login, logIn, logOut, may, session, showEnvironment } from "../state/session.ts";
-import { useStore } from "../state/store.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 
 const words = texts.account;

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { shownTheme } from "../state/theme.ts";
-import { useStore } from "../state/store.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 
 export interface ChartLine {

@@ -1,6 +1,6 @@
 /** The choice of colours. */
 import { chooseTheme, chosenTheme, type Theme, themes } from "../state/theme.ts";
-import { useStore } from "../state/store.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 
 export function ThemeMenu() {

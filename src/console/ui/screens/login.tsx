@@ -4,7 +4,7 @@ import { NoAnswerError } from "../api/node-api.ts";
 import { messageOf } from "../components/failure.tsx";
 import { Heading } from "../components/heading.tsx";
 import { logIn, logoutReason } from "../state/session.ts";
-import { useStore } from "../state/store.ts";
+import { useStore } from "../store.ts";
 import { texts } from "../texts.ts";
 
 export interface LoginProps {

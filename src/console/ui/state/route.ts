@@ -2,7 +2,7 @@
  * The address of a screen: the fragment of the page's address, such as `#/overview?since=1`. The fragment works under
  * every path prefix, and neither the node nor a proxy sees or logs what somebody looks at.
  */
-import { Store } from "./store.ts";
+import { Store } from "../store.ts";
 
 export interface Route {
   /** The first part of the path; empty for the start page. */

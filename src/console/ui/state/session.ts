@@ -4,7 +4,7 @@
  */
 import { ApiError, callNode, type CallOptions, type Credential } from "../api/node-api.ts";
 import type { Role, Whoami } from "../api/responses.ts";
-import { Store } from "./store.ts";
+import { Store } from "../store.ts";
 
 export interface Login extends Credential {
   readonly who: Whoami;

@@ -1,5 +1,5 @@
 /** The colours of the console: those of the system, unless somebody chooses others in this browser. */
-import { Store } from "./store.ts";
+import { Store } from "../store.ts";
 
 export const themes = ["system", "light", "dark"] as const;
 export type Theme = (typeof themes)[number];

@@ -5,7 +5,7 @@ import type { Health, MetricsHistory } from "../../src/console/ui/api/responses.
 import { formatDuration, formatNumber, formatShare } from "../../src/console/ui/components/format.ts";
 import { extended, historyPath, latest } from "../../src/console/ui/overview/history.ts";
 import { problemsOf } from "../../src/console/ui/overview/problems.ts";
-import { texts } from "../../src/console/ui/texts.ts";
+import { overviewTexts, problemTexts } from "../../src/console/ui/texts/overview.ts";
 import { replicaStateNames } from "../../src/replication/node-health.ts";
 
 const good: Health = {
@@ -29,17 +29,17 @@ describe("problems", () => {
   });
 
   test.each([
-    [{ health: { ...good, status: "not ready" } }, "error", texts.problems.notReady.title],
-    [{ health: { ...good, state: "DISCONNECTED" } }, "error", texts.problems.disconnected.title],
-    [{ health: { ...good, state: "FENCED" } }, "error", texts.problems.fenced.title],
-    [{ health: { ...good, state: "DIVERGED" } }, "error", texts.problems.diverged.title],
+    [{ health: { ...good, status: "not ready" } }, "error", problemTexts.notReady.title],
+    [{ health: { ...good, state: "DISCONNECTED" } }, "error", problemTexts.disconnected.title],
+    [{ health: { ...good, state: "FENCED" } }, "error", problemTexts.fenced.title],
+    [{ health: { ...good, state: "DIVERGED" } }, "error", problemTexts.diverged.title],
     [{ health: { ...good, degraded: "its storage fails" } }, "error", "its storage fails"],
     [{ health: { ...good, unreplicated_events: 3 } }, "error", "3 events"],
-    [{ health: { ...good, state: "STALE_FEED" } }, "warning", texts.problems.staleBroker.title],
+    [{ health: { ...good, state: "STALE_FEED" } }, "warning", problemTexts.staleBroker.title],
     [{ health: { ...good, pledged_to: "edge-2" } }, "warning", "edge-2"],
     [{ health: { ...good, brokers: [{ broker: "b:1", connected: false }] } }, "warning", "b:1"],
-    [{ storageOk: false }, "error", texts.problems.disk.title],
-    [{ hasForeignHistory: true }, "error", texts.problems.foreignHistory.title],
+    [{ storageOk: false }, "error", problemTexts.disk.title],
+    [{ hasForeignHistory: true }, "error", problemTexts.foreignHistory.title],
     [{ errorsPerSecond: 0.25 }, "error", "0.25 per second"],
     [{ environments: [{ id: "shop", name: "Shop", state: "active", failure: "no space" }] }, "error", "shop"],
   ] as const)("%j is a problem: %s, %s", (changed, severity, part) => {
@@ -93,7 +93,7 @@ test("the text of metrics is read without the series of hosted environments", ()
 });
 
 test("each state of a node has words", () => {
-  expect(Object.keys(texts.overview.states).toSorted()).toEqual([...replicaStateNames].toSorted());
+  expect(Object.keys(overviewTexts.states).toSorted()).toEqual([...replicaStateNames].toSorted());
 });
 
 test("numbers are short", () => {

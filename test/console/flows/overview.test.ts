@@ -3,6 +3,8 @@ import * as Bun from "bun";
 import { beforeAll, describe, expect, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { texts } from "../../../src/console/ui/texts.ts";
+import { loginTexts } from "../../../src/console/ui/texts/login.ts";
+import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { type Api, wildcardPolicy, withPrimary } from "../../http/api.ts";
 import { adminKey } from "../../replication/cluster.ts";
 import { builtConsole } from "../built-console.ts";
@@ -14,8 +16,8 @@ const timeoutMs = 60_000;
 
 async function logIn(page: Page, url: string, key: string): Promise<void> {
   await page.goto(`${url}/console/`);
-  await page.getByLabel(texts.login.credential).fill(key);
-  await page.getByRole("button", { name: texts.login.submit }).click();
+  await page.getByLabel(loginTexts.credential).fill(key);
+  await page.getByRole("button", { name: loginTexts.submit }).click();
 }
 
 function heading(page: Page, name: string) {
@@ -37,7 +39,7 @@ describe.skipIf(!hasBrowser)("the console in a browser", () => {
         await logIn(page, url, "e_test_wrong_0123456789abcdef0123456789abcdef");
         await page.getByText("this API key is not valid here").waitFor();
         await logIn(page, url, adminKey);
-        await heading(page, texts.overview.title).waitFor();
+        await heading(page, overviewTexts.title).waitFor();
         expect(page.url()).not.toContain(adminKey);
         const stored = () =>
           page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])");
@@ -45,12 +47,12 @@ describe.skipIf(!hasBrowser)("the console in a browser", () => {
         expect([local, cookie]).toEqual([{}, ""]);
         expect(Object.values(session).join()).toContain(adminKey);
         await page.reload();
-        await heading(page, texts.overview.title).waitFor();
+        await heading(page, overviewTexts.title).waitFor();
         const other = await page.context().newPage();
         await other.goto(`${url}/console/`);
-        await heading(other, texts.login.title).waitFor();
+        await heading(other, loginTexts.title).waitFor();
         await page.getByRole("button", { name: texts.account.logOut }).click();
-        await heading(page, texts.login.title).waitFor();
+        await heading(page, loginTexts.title).waitFor();
         expect(String(await stored())).not.toContain(adminKey);
         expect(problems).toEqual([]);
       }),
@@ -64,13 +66,13 @@ describe.skipIf(!hasBrowser)("the console in a browser", () => {
         await prepare(api);
         const { page, problems } = await openPage(api.url);
         await logIn(page, api.url, adminKey);
-        await page.getByText(texts.overview.noProblems).waitFor();
+        await page.getByText(overviewTexts.noProblems).waitFor();
         await page
-          .getByText(texts.overview.states["PRIMARY"] ?? "")
+          .getByText(overviewTexts.states["PRIMARY"] ?? "")
           .or(page.getByText("primary"))
           .first()
           .waitFor();
-        await page.getByRole("img", { name: texts.overview.charts.decisions }).waitFor({ timeout: 30_000 });
+        await page.getByRole("img", { name: overviewTexts.charts.decisions }).waitFor({ timeout: 30_000 });
         for (const theme of ["dark", "light"] as const) {
           await page.getByLabel(texts.theme.label).selectOption(theme);
           expect(await accessibilityProblems(page)).toEqual([]);
@@ -94,9 +96,9 @@ describe.skipIf(!hasBrowser)("the console in a browser", () => {
         const { page, problems } = await openPage(url);
         await logIn(page, url, (made.json as { readonly token: string }).token);
         await page.getByText(texts.account.who(name, "read")).waitFor();
-        await heading(page, texts.overview.title).waitFor();
-        expect(await page.title()).toBe(texts.title(texts.overview.title));
-        expect(await page.getByRole("heading", { name: texts.overview.environments }).count()).toBe(0);
+        await heading(page, overviewTexts.title).waitFor();
+        expect(await page.title()).toBe(texts.title(overviewTexts.title));
+        expect(await page.getByRole("heading", { name: overviewTexts.environments }).count()).toBe(0);
         expect(problems).toEqual([]);
       }),
     timeoutMs,
@@ -123,11 +125,11 @@ describe.skipIf(!hasBrowser)("the console in a browser", () => {
           await page.goto(`${origin}/ops/ostiary/console`);
           expect(page.url()).toBe(`${origin}/ops/ostiary/console/`);
           await logIn(page, `${origin}/ops/ostiary`, adminKey);
-          await page.getByText(texts.overview.noProblems).waitFor();
+          await page.getByText(overviewTexts.noProblems).waitFor();
           expect(problems).toEqual([]);
           await proxy.stop(true);
           await page.getByText("This node has not answered").waitFor({ timeout: 30_000 });
-          await heading(page, texts.overview.title).waitFor();
+          await heading(page, overviewTexts.title).waitFor();
         } finally {
           await proxy.stop(true);
         }

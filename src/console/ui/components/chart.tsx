@@ -51,7 +51,7 @@ export function Chart({ title, times, lines, format, max }: ChartProps) {
 }
 
 function summaryOf(title: string, lines: readonly ChartLine[], format: (value: number) => string): string {
-  const words = texts.overview.charts;
+  const words = texts.chart;
   const parts = lines.map(({ label, values }) => {
     const known = values.filter((value) => value !== null);
     const last = known.at(-1);
@@ -79,7 +79,7 @@ function optionsOf(
     scales: { y: { range: (_, _min, highest) => [0, max ?? (highest > 0 ? highest * 1.1 : 1)] } },
     axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
     series: [
-      { label: texts.overview.charts.time },
+      { label: texts.chart.time },
       ...lines.map(({ label }, index) => ({
         label,
         stroke: colour(`--line-${index + 1}`),

@@ -1,7 +1,7 @@
 /** What is wrong with this node, in words, the worst first. Pure, so that tests can enumerate the states. */
 import type { Environment, Health } from "../api/responses.ts";
 import { formatNumber } from "../components/format.ts";
-import { texts } from "../texts.ts";
+import { problemTexts } from "../texts/overview.ts";
 
 export interface Problem {
   /** `error`: questions or writes fail. `warning`: they will, or are slower than usual. */
@@ -23,23 +23,23 @@ export interface Observations {
 export function problemsOf(observations: Observations): Problem[] {
   const { health, environments = [], storageOk, hasForeignHistory, errorsPerSecond = 0 } = observations;
   const found: (Problem | undefined | false)[] = [
-    health?.status === "not ready" && error(texts.problems.notReady),
-    storageOk === false && error(texts.problems.disk),
-    health?.state === "FENCED" && error(texts.problems.fenced),
-    health?.state === "DIVERGED" && error(texts.problems.diverged),
-    health?.state === "DISCONNECTED" && error(texts.problems.disconnected),
-    health?.degraded !== undefined && error(texts.problems.degraded(health.degraded)),
-    hasForeignHistory === true && error(texts.problems.foreignHistory),
+    health?.status === "not ready" && error(problemTexts.notReady),
+    storageOk === false && error(problemTexts.disk),
+    health?.state === "FENCED" && error(problemTexts.fenced),
+    health?.state === "DIVERGED" && error(problemTexts.diverged),
+    health?.state === "DISCONNECTED" && error(problemTexts.disconnected),
+    health?.degraded !== undefined && error(problemTexts.degraded(health.degraded)),
+    hasForeignHistory === true && error(problemTexts.foreignHistory),
     health?.unreplicated_events !== undefined &&
       health.unreplicated_events > 0 &&
-      error(texts.problems.unreplicated(health.unreplicated_events)),
-    errorsPerSecond > 0 && error(texts.problems.errors(formatNumber(errorsPerSecond))),
+      error(problemTexts.unreplicated(health.unreplicated_events)),
+    errorsPerSecond > 0 && error(problemTexts.errors(formatNumber(errorsPerSecond))),
     ...environments.map(
-      ({ id, failure }) => failure !== undefined && error(texts.problems.environmentFailed(id, failure)),
+      ({ id, failure }) => failure !== undefined && error(problemTexts.environmentFailed(id, failure)),
     ),
-    health?.pledged_to !== undefined && warning(texts.problems.voted(health.pledged_to)),
-    health?.state === "STALE_FEED" && warning(texts.problems.staleBroker),
-    ...(health?.brokers ?? []).map(({ broker, connected }) => !connected && warning(texts.problems.brokerDown(broker))),
+    health?.pledged_to !== undefined && warning(problemTexts.voted(health.pledged_to)),
+    health?.state === "STALE_FEED" && warning(problemTexts.staleBroker),
+    ...(health?.brokers ?? []).map(({ broker, connected }) => !connected && warning(problemTexts.brokerDown(broker))),
   ];
   return found.filter((problem) => problem !== undefined && problem !== false);
 }

@@ -5,7 +5,7 @@ import { messageOf } from "../components/failure.tsx";
 import { Heading } from "../components/heading.tsx";
 import { logIn, logoutReason } from "../state/session.ts";
 import { useStore } from "../store.ts";
-import { texts } from "../texts.ts";
+import { loginTexts as words } from "../texts/login.ts";
 
 export interface LoginProps {
   /** The environment that a key is asked for, if this is not the first login. */
@@ -31,7 +31,7 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
       await logIn({ token, environment: textOf(fields.get("environment")) || undefined });
       onEnd?.();
     } catch (error) {
-      setProblem(error instanceof NoAnswerError ? texts.login.noAnswer : messageOf(error));
+      setProblem(error instanceof NoAnswerError ? words.noAnswer : messageOf(error));
     } finally {
       setIsChecking(false);
     }
@@ -39,10 +39,10 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
 
   return (
     <form class="login" ref={form} onSubmit={(event) => void submit(event)}>
-      <Heading text={texts.login.title} />
-      <p>{environment ? texts.login.introductionFor(environment) : texts.login.introduction}</p>
-      {reason !== undefined && <p class="failure">{texts.login.ended(reason)}</p>}
-      <label for="token">{texts.login.credential}</label>
+      <Heading text={words.title} />
+      <p>{environment ? words.introductionFor(environment) : words.introduction}</p>
+      {reason !== undefined && <p class="failure">{words.ended(reason)}</p>}
+      <label for="token">{words.credential}</label>
       <input
         id="token"
         name="token"
@@ -53,9 +53,9 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
         aria-describedby="token-help"
       />
       <p id="token-help" class="help">
-        {texts.login.credentialHelp}
+        {words.credentialHelp}
       </p>
-      <label for="environment">{texts.login.environment}</label>
+      <label for="environment">{words.environment}</label>
       <input
         id="environment"
         name="environment"
@@ -65,15 +65,15 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
         aria-describedby="environment-help"
       />
       <p id="environment-help" class="help">
-        {texts.login.environmentHelp}
+        {words.environmentHelp}
       </p>
       <div class="buttons">
         <button type="submit" class="primary" disabled={isChecking}>
-          {isChecking ? texts.login.submitting : texts.login.submit}
+          {isChecking ? words.submitting : words.submit}
         </button>
         {onEnd !== undefined && (
           <button type="button" onClick={onEnd}>
-            {texts.login.cancel}
+            {words.cancel}
           </button>
         )}
       </div>

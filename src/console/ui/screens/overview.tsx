@@ -11,8 +11,9 @@ import { type Problem, problemsOf } from "../overview/problems.ts";
 import { usePolled } from "../state/polled.ts";
 import { call, currentLogin, may } from "../state/session.ts";
 import { texts } from "../texts.ts";
+import { overviewTexts } from "../texts/overview.ts";
 
-const words = texts.overview;
+const words = overviewTexts;
 const fastMs = 2000;
 const historyMs = 5000;
 const slowMs = 10_000;
@@ -126,7 +127,7 @@ function NodeFacts(props: {
   return (
     <>
       {!isDefault && <p class="help">{words.defaultNode}</p>}
-      <dl class="facts">
+      <dl class="properties">
         {rows.map(([name, value]) =>
           value === undefined ? null : (
             <div key={name}>

@@ -1,139 +1,101 @@
 /** The console in a real browser: the login, the overview, and what holds of all screens. */
 import * as Bun from "bun";
-import { beforeAll, describe, expect, test } from "bun:test";
-import type { Page } from "playwright-core";
+import { describe, expect } from "bun:test";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
-import { type Api, wildcardPolicy, withPrimary } from "../../http/api.ts";
 import { adminKey } from "../../replication/cluster.ts";
-import { builtConsole } from "../built-console.ts";
-import { accessibilityProblems, hasBrowser, openPage } from "./browser.ts";
+import { flow } from "./flow.ts";
 
-beforeAll(builtConsole);
+const question = { actor_type: "User", actor_id: "bob", action: "read", resource_type: "Repository", resource_id: "x" };
 
-const timeoutMs = 60_000;
+describe("the login", () => {
+  flow("lets a key in, keeps it in the tab only, and forgets it", async (flow) => {
+    const tab = await flow.tab();
+    const { page } = tab;
+    await tab.logIn("e_test_wrong_0123456789abcdef0123456789abcdef");
+    await page.getByText("this API key is not valid here").waitFor();
+    await tab.expectAccessible();
+    await tab.logIn(adminKey);
+    await tab.heading(overviewTexts.title).waitFor();
+    expect(page.url()).not.toContain(adminKey);
+    const stored = () => page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])");
+    const [local, session, cookie] = JSON.parse(String(await stored())) as [object, Record<string, string>, string];
+    expect([local, cookie]).toEqual([{}, ""]);
+    expect(Object.values(session).join()).toContain(adminKey);
+    await page.reload();
+    await tab.heading(overviewTexts.title).waitFor();
+    const other = await page.context().newPage();
+    await other.goto(`${flow.url}/console/`);
+    await other.getByRole("heading", { level: 1, name: loginTexts.title }).waitFor();
+    await page.getByRole("button", { name: texts.account.logOut }).click();
+    await tab.heading(loginTexts.title).waitFor();
+    expect(String(await stored())).not.toContain(adminKey);
+  });
 
-async function logIn(page: Page, url: string, key: string): Promise<void> {
-  await page.goto(`${url}/console/`);
-  await page.getByLabel(loginTexts.credential).fill(key);
-  await page.getByRole("button", { name: loginTexts.submit }).click();
-}
+  flow("shows the name of a key as text, and nothing that a read key cannot use", async (flow) => {
+    const name = `<script>document.title = "run"</script><b>x</b>`;
+    const tab = await flow.logIn("read", "", { name });
+    const { page } = tab;
+    await page.getByText(texts.account.who(name, "read")).waitFor();
+    await tab.heading(overviewTexts.title).waitFor();
+    expect(await page.title()).toBe(texts.title(overviewTexts.title));
+    expect(await page.getByRole("heading", { name: overviewTexts.environments }).count()).toBe(0);
+  });
+});
 
-function heading(page: Page, name: string) {
-  return page.getByRole("heading", { level: 1, name });
-}
+describe("the overview", () => {
+  flow("shows the node, its problems and its last hour", async (flow) => {
+    for (let count = 0; count < 20; count++) await flow.call("POST", "/api/authorize", question);
+    const tab = await flow.logIn("admin");
+    const { page } = tab;
+    await page.getByText(overviewTexts.noProblems).waitFor();
+    await page.getByText("primary", { exact: true }).first().waitFor();
+    await page.getByRole("img", { name: overviewTexts.charts.decisions }).waitFor({ timeout: 30_000 });
+    await tab.expectAccessible();
+    await page.getByLabel(texts.theme.label).selectOption("dark");
+    await page.locator("html[data-theme=dark]").waitFor();
+    await tab.open("nowhere");
+    await tab.heading(texts.screens.notFound).waitFor();
+    const other = await flow.logIn("admin", "", { url: await flow.edge() });
+    await other.page.getByText("edge-a", { exact: true }).waitFor();
+    await other.page.getByText(overviewTexts.states["LIVE"] ?? "", { exact: true }).waitFor();
+  });
+});
 
-async function prepare({ call }: Api): Promise<void> {
-  await call("POST", "/api/policy", { body: { src: wildcardPolicy } });
-  const question = { actor_type: "User", actor_id: "a", action: "read", resource_type: "Org", resource_id: "acme" };
-  for (let count = 0; count < 20; count++) await call("POST", "/api/authorize", { body: question });
-}
-
-describe.skipIf(!hasBrowser)("the console in a browser", () => {
-  test(
-    "lets a key in, keeps it in the tab only, and forgets it",
-    () =>
-      withPrimary(async ({ url }) => {
-        const { page, problems } = await openPage(url);
-        await logIn(page, url, "e_test_wrong_0123456789abcdef0123456789abcdef");
-        await page.getByText("this API key is not valid here").waitFor();
-        await logIn(page, url, adminKey);
-        await heading(page, overviewTexts.title).waitFor();
-        expect(page.url()).not.toContain(adminKey);
-        const stored = () =>
-          page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])");
-        const [local, session, cookie] = JSON.parse(String(await stored())) as [object, Record<string, string>, string];
-        expect([local, cookie]).toEqual([{}, ""]);
-        expect(Object.values(session).join()).toContain(adminKey);
-        await page.reload();
-        await heading(page, overviewTexts.title).waitFor();
-        const other = await page.context().newPage();
-        await other.goto(`${url}/console/`);
-        await heading(other, loginTexts.title).waitFor();
-        await page.getByRole("button", { name: texts.account.logOut }).click();
-        await heading(page, loginTexts.title).waitFor();
-        expect(String(await stored())).not.toContain(adminKey);
-        expect(problems).toEqual([]);
-      }),
-    timeoutMs,
-  );
-
-  test(
-    "shows the node, its problems and its last hour, in both themes, also on a narrow screen",
-    () =>
-      withPrimary(async (api) => {
-        await prepare(api);
-        const { page, problems } = await openPage(api.url);
-        await logIn(page, api.url, adminKey);
-        await page.getByText(overviewTexts.noProblems).waitFor();
-        await page
-          .getByText(overviewTexts.states["PRIMARY"] ?? "")
-          .or(page.getByText("primary"))
-          .first()
-          .waitFor();
-        await page.getByRole("img", { name: overviewTexts.charts.decisions }).waitFor({ timeout: 30_000 });
-        for (const theme of ["dark", "light"] as const) {
-          await page.getByLabel(texts.theme.label).selectOption(theme);
-          expect(await accessibilityProblems(page)).toEqual([]);
-        }
-        await page.setViewportSize({ width: 360, height: 640 });
-        // Charts are drawn anew in the next frame.
-        await page.waitForFunction("document.documentElement.scrollWidth <= 360");
-        await page.goto(`${api.url}/console/#/nowhere`);
-        await heading(page, texts.screens.notFound).waitFor();
-        expect(problems).toEqual([]);
-      }),
-    timeoutMs,
-  );
-
-  test(
-    "shows the name of a key as text, whatever is in it, and nothing that a read key cannot use",
-    () =>
-      withPrimary(async ({ url, call }) => {
-        const name = `<script>document.title = "run"</script><b>x</b>`;
-        const made = await call("POST", "/api/keys", { body: { name, role: "read" } });
-        const { page, problems } = await openPage(url);
-        await logIn(page, url, (made.json as { readonly token: string }).token);
-        await page.getByText(texts.account.who(name, "read")).waitFor();
-        await heading(page, overviewTexts.title).waitFor();
-        expect(await page.title()).toBe(texts.title(overviewTexts.title));
-        expect(await page.getByRole("heading", { name: overviewTexts.environments }).count()).toBe(0);
-        expect(problems).toEqual([]);
-      }),
-    timeoutMs,
-  );
-
-  test(
-    "works behind a proxy that adds a path prefix, and says when the node does not answer",
-    () =>
-      withPrimary(async ({ url }) => {
-        const proxy = Bun.serve({
-          hostname: "127.0.0.1",
-          port: 0,
-          fetch: (request) => {
-            const { pathname, search } = new URL(request.url);
-            if (!pathname.startsWith("/ops/ostiary/")) return new Response(null, { status: 502 });
-            const target = url + pathname.slice("/ops/ostiary".length) + search;
-            const { method, headers } = request;
-            return fetch(target, { method, headers, redirect: "manual", decompress: false });
-          },
-        });
-        const origin = `http://127.0.0.1:${proxy.port}`;
-        try {
-          const { page, problems } = await openPage(origin);
-          await page.goto(`${origin}/ops/ostiary/console`);
-          expect(page.url()).toBe(`${origin}/ops/ostiary/console/`);
-          await logIn(page, `${origin}/ops/ostiary`, adminKey);
-          await page.getByText(overviewTexts.noProblems).waitFor();
-          expect(problems).toEqual([]);
-          await proxy.stop(true);
-          await page.getByText("This node has not answered").waitFor({ timeout: 30_000 });
-          await heading(page, overviewTexts.title).waitFor();
-        } finally {
-          await proxy.stop(true);
-        }
-      }),
-    timeoutMs,
-  );
+describe("every screen", () => {
+  flow("works behind a proxy that adds a path prefix, while the node goes away and comes back", async (flow) => {
+    const prefix = "/ops/ostiary";
+    const serve = (port: number) =>
+      Bun.serve({
+        hostname: "127.0.0.1",
+        port,
+        fetch: (request) => {
+          const { pathname, search } = new URL(request.url);
+          if (!pathname.startsWith(`${prefix}/`)) return new Response(null, { status: 502 });
+          const { method, headers } = request;
+          const target = flow.url + pathname.slice(prefix.length) + search;
+          return fetch(target, { method, headers, redirect: "manual", decompress: false });
+        },
+      });
+    let proxy = serve(0);
+    const port = Number(proxy.port);
+    try {
+      const tab = await flow.tab(`http://127.0.0.1:${port}${prefix}`);
+      const { page } = tab;
+      await page.goto(`http://127.0.0.1:${port}${prefix}/console`);
+      expect(page.url()).toBe(`http://127.0.0.1:${port}${prefix}/console/`);
+      await tab.logIn(adminKey);
+      await page.getByText(overviewTexts.noProblems).waitFor();
+      await proxy.stop(true);
+      const banner = page.getByText("This node has not answered");
+      await banner.waitFor({ timeout: 30_000 });
+      await tab.heading(overviewTexts.title).waitFor();
+      proxy = serve(port);
+      await banner.waitFor({ state: "detached", timeout: 30_000 });
+      await page.getByText(overviewTexts.noProblems).waitFor();
+    } finally {
+      await proxy.stop(true);
+    }
+  });
 });

@@ -7,8 +7,7 @@
 import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { archiveName } from "../src/console/console-archive.ts";
-import { buildConsole } from "./console-archive.ts";
+import { archivePath, buildConsole } from "./console-archive.ts";
 import { workerEntries } from "./worker-entries.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -35,12 +34,11 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const safety = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
   const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(commit())}`];
   const platform = target === undefined ? [] : [`--target=bun-${target}`];
-  const archive = join(folder, archiveName);
-  // The archive keeps its name inside the program.
-  const assets = [archive, "--asset-naming=[name].[ext]"];
+  // Its path is part of the bytes. It keeps its name inside the program, and workers have their paths below `src`.
+  const assets = [archivePath, "--asset-naming=[name].[ext]", "--root=src"];
   const entries = ["src/main.ts", ...workerEntries.map((entry) => `src/${entry}`)];
   try {
-    await buildConsole(archive);
+    await buildConsole();
     const bundler = Bun.spawn(
       [
         process.execPath,

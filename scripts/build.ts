@@ -1,12 +1,12 @@
 /**
- * Builds `dist/ostiary`, the client package for applications, and the web console for a program that runs from source. With a target such as `linux-arm64` it builds only
- * `dist/ostiary-linux-arm64`; Bun downloads its program for that target from npm.
+ * Builds the web console, `dist/ostiary` with the console inside, and the client package for applications. With a target
+ * such as `linux-arm64` it builds no client package, but `dist/ostiary-linux-arm64`; Bun downloads its program for that
+ * target from npm.
  */
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { buildBinary } from "./build-binary.ts";
 import { buildClientPackage } from "./client-package.ts";
-import { buildConsole } from "./console-archive.ts";
 
 const usage = `scripts/build [target]
 
@@ -30,11 +30,7 @@ const output = join(resolve(import.meta.dirname, ".."), "dist", name);
 const begin = performance.now();
 try {
   await buildBinary(target === undefined ? { output } : { output, target });
-  if (target === undefined) {
-    await buildClientPackage();
-    // For the program from source.
-    await buildConsole();
-  }
+  if (target === undefined) await buildClientPackage();
 } catch (error) {
   console.error((error as Error).message);
   process.exit(1);

@@ -45,9 +45,10 @@ export async function buildConsole(output = archivePath): Promise<readonly Built
   const sorted = contents.toSorted(([a], [b]) => (a < b ? -1 : 1));
   const files = Object.fromEntries(sorted.map(([name, content]) => [name, archived(name, content)]));
   mkdirSync(dirname(output), { recursive: true });
-  // It gets its name when it is complete, because a node may read it at any time.
-  writeFileSync(`${output}.new`, JSON.stringify(files));
-  renameSync(`${output}.new`, output);
+  // It gets its name when it is complete, because a node may read it, and another build may write it, at any time.
+  const unfinished = `${output}.${process.pid}`;
+  writeFileSync(unfinished, JSON.stringify(files));
+  renameSync(unfinished, output);
   return sorted.map(([name, content]) => ({
     name,
     bytes: content.byteLength,

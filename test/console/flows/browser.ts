@@ -1,8 +1,8 @@
 /** Chromium for the tests of the console: tabs that report what must not happen, and checks that hold of every screen. */
-import { afterAll, expect } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { expect } from "bun:test";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import axe from "axe-core";
 import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 import { projectRoot } from "../../../scripts/built-binary.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
@@ -19,8 +19,8 @@ const narrowWidths = [360, desktop.width / 2];
 const imageFolder = join(projectRoot, "appliance", "manual", "images");
 const updates = process.env["UPDATE"] === "1";
 
+/** One for all test files of the process, and playwright ends it with the process: hooks of a shared module run only for the first file. */
 let started: Promise<Browser> | undefined;
-afterAll(async () => (await started)?.close());
 
 /** A tab with a session of its own. `origin` is the only host that it may ask. */
 export async function openTab(origin: string): Promise<Tab> {
@@ -135,12 +135,11 @@ interface AxeResult {
   }[];
 }
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const axeOptions = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"] };
 
 async function accessibilityProblems(page: Page): Promise<string[]> {
   // As the debugger evaluates it, the content security policy does not apply.
-  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axe);
+  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axe.source);
   const { violations } = (await page.evaluate(`axe.run(document, ${JSON.stringify(axeOptions)})`)) as AxeResult;
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`),

@@ -3,11 +3,11 @@
  * and tabs of a browser that are logged in. A flow fails if a tab violates the content security policy, throws an error,
  * or asks another host.
  */
-import { beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import type { Role } from "../../../src/console/ui/api/responses.ts";
 import { loadExample } from "../../e2e/cluster.ts";
 import { clientOf } from "../../http/api.ts";
-import { adminKey, type Cluster, withCluster } from "../../replication/cluster.ts";
+import { adminKey, type Cluster, eventually, withCluster } from "../../replication/cluster.ts";
 import { builtConsole } from "../built-console.ts";
 import { hasBrowser, openTab, type Tab } from "./browser.ts";
 
@@ -62,18 +62,23 @@ export class Flow {
 
   /** A tab that is logged in with a new key of the role, and shows the screen at `route`. */
   async logIn(role: Role, route = "", options: KeyOptions & { readonly url?: string } = {}): Promise<Tab> {
-    const { url, ...key } = options;
+    const { url = this.url, ...restrictions } = options;
+    const key = await this.key(role, restrictions);
+    // An edge has to know the key first.
+    const headers = { authorization: `Bearer ${key}` };
+    await eventually(async () => expect((await fetch(`${url}/api/whoami`, { headers })).status).toBe(200));
     const tab = await this.tab(url);
-    await tab.logIn(await this.key(role, key));
+    await tab.logIn(key);
     await tab.page.getByRole("navigation").waitFor();
     if (route !== "") await tab.open(route);
     return tab;
   }
 
-  async end(error: unknown): Promise<void> {
-    const shown = error === undefined ? [] : await Promise.all(this.#tabs.map((tab) => tab.describe()));
+  async end(failure: unknown): Promise<void> {
+    const shown = failure === undefined ? [] : await Promise.all(this.#tabs.map((tab) => tab.describe()));
     await Promise.all(this.#tabs.map((tab) => tab.close()));
-    if (error !== undefined) throw new Error([String(error), ...shown].join("\n--- a tab shows\n"), { cause: error });
+    if (failure !== undefined)
+      throw new Error([String(failure), ...shown].join("\n--- a tab shows\n"), { cause: failure });
     expect(this.#tabs.flatMap(({ problems }) => problems)).toEqual([]);
   }
 }
@@ -90,12 +95,11 @@ export function flow(name: string, body: (flow: Flow) => Promise<void>, options:
   test.skipIf(!hasBrowser)(name, () => withFlow(body, options), flowTimeoutMs);
 }
 
-beforeAll(builtConsole);
-
 async function withFlow(
   body: (flow: Flow) => Promise<void>,
   { flags = {}, loaded = true }: FlowOptions,
 ): Promise<void> {
+  builtConsole();
   await withCluster(async (cluster) => {
     const { url } = await cluster.host("primary", "primary", flags);
     if (loaded) await loadExample(clientOf(url));

@@ -60,7 +60,7 @@ import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
 import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
-import { loginRoute, whoamiRoute } from "./routes/people.ts";
+import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./routes/people.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
 import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
@@ -100,6 +100,7 @@ export interface AppOptions {
   readonly isHosted?: boolean | undefined;
   /** With it, the app has the routes of `ostiary dev`. */
   readonly createTestEnvironment?: CreateTestEnvironment | undefined;
+  readonly redeemLoginCode?: RedeemLoginCode | undefined;
 }
 
 export function createApp(
@@ -116,6 +117,7 @@ export function createApp(
     environments,
     isHosted = false,
     createTestEnvironment,
+    redeemLoginCode,
     trustedProxies = [],
   }: AppOptions = {},
 ): App {
@@ -150,7 +152,7 @@ export function createApp(
         .use(policyCheckRoutes(node, limits, bodies))
         .use(keyReads(node, limits))
         .use(whoamiRoute(node, limits))
-        .use(loginRoute(oidc))
+        .use(loginRoutes({ oidc, people, redeemLoginCode }))
         .use(writeRoutes(node, limits, bodies, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))

@@ -9,6 +9,7 @@ import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
 import type { ServeConsole } from "../http/routes/console.ts";
+import type { RedeemLoginCode } from "../http/routes/people.ts";
 import type { Environments } from "../http/routes/environments.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
 import { realSystem, type System } from "../replication/system.ts";
@@ -36,6 +37,8 @@ export interface RunningNode {
 export interface ServiceOptions {
   /** They answer requests with their API keys, and are closed with the node. */
   readonly testEnvironments?: Pick<TestEnvironments, "create" | "appFor" | "close"> | undefined;
+  /** Accepts the one-time codes of `ostiary dev`. */
+  readonly redeemLoginCode?: RedeemLoginCode | undefined;
   /** For the default environment of a process that can host others. */
   readonly environments?: Environments | undefined;
   /** Whether this is another environment than the default one of the process. Its API is made at the first request. */
@@ -47,7 +50,7 @@ export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
-  { testEnvironments, environments, isHosted = false }: ServiceOptions = {},
+  { testEnvironments, redeemLoginCode, environments, isHosted = false }: ServiceOptions = {},
 ): Promise<RunningNode> {
   const createTestEnvironment = testEnvironments && ((isCopy: boolean) => testEnvironments.create(isCopy));
   const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
@@ -57,7 +60,7 @@ export async function serveNode(
   let node = first;
   try {
     const people = openPeople(config, system);
-    const admission = { people, environments, isHosted, createTestEnvironment, trustedProxies };
+    const admission = { people, environments, isHosted, createTestEnvironment, redeemLoginCode, trustedProxies };
     const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
     const options = { decisions, parity, history, serveConsole, publicUrl, oidc, ...admission };
     let made: App | undefined;

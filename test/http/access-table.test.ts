@@ -60,6 +60,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   postEnvironment: { id: "other", copy_of: "test" },
   patchEnvironment: { name: "other" },
   promote: { force: true },
+  postLoginToken: { code: "c", code_verifier: "v".repeat(43), redirect_uri: "https://a.example/console/", nonce: "n" },
   replayDecisions: { src: "actor User {}" },
 };
 

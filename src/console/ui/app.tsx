@@ -8,6 +8,7 @@ import { Heading } from "./components/heading.tsx";
 import { ThemeMenu } from "./components/theme-menu.tsx";
 import { LoginScreen } from "./screens/login.tsx";
 import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
+import { isArriving } from "./state/arrival.ts";
 import { currentRoute, routeTo } from "./state/route.ts";
 import { currentLogin, type Login, may, session } from "./state/session.ts";
 import { useStore } from "./store.ts";
@@ -18,6 +19,7 @@ export function App() {
   const route = useStore(currentRoute);
   /** The environment for which the login is open; empty if that is not known. */
   const [wanted, setWanted] = useState<string | undefined>(undefined);
+  const isArrivingNow = useStore(isArriving);
   const entry = screenOf(route.screen, login);
   const closeLogin = () => setWanted(undefined);
   return (
@@ -37,7 +39,9 @@ export function App() {
       </header>
       <SilenceBanner />
       <main id="content" tabIndex={-1}>
-        {login === undefined ? (
+        {isArrivingNow ? (
+          <p role="status">{texts.loggingIn}</p>
+        ) : login === undefined ? (
           <LoginScreen />
         ) : wanted !== undefined ? (
           <LoginScreen key={wanted} environment={wanted} onEnd={closeLogin} />

@@ -9,6 +9,7 @@ export const texts = {
   skipToContent: "Skip to the content",
   navigation: "Screens",
   loading: "Loading …",
+  loggingIn: "Logging in …",
   noValue: "–",
 
   node: {

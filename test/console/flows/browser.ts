@@ -22,9 +22,13 @@ const updates = process.env["UPDATE"] === "1";
 /** One for all test files of the process, and playwright ends it with the process: hooks of a shared module run only for the first file. */
 let started: Promise<Browser> | undefined;
 
-/** A tab with a session of its own. `origin` is the only host that it may ask. */
-export async function openTab(origin: string): Promise<Tab> {
-  started ??= chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu"] });
+/** A host name that leads to this machine, but is not one of those that browsers trust without HTTPS. */
+export const untrustedHost = "node.example";
+
+/** A tab with a session of its own. `origin` and `others` are the only hosts that it may ask. */
+export async function openTab(origin: string, others: readonly string[] = []): Promise<Tab> {
+  const rules = `--host-resolver-rules=MAP ${untrustedHost} 127.0.0.1`;
+  started ??= chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu", rules] });
   const context = await (
     await started
   ).newContext({
@@ -35,8 +39,14 @@ export async function openTab(origin: string): Promise<Tab> {
     acceptDownloads: true,
   });
   await context.addInitScript(reportViolations);
-  return new Tab(await context.newPage(), origin);
+  return new Tab(await context.newPage(), origin, others);
 }
+
+/**
+ * A response with an error status is logged as well; the flows check those that they expect. Without HTTPS a browser
+ * ignores one of the headers.
+ */
+const expectedMessages = /^Failed to load resource|^The Cross-Origin-Opener-Policy header has been ignored/;
 
 /** Runs in the page. The debugger adds it, so the content security policy does not apply to it. */
 const reportViolations = `document.addEventListener("securitypolicyviolation", (event) =>
@@ -49,19 +59,17 @@ export class Tab {
   /** The address of the node, with the path prefix of a proxy. */
   readonly #origin: string;
 
-  constructor(page: Page, origin: string) {
+  constructor(page: Page, origin: string, others: readonly string[]) {
     this.page = page;
     this.#origin = origin;
     page.on("pageerror", (error) => this.problems.push(`error: ${error.message}`));
     page.on("console", (message) => {
-      // A response with an error status is logged as well, and the flows check those that they expect.
-      if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
-        this.problems.push(message.text());
+      if (message.type() === "error" && !expectedMessages.test(message.text())) this.problems.push(message.text());
     });
     page.on("request", (request) => {
       // Downloads are made in the page.
-      if (!request.url().startsWith(`${origin}/`) && !/^(?:blob|data):/.test(request.url()))
-        this.problems.push(`request: ${request.url()}`);
+      const isAllowed = [origin, ...others].some((each) => request.url().startsWith(`${each}/`));
+      if (!isAllowed && !/^(?:blob|data):/.test(request.url())) this.problems.push(`request: ${request.url()}`);
     });
   }
 

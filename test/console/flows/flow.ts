@@ -49,13 +49,13 @@ export class Flow {
 
   /** A new API key. */
   async key(role: Role, { name = `${role} key`, ...restrictions }: KeyOptions = {}): Promise<string> {
-    const made = await this.call("POST", "/api/keys", { name, role, ...restrictions });
+    const made = await this.call("POST", "/api/keys", { name, grant: { role, ...restrictions } });
     return (made as { readonly token: string }).token;
   }
 
-  /** A tab that is not logged in. */
-  async tab(url = this.url): Promise<Tab> {
-    const tab = await openTab(url);
+  /** A tab that is not logged in. `others` are hosts that it may ask besides the node. */
+  async tab(url = this.url, others: readonly string[] = []): Promise<Tab> {
+    const tab = await openTab(url, others);
     this.#tabs.push(tab);
     return tab;
   }

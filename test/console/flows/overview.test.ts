@@ -1,48 +1,12 @@
-/** The console in a real browser: the login, the overview, and what holds of all screens. */
+/** The overview, and what holds of all screens. */
 import * as Bun from "bun";
 import { describe, expect } from "bun:test";
 import { texts } from "../../../src/console/ui/texts.ts";
-import { loginTexts } from "../../../src/console/ui/texts/login.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { adminKey } from "../../replication/cluster.ts";
 import { flow } from "./flow.ts";
 
 const question = { actor_type: "User", actor_id: "bob", action: "read", resource_type: "Repository", resource_id: "x" };
-
-describe("the login", () => {
-  flow("lets a key in, keeps it in the tab only, and forgets it", async (flow) => {
-    const tab = await flow.tab();
-    const { page } = tab;
-    await tab.logIn("e_test_wrong_0123456789abcdef0123456789abcdef");
-    await page.getByText("this API key is not valid here").waitFor();
-    await tab.expectAccessible();
-    await tab.logIn(adminKey);
-    await tab.heading(overviewTexts.title).waitFor();
-    expect(page.url()).not.toContain(adminKey);
-    const stored = () => page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])");
-    const [local, session, cookie] = JSON.parse(String(await stored())) as [object, Record<string, string>, string];
-    expect([local, cookie]).toEqual([{}, ""]);
-    expect(Object.values(session).join()).toContain(adminKey);
-    await page.reload();
-    await tab.heading(overviewTexts.title).waitFor();
-    const other = await page.context().newPage();
-    await other.goto(`${flow.url}/console/`);
-    await other.getByRole("heading", { level: 1, name: loginTexts.title }).waitFor();
-    await page.getByRole("button", { name: texts.account.logOut }).click();
-    await tab.heading(loginTexts.title).waitFor();
-    expect(String(await stored())).not.toContain(adminKey);
-  });
-
-  flow("shows the name of a key as text, and nothing that a read key cannot use", async (flow) => {
-    const name = `<script>document.title = "run"</script><b>x</b>`;
-    const tab = await flow.logIn("read", "", { name });
-    const { page } = tab;
-    await page.getByText(texts.account.who(name, "read")).waitFor();
-    await tab.heading(overviewTexts.title).waitFor();
-    expect(await page.title()).toBe(texts.title(overviewTexts.title));
-    expect(await page.getByRole("heading", { name: overviewTexts.environments }).count()).toBe(0);
-  });
-});
 
 describe("the overview", () => {
   flow("shows the node, its problems and its last hour", async (flow) => {

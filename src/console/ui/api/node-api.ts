@@ -3,6 +3,7 @@
  * only delays it. A write is repeated under one id, so that it is done once, unless the node would not notice that.
  */
 import { Store } from "../store.ts";
+import { randomText } from "./random-text.ts";
 
 /** An API key, or the token of a person together with an environment. */
 export interface Credential {
@@ -42,7 +43,7 @@ const delayMsMax = 5000;
 const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
 
 /** Changes that the node would do twice, whatever their request id. */
-const unrepeatable = /^\/api\/(?:keys|environments|promote)\b/;
+const unrepeatable = /^\/api\/(?:keys|environments|promote|login)\b/;
 
 /** The page is at `<prefix>/console/`, the API below `<prefix>/`. */
 const base = new URL("../", location.href.replace(/#.*/s, ""));
@@ -60,7 +61,7 @@ export async function callNode(
     ...(credential !== undefined && { Authorization: `Bearer ${credential.token}` }),
     ...(credential?.environment !== undefined && { "Ostiary-Environment": credential.environment }),
     ...(body !== undefined && { "Content-Type": "application/json" }),
-    "X-Request-ID": crypto.randomUUID(),
+    "X-Request-ID": randomText(),
   };
   for (let tries = 1; ; tries++) {
     const response = await send(signal, new URL(path.replace(/^\//, ""), base), {

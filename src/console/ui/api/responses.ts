@@ -9,6 +9,17 @@ export interface Whoami {
   readonly role: Role;
   readonly environment: string;
   readonly expires?: string;
+  /** If the key may change only some facts: their predicates, and the types of what they are about. */
+  readonly only_predicates?: readonly string[];
+  readonly only_types?: readonly string[];
+}
+
+export interface IssuerOfNode {
+  readonly issuer: string;
+  readonly client_id: string | null;
+  readonly scopes: string;
+  /** Null while the issuer does not answer. */
+  readonly authorization_endpoint: string | null;
 }
 
 export interface Health {

@@ -1,5 +1,6 @@
 /** Says that something could not be loaded, and why. Nothing without an error. */
-import { ApiError, NoAnswerError } from "../api/node-api.ts";
+import { messageOf } from "../api/error-text.ts";
+import { NoAnswerError } from "../api/node-api.ts";
 import { texts } from "../texts.ts";
 
 export function Failure({ error }: { readonly error: unknown }) {
@@ -10,10 +11,4 @@ export function Failure({ error }: { readonly error: unknown }) {
       {texts.node.failed} {messageOf(error)}
     </p>
   );
-}
-
-/** The message of the node, or of an unexpected error. */
-export function messageOf(error: unknown): string {
-  if (error instanceof ApiError || error instanceof Error) return error.message;
-  return String(error);
 }

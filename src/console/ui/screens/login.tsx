@@ -1,8 +1,11 @@
 /** The login: an API key, or the token of a person. */
-import { useRef, useState } from "preact/hooks";
-import { NoAnswerError } from "../api/node-api.ts";
-import { messageOf } from "../components/failure.tsx";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { messageOf } from "../api/error-text.ts";
+import { callNode } from "../api/node-api.ts";
+import type { IssuerOfNode } from "../api/responses.ts";
 import { Heading } from "../components/heading.tsx";
+import { arrivalProblem } from "../state/arrival.ts";
+import { startIssuerLogin } from "../state/issuer-login.ts";
 import { logIn, logoutReason } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { loginTexts as words } from "../texts/login.ts";
@@ -17,7 +20,8 @@ export interface LoginProps {
 export function LoginScreen({ environment, onEnd }: LoginProps) {
   const form = useRef<HTMLFormElement>(null);
   const [isChecking, setIsChecking] = useState(false);
-  const [problem, setProblem] = useState<string | undefined>(undefined);
+  const [problem, setProblem] = useState<string | undefined>(arrivalProblem.value);
+  const issuer = useIssuer();
   const reason = useStore(logoutReason);
 
   const submit = async (event: Event): Promise<void> => {
@@ -31,7 +35,7 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
       await logIn({ token, environment: textOf(fields.get("environment")) || undefined });
       onEnd?.();
     } catch (error) {
-      setProblem(error instanceof NoAnswerError ? words.noAnswer : messageOf(error));
+      setProblem(messageOf(error, words.noAnswer));
     } finally {
       setIsChecking(false);
     }
@@ -41,6 +45,7 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
     <form class="login" ref={form} onSubmit={(event) => void submit(event)}>
       <Heading text={words.title} />
       <p>{environment ? words.introductionFor(environment) : words.introduction}</p>
+      {issuer !== undefined && <IssuerButton issuer={issuer} environmentOf={() => environmentIn(form.current)} />}
       {reason !== undefined && <p class="failure">{words.ended(reason)}</p>}
       <label for="token">{words.credential}</label>
       <input
@@ -82,6 +87,47 @@ export function LoginScreen({ environment, onEnd }: LoginProps) {
       </p>
     </form>
   );
+}
+
+/** The way to the OIDC issuer of the node. Browsers have no cryptography on pages that are not secure. */
+function IssuerButton(props: { readonly issuer: IssuerOfNode; readonly environmentOf: () => string | undefined }) {
+  const { issuer, environmentOf } = props;
+  const { host } = new URL(issuer.issuer);
+  if (!isSecureContext) return <p class="help">{words.issuerNeedsHttps(host)}</p>;
+  return (
+    <>
+      <button type="button" class="primary" onClick={() => void startIssuerLogin(issuer, environmentOf())}>
+        {words.issuer(host)}
+      </button>
+      <p class="help">{words.issuerHelp}</p>
+      <p>{words.or}</p>
+    </>
+  );
+}
+
+/** Undefined if the node has no issuer, or none that can be reached. */
+function useIssuer(): IssuerOfNode | undefined {
+  const [issuer, setIssuer] = useState<IssuerOfNode | undefined>(undefined);
+  useEffect(() => {
+    const controller = new AbortController();
+    void issuerOfNode(controller.signal).then(setIssuer);
+    return () => controller.abort();
+  }, []);
+  return issuer;
+}
+
+async function issuerOfNode(signal: AbortSignal): Promise<IssuerOfNode | undefined> {
+  try {
+    const issuer = (await callNode(undefined, "/api/login", { signal })) as IssuerOfNode;
+    return issuer.client_id === null || issuer.authorization_endpoint === null ? undefined : issuer;
+  } catch {
+    // A key is the only way then.
+    return undefined;
+  }
+}
+
+function environmentIn(form: HTMLFormElement | null): string | undefined {
+  return textOf(new FormData(form ?? undefined).get("environment")) || undefined;
 }
 
 function textOf(value: FormDataEntryValue | null): string {

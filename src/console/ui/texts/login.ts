@@ -13,5 +13,11 @@ export const loginTexts = {
   submitting: "Checking …",
   cancel: "Cancel",
   noAnswer: "This node does not answer. Check that it runs, then try again.",
+  issuer: (host: string) => `Log in at ${host}`,
+  issuerHelp: "With your own account. The issuer of this node asks you for it.",
+  issuerNeedsHttps: (host: string) => `Open the console over HTTPS to log in at ${host}.`,
+  or: "or with a key",
+  foreignAnswer: "This tab did not begin the login. Begin it again here.",
+  refused: (reason: string) => `The issuer refused the login: ${reason}`,
   ended: (reason: string) => `You were logged out: ${reason}`,
 } as const;

@@ -1,13 +1,14 @@
 /**
  * Builds the web console into one archive: scripts and styles are bundled, get names with a hash of their content, and
- * are compressed. The same sources give the same bytes.
+ * are compressed, and so is the manual. The same sources give the same bytes.
  */
 import * as Bun from "bun";
 import { createHash } from "node:crypto";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { type ArchivedFile, archiveName } from "../src/console/console-archive.ts";
+import type { ManualFile } from "../src/console/ui/manual/pages.ts";
 
 const root = resolve(import.meta.dirname, "..");
 export const archivePath = join(root, "dist", archiveName);
@@ -26,10 +27,13 @@ const types: Readonly<Record<string, string>> = {
   ".js": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".svg": "image/svg+xml",
+  ".json": "application/json",
 };
 
 /** Writes the archive. Throws an error with the messages of the bundler. */
 export async function buildConsole(output = archivePath): Promise<readonly BuiltFile[]> {
+  const manual = Buffer.from(JSON.stringify(manualPages()));
+  const manualName = `manual-${hashOf(manual).slice(0, 8)}.json`;
   const { outputs } = await Bun.build({
     entrypoints: [join(root, "src", "console", "ui", "index.html")],
     target: "browser",
@@ -37,12 +41,12 @@ export async function buildConsole(output = archivePath): Promise<readonly Built
     minify: true,
     splitting: true,
     naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
-    define: { "process.env.NODE_ENV": '"production"' },
+    define: { "process.env.NODE_ENV": '"production"', MANUAL_FILE: JSON.stringify(manualName) },
   });
   const contents = await Promise.all(
     outputs.map(async (file) => [basename(file.path), Buffer.from(await file.arrayBuffer())] as const),
   );
-  const sorted = contents.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = [...contents, [manualName, manual] as const].toSorted(([a], [b]) => (a < b ? -1 : 1));
   const files = Object.fromEntries(sorted.map(([name, content]) => [name, archived(name, content)]));
   mkdirSync(dirname(output), { recursive: true });
   // It gets its name when it is complete, because a node may read it, and another build may write it, at any time.
@@ -63,10 +67,23 @@ function archived(name: string, content: Buffer): ArchivedFile {
   const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
   return {
     type,
-    hash: createHash("sha256").update(content).digest("base64url").slice(0, 22),
+    hash: hashOf(content),
     br: brotliCompressSync(content, { params: quality }).toString("base64"),
     gzip: gzipped(content).toString("base64"),
   };
+}
+
+/** 132 bits. */
+function hashOf(content: Buffer): string {
+  return createHash("sha256").update(content).digest("base64url").slice(0, 22);
+}
+
+/** The Markdown of each page of the manual by its name: that of its file, in lower case. */
+export function manualPages(): ManualFile {
+  const pages = [...new Bun.Glob("appliance/manual/*.md").scanSync(root), "src/polar/LANGUAGE.md"].toSorted();
+  return Object.fromEntries(
+    pages.map((path) => [basename(path, ".md").toLowerCase(), readFileSync(join(root, path), "utf8")]),
+  );
 }
 
 function gzipped(content: Buffer): Buffer {

@@ -18,8 +18,10 @@ export function builtConsole(): void {
 }
 
 function newestSourceMs(): number {
-  const folder = join(projectRoot, "src", "console");
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const folders = [join("src", "console"), join("appliance", "manual")].map((folder) => join(projectRoot, folder));
+  const files = folders
+    .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile());
   const script = join(projectRoot, "scripts", "console-archive.ts");
   return Math.max(
     ...[...files.map(({ parentPath, name }) => join(parentPath, name)), script].map((path) => statSync(path).mtimeMs),

@@ -17,7 +17,8 @@ const narrowWidths = [360, desktop.width / 2];
 
 /** Screenshots of the manual. A test writes them only with UPDATE=1, because pixels differ between versions of Chromium. */
 const imageFolder = join(projectRoot, "appliance", "manual", "images");
-const updates = process.env["UPDATE"] === "1";
+/** Whether tests write files that they compare otherwise. */
+export const updates = process.env["UPDATE"] === "1";
 
 /** One for all test files of the process, and playwright ends it with the process: hooks of a shared module run only for the first file. */
 let started: Promise<Browser> | undefined;

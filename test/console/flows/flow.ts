@@ -5,14 +5,15 @@
  */
 import { expect, test } from "bun:test";
 import type { Role } from "../../../src/console/ui/api/responses.ts";
+import type { RunningNode } from "../../../src/roles/node-service.ts";
 import { loadExample } from "../../e2e/cluster.ts";
 import { clientOf } from "../../http/api.ts";
-import { adminKey, type Cluster, eventually, withCluster } from "../../replication/cluster.ts";
+import { adminKey, type Cluster, converged, withCluster } from "../../replication/cluster.ts";
 import { builtConsole } from "../built-console.ts";
 import { hasBrowser, openTab, type Tab } from "./browser.ts";
 
 /** Enough for a busy machine; a flow that needs more has failed. */
-const flowTimeoutMs = 90_000;
+const flowTimeoutMs = 180_000;
 
 export interface KeyOptions {
   readonly name?: string;
@@ -24,17 +25,27 @@ export class Flow {
   readonly cluster: Cluster;
   /** The address of the primary. */
   readonly url: string;
+  readonly #primary: RunningNode;
+  readonly #edges: RunningNode[] = [];
   readonly #tabs: Tab[] = [];
 
-  constructor(cluster: Cluster, url: string) {
+  constructor(cluster: Cluster, primary: RunningNode) {
     this.cluster = cluster;
-    this.url = url;
+    this.url = primary.url;
+    this.#primary = primary;
   }
 
   /** Starts an edge, and returns its address. It has all writes so far. */
   async edge(name = "edge-a", flags: Readonly<Record<string, string>> = {}): Promise<string> {
-    const { url } = await this.cluster.host("edge", name, { primary: this.url, ...flags });
-    return url;
+    const edge = await this.cluster.host("edge", name, { primary: this.url, ...flags });
+    this.#edges.push(edge);
+    await this.#converge();
+    return edge.url;
+  }
+
+  /** Waits until all edges have all writes so far. It sends no requests, which would be in the charts. */
+  async #converge(): Promise<void> {
+    for (const edge of this.#edges) await converged(edge.node(), this.#primary.node());
   }
 
   /** Sends a request with the admin key, and returns the JSON of the response. Fails for another status than `status`. */
@@ -64,9 +75,7 @@ export class Flow {
   async logIn(role: Role, route = "", options: KeyOptions & { readonly url?: string } = {}): Promise<Tab> {
     const { url = this.url, ...restrictions } = options;
     const key = await this.key(role, restrictions);
-    // An edge has to know the key first.
-    const headers = { authorization: `Bearer ${key}` };
-    await eventually(async () => expect((await fetch(`${url}/api/whoami`, { headers })).status).toBe(200));
+    await this.#converge();
     const tab = await this.tab(url);
     await tab.logIn(key);
     await tab.page.getByRole("navigation").waitFor();
@@ -101,9 +110,9 @@ async function withFlow(
 ): Promise<void> {
   builtConsole();
   await withCluster(async (cluster) => {
-    const { url } = await cluster.host("primary", "primary", flags);
-    if (loaded) await loadExample(clientOf(url));
-    const flow = new Flow(cluster, url);
+    const primary = await cluster.host("primary", "primary", flags);
+    if (loaded) await loadExample(clientOf(primary.url));
+    const flow = new Flow(cluster, primary);
     const error = await body(flow).then(
       () => undefined,
       (thrown: unknown) => thrown ?? new Error("threw nothing"),

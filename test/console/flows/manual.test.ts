@@ -14,6 +14,7 @@ describe("the manual", () => {
     const results = page.getByRole("list", { name: manualTexts.results });
     const first = results.getByRole("link").first();
     const heading = (await first.textContent())?.split(": ").at(-1) ?? "";
+    await tab.screenshot("manual");
     await first.click();
     const section = page.getByRole("heading", { name: heading, exact: true }).last();
     await section.waitFor();

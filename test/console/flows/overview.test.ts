@@ -4,7 +4,23 @@ import { describe, expect } from "bun:test";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { overviewTexts } from "../../../src/console/ui/texts/overview.ts";
 import { adminKey } from "../../replication/cluster.ts";
-import { flow } from "./flow.ts";
+import { updates } from "./browser.ts";
+import { type Flow, flow } from "./flow.ts";
+
+/** Decisions and writes for the charts of the screenshot. */
+async function useFor(durationMs: number, flow: Flow, edge: string): Promise<void> {
+  const headers = { authorization: `Bearer ${adminKey}`, "content-type": "application/json" };
+  const users = ["alice", "bob", "carol", "dave", "erin", "mallory"];
+  const end = performance.now() + durationMs;
+  for (let count = 0; performance.now() < end; count++) {
+    const body = JSON.stringify({ ...question, actor_id: users[count % users.length], resource_id: "compiler" });
+    await fetch(`${edge}/api/authorize`, { method: "POST", headers, body });
+    if (count % 50 !== 0) continue;
+    const args = [{ type: "Issue", id: `issue-${count}` }];
+    await flow.call("POST", "/api/batch", [{ inserts: [{ predicate: "is_locked", args }] }]);
+    await Bun.sleep(100 + 50 * (count % 7));
+  }
+}
 
 const question = { actor_type: "User", actor_id: "bob", action: "read", resource_type: "Repository", resource_id: "x" };
 
@@ -21,9 +37,12 @@ describe("the overview", () => {
     await page.locator("html[data-theme=dark]").waitFor();
     await tab.open("nowhere");
     await tab.heading(texts.screens.notFound).waitFor();
-    const other = await flow.logIn("admin", "", { url: await flow.edge() });
+    const edge = await flow.edge();
+    const other = await flow.logIn("admin", "", { url: edge });
     await other.page.getByText("edge-a", { exact: true }).waitFor();
     await other.page.getByText(overviewTexts.states["LIVE"] ?? "", { exact: true }).waitFor();
+    if (updates) await useFor(60_000, flow, edge);
+    await other.screenshot("overview");
   });
 });
 

@@ -57,8 +57,9 @@ function Element({ token, ...props }: MarkdownProps & { readonly token: Token })
       return <br />;
     case "hr":
       return <hr />;
-    // Comments for programs that write parts of the pages.
+    // Comments for programs that write parts of the pages, and screenshots of what is one click away.
     case "html":
+    case "image":
     case "space":
       return null;
     default:

@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { type ArchivedFile, archiveName } from "../src/console/console-archive.ts";
+import { must } from "../src/util/assert.ts";
 import type { ManualFile } from "../src/console/ui/manual/pages.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -59,6 +60,30 @@ export async function buildConsole(output = archivePath): Promise<readonly Built
     gzipBytes: gzipped(content).byteLength,
     imports: importsOf(name, content.toString()),
   }));
+}
+
+/** The files that a browser loads to show a screen: the page, its imports, and those of the screen. */
+export function filesOfScreen(files: readonly BuiltFile[], screen: string): readonly BuiltFile[] {
+  const loaded = new Set<BuiltFile>();
+  const add = (isIt: (file: BuiltFile) => boolean): void => {
+    const file = must(files.find(isIt));
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const imported of file.imports) add(({ name }) => name === imported);
+  };
+  add(({ name }) => name === "index.html");
+  add(({ name }) => name.startsWith(`${screen}-`) && name.endsWith(".js"));
+  return [...loaded];
+}
+
+/** Of the files as gzip. */
+export function gzipBytesOf(files: readonly BuiltFile[]): number {
+  return files.reduce((bytes, { gzipBytes }) => bytes + gzipBytes, 0);
+}
+
+/** Scripts, styles and the page, without the manual, which is data. */
+export function isCode({ name }: BuiltFile): boolean {
+  return !name.endsWith(".json");
 }
 
 function archived(name: string, content: Buffer): ArchivedFile {

@@ -6,6 +6,7 @@ import axe from "axe-core";
 import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 import { projectRoot } from "../../../scripts/built-binary.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
+import { eventually } from "../../replication/cluster.ts";
 import { loginTexts } from "../../../src/console/ui/texts/login.ts";
 
 const program = "/usr/bin/chromium";
@@ -87,6 +88,16 @@ export class Tab {
     await this.page.goto(`${this.#origin}/console/#/${route}`);
   }
 
+  /**
+   * Waits until an expression in the page is true. (`waitForFunction` evaluates it in the page, where the content
+   * security policy forbids that.)
+   */
+  async until(expression: string): Promise<void> {
+    await eventually(async () =>
+      expect([expression, await this.page.evaluate(expression)]).toEqual([expression, true]),
+    );
+  }
+
   /** The title of a screen. Wait for it after `open`. */
   heading(name: string): Locator {
     return this.page.getByRole("heading", { level: 1, name, exact: true });
@@ -108,7 +119,7 @@ export class Tab {
     for (const width of narrowWidths) {
       await page.setViewportSize({ width, height: desktop.height });
       // Charts and editors follow in a later frame.
-      await page.waitForFunction(`document.documentElement.scrollWidth <= ${width}`);
+      await this.until(`document.documentElement.scrollWidth <= ${width}`);
     }
     await page.setViewportSize(desktop);
     const headings = await page.getByRole("heading", { level: 1 }).allTextContents();

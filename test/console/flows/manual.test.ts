@@ -19,7 +19,7 @@ describe("the manual", () => {
     const section = page.getByRole("heading", { name: heading, exact: true }).last();
     await section.waitFor();
     // Screen readers say where a link leads.
-    await page.waitForFunction(`document.activeElement?.textContent === ${JSON.stringify(heading)}`);
+    await tab.until(`document.activeElement?.textContent === ${JSON.stringify(heading)}`);
     await page.getByRole("navigation", { name: manualTexts.pages }).getByRole("link", { name: "API keys" }).click();
     await tab.heading("API keys").waitFor();
     await page.goBack();

@@ -7,6 +7,7 @@
 import * as Bun from "bun";
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { archivePath, buildConsole } from "./console-archive.ts";
 import { workerEntries } from "./worker-entries.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -33,10 +34,24 @@ export async function buildBinary({ output, target }: BuildOptions): Promise<voi
   const safety = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
   const define = ["--define", `OSTIARY_COMMIT=${JSON.stringify(commit())}`];
   const platform = target === undefined ? [] : [`--target=bun-${target}`];
+  // Its path is part of the bytes. It keeps its name inside the program, and workers have their paths below `src`.
+  const assets = [archivePath, "--asset-naming=[name].[ext]", "--root=src"];
   const entries = ["src/main.ts", ...workerEntries.map((entry) => `src/${entry}`)];
   try {
+    await buildConsole();
     const bundler = Bun.spawn(
-      [process.execPath, "build", ...flags, ...safety, ...platform, ...define, ...entries, "--outfile", unfinished],
+      [
+        process.execPath,
+        "build",
+        ...flags,
+        ...safety,
+        ...platform,
+        ...define,
+        ...entries,
+        ...assets,
+        "--outfile",
+        unfinished,
+      ],
       { cwd: root, stdin: "ignore", stdout: "pipe", stderr: "pipe" },
     );
     const [status, words, errors] = await Promise.all([bundler.exited, bundler.stdout.text(), bundler.stderr.text()]);

@@ -1,6 +1,7 @@
 /**
- * Builds `dist/ostiary` and the client package for applications. With a target such as `linux-arm64` it builds only
- * `dist/ostiary-linux-arm64`; Bun downloads its program for that target from npm.
+ * Builds the web console, `dist/ostiary` with the console inside, and the client package for applications. With a target
+ * such as `linux-arm64` it builds no client package, but `dist/ostiary-linux-arm64`; Bun downloads its program for that
+ * target from npm.
  */
 import { statSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -29,8 +29,7 @@ function newestSourceMs(): number {
   const sources = readdirSync(join(projectRoot, "src"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith(".test.ts"))
     .map((entry) => join(entry.parentPath, entry.name));
-  const others = ["package.json", "bun.lock", join("scripts", "build-binary.ts")].map((name) =>
-    join(projectRoot, name),
-  );
+  const scripts = ["build-binary.ts", "console-archive.ts"].map((name) => join("scripts", name));
+  const others = ["package.json", "bun.lock", ...scripts].map((name) => join(projectRoot, name));
   return Math.max(...[...sources, ...others].map((path) => statSync(path).mtimeMs));
 }

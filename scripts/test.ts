@@ -60,6 +60,7 @@ const reports = mkdtempSync(join(tmpdir(), "ostiary-test-"));
  */
 const stages: readonly (readonly Stage[])[] = [
   [check("types", [bun, "check", "--no-script"])],
+  [check("types-console", [bun, "check", "--no-script", "-p", "src/console/ui"])],
   [check("format", [bun, "fmt", "--check", "--no-script"])],
   [check("lint", [bun, "x", "oxlint"])],
   [check("unused", [bun, "x", "knip", "--no-progress"])],
@@ -70,7 +71,7 @@ const stages: readonly (readonly Stage[])[] = [
     tests(
       "unit",
       (path) =>
-        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:environments|http|e2e|fuzz|hostile|import|releases|replication|sim)\//.test(
+        !/^test\/(?:tidy|cases)\.test\.ts$|^test\/(?:console\/flows|environments|http|e2e|fuzz|hostile|import|releases|replication|sim)\//.test(
           path,
         ),
     ),
@@ -95,6 +96,7 @@ const stages: readonly (readonly Stage[])[] = [
   [inParts(3, "hostile", (path) => path.startsWith("test/hostile/"), 3 * minute)],
   // Each scenario runs with the embedded broker and with Mosquitto.
   [tests("e2e", (path) => path.startsWith("test/e2e/") && path !== "test/e2e/containers.test.ts", true)],
+  [tests("console", (path) => path.startsWith("test/console/flows/"))],
   [tests("upgrade", (path) => path === upgrade, true)],
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
 ];
@@ -136,7 +138,7 @@ async function main(words: readonly string[]): Promise<number> {
   const longNames = longStages.flat().map(({ name }) => name);
   const isWanted = (name: string): boolean =>
     wanted.includes(name) || (longNames.includes(name) ? isFull : wanted.length === 0);
-  if (["e2e", "upgrade", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
+  if (["console", "e2e", "upgrade", "containers", "hostile", ...longNames].some(isWanted)) await installTools();
 
   const results: Result[] = [];
   for (const together of all.map((line) => line.filter(({ name }) => isWanted(name)))) {
@@ -314,7 +316,9 @@ function tests(
 function isAboutHttp(path: string): boolean {
   return (
     path.startsWith("test/http/") ||
-    /^test\/(?:hostile\/(?:bodies|large-responses)|environments\/(?:lifecycle|isolation))\.test\.ts$/.test(path)
+    /^test\/(?:console\/console-files|hostile\/(?:bodies|large-responses)|environments\/(?:lifecycle|isolation))\.test\.ts$/.test(
+      path,
+    )
   );
 }
 

@@ -121,7 +121,10 @@ describe("lists are complete", () => {
   test("the API reference has a heading for each route, and for no other", async () => {
     await withCluster(async (cluster) => {
       const { node } = await cluster.primary();
-      const app = createApp(node, defaultLimits, { createTestEnvironment: () => Promise.resolve("") });
+      const app = createApp(node, defaultLimits, {
+        createTestEnvironment: () => Promise.resolve(""),
+        redeemLoginCode: () => "",
+      });
       const routes = app.routes.map(({ method, path }) => `${method} ${path}`);
       app.close();
       const headings = [...page("api").text.matchAll(/^#{2,3} `([A-Z]+ \/[^`]+)`$/gm)].map(([, name = ""]) => name);
@@ -291,6 +294,7 @@ describe("flags", () => {
     "whoami",
     "health",
     "promote",
+    "metrics",
     "events",
     "audit",
     "export",

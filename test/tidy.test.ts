@@ -35,6 +35,7 @@ describe("the tree is tidy", () => {
     const entries = [
       "src/main.ts",
       "src/client/redundant-fetch.ts",
+      "src/console/ui/main.tsx",
       "src/runtime/worker-process-main.ts",
       ...workerEntries.map((entry) => `src/${entry}`),
     ];
@@ -59,6 +60,9 @@ describe("a breach of layers is noticed", () => {
     ["src/roles/a.ts", `import { runCommandLine } from "../cli/cli.ts";`, "`roles` must not import `cli`"],
     ["src/main.ts", `import { startPrimary } from "./roles/member.ts";`, "main.ts only starts cli/"],
     ["src/engine/a.ts", `import { x } from "../../test/oracle.ts";`, "`src/` must not import `test/oracle.ts`"],
+    ["src/console/ui/a.tsx", `import { b } from "../../util/assert.ts";`, "separate programs"],
+    ["src/console/a.ts", `import { b } from "./ui/b.ts";`, "separate programs"],
+    ["src/http/a.ts", `import { render } from "preact";`, "belongs to console"],
     ["src/novelty/a.ts", `import { x } from "../util/assert.ts";`, "is not in the table"],
     ["test/a.ts", `import { x } from "./tidy.test.ts";`, "imports a test"],
   ])("%s: %s", (path, text, problem) => {
@@ -102,6 +106,9 @@ describe("a banned thing is noticed", () => {
     ["src/datalog/b.ts", `const key = JSON.stringify(term);`, "JSON is no key"],
     ["src/engine/a/b.ts", `const isSame = JSON.stringify(term) === text;`, "JSON is no key"],
     ["src/a/b.ts", `enum Colour { Red }`, "no enums"],
+    ["src/console/ui/b.tsx", `const a = <p>Some words</p>;`, "in `src/console/ui/texts`"],
+    ["src/console/ui/b.tsx", `const a = <p>{"Some words"}</p>;`, "in `src/console/ui/texts`"],
+    ["src/console/ui/b.tsx", `const a = <input aria-label="Some words" />;`, "in `src/console/ui/texts`"],
     ["test/b.test.ts", `test.only("x", () => {});`, "left out or alone"],
     ["test/b.test.ts", `describe.skip("x", () => {});`, "left out or alone"],
     ["test/b.test.ts", `test.todo("x");`, "left out or alone"],

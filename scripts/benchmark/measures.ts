@@ -28,6 +28,7 @@ import { bodyOf, grantedQuestions, question, uniformQuestions } from "./question
 import { random } from "./random.ts";
 import type { Section } from "./report.ts";
 import type { RuntimeTimes } from "./runtime-program.ts";
+import { measureConsole } from "./console.ts";
 import * as section from "./sections.ts";
 import { loadThroughClient, memoryOf, patienceMs, timeStarts } from "./starting.ts";
 import { applyFacts, writeFile } from "./store-file.ts";
@@ -65,6 +66,7 @@ export async function measureAll(
   await measureNodes(bench);
   const pair = { ...bench, facts: smallSize };
   show(section.fullSection(await measureFull(pair)));
+  show(section.consoleSection(await measureConsole(pair)));
   show(section.tenEnvironmentsSection(await measureTenEnvironments(pair)));
   await withNodes(binary, join(directory, "idle"), "on", async (nodes) =>
     show(section.idleSection(await measureIdle(nodes, options.quick ? 20 : 100, options.quick ? 5 : 30))),

@@ -106,18 +106,18 @@ const environments = 10;
 const connections = 20;
 
 /** A directory whose primary has the company. */
-function placeOf({ directory, policy }: PairOptions, name: string, company: Company): string {
+export function placeOf({ directory, policy }: PairOptions, name: string, company: Company): string {
   const place = join(directory, name);
   mkdirSync(join(place, "primary"), { recursive: true });
   writeFile(nextStorePath(join(place, "primary")), policy, factsOf(company));
   return place;
 }
 
-const bodiesOf = (company: Company, seed: number, count: number): string[] =>
+export const bodiesOf = (company: Company, seed: number, count: number): string[] =>
   uniformQuestions(company, random(seed + 4), count).map(bodyOf);
 
 /** Starts the primaries that do not run yet. */
-async function servedBy(
+export async function servedBy(
   { seed, quick }: PairOptions,
   first: Nodes,
   firstSenders: readonly Sender[],

@@ -1,5 +1,6 @@
 /** Turns measured times into rows of the report, with their names and baselines. */
 import type { ApplyRates } from "./applying.ts";
+import type { ConsoleFigures } from "./console.ts";
 import type { BodyTimes } from "./bodies.ts";
 import type { CheckTimes } from "./checking.ts";
 import type { DecisionTimes, SizedTimes } from "./decisions.ts";
@@ -28,6 +29,37 @@ export function applySection({ facts, appliedPerSecond, insertedPerSecond }: App
         what: "apply",
         value: perSecond(appliedPerSecond, "facts"),
         ratio: { name: "apply_over_insert", value: appliedPerSecond / insertedPerSecond },
+      },
+    ],
+  };
+}
+
+export function consoleSection({ sizes, inBrowser }: ConsoleFigures): Section {
+  const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
+  const rows: Row[] = [
+    { what: "the first screen, as gzip (goal: 60 kB)", value: kilobytes(sizes.firstScreen) },
+    { what: "all scripts and styles, as gzip (goal: 300 kB)", value: kilobytes(sizes.code) },
+    { what: "the manual, as gzip", value: kilobytes(sizes.manual) },
+  ];
+  const title = "the web console in Chromium, and a node with an open console beside one without";
+  if (inBrowser === undefined) return { title, rows: [...rows, { what: "in a browser", value: "no Chromium here" }] };
+  const { barePaintMs, loginPaintMs, overviewMs, closed, open } = inBrowser;
+  return {
+    title,
+    rows: [
+      ...rows,
+      { what: "first paint of a bare page", value: duration(barePaintMs) },
+      {
+        what: "first paint of the console",
+        value: duration(loginPaintMs),
+        ratio: { name: "console_paint_over_bare", value: loginPaintMs / barePaintMs },
+      },
+      { what: "from a reload to the state of the node", value: duration(overviewMs) },
+      { what: "authorize, no console open", value: perSecond(closed.perSecond, "requests") },
+      {
+        what: "authorize, a console open",
+        value: perSecond(open.perSecond, "requests"),
+        ratio: { name: "http_open_console_over_closed", value: open.perSecond / closed.perSecond },
       },
     ],
   };

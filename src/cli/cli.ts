@@ -30,6 +30,7 @@ import { keysCommand } from "./keys.ts";
 import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
 import { manCommand } from "./man.ts";
 import { openApiCommand } from "./openapi.ts";
+import { metricsCommand } from "./metrics.ts";
 import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
 import { policyCommand } from "./policy.ts";
@@ -64,6 +65,7 @@ Examples:
   ostiary explain User:ann read Repository:x      why it is allowed or denied
   ostiary policy policy.polar                     load a policy
   ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
+  ostiary metrics                                 decisions per second, their duration and more, of the last minutes
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
   ostiary decisions --follow                      logged decisions; \`ostiary decisions explain ID\` says why
@@ -123,6 +125,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
   [
     "Operation:",
     [
+      metricsCommand,
       eventsCommand,
       decisionsCommand,
       parityCommand,

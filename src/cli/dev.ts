@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { developmentEnvironment, developmentKey } from "../config/config.ts";
 import { print, printError } from "../runtime/process.ts";
 import { type DevNode, startDev } from "../roles/dev.ts";
+import { loginCodeSeconds } from "../roles/login-code.ts";
 import { printable } from "../util/printable.ts";
 import { reasonOf } from "../util/reason.ts";
 import { printFailure } from "./color.ts";
@@ -53,7 +54,7 @@ export const devCommand: AddCommand = (program, finish) => {
       "Keep the data in this directory; by default the data are deleted at the end [OSO_DIRECTORY]",
     )
     .option("--watch-for-changes", "Load the policy again when a file changes; a policy with errors is not loaded")
-    .option("--json", "Print the address, the key and the data directory as JSON when the node is ready")
+    .option("--json", "Print the addresses, the key and the data directory as JSON when the node is ready")
     .addHelpText("after", details)
     .action(async (files: string[], options: DevOptions) => {
       if (options.watchForChanges && files.length === 0)
@@ -73,11 +74,9 @@ export const devCommand: AddCommand = (program, finish) => {
           warnings,
           () => startDev(config, policy.sources),
           async (node) => {
-            await print(
-              options.json
-                ? `${JSON.stringify({ url: node.url, key: developmentKey, data: kept ?? null })}\n`
-                : welcome(node.url, kept),
-            );
+            const login = config.console ? `${node.url}/console/#/login/${node.createLoginCode()}` : undefined;
+            const ready = { url: node.url, key: developmentKey, data: kept ?? null, ...(login && { console: login }) };
+            await print(options.json ? `${JSON.stringify(ready)}\n` : welcome(node.url, kept, login));
             if (options.watchForChanges) watching = watch(() => reload(node, files), stopped.promise);
           },
         );
@@ -126,7 +125,7 @@ function officialPort(): string | undefined {
   throw new UsageError(`port is \`${port}\` from OSO_PORT; allowed: a whole number from 0 to 65535`);
 }
 
-function welcome(url: string, data: string | undefined): string {
+function welcome(url: string, data: string | undefined, login: string | undefined): string {
   return [
     `Ostiary for development is ready at ${url}`,
     `  OSO_URL=${url}`,
@@ -134,6 +133,7 @@ function welcome(url: string, data: string | undefined): string {
     data === undefined
       ? "  the data are deleted at the end (keep them with --data or OSO_DIRECTORY)"
       : `  the data are in ${data}`,
+    ...(login === undefined ? [] : [`  console, logged in if you open it within ${loginCodeSeconds} s: ${login}`]),
     "",
   ].join("\n");
 }

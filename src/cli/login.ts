@@ -105,15 +105,20 @@ const principal = z.object({
   role: z.string(),
   environment: z.string(),
   expires: z.string().optional(),
+  only_predicates: z.array(z.string()).optional(),
+  only_types: z.array(z.string()).optional(),
 });
 
 async function whoami(access: NodeAccess): Promise<z.output<typeof principal>> {
   return expectAnswer(principal, await callNode(access, "GET", "/api/whoami"), "about a key or a person");
 }
 
-function describe({ kind, id, name, role, environment }: z.output<typeof principal>): string {
+function describe(self: z.output<typeof principal>): string {
+  const { kind, id, name, role, environment, only_predicates: predicates, only_types: types } = self;
   const who = kind === "key" ? `the API key ${id}${name ? ` (${name})` : ""}` : name === null ? id : `${name} (${id})`;
-  return printable(`${who}, with the role ${role} in the environment ${environment}`);
+  const limits = [predicates && `of ${predicates.join(", ")}`, types && `about ${types.join(", ")}`].filter(Boolean);
+  const restriction = limits.length === 0 ? "" : `, which may change only facts ${limits.join(" and ")}`;
+  return printable(`${who}, with the role ${role} in the environment ${environment}${restriction}`);
 }
 
 const loginAnswer = z.object({

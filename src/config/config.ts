@@ -91,6 +91,9 @@ const api = {
   ).describe(
     "The URL of the API as clients see it, for the discovery document of AuthZEN. The `Host` header is never used, because a client could choose it",
   ),
+  console: flag(true).describe(
+    "Whether this node serves the web console at `/console/`. Its files are public; everything that it shows needs an API key or a login",
+  ),
 };
 
 const cluster = {
@@ -385,8 +388,8 @@ function port(defaultPort: number) {
   return setting(integer(0, 65_535).default(defaultPort), "number", "a whole number from 0 to 65535");
 }
 
-function flag() {
-  return setting(boolean().default(false), "true or false", "`true` or `false`");
+function flag(byDefault = false) {
+  return setting(boolean().default(byDefault), "true or false", "`true` or `false`");
 }
 
 /** In milliseconds; `example` is by default the default. */

@@ -11,6 +11,7 @@ import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
 import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
+import { MetricHistory } from "../telemetry/metric-history.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { addressMatcher } from "../util/networks.ts";
@@ -54,11 +55,13 @@ import { factReads, factWrites } from "./routes/facts.ts";
 import type { People } from "./oidc/people.ts";
 import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
+import { consoleRoutes, type ServeConsole } from "./routes/console.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
-import { loginRoute, whoamiRoute } from "./routes/people.ts";
+import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./routes/people.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
 import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
@@ -80,6 +83,10 @@ export interface AppOptions {
   /** The decision log of a node that changes its role, and the expectations that wait for a decision. */
   readonly decisions?: DecisionLog;
   readonly parity?: ParityLog;
+  /** The metrics of the last hour. */
+  readonly history?: MetricHistory;
+  /** Serves the files of the web console; undefined if it is disabled. */
+  readonly serveConsole?: ServeConsole | undefined;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
   /** IP addresses and networks of proxies, whose `X-Forwarded-For` names the client. */
@@ -94,6 +101,7 @@ export interface AppOptions {
   readonly isHosted?: boolean | undefined;
   /** With it, the app has the routes of `ostiary dev`. */
   readonly createTestEnvironment?: CreateTestEnvironment | undefined;
+  readonly redeemLoginCode?: RedeemLoginCode | undefined;
 }
 
 export function createApp(
@@ -102,12 +110,15 @@ export function createApp(
   {
     decisions = new DecisionLog(unloggedDecisions(limits)),
     parity = new ParityLog(decisions),
+    history = new MetricHistory(node.clock),
+    serveConsole,
     publicUrl,
     oidc,
     people,
     environments,
     isHosted = false,
     createTestEnvironment,
+    redeemLoginCode,
     trustedProxies = [],
   }: AppOptions = {},
 ): App {
@@ -142,11 +153,13 @@ export function createApp(
         .use(policyCheckRoutes(node, limits, bodies))
         .use(keyReads(node, limits))
         .use(whoamiRoute(node, limits))
-        .use(loginRoute(oidc))
+        .use(loginRoutes({ oidc, people, redeemLoginCode }))
         .use(writeRoutes(node, limits, bodies, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
         .use(auditRoutes(node, limits))
+        .use(metricHistoryRoutes(node, limits, history))
+        .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole))
         .use(replicationRoutes(node))
         .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment)),
     );

@@ -2,11 +2,12 @@
  * One node for development: a primary that starts with the given policy and shows no keys, because its configuration
  * has the development key. Only it has test environments; otherwise the same code runs in production.
  */
-import type { Config } from "../config/config.ts";
+import { type Config, developmentKey } from "../config/config.ts";
 import { acceptPolicy } from "../engine/validation/policy-approval.ts";
 import type { Source } from "../polar/source.ts";
 import { realSystem } from "../replication/system.ts";
 import { operator } from "../store/log/audit-entry.ts";
+import { LoginCode } from "./login-code.ts";
 import { startPrimaryNode } from "./primary.ts";
 import { serveNode, type RunningNode } from "./node-service.ts";
 import { TestEnvironments } from "./test-environments.ts";
@@ -14,6 +15,8 @@ import { TestEnvironments } from "./test-environments.ts";
 export interface DevNode extends RunningNode {
   /** Replaces the policy. Throws `invalid_policy` with all problems if it is refused; the old policy stays then. */
   load(sources: readonly Source[]): Promise<void>;
+  /** A new one-time code for the web console. */
+  createLoginCode(): string;
 }
 
 /** Throws `invalid_policy` with all problems if the policy is refused. */
@@ -34,9 +37,16 @@ export async function startDev(config: Config, sources: readonly Source[]): Prom
     await node.stop();
     throw error;
   }
-  const served = await serveNode(config, node, realSystem, { testEnvironments: new TestEnvironments(config, node) });
+  const loginCode = new LoginCode(realSystem.clock);
+  const redeemLoginCode = (code: string): string => {
+    loginCode.redeem(code);
+    return developmentKey;
+  };
+  const testEnvironments = new TestEnvironments(config, node);
+  const served = await serveNode(config, node, realSystem, { testEnvironments, redeemLoginCode });
   return {
     ...served,
+    createLoginCode: () => loginCode.create(),
     load(files) {
       check(files);
       return load(files);

@@ -8,7 +8,10 @@ import { type App, createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
+import type { ServeConsole } from "../http/routes/console.ts";
+import type { RedeemLoginCode } from "../http/routes/people.ts";
 import type { Environments } from "../http/routes/environments.ts";
+import { MetricHistory } from "../telemetry/metric-history.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { readAuthority } from "../replication/tls-files.ts";
 import { tlsFetchOptions } from "../runtime/fetch.ts";
@@ -34,6 +37,8 @@ export interface RunningNode {
 export interface ServiceOptions {
   /** They answer requests with their API keys, and are closed with the node. */
   readonly testEnvironments?: Pick<TestEnvironments, "create" | "appFor" | "close"> | undefined;
+  /** Accepts the one-time codes of `ostiary dev`. */
+  readonly redeemLoginCode?: RedeemLoginCode | undefined;
   /** For the default environment of a process that can host others. */
   readonly environments?: Environments | undefined;
   /** Whether this is another environment than the default one of the process. Its API is made at the first request. */
@@ -45,17 +50,19 @@ export async function serveNode(
   config: Config,
   first: Node,
   system: Pick<System, "serve" | "clock" | "fetch"> = realSystem,
-  { testEnvironments, environments, isHosted = false }: ServiceOptions = {},
+  { testEnvironments, redeemLoginCode, environments, isHosted = false }: ServiceOptions = {},
 ): Promise<RunningNode> {
   const createTestEnvironment = testEnvironments && ((isCopy: boolean) => testEnvironments.create(isCopy));
   const { host, port, publicUrl, trustedProxies, oidc, limits } = config;
   const decisions = new DecisionLog(config, system.clock);
   const parity = new ParityLog(decisions);
+  const history = new MetricHistory(system.clock);
   let node = first;
   try {
     const people = openPeople(config, system);
-    const admission = { people, environments, isHosted, createTestEnvironment, trustedProxies };
-    const options = { decisions, parity, publicUrl, oidc, ...admission };
+    const admission = { people, environments, isHosted, createTestEnvironment, redeemLoginCode, trustedProxies };
+    const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
+    const options = { decisions, parity, history, serveConsole, publicUrl, oidc, ...admission };
     let made: App | undefined;
     const app = (): App => (made ??= createApp(node, limits, options));
     if (!isHosted) app();
@@ -77,6 +84,7 @@ export async function serveNode(
     });
     const unobserve = exposeNode(() => readNode(node));
     const unguard = limitConnections(config, listener.connections, system.clock);
+    history.start();
     return {
       url: listener.url,
       node: () => node,
@@ -99,6 +107,7 @@ export async function serveNode(
       async stop() {
         made?.close();
         await listener.stop();
+        history.close();
         unguard();
         unobserve();
         await testEnvironments?.close();
@@ -112,6 +121,15 @@ export async function serveNode(
     await node.stop();
     throw error;
   }
+}
+
+/** The console is loaded with the first request for one of its files. */
+function consoleServer(): ServeConsole {
+  let serve: ((...request: Parameters<ServeConsole>) => Response) | undefined;
+  return async (path, headers) => {
+    serve ??= (await import("../console/console-files.ts")).openConsole();
+    return serve(path, headers);
+  };
 }
 
 /** Undefined without an OIDC issuer. A start does not wait for the issuer, which may be down. */

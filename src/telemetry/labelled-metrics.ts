@@ -20,6 +20,11 @@ interface SeriesNode<Series> {
   series: Series | undefined;
 }
 
+export interface RecordedSeries<Series> {
+  readonly labels: Sample["labels"];
+  readonly series: Series;
+}
+
 /** Whether a metric has the label `environment`. */
 interface LabelOptions {
   readonly byEnvironment?: boolean;
@@ -36,7 +41,8 @@ abstract class LabelledMetric<Label extends string, Series> {
   readonly #root: SeriesNode<Series> = newNode();
   /** The roots of hosted environments. */
   readonly #environments = new Map<string, SeriesNode<Series>>();
-  readonly #all: { readonly labels: Sample["labels"]; readonly series: Series }[] = [];
+  /** By environment; undefined is the default one. */
+  readonly #all = new Map<string | undefined, RecordedSeries<Series>[]>();
 
   constructor(
     registry: Registry,
@@ -61,18 +67,26 @@ abstract class LabelledMetric<Label extends string, Series> {
     const environment = this.#byEnvironment ? environmentLabel() : undefined;
     let node = environment === undefined ? this.#root : nextNode(this.#environments, environment);
     for (const name of this.#given) node = nextNode(node.next, labels[name]);
-    return (node.series ??= this.#add(environment === undefined ? { ...labels } : { ...labels, environment }));
+    return (node.series ??= this.#add(labels, environment));
   }
 
-  #add(labels: Sample["labels"]): Series {
+  #add(given: Labels<Label>, environment: string | undefined): Series {
     const series = this.newSeries();
-    this.#all.push({ labels, series });
+    const labels = environment === undefined ? { ...given } : { ...given, environment };
+    const others = this.#all.get(environment);
+    if (others === undefined) this.#all.set(environment, [{ labels, series }]);
+    else others.push({ labels, series });
     return series;
+  }
+
+  /** The time series of an environment with their present values; those of the default one if it is undefined. */
+  seriesIn(environment: string | undefined): readonly RecordedSeries<Series>[] {
+    return this.#all.get(environment) ?? [];
   }
 
   /** The registry calls this at each scrape. */
   get() {
-    const values = this.#all.flatMap(({ labels, series }) => this.samplesOf(labels, series));
+    const values = [...this.#all.values()].flat().flatMap(({ labels, series }) => this.samplesOf(labels, series));
     return Promise.resolve({ ...this, values });
   }
 }
@@ -104,14 +118,14 @@ export class LabelledCounter<Label extends string> extends LabelledMetric<Label,
 }
 
 /** `counts` has an entry for each bucket; the last one is for values above all bounds. */
-interface Distribution {
+export interface Distribution {
   readonly counts: number[];
   sum: number;
 }
 
 export class LabelledHistogram<Label extends string> extends LabelledMetric<Label, Distribution> {
   readonly type = "histogram";
-  readonly #bounds: readonly number[];
+  readonly bounds: readonly number[];
 
   /** `bounds` are the upper bounds of the buckets, in ascending order. */
   constructor(
@@ -123,24 +137,26 @@ export class LabelledHistogram<Label extends string> extends LabelledMetric<Labe
     options?: LabelOptions,
   ) {
     super(registry, name, help, labelNames, options);
-    this.#bounds = bounds;
+    this.bounds = bounds;
+    // Like all metrics without labels, it is exposed from the start.
+    if (labelNames.length === 0) this.seriesOf({} as Labels<Label>);
   }
 
   observe(labels: Labels<Label>, value: number): void {
     const series = this.seriesOf(labels);
     let index = 0;
-    while (index < this.#bounds.length && value > (this.#bounds[index] ?? 0)) index++;
+    while (index < this.bounds.length && value > (this.bounds[index] ?? 0)) index++;
     series.counts[index] = (series.counts[index] ?? 0) + 1;
     series.sum += value;
   }
 
   protected newSeries(): Distribution {
-    return { counts: new Array<number>(this.#bounds.length + 1).fill(0), sum: 0 };
+    return { counts: new Array<number>(this.bounds.length + 1).fill(0), sum: 0 };
   }
 
   protected samplesOf(labels: Sample["labels"], { counts, sum }: Distribution): Sample[] {
     let count = 0;
-    const buckets = [...this.#bounds, "+Inf"].map((le, index) => ({
+    const buckets = [...this.bounds, "+Inf"].map((le, index) => ({
       metricName: `${this.name}_bucket`,
       labels: { le, ...labels },
       value: (count += counts[index] ?? 0),

@@ -5,7 +5,7 @@
  * label. What each environment has is counted by environment (`environment-label.ts`). Each thread has its own registry,
  * so the main thread records the metrics of its workers.
  */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import { environmentLabel, otherEnvironments } from "./environment-label.ts";
 import { LabelledCounter, LabelledHistogram } from "./labelled-metrics.ts";
 
@@ -154,12 +154,13 @@ export const metrics = {
     "Events that this node applied; `source` is write (on the primary), feed (in a message of the broker), fetch (over HTTP, because brokers only announce events larger than `publishEventBytesMax`), poll (over HTTP, without a broker) or catch_up (over HTTP, since this node had missed them)",
     ["source"],
   ),
-  commitToVisible: new Histogram({
-    name: "ostiary_commit_to_visible_seconds",
-    help: "Time from the commit of an event on the primary until it is visible on this node",
-    buckets: lagSeconds,
-    registers,
-  }),
+  commitToVisible: new LabelledHistogram(
+    registry,
+    "ostiary_commit_to_visible_seconds",
+    "Time from the commit of an event on the primary until it is visible on this node",
+    lagSeconds,
+    [],
+  ),
   brokerEvents: counter(
     "ostiary_broker_events_total",
     "Events that this node published to brokers or received from them, with or without their bodies; `direction` is published or received",

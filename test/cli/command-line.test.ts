@@ -322,6 +322,9 @@ describe("a node", () => {
     const revoked = await run(["keys", "revoke", "--json", otherId ?? ""], access);
     expect(JSON.parse(revoked.output)).toEqual({ id: otherId, revoked: true });
     expect((await run(["health", "--url", access.OSO_URL])).status).toBe(0);
+    const page = await (await fetch(`${access.OSO_URL}/console/`)).text();
+    const script = /src="\.\/([^"]+\.js)"/.exec(page)?.[1] ?? "";
+    expect((await fetch(`${access.OSO_URL}/console/${script}`)).headers.get("content-type")).toContain("javascript");
 
     node.kill("SIGTERM");
     expect(await node.exited).toBe(0);

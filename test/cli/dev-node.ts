@@ -8,6 +8,8 @@ const binary = await builtBinary();
 
 export interface StartedDevNode {
   readonly url: string;
+  /** The link that logs in to the web console. */
+  readonly console: string;
   /** For commands that ask the node. */
   readonly access: { readonly OSO_URL: string; readonly OSO_AUTH: string };
   readonly errors: ReadableStream<Uint8Array>;
@@ -29,10 +31,11 @@ export async function startDevNode(
     stderr: "pipe",
   });
   const [line] = await readUntil(child.stdout, /^\{.*\}$/m);
-  const { url, key } = JSON.parse(line) as { url: string; key: string };
+  const { url, key, console } = JSON.parse(line) as { url: string; key: string; console: string };
   if (key !== developmentKey) throw new Error(`the node has the key ${key}`);
   return {
     url,
+    console,
     access: { OSO_URL: url, OSO_AUTH: key },
     errors: child.stderr,
     stop() {

@@ -56,7 +56,8 @@ function configuration(idTokenSeconds: number, jwk: object): Configuration {
         client_id: clientId,
         token_endpoint_auth_method: "none",
         application_type: "native",
-        redirect_uris: ["http://127.0.0.1/callback"],
+        // Of `ostiary login`, and of the web console.
+        redirect_uris: ["http://127.0.0.1/callback", "http://127.0.0.1/console/"],
         response_types: ["code"],
         grant_types: ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
         id_token_signed_response_alg: "ES256",

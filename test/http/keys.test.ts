@@ -44,6 +44,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/autocomplete_info", "read"],
   ["GET /api/events", "read"],
   ["GET /api/whoami", "read"],
+  ["GET /api/metrics_history", "read"],
   ["GET /api/policy", "read"],
   ["GET /api/policy_metadata", "read"],
   ["GET /api/policy_history", "read"],
@@ -132,7 +133,8 @@ describe("roles", () => {
     withPrimary(async (api) => {
       const discovery = "GET /.well-known/authzen-configuration";
       const health = ["GET /healthcheck", "GET /api/healthcheck", "GET /readyz"];
-      const open = new Set([...health, discovery, `${discovery}/*`, "GET /openapi.json", "GET /api/login"]);
+      const login = ["GET /api/login", "POST /api/login/token"];
+      const open = new Set([...health, ...login, discovery, `${discovery}/*`, "GET /openapi.json"]);
       const known = new Set(routes.map(([route]) => route.replace(/\?.*/, "").replace("/nobody", "/:id")));
       const app = createApp(api.node, defaultLimits);
       const closed = app.routes.filter(({ method, path }) => !open.has(`${method} ${path}`));

@@ -229,7 +229,13 @@ test("everybody learns where to log in", () =>
       const api = apiOf(await cluster.primary());
       const { json } = await api.call("GET", "/api/login", { headers: { authorization: "" } });
       const scopes = "openid email offline_access";
-      expect(json).toEqual({ issuer: issuer.url, client_id: "ostiary-cli", scopes, audience: ["ostiary"] });
+      expect(json).toEqual({
+        issuer: issuer.url,
+        client_id: "ostiary-cli",
+        scopes,
+        audience: ["ostiary"],
+        authorization_endpoint: null,
+      });
     }, oidcFlags(issuer)),
   ));
 

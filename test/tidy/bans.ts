@@ -65,6 +65,11 @@ const bans: readonly Ban[] = [
     applies: inPure,
     matches: (node) => isMember(node, "process") || isMember(node, "globalThis"),
   },
+  {
+    why: "the words of the console are in `src/console/ui/texts`",
+    applies: (path) => path.startsWith("src/console/ui/"),
+    matches: isShownText,
+  },
   { why: "a test that is left out or alone: mend it or take it away", matches: isLeftOut },
 ];
 
@@ -76,7 +81,7 @@ const commentBans: readonly { readonly pattern: RegExp; readonly why: string }[]
   },
 ];
 
-const fileNameBans = /^(?:index|utils?|types?|helpers?|common|misc)\.ts$/;
+const fileNameBans = /^(?:index|utils?|types?|helpers?|common|misc)\.tsx?$/;
 const machinePath = new RegExp(["", "work", "(?:main|shared)"].join("/"));
 
 /** What a file of `src/` must not name: any JavaScript runtime, or in the folder of one runtime the others. */
@@ -113,7 +118,8 @@ function nameProblems(path: string): string[] {
   const name = basename(path);
   const problems: string[] = [];
   if (fileNameBans.test(name)) problems.push(`${path}: a file is named by its one idea, not \`${name}\``);
-  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.ts$/.test(name)) problems.push(`${path}: file names are kebab-case`);
+  if (!/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.test|\.d)?\.tsx?$/.test(name))
+    problems.push(`${path}: file names are kebab-case`);
   return problems;
 }
 
@@ -126,6 +132,22 @@ function isMember(node: Node, object: string, property?: string): boolean {
 function creates(node: Node, name: string): boolean {
   return node.type === "NewExpression" && isIdentifier(node["callee"], name);
 }
+
+/** Words between tags, or in an attribute that is shown or read out. */
+function isShownText(node: Node): boolean {
+  const hasWords = (value: unknown): boolean => typeof value === "string" && /\p{L}{2}/u.test(value);
+  if (node.type === "JSXText") return hasWords(node["value"]);
+  const [name, value] = [node["name"], node["value"]];
+  if (node.type === "JSXExpressionContainer") return isNode(node["expression"]) && isWords(node["expression"]);
+  if (node.type !== "JSXAttribute" || !isNode(name) || !isNode(value)) return false;
+  return shownAttributes.has(String(name["name"])) && isWords(value);
+
+  function isWords(literal: Node): boolean {
+    return literal.type === "Literal" && hasWords(literal["value"]);
+  }
+}
+
+const shownAttributes: ReadonlySet<string> = new Set(["alt", "aria-label", "label", "placeholder", "title"]);
 
 /** `test.skip(`, `describe.only(`, `test.todo(` and the like. `skipIf(condition)` stays: it tells why by its condition. */
 function isLeftOut(node: Node): boolean {

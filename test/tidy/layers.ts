@@ -20,7 +20,21 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   // The log of decisions: it reconstructs the data of their time with replication's point-in-time recovery.
   decisions: ["config", "engine", "polar", "replication", "runtime", "store", "telemetry", "util"],
   http: ["config", "decisions", "engine", "polar", "replication", "telemetry", "util"],
-  roles: ["config", "decisions", "engine", "http", "polar", "replication", "runtime", "store", "telemetry", "util"],
+  // The files of the web console. The code in the browser is below `ui`.
+  console: ["runtime", "util"],
+  roles: [
+    "config",
+    "console",
+    "decisions",
+    "engine",
+    "http",
+    "polar",
+    "replication",
+    "runtime",
+    "store",
+    "telemetry",
+    "util",
+  ],
   cli: [
     "config",
     "decisions",
@@ -74,6 +88,7 @@ const packages: readonly { readonly pattern: RegExp; readonly folders: readonly 
   { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["http", "roles"] },
   { pattern: /^drizzle-orm/, folders: ["runtime", "store", "engine"] },
   { pattern: /^commander$/, folders: ["cli"] },
+  { pattern: /^(?:preact|uplot|marked)(?:$|\/)/, folders: ["console"] },
   { pattern: /^yaml$/, folders: ["runtime", "import"] },
   { pattern: /^bun(?:$|:)/, folders: ["runtime"] },
 ];
@@ -91,9 +106,14 @@ export function checkLayers(file: SourceFile): string[] {
     const own = folder[1] ?? "main";
     const problem =
       imported.path === undefined ? packageProblem(own, imported.specifier) : fileProblem(own, imported.path);
+    if (imported.path !== undefined && file.path.startsWith(browser) !== imported.path.startsWith(browser))
+      return [`${at}the code in the browser and that of the node are separate programs`];
     return problem === undefined ? [] : [at + problem];
   });
 }
+
+/** Runs in a browser, so it has nothing of the node but its API. */
+const browser = "src/console/ui/";
 
 function packageProblem(own: string, specifier: string): string | undefined {
   if (pure.includes(own) && specifier.startsWith("node:"))

@@ -35,7 +35,7 @@ const root = resolve(import.meta.dirname, "../..");
 export function readSources(): SourceFile[] {
   return ["src", "scripts", "test"].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+      .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
       .map((entry) => posix.relative(root, join(entry.parentPath, entry.name)))
       .toSorted()
       .map((path) => parseSource(path, readFileSync(join(root, path), "utf8"))),

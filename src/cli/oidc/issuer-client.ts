@@ -2,6 +2,7 @@
 import { decodeJwt } from "jose";
 import * as oauth from "oauth4webapi";
 import { isLoopback, isSafeUrl } from "../../http/oidc/issuer-documents.ts";
+import { tokenFor } from "../../http/oidc/token-audience.ts";
 import { AppError } from "../../util/app-error.ts";
 import { printable } from "../../util/printable.ts";
 import { connectionProblem, reasonOf } from "../../util/reason.ts";
@@ -81,8 +82,7 @@ export function loginFrom(
   before?: Login,
 ): Login {
   const { issuer, clientId, audience } = target;
-  // A token for somebody else must not be sent to the node, which could use it there.
-  const token = [given.access_token, given.id_token].find((each) => isFor(each, audience));
+  const token = tokenFor([given.access_token, given.id_token], audience);
   if (token === undefined)
     throw new AppError(
       "invalid_request",
@@ -94,14 +94,4 @@ export function loginFrom(
     ...{ issuer, clientId, audience: [...audience], token, expiresMs: exp * 1000 },
     ...(refreshToken !== undefined && { refreshToken }),
   };
-}
-
-/** Whether a token is a JWT for one of these audiences. Access tokens of some issuers are none. */
-function isFor(token: string | undefined, audience: readonly string[]): token is string {
-  try {
-    const { aud = [] } = decodeJwt(token ?? "");
-    return audience.some((each) => aud === each || (Array.isArray(aud) && aud.includes(each)));
-  } catch {
-    return false;
-  }
 }

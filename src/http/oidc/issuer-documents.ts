@@ -22,8 +22,16 @@ export interface IssuerSource {
 /** The discovery document of an issuer is at this path below its URL. */
 export const discoveryPath = "/.well-known/openid-configuration";
 
-/** Returns the public keys of the issuer as a JSON Web Key Set. Rejects if a document is missing or not as expected. */
-export async function fetchIssuerKeys(source: IssuerSource): Promise<unknown> {
+/** What an issuer publishes. */
+export interface IssuerDocuments {
+  /** The discovery document (OpenID Connect Discovery, 3), of which only `issuer` and `jwks_uri` were checked. */
+  readonly discovery: Readonly<Record<string, unknown>>;
+  /** The public keys as a JSON Web Key Set, not checked. */
+  readonly keys: unknown;
+}
+
+/** Rejects if a document is missing or not as expected. */
+export async function fetchIssuerDocuments(source: IssuerSource): Promise<IssuerDocuments> {
   const { issuer } = source;
   const document = await fetchJson(source, issuer.replace(/\/$/, "") + discoveryPath);
   // OpenID Connect Discovery (4.3): otherwise one issuer could speak for another one.
@@ -31,7 +39,7 @@ export async function fetchIssuerKeys(source: IssuerSource): Promise<unknown> {
     throw new Error(`the discovery document is of \`${String(memberOf(document, "issuer"))}\``);
   const url = memberOf(document, "jwks_uri");
   if (typeof url !== "string") throw new Error("the discovery document has no `jwks_uri`");
-  return fetchJson(source, url);
+  return { discovery: document as IssuerDocuments["discovery"], keys: await fetchJson(source, url) };
 }
 
 /** Whether requests to this URL are safe from others in the network: HTTPS, or HTTP to an issuer on this machine. */
@@ -59,7 +67,8 @@ async function fetchJson({ issuer, fetch, clock, limits }: IssuerSource, url: st
   return JSON.parse(await textOf(response, url, limits.oidcResponseBytesMax));
 }
 
-async function textOf(response: Response, url: string, bytesMax: number): Promise<string> {
+/** Rejects if the body is larger than `bytesMax`. */
+export async function textOf(response: Response, url: string, bytesMax: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {

@@ -7,9 +7,10 @@ import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet, type JWS
 import { getLogger } from "../../telemetry/logger.ts";
 import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
+import { must } from "../../util/assert.ts";
 import { backoffMs } from "../../util/backoff.ts";
 import { reasonOf } from "../../util/reason.ts";
-import { fetchIssuerKeys, type IssuerSource } from "./issuer-documents.ts";
+import { fetchIssuerDocuments, type IssuerDocuments, type IssuerSource } from "./issuer-documents.ts";
 import { refusedToken } from "./refused-token.ts";
 
 const log = getLogger("oidc");
@@ -34,6 +35,7 @@ const retryMsMin = 1000;
 export class IssuerKeys {
   readonly #source: IssuerSource;
   #known: KeySet | undefined;
+  #discovery: IssuerDocuments["discovery"] | undefined;
   #fetching: Promise<void> | undefined;
   /** When the last fetch ended, with or without success. */
   #triedMs = Number.NEGATIVE_INFINITY;
@@ -54,6 +56,13 @@ export class IssuerKeys {
   /** Fetches the keys, if that is allowed now. Never rejects. */
   async refresh(): Promise<void> {
     await this.#fetch();
+  }
+
+  /** The discovery document of the issuer, with the keys. AppError `not_ready` if it is not known, or too old. */
+  async discovery(): Promise<IssuerDocuments["discovery"]> {
+    if (this.#valid() === undefined) await this.#wait();
+    this.#require();
+    return must(this.#discovery);
   }
 
   /**
@@ -124,13 +133,15 @@ export class IssuerKeys {
     const startedMs = clock.monotonicMs();
     const intervalMs = limits.oidcKeysFetchIntervalMsMin;
     try {
-      const fetched = createLocalJWKSet((await fetchIssuerKeys(this.#source)) as JSONWebKeySet);
+      const documents = await fetchIssuerDocuments(this.#source);
+      const fetched = createLocalJWKSet(documents.keys as JSONWebKeySet);
       const keys = fetched.jwks().keys.map((key) => JSON.stringify(key));
       // The machines of one issuer may list its keys in different orders.
       const text = keys.toSorted().join("\n");
       const known = this.#known?.text === text ? this.#known : undefined;
       const { find, number } = known ?? { find: fetched, number: (this.#known?.number ?? 0) + 1 };
       this.#known = { find, text, number, fetchedMs: startedMs };
+      this.#discovery = documents.discovery;
       this.#failures = 0;
       this.#nextFetchMs = startedMs + intervalMs;
       metrics.oidcKeyFetches.inc({ result: "done" });

@@ -13,7 +13,11 @@ import { metrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { Clock } from "../../util/clock.ts";
 import { clip } from "../../util/text-length.ts";
+import { TokenBuckets } from "../../util/token-buckets.ts";
+import type { CodeGrant } from "../request/login-schemas.ts";
 import { nameOf, roleIn, type Roles, rolesOf, type TokenScope } from "./claims.ts";
+import { authorizationPage, exchangeCode } from "./code-exchange.ts";
+import type { IssuerSource } from "./issuer-documents.ts";
 import { IssuerKeys } from "./issuer-keys.ts";
 import { refusedToken } from "./refused-token.ts";
 
@@ -46,12 +50,17 @@ const types: ReadonlySet<string> = new Set(["jwt", "at+jwt"]);
 /** OpenID Connect Core, 2: a subject has at most 255 characters. */
 const subjectCharactersMax = 255;
 
+/** Each is a request to the issuer, and anybody can cause one. */
+const loginsPerSecondMax = 10;
+
 export class People {
   readonly #oidc: Config["oidc"];
   readonly #issuer: string;
   readonly #limits: Config["limits"];
   readonly #clock: Clock;
+  readonly #source: IssuerSource;
   readonly #keys: IssuerKeys;
+  readonly #logins: TokenBuckets;
   /** By the hash of the token. */
   readonly #verified: LRUCache<string, VerifiedToken>;
   #verifications = 0;
@@ -62,12 +71,37 @@ export class People {
     this.#limits = limits;
     this.#clock = clock;
     this.#verified = new LRUCache({ max: limits.oidcTokensCachedMax });
-    this.#keys = new IssuerKeys({ issuer, fetch, clock, limits });
+    this.#source = { issuer, fetch, clock, limits };
+    this.#keys = new IssuerKeys(this.#source);
+    this.#logins = new TokenBuckets({ capacity: loginsPerSecondMax, perSecond: loginsPerSecondMax }, clock);
   }
 
   /** Fetches the keys of the issuer before the first token needs them. Never rejects. */
   prepare(): Promise<void> {
     return this.#keys.refresh();
+  }
+
+  /** The page of the issuer where people log in; undefined if the issuer has none, or does not answer. */
+  async authorizationEndpoint(): Promise<string | undefined> {
+    try {
+      return authorizationPage(this.#source, await this.#keys.discovery());
+    } catch (error) {
+      if (error instanceof AppError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Counts a login, before its body is read. Throws `too_many_requests`. */
+  admitLogin(): void {
+    if (!this.#logins.take(""))
+      throw new AppError("too_many_requests", `this node exchanges ${loginsPerSecondMax} codes per second, try again`, {
+        retryAfterMs: this.#logins.delayMs(""),
+      });
+  }
+
+  /** Exchanges an authorization code for a token. AppError if the issuer gives none, or does not answer. */
+  async exchange(grant: CodeGrant): Promise<string> {
+    return exchangeCode(this.#source, await this.#keys.discovery(), this.#oidc, grant);
   }
 
   /** Whether a verified token is still valid. If not, it can be valid again after another verification. */

@@ -3,7 +3,9 @@ import { z } from "zod";
 import { replicaStateNames } from "../../replication/node-health.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
 import { auditQuery } from "../routes/audit.ts";
+import { historyFields } from "../../telemetry/metric-history.ts";
 import { eventsQuery } from "../routes/events.ts";
+import { metricHistoryQuery } from "../routes/metric-history.ts";
 import { testEnvironmentQuery } from "../routes/test-environments.ts";
 import { json, type Operation } from "./operation.ts";
 
@@ -55,6 +57,19 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       kind: "read",
       role: "read",
       responses: { 200: { description: "The metrics", content: { "text/plain": z.string() } } },
+    },
+    {
+      method: "get",
+      path: "/api/metrics_history",
+      id: "getMetricsHistory",
+      tag: "operation",
+      summary: "What this node did in the last hour in this environment, for charts",
+      description:
+        "One sample every `interval_ms`. A value is null if there was nothing to measure. `cache_hit_share` and `commit_to_visible_…` are those of all environments of the node, and only the default one has them.",
+      kind: "other",
+      role: "read",
+      query: metricHistoryQuery,
+      responses: { 200: json("The samples, oldest first", historySchema) },
     },
     {
       method: "get",
@@ -138,6 +153,18 @@ const healthSchema = z
     unreplicated_events: z.int().optional(),
   })
   .meta({ id: "Health" });
+
+const historyValues = z.array(z.number().nullable());
+
+const historySchema = z
+  .strictObject({
+    node: z.string(),
+    environment: z.string(),
+    interval_ms: z.int(),
+    times: z.array(z.int()).meta({ description: "When each interval ended, in milliseconds since 1970" }),
+    series: z.strictObject(Object.fromEntries(historyFields.map((field) => [field, historyValues]))),
+  })
+  .meta({ id: "MetricsHistory" });
 
 const cloudEventSchema = z
   .strictObject({

@@ -49,7 +49,7 @@ export function recordAppliedEvents(replay: CommittedReplay, delivery: Delivery)
     return { event, committedMs: Math.min(atMs, receivedMs, visibleMs) };
   });
   metrics.eventsApplied.inc({ source }, events.length);
-  for (const event of timed) metrics.commitToVisible.observe((visibleMs - event.committedMs) / 1000);
+  for (const event of timed) metrics.commitToVisible.observe({}, (visibleMs - event.committedMs) / 1000);
   const sampled = timed.filter(({ event }) => event.traceparent !== null);
   if (sampled.length > 0) recordSpans(sampled, replay, delivery);
   const last = timed.at(-1);

@@ -1,0 +1,131 @@
+/**
+ * Requests to the node that served the page. A read is repeated while the node is away, so that a restart or a promotion
+ * only delays it. A write is repeated under one id, so that it is done once, unless the node would not notice that.
+ */
+import { Store } from "../store.ts";
+import { randomText } from "./random-text.ts";
+
+/** An API key, or the token of a person together with an environment. */
+export interface Credential {
+  readonly token: string;
+  readonly environment?: string | undefined;
+}
+
+export interface CallOptions {
+  readonly method?: string;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal | undefined;
+  /** Also returns the body of a 503, as `/healthcheck` answers of a node that is not ready. */
+  readonly acceptsNotReady?: boolean;
+}
+
+/** A response that refuses a request, with the message of the node. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** The node did not answer at all. */
+export class NoAnswerError extends Error {}
+
+/** Since when the node gives no answer; undefined while it does. */
+export const silentSinceMs = new Store<number | undefined>(undefined);
+
+const triesMax = 4;
+const timeoutMs = 30_000;
+const delayMsMax = 5000;
+const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
+
+/** Changes that the node would do twice, whatever their request id. */
+const unrepeatable = /^\/api\/(?:keys|environments|promote|login)\b/;
+
+/** The page is at `<prefix>/console/`, the API below `<prefix>/`. */
+const base = new URL("../", location.href.replace(/#.*/s, ""));
+
+/**
+ * Returns the JSON of the response, or its text if it is no JSON. Throws ApiError, NoAnswerError, or the reason of the
+ * aborted signal.
+ */
+export async function callNode(
+  credential: Credential | undefined,
+  path: string,
+  { method = "GET", body, signal, acceptsNotReady = false }: CallOptions = {},
+): Promise<unknown> {
+  const headers = {
+    ...(credential !== undefined && { Authorization: `Bearer ${credential.token}` }),
+    ...(credential?.environment !== undefined && { "Ostiary-Environment": credential.environment }),
+    ...(body !== undefined && { "Content-Type": "application/json" }),
+    "X-Request-ID": randomText(),
+  };
+  for (let tries = 1; ; tries++) {
+    const response = await send(signal, new URL(path.replace(/^\//, ""), base), {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]),
+      // The key is the only proof of who asks. A redirect must not carry it elsewhere.
+      credentials: "omit",
+      redirect: "error",
+      cache: "no-store",
+    });
+    signal?.throwIfAborted();
+    if (response?.ok === true || (response?.status === 503 && acceptsNotReady)) return contentOf(response);
+    const isFinal = response !== undefined && !temporary.has(response.status);
+    const mayRepeat = method === "GET" || !unrepeatable.test(path);
+    if (isFinal || !mayRepeat || tries === triesMax)
+      throw response === undefined ? new NoAnswerError() : await errorOf(response);
+    await delay(Math.max(retryAfterMs(response), 250 * 2 ** tries), signal);
+  }
+}
+
+/** Undefined if there is no answer. */
+async function send(signal: AbortSignal | undefined, url: URL, init: RequestInit): Promise<Response | undefined> {
+  try {
+    const response = await fetch(url, init);
+    silentSinceMs.set(undefined);
+    return response;
+  } catch {
+    // An aborted request says nothing about the node.
+    if (signal?.aborted !== true) silentSinceMs.set(silentSinceMs.value ?? Date.now());
+    return undefined;
+  }
+}
+
+async function contentOf(response: Response): Promise<unknown> {
+  const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
+  return isJson ? response.json() : response.text();
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const answer = (await response.json().catch(() => ({}))) as { readonly message?: string; readonly code?: string };
+  return new ApiError(
+    response.status,
+    answer.code ?? "",
+    answer.message ?? `${response.status} ${response.statusText}`,
+  );
+}
+
+function retryAfterMs(response: Response | undefined): number {
+  return Math.min(delayMsMax, 1000 * (Number(response?.headers.get("retry-after")) || 0));
+}
+
+/** Throws the reason of the signal if it is aborted. */
+function delay(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.min(ms, delayMsMax));
+    signal?.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason as Error);
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,120 @@
+/** The frame of the console: the navigation, the account, and the screen of the current address. */
+import type { ComponentType } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { silentSinceMs } from "./api/node-api.ts";
+import { AccountMenu } from "./components/account-menu.tsx";
+import { Failure } from "./components/failure.tsx";
+import { Heading } from "./components/heading.tsx";
+import { ThemeMenu } from "./components/theme-menu.tsx";
+import { LoginScreen } from "./screens/login.tsx";
+import { type ScreenEntry, screenOf, screens } from "./screens/screen-list.ts";
+import { isArriving } from "./state/arrival.ts";
+import { currentRoute, routeTo } from "./state/route.ts";
+import { currentLogin, type Login, may, session } from "./state/session.ts";
+import { useStore } from "./store.ts";
+import { texts } from "./texts.ts";
+
+export function App() {
+  const login = currentLogin(useStore(session));
+  const route = useStore(currentRoute);
+  /** The environment for which the login is open; empty if that is not known. */
+  const [wanted, setWanted] = useState<string | undefined>(undefined);
+  const isArrivingNow = useStore(isArriving);
+  const entry = screenOf(route.screen, login);
+  const closeLogin = () => setWanted(undefined);
+  return (
+    <>
+      <a class="skip" href="#content" onClick={focusContent}>
+        {texts.skipToContent}
+      </a>
+      <header>
+        <a class="product" href={routeTo("")}>
+          {texts.product}
+        </a>
+        {login !== undefined && <Navigation login={login} current={entry} />}
+        <div class="account">
+          {login !== undefined && <AccountMenu login={login} onOtherEnvironment={setWanted} />}
+          <ThemeMenu />
+        </div>
+      </header>
+      <SilenceBanner />
+      <main id="content" tabIndex={-1}>
+        {isArrivingNow ? (
+          <p role="status">{texts.loggingIn}</p>
+        ) : login === undefined ? (
+          <LoginScreen />
+        ) : wanted !== undefined ? (
+          <LoginScreen key={wanted} environment={wanted} onEnd={closeLogin} />
+        ) : (
+          <Screen key={`${entry?.name} ${login.who.environment} ${login.who.id}`} entry={entry} />
+        )}
+      </main>
+    </>
+  );
+}
+
+function Navigation({ login, current }: { readonly login: Login; readonly current: ScreenEntry | undefined }) {
+  return (
+    <nav aria-label={texts.navigation}>
+      <ul>
+        {screens
+          .filter(({ role }) => may(login, role))
+          .map((entry) => (
+            <li key={entry.name}>
+              <a href={routeTo(entry.name)} aria-current={entry === current ? "page" : undefined}>
+                {entry.title}
+              </a>
+            </li>
+          ))}
+      </ul>
+    </nav>
+  );
+}
+
+/** Loads the code of the screen, then shows it. */
+function Screen({ entry }: { readonly entry: ScreenEntry | undefined }) {
+  const [shown, setShown] = useState<{ readonly component: ComponentType } | undefined>(undefined);
+  const [error, setError] = useState<unknown>(undefined);
+  useEffect(() => {
+    let isCurrent = true;
+    entry?.load().then(
+      ({ default: component }) => isCurrent && setShown({ component }),
+      (thrown: unknown) => isCurrent && setError(thrown),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [entry]);
+  if (entry === undefined)
+    return (
+      <>
+        <Heading text={texts.screens.notFound} />
+        <p>{texts.screens.notFoundHelp}</p>
+      </>
+    );
+  if (error !== undefined) return <Failure error={error} />;
+  return shown === undefined ? <p>{texts.loading}</p> : <shown.component />;
+}
+
+/** Says since when the node does not answer. */
+function SilenceBanner() {
+  const since = useStore(silentSinceMs);
+  const [nowMs, setNowMs] = useState(Date.now());
+  useEffect(() => {
+    if (since === undefined) return undefined;
+    setNowMs(Date.now());
+    const timer = setInterval(() => setNowMs(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [since]);
+  return (
+    <div role="status" class={since === undefined ? "" : "banner"}>
+      {since !== undefined && texts.node.silent(Math.max(0, Math.round((nowMs - since) / 1000)))}
+    </div>
+  );
+}
+
+/** A link to a fragment would change the address of the screen. */
+function focusContent(event: Event): void {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}

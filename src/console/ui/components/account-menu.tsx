@@ -1,0 +1,67 @@
+/** Who is logged in, the shown environment, and the way to another one. */
+import type { Environment } from "../api/responses.ts";
+import { usePolled } from "../state/polled.ts";
+import { call, type Login, logIn, logOut, may, session, showEnvironment } from "../state/session.ts";
+import { useStore } from "../store.ts";
+import { texts } from "../texts.ts";
+
+const words = texts.account;
+const intervalMs = 30_000;
+/** The choice of an environment that the console does not know. No id has a space. */
+const other = " other";
+
+export interface AccountMenuProps {
+  readonly login: Login;
+  /** Called with the environment that needs a login, or an empty text if its id is not known. */
+  readonly onOtherEnvironment: (environment: string) => void;
+}
+
+export function AccountMenu({ login, onOtherEnvironment }: AccountMenuProps) {
+  const { who } = login;
+  const known = useStore(session)?.logins.map(({ who }) => who.environment) ?? [];
+  const listed = usePolled(may(login, "admin") ? `${who.environment} ${who.id}` : undefined, intervalMs, (signal) =>
+    listEnvironments(signal),
+  );
+  const active = (listed.data ?? []).filter(({ state }) => state === "active").map(({ id }) => id);
+  const all = [...new Set([...known, ...active])];
+
+  const choose = (environment: string): void => {
+    if (environment === other) onOtherEnvironment("");
+    else if (known.includes(environment)) showEnvironment(environment);
+    // The token of a person is for all environments.
+    else if (who.kind === "person")
+      void logIn({ token: login.token, environment }).catch(() => onOtherEnvironment(environment));
+    else onOtherEnvironment(environment);
+  };
+
+  return (
+    <>
+      <span class="who">{words.who(who.name ?? who.id, who.role)}</span>
+      <select
+        aria-label={words.environment}
+        value={who.environment}
+        onChange={({ currentTarget }) => {
+          const { value } = currentTarget;
+          // The choice takes effect with the login.
+          currentTarget.value = who.environment;
+          choose(value);
+        }}
+      >
+        {all.map((id) => (
+          <option key={id} value={id}>
+            {known.includes(id) || who.kind === "person" ? id : words.withoutLogin(id)}
+          </option>
+        ))}
+        <option value={other}>{words.otherEnvironment}</option>
+      </select>
+      <button type="button" onClick={() => logOut()}>
+        {words.logOut}
+      </button>
+    </>
+  );
+}
+
+async function listEnvironments(signal: AbortSignal): Promise<readonly Environment[]> {
+  const answer = await call("/api/environments", { signal });
+  return (answer as { readonly environments: readonly Environment[] }).environments;
+}

@@ -1,0 +1,13 @@
+/** The start of the console in the browser. */
+import { render } from "preact";
+import { App } from "./app.tsx";
+import { arrive } from "./state/arrival.ts";
+import { watchRoute } from "./state/route.ts";
+import { startTheme } from "./state/theme.ts";
+
+// First, because the address may have a code.
+void arrive();
+startTheme();
+watchRoute();
+const root = document.getElementById("console");
+if (root !== null) render(<App />, root);

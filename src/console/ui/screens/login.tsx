@@ -1,0 +1,135 @@
+/** The login: an API key, or the token of a person. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { messageOf } from "../api/error-text.ts";
+import { callNode } from "../api/node-api.ts";
+import type { IssuerOfNode } from "../api/responses.ts";
+import { Heading } from "../components/heading.tsx";
+import { arrivalProblem } from "../state/arrival.ts";
+import { startIssuerLogin } from "../state/issuer-login.ts";
+import { logIn, logoutReason } from "../state/session.ts";
+import { useStore } from "../store.ts";
+import { loginTexts as words } from "../texts/login.ts";
+
+export interface LoginProps {
+  /** The environment that a key is asked for, if this is not the first login. */
+  readonly environment?: string | undefined;
+  /** Called when the login succeeded, or is not wanted any more. */
+  readonly onEnd?: (() => void) | undefined;
+}
+
+export function LoginScreen({ environment, onEnd }: LoginProps) {
+  const form = useRef<HTMLFormElement>(null);
+  const [isChecking, setIsChecking] = useState(false);
+  const [problem, setProblem] = useState<string | undefined>(arrivalProblem.value);
+  const issuer = useIssuer();
+  const reason = useStore(logoutReason);
+
+  const submit = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    const fields = new FormData(form.current ?? undefined);
+    const token = textOf(fields.get("token"));
+    if (token === "") return;
+    setIsChecking(true);
+    setProblem(undefined);
+    try {
+      await logIn({ token, environment: textOf(fields.get("environment")) || undefined });
+      onEnd?.();
+    } catch (error) {
+      setProblem(messageOf(error, words.noAnswer));
+    } finally {
+      setIsChecking(false);
+    }
+  };
+
+  return (
+    <form class="login" ref={form} onSubmit={(event) => void submit(event)}>
+      <Heading text={words.title} />
+      <p>{environment ? words.introductionFor(environment) : words.introduction}</p>
+      {issuer !== undefined && <IssuerButton issuer={issuer} environmentOf={() => environmentIn(form.current)} />}
+      {reason !== undefined && <p class="failure">{words.ended(reason)}</p>}
+      <label for="token">{words.credential}</label>
+      <input
+        id="token"
+        name="token"
+        type="password"
+        required
+        autocomplete="off"
+        spellcheck={false}
+        aria-describedby="token-help"
+      />
+      <p id="token-help" class="help">
+        {words.credentialHelp}
+      </p>
+      <label for="environment">{words.environment}</label>
+      <input
+        id="environment"
+        name="environment"
+        autocomplete="off"
+        spellcheck={false}
+        defaultValue={environment ?? ""}
+        aria-describedby="environment-help"
+      />
+      <p id="environment-help" class="help">
+        {words.environmentHelp}
+      </p>
+      <div class="buttons">
+        <button type="submit" class="primary" disabled={isChecking}>
+          {isChecking ? words.submitting : words.submit}
+        </button>
+        {onEnd !== undefined && (
+          <button type="button" onClick={onEnd}>
+            {words.cancel}
+          </button>
+        )}
+      </div>
+      <p role="alert" class={problem === undefined ? "" : "failure"}>
+        {problem}
+      </p>
+    </form>
+  );
+}
+
+/** The way to the OIDC issuer of the node. Browsers have no cryptography on pages that are not secure. */
+function IssuerButton(props: { readonly issuer: IssuerOfNode; readonly environmentOf: () => string | undefined }) {
+  const { issuer, environmentOf } = props;
+  const { host } = new URL(issuer.issuer);
+  if (!isSecureContext) return <p class="help">{words.issuerNeedsHttps(host)}</p>;
+  return (
+    <>
+      <button type="button" class="primary" onClick={() => void startIssuerLogin(issuer, environmentOf())}>
+        {words.issuer(host)}
+      </button>
+      <p class="help">{words.issuerHelp}</p>
+      <p>{words.or}</p>
+    </>
+  );
+}
+
+/** Undefined if the node has no issuer, or none that can be reached. */
+function useIssuer(): IssuerOfNode | undefined {
+  const [issuer, setIssuer] = useState<IssuerOfNode | undefined>(undefined);
+  useEffect(() => {
+    const controller = new AbortController();
+    void issuerOfNode(controller.signal).then(setIssuer);
+    return () => controller.abort();
+  }, []);
+  return issuer;
+}
+
+async function issuerOfNode(signal: AbortSignal): Promise<IssuerOfNode | undefined> {
+  try {
+    const issuer = (await callNode(undefined, "/api/login", { signal })) as IssuerOfNode;
+    return issuer.client_id === null || issuer.authorization_endpoint === null ? undefined : issuer;
+  } catch {
+    // A key is the only way then.
+    return undefined;
+  }
+}
+
+function environmentIn(form: HTMLFormElement | null): string | undefined {
+  return textOf(new FormData(form ?? undefined).get("environment")) || undefined;
+}
+
+function textOf(value: FormDataEntryValue | null): string {
+  return typeof value === "string" ? value.trim() : "";
+}

@@ -1,0 +1,114 @@
+/** The manual: its pages, a search, and links between them. It comes from the node, so it works without the internet. */
+import { useEffect, useState } from "preact/hooks";
+import { Failure } from "../components/failure.tsx";
+import { Heading } from "../components/heading.tsx";
+import { loadPages } from "../manual/load-pages.ts";
+import { Markdown, sectionId } from "../manual/markdown.tsx";
+import { type ManualPage, search } from "../manual/pages.ts";
+import { currentRoute, routeTo } from "../state/route.ts";
+import { useStore } from "../store.ts";
+import { texts } from "../texts.ts";
+import { manualTexts as words } from "../texts/manual.ts";
+
+export default function ManualScreen() {
+  const [name, anchor = ""] = useStore(currentRoute).parts;
+  const [pages, setPages] = useState<readonly ManualPage[] | undefined>(undefined);
+  const [error, setError] = useState<unknown>(undefined);
+  const [wanted, setWanted] = useState("");
+  useEffect(() => {
+    const controller = new AbortController();
+    loadPages(controller.signal).then(setPages, (thrown: unknown) => {
+      if (!controller.signal.aborted) setError(thrown);
+    });
+    return () => controller.abort();
+  }, []);
+  if (error !== undefined || pages === undefined)
+    return (
+      <>
+        <Heading text={texts.screens.manual} />
+        {error === undefined ? <p>{texts.loading}</p> : <Failure error={error} />}
+      </>
+    );
+  const page = name === undefined ? pages[0] : pages.find((each) => each.name === name);
+  return (
+    <div class="manual">
+      <div>
+        <label for="manual-search">{words.search}</label>
+        <input
+          id="manual-search"
+          type="search"
+          value={wanted}
+          onInput={({ currentTarget }) => setWanted(currentTarget.value)}
+        />
+        <SearchResults pages={pages} wanted={wanted} />
+        <PageList pages={pages} current={page} />
+      </div>
+      <Page key={page?.name} page={page} pages={pages} anchor={anchor} />
+    </div>
+  );
+}
+
+function SearchResults({ pages, wanted }: { readonly pages: readonly ManualPage[]; readonly wanted: string }) {
+  const found = search(pages, wanted);
+  const titles = new Map(pages.map(({ name, title }) => [name, title]));
+  return (
+    <>
+      <p role="status">{wanted.trim() !== "" && words.found(found.length)}</p>
+      {found.length > 0 && (
+        <ul class="found" aria-label={words.results}>
+          {found.map(({ section: { page, anchor, heading }, excerpt }) => (
+            <li key={`${page} ${anchor}`}>
+              <a href={routeTo("manual", anchor === "" ? [page] : [page, anchor])}>
+                {words.foundIn(titles.get(page) ?? page, heading)}
+              </a>
+              <p class="help">{excerpt}</p>
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}
+
+function PageList({
+  pages,
+  current,
+}: {
+  readonly pages: readonly ManualPage[];
+  readonly current: ManualPage | undefined;
+}) {
+  return (
+    <nav aria-label={words.pages}>
+      <ul>
+        {pages.map((page) => (
+          <li key={page.name}>
+            <a href={routeTo("manual", [page.name])} aria-current={page === current ? "page" : undefined}>
+              {page.title}
+            </a>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+interface PageProps {
+  readonly page: ManualPage | undefined;
+  readonly pages: readonly ManualPage[];
+  readonly anchor: string;
+}
+
+function Page({ page, pages, anchor }: PageProps) {
+  useEffect(() => {
+    const section = document.getElementById(sectionId(anchor));
+    section?.scrollIntoView();
+    section?.focus({ preventScroll: true });
+  }, [anchor]);
+  if (page === undefined) return <Heading text={words.unknown} />;
+  return (
+    <article>
+      <Heading text={page.title} />
+      <Markdown page={page} pages={pages} />
+    </article>
+  );
+}

@@ -1,0 +1,24 @@
+/** The screens, in the order of the navigation. The code of each is loaded when it is opened. */
+import type { ComponentType } from "preact";
+import type { Role } from "../api/responses.ts";
+import { type Login, may } from "../state/session.ts";
+import { texts } from "../texts.ts";
+
+export interface ScreenEntry {
+  /** In the address. */
+  readonly name: string;
+  readonly title: string;
+  /** The weakest role that may see it. */
+  readonly role: Role;
+  readonly load: () => Promise<{ readonly default: ComponentType }>;
+}
+
+export const screens: readonly ScreenEntry[] = [
+  { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
+];
+
+/** The screen with that name, the first one for an empty name; undefined if there is none that the login may see. */
+export function screenOf(name: string, login: Login | undefined): ScreenEntry | undefined {
+  return screens.find((entry) => (name === "" || entry.name === name) && may(login, entry.role));
+}

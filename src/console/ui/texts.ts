@@ -1,0 +1,54 @@
+/**
+ * The texts of the console's frame and of shared components; those of each screen are in `texts/`, so that they are loaded
+ * with it. Errors of the node are shown as it sends them.
+ */
+
+export const texts = {
+  product: "Ostiary",
+  title: (screen: string) => `${screen} · Ostiary`,
+  skipToContent: "Skip to the content",
+  navigation: "Screens",
+  loading: "Loading …",
+  loggingIn: "Logging in …",
+  noValue: "–",
+
+  node: {
+    silent: (seconds: number) => `This node has not answered for ${seconds} s. The console tries again by itself.`,
+    failed: "The console could not load this:",
+  },
+
+  theme: {
+    label: "Colours",
+    system: "As the system",
+    light: "Light",
+    dark: "Dark",
+  },
+
+  account: {
+    environment: "Environment",
+    otherEnvironment: "Another environment …",
+    withoutLogin: (environment: string) => `${environment} (needs a key)`,
+    who: (name: string, role: string) => `${name}, ${role}`,
+    logOut: "Log out",
+  },
+
+  chart: {
+    time: "Time",
+    empty: (chart: string) => `${chart}: nothing was measured in the last hour.`,
+    summary: (chart: string, latest: string, highest: string) => `${chart}: now ${latest}, highest ${highest}.`,
+  },
+
+  screens: {
+    overview: "Overview",
+    policy: "Policy",
+    facts: "Facts",
+    ask: "Ask",
+    decisions: "Decisions",
+    changes: "Changes",
+    traces: "Traces",
+    administration: "Administration",
+    manual: "Manual",
+    notFound: "There is no such screen",
+    notFoundHelp: "The link may be from another version of the console.",
+  },
+} as const;

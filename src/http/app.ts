@@ -57,7 +57,13 @@ import { ParityLog } from "./parity/parity-log.ts";
 import { consoleRoutes, type ServeConsole } from "./routes/console.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
-import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import {
+  backupRoutes,
+  metricsRoutes,
+  promoteRoutes,
+  promotionPreviewRoutes,
+  replicationRoutes,
+} from "./routes/operations.ts";
 import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
 import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./routes/people.ts";
@@ -234,6 +240,7 @@ function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, isHosted: b
 function applianceRoutes(node: Node, limits: Limits, bodies: BodyParser, environments: Environments | undefined) {
   return new Elysia()
     .use(metricsRoutes(node, limits))
+    .use(promotionPreviewRoutes(node, limits, environments))
     .use(promoteRoutes(node, limits, bodies, environments))
     .use(environmentReads(node, environments, limits))
     .use(node.writes === undefined ? new Elysia() : environmentWrites(node, environments, limits, bodies));

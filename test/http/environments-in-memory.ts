@@ -47,6 +47,7 @@ export function environmentsWith(others: Partial<Environments> = {}): InMemory {
       calls.push(["restore", id]);
     },
     promoteOthers: async () => [],
+    previewOthers: async () => [],
     ...others,
   };
 }

@@ -74,6 +74,7 @@ const routes: readonly (readonly [route: string, least: "read" | "write" | "admi
   ["GET /api/decisions", "admin"],
   ["GET /api/decisions/nobody/explain", "admin"],
   ["POST /api/decisions/replay", "admin", { src: wildcardPolicy }],
+  ["GET /api/promote", "admin"],
   ["POST /api/promote", "admin", {}],
   ["GET /api/backup", "admin"],
   ["GET /api/audit", "admin"],

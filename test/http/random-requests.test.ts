@@ -57,6 +57,7 @@ const weights: Readonly<Record<string, number>> = {
   authzenConfigurationWithPath: 10,
   postKey: 30,
   deleteKey: 20,
+  previewPromotion: 20,
   promote: 20,
   healthcheck: 30,
   apiHealthcheck: 30,

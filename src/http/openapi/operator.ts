@@ -5,6 +5,7 @@ import type { RequestParsers } from "../request/request-schemas.ts";
 import { auditQuery } from "../routes/audit.ts";
 import { historyFields } from "../../telemetry/metric-history.ts";
 import { eventsQuery } from "../routes/events.ts";
+import { promotionQuery } from "../routes/operations.ts";
 import { metricHistoryQuery } from "../routes/metric-history.ts";
 import { testEnvironmentQuery } from "../routes/test-environments.ts";
 import { json, type Operation } from "./operation.ts";
@@ -118,6 +119,19 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       responses: { 200: json("A page of the audit log", auditPageSchema) },
     },
     {
+      method: "get",
+      path: "/api/promote",
+      id: "previewPromotion",
+      tag: "operation",
+      summary: "What a promotion of this node would do now: why it would be refused, and what it would lose",
+      description:
+        "It makes the checks that need no votes of other nodes, and changes nothing. The promotion can still be refused.",
+      kind: "other",
+      role: "admin",
+      query: promotionQuery,
+      responses: { 200: json("The preview", promotionPreviewSchema) },
+    },
+    {
       method: "post",
       path: "/api/promote",
       id: "promote",
@@ -222,6 +236,42 @@ const auditPageSchema = z
     next_page_token: z.string().optional(),
   })
   .meta({ id: "AuditPage" });
+
+const preview = {
+  possible: z.boolean().meta({ description: "Whether nothing that is known prevents the promotion" }),
+  reasons: z.array(z.string()).meta({ description: "Why it would be refused" }),
+  warnings: z.array(z.string()).meta({ description: "What it may lose, and what it waits for" }),
+  missing_events: z.int().meta({ description: "Events that this node lacks and fetches from nodes that answer" }),
+  lost_events: z
+    .int()
+    .nullable()
+    .meta({ description: "Events that the primary is known to have and no node that answers; null if not known" }),
+};
+
+const role = z.enum(["primary", "edge", "fallback"]);
+
+const promotionPreviewSchema = z
+  .strictObject({
+    node: z.string(),
+    role,
+    offset: z.int().nullable(),
+    ...preview,
+    primary: z.strictObject({ url: z.string(), answers: z.boolean() }).nullable(),
+    nodes: z
+      .array(
+        z.strictObject({
+          url: z.string(),
+          node: z.string().nullable(),
+          role: role.nullable(),
+          offset: z.int().nullable(),
+        }),
+      )
+      .meta({ description: "The other nodes; one that does not answer has only its URL" }),
+    environments: z
+      .array(z.strictObject({ id: z.string(), ...preview }))
+      .meta({ description: "The environments besides the default one of which this node is an edge" }),
+  })
+  .meta({ id: "PromotionPreview" });
 
 const promotedSchema = z
   .strictObject({

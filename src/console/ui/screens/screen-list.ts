@@ -15,6 +15,7 @@ export interface ScreenEntry {
 
 export const screens: readonly ScreenEntry[] = [
   { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "decisions", title: texts.screens.decisions, role: "admin", load: () => import("./decisions.tsx") },
   { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
 ];
 

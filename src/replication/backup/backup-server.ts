@@ -51,6 +51,8 @@ export function createBackupServer({
         {
           headers: {
             "Content-Type": "application/zstd",
+            // Bun sends a body from a file without `Content-Length`.
+            "Ostiary-Size": String(size),
             "Content-Disposition": `attachment; filename="${name}"`,
             "Cache-Control": "no-store",
           },

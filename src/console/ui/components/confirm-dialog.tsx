@@ -1,10 +1,9 @@
 /** A dialog that asks before something that cannot be undone, or takes what it needs. It shows why the node refused. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { NoAnswerError } from "../api/node-api.ts";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAction } from "../state/action.ts";
 import { dialogTexts } from "../texts/dialog.ts";
-import { messageOf } from "./failure.tsx";
+import { Refusal } from "./failure.tsx";
 
 export interface ConfirmDialogProps {
   readonly title: string;
@@ -24,7 +23,7 @@ export function ConfirmDialog({ title, confirm, typed, children, onConfirm, onCl
   const [given, setGiven] = useState("");
   const { isRunning, error, run } = useAction();
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Only an open dialog of this kind keeps the focus inside.
     dialog.current?.showModal();
   }, []);
@@ -66,9 +65,7 @@ export function ConfirmDialog({ title, confirm, typed, children, onConfirm, onCl
             />
           </>
         )}
-        <p role="alert" class="failure">
-          {error === undefined ? "" : error instanceof NoAnswerError ? dialogTexts.noAnswer : messageOf(error)}
-        </p>
+        <Refusal error={error} />
         <div class="buttons">
           <button type="submit" class="primary" disabled={isRunning || (typed !== undefined && given !== typed)}>
             {isRunning ? dialogTexts.running : confirm}

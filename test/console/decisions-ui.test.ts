@@ -73,7 +73,15 @@ describe("a decision", () => {
     expect(factText(fact)).toBe("has_role(User:ann, String:x)");
     expect(questionToAsk({ ...decision, kind: "list", result: null, resource: { type: "Repository" } })).toEqual({
       form: "list",
-      query: { ...query, resource: "Repository" },
+      query: { actor: "User:ann", action: "read", type: "Repository" },
+    });
+    expect(questionToAsk({ ...decision, kind: "list_actors", result: null, actor: { type: "User" } })).toEqual({
+      form: "who",
+      query: { type: "User", action: "read", resource: "Repository:a/b c" },
+    });
+    expect(questionToAsk({ ...decision, kind: "actions", action: null, actor: { type: "User", id: '"a"' } })).toEqual({
+      form: "actions",
+      query: { actor: String.raw`User:"\"a\""`, resource: "Repository:a/b c" },
     });
   });
 

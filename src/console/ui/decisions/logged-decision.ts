@@ -57,15 +57,15 @@ export function questionText({ kind, actor, action, resource }: LoggedDecision):
   return kind === "authorize" ? asked : `${kind} ${asked}`;
 }
 
-/** The parts of the question that the screen Ask needs, by kind; `type` is only the type of a value. */
-const asked: Readonly<
-  Record<string, { readonly form: string; readonly needs: readonly ("actor" | "action" | "resource")[] }>
-> = {
-  authorize: { form: "authorize", needs: ["actor", "action", "resource"] },
-  list: { form: "list", needs: ["actor", "action", "resource"] },
-  list_actors: { form: "who-can", needs: ["actor", "action", "resource"] },
-  actions: { form: "actions", needs: ["actor", "resource"] },
+/** The forms of the screen Ask, by kind of decision. `list` asks for a type of resources, `who` for a type of actors. */
+const forms: Readonly<Record<string, { readonly form: string; readonly fields: readonly Field[] }>> = {
+  authorize: { form: "authorize", fields: ["actor", "action", "resource"] },
+  list: { form: "list", fields: ["actor", "action", "type"] },
+  list_actors: { form: "who", fields: ["type", "action", "resource"] },
+  actions: { form: "actions", fields: ["actor", "resource"] },
 };
+
+type Field = "actor" | "action" | "resource" | "type";
 
 /** A question in the screen Ask. */
 export interface Question {
@@ -76,17 +76,15 @@ export interface Question {
 /** The same question, for now; undefined if the log does not have all of it. */
 export function questionToAsk(decision: LoggedDecision): Question | undefined {
   const { kind, actor, action, resource, context_facts: context } = decision;
-  const form = asked[kind];
-  if (form === undefined || !isWhole(decision)) return undefined;
-  const parts = { actor: partText(actor), action: action ?? undefined, resource: partText(resource) };
-  const query: Record<string, string> = {};
-  for (const name of form.needs) {
-    const text = parts[name];
-    if (text === undefined) return undefined;
-    query[name] = text;
-  }
-  if (context.length > 0) query["context"] = JSON.stringify(context);
-  return { form: form.form, query };
+  const found = forms[kind];
+  if (found === undefined || !isWhole(decision)) return undefined;
+  const { form, fields } = found;
+  const type = (form === "who" ? actor : resource)?.type ?? null;
+  const values = { actor: parameterOf(actor), action, resource: parameterOf(resource), type };
+  const given = fields.map((field) => [field, values[field]] as const);
+  if (given.some(([, value]) => value === null)) return undefined;
+  const withContext = context.length > 0 && { context: JSON.stringify(context) };
+  return { form, query: { ...(Object.fromEntries(given) as Record<string, string>), ...withContext } };
 }
 
 /** Whether nothing of the question is left out or hashed. */
@@ -94,7 +92,8 @@ export function isWhole({ redacted }: LoggedDecision): boolean {
   return !redacted.some((name) => ["actor", "resource", "context", "question"].includes(name));
 }
 
-/** `User:ann`, or the type alone if the question is about all of it. */
-function partText(value: LoggedValue | null): string | undefined {
-  return value === null ? undefined : value.id === undefined ? value.type : `${value.type}:${value.id}`;
+/** `User:ann`, as the screen Ask reads it: an id in quotes is a literal of Polar there. */
+function parameterOf(value: LoggedValue | null): string | null {
+  if (value?.id === undefined) return null;
+  return `${value.type}:${/^".*"$/s.test(value.id) ? JSON.stringify(value.id) : value.id}`;
 }

@@ -51,7 +51,7 @@ export function createBackupServer({
         {
           headers: {
             "Content-Type": "application/zstd",
-            // Bun sends a body from a file without `Content-Length`.
+            // A streamed body is sent without `Content-Length`.
             "Ostiary-Size": String(size),
             "Content-Disposition": `attachment; filename="${name}"`,
             "Cache-Control": "no-store",

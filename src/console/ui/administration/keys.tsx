@@ -50,9 +50,7 @@ export function Keys() {
   const isOwn = who?.kind === "key" && who.id === asked?.key.id;
   return (
     <>
-      <p class="help">
-        {words.introduction} {who?.environment}.
-      </p>
+      <p class="help">{words.introduction(who?.environment ?? "")}</p>
       {secret !== undefined && (
         <Secret
           title={administrationTexts.secret.title(secret.name)}

@@ -23,8 +23,8 @@ export const administrationTexts = {
   },
 
   keys: {
-    introduction:
-      "Applications, operators and CI send a key with each request. Each environment has its own; these are those of",
+    introduction: (environment: string) =>
+      `Applications, operators and CI send a key with each request. These are the keys of the environment ${environment}.`,
     table: "API keys",
     columns: {
       name: "Name",

@@ -153,7 +153,7 @@ function PreviewFacts({ preview }: { readonly preview: Preview }) {
   ] as const;
   return (
     <>
-      <dl class="facts">
+      <dl class="properties">
         {rows.map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>

@@ -93,7 +93,7 @@ function DecisionFacts({ decision }: { readonly decision: LoggedDecision }) {
     [facts.trace, decision.trace_id],
   ] as const;
   return (
-    <dl class="facts">
+    <dl class="properties">
       {rows.map(([name, value]) =>
         value === null ? null : (
           <div key={name}>

@@ -40,7 +40,7 @@ function Log({ filters }: { readonly filters: Filters }) {
         </p>
       ) : (
         <>
-          <div class="buttons">
+          <div class="buttons log-controls">
             <button type="button" aria-pressed={isLive} onClick={() => setIsLive(!isLive)}>
               {isLive ? words.pause : words.live}
             </button>

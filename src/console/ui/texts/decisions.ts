@@ -110,7 +110,7 @@ export const decisionsTexts = {
     didYouMean: (text: string) => `Did you mean ${text}?`,
     noRule: "No rule gives this.",
     moreRules: "… and other rules",
-    place: (file: string, line: number) => `${file}, line ${line}`,
+    place: (file: string, line: number) => (file === "" ? `line ${line}` : `${file}, line ${line}`),
     truncated: (reason: string) => `The explanation was cut: ${reason}`,
   },
 } as const;

@@ -59,10 +59,12 @@ import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
 import {
   backupRoutes,
+  type ListBackups,
   metricsRoutes,
   promoteRoutes,
   promotionPreviewRoutes,
   replicationRoutes,
+  storedBackupRoutes,
 } from "./routes/operations.ts";
 import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
@@ -92,6 +94,8 @@ export interface AppOptions {
   readonly history?: MetricHistory;
   /** Serves the files of the web console; undefined if it is disabled. */
   readonly serveConsole?: ServeConsole | undefined;
+  /** Lists the backups in the configured directory; undefined without one. */
+  readonly listBackups?: ListBackups | undefined;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
   /** IP addresses and networks of proxies, whose `X-Forwarded-For` names the client. */
@@ -117,6 +121,7 @@ export function createApp(
     parity = new ParityLog(decisions),
     history = new MetricHistory(node.clock),
     serveConsole,
+    listBackups,
     publicUrl,
     oidc,
     people,
@@ -162,6 +167,7 @@ export function createApp(
         .use(writeRoutes(node, limits, bodies, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
+        .use(storedBackupRoutes(node, limits, listBackups))
         .use(auditRoutes(node, limits))
         .use(metricHistoryRoutes(node, limits, history))
         .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole))

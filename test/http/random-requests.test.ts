@@ -33,11 +33,14 @@ const unsuccessful = [
   // They have one environment.
   ...["getEnvironments", "postEnvironment", "patchEnvironment", "deleteEnvironment", "restoreEnvironment"],
   "promote",
+  // They have no directory with backups.
+  "getBackups",
 ];
 
 /** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */
 const weights: Readonly<Record<string, number>> = {
   getBackup: 0,
+  getBackups: 10,
   getEnvironments: 10,
   postEnvironment: 10,
   patchEnvironment: 10,

@@ -108,6 +108,18 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
     },
     {
       method: "get",
+      path: "/api/backups",
+      id: "getBackups",
+      tag: "operation",
+      summary: "The backups of this environment in the configured directory, newest first",
+      description: "Only their headers are read. Without the setting `backupDirectory` the answer is 404.",
+      kind: "other",
+      role: "admin",
+      responses: { 200: json("The backups", backupsSchema) },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      method: "get",
       path: "/api/audit",
       id: "getAudit",
       tag: "operation",
@@ -209,6 +221,29 @@ const positionErrorSchema = z
     head: z.string().optional(),
   })
   .meta({ id: "PositionError" });
+
+const moment = z.strictObject({ offset: z.int(), time: z.iso.datetime() });
+
+const backupsSchema = z
+  .strictObject({
+    backups: z.array(
+      z
+        .strictObject({
+          name: z.string().meta({ description: "The name of the file" }),
+          made: z.iso.datetime(),
+          bytes: z.int(),
+          epoch: z.string(),
+          earliest: moment.meta({ description: "The first moment that it can be restored to" }),
+          newest: moment,
+          authenticity: z
+            .enum(["verified", "absent", "unchecked", "wrong"])
+            .meta({ description: "Whether its message authentication code is right, missing, not checked, or wrong" }),
+        })
+        .meta({ id: "StoredBackup" }),
+    ),
+    complete: z.boolean().meta({ description: "Whether all files of the directory were examined" }),
+  })
+  .meta({ id: "StoredBackups" });
 
 const auditPageSchema = z
   .strictObject({

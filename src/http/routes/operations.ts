@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
+import type { StoredBackup, StoredBackups } from "../../replication/backup/stored-backups.ts";
 import type { Node, PromoteOptions } from "../../replication/node.ts";
 import { metricsContentType, renderMetrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -25,6 +26,31 @@ export function metricsRoutes(node: Node, limits: Limits) {
       "/metrics",
       async () => new Response(await renderMetrics(), { headers: { "Content-Type": metricsContentType } }),
     );
+}
+
+/** Lists the backups in the configured directory. */
+export type ListBackups = () => Promise<StoredBackups>;
+
+/** The stored backups. The files may be far away, so requests at the same time share an answer. */
+export function storedBackupRoutes(node: Node, limits: Limits, list: ListBackups | undefined) {
+  let underWay: Promise<StoredBackups> | undefined;
+  return new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get("/api/backups", async () => {
+    if (list === undefined)
+      throw new AppError("not_found", "this node has no directory with backups, set `backupDirectory`");
+    underWay ??= list().finally(() => (underWay = undefined));
+    const { backups, isCut } = await underWay;
+    return { backups: backups.map(describedBackup), complete: !isCut };
+  });
+}
+
+function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) {
+  const { epoch, offset, timeMs, madeMs } = manifest;
+  const moment = (point: { readonly offset: number; readonly timeMs: number }) => ({
+    offset: point.offset,
+    time: new Date(point.timeMs).toISOString(),
+  });
+  const [earliest, newest] = [moment(manifest.from ?? manifest), moment({ offset, timeMs })];
+  return { name, made: new Date(madeMs).toISOString(), bytes, epoch, earliest, newest, authenticity };
 }
 
 /** A backup: all data of this node, including the log, as one file. */

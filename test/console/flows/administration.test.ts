@@ -275,6 +275,7 @@ const adminRoutes = [
   ["POST", "/api/environments/x/restore"],
   ["GET", "/api/audit"],
   ["GET", "/api/backup"],
+  ["GET", "/api/backups"],
   ["GET", "/api/promote"],
   ["POST", "/api/promote"],
 ] as const;

@@ -1,10 +1,14 @@
 /** A backup as a download with progress, and what the command line offers beyond it. */
 import { useState } from "preact/hooks";
+import { ApiError } from "../api/node-api.ts";
 import { Failure } from "../components/failure.tsx";
+import { formatNumber } from "../components/format.ts";
 import { saveFile } from "../components/save-file.ts";
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { useAction } from "../state/action.ts";
+import { useLoaded } from "../state/loaded.ts";
 import { routeTo } from "../state/route.ts";
-import { open } from "../state/session.ts";
+import { call, open } from "../state/session.ts";
 import { administrationTexts } from "../texts/administration.ts";
 import { formatBytes } from "./bytes.ts";
 import { Commands } from "./commands.tsx";
@@ -57,6 +61,7 @@ export function Backup({ hasEnvironments }: { readonly hasEnvironments: boolean 
         <Failure error={error} />
       )}
       {error === undefined && <Progress state={state} />}
+      <StoredBackups />
       <p>{words.restore}</p>
       <Commands lines={words.commands(state.is === "done" ? state.name : "monday.backup")} />
       <p>{words.atTheNode}</p>
@@ -72,6 +77,51 @@ export function Backup({ hasEnvironments }: { readonly hasEnvironments: boolean 
         )}
       </section>
     </>
+  );
+}
+
+interface StoredBackup {
+  readonly name: string;
+  readonly made: string;
+  readonly bytes: number;
+  readonly earliest: { readonly offset: number };
+  readonly newest: { readonly offset: number; readonly time: string };
+  readonly authenticity: "verified" | "absent" | "unchecked" | "wrong";
+}
+
+/** The backups in the configured directory; nothing without one. */
+function StoredBackups() {
+  const { data, error } = useLoaded("backups", async (signal) => {
+    try {
+      const answer = await call("/api/backups", { signal });
+      return answer as { readonly backups: readonly StoredBackup[]; readonly complete: boolean };
+    } catch (thrown) {
+      if (thrown instanceof ApiError && thrown.status === 404) return undefined;
+      throw thrown;
+    }
+  });
+  if (data === undefined && error === undefined) return null;
+  return (
+    <section aria-label={words.stored}>
+      <h2>{words.stored}</h2>
+      <Failure error={error} />
+      {data?.backups.length === 0 && <p>{words.noneStored}</p>}
+      {data?.complete === false && <p class="help">{words.notAllStored}</p>}
+      {data !== undefined && data.backups.length > 0 && (
+        <ScrollTable label={words.stored} columns={Object.values(words.storedColumns)}>
+          {data.backups.map(({ name, made, bytes, earliest, newest, authenticity }) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td class="nowrap">{made}</td>
+              <td>{words.offsets(formatNumber(earliest.offset), formatNumber(newest.offset))}</td>
+              <td class="nowrap">{newest.time}</td>
+              <td class="nowrap">{formatBytes(bytes)}</td>
+              <td class={authenticity === "wrong" ? "failure" : ""}>{words.origins[authenticity]}</td>
+            </tr>
+          ))}
+        </ScrollTable>
+      )}
+    </section>
   );
 }
 

@@ -1,7 +1,9 @@
 /** The screen Administration in a real browser: keys, environments, audit log, backup, promotion. */
 import * as Bun from "bun";
-import { describe, expect } from "bun:test";
-import { readFileSync } from "node:fs";
+import { afterAll, describe, expect } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { freePort } from "../../../scripts/node-process.ts";
 import { formatBytes } from "../../../src/console/ui/administration/bytes.ts";
@@ -140,9 +142,10 @@ describe("environments", () => {
   });
 });
 
-/** Holds back the responses to requests for a backup until the test lets them go. */
+/** Never answers the first request for a backup, so that there is time to cancel it. */
 function proxyThatHolds(url: string) {
-  const held = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  let backups = 0;
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -150,54 +153,73 @@ function proxyThatHolds(url: string) {
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
       const { method, headers, signal } = request;
-      if (pathname === "/api/backup") await held.promise;
+      if (pathname === "/api/backup" && ++backups === 1) {
+        await end.promise;
+        return new Response(null, { status: 502 });
+      }
       return fetch(url + pathname + search, { method, headers, signal, redirect: "manual", decompress: false });
     },
   });
-  return { url: `http://127.0.0.1:${server.port}`, release: () => held.resolve(), stop: () => server.stop(true) };
+  const stop = async (): Promise<void> => {
+    end.resolve();
+    await server.stop(true);
+  };
+  return { url: `http://127.0.0.1:${server.port}`, stop };
 }
 
-describe("the audit log and backups", () => {
-  flow("a backup is downloaded with progress, cancelled on demand, and recorded", async (flow) => {
-    const proxy = proxyThatHolds(flow.url);
-    try {
-      const tab = await flow.logIn("admin", "administration/backup", { url: proxy.url });
-      const { page } = tab;
-      await tab.heading(words.partTitles.backup).waitFor();
-      await page.getByRole("button", { name: words.backup.download }).click();
-      await page.getByText(words.backup.waiting).waitFor();
-      await page.getByRole("button", { name: words.backup.cancel }).click();
-      await page.getByText(words.backup.cancelled).waitFor();
-      proxy.release();
-      const downloading = page.waitForEvent("download");
-      const requested = page.waitForRequest((request) => request.url().includes("/api/backup"));
-      await page.getByRole("button", { name: words.backup.download }).click();
-      const download = await downloading;
-      // The key is in a header only.
-      expect((await requested).url()).toBe(`${proxy.url}/api/backup`);
-      expect(download.url()).toMatch(/^blob:/);
-      const bytes = readFileSync(await download.path()).length;
-      expect(bytes).toBeGreaterThan(1000);
-      const name = download.suggestedFilename();
-      expect(name).toMatch(/^test-\d+\.backup$/);
-      await page.getByText(words.backup.done(name, formatBytes(bytes))).waitFor();
-      await tab.expectAccessible();
+const backupDirectory = mkdtempSync(join(tmpdir(), "ostiary-backups-"));
+afterAll(() => rmSync(backupDirectory, { recursive: true, force: true }));
 
-      await page.getByRole("link", { name: words.partTitles.audit }).click();
-      await tab.heading(words.partTitles.audit).waitFor();
-      await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor();
-      await tab.expectAccessible();
-      await page.getByLabel(words.audit.fields.action).fill("key.create");
-      await page.getByRole("button", { name: words.audit.search }).click();
-      await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor({ state: "detached" });
-      await page.getByRole("rowheader", { name: "key.create" }).first().waitFor();
-      await page.getByLabel(words.audit.fields.result).selectOption("failed");
-      await page.getByRole("button", { name: words.audit.search }).click();
-      await page.getByText(words.audit.none).waitFor();
-    } finally {
-      await proxy.stop();
-    }
-  });
+describe("the audit log and backups", () => {
+  flow(
+    "a backup is downloaded with progress, cancelled on demand, and recorded; stored ones are listed",
+    async (flow) => {
+      const proxy = proxyThatHolds(flow.url);
+      try {
+        const tab = await flow.logIn("admin", "administration/backup", { url: proxy.url });
+        const { page } = tab;
+        await tab.heading(words.partTitles.backup).waitFor();
+        await page.getByRole("button", { name: words.backup.download }).click();
+        await page.getByText(words.backup.waiting).waitFor();
+        await page.getByRole("button", { name: words.backup.cancel }).click();
+        await page.getByText(words.backup.cancelled).waitFor();
+        const downloading = page.waitForEvent("download");
+        const requested = page.waitForRequest((request) => request.url().includes("/api/backup"));
+        await page.getByRole("button", { name: words.backup.download }).click();
+        const download = await downloading;
+        // The key is in a header only.
+        expect((await requested).url()).toBe(`${proxy.url}/api/backup`);
+        expect(download.url()).toMatch(/^blob:/);
+        const content = readFileSync(await download.path());
+        const bytes = content.length;
+        expect(bytes).toBeGreaterThan(1000);
+        const name = download.suggestedFilename();
+        expect(name).toMatch(/^test-\d+\.backup$/);
+        await page.getByText(words.backup.done(name, formatBytes(bytes))).waitFor();
+        await page.getByText(words.backup.noneStored).waitFor();
+        writeFileSync(join(backupDirectory, `${script.replaceAll("/", "")}.backup`), content);
+        await page.reload();
+        await page.getByRole("rowheader", { name: script.replaceAll("/", "") }).waitFor();
+        await page.getByText(words.backup.origins.verified).waitFor();
+        await tab.expectAccessible();
+
+        await page.getByRole("link", { name: words.partTitles.audit }).click();
+        await tab.heading(words.partTitles.audit).waitFor();
+        await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor();
+        await tab.expectAccessible();
+        await page.getByLabel(words.audit.fields.action).fill("key.create");
+        await page.getByRole("button", { name: words.audit.search }).click();
+        await page.getByRole("rowheader", { name: "backup.download" }).first().waitFor({ state: "detached" });
+        await page.getByRole("rowheader", { name: "key.create" }).first().waitFor();
+        await page.getByLabel(words.audit.fields.result).selectOption("failed");
+        await page.getByRole("button", { name: words.audit.search }).click();
+        await page.getByText(words.audit.none).waitFor();
+      } finally {
+        await proxy.stop();
+      }
+    },
+    { flags: { backupDirectory } },
+  );
 });
 
 const edgePort = String(await freePort());
@@ -227,6 +249,8 @@ describe("a promotion", () => {
       await page.getByText("are lost").first().waitFor();
       await tab.expectAccessible();
       await page.getByLabel(modes.graceful).check();
+      await page.getByText(words.promotion.possible).waitFor();
+      await tab.screenshot("promotion");
       await page.getByRole("button", { name: words.promotion.promote("edge-a") }).click();
       const dialog = page.getByRole("dialog");
       const confirm = dialog.getByRole("button", { name: words.promotion.promoteConfirm });

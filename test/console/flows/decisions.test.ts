@@ -2,8 +2,10 @@
 import * as Bun from "bun";
 import { describe, expect } from "bun:test";
 import { readFileSync } from "node:fs";
+import { tailRowsMax } from "../../../src/console/ui/decisions/tail.ts";
 import { texts } from "../../../src/console/ui/texts.ts";
 import { decisionsTexts as words } from "../../../src/console/ui/texts/decisions.ts";
+import { eventually } from "../../replication/cluster.ts";
 import { type Flow, flow } from "./flow.ts";
 
 const flags = { "decisions.log": "all" };
@@ -73,6 +75,7 @@ describe("the decision log", () => {
       // Text of a question is text.
       await page.getByRole("link", { name: `User:${script} read Organization:acme`, exact: true }).waitFor();
       await tab.expectAccessible();
+      await tab.screenshot("decisions");
 
       // The search is a part of the address, and the key is not.
       await page.getByRole("textbox", { name: words.fields.actor }).fill("User:guest");
@@ -127,7 +130,7 @@ describe("the decision log", () => {
       const { page } = tab;
       await tab.heading(words.title).waitFor();
       await page.getByRole("button", { name: words.live }).click();
-      await page.getByText(words.liveHelp(500)).waitFor();
+      await page.getByText(words.liveHelp(tailRowsMax)).waitFor();
       await ask(flow, "first", "delete");
       await page.getByText("User:first delete Organization:acme").waitFor();
       await tab.expectAccessible();
@@ -144,8 +147,25 @@ describe("the decision log", () => {
         "User:meanwhile delete Organization:acme",
         "User:first delete Organization:acme",
       ]);
+
+      // More than can be shown arrive at once: the console skips to the newest, and says so.
+      await proxy.stop(true);
+      await page.getByText(words.liveInterrupted).waitFor({ timeout: 60_000 });
+      const evaluations = Array.from({ length: 1000 }, (_, number) => ({
+        subject: { type: "User", id: `u${number}` },
+      }));
+      const defaults = { action: { name: "delete" }, resource: { type: "Organization", id: "acme" } };
+      for (let count = 0; count < 2; count++)
+        await flow.call("POST", "/access/v1/evaluations", { ...defaults, evaluations });
+      proxy = proxyTo(flow.url, port);
+      await eventually(async () => {
+        await ask(flow, "newest", "delete");
+        expect(await page.getByText(words.skipped).count()).toBeGreaterThan(0);
+      }, 30_000);
+      await page.getByText("User:newest delete Organization:acme").first().waitFor();
+      expect(await page.getByRole("rowheader").count()).toBeLessThanOrEqual(tailRowsMax);
       await page.getByRole("button", { name: words.pause }).click();
-      await page.getByText(words.liveHelp(500)).waitFor({ state: "detached" });
+      await page.getByText(words.liveHelp(tailRowsMax)).waitFor({ state: "detached" });
       await proxy.stop(true);
     },
     { flags },

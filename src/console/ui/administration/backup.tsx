@@ -1,7 +1,7 @@
 /** A backup as a download with progress, and what the command line offers beyond it. */
 import { useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
-import { Failure } from "../components/failure.tsx";
+import { Failure, Refusal } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
 import { saveFile } from "../components/save-file.ts";
 import { ScrollTable } from "../components/scroll-table.tsx";
@@ -58,7 +58,7 @@ export function Backup({ hasEnvironments }: { readonly hasEnvironments: boolean 
           {words.broken}
         </p>
       ) : (
-        <Failure error={error} />
+        <Refusal error={error} />
       )}
       {error === undefined && <Progress state={state} />}
       <StoredBackups />

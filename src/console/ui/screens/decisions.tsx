@@ -1,6 +1,6 @@
 /** The decision log: search, live tail, export, and one decision with its explanation. */
 import { useEffect, useState } from "preact/hooks";
-import { Failure } from "../components/failure.tsx";
+import { Failure, Refusal } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { saveFile } from "../components/save-file.ts";
@@ -131,7 +131,7 @@ function Export({ conditions }: { readonly conditions: URLSearchParams }) {
         </button>
       )}
       <span role="status">{status}</span>
-      <Failure error={error} />
+      <Refusal error={error} />
     </>
   );
 }

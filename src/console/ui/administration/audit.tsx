@@ -64,7 +64,7 @@ export function Audit() {
           </label>
           <label>
             {fields.action}
-            <input name="action" autocomplete="off" spellcheck={false} placeholder="key.create" />
+            <input name="action" autocomplete="off" spellcheck={false} placeholder={words.actionExample} />
           </label>
           <label>
             {fields.result}

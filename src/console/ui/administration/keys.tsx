@@ -166,14 +166,20 @@ function CreateKey({ onCreated }: { readonly onCreated: (made: NewSecret) => voi
         {role === "write" && (
           <>
             <label for="key-predicates">{words.fields.predicates}</label>
-            <input id="key-predicates" name="predicates" autocomplete="off" spellcheck={false} placeholder="has_role" />
+            <input
+              id="key-predicates"
+              name="predicates"
+              autocomplete="off"
+              spellcheck={false}
+              placeholder={words.predicatesExample}
+            />
             <label for="key-types">{words.fields.types}</label>
             <input
               id="key-types"
               name="types"
               autocomplete="off"
               spellcheck={false}
-              placeholder="User, Organization"
+              placeholder={words.typesExample}
               aria-describedby="key-types-help"
             />
             <p id="key-types-help" class="help">

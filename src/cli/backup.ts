@@ -1,15 +1,16 @@
 /**
  * `ostiary backup`: writes the data of a node to one file, from its data directory (the node can run or not) or over
- * its API.
+ * its API, and lists the backups that a node knows.
  */
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
+import { z } from "zod";
 import { defaultLimits } from "../config/limits.ts";
 import { backUp, backupWriter, type BackupOptions } from "../replication/backup/backup.ts";
 import { downloadSnapshot, type SnapshotDownloadOptions } from "../replication/transport/snapshot-download.ts";
 import { fetch } from "../runtime/fetch.ts";
-import { keepFilesPrivate, print } from "../runtime/process.ts";
+import { keepFilesPrivate, print, printError } from "../runtime/process.ts";
 import { storedNodeKeyHash } from "../store/keys/api-keys.ts";
 import { describePointInTime } from "../store/log/point-in-time.ts";
 import type { Snapshot } from "../store/snapshot/snapshot.ts";
@@ -19,10 +20,20 @@ import { formatMegabytes } from "../util/megabytes.ts";
 import { printable } from "../util/printable.ts";
 import { type AddCommand, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
-import { accessOf, messageIn, noAnswerFrom, withAccess, credentialHeaders } from "./node-api.ts";
+import {
+  accessOf,
+  callNode,
+  credentialHeaders,
+  expectAnswer,
+  messageIn,
+  noAnswerFrom,
+  withAccess,
+} from "./node-api.ts";
+import { noResults } from "./facts.ts";
 import { authenticityTexts, nodeKeyHashFrom, withNodeKey, requireStoreIn } from "./node-data.ts";
 import { type ProgressLine, withProgress } from "./progress-line.ts";
 import type { NodeOptions } from "./setting-options.ts";
+import { table } from "./table.ts";
 
 const details = `
 A backup has the facts, policies, API keys (hashes) and the log at one revision. The node keeps running meanwhile. A backup
@@ -34,25 +45,29 @@ Examples:
   ostiary backup --data /var/lib/ostiary --out monday.backup              from the directory of a node, running or not
   ostiary backup --url http://10.0.0.1:8080 --out monday.backup           from a running node, with OSO_AUTH in the environment
   ostiary restore monday.backup --list                                    which offsets and times it covers
+  ostiary backup list --url http://10.0.0.1:8080                          the backups in the node's backupDirectory
 `;
 
 interface Options extends NodeOptions {
-  readonly out: string;
+  readonly out?: string;
   readonly url?: string;
   readonly json?: true;
 }
 
 export const backupCommand: AddCommand = (program) => {
-  withNodeKey(withAccess(program.command("backup"), "admin"))
+  const backups = program.command("backup").enablePositionalOptions();
+  withNodeKey(withAccess(backups, "admin"))
     .description(
       "Write all data of a node to one file, from which `ostiary restore` restores a primary at any event in its log",
     )
-    .requiredOption("--out <file>", "The file to write; an existing one is replaced after the new one is verified")
+    .option("--out <file>", "The file to write (required); an existing one is replaced after the new one is verified")
     .option("--data <directory>", "The data directory of the node; it is only read")
     .option("--json", "Print JSON")
     .addHelpText("after", details)
     .action(async (options: Options, command: Command) => {
       const { out, data, url, json } = options;
+      // Not a required option of Commander, which would require it for `backup list` too.
+      if (out === undefined) throw new UsageError("required option '--out <file>' not specified");
       if (data !== undefined && url !== undefined)
         throw new UsageError("--data and --url are both sources of the data: use one of them");
       if (!existsSync(dirname(out))) throw new UsageError(`\`${out}\` cannot be written: its directory does not exist`);
@@ -78,7 +93,42 @@ export const backupCommand: AddCommand = (program) => {
         json ? `${JSON.stringify(contentOf(backup, authenticity))}\n` : describeContent(backup, authenticity),
       );
     });
+  addList(backups);
 };
+
+const moment = z.object({ offset: z.number(), time: z.string() });
+const stored = z.object({
+  backups: z.array(
+    z.object({
+      name: z.string(),
+      made: z.string(),
+      bytes: z.number(),
+      earliest: moment,
+      newest: moment,
+      authenticity: z.string(),
+    }),
+  ),
+  complete: z.boolean(),
+});
+
+function addList(backups: Command): void {
+  const command = backups
+    .command("list")
+    .description("List the backups in the directory of the setting `backupDirectory` of a running node, newest first")
+    .option("--json", "Print JSON");
+  withAccess(command, "admin").action(async ({ json }: Pick<Options, "json">, self: Command) => {
+    const answer = await callNode(accessOf(self, "admin"), "GET", "/api/backups");
+    const { backups: found, complete } = expectAnswer(stored, answer, "a list of backups");
+    if (json) return print(`${JSON.stringify(answer)}\n`);
+    if (!complete) await printWarning("the directory has more files than are examined: these are the last by name");
+    if (found.length === 0) return printError(noResults);
+    const rows = found.map(({ name, made, earliest, newest, bytes, authenticity }) => [
+      ...[made, `${earliest.offset}`, `${newest.offset}`, newest.time],
+      ...[`${formatMegabytes(bytes)} MB`, authenticity, name],
+    ]);
+    await print(table(["MADE", "FROM", "TO", "LAST CHANGE", "SIZE", "ORIGIN", "FILE"], rows));
+  });
+}
 
 /** A primary that created its node key itself stores the hash in its database. */
 function copyOf(path: string, nodeKeyHash: string | undefined, progress: ProgressLine): BackupOptions["write"] {

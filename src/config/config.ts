@@ -72,6 +72,9 @@ const node = {
   adminKeyFile: file().describe(
     "A file with the admin key in place of `adminKey`, such as a secret of Docker or Kubernetes; it is read at the start",
   ),
+  backupDirectory: optionalText("directory", "a path", /./).describe(
+    "A directory with backups that `ostiary backup` wrote, for example on a schedule. `GET /api/backups`, `ostiary backup list` and the console list them; the node only reads it",
+  ),
   import: file().describe(
     "A file that `ostiary snapshot create` wrote with the node key; the node verifies its MAC. An edge or a fallback starts from it without a connection to other nodes, if its data directory has no database or an older one of the same history. A fallback with a database needs no primary, unless `follow` or `peers` is set",
   ),

@@ -58,7 +58,15 @@ import { ParityLog } from "./parity/parity-log.ts";
 import { consoleRoutes, type ServeConsole } from "./routes/console.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
-import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
+import {
+  backupRoutes,
+  type ListBackups,
+  metricsRoutes,
+  promoteRoutes,
+  promotionPreviewRoutes,
+  replicationRoutes,
+  storedBackupRoutes,
+} from "./routes/operations.ts";
 import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
 import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./routes/people.ts";
@@ -87,6 +95,8 @@ export interface AppOptions {
   readonly history?: MetricHistory;
   /** Serves the files of the web console; undefined if it is disabled. */
   readonly serveConsole?: ServeConsole | undefined;
+  /** Lists the backups in the configured directory; undefined without one. */
+  readonly listBackups?: ListBackups | undefined;
   /** The URL of the API as clients see it. */
   readonly publicUrl?: string | undefined;
   /** IP addresses and networks of proxies, whose `X-Forwarded-For` names the client. */
@@ -112,6 +122,7 @@ export function createApp(
     parity = new ParityLog(decisions),
     history = new MetricHistory(node.clock),
     serveConsole,
+    listBackups,
     publicUrl,
     oidc,
     people,
@@ -157,6 +168,7 @@ export function createApp(
         .use(writeRoutes(node, limits, bodies, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
+        .use(storedBackupRoutes(node, limits, listBackups))
         .use(auditRoutes(node, limits))
         .use(metricHistoryRoutes(node, limits, history))
         .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole))
@@ -236,6 +248,7 @@ function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, isHosted: b
 function applianceRoutes(node: Node, limits: Limits, bodies: BodyParser, environments: Environments | undefined) {
   return new Elysia()
     .use(metricsRoutes(node, limits))
+    .use(promotionPreviewRoutes(node, limits, environments))
     .use(promoteRoutes(node, limits, bodies, environments))
     .use(environmentReads(environments, limits))
     .use(node.writes === undefined ? new Elysia() : environmentWrites(node, environments, limits, bodies));

@@ -58,6 +58,8 @@ export interface Node {
   readonly forwardedClient?: ((header: string, requestId: string) => ForwardedClient | undefined) | undefined;
   /** Makes this node the primary, in a new epoch. Only an edge has it. */
   readonly promote: ((options: PromoteOptions) => Promise<Promoted>) | undefined;
+  /** What `promote` would do now. Only an edge has it. Changes nothing. */
+  readonly previewPromotion?: ((options: PromoteOptions) => Promise<PromotionPreview>) | undefined;
   /** Answers authenticated requests below `/replication/`. Undefined for a node that serves no other nodes. */
   replication(request: Request): Promise<Response> | undefined;
   /** Answers all long polls of other nodes now, because this node is about to end. */
@@ -113,4 +115,24 @@ export interface Promoted {
   readonly epoch: string;
   /** The last event of the previous epoch that the new epoch contains. */
   readonly offset: number;
+}
+
+/** What a promotion would do now, as far as that is known without the votes of other nodes. */
+export interface PromotionPreview {
+  /** Why it would be refused; empty if nothing that is known prevents it. */
+  readonly reasons: readonly string[];
+  /** What it may lose, and what it waits for. */
+  readonly warnings: readonly string[];
+  readonly primary: { readonly url: string; readonly answers: boolean };
+  /** The other nodes. A node that does not answer has only its URL. */
+  readonly nodes: readonly {
+    readonly url: string;
+    readonly node: string | undefined;
+    readonly role: NodeHealth["role"] | undefined;
+    readonly offset: number | undefined;
+  }[];
+  /** How many events nodes that answer have, and this one lacks: it fetches them first. */
+  readonly missingEvents: number;
+  /** How many events the primary is known to have, and no node that answers. Undefined if its position is not known. */
+  readonly lostEvents: number | undefined;
 }

@@ -10,6 +10,7 @@ import { createAuditRecorder, type AuditLog } from "../replication/audit/audit-r
 import { serveReplicaBackups } from "../replication/backup/backup-server.ts";
 import { openCandidate } from "../replication/failover/candidate.ts";
 import type { Lease } from "../replication/failover/lease/lease.ts";
+import { previewPromotion } from "../replication/failover/promotion-preview.ts";
 import { openPromotions, type PromotionsOptions } from "../replication/failover/promotions.ts";
 import { Votes } from "../replication/failover/votes.ts";
 import { foreignHealth } from "../replication/history-guard.ts";
@@ -191,6 +192,12 @@ export async function startEdgeNode(
     }),
     lookUpKey: keyLookup(config, () => peers.primary.client, clock),
     promote: becomePrimary && promotions.promote,
+    previewPromotion:
+      becomePrimary &&
+      ((how) => {
+        const { lastLedEpoch } = candidate;
+        return previewPromotion({ ...how, id, replica, votes, lastLedEpoch, ack: config.ack, lease });
+      }),
     waitFor: (token) => waiters.waitFor(token, consistencyWait),
     waitForLatest: () => replica.waitForLatest(consistencyWait),
     requireFresh: () => replica.requireFresh(config.maxStaleness),

@@ -231,9 +231,8 @@ class EnvironmentHost implements Environments {
   }
 
   async promoteOthers(options: PromoteOptions) {
-    const edges = this.#services().filter(([, service]) => service.node().role === "edge");
     const failures = await Promise.all(
-      edges.map(async ([id, service]) => {
+      this.#edges().map(async ([id, service]) => {
         try {
           // It may have ended meanwhile.
           await service.node().promote?.(options);
@@ -244,6 +243,18 @@ class EnvironmentHost implements Environments {
       }),
     );
     return failures.flat();
+  }
+
+  async previewOthers(options: PromoteOptions) {
+    const previews = this.#edges().map(async ([id, service]) => {
+      const preview = await service.node().previewPromotion?.(options);
+      return preview === undefined ? [] : [[id, preview] as const];
+    });
+    return (await Promise.all(previews)).flat();
+  }
+
+  #edges() {
+    return this.#services().filter(([, service]) => service.node().role === "edge");
   }
 
   /** What runs here besides the default environment, the registry first. */

@@ -8,6 +8,8 @@ import { type App, createApp } from "../http/app.ts";
 import { ParityLog } from "../http/parity/parity-log.ts";
 import type { Node } from "../replication/node.ts";
 import { People } from "../http/oidc/people.ts";
+import { listStoredBackups } from "../replication/backup/stored-backups.ts";
+import { nodeKeyHashOf } from "../replication/identity.ts";
 import type { ServeConsole } from "../http/routes/console.ts";
 import type { RedeemLoginCode } from "../http/routes/people.ts";
 import type { Environments } from "../http/routes/environments.ts";
@@ -62,7 +64,12 @@ export async function serveNode(
     const people = openPeople(config, system);
     const admission = { people, environments, isHosted, createTestEnvironment, redeemLoginCode, trustedProxies };
     const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
-    const options = { decisions, parity, history, serveConsole, publicUrl, oidc, ...admission };
+    const { backupDirectory: directory, environment } = config;
+    const listBackups =
+      directory === undefined
+        ? undefined
+        : () => listStoredBackups({ directory, environment, nodeKeyHash: node.nodeKeyHash ?? nodeKeyHashOf(config) });
+    const options = { decisions, parity, history, serveConsole, listBackups, publicUrl, oidc, ...admission };
     let made: App | undefined;
     const app = (): App => (made ??= createApp(node, limits, options));
     if (!isHosted) app();

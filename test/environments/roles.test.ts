@@ -45,7 +45,17 @@ test(
       for (const node of [second, third])
         await eventually(async () => expect(await mayRead(node, key, "ann")).toBe(true));
 
+      const alive = await ask(second, adminKey, "GET", "/api/promote");
+      expect(alive.json.environments).toContainEqual(
+        expect.objectContaining({ id: "team-a", possible: false, reasons: [expect.stringContaining("is alive")] }),
+      );
       await first.stop();
+      await eventually(async () => {
+        const preview = await ask(second, adminKey, "GET", "/api/promote");
+        const environments = preview.json.environments as readonly Record<string, unknown>[];
+        // The environment, and the list of environments, which has a history of its own.
+        expect(environments.map((each) => [each["possible"], each["lost_events"]])).toEqual(Array(2).fill([true, 0]));
+      });
       const promoted = await ask(second, adminKey, "POST", "/api/promote", {});
       expect([promoted.status, promoted.text]).toEqual([200, expect.not.stringContaining("reason")]);
       await isAll(second, "primary", 2);

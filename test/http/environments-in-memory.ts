@@ -52,6 +52,7 @@ export function environmentsWith(others: Partial<Environments> = {}): InMemory {
       return { keyId: "k", token: `e_${id}_secret` };
     },
     promoteOthers: async () => [],
+    previewOthers: async () => [],
     ...others,
   };
 }

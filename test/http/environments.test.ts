@@ -181,6 +181,10 @@ test("in a hosted environment all valid keys are refused, on each role, before a
       ...writes.map(([method, path]) => [method, path, administer] as const),
       ["GET", "/metrics", "metrics are those of all environments, so they need a key of the default environment"],
       [
+        ...["GET", "/api/promote"],
+        "a promotion is one of all environments of the node, so it needs an admin key of the default environment",
+      ],
+      [
         ...["POST", "/api/promote"],
         "a promotion is one of all environments of the node, so it needs an admin key of the default environment",
       ],
@@ -249,6 +253,35 @@ describe("a promotion", () => {
         }),
       );
       expect(asked).toEqual([expect.objectContaining({ force: true, graceful: false, audit: expect.any(Object) })]);
+    }));
+
+  test("is previewed for all environments, and requests that ask the same share an answer", () =>
+    withPrimary(async ({ node }) => {
+      const reasons = ["the primary http://a:1 is alive"];
+      const preview = { reasons, warnings: [], nodes: [], primary: { url: "http://a:1", answers: true } };
+      const answered = Promise.withResolvers<void>();
+      const asked: unknown[] = [];
+      const previewOthers: Environments["previewOthers"] = async (options) => {
+        asked.push(options);
+        await answered.promise;
+        return [["staging", { ...preview, missingEvents: 2, lostEvents: undefined }]];
+      };
+      await withApp(node, { environments: environmentsWith({ previewOthers }) }, async (call) => {
+        const answers = Promise.all([
+          call("GET", "/api/promote?graceful=true"),
+          call("GET", "/api/promote?graceful=true"),
+        ]);
+        while (asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
+        answered.resolve();
+        const [one, other] = await answers;
+        expect(one).toEqual(other);
+        expect(one?.json).toMatchObject({
+          // A primary can be promoted for the environments of which it is an edge.
+          ...{ role: "primary", possible: true, reasons: [] },
+          environments: [{ id: "staging", possible: false, reasons, missing_events: 2, lost_events: null }],
+        });
+        expect(asked).toEqual([{ force: false, graceful: true }]);
+      });
     }));
 
   test("can be repeated on a primary for environments that failed, but not without them", () =>

@@ -34,11 +34,14 @@ const unsuccessful = [
   ...["getEnvironments", "postEnvironment", "patchEnvironment", "deleteEnvironment", "restoreEnvironment"],
   "postEnvironmentKey",
   "promote",
+  // They have no directory with backups.
+  "getBackups",
 ];
 
 /** How often an operation is asked; 100 if it is not named. These take long, or delete what the others ask for. */
 const weights: Readonly<Record<string, number>> = {
   getBackup: 0,
+  getBackups: 10,
   getEnvironments: 10,
   postEnvironment: 10,
   patchEnvironment: 10,
@@ -58,6 +61,7 @@ const weights: Readonly<Record<string, number>> = {
   authzenConfigurationWithPath: 10,
   postKey: 30,
   deleteKey: 20,
+  previewPromotion: 20,
   promote: 20,
   healthcheck: 30,
   apiHealthcheck: 30,

@@ -15,6 +15,7 @@ export const texts = {
   node: {
     silent: (seconds: number) => `This node has not answered for ${seconds} s. The console tries again by itself.`,
     failed: "The console could not load this:",
+    uncertain: "The node did not answer. It may have done it all the same: reload before you try again.",
   },
 
   theme: {

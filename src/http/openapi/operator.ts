@@ -5,6 +5,7 @@ import type { RequestParsers } from "../request/request-schemas.ts";
 import { auditQuery } from "../routes/audit.ts";
 import { historyFields } from "../../telemetry/metric-history.ts";
 import { eventsQuery } from "../routes/events.ts";
+import { promotionQuery } from "../routes/operations.ts";
 import { metricHistoryQuery } from "../routes/metric-history.ts";
 import { testEnvironmentQuery } from "../routes/test-environments.ts";
 import { json, type Operation } from "./operation.ts";
@@ -107,6 +108,18 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
     },
     {
       method: "get",
+      path: "/api/backups",
+      id: "getBackups",
+      tag: "operation",
+      summary: "The backups of this environment in the configured directory, newest first",
+      description: "Only their headers are read. Without the setting `backupDirectory` the answer is 404.",
+      kind: "other",
+      role: "admin",
+      responses: { 200: json("The backups", backupsSchema) },
+      errors: ["not_found", "conflict"],
+    },
+    {
+      method: "get",
       path: "/api/audit",
       id: "getAudit",
       tag: "operation",
@@ -116,6 +129,19 @@ export function operatorOperations(bodies: RequestParsers): Operation[] {
       role: "admin",
       query: auditQuery,
       responses: { 200: json("A page of the audit log", auditPageSchema) },
+    },
+    {
+      method: "get",
+      path: "/api/promote",
+      id: "previewPromotion",
+      tag: "operation",
+      summary: "What a promotion of this node would do now: why it would be refused, and what it would lose",
+      description:
+        "It makes the checks that need no votes of other nodes, and changes nothing. The promotion can still be refused.",
+      kind: "other",
+      role: "admin",
+      query: promotionQuery,
+      responses: { 200: json("The preview", promotionPreviewSchema) },
     },
     {
       method: "post",
@@ -196,6 +222,29 @@ const positionErrorSchema = z
   })
   .meta({ id: "PositionError" });
 
+const moment = z.strictObject({ offset: z.int(), time: z.iso.datetime() });
+
+const backupsSchema = z
+  .strictObject({
+    backups: z.array(
+      z
+        .strictObject({
+          name: z.string().meta({ description: "The name of the file" }),
+          made: z.iso.datetime(),
+          bytes: z.int(),
+          epoch: z.string(),
+          earliest: moment.meta({ description: "The first moment that it can be restored to" }),
+          newest: moment,
+          authenticity: z
+            .enum(["verified", "absent", "unchecked", "wrong"])
+            .meta({ description: "Whether its message authentication code is right, missing, not checked, or wrong" }),
+        })
+        .meta({ id: "StoredBackup" }),
+    ),
+    complete: z.boolean().meta({ description: "Whether all files of the directory were examined" }),
+  })
+  .meta({ id: "StoredBackups" });
+
 const auditPageSchema = z
   .strictObject({
     entries: z.array(
@@ -222,6 +271,42 @@ const auditPageSchema = z
     next_page_token: z.string().optional(),
   })
   .meta({ id: "AuditPage" });
+
+const preview = {
+  possible: z.boolean().meta({ description: "Whether nothing that is known prevents the promotion" }),
+  reasons: z.array(z.string()).meta({ description: "Why it would be refused" }),
+  warnings: z.array(z.string()).meta({ description: "What it may lose, and what it waits for" }),
+  missing_events: z.int().meta({ description: "Events that this node lacks and fetches from nodes that answer" }),
+  lost_events: z
+    .int()
+    .nullable()
+    .meta({ description: "Events that the primary is known to have and no node that answers; null if not known" }),
+};
+
+const role = z.enum(["primary", "edge", "fallback"]);
+
+const promotionPreviewSchema = z
+  .strictObject({
+    node: z.string(),
+    role,
+    offset: z.int().nullable(),
+    ...preview,
+    primary: z.strictObject({ url: z.string(), answers: z.boolean() }).nullable(),
+    nodes: z
+      .array(
+        z.strictObject({
+          url: z.string(),
+          node: z.string().nullable(),
+          role: role.nullable(),
+          offset: z.int().nullable(),
+        }),
+      )
+      .meta({ description: "The other nodes; one that does not answer has only its URL" }),
+    environments: z
+      .array(z.strictObject({ id: z.string(), ...preview }))
+      .meta({ description: "The environments besides the default one of which this node is an edge" }),
+  })
+  .meta({ id: "PromotionPreview" });
 
 const promotedSchema = z
   .strictObject({

@@ -288,10 +288,7 @@ function withSources<Body extends PolicyBody>(
 function changeParsers(limits: Limits) {
   const promote = z
     .object({ force: z.boolean().default(false), graceful: z.boolean().default(false) })
-    .refine(({ force, graceful }) => !(force && graceful), {
-      error:
-        "must not have both `force`, which replaces a primary even if it answers, and `graceful`, which takes over from it",
-    });
+    .refine(({ force, graceful }) => !(force && graceful), { error: forceAndGraceful });
   return {
     ...factChangeParsers(limits),
     ...keyParsers(limits),
@@ -299,6 +296,9 @@ function changeParsers(limits: Limits) {
     promote: validator("body", promote),
   };
 }
+
+export const forceAndGraceful =
+  "must not have both `force`, which replaces a primary even if it answers, and `graceful`, which takes over from it";
 
 /** All requests that change facts, as changes in their order. Each is one transaction. */
 function factChangeParsers(limits: Limits) {

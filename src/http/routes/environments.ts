@@ -4,7 +4,7 @@
  */
 import { Elysia } from "elysia";
 import type { Limits } from "../../config/limits.ts";
-import type { Node, PromoteOptions } from "../../replication/node.ts";
+import type { Node, PromoteOptions, PromotionPreview } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { clip } from "../../util/text-length.ts";
 import { forwardGuard, keyAccess, writeAccess } from "../middleware/access.ts";
@@ -56,6 +56,8 @@ export interface Environments {
   createKey(id: string, requestId: string): Promise<{ readonly keyId: string; readonly token: string }>;
   /** Promotes this node for the environments besides the default one. Returns those that failed. */
   promoteOthers(options: PromoteOptions): Promise<readonly { readonly id: string; readonly reason: string }[]>;
+  /** What `promoteOthers` would do now, for each environment of which this node is an edge. */
+  previewOthers(options: PromoteOptions): Promise<readonly (readonly [id: string, preview: PromotionPreview])[]>;
 }
 
 /** The routes that a node answers whatever its role. */
@@ -119,6 +121,8 @@ export function environmentWrites(
 
 const keepToken = "keep the token, it is not shown again";
 
+const ofPromotions =
+  "a promotion is one of all environments of the node, so it needs an admin key of the default environment";
 const ofEnvironments = "environments are administered with an admin key of the default environment";
 
 /** Routes that concern the whole appliance, with the reason why a hosted environment refuses them. */
@@ -130,11 +134,8 @@ const applianceRoutes = [
   ["POST", "/api/environments/:id/restore", ofEnvironments],
   ["POST", "/api/environments/:id/keys", ofEnvironments],
   ["GET", "/metrics", "metrics are those of all environments, so they need a key of the default environment"],
-  [
-    "POST",
-    "/api/promote",
-    "a promotion is one of all environments of the node, so it needs an admin key of the default environment",
-  ],
+  ["GET", "/api/promote", ofPromotions],
+  ["POST", "/api/promote", ofPromotions],
 ] as const;
 
 /** These routes in a hosted environment. Only valid keys learn that this is one. */

@@ -1,14 +1,18 @@
 /** Routes for operators and for other nodes: metrics, backup, promotion, replication. */
 import { Elysia } from "elysia";
+import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { Node } from "../../replication/node.ts";
+import type { StoredBackup, StoredBackups } from "../../replication/backup/stored-backups.ts";
+import type { Node, PromoteOptions } from "../../replication/node.ts";
 import { metricsContentType, renderMetrics } from "../../telemetry/metrics.ts";
 import { AppError } from "../../util/app-error.ts";
 import { pathOf } from "../../util/request-url.ts";
-import { readAccess, writeAccess } from "../middleware/access.ts";
+import { keyAccess, readAccess, writeAccess } from "../middleware/access.ts";
 import { auditDraftOf, recordSnapshotRequest } from "../middleware/audit.ts";
 import { exchangeOf } from "../middleware/exchange.ts";
 import type { BodyParser } from "../request/body-parser.ts";
+import { forceAndGraceful } from "../request/request-schemas.ts";
+import { validatingSchema } from "../request/schema-error.ts";
 import { type Environments, promoteOthers } from "./environments.ts";
 
 /**
@@ -24,6 +28,31 @@ export function metricsRoutes(node: Node, limits: Limits) {
     );
 }
 
+/** Lists the backups in the configured directory. */
+export type ListBackups = () => Promise<StoredBackups>;
+
+/** The stored backups. The files may be far away, so requests at the same time share an answer. */
+export function storedBackupRoutes(node: Node, limits: Limits, list: ListBackups | undefined) {
+  let underWay: Promise<StoredBackups> | undefined;
+  return new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get("/api/backups", async () => {
+    if (list === undefined)
+      throw new AppError("not_found", "this node has no directory with backups, set `backupDirectory`");
+    underWay ??= list().finally(() => (underWay = undefined));
+    const { backups, isCut } = await underWay;
+    return { backups: backups.map(describedBackup), complete: !isCut };
+  });
+}
+
+function describedBackup({ name, bytes, authenticity, manifest }: StoredBackup) {
+  const { epoch, offset, timeMs, madeMs } = manifest;
+  const moment = (point: { readonly offset: number; readonly timeMs: number }) => ({
+    offset: point.offset,
+    time: new Date(point.timeMs).toISOString(),
+  });
+  const [earliest, newest] = [moment(manifest.from ?? manifest), moment({ offset, timeMs })];
+  return { name, made: new Date(madeMs).toISOString(), bytes, epoch, earliest, newest, authenticity };
+}
+
 /** A backup: all data of this node, including the log, as one file. */
 export function backupRoutes(node: Node, limits: Limits) {
   return new Elysia()
@@ -34,6 +63,64 @@ export function backupRoutes(node: Node, limits: Limits) {
       if (draft !== undefined) node.audit.record(draft);
       return response;
     });
+}
+
+/** What `POST /api/promote` would do now. It asks other nodes, so requests that ask the same share an answer. */
+export function promotionPreviewRoutes(node: Node, limits: Limits, environments: Environments | undefined) {
+  const underWay = new Map<string, ReturnType<typeof previewOf>>();
+  return new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get(
+    "/api/promote",
+    ({ query }) => {
+      const name = JSON.stringify(query);
+      const shared = underWay.get(name);
+      if (shared !== undefined) return shared;
+      const preview = previewOf(node, environments, query).finally(() => underWay.delete(name));
+      underWay.set(name, preview);
+      return preview;
+    },
+    { query: promotionQuery },
+  );
+}
+
+const flag = z
+  .enum(["true", "false"])
+  .default("false")
+  .transform((text) => text === "true");
+
+export const promotionQuery = validatingSchema(
+  "query",
+  z
+    .strictObject({ force: flag, graceful: flag })
+    .refine(({ force, graceful }) => !(force && graceful), { error: forceAndGraceful }),
+);
+
+async function previewOf(
+  node: Node,
+  environments: Environments | undefined,
+  options: Pick<PromoteOptions, "force" | "graceful">,
+) {
+  const own = await node.previewPromotion?.(options);
+  const others = (await environments?.previewOthers(options)) ?? [];
+  const isPartial = node.role === "primary" && others.length > 0;
+  const reasons = own?.reasons ?? (isPartial ? [] : [notAnEdge(node)]);
+  return {
+    ...{ node: node.id, role: node.role, offset: node.state()?.offset ?? null },
+    ...{ possible: reasons.length === 0, reasons, warnings: own?.warnings ?? [] },
+    primary: own?.primary ?? null,
+    nodes: (own?.nodes ?? []).map(({ url, node: id = null, role = null, offset = null }) => ({
+      ...{ url, node: id, role, offset },
+    })),
+    missing_events: own?.missingEvents ?? 0,
+    lost_events: own === undefined ? 0 : (own.lostEvents ?? null),
+    environments: others.map(([id, preview]) => ({
+      ...{ id, possible: preview.reasons.length === 0, reasons: preview.reasons, warnings: preview.warnings },
+      ...{ missing_events: preview.missingEvents, lost_events: preview.lostEvents ?? null },
+    })),
+  };
+}
+
+function notAnEdge({ role }: Node): string {
+  return `this is a ${role}, only an edge can be promoted`;
 }
 
 /**
@@ -69,7 +156,7 @@ function positionOfPrimary(node: Node, environments: Environments | undefined) {
     .some(({ here, deletedMs }) => here?.role === "edge" && deletedMs === undefined);
   if (node.role === "primary" && isPartial === true && state !== undefined)
     return { epoch: state.epoch, offset: state.offset };
-  throw new AppError("conflict", `this is a ${node.role}, only an edge can be promoted`);
+  throw new AppError("conflict", notAnEdge(node));
 }
 
 /** Requests of other nodes. The node itself handles them and requires the node key: an API key gives no access here. */

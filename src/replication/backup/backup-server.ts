@@ -51,6 +51,8 @@ export function createBackupServer({
         {
           headers: {
             "Content-Type": "application/zstd",
+            // A streamed body is sent without `Content-Length`.
+            "Ostiary-Size": String(size),
             "Content-Disposition": `attachment; filename="${name}"`,
             "Cache-Control": "no-store",
           },

@@ -145,13 +145,13 @@ async function collectVotes(
   );
 }
 
-interface VoterHead {
+export interface VoterHead {
   readonly url: string;
   readonly head: NodeHead;
 }
 
 /** The primary does not answer, and no node has replaced it. */
-function requireNoPrimary(voters: readonly VoterHead[], current: StoreState, force: boolean): void {
+export function requireNoPrimary(voters: readonly VoterHead[], current: StoreState, force: boolean): void {
   const later = voters.find(({ head }) => compareEpochs(epochOf(head), current) > 0);
   if (later !== undefined) {
     throw new AppError(
@@ -165,7 +165,7 @@ function requireNoPrimary(voters: readonly VoterHead[], current: StoreState, for
 }
 
 /** This node has not voted for another candidate, except one whose lease is over. */
-function requireNoVoteGranted(votes: Votes, force: boolean, leased: boolean): void {
+export function requireNoVoteGranted(votes: Votes, force: boolean, leased: boolean): void {
   if (votes.candidate === undefined || force || (leased && !votes.isBinding)) return;
   throw new AppError(
     "conflict",
@@ -180,7 +180,7 @@ function requireVotes(
   responses: VoteResponses,
   voters: readonly VoterHead[],
   state: StoreState,
-  { replica, lastLedEpoch: lastEpoch, ack, automatic }: PromotionOptions,
+  options: PromotionOptions,
   leased: boolean,
 ): void {
   for (const { url, answer } of responses) {
@@ -190,19 +190,29 @@ function requireVotes(
       `${url} does not grant its vote: ${answer.refused}. Check in a moment which node is the primary, or use force`,
     );
   }
+  if (options.automatic && !leased && voters.length === 0)
+    throw new AppError("conflict", "no other node grants its vote, and no operator has asked for this promotion");
+  const silent = responses.filter(({ answer }) => answer === undefined).map(({ url }) => url);
+  requireAcknowledged(silent, voters, state, options);
+}
+
+/** Each write that may be acknowledged is on this node or on one that answers, whatever the nodes in `silent` have. */
+export function requireAcknowledged(
+  silent: readonly string[],
+  answering: readonly VoterHead[],
+  state: StoreState,
+  { replica, lastLedEpoch: lastEpoch, ack }: Pick<PromotionOptions, "replica" | "lastLedEpoch" | "ack">,
+): void {
   const needed = Math.max(ack, replica.loop.isAckRequested ? 1 : 0);
-  const silent = responses.filter(({ answer }) => answer === undefined);
   // One of the silent nodes is the primary itself, unless that is an edge by now.
   const epochs = readEpochs(replica.database.reader());
   const isPrimaryHere =
-    hasLed(lastEpoch, epochs, state) || voters.some(({ head }) => hasLed(head.led, head.epochs, state));
+    hasLed(lastEpoch, epochs, state) || answering.some(({ head }) => hasLed(head.led, head.epochs, state));
   const edges = silent.length - (isPrimaryHere ? 0 : 1);
-  if (automatic && !leased && voters.length === 0)
-    throw new AppError("conflict", "no other node grants its vote, and no operator has asked for this promotion");
   if (needed === 0 || edges < needed) return;
   throw new AppError(
     "conflict",
-    `${silent.map(({ url }) => url).join(" and ")} cannot be asked: there may be writes that were acknowledged with \`--ack\` and that no other node has. Promote when more nodes can be reached, or use force and accept their loss`,
+    `${silent.join(" and ")} cannot be asked: there may be writes that were acknowledged with \`--ack\` and that no other node has. Promote when more nodes can be reached, or use force and accept their loss`,
   );
 }
 

@@ -60,6 +60,7 @@ export class Freshness {
   /** In ascending order; the last one is the greatest. */
   #known: readonly KnownHead[] = [];
   #expected: readonly ExpectedHead[] = [];
+  #latest: Head | undefined;
   #headAtMs = Number.NEGATIVE_INFINITY;
   #primaryAtMs = Number.NEGATIVE_INFINITY;
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
@@ -111,6 +112,9 @@ export class Freshness {
 
   /** The primary was at this head at that time, or later. */
   expect(expected: ExpectedHead): void {
+    const { head } = expected;
+    const order = this.#latest === undefined ? 1 : compareEpochs(epochOf(head), epochOf(this.#latest));
+    if (order > 0 || (order === 0 && head.l > (this.#latest?.l ?? 0))) this.#latest = head;
     this.#expected = [...this.#expected, expected].slice(-expectedMax);
   }
 
@@ -125,6 +129,11 @@ export class Freshness {
       if (source === "primary") this.#confirmedAtMs = Math.max(this.#confirmedAtMs, atMs);
     }
     return reached;
+  }
+
+  /** The head with the latest position that is known of the primary since this replica started. */
+  get latestHead(): Head | undefined {
+    return this.#latest;
   }
 
   /** How long ago this replica was last known to have all events. Null before the first answer of the primary. */

@@ -169,6 +169,19 @@ export class Peers {
     return (await this.#heads()).map(({ peer, head }) => ({ url: peer.url, head }));
   }
 
+  /** The head of each other node; undefined of one that does not answer, or has another history. */
+  async headOfEach(): Promise<readonly { readonly url: string; readonly head: NodeHead | undefined }[]> {
+    const answers = await this.#ask(
+      (client) => client.head(this.#own()),
+      () => headTimeoutMs,
+    );
+    return answers.flatMap(({ peer, answer }) => {
+      if (answer === undefined) return [{ url: peer.url, head: undefined }];
+      if (this.#isOwn(answer)) return [];
+      return [{ url: peer.url, head: this.#isAdmitted(answer, peer) ? answer : undefined }];
+    });
+  }
+
   /** The primaries that answer: the peers themselves, and the primaries of the peers. */
   async livePrimaries(): Promise<readonly NodeHead[]> {
     const answers = await this.#ask(

@@ -56,7 +56,7 @@ export interface SnapshotHeader {
 const magic = 0x184d2a50;
 const frameHeaderBytes = 8;
 const checksumLength = 64;
-const snapshotHeaderBytesMax = 64 * 1024;
+export const snapshotHeaderBytesMax = 64 * 1024;
 const macPrefix = "hmac-sha256 ";
 
 /** Pads the header to the `length` of a preliminary one. Without a node key it has no MAC. */

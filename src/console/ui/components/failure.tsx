@@ -12,3 +12,12 @@ export function Failure({ error }: { readonly error: unknown }) {
     </p>
   );
 }
+
+/** Why something that a person asked for was not done. Nothing without an error. */
+export function Refusal({ error }: { readonly error: unknown }) {
+  return (
+    <p role="alert" class="failure">
+      {error === undefined ? "" : messageOf(error, texts.node.uncertain)}
+    </p>
+  );
+}

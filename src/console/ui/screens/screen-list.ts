@@ -15,6 +15,11 @@ export interface ScreenEntry {
 
 export const screens: readonly ScreenEntry[] = [
   { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "decisions", title: texts.screens.decisions, role: "admin", load: () => import("./decisions.tsx") },
+  {
+    ...{ name: "administration", title: texts.screens.administration, role: "admin" },
+    load: () => import("./administration.tsx"),
+  },
   { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
 ];
 

@@ -1,0 +1,107 @@
+/** One logged decision, and its explanation on the data, the policy and the clock of its time. */
+import { Failure } from "../components/failure.tsx";
+import { formatDuration, formatNumber } from "../components/format.ts";
+import { Heading } from "../components/heading.tsx";
+import { useLoaded } from "../state/loaded.ts";
+import { routeTo } from "../state/route.ts";
+import { call } from "../state/session.ts";
+import { decisionsTexts } from "../texts/decisions.ts";
+import { ResultOf } from "./decision-rows.tsx";
+import { type Explanation, ExplanationTree } from "./explanation.tsx";
+import { questionToAsk, factText, isWhole, type LoggedDecision, questionText, valueText } from "./logged-decision.ts";
+
+const words = decisionsTexts.one;
+/** The node makes one explanation after another, by default in at most a minute each. */
+const timeoutMs = 300_000;
+
+interface Explained {
+  readonly decision: LoggedDecision;
+  readonly result: LoggedDecision["result"];
+  readonly count: number | null;
+  readonly explanation: Explanation | null;
+}
+
+export function DecisionPage({ id }: { readonly id: string }) {
+  const { data, error, isLoading } = useLoaded(
+    id,
+    (signal) => call(`/api/decisions/${encodeURIComponent(id)}/explain`, { signal, timeoutMs }) as Promise<Explained>,
+  );
+  return (
+    <>
+      <Heading text={words.title} />
+      <p>
+        <a href={routeTo("decisions")}>{words.back}</a>
+      </p>
+      {isLoading && <p role="status">{words.waiting}</p>}
+      <Failure error={error} />
+      {data !== undefined && <Shown explained={data} />}
+    </>
+  );
+}
+
+function Shown({ explained }: { readonly explained: Explained }) {
+  const { decision, explanation, result, count } = explained;
+  const asked = questionToAsk(decision);
+  const link = asked && routeTo("ask", [asked.form], asked.query);
+  const differs = result !== decision.result || count !== decision.count;
+  return (
+    <>
+      <p>
+        <code>{questionText(decision)}</code>
+      </p>
+      {link !== undefined && (
+        <p>
+          <a href={link}>{decisionsTexts.ask}</a>
+        </p>
+      )}
+      {!isWhole(decision) && <p class="help">{words.redacted(decision.redacted.join(", "))}</p>}
+      <section aria-label={decisionsTexts.columns.details}>
+        <DecisionFacts decision={decision} />
+      </section>
+      <section aria-label={decisionsTexts.explanation.title}>
+        <h2>{decisionsTexts.explanation.title}</h2>
+        <p class="help">{words.asOf(formatNumber(decision.offset))}</p>
+        {differs && <p class="failure">{words.differs}</p>}
+        {explanation === null ? (
+          <p>{words.listAgain(decisionsTexts.entries(count ?? 0))}</p>
+        ) : (
+          <ExplanationTree explanation={explanation} />
+        )}
+      </section>
+    </>
+  );
+}
+
+function DecisionFacts({ decision }: { readonly decision: LoggedDecision }) {
+  const { facts } = words;
+  const rows = [
+    [facts.id, decision.id],
+    [facts.time, decision.time],
+    [facts.result, <ResultOf key="result" decision={decision} />],
+    [facts.kind, decision.kind],
+    [facts.actor, decision.actor && valueText(decision.actor)],
+    [facts.action, decision.action],
+    [facts.resource, decision.resource && valueText(decision.resource)],
+    [facts.context, decision.context_facts.map(factText).join(", ") || null],
+    [facts.policy, decision.policy],
+    [facts.offset, formatNumber(decision.offset)],
+    [facts.epoch, decision.epoch],
+    [facts.duration, formatDuration(decision.duration_us / 1000)],
+    [facts.cached, decision.cached ? words.yes : words.no],
+    [facts.key, decision.key],
+    [facts.request, decision.request_id],
+    [facts.trace, decision.trace_id],
+  ] as const;
+  return (
+    <dl class="properties">
+      {rows.map(([name, value]) =>
+        value === null ? null : (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ),
+      )}
+    </dl>
+  );
+}

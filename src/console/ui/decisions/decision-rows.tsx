@@ -1,0 +1,68 @@
+/** Decisions as rows of a table. The question of a row opens in the screen Ask, if the log has all of it. */
+import { formatDuration } from "../components/format.ts";
+import { ScrollTable } from "../components/scroll-table.tsx";
+import { routeTo } from "../state/route.ts";
+import { texts } from "../texts.ts";
+import { decisionsTexts as words } from "../texts/decisions.ts";
+import { questionToAsk, type LoggedDecision, questionText } from "./logged-decision.ts";
+
+export interface DecisionRow {
+  readonly decision: LoggedDecision;
+  readonly isAfterGap?: boolean;
+}
+
+export function DecisionRows({ rows }: { readonly rows: readonly DecisionRow[] }) {
+  return (
+    <ScrollTable label={words.table} columns={Object.values(words.columns)}>
+      {rows.map(({ decision, isAfterGap = false }) => (
+        <Row key={decision.id} decision={decision} isAfterGap={isAfterGap} />
+      ))}
+    </ScrollTable>
+  );
+}
+
+function Row({ decision, isAfterGap }: Required<DecisionRow>) {
+  const { id, time, key, duration_us: duration, dropped_before: dropped } = decision;
+  const question = questionText(decision);
+  const asked = questionToAsk(decision);
+  const link = asked && routeTo("ask", [asked.form], asked.query);
+  return (
+    <>
+      <tr>
+        <td class="nowrap">{time}</td>
+        <td>
+          <ResultOf decision={decision} />
+        </td>
+        <th scope="row">{link === undefined ? question : <a href={link}>{question}</a>}</th>
+        <td class="nowrap">{formatDuration(duration / 1000)}</td>
+        <td>{key ?? texts.noValue}</td>
+        <td>
+          <a href={routeTo("decisions", [id])} aria-label={words.whyOf(question)}>
+            {words.why}
+          </a>
+        </td>
+      </tr>
+      {dropped > 0 && <Note text={words.gap(dropped)} />}
+      {isAfterGap && <Note text={words.skipped} />}
+    </>
+  );
+}
+
+export function ResultOf({
+  decision: { result, count },
+}: {
+  readonly decision: Pick<LoggedDecision, "result" | "count">;
+}) {
+  if (result === null) return <>{words.entries(count ?? 0)}</>;
+  return <span class={result === "allow" ? "good" : "failure"}>{words[result]}</span>;
+}
+
+function Note({ text }: { readonly text: string }) {
+  return (
+    <tr>
+      <td colSpan={Object.keys(words.columns).length} class="help">
+        {text}
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,63 @@
+/** The conditions of a search in the decision log: in the address of the screen, and as parameters of the API. Pure. */
+
+/** By the names in the address. */
+export const filterNames = [
+  ...(["result", "kind", "actor", "action", "resource", "since", "until"] as const),
+  ...(["key", "request_id", "trace_id", "policy"] as const),
+] as const;
+export type FilterName = (typeof filterNames)[number];
+export type Filters = Readonly<Partial<Record<FilterName, string>>>;
+
+export const decisionKinds = [
+  ...["authorize", "authorize_resources", "list", "list_actors", "actions", "bulk_actions", "query", "evaluate_query"],
+];
+
+/** The conditions in an address; empty ones are none. */
+export function filtersIn(query: URLSearchParams): Filters {
+  const given = filterNames.map((name) => [name, query.get(name)?.trim() ?? ""] as const);
+  return Object.fromEntries(given.filter(([, value]) => value !== ""));
+}
+
+/** A condition that is not understood. */
+export class FilterError extends Error {
+  readonly filter: FilterName;
+
+  constructor(filter: FilterName) {
+    super(filter);
+    this.filter = filter;
+  }
+}
+
+/** The parameters of `GET /api/decisions`. Throws FilterError. */
+export function parametersOf({ actor, resource, ...others }: Filters): URLSearchParams {
+  const parameters = new URLSearchParams(others);
+  for (const [name, text] of [["actor", actor] as const, ["resource", resource] as const]) {
+    if (text === undefined) continue;
+    const found = entity.exec(text)?.groups;
+    if (found?.["type"] === undefined) throw new FilterError(name);
+    parameters.set(`${name}_type`, found["type"]);
+    if (found["id"] !== undefined) parameters.set(`${name}_id`, found["id"]);
+  }
+  return parameters;
+}
+
+/** New decisions have no earlier time, so a stream has no conditions of time. */
+export function withoutTimes({ since: _since, until: _until, ...others }: Filters): Filters {
+  return others;
+}
+
+/** `User:ann`, or a type alone. The id is everything behind the colon. */
+const entity = /^(?<type>[\p{L}_][\p{L}\p{N}_]*(?:::[\p{L}_][\p{L}\p{N}_]*)*)(?::(?!:)(?<id>.+))?$/su;
+
+/** What a field for a local time shows for a time of the address; empty without one. */
+export function localTimeOf(time: string | undefined): string {
+  const date = new Date(time ?? "");
+  if (Number.isNaN(date.getTime())) return "";
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
+/** The time with its zone that a field for a local time means; empty if it is not filled in. */
+export function timeOfLocal(local: string): string {
+  const date = new Date(local);
+  return Number.isNaN(date.getTime()) ? "" : date.toISOString();
+}

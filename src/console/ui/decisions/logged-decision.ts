@@ -1,0 +1,99 @@
+/** A logged decision as the node sends it, and its question as a text and for the screen that asks again. Pure. */
+
+/** An id that the node left out, or only hashed, is missing. */
+export interface LoggedValue {
+  readonly type: string;
+  readonly id?: string;
+  readonly hash?: string;
+}
+
+export interface LoggedFact {
+  readonly predicate: string;
+  readonly args: readonly LoggedValue[];
+}
+
+export interface LoggedDecision {
+  readonly id: string;
+  readonly time: string;
+  readonly kind: string;
+  /** Null for a list. */
+  readonly result: "allow" | "deny" | null;
+  /** How many entries a list has. */
+  readonly count: number | null;
+  readonly actor: LoggedValue | null;
+  readonly action: string | null;
+  readonly resource: LoggedValue | null;
+  readonly context_facts: readonly LoggedFact[];
+  readonly question: Readonly<Record<string, unknown>> | null;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly policy: number | null;
+  readonly cached: boolean;
+  readonly duration_us: number;
+  readonly key: string | null;
+  readonly request_id: string | null;
+  readonly trace_id: string | null;
+  /** What the node left out or hashed. */
+  readonly redacted: readonly string[];
+  /** How many decisions before this one were not logged. */
+  readonly dropped_before: number;
+}
+
+/** `User:ann`; `User:_` for all of a type. */
+export function valueText(value: LoggedValue | null): string {
+  if (value === null) return "_";
+  if (value.id !== undefined) return `${value.type}:${value.id}`;
+  return value.hash === undefined ? `${value.type}:_` : `${value.type}:#${value.hash}`;
+}
+
+/** `has_role(User:ann, String:reader, Repository:x)` */
+export function factText({ predicate, args }: LoggedFact): string {
+  return `${predicate}(${args.map(valueText).join(", ")})`;
+}
+
+/** `User:ann read Repository:x`; other kinds than `authorize` come first. */
+export function questionText({ kind, actor, action, resource }: LoggedDecision): string {
+  const asked = [valueText(actor), action ?? "_", valueText(resource)].join(" ");
+  return kind === "authorize" ? asked : `${kind} ${asked}`;
+}
+
+/** The forms of the screen Ask, by kind of decision. `list` asks for a type of resources, `who` for a type of actors. */
+const forms: Readonly<Record<string, { readonly form: string; readonly fields: readonly Field[] }>> = {
+  authorize: { form: "authorize", fields: ["actor", "action", "resource"] },
+  list: { form: "list", fields: ["actor", "action", "type"] },
+  list_actors: { form: "who", fields: ["type", "action", "resource"] },
+  actions: { form: "actions", fields: ["actor", "resource"] },
+};
+
+type Field = "actor" | "action" | "resource" | "type";
+
+/** A question in the screen Ask. */
+export interface Question {
+  readonly form: string;
+  readonly query: Readonly<Record<string, string>>;
+}
+
+/** The same question, for now; undefined if the log does not have all of it. */
+export function questionToAsk(decision: LoggedDecision): Question | undefined {
+  const { kind, actor, action, resource, context_facts: context } = decision;
+  const found = forms[kind];
+  if (found === undefined || !isWhole(decision)) return undefined;
+  const { form, fields } = found;
+  const type = (form === "who" ? actor : resource)?.type ?? null;
+  const values = { actor: parameterOf(actor), action, resource: parameterOf(resource), type };
+  const given = fields.map((field) => [field, values[field]] as const);
+  if (given.some(([, value]) => value === null)) return undefined;
+  const withContext = context.length > 0 && { context: JSON.stringify(context) };
+  return { form, query: { ...(Object.fromEntries(given) as Record<string, string>), ...withContext } };
+}
+
+/** Whether nothing of the question is left out or hashed. */
+export function isWhole({ redacted }: LoggedDecision): boolean {
+  return !redacted.some((name) => ["actor", "resource", "context", "question"].includes(name));
+}
+
+/** `User:ann`, as the screen Ask reads it: an id in quotes is a literal of Polar there. */
+function parameterOf(value: LoggedValue | null): string | null {
+  if (value?.id === undefined) return null;
+  return `${value.type}:${/^".*"$/s.test(value.id) ? JSON.stringify(value.id) : value.id}`;
+}

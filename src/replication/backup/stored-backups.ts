@@ -1,0 +1,94 @@
+/**
+ * The backups in a directory, which a schedule fills with `ostiary backup`. Only their headers are read, so a listing says
+ * what they cover, and not whether their content is whole.
+ */
+import { open, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { decodeHeader, snapshotHeaderBytesMax, type SnapshotManifest } from "../../store/snapshot/snapshot-header.ts";
+import { type Authenticity, authenticityOf } from "../../store/snapshot/snapshot-mac.ts";
+import { AppError } from "../../util/app-error.ts";
+import { fileProblem } from "../../util/reason.ts";
+
+export interface StoredBackup {
+  /** The name of the file. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly manifest: SnapshotManifest;
+  /** `wrong`: it was changed, or made with another node key. */
+  readonly authenticity: Authenticity | "wrong";
+}
+
+export interface StoredBackups {
+  /** The newest first. */
+  readonly backups: readonly StoredBackup[];
+  /** Whether the directory has more files than are examined. */
+  readonly isCut: boolean;
+}
+
+interface ListOptions {
+  readonly directory: string;
+  readonly environment: string;
+  /** The key hash for the MAC. */
+  readonly nodeKeyHash: string | undefined;
+}
+
+const filesMax = 500;
+const openFilesMax = 8;
+
+/** The backups of the environment. AppError `conflict` if the directory cannot be read. */
+export async function listStoredBackups({ directory, environment, nodeKeyHash }: ListOptions): Promise<StoredBackups> {
+  const names = await fileNames(directory);
+  // Names with a date sort by it.
+  const examined = names.toSorted().slice(-filesMax);
+  const backups: StoredBackup[] = [];
+  const waiting = [...examined];
+  const examine = async (): Promise<void> => {
+    for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+      const found = await readBackup(directory, name, nodeKeyHash);
+      if (found?.manifest.kind === "backup" && found.manifest.environment === environment) backups.push(found);
+    }
+  };
+  await Promise.all(Array.from({ length: openFilesMax }, examine));
+  backups.sort((one, other) => other.manifest.madeMs - one.manifest.madeMs || (one.name < other.name ? -1 : 1));
+  return { backups, isCut: names.length > examined.length };
+}
+
+async function fileNames(directory: string): Promise<string[]> {
+  try {
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  } catch (error) {
+    throw new AppError(
+      "conflict",
+      `the directory of \`backupDirectory\` cannot be read: ${fileProblem(error)}; correct the setting or the directory`,
+    );
+  }
+}
+
+/** Undefined if the file is no backup or snapshot, or cannot be read. */
+async function readBackup(
+  directory: string,
+  name: string,
+  nodeKeyHash: string | undefined,
+): Promise<StoredBackup | undefined> {
+  try {
+    await using file = await open(join(directory, name), "r");
+    const { size } = await file.stat();
+    const bytes = new Uint8Array(Math.min(size, snapshotHeaderBytesMax));
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    const header = decodeHeader(bytes.subarray(0, bytesRead));
+    if (header === undefined) return undefined;
+    return { name, bytes: size, manifest: header.manifest, authenticity: authenticityIn(header.signed, nodeKeyHash) };
+  } catch {
+    // Another program's file, one that is being written, or one that has just been removed.
+    return undefined;
+  }
+}
+
+function authenticityIn(...[signed, nodeKeyHash]: Parameters<typeof authenticityOf>): StoredBackup["authenticity"] {
+  try {
+    return authenticityOf(signed, nodeKeyHash);
+  } catch {
+    return "wrong";
+  }
+}

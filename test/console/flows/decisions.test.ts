@@ -1,0 +1,188 @@
+/** The screen Decisions in a real browser: search, live tail, export, and the explanation of one decision. */
+import * as Bun from "bun";
+import { describe, expect } from "bun:test";
+import { readFileSync } from "node:fs";
+import { tailRowsMax } from "../../../src/console/ui/decisions/tail.ts";
+import { texts } from "../../../src/console/ui/texts.ts";
+import { decisionsTexts as words } from "../../../src/console/ui/texts/decisions.ts";
+import { eventually } from "../../replication/cluster.ts";
+import { type Flow, flow } from "./flow.ts";
+
+const flags = { "decisions.log": "all" };
+const script = `<script>document.title = "run"</script>`;
+
+function question(actor: string, action = "read", resource = "acme") {
+  return { actor_type: "User", actor_id: actor, action, resource_type: "Organization", resource_id: resource };
+}
+
+async function ask(flow: Flow, actor: string, action?: string, resource?: string): Promise<void> {
+  await flow.call("POST", "/api/authorize", question(actor, action, resource));
+}
+
+interface Found {
+  readonly decisions: readonly { readonly id: string; readonly actor: { readonly id: string } }[];
+}
+
+/** The decisions of an actor, once the thread that writes the log has written one. */
+async function logged(flow: Flow, actor: string): Promise<Found["decisions"]> {
+  for (;;) {
+    const { decisions } = (await flow.call(
+      "GET",
+      `/api/decisions?${new URLSearchParams({ actor_type: "User", actor_id: actor })}`,
+    )) as Found;
+    if (decisions.length > 0) return decisions;
+  }
+}
+
+/** Its connections can be cut. */
+function proxyTo(url: string, port: number) {
+  return Bun.serve({
+    hostname: "127.0.0.1",
+    port,
+    idleTimeout: 0,
+    fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      const { method, headers, signal } = request;
+      return fetch(url + pathname + search, { method, headers, signal, redirect: "manual", decompress: false });
+    },
+  });
+}
+
+describe("the decision log", () => {
+  flow(
+    "is searched, explained and exported",
+    async (flow) => {
+      const contextFact = {
+        predicate: "has_role",
+        args: [
+          ["User", "guest"],
+          ["String", "member"],
+          ["Organization", "acme"],
+        ],
+      };
+      const context = [
+        { predicate: contextFact.predicate, args: contextFact.args.map(([type, id]) => ({ type, id })) },
+      ];
+      await flow.call("POST", "/api/authorize", { ...question("guest"), context_facts: context });
+      await ask(flow, "nobody", "delete");
+      await ask(flow, script);
+      await logged(flow, script);
+      const tab = await flow.logIn("admin", "decisions");
+      const { page } = tab;
+      await tab.heading(words.title).waitFor();
+      const denied = page.getByRole("link", { name: "User:nobody delete Organization:acme", exact: true });
+      await denied.waitFor();
+      // Text of a question is text.
+      await page.getByRole("link", { name: `User:${script} read Organization:acme`, exact: true }).waitFor();
+      await tab.expectAccessible();
+      await tab.screenshot("decisions");
+
+      // The search is a part of the address, and the key is not.
+      await page.getByRole("textbox", { name: words.fields.actor }).fill("User:guest");
+      await page.getByRole("button", { name: words.search }).click();
+      await denied.waitFor({ state: "detached" });
+      expect(page.url()).toContain("#/decisions?actor=User%3Aguest");
+      const link = page.getByRole("link", { name: "User:guest read Organization:acme", exact: true });
+      const target = (await link.getAttribute("href")) ?? "";
+      const [path, query] = target.split("?");
+      expect(path).toBe("#/ask/authorize");
+      expect(Object.fromEntries(new URLSearchParams(query))).toEqual({
+        ...{ actor: "User:guest", action: "read", resource: "Organization:acme" },
+        context: JSON.stringify(context),
+      });
+
+      // Why, as of its offset: the context fact counts, and what is written later does not.
+      await page.getByRole("link", { name: words.whyOf("User:guest read Organization:acme") }).click();
+      await tab.heading(words.one.title).waitFor();
+      const explanation = page.getByRole("region", { name: words.explanation.title });
+      await explanation.getByText(words.explanation.allowed, { exact: true }).waitFor({ timeout: 60_000 });
+      await explanation.getByText(words.explanation.context, { exact: true }).waitFor();
+      await tab.expectAccessible();
+      await page.getByRole("link", { name: words.one.back }).click();
+      await denied.waitFor();
+      await page.getByRole("link", { name: words.whyOf("User:nobody delete Organization:acme") }).click();
+      await explanation.getByText(words.explanation.denied, { exact: true }).waitFor({ timeout: 60_000 });
+      await explanation.getByText(words.explanation.missing).first().waitFor();
+
+      // The export has the searched decisions, and a wrong search says what is wrong.
+      await tab.open("decisions?result=deny");
+      await denied.waitFor();
+      const download = page.waitForEvent("download");
+      await page.getByRole("button", { name: words.export }).click();
+      const file = await (await download).path();
+      const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+      expect(lines.map((line) => (JSON.parse(line) as { result: string }).result)).toEqual(lines.map(() => "deny"));
+      await page.getByText(words.exported(String(lines.length))).waitFor();
+      await tab.open("decisions?actor=:x");
+      await page.getByText(words.notAnObject(words.fields.actor)).waitFor();
+      await tab.open("decisions?actor=User:unheard-of");
+      await page.getByText(words.none).waitFor();
+    },
+    { flags },
+  );
+
+  flow(
+    "shows new decisions as they are made, and goes on after an interruption",
+    async (flow) => {
+      let proxy = proxyTo(flow.url, 0);
+      const port = Number(proxy.port);
+      const tab = await flow.logIn("admin", "decisions?result=deny", { url: `http://127.0.0.1:${port}` });
+      const { page } = tab;
+      await tab.heading(words.title).waitFor();
+      await page.getByRole("button", { name: words.live }).click();
+      await page.getByText(words.liveHelp(tailRowsMax)).waitFor();
+      await ask(flow, "first", "delete");
+      await page.getByText("User:first delete Organization:acme").waitFor();
+      await tab.expectAccessible();
+      expect(await page.getByLabel(words.fields.since).count()).toBe(0);
+
+      await proxy.stop(true);
+      await page.getByText(words.liveInterrupted).waitFor({ timeout: 60_000 });
+      await ask(flow, "meanwhile", "delete");
+      proxy = proxyTo(flow.url, port);
+      await page.getByText("User:meanwhile delete Organization:acme").waitFor({ timeout: 60_000 });
+      // The newest is first.
+      const rows = await page.getByRole("rowheader").allTextContents();
+      expect(rows.slice(0, 2)).toEqual([
+        "User:meanwhile delete Organization:acme",
+        "User:first delete Organization:acme",
+      ]);
+
+      // More than can be shown arrive at once: the console skips to the newest, and says so.
+      await proxy.stop(true);
+      await page.getByText(words.liveInterrupted).waitFor({ timeout: 60_000 });
+      const evaluations = Array.from({ length: 1000 }, (_, number) => ({
+        subject: { type: "User", id: `u${number}` },
+      }));
+      const defaults = { action: { name: "delete" }, resource: { type: "Organization", id: "acme" } };
+      for (let count = 0; count < 2; count++)
+        await flow.call("POST", "/access/v1/evaluations", { ...defaults, evaluations });
+      proxy = proxyTo(flow.url, port);
+      await eventually(async () => {
+        await ask(flow, "newest", "delete");
+        expect(await page.getByText(words.skipped).count()).toBeGreaterThan(0);
+      }, 30_000);
+      await page.getByText("User:newest delete Organization:acme").first().waitFor();
+      expect(await page.getByRole("rowheader").count()).toBeLessThanOrEqual(tailRowsMax);
+      await page.getByRole("button", { name: words.pause }).click();
+      await page.getByText(words.liveHelp(tailRowsMax)).waitFor({ state: "detached" });
+      await proxy.stop(true);
+    },
+    { flags },
+  );
+
+  flow("is for administrators only, and says so if it is off", async (flow) => {
+    for (const role of ["read", "write"] as const) {
+      const tab = await flow.logIn(role, "decisions");
+      await tab.heading(texts.screens.notFound).waitFor();
+      expect(await tab.page.getByRole("link", { name: texts.screens.decisions }).count()).toBe(0);
+      const key = await flow.key(role);
+      for (const path of ["/api/decisions", "/api/decisions/x/explain"]) {
+        const { status } = await fetch(flow.url + path, { headers: { authorization: `Bearer ${key}` } });
+        expect([path, role, status]).toEqual([path, role, 403]);
+      }
+    }
+    const tab = await flow.logIn("admin", "decisions");
+    await tab.page.getByText("decisions.log").first().waitFor();
+  });
+});

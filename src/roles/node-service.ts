@@ -11,7 +11,9 @@ import { People } from "../http/oidc/people.ts";
 import type { ServeConsole } from "../http/routes/console.ts";
 import type { RedeemLoginCode } from "../http/routes/people.ts";
 import type { Environments } from "../http/routes/environments.ts";
+import { currentEnvironment } from "../telemetry/current-environment.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
+import { recentTraces } from "../telemetry/recent-traces.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { readAuthority } from "../replication/tls-files.ts";
 import { tlsFetchOptions } from "../runtime/fetch.ts";
@@ -57,12 +59,14 @@ export async function serveNode(
   const decisions = new DecisionLog(config, system.clock);
   const parity = new ParityLog(decisions);
   const history = new MetricHistory(system.clock);
+  const environment = currentEnvironment();
+  const traces = { list: () => recentTraces.list(environment), url: config.trace.url };
   let node = first;
   try {
     const people = openPeople(config, system);
     const admission = { people, environments, isHosted, createTestEnvironment, redeemLoginCode, trustedProxies };
     const serveConsole = config.console && !isHosted ? consoleServer() : undefined;
-    const options = { decisions, parity, history, serveConsole, publicUrl, oidc, ...admission };
+    const options = { decisions, parity, history, traces, serveConsole, publicUrl, oidc, ...admission };
     let made: App | undefined;
     const app = (): App => (made ??= createApp(node, limits, options));
     if (!isHosted) app();

@@ -15,6 +15,8 @@ export interface CallOptions {
   readonly method?: string;
   readonly body?: unknown;
   readonly signal?: AbortSignal | undefined;
+  /** How long the node may take. */
+  readonly timeoutMs?: number;
   /** Also returns the body of a 503, as `/healthcheck` answers of a node that is not ready. */
   readonly acceptsNotReady?: boolean;
 }
@@ -38,7 +40,7 @@ export class NoAnswerError extends Error {}
 export const silentSinceMs = new Store<number | undefined>(undefined);
 
 const triesMax = 4;
-const timeoutMs = 30_000;
+const timeoutDefaultMs = 30_000;
 const delayMsMax = 5000;
 const temporary: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
 
@@ -55,24 +57,20 @@ const base = new URL("../", location.href.replace(/#.*/s, ""));
 export async function callNode(
   credential: Credential | undefined,
   path: string,
-  { method = "GET", body, signal, acceptsNotReady = false }: CallOptions = {},
+  { method = "GET", body, signal, acceptsNotReady = false, timeoutMs = timeoutDefaultMs }: CallOptions = {},
 ): Promise<unknown> {
   const headers = {
-    ...(credential !== undefined && { Authorization: `Bearer ${credential.token}` }),
-    ...(credential?.environment !== undefined && { "Ostiary-Environment": credential.environment }),
+    ...credentialHeaders(credential),
     ...(body !== undefined && { "Content-Type": "application/json" }),
     "X-Request-ID": randomText(),
   };
   for (let tries = 1; ; tries++) {
-    const response = await send(signal, new URL(path.replace(/^\//, ""), base), {
+    const response = await send(signal, urlOf(path), {
       method,
       headers,
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]),
-      // The key is the only proof of who asks. A redirect must not carry it elsewhere.
-      credentials: "omit",
-      redirect: "error",
-      cache: "no-store",
+      ...sentAlways,
     });
     signal?.throwIfAborted();
     if (response?.ok === true || (response?.status === 503 && acceptsNotReady)) return contentOf(response);
@@ -82,6 +80,54 @@ export async function callNode(
       throw response === undefined ? new NoAnswerError() : await errorOf(response);
     await delay(Math.max(retryAfterMs(response), 250 * 2 ** tries), signal);
   }
+}
+
+/**
+ * A response whose body the caller reads: a stream, or a file. It may take any time, until `signal` ends it. Throws
+ * ApiError, NoAnswerError, or the reason of the aborted signal.
+ */
+export async function openNode(
+  credential: Credential | undefined,
+  path: string,
+  { accept, signal, lastEventId }: OpenOptions,
+): Promise<Response> {
+  const headers = {
+    ...credentialHeaders(credential),
+    Accept: accept,
+    ...(lastEventId !== undefined && { "Last-Event-ID": lastEventId }),
+  };
+  const response = await send(signal, urlOf(path), { headers, signal, ...sentAlways });
+  signal.throwIfAborted();
+  if (response === undefined) throw new NoAnswerError();
+  if (!response.ok) throw await errorOf(response);
+  return response;
+}
+
+export interface OpenOptions {
+  /** The media type. */
+  readonly accept: string;
+  readonly signal: AbortSignal;
+  /** Continues a stream behind this event. */
+  readonly lastEventId?: string | undefined;
+}
+
+/** Whether the same request may succeed a little later. */
+export function isTemporary(error: unknown): boolean {
+  return error instanceof NoAnswerError || (error instanceof ApiError && temporary.has(error.status));
+}
+
+/** The key is the only proof of who asks. A redirect must not carry it elsewhere. */
+const sentAlways = { credentials: "omit", redirect: "error", cache: "no-store" } as const;
+
+function credentialHeaders(credential: Credential | undefined): Record<string, string> {
+  return {
+    ...(credential !== undefined && { Authorization: `Bearer ${credential.token}` }),
+    ...(credential?.environment !== undefined && { "Ostiary-Environment": credential.environment }),
+  };
+}
+
+function urlOf(path: string): URL {
+  return new URL(path.replace(/^\//, ""), base);
 }
 
 /** Undefined if there is no answer. */

@@ -15,6 +15,8 @@ export interface ScreenEntry {
 
 export const screens: readonly ScreenEntry[] = [
   { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "changes", title: texts.screens.changes, role: "read", load: () => import("./changes.tsx") },
+  { name: "traces", title: texts.screens.traces, role: "admin", load: () => import("./traces.tsx") },
   { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
 ];
 

@@ -2,7 +2,7 @@
  * Who uses the console in this tab: one login for each environment, and which of them is shown. Keys are kept in the
  * session storage of the tab: a reload keeps them, other tabs do not have them, and closing the tab removes them.
  */
-import { ApiError, callNode, type CallOptions, type Credential } from "../api/node-api.ts";
+import { ApiError, callNode, type CallOptions, type Credential, openNode, type OpenOptions } from "../api/node-api.ts";
 import type { Role, Whoami } from "../api/responses.ts";
 import { Store } from "../store.ts";
 
@@ -57,10 +57,19 @@ export function currentLogin(value = session.value): Login | undefined {
 }
 
 /** As `callNode`, with the current login. Ends the login if the node does not accept it any more. */
-export async function call(path: string, options?: CallOptions): Promise<unknown> {
+export function call(path: string, options?: CallOptions): Promise<unknown> {
+  return asCurrent((login) => callNode(login, path, options));
+}
+
+/** As `openNode`, in the same way. */
+export function open(path: string, options: OpenOptions): Promise<Response> {
+  return asCurrent((login) => openNode(login, path, options));
+}
+
+async function asCurrent<T>(request: (login: Login | undefined) => Promise<T>): Promise<T> {
   const login = currentLogin();
   try {
-    return await callNode(login, path, options);
+    return await request(login);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401 && login === currentLogin()) logOut(error.message);
     throw error;

@@ -19,7 +19,7 @@ const tracing = await startTracing({
 // Uses up the budget of requests.
 for (let count = 1; count < perSecond; count++)
   withSpan("other", { parent: null, traced: "request" }, () => withSpan("inner", {}, () => undefined));
-if (perSecond > 0) withSpan("orphan", {}, () => undefined);
+if (perSecond > 0) withSpan("without a trace", {}, () => undefined);
 
 const seen = await withSpan(
   "request",

@@ -206,7 +206,7 @@ export function connectNode(
     async report(report) {
       using late = deadline(clock, reportTimeoutMs);
       const response = await send("POST", "report", {}, late.signal, JSON.stringify(report));
-      await response.body?.cancel();
+      await response.text();
       if (!response.ok) throw new AppError("not_ready", `${url} takes no reports`);
     },
 
@@ -219,7 +219,8 @@ export function connectNode(
       const response = await get(`survey?${query}`, late.signal);
       const isOther = [404, 405, 409].includes(response.status);
       if (!response.ok && !isOther) throw await failure("what it knows of other nodes", response);
-      return isOther ? (await response.body?.cancel(), undefined) : decodeSurvey(await response.text());
+      const text = await response.text();
+      return isOther ? undefined : decodeSurvey(text);
     },
 
     async log(asked) {

@@ -16,6 +16,8 @@ import { changesTexts as words } from "../texts/changes.ts";
 import { changeOf, type ChangeEvent, pageLinesMax, traceIdOf } from "./change.ts";
 
 const appliedMs = 2000;
+/** Spans of other nodes can come later, and a node may not have answered in time. */
+const traceMs = 3000;
 
 export function ChangePage({ offset }: { readonly offset: string }) {
   const number = Number(offset);
@@ -114,12 +116,12 @@ function TraceOf({ event }: { readonly event: ChangeEvent }) {
 }
 
 function LoadedTrace({ id }: { readonly id: string }) {
-  const { data, error, isLoading } = useLoaded(id, (signal) => call(`/api/traces/${id}`, { signal }) as Promise<Trace>);
-  if (error instanceof ApiError && error.status === 404) return <p>{words.noSpans}</p>;
+  const { data, error } = usePolled(id, traceMs, (signal) => call(`/api/traces/${id}`, { signal }) as Promise<Trace>);
+  if (data === undefined && error instanceof ApiError && error.status === 404) return <p>{words.noSpans}</p>;
   return (
     <>
       <Failure error={error} />
-      {isLoading && data === undefined && <p role="status">{texts.loading}</p>}
+      {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
       {data !== undefined && (
         <>
           <Waterfall trace={data} />

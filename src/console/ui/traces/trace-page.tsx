@@ -5,18 +5,22 @@ import { Failure } from "../components/failure.tsx";
 import { Heading } from "../components/heading.tsx";
 import { Waterfall } from "../components/waterfall.tsx";
 import { waterfallRows } from "../components/waterfall-rows.ts";
-import { useLoaded } from "../state/loaded.ts";
+import { usePolled } from "../state/polled.ts";
 import { routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { tracesTexts as words } from "../texts/traces.ts";
 
+const pollMs = 3000;
+
 export function TracePage({ id }: { readonly id: string }) {
-  const { data, error, isLoading } = useLoaded(
+  // Spans of other nodes can come later, and a node may not have answered in time.
+  const { data, error } = usePolled(
     id,
+    pollMs,
     (signal) => call(`/api/traces/${encodeURIComponent(id)}`, { signal }) as Promise<Trace>,
   );
-  const isGone = error instanceof ApiError && error.status === 404;
+  const isGone = data === undefined && error instanceof ApiError && error.status === 404;
   const [top] = waterfallRows(data?.spans ?? []);
   return (
     <>
@@ -25,7 +29,7 @@ export function TracePage({ id }: { readonly id: string }) {
         <a href={routeTo("traces")}>{words.back}</a>
       </p>
       {isGone ? <p role="status">{words.notThere}</p> : <Failure error={error} />}
-      {isLoading && data === undefined && <p role="status">{texts.loading}</p>}
+      {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
       {data !== undefined && <Waterfall trace={data} />}
     </>
   );

@@ -31,6 +31,7 @@ import { loginCommand, logoutCommand, whoamiCommand } from "./login.ts";
 import { manCommand } from "./man.ts";
 import { openApiCommand } from "./openapi.ts";
 import { metricsCommand } from "./metrics.ts";
+import { nodesCommand } from "./nodes.ts";
 import { parityCommand } from "./parity.ts";
 import { planCommand } from "./plan.ts";
 import { policyCommand } from "./policy.ts";
@@ -45,6 +46,7 @@ import { advancedHeading } from "./setting-options.ts";
 import { firstSentence } from "./command-tree.ts";
 import { type AddCommand, UsageError, type ExitStatus } from "./command.ts";
 import { describeUnknownCommand } from "./unknown-command.ts";
+import { tracesCommand } from "./traces.ts";
 import { validateCommand } from "./validate.ts";
 
 const examples = `
@@ -125,7 +127,9 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
   [
     "Operation:",
     [
+      nodesCommand,
       metricsCommand,
+      tracesCommand,
       eventsCommand,
       decisionsCommand,
       parityCommand,

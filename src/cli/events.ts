@@ -2,12 +2,13 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { formatValue } from "../engine/explain/atom.ts";
-import { printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
+import { print, printError, printUntilClosed, stopSignal } from "../runtime/process.ts";
 import { unreachable } from "../util/assert.ts";
 import { printable } from "../util/printable.ts";
 import { UsageError, type AddCommand } from "./command.ts";
 import { followEvents } from "./follow-events.ts";
 import { accessOf, callNode, expectAnswer, withAccess, type NodeAccess } from "./node-api.ts";
+import { table } from "./table.ts";
 
 const details = `
 A position is an offset or, better, the id of an event (\`epoch:offset\`), which is refused if it does not belong to the
@@ -16,11 +17,13 @@ history of the node. The status is 1 if the log does not contain the position an
 Examples:
   ostiary events                          all events in the log of the node
   ostiary events --follow                 new events until Ctrl-C; it reconnects after an interruption and misses none
+  ostiary events --applied 1000           when each node had the event with this offset
   ostiary events --after 1000 --follow --json | jq 'select(.type == "ostiary.facts.changed") | .data'`;
 
 interface Options {
   readonly follow?: true;
   readonly after?: string;
+  readonly applied?: string;
   readonly json?: true;
 }
 
@@ -30,13 +33,19 @@ export const eventsCommand: AddCommand = (program) => {
     .description("Print the changes of facts, policy and API keys on a running node, in order")
     .option("--follow", "Print new events as they occur")
     .option("--after <position>", "Begin after this position (default: the whole log; with --follow, now)")
-    .option("--json", "Print CloudEvents, one per line");
+    .option("--applied <offset>", "Print when each node had applied the event with this offset")
+    .option("--json", "Print CloudEvents, or the nodes of --applied, one per line");
   withAccess(command, "read")
     .addHelpText("after", details)
-    .action(async ({ follow, after, json }: Options, self: Command) => {
+    .action(async ({ follow, after, applied, json }: Options, self: Command) => {
+      if (applied !== undefined && !/^[1-9]\d{0,14}$/.test(applied))
+        throw new UsageError(`\`${applied}\` is not the offset of an event`);
+      if (applied !== undefined && (follow || after !== undefined))
+        throw new UsageError("`--applied` shows one event; omit `--follow` and `--after`");
       if (after !== undefined && !/^(?:[0-9a-f]{16}:)?\d{1,15}$/.test(after))
         throw new UsageError(`\`${after}\` is not a position in a log; use an offset or the id of an event`);
       const access = accessOf(self, "read");
+      if (applied !== undefined) return printApplied(access, applied, json);
       const textOf = (event: unknown): string => (json ? `${JSON.stringify(event)}\n` : eventLines(event));
       const headings = json ? "" : eventHeadings;
       if (follow) {
@@ -46,6 +55,34 @@ export const eventsCommand: AddCommand = (program) => {
       await printAll(access, after, textOf, headings);
     });
 };
+
+const appliedSchema = z.object({
+  committed: z.string().nullable(),
+  nodes: z.array(
+    z.looseObject({
+      node: z.string(),
+      role: z.string(),
+      has_event: z.boolean().nullable(),
+      applied: z.string().nullable(),
+      after_ms: z.number().nullable(),
+    }),
+  ),
+});
+
+async function printApplied(access: NodeAccess, offset: string, json: true | undefined): Promise<void> {
+  const answer = await callNode(access, "GET", `/api/events/${offset}/applied`);
+  const { nodes } = expectAnswer(appliedSchema, answer, "a list of nodes with times");
+  if (json) return print(nodes.map((node) => `${JSON.stringify(node)}\n`).join(""));
+  const stateOf = (hasEvent: boolean | null): string =>
+    hasEvent === null ? "not known" : hasEvent ? "yes, when is not known" : "not yet";
+  const rows = nodes.map(({ node, role, has_event, applied, after_ms }) => [
+    node,
+    role,
+    applied ?? stateOf(has_event),
+    after_ms === null ? "-" : `${after_ms} ms`,
+  ]);
+  return print(table(["NODE", "ROLE", "APPLIED", "AFTER COMMIT"], rows));
+}
 
 const page = z.object({ events: z.array(z.unknown()), next: z.string(), head: z.string() });
 

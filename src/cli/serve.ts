@@ -53,6 +53,9 @@ export async function runNode<Node extends RunningNode>(
   const stopRequested = stopSignal();
   const tracing = await startTracing({
     sampleRatio: config.trace.sampleRatio,
+    ...(config.trace.recentPerSecond > 0 && {
+      recent: { perSecond: config.trace.recentPerSecond, ...config.limits },
+    }),
     attributes: {
       "service.version": build.version,
       "ostiary.role": config.role,

@@ -225,11 +225,28 @@ const log = z.strictObject({
   ),
 });
 
-const trace = z.strictObject({
+const trace = {
   sampleRatio: setting(ratio().optional(), "ratio", "a number from 0 to 1").describe(
     "The share of requests that are traced if the caller has not decided. Traces go to OTEL_EXPORTER_OTLP_ENDPOINT; if the ratio is not set, the standard OTEL_TRACES_SAMPLER variables apply",
   ),
-});
+};
+
+const traceDetails = {
+  recentPerSecond: setting(integer(0, 1000).default(5), "number", "a whole number from 0 to 1000").describe(
+    "How many traces of decisions, and as many of other requests, an environment of this node records per second for `GET /api/traces` while no collector is configured; with one, these are the traces that are sent to it. 0 keeps no traces",
+  ),
+  url: setting(
+    z
+      .string()
+      .max(2048)
+      .refine((text) => isTraceUrl(text))
+      .optional(),
+    "url",
+    "a URL that begins with `http://` or `https://` and has `{traceId}` in it",
+  ).describe(
+    "The address of a trace in another tracing system, to which the console links, such as `https://jaeger.example/trace/{traceId}`",
+  ),
+};
 
 const decisions = {
   log: setting(
@@ -325,11 +342,12 @@ export const settingGroups = {
   fallback,
   people: { oidc: z.strictObject(oidc) },
   retention: { limits: z.strictObject(retentionLimits) },
-  logs: { log, trace },
+  logs: { log, trace: z.strictObject(trace) },
   decisions: { decisions: z.strictObject(decisions) },
   advanced: {
     ...advanced,
     oidc: z.strictObject(oidcDetails),
+    trace: z.strictObject(traceDetails),
     decisions: z.strictObject(decisionDetails),
     limits: z.strictObject(advancedLimits),
   },
@@ -345,7 +363,7 @@ export const configSchema = z.strictObject({
   ...advanced,
   oidc: z.strictObject({ ...oidc, ...oidcDetails }).prefault({}),
   log: log.prefault({}),
-  trace: trace.prefault({}),
+  trace: z.strictObject({ ...trace, ...traceDetails }).prefault({}),
   decisions: z.strictObject({ ...decisions, ...decisionDetails }).prefault({}),
   limits: limitsSchema.prefault({}),
 });
@@ -400,6 +418,11 @@ function time(options: { min: number; max: number; default: number; example?: st
   const { min, max, default: value, example = formatDuration(value) } = options;
   const allowed = `a duration from \`${formatDuration(min)}\` to \`${formatDuration(max)}\`, such as \`${example}\``;
   return setting(duration(min, max).default(value), "duration", allowed);
+}
+
+/** The id of a trace is inserted, so only the place of `{traceId}` may be missing of a URL. */
+function isTraceUrl(text: string): boolean {
+  return /^https?:\/\//.test(text) && text.includes("{traceId}") && URL.canParse(text.replaceAll("{traceId}", "0"));
 }
 
 function isOneOf(allowed: readonly string[]): (text: string) => boolean {

@@ -369,6 +369,11 @@ export const advancedLimits = {
   brokerPacketBytesMax: size(64 * KiB).describe(
     "Maximum size of a message that the embedded broker accepts from a node",
   ),
+  // Traces
+  traceBufferTracesMax: count(500).describe(
+    "Maximum number of traces that a node keeps in memory for `GET /api/traces`, of all environments together",
+  ),
+  traceBufferBytesMax: size(4 * MiB).describe("Maximum size of the traces that a node keeps in memory"),
   // The log, snapshots and the disk
   logPageEventsMax: count(5000).describe(
     "Maximum number of events on one page of the log that a node sends to another node",

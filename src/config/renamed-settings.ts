@@ -41,8 +41,8 @@ const oldLimits: Readonly<Record<string, string>> = {
 /** The section of 0.1.0 that no setting is in any more. */
 export const oldSection = "limits";
 
-/** 0.1.0 had no such setting. */
-const added: ReadonlySet<string> = new Set(["environmentGrace"]);
+/** 0.1.0 had no such settings. */
+const added: ReadonlySet<string> = new Set(["environmentGrace", "trace.recentPerSecond", "trace.url"]);
 
 /** Sections that 0.1.0 did not have. */
 const newSections: ReadonlySet<string | undefined> = new Set(["oidc", "decisions"]);

@@ -12,6 +12,7 @@ import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
 import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
+import type { TracedKind } from "../telemetry/trace-budget.ts";
 import { type Span, SpanKind, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { addressMatcher } from "../util/networks.ts";
@@ -69,6 +70,8 @@ import {
 } from "./routes/operations.ts";
 import { metricHistoryRoutes } from "./routes/metric-history.ts";
 import { parityRoutes } from "./routes/parity.ts";
+import { nodeRoutes } from "./routes/nodes.ts";
+import { traceRoutes, type TraceSource } from "./routes/traces.ts";
 import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./routes/people.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
@@ -93,6 +96,8 @@ export interface AppOptions {
   readonly parity?: ParityLog;
   /** The metrics of the last hour. */
   readonly history?: MetricHistory;
+  /** The traces of the environment; undefined if the app shows none. */
+  readonly traces?: TraceSource | undefined;
   /** Serves the files of the web console; undefined if it is disabled. */
   readonly serveConsole?: ServeConsole | undefined;
   /** Lists the backups in the configured directory; undefined without one. */
@@ -121,6 +126,7 @@ export function createApp(
     decisions = new DecisionLog(unloggedDecisions(limits)),
     parity = new ParityLog(decisions),
     history = new MetricHistory(node.clock),
+    traces,
     serveConsole,
     listBackups,
     publicUrl,
@@ -171,6 +177,8 @@ export function createApp(
         .use(storedBackupRoutes(node, limits, listBackups))
         .use(auditRoutes(node, limits))
         .use(metricHistoryRoutes(node, limits, history))
+        .use(nodeRoutes(node, limits))
+        .use(traceRoutes(node, limits, traces))
         .use(serveConsole === undefined ? new Elysia() : consoleRoutes(serveConsole))
         .use(replicationRoutes(node))
         .use(createTestEnvironment === undefined ? new Elysia() : testEnvironmentRoutes(createTestEnvironment)),
@@ -305,7 +313,8 @@ function serveExchanges(
   };
   return {
     fetch(received, connections) {
-      const options = { kind: SpanKind.SERVER, parent: received.headers.get("traceparent") };
+      const parent = received.headers.get("traceparent");
+      const options = { kind: SpanKind.SERVER, parent, traced: tracedKindOf(received, parent) };
       return withSpan("request", options, respond, received, connections);
     },
     get inFlight() {
@@ -318,6 +327,16 @@ function isAuthorize({ method, url }: Request): boolean {
   const start = pathStart(url);
   return method === "POST" && url.length === start + authorizePath.length && url.startsWith(authorizePath, start);
 }
+
+/** A write that an edge forwards belongs to the trace of the edge. Polls would displace the traces that people look for. */
+function tracedKindOf(request: Request, parent: string | null): TracedKind {
+  if (isAuthorize(request)) return "decision";
+  const path = pathOf(request.url);
+  if (healthPaths.has(path) || unrecordedPaths.some((start) => path.startsWith(start))) return "none";
+  return parent !== null && request.headers.has("ostiary-forwarded") ? "continued" : "request";
+}
+
+const unrecordedPaths = [nodePaths, "/console", "/metrics", "/api/metrics_history", "/api/nodes", "/api/traces"];
 
 /** Requests of other nodes and health checks use few resources, so the limit of concurrent requests exempts them. */
 function isUnlimited({ url }: Request): boolean {

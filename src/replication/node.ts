@@ -12,6 +12,7 @@ import type { AuditDraft } from "../store/log/audit-entry.ts";
 import type { AuditLog } from "./audit/audit-recorder.ts";
 import type { NodeHealth } from "./node-health.ts";
 import type { ForwardedClient } from "./transport/forwarded-client.ts";
+import type { SurveyedNode, Wanted } from "./transport/reports.ts";
 import type { ApiKeyLookup } from "./transport/node-client.ts";
 
 export type { AuditAction, AuditDetails, AuditDraft, AuditEntry } from "../store/log/audit-entry.ts";
@@ -53,6 +54,8 @@ export interface Node {
   /** This node's position, if it has a database. The same object until the position or the database changes. */
   state(): StoreState | undefined;
   health(): NodeHealth;
+  /** What all nodes of the environment say about themselves, and about an event or a trace. AppError `too_many_requests`. */
+  survey(wanted: Wanted): Promise<readonly SurveyedNode[]>;
   readonly audit: AuditLog;
   /** Only of a primary: the client that an edge names in a request that it has forwarded; undefined if it is forged. */
   readonly forwardedClient?: ((header: string, requestId: string) => ForwardedClient | undefined) | undefined;

@@ -20,6 +20,8 @@ import type { Node, NodeHealth, Promoted } from "../replication/node.ts";
 import { keyLookup } from "../replication/replica/key-lookup.ts";
 import { openReplica, type Replica } from "../replication/replica/replica.ts";
 import { createWriteForwarder } from "../replication/replica/write-forwarding.ts";
+import { reporterOf } from "../replication/survey/node-report.ts";
+import { ReplicaSurvey } from "../replication/survey/replica-survey.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
 import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { openEventSubscriber } from "../replication/transport/event-subscriber.ts";
@@ -71,7 +73,8 @@ export async function startEdgeNode(
   // The replica. An edge that has voted for a candidate no longer counts for acknowledgements.
   const votes = new Votes(data);
   const mayAcknowledge = (): boolean => votes.candidate === undefined;
-  const replica = await openReplica(config, () => (mayAcknowledge() ? id : undefined), started, system);
+  const ackName = (): string | undefined => (mayAcknowledge() ? id : undefined);
+  const replica = await openReplica(config, ackName, started, system, (questions) => survey.answer(questions));
   const { loop, peers, waiters, state } = replica;
   const candidate = openCandidate({ config, id, replica, votes, system }, started);
 
@@ -87,6 +90,8 @@ export async function startEdgeNode(
     brokers: subscriber.brokers,
     ...(votes.candidate === undefined ? {} : { votedFor: votes.candidate }),
   });
+  const own = reporterOf({ node: id, health: () => health(), appliedMs: replica.appliedMs });
+  const survey = new ReplicaSurvey(own, peers, clock);
   const subscriber = openEventSubscriber({ config, id, peers, receiver: loop, health, state, mayAcknowledge, system });
   started.defer(() => subscriber.close());
   replica.onStateChange(subscriber.onStateChange);
@@ -205,6 +210,7 @@ export async function startEdgeNode(
     audit,
     state,
     health,
+    survey: (wanted) => survey.ask(wanted),
     replication,
     endLongPolls: longPolls.wake,
     backup: serveReplicaBackups(replica, config, system),

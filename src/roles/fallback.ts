@@ -12,6 +12,8 @@ import { KeyUses, type UsesByKey } from "../replication/key-uses.ts";
 import type { Node, NodeHealth } from "../replication/node.ts";
 import { openReplica } from "../replication/replica/replica.ts";
 import { openSnapshotReplica, type SnapshotReplica } from "../replication/replica/snapshot-replica.ts";
+import { reporterOf } from "../replication/survey/node-report.ts";
+import { ReplicaSurvey } from "../replication/survey/replica-survey.ts";
 import { withoutAckName } from "../replication/transport/open-peers.ts";
 import { lockDirectory } from "../store/directory/data-directory.ts";
 import { AppError } from "../util/app-error.ts";
@@ -39,7 +41,13 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
   await using started = new AsyncDisposableStack();
   started.defer(lockDirectory(config.data).unlock);
   const id = nodeIdOf(config);
-  const replica = await openReplica(config, withoutAckName, started, system);
+  const replica = await openReplica(config, withoutAckName, started, system, (asked) => survey.answer(asked));
+  const health = (): NodeHealth => {
+    const { state, ...rest } = replicaHealth(replica, config.limits.readyAgeMsMax);
+    return { ...rest, ...withoutBroker, state: state === "STALE_FEED" ? "FOLLOWING" : state };
+  };
+  const own = reporterOf({ node: id, health, appliedMs: replica.appliedMs });
+  const survey = new ReplicaSurvey(own, replica.peers, system.clock);
   replica.loop.start();
   const keyUses = new KeyUses(config.data, system.clock);
   started.defer(keyUses.start(config.limits.keyUsesIntervalMs, (uses) => replica.peers.primary.client.keyUses(uses)));
@@ -51,10 +59,8 @@ async function startReplicaFallback(config: Config, system: ClusterSystem): Prom
     events: replica.events,
     audit,
     state: replica.state,
-    health() {
-      const health = replicaHealth(replica, config.limits.readyAgeMsMax);
-      return { ...health, ...withoutBroker, state: health.state === "STALE_FEED" ? "FOLLOWING" : health.state };
-    },
+    health,
+    survey: (wanted) => survey.ask(wanted),
     requireFresh: () => replica.requireFresh(config.maxStaleness),
     reportDamage: replica.reportDamage,
     backup: serveReplicaBackups(replica, config, system),
@@ -67,7 +73,10 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
   await using started = new AsyncDisposableStack();
   started.defer(lockDirectory(data).unlock);
   const id = nodeIdOf(config);
-  const replica = await openSnapshotReplica(config, started, system);
+  const replica = await openSnapshotReplica(config, started, system, () => survey.report());
+  const health = (): NodeHealth => snapshotHealth(replica, config);
+  const own = reporterOf({ node: id, health, appliedMs: () => null });
+  const survey = new ReplicaSurvey(own, replica.peers, system.clock);
   const keyUses = new KeyUses(data, system.clock);
   const { peers } = replica;
   const report = peers && ((uses: UsesByKey) => peers.primary.client.keyUses(uses));
@@ -88,7 +97,8 @@ async function startSnapshotFallback(config: Config, system: ClusterSystem): Pro
     events: undefined,
     audit,
     state: replica.state,
-    health: () => snapshotHealth(replica, config),
+    health,
+    survey: (wanted) => survey.ask(wanted),
     requireFresh: () => requireMaxAge(replica.ageMs(), maxStaleness),
     reportDamage: replica.reportDamage,
     backup: createBackupServer({

@@ -13,7 +13,9 @@ import { nodeKeyHashOf } from "../replication/identity.ts";
 import type { ServeConsole } from "../http/routes/console.ts";
 import type { RedeemLoginCode } from "../http/routes/people.ts";
 import type { Environments } from "../http/routes/environments.ts";
+import { currentEnvironment } from "../telemetry/current-environment.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
+import { recentTraces } from "../telemetry/recent-traces.ts";
 import { realSystem, type System } from "../replication/system.ts";
 import { readAuthority } from "../replication/tls-files.ts";
 import { tlsFetchOptions } from "../runtime/fetch.ts";
@@ -59,6 +61,8 @@ export async function serveNode(
   const decisions = new DecisionLog(config, system.clock);
   const parity = new ParityLog(decisions);
   const history = new MetricHistory(system.clock);
+  const environment = currentEnvironment();
+  const traces = { list: () => recentTraces.list(environment), url: config.trace.url };
   let node = first;
   try {
     const people = openPeople(config, system);
@@ -69,7 +73,7 @@ export async function serveNode(
       directory === undefined
         ? undefined
         : () => listStoredBackups({ directory, environment, nodeKeyHash: node.nodeKeyHash ?? nodeKeyHashOf(config) });
-    const options = { decisions, parity, history, serveConsole, listBackups, publicUrl, oidc, ...admission };
+    const options = { decisions, parity, history, traces, serveConsole, listBackups, publicUrl, oidc, ...admission };
     let made: App | undefined;
     const app = (): App => (made ??= createApp(node, limits, options));
     if (!isHosted) app();

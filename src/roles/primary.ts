@@ -29,6 +29,8 @@ import { historyContains, type ReportedPosition } from "../replication/replica/d
 import { LocalDatabase } from "../replication/replica/local-database.ts";
 import { OffsetWaiters } from "../replication/replica/offset-waiters.ts";
 import { mayStillLead, wasReplica } from "../replication/role-notes.ts";
+import { reporterOf } from "../replication/survey/node-report.ts";
+import { PrimarySurvey } from "../replication/survey/primary-survey.ts";
 import { openSnapshotCache } from "../replication/snapshots/snapshot-cache.ts";
 import { serveSnapshot } from "../replication/snapshots/snapshot-server.ts";
 import { openEventStream, type EventStream, type EventStreamListener } from "../replication/transport/event-stream.ts";
@@ -167,9 +169,15 @@ export async function startPrimaryNode(
   };
   /** Null while this node may not write, because then it cannot confirm that a replica has all events. */
   const ageMs = (): number | null | undefined => (fence.isFenced || !term.isBegun ? null : leadership?.ageMs);
-  const listening = { history, peers, foreign, duplicates, successor, fence, acknowledge };
+  const own = reporterOf({ node: id, health: () => health(), appliedMs: (offset) => commits.at(offset) });
+  const askReplicas = (): void => {
+    stream.publishHead();
+    longPolls.wakeReporters();
+  };
+  const survey = new PrimarySurvey({ own, state, announce: askReplicas, clock });
+  const listening = { history, peers, foreign, duplicates, successor, fence, acknowledge, survey };
   const listener = createListener(listening, clock.wallMs());
-  const sender = { node: id, instance, ageMs, commits };
+  const sender = { node: id, instance, ageMs, commits, questions: () => survey.questions };
   const stream = await openEventStream(config, store, nodeKeyHash, sender, listener, system);
   started.defer(() => stream.close());
 
@@ -279,8 +287,10 @@ export async function startPrimaryNode(
       if (nodeId === undefined) return;
       duplicates.onReplicaEpoch(position.epoch);
       acknowledge(nodeId, position);
+      survey.notePosition(nodeId, position);
     },
     waitForChange: longPolls.wait,
+    survey,
     receiveAudit: (entries) => writer.recordAudit({ entries, received: false }),
     reportDamage: damage.report,
   });
@@ -295,6 +305,7 @@ export async function startPrimaryNode(
   });
   stream.start();
 
+  const health = (): NodeHealth => primaryHealth({ writer, stream, fence, leadership, foreign, damage });
   const { ackTimeoutMs } = limits;
   const requireNewest = (maxMs: number): void => requireConfirmedTerm(ageMs(), maxMs, fence, leadership);
   const parts = { writer, term, history, acks, ackTimeoutMs, fence, leadership, handover, damage, stream, audit };
@@ -325,7 +336,8 @@ export async function startPrimaryNode(
     audit,
     forwardedClient: forwardedClientMac(nodeKeyHash).verify,
     state,
-    health: () => primaryHealth({ writer, stream, fence, leadership, foreign, damage }),
+    health,
+    survey: (wanted) => survey.ask(wanted),
     replication,
     endLongPolls: longPolls.wake,
     backup: createBackupServer({
@@ -418,6 +430,7 @@ interface PrimaryParts {
   /** The first epoch of this primary's history. */
   readonly history: string;
   readonly acknowledge: (nodeId: string, reported: ReportedPosition) => void;
+  readonly survey: PrimarySurvey;
 }
 
 async function beginTerm(
@@ -448,10 +461,13 @@ async function checkDuplicates(peers: Peers, duplicates: DuplicatePrimaryMonitor
 
 /** Handles what other nodes publish at brokers. `startMs` is when this node was started, in ms since 1970. */
 function createListener(
-  parts: Pick<PrimaryParts, "history" | "peers" | "foreign" | "duplicates" | "successor" | "fence" | "acknowledge">,
+  parts: Pick<
+    PrimaryParts,
+    "history" | "peers" | "foreign" | "duplicates" | "successor" | "fence" | "acknowledge" | "survey"
+  >,
   startMs: number,
 ): EventStreamListener {
-  const { history, peers, foreign, duplicates, successor, fence, acknowledge } = parts;
+  const { history, peers, foreign, duplicates, successor, fence, acknowledge, survey } = parts;
   return {
     head(head, isRetained) {
       // A retained head of another history may be left from a primary that was once started on an empty directory.
@@ -465,7 +481,9 @@ function createListener(
       const known = peers !== undefined ? undefined : [{ ...epoch, offset, hash, timeMs: head.t }];
       successor.onBrokerPosition({ ...epoch, offset: head.l }, known);
     },
-    status(nodeId, { epoch, offset, hash }) {
+    status(nodeId, status) {
+      const { epoch, offset, hash } = status;
+      survey.noteStatus(nodeId, status);
       if (epoch === null || offset === null) return;
       duplicates.onReplicaEpoch(epoch);
       acknowledge(nodeId, { epoch, offset, hash: hash ?? undefined });

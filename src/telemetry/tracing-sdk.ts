@@ -1,30 +1,34 @@
 /**
- * The configured OpenTelemetry SDK: OTLP over HTTP as gzipped protobuf (the cheapest form, 9 µs per span), batches, and
- * a context that follows `await`. Loaded only if there is a collector. The standard OTEL_ variables apply; SDK 3 itself
- * reads only those of exporter and resource.
+ * The configured OpenTelemetry SDK: a context that follows `await`, the spans that the node keeps for itself, and with a
+ * collector its exporter. The standard OTEL_ variables apply; SDK 3 itself reads only those of exporter and resource.
  */
-import { context, diag, DiagLogLevel, trace } from "@opentelemetry/api";
+import { context, diag, DiagLogLevel, SpanStatusCode, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { getNumberFromEnv, getStringFromEnv } from "@opentelemetry/core";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
   AlwaysOffSampler,
   AlwaysOnSampler,
   BatchSpanProcessor,
   ParentBasedSampler,
+  type ReadableSpan,
   TraceIdRatioBasedSampler,
   TracerProvider,
   type Sampler,
+  type SpanExporter,
+  type SpanProcessor,
 } from "@opentelemetry/sdk-trace";
 import { rateLimiter } from "../util/rate-limiter.ts";
 import { getLogger } from "./logger.ts";
 import { otelResource } from "./otel-resource.ts";
+import { type RecentSpan, recentTraces, type RecentTracesLimits, spanKinds } from "./recent-traces.ts";
 
 export interface TracingOptions {
   /** If set, it overrides OTEL_TRACES_SAMPLER. */
   readonly sampleRatio?: number | undefined;
   /** Attributes of this node in addition to the name of the service: role, node, version, environment. */
   readonly attributes: Readonly<Record<string, string>>;
+  /** The traces that the node keeps for itself; undefined if it keeps none. */
+  readonly recent?: (RecentTracesLimits & { readonly perSecond: number }) | undefined;
 }
 
 export interface Sdk extends Tracing {
@@ -40,27 +44,69 @@ export interface Tracing {
 const stopTimeoutMs = 3000; // a dead collector must not delay a shutdown for longer
 const warningIntervalMs = 60_000;
 
-export function startSdk(options: TracingOptions): Sdk {
+/** Without an exporter, `tracing.ts` decides which traces are recorded. */
+export function startSdk({ sampleRatio, attributes, recent }: TracingOptions, exporter?: SpanExporter): Sdk {
   diag.setLogger(quietLogger(), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
-  const exporter = new OTLPTraceExporter(
-    getStringFromEnv("OTEL_EXPORTER_OTLP_COMPRESSION") === undefined ? ({ compression: "gzip" } as object) : {},
-  );
-  const { sampler, rootShare } = samplingOf(options.sampleRatio);
+  const { sampler, rootShare } =
+    exporter === undefined ? { sampler: new AlwaysOnSampler(), rootShare: undefined } : samplingOf(sampleRatio);
   const provider = new TracerProvider({
     sampler,
-    resource: otelResource(options.attributes),
+    resource: otelResource(attributes),
     spanProcessors: [
-      new BatchSpanProcessor({
-        exporter,
-        exportTimeoutMillis: stopTimeoutMs,
-        scheduledDelayMillis: getNumberFromEnv("OTEL_BSP_SCHEDULE_DELAY") ?? 1000,
-        maxQueueSize: getNumberFromEnv("OTEL_BSP_MAX_QUEUE_SIZE") ?? 8192,
-      }),
+      ...(exporter === undefined ? [] : [batchesOf(exporter)]),
+      ...(recent === undefined ? [] : [recentProcessor]),
     ],
   });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   trace.setGlobalTracerProvider(provider);
   return { rootShare, stop: () => stop(provider) };
+}
+
+function batchesOf(exporter: SpanExporter): SpanProcessor {
+  return new BatchSpanProcessor({
+    exporter,
+    exportTimeoutMillis: stopTimeoutMs,
+    scheduledDelayMillis: getNumberFromEnv("OTEL_BSP_SCHEDULE_DELAY") ?? 1000,
+    maxQueueSize: getNumberFromEnv("OTEL_BSP_MAX_QUEUE_SIZE") ?? 8192,
+  });
+}
+
+/** The attribute that names the hosted environment of a span. */
+const environmentAttribute = "ostiary.environment";
+
+/** Keeps ended spans in the memory of this node. */
+const recentProcessor: SpanProcessor = {
+  onStart() {},
+  onEnd(span) {
+    const environment = span.attributes[environmentAttribute];
+    const { traceId } = span.spanContext();
+    recentTraces.add(typeof environment === "string" ? environment : undefined, traceId, recentSpanOf(span));
+  },
+  forceFlush: () => Promise.resolve(),
+  shutdown: () => Promise.resolve(),
+};
+
+/** Messages of errors are left out, since they can repeat the content of a request. */
+function recentSpanOf(span: ReadableSpan): RecentSpan {
+  const { name, kind, parentSpanContext, startTime, duration, status, attributes } = span;
+  const plain = Object.entries(attributes).filter(
+    (entry): entry is [string, string | number | boolean] =>
+      entry[0] !== environmentAttribute && ["string", "number", "boolean"].includes(typeof entry[1]),
+  );
+  return {
+    id: span.spanContext().spanId,
+    parent: parentSpanContext?.spanId ?? null,
+    name,
+    kind: spanKinds[kind] ?? "internal",
+    start_us: microseconds(startTime),
+    duration_us: microseconds(duration),
+    failed: status.code === SpanStatusCode.ERROR,
+    attributes: Object.fromEntries(plain),
+  };
+}
+
+function microseconds([seconds, nanoseconds]: readonly [number, number]): number {
+  return seconds * 1_000_000 + Math.round(nanoseconds / 1000);
 }
 
 async function stop(provider: TracerProvider): Promise<void> {

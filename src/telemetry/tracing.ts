@@ -1,6 +1,7 @@
 /**
- * Spans, written by hand: instrumentation plugins cost ten times as much per request. Without an exporter in the
- * environment the SDK is not loaded, and a span costs one comparison and a call.
+ * Spans, written by hand: instrumentation plugins cost ten times as much per request. With a collector in the
+ * environment its sampler decides which traces are recorded. Without one, the node records a few traces per second for
+ * itself (`recent-traces.ts`), and a request that is not recorded costs one look at the budget.
  */
 import {
   context,
@@ -18,6 +19,8 @@ import { preciseNow } from "../util/clock.ts";
 import { currentEnvironment } from "./current-environment.ts";
 import { maskSecrets } from "./mask-secrets.ts";
 import { parseTraceparent } from "./trace-context.ts";
+import { recentTraces } from "./recent-traces.ts";
+import { TraceBudget, type TracedKind } from "./trace-budget.ts";
 import type { Tracing, TracingOptions } from "./tracing-sdk.ts";
 
 export interface SpanOptions {
@@ -29,22 +32,34 @@ export interface SpanOptions {
   readonly links?: readonly (string | null)[];
   /** When the work began, in ms since 1970; by default now. */
   readonly startTime?: number;
+  /** What the trace is about, if it begins here. */
+  readonly traced?: TracedKind;
 }
 
 let active = false;
+/** Without a collector: decides which traces are recorded. */
+let budget: TraceBudget | undefined;
+/** How many recorded spans are open. Without any, a span without a parent of its own belongs to no recorded trace. */
+let openSpans = 0;
 /** The share of the traces that begin here which are recorded. Undefined if only the sampler of the SDK decides. */
 let rootShare: number | undefined;
 
-/** Starts tracing in this thread if the standard variables name a collector. */
+/** Starts tracing in this thread if the standard variables name a collector, or the node keeps traces for itself. */
 export async function startTracing(options: TracingOptions): Promise<Tracing> {
-  if (!isConfigured(process.env)) return { stop: () => Promise.resolve() };
+  const { recent } = options;
+  const hasCollector = isConfigured(process.env);
+  if (!hasCollector && recent === undefined) return { stop: () => Promise.resolve() };
   const { startSdk } = await import("./tracing-sdk.ts");
-  const sdk = startSdk(options);
+  const exporter = hasCollector ? (await import("./tracing-exporter.ts")).openExporter() : undefined;
+  const sdk = startSdk(options, exporter);
+  if (recent !== undefined) recentTraces.configure(recent);
+  budget = hasCollector || recent === undefined ? undefined : new TraceBudget(recent.perSecond);
   active = true;
   rootShare = sdk.rootShare;
   return {
     stop: () => {
       active = false;
+      budget = undefined;
       return sdk.stop();
     },
   };
@@ -64,8 +79,17 @@ export function withSpan<T, A, B>(
   second: B,
 ): T;
 export function withSpan<T>(name: string, options: SpanOptions, body: Body<T>, first?: unknown, second?: unknown): T {
-  if (!active) return body(bareSpan(options.parent), first, second);
+  if (!active || (budget !== undefined && !isWithinBudget(options)))
+    return body(bareSpan(options.parent), first, second);
   return recordSpanOf(name, options, body, first, second);
+}
+
+/** Whether a span belongs to a trace that is recorded without a collector, or begins one that the budget allows. */
+function isWithinBudget({ parent, traced = "continued" }: SpanOptions): boolean {
+  if (parent === undefined) return openSpans > 0 && trace.getSpan(context.active()) !== undefined;
+  // A batch of several traces has a span of its own, which nobody looks for.
+  const isAllowed = parent !== null || traced !== "continued";
+  return isAllowed && budget?.take(currentEnvironment(), traced) === true;
 }
 
 type Body<T> = (span: Span, first?: unknown, second?: unknown) => T;
@@ -75,8 +99,10 @@ function recordSpanOf<T>(name: string, options: SpanOptions, body: Body<T>, firs
   const parent = parentContext(options);
   if (!isSkipped(options, parent)) {
     const span = startIn(name, options, parent);
-    if (isSampled(span))
+    if (isSampled(span)) {
+      openSpans += 1;
       return context.with(trace.setSpan(parent, span), () => settle(span, () => body(span, first, second)));
+    }
   }
   // Most traces are not recorded. All their spans share one context, and none of them needs an end.
   if (context.active() === skipped) return body(noSpan, first, second);
@@ -100,7 +126,7 @@ function isSampled(span: Span): boolean {
 
 /** Records a span of work that has begun and ended already, such as the delivery of an event after its commit. */
 export function recordSpan(name: string, options: SpanOptions & { readonly endTime: number }): void {
-  if (!active) return;
+  if (!active || (budget !== undefined && !isWithinBudget(options))) return;
   const parent = parentContext(options);
   if (isSkipped(options, parent)) return;
   // The clock may have been set between the two times.
@@ -156,6 +182,7 @@ function startIn(name: string, options: SpanOptions, parent: Context): Span {
 
 function settle<T>(span: Span, body: () => T): T {
   const succeeded = <V>(value: V): V => {
+    openSpans -= 1;
     span.end(preciseNow());
     return value;
   };
@@ -177,6 +204,7 @@ export const notAFailure = Symbol("not a failure");
 
 /** Of an AppError only the code is recorded, because its message may repeat the request. */
 function fail(span: Span, error: unknown): void {
+  openSpans -= 1;
   if (error instanceof Error && notAFailure in error) span.setAttribute("ostiary.offloaded", true);
   else if (error instanceof AppError) {
     span.setAttribute("error.type", error.code);

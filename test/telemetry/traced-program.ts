@@ -4,16 +4,26 @@
  */
 import * as Bun from "bun";
 import { inEnvironment } from "../../src/telemetry/current-environment.ts";
+import { recentTraces } from "../../src/telemetry/recent-traces.ts";
 import { notAFailure, startTracing, withSpan, recordSpan, SpanKind } from "../../src/telemetry/tracing.ts";
 import { traceIdOf, traceparentOf } from "../../src/telemetry/trace-context.ts";
 import { AppError } from "../../src/util/app-error.ts";
 
 const incoming = process.argv[2] ?? null;
-const tracing = await startTracing({ attributes: { "ostiary.role": "primary", "service.instance.id": "node-1" } });
+const perSecond = Number(process.env["RECENT_PER_SECOND"] ?? 0);
+const recent = perSecond === 0 ? undefined : { perSecond, traceBufferTracesMax: 10, traceBufferBytesMax: 100_000 };
+const tracing = await startTracing({
+  attributes: { "ostiary.role": "primary", "service.instance.id": "node-1" },
+  recent,
+});
+// Uses up the budget of requests.
+for (let count = 1; count < perSecond; count++)
+  withSpan("other", { parent: null, traced: "request" }, () => withSpan("inner", {}, () => undefined));
+if (perSecond > 0) withSpan("without a trace", {}, () => undefined);
 
 const seen = await withSpan(
   "request",
-  { kind: SpanKind.SERVER, parent: incoming, attributes: { route: "/x" } },
+  { kind: SpanKind.SERVER, parent: incoming, traced: "request", attributes: { route: "/x" } },
   async (span) => {
     await Bun.sleep(1);
     const inner = await withSpan("query", {}, async (child) => {
@@ -35,9 +45,24 @@ inEnvironment("shop", () => withSpan("hosted", { parent: seen.outer, attributes:
 const now = Date.now();
 recordSpan("commit to visible", { parent: seen.outer, startTime: now - 500, endTime: now });
 
+const refused = withSpan("refused request", { parent: incoming, traced: "request" }, (span) =>
+  withSpan("query", {}, () => traceparentOf(span)),
+);
+const recorded = (environment?: string) =>
+  recentTraces.list(environment).map(({ id, spans }) => ({ id, names: spans.map(({ name }) => name) }));
+
 const sdkLoaded = Object.keys(require.cache).some((path) => path.includes("@opentelemetry/sdk-trace"));
 const begin = performance.now();
 await tracing.stop();
-console.log(JSON.stringify({ ...seen, sdkLoaded, stopMs: performance.now() - begin }));
+console.log(
+  JSON.stringify({
+    ...seen,
+    refused,
+    recorded: recorded(),
+    hosted: recorded("shop"),
+    sdkLoaded,
+    stopMs: performance.now() - begin,
+  }),
+);
 // Like the binary: otherwise retries to a dead collector would delay the exit for some seconds.
 process.exit(0);

@@ -10,6 +10,10 @@ interface Seen {
   readonly inner: string | null;
   readonly sdkLoaded: boolean;
   readonly stopMs: number;
+  /** The trace context of a request that comes after the budget is used up. */
+  readonly refused: string | null;
+  readonly recorded: readonly { readonly id: string; readonly names: readonly string[] }[];
+  readonly hosted: Seen["recorded"];
 }
 
 let collector: Collector;
@@ -104,6 +108,21 @@ describe("without a collector", () => {
     const seen = await run({}, sampled);
     expect(seen).toMatchObject({ sdkLoaded: false, outer: sampled, inner: null, traceId });
     expect((await run({})).outer).toBeNull();
+  });
+
+  test("a node that keeps traces records so many per second, each with its spans, and passes the others on", async () => {
+    const seen = await run({ RECENT_PER_SECOND: "3" }, sampled);
+    expect(seen.sdkLoaded).toBe(true);
+    expect(seen.traceId).toBe(traceId);
+    expect(seen.recorded.map(({ names }) => names)).toEqual([
+      ["query", "failing", "refused", "offloaded", "request", "commit to visible"],
+      ["inner", "other"],
+      ["inner", "other"],
+    ]);
+    expect(seen.recorded[0]?.id).toBe(traceId);
+    expect(seen.hosted).toEqual([{ id: traceId, names: ["hosted"] }]);
+    // It is not recorded, and still belongs to the trace of the caller.
+    expect(seen.refused).toBe(sampled);
   });
 
   test("a dead collector does not delay the shutdown", async () => {

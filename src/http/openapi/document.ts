@@ -21,6 +21,7 @@ import { environmentOperations } from "./environments.ts";
 import { factOperations } from "./facts.ts";
 import { keyOperations } from "./keys.ts";
 import { errorsOf, type Operation, type ResponseBody, tags } from "./operation.ts";
+import { nodeOperations } from "./nodes.ts";
 import { operatorOperations } from "./operator.ts";
 import { peopleOperations } from "./people.ts";
 import { parityOperations } from "./parity.ts";
@@ -41,6 +42,7 @@ export function allOperations(limits: Limits): Operation[] {
     ...peopleOperations(),
     ...environmentOperations(bodies),
     ...operatorOperations(bodies),
+    ...nodeOperations(),
   ];
 }
 

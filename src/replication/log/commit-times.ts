@@ -1,5 +1,5 @@
 /**
- * The times of the last commits on the primary. An event's own time is when it was requested, since its row is written
+ * The times of the last commits of a node. An event's own time is when it was requested, since its row is written
  * before the commit. So latencies since the commit, also on other nodes, need these times.
  */
 import type { Writer } from "./writer.ts";
@@ -35,11 +35,12 @@ export class CommitTimes {
 
   /** When each row was committed, null if unknown; undefined if no time is known. */
   of(rows: readonly { readonly offset: number }[]): (number | null)[] | undefined {
-    const times = rows.map(({ offset }) => this.#at(offset));
+    const times = rows.map(({ offset }) => this.at(offset));
     return times.some((time) => time !== null) ? times : undefined;
   }
 
-  #at(offset: number): number | null {
+  /** When an event was committed; null if unknown. */
+  at(offset: number): number | null {
     const last = this.#commits.at(-1);
     if (last === undefined || offset <= this.#knownAfter || offset > last.offset) return null;
     let [low, high] = [0, this.#commits.length - 1];

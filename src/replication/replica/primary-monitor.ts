@@ -36,6 +36,8 @@ export interface PrimaryMonitorOptions {
   readonly send: (input: ReplicaInput) => void;
   /** Requests a catch-up because of a head that proves nothing. */
   readonly requestCatchUp: () => void;
+  /** The primary asks its replicas. A question can arrive several times. */
+  readonly onQuestions?: (questions: NonNullable<Head["ask"]>) => void;
 }
 
 export class PrimaryMonitor {
@@ -51,6 +53,8 @@ export class PrimaryMonitor {
   #isPolling = false;
   #isStopped = false;
   #isAckRequested = false;
+  /** Whether the last answer of the primary had questions. */
+  #wasAsked = false;
 
   constructor(options: PrimaryMonitorOptions) {
     this.#options = options;
@@ -102,6 +106,7 @@ export class PrimaryMonitor {
     // A head of another history is no sign of life of this history's primary.
     const history = peers.histories.own;
     if (history !== undefined && (head.f ?? history) !== history) return;
+    if (!isRetained) this.#onQuestions(head);
     const kind = this.freshness.classify(head, isRetained);
     if (kind === "same") return;
     if (kind === "older") return this.#ignoreOldHead(head, broker);
@@ -175,12 +180,13 @@ export class PrimaryMonitor {
     const waitMs = Math.min(limits.pollIntervalMs, this.freshness.windowMs / 2);
     while (!this.#isStopped && !this.freshness.isStreamAlive && this.#isLive) {
       const askedAtMs = clock.monotonicMs();
+      this.#wasAsked = false;
       const hasNews = await this.#confirm(waitMs);
       // If the stream is alive now, it brings the events that the head names.
       if (hasNews && !this.freshness.isStreamAlive) send({ type: "catchUpRequested", cause: "polled" });
       await whenIdle();
       // A primary of an earlier version answers at once, with news or without.
-      if (!hasNews && clock.monotonicMs() - askedAtMs < waitMs / 2) break;
+      if (!hasNews && !this.#wasAsked && clock.monotonicMs() - askedAtMs < waitMs / 2) break;
     }
     this.#isPolling = false;
   }
@@ -220,7 +226,13 @@ export class PrimaryMonitor {
     return head.l > own.offset;
   }
 
+  #onQuestions({ role, ask }: Head): void {
+    if (role === "primary" && ask !== undefined && ask.length > 0) this.#options.onQuestions?.(ask);
+  }
+
   #onAnswer(head: Head, probe: FreshnessProbe): void {
+    this.#wasAsked = head.ask !== undefined;
+    this.#onQuestions(head);
     this.freshness.onPrimaryHead(head, probe);
     this.#confirmations.answered(probe.atMs);
     this.#isAckRequested = head.ack;

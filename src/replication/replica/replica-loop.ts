@@ -42,7 +42,10 @@ const log = getLogger("replica");
 
 export interface ReplicaLoopOptions
   extends
-    Pick<PrimaryMonitorOptions, "environment" | "limits" | "maxStalenessMs" | "clock" | "peers" | "state">,
+    Pick<
+      PrimaryMonitorOptions,
+      "environment" | "limits" | "maxStalenessMs" | "clock" | "peers" | "state" | "onQuestions"
+    >,
     Pick<CatchUpOptions, "onDivergence" | "onVerified"> {
   readonly writer: Pick<Writer, "replay">;
   /** As for catching up. `isDistrusted` says that the current database must not answer any more. */
@@ -69,12 +72,13 @@ export class ReplicaLoop {
   constructor(options: ReplicaLoopOptions) {
     this.#options = options;
     const { environment, limits, clock, maxStalenessMs, peers, state, onDivergence, onVerified } = options;
+    const asked = options.onQuestions === undefined ? {} : { onQuestions: options.onQuestions };
     const send = (input: ReplicaInput): void => void this.#send(input);
     this.#buffer = createBatchBuffer(limits.catchUpBufferMessagesMax, limits.catchUpBufferBytesMax);
     this.#requests = new CatchUpRequests({ limits, clock, start: (cause) => this.#requestNow(cause) });
     this.#warnings = rateLimiter(60_000, clock);
     this.monitor = new PrimaryMonitor({
-      ...{ environment, limits, maxStalenessMs, clock, peers, state, send },
+      ...{ environment, limits, maxStalenessMs, clock, peers, state, send, ...asked },
       isLive: () => this.#state.name === "live",
       isBusy: () => this.#isRunning && !this.#isStopped,
       whenIdle: () => this.#running,

@@ -16,6 +16,7 @@ import { reasonOf } from "../../util/reason.ts";
 import { damageIn, storageFailureIn } from "../../util/storage-failure.ts";
 import { HistoryGuard } from "../history-guard.ts";
 import { nodeKeyHashOf } from "../identity.ts";
+import { CommitTimes } from "../log/commit-times.ts";
 import { createEventReader, type EventReader } from "../log/event-reader.ts";
 import { ageOf } from "../log/event-time.ts";
 import { Writer } from "../log/writer.ts";
@@ -64,16 +65,22 @@ export interface Replica {
   /** Waits until this replica has the primary's current position. AppError `not_ready` if that fails. */
   waitForLatest(waitMs: number): Promise<void>;
   onStateChange(listener: () => void): void;
+  /** When an event became visible here, in ms since 1970; null if that is unknown. */
+  appliedMs(offset: number): number | null;
   /** Another node is in this epoch. If it is a later one, this replica searches for the new primary. */
   onPeerPosition(epoch: EpochId): void;
 }
 
-/** `started` stops what this starts. The primary may count this node's acknowledgements under `ackName`. */
+/**
+ * `started` stops what this starts. The primary may count this node's acknowledgements under `ackName`. `onQuestions`
+ * gets what the primary asks, after the start of the loop.
+ */
 export async function openReplica(
   config: Config,
   ackName: AckName,
   started: AsyncDisposableStack,
   system: PeerSystem,
+  onQuestions: NonNullable<ReplicaLoopOptions["onQuestions"]> = () => {},
 ): Promise<Replica> {
   const { clock } = system;
   const { limits, environment, data } = config;
@@ -106,6 +113,7 @@ export async function openReplica(
     onDivergence: (theirs) =>
       theirs[0]?.epoch === historyGuard.own && saveBeforeDivergence(data, database, writer.storage, state(), theirs),
     onVerified: () => database.markVerified(),
+    onQuestions,
   });
   started.defer(() => loop.stop());
   started.defer(() => peers.close());
@@ -133,6 +141,7 @@ export async function openReplica(
   };
   return {
     ...{ database, writer, loop, peers, waiters, events, historyGuard, state, staleness, onStateChange },
+    appliedMs: position.appliedMs,
     reportDamage: damage.report,
     engine() {
       if (!loop.isDiverged) return database.engine();
@@ -245,8 +254,10 @@ function trackPosition(
     events.notify();
     for (const listener of listeners) listener();
   };
-  writer.onStateChange((change) => {
+  let applied = new CommitTimes(Number.MAX_SAFE_INTEGER);
+  writer.onStateChange((change, committedMs) => {
     writer.storage.recovered("snapshot");
+    applied.record(change.state.offset, committedMs);
     advance(change.state);
   });
   /** Makes the database at `path` this node's database. */
@@ -255,6 +266,8 @@ function trackPosition(
     // Reads must use the new file before anybody learns of the new position.
     database.open(path, isDistrusted);
     guard.adopt(firstEpoch(database.reader()).epoch);
+    // It is unknown when the events in the snapshot became visible.
+    applied = new CommitTimes(opened.offset);
     advance(opened);
     return opened;
   };
@@ -295,6 +308,7 @@ function trackPosition(
     events,
     state: () => state,
     onStateChange: (listener: () => void) => void listeners.push(listener),
+    appliedMs: (offset: number) => applied.at(offset),
     adopt,
     installSnapshot,
   };

@@ -56,11 +56,12 @@ export interface SnapshotReplica {
   ageMs(): number | null;
 }
 
-/** `started` stops what this starts. AppError `invalid_request` if there is neither a snapshot nor a primary. */
+/** `started` stops what this starts. Calls `onConfirmed` after each refresh. AppError `invalid_request` if there is neither a snapshot nor a primary. */
 export async function openSnapshotReplica(
   config: Config,
   started: AsyncDisposableStack,
   system: PeerSystem,
+  onConfirmed: () => void = () => {},
 ): Promise<SnapshotReplica> {
   const { clock } = system;
   const { limits, environment, data } = config;
@@ -108,6 +109,7 @@ export async function openSnapshotReplica(
     if (await isInHistoryOf(from, must(state))) database.markVerified();
     metadata = { tag: snapshotTag(must(state)), confirmedMs: clock.wallMs() };
     confirmedAtMs = clock.monotonicMs();
+    onConfirmed();
     // Without the metadata, the age after a restart is counted from the last event.
     try {
       writeSnapshotMetadata(data, metadata);

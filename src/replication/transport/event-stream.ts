@@ -54,6 +54,8 @@ interface EventStreamSender {
   /** Null while the primary cannot know that its data are the newest. */
   readonly ageMs: () => number | null | undefined;
   readonly commits: CommitTimes;
+  /** What the primary asks its replicas now. */
+  readonly questions: () => Head["ask"];
 }
 
 /** Receives messages of other nodes at the brokers. */
@@ -163,14 +165,14 @@ function createHeadReader(
   { ack }: Config,
   store: Connection,
   sequence: HeadSequence,
-  { node, instance, ageMs }: EventStreamSender,
+  { node, instance, ageMs, questions }: EventStreamSender,
   { wallMs }: Clock,
 ): HeadReader {
   const log = openLog(store);
   return () => {
     const number = sequence.next();
     if (number === undefined) return undefined;
-    const self = { role: "primary", ack: ack > 0, q: number, a: ageMs(), node, i: instance } as const;
+    const self = { role: "primary", ack: ack > 0, q: number, a: ageMs(), node, i: instance, ask: questions() } as const;
     return store.transaction(() => readHead(store, log, self, wallMs()));
   };
 }

@@ -7,7 +7,7 @@ import { must } from "../../util/assert.ts";
 import type { Head } from "./messages.ts";
 
 /** What a head says about its sender (`messages.ts` explains the members). */
-export type HeadSender = Pick<Head, "role" | "ack" | "q" | "a" | "node" | "i">;
+export type HeadSender = Pick<Head, "role" | "ack" | "q" | "a" | "node" | "i" | "ask">;
 
 /** Call it in a transaction, so that state and log are from the same moment. */
 export function readHead(store: Connection, log: Log, sender: HeadSender, timeMs: number): Head {

@@ -19,6 +19,7 @@
  * - `i`: identifies the start of a primary's process. Two primaries with the same `node` and different `i` are
  *   duplicates.
  * - `ack`: whether the sender waits for acknowledgements
+ * - `ask`: what the primary wants to know from its replicas (`reports.ts`); older nodes ignore it
  * - `q`: the sequence number of a head. A primary increases it with each head of an epoch, and sends the last one over
  *   HTTP. So heads are ordered by `n` and `q`, and a head that a broker repeats is recognized as old. Older primaries
  *   send none.
@@ -35,6 +36,7 @@ import type { EpochId } from "../../store/log/epochs.ts";
 import { auditEntrySchema } from "../../store/log/audit-entry.ts";
 import type { LogRow } from "../../store/log/log.ts";
 import { describeProblem, listOf } from "../../util/bounded-schema.ts";
+import { questionsSchema } from "./reports.ts";
 
 const count = z.number().int().nonnegative();
 const [offset, timeMs, term] = [count, count, count];
@@ -78,6 +80,7 @@ const headSchema = z.object({
   a: timeMsPrecise.nullable().optional(),
   node: z.string().optional(),
   i: hash.optional(),
+  ask: questionsSchema.optional().catch(undefined),
 });
 /** `e` is the epoch after the last row; one of the rows may begin it. */
 const pageSchema = z.object({
@@ -109,12 +112,15 @@ const refusalSchema = z.object({
   head: headSchema,
   epochs,
 });
-/** The position that a node publishes about itself. Older edges send no hash. */
+/** What a node publishes about itself. Older edges send no hash, and the last status has only the state `GONE`. */
 const statusSchema = z.object({
   v: z.literal(1),
-  epoch: hash.nullable(),
-  offset: offset.nullable(),
+  epoch: hash.nullable().default(null),
+  offset: offset.nullable().default(null),
   hash: hash.nullable().optional(),
+  state: z.string().max(32).optional().catch(undefined),
+  version: z.string().max(64).optional().catch(undefined),
+  ageMs: timeMsPrecise.nullable().optional().catch(undefined),
 });
 
 /** The largest number of entries of the audit log in one message. */

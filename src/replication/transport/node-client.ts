@@ -19,6 +19,14 @@ import {
   type VoteOptions,
 } from "./messages.ts";
 import { type AcceptSnapshot, downloadSnapshot, logProgress, type DownloadProgress } from "./snapshot-download.ts";
+import {
+  decodeSurvey,
+  formatReporter,
+  type NodeReport,
+  reporterHeader,
+  type SurveyedNode,
+  type Wanted,
+} from "./reports.ts";
 import { formatUses, type ReportUses } from "../key-uses.ts";
 import type { System } from "../system.ts";
 import type { NodePosition } from "./node-server.ts";
@@ -31,6 +39,8 @@ export interface NodeClientOptions {
   readonly url: string;
   /** The name under which the primary may count this node's acknowledgements. Undefined if it must not. */
   readonly ackName: () => string | undefined;
+  /** The node that answers questions of the primary; undefined if it does not. */
+  readonly reporter?: Pick<NodeReport, "node" | "role"> | undefined;
   readonly nodeKey: string;
   /** How long a response may make no progress. The total time is not limited, because a line may be slow. */
   readonly logTimeoutMs: number;
@@ -75,6 +85,10 @@ export interface NodeClient {
   audit(known: KnownAudit): Promise<AuditLogPage | undefined>;
   /** Gives entries of this node to the primary. Rejects if they may have not arrived. */
   sendAudit(entries: readonly AuditEntry[]): Promise<void>;
+  /** Gives the primary a report of this node. Rejects if it does not take it, as a node of an earlier version. */
+  report(report: NodeReport): Promise<void>;
+  /** What all nodes say, as the primary knows it. Undefined from another node, or one of an earlier version. */
+  survey(wanted: Wanted): Promise<readonly SurveyedNode[] | undefined>;
   log(asked: NodePosition): Promise<LogResponse>;
   /** As `downloadSnapshot`. By default it logs the progress. */
   snapshot(
@@ -94,6 +108,9 @@ const apiKeyTimeoutMs = 1000;
 /** The node asks another node. */
 const primaryHeadTimeoutMs = 2000;
 const keyUsesTimeoutMs = 5000;
+const reportTimeoutMs = 2000;
+/** The primary waits a second for the others. */
+const surveyTimeoutMs = 2500;
 const keyUsesSchema = z.object({ uses: z.record(z.string(), z.number()) });
 const apiKeySchema = z.object({ role: apiKeyRole.nullable() });
 type RequestHeaders = Readonly<Record<string, string>>;
@@ -101,7 +118,7 @@ type RequestHeaders = Readonly<Record<string, string>>;
 const refusalSchema = z.object({ message: z.string(), role: z.string().optional() });
 
 export function connectNode(
-  { url, ackName, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
+  { url, ackName, reporter, nodeKey, logTimeoutMs, snapshotTimeoutMs }: NodeClientOptions,
   { clock, fetch }: Pick<System, "clock" | "fetch">,
 ): NodeClient {
   const closing = new AbortController();
@@ -126,7 +143,8 @@ export function connectNode(
       const query = own === undefined ? new URLSearchParams() : positionParameters(own);
       if (waitMs > 0) query.set("wait", String(Math.round(waitMs)));
       using stall = watchStall(headTimeoutMs + waitMs, clock);
-      const response = await get(`head?${query}`, stall.signal);
+      const reports = reporter === undefined ? {} : { [reporterHeader]: formatReporter(reporter) };
+      const response = await get(`head?${query}`, stall.signal, reports);
       if (!response.ok) throw await failure("its head", response);
       return await readHead(response, url, stall.progress);
     },
@@ -183,6 +201,26 @@ export function connectNode(
       const response = await send("POST", "audit", {}, stall.signal, JSON.stringify({ entries }));
       if (!response.ok) throw await failure("the storage of audit entries", response);
       await response.body?.cancel();
+    },
+
+    async report(report) {
+      using late = deadline(clock, reportTimeoutMs);
+      const response = await send("POST", "report", {}, late.signal, JSON.stringify(report));
+      await response.text();
+      if (!response.ok) throw new AppError("not_ready", `${url} takes no reports`);
+    },
+
+    async survey({ offset, trace }) {
+      using late = deadline(clock, surveyTimeoutMs);
+      const query = new URLSearchParams({
+        ...(offset !== undefined && { offset: String(offset) }),
+        ...(trace !== undefined && { trace }),
+      });
+      const response = await get(`survey?${query}`, late.signal);
+      const isOther = [404, 405, 409].includes(response.status);
+      if (!response.ok && !isOther) throw await failure("what it knows of other nodes", response);
+      const text = await response.text();
+      return isOther ? undefined : decodeSurvey(text);
     },
 
     async log(asked) {

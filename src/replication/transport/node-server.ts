@@ -30,6 +30,16 @@ import {
   type VoteRequest,
 } from "./messages.ts";
 import { parseNodeId } from "../identity.ts";
+import {
+  decodeReport,
+  type NodeReport,
+  reportBytesMax,
+  reporterHeader,
+  reporterIn,
+  type SurveyedNode,
+  wantedIn,
+  type Wanted,
+} from "./reports.ts";
 import { readHead, type HeadSender } from "./head.ts";
 import { chainHash, type Position } from "../position.ts";
 import { type KeyUses, parseUses } from "../key-uses.ts";
@@ -77,12 +87,22 @@ export interface NodeServerOptions {
   readonly serveSnapshot: (request: Request) => Promise<Response>;
   /** Called with the position that another node reports, and its id if it sent one. */
   readonly onPeerPosition: (position: NodePosition, nodeId: string | undefined) => void;
-  /** Resolves when this node's position changes, after `waitMs` at the latest. */
-  readonly waitForChange: (waitMs: number) => Promise<void>;
+  /** Resolves when this node's position changes or it asks a node that reports, after `waitMs` at the latest. */
+  readonly waitForChange: (waitMs: number, isReporter: boolean) => Promise<void>;
+  /** Only on a primary: what it knows of the nodes that follow it. */
+  readonly survey?: SurveyServer | undefined;
   /** Only on a primary: adds entries that other nodes send to the audit log. */
   readonly receiveAudit?: (entries: readonly AuditEntry[]) => Promise<void>;
   /** Reports a failure. Returns whether the file is damaged. */
   readonly reportDamage: (error: unknown) => boolean;
+}
+
+/** A part of `PrimarySurvey`. */
+export interface SurveyServer {
+  readonly questions: Head["ask"];
+  ask(wanted: Wanted): Promise<readonly SurveyedNode[]>;
+  receive(report: NodeReport): void;
+  noteReporter(node: string, role: NodeReport["role"]): void;
 }
 
 /** The position of a node that asks for the next events. */
@@ -115,6 +135,10 @@ export function createNodeServer(options: NodeServerOptions): (request: Request)
         case "/replication/v1/head":
           await longPoll(options, request, searchParams);
           return Response.json(serveHead(options, request, searchParams));
+        case "/replication/v1/survey":
+          return Response.json({ nodes: await surveyOf(options).ask(requireWanted(searchParams)) });
+        case "/replication/v1/report":
+          return await receiveReport(options, request);
         case "/replication/v1/primary":
           return Response.json(await primaryHead(options, request));
         case "/replication/v1/log":
@@ -145,6 +169,7 @@ const postPaths: ReadonlySet<string> = new Set([
   "/replication/v1/pledge",
   "/replication/v1/api-key",
   "/replication/v1/key-uses",
+  "/replication/v1/report",
 ]);
 
 /** The part of the audit log after the entry that the other node has, or since a time if it counts those of another one. */
@@ -168,17 +193,40 @@ const auditBodyBytesMax = 16 * 1024 * 1024;
 
 async function receiveAudit(options: NodeServerOptions, request: Request): Promise<Response> {
   if (options.receiveAudit === undefined) throw new AppError("conflict", "only the primary takes entries of others");
+  const decoded = decodeSentAudit(await readBody(request, auditBodyBytesMax));
+  if ("problem" in decoded) throw new AppError("invalid_request", `these are no entries: ${decoded.problem}`);
+  await options.receiveAudit(decoded.message.entries);
+  return Response.json({ received: decoded.message.entries.length });
+}
+
+async function receiveReport(options: NodeServerOptions, request: Request): Promise<Response> {
+  const survey = surveyOf(options);
+  const report = decodeReport((await readBody(request, reportBytesMax)).toString("utf8"));
+  if (report === undefined) throw new AppError("invalid_request", "this is no report of a node");
+  survey.receive(report);
+  return Response.json({ received: true });
+}
+
+function surveyOf({ survey }: NodeServerOptions): SurveyServer {
+  if (survey === undefined) throw new AppError("conflict", "only the primary knows the other nodes");
+  return survey;
+}
+
+function requireWanted(query: URLSearchParams): Wanted {
+  const wanted = wantedIn(query);
+  if (wanted === undefined) throw new AppError("invalid_request", "`offset` or `trace` is malformed");
+  return wanted;
+}
+
+async function readBody(request: Request, bytesMax: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of request.body ?? []) {
     bytes += chunk.byteLength;
-    if (bytes > auditBodyBytesMax) throw new AppError("invalid_request", "the entries are too large");
+    if (bytes > bytesMax) throw new AppError("invalid_request", `the body is larger than ${bytesMax} bytes`);
     chunks.push(chunk);
   }
-  const decoded = decodeSentAudit(Buffer.concat(chunks));
-  if ("problem" in decoded) throw new AppError("invalid_request", `these are no entries: ${decoded.problem}`);
-  await options.receiveAudit(decoded.message.entries);
-  return Response.json({ received: decoded.message.entries.length });
+  return Buffer.concat(chunks);
 }
 
 /** Null if there is no valid API key with this id and hash. */
@@ -206,7 +254,10 @@ async function longPoll(options: NodeServerOptions, request: Request, query: URL
   const position = parsePosition(query);
   const { epoch, offset } = readState(options.store());
   options.onPeerPosition(position, nodeIdOf(request));
-  if (position.epoch === epoch && position.offset === offset) await options.waitForChange(waitMs);
+  const reporter = reporterIn(request.headers.get(reporterHeader));
+  if (reporter !== undefined) options.survey?.noteReporter(reporter.node, reporter.role);
+  if (position.epoch === epoch && position.offset === offset)
+    await options.waitForChange(waitMs, reporter !== undefined);
 }
 
 function serveHead(options: NodeServerOptions, request: Request, query: URLSearchParams): NodeHead {
@@ -236,9 +287,9 @@ async function primaryHead(options: NodeServerOptions, request: Request): Promis
   });
 }
 
-function senderOf({ role, ack, node, instance, freshness }: NodeServerOptions): HeadSender {
+function senderOf({ role, ack, node, instance, freshness, survey }: NodeServerOptions): HeadSender {
   const { sequenceNumber, ageMs } = freshness();
-  return { role: role(), ack, q: sequenceNumber, a: ageMs, node, i: instance };
+  return { role: role(), ack, q: sequenceNumber, a: ageMs, node, i: instance, ask: survey?.questions };
 }
 
 function parseVoteRequest(query: URLSearchParams): VoteRequest {

@@ -2,7 +2,7 @@
 import type { Config } from "../../config/config.ts";
 import { must } from "../../util/assert.ts";
 import { nodeIdOf } from "../identity.ts";
-import type { PeerSystem } from "./node-client.ts";
+import type { NodeClientOptions, PeerSystem } from "./node-client.ts";
 import type { HistoryFilter } from "../history-guard.ts";
 import type { NodePosition } from "./node-server.ts";
 import { Peers, type PeerNode } from "./peers.ts";
@@ -22,7 +22,8 @@ export function openReplicaPeers(
   system: PeerSystem,
 ): Peers {
   const primary = must(config.primary, "a replica has a primary");
-  const connect = (url: string): PeerNode => connectPeer(url, config, ackName, system);
+  const reporter = { node: nodeIdOf(config), role: config.role };
+  const connect = (url: string): PeerNode => connectPeer(url, config, ackName, system, reporter);
   const others = config.peers.filter((url) => url !== primary).map(connect);
   return new Peers([connect(primary), ...others], system.clock, own, histories, nodeIdOf(config));
 }
@@ -44,8 +45,14 @@ export function connectPeers(config: Config, system: PeerSystem): PeerNode[] {
   return config.peers.map((url) => connectPeer(url, config, withoutAckName, system));
 }
 
-function connectPeer(url: string, { nodeKey, limits }: Config, ackName: AckName, system: PeerSystem): PeerNode {
+function connectPeer(
+  url: string,
+  { nodeKey, limits }: Config,
+  ackName: AckName,
+  system: PeerSystem,
+  reporter?: NodeClientOptions["reporter"],
+): PeerNode {
   const { logTimeoutMs, snapshotTimeoutMs } = limits;
   const key = must(nodeKey, "a node with peers has a node key");
-  return { url, client: system.connectNode({ url, ackName, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
+  return { url, client: system.connectNode({ url, ackName, reporter, nodeKey: key, logTimeoutMs, snapshotTimeoutMs }) };
 }

@@ -1,5 +1,6 @@
 /** The overview: problems first, then this node, its last hour, and its environments. */
 import type { ComponentChildren } from "preact";
+import type { Nodes } from "../api/cluster.ts";
 import { samplesOf } from "../api/metrics-text.ts";
 import type { Environment, Health, MetricsHistory } from "../api/responses.ts";
 import { Chart, type ChartLine } from "../components/chart.tsx";
@@ -7,14 +8,18 @@ import { Failure } from "../components/failure.tsx";
 import { formatDuration, formatNumber, formatShare } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { extended, historyPath, latest } from "../overview/history.ts";
+import { nodeProblemsOf } from "../overview/node-problems.ts";
+import { NodeTable } from "../overview/node-table.tsx";
 import { type Problem, problemsOf } from "../overview/problems.ts";
 import { usePolled } from "../state/polled.ts";
 import { call, currentLogin, may } from "../state/session.ts";
 import { texts } from "../texts.ts";
+import { nodeTexts } from "../texts/nodes.ts";
 import { overviewTexts } from "../texts/overview.ts";
 
 const words = overviewTexts;
 const fastMs = 2000;
+const nodesMs = 3000;
 const historyMs = 5000;
 const slowMs = 10_000;
 
@@ -35,13 +40,15 @@ export default function OverviewScreen() {
     const answer = await call("/api/environments", { signal });
     return (answer as { readonly environments: readonly Environment[] }).environments;
   });
-  const problems = problemsOf({
+  const nodes = usePolled(key, nodesMs, (signal) => call("/api/nodes", { signal }) as Promise<Nodes>);
+  const ownProblems = problemsOf({
     health: health.data,
     environments: environments.data,
     storageOk: flagIn(metrics.data, "ostiary_storage_ok"),
     hasForeignHistory: flagIn(metrics.data, "ostiary_foreign_history"),
     errorsPerSecond: latest(history.data, "errors_per_second"),
   });
+  const problems = [...ownProblems, ...nodeProblemsOf(nodes.data)].toSorted(worstFirst);
   return (
     <>
       <Heading text={words.title} />
@@ -51,6 +58,11 @@ export default function OverviewScreen() {
         {health.data && (
           <NodeFacts health={health.data} metrics={metrics.data} isDefault={metrics.data !== undefined} />
         )}
+      </Section>
+      <Section title={nodeTexts.title}>
+        <p class="help">{nodeTexts.help}</p>
+        <Failure error={nodes.error} />
+        {nodes.data && <NodeTable listed={nodes.data} />}
       </Section>
       <Section title={words.lastHour}>
         <p class="help">{words.lastHourHelp}</p>
@@ -64,6 +76,10 @@ export default function OverviewScreen() {
       )}
     </>
   );
+}
+
+function worstFirst(one: Problem, other: Problem): number {
+  return Number(other.severity === "error") - Number(one.severity === "error");
 }
 
 function Section({ title, children }: { readonly title: string; readonly children: ComponentChildren }) {

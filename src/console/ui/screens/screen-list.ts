@@ -20,6 +20,8 @@ export const screens: readonly ScreenEntry[] = [
     ...{ name: "administration", title: texts.screens.administration, role: "admin" },
     load: () => import("./administration.tsx"),
   },
+  { name: "changes", title: texts.screens.changes, role: "read", load: () => import("./changes.tsx") },
+  { name: "traces", title: texts.screens.traces, role: "admin", load: () => import("./traces.tsx") },
   { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
 ];
 

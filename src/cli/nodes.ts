@@ -1,0 +1,74 @@
+/** `ostiary nodes`: prints all nodes of an environment, as a running node knows them. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { print } from "../runtime/process.ts";
+import type { AddCommand } from "./command.ts";
+import { accessOf, callNode, expectAnswer, withAccess } from "./node-api.ts";
+import { table } from "./table.ts";
+
+const details = `
+A - means that it is not known. LAG is how many events the node lacked when it was last heard of, SEEN how long ago that was. A
+node that answers nothing more stays in the list for an hour. The status is 1 if a node is not ready, or was not heard of for a
+minute.
+
+Examples:
+  ostiary nodes                                             all nodes
+  ostiary nodes --json | jq 'select(.lag_events > 1000)'    those that are far behind`;
+
+export const nodesCommand: AddCommand = (program, finish) => {
+  const command = program
+    .command("nodes")
+    .description("Print all nodes of the environment: role, state, position, lag, brokers and version")
+    .option("--json", "Print the nodes as JSON, one per line");
+  withAccess(command, "read")
+    .addHelpText("after", details)
+    .action(async ({ json }: { readonly json?: true }, self: Command) => {
+      const answer = await callNode(accessOf(self, "read"), "GET", "/api/nodes");
+      const { nodes } = expectAnswer(nodesSchema, answer, "a list of nodes");
+      await print(json ? nodes.map((node) => `${JSON.stringify(node)}\n`).join("") : textOf(nodes));
+      if (nodes.some(({ ready, seen_ms_ago: seen }) => ready === false || seen > silentMs)) finish(1);
+    });
+};
+
+const silentMs = 60_000;
+
+const nodesSchema = z.object({
+  nodes: z.array(
+    z.looseObject({
+      node: z.string(),
+      role: z.string(),
+      version: z.string().nullable(),
+      state: z.string().nullable(),
+      ready: z.boolean().nullable(),
+      offset: z.number().nullable(),
+      lag_events: z.number().nullable(),
+      age_ms: z.number().nullable(),
+      brokers: z.array(z.object({ broker: z.string(), connected: z.boolean() })),
+      seen_ms_ago: z.number(),
+    }),
+  ),
+});
+
+function textOf(nodes: z.output<typeof nodesSchema>["nodes"]): string {
+  const rows = nodes.map(({ node, role, state, ready, offset, lag_events, age_ms, brokers, version, seen_ms_ago }) => [
+    node,
+    role,
+    `${state ?? "-"}${ready === false ? " (not ready)" : ""}`,
+    shown(offset),
+    shown(lag_events),
+    age_ms === null ? "-" : durationText(age_ms),
+    brokers.map(({ broker, connected }) => `${broker}${connected ? "" : " (down)"}`).join(", ") || "-",
+    version ?? "-",
+    durationText(seen_ms_ago),
+  ]);
+  return table(["NODE", "ROLE", "STATE", "OFFSET", "LAG", "AGE", "BROKERS", "VERSION", "SEEN"], rows);
+}
+
+function shown(value: number | null): string {
+  return value === null ? "-" : String(value);
+}
+
+function durationText(ms: number): string {
+  if (ms < 1000) return `${Number(ms.toPrecision(3))} ms`;
+  return ms < 120_000 ? `${Number((ms / 1000).toPrecision(3))} s` : `${Math.round(ms / 60_000)} min`;
+}

@@ -1,0 +1,144 @@
+/** One change: what it is, when each node had it, and its trace. */
+import type { ComponentChildren } from "preact";
+import type { EventApplied, Trace } from "../api/cluster.ts";
+import { ApiError } from "../api/node-api.ts";
+import { Failure } from "../components/failure.tsx";
+import { formatDuration } from "../components/format.ts";
+import { Heading } from "../components/heading.tsx";
+import { ScrollTable } from "../components/scroll-table.tsx";
+import { Waterfall } from "../components/waterfall.tsx";
+import { useLoaded } from "../state/loaded.ts";
+import { usePolled } from "../state/polled.ts";
+import { routeTo } from "../state/route.ts";
+import { call, currentLogin, may } from "../state/session.ts";
+import { texts } from "../texts.ts";
+import { changesTexts as words } from "../texts/changes.ts";
+import { changeOf, type ChangeEvent, pageLinesMax, traceIdOf } from "./change.ts";
+
+const appliedMs = 2000;
+/** Spans of other nodes can come later, and a node may not have answered in time. */
+const traceMs = 3000;
+
+export function ChangePage({ offset }: { readonly offset: string }) {
+  const number = Number(offset);
+  const isOffset = /^[1-9]\d{0,14}$/.test(offset);
+  const { data, error, isLoading } = useLoaded(offset, async (signal) => {
+    if (!isOffset) return undefined;
+    const answer = await call(`/api/events?after=${number - 1}&limit=1`, { signal });
+    return (answer as { readonly events: readonly ChangeEvent[] }).events[0];
+  });
+  return (
+    <>
+      <Heading text={words.titleOf(offset)} />
+      <p class="links">
+        <a href={routeTo("changes")}>{words.back}</a>
+        {isOffset && number > 1 && <a href={routeTo("changes", [String(number - 1)])}>{words.older}</a>}
+        {isOffset && <a href={routeTo("changes", [String(number + 1)])}>{words.newer}</a>}
+      </p>
+      <Failure error={error} />
+      {data === undefined && error === undefined && <p role="status">{isLoading ? texts.loading : words.notThere}</p>}
+      {data !== undefined && <Content event={data} />}
+    </>
+  );
+}
+
+function Content({ event }: { readonly event: ChangeEvent }) {
+  const { title, lines, more } = changeOf(event, pageLinesMax);
+  return (
+    <>
+      <Section title={words.content}>
+        <dl class="properties">
+          <div>
+            <dt>{words.when}</dt>
+            <dd>{event.time}</dd>
+          </div>
+          <div>
+            <dt>{words.id}</dt>
+            <dd>{event.id}</dd>
+          </div>
+        </dl>
+        <p>{title}</p>
+        {lines.length > 0 && (
+          <ul class="lines">
+            {lines.map((line) => (
+              <li key={line}>
+                <code>{line}</code>
+              </li>
+            ))}
+            {more > 0 && <li>{words.more(more)}</li>}
+          </ul>
+        )}
+      </Section>
+      <Applied offset={event.offset} />
+      <TraceOf event={event} />
+    </>
+  );
+}
+
+function Applied({ offset }: { readonly offset: string }) {
+  const login = currentLogin();
+  const key = login && `${login.who.id} ${offset}`;
+  const { data, error } = usePolled(
+    key,
+    appliedMs,
+    (signal) => call(`/api/events/${offset}/applied`, { signal }) as Promise<EventApplied>,
+  );
+  const stateOf = (hasEvent: boolean | null): string =>
+    hasEvent === null ? words.unknown : hasEvent ? words.yes : words.notYet;
+  return (
+    <Section title={words.applied}>
+      <p class="help">{words.appliedHelp}</p>
+      <Failure error={error} />
+      {data !== undefined && (
+        <ScrollTable label={words.applied} columns={Object.values(words.appliedColumns)}>
+          {data.nodes.map(({ node, role, has_event: hasEvent, applied, after_ms: afterMs }) => (
+            <tr key={node}>
+              <th scope="row">{node}</th>
+              <td>{role}</td>
+              <td class="nowrap">{applied ?? stateOf(hasEvent)}</td>
+              <td>{afterMs === null ? texts.noValue : formatDuration(afterMs)}</td>
+            </tr>
+          ))}
+        </ScrollTable>
+      )}
+    </Section>
+  );
+}
+
+function TraceOf({ event }: { readonly event: ChangeEvent }) {
+  const id = traceIdOf(event);
+  const mayRead = may(currentLogin(), "admin");
+  return (
+    <Section title={words.trace}>
+      {id === undefined ? <p>{words.noTrace}</p> : mayRead ? <LoadedTrace id={id} /> : <p>{words.traceRole}</p>}
+    </Section>
+  );
+}
+
+function LoadedTrace({ id }: { readonly id: string }) {
+  const { data, error } = usePolled(id, traceMs, (signal) => call(`/api/traces/${id}`, { signal }) as Promise<Trace>);
+  if (data === undefined && error instanceof ApiError && error.status === 404) return <p>{words.noSpans}</p>;
+  return (
+    <>
+      <Failure error={error} />
+      {data === undefined && error === undefined && <p role="status">{texts.loading}</p>}
+      {data !== undefined && (
+        <>
+          <Waterfall trace={data} />
+          <p>
+            <a href={routeTo("traces", [id])}>{words.openTrace}</a>
+          </p>
+        </>
+      )}
+    </>
+  );
+}
+
+function Section({ title, children }: { readonly title: string; readonly children: ComponentChildren }) {
+  return (
+    <section aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}

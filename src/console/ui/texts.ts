@@ -42,6 +42,7 @@ export const texts = {
     overview: "Overview",
     policy: "Policy",
     facts: "Facts",
+    object: "Object",
     ask: "Ask",
     decisions: "Decisions",
     changes: "Changes",

@@ -1,0 +1,114 @@
+/** A tree of reasons: rules with their source, facts with their origin, paths, and what failed attempts lack. */
+import type { TreeNode } from "../ask/explanation.ts";
+import { type Fact, formatFact, type Value } from "../facts/fact-text.ts";
+import { routeTo } from "../state/route.ts";
+import { askTexts } from "../texts/ask.ts";
+import { FactView, ValueView } from "./fact.tsx";
+
+const words = askTexts.tree;
+
+export interface DerivationProps {
+  readonly node: TreeNode;
+  /** Asks again with the context fact. */
+  readonly onAssume: (fact: Fact) => void;
+  /** Stores the fact; undefined if the login may not. */
+  readonly onAdd: ((fact: Fact) => void) | undefined;
+}
+
+export function Derivation({ node, onAssume, onAdd }: DerivationProps) {
+  return (
+    <ul class="tree">
+      <Node node={node} isOpen onAssume={onAssume} onAdd={onAdd} />
+    </ul>
+  );
+}
+
+interface NodeProps extends DerivationProps {
+  readonly isOpen: boolean;
+}
+
+function Node({ node, isOpen, ...actions }: NodeProps) {
+  const { children, kind, hasMore } = node;
+  // The nearest attempt is the first one.
+  const list = children.length > 0 && (
+    <ul>
+      {children.map((child, index) => (
+        <Node key={index} node={child} isOpen={isOpen && (child.kind !== "attempt" || index === 0)} {...actions} />
+      ))}
+    </ul>
+  );
+  return (
+    <li class={`is-${kind}`}>
+      <Line node={node} {...actions} />
+      {children.length > 0 && node.rule !== undefined ? (
+        <details open={isOpen}>
+          <summary>
+            <RuleView node={node} />
+          </summary>
+          {list}
+        </details>
+      ) : (
+        list
+      )}
+      {hasMore === true && <p class="help">{words.hasMore}</p>}
+    </li>
+  );
+}
+
+function Line({ node, onAssume, onAdd }: DerivationProps) {
+  const { kind, text, fact, origin, path, addable, because, didYouMean } = node;
+  if (kind === "attempt") return null;
+  return (
+    <div class="line">
+      {kind === "missing" && <strong class="failure">{words.missing}</strong>}
+      {kind === "unmet" && <strong class="failure">{words.unmet}</strong>}
+      {fact ? <FactView fact={fact} /> : <code class="fact">{text}</code>}
+      {origin !== undefined && <span class={`origin ${origin}`}>{words.origins[origin]}</span>}
+      {kind === "condition" && <span class="origin">{words.condition}</span>}
+      {(kind === "again" || kind === "cut") && <span class="origin">{words[kind]}</span>}
+      {kind === "fact" && node.rule && <RuleView node={node} />}
+      {because !== undefined && <span>{words.because(because)}</span>}
+      {didYouMean !== undefined && <span>{words.didYouMean(didYouMean)}</span>}
+      {path !== undefined && <Path values={path} />}
+      {addable && (
+        <>
+          <button type="button" aria-label={words.assumeFact(formatFact(addable))} onClick={() => onAssume(addable)}>
+            {words.assume}
+          </button>
+          {onAdd && (
+            <button type="button" aria-label={words.addFact(formatFact(addable))} onClick={() => onAdd(addable)}>
+              {words.add}
+            </button>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
+
+/** The rule with a link to its line in the policy. */
+function RuleView({ node: { rule, kind } }: { readonly node: TreeNode }) {
+  if (rule === undefined) return null;
+  if (rule === null) return <span class="rule">{words.defaultRule}</span>;
+  const { text, file, line } = rule;
+  return (
+    <span class="rule">
+      {kind === "attempt" && `${words.attempt} `}
+      <code>{text}</code> <a href={routeTo("policy", [], { file, line: String(line) })}>{words.ruleAt(file, line)}</a>
+    </span>
+  );
+}
+
+function Path({ values }: { readonly values: readonly Value[] }) {
+  return (
+    <span class="path">
+      {words.path}{" "}
+      {values.map((value, index) => (
+        <span key={index} class="fact">
+          {index > 0 && " → "}
+          <ValueView value={value} />
+        </span>
+      ))}
+    </span>
+  );
+}

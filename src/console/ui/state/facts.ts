@@ -1,0 +1,45 @@
+/** What several screens know of facts: the names of the policy, whether facts can be changed, and the changes. */
+import { useEffect, useState } from "preact/hooks";
+import { ApiError } from "../api/node-api.ts";
+import type { Health } from "../api/responses.ts";
+import { noSuggestions, type Suggestions } from "../facts/completion.ts";
+import type { Fact } from "../facts/fact-text.ts";
+import { call, currentLogin, may } from "./session.ts";
+
+/** Names for completion; none while they are loaded, or without a policy. */
+export function useSuggestions(): Suggestions {
+  const [suggestions, setSuggestions] = useState(noSuggestions);
+  useEffect(() => {
+    const controller = new AbortController();
+    call("/api/autocomplete_info", { signal: controller.signal }).then(
+      (answer) => setSuggestions(answer as Suggestions),
+      // The inputs work without completion.
+      () => {},
+    );
+    return () => controller.abort();
+  }, []);
+  return suggestions;
+}
+
+/** Whether this login may change facts at this node. A fallback refuses all changes, an edge forwards them. */
+export function useMayWrite(): boolean {
+  const isAllowed = may(currentLogin(), "write");
+  const [isAccepted, setIsAccepted] = useState(false);
+  useEffect(() => {
+    const controller = new AbortController();
+    if (isAllowed)
+      call("/healthcheck", { signal: controller.signal, acceptsNotReady: true }).then(
+        (health) => setIsAccepted((health as Health).role !== "fallback"),
+        // The node says why it refuses a change.
+        (error: unknown) => setIsAccepted(error instanceof ApiError),
+      );
+    return () => controller.abort();
+  }, [isAllowed]);
+  return isAllowed && isAccepted;
+}
+
+/** Inserts or deletes a fact. Returns whether that changed anything. */
+export async function changeFact(kind: "inserts" | "deletes", fact: Fact): Promise<boolean> {
+  const { message } = (await call("/api/batch", { method: "POST", body: [{ [kind]: [fact] }] })) as { message: string };
+  return !message.startsWith("0 facts inserted, 0 facts deleted");
+}

@@ -17,6 +17,10 @@ import {
 } from "../../src/console/ui/facts/fact-text.ts";
 import { filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../../src/console/ui/facts/filter.ts";
 import { heightMax, scrollTopOf, windowOf } from "../../src/console/ui/facts/window.ts";
+import { expandedBy, graphOf, nodeInDirection, nodesMax, shortText } from "../../src/console/ui/object/graph.ts";
+import { layoutOf } from "../../src/console/ui/object/layout.ts";
+import { holdersIn } from "../../src/console/ui/object/role-holders.ts";
+import { must } from "../../src/util/assert.ts";
 import { parseFactText } from "../../src/cli/parse-fact.ts";
 
 const User = (id: string) => ({ type: "User", id });
@@ -266,4 +270,72 @@ describe("pages of facts", () => {
     expect(String(pager.error)).toContain("same page twice");
     expect(factKey(role)).not.toBe(factKey({ ...role, predicate: "p" }));
   });
+});
+
+describe("the graph of relations", () => {
+  const Folder = (id: string) => ({ type: "Folder", id });
+  const parent = (from: string, to: string): Fact => ({
+    predicate: "has_relation",
+    args: [Folder(from), Text("parent"), Folder(to)],
+  });
+  const grant: Fact = { predicate: "grants_role", args: [{ type: "Team", id: "t" }, Text("reader"), Folder("a")] };
+  const graph = expandedBy(
+    graphOf(Folder("a")),
+    Folder("a"),
+    [parent("a", "b"), grant, { predicate: "is_public", args: [Folder("a")] }],
+    true,
+  );
+
+  test("has an arrow for each fact that connects objects", () => {
+    expect([...graph.nodes.values()].map(({ key, facts, isPartial }) => [key, facts, isPartial])).toEqual([
+      ["Folder:a", 3, true],
+      ["Folder:b", undefined, false],
+      ["Team:t", undefined, false],
+    ]);
+    expect([...graph.edges.values()]).toEqual([
+      { from: "Folder:a", to: "Folder:b", label: "parent" },
+      { from: "Team:t", to: "Folder:a", label: "grants_role reader" },
+    ]);
+    const more = expandedBy(graph, Folder("b"), [parent("a", "b"), parent("b", "a")], false);
+    expect([more.nodes.size, more.edges.size]).toEqual([3, 3]);
+  });
+
+  test("does not grow without end", () => {
+    const facts = Array.from({ length: 500 }, (_, index) => parent(`f${index}`, "a"));
+    const full = expandedBy(graph, Folder("a"), facts, false);
+    expect([full.nodes.size, full.isFull, graph.isFull]).toEqual([nodesMax, true, false]);
+    const { nodes, width } = layoutOf(full);
+    expect(nodes).toHaveLength(nodesMax);
+    expect(width).toBeGreaterThan(0);
+  });
+
+  test("is laid out in layers, in which the arrow keys move", () => {
+    const { nodes, edges } = layoutOf(expandedBy(graph, Folder("b"), [parent("b", "a"), parent("b", "b")], false));
+    expect(nodes.every(({ x, y, width, height }) => [x, y, width, height].every((part) => part > 0))).toBe(true);
+    expect(edges.every(({ path, x, y }) => /^M[\d.]+ [\d.]+L/.test(path) && x > 0 && y > 0)).toBe(true);
+    const chain = layoutOf(expandedBy(graphOf(Folder("a")), Folder("a"), [parent("a", "b"), parent("b", "c")], false));
+    const at = (key: string) => must(chain.nodes.find((node) => node.key === key));
+    expect(at("Folder:a").x).toBeLessThan(at("Folder:b").x);
+    expect(nodeInDirection(chain.nodes, at("Folder:a"), "ArrowRight")?.key).toBe("Folder:b");
+    expect(nodeInDirection(chain.nodes, at("Folder:c"), "ArrowLeft")?.key).toBe("Folder:b");
+    expect([
+      nodeInDirection(chain.nodes, at("Folder:c"), "ArrowRight"),
+      nodeInDirection(chain.nodes, at("Folder:a"), "x"),
+    ]).toEqual([undefined, undefined]);
+  });
+
+  test("shortens long ids", () => {
+    expect(shortText("a".repeat(30))).toBe("a".repeat(30));
+    expect(shortText("\u{1f600}".repeat(31))).toBe(`${"\u{1f600}".repeat(29)}…`);
+  });
+});
+
+test("roles are listed by actor, every actor first", () => {
+  const row = (actor: string | null, role: string) => ({ actor, role });
+  expect(
+    holdersIn("User", [row("ann", "writer"), row(null, "reader"), row("ann", "reader"), row("ann", "reader")]),
+  ).toEqual([
+    { type: "User", id: null, roles: ["reader"] },
+    { type: "User", id: "ann", roles: ["reader", "writer"] },
+  ]);
 });

@@ -11,7 +11,7 @@ import { formatNumber } from "./format.ts";
 
 const words = factsTexts.list;
 /** As in the style sheet. */
-const rowHeight = 45;
+const rowHeight = 44;
 const borderHeight = 2;
 
 export interface FactListProps {

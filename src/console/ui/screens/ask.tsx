@@ -216,7 +216,8 @@ function valuesIn(draft: Draft): Value[] {
 
 function Answer({ draft }: { readonly draft: Draft }) {
   const question = questionOf(draft);
-  if ("problem" in question) return <p class="failure">{question.problem}</p>;
+  // A link may leave a part for the reader to write.
+  if ("problem" in question) return null;
   return <AnswerTo draft={draft} question={question} />;
 }
 

@@ -2,10 +2,12 @@
 import { useCallback } from "preact/hooks";
 import { FactList } from "../components/fact-list.tsx";
 import { Heading } from "../components/heading.tsx";
-import { formatValue, type Value } from "../facts/fact-text.ts";
+import { RelationGraphView } from "../components/relation-graph.tsx";
+import { RoleTable } from "../components/role-table.tsx";
+import { formatValue, type Value, valueParameter } from "../facts/fact-text.ts";
 import type { FactsPage } from "../facts/fact-pager.ts";
 import { objectPath, pageSize } from "../facts/filter.ts";
-import { currentRoute } from "../state/route.ts";
+import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";
 import { objectTexts } from "../texts/object.ts";
@@ -34,9 +36,18 @@ function ObjectPage({ value }: { readonly value: Value }) {
   return (
     <>
       <Heading text={formatValue(value)} />
+      <p class="buttons">
+        <a href={routeTo("ask", ["list"], { actor: valueParameter(value) })}>{words.askWhat(formatValue(value))}</a>
+        <a href={routeTo("ask", ["who"], { resource: valueParameter(value) })}>{words.askWho(formatValue(value))}</a>
+      </p>
       <section aria-label={words.facts}>
         <h2>{words.facts}</h2>
         <FactList query={formatValue(value)} load={load} />
+      </section>
+      <RoleTable value={value} />
+      <section aria-label={words.graph.title}>
+        <h2>{words.graph.title}</h2>
+        <RelationGraphView value={value} />
       </section>
     </>
   );

@@ -17,9 +17,11 @@ export interface DerivationProps {
 
 export function Derivation({ node, onAssume, onAdd }: DerivationProps) {
   return (
-    <ul class="tree">
-      <Node node={node} isOpen onAssume={onAssume} onAdd={onAdd} />
-    </ul>
+    <div class="scroll" tabIndex={0} role="region" aria-label={words.label}>
+      <ul class="tree">
+        <Node node={node} isOpen onAssume={onAssume} onAdd={onAdd} />
+      </ul>
+    </div>
   );
 }
 
@@ -43,8 +45,9 @@ function Node({ node, isOpen, ...actions }: NodeProps) {
       {children.length > 0 && node.rule !== undefined ? (
         <details open={isOpen}>
           <summary>
-            <RuleView node={node} />
+            <RuleText node={node} />
           </summary>
+          <RuleSource node={node} />
           {list}
         </details>
       ) : (
@@ -66,7 +69,7 @@ function Line({ node, onAssume, onAdd }: DerivationProps) {
       {origin !== undefined && <span class={`origin ${origin}`}>{words.origins[origin]}</span>}
       {kind === "condition" && <span class="origin">{words.condition}</span>}
       {(kind === "again" || kind === "cut") && <span class="origin">{words[kind]}</span>}
-      {kind === "fact" && node.rule && <RuleView node={node} />}
+      {kind === "fact" && <RuleSource node={node} />}
       {because !== undefined && <span>{words.because(because)}</span>}
       {didYouMean !== undefined && <span>{words.didYouMean(didYouMean)}</span>}
       {path !== undefined && <Path values={path} />}
@@ -86,16 +89,25 @@ function Line({ node, onAssume, onAdd }: DerivationProps) {
   );
 }
 
-/** The rule with a link to its line in the policy. */
-function RuleView({ node: { rule, kind } }: { readonly node: TreeNode }) {
-  if (rule === undefined) return null;
-  if (rule === null) return <span class="rule">{words.defaultRule}</span>;
-  const { text, file, line } = rule;
+function RuleText({ node: { rule, kind } }: { readonly node: TreeNode }) {
+  if (!rule) return <>{words.defaultRule}</>;
   return (
-    <span class="rule">
+    <>
       {kind === "attempt" && `${words.attempt} `}
-      <code>{text}</code> <a href={routeTo("policy", [], { file, line: String(line) })}>{words.ruleAt(file, line)}</a>
-    </span>
+      <code>{rule.text}</code>
+    </>
+  );
+}
+
+/** A link to the line of the rule. It cannot be a part of what opens and closes. */
+function RuleSource({ node: { rule } }: { readonly node: TreeNode }) {
+  if (!rule) return null;
+  const { file, line } = rule;
+  const query = { ...(file !== "" && { file }), line: String(line) };
+  return (
+    <a class="source" href={routeTo("policy", [], query)}>
+      {words.ruleAt(file, line)}
+    </a>
   );
 }
 

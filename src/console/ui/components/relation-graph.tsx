@@ -127,7 +127,7 @@ function Drawing({ graph, layout, selected, onSelect, onExpand }: DrawingProps) 
                 onKeyDown={(event) => press(event, placed, node)}
               >
                 <rect width={placed.width} height={placed.height} rx="6" />
-                <text x={placed.width / 2} y={placed.height / 2}>
+                <text x={placed.width / 2} y={placed.height / 2} aria-hidden="true">
                   {shortText(placed.key)}
                 </text>
               </g>

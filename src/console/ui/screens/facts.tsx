@@ -34,7 +34,7 @@ export default function FactsScreen() {
   const suggestions = useSuggestions();
   const counts = useCounts();
   const { known, seen } = useKnownValues();
-  const { changes, deleted, version, failure, change, undo } = useChanges();
+  const { changes, deleted, version, failure, change, undo, undoDeletion } = useChanges();
   const query = pathOf(filter);
   const load = useCallback(
     async (token: string | null, signal: AbortSignal) => (await call(pathOf(filter, token), { signal })) as FactsPage,
@@ -45,7 +45,11 @@ export default function FactsScreen() {
     const isDeleted = deleted.has(factKey(fact));
     const label = isDeleted ? words.list.undoDeletion(formatFact(fact)) : words.list.deleteFact(formatFact(fact));
     return (
-      <button type="button" aria-label={label} onClick={() => void change(isDeleted ? "inserts" : "deletes", fact)}>
+      <button
+        type="button"
+        aria-label={label}
+        onClick={() => void (isDeleted ? undoDeletion(fact) : change("deletes", fact))}
+      >
         {isDeleted ? words.list.undo : words.list.delete}
       </button>
     );
@@ -240,20 +244,23 @@ function useChanges() {
   const change = async (kind: Change["kind"], fact: Fact): Promise<boolean> => {
     const hadEffect = await apply(kind, fact);
     if (hadEffect === undefined) return false;
-    const undone = (one: Change): boolean => kind !== one.kind && factKey(one.fact) === factKey(fact);
-    setChanges((all) =>
-      [
-        { fact, kind, hadEffect, isUndone: false },
-        ...all.map((one) => (undone(one) ? { ...one, isUndone: true } : one)),
-      ].slice(0, changesShownMax),
-    );
+    setChanges((all) => [{ fact, kind, hadEffect, isUndone: false }, ...all].slice(0, changesShownMax));
     return true;
   };
   const undo = async (one: Change): Promise<void> => {
     const done = await apply(one.kind === "inserts" ? "deletes" : "inserts", one.fact);
     if (done !== undefined) setChanges((all) => all.map((each) => (each === one ? { ...each, isUndone: true } : each)));
   };
-  return { changes, deleted, failure, version, change, undo: (one: Change) => void undo(one) };
+  /** Of the row of a deleted fact. */
+  const undoDeletion = async (fact: Fact): Promise<void> => {
+    const isOfFact = (one: Change): boolean =>
+      one.kind === "deletes" && !one.isUndone && factKey(one.fact) === factKey(fact);
+    const one = changes.find(isOfFact);
+    // It may not be in the list any more.
+    if (one === undefined) await change("inserts", fact);
+    else await undo(one);
+  };
+  return { changes, deleted, failure, version, change, undo: (one: Change) => void undo(one), undoDeletion };
 }
 
 /** The values of the facts that were shown, for completion. */

@@ -58,8 +58,9 @@ export const askTexts = {
     label: "Results",
   },
   tree: {
+    label: "Reasons",
     defaultRule: "default rule of allow",
-    ruleAt: (file: string, line: number) => `${file}, line ${line}`,
+    ruleAt: (file: string, line: number) => (file === "" ? `line ${line}` : `${file}, line ${line}`),
     origins: {
       stored: "stored",
       context: "context fact",
@@ -78,9 +79,9 @@ export const askTexts = {
     hasMore: "There are more attempts.",
     path: "Path",
     add: "Add this fact",
-    addFact: (fact: string) => `Add the fact ${fact}`,
+    addFact: (fact: string) => `Add this fact: ${fact}`,
     assume: "Ask with it",
-    assumeFact: (fact: string) => `Ask again with the context fact ${fact}`,
+    assumeFact: (fact: string) => `Ask with it: ${fact}`,
   },
   added: (fact: string) => `Stored: ${fact}`,
   undo: "Undo",

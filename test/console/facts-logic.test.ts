@@ -15,6 +15,7 @@ import {
   polarFact,
   valueParameter,
 } from "../../src/console/ui/facts/fact-text.ts";
+import { isWithin } from "../../src/console/ui/facts/fact-restriction.ts";
 import { filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../../src/console/ui/facts/filter.ts";
 import { heightMax, scrollTopOf, windowOf } from "../../src/console/ui/facts/window.ts";
 import { expandedBy, graphOf, nodeInDirection, nodesMax, shortText } from "../../src/console/ui/object/graph.ts";
@@ -198,6 +199,14 @@ describe("the visible rows", () => {
     const scrollTop = scrollTopOf(long, 1_234_567);
     expect(Math.abs(windowOf(long, scrollTop).first + 8 - 1_234_567)).toBeLessThanOrEqual(1);
   });
+});
+
+test("a limited key may change the facts with its predicates, about its types", () => {
+  const one: Fact = { predicate: "has_role", args: [User("ann"), Text("reader"), { type: "Repo", id: "x" }] };
+  expect(isWithin({}, one)).toBe(true);
+  expect(isWithin({ only_predicates: ["has_role"], only_types: ["User", "Repo"] }, one)).toBe(true);
+  expect(isWithin({ only_predicates: ["is_public"] }, one)).toBe(false);
+  expect(isWithin({ only_types: ["User"] }, one)).toBe(false);
 });
 
 describe("pages of facts", () => {

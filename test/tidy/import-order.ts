@@ -37,6 +37,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "graph",
     "policy",
     "facts",
+    "object",
     "ask",
     "decisions",
     "changes",

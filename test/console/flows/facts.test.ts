@@ -10,7 +10,7 @@ import { flow, type Flow } from "./flow.ts";
 
 const words = factsTexts;
 
-flow("facts are filtered, inserted with completion, deleted, and brought back", async (flow) => {
+flow("facts are filtered, inserted with completion, deleted, and restored", async (flow) => {
   const tab = await flow.logIn("write", "facts");
   const { page } = tab;
   await tab.heading(words.title).waitFor();

@@ -1,4 +1,5 @@
 /** Questions to the node, with context facts: the answer, its reasons, and the question in other forms. */
+import { messageOf } from "../api/error-text.ts";
 import { useState } from "preact/hooks";
 import { type AnswerState, useAnswer } from "../ask/answer.ts";
 import { factsIn, treeOf } from "../ask/explanation.ts";
@@ -16,16 +17,16 @@ import {
   variablesOf,
 } from "../ask/question.ts";
 import { curlCommand, policyTest, typeScriptProgram } from "../ask/snippets.ts";
-import { Derivation } from "../components/derivation.tsx";
-import { FactField, Field } from "../components/fact-input.tsx";
-import { FactView, objectRoute } from "../components/fact.tsx";
-import { Failure, messageOf } from "../components/failure.tsx";
+import { Derivation } from "../ask/derivation.tsx";
+import { FactField, Field } from "../facts/fact-input.tsx";
+import { FactView, objectRoute } from "../facts/fact-view.tsx";
+import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
-import { Snippet } from "../components/snippet.tsx";
+import { Snippet } from "../ask/snippet.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
 import { type Fact, factKey, formatFact, isObject, parseFact, type Value, valueParameter } from "../facts/fact-text.ts";
-import { changeFact, useMayWrite, useSuggestions } from "../state/facts.ts";
+import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";
@@ -224,7 +225,7 @@ function Answer({ draft }: { readonly draft: Draft }) {
 function AnswerTo({ draft, question }: { readonly draft: Draft; readonly question: Question }) {
   const { state, askAgain, more, cancel } = useAnswer(question);
   const { added, failure, add, undo } = useAdded(askAgain);
-  const mayWrite = useMayWrite();
+  const mayChange = useMayChange();
   const tree = state.explanation && treeOf(state.explanation);
   const assume = (fact: Fact): void => ask({ ...draft, context: [...draft.context, fact] });
   return (
@@ -256,7 +257,12 @@ function AnswerTo({ draft, question }: { readonly draft: Draft; readonly questio
             <p key={name}>{words.unknown(name)}</p>
           ))}
           {tree ? (
-            <Derivation node={tree} onAssume={assume} onAdd={mayWrite ? (fact) => void add(fact) : undefined} />
+            <Derivation
+              node={tree}
+              onAssume={assume}
+              onAdd={(fact) => void add(fact)}
+              mayAdd={mayChange ?? (() => false)}
+            />
           ) : (
             <p>{words.noReasons}</p>
           )}

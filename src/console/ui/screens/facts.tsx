@@ -1,17 +1,18 @@
 /** The stored facts: filter and scroll them, insert one, delete one, and undo that. */
 import type { ComponentChildren } from "preact";
-import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import { FactField, Field } from "../components/fact-input.tsx";
-import { FactList } from "../components/fact-list.tsx";
-import { FactView } from "../components/fact.tsx";
-import { messageOf } from "../components/failure.tsx";
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { messageOf } from "../api/error-text.ts";
+import { FactField, Field } from "../facts/fact-input.tsx";
+import { FactList } from "../facts/fact-list.tsx";
+import { FactView } from "../facts/fact-view.tsx";
+
 import { formatNumber } from "../components/format.ts";
 import { Heading } from "../components/heading.tsx";
 import { type Suggestions, typesOf } from "../facts/completion.ts";
 import { type Fact, factKey, formatFact, isObject, parseFact, type Value } from "../facts/fact-text.ts";
 import type { FactsPage } from "../facts/fact-pager.ts";
 import { type FactsFilter, filterIn, filterProblem, pathOf, queryOf, typeSignatures } from "../facts/filter.ts";
-import { changeFact, useMayWrite, useSuggestions } from "../state/facts.ts";
+import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
 import { currentRoute, routeTo } from "../state/route.ts";
 import { call } from "../state/session.ts";
 import { useStore } from "../store.ts";
@@ -30,7 +31,7 @@ interface Change {
 
 export default function FactsScreen() {
   const filter = filterIn(useStore(currentRoute).query);
-  const mayWrite = useMayWrite();
+  const mayChange = useMayChange();
   const suggestions = useSuggestions();
   const counts = useCounts();
   const { known, seen } = useKnownValues();
@@ -59,7 +60,7 @@ export default function FactsScreen() {
       <Heading text={words.title} />
       <p>{words.introduction}</p>
       <FilterForm key={query} filter={filter} counts={counts} suggestions={suggestions} known={known} />
-      {mayWrite && <InsertForm suggestions={suggestions} known={known} onInsert={(fact) => change("inserts", fact)} />}
+      {mayChange && <InsertForm suggestions={suggestions} known={known} onInsert={(fact) => change("inserts", fact)} />}
       <div role="alert">{failure !== undefined && <p class="failure">{words.changes.failed(failure)}</p>}</div>
       {changes.length > 0 && <Changes changes={changes} onUndo={undo} />}
       <section aria-label={words.list.title}>
@@ -68,7 +69,7 @@ export default function FactsScreen() {
           query={`${query} ${version}`}
           load={load}
           total={total}
-          controls={mayWrite ? controls : undefined}
+          controls={mayChange && ((fact) => mayChange(fact) && controls(fact))}
           deleted={deleted}
           onShown={seen}
         />
@@ -266,13 +267,12 @@ function useChanges() {
 /** The values of the facts that were shown, for completion. */
 function useKnownValues() {
   const [known, setKnown] = useState<readonly Value[]>([]);
-  const seen = useMemo(
-    () => (facts: readonly Fact[]) =>
+  const seen = useCallback(
+    (facts: readonly Fact[]) =>
       setKnown((values) => {
-        const all = new Map(
-          [...values, ...facts.flatMap(({ args }) => args)].map((value) => [formatKey(value), value]),
-        );
-        return all.size === values.length ? values : [...all.values()].slice(-knownValuesMax);
+        const all = [...values, ...facts.flatMap(({ args }) => args)];
+        const distinct = new Map(all.map((value) => [formatKey(value), value]));
+        return distinct.size === values.length ? values : [...distinct.values()].slice(-knownValuesMax);
       }),
     [],
   );

@@ -1,9 +1,9 @@
 /** The page of an object: all facts that mention it, who has which role on it, and a graph of its relations. */
 import { useCallback } from "preact/hooks";
-import { FactList } from "../components/fact-list.tsx";
+import { FactList } from "../facts/fact-list.tsx";
 import { Heading } from "../components/heading.tsx";
-import { RelationGraphView } from "../components/relation-graph.tsx";
-import { RoleTable } from "../components/role-table.tsx";
+import { RelationGraphView } from "../object/relation-graph.tsx";
+import { RoleTable } from "../object/role-table.tsx";
 import { formatValue, type Value, valueParameter } from "../facts/fact-text.ts";
 import type { FactsPage } from "../facts/fact-pager.ts";
 import { objectPath, pageSize } from "../facts/filter.ts";

@@ -89,7 +89,7 @@ export const askTexts = {
   share: {
     title: "This question elsewhere",
     link: "Link",
-    linkHelp: "It has no key: whoever opens it logs in first.",
+    linkHelp: "It has no key. Somebody who opens it logs in first.",
     curl: "curl",
     typeScript: "TypeScript",
     test: "Policy test",

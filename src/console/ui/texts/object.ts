@@ -18,7 +18,7 @@ export const objectTexts = {
   },
   graph: {
     title: "Relations",
-    help: "Select an object to show its neighbours too. The arrow keys move between the objects, Enter expands one.",
+    help: "Select an object to show its relations too. The arrow keys move between the objects, Enter expands one.",
     label: (objects: number, relations: number) => `Graph of ${objects} objects and ${relations} relations`,
     node: (object: string, state: string) => `${object}, ${state}`,
     expanded: "expanded",

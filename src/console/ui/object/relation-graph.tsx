@@ -15,13 +15,13 @@ import {
   nodesMax,
   type RelationGraph,
   shortText,
-} from "../object/graph.ts";
-import type { GraphLayout, PlacedNode } from "../object/layout.ts";
+} from "./graph.ts";
+import type { GraphLayout, PlacedNode } from "./layout.ts";
 import { call } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { objectTexts } from "../texts/object.ts";
-import { objectRoute } from "./fact.tsx";
-import { Failure } from "./failure.tsx";
+import { objectRoute } from "../facts/fact-view.tsx";
+import { Failure } from "../components/failure.tsx";
 
 const words = objectTexts.graph;
 /** So many facts of an object are read when it is expanded. */
@@ -168,7 +168,7 @@ function useGraph(value: Value) {
     // Before the first facts there is nothing to lay out.
     if ([...graph.nodes.values()].every(({ facts }) => facts === undefined)) return undefined;
     let isCurrent = true;
-    import("../object/layout.ts").then(
+    import("./layout.ts").then(
       ({ layoutOf }) => isCurrent && setLayout(layoutOf(graph)),
       (thrown: unknown) => isCurrent && setError(thrown),
     );

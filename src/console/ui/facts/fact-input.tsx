@@ -1,7 +1,7 @@
 /** Inputs of the screens about facts: a field with a label and help, and a fact with completion by the browser's list. */
 import { useId } from "preact/hooks";
-import { completionsOf, type Suggestions } from "../facts/completion.ts";
-import type { Value } from "../facts/fact-text.ts";
+import { completionsOf, type Suggestions } from "./completion.ts";
+import type { Value } from "./fact-text.ts";
 
 export interface FieldProps {
   readonly label: string;

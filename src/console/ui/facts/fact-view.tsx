@@ -1,6 +1,6 @@
 /** A fact, whose objects are links to their pages. */
 import { Fragment } from "preact";
-import { type Fact, formatValue, isObject, type Value } from "../facts/fact-text.ts";
+import { type Fact, formatValue, isObject, type Value } from "./fact-text.ts";
 import { routeTo } from "../state/route.ts";
 
 export function FactView({ fact: { predicate, args } }: { readonly fact: Fact }) {

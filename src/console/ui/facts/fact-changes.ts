@@ -2,9 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
 import type { Health } from "../api/responses.ts";
-import { noSuggestions, type Suggestions } from "../facts/completion.ts";
-import type { Fact } from "../facts/fact-text.ts";
-import { call, currentLogin, may } from "./session.ts";
+import { noSuggestions, type Suggestions } from "./completion.ts";
+import { isWithin } from "./fact-restriction.ts";
+import type { Fact } from "./fact-text.ts";
+import { call, currentLogin, may } from "../state/session.ts";
 
 /** Names for completion; none while they are loaded, or without a policy. */
 export function useSuggestions(): Suggestions {
@@ -21,9 +22,13 @@ export function useSuggestions(): Suggestions {
   return suggestions;
 }
 
-/** Whether this login may change facts at this node. A fallback refuses all changes, an edge forwards them. */
-export function useMayWrite(): boolean {
-  const isAllowed = may(currentLogin(), "write");
+/**
+ * Tells which facts this login may change at this node; undefined if it may change none. A fallback refuses all changes,
+ * an edge forwards them.
+ */
+export function useMayChange(): ((fact: Fact) => boolean) | undefined {
+  const login = currentLogin();
+  const isAllowed = may(login, "write");
   const [isAccepted, setIsAccepted] = useState(false);
   useEffect(() => {
     const controller = new AbortController();
@@ -35,7 +40,7 @@ export function useMayWrite(): boolean {
       );
     return () => controller.abort();
   }, [isAllowed]);
-  return isAllowed && isAccepted;
+  return login !== undefined && isAllowed && isAccepted ? (fact) => isWithin(login.who, fact) : undefined;
 }
 
 /** Inserts or deletes a fact. Returns whether that changed anything. */

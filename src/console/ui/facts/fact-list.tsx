@@ -1,13 +1,13 @@
 /** A list of facts of any length: only the visible rows are rendered, and the next ones are loaded when they are near. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type Fact, factKey, formatFact } from "../facts/fact-text.ts";
-import { FactPager, type LoadPage } from "../facts/fact-pager.ts";
-import { type ListView, scrollTopOf, windowOf } from "../facts/window.ts";
+import { type Fact, factKey, formatFact } from "./fact-text.ts";
+import { FactPager, type LoadPage } from "./fact-pager.ts";
+import { type ListView, scrollTopOf, windowOf } from "./window.ts";
 import { factsTexts } from "../texts/facts.ts";
-import { FactView } from "./fact.tsx";
-import { Failure } from "./failure.tsx";
-import { formatNumber } from "./format.ts";
+import { FactView } from "./fact-view.tsx";
+import { Failure } from "../components/failure.tsx";
+import { formatNumber } from "../components/format.ts";
 
 const words = factsTexts.list;
 /** As in the style sheet. */

@@ -1,9 +1,9 @@
 /** A tree of reasons: rules with their source, facts with their origin, paths, and what failed attempts lack. */
-import type { TreeNode } from "../ask/explanation.ts";
+import type { TreeNode } from "./explanation.ts";
 import { type Fact, formatFact, type Value } from "../facts/fact-text.ts";
 import { routeTo } from "../state/route.ts";
 import { askTexts } from "../texts/ask.ts";
-import { FactView, ValueView } from "./fact.tsx";
+import { FactView, ValueView } from "../facts/fact-view.tsx";
 
 const words = askTexts.tree;
 
@@ -11,15 +11,16 @@ export interface DerivationProps {
   readonly node: TreeNode;
   /** Asks again with the context fact. */
   readonly onAssume: (fact: Fact) => void;
-  /** Stores the fact; undefined if the login may not. */
-  readonly onAdd: ((fact: Fact) => void) | undefined;
+  /** Stores the fact, if the login may. */
+  readonly onAdd: (fact: Fact) => void;
+  readonly mayAdd: (fact: Fact) => boolean;
 }
 
-export function Derivation({ node, onAssume, onAdd }: DerivationProps) {
+export function Derivation({ node, ...actions }: DerivationProps) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={words.label}>
       <ul class="tree">
-        <Node node={node} isOpen onAssume={onAssume} onAdd={onAdd} />
+        <Node node={node} isOpen {...actions} />
       </ul>
     </div>
   );
@@ -58,7 +59,7 @@ function Node({ node, isOpen, ...actions }: NodeProps) {
   );
 }
 
-function Line({ node, onAssume, onAdd }: DerivationProps) {
+function Line({ node, onAssume, onAdd, mayAdd }: DerivationProps) {
   const { kind, text, fact, origin, path, addable, because, didYouMean } = node;
   if (kind === "attempt") return null;
   return (
@@ -78,7 +79,7 @@ function Line({ node, onAssume, onAdd }: DerivationProps) {
           <button type="button" aria-label={words.assumeFact(formatFact(addable))} onClick={() => onAssume(addable)}>
             {words.assume}
           </button>
-          {onAdd && (
+          {mayAdd(addable) && (
             <button type="button" aria-label={words.addFact(formatFact(addable))} onClick={() => onAdd(addable)}>
               {words.add}
             </button>

@@ -93,10 +93,14 @@ flow("facts are changed through an edge, and a fallback has no controls for it",
   expect(await fallback.page.getByRole("button", { name: /^(?:Delete|Insert)/ }).count()).toBe(0);
 });
 
-/** With `--full` a million: it takes minutes to store them. */
+/** With `scripts/test --full` a million: it takes minutes to store them. */
 const manyFacts = Number(process.env["CONSOLE_FACTS"] ?? 20_000);
 
-flow("a long list is scrolled without stalls, with few rows in the page", async (flow) => {
+flow("a long list is scrolled without stalls, with few rows in the page", scrollLongList, {
+  timeoutMs: 90_000 + 2 * manyFacts,
+});
+
+async function scrollLongList(flow: Flow): Promise<void> {
   let batch: Fact[] = [];
   for (const fact of factsOf(companyOf(manyFacts, 1))) {
     batch.push(fact);
@@ -121,7 +125,7 @@ flow("a long list is scrolled without stalls, with few rows in the page", async 
   await row(tab, "grants_role(").waitFor();
   await tab.open("facts?mentions=Organization%3Aorganization-1");
   await row(tab, "Organization:organization-1").waitFor();
-});
+}
 
 /** Runs in the page. Returns the number of rows, the longest time without a frame, and the most rendered rows. */
 const scrollToTheEnd = `(async () => {

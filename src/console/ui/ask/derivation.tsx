@@ -1,5 +1,5 @@
 /** A tree of reasons: rules with their source, facts with their origin, paths, and what failed attempts lack. */
-import type { TreeNode } from "./explanation.ts";
+import type { Rule, TreeNode } from "./explanation.ts";
 import { type Fact, formatFact, type Value } from "../facts/fact-text.ts";
 import { routeTo } from "../state/route.ts";
 import { askTexts } from "../texts/ask.ts";
@@ -46,9 +46,8 @@ function Node({ node, isOpen, ...actions }: NodeProps) {
       {children.length > 0 && node.rule !== undefined ? (
         <details open={isOpen}>
           <summary>
-            <RuleText node={node} />
+            <RuleText rule={node.rule} />
           </summary>
-          <RuleSource node={node} />
           {list}
         </details>
       ) : (
@@ -61,16 +60,15 @@ function Node({ node, isOpen, ...actions }: NodeProps) {
 
 function Line({ node, onAssume, onAdd, mayAdd }: DerivationProps) {
   const { kind, text, fact, origin, path, addable, because, didYouMean } = node;
-  if (kind === "attempt") return null;
   return (
     <div class="line">
       {kind === "missing" && <strong class="failure">{words.missing}</strong>}
       {kind === "unmet" && <strong class="failure">{words.unmet}</strong>}
-      {fact ? <FactView fact={fact} /> : <code class="fact">{text}</code>}
+      {kind === "attempt" ? words.attempt : fact ? <FactView fact={fact} /> : <code class="fact">{text}</code>}
       {origin !== undefined && <span class={`origin ${origin}`}>{words.origins[origin]}</span>}
       {kind === "condition" && <span class="origin">{words.condition}</span>}
       {(kind === "again" || kind === "cut") && <span class="origin">{words[kind]}</span>}
-      {kind === "fact" && <RuleSource node={node} />}
+      <RuleSource node={node} />
       {because !== undefined && <span>{words.because(because)}</span>}
       {didYouMean !== undefined && <span>{words.didYouMean(didYouMean)}</span>}
       {path !== undefined && <Path values={path} />}
@@ -90,14 +88,8 @@ function Line({ node, onAssume, onAdd, mayAdd }: DerivationProps) {
   );
 }
 
-function RuleText({ node: { rule, kind } }: { readonly node: TreeNode }) {
-  if (!rule) return <>{words.defaultRule}</>;
-  return (
-    <>
-      {kind === "attempt" && `${words.attempt} `}
-      <code>{rule.text}</code>
-    </>
-  );
+function RuleText({ rule }: { readonly rule: Rule | null }) {
+  return rule === null ? <>{words.defaultRule}</> : <code>{rule.text}</code>;
 }
 
 /** A link to the line of the rule. It cannot be a part of what opens and closes. */

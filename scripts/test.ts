@@ -15,7 +15,7 @@ import { installTools } from "./test-tools.ts";
 
 const usage = `scripts/test [--full] [stage ...]
 
-  --full   run what takes too long for every change as well: clusters with every release, lists under 20,000 random policies, ten minutes of siege, five of chaos, 1000 seeds of the simulation
+  --full   run what takes too long for every change as well: clusters with every release, lists under 20,000 random policies, a million facts in the console, ten minutes of siege, five of chaos, 1000 seeds of the simulation
   --help   show this, with the names of the stages`;
 
 interface Counts {
@@ -101,10 +101,13 @@ const stages: readonly (readonly Stage[])[] = [
   [tests("containers", (path) => path === "test/e2e/containers.test.ts", true)],
 ];
 
+const millionFacts = { CONSOLE_FACTS: "1000000" };
+
 /** Run with `--full`, or by name. */
 const longStages: readonly (readonly Stage[])[] = [
   [tests("releases-all", isSlowOfReleases, true)],
   [tests("lists", (path) => path === "test/fuzz/open-lists.test.ts", true, 60 * minute, { FUZZ_RUNS: "20000" })],
+  [tests("console-facts", (path) => path === "test/console/flows/facts.test.ts", true, 60 * minute, millionFacts)],
   [longRun("siege", 30 * minute, "siege.ts", "--seconds", "600")],
   [longRun("chaos", 20 * minute, "chaos.ts", "--seconds", "300")],
   [longRun("failover", 20 * minute, "chaos.ts", "--failover", "etcd", "--seconds", "300")],

@@ -1,5 +1,6 @@
 /** `ostiary tell`, `delete`, `get`, `inspect` and `clear`: the stored facts of a running node. */
 import type { Command } from "commander";
+import type { Fact } from "../store/facts/fact.ts";
 import { print, printError, printUntilClosed } from "../runtime/process.ts";
 import { printable } from "../util/printable.ts";
 import { printWarning } from "./color.ts";
@@ -15,7 +16,7 @@ import {
   type ValuePattern,
 } from "./parse-fact.ts";
 import { withProgress } from "./progress-line.ts";
-import { deleteFacts, type FactFilter, readFacts, sendBatch } from "./stored-facts.ts";
+import { deleteFacts, type FactFilter, readFacts, readObjectFacts, sendBatch } from "./stored-facts.ts";
 
 const syntax = `
 A value is Type:id, and a text without a type is a string (String:text). The id is everything after the first colon; in
@@ -105,7 +106,7 @@ export const getCommand: AddCommand = (program) => {
     )
     .action(async (predicate: string | undefined, values: string[], options: JsonOption, command: Command) => {
       const pattern = parsePatternWords(predicate === undefined ? [] : [predicate, ...values]);
-      await printFacts(command, pattern, options);
+      await printFacts(readFacts(accessOf(command, "read"), pattern), pattern, options);
     });
 };
 
@@ -115,9 +116,13 @@ export const inspectCommand: AddCommand = (program) => {
     .argument("<value>", "The value, such as `User:ann`, which can have wildcards")
     .option("--json", "Print an array of facts as JSON")
     .addHelpText("after", `${wildcards}\nExamples:\n  ostiary inspect Repository:compiler`)
-    .action((value: string, options: JsonOption, command: Command) =>
-      printFacts(command, { predicate: null, args: [], contains: parsePatternWord(value) }, options),
-    );
+    .action(async (written: string, options: JsonOption, command: Command) => {
+      const { type, id } = parsePatternWord(written);
+      const access = accessOf(command, "read");
+      const filter = { predicate: null, args: [], contains: { type, id } };
+      const isConcrete = type !== null && id !== null;
+      await printFacts(isConcrete ? readObjectFacts(access, { type, id }) : readFacts(access, filter), filter, options);
+    });
 };
 
 export const clearCommand: AddCommand = (program) => {
@@ -134,10 +139,14 @@ export const clearCommand: AddCommand = (program) => {
     });
 };
 
-/** Prints facts as they arrive, so that their number does not matter. */
-async function printFacts(command: Command, filter: FactFilter, { json }: JsonOption): Promise<void> {
+/** Prints facts as they arrive, so that their number does not matter. `filter` selected them. */
+async function printFacts(
+  pages: AsyncIterable<readonly Fact[]>,
+  filter: FactFilter,
+  { json }: JsonOption,
+): Promise<void> {
   let count = 0;
-  for await (const facts of readFacts(accessOf(command, "read"), filter)) {
+  for await (const facts of pages) {
     const text = facts.map((fact) => {
       count += 1;
       return json ? `${count === 1 ? "[" : ","}\n  ${JSON.stringify(fact)}` : `${printable(formatFact(fact))}\n`;

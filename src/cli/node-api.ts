@@ -163,10 +163,10 @@ export function noAnswerFrom(url: string, error: unknown, urlSources = "`--url` 
   return `no answer from ${url}: ${connectionProblem(error) ?? reasonOf(error)}; check that a node runs there, or name another node with ${urlSources}`;
 }
 
-/** The error of a response that refuses a request: `too_large` for a 413. */
+/** The error of a response that refuses a request: `too_large` for a 413, `not_found` for a 404. */
 export async function errorFrom(url: string, response: Response): Promise<AppError> {
   const reason = (await messageIn(response)) ?? "no reason given";
-  const code = response.status === 413 ? "too_large" : "invalid_request";
+  const code = response.status === 413 ? "too_large" : response.status === 404 ? "not_found" : "invalid_request";
   return new AppError(code, `${url} answered ${response.status}: ${reason}`);
 }
 

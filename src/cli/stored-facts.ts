@@ -25,12 +25,15 @@ export interface FactPage {
   readonly next: string | null;
 }
 
-/**
- * Yields the pages of `GET /api/facts` with a query, from the page of `token` on. The first request is sent once, so that
- * a wrong URL is reported immediately; the later ones survive a short outage.
- */
-export async function* factPages(
+/** Yields the pages of `GET /api/facts` with a query, from the page of `token` on. */
+export function factPages(access: NodeAccess, query: URLSearchParams, token: string | null = null) {
+  return pagesOf(access, "/api/facts", query, token);
+}
+
+/** The first request is sent once, so that a wrong URL is reported immediately; the later ones survive a short outage. */
+async function* pagesOf(
   access: NodeAccess,
+  path: string,
   query: URLSearchParams,
   token: string | null = null,
 ): AsyncGenerator<FactPage> {
@@ -38,7 +41,7 @@ export async function* factPages(
   let [call, next]: [CallNode, string | null] = [callNode, token];
   do {
     if (next !== null) query.set("page_token", next);
-    const answer = await call(access, "GET", `/api/facts?${query}`);
+    const answer = await call(access, "GET", `${path}?${query}`);
     const { results, next_page_token: following } = expectAnswer(page, answer, "a page of facts");
     // It would never end.
     if (following !== null && following === next) throw unexpectedAnswer("the next page of facts");
@@ -54,6 +57,24 @@ export async function* factPages(
 export async function* readFacts(access: NodeAccess, filter: FactFilter): AsyncGenerator<Fact[]> {
   for await (const { facts } of factPages(access, queryOf(filter)))
     yield facts.filter((found) => matches(found, filter));
+}
+
+/** Yields the facts that mention a value, page by page. A node of an earlier version has to look at all facts for it. */
+export async function* readObjectFacts(
+  access: NodeAccess,
+  value: Fact["args"][number],
+): AsyncGenerator<readonly Fact[]> {
+  const path = `/api/objects/${encodeURIComponent(value.type)}/${encodeURIComponent(value.id)}/facts`;
+  // No URL has such a segment.
+  if (!/^\.\.?$/.test(value.id)) {
+    try {
+      for await (const { facts } of pagesOf(access, path, new URLSearchParams())) yield facts;
+      return;
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === "not_found")) throw error;
+    }
+  }
+  yield* readFacts(access, { predicate: null, args: [], contains: value });
 }
 
 export interface ChangeCounts {

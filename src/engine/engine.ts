@@ -12,6 +12,8 @@ import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-
 import { type ClosureCounts, countClosures } from "../store/facts/closure-tables.ts";
 import { eachMatch, factTables, hasFact, matchFacts } from "../store/facts/fact-tables.ts";
 import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../store/facts/fact-pages.ts";
+import type { FactPageBounds } from "../store/facts/fact-walk.ts";
+import { type ObjectFactPage, type ObjectFactPosition, readObjectFacts } from "../store/facts/object-facts.ts";
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { warmUpSymbolCache } from "../store/facts/symbols.ts";
 import { allSecrets, findSecrets } from "../store/keys/api-keys.ts";
@@ -374,6 +376,28 @@ export class Engine {
 
   /** The next facts after `after`, or the first ones: at most `factsMax`. */
   factPage(filter: FactFilter, after: FactPosition | undefined, factsMax: number): FactPage {
+    return this.#factsOfPage(factsMax, (bounds) => readFactPage(this.#database, filter, after, bounds));
+  }
+
+  /**
+   * The next facts that mention a value, as one of their arguments. Throws `list_gone` if the indexes, and so the order
+   * of the facts, have changed since the page before.
+   */
+  objectFactPage(value: Value, after: ObjectFactPosition | undefined, factsMax: number): ObjectFactPage {
+    return this.#factsOfPage(factsMax, (bounds) => {
+      const page = readObjectFacts(this.#database, value, after, bounds);
+      if (page !== undefined) return page;
+      throw new AppError(
+        "list_gone",
+        "the `page_token` belongs to another order of the facts: the policy has changed, or another version of the program answered; begin without a `page_token`",
+      );
+    });
+  }
+
+  #factsOfPage<Page extends { readonly facts: readonly Fact[] }>(
+    factsMax: number,
+    read: (bounds: FactPageBounds) => Page,
+  ): Page {
     const { factPageEntriesMax, factPageBytesMax } = this.#limits;
     const bounds = {
       factsMax: Math.min(factsMax, factPageEntriesMax),
@@ -383,7 +407,7 @@ export class Engine {
     };
     return this.#view.timed("facts", () =>
       withSpan("query", {}, (span) => {
-        const page = readFactPage(this.#database, filter, after, bounds);
+        const page = read(bounds);
         recordRows(span, page.facts.length);
         return page;
       }),

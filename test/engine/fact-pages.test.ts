@@ -6,13 +6,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Fact } from "../../src/engine/state/event.ts";
 import type { Connection } from "../../src/store/connection/connection.ts";
-import {
-  type FactFilter,
-  type FactPage,
-  type FactPageBounds,
-  type FactPosition,
-  readFactPage,
-} from "../../src/store/facts/fact-pages.ts";
+import { type FactFilter, type FactPage, type FactPosition, readFactPage } from "../../src/store/facts/fact-pages.ts";
+import type { FactPageBounds } from "../../src/store/facts/fact-walk.ts";
 import { allFacts, apply, storeWith } from "./store.ts";
 
 const numRuns = Number(process.env["FACT_PAGES_RUNS"] ?? 100);

@@ -1,4 +1,4 @@
-/** `GET /api/facts` in pages: on each role of node with one token, with writes between the pages, and its errors. */
+/** `GET /api/facts` in pages, and the facts of an object: on each role of node with one token, with writes between the pages, and its errors. */
 import { describe, expect, test } from "bun:test";
 import type { Fact } from "../../src/store/facts/fact.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
@@ -99,6 +99,51 @@ describe("on one node", () => {
     }
   });
 
+  test.each([Org("org-3"), Repo("repo-3"), value("User", "user-2"), value("String", "org"), value("None", "x")])(
+    "the facts that mention %j, in pages",
+    async (object) => {
+      const mentions = ({ args }: Fact) => args.some(({ type, id }) => type === object.type && id === object.id);
+      for (const size of [1, 3, 1000]) {
+        const pages = await readPages([api], `page_size=${size}`, undefined, objectPath(object));
+        expect(sorted(pages.flatMap(({ results }) => results))).toEqual(sorted(facts.filter(mentions)));
+      }
+    },
+  );
+
+  test("an object can have any characters in its id", async () => {
+    const id = "a/b?c#d%2F é*\u0001";
+    const special = role(id, "member", Org("special/../x"));
+    await api.call("POST", "/api/batch", { body: [{ inserts: [special] }] });
+    for (const object of [value("User", id), Org("special/../x")])
+      expect((await readPages([api], "", undefined, objectPath(object))).flatMap(({ results }) => results)).toEqual([
+        special,
+      ]);
+    await api.call("POST", "/api/batch", { body: [{ deletes: [special] }] });
+  });
+
+  test.each([
+    ["page_size=0", 400, "`page_size`"],
+    ["page_token=x", 400, "malformed"],
+    ["predicate=has_role", 400, "`predicate` in the query must be `page_size` or `page_token`"],
+  ])("the facts of an object with %s", async (query, status, message) => {
+    const answer = await api.call("GET", `${objectPath(Org("org-3"))}?${query}`);
+    expect([answer.status, answer.text]).toEqual([status, expect.stringContaining(message)]);
+  });
+
+  test("a token of another object, or of another policy, is refused", async () => {
+    const { next_page_token: token } = await readPage(api, "page_size=1", objectPath(Org("org-3")));
+    const other = await api.call("GET", `${objectPath(Org("org-2"))}?page_token=${token}`);
+    expect([other.status, other.text]).toEqual([400, expect.stringContaining("belongs to another question")]);
+    const withoutIndexes =
+      "actor User {} declare has_role(User, String, Org); declare has_relation(Repo, String, Org);";
+    expect((await api.call("POST", "/api/policy", { body: { src: withoutIndexes } })).status).toBe(200);
+    const gone = await api.call("GET", `${objectPath(Org("org-3"))}?page_token=${token}`);
+    expect([gone.status, gone.text]).toEqual([409, expect.stringContaining("begin without a `page_token`")]);
+    const pages = await readPages([api], "page_size=1", undefined, objectPath(Org("org-3")));
+    expect(pages.flatMap(({ results }) => results)).toHaveLength(4);
+    await api.call("POST", "/api/policy", { body: { src: polar } });
+  });
+
   test("ids of the greatest length fit into a token", async () => {
     const id = (last: string) => "\u0001".repeat(511) + last;
     const long = ["a", "b", "c"].map((last) => role(id(last), "member", Org(id(last))));
@@ -132,21 +177,38 @@ test("a read continues on each node, and has each fact once that exists all the 
     const read = pages.flatMap(({ results }) => results).map((one) => JSON.stringify(one));
     expect(new Set(read).size).toBe(read.length);
     for (const one of facts.slice(1)) expect(read).toContain(JSON.stringify(one));
+    const member = value("String", "member");
+    await eventually(() => expect(edge.node.health().offset).toBe(api.node.health().offset as number));
+    const ofObject = await readPages([api, edge], "page_size=4", undefined, objectPath(member));
+    const found = ofObject.flatMap(({ results }) => results).map((one) => JSON.stringify(one));
+    expect(new Set(found).size).toBe(found.length);
+    for (const one of facts.slice(1)) expect(found.includes(JSON.stringify(one))).toBe(one.predicate === "has_role");
+    const [page] = await readPages([fallback], "", undefined, objectPath(Org("org-3")));
+    expect(page?.results).toHaveLength(4);
   }));
 
-async function readPage(api: Api, query: string): Promise<FactsPage> {
-  const { status, json } = await api.call("GET", `/api/facts?${query}`, { headers: admin });
+function objectPath({ type, id }: Fact["args"][number]): string {
+  return `/api/objects/${encodeURIComponent(type)}/${encodeURIComponent(id)}/facts`;
+}
+
+async function readPage(api: Api, query: string, path = "/api/facts"): Promise<FactsPage> {
+  const { status, json } = await api.call("GET", `${path}?${query}`, { headers: admin });
   expect(status).toBe(200);
   expect(Object.keys(json as object)).toEqual(["results", "next_page_token"]);
   return json as FactsPage;
 }
 
 /** Reads all pages, from the nodes in turns. */
-async function readPages(apis: readonly Api[], query: string, between?: (page: number) => Promise<void>) {
+async function readPages(
+  apis: readonly Api[],
+  query: string,
+  between?: (page: number) => Promise<void>,
+  path?: string,
+) {
   const pages: FactsPage[] = [];
   for (let token: string | null = ""; token !== null; token = pages.at(-1)?.next_page_token ?? null) {
     const api = apis[pages.length % apis.length] as Api;
-    pages.push(await readPage(api, `${query}&page_token=${token}`));
+    pages.push(await readPage(api, `${query}&page_token=${token}`, path));
     await between?.(pages.length);
   }
   return pages;

@@ -48,6 +48,7 @@ export const folderOrders: Readonly<Record<string, readonly string[]>> = {
     "graph",
     "policy",
     "facts",
+    "object",
     "ask",
     "decisions",
     "changes",

@@ -58,7 +58,7 @@ function Navigation({ login, current }: { readonly login: Login; readonly curren
     <nav aria-label={texts.navigation}>
       <ul>
         {screens
-          .filter(({ role }) => may(login, role))
+          .filter(({ role, isLinkedOnly }) => may(login, role) && isLinkedOnly !== true)
           .map((entry) => (
             <li key={entry.name}>
               <a href={routeTo(entry.name)} aria-current={entry === current ? "page" : undefined}>

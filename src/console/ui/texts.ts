@@ -43,6 +43,7 @@ export const texts = {
     overview: "Overview",
     policy: "Policy",
     facts: "Facts",
+    object: "Object",
     ask: "Ask",
     decisions: "Decisions",
     changes: "Changes",

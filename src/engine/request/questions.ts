@@ -4,7 +4,10 @@ import type { Fact, FactPattern, Value } from "../../store/facts/fact.ts";
 import type { Revision } from "../../store/log/store-state.ts";
 import type { PackedStrings } from "./packed-strings.ts";
 
-export type { FactFilter, FactPosition, ValueFilter } from "../../store/facts/fact-pages.ts";
+export type { FactFilter, FactPosition } from "../../store/facts/fact-pages.ts";
+export type { ValueFilter } from "../../store/facts/fact-walk.ts";
+export type { Value } from "../../store/facts/fact.ts";
+export type { ObjectFactPosition } from "../../store/facts/object-facts.ts";
 export type { Revision } from "../../store/log/store-state.ts";
 
 interface ActionQuestion {

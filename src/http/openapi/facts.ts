@@ -23,6 +23,19 @@ export function factOperations(bodies: RequestParsers): Operation[] {
       errors: ["query_too_expensive", "too_many_requests"],
     },
     {
+      method: "get",
+      path: "/api/objects/:type/:id/facts",
+      id: "getObjectFacts",
+      tag: "facts",
+      summary: "Stored facts that mention a value, as any of their arguments",
+      description: "The facts that an index finds come first. A page may be short, or empty, although more follow.",
+      kind: "read",
+      role: "read",
+      query: z.object(pageQuery),
+      responses: { 200: json("A page of facts", factPageSchema) },
+      errors: ["list_gone"],
+    },
+    {
       ...write,
       method: "post",
       path: "/api/batch",
@@ -104,16 +117,20 @@ const argument = (index: number) => ({
   [`args.${index}.id`]: z.string().optional(),
 });
 
-const factsQuery = z.object({
-  predicate: z.string().optional(),
-  ...Object.assign({}, ...Array.from({ length: factArgumentsMax }, (_, index) => argument(index))),
-  "contains.type": z.string().optional(),
-  "contains.id": z.string().optional(),
+const pageQuery = {
   page_size: z
     .string()
     .regex(/^[1-9]\d{0,8}$/)
     .optional(),
   page_token: z.string().optional(),
+};
+
+const factsQuery = z.object({
+  predicate: z.string().optional(),
+  ...Object.assign({}, ...Array.from({ length: factArgumentsMax }, (_, index) => argument(index))),
+  "contains.type": z.string().optional(),
+  "contains.id": z.string().optional(),
+  ...pageQuery,
 });
 
 const factPageSchema = z

@@ -5,19 +5,27 @@
 import { type Context, Elysia } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
-import type { ValueFilter } from "../../engine/request/questions.ts";
+import type { Value, ValueFilter } from "../../engine/request/questions.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
 import type { Fact, FactChange, FactPattern } from "../../engine/state/event.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Node, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
+import { fitsInBytes } from "../../util/text-length.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
 import type { BodyParser, ChangeName } from "../request/body-parser.ts";
 import { addPosition, writeResponse, writeMetaOf } from "./write-response.ts";
 import { exchangeOf, holderOf } from "../middleware/exchange.ts";
-import { formatFactPageToken, parseFactPageToken } from "../pages/fact-page-token.ts";
+import {
+  formatFactPageToken,
+  formatObjectPageToken,
+  parseFactPageToken,
+  parseObjectPageToken,
+} from "../pages/fact-page-token.ts";
 import { validatingSchema } from "../request/schema-error.ts";
+
+const queryTexts = validatingSchema("query", z.record(z.string(), z.string()));
 
 export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) {
   return new Elysia()
@@ -29,7 +37,12 @@ export function factReads(node: Node, limits: Limits, queries: QueryDispatcher) 
         query["page_size"] === undefined && query["page_token"] === undefined
           ? queries.askList("facts", factPatternOf(query), { holder: holderOf(exchangeOf(request)) })
           : factPage(node, limits, query),
-      { query: validatingSchema("query", z.record(z.string(), z.string())) },
+      { query: queryTexts },
+    )
+    .get(
+      "/api/objects/:type/:id/facts",
+      async ({ params, query }) => objectPage(node, limits, objectIn(params, limits), query),
+      { query: queryTexts },
     )
     .get("/api/stats", () => {
       const { policies, facts } = node.engine().statistics();
@@ -96,14 +109,40 @@ function factPatternOf(query: FactsQuery): FactPattern {
 
 /** One page. All predicates are allowed here, since a client that drops its query string does not ask for a page. */
 function factPage(node: Node, { factPageEntriesMax }: Limits, query: FactsQuery): FactPageBody {
-  const size = query["page_size"] ?? String(factPageEntriesMax);
-  if (!/^[1-9]\d{0,8}$/.test(size))
-    throw new AppError("invalid_request", "`page_size` in the query must be a whole number from 1 on");
+  const size = pageSizeOf(query, factPageEntriesMax);
   const filter = { predicate: predicateOf(query), args: argumentsOf(query), contains: containsOf(query) };
   const token = query["page_token"];
   const after = token ? parseFactPageToken(token, filter) : undefined;
-  const { facts, next } = node.engine().factPage(filter, after, Number(size));
+  const { facts, next } = node.engine().factPage(filter, after, size);
   return { results: facts, next_page_token: next && formatFactPageToken(next, filter) };
+}
+
+/** One page of the facts that mention an object. */
+function objectPage(node: Node, { factPageEntriesMax }: Limits, value: Value, query: FactsQuery): FactPageBody {
+  const unknown = Object.keys(query).find((name) => name !== "page_size" && name !== "page_token");
+  if (unknown !== undefined)
+    throw new AppError("invalid_request", `\`${unknown}\` in the query must be \`page_size\` or \`page_token\``);
+  const size = pageSizeOf(query, factPageEntriesMax);
+  const token = query["page_token"];
+  const after = token ? parseObjectPageToken(token, value) : undefined;
+  const { facts, next } = node.engine().objectFactPage(value, after, size);
+  return { results: facts, next_page_token: next && formatObjectPageToken(next, value) };
+}
+
+function objectIn({ type, id }: Value, { identifierBytesMax }: Limits): Value {
+  for (const [name, text] of Object.entries({ type, id }))
+    if (!fitsInBytes(text, identifierBytesMax))
+      throw new AppError(
+        "invalid_request",
+        `the ${name} in the path must not be longer than ${identifierBytesMax} bytes`,
+      );
+  return { type, id };
+}
+
+function pageSizeOf({ page_size: size }: FactsQuery, entriesMax: number): number {
+  if (size === undefined) return entriesMax;
+  if (/^[1-9]\d{0,8}$/.test(size)) return Number(size);
+  throw new AppError("invalid_request", "`page_size` in the query must be a whole number from 1 on");
 }
 
 interface FactPageBody {

@@ -67,6 +67,28 @@ export function setIndexes(database: Connection, table: string, orders: readonly
   for (const [name, order] of wanted) if (!present.has(name)) database.exec(factIndexSql(table, order));
 }
 
+/** The indexes of a fact table besides the primary key, by name. Orders list column numbers, counted from 0. */
+export function indexesOf(
+  database: Connection,
+  table: string,
+): { readonly name: string; readonly order: readonly number[] }[] {
+  const sql = "SELECT name FROM pragma_index_list(?1) WHERE origin = 'c' ORDER BY name";
+  const [names, start] = [
+    database
+      .statement(sql)
+      .values(table)
+      .map(([name]) => String(name)),
+    `${table}_by_`,
+  ];
+  return names.map((name) => ({
+    name,
+    order: name
+      .slice(start.length)
+      .split("_")
+      .map((column) => Number(column) - 1),
+  }));
+}
+
 /** All fact tables with their predicates. */
 export function factTables(
   database: Connection,

@@ -97,11 +97,13 @@ export interface FlowOptions {
   readonly flags?: Readonly<Record<string, string>>;
   /** Policy and facts of the example company. Default true. */
   readonly loaded?: boolean;
+  /** For a flow with many facts. */
+  readonly timeoutMs?: number;
 }
 
 /** A test with a browser. It is skipped where there is none. */
 export function flow(name: string, body: (flow: Flow) => Promise<void>, options: FlowOptions = {}): void {
-  test.skipIf(!hasBrowser)(name, () => withFlow(body, options), flowTimeoutMs);
+  test.skipIf(!hasBrowser)(name, () => withFlow(body, options), options.timeoutMs ?? flowTimeoutMs);
 }
 
 async function withFlow(

@@ -10,11 +10,16 @@ export interface ScreenEntry {
   readonly title: string;
   /** The weakest role that may see it. */
   readonly role: Role;
+  /** Whether only links of other screens lead to it. */
+  readonly isLinkedOnly?: true;
   readonly load: () => Promise<{ readonly default: ComponentType }>;
 }
 
 export const screens: readonly ScreenEntry[] = [
   { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "facts", title: texts.screens.facts, role: "read", load: () => import("./facts.tsx") },
+  { name: "object", title: texts.screens.object, role: "read", isLinkedOnly: true, load: () => import("./object.tsx") },
+  { name: "ask", title: texts.screens.ask, role: "read", load: () => import("./ask.tsx") },
   { name: "decisions", title: texts.screens.decisions, role: "admin", load: () => import("./decisions.tsx") },
   {
     ...{ name: "administration", title: texts.screens.administration, role: "admin" },

@@ -1,0 +1,98 @@
+/** The answer of the node to a question, and its explanation. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { call } from "../state/session.ts";
+import type { Explanation } from "./explanation.ts";
+import { type Question, requestOf, variablesOf } from "./question.ts";
+
+/** A row of results: one id for each variable; `null` for every value. */
+export type ResultRow = readonly (string | null)[];
+
+export interface AnswerState {
+  readonly isPending: boolean;
+  /** Whether there are no more results. */
+  readonly isComplete: boolean;
+  readonly allowed?: boolean;
+  readonly explanation?: Explanation;
+  readonly rows?: readonly ResultRow[];
+  /** Of the next page of a list. */
+  readonly next?: string | null;
+  readonly error?: unknown;
+}
+
+const listPageSize = 1000;
+
+/** Asks now, and again on demand. */
+export function useAnswer(question: Question) {
+  const [state, setState] = useState<AnswerState>({ isPending: true, isComplete: false });
+  const running = useRef<AbortController | undefined>(undefined);
+  const run = (body: (signal: AbortSignal) => Promise<void>): void => {
+    running.current?.abort();
+    const controller = new AbortController();
+    running.current = controller;
+    setState((before) => ({ ...before, isPending: true, error: undefined }));
+    body(controller.signal).then(
+      () => !controller.signal.aborted && setState((before) => ({ ...before, isPending: false })),
+      (error: unknown) => !controller.signal.aborted && setState((before) => ({ ...before, isPending: false, error })),
+    );
+  };
+  const change = (signal: AbortSignal, part: Partial<AnswerState>): void => {
+    if (!signal.aborted) setState((before) => ({ ...before, ...part }));
+  };
+  const askAgain = (): void => run((signal) => answer(question, signal, (part) => change(signal, part)));
+  useEffect(() => {
+    askAgain();
+    return () => running.current?.abort();
+  }, []);
+  return {
+    state,
+    askAgain,
+    more: () => run((signal) => listPage(question, state, signal, (part) => change(signal, part))),
+    cancel: () => {
+      running.current?.abort();
+      setState((before) => ({ ...before, isPending: false }));
+    },
+  };
+}
+
+type Show = (part: Partial<AnswerState>) => void;
+
+async function answer(question: Question, signal: AbortSignal, show: Show): Promise<void> {
+  if (question.kind === "list") return listPage(question, { isPending: true, isComplete: false }, signal, show);
+  const { path, body } = requestOf(question);
+  const asked = call(path, { method: "POST", body, signal });
+  if (question.kind === "authorize") {
+    const explained = call("/api/explain", { method: "POST", body, signal }) as Promise<Explanation>;
+    // It is awaited below, unless the question itself fails.
+    explained.catch(() => {});
+    show({ allowed: ((await asked) as { readonly allowed: boolean }).allowed });
+    const explanation = await explained;
+    show({ explanation, allowed: explanation.allowed, isComplete: true });
+    return;
+  }
+  const { results } = (await asked) as {
+    readonly results: readonly (string | Readonly<Record<string, string | null>>)[];
+  };
+  const columns = question.kind === "query" ? variablesOf(question.calls).map(({ name }) => name) : ["actor"];
+  const rows = results.map((row) => (typeof row === "string" ? [row] : columns.map((name) => row[name] ?? null)));
+  show({ rows: distinct(rows), isComplete: true });
+}
+
+async function listPage(
+  question: Question,
+  { rows = [], next }: AnswerState,
+  signal: AbortSignal,
+  show: Show,
+): Promise<void> {
+  const { path, body } = requestOf(question);
+  const page = { page_size: listPageSize, ...(typeof next === "string" && { page_token: next }) };
+  const answered = (await call(path, { method: "POST", body: { ...body, ...page }, signal })) as {
+    readonly results: readonly string[];
+    readonly next_page_token: string | null;
+  };
+  const { results, next_page_token: following } = answered;
+  show({ rows: [...rows, ...results.map((id) => [id])], next: following, isComplete: following === null });
+}
+
+function distinct(rows: readonly ResultRow[]): readonly ResultRow[] {
+  return [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
+}

@@ -1,0 +1,53 @@
+/** The layered layout of a graph, by dagre. It is loaded when a graph is shown. */
+import { Graph, layout } from "@dagrejs/dagre";
+import { boxOf, type Placed, type RelationGraph, shortText } from "./graph.ts";
+
+export interface PlacedNode extends Placed {
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface PlacedEdge {
+  readonly key: string;
+  readonly label: string;
+  /** The way of the line, as the `d` of a path. */
+  readonly path: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface GraphLayout {
+  readonly width: number;
+  readonly height: number;
+  readonly nodes: readonly PlacedNode[];
+  readonly edges: readonly PlacedEdge[];
+}
+
+const margin = 8;
+
+/** The same graph gives the same layout. */
+export function layoutOf({ nodes, edges }: RelationGraph): GraphLayout {
+  const graph = new Graph({ multigraph: true });
+  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: 24, edgesep: 8, marginx: margin, marginy: margin });
+  for (const { key } of nodes.values()) graph.setNode(key, { ...boxOf(key) });
+  for (const [key, { from, to, label }] of edges) {
+    const { width } = boxOf(label);
+    graph.setEdge(from, to, { width, height: 20, labelpos: "c" }, key);
+  }
+  layout(graph);
+  const { width = 0, height = 0 } = graph.graph() as { readonly width?: number; readonly height?: number };
+  return {
+    width,
+    height,
+    nodes: [...nodes.keys()].map((key) => ({ key, ...(graph.node(key) as Omit<PlacedNode, "key">) })),
+    edges: [...edges].map(([key, { from, to, label }]) => {
+      const placed = graph.edge(from, to, key) as { points: { x: number; y: number }[]; x: number; y: number };
+      const path = placed.points.map(({ x, y }, index) => `${index === 0 ? "M" : "L"}${round(x)} ${round(y)}`).join("");
+      return { key, label: shortText(label), path, x: placed.x, y: placed.y };
+    }),
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,484 @@
+/** Questions to the node, with context facts: the answer, its reasons, and the question in other forms. */
+import { messageOf } from "../api/error-text.ts";
+import { useState } from "preact/hooks";
+import { type AnswerState, useAnswer } from "../ask/answer.ts";
+import { factsIn, treeOf } from "../ask/explanation.ts";
+import {
+  type Draft,
+  type DraftField,
+  draftFields,
+  draftIn,
+  draftQuery,
+  isEmpty,
+  type Question,
+  questionKinds,
+  questionOf,
+  requestOf,
+  variablesOf,
+} from "../ask/question.ts";
+import { curlCommand, policyTest, typeScriptProgram } from "../ask/snippets.ts";
+import { Derivation } from "../ask/derivation.tsx";
+import { FactField, Field } from "../facts/fact-input.tsx";
+import { FactView, objectRoute } from "../facts/fact-view.tsx";
+import { Failure } from "../components/failure.tsx";
+import { formatNumber } from "../components/format.ts";
+import { Heading } from "../components/heading.tsx";
+import { Snippet } from "../ask/snippet.tsx";
+import { type Suggestions, typesOf } from "../facts/completion.ts";
+import { type Fact, factKey, formatFact, isObject, parseFact, type Value, valueParameter } from "../facts/fact-text.ts";
+import { changeFact, useMayChange, useSuggestions } from "../facts/fact-changes.ts";
+import { currentRoute, routeTo } from "../state/route.ts";
+import { call } from "../state/session.ts";
+import { useStore } from "../store.ts";
+import { askTexts } from "../texts/ask.ts";
+
+const words = askTexts;
+/** More rows are shown on demand. */
+const rowsShown = 200;
+/** A policy test explains so many results. */
+const testedResultsMax = 20;
+
+export default function AskScreen() {
+  const { parts, query } = useStore(currentRoute);
+  const address = `${parts.join("/")}?${query}`;
+  const asked = draftIn(parts, query);
+  const suggestions = useSuggestions();
+  return (
+    <>
+      <Heading text={words.title} />
+      <QuestionForm key={address} asked={asked} suggestions={suggestions} />
+      {!isEmpty(asked) && <Answer key={`answer ${address}`} draft={asked} />}
+    </>
+  );
+}
+
+function ask(draft: Draft): void {
+  location.hash = routeTo("ask", [draft.kind], draftQuery(draft));
+}
+
+interface QuestionFormProps {
+  readonly asked: Draft;
+  readonly suggestions: Suggestions;
+}
+
+function QuestionForm({ asked, suggestions }: QuestionFormProps) {
+  const [draft, setDraft] = useState(asked);
+  const [problem, setProblem] = useState<string | undefined>(undefined);
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    const question = questionOf(draft);
+    setProblem("problem" in question ? question.problem : undefined);
+    if (!("problem" in question)) ask(draft);
+  };
+  const change = (field: DraftField) => (value: string) => setDraft({ ...draft, [field]: value });
+  return (
+    <section aria-label={words.form}>
+      <form onSubmit={submit}>
+        <fieldset class="kinds">
+          <legend>{words.kindLabel}</legend>
+          {questionKinds.map((kind) => (
+            <label key={kind}>
+              <input
+                type="radio"
+                name="kind"
+                checked={draft.kind === kind}
+                onChange={() => setDraft({ ...draft, kind })}
+              />{" "}
+              {words.kinds[kind]}
+            </label>
+          ))}
+        </fieldset>
+        <div class="filters">
+          {draftFields(draft.kind).map((field) =>
+            field === "calls" ? (
+              <CallsField key={field} value={draft.calls} onInput={change("calls")} />
+            ) : (
+              <Field
+                key={field}
+                {...fieldTexts(field, draft)}
+                value={draft[field]}
+                onInput={change(field)}
+                options={field === "action" ? [] : typeOptions(field, suggestions)}
+                required
+              />
+            ),
+          )}
+        </div>
+        <ContextFacts
+          context={draft.context}
+          suggestions={suggestions}
+          known={valuesIn(draft)}
+          onChange={(context) => setDraft({ ...draft, context })}
+        />
+        <div role="alert">{problem !== undefined && <p class="failure">{problem}</p>}</div>
+        <div class="buttons">
+          <button type="submit" class="primary">
+            {words.submit}
+          </button>
+        </div>
+      </form>
+    </section>
+  );
+}
+
+function fieldTexts(field: Exclude<DraftField, "calls">, { kind }: Draft) {
+  const { fields } = words;
+  if (field === "type")
+    return { label: kind === "who" ? fields.actorType : fields.resourceType, help: fields.typeHelp };
+  return { label: fields[field], help: fields[`${field}Help`] };
+}
+
+function typeOptions(field: DraftField, suggestions: Suggestions): string[] {
+  const types =
+    field === "actor" || field === "type"
+      ? [...suggestions.actors.map(({ value }) => value), ...typesOf(suggestions)]
+      : typesOf(suggestions);
+  return [...new Set(types)].map((type) => (field === "type" ? type : `${type}:`));
+}
+
+function CallsField({ value, onInput }: { readonly value: string; readonly onInput: (value: string) => void }) {
+  return (
+    <div class="field">
+      <label for="calls">{words.fields.calls}</label>
+      <textarea
+        id="calls"
+        class="fact"
+        rows={3}
+        required
+        spellcheck={false}
+        value={value}
+        onInput={({ currentTarget }) => onInput(currentTarget.value)}
+        aria-describedby="calls-help"
+      />
+      <p id="calls-help" class="help">
+        {words.fields.callsHelp}
+      </p>
+    </div>
+  );
+}
+
+interface ContextFactsProps {
+  readonly context: readonly Fact[];
+  readonly suggestions: Suggestions;
+  readonly known: readonly Value[];
+  readonly onChange: (context: readonly Fact[]) => void;
+}
+
+function ContextFacts({ context, suggestions, known, onChange }: ContextFactsProps) {
+  const [written, setWritten] = useState("");
+  const [problem, setProblem] = useState<string | undefined>(undefined);
+  const add = (): void => {
+    const fact = parseFact(written);
+    setProblem(fact === undefined ? words.context.invalid(written) : undefined);
+    if (fact === undefined) return;
+    setWritten("");
+    onChange([...context, fact]);
+  };
+  return (
+    <details class="context" open={context.length > 0}>
+      <summary>{words.context.title}</summary>
+      {context.length > 0 && (
+        <ul class="changes">
+          {context.map((fact) => (
+            <li key={factKey(fact)}>
+              <FactView fact={fact} />
+              <button
+                type="button"
+                aria-label={words.context.removeFact(formatFact(fact))}
+                onClick={() => onChange(context.filter((other) => other !== fact))}
+              >
+                {words.context.remove}
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <FactField
+        label={words.context.title}
+        help={words.context.help}
+        value={written}
+        onInput={setWritten}
+        suggestions={suggestions}
+        known={known}
+      />
+      <div role="alert">{problem !== undefined && <p class="failure">{problem}</p>}</div>
+      <button type="button" onClick={add}>
+        {words.context.add}
+      </button>
+    </details>
+  );
+}
+
+function valuesIn(draft: Draft): Value[] {
+  const question = questionOf(draft);
+  if ("problem" in question) return [];
+  return [...("actor" in question ? [question.actor] : []), ...("resource" in question ? [question.resource] : [])];
+}
+
+function Answer({ draft }: { readonly draft: Draft }) {
+  const question = questionOf(draft);
+  // A link may leave a part for the reader to write.
+  if ("problem" in question) return null;
+  return <AnswerTo draft={draft} question={question} />;
+}
+
+function AnswerTo({ draft, question }: { readonly draft: Draft; readonly question: Question }) {
+  const { state, askAgain, more, cancel } = useAnswer(question);
+  const { added, failure, add, undo } = useAdded(askAgain);
+  const mayChange = useMayChange();
+  const tree = state.explanation && treeOf(state.explanation);
+  const assume = (fact: Fact): void => ask({ ...draft, context: [...draft.context, fact] });
+  return (
+    <section aria-label={words.answer}>
+      <h2>{words.answer}</h2>
+      <div role="status">
+        <AnswerText state={state} />
+      </div>
+      {state.isPending && (
+        <button type="button" onClick={cancel}>
+          {words.cancel}
+        </button>
+      )}
+      <Failure error={state.error} />
+      <div role="alert">{failure !== undefined && <p class="failure">{words.changeFailed(failure)}</p>}</div>
+      {added && (
+        <p role="status">
+          {words.added(formatFact(added))}{" "}
+          <button type="button" onClick={() => void undo()}>
+            {words.undo}
+          </button>
+        </p>
+      )}
+      {state.rows && <Results question={question} state={state} draft={draft} onMore={more} />}
+      {state.explanation && (
+        <>
+          <h3>{state.explanation.allowed ? words.derivation : words.attempts}</h3>
+          {state.explanation.unknown?.map((name) => (
+            <p key={name}>{words.unknown(name)}</p>
+          ))}
+          {tree ? (
+            <Derivation
+              node={tree}
+              onAssume={assume}
+              onAdd={(fact) => void add(fact)}
+              mayAdd={mayChange ?? (() => false)}
+            />
+          ) : (
+            <p>{words.noReasons}</p>
+          )}
+          {state.explanation.truncated && <p class="help">{state.explanation.truncated.message}</p>}
+        </>
+      )}
+      <Elsewhere question={question} draft={draft} state={state} />
+    </section>
+  );
+}
+
+function AnswerText({ state }: { readonly state: AnswerState }) {
+  const { allowed, rows, explanation, isPending, isComplete } = state;
+  if (allowed !== undefined)
+    return (
+      <p>
+        <strong class={allowed ? "good" : "failure"}>{allowed ? words.allowed : words.denied}</strong>{" "}
+        {isPending && explanation === undefined && words.explaining}
+      </p>
+    );
+  if (rows === undefined) return <p>{isPending && words.asking}</p>;
+  if (rows.length === 0) return <p>{isComplete ? words.results.none : words.asking}</p>;
+  if (rows[0]?.length === 0) return <p>{words.results.holds}</p>;
+  return (
+    <p>
+      {rows.length === 1 && isComplete
+        ? words.results.one
+        : words.results.count(formatNumber(rows.length), !isComplete)}
+    </p>
+  );
+}
+
+interface ResultsProps {
+  readonly question: Question;
+  readonly draft: Draft;
+  readonly state: AnswerState;
+  readonly onMore: () => void;
+}
+
+function Results({ question, draft, state, onMore }: ResultsProps) {
+  const [shown, setShown] = useState(rowsShown);
+  const rows = state.rows ?? [];
+  const columns =
+    question.kind === "query" ? variablesOf(question.calls).map(({ name }) => name) : [words.results.result];
+  if (rows.length === 0 || columns.length === 0) return null;
+  const hasMore = shown < rows.length || !state.isComplete;
+  const showMore = (): void => {
+    if (shown >= rows.length) onMore();
+    setShown(shown + rowsShown);
+  };
+  return (
+    <>
+      <div class="scroll" tabIndex={0} role="region" aria-label={words.results.label}>
+        <table>
+          <thead>
+            <tr>
+              {columns.map((column) => (
+                <th key={column} scope="col">
+                  {column}
+                </th>
+              ))}
+              {question.kind !== "query" && <th scope="col">{words.results.whyColumn}</th>}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.slice(0, shown).map((row, index) => (
+              <tr key={index}>
+                {row.map((id, column) => (
+                  <td key={column} class="fact">
+                    <ResultView question={question} id={id} column={column} />
+                  </td>
+                ))}
+                <ReasonCell question={question} draft={draft} id={row[0]} />
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {hasMore && (
+        <button type="button" onClick={showMore} disabled={state.isPending}>
+          {words.results.more}
+        </button>
+      )}
+    </>
+  );
+}
+
+/** An id is a link to its object. */
+function ResultView(props: { readonly question: Question; readonly id: string | null; readonly column: number }) {
+  const { question, id, column } = props;
+  const type = resultType(question, column);
+  if (id === null || (id === "*" && question.kind === "list")) return <>{words.results.all(type ?? "")}</>;
+  return type === undefined || !isObject({ type }) ? <>{id}</> : <a href={objectRoute({ type, id })}>{id}</a>;
+}
+
+/** Undefined for names of actions. */
+function resultType(question: Question, column: number): string | undefined {
+  if (question.kind === "query") return variablesOf(question.calls)[column]?.type;
+  return "type" in question ? question.type : undefined;
+}
+
+/** A link to the question why a result is one. There is none for all values of a type, and for queries. */
+function ReasonCell(props: {
+  readonly question: Question;
+  readonly draft: Draft;
+  readonly id: string | null | undefined;
+}) {
+  const { question, draft, id } = props;
+  if (question.kind === "query") return null;
+  const why =
+    id === null || id === undefined || (id === "*" && question.kind === "list")
+      ? undefined
+      : reasonDraft(question, draft, id);
+  return (
+    <td>
+      {why && (
+        <a href={routeTo("ask", [why.kind], draftQuery(why))} aria-label={words.results.why(id ?? "")}>
+          {words.results.whyShort}
+        </a>
+      )}
+    </td>
+  );
+}
+
+/** The question whether one result is allowed. */
+function reasonDraft(question: Question, draft: Draft, id: string): Draft {
+  const why: Draft = { ...draft, kind: "authorize" };
+  if (question.kind === "list") return { ...why, resource: valueParameter({ type: question.type, id }) };
+  if (question.kind === "who") return { ...why, actor: valueParameter({ type: question.type, id }) };
+  return { ...why, action: id };
+}
+
+interface ElsewhereProps {
+  readonly question: Question;
+  readonly draft: Draft;
+  readonly state: AnswerState;
+}
+
+/** The question as a link, a command, a program and a test. */
+function Elsewhere({ question, draft, state }: ElsewhereProps) {
+  const page = location.href.replace(/#.*/s, "");
+  const baseUrl = new URL("../", page).href;
+  const { share } = words;
+  return (
+    <section aria-label={share.title}>
+      <h3>{share.title}</h3>
+      <Snippet title={share.link} text={page + routeTo("ask", [draft.kind], draftQuery(draft))} help={share.linkHelp} />
+      <Snippet title={share.curl} text={curlCommand(question, baseUrl)} />
+      <Snippet title={share.typeScript} text={typeScriptProgram(question, baseUrl)} />
+      {state.isComplete && <TestSnippet question={question} draft={draft} state={state} />}
+    </section>
+  );
+}
+
+function TestSnippet({ question, draft, state }: ElsewhereProps) {
+  const { share } = words;
+  const [facts, setFacts] = useState<readonly Fact[] | undefined>(undefined);
+  const [error, setError] = useState<unknown>(undefined);
+  const ids = (state.rows ?? []).flatMap(([id]) => id ?? []);
+  const known =
+    state.explanation !== undefined
+      ? factsIn(state.explanation)
+      : question.kind === "query" || ids.length === 0
+        ? []
+        : facts;
+  const make = async (): Promise<void> => {
+    try {
+      const found = await Promise.all(
+        ids.map(async (id) => {
+          const why = questionOf(reasonDraft(question, draft, id));
+          if ("problem" in why) return [];
+          const { body } = requestOf(why);
+          return factsIn((await call("/api/explain", { method: "POST", body })) as Parameters<typeof factsIn>[0]);
+        }),
+      );
+      setFacts(found.flat());
+    } catch (thrown) {
+      setError(thrown);
+    }
+  };
+  if (question.kind === "authorize" && state.explanation === undefined) return null;
+  if (known === undefined && ids.length > testedResultsMax)
+    return <p class="help">{share.tooManyResults(testedResultsMax)}</p>;
+  if (known === undefined)
+    return (
+      <>
+        <button type="button" onClick={() => void make()}>
+          {share.makeTest}
+        </button>
+        <Failure error={error} />
+      </>
+    );
+  const answer = state.explanation?.allowed ?? (question.kind === "query" ? (state.rows ?? []).length > 0 : ids);
+  const test = policyTest(question, known, answer);
+  const help = question.kind === "query" ? share.testOfQueryHelp : share.testHelp;
+  return test === undefined ? null : <Snippet title={share.test} text={test} help={help} />;
+}
+
+/** A fact that was stored for the question, which is asked again then. */
+function useAdded(askAgain: () => void) {
+  const [added, setAdded] = useState<Fact | undefined>(undefined);
+  const [failure, setFailure] = useState<string | undefined>(undefined);
+  const change = async (kind: "inserts" | "deletes", fact: Fact): Promise<void> => {
+    setFailure(undefined);
+    try {
+      const hadEffect = await changeFact(kind, fact);
+      setAdded(kind === "inserts" && hadEffect ? fact : undefined);
+      askAgain();
+    } catch (error) {
+      setFailure(messageOf(error));
+    }
+  };
+  return {
+    added,
+    failure,
+    add: (fact: Fact) => change("inserts", fact),
+    undo: async () => added && change("deletes", added),
+  };
+}

@@ -1,0 +1,63 @@
+/** The page of an object: the facts that mention it, roles, and the graph of relations with the keyboard. */
+import { expect } from "bun:test";
+import { factsTexts } from "../../../src/console/ui/texts/facts.ts";
+import { objectTexts } from "../../../src/console/ui/texts/object.ts";
+import { texts } from "../../../src/console/ui/texts.ts";
+import { flow } from "./flow.ts";
+
+const words = objectTexts;
+
+flow("an object has its facts, its roles, and a graph that the keyboard expands", async (flow) => {
+  // The log of a browser on an edge shows the same.
+  const tab = await flow.logIn("read", "facts", { url: await flow.edge() });
+  const { page } = tab;
+  await page.getByRole("link", { name: "Folder:acme", exact: true }).first().click();
+  await tab.heading("Folder:acme").waitFor();
+  await page.getByText(factsTexts.list.found("4"), { exact: true }).waitFor();
+  const roles = page.getByRole("region", { name: words.roles.label });
+  expect(await roles.getByRole("row").allTextContents()).toEqual([
+    "ActorRoles",
+    "User:aliceadmin, reader, writer",
+    "User:bobreader",
+    "User:erinreader",
+    "User:malloryadmin, reader, writer",
+  ]);
+  const node = (name: string, state: string) =>
+    page.getByRole("button", { name: words.graph.node(name, state), exact: true });
+  await node("Folder:acme", words.graph.expanded).focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  await node("Organization:acme", words.graph.expanded).waitFor();
+  await node("User:bob", words.graph.collapsed).waitFor();
+  await page.getByText(words.graph.text).click();
+  await page.getByText(words.graph.connects("User:bob", "member", "Organization:acme"), { exact: true }).waitFor();
+  await tab.expectAccessible();
+  await tab.screenshot("object");
+  await page.getByRole("status").getByRole("link", { name: "Organization:acme" }).click();
+  await tab.heading("Organization:acme").waitFor();
+  await page.getByRole("link", { name: words.askWho("Organization:acme") }).click();
+  expect(await page.getByLabel("Resource", { exact: true }).inputValue()).toBe("Organization:acme");
+});
+
+flow("a stored script in an id is text, and an unknown object has no facts", async (flow) => {
+  const id = `<script>document.title = "run"</script>/..`;
+  const args = [
+    { type: "Repository", id },
+    { type: "String", id: "folder" },
+    { type: "Folder", id },
+  ];
+  await flow.call("POST", "/api/batch", [{ inserts: [{ predicate: "has_relation", args }] }]);
+  const name = `Folder:${JSON.stringify(id)}`;
+  const tab = await flow.logIn("read", `object/Folder/${encodeURIComponent(id)}`);
+  const { page } = tab;
+  await tab.heading(name).waitFor();
+  await page.getByText(factsTexts.list.foundOne, { exact: true }).waitFor();
+  await page.getByRole("button", { name: words.graph.node(name, words.graph.expanded), exact: true }).waitFor();
+  expect(await page.title()).toBe(texts.title(name));
+  await tab.open("object/User/nobody");
+  await tab.heading("User:nobody").waitFor();
+  await page.getByText(factsTexts.list.none).waitFor();
+  await page.getByText(words.graph.none).waitFor();
+  await tab.open("object");
+  await page.getByText(words.unknown).waitFor();
+});

@@ -251,6 +251,13 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
         limit: z.int().min(1).max(replayedDecisionsMax).optional(),
       }),
     ),
+    policyEffect: validator(
+      "body",
+      z
+        .object({ ...policy, decisions: z.int().min(0).max(replayedDecisionsMax).default(500) })
+        .meta(eitherSource)
+        .transform(withSources),
+    ),
     policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
     validate: validator("body", z.object(policy).meta(eitherSource).transform(withSources)),
     test: validator(

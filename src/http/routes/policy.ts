@@ -3,7 +3,7 @@ import { Elysia, type Context } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
-import { checkPolicies } from "../../engine/workers/policy-checks.ts";
+import type { PolicyChecks } from "../../engine/workers/policy-checks.ts";
 import type { Node, PolicyUpload, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
@@ -109,19 +109,26 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
 }
 
 /** Checks for editors and CI: a policy is checked and tested like an upload, but not stored. */
-export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser) {
-  const checkPolicy = checkPolicies(limits);
+export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser, checks: PolicyChecks) {
   return new Elysia()
     .use(readAccess(node, "read", limits.writeBodyBytesMax))
     .post("/api/validate", async ({ body, request }) => {
       const { sources } = await bodies.parse("validate", body);
       const check = { sources, runTests: false, coverage: false, storePath: node.engine().path };
-      return jsonResponse(await checkPolicy(check, holderOf(exchangeOf(request))));
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
     })
     .post("/api/test", async ({ body, request }) => {
       const { sources, coverage } = await bodies.parse("test", body);
       const check = { sources, runTests: true, coverage, storePath: node.engine().path };
-      return jsonResponse(await checkPolicy(check, holderOf(exchangeOf(request))));
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
+    })
+    .post("/api/format", async ({ body, request }) => {
+      const { sources } = await bodies.parse("validate", body);
+      return jsonResponse(await checks.format(sources, holderOf(exchangeOf(request))));
+    })
+    .post("/api/explain_rules", async ({ body, request }) => {
+      const { sources } = await bodies.parse("validate", body);
+      return jsonResponse(await checks.explainRules(sources, holderOf(exchangeOf(request))));
     });
 }
 

@@ -15,6 +15,7 @@ export interface ScreenEntry {
 
 export const screens: readonly ScreenEntry[] = [
   { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "policy", title: texts.screens.policy, role: "read", load: () => import("./policy.tsx") },
   { name: "decisions", title: texts.screens.decisions, role: "admin", load: () => import("./decisions.tsx") },
   {
     ...{ name: "administration", title: texts.screens.administration, role: "admin" },

@@ -82,6 +82,7 @@ describe("the policy", () => {
       expect(await page.locator(".cm-tested").allTextContents()).toEqual(["1"]);
       expect(await page.locator(".cm-untested").allTextContents()).toEqual(["0"]);
       await tab.expectAccessible();
+      await tab.screenshot("policy");
 
       // Longhand, and the canonical form.
       const next = policy
@@ -106,6 +107,7 @@ describe("the policy", () => {
       await dialog.getByText(words.save.differences).click();
       await dialog.getByRole("textbox", { name: words.save.differences }).waitFor();
       await tab.expectAccessible();
+      await tab.screenshot("policy-effect");
       await dialog.getByLabel(words.save.message).fill("guests are gone <b>now</b>");
       await dialog.getByRole("button", { name: words.save.confirm, exact: true }).click();
       await dialog.waitFor({ state: "detached" });

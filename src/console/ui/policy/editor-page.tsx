@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api/node-api.ts";
 import { ConfirmDialog } from "../components/confirm-dialog.tsx";
-import { Failure } from "../components/failure.tsx";
+import { Failure, Refusal } from "../components/failure.tsx";
 import { useAction } from "../state/action.ts";
 import { useLoaded } from "../state/loaded.ts";
 import { call, type Login, may } from "../state/session.ts";
@@ -201,7 +201,8 @@ function Workbench({ draft, names, mayWrite, onChange, onReload }: WorkbenchProp
         )}
       </div>
       <p role="status">{testing.isRunning ? words.tests.running : notice}</p>
-      <Failure error={checkError ?? formatting.error ?? explaining.error ?? testing.error} />
+      <Failure error={checkError} />
+      <Refusal error={formatting.error ?? explaining.error ?? testing.error} />
       {report !== undefined && <TestReportView report={report.report} isOld={report.of !== files} onOpen={open} />}
       <ProblemList problems={validation?.problems} onOpen={open} />
       {dialog === "discard" && (

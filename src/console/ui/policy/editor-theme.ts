@@ -42,7 +42,7 @@ const look = EditorView.theme({
   ".cm-panels input, .cm-panels button, .cm-panels label": { font: "inherit", color: "inherit" },
   ".cm-textfield, .cm-button": { backgroundColor: "var(--background)", backgroundImage: "none" },
   ".cm-note": {
-    margin: "0 0 0.25rem",
+    // No margin: CodeMirror does not measure it.
     padding: "0.25rem 0.75rem",
     whiteSpace: "pre-wrap",
     overflowWrap: "anywhere",

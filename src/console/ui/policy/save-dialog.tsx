@@ -1,10 +1,8 @@
 /** The dialog before a policy becomes active: what it would change on this node, then its message. */
-import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { NoAnswerError } from "../api/node-api.ts";
-import { messageOf } from "../components/failure.tsx";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Refusal } from "../components/failure.tsx";
 import { useAction } from "../state/action.ts";
 import { call, open } from "../state/session.ts";
-import { dialogTexts } from "../texts/dialog.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { EffectView } from "./effect-view.tsx";
 import { type PolicyEffect, readEffect, verdictOf } from "./effect.ts";
@@ -42,7 +40,7 @@ export function SaveDialog({ title, help, reasonLabel, checked, source, base, re
   const [isForced, setIsForced] = useState(false);
   const check = useAction();
   const save = useAction();
-  useEffect(() => {
+  useLayoutEffect(() => {
     dialog.current?.showModal();
     check.run(async (signal) => {
       const { policy } = (await call("/api/policy", { signal })) as { readonly policy: StoredPolicy | null };
@@ -121,9 +119,7 @@ export function SaveDialog({ title, help, reasonLabel, checked, source, base, re
             {words.force}
           </label>
         )}
-        <p role="alert" class="failure">
-          {error === undefined ? "" : error instanceof NoAnswerError ? dialogTexts.noAnswer : messageOf(error)}
-        </p>
+        <Refusal error={error} />
         <div class="buttons">
           <button type="submit" class="primary" disabled={!maySave}>
             {save.isRunning ? words.saving : words.confirm}

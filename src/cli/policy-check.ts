@@ -2,10 +2,21 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import { print } from "../runtime/process.ts";
+import { AppError } from "../util/app-error.ts";
 import { printable } from "../util/printable.ts";
 import type { ExitStatus } from "./command.ts";
 import { replayed, replayText, replayTimeoutMs } from "./decisions.ts";
-import { accessOf, callNode, expectAnswer, withAccess } from "./node-api.ts";
+import { itemsOf } from "./follow-events.ts";
+import {
+  accessOf,
+  errorFrom,
+  expectAnswer,
+  noAnswerFrom,
+  type NodeAccess,
+  requestNode,
+  withAccess,
+} from "./node-api.ts";
+import { type ProgressLine, withProgress } from "./progress-line.ts";
 import { checkFiles, printReport, printReportAsJson } from "./policy-files.ts";
 
 const details = `
@@ -45,11 +56,36 @@ export function addCheck(group: Command, finish: (status: ExitStatus) => void): 
       if (!json) await printReport(checked);
       if (isShown) return finish(checked.good ? 0 : 1);
       const body = { files: checked.sources.map(({ name, text }) => ({ filename: name, src: text })), decisions };
-      const answer = await callNode(accessOf(self, "read"), "POST", "/api/policy_effect", body, replayTimeoutMs);
+      const answer = await withProgress((line) => askEffect(accessOf(self, "read"), body, line));
       const found = expectAnswer(effectSchema, answer, "the effect of a policy");
       await print(json ? `${JSON.stringify(answer, null, 2)}\n` : effectText(found));
       finish(checked.good && found.tests.success ? 0 : 1);
     });
+}
+
+/** Ends the work of the node when the command ends. */
+async function askEffect(access: NodeAccess, body: object, line: ProgressLine): Promise<object> {
+  line.begin("checking the policy");
+  const response = await requestNode(access, {
+    method: "POST",
+    path: "/api/policy_effect",
+    headers: { Accept: "text/event-stream" },
+    body: JSON.stringify(body),
+    timeoutMs: replayTimeoutMs,
+  });
+  if (!response.ok) throw await errorFrom(access.url, response);
+  const answer: Record<string, unknown> = {};
+  try {
+    for await (const message of itemsOf(response.body, () => {})) {
+      if (!("data" in message)) continue;
+      const data: unknown = JSON.parse(message.data);
+      if (message.event !== "progress") answer[message.event ?? ""] = data;
+      else line.describe(`${(data as { readonly examined: number }).examined} decisions made again`);
+    }
+  } catch (error) {
+    throw new AppError("not_ready", noAnswerFrom(access.url, error));
+  }
+  return answer;
 }
 
 function effectText({ unused_facts: unused, decisions }: z.output<typeof effectSchema>): string {

@@ -1,6 +1,6 @@
 /** What a policy would change: its tests, unused facts, and logged decisions, as far as the node knows it. */
 import { formatNumber } from "../components/format.ts";
-import { ExplanationTree } from "../decisions/explanation.tsx";
+import { type Explanation, ExplanationTree } from "../decisions/explanation.tsx";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 import type { PolicyEffect } from "./effect.ts";
@@ -112,7 +112,7 @@ function ChangedRow({ changed: { decision, now, explanation } }: { readonly chan
         {explanation !== null && (
           <details>
             <summary>{words.why}</summary>
-            <ExplanationTree explanation={explanation} />
+            <ExplanationTree explanation={explanation as Explanation} />
           </details>
         )}
       </td>

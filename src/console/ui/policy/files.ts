@@ -30,13 +30,13 @@ const nameBytesMax = 1024;
 export const defaultName = "policy.polar";
 
 export function draftOf(base: StoredPolicy | undefined): Draft {
-  const file = { id: 1, name: base?.filename || defaultName, text: withLineFeeds(base?.src ?? ""), revision: 0 };
+  const file = { id: 1, name: base?.filename || defaultName, text: normalized(base?.src ?? ""), revision: 0 };
   return { base, files: [file], shown: file.id };
 }
 
 /** Whether saving would change the policy. */
 export function isChanged({ base, files }: Draft): boolean {
-  return storedOf(files).src !== withLineFeeds(base?.src ?? "");
+  return storedOf(files).src !== normalized(base?.src ?? "");
 }
 
 /** The body of an upload. */
@@ -62,7 +62,7 @@ export function withFiles(draft: Draft, added: readonly Pick<PolicyFile, "name" 
   const files = [...draft.files];
   for (const { name, text } of added.slice(0, filesMax - files.length)) {
     const id = Math.max(...files.map((file) => file.id)) + 1;
-    files.push({ id, name: freeName(name, files), text: withLineFeeds(text), revision: 0 });
+    files.push({ id, name: freeName(name, files), text: normalized(text), revision: 0 });
   }
   return { ...draft, files, shown: files.at(-1)?.id ?? draft.shown };
 }
@@ -108,6 +108,6 @@ function freeName(wanted: string, files: readonly PolicyFile[]): string {
 }
 
 /** The editor has line feeds only, and so has what it saves. */
-function withLineFeeds(text: string): string {
+function normalized(text: string): string {
   return text.replace(/\r\n?/g, "\n");
 }

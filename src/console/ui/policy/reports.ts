@@ -1,5 +1,4 @@
 /** What the node answers about a policy; only the members that the console uses. */
-import type { Explanation } from "../decisions/explanation.tsx";
 import type { Place, Problem } from "./places.ts";
 
 export interface Validation {
@@ -71,7 +70,8 @@ export interface ChangedDecision {
     readonly resource: LoggedValue | null;
   };
   readonly now: DecisionResult;
-  readonly explanation: Explanation | null;
+  /** As `POST /api/explain` answers. */
+  readonly explanation: object | null;
 }
 
 export interface Replay {

@@ -107,7 +107,7 @@ function freeName(wanted: string, files: readonly PolicyFile[]): string {
   }
 }
 
-/** The editor has line feeds only, and so has what it saves. */
+/** The editor ends lines with `\n`, so what it saves does as well. */
 function normalized(text: string): string {
   return text.replace(/\r\n?/g, "\n");
 }

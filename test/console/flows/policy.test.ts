@@ -64,8 +64,12 @@ describe("the policy", () => {
       await write(page, policy.replace('"read" if "guest";', '"read" if "gest";'));
       await page.getByText("`gest` is not declared in `Doc`").first().waitFor();
       await button(page, words.problems.place(name, 6, 13)).click();
-      expect(await page.evaluate("getSelection().type")).toBeDefined();
+      await page.locator(".cm-lint-marker-error").hover();
+      await page.locator(".cm-tooltip-lint").getByText("`gest` is not declared in `Doc`").waitFor();
+      await editor(page).press("ControlOrMeta+f");
+      await page.getByRole("textbox", { name: "Find" }).fill("guest");
       await tab.expectAccessible();
+      await page.keyboard.press("Escape");
 
       // Completion from the names of the policy.
       await write(page, `${policy}has_permission(user: User, `);
@@ -98,11 +102,13 @@ describe("the policy", () => {
       await page.getByText(words.formatted(1)).waitFor();
       await editor(page).getByText("actor User {}").waitFor();
 
-      // Saving shows the effect first.
+      // Saving shows the effect first, and that somebody else was faster.
+      await flow.call("POST", "/api/policy", { src: `${policy}# by somebody else\n`, filename: name });
       await button(page, words.actions.save).click();
       const dialog = page.getByRole("dialog", { name: words.save.title });
       await dialog.getByText(words.effect.summary(1, 1)).waitFor();
       await dialog.getByText("User:gil read Doc:plan").waitFor();
+      await dialog.getByText(words.save.moved).waitFor();
       await dialog.getByText(words.save.verdicts.changes).waitFor();
       await dialog.getByText(words.save.differences).click();
       await dialog.getByRole("textbox", { name: words.save.differences }).waitFor();
@@ -121,7 +127,7 @@ describe("the policy", () => {
       await versions.getByText("admin key").first().waitFor();
       await tab.expectAccessible();
       await page.getByRole("link", { name: words.versions.compare, exact: true }).click();
-      await page.getByRole("textbox", { name: words.versions.differences(2, 3) }).waitFor();
+      await page.getByRole("textbox", { name: words.versions.differences(3, 4) }).waitFor();
       await page.locator(".cm-deletedChunk").getByText('"read" if "guest";').waitFor();
       await tab.expectAccessible();
       await page.getByRole("link", { name: words.versions.allVersions }).click();

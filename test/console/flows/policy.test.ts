@@ -16,6 +16,11 @@ test "readers read" {
   assert allow(User{"ann"}, "read", Doc{"plan"});
 }
 `;
+/** Guests cannot read any more, and the text is not in canonical form. */
+const next = policy
+  .replace('  "read" if "guest";\n', "")
+  .replace(', "guest"', "")
+  .replace("actor User", "actor   User");
 const name = "company.polar";
 
 const editor = (page: Page, file = name) => page.getByRole("textbox", { name: words.code(file) });
@@ -31,8 +36,57 @@ async function write(page: Page, text: string, file = name): Promise<void> {
 }
 
 describe("the policy", () => {
+  flow("is edited with problems, completion, tests, longhand and formatting", async (flow) => {
+    await flow.call("POST", "/api/policy", { src: policy, filename: name });
+    const tab = await flow.logIn("write", "policy");
+    const { page } = tab;
+    await tab.heading(words.title).waitFor();
+    await editor(page).waitFor();
+    await region(page, words.problems.title).getByText(words.problems.none).waitFor();
+
+    // Problems while typing, at their place.
+    await write(page, policy.replace('"read" if "guest";', '"read" if "gest";'));
+    await page.getByText("`gest` is not declared in `Doc`").first().waitFor();
+    await button(page, words.problems.place(name, 6, 13)).click();
+    await page.locator(".cm-lint-marker-error").hover();
+    await page.locator(".cm-tooltip-lint").getByText("`gest` is not declared in `Doc`").waitFor();
+    await editor(page).press("ControlOrMeta+f");
+    await page.getByRole("textbox", { name: "Find" }).fill("guest");
+    await tab.expectAccessible();
+    await page.keyboard.press("Escape");
+
+    // Completion from the names of the policy.
+    await write(page, `${policy}has_permission(user: User, `);
+    await page.keyboard.type('"re');
+    await page.getByRole("option", { name: /^reader/ }).waitFor();
+    await tab.expectAccessible();
+    await page.keyboard.press("Escape");
+
+    // Tests: a failure is explained at its line, and each rule has the number of tests that exercise it.
+    await write(page, policy.replace("assert allow", "assert_not allow"));
+    await button(page, words.actions.test).click();
+    await region(page, words.tests.title).getByText(words.tests.summary(0, 1)).waitFor();
+    await page.locator(".cm-note.failure").getByText("expected false, came true").waitFor();
+    expect(await page.locator(".cm-tested").allTextContents()).toEqual(["1"]);
+    expect(await page.locator(".cm-untested").allTextContents()).toEqual(["0"]);
+    await tab.expectAccessible();
+    await tab.screenshot("policy");
+
+    // Longhand, and the canonical form.
+    await write(page, next);
+    await button(page, words.actions.longhand).click();
+    await page.getByText('has_permission(actor: Actor, "read", resource: Doc) if has_role').first().waitFor();
+    await button(page, words.actions.longhand).click();
+    await button(page, words.actions.format).click();
+    await page.getByText(words.formatted(1)).waitFor();
+    await editor(page).getByText("actor User {}").waitFor();
+    await button(page, words.actions.discard).click();
+    await page.getByRole("dialog").getByRole("button", { name: words.discard.confirm, exact: true }).click();
+    await editor(page).getByText('"read" if "guest"').waitFor();
+  });
+
   flow(
-    "is edited with problems, completion, tests and longhand, and saved after its effect is shown",
+    "is saved after its effect is shown, has a history, and comes back from it",
     async (flow) => {
       await flow.call("POST", "/api/policy", { src: policy, filename: name, message: "first" });
       const fact = (user: string, role: string) => ({
@@ -52,57 +106,12 @@ describe("the policy", () => {
         resource_id: "plan",
       };
       await flow.call("POST", "/api/authorize", question);
-
       const tab = await flow.logIn("admin", "policy");
       const { page } = tab;
-      await tab.heading(words.title).waitFor();
       await editor(page).waitFor();
-      await region(page, words.problems.title).getByText(words.problems.none).waitFor();
-      await tab.expectAccessible();
-
-      // Problems while typing, at their place.
-      await write(page, policy.replace('"read" if "guest";', '"read" if "gest";'));
-      await page.getByText("`gest` is not declared in `Doc`").first().waitFor();
-      await button(page, words.problems.place(name, 6, 13)).click();
-      await page.locator(".cm-lint-marker-error").hover();
-      await page.locator(".cm-tooltip-lint").getByText("`gest` is not declared in `Doc`").waitFor();
-      await editor(page).press("ControlOrMeta+f");
-      await page.getByRole("textbox", { name: "Find" }).fill("guest");
-      await tab.expectAccessible();
-      await page.keyboard.press("Escape");
-
-      // Completion from the names of the policy.
-      await write(page, `${policy}has_permission(user: User, `);
-      await page.keyboard.type('"re');
-      await page.getByRole("option", { name: /^reader/ }).waitFor();
-      await tab.expectAccessible();
-      await page.keyboard.press("Escape");
-
-      // Tests: a failure is explained at its line, and each rule has the number of tests that exercise it.
-      await write(page, policy.replace("assert allow", "assert_not allow"));
-      await button(page, words.actions.test).click();
-      await region(page, words.tests.title).getByText(words.tests.summary(0, 1)).waitFor();
-      await page.locator(".cm-note.failure").getByText("expected false, came true").waitFor();
-      expect(await page.locator(".cm-tested").allTextContents()).toEqual(["1"]);
-      expect(await page.locator(".cm-untested").allTextContents()).toEqual(["0"]);
-      await tab.expectAccessible();
-      await tab.screenshot("policy");
-
-      // Longhand, and the canonical form.
-      const next = policy
-        .replace('  "read" if "guest";\n', "")
-        .replace(', "guest"', "")
-        .replace("actor User", "actor   User");
       await write(page, next);
-      await button(page, words.actions.longhand).click();
-      await page.getByText('has_permission(actor: Actor, "read", resource: Doc) if has_role').first().waitFor();
-      await tab.expectAccessible();
-      await button(page, words.actions.longhand).click();
-      await button(page, words.actions.format).click();
-      await page.getByText(words.formatted(1)).waitFor();
-      await editor(page).getByText("actor User {}").waitFor();
 
-      // Saving shows the effect first, and that somebody else was faster.
+      // The dialog also says that somebody else was faster.
       await flow.call("POST", "/api/policy", { src: `${policy}# by somebody else\n`, filename: name });
       await button(page, words.actions.save).click();
       const dialog = page.getByRole("dialog", { name: words.save.title });
@@ -120,7 +129,7 @@ describe("the policy", () => {
       await page.getByText("policy loaded").waitFor();
       expect(await flow.call("POST", "/api/authorize", question)).toEqual({ allowed: false });
 
-      // The history: who, when and why, the differences, and the way back.
+      // Who, when and why, the differences, and the way back.
       await page.getByRole("link", { name: words.history, exact: true }).click();
       const versions = region(page, words.versions.title);
       await versions.getByText("guests are gone <b>now</b>").waitFor();

@@ -1,5 +1,6 @@
 /** What a policy would change: its tests, unused facts, and logged decisions, as far as the node knows it. */
 import { formatNumber } from "../components/format.ts";
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { type Explanation, ExplanationTree } from "../decisions/explanation.tsx";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
@@ -75,23 +76,11 @@ function ReplayView({ replay }: { readonly replay: Replay }) {
     <>
       <p>{replayed === 0 ? words.noDecisions : words.summary(changedCount, replayed)}</p>
       {changed.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-label={words.changed}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">{columns.time}</th>
-                <th scope="col">{columns.question}</th>
-                <th scope="col">{columns.before}</th>
-                <th scope="col">{columns.after}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {changed.slice(0, listedMax).map((each) => (
-                <ChangedRow key={each.decision.id} changed={each} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <ScrollTable label={words.changed} columns={[columns.time, columns.question, columns.before, columns.after]}>
+          {changed.slice(0, listedMax).map((each) => (
+            <ChangedRow key={each.decision.id} changed={each} />
+          ))}
+        </ScrollTable>
       )}
       {more > 0 && <p>{words.more(more)}</p>}
       {skipped.map(({ reason, count }) => (

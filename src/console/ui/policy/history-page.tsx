@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { Failure } from "../components/failure.tsx";
 import { formatNumber } from "../components/format.ts";
+import { ScrollTable } from "../components/scroll-table.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { useAction } from "../state/action.ts";
 import { routeTo } from "../state/route.ts";
@@ -37,33 +38,25 @@ export function HistoryPage({ login }: { readonly login: Login }) {
   const { columns } = words;
   return (
     <>
-      <div class="scroll versions" tabIndex={0} role="region" aria-label={words.title}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{columns.from}</th>
-              <th scope="col">{columns.to}</th>
-              <th scope="col">{columns.id}</th>
-              <th scope="col">{columns.time}</th>
-              <th scope="col">{columns.author}</th>
-              <th scope="col">{columns.message}</th>
-              <th scope="col">{columns.file}</th>
-              <th scope="col">{columns.size}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {versions.map((version) => (
-              <VersionRow
-                key={version.id}
-                version={version}
-                isFrom={version.id === from}
-                isTo={version.id === to}
-                onFrom={() => setChosen({ ...chosen, from: version.id })}
-                onTo={() => setChosen({ ...chosen, to: version.id })}
-              />
-            ))}
-          </tbody>
-        </table>
+      <div class="versions">
+        <ScrollTable
+          label={words.title}
+          columns={[
+            ...[columns.from, columns.to, columns.id, columns.time],
+            ...[columns.author, columns.message, columns.file, columns.size],
+          ]}
+        >
+          {versions.map((version) => (
+            <VersionRow
+              key={version.id}
+              version={version}
+              isFrom={version.id === from}
+              isTo={version.id === to}
+              onFrom={() => setChosen({ ...chosen, from: version.id })}
+              onTo={() => setChosen({ ...chosen, to: version.id })}
+            />
+          ))}
+        </ScrollTable>
       </div>
       <p class="buttons">
         {from !== to && <a href={routeTo("policy", ["diff", String(from), String(to)])}>{words.compare}</a>}

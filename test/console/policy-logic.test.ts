@@ -190,7 +190,24 @@ describe("a draft", () => {
       { name: "a.polar", text: "c" },
     ]);
     expect(two.files.map(({ name }) => name)).toEqual(["a.polar", "a-2.polar", "a-3.polar"]);
-    expect(storedOf(two.files)).toEqual({ src: "a\nb\nc", filename: "a.polar, a-2.polar, a-3.polar" });
+    const parts = ["a.polar", "a-2.polar", "a-3.polar"].map((filename) => ({ filename, lines: 1 }));
+    const stored = { src: "a\nb\nc", filename: "a.polar, a-2.polar, a-3.polar", parts };
+    expect(storedOf(two.files)).toEqual(stored);
+    const again = draftOf({
+      ...stored,
+      src: "a\n\nb",
+      parts: [
+        { filename: "x", lines: 2 },
+        { filename: "y", lines: 1 },
+      ],
+    });
+    expect(again.files.map(({ name, text }) => [name, text])).toEqual([
+      ["x", "a\n"],
+      ["y", "b"],
+    ]);
+    expect(isChanged(again)).toBe(false);
+    expect(isChanged(withName(again, 1, "z"))).toBe(true);
+    expect(isChanged(withoutFile(again, 2))).toBe(true);
     expect(shownFile(two).name).toBe("a-3.polar");
     expect(withName(two, 1, "a-2.polar")).toBe(two);
     expect(withName(two, 1, "")).toBe(two);

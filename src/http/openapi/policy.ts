@@ -138,7 +138,15 @@ export function policyOperations(bodies: RequestParsers): Operation[] {
 }
 
 const policySchema = z
-  .strictObject({ policy: z.strictObject({ filename: z.string().nullable(), src: z.string() }).nullable() })
+  .strictObject({
+    policy: z
+      .strictObject({
+        filename: z.string().nullable(),
+        src: z.string(),
+        parts: z.array(z.strictObject({ filename: z.string(), lines: z.int() })).optional(),
+      })
+      .nullable(),
+  })
   .meta({ id: "ActivePolicy" });
 
 const historySchema = z

@@ -19,7 +19,9 @@ export function policyReads(node: Node, limits: Limits, queries: QueryDispatcher
       "/api/policy",
       ({ query }) => {
         const policy = node.engine().policy(query.id ?? query.version);
-        return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
+        if (policy === null) return { policy };
+        const { filename, source, parts } = policy;
+        return { policy: { filename, src: source, ...(parts !== undefined && { parts }) } };
       },
       { query: policyQuery },
     )
@@ -82,8 +84,9 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
       .post(
         "/api/policy",
         async ({ body, query, request, set }) => {
-          const { src, filename, message } = await bodies.parse("policy", body);
-          return load({ source: src, filename: filename ?? null, force: query.force, message }, request, set);
+          const { src, filename, message, parts } = await bodies.parse("policy", body);
+          const upload = { source: src, filename: filename ?? null, force: query.force, message, parts };
+          return load(upload, request, set);
         },
         {
           // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
@@ -98,10 +101,10 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
           exchangeOf(request).audited = { details: { version: id } };
           const version = node.engine().policy(id);
           if (version === null) throw unknownPolicy(id);
-          const { source, filename } = version;
+          const { source, filename, parts } = version;
           const reason = `rollback to ${id}`;
-          const upload = { source, filename, force: query.force, message: message ? `${reason}: ${message}` : reason };
-          return load(upload, request, set);
+          const whole = message ? `${reason}: ${message}` : reason;
+          return load({ source, filename, force: query.force, message: whole, parts }, request, set);
         },
         { query: rollbackQuery },
       )

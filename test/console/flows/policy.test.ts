@@ -190,10 +190,19 @@ describe("the policy", () => {
       await dialog.getByText("logged decisions need a key with the role `admin`").waitFor();
       await dialog.getByRole("button", { name: words.save.confirm, exact: true }).click();
       await page.getByText("policy loaded").waitFor();
+      const lines = `# ${script}\n${policy}`.split("\n").length;
+      const parts = [
+        { filename, lines },
+        { filename: "robots.polar", lines: 2 },
+      ];
       const { policy: saved } = (await flow.call("GET", "/api/policy")) as {
         policy: { src: string; filename: string };
       };
-      expect(saved).toEqual({ src: `# ${script}\n${policy}\nactor Robot {}\n`, filename: `${filename}, robots.polar` });
+      expect(saved).toEqual({
+        src: `# ${script}\n${policy}\nactor Robot {}\n`,
+        filename: `${filename}, robots.polar`,
+        parts,
+      });
     },
   );
 });

@@ -78,7 +78,6 @@ export function FileBar({ draft, mayWrite, onChange }: FileBarProps) {
           )}
         </div>
       )}
-      {files.length > 1 && <p class="help">{words.together}</p>}
     </>
   );
 }

@@ -1,4 +1,7 @@
-/** The files of a policy in the editor. They are stored as one text with one name, as `ostiary policy` does it. Pure. */
+/**
+ * The files of a policy in the editor. They are stored as one text with one name, which says which lines are of which
+ * file, as `ostiary policy` does it. Pure.
+ */
 
 export interface PolicyFile {
   /** Stays when the file gets another name. */
@@ -12,6 +15,8 @@ export interface PolicyFile {
 export interface StoredPolicy {
   readonly filename: string | null;
   readonly src: string;
+  /** The files that the text was joined from, if there were several. */
+  readonly parts?: readonly { readonly filename: string; readonly lines: number }[];
 }
 
 /** A policy in the editor, with changes that are not saved. */
@@ -30,20 +35,37 @@ const nameBytesMax = 1024;
 export const defaultName = "policy.polar";
 
 export function draftOf(base: StoredPolicy | undefined): Draft {
-  const file = { id: 1, name: base?.filename || defaultName, text: normalized(base?.src ?? ""), revision: 0 };
-  return { base, files: [file], shown: file.id };
+  const src = base?.src ?? "";
+  const parts = base?.parts ?? [{ filename: base?.filename || defaultName, lines: Infinity }];
+  let before = 0;
+  const lines = src.split("\n");
+  const files = parts.map(({ filename, lines: count }, index): PolicyFile => {
+    const text = lines.slice(before, before + count).join("\n");
+    before += count;
+    return { id: index + 1, name: filename, text: normalized(text), revision: 0 };
+  });
+  return { base, files, shown: 1 };
 }
 
-/** Whether saving would change the policy. */
+/** Whether saving would change the policy, or the name of a file. */
 export function isChanged({ base, files }: Draft): boolean {
-  return storedOf(files).src !== normalized(base?.src ?? "");
+  const unchanged = draftOf(base).files;
+  return (
+    files.length !== unchanged.length ||
+    files.some(({ name, text }, index) => name !== unchanged[index]?.name || text !== unchanged[index].text)
+  );
 }
 
 /** The body of an upload. */
-export function storedOf(files: readonly PolicyFile[]): { readonly src: string; readonly filename: string } {
+export function storedOf(files: readonly PolicyFile[]) {
   const names = files.map(({ name }) => name).join(", ");
   const isShort = new TextEncoder().encode(names).byteLength <= nameBytesMax;
-  return { src: files.map(({ text }) => text).join("\n"), filename: isShort ? names : `${files.length} files` };
+  const parts = files.map(({ name, text }) => ({ filename: name, lines: text.split("\n").length }));
+  return {
+    src: files.map(({ text }) => text).join("\n"),
+    filename: isShort ? names : `${files.length} files`,
+    ...(files.length > 1 && isShort && { parts }),
+  };
 }
 
 /** The body of a check, which names the files. */

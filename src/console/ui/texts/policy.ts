@@ -18,7 +18,6 @@ export const policyTexts = {
     opened: "Files to open",
     remove: "Remove this file",
     newName: "more.polar",
-    together: "The node stores all files as one text.",
   },
 
   code: (name: string) => `Text of ${name}`,

@@ -158,6 +158,10 @@ describe("the policy", () => {
       const filename = `${script}.polar`;
       await flow.call("POST", "/api/policy", { src: `# ${script}\n${policy}`, filename, message: script });
       const url = await flow.edge();
+      const limited = await flow.logIn("write", "policy", { url, only_predicates: ["has_role"] });
+      await limited.page.getByText(words.readOnly).waitFor();
+      await editor(limited.page, filename).waitFor();
+      expect(await button(limited.page, words.actions.save).count()).toBe(0);
       const reader = await flow.logIn("read", "policy", { url });
       await editor(reader.page, filename).getByText(script).waitFor();
       await reader.page.getByText(words.readOnly).waitFor();
@@ -196,7 +200,7 @@ describe("the policy", () => {
         { filename: "robots.polar", lines: 2 },
       ];
       const { policy: saved } = (await flow.call("GET", "/api/policy")) as {
-        policy: { src: string; filename: string };
+        policy: object;
       };
       expect(saved).toEqual({
         src: `# ${script}\n${policy}\nactor Robot {}\n`,

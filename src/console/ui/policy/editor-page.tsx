@@ -5,7 +5,7 @@ import { ConfirmDialog } from "../components/confirm-dialog.tsx";
 import { Failure, Refusal } from "../components/failure.tsx";
 import { useAction } from "../state/action.ts";
 import { useLoaded } from "../state/loaded.ts";
-import { call, type Login, may } from "../state/session.ts";
+import { call, type Login } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { CodeEditor } from "./code-editor.tsx";
@@ -27,6 +27,7 @@ import { Latest } from "./latest.ts";
 import { countsByLine, failureNotes, longhandNotes } from "./marks.ts";
 import { namesOfMetadata, noNames, type PolicyMetadata, type PolicyNames } from "./names.ts";
 import type { Place, Problem } from "./places.ts";
+import { useMayWrite } from "./policy-access.ts";
 import { ProblemList } from "./problem-list.tsx";
 import type { FormatReport, RulesReport, TestReport, Validation } from "./reports.ts";
 import { SaveDialog } from "./save-dialog.tsx";
@@ -39,6 +40,7 @@ const timeoutMs = 60_000;
 
 export function EditorPage({ login }: { readonly login: Login }) {
   const key = `${login.who.environment} ${login.who.id}`;
+  const mayWrite = useMayWrite(login);
   const loaded = useLoaded(key, loadPolicy);
   const [draft, setDraft] = useState(() => storedDraft(key));
   // The stored draft is the newest one: that of a rendering may be behind it.
@@ -60,7 +62,7 @@ export function EditorPage({ login }: { readonly login: Login }) {
       <Workbench
         draft={draft}
         names={loaded.data?.names ?? noNames}
-        mayWrite={may(login, "write")}
+        mayWrite={mayWrite}
         onChange={change}
         onReload={loaded.reload}
       />
@@ -86,7 +88,8 @@ async function loadPolicy(signal: AbortSignal): Promise<LoadedPolicy> {
 interface WorkbenchProps {
   readonly draft: Draft;
   readonly names: PolicyNames;
-  readonly mayWrite: boolean;
+  /** Undefined until it is known. */
+  readonly mayWrite: boolean | undefined;
   readonly onChange: (update: (draft: Draft) => Draft) => void;
   readonly onReload: () => void;
 }
@@ -157,15 +160,15 @@ function Workbench({ draft, names, mayWrite, onChange, onReload }: WorkbenchProp
   return (
     <>
       {base === undefined && <p>{words.none}</p>}
-      {!mayWrite && <p class="help">{words.readOnly}</p>}
-      <FileBar draft={draft} mayWrite={mayWrite} onChange={onChange} />
+      {mayWrite === false && <p class="help">{words.readOnly}</p>}
+      <FileBar draft={draft} mayWrite={mayWrite === true} onChange={onChange} />
       <CodeEditor
-        key={`${generation} ${shown.id} ${shown.name}`}
+        key={`${generation} ${shown.id} ${mayWrite} ${shown.name}`}
         id={shown.id}
         name={shown.name}
         text={shown.text}
         revision={shown.revision}
-        isReadOnly={!mayWrite}
+        isReadOnly={mayWrite !== true}
         names={names}
         problems={problems ?? []}
         counts={counts}

@@ -6,12 +6,13 @@ import { ScrollTable } from "../components/scroll-table.tsx";
 import { useLoaded } from "../state/loaded.ts";
 import { useAction } from "../state/action.ts";
 import { routeTo } from "../state/route.ts";
-import { call, type Login, may } from "../state/session.ts";
+import { call, type Login } from "../state/session.ts";
 import { texts } from "../texts.ts";
 import { policyTexts } from "../texts/policy.ts";
 import { CodeEditor } from "./code-editor.tsx";
 import { defaultName, type StoredPolicy } from "./files.ts";
 import { LazyDiff } from "./lazy-diff.tsx";
+import { useMayWrite } from "./policy-access.ts";
 import type { PolicyVersion } from "./reports.ts";
 import { SaveDialog } from "./save-dialog.tsx";
 
@@ -111,6 +112,7 @@ function VersionRow({ version, isFrom, isTo, onFrom, onTo }: VersionRowProps) {
 }
 
 export function VersionPage({ login, id }: { readonly login: Login; readonly id: number }) {
+  const mayWrite = useMayWrite(login);
   const [isOpen, setIsOpen] = useState(false);
   const [notice, setNotice] = useState("");
   const loaded = useLoaded(`${login.who.environment} ${id}`, async (signal) => ({
@@ -127,7 +129,7 @@ export function VersionPage({ login, id }: { readonly login: Login; readonly id:
         <a href={routeTo("policy", ["history"])}>{words.allVersions}</a>
       </p>
       <CodeEditor key={id} name={policy.filename || defaultName} text={policy.src} isReadOnly />
-      {may(login, "write") && active !== id && (
+      {mayWrite && active !== id && (
         <button type="button" onClick={() => setIsOpen(true)}>
           {words.back}
         </button>

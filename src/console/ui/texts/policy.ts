@@ -7,7 +7,7 @@ export const policyTexts = {
   views: "Views of the policy",
   editor: "Editor",
   history: "History",
-  readOnly: "This key may only read the policy.",
+  readOnly: "The policy can only be read here: this key, or this node, accepts no change of it.",
   none: "There is no policy yet. Write one, or open a file.",
 
   files: {

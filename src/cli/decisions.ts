@@ -288,7 +288,7 @@ const result = { result: decision.shape.result, count: decision.shape.count };
 const explained = z.looseObject({ decision, ...result, explanation: explanationSchema.nullable() });
 
 /** A node works on one explanation after another, and by default for at most a minute on each. */
-const timeoutMs = 300_000;
+export const replayTimeoutMs = 300_000;
 
 function addExplain(group: Command): void {
   const command = group
@@ -302,7 +302,7 @@ function addExplain(group: Command): void {
       "GET",
       `/api/decisions/${encodeURIComponent(id)}/explain`,
       undefined,
-      timeoutMs,
+      replayTimeoutMs,
     );
     if (json) return print(`${JSON.stringify(answer, null, 2)}\n`);
     const { decision: logged, explanation, ...again } = expectAnswer(explained, answer, "an explained decision");
@@ -311,7 +311,7 @@ function addExplain(group: Command): void {
   });
 }
 
-const replayed = z.object({
+export const replayed = z.object({
   replayed: z.number(),
   changed_count: z.number(),
   complete: z.boolean(),
@@ -358,14 +358,21 @@ function addReplay(group: Command, finish: (status: ExitStatus) => void): void {
       if (!checked.good) return finish(1);
       const { src, filename } = uploadOf(checked.sources);
       const body = { src, filename, since, until, limit };
-      const answer = await callNode(accessOf(self, "admin"), "POST", "/api/decisions/replay", body, timeoutMs);
+      const answer = await callNode(accessOf(self, "admin"), "POST", "/api/decisions/replay", body, replayTimeoutMs);
       const replay = expectAnswer(replayed, answer, "a replay");
       await print(json ? `${JSON.stringify(answer, null, 2)}\n` : replayText(replay));
       if (failOnChange && replay.changed_count > 0) finish(1);
     });
 }
 
-function replayText({ replayed: count, changed, changed_count, complete, skipped }: z.output<typeof replayed>): string {
+/** A replay as text, one changed decision after another. */
+export function replayText({
+  replayed: count,
+  changed,
+  changed_count,
+  complete,
+  skipped,
+}: z.output<typeof replayed>): string {
   const lines = changed.flatMap(({ decision: logged, now, explanation }) => [
     `${logged.time}  ${questionText(logged)}: ${resultOf(logged)} -> ${resultOf(now)}  ${logged.id}`,
     ...(explanation === null ? [] : explanationLines(explanation).map((line) => `  ${line}`)),

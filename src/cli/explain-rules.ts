@@ -1,13 +1,13 @@
 /** `ostiary explain-rules`: prints the longhand of each shorthand rule, as Polar that can replace it. */
 import { defaultLimits } from "../config/limits.ts";
 import { polarLimits } from "../engine/policy/active-policy.ts";
+import { rulesReport } from "../engine/validation/policy-report.ts";
 import { explainRules, type ExplainedRules } from "../polar/explain-rules.ts";
-import { diagnosticToJson } from "../polar/render.ts";
 import { lineStarts, positionAt, type Source } from "../polar/source.ts";
 import type { Span } from "../polar/span.ts";
 import { print, printContent } from "../runtime/process.ts";
 import type { AddCommand } from "./command.ts";
-import { checkFiles, type CheckedPolicy, printReport } from "./policy-files.ts";
+import { checkFiles, printReport } from "./policy-files.ts";
 
 const details = `
 A rule inside a block is shorthand for a rule outside of blocks, about \`actor\` and \`resource\`. For each such rule
@@ -37,12 +37,12 @@ export const explainRulesCommand: AddCommand = (program, finish) => {
     .action(async (files: string[], options: { json?: true }) => {
       const checked = await checkFiles(files, { runTests: false });
       const { policy, sources } = checked;
-      const explained = policy && explainRules(sources, policy, polarLimits(defaultLimits));
       if (options.json) {
-        await printAsJson(checked, explained);
+        await print(`${JSON.stringify(rulesReport(checked, sources, polarLimits(defaultLimits)), null, 2)}\n`);
       } else {
         await printReport(checked);
-        if (explained) await printContent(renderExplained(explained, sources));
+        if (policy)
+          await printContent(renderExplained(explainRules(sources, policy, polarLimits(defaultLimits)), sources));
       }
       finish(policy ? 0 : 1);
     });
@@ -60,21 +60,6 @@ function renderExplained({ rules, implicit }: ExplainedRules, sources: readonly 
     parts.push(`${why}${implicit.join("\n")}\n`);
   }
   return parts.join("\n");
-}
-
-async function printAsJson(
-  { diagnostics, sources }: CheckedPolicy,
-  explained: ExplainedRules | undefined,
-): Promise<void> {
-  const place = placesIn(sources);
-  const { rules, implicit } = explained ?? { rules: [], implicit: [] };
-  const answer = {
-    success: explained !== undefined,
-    problems: diagnostics.map((found) => diagnosticToJson(found, sources)),
-    rules: rules.map(({ span, shorthand, longhand }) => ({ ...place(span), shorthand, longhand })),
-    implicit,
-  };
-  await print(`${JSON.stringify(answer, null, 2)}\n`);
 }
 
 function placesIn(sources: readonly Source[]) {

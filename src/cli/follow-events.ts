@@ -97,7 +97,7 @@ async function followOneStream(
  * The events of a response body, each after its id. An id can come without an event: it tells the position. `onBytes`
  * is called for all bytes, also those of a comment.
  */
-async function* itemsOf(
+export async function* itemsOf(
   body: ReadableStream<Uint8Array> | null,
   onBytes: () => void,
 ): AsyncGenerator<EventSourceMessage | { readonly lastEventId: string }> {

@@ -1,5 +1,6 @@
 /** Changes of the active policy of a running node: an upload or a rollback, and why the node refused it. */
 import { z } from "zod";
+import type { SourcePart } from "../engine/policy/stored-policy.ts";
 import { joinSources } from "../engine/policy/active-policy.ts";
 import type { Diagnostic } from "../polar/diagnostic.ts";
 import { renderDiagnostics } from "../polar/render.ts";
@@ -22,11 +23,12 @@ export interface PolicyChange {
 /** The name that a node gets for several files has at most as many bytes as a node accepts by default. */
 const nameBytesMax = 1024;
 
-/** The body of an upload. A policy is stored as one text with one name. */
-export function uploadOf(sources: readonly Source[]): { src: string; filename: string } {
+/** The body of an upload. A policy is stored as one text with one name; `parts` says which lines are of which file. */
+export function uploadOf(sources: readonly Source[]): { src: string; filename: string; parts?: SourcePart[] } {
   const names = sources.map(({ name }) => name).join(", ");
   const filename = fitsInBytes(names, nameBytesMax) ? names : `${sources.length} files`;
-  return { src: joinSources(sources), filename };
+  const parts = sources.map(({ name, text }) => ({ filename: name, lines: text.split("\n").length }));
+  return { src: joinSources(sources), filename, ...(sources.length > 1 && filename === names && { parts }) };
 }
 
 /** A policy waits for its turn on the node, and its check takes up to 20 s. */

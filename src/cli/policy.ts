@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { printContent, print } from "../runtime/process.ts";
 import { type AddCommand, type ExitStatus, UsageError } from "./command.ts";
 import { printWarning } from "./color.ts";
+import { addCheck } from "./policy-check.ts";
 import { addDiff } from "./policy-diff.ts";
 import { checkFiles, printProblems, printReport, printReportAsJson } from "./policy-files.ts";
 import { changePolicy, type PolicyChange, uploadOf } from "./policy-upload.ts";
@@ -20,6 +21,7 @@ Examples:
   ostiary policy policy.polar
   ostiary policy --message "reviewers may comment" blocks.polar rules.polar    several files form one policy
   ostiary policy -f history                                                    a file with the name of a subcommand
+  ostiary policy check --effect policy.polar                                   what it would change, before loading it
   ostiary policy history
   ostiary policy diff policy.polar                                             the active policy and a file
   ostiary policy show 3 > policy.polar
@@ -28,7 +30,9 @@ Examples:
 export const policyCommand: AddCommand = (program, finish) => {
   const group = program
     .command("policy")
-    .description("Load a policy into a running node; show its versions, compare them, and go back to one")
+    .description(
+      "Load a policy into a running node; show its versions, compare them, go back to one, and show what another would change",
+    )
     .enablePositionalOptions()
     .argument("[files...]", "Policy files to load; several form one policy")
     .option("-f, --file <file>", "A policy file to load; can be repeated", addFile);
@@ -41,6 +45,7 @@ export const policyCommand: AddCommand = (program, finish) => {
   addHistory(group);
   addRollback(group, finish);
   addDiff(group, finish);
+  addCheck(group, finish);
 };
 
 interface ChangeOptions {

@@ -25,8 +25,8 @@ const worker: WorkerKind = { name: "past decisions", entry: "decisions/past-deci
 const idleMs = 60_000;
 /** Hosted environments whose process and copy stay. */
 const idleHostedMax = 2;
-/** Decisions that are replayed in one call. */
-const replayedAtATime = 500;
+/** Decisions that are replayed in one call; fewer if somebody waits for the progress. */
+const replayedAtATime = { unseen: 500, shown: 100 };
 /** Changed decisions of a replay with an explanation, and all that are listed. */
 const explainedChangesMax = 20;
 const listedChangesMax = 1000;
@@ -37,6 +37,10 @@ export interface Replay {
   readonly limit: number;
   readonly source: string;
   readonly filename: string | null;
+  /** Called with the number of decisions that were examined, after each call of the process. */
+  readonly onProgress?: ((examined: number) => void) | undefined;
+  /** Ends the replay, and its process, with the reason of the signal. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ReplayResult {
@@ -47,6 +51,10 @@ export interface ReplayResult {
   readonly skipped: Readonly<Record<string, number>>;
   /** Whether all decisions that match were replayed. */
   readonly isComplete: boolean;
+}
+
+function cancelled(): AppError {
+  return new AppError("request_aborted", "the replay was cancelled");
 }
 
 const hosted = new HostedProcesses();
@@ -94,9 +102,12 @@ export class PastDecisions {
   }
 
   /** Decides logged decisions again under another policy. AppError `invalid_policy`, and as `explain`. */
-  replay({ filter, limit, source, filename }: Replay, holder: string): Promise<ReplayResult> {
+  replay({ filter, limit, source, filename, onProgress, signal }: Replay, holder: string): Promise<ReplayResult> {
     const { limits } = this.#stateOptions;
+    const sizeMax = onProgress === undefined ? replayedAtATime.unseen : replayedAtATime.shown;
     return this.#run(holder, async ({ worker: process }) => {
+      signal?.throwIfAborted();
+      signal?.addEventListener("abort", () => process.terminate(cancelled()), { once: true });
       await process.call("checkPolicy", { source, filename, limits });
       const changed: ChangedDecision[] = [];
       const skipped: Record<string, number> = {};
@@ -105,7 +116,7 @@ export class PastDecisions {
       // Half of the time may be needed by one page.
       const endMs = performance.now() + this.#limits.decisionExplanationTimeMsMax / 2;
       for (let after: string | undefined; ;) {
-        const size = Math.min(replayedAtATime, limit - examined);
+        const size = Math.min(sizeMax, limit - examined);
         const page = await this.#log.read(filter, { after, order: "newest", limit: size, bytesMax });
         const { decisions, hasMore } = page;
         examined += decisions.length;
@@ -117,6 +128,7 @@ export class PastDecisions {
         changed.push(...report.changed.slice(0, listedChangesMax - changed.length));
         for (const [reason, count] of Object.entries(report.skipped)) skipped[reason] = (skipped[reason] ?? 0) + count;
         after = page.next;
+        onProgress?.(examined);
         if (!hasMore || examined >= limit || performance.now() > endMs)
           return { replayed, changed, changedCount, skipped, isComplete: !hasMore };
       }

@@ -9,6 +9,7 @@ import type { Limits } from "../config/limits.ts";
 import { DecisionLog, unloggedDecisions } from "../decisions/decision-log.ts";
 import { AnswerParts } from "../engine/workers/answer-parts.ts";
 import { QueryDispatcher } from "../engine/workers/query-dispatcher.ts";
+import { policyChecks } from "../engine/workers/policy-checks.ts";
 import { PastDecisions } from "../decisions/past-decisions.ts";
 import type { Node } from "../replication/node.ts";
 import { MetricHistory } from "../telemetry/metric-history.ts";
@@ -73,6 +74,7 @@ import { parityRoutes } from "./routes/parity.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { traceRoutes, type TraceSource } from "./routes/traces.ts";
 import { loginRoutes, type RedeemLoginCode, whoamiRoute } from "./routes/people.ts";
+import { policyEffectRoute } from "./routes/policy-effect.ts";
 import { policyCheckRoutes, policyReads, policyWrites } from "./routes/policy.ts";
 import { questionRoutes } from "./routes/questions.ts";
 import { type CreateTestEnvironment, testEnvironmentRoutes } from "./routes/test-environments.ts";
@@ -146,6 +148,7 @@ export function createApp(
   const streams = new EventStreams(node, limits, reads);
   const decisionStreams = new DecisionStreams(node, limits, decisions);
   const past = new PastDecisions(() => node.engine(), limits, decisions);
+  const checks = policyChecks(limits);
   const budget = new ByteBudget(limits);
   const reader = new BodyReader(limits, budget);
   const bodies = new BodyParser(limits);
@@ -167,7 +170,8 @@ export function createApp(
         .use(factReads(node, limits, queries))
         .use(eventRoutes(node, limits, streams, new EventPages(limits, reads)))
         .use(policyReads(node, limits, queries))
-        .use(policyCheckRoutes(node, limits, bodies))
+        .use(policyCheckRoutes(node, limits, bodies, checks))
+        .use(policyEffectRoute(node, limits, bodies, checks, past))
         .use(keyReads(node, limits))
         .use(whoamiRoute(node, limits))
         .use(loginRoutes({ oidc, people, redeemLoginCode }))

@@ -37,6 +37,32 @@ const policy = (...words: string[]) => run(["policy", ...words], "", access());
 const versions = async () => JSON.parse((await policy("history", "--json")).output) as Record<string, unknown>[];
 const active = async () => (await versions())[0];
 
+test("a check shows what a policy would change on the node", async () => {
+  await withCluster(
+    async (cluster) => {
+      const { url } = await cluster.primary();
+      const environment = { OSO_URL: url, OSO_AUTH: adminKey };
+      const ask = (...words: string[]) => run(["policy", ...words], "", environment);
+      expect((await ask("both.polar")).status).toBe(0);
+      await run(["tell", "has_role", "User:ann", "reader", "Doc:plan"], "", environment);
+      await run(["authorize", "User:ann", "read", "Doc:plan"], "", environment);
+      write("other.polar", `${actors}${blocks.replaceAll("reader", "writer")}`);
+      const offline = await run(["policy", "check", "both.polar", "tests.polar"], "", {});
+      expect(offline).toEqual({ status: 0, output: "pass  readers read (1 of 1)\n1 of 1 tests passed\n", errors: "" });
+      const effect = await ask("check", "--effect", "other.polar");
+      expect([effect.status, effect.errors]).toEqual([0, ""]);
+      expect(effect.output).toContain("would still use all stored facts");
+      expect(effect.output).toContain('User{"ann"} read Doc{"plan"}: allow -> deny');
+      expect(effect.output).toContain("1 of 1 decisions would change");
+      const parsed = JSON.parse((await ask("check", "--effect", "--json", "--decisions", "0", "other.polar")).output);
+      expect(parsed).toMatchObject({ tests: { success: true }, unused_facts: [], decisions: null });
+      expect((await ask("check", "--effect", "both.polar", "failing.polar")).status).toBe(1);
+      expect((await ask("check", "--decisions", "many", "both.polar")).status).toBe(2);
+    },
+    { "decisions.log": "all" },
+  );
+});
+
 test("every step of a policy's life, from no policy to a rollback", async () => {
   expect(await policy("show")).toEqual({
     status: 1,

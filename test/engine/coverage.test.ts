@@ -94,5 +94,19 @@ test("rules of several files are distinguished", () => {
     exercised: 1,
     complete: true,
     unexercised: [{ file: "a.polar", line: 2, column: 1, rule: 'has_role(u: User, "viewer", d: Doc) if owns(u, d)' }],
+    counts: [
+      { file: "a.polar", line: 2, column: 1, tests: 0 },
+      { file: "b.polar", line: 1, column: 1, tests: 1 },
+    ],
   });
+});
+
+test("each test counts once for a rule", () => {
+  const assertion = 'assert allow(User{"ann"}, "view", Doc{"d"});';
+  const once = `{ setup { has_role(User{"ann"}, "viewer", Doc{"d"}); } ${assertion} ${assertion} }`;
+  const rule = 'has_permission(u: User, "view", d: Doc) if has_role(u, "viewer", d);';
+  const sources = [{ name: "a.polar", text: `${types}${rule} test "one" ${once} test "two" ${once}` }];
+  const options = { runTests: true, coverage: true };
+  const { coverage } = policyReport(checkPolicy(sources, options), sources, options);
+  expect(coverage?.counts).toMatchObject([{ tests: 2 }]);
 });

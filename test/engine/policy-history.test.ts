@@ -22,11 +22,13 @@ describe("the stored text", () => {
   const source = fc.oneof(text, fc.constantFrom("", "actor User {}", line, `a${line}`, `${line}\n`, line.slice(0, -1)));
   const author = fc.option(fc.record({ id: text, name: fc.option(text) }));
 
-  test("gives back source, author and message, whatever they contain", () => {
+  const parts = fc.array(fc.record({ filename: text, lines: fc.nat() }), { maxLength: 3 });
+
+  test("gives back source, author, message and files, whatever they contain", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 4 }),
-        fc.record({ source, author, message: fc.option(text) }),
+        fc.record({ source, author, message: fc.option(text), parts: fc.option(parts, { nil: undefined }) }),
         (id, stored) => {
           expect(parseStoredText(id, storedText(id, stored as StoredPolicy))).toEqual(stored as StoredPolicy);
         },

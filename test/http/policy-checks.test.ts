@@ -1,4 +1,4 @@
-/** `POST /api/validate` and `POST /api/test`: the results of an upload, with a read key, without storing the policy. */
+/** The routes that check, test, format and explain a policy with a read key, without storing it. */
 import { describe, expect, test } from "bun:test";
 import { apiOf, clientOf, Org, role, User, withPrimary, type Api } from "./api.ts";
 import { eventually, withCluster } from "../replication/cluster.ts";
@@ -73,6 +73,55 @@ describe("a policy that is only checked", () => {
         400,
         '{"message":"the body must have either `src`, the text of the policy, or `files`","code":"invalid_request"}',
       ]);
+    });
+  });
+
+  test("is formatted file by file, and a file with syntax errors is not", async () => {
+    await withPrimary(async (api) => {
+      const headers = await reader(api);
+      const files = [
+        { filename: "<script>.polar", src: "actor   User{} # one\n" },
+        { filename: "formatted.polar", src: "actor Group {}\n" },
+        { filename: "broken.polar", src: "actor {" },
+      ];
+      const answer = await api.call("POST", "/api/format", { headers, body: { files } });
+      expect([answer.status, answer.json]).toMatchObject([
+        200,
+        {
+          success: false,
+          files: [
+            { file: "<script>.polar", changed: true, problems: [], text: "actor User {} # one\n" },
+            { file: "formatted.polar", changed: false, problems: [], text: "actor Group {}\n" },
+            { file: "broken.polar", changed: false, problems: [{ line: 1, severity: "error" }] },
+          ],
+        },
+      ]);
+    });
+  });
+
+  test("shows its shorthand rules in longhand, or its errors", async () => {
+    await withPrimary(async (api) => {
+      const headers = await reader(api);
+      const answer = await api.call("POST", "/api/explain_rules", { headers, body: { src: good } });
+      expect(answer.json).toMatchObject({
+        success: true,
+        problems: [],
+        rules: [
+          {
+            file: "policy.polar",
+            line: 2,
+            shorthand: '"read" if "member";',
+            longhand: 'has_permission(actor: Actor, "read", resource: Org) if has_role(actor, "member", resource);',
+          },
+          { line: 2, shorthand: '"member" if "admin";' },
+        ],
+        implicit: [
+          "allow(actor, action, resource) if has_permission(actor, action, resource);",
+          "allow(actor, action) if has_permission(actor, action);",
+        ],
+      });
+      const wrong = await api.call("POST", "/api/explain_rules", { headers, body: { src: broken } });
+      expect(wrong.json).toMatchObject({ success: false, problems: [{ line: 2 }], rules: [], implicit: [] });
     });
   });
 

@@ -162,6 +162,46 @@ describe("an upload", () => {
     }));
 });
 
+describe("a policy of several files", () => {
+  const parts = [
+    { filename: "<a>.polar", lines: 2 },
+    { filename: "b.polar", lines: 1 },
+  ];
+  const body = { src: `${first}\n\nactor Robot {}`, filename: "<a>.polar, b.polar", parts };
+
+  test("keeps its files, also over a rollback", () =>
+    withPrimary(async (api) => {
+      expect((await upload(api, body)).status).toBe(200);
+      const { src, filename } = body;
+      expect(await source(api)).toEqual({ policy: { src, filename, parts } });
+      expect((await upload(api, { src, filename })).status).toBe(202);
+      expect((await upload(api, { src: first })).status).toBe(200);
+      expect(await source(api)).toEqual({ policy: { src: first, filename: null } });
+      expect((await rollback(api, { id: 1 })).status).toBe(200);
+      expect(await source(api)).toEqual({ policy: { src, filename, parts } });
+      const divided = [
+        { ...parts[0], lines: 1 },
+        { ...parts[1], lines: 2 },
+      ];
+      expect((await upload(api, { ...body, parts: divided })).status).toBe(200);
+      expect(await source(api)).toEqual({ policy: { src, filename, parts: divided } });
+    }));
+
+  test("must say of each line in which file it is, with short names", () =>
+    withPrimary(async (api) => {
+      const long = (name: string) => ({ filename: name.repeat(900), lines: 1 });
+      const message = async (given: object): Promise<unknown> =>
+        ((await upload(api, { ...body, parts: given })).json as { readonly message: string }).message;
+      expect(await message([parts[0], { ...parts[1], lines: 2 }])).toBe(
+        "`parts` in the body must have as many lines as `src`",
+      );
+      expect(await message([parts[0]])).toContain("`parts` in the body");
+      expect(await message("abcdefghijkl".split("").map(long))).toBe(
+        "`parts` in the body must not have names of more than 8192 bytes together",
+      );
+    }));
+});
+
 describe("a rollback", () => {
   test("adds a version with the source and the file name of an older one", () =>
     withPrimary(async (api) => {

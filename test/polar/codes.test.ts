@@ -10,7 +10,7 @@ import { z } from "zod";
 import { defaultLimits, type Limits } from "../../src/config/limits.ts";
 import { applyEvent } from "../../src/engine/state/apply.ts";
 import type { Effect } from "../../src/engine/state/event.ts";
-import { checkPolicies } from "../../src/engine/workers/policy-checks.ts";
+import { policyChecks } from "../../src/engine/workers/policy-checks.ts";
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { policyReport, type PolicyReport } from "../../src/engine/validation/policy-report.ts";
 import type { DiagnosticJson } from "../../src/polar/render.ts";
@@ -82,7 +82,7 @@ async function check(sources: readonly Source[], given: Entry): Promise<readonly
   const asked = { sources, ...options };
   const report = given.stored
     ? (JSON.parse(
-        await withStore(given.stored, (storePath) => checkPolicies(low)({ ...asked, storePath }, "")),
+        await withStore(given.stored, (storePath) => policyChecks(low).check({ ...asked, storePath }, "")),
       ) as PolicyReport)
     : policyReport(checkPolicy(sources, { ...options, limits: low }), sources, options);
   return [...report.problems, ...(report.failures ?? [])];

@@ -88,7 +88,7 @@ const packages: readonly { readonly pattern: RegExp; readonly folders: readonly 
   { pattern: /^(?:elysia|@elysiajs\/.*)$/, folders: ["http", "roles"] },
   { pattern: /^drizzle-orm/, folders: ["runtime", "store", "engine"] },
   { pattern: /^commander$/, folders: ["cli"] },
-  { pattern: /^(?:preact|uplot|marked|@dagrejs\/dagre)(?:$|\/)/, folders: ["console"] },
+  { pattern: /^(?:preact|uplot|marked|@dagrejs\/dagre|@codemirror|@lezer)(?:$|\/)/, folders: ["console"] },
   { pattern: /^yaml$/, folders: ["runtime", "import"] },
   { pattern: /^bun(?:$|:)/, folders: ["runtime"] },
 ];

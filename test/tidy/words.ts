@@ -18,7 +18,7 @@ const oldWords: readonly OldWord[] = [
   {
     pattern: /\bmemos?\b/,
     use: "`decision cache`; a memo table is in the evaluator only",
-    allowed: /engine\/evaluator\/|^src\/ARCHITECTURE\.md$/,
+    allowed: /engine\/evaluator\/|^src\/console\/ui\/|^src\/ARCHITECTURE\.md$/,
   },
   { pattern: /\btall(?:y|ies)\b/, use: "`counter` or `histogram`" },
   { pattern: /\boutlets?\b/, use: "`publisher` or `transport`" },

@@ -135,26 +135,36 @@ export function formatFactType(known: FactType): string {
   return `${splitKey(known.predicate)[0]}(${known.types.map((type) => type ?? "_").join(", ")})`;
 }
 
+/** Stored facts of one fact type. */
+export interface FactCount {
+  /** `has_role(User, String, Org)`. */
+  readonly facts: string;
+  readonly count: number;
+}
+
 /**
- * One sentence that counts the unused facts: stored facts that the active policy accepts and `after` does not. They are
- * ignored, and count again as soon as a policy uses them. `undefined` if there are none. Reads all facts of the
- * predicates in question, and only those.
+ * The unused facts: stored facts that the active policy accepts and `after` does not. They are ignored, and count again
+ * as soon as a policy uses them. Reads all facts of the predicates in question, and only those.
  */
-export function unusedFactsWarning(database: Connection, after: ActivePolicy): string | undefined {
+export function unusedFacts(database: Connection, after: ActivePolicy): FactCount[] {
   const active = activationOf(database)?.active;
   const before = active ? readFactTypes(database, active, new TableStatistics(database)).factTypes : [];
   const isAbandoned = (predicate: string, types: FactType["types"]): boolean =>
     isCovered(before, predicate, types) && !isRead(after, predicate, types);
   const abandoned = before.filter(({ predicate, types }) => isAbandoned(predicate, types));
-  const unused = [...new Set(abandoned.map(({ predicate }) => predicate))]
+  return [...new Set(abandoned.map(({ predicate }) => predicate))]
     .flatMap((predicate) =>
       countByTypes(database, ...splitKey(predicate))
         .filter(({ types }) => isAbandoned(predicate, types))
-        .map(({ types, count }) => ({ signature: formatFactType({ predicate, types }), count })),
+        .map(({ types, count }) => ({ facts: formatFactType({ predicate, types }), count })),
     )
-    .toSorted((one, other) => (one.signature < other.signature ? -1 : 1));
+    .toSorted((one, other) => (one.facts < other.facts ? -1 : 1));
+}
+
+/** One sentence that counts the unused facts; `undefined` if there are none. */
+export function unusedFactsWarning(unused: readonly FactCount[]): string | undefined {
   if (unused.length === 0) return undefined;
-  const list = unused.map(({ signature, count }) => `${count} \`${signature}\``).join(", ");
+  const list = unused.map(({ facts, count }) => `${count} \`${facts}\``).join(", ");
   return `the policy no longer uses stored facts: ${list}; they stay, and are ignored until a policy uses them again`;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The stored text of a policy: its source, and a trailer (the last line, a Polar comment) that says who uploaded it and
- * why. Release 0.1.0 refuses events with members that it does not know, and databases of a later format. It stores,
+ * why, and which files it was joined from. Release 0.1.0 refuses events with members that it does not know, and databases of a later format. It stores,
  * replicates and hashes a comment like the rest of the source, so clusters of both releases keep the trailer.
  */
 import { z } from "zod";
@@ -12,12 +12,20 @@ export interface Author {
   readonly name: string | null;
 }
 
+/** One of the files that were joined to a source: its name, and how many of the next lines it has. */
+export interface SourcePart {
+  readonly filename: string;
+  readonly lines: number;
+}
+
 export interface StoredPolicy {
   /** As it was uploaded. */
   readonly source: string;
   /** Null if the node itself loaded it, or if release 0.1.0 stored it. The same for `message`. */
   readonly author: Author | null;
   readonly message: string | null;
+  /** The files that the source was joined from; undefined for one file, or if nobody said so. */
+  readonly parts?: readonly SourcePart[] | undefined;
 }
 
 const begin = "\n# ostiary upload ";
@@ -27,11 +35,12 @@ const trailer = z.object({
   policy: z.number().int(),
   author: z.object({ id: z.string(), name: z.string().nullable() }).nullable(),
   message: z.string().nullable(),
+  parts: z.array(z.object({ filename: z.string(), lines: z.number().int() })).optional(),
 });
 
 /** The text to store for the policy with this id. */
-export function storedText(id: number, { source, author, message }: StoredPolicy): string {
-  return `${source}${begin}${asciiJson({ policy: id, author, message })}`;
+export function storedText(id: number, { source, author, message, parts }: StoredPolicy): string {
+  return `${source}${begin}${asciiJson({ policy: id, author, message, parts })}`;
 }
 
 /** The reverse of `storedText`. A text without a trailer is a source. */
@@ -40,7 +49,8 @@ export function parseStoredText(id: number, text: string): StoredPolicy {
   const line = at === -1 ? "" : text.slice(at + begin.length);
   const { data } = trailer.safeParse(jsonIn(line));
   if (data?.policy !== id) return { source: text, author: null, message: null };
-  return { source: text.slice(0, at), author: data.author, message: data.message };
+  const { author, message, parts } = data;
+  return { source: text.slice(0, at), author, message, ...(parts !== undefined && { parts }) };
 }
 
 /** ASCII only: no character may end the comment early, or change how a terminal shows the text. */

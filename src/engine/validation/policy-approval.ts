@@ -14,7 +14,7 @@ import type { Connection } from "../../store/connection/connection.ts";
 import { readState } from "../../store/log/store-state.ts";
 import { AppError } from "../../util/app-error.ts";
 import type { ActivePolicy } from "../policy/active-policy.ts";
-import { unusedFactsWarning } from "../policy/fact-schema.ts";
+import { unusedFacts, unusedFactsWarning } from "../policy/fact-schema.ts";
 import { checkPolicy } from "./policy-check.ts";
 import { failureToJson, testResult, validationError } from "./policy-report.ts";
 
@@ -46,7 +46,7 @@ export function approvePolicy(
   const sources = [{ name: filename || "policy.polar", text: source }];
   const { active, warning } = acceptPolicy(sources, { runTests, limits });
   return reading((store) => {
-    const notes = [warning, unusedFactsWarning(store, active)].filter((note) => note !== undefined);
+    const notes = [warning, unusedFactsWarning(unusedFacts(store, active))].filter((note) => note !== undefined);
     return { replaces: readState(store).policyId, ...(notes.length > 0 && { warning: notes.join("; ") }) };
   });
 }

@@ -4,7 +4,11 @@
  */
 import { type DiagnosticJson, diagnosticToJson } from "../../polar/render.ts";
 import { ruleAt } from "../../polar/rule-text.ts";
-import type { Position, Source } from "../../polar/source.ts";
+import { explainRules } from "../../polar/explain-rules.ts";
+import { format } from "../../polar/format.ts";
+import type { PolarLimits } from "../../polar/limits.ts";
+import { lineStarts, type Position, positionAt, type Source } from "../../polar/source.ts";
+import type { Span } from "../../polar/span.ts";
 import type { PolicyCheck } from "./policy-check.ts";
 import type { Coverage, TestFailure, TestRun } from "./policy-tests.ts";
 
@@ -36,6 +40,8 @@ export interface CoverageJson {
   readonly exercised: number;
   readonly complete: Coverage["complete"];
   readonly unexercised: readonly (Position & { readonly file: string; readonly rule: string })[];
+  /** Each rule, and how many tests exercise it. */
+  readonly counts: readonly (Position & { readonly file: string; readonly tests: number })[];
 }
 
 /** `runTests` says whether tests were requested: for a policy with errors, the tests fail with these errors. */
@@ -85,7 +91,8 @@ export function failureToJson({ test, diagnostic }: TestFailure, sources: readon
 }
 
 function coverageToJson({ rules, complete }: Coverage, sources: readonly Source[]): CoverageJson {
-  const unexercised = rules.filter(({ exercised }) => !exercised);
+  const unexercised = rules.filter(({ tests }) => tests === 0);
+  const place = placesIn(sources);
   return {
     rules: rules.length,
     exercised: rules.length - unexercised.length,
@@ -94,5 +101,65 @@ function coverageToJson({ rules, complete }: Coverage, sources: readonly Source[
       const { text, ...position } = ruleAt(span, sources);
       return { ...position, rule: text };
     }),
+    counts: rules.map(({ span, tests }) => ({ ...place(span), tests })),
   };
+}
+
+/** The longhand of each shorthand rule of a policy; without rules if the policy has errors. */
+export interface RulesReport {
+  readonly success: boolean;
+  readonly problems: readonly DiagnosticJson[];
+  readonly rules: readonly (Position & {
+    readonly file: string;
+    readonly shorthand: string;
+    readonly longhand: string;
+  })[];
+  /** The default rules of a policy without `allow`. */
+  readonly implicit: readonly string[];
+}
+
+export function rulesReport(
+  { policy, diagnostics }: Pick<PolicyCheck, "policy" | "diagnostics">,
+  sources: readonly Source[],
+  limits: PolarLimits,
+): RulesReport {
+  const { rules, implicit } = policy ? explainRules(sources, policy, limits) : { rules: [], implicit: [] };
+  const place = placesIn(sources);
+  return {
+    success: policy !== undefined,
+    problems: diagnostics.map((found) => diagnosticToJson(found, sources)),
+    rules: rules.map(({ span, shorthand, longhand }) => ({ ...place(span), shorthand, longhand })),
+    implicit,
+  };
+}
+
+/** The canonical form of each file; a file with syntax errors has these instead. */
+export interface FormatReport {
+  readonly success: boolean;
+  readonly files: readonly {
+    readonly file: string;
+    readonly changed: boolean;
+    readonly problems: readonly DiagnosticJson[];
+    readonly text?: string;
+  }[];
+}
+
+export function formatReport(sources: readonly Source[], limits: PolarLimits): FormatReport {
+  const files = sources.map((source) => {
+    const formatted = format(source, limits);
+    const problems = "diagnostics" in formatted ? formatted.diagnostics : [];
+    return {
+      file: source.name,
+      changed: "text" in formatted && formatted.text !== source.text,
+      problems: problems.map((problem) => diagnosticToJson(problem, [source])),
+      ...("text" in formatted && { text: formatted.text }),
+    };
+  });
+  return { success: files.every(({ problems }) => problems.length === 0), files };
+}
+
+/** The position of each span, with a table of lines for each file. */
+function placesIn(sources: readonly Source[]): (span: Span) => Position & { readonly file: string } {
+  const starts = new Map(sources.map(({ name, text }) => [name, lineStarts(text)]));
+  return ({ file, start }) => ({ file, ...positionAt(starts.get(file) ?? [0], start) });
 }

@@ -49,8 +49,8 @@ export interface TestFailure {
 }
 
 export interface Coverage {
-  /** Every rule of the policy text, in order, and whether an assertion exercised it. */
-  readonly rules: readonly { readonly span: Span; readonly exercised: boolean }[];
+  /** Every rule of the policy text, in order, and how many tests exercised it. */
+  readonly rules: readonly { readonly span: Span; readonly tests: number }[];
   /** False if following an answer took more work than allowed, so that covered rules may be missing. */
   readonly complete: boolean;
 }
@@ -101,7 +101,8 @@ class TestRunner {
   readonly #engine: Engine;
   /** On the clock of `performance.now()`. */
   readonly #endMs: number;
-  readonly #exercised = new Set<ProgramRule>();
+  /** How many tests exercised the rule at a position. */
+  readonly #exercised = new Map<string, number>();
   /** Computed once, for the first assertion that needs it. */
   #customAllow: { readonly found: CustomAllow | undefined } | undefined;
   #isComplete = true;
@@ -136,19 +137,23 @@ class TestRunner {
     const { explanationStepsMax: stepsMax } = this.#limits;
     const options = { now: this.#clock(), stepsMax, endMs: this.#endMs, types: typesOf(test) };
     const answers = new CallAnswers(this.#engine, this.#active, options);
+    const exercised = new Set<ProgramRule>();
     const failures = assertions.flatMap((assertion): TestFailure[] => {
-      const diagnostic = this.#isPastDeadline() ? this.#pastDeadline(assertion) : this.#check(assertion, answers);
+      const diagnostic = this.#isPastDeadline()
+        ? this.#pastDeadline(assertion)
+        : this.#check(assertion, answers, exercised);
       return diagnostic ? [{ test: name, diagnostic }] : [];
     });
+    for (const key of new Set([...exercised].map(({ span }) => keyOf(span))))
+      this.#exercised.set(key, (this.#exercised.get(key) ?? 0) + 1);
     this.#apply({ kind: "clear" });
     return failures;
   }
 
   coverage(): Coverage {
-    const spans = new Set([...this.#exercised].map(({ span }) => keyOf(span)));
     const written = this.#active.policy.rules.filter((rule) => !rule.implicit);
     return {
-      rules: written.map(({ span }) => ({ span, exercised: spans.has(keyOf(span)) })),
+      rules: written.map(({ span }) => ({ span, tests: this.#exercised.get(keyOf(span)) ?? 0 })),
       complete: this.#isComplete,
     };
   }
@@ -157,11 +162,11 @@ class TestRunner {
     this.#engine.close();
   }
 
-  #check(assertion: Assertion, answers: CallAnswers): Diagnostic | undefined {
+  #check(assertion: Assertion, answers: CallAnswers, exercised: Set<ProgramRule>): Diagnostic | undefined {
     const { span } = assertion;
     try {
       const outcome = checkAssertion(assertion, answers);
-      if (this.#countsCoverage) this.#addCoverage(assertion, outcome.found, answers);
+      if (this.#countsCoverage) this.#addCoverage(assertion, outcome.found, answers, exercised);
       if (outcome.problem === undefined) return undefined;
       const notes = this.#explain(assertion, outcome, answers);
       return { code: "test/failed", severity: "error", message: outcome.problem, span, notes };
@@ -223,10 +228,15 @@ class TestRunner {
     ];
   }
 
-  #addCoverage(assertion: Assertion, found: readonly OpenAtom[], answers: CallAnswers): void {
+  #addCoverage(
+    assertion: Assertion,
+    found: readonly OpenAtom[],
+    answers: CallAnswers,
+    exercised: Set<ProgramRule>,
+  ): void {
     try {
       // If a `not` prevented the answer, the rules behind the `not` were exercised.
-      coverRules(found.length > 0 ? found : [openAtom(assertion)], answers, this.#exercised);
+      coverRules(found.length > 0 ? found : [openAtom(assertion)], answers, exercised);
     } catch (error) {
       if (!(error instanceof WorkLimitReached)) throw error;
       this.#isComplete = false;

@@ -11,7 +11,8 @@ import { AppError } from "../../util/app-error.ts";
 import { must } from "../../util/assert.ts";
 import { askEngine, Engine } from "../engine.ts";
 import { explainDecision } from "../explain/decision.ts";
-import { unusedFactsWarning } from "../policy/fact-schema.ts";
+import { polarLimits } from "../policy/active-policy.ts";
+import { type FactCount, unusedFacts, unusedFactsWarning } from "../policy/fact-schema.ts";
 import { listResultOf } from "../request/list-result.ts";
 import {
   type AnswerNote,
@@ -24,7 +25,7 @@ import {
 } from "../request/questions.ts";
 import { approvePolicy, type PolicyApproval, type UploadedPolicy } from "../validation/policy-approval.ts";
 import { checkPolicy } from "../validation/policy-check.ts";
-import { policyReport } from "../validation/policy-report.ts";
+import { formatReport, policyReport, rulesReport } from "../validation/policy-report.ts";
 import { type AnswerPart, listPieces, takePart } from "./answer-parts.ts";
 
 export interface StoreRequest {
@@ -37,6 +38,18 @@ export interface CheckRequest extends StoreRequest {
   readonly sources: readonly Source[];
   readonly runTests: boolean;
   readonly coverage: boolean;
+}
+
+export interface SourcesRequest {
+  readonly limits: Limits;
+  readonly sources: readonly Source[];
+}
+
+/** What a policy would do, without logged decisions; as JSON. */
+export interface CheckedEffect {
+  readonly isPolicy: boolean;
+  readonly tests: string;
+  readonly unusedFacts: string;
 }
 
 interface AnswerRequest<Kind extends QuestionKind> extends StoreRequest {
@@ -60,15 +73,26 @@ export type WorkerCommands = typeof commands;
 
 const commands = {
   /** Returns the report as JSON, so that no thread on the way to the client has to parse it. */
-  check({ sources, storePath, ...options }: CheckRequest): string {
-    const checked = checkPolicy(sources, options);
-    const report = policyReport(checked, sources, options);
-    const { active } = checked;
-    const message = active && inTransaction(storePath, (store) => unusedFactsWarning(store, active));
-    if (message === undefined) return JSON.stringify(report);
-    const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
-    const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
-    return JSON.stringify({ ...report, problems: [...report.problems, warning] });
+  check(request: CheckRequest): string {
+    return JSON.stringify(checkedPolicy(request).report);
+  },
+
+  /** Runs the tests. Returns JSON, and whether the policy can be loaded. */
+  effect(request: StoreRequest & SourcesRequest): CheckedEffect {
+    const { report, unused } = checkedPolicy({ ...request, runTests: true, coverage: false });
+    const isPolicy = !report.problems.some(({ severity }) => severity === "error");
+    return { isPolicy, tests: JSON.stringify(report), unusedFacts: JSON.stringify(unused) };
+  },
+
+  /** Returns the report as JSON, like `check`. */
+  format({ sources, limits }: SourcesRequest): string {
+    return JSON.stringify(formatReport(sources, polarLimits(limits)));
+  },
+
+  /** Returns the report as JSON, like `check`. */
+  explainRules({ sources, limits }: SourcesRequest): string {
+    const checked = checkPolicy(sources, { runTests: false, limits });
+    return JSON.stringify(rulesReport(checked, sources, polarLimits(limits)));
   },
 
   approve({ limits, storePath, ...policy }: UploadedPolicy & StoreRequest): PolicyApproval {
@@ -115,6 +139,19 @@ const commands = {
     closeEngine();
   },
 };
+
+/** The report, with a warning about facts that the policy would not use, and these facts. */
+function checkedPolicy({ sources, storePath, ...options }: CheckRequest) {
+  const checked = checkPolicy(sources, options);
+  const report = policyReport(checked, sources, options);
+  const { active } = checked;
+  const unused: readonly FactCount[] = active ? inTransaction(storePath, (store) => unusedFacts(store, active)) : [];
+  const message = unusedFactsWarning(unused);
+  if (message === undefined) return { report, unused };
+  const span = { file: sources[0]?.name ?? "", start: 0, end: 0 };
+  const warning = diagnosticToJson({ code: "fact/orphaned", severity: "warning", message, span }, sources);
+  return { report: { ...report, problems: [...report.problems, warning] }, unused };
+}
 
 /** The answer that is currently sent in parts. */
 let answerPieces: Iterator<string> | undefined;

@@ -5,7 +5,8 @@
 import type { Limits } from "../../config/limits.ts";
 import { formatBytes } from "../../config/setting-types.ts";
 import type { PolicyApproval, UploadedPolicy } from "../validation/policy-approval.ts";
-import type { CheckRequest } from "./engine-worker.ts";
+import type { Source } from "../../polar/source.ts";
+import type { CheckedEffect, CheckRequest, SourcesRequest, StoreRequest } from "./engine-worker.ts";
 import { HostedProcesses } from "./hosted-processes.ts";
 import { WorkerPool } from "./worker-pool.ts";
 import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
@@ -13,11 +14,24 @@ import { WorkerQueue, type WorkerQueueOptions } from "./worker-queue.ts";
 const hostedChecks = new HostedProcesses();
 const hostedUploads = new HostedProcesses();
 
-/** The result returns the report (`policy-report.ts`) as JSON, stores nothing, and throws as `WorkerQueue.run` does. */
-export function checkPolicies(limits: Limits) {
+type Unlimited<Request> = Omit<Request, "limits">;
+
+/** Work on a policy that is not stored. The results are JSON (`policy-report.ts`). Each throws as `WorkerQueue.run`. */
+export interface PolicyChecks {
+  check(request: Unlimited<CheckRequest>, holder: string): Promise<string>;
+  effect(request: Unlimited<StoreRequest & SourcesRequest>, holder: string): Promise<CheckedEffect>;
+  format(sources: readonly Source[], holder: string): Promise<string>;
+  explainRules(sources: readonly Source[], holder: string): Promise<string>;
+}
+
+export function policyChecks(limits: Limits): PolicyChecks {
   const queue = new WorkerQueue(queueOptions(limits, hostedChecks));
-  return (request: Omit<CheckRequest, "limits">, holder: string): Promise<string> =>
-    queue.run(holder, (worker) => worker.call("check", { ...request, limits }));
+  return {
+    check: (request, holder) => queue.run(holder, (worker) => worker.call("check", { ...request, limits })),
+    effect: (request, holder) => queue.run(holder, (worker) => worker.call("effect", { ...request, limits })),
+    format: (sources, holder) => queue.run(holder, (worker) => worker.call("format", { sources, limits })),
+    explainRules: (sources, holder) => queue.run(holder, (worker) => worker.call("explainRules", { sources, limits })),
+  };
 }
 
 /** Throws `invalid_policy` if the policy is refused, and as `WorkerQueue.run` does. */

@@ -4,8 +4,8 @@ import { decisionKinds } from "../../decisions/decision-entry.ts";
 import { decisionsQuery } from "../routes/decisions.ts";
 import { explanationSchema } from "../../engine/explain/explanation.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
+import { policyErrorSchema } from "./diagnostics.ts";
 import { json, type Operation } from "./operation.ts";
-import { policyErrorSchema } from "./policy.ts";
 
 export function decisionOperations(bodies: RequestParsers): Operation[] {
   return [
@@ -105,7 +105,7 @@ const explainedSchema = z
   .strictObject({ decision: decisionSchema, ...result, explanation: explanationSchema.nullable() })
   .meta({ id: "ExplainedDecision" });
 
-const replaySchema = z
+export const replaySchema = z
   .strictObject({
     replayed: z.int(),
     changed_count: z.int(),

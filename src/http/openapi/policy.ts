@@ -2,7 +2,9 @@
 import { z } from "zod";
 import { historyQuery, policyQuery, rollbackQuery, uploadQuery } from "../routes/policy.ts";
 import type { RequestParsers } from "../request/request-schemas.ts";
+import { replaySchema } from "./decisions.ts";
 import { json, messageSchema, type Operation } from "./operation.ts";
+import { diagnosticSchema, failureSchema, policyErrorSchema, position, testCounts, testErrors } from "./diagnostics.ts";
 
 export function policyOperations(bodies: RequestParsers): Operation[] {
   const read = { method: "get", tag: "policy", kind: "read", role: "read" } as const;
@@ -101,11 +103,50 @@ export function policyOperations(bodies: RequestParsers): Operation[] {
       body: bodies.test.schema,
       responses: { 200: json("The problems, and the results of the tests", testReportSchema) },
     },
+    {
+      ...check,
+      path: "/api/policy_effect",
+      id: "policyEffect",
+      summary: "What a policy would change: its tests, unused facts, and logged decisions; store nothing",
+      description:
+        "With `Accept: text/event-stream` the node sends `tests` and `unused_facts`, then `progress`, then `decisions`, each as an event with the member as its data. Closing the connection cancels the work.",
+      body: bodies.policyEffect.schema,
+      responses: {
+        200: {
+          description: "The effect; `decisions` is `null` if the policy has errors or none were asked for",
+          content: { "application/json": effectSchema, "text/event-stream": z.string() },
+        },
+      },
+    },
+    {
+      ...check,
+      path: "/api/format",
+      id: "formatPolicy",
+      summary: "The canonical form of policy files; store nothing",
+      body: bodies.validate.schema,
+      responses: { 200: json("The text of each file, or its syntax errors", formatSchema) },
+    },
+    {
+      ...check,
+      path: "/api/explain_rules",
+      id: "explainRules",
+      summary: "The shorthand rules of a policy in longhand; store nothing",
+      body: bodies.validate.schema,
+      responses: { 200: json("Each shorthand rule as a rule outside of blocks, and the default rules", rulesSchema) },
+    },
   ];
 }
 
 const policySchema = z
-  .strictObject({ policy: z.strictObject({ filename: z.string().nullable(), src: z.string() }).nullable() })
+  .strictObject({
+    policy: z
+      .strictObject({
+        filename: z.string().nullable(),
+        src: z.string(),
+        parts: z.array(z.strictObject({ filename: z.string(), lines: z.int() })).optional(),
+      })
+      .nullable(),
+  })
   .meta({ id: "ActivePolicy" });
 
 const historySchema = z
@@ -137,38 +178,6 @@ const metadataSchema = z
   .strictObject({ metadata: z.strictObject({ resources: z.record(z.string(), blockSchema.meta({ id: "Block" })) }) })
   .meta({ id: "PolicyMetadata" });
 
-const position = { file: z.string(), line: z.int(), column: z.int() };
-
-const diagnostic = {
-  ...position,
-  endLine: z.int(),
-  endColumn: z.int(),
-  code: z.string().meta({ description: "Stable, such as `block/undeclared-name`" }),
-  severity: z.enum(["error", "warning"]),
-  message: z.string(),
-  hint: z.string().optional(),
-  notes: z.array(z.string()).optional(),
-  related: z.array(z.strictObject({ ...position, message: z.string() })).optional(),
-};
-const diagnosticSchema = z.strictObject(diagnostic).meta({ id: "Diagnostic" });
-const failureSchema = z.strictObject({ ...diagnostic, test: z.string() }).meta({ id: "TestFailure" });
-
-const testErrors = z.array(
-  z.strictObject({ error_type: z.enum(["ValidationFailed", "AssertionFailed", "ServerError"]), message: z.string() }),
-);
-const testCounts = z.array(z.strictObject({ name: z.string(), passed: z.int(), total: z.int() }));
-
-export const policyErrorSchema = z
-  .strictObject({
-    error_type: z.enum(["Validation", "TestsFailed"]),
-    message: z.string(),
-    code: z.literal("invalid_policy"),
-    errors: testErrors.optional(),
-    test_results: z.strictObject({ success: z.literal(false), errors: testErrors, tests: testCounts }).optional(),
-    diagnostics: z.array(z.union([diagnosticSchema, failureSchema])),
-  })
-  .meta({ id: "PolicyError" });
-
 const validationSchema = z
   .strictObject({ success: z.boolean(), problems: z.array(diagnosticSchema) })
   .meta({ id: "PolicyValidation" });
@@ -178,6 +187,7 @@ const coverageSchema = z.strictObject({
   exercised: z.int(),
   complete: z.boolean(),
   unexercised: z.array(z.strictObject({ ...position, rule: z.string() })),
+  counts: z.array(z.strictObject({ ...position, tests: z.int() })),
 });
 
 const testReportSchema = z
@@ -190,3 +200,36 @@ const testReportSchema = z
     coverage: coverageSchema.optional(),
   })
   .meta({ id: "PolicyTestReport" });
+
+const effectSchema = z
+  .strictObject({
+    tests: testReportSchema,
+    unused_facts: z.array(z.strictObject({ facts: z.string(), count: z.int() })),
+    decisions: z
+      .union([replaySchema, z.strictObject({ omitted: z.string().meta({ description: "Why there are none" }) })])
+      .nullable(),
+  })
+  .meta({ id: "PolicyEffect" });
+
+const formatSchema = z
+  .strictObject({
+    success: z.boolean(),
+    files: z.array(
+      z.strictObject({
+        file: z.string(),
+        changed: z.boolean(),
+        problems: z.array(diagnosticSchema),
+        text: z.string().optional(),
+      }),
+    ),
+  })
+  .meta({ id: "FormattedPolicy" });
+
+const rulesSchema = z
+  .strictObject({
+    success: z.boolean(),
+    problems: z.array(diagnosticSchema),
+    rules: z.array(z.strictObject({ ...position, shorthand: z.string(), longhand: z.string() })),
+    implicit: z.array(z.string()),
+  })
+  .meta({ id: "ExplainedRules" });

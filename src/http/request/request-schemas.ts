@@ -15,6 +15,7 @@ import type {
   Query,
   ResourcesQuestion,
 } from "../../engine/request/questions.ts";
+import type { SourcePart } from "../../engine/policy/stored-policy.ts";
 import { factArgumentsMax } from "../../polar/policy.ts";
 import type { Source } from "../../polar/source.ts";
 import { AppError } from "../../util/app-error.ts";
@@ -239,8 +240,19 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
     filename: filename.nullish(),
     files: listOf(file, { min: 1, max: policyFilesMax }).optional(),
   };
+  const part = z.object({ filename: filename.min(1), lines: z.int().min(1) });
+  const parts = listOf(part, { min: 2, max: policyFilesMax }).refine(
+    (given) => fitsInBytes(given.map((each) => each.filename).join(""), partNamesBytesMax),
+    { error: `must not have names of more than ${partNamesBytesMax} bytes together` },
+  );
+  const uploadSchema = z
+    .object({ src: z.string(), filename: filename.nullish(), message, parts: parts.optional() })
+    .refine(({ src, parts: given }) => given === undefined || sumOfLines(given) === src.split("\n").length, {
+      path: ["parts"],
+      error: "must have as many lines as `src`",
+    });
   return {
-    policy: validator("body", z.object({ src: z.string(), filename: filename.nullish(), message })),
+    policy: validator("body", uploadSchema),
     replay: validator(
       "body",
       z.object({
@@ -250,6 +262,13 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
         until: timeText.optional(),
         limit: z.int().min(1).max(replayedDecisionsMax).optional(),
       }),
+    ),
+    policyEffect: validator(
+      "body",
+      z
+        .object({ ...policy, decisions: z.int().min(0).max(replayedDecisionsMax).default(500) })
+        .meta(eitherSource)
+        .transform(withSources),
     ),
     policyRollback: validator("body", z.object({ id: z.int().min(1), message })),
     validate: validator("body", z.object(policy).meta(eitherSource).transform(withSources)),
@@ -261,6 +280,13 @@ function policyParsers({ policyFilesMax, policyFilenameBytesMax, policyMessageBy
         .transform(withSources),
     ),
   };
+}
+
+/** The names of the files of a policy are stored with it. */
+const partNamesBytesMax = 8192;
+
+function sumOfLines(parts: readonly SourcePart[]): number {
+  return parts.reduce((sum, { lines }) => sum + lines, 0);
 }
 
 const eitherSource = { oneOf: [{ required: ["src"] }, { required: ["files"] }] };

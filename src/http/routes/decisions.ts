@@ -18,6 +18,7 @@ import type { BodyParser } from "../request/body-parser.ts";
 import { preferredType } from "../request/media-types.ts";
 import { timeText } from "../request/request-schemas.ts";
 import { validatingSchema } from "../request/schema-error.ts";
+import { replayJson } from "./policy-effect.ts";
 
 const types = ["application/json", "application/x-ndjson", "text/event-stream"] as const;
 
@@ -107,10 +108,7 @@ export function decisionRoutes(
       const { src, filename, since, until, limit } = await bodies.parse("replay", body);
       const filter = { sinceMs: timeOf(since), untilMs: timeOf(until) };
       const replay = { filter, limit: limit ?? defaultReplayLimit, source: src, filename: filename ?? null };
-      const result = await past.replay(replay, holderOf(exchangeOf(request)));
-      const { replayed, changed, changedCount, skipped, isComplete } = result;
-      const reasons = Object.entries(skipped).map(([reason, count]) => ({ reason, count }));
-      return { replayed, changed_count: changedCount, complete: isComplete, skipped: reasons, changed };
+      return replayJson(await past.replay(replay, holderOf(exchangeOf(request))));
     });
 }
 

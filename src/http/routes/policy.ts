@@ -3,7 +3,7 @@ import { Elysia, type Context } from "elysia";
 import { z } from "zod";
 import type { Limits } from "../../config/limits.ts";
 import type { QueryDispatcher } from "../../engine/workers/query-dispatcher.ts";
-import { checkPolicies } from "../../engine/workers/policy-checks.ts";
+import type { PolicyChecks } from "../../engine/workers/policy-checks.ts";
 import type { Node, PolicyUpload, Writes } from "../../replication/node.ts";
 import { AppError } from "../../util/app-error.ts";
 import { readAccess, writeAccess } from "../middleware/access.ts";
@@ -19,7 +19,9 @@ export function policyReads(node: Node, limits: Limits, queries: QueryDispatcher
       "/api/policy",
       ({ query }) => {
         const policy = node.engine().policy(query.id ?? query.version);
-        return { policy: policy === null ? null : { filename: policy.filename, src: policy.source } };
+        if (policy === null) return { policy };
+        const { filename, source, parts } = policy;
+        return { policy: { filename, src: source, ...(parts !== undefined && { parts }) } };
       },
       { query: policyQuery },
     )
@@ -82,8 +84,9 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
       .post(
         "/api/policy",
         async ({ body, query, request, set }) => {
-          const { src, filename, message } = await bodies.parse("policy", body);
-          return load({ source: src, filename: filename ?? null, force: query.force, message }, request, set);
+          const { src, filename, message, parts } = await bodies.parse("policy", body);
+          const upload = { source: src, filename: filename ?? null, force: query.force, message, parts };
+          return load(upload, request, set);
         },
         {
           // `show_suggestions` and `fail_fast` have no effect: the response always has all problems, with hints.
@@ -98,10 +101,10 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
           exchangeOf(request).audited = { details: { version: id } };
           const version = node.engine().policy(id);
           if (version === null) throw unknownPolicy(id);
-          const { source, filename } = version;
+          const { source, filename, parts } = version;
           const reason = `rollback to ${id}`;
-          const upload = { source, filename, force: query.force, message: message ? `${reason}: ${message}` : reason };
-          return load(upload, request, set);
+          const whole = message ? `${reason}: ${message}` : reason;
+          return load({ source, filename, force: query.force, message: whole, parts }, request, set);
         },
         { query: rollbackQuery },
       )
@@ -109,19 +112,26 @@ export function policyWrites(node: Node, writes: Writes, limits: Limits, bodies:
 }
 
 /** Checks for editors and CI: a policy is checked and tested like an upload, but not stored. */
-export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser) {
-  const checkPolicy = checkPolicies(limits);
+export function policyCheckRoutes(node: Node, limits: Limits, bodies: BodyParser, checks: PolicyChecks) {
   return new Elysia()
     .use(readAccess(node, "read", limits.writeBodyBytesMax))
     .post("/api/validate", async ({ body, request }) => {
       const { sources } = await bodies.parse("validate", body);
       const check = { sources, runTests: false, coverage: false, storePath: node.engine().path };
-      return jsonResponse(await checkPolicy(check, holderOf(exchangeOf(request))));
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
     })
     .post("/api/test", async ({ body, request }) => {
       const { sources, coverage } = await bodies.parse("test", body);
       const check = { sources, runTests: true, coverage, storePath: node.engine().path };
-      return jsonResponse(await checkPolicy(check, holderOf(exchangeOf(request))));
+      return jsonResponse(await checks.check(check, holderOf(exchangeOf(request))));
+    })
+    .post("/api/format", async ({ body, request }) => {
+      const { sources } = await bodies.parse("validate", body);
+      return jsonResponse(await checks.format(sources, holderOf(exchangeOf(request))));
+    })
+    .post("/api/explain_rules", async ({ body, request }) => {
+      const { sources } = await bodies.parse("validate", body);
+      return jsonResponse(await checks.explainRules(sources, holderOf(exchangeOf(request))));
     });
 }
 

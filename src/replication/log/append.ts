@@ -6,7 +6,7 @@ import { hash } from "node:crypto";
 import type { Limits } from "../../config/limits.ts";
 import type { FactChange, Effect } from "../../engine/state/event.ts";
 import { readVersion } from "../../engine/policy/policy-history.ts";
-import { storedText, type Author } from "../../engine/policy/stored-policy.ts";
+import { storedText, type Author, type SourcePart } from "../../engine/policy/stored-policy.ts";
 import { approvePolicy, type PolicyApproval } from "../../engine/validation/policy-approval.ts";
 import { resolveChanges } from "../../engine/state/resolve.ts";
 import type { Connection } from "../../store/connection/connection.ts";
@@ -40,6 +40,8 @@ export interface PolicyUpload {
   readonly force: boolean;
   /** Why it is uploaded. The author of the version is the sender in `WriteMeta`. */
   readonly message?: string | undefined;
+  /** The files that the source was joined from, if there were several. */
+  readonly parts?: readonly SourcePart[] | undefined;
 }
 
 export interface WriteMeta {
@@ -160,15 +162,17 @@ function decidePolicy(
   { approval, sender, senderName }: WriteMeta,
   limits: Limits,
 ): Effect | undefined {
-  const { source, filename, force, message = null } = request;
+  const { source, filename, force, message = null, parts } = request;
   const { policyId } = readState(store);
   const active = readVersion(store, policyId);
-  if (active !== undefined && active.source === source && active.filename === filename) return undefined;
+  // A client that names no files does not mean to change them.
+  const hasSameFiles = parts === undefined || JSON.stringify(parts) === JSON.stringify(active?.parts);
+  if (active?.source === source && active.filename === filename && hasSameFiles) return undefined;
   const { replaces, warning } =
     approval ?? approvePolicy({ source, filename, runTests: !force }, limits, (body) => body(store));
   if (replaces !== policyId) throw new AppError("conflict", "the policy was not checked against the active one");
   const id = 1 + Number(store.statement("SELECT coalesce(max(id), 0) FROM policy").values()[0]?.[0]);
-  const text = storedText(id, { source, author: authorOf(store, sender, senderName), message });
+  const text = storedText(id, { source, author: authorOf(store, sender, senderName), message, parts });
   return { kind: "policy", id, source: text, filename, ...(warning === undefined ? {} : { warning }) };
 }
 

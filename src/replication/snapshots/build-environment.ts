@@ -77,8 +77,8 @@ function readCopiedData(copy: SqliteDatabase): CopiedData {
   const [id, text, filename] = row as [number, string, string | null];
   factsDigest -= policyElement(id, text);
   // The author is a key or a person of the other environment.
-  const { source, message } = parseStoredText(id, text);
-  return { factsDigest, policy: { source: storedText(firstPolicyId, { source, message, author: null }), filename } };
+  const stored = { ...parseStoredText(id, text), author: null };
+  return { factsDigest, policy: { source: storedText(firstPolicyId, stored), filename } };
 }
 
 function beginHistory(

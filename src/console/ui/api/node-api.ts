@@ -89,14 +89,16 @@ export async function callNode(
 export async function openNode(
   credential: Credential | undefined,
   path: string,
-  { accept, signal, lastEventId }: OpenOptions,
+  { accept, signal, lastEventId, body }: OpenOptions,
 ): Promise<Response> {
   const headers = {
     ...credentialHeaders(credential),
     Accept: accept,
+    ...(body !== undefined && { "Content-Type": "application/json" }),
     ...(lastEventId !== undefined && { "Last-Event-ID": lastEventId }),
   };
-  const response = await send(signal, urlOf(path), { headers, signal, ...sentAlways });
+  const sent = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const response = await send(signal, urlOf(path), { headers, signal, ...sent, ...sentAlways });
   signal.throwIfAborted();
   if (response === undefined) throw new NoAnswerError();
   if (!response.ok) throw await errorOf(response);
@@ -107,6 +109,8 @@ export interface OpenOptions {
   /** The media type. */
   readonly accept: string;
   readonly signal: AbortSignal;
+  /** Is sent with POST. */
+  readonly body?: unknown;
   /** Continues a stream behind this event. */
   readonly lastEventId?: string | undefined;
 }

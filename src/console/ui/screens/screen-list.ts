@@ -17,6 +17,7 @@ export interface ScreenEntry {
 
 export const screens: readonly ScreenEntry[] = [
   { name: "overview", title: texts.screens.overview, role: "read", load: () => import("./overview.tsx") },
+  { name: "policy", title: texts.screens.policy, role: "read", load: () => import("./policy.tsx") },
   { name: "facts", title: texts.screens.facts, role: "read", load: () => import("./facts.tsx") },
   { name: "object", title: texts.screens.object, role: "read", isLinkedOnly: true, load: () => import("./object.tsx") },
   { name: "ask", title: texts.screens.ask, role: "read", load: () => import("./ask.tsx") },

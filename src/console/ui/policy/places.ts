@@ -1,0 +1,49 @@
+/** Places in the texts of a policy: from the lines and columns of the node to positions in a text. Pure. */
+import type { Text } from "@codemirror/state";
+
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** As the node describes a problem of a policy, or a failure of a test. */
+export interface Problem extends Place {
+  readonly file: string;
+  readonly endLine: number;
+  readonly endColumn: number;
+  readonly code: string;
+  readonly severity: "error" | "warning";
+  readonly message: string;
+  readonly hint?: string;
+  readonly notes?: readonly string[];
+  readonly related?: readonly (Place & { readonly file: string; readonly message: string })[];
+}
+
+/** The nearest position in the text: it may have changed since the node answered. */
+export function positionOf(text: Text, { line, column }: Place): number {
+  if (line > text.lines) return text.length;
+  const { from, to } = text.line(Math.max(1, line));
+  return Math.min(from + Math.max(0, column - 1), to);
+}
+
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+export function rangeOf(text: Text, { line, column, endLine, endColumn }: Problem): Range {
+  const from = positionOf(text, { line, column });
+  return { from, to: Math.max(from, positionOf(text, { line: endLine, column: endColumn })) };
+}
+
+/** Errors first, then by place. */
+export function sortedProblems<T extends Problem>(problems: readonly T[]): T[] {
+  const rank = ({ severity }: Problem): number => (severity === "error" ? 0 : 1);
+  return problems.toSorted(
+    (one, other) =>
+      rank(one) - rank(other) ||
+      (one.file < other.file ? -1 : one.file > other.file ? 1 : 0) ||
+      one.line - other.line ||
+      one.column - other.column,
+  );
+}

@@ -178,7 +178,7 @@ export function createApp(
         .use(writeRoutes(node, limits, bodies, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
-        .use(storedBackupRoutes(node, limits, listBackups))
+        .use(storedBackupRoutes(limits, listBackups))
         .use(auditRoutes(node, limits))
         .use(metricHistoryRoutes(node, limits, history))
         .use(nodeRoutes(node, limits))

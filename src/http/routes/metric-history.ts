@@ -9,7 +9,7 @@ import { validatingSchema } from "../request/schema-error.ts";
 
 /** It works on a node whose database is behind: that is when an operator needs it. */
 export function metricHistoryRoutes(node: Node, limits: Limits, history: MetricHistory) {
-  return new Elysia().use(keyAccess(node, "read", limits.readBodyBytesMax)).get(
+  return new Elysia().use(keyAccess("read", limits.readBodyBytesMax)).get(
     "/api/metrics_history",
     ({ query }) => ({
       node: node.id,

@@ -12,7 +12,7 @@ import { keyAccess } from "../middleware/access.ts";
 
 export function nodeRoutes(node: Node, limits: Limits) {
   return new Elysia()
-    .use(keyAccess(node, "read", limits.readBodyBytesMax))
+    .use(keyAccess("read", limits.readBodyBytesMax))
     .get("/api/nodes", async () => ({
       asked: node.id,
       environment: node.environment,

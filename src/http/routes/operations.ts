@@ -32,9 +32,9 @@ export function metricsRoutes(node: Node, limits: Limits) {
 export type ListBackups = () => Promise<StoredBackups>;
 
 /** The stored backups. The files may be far away, so requests at the same time share an answer. */
-export function storedBackupRoutes(node: Node, limits: Limits, list: ListBackups | undefined) {
+export function storedBackupRoutes(limits: Limits, list: ListBackups | undefined) {
   let underWay: Promise<StoredBackups> | undefined;
-  return new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get("/api/backups", async () => {
+  return new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get("/api/backups", async () => {
     if (list === undefined)
       throw new AppError("not_found", "this node has no directory with backups, set `backupDirectory`");
     underWay ??= list().finally(() => (underWay = undefined));
@@ -68,7 +68,7 @@ export function backupRoutes(node: Node, limits: Limits) {
 /** What `POST /api/promote` would do now. It asks other nodes, so requests that ask the same share an answer. */
 export function promotionPreviewRoutes(node: Node, limits: Limits, environments: Environments | undefined) {
   const underWay = new Map<string, ReturnType<typeof previewOf>>();
-  return new Elysia().use(keyAccess(node, "admin", limits.readBodyBytesMax)).get(
+  return new Elysia().use(keyAccess("admin", limits.readBodyBytesMax)).get(
     "/api/promote",
     ({ query }) => {
       const name = JSON.stringify(query);

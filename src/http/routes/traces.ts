@@ -45,7 +45,7 @@ export const tracesQuery = validatingSchema(
 /** Without a source there are no traces. */
 export function traceRoutes(node: Node, limits: Limits, source: TraceSource | undefined) {
   return new Elysia()
-    .use(keyAccess(node, "admin", limits.readBodyBytesMax))
+    .use(keyAccess("admin", limits.readBodyBytesMax))
     .get(
       "/api/traces",
       ({ query: { min_ms, route, since, limit } }) => {

@@ -22,12 +22,12 @@ export const screens: readonly ScreenEntry[] = [
   { name: "object", title: texts.screens.object, role: "read", isLinkedOnly: true, load: () => import("./object.tsx") },
   { name: "ask", title: texts.screens.ask, role: "read", load: () => import("./ask.tsx") },
   { name: "decisions", title: texts.screens.decisions, role: "admin", load: () => import("./decisions.tsx") },
+  { name: "changes", title: texts.screens.changes, role: "read", load: () => import("./changes.tsx") },
+  { name: "traces", title: texts.screens.traces, role: "admin", load: () => import("./traces.tsx") },
   {
     ...{ name: "administration", title: texts.screens.administration, role: "admin" },
     load: () => import("./administration.tsx"),
   },
-  { name: "changes", title: texts.screens.changes, role: "read", load: () => import("./changes.tsx") },
-  { name: "traces", title: texts.screens.traces, role: "admin", load: () => import("./traces.tsx") },
   { name: "manual", title: texts.screens.manual, role: "read", load: () => import("./manual.tsx") },
 ];
 

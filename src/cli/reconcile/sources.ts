@@ -8,7 +8,7 @@ import { parse } from "csv-parse";
 import { AppError } from "../../util/app-error.ts";
 import { reasonOf } from "../../util/reason.ts";
 import type { Database, FactSource } from "./reconcile-file.ts";
-import { columnsOf } from "./signature.ts";
+import { columnsOf } from "../../local/signature.ts";
 
 export type Row = readonly (string | null)[];
 

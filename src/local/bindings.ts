@@ -13,12 +13,10 @@ import { parseYaml, YamlError } from "../runtime/yaml.ts";
 import { AppError } from "../util/app-error.ts";
 import { suggestion } from "../util/suggestion.ts";
 import { clip } from "../util/text-length.ts";
+import { type DialectName, dialectNames } from "./dialect-names.ts";
 import { checkQuery } from "./query-text.ts";
 import { columnsOf, parseSignature, type Signature } from "./signature.ts";
 import { sqlType, sqlTypeNames, type SqlType } from "./sql-types.ts";
-
-export const dialectNames = ["postgres", "mysql", "sqlite"] as const;
-export type DialectName = (typeof dialectNames)[number];
 
 export interface DataBindings {
   readonly dialect: DialectName;

@@ -3,7 +3,7 @@
  * `SELECT`, `WITH` or `VALUES` and closes all its quotes, comments and parentheses. The application wrote it and runs
  * it in its own database, so the check finds mistakes; it is no protection against the application.
  */
-import type { DialectName } from "./bindings.ts";
+import type { DialectName } from "./dialect-names.ts";
 
 /** The query without the semicolon at its end, or what is wrong with it: a text that continues "`query` …". */
 export function checkQuery(text: string, dialect: DialectName): { readonly query: string } | { readonly problem: string } {

@@ -2,7 +2,7 @@
  * The types that `sql_types` can name. A type is accepted only if its values have exactly one text form, so that equal
  * values have equal ids, and the other way round.
  */
-import type { DialectName } from "./bindings.ts";
+import type { DialectName } from "./dialect-names.ts";
 
 /** How ids of the type are written: `text` is any string. */
 export type IdForm = "text" | "uuid" | "integer";

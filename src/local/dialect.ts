@@ -1,0 +1,33 @@
+/** How a database writes values and sources. `postgres.ts` and `sqlite.ts` implement it. */
+import type { DialectName } from "./dialect-names.ts";
+import type { SqlType } from "./sql-types.ts";
+
+export interface Dialect {
+  readonly name: DialectName;
+  /** Whether a subquery in FROM can read the tables before it (`LATERAL`). */
+  readonly hasLateral: boolean;
+  /**
+   * A string. Only letters, digits and a few signs are in it as they are: neither quotes, backslashes and colons nor the
+   * marks of parameters, which some drivers replace even in strings. `undefined` if the database can't hold the text.
+   */
+  string(text: string): string | undefined;
+  /** A value of the SQL type, which must have it (`isValueOf`). */
+  typedValue(type: SqlType, id: string): string;
+  /** The id of a value of the Polar type, as text that is compared bytewise. NULL for NULL. */
+  id(expression: string, type: string): string;
+  /** The same for a column that already holds ids as text. */
+  exact(column: string): string;
+  /** Whether the expression has a value of the Polar type: it is not NULL, and valid for an Integer or a Boolean. */
+  isValue(expression: string, type: string): string;
+  /** The number of an Integer's id. It raises no error for any text. */
+  number(id: string): string;
+  /** The value of the SQL type with this id (a text), or NULL if the type does not have it. It raises no error. */
+  typed(id: string, type: SqlType): string;
+  /** The rows of a bound query, as a source for FROM. */
+  query(query: string, alias: string, columns: readonly string[]): string;
+  /** Rows of strings, at least one, as a source for FROM. */
+  values(rows: readonly (readonly string[])[], alias: string, columns: readonly string[]): string;
+}
+
+/** Characters that no SQL dialect, driver or template replaces inside of a string. */
+export const plainCharacters = /^[A-Za-z0-9 _.,@/+=-]*$/;

@@ -6,6 +6,8 @@
 import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
+import type { DataBindings } from "../local/bindings.ts";
+import { authorizeSql, listSql, type LocalSqlOptions } from "../local/local-sql.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
@@ -35,6 +37,7 @@ import {
   type HistoryPage,
   type PolicyVersion,
 } from "./policy/policy-history.ts";
+import { CentralFacts } from "./local/central-facts.ts";
 import type { ReadFactTypes } from "./policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
@@ -80,6 +83,17 @@ export interface EngineOptions extends Partial<ReadViewOptions> {
   readonly clock?: () => number;
   /** The maximum number of facts that the evaluator reads at a time; it throws `TooManyFacts` beyond that. */
   readonly factsAtATimeMax?: number;
+}
+
+/** A question whose answer is SQL over the application's own database. */
+export interface AuthorizeSqlQuestion extends Omit<AuthorizeQuestion, "text"> {
+  readonly bindings: DataBindings;
+}
+
+export interface ListSqlQuestion extends ListQuestion {
+  readonly bindings: DataBindings;
+  /** The column with the ids of the resources, as the application writes it. */
+  readonly column: string;
 }
 
 export class Engine {
@@ -350,6 +364,41 @@ export class Engine {
         return named;
       });
     });
+  }
+
+  /** The decision as SQL for the database of an application. Throws `invalid_request` if SQL can't express it. */
+  authorizeSql({ actor, action, resource, contextFacts, bindings }: AuthorizeSqlQuestion): string {
+    return this.#answer("authorize", [actor, resource], contextFacts, "SELECT FALSE AS allowed", (planner, context) =>
+      authorizeSql({ actor, action, resource }, this.#localOptions(planner, context, contextFacts, bindings)),
+    );
+  }
+
+  /** Whether the resource in a column is in the list, as a condition in SQL. Throws as `authorizeSql`. */
+  listSql({ actor, action, resourceType, column, contextFacts, bindings }: ListSqlQuestion): string {
+    return this.#answer("list", [actor], contextFacts, "FALSE", (planner, context) =>
+      listSql(
+        { actor, action, resourceType, column },
+        this.#localOptions(planner, context, contextFacts, bindings),
+      ),
+    );
+  }
+
+  #localOptions(
+    planner: Planner,
+    context: readonly FactType[],
+    contextFacts: readonly Fact[],
+    bindings: DataBindings,
+  ): LocalSqlOptions {
+    const now = this.#clock();
+    this.#noteAnswer(now, false);
+    const { queryStepsMax, queryRowsMax, queryValuesMax, queryTimeMsMax } = this.#limits;
+    const limits = {
+      ...{ stepsMax: queryStepsMax, rowsMax: queryRowsMax, valuesMax: queryValuesMax, isLast: true },
+      endMs: performance.now() + queryTimeMsMax,
+    };
+    const central = new CentralFacts({ database: this.#database, types: planner.types, contextFacts, now, limits });
+    const { program, factTypes: facts } = planner;
+    return { program, facts, context, bindings, central, now, limits: this.#limits };
   }
 
   /** The stored facts that match. A pattern with fewer arguments than a fact leaves the rest open. Sorted by arity. */

@@ -149,10 +149,12 @@ export class LocalEmitter {
   #values({ variables, rows }: CentralValues, scope: Map<string, LocalValue>, from: string[], where: SqlCondition[]): void {
     const [only, ...others] = variables;
     if (only === undefined) return;
+    if (variables.some((variable) => variable.type === undefined))
+      throw new NotExpressible("a value of any type, which central facts give");
     const known = this.value(only, scope);
     if (others.length === 0 && known) {
       const ids = rows.flatMap((row) => row);
-      where.push(typeOf(only) === known.type && this.#comparisons.oneOf(known, ids));
+      where.push(only.type === known.type && this.#comparisons.oneOf(known, ids));
       return;
     }
     const strings = rows.flatMap((row) => {
@@ -166,7 +168,7 @@ export class LocalEmitter {
     const alias = this.alias();
     const columns = variables.map((_, index) => `c${index}`);
     from.push(this.#options.dialect.values(strings, alias, columns));
-    const values = this.answersOf(alias, variables.map(typeOf));
+    const values = this.answersOf(alias, variables.map(({ type }) => type));
     variables.forEach((variable, position) => this.#bind(variable, must(values[position]), scope, where));
   }
 
@@ -204,8 +206,4 @@ export class LocalEmitter {
 
 function isList({ variables }: CentralValues): boolean {
   return variables.length === 1;
-}
-
-function typeOf(variable: FlatTerm): string | undefined {
-  return variable.kind === "var" || variable.kind === "param" ? variable.type : undefined;
 }

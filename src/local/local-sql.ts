@@ -8,8 +8,8 @@
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { TooLarge } from "../datalog/analysis/too-large.ts";
 import { type FlatTerm, NotPlannable } from "../datalog/ir/flat.ts";
-import type { Constant } from "../datalog/ir/program.ts";
-import { type CompiledProgram, contextSignatures, specialise } from "../datalog/pipeline.ts";
+import type { Constant, DatalogProgram } from "../datalog/ir/program.ts";
+import { contextSignatures, specialise } from "../datalog/pipeline.ts";
 import { simplify } from "../datalog/rewrite/simplify.ts";
 import { unfoldBody } from "../datalog/rewrite/unfold.ts";
 import { TooManyNodes } from "../datalog/specialise/specialise.ts";
@@ -28,7 +28,7 @@ import { sqlite } from "./sqlite.ts";
 import type { LocalValue } from "./values.ts";
 
 export interface LocalSqlOptions {
-  readonly compiled: CompiledProgram;
+  readonly program: DatalogProgram;
   /** The fact types that answers read. */
   readonly facts: readonly FactType[];
   /** The types of the request's context facts. */
@@ -101,7 +101,7 @@ function decide(
   scope: Scope,
   options: LocalSqlOptions,
 ): { readonly condition: SqlCondition; readonly definitions: readonly string[] } {
-  const { bindings, compiled, facts, limits } = options;
+  const { bindings, program, facts, limits } = options;
   const dialect = dialectOf(bindings);
   try {
     const local = localFactTypes(bindings);
@@ -116,10 +116,10 @@ function decide(
       types: terms.map((term) => (term.kind === "param" ? term.type : undefined)),
     };
     const body = specialise(goal, {
-      program: compiled.program,
+      program,
       facts,
       context,
-      signatures: contextSignatures({ program: compiled.program, factTypes: facts }, context, limits.policyTypingsMax),
+      signatures: contextSignatures({ program, factTypes: facts }, context, limits.policyTypingsMax),
       nodesMax: limits.planNodesMax,
       typingsMax: limits.policyTypingsMax,
     });

@@ -7,7 +7,7 @@ import { TooLarge } from "../../datalog/analysis/too-large.ts";
 import { type Closure, closurePredicates } from "../../datalog/ir/closure.ts";
 import { type FlatTerm, NotPlannable } from "../../datalog/ir/flat.ts";
 import { listKey } from "../../datalog/ir/key.ts";
-import { predicateKey, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
+import { type DatalogProgram, predicateKey, type ProgramTerm, splitKey } from "../../datalog/ir/program.ts";
 import type { SqlCatalogue } from "../../datalog/ir/select.ts";
 import type { Signature, Signatures } from "../../datalog/ir/signature.ts";
 import type { SpecialisedBody } from "../../datalog/ir/specialised.ts";
@@ -142,6 +142,16 @@ export class Planner {
     const list = this.#signaturesWith(context).get(predicateKey(predicate, args.length));
     const types = () => args.map(({ type }) => ({ types: type === null ? undefined : new Set([type]), id: undefined }));
     return list?.candidates(types) ?? [];
+  }
+
+  /** The rules of the policy. */
+  get program(): DatalogProgram {
+    return this.#active.program;
+  }
+
+  /** The fact types that answers read. */
+  get factTypes(): readonly FactType[] {
+    return this.#facts.factTypes;
   }
 
   /** All types that the policy names. */

@@ -1,0 +1,122 @@
+/** Reads the central part of local authorization: conjunctions of stored facts, context facts and recursion over them. */
+import { type FlatArgument, NotEnumerable } from "../../datalog/ir/flat.ts";
+import type { ProgramTerm } from "../../datalog/ir/program.ts";
+import type { TypeName } from "../../datalog/ir/signature.ts";
+import type { PredicateNode, SpecialisedBody, SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
+import { type CentralPart, type CentralReader, keyOf, type LocalVariable } from "../../local/clauses.ts";
+import { NotExpressible } from "../../local/not-expressible.ts";
+import type { Connection } from "../../store/connection/connection.ts";
+import type { Fact } from "../../store/facts/fact.ts";
+import { AppError } from "../../util/app-error.ts";
+import { must, unreachable } from "../../util/assert.ts";
+import { Evaluation, type EvaluationLimits } from "../evaluator/evaluate.ts";
+import { FactReader } from "../evaluator/fact-reader.ts";
+import { RequestSymbols } from "../request/request-symbols.ts";
+import type { TypeIds } from "../request/type-ids.ts";
+
+export interface CentralFactsOptions {
+  readonly database: Connection;
+  readonly types: TypeIds;
+  readonly contextFacts: readonly Fact[];
+  /** `@current_unix_time`, in seconds. */
+  readonly now: number;
+  /** `rowsMax` is the maximum number of central values of one condition. */
+  readonly limits: EvaluationLimits;
+}
+
+export class CentralFacts implements CentralReader {
+  readonly #symbols: RequestSymbols;
+  readonly #reader: FactReader;
+  readonly #limits: EvaluationLimits;
+
+  constructor({ database, types, contextFacts, now, limits }: CentralFactsOptions) {
+    this.#symbols = new RequestSymbols(database, types, contextFacts);
+    this.#reader = new FactReader(database, types, this.#symbols, now);
+    this.#limits = limits;
+  }
+
+  rows(part: CentralPart): (string | null)[][] {
+    const { body, asked } = bodyOf(part);
+    const known = body.types.map(() => undefined);
+    try {
+      return Evaluation.run(this.#reader, this.#limits, body, known, asked).map((row) =>
+        row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id)),
+      );
+    } catch (error) {
+      if (error instanceof NotEnumerable)
+        throw new NotExpressible("a rule holds for values that no central fact names", { cause: error });
+      if (error instanceof AppError && error.code === "query_too_expensive") throw tooMany(part, this.#limits, error);
+      throw error;
+    }
+  }
+}
+
+function tooMany({ atoms }: CentralPart, { rowsMax }: EvaluationLimits, cause: AppError): AppError {
+  const names = new Set(atoms.map((atom) => (atom.kind === "recursive" ? atom.node.predicate : predicateOf(atom))));
+  const list = [...names].map((name) => `\`${name}\``).join(" and ");
+  return new AppError(
+    "invalid_request",
+    `the SQL would contain too many values of ${list} (at most ${rowsMax} in one condition): bind these facts to queries of your database`,
+    { cause },
+  );
+}
+
+function predicateOf(atom: CentralPart["atoms"][number]): string {
+  return "predicate" in atom ? atom.predicate : "ids";
+}
+
+/** The part as a body for the evaluator, and the numbers of the outputs. */
+function bodyOf({ atoms, conditions, outputs }: CentralPart): {
+  readonly body: SpecialisedBody;
+  readonly asked: readonly number[];
+} {
+  const types: TypeName[] = [];
+  const numbers = new Map<string, number>();
+  const number = (variable: LocalVariable): number =>
+    numbers.getOrInsertComputed(keyOf(variable), () => types.push(variable.type) - 1);
+  const term = (arg: FlatArgument): ProgramTerm => {
+    switch (arg.kind) {
+      case "var":
+      case "param":
+        return { kind: "var", index: number(arg) };
+      case "const":
+      case "now":
+        return arg;
+      default:
+        throw new NotExpressible("a value that no fact has");
+    }
+  };
+  const literals: SpecialisedLiteral[] = atoms.map((atom) => {
+    switch (atom.kind) {
+      case "fact":
+      case "context": {
+        const args = atom.args.map(term);
+        return {
+          ...{ kind: "call", predicate: atom.predicate, args, node: undefined },
+          ...{ fact: atom.kind === "fact", context: atom.kind === "context" },
+        };
+      }
+      case "recursive": {
+        const args = argsOf(atom.node, atom.args.map(term));
+        return { kind: "call", predicate: atom.node.predicate, args, fact: false, context: false, node: atom.node };
+      }
+      case "ids":
+        throw new Error("broken assumption: a question about one value has no lists of ids");
+      default:
+        return unreachable(atom);
+    }
+  });
+  for (const condition of conditions) {
+    if (condition.kind === "type")
+      literals.push({ kind: "type", term: term(condition.term), types: new Set(condition.types) });
+    else literals.push({ ...condition, left: term(condition.left), right: term(condition.right) });
+  }
+  const asked = outputs.map(number);
+  return { body: { types, literals }, asked };
+}
+
+/** All arguments of the node's predicate, given those that are open. */
+function argsOf({ args }: PredicateNode, open: readonly ProgramTerm[]): ProgramTerm[] {
+  let next = 0;
+  return args.map((arg): ProgramTerm => (arg.kind === "const" ? arg : must(open[next++])));
+}

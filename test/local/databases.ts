@@ -1,0 +1,86 @@
+/** Databases of applications, for SQL of local authorization: SQLite in memory, and a real server of PostgreSQL. */
+import postgres from "postgres";
+import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
+import type { DialectName } from "../../src/local/dialect-names.ts";
+import { must } from "../../src/util/assert.ts";
+import type { Server } from "../database-servers.ts";
+
+export interface AppDatabase {
+  readonly dialect: DialectName;
+  /** Replaces all tables. Columns have this type, which is text unless it is given. */
+  fill(tables: readonly AppTable[]): Promise<void>;
+  /** The rows, as texts; booleans are 1 and 0. */
+  rows(sql: string): Promise<(string | null)[][]>;
+  close(): Promise<void>;
+}
+
+export interface AppTable {
+  readonly name: string;
+  /** The types of its columns `a0 …`. */
+  readonly types: readonly string[];
+  readonly rows: readonly (readonly (string | null)[])[];
+}
+
+function columns(types: readonly string[], isNamed: boolean): string {
+  return types.map((type, index) => (isNamed ? `a${index} ${type}` : `a${index}`)).join(", ");
+}
+
+export function sqliteDatabase(): AppDatabase {
+  const database = new SqliteDatabase(":memory:");
+  let known: string[] = [];
+  return {
+    dialect: "sqlite",
+    async fill(tables) {
+      for (const name of known) database.exec(`DROP TABLE ${name}`);
+      known = tables.map(({ name }) => name);
+      for (const { name, types, rows } of tables) {
+        database.exec(`CREATE TABLE ${name} (${columns(types, true)})`);
+        const insert = database.prepare(`INSERT INTO ${name} VALUES (${types.map(() => "?").join(", ")})`);
+        for (const row of rows) insert.run(...row);
+        insert.finalize();
+      }
+      return Promise.resolve();
+    },
+    async rows(sql) {
+      const statement = database.prepare(sql);
+      const rows = statement.values();
+      statement.finalize();
+      return Promise.resolve(rows.map((row) => row.map((value) => (value === null ? null : String(value)))));
+    },
+    async close() {
+      database.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+export function postgresDatabase({ url }: Server): AppDatabase {
+  const sql = postgres(url, { max: 1, onnotice: () => {}, fetch_types: false });
+  return {
+    dialect: "postgres",
+    async fill(tables) {
+      const statements = ["DROP SCHEMA IF EXISTS app CASCADE", "CREATE SCHEMA app", "SET search_path = app"];
+      for (const { name, types, rows } of tables) {
+        statements.push(`CREATE TABLE ${name} (${columns(types, true)})`);
+        const values = rows.map((row) => `(${row.map(quoted).join(", ")})`);
+        if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
+      }
+      await sql.unsafe(statements.join("; "));
+    },
+    async rows(text) {
+      const rows = await sql.unsafe(text).values();
+      return rows.map((row) => [...row].map((value: unknown) => textOf(value)));
+    },
+    close: () => sql.end(),
+  };
+}
+
+function quoted(value: string | null): string {
+  return value === null ? "NULL" : `'${value.replaceAll("'", "''")}'`;
+}
+
+function textOf(value: unknown): string | null {
+  if (value === null) return null;
+  if (typeof value === "boolean") return value ? "1" : "0";
+  return typeof value === "string" ? value : String(must(value as number));
+}

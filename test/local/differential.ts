@@ -1,0 +1,174 @@
+/**
+ * Compares the SQL of local authorization with the oracle: the rows that it selects in a real database must be exactly
+ * those that the oracle allows if all facts, also those in tables, are facts of the engine.
+ */
+import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import type { Fact, Value } from "../../src/store/facts/fact.ts";
+import { AppError } from "../../src/util/app-error.ts";
+import { must } from "../../src/util/assert.ts";
+import { openFilledEngine } from "../cases/engine-target.ts";
+import { oracle, type Oracle, TooMuchWork } from "../oracle.ts";
+import type { AppDatabase } from "./databases.ts";
+import { bind, type Split, split } from "./split.ts";
+
+export interface LocalSample {
+  readonly policy: string;
+  readonly facts: readonly Fact[];
+  readonly contextFacts: readonly Fact[];
+  readonly places: readonly number[];
+}
+
+/** What is asked: each actor about each action on each resource. */
+export interface Triples {
+  readonly actors: readonly Value[];
+  readonly actions: readonly string[];
+  readonly resources: readonly Value[];
+}
+
+export interface LocalCounts {
+  samples: number;
+  triples: number;
+  allowed: number;
+  /** Triples that only rows decide: the SQL is not TRUE or FALSE. */
+  dependent: number;
+  /** Questions that have no exact SQL, by the reason. */
+  refused: Record<string, number>;
+}
+
+export function noLocalCounts(): LocalCounts {
+  return { samples: 0, triples: 0, allowed: 0, dependent: 0, refused: {} };
+}
+
+/** All differences between the database and the oracle; empty if there are none. */
+export async function localDifferences(
+  sample: LocalSample,
+  triples: Triples,
+  database: AppDatabase,
+  counts: LocalCounts,
+  { now = 1, sqlTypes = {} }: { readonly now?: number; readonly sqlTypes?: Readonly<Record<string, string>> } = {},
+): Promise<string[]> {
+  const { policy } = checkPolicy([{ name: "fuzz.polar", text: sample.policy }], { runTests: false });
+  if (policy === undefined) return [];
+  const parts = split(sample.facts, sample.contextFacts, sample.places);
+  const values = [
+    ...triples.actors,
+    ...triples.resources,
+    ...triples.actions.map((id): Value => ({ type: "String", id })),
+  ];
+  let slow: Oracle;
+  try {
+    const contextFacts = [...parts.context, ...parts.local];
+    slow = oracle(policy, { facts: parts.central, contextFacts, now, values, conditionsMax: 300_000 });
+  } catch (error) {
+    if (error instanceof TooMuchWork) return [];
+    throw error;
+  }
+  counts.samples += 1;
+  return compared(sample.policy, parts, triples, database, slow, counts, now, sqlTypes);
+}
+
+interface Asked {
+  readonly text: string;
+  readonly sql: string;
+  readonly expected: string;
+}
+
+async function compared(
+  policy: string,
+  { central, context, local }: Split,
+  { actors, actions, resources }: Triples,
+  database: AppDatabase,
+  slow: Oracle,
+  counts: LocalCounts,
+  now: number,
+  sqlTypes: Readonly<Record<string, string>>,
+): Promise<string[]> {
+  const { tables, bindings } = bind(local, database.dialect, sqlTypes);
+  const byType = Map.groupBy(resources, ({ type }) => type);
+  const listed = [...byType].map(([type, values], index) => ({
+    type,
+    name: `ids${index}`,
+    ids: values.map(({ id }) => id),
+  }));
+  await database.fill([
+    ...tables,
+    ...listed.map(({ name, type, ids }) => ({
+      name,
+      types: [sqlTypes[type] ?? "text"],
+      rows: [...ids.map((id) => [id]), [null]],
+    })),
+  ]);
+  using opened = openFilledEngine({ policy, facts: central, now });
+  const asked: Asked[] = [];
+  const holds = (actor: Value, action: string, resource: Value): boolean =>
+    slow.holds("allow", [actor, { type: "String", id: action }, resource]);
+  let number = 0;
+  for (const actor of actors) {
+    for (const action of actions) {
+      for (const { type, name, ids } of listed) {
+        const list = ids.filter((id) => holds(actor, action, { type, id }));
+        counts.triples += ids.length;
+        counts.allowed += list.length;
+        const question = { actor, action, contextFacts: context, bindings };
+        const describe = `${actor.type}:${actor.id} ${action} ${type}`;
+        const fragment = sqlOf(counts, () =>
+          opened.engine.listSql({ ...question, resourceType: type, column: `${name}.a0` }),
+        );
+        if (fragment !== undefined) {
+          if (fragment !== "TRUE" && fragment !== "FALSE") counts.dependent += ids.length;
+          const isNullListed = fragment === "TRUE" ? ["NULL"] : [];
+          asked.push({
+            text: `list ${describe}`,
+            sql: listQuery(database, name, fragment),
+            expected: [...list, ...isNullListed].toSorted().join("|"),
+          });
+        }
+        // A decision for every resource would repeat what lists show.
+        const id = must(ids[number++ % ids.length]);
+        const sql = sqlOf(counts, () => opened.engine.authorizeSql({ ...question, resource: { type, id } }));
+        if (sql !== undefined)
+          asked.push({ text: `authorize ${describe}:${id}`, sql, expected: list.includes(id) ? "1" : "0" });
+      }
+    }
+  }
+  return run(asked, database);
+}
+
+function listQuery({ dialect }: AppDatabase, table: string, fragment: string): string {
+  const ids = `(SELECT COALESCE(CAST(a0 AS text), 'NULL') AS id FROM ${table} WHERE ${fragment})`;
+  return dialect === "postgres"
+    ? `SELECT COALESCE(string_agg(id, '|' ORDER BY id COLLATE "C"), '') FROM ${ids} AS found`
+    : `SELECT COALESCE((SELECT group_concat(id, '|') FROM (SELECT id FROM ${ids} ORDER BY id)), '')`;
+}
+
+function sqlOf(counts: LocalCounts, ask: () => string): string | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    counts.refused[error.message] = (counts.refused[error.message] ?? 0) + 1;
+    return undefined;
+  }
+}
+
+const questionsAtATime = 50;
+
+async function run(asked: readonly Asked[], database: AppDatabase): Promise<string[]> {
+  const problems: string[] = [];
+  for (let start = 0; start < asked.length; start += questionsAtATime) {
+    const some = asked.slice(start, start + questionsAtATime);
+    const sql = `SELECT ${some.map((one) => `(${one.sql})`).join(", ")}`;
+    const [row] = await database.rows(sql).catch(async (error: unknown) => {
+      for (const one of some)
+        await database.rows(one.sql).catch((cause: unknown) => {
+          throw new Error(`${one.text}: ${String(cause)}\n${one.sql}`, { cause });
+        });
+      throw error;
+    });
+    some.forEach(({ text, expected, sql: own }, index) => {
+      const got = row?.[index];
+      if (got !== expected) problems.push(`${text}: ${JSON.stringify(got)}, should be ${JSON.stringify(expected)}\n  ${own}`);
+    });
+  }
+  return problems;
+}

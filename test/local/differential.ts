@@ -3,6 +3,7 @@
  * those that the oracle allows if all facts, also those in tables, are facts of the engine.
  */
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
+import { isValueOf, sqlType } from "../../src/local/sql-types.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
@@ -49,7 +50,7 @@ export async function localDifferences(
 ): Promise<string[]> {
   const { policy } = checkPolicy([{ name: "fuzz.polar", text: sample.policy }], { runTests: false });
   if (policy === undefined) return [];
-  const parts = split(sample.facts, sample.contextFacts, sample.places);
+  const parts = split(sample.facts, sample.contextFacts, sample.places, (fact) => fitsColumns(fact, sqlTypes));
   const values = [
     ...triples.actors,
     ...triples.resources,
@@ -65,6 +66,15 @@ export async function localDifferences(
   }
   counts.samples += 1;
   return compared(sample.policy, parts, triples, database, slow, counts, now, sqlTypes);
+}
+
+/** Whether columns of these types can hold the ids of the fact in exactly this form. */
+function fitsColumns({ args }: Fact, sqlTypes: Readonly<Record<string, string>>): boolean {
+  return args.every(({ type, id }) => {
+    const written = sqlTypes[type];
+    const known = written === undefined ? undefined : sqlType("postgres", written);
+    return known === undefined || isValueOf(known, id);
+  });
 }
 
 interface Asked {
@@ -88,7 +98,7 @@ async function compared(
   const listed = [...byType].map(([type, values], index) => ({
     type,
     name: `ids${index}`,
-    ids: values.map(({ id }) => id),
+    ids: values.map(({ id }) => id).filter((id) => fitsColumns({ predicate: "", args: [{ type, id }] }, sqlTypes)),
   }));
   await database.fill([
     ...tables,
@@ -116,11 +126,12 @@ async function compared(
         );
         if (fragment !== undefined) {
           if (fragment !== "TRUE" && fragment !== "FALSE") counts.dependent += ids.length;
+          // A NULL is no resource, but a condition that does not depend on rows is TRUE for every row.
           const isNullListed = fragment === "TRUE" ? ["NULL"] : [];
           asked.push({
             text: `list ${describe}`,
             sql: listQuery(database, name, fragment),
-            expected: [...list, ...isNullListed].toSorted().join("|"),
+            expected: [...list.map(hex), ...isNullListed].toSorted().join("|"),
           });
         }
         // A decision for every resource would repeat what lists show.
@@ -134,11 +145,18 @@ async function compared(
   return run(asked, database);
 }
 
+/** The ids in hexadecimal, which every database sorts alike. */
 function listQuery({ dialect }: AppDatabase, table: string, fragment: string): string {
-  const ids = `(SELECT COALESCE(CAST(a0 AS text), 'NULL') AS id FROM ${table} WHERE ${fragment})`;
+  const text = "CAST(a0 AS text)";
+  const bytes = dialect === "postgres" ? `encode(convert_to(${text}, 'UTF8'), 'hex')` : `lower(hex(${text}))`;
+  const ids = `(SELECT COALESCE(${bytes}, 'NULL') AS id FROM ${table} WHERE ${fragment})`;
   return dialect === "postgres"
     ? `SELECT COALESCE(string_agg(id, '|' ORDER BY id COLLATE "C"), '') FROM ${ids} AS found`
     : `SELECT COALESCE((SELECT group_concat(id, '|') FROM (SELECT id FROM ${ids} ORDER BY id)), '')`;
+}
+
+function hex(id: string): string {
+  return Buffer.from(id).toString("hex");
 }
 
 function sqlOf(counts: LocalCounts, ask: () => string): string | undefined {

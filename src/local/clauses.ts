@@ -5,6 +5,7 @@
  */
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import {
+  type FlatArgument,
   type FlatAtom,
   type FlatClause,
   type FlatCondition,
@@ -19,7 +20,7 @@ import type { Binding } from "./bindings.ts";
 import { bindingsFor, type LocalNodes, mayBeContext } from "./local-facts.ts";
 import { NotExpressible } from "./not-expressible.ts";
 
-/** A conjunction of central atoms, and the conditions on its values. Its terms are variables, constants and the clock. */
+/** A conjunction of central atoms, and the conditions on its values. No term is `fresh`. */
 export interface CentralPart {
   readonly atoms: readonly FlatAtom[];
   readonly conditions: readonly FlatCondition[];
@@ -41,7 +42,7 @@ export interface CentralReader {
 
 export interface LocalRow {
   readonly binding: Binding;
-  readonly args: readonly FlatTerm[];
+  readonly args: readonly FlatArgument[];
 }
 
 /** Values that variables have together. */
@@ -99,21 +100,11 @@ function choices(clause: FlatClause, { bindings, context, spend }: SplitOptions)
       spend();
       const { clause: partial, rows } = choice;
       const central = isCentral ? [{ clause: { ...partial, atoms: [...partial.atoms, atom] }, rows }] : [];
-      const local = bound.map((binding) => ({ clause: partial, rows: [...rows, rowOf(binding, atom)] }));
+      const local = bound.map((binding) => ({ clause: partial, rows: [...rows, { binding, args: atom.args }] }));
       return [...central, ...local];
     });
   }
   return found.map(withTypesOfRows);
-}
-
-function rowOf(binding: Binding, { args }: FlatAtom): LocalRow {
-  return {
-    binding,
-    args: args.map((arg) => {
-      if (arg.kind === "oneOf") throw new NotExpressible("a call with one of several constants");
-      return arg;
-    }),
-  };
 }
 
 /** The rows of a binding have types, so a variable of any type gets that of the row. */
@@ -129,7 +120,7 @@ function withTypesOfRows({ clause, rows }: Choice): Choice {
     term.kind === "var" && types.has(term.id) ? { ...term, type: term.type ?? types.get(term.id) } : term;
   return {
     clause: mapClauseTerms(clause, typed),
-    rows: rows.map((row) => ({ ...row, args: row.args.map(typed) })),
+    rows: rows.map((row) => ({ ...row, args: row.args.map((arg) => (arg.kind === "oneOf" ? arg : typed(arg))) })),
   };
 }
 

@@ -1,5 +1,5 @@
 /** Writes local clauses as SQL: conditions, and selections for recursion. */
-import type { FlatCondition, FlatTerm, RecursiveAtom } from "../datalog/ir/flat.ts";
+import type { FlatArgument, FlatCondition, FlatTerm, RecursiveAtom } from "../datalog/ir/flat.ts";
 import { openTypes, type PredicateNode } from "../datalog/ir/specialised.ts";
 import { must, unreachable } from "../util/assert.ts";
 import type { DataBindings } from "./bindings.ts";
@@ -173,7 +173,12 @@ export class LocalEmitter {
   }
 
   /** Gives a variable its value, or compares the term with the value. */
-  #bind(term: FlatTerm, value: LocalValue, scope: Map<string, LocalValue>, where: SqlCondition[]): void {
+  #bind(term: FlatArgument, value: LocalValue, scope: Map<string, LocalValue>, where: SqlCondition[]): void {
+    if (term.kind === "oneOf") {
+      const ids = term.values.flatMap(({ type, id }) => (type === value.type ? [id] : []));
+      where.push(this.#comparisons.oneOf(value, ids));
+      return;
+    }
     const known = this.value(term, scope);
     if (known) where.push(this.#comparisons.equal(known, value));
     else if (term.kind === "var") {

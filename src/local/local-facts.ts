@@ -4,7 +4,7 @@
  */
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import type { FlatArgument } from "../datalog/ir/flat.ts";
-import type { ProgramTerm } from "../datalog/ir/program.ts";
+import type { Constant, ProgramTerm } from "../datalog/ir/program.ts";
 import { termType, type TypeName } from "../datalog/ir/signature.ts";
 import type { PredicateNode, SpecialisedBody } from "../datalog/ir/specialised.ts";
 import type { Binding, DataBindings } from "./bindings.ts";
@@ -22,8 +22,9 @@ export function bindingsFor(bindings: readonly Binding[], predicate: string, arg
       args.every((arg, position) => {
         const fixed = binding.signature.args[position];
         const type = binding.types[position];
-        if (arg.kind === "oneOf") return arg.values.some((value) => value.type === type);
-        if (arg.kind === "const") return arg.value.type === type && (fixed?.id ?? arg.value.id) === arg.value.id;
+        const fits = (value: Constant): boolean => value.type === type && (fixed?.id ?? value.id) === value.id;
+        if (arg.kind === "oneOf") return arg.values.some(fits);
+        if (arg.kind === "const") return fits(arg.value);
         const known = arg.kind === "now" ? "Integer" : arg.type;
         return known === undefined || known === type;
       }),

@@ -10,7 +10,9 @@ export interface Signature {
   readonly args: readonly { readonly type: string; readonly id: string | null }[];
 }
 
-const name = "[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)*\\??";
+// As in policies: any character that is not ASCII is a letter.
+const word = "[A-Za-z_\\u0080-\\uffff][A-Za-z0-9_\\u0080-\\uffff]*";
+const name = `${word}(?:::${word})*\\??`;
 const argument = new RegExp(`\\s*(?:(${name})\\s*:\\s*)?("(?:[^"\\\\]|\\\\.)*"|[^\\s",()]+)\\s*([,)])`, "y");
 
 /** Returns undefined if the text is not a signature. */

@@ -1,5 +1,5 @@
 /** Reads the central part of local authorization: conjunctions of stored facts, context facts and recursion over them. */
-import { type FlatArgument, NotEnumerable } from "../../datalog/ir/flat.ts";
+import { type FlatArgument, type FlatAtom, NotEnumerable } from "../../datalog/ir/flat.ts";
 import type { ProgramTerm } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { PredicateNode, SpecialisedBody, SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
@@ -35,13 +35,22 @@ export class CentralFacts implements CentralReader {
     this.#limits = limits;
   }
 
-  rows(part: CentralPart): (string | null)[][] {
+  #evaluate(part: CentralPart): (string | null)[][] {
     const { body, asked } = bodyOf(part);
     const known = body.types.map(() => undefined);
+    return Evaluation.run(this.#reader, this.#limits, body, known, asked).map((row) =>
+      row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id)),
+    );
+  }
+
+  rows(part: CentralPart): (string | null)[][] {
+    const found = new Map<string, (string | null)[]>();
     try {
-      return Evaluation.run(this.#reader, this.#limits, body, known, asked).map((row) =>
-        row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id)),
-      );
+      for (const atoms of withSingleConstants(part.atoms)) {
+        for (const row of this.#evaluate({ ...part, atoms })) found.set(JSON.stringify(row), row);
+        if (found.size > this.#limits.rowsMax) throw new AppError("query_too_expensive", "too many values");
+      }
+      return [...found.values()];
     } catch (error) {
       if (error instanceof NotEnumerable)
         throw new NotExpressible("a rule holds for values that no central fact names", { cause: error });
@@ -49,6 +58,24 @@ export class CentralFacts implements CentralReader {
       throw error;
     }
   }
+}
+
+/** The atoms with each combination of the constants of their `oneOf`. */
+function withSingleConstants(atoms: readonly FlatAtom[]): (readonly FlatAtom[])[] {
+  return atoms.reduce<(readonly FlatAtom[])[]>(
+    (lists, atom) => {
+      const single = atom.args.reduce<FlatArgument[][]>(
+        (rows, arg) => {
+          const choices: FlatArgument[] =
+            arg.kind === "oneOf" ? arg.values.map((value) => ({ kind: "const", value })) : [arg];
+          return rows.flatMap((row) => choices.map((choice) => [...row, choice]));
+        },
+        [[]],
+      );
+      return lists.flatMap((list) => single.map((args) => [...list, { ...atom, args } as FlatAtom]));
+    },
+    [[]],
+  );
 }
 
 function tooMany({ atoms }: CentralPart, { rowsMax }: EvaluationLimits, cause: AppError): AppError {

@@ -7,7 +7,7 @@ import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import type { DataBindings } from "../local/bindings.ts";
-import { authorizeSql, listSql, type LocalSqlOptions } from "../local/local-sql.ts";
+import { actionsSql, authorizeSql, listSql, type LocalSqlOptions } from "../local/local-sql.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
@@ -87,6 +87,10 @@ export interface EngineOptions extends Partial<ReadViewOptions> {
 
 /** A question whose answer is SQL over the application's own database. */
 export interface AuthorizeSqlQuestion extends Omit<AuthorizeQuestion, "text"> {
+  readonly bindings: DataBindings;
+}
+
+export interface ActionsSqlQuestion extends ActionsQuestion {
   readonly bindings: DataBindings;
 }
 
@@ -378,6 +382,17 @@ export class Engine {
     return this.#answer("list", [actor], contextFacts, "FALSE", (planner, context) =>
       listSql(
         { actor, action, resourceType, column },
+        this.#localOptions(planner, context, contextFacts, bindings),
+      ),
+    );
+  }
+
+  /** The allowed actions as SQL with one row for each. Throws as `authorizeSql`. */
+  actionsSql({ actor, resource, contextFacts, bindings }: ActionsSqlQuestion): string {
+    const none = "SELECT NULL AS actions WHERE 1 = 0";
+    return this.#answer("actions", [actor, resource], contextFacts, none, (planner, context) =>
+      actionsSql(
+        { actor, resource, permissions: planner.permissions(resource.type) },
         this.#localOptions(planner, context, contextFacts, bindings),
       ),
     );

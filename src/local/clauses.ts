@@ -68,6 +68,8 @@ export interface SplitOptions {
   readonly context: readonly FactType[];
   readonly nodes: LocalNodes;
   readonly central: CentralReader;
+  /** The values of the lists of ids, by the names of these. */
+  readonly ids: ReadonlyMap<string, readonly string[]>;
   /** Throws if more clauses than this one do not fit. */
   readonly spend: () => void;
 }
@@ -127,19 +129,23 @@ function withTypesOfRows({ clause, rows }: Choice): Choice {
 function withCentralValues({ clause, rows }: Choice, options: SplitOptions, outer: ReadonlySet<string>): LocalClause[] {
   const isLocal = (atom: FlatAtom): atom is RecursiveAtom => atom.kind === "recursive" && options.nodes.has(atom.node);
   const recursive = clause.atoms.filter(isLocal);
-  const central = clause.atoms.filter((atom) => !isLocal(atom));
+  const central = clause.atoms.filter((atom) => !isLocal(atom) && atom.kind !== "ids");
+  const given = clause.atoms.flatMap((atom) => (atom.kind === "ids" ? [givenValues(atom, options)] : []));
+  if (given.includes(undefined)) return [];
+  const listed = given.filter((values) => values !== undefined);
   const parts = partsOf(central, clause.conditions);
   const inParts = new Set(parts.flatMap(({ conditions }) => conditions));
   const conditions = clause.conditions.filter((condition) => !inParts.has(condition));
   const elsewhere = new Set([
     ...outer,
     ...keysOf(clause.head),
+    ...listed.flatMap(({ variables }) => keysOf(variables)),
     ...rows.flatMap(({ args }) => keysOf(args)),
     ...recursive.flatMap(({ args }) => keysOf(args)),
     ...conditions.flatMap((condition) => keysOf(conditionTerms(condition))),
     ...clause.negations.flatMap((bodies) => bodies.flatMap((body) => [...keysOfClause(body)])),
   ]);
-  let alternatives: (readonly CentralValues[])[] = [[]];
+  let alternatives: (readonly CentralValues[])[] = [listed];
   for (const part of parts) {
     const variants = variantsOf(part, elsewhere, options);
     if (variants.length === 0) return [];
@@ -154,15 +160,32 @@ function withCentralValues({ clause, rows }: Choice, options: SplitOptions, oute
   });
 }
 
-/** A central answer may have a wildcard for a variable that a condition or a negation needs. */
+/** Central answers and the head may leave open a variable that a condition or a negation needs. */
 function refuseOpenVariables(clause: FlatClause, conditions: readonly FlatCondition[], bound: ReadonlySet<string>): void {
   const needed = new Set([
     ...conditions.flatMap((condition) => keysOf(conditionTerms(condition))),
     ...clause.negations.flatMap((bodies) => bodies.flatMap((body) => [...keysOfClause(body)])),
   ]);
-  const own = clause.atoms.flatMap(({ args }) => keysOf(args));
+  const own = [...clause.head, ...clause.atoms.flatMap(({ args }) => args)].flatMap((term) => keysOf([term]));
   if (own.some((key) => needed.has(key) && !bound.has(key)))
-    throw new NotExpressible("a `not` or a comparison needs a value that recursion over central facts leaves open");
+    throw new NotExpressible("a `not` or a comparison needs a value that the rules leave open");
+}
+
+/** The ids that the question names for a variable; undefined if the term is a constant that is not among them. */
+function givenValues(
+  { param, args: [term] }: Extract<FlatAtom, { kind: "ids" }>,
+  { ids }: SplitOptions,
+): CentralValues | undefined {
+  const values = must(ids.get(param));
+  switch (term?.kind) {
+    case "var":
+    case "param":
+      return values.length === 0 ? undefined : { variables: [term], rows: values.map((id) => [id]) };
+    case "const":
+      return values.includes(term.value.id) ? { variables: [], rows: [[]] } : undefined;
+    default:
+      throw new NotExpressible("a list of ids for the clock");
+  }
 }
 
 /** Groups atoms that share variables. A group also has the conditions on its variables only. */

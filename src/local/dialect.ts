@@ -1,4 +1,4 @@
-/** How a database writes values and sources. `postgres.ts` and `sqlite.ts` implement it. */
+/** How a database writes values and sources. `postgres.ts`, `mysql.ts` and `sqlite.ts` implement it. */
 import type { DialectName } from "./dialect-names.ts";
 import type { SqlType } from "./sql-types.ts";
 
@@ -6,8 +6,10 @@ export interface Dialect {
   readonly name: DialectName;
   /** Whether a subquery in FROM can read the tables before it (`LATERAL`). */
   readonly hasLateral: boolean;
+  /** Whether columns with different collations can be compared; otherwise the database refuses that. */
+  readonly hasMixedCollations: boolean;
   /**
-   * A string. Only letters, digits and a few signs are in it as they are: neither quotes, backslashes and colons nor the
+   * A string, to compare with ids. Only letters, digits and a few signs are in it as they are: neither quotes, backslashes and colons nor the
    * marks of parameters, which some drivers replace even in strings. `undefined` if the database can't hold the text.
    */
   string(text: string): string | undefined;

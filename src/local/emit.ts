@@ -34,6 +34,9 @@ interface Join {
   readonly scope: Scope;
 }
 
+/** A source with one row: some databases have no WHERE without FROM. */
+export const oneRow = "(SELECT 1 AS ost_one) AS ost_row";
+
 export class LocalEmitter {
   readonly #options: EmitOptions;
   readonly #comparisons: Comparisons;
@@ -61,7 +64,8 @@ export class LocalEmitter {
     const where = allOf([...conditions, own]);
     if (where === false) return undefined;
     const sources = [...first, ...from];
-    const tables = sources.length > 0 ? ` FROM ${sources.join(" CROSS JOIN ")}` : "";
+    if (sources.length === 0) sources.push(oneRow);
+    const tables = ` FROM ${sources.join(" CROSS JOIN ")}`;
     return `SELECT ${columns(inner).join(", ")}${tables}${where === true ? "" : ` WHERE ${conditionSql(where)}`}`;
   }
 
@@ -71,6 +75,13 @@ export class LocalEmitter {
       if (type === undefined) throw new NotExpressible("recursion over values of any type");
       return { kind: "column", type, id: this.#options.dialect.exact(`${alias}.c${index}`), column: undefined };
     });
+  }
+
+  /** Whether the clause has a value for the term; otherwise every value of its type is an answer. */
+  isBound({ rows, values, recursive }: LocalClause, term: FlatTerm): boolean {
+    if (term.kind !== "var") return true;
+    const sources = [...rows.map(({ args }) => args), ...values.map(({ variables }) => variables), ...recursive.map(({ args }) => args)];
+    return sources.flat().some((arg) => arg.kind === "var" && arg.id === term.id);
   }
 
   equal(left: LocalValue, right: LocalValue): SqlCondition {

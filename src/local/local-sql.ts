@@ -8,24 +8,25 @@
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { TooLarge } from "../datalog/analysis/too-large.ts";
 import { type FlatTerm, NotPlannable } from "../datalog/ir/flat.ts";
-import type { Constant, DatalogProgram } from "../datalog/ir/program.ts";
+import { type Constant, type DatalogProgram, predicateKey } from "../datalog/ir/program.ts";
 import { contextSignatures, specialise } from "../datalog/pipeline.ts";
 import { simplify } from "../datalog/rewrite/simplify.ts";
 import { unfoldBody } from "../datalog/rewrite/unfold.ts";
 import { TooManyNodes } from "../datalog/specialise/specialise.ts";
 import { AppError } from "../util/app-error.ts";
+import { must } from "../util/assert.ts";
 import { clip } from "../util/text-length.ts";
 import type { DataBindings } from "./bindings.ts";
-import { type CentralReader, splitClause } from "./clauses.ts";
-import { allOf, conditionSql, type SqlCondition } from "./condition.ts";
+import { type CentralReader, type LocalClause, splitClause } from "./clauses.ts";
+import { allOf, conditionSql } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
-import { LocalEmitter, type Scope } from "./emit.ts";
+import { LocalEmitter, oneRow, type Scope } from "./emit.ts";
 import { localFactTypes, LocalNodes } from "./local-facts.ts";
+import { mysql } from "./mysql.ts";
 import { NotExpressible } from "./not-expressible.ts";
 import { postgres } from "./postgres.ts";
 import { Recursions } from "./recursion.ts";
 import { sqlite } from "./sqlite.ts";
-import type { LocalValue } from "./values.ts";
 
 export interface LocalSqlOptions {
   readonly program: DatalogProgram;
@@ -52,9 +53,30 @@ export function authorizeSql(
   { actor, action, resource }: { readonly actor: Constant; readonly action: string; readonly resource: Constant },
   options: LocalSqlOptions,
 ): string {
-  const terms = [actor, { type: "String", id: action }, resource].map(constant);
-  const { condition, definitions } = decide(terms, new Map(), options);
-  return `${withDefinitions(definitions)}SELECT ${conditionSql(condition)} AS allowed`;
+  const args = [actor, { type: "String", id: action }, resource].map(constant);
+  return decisionSql({ calls: [{ predicate: allow, args }], ids: new Map() }, "allowed", options);
+}
+
+/** Rows with the column `actions`: each action that the actor may do. Throws as `authorizeSql`. */
+export function actionsSql(
+  {
+    actor,
+    resource,
+    permissions,
+  }: {
+    readonly actor: Constant;
+    readonly resource: Constant;
+    /** The answers if every action is allowed. */
+    readonly permissions: readonly string[];
+  },
+  options: LocalSqlOptions,
+): string {
+  const action: FlatTerm = { kind: "var", id: 0, type: "String" };
+  const goal = {
+    calls: [{ predicate: allow, args: [constant(actor), action, constant(resource)] }],
+    ids: new Map<FlatTerm, readonly string[]>(),
+  };
+  return rowsSql(goal, [{ term: action, name: "actions", otherwise: permissions }], options);
 }
 
 /**
@@ -70,51 +92,220 @@ export function listSql(
   }: { readonly actor: Constant; readonly action: string; readonly resourceType: string; readonly column: string },
   options: LocalSqlOptions,
 ): string {
-  const dialect = dialectOf(options.bindings);
-  checkColumn(column);
-  const resource: FlatTerm = { kind: "param", name: "column", type: resourceType };
-  const value: LocalValue = {
-    kind: "column",
-    type: resourceType,
-    id: dialect.id(column, resourceType),
-    column: options.bindings.sqlTypes.has(resourceType) ? column : undefined,
-  };
-  const terms = [constant(actor), constant({ type: "String", id: action }), resource];
-  const { condition, definitions } = decide(terms, new Map([["@column", value]]), options);
-  if (typeof condition === "boolean") return conditionSql(condition);
-  // `NOT EXISTS` would be true for a NULL, which is no resource.
-  const guarded = `(${conditionSql(allOf([dialect.isValue(column, resourceType), condition]))})`;
-  return definitions.length === 0 ? guarded : `(${withDefinitions(definitions)}SELECT ${guarded})`;
+  const args = [constant(actor), constant({ type: "String", id: action }), columnTerm(resourceType)];
+  return conditionOn(column, resourceType, { calls: [{ predicate: allow, args }], ids: new Map() }, options);
 }
+
+/** A variable of a query: one given value, one of several, or any of its type. */
+export interface LocalQueryVariable {
+  readonly type: string;
+  readonly ids: readonly string[] | null;
+}
+
+export interface LocalQuery {
+  readonly calls: readonly { readonly predicate: string; readonly variables: readonly string[] }[];
+  readonly variables: ReadonlyMap<string, LocalQueryVariable>;
+}
+
+/**
+ * Rows with a column for each of these variables. Without variables, one row with the boolean column `result`. Throws as
+ * `listSql`, also for a variable that can have every value.
+ */
+export function selectSql(query: LocalQuery, columns: ReadonlyMap<string, string>, options: LocalSqlOptions): string {
+  const { goal, terms } = goalOf(query);
+  if (columns.size === 0) return decisionSql(goal, "result", options);
+  const outputs = [...columns].map(([variable, name]) => {
+    const term = terms.get(variable);
+    if (term === undefined) throw unknownVariable(variable);
+    if (!/^[\p{L}_][\p{L}\p{N}_]{0,62}$/u.test(name)) throw notAColumn(name);
+    return { term, name: `"${name}"`, otherwise: [] };
+  });
+  return rowsSql(goal, outputs, options);
+}
+
+/** A condition for WHERE: whether the query has an answer in which the variable has the id in the column. */
+export function filterSql(
+  query: LocalQuery,
+  { variable, column }: { readonly variable: string; readonly column: string },
+  options: LocalSqlOptions,
+): string {
+  const known = query.variables.get(variable);
+  if (known === undefined) throw unknownVariable(variable);
+  return conditionOn(column, known.type, goalOf(query, variable).goal, options);
+}
+
+const allow = "allow/3";
+const columnKey = "column";
 
 function constant(value: Constant): FlatTerm {
   return { kind: "const", value };
 }
 
-function withDefinitions(definitions: readonly string[]): string {
+function columnTerm(type: string): FlatTerm {
+  return { kind: "param", name: columnKey, type };
+}
+
+function unknownVariable(name: string): AppError {
+  return new AppError("invalid_request", `variable \`${clip(name, 80)}\` has no constraint that says its type`);
+}
+
+/** The terms of a query's variables. The one named `filtered` is the column. */
+function goalOf(
+  { calls, variables }: LocalQuery,
+  filtered?: string,
+): { readonly goal: LocalGoal; readonly terms: ReadonlyMap<string, FlatTerm> } {
+  const ids = new Map<string, readonly string[]>();
+  const terms = new Map<string, FlatTerm>();
+  for (const [name, { type, ids: given }] of variables) {
+    const only = given?.length === 1 ? given[0] : undefined;
+    const term: FlatTerm =
+      name === filtered
+        ? columnTerm(type)
+        : only === undefined
+          ? { kind: "var", id: terms.size, type }
+          : constant({ type, id: only });
+    terms.set(name, term);
+    if (given !== null && term.kind !== "const") ids.set(name, given);
+  }
+  const args = (names: readonly string[]): FlatTerm[] =>
+    names.map((name) => {
+      const term = terms.get(name);
+      if (term === undefined) throw unknownVariable(name);
+      return term;
+    });
+  const goal = {
+    calls: calls.map((call) => ({
+      predicate: predicateKey(call.predicate, call.variables.length),
+      args: args(call.variables),
+    })),
+    ids: new Map([...ids].map(([name, values]) => [must(terms.get(name)), values])),
+  };
+  return { goal, terms };
+}
+
+/** Calls over terms: constants, values that only the database knows (`param`), and variables. */
+interface LocalGoal {
+  readonly calls: readonly { readonly predicate: string; readonly args: readonly FlatTerm[] }[];
+  /** The ids that a term may have, if the question names them. */
+  readonly ids: ReadonlyMap<FlatTerm, readonly string[]>;
+}
+
+function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): string {
+  return compiled(goal, [], new Map(), options, ({ clauses, emitter, recursions }) => {
+    const condition = conditionSql(emitter.decision(clauses, new Map()));
+    return `${withDefinitions(recursions)}SELECT ${condition} AS ${name}`;
+  });
+}
+
+function conditionOn(column: string, type: string, goal: LocalGoal, options: LocalSqlOptions): string {
+  const dialect = dialectOf(options.bindings);
+  if (!isColumn(column)) throw notAColumn(column);
+  const typed = options.bindings.sqlTypes.has(type) ? column : undefined;
+  const scope = new Map([[`@${columnKey}`, { kind: "column", type, id: dialect.id(column, type), column: typed } as const]]);
+  return compiled(goal, [], scope, options, ({ clauses, emitter, recursions }) => {
+    const condition = emitter.decision(clauses, scope);
+    if (typeof condition === "boolean") return conditionSql(condition);
+    // `NOT EXISTS` would be true for a NULL, which is no value.
+    const guarded = `(${conditionSql(allOf([dialect.isValue(column, type), condition]))})`;
+    const definitions = withDefinitions(recursions);
+    return definitions === "" ? guarded : `(${definitions}SELECT ${guarded})`;
+  });
+}
+
+interface OutputColumn {
+  readonly term: FlatTerm;
+  /** As it is written in SQL. */
+  readonly name: string;
+  /** The answers if every value is one; without them that is refused. */
+  readonly otherwise: readonly string[];
+}
+
+function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: LocalSqlOptions): string {
+  const dialect = dialectOf(options.bindings);
+  const head = outputs.map(({ term }) => term);
+  const literal = (text: string): string => {
+    const string = dialect.string(text);
+    if (string === undefined) throw new NotExpressible("an answer that the database can't hold");
+    return dialect.id(string, "String");
+  };
+  if (dialect.name === "mysql")
+    throw new AppError("invalid_request", "`dialect: mysql` has no SQL for rows yet; ask with `authorize` or `list`");
+  return compiled(goal, head, new Map(), options, ({ clauses, emitter, recursions }) => {
+    const selects = clauses.flatMap((clause) => {
+      const open = outputs.findIndex((_, position) => !emitter.isBound(clause, must(clause.head[position])));
+      const choices = open < 0 ? [""] : must(outputs[open]).otherwise;
+      if (open >= 0 && (outputs.length > 1 || choices.length === 0))
+        throw new NotExpressible(`every value is an answer for ${must(outputs[open]).name}: ask with a filter instead`);
+      return choices.flatMap((choice) => {
+        const row = (scope: Scope): string[] =>
+          outputs.map(({ name }, position) => {
+            const value = open < 0 ? emitter.value(must(clause.head[position]), scope) : undefined;
+            const text = value?.kind === "column" ? dialect.id(value.id, "String") : literal(value?.kind === "constant" ? value.id : choice);
+            return `${text} AS ${name}`;
+          });
+        return emitter.select(clause, new Map(), row, [], []) ?? [];
+      });
+    });
+    const columns = outputs.map(({ name }) => `${dialect.id("NULL", "String")} AS ${name}`);
+    const nothing = `SELECT ${columns.join(", ")} FROM ${oneRow} WHERE 1 = 0`;
+    const union = selects.length === 1 ? must(selects[0]).replace(/^SELECT /, "SELECT DISTINCT ") : selects.join(" UNION ");
+    return withDefinitions(recursions) + (selects.length === 0 ? nothing : union);
+  });
+}
+
+function withDefinitions({ definitions }: Recursions): string {
   return definitions.length === 0 ? "" : `WITH RECURSIVE ${definitions.join(", ")} `;
 }
 
-/** `allow` for these terms: constants, and values that only the database knows, which are in the scope. */
-function decide(
-  terms: readonly FlatTerm[],
+interface CompiledGoal {
+  readonly clauses: readonly LocalClause[];
+  readonly emitter: LocalEmitter;
+  readonly recursions: Recursions;
+}
+
+/** Compiles the goal and writes it with `emit`. Errors about rules become those of a request. */
+function compiled(
+  { calls, ids }: LocalGoal,
+  head: readonly FlatTerm[],
   scope: Scope,
   options: LocalSqlOptions,
-): { readonly condition: SqlCondition; readonly definitions: readonly string[] } {
-  const { bindings, program, facts, limits } = options;
+  emit: (goal: CompiledGoal) => string,
+): string {
+  const { bindings, program, facts, limits, central, now } = options;
   const dialect = dialectOf(bindings);
+  const terms: FlatTerm[] = [];
+  const numbers = new Map<FlatTerm, number>();
+  const number = (term: FlatTerm): number => numbers.getOrInsertComputed(term, () => terms.push(term) - 1);
+  const goal = {
+    calls: calls.map(({ predicate, args }) => ({
+      predicate,
+      args: args.map((term) => (term.kind === "const" ? term : { kind: "var" as const, index: number(term) })),
+    })),
+    types: terms.map((term) => (term.kind === "var" || term.kind === "param" ? term.type : undefined)),
+  };
+  let [variables, steps, count] = [1 + Math.max(0, ...terms.map((term) => (term.kind === "var" ? term.id : 0))), 0, 0];
+  const unfold = {
+    clausesMax: limits.planClausesMax,
+    fresh: () => variables++,
+    spend: () => {
+      if (++steps > limits.planStepsMax) throw new NotPlannable("planning takes too long");
+    },
+  };
+  const listed = new Map([...ids.values()].map((values, index) => [`ids:${index}`, values]));
+  const split = {
+    bindings: bindings.bindings,
+    context: options.context,
+    nodes: new LocalNodes(bindings.bindings),
+    central,
+    ids: listed,
+    spend: () => {
+      if (++count > limits.planClausesMax) throw new NotPlannable("too many clauses");
+    },
+  };
+  const recursions: Recursions = new Recursions({ dialect, split, unfold, emitter: () => emitter });
+  const emitter = new LocalEmitter({ dialect, bindings, now, recursion: (node) => recursions.source(node) });
   try {
-    const local = localFactTypes(bindings);
-    const context = [...options.context, ...local];
-    const goal = {
-      calls: [
-        {
-          predicate: "allow/3",
-          args: terms.map((term, index) => (term.kind === "const" ? term : { kind: "var" as const, index })),
-        },
-      ],
-      types: terms.map((term) => (term.kind === "param" ? term.type : undefined)),
-    };
+    const context = [...options.context, ...localFactTypes(bindings)];
     const body = specialise(goal, {
       program,
       facts,
@@ -123,43 +314,14 @@ function decide(
       nodesMax: limits.planNodesMax,
       typingsMax: limits.policyTypingsMax,
     });
-    if (body === undefined) return { condition: false, definitions: [] };
-    return emitBody(body, terms, scope, dialect, options);
+    if (body === undefined) return emit({ clauses: [], emitter, recursions });
+    const atoms = [...ids.keys()].map((term, index) => ({ kind: "ids" as const, param: `ids:${index}`, args: [term] }));
+    const flat = simplify(unfoldBody(body, terms, head, atoms, unfold));
+    const clauses = flat.flatMap((clause) => splitClause(clause, split, new Set(scope.keys())));
+    return emit({ clauses, emitter, recursions });
   } catch (error) {
     throw refusalOf(error);
   }
-}
-
-function emitBody(
-  body: Parameters<typeof unfoldBody>[0],
-  terms: readonly FlatTerm[],
-  scope: Scope,
-  dialect: Dialect,
-  { bindings, central, context, limits, now }: LocalSqlOptions,
-): { readonly condition: SqlCondition; readonly definitions: readonly string[] } {
-  let [variables, steps, clauses] = [terms.length, 0, 0];
-  const unfold = {
-    clausesMax: limits.planClausesMax,
-    fresh: () => variables++,
-    spend: () => {
-      if (++steps > limits.planStepsMax) throw new NotPlannable("planning takes too long");
-    },
-  };
-  const split = {
-    bindings: bindings.bindings,
-    context,
-    nodes: new LocalNodes(bindings.bindings),
-    central,
-    spend: () => {
-      if (++clauses > limits.planClausesMax) throw new NotPlannable("too many clauses");
-    },
-  };
-  const recursions: Recursions = new Recursions({ dialect, split, unfold, emitter: () => emitter });
-  const emitter = new LocalEmitter({ dialect, bindings, now, recursion: (node) => recursions.source(node) });
-  const flat = simplify(unfoldBody(body, terms, [], [], unfold));
-  const outer = new Set(scope.keys());
-  const local = flat.flatMap((clause) => splitClause(clause, split, outer));
-  return { condition: emitter.decision(local, scope), definitions: recursions.definitions };
 }
 
 function refusalOf(error: unknown): unknown {
@@ -180,18 +342,20 @@ function dialectOf({ dialect }: DataBindings): Dialect {
     case "sqlite":
       return sqlite;
     case "mysql":
-      throw new AppError("invalid_request", "`dialect: mysql` has no SQL yet; use `postgres` or `sqlite`");
+      return mysql;
   }
 }
 
 const columnName = /^(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)(?:\.(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)){0,3}$/u;
 
 /** The column becomes SQL as it is. Names that begin with `ost` and a digit would be hidden by names of the SQL. */
-function checkColumn(column: string): void {
-  const isName = column.length <= 256 && columnName.test(column);
-  if (!isName || /(?:^|[."`])ostr?\d|(?:^|[."`])ost_/i.test(column))
-    throw new AppError(
-      "invalid_request",
-      `\`column\` is \`${clip(column, 80)}\`; it must be the name of a column, such as \`document.id\``,
-    );
+function isColumn(column: string): boolean {
+  return column.length <= 256 && columnName.test(column) && !/(?:^|[."`])(?:ostr?\d|ost_)/i.test(column);
+}
+
+function notAColumn(column: string): AppError {
+  return new AppError(
+    "invalid_request",
+    `\`${clip(column, 80)}\` is not the name of a column, such as \`document.id\`, or it begins with \`ost\``,
+  );
 }

@@ -30,6 +30,7 @@ function isBetween(value: string, min: bigint, max: bigint): string {
 export const postgres: Dialect = {
   name: "postgres",
   hasLateral: true,
+  hasMixedCollations: true,
   string,
   typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,
   id,

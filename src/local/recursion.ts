@@ -13,7 +13,7 @@ import { must } from "../util/assert.ts";
 import { keyOf, type LocalClause, splitClause, type SplitOptions } from "./clauses.ts";
 import type { SqlCondition } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
-import type { LocalEmitter, RecursiveSource, Scope } from "./emit.ts";
+import { type LocalEmitter, oneRow, type RecursiveSource, type Scope } from "./emit.ts";
 import { NotExpressible } from "./not-expressible.ts";
 import type { LocalValue } from "./values.ts";
 
@@ -49,6 +49,9 @@ export class Recursions {
   }
 
   source(node: PredicateNode): RecursiveSource {
+    // MariaDB ends a recursion silently after `max_recursive_iterations`.
+    if (this.#options.dialect.name === "mysql")
+      throw new NotExpressible(`recursion of \`${node.predicate}\` over rows, with \`dialect: mysql\``);
     const known = this.#groups.get(node.component);
     if (known?.tags.has(node) === true) return sourceOf(known, node);
     // A node that only another question of the same group reaches: the group is defined again, with both.
@@ -91,7 +94,7 @@ export class Recursions {
   ): string {
     const { dialect, emitter } = this.#options;
     const columns = ["tag", ...Array.from({ length: width }, (_, index) => `c${index}`)];
-    const nothing = `SELECT ${[0, ...new Array<string>(width).fill(dialect.id("NULL", "String"))].join(", ")} WHERE 1 = 0`;
+    const nothing = `SELECT ${[0, ...new Array<string>(width).fill(dialect.id("NULL", "String"))].join(", ")} FROM ${oneRow} WHERE 1 = 0`;
     const start = base.length > 0 ? base.join(" UNION ") : nothing;
     // PostgreSQL allows one reference only, so all steps read the same one.
     const shared = emitter().alias();

@@ -31,6 +31,7 @@ const number = (text: string): string => `CAST(${text} AS INTEGER)`;
 export const sqlite: Dialect = {
   name: "sqlite",
   hasLateral: false,
+  hasMixedCollations: true,
   string,
   typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : must(string(value))),
   id,

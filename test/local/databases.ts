@@ -1,9 +1,10 @@
-/** Databases of applications, for SQL of local authorization: SQLite in memory, and a real server of PostgreSQL. */
+/** Databases of applications, for SQL of local authorization: SQLite in memory, and real servers of PostgreSQL and MariaDB. */
+import { createConnection } from "mysql2/promise";
 import postgres from "postgres";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";
 import type { DialectName } from "../../src/local/dialect-names.ts";
 import { must } from "../../src/util/assert.ts";
-import type { Server } from "../database-servers.ts";
+import { hasMariaDb, postgresFolder, type Server, startMariaDb, startPostgres } from "../database-servers.ts";
 
 export interface AppDatabase {
   readonly dialect: DialectName;
@@ -19,6 +20,20 @@ export interface AppTable {
   /** The types of its columns `a0 …`. */
   readonly types: readonly string[];
   readonly rows: readonly (readonly (string | null)[])[];
+}
+
+/** The databases that are installed, by name. The servers stop with `stopDatabases`. */
+export function installedDatabases(): [name: string, open: () => Promise<AppDatabase>][] {
+  const found: [string, () => Promise<AppDatabase>][] = [["SQLite", () => Promise.resolve(sqliteDatabase())]];
+  if (postgresFolder !== undefined) found.push(["PostgreSQL", async () => postgresDatabase(await (servers.postgres ??= startPostgres()))]);
+  if (hasMariaDb) found.push(["MariaDB", async () => mysqlDatabase(await (servers.mysql ??= startMariaDb()))]);
+  return found;
+}
+
+const servers: { postgres?: Promise<Server>; mysql?: Promise<Server> } = {};
+
+export async function stopDatabases(): Promise<void> {
+  for (const server of [servers.postgres, servers.mysql]) await (await server)?.stop();
 }
 
 function columns(types: readonly string[], isNamed: boolean): string {
@@ -75,12 +90,43 @@ export function postgresDatabase({ url }: Server): AppDatabase {
   };
 }
 
+export async function mysqlDatabase({ url, execute }: Server): Promise<AppDatabase> {
+  const connection = await createConnection({ uri: url, charset: "utf8mb4" });
+  let known: string[] = [];
+  return {
+    dialect: "mysql",
+    async fill(tables) {
+      const statements = known.map((name) => `DROP TABLE ${name}`);
+      known = tables.map(({ name }) => name);
+      for (const { name, types, rows } of tables) {
+        // The default collation of the column equates many ids.
+        const typed = types.map((type) => (type === "text" ? "varchar(200) CHARACTER SET utf8mb4" : type));
+        statements.push(`CREATE TABLE ${name} (${columns(typed, true)})`);
+        const values = rows.map((row) => `(${row.map(hexadecimal).join(", ")})`);
+        if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
+      }
+      if (statements.length > 0) await execute(`${statements.join(";\n")};`);
+    },
+    async rows(sql) {
+      const [rows] = await connection.query({ sql, rowsAsArray: true });
+      return (rows as unknown[][]).map((row) => row.map(textOf));
+    },
+    close: () => connection.end(),
+  };
+}
+
+function hexadecimal(value: string | null): string {
+  if (value === null) return "NULL";
+  return /^-?\d+$/.test(value) ? `'${value}'` : `CONVERT(X'${Buffer.from(value).toString("hex")}' USING utf8mb4)`;
+}
+
 function quoted(value: string | null): string {
   return value === null ? "NULL" : `'${value.replaceAll("'", "''")}'`;
 }
 
 function textOf(value: unknown): string | null {
   if (value === null) return null;
+  if (value instanceof Uint8Array) return new TextDecoder().decode(value);
   if (typeof value === "boolean") return value ? "1" : "0";
   return typeof value === "string" ? value : String(must(value as number));
 }

@@ -11,10 +11,9 @@ import type { Value } from "../../src/store/facts/fact.ts";
 import { must } from "../../src/util/assert.ts";
 import { parseCase, printFact } from "../cases/case.ts";
 import { compilePolicy } from "../cases/compile-policy.ts";
-import { postgresFolder, type Server, startPostgres } from "../database-servers.ts";
 import { policySpec, writePolicy } from "../fuzz/policy.ts";
 import { contextFacts, facts } from "../fuzz/questions.ts";
-import { type AppDatabase, postgresDatabase, sqliteDatabase } from "./databases.ts";
+import { installedDatabases, stopDatabases } from "./databases.ts";
 import { localDifferences, type LocalSample, noLocalCounts, type Triples } from "./differential.ts";
 
 const runs = Number(process.env["FUZZ_RUNS"] ?? 100);
@@ -35,20 +34,9 @@ const sample: fc.Arbitrary<LocalSample> = fc.record({
   places: fc.array(fc.nat(4), { minLength: 7, maxLength: 7 }),
 });
 
-const sqliteFile = (): Promise<AppDatabase> => Promise.resolve(sqliteDatabase());
-let server: Server | undefined;
-const databases: [string, () => Promise<AppDatabase>][] = [["SQLite", sqliteFile]];
-if (postgresFolder !== undefined)
-  databases.push([
-    "PostgreSQL",
-    async () => {
-      server ??= await startPostgres();
-      return postgresDatabase(server);
-    },
-  ]);
-afterAll(() => server?.stop());
+afterAll(stopDatabases);
 
-describe.each(databases)("%s", (_, open) => {
+describe.each(installedDatabases())("%s", (_, open) => {
   test(
     `${runs} random policies with seed ${seed}`,
     async () => {

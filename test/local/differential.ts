@@ -7,6 +7,7 @@ import { isValueOf, sqlType } from "../../src/local/sql-types.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
+import { allowQuery } from "../cases/case.ts";
 import { openFilledEngine } from "../cases/engine-target.ts";
 import { oracle, type Oracle, TooMuchWork } from "../oracle.ts";
 import type { AppDatabase } from "./databases.ts";
@@ -142,17 +143,50 @@ async function compared(
       }
     }
   }
+  const known = new Set(actions);
+  for (const actor of actors) {
+    const resource = must(resources[number++ % resources.length]);
+    if (database.dialect === "mysql") continue;
+    const sql = sqlOf(counts, () => opened.engine.actionsSql({ actor, resource, contextFacts: context, bindings }));
+    // Without a name for each action, not all can be rows.
+    const isEverything = slow.solutions(allowQuery(actor, null, { type: resource.type, ids: [resource.id] }, [])).some(
+      (solution) => solution[1]?.fresh,
+    );
+    if (sql === undefined || isEverything) continue;
+    const names = [...known].map((name) => `'${name.replaceAll("'", "''")}'`).join(", ");
+    const expected = actions.filter((action) => holds(actor, action, resource)).map(hex);
+    asked.push({
+      text: `actions ${actor.type}:${actor.id} ${resource.type}:${resource.id}`,
+      sql: joined(database, "actions", `(${sql}) AS answers WHERE actions IN (${names})`),
+      expected: [...new Set(expected)].toSorted().join("|"),
+    });
+  }
   return run(asked, database);
 }
 
-/** The ids in hexadecimal, which every database sorts alike. */
-function listQuery({ dialect }: AppDatabase, table: string, fragment: string): string {
-  const text = "CAST(a0 AS text)";
-  const bytes = dialect === "postgres" ? `encode(convert_to(${text}, 'UTF8'), 'hex')` : `lower(hex(${text}))`;
-  const ids = `(SELECT COALESCE(${bytes}, 'NULL') AS id FROM ${table} WHERE ${fragment})`;
-  return dialect === "postgres"
-    ? `SELECT COALESCE(string_agg(id, '|' ORDER BY id COLLATE "C"), '') FROM ${ids} AS found`
-    : `SELECT COALESCE((SELECT group_concat(id, '|') FROM (SELECT id FROM ${ids} ORDER BY id)), '')`;
+function listQuery(database: AppDatabase, table: string, fragment: string): string {
+  return joined(database, "a0", `${table} WHERE ${fragment}`);
+}
+
+/** The ids of a column in hexadecimal, which every database sorts alike, as one text. */
+function joined({ dialect }: AppDatabase, column: string, from: string): string {
+  // SQLite's `hex` makes an empty text of NULL.
+  const idsOf = (bytes: string): string =>
+    `(SELECT CASE WHEN ${column} IS NULL THEN 'NULL' ELSE ${bytes} END AS id FROM ${from})`;
+  switch (dialect) {
+    case "postgres": {
+      const ids = idsOf(`encode(convert_to(CAST(${column} AS text), 'UTF8'), 'hex')`);
+      return `SELECT COALESCE(string_agg(id, '|' ORDER BY id COLLATE "C"), '') FROM ${ids} AS found`;
+    }
+    case "mysql": {
+      const ids = idsOf(`LOWER(HEX(CONVERT(${column} USING utf8mb4)))`);
+      return `SELECT COALESCE(GROUP_CONCAT(id ORDER BY id SEPARATOR '|'), '') FROM ${ids} AS found`;
+    }
+    case "sqlite": {
+      const ids = idsOf(`lower(hex(CAST(${column} AS text)))`);
+      return `SELECT COALESCE((SELECT group_concat(id, '|') FROM (SELECT id FROM ${ids} ORDER BY id)), '')`;
+    }
+  }
 }
 
 function hex(id: string): string {

@@ -1,0 +1,51 @@
+/**
+ * SQL of MySQL 8 and MariaDB. Their collations equate case, accents and trailing blanks, `utf8mb4_bin` included, so ids
+ * are compared as binary strings.
+ */
+import { type Dialect, plainCharacters } from "./dialect.ts";
+
+/** A hexadecimal literal is a binary string, whatever `sql_mode` and the character set of the client are. */
+function string(text: string): string | undefined {
+  if (plainCharacters.test(text)) return `'${text}'`;
+  return text.includes("\0") || !text.isWellFormed() ? undefined : hexadecimal(text);
+}
+
+function hexadecimal(text: string): string {
+  return `X'${Buffer.from(text).toString("hex")}'`;
+}
+
+const exact = (expression: string): string => `CAST(CONVERT(${expression} USING utf8mb4) AS BINARY)`;
+
+function id(expression: string, type: string): string {
+  if (type !== "Boolean") return exact(expression);
+  const text = exact(expression);
+  // Booleans are the numbers 1 and 0.
+  return exact(`CASE ${text} WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE ${text} END`);
+}
+
+const number = (text: string): string => `CAST(${text} AS SIGNED)`;
+
+export const mysql: Dialect = {
+  name: "mysql",
+  hasLateral: false,
+  hasMixedCollations: false,
+  string,
+  // With a character set, the literal takes the collation of the column that it is compared with.
+  typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : `_utf8mb4 ${hexadecimal(value)}`),
+  id,
+  exact,
+  isValue(expression, type) {
+    const text = id(expression, type);
+    if (type === "Boolean") return `COALESCE(${text} IN ('true', 'false'), FALSE)`;
+    // A text that is no integer in canonical form, or too large, is not the same after both casts.
+    if (type === "Integer") return `COALESCE(${exact(number(text))} = ${text}, FALSE)`;
+    return `${expression} IS NOT NULL`;
+  },
+  number,
+  // Other texts become other numbers; the comparison of the ids decides.
+  typed: (text, { form }) => (form === "integer" ? number(text) : `CONVERT(${text} USING utf8mb4)`),
+  query: (query, alias, columns) =>
+    `(WITH ost_query(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ost_query) AS ${alias}`,
+  values: (rows, alias, columns) =>
+    `(${rows.map((row) => `SELECT ${row.map((value, index) => `${value} AS ${columns[index] ?? ""}`).join(", ")}`).join(" UNION ALL ")}) AS ${alias}`,
+};

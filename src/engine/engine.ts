@@ -7,7 +7,7 @@ import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import type { DataBindings } from "../local/bindings.ts";
-import { actionsSql, authorizeSql, listSql, type LocalSqlOptions } from "../local/local-sql.ts";
+import { actionsSql, authorizeSql, filterSql, listSql, selectSql, type LocalSqlOptions } from "../local/local-sql.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
@@ -85,8 +85,27 @@ export interface EngineOptions extends Partial<ReadViewOptions> {
   readonly factsAtATimeMax?: number;
 }
 
+function notReadyWithoutPolicy(): never {
+  throw new AppError("invalid_request", "no policy is active: save one first");
+}
+
 /** A question whose answer is SQL over the application's own database. */
 export interface AuthorizeSqlQuestion extends Omit<AuthorizeQuestion, "text"> {
+  readonly bindings: DataBindings;
+}
+
+export interface SelectSqlQuestion {
+  readonly query: Query;
+  /** The names of the columns, by variable. */
+  readonly columns: ReadonlyMap<string, string>;
+  readonly bindings: DataBindings;
+}
+
+export interface FilterSqlQuestion {
+  readonly query: Query;
+  readonly variable: string;
+  /** The column with the ids of the variable, as the application writes it. */
+  readonly column: string;
   readonly bindings: DataBindings;
 }
 
@@ -395,6 +414,28 @@ export class Engine {
         { actor, resource, permissions: planner.permissions(resource.type) },
         this.#localOptions(planner, context, contextFacts, bindings),
       ),
+    );
+  }
+
+  /** The rows of a query as SQL, with a column for each variable in `columns`. Throws as `authorizeSql`. */
+  selectSql({ query, columns, bindings }: SelectSqlQuestion): string {
+    return this.#answerWithRules(query, (planner, context) =>
+      selectSql(query, columns, this.#localOptions(planner, context, query.contextFacts, bindings)),
+    );
+  }
+
+  /** Whether the query has an answer with the id in a column, as a condition in SQL. Throws as `authorizeSql`. */
+  filterSql({ query, variable, column, bindings }: FilterSqlQuestion): string {
+    return this.#answerWithRules(query, (planner, context) =>
+      filterSql(query, { variable, column }, this.#localOptions(planner, context, query.contextFacts, bindings)),
+    );
+  }
+
+  #answerWithRules(query: Query, body: (planner: Planner, context: readonly FactType[]) => string): string {
+    const asked = [...query.variables.values()].flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id })));
+    return (
+      this.#answer<string | undefined>("query", asked, query.contextFacts, undefined, body) ??
+      notReadyWithoutPolicy()
     );
   }
 

@@ -4,6 +4,7 @@
  */
 import { checkPolicy } from "../../src/engine/validation/policy-check.ts";
 import { isValueOf, sqlType } from "../../src/local/sql-types.ts";
+import type { Query } from "../../src/engine/request/questions.ts";
 import type { Fact, Value } from "../../src/store/facts/fact.ts";
 import { AppError } from "../../src/util/app-error.ts";
 import { must } from "../../src/util/assert.ts";
@@ -18,6 +19,7 @@ export interface LocalSample {
   readonly facts: readonly Fact[];
   readonly contextFacts: readonly Fact[];
   readonly places: readonly number[];
+  readonly queries?: readonly Query[];
 }
 
 /** What is asked: each actor about each action on each resource. */
@@ -56,6 +58,9 @@ export async function localDifferences(
     ...triples.actors,
     ...triples.resources,
     ...triples.actions.map((id): Value => ({ type: "String", id })),
+    ...(sample.queries ?? []).flatMap(({ variables }) =>
+      [...variables.values()].flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id }))),
+    ),
   ];
   let slow: Oracle;
   try {
@@ -66,7 +71,7 @@ export async function localDifferences(
     throw error;
   }
   counts.samples += 1;
-  return compared(sample.policy, parts, triples, database, slow, counts, now, sqlTypes);
+  return compared(sample, parts, triples, database, slow, counts, now, sqlTypes);
 }
 
 /** Whether columns of these types can hold the ids of the fact in exactly this form. */
@@ -85,7 +90,7 @@ interface Asked {
 }
 
 async function compared(
-  policy: string,
+  { policy, queries = [] }: LocalSample,
   { central, context, local }: Split,
   { actors, actions, resources }: Triples,
   database: AppDatabase,
@@ -159,6 +164,43 @@ async function compared(
       text: `actions ${actor.type}:${actor.id} ${resource.type}:${resource.id}`,
       sql: joined(database, "actions", `(${sql}) AS answers WHERE actions IN (${names})`),
       expected: [...new Set(expected)].toSorted().join("|"),
+    });
+  }
+  for (const query of queries) {
+    const solutions = slow.solutions(query);
+    const names = [...query.variables.keys()];
+    const contextual = { ...query, contextFacts: context };
+    const text = JSON.stringify([query.calls, [...query.variables]]);
+    const sql = sqlOf(counts, () =>
+      opened.engine.selectSql({ query: contextual, columns: new Map(), bindings }),
+    );
+    if (sql !== undefined) asked.push({ text: `select ${text}`, sql, expected: solutions.length > 0 ? "1" : "0" });
+    names.forEach((variable, index) => {
+      const values = solutions.map((solution) => must(solution[index]));
+      const table = listed.find(({ type }) => type === query.variables.get(variable)?.type);
+      if (table !== undefined) {
+        const column = `${table.name}.a0`;
+        const fragment = sqlOf(counts, () =>
+          opened.engine.filterSql({ query: contextual, variable, column, bindings }),
+        );
+        const ids = table.ids.filter((id) => values.some((value) => !value.fresh && value.id === id)).map(hex);
+        if (fragment !== undefined)
+          asked.push({
+            text: `filter ${variable} ${text}`,
+            sql: listQuery(database, table.name, fragment),
+            expected: [...ids, ...(fragment === "TRUE" ? ["NULL"] : [])].toSorted().join("|"),
+          });
+      }
+      if (database.dialect === "mysql" || values.some(({ fresh }) => fresh)) return;
+      const rows = sqlOf(counts, () =>
+        opened.engine.selectSql({ query: contextual, columns: new Map([[variable, "found"]]), bindings }),
+      );
+      if (rows !== undefined)
+        asked.push({
+          text: `select ${variable} ${text}`,
+          sql: joined(database, "found", `(${rows}) AS answers`),
+          expected: [...new Set(values.map(({ id }) => hex(id)))].toSorted().join("|"),
+        });
     });
   }
   return run(asked, database);

@@ -453,8 +453,8 @@ export class Engine {
       endMs: performance.now() + queryTimeMsMax,
     };
     const central = new CentralFacts({ database: this.#database, types: planner.types, contextFacts, now, limits });
-    const { program, factTypes: facts } = planner;
-    return { program, facts, context, bindings, central, now, limits: this.#limits };
+    const { program, factTypes: facts, sources } = planner;
+    return { program, facts, sources, context, bindings, central, now, limits: this.#limits };
   }
 
   /** The stored facts that match. A pattern with fewer arguments than a fact leaves the rest open. Sorted by arity. */

@@ -18,7 +18,7 @@ import type { TypeName } from "../datalog/ir/signature.ts";
 import { must } from "../util/assert.ts";
 import type { Binding } from "./bindings.ts";
 import { bindingsFor, type LocalNodes, mayBeContext } from "./local-facts.ts";
-import { NotExpressible } from "./not-expressible.ts";
+import { about, NotExpressible, type Origins } from "./not-expressible.ts";
 
 /** A conjunction of central atoms, and the conditions on its values. No term is `fresh`. */
 export interface CentralPart {
@@ -60,6 +60,7 @@ export interface LocalClause {
   readonly conditions: readonly FlatCondition[];
   /** No clause of any element is true. */
   readonly negations: readonly (readonly LocalClause[])[];
+  readonly origins: Origins | undefined;
 }
 
 export interface SplitOptions {
@@ -80,10 +81,12 @@ export function splitClause(
   options: SplitOptions,
   outer: ReadonlySet<string> = new Set(),
 ): LocalClause[] {
-  return choices(clause, options).flatMap((choice) => {
-    options.spend();
-    return withCentralValues(choice, options, outer);
-  });
+  return about(clause.origins, () =>
+    choices(clause, options).flatMap((choice) => {
+      options.spend();
+      return withCentralValues(choice, options, outer);
+    }),
+  );
 }
 
 /** A clause whose context atoms are decided: each is a row of one binding, or a context fact of the request. */
@@ -156,7 +159,7 @@ function withCentralValues({ clause, rows }: Choice, options: SplitOptions, oute
     const bound = known.union(new Set(values.flatMap(({ variables }) => keysOf(variables))));
     refuseOpenVariables(clause, conditions, bound);
     const negations = clause.negations.map((bodies) => bodies.flatMap((body) => splitClause(body, options, bound)));
-    return { head: clause.head, rows, values, recursive, conditions, negations };
+    return { head: clause.head, rows, values, recursive, conditions, negations, origins: clause.origins };
   });
 }
 

@@ -6,7 +6,7 @@ import type { DataBindings } from "./bindings.ts";
 import { type CentralValues, keyOf, type LocalClause, type LocalRow } from "./clauses.ts";
 import { allOf, anyOf, conditionSql, noneOf, type SqlCondition } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
-import { NotExpressible } from "./not-expressible.ts";
+import { about, NotExpressible } from "./not-expressible.ts";
 import { Comparisons, type LocalValue } from "./values.ts";
 
 /** The values of variables. */
@@ -49,7 +49,7 @@ export class LocalEmitter {
 
   /** Whether one of the clauses is true. */
   decision(clauses: readonly LocalClause[], scope: Scope): SqlCondition {
-    return anyOf(clauses.map((clause) => this.#exists(this.#join(clause, scope))));
+    return anyOf(clauses.map((clause) => about(clause.origins, () => this.#exists(this.#join(clause, scope)))));
   }
 
   /** The selection of `columns` from the sources `first` and the clause; undefined if it has no rows. */
@@ -60,7 +60,7 @@ export class LocalEmitter {
     first: readonly string[],
     conditions: readonly SqlCondition[],
   ): string | undefined {
-    const { from, where: own, scope: inner } = this.#join(clause, scope);
+    const { from, where: own, scope: inner } = about(clause.origins, () => this.#join(clause, scope));
     const where = allOf([...conditions, own]);
     if (where === false) return undefined;
     const sources = [...first, ...from];

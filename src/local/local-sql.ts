@@ -13,6 +13,8 @@ import { contextSignatures, specialise } from "../datalog/pipeline.ts";
 import { simplify } from "../datalog/rewrite/simplify.ts";
 import { unfoldBody } from "../datalog/rewrite/unfold.ts";
 import { TooManyNodes } from "../datalog/specialise/specialise.ts";
+import { ruleAt } from "../polar/rule-text.ts";
+import type { Source } from "../polar/source.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { clip } from "../util/text-length.ts";
@@ -23,7 +25,7 @@ import type { Dialect } from "./dialect.ts";
 import { LocalEmitter, oneRow, type Scope } from "./emit.ts";
 import { localFactTypes, LocalNodes } from "./local-facts.ts";
 import { mysql } from "./mysql.ts";
-import { NotExpressible } from "./not-expressible.ts";
+import { NotExpressible, shownRule } from "./not-expressible.ts";
 import { postgres } from "./postgres.ts";
 import { Recursions } from "./recursion.ts";
 import { sqlite } from "./sqlite.ts";
@@ -38,6 +40,8 @@ export interface LocalSqlOptions {
   readonly central: CentralReader;
   /** `@current_unix_time`, in seconds. */
   readonly now: number;
+  /** The source of the policy, for the texts of rules. */
+  readonly sources: readonly Source[];
   readonly limits: LocalSqlLimits;
 }
 
@@ -287,6 +291,7 @@ function compiled(
   const unfold = {
     clausesMax: limits.planClausesMax,
     fresh: () => variables++,
+    withOrigins: true,
     spend: () => {
       if (++steps > limits.planStepsMax) throw new NotPlannable("planning takes too long");
     },
@@ -320,16 +325,19 @@ function compiled(
     const clauses = flat.flatMap((clause) => splitClause(clause, split, new Set(scope.keys())));
     return emit({ clauses, emitter, recursions });
   } catch (error) {
-    throw refusalOf(error);
+    throw refusalOf(error, options.sources);
   }
 }
 
-function refusalOf(error: unknown): unknown {
-  const remedy = "check the question with `authorize`, or bind other facts";
-  if (error instanceof NotExpressible || error instanceof NotPlannable)
-    return new AppError("invalid_request", `the policy has no exact SQL for this question: ${error.message}; ${remedy}`, {
-      cause: error,
-    });
+function refusalOf(error: unknown, sources: readonly Source[]): unknown {
+  const remedy = "ask with `authorize` or `list`, or bind other facts";
+  if (error instanceof NotExpressible || error instanceof NotPlannable) {
+    const rule = shownRule(error.origins);
+    const { text, file, line } = rule ? ruleAt(rule.span, sources) : { text: "", file: "", line: 0 };
+    const where = text === "" ? "the policy" : `the rule \`${text}\` (${file}:${line})`;
+    const message = `${where} has no exact SQL for this question: ${error.message}; ${remedy}`;
+    return new AppError("invalid_request", message, { cause: error });
+  }
   if (error instanceof TooManyNodes || error instanceof TooLarge)
     return new AppError("query_too_expensive", `the policy is too large for this question: ${remedy}`, { cause: error });
   return error;

@@ -14,7 +14,7 @@ import { keyOf, type LocalClause, splitClause, type SplitOptions } from "./claus
 import type { SqlCondition } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
 import { type LocalEmitter, oneRow, type RecursiveSource, type Scope } from "./emit.ts";
-import { NotExpressible } from "./not-expressible.ts";
+import { about, NotExpressible } from "./not-expressible.ts";
 import type { LocalValue } from "./values.ts";
 
 export interface RecursionOptions {
@@ -69,7 +69,9 @@ export class Recursions {
       for (const clause of this.#clausesOf(node)) {
         const [inner, ...others] = clause.recursive.filter((atom) => atom.node.component === node.component);
         if (others.length > 0)
-          throw new NotExpressible(`recursion of \`${node.predicate}\` that calls itself more than once in a rule`);
+          about(clause.origins, () => {
+            throw new NotExpressible(`recursion of \`${node.predicate}\` that calls itself more than once in a rule`);
+          });
         if (inner && !group.tags.has(inner.node)) group.tags.set(inner.node, group.tags.size);
         if (inner) steps.push({ node, inner, clause: { ...clause, recursive: clause.recursive.filter((atom) => atom !== inner) } });
         else base.push({ node, clause });

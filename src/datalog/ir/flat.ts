@@ -34,7 +34,7 @@ export interface FlatClause {
   readonly conditions: readonly FlatCondition[];
   /** No alternative of any element is true. Their heads are empty, and they share the variables of the clause. */
   readonly negations: readonly (readonly FlatClause[])[];
-  /** The rules that were unfolded into the clause, outer ones first. Only the clauses of a list have them. */
+  /** The rules that were unfolded into the clause, outer ones first. Only the clauses of a list have them, by default. */
   readonly origins?: readonly ClauseOrigin[];
 }
 
@@ -64,7 +64,10 @@ export class NotEnumerable extends Error {
 }
 
 /** Thrown if no single SQL statement can answer the goal. The tabled evaluator answers it then. */
-export class NotPlannable extends Error {}
+export class NotPlannable extends Error {
+  /** The rules of the clause that has no SQL, outer ones first, if they are known. */
+  origins: readonly Pick<ClauseOrigin, "rule">[] | undefined;
+}
 
 export function atomVariables({ args }: { readonly args: readonly FlatArgument[] }): number[] {
   return args.flatMap((arg) => (arg.kind === "var" ? [arg.id] : []));

@@ -31,6 +31,8 @@ export interface UnfoldOptions {
   readonly spend: () => void;
   /** Returns a new number for a variable, unique within the statement. */
   readonly fresh: () => number;
+  /** Whether all clauses get their origins. */
+  readonly withOrigins?: boolean;
 }
 
 interface State {
@@ -74,7 +76,8 @@ export function unfoldNode(node: PredicateNode, args: readonly FlatTerm[], optio
   return node.clauses.flatMap((clause) => {
     const terms = unfolding.variables(clause.body.types);
     const head = clause.head.map((term) => toTerm(term, terms));
-    const state = unify(args, head, emptyState, new Set());
+    const origins = { rule: clause.rule, terms, previous: undefined };
+    const state = unify(args, head, { ...emptyState, origins }, new Set());
     return state ? unfolding.run(clause.body, terms, args, state) : [];
   });
 }
@@ -97,7 +100,14 @@ class Unfolding {
     head: readonly FlatTerm[],
     state: State,
   ): FlatClause[] {
-    return this.#conjunction(body.literals, terms, state).map((done) => this.#finish(head, done));
+    return this.#conjunction(body.literals, terms, state).map((done) => {
+      try {
+        return this.#finish(head, done);
+      } catch (error) {
+        if (error instanceof NotPlannable) error.origins ??= originsOf(done.origins, (term) => term);
+        throw error;
+      }
+    });
   }
 
   variables(types: readonly TypeName[]): FlatTerm[] {
@@ -201,8 +211,12 @@ class Unfolding {
         refuseNestedWitness(shared, bodies);
         return bodies;
       }),
-      ...(head.length > 0 && this.#mayBeOpen && { origins: originsOf(state.origins, resolve) }),
+      ...(this.#hasOrigins(head) && { origins: originsOf(state.origins, resolve) }),
     };
+  }
+
+  #hasOrigins(head: readonly FlatTerm[]): boolean {
+    return this.#options.withOrigins === true || (head.length > 0 && this.#mayBeOpen);
   }
 
   /** `shared` has the terms of the variables that the body shares with the enclosing clause. */

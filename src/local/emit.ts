@@ -23,8 +23,8 @@ export interface EmitOptions {
   readonly bindings: DataBindings;
   /** `@current_unix_time`, in seconds. */
   readonly now: number;
-  /** Defines the answers of the node, if they are not defined yet. */
-  readonly recursion: (node: PredicateNode) => RecursiveSource;
+  /** Defines the answers of the node, if they are not defined yet; undefined if it has none. */
+  readonly recursion: (node: PredicateNode) => RecursiveSource | undefined;
 }
 
 /** The sources of a clause and its conditions. */
@@ -149,7 +149,12 @@ export class LocalEmitter {
   }
 
   #recursive({ node, args }: RecursiveAtom, scope: Map<string, LocalValue>, from: string[], where: SqlCondition[]): void {
-    const { table, tag } = this.#options.recursion(node);
+    const source = this.#options.recursion(node);
+    if (source === undefined) {
+      where.push(false);
+      return;
+    }
+    const { table, tag } = source;
     const alias = this.alias();
     from.push(`${table} AS ${alias}`);
     where.push(`${alias}.tag = ${tag}`);

@@ -7,7 +7,7 @@ import type { DialectName } from "./dialect-names.ts";
 
 /** The query without the semicolon at its end, or what is wrong with it: a text that continues "`query` …". */
 export function checkQuery(text: string, dialect: DialectName): { readonly query: string } | { readonly problem: string } {
-  const query = text.trim().replace(/(?:;\s*)+$/, "");
+  const query = text.trim().replace(/[;\s]+$/, "");
   if (query === "") return { problem: "is empty: write a SELECT" };
   if (!/^(?:select|with|values)\b/i.test(query.replace(/^[\s(]+/, "")))
     return { problem: "must begin with SELECT, WITH or VALUES" };

@@ -13,7 +13,7 @@ import { must } from "../util/assert.ts";
 import { keyOf, type LocalClause, splitClause, type SplitOptions } from "./clauses.ts";
 import type { SqlCondition } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
-import { type LocalEmitter, oneRow, type RecursiveSource, type Scope } from "./emit.ts";
+import type { LocalEmitter, RecursiveSource, Scope } from "./emit.ts";
 import { about, NotExpressible } from "./not-expressible.ts";
 import type { LocalValue } from "./values.ts";
 
@@ -28,6 +28,8 @@ export interface RecursionOptions {
 interface Group {
   readonly table: string;
   readonly tags: Map<PredicateNode, number>;
+  /** Whether the recursion has a start; without one it has no answers. */
+  hasStart: boolean;
 }
 
 /** A clause of a node that calls another node of the group. */
@@ -48,14 +50,14 @@ export class Recursions {
     this.#options = options;
   }
 
-  source(node: PredicateNode): RecursiveSource {
+  source(node: PredicateNode): RecursiveSource | undefined {
     // MariaDB ends a recursion silently after `max_recursive_iterations`.
     if (this.#options.dialect.name === "mysql")
       throw new NotExpressible(`recursion of \`${node.predicate}\` over rows, with \`dialect: mysql\``);
     const known = this.#groups.get(node.component);
     if (known?.tags.has(node) === true) return sourceOf(known, node);
     // A node that only another question of the same group reaches: the group is defined again, with both.
-    const group: Group = { table: `ostr${this.#tables++}`, tags: new Map([[node, 0]]) };
+    const group: Group = { table: `ostr${this.#tables++}`, tags: new Map([[node, 0]]), hasStart: false };
     this.#groups.set(node.component, group);
     this.#define(group);
     return sourceOf(group, node);
@@ -79,7 +81,8 @@ export class Recursions {
     }
     const width = Math.max(...[...group.tags.keys()].map((node) => openTypes(node).length));
     const starts = base.flatMap(({ node, clause }) => this.#select(group, node, clause, new Map(), width) ?? []);
-    this.definitions.push(this.#definition(group, width, starts, steps));
+    group.hasStart = starts.length > 0;
+    if (group.hasStart) this.definitions.push(this.#definition(group, width, starts, steps));
   }
 
   #clausesOf(node: PredicateNode): LocalClause[] {
@@ -96,8 +99,7 @@ export class Recursions {
   ): string {
     const { dialect, emitter } = this.#options;
     const columns = ["tag", ...Array.from({ length: width }, (_, index) => `c${index}`)];
-    const nothing = `SELECT ${[0, ...new Array<string>(width).fill(dialect.id("NULL", "String"))].join(", ")} FROM ${oneRow} WHERE 1 = 0`;
-    const start = base.length > 0 ? base.join(" UNION ") : nothing;
+    const start = base.join(" UNION ");
     // PostgreSQL allows one reference only, so all steps read the same one.
     const shared = emitter().alias();
     const walks = steps.flatMap(({ node, clause, inner }) => {
@@ -164,6 +166,7 @@ export class Recursions {
   }
 }
 
-function sourceOf({ table, tags }: Group, node: PredicateNode): RecursiveSource {
+function sourceOf({ table, tags, hasStart }: Group, node: PredicateNode): RecursiveSource | undefined {
+  if (!hasStart) return undefined;
   return { table, tag: must(tags.get(node)) };
 }

@@ -245,12 +245,14 @@ function sqlOf(counts: LocalCounts, ask: () => string): string | undefined {
   }
 }
 
-const questionsAtATime = 50;
+/** For a server each statement costs a round trip. SQLite has a limit for the subqueries of one statement. */
+const questionsAtATime = { sqlite: 1, postgres: 50, mysql: 50 };
 
 async function run(asked: readonly Asked[], database: AppDatabase): Promise<string[]> {
   const problems: string[] = [];
-  for (let start = 0; start < asked.length; start += questionsAtATime) {
-    const some = asked.slice(start, start + questionsAtATime);
+  const count = questionsAtATime[database.dialect];
+  for (let start = 0; start < asked.length; start += count) {
+    const some = asked.slice(start, start + count);
     const sql = `SELECT ${some.map((one) => `(${one.sql})`).join(", ")}`;
     const [row] = await database.rows(sql).catch(async (error: unknown) => {
       for (const one of some)

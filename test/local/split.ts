@@ -46,8 +46,9 @@ export const bindingLimits = { bindingsBytesMax: 100_000, bindingsMax: 200, iden
  */
 export function bind(local: readonly Fact[], dialect: DialectName, sqlTypes: Readonly<Record<string, string>> = {}): Bound {
   const kinds = Map.groupBy(local, (fact) => JSON.stringify([fact.predicate, ...fact.args.map(({ type }) => type)]));
-  const tables: AppTable[] = [];
-  const facts: Record<string, { query: string }> = {};
+  const tables: AppTable[] = [{ name: "no_rows", types: ["text"], rows: [] }];
+  // Bindings need a signature, even if all facts are elsewhere.
+  const facts: Record<string, { query: string }> = { "has_nothing(User:_)": { query: "SELECT a0 FROM no_rows" } };
   for (const [number, [, members]] of [...kinds].entries()) {
     const [first] = members;
     if (first === undefined) continue;

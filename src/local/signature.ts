@@ -1,6 +1,7 @@
 /**
  * Signatures of facts that come from a query: `has_role(User:_, String:_, Organization:acme)`. Each `_` takes the value
- * of one column, in order; everything else is fixed. A type can be left out for strings: `has_role(User:_, member, Team:_)`.
+ * of one column, in order; everything else is fixed. A type can be left out for strings: `has_role(User:_, member,
+ * Team:_)`.
  */
 export interface Signature {
   /** As it is written in the file. */

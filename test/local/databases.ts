@@ -1,4 +1,4 @@
-/** Databases of applications, for SQL of local authorization: SQLite in memory, and real servers of PostgreSQL and MariaDB. */
+/** Databases of applications: SQLite in memory, and real servers of PostgreSQL and MariaDB. */
 import { createConnection } from "mysql2/promise";
 import postgres from "postgres";
 import { SqliteDatabase } from "../../src/runtime/sqlite.ts";

@@ -1,4 +1,4 @@
-/** Ids that databases confuse: other case, accents, blanks, quotes, numbers in several forms, and ids that look like SQL. */
+/** Ids that databases confuse: other case, accents, blanks, quotes, forms of numbers, and ids that look like SQL. */
 import { afterAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { mysql } from "../../src/local/mysql.ts";

@@ -1,4 +1,4 @@
-/** Reads the central part of local authorization: conjunctions of stored facts, context facts and recursion over them. */
+/** Reads the central part of local authorization: stored facts, context facts and recursion over them. */
 import { type FlatArgument, type FlatAtom, NotEnumerable } from "../../datalog/ir/flat.ts";
 import type { ProgramTerm } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";

@@ -9,8 +9,9 @@ export interface Dialect {
   /** Whether columns with different collations can be compared; otherwise the database refuses that. */
   readonly hasMixedCollations: boolean;
   /**
-   * A string, to compare with ids. Only letters, digits and a few signs are in it as they are: neither quotes, backslashes and colons nor the
-   * marks of parameters, which some drivers replace even in strings. `undefined` if the database can't hold the text.
+   * A string, to compare with ids. Only letters, digits and a few signs are in it as they are: neither quotes,
+   * backslashes and colons nor the marks of parameters, which some drivers replace even in strings. `undefined` if the
+   * database can't hold the text.
    */
   string(text: string): string | undefined;
   /** A value of the SQL type, which must have it (`isValueOf`). */

@@ -15,7 +15,9 @@ export interface Server {
 }
 
 /** Where Debian has the programs of PostgreSQL; undefined without them. */
-export const postgresFolder = [...new Bun.Glob("/usr/lib/postgresql/*/bin").scanSync({ cwd: "/", onlyFiles: false })].at(-1);
+export const postgresFolder = [
+  ...new Bun.Glob("/usr/lib/postgresql/*/bin").scanSync({ cwd: "/", onlyFiles: false }),
+].at(-1);
 export const hasMariaDb = existsSync("/usr/sbin/mariadbd");
 
 async function command(words: readonly string[], input = ""): Promise<string> {

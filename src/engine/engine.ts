@@ -399,10 +399,7 @@ export class Engine {
   /** Whether the resource in a column is in the list, as a condition in SQL. Throws as `authorizeSql`. */
   listSql({ actor, action, resourceType, column, contextFacts, bindings }: ListSqlQuestion): string {
     return this.#answer("list", [actor], contextFacts, "FALSE", (planner, context) =>
-      listSql(
-        { actor, action, resourceType, column },
-        this.#localOptions(planner, context, contextFacts, bindings),
-      ),
+      listSql({ actor, action, resourceType, column }, this.#localOptions(planner, context, contextFacts, bindings)),
     );
   }
 
@@ -434,8 +431,7 @@ export class Engine {
   #answerWithRules(query: Query, body: (planner: Planner, context: readonly FactType[]) => string): string {
     const asked = [...query.variables.values()].flatMap(({ type, ids }) => (ids ?? []).map((id) => ({ type, id })));
     return (
-      this.#answer<string | undefined>("query", asked, query.contextFacts, undefined, body) ??
-      notReadyWithoutPolicy()
+      this.#answer<string | undefined>("query", asked, query.contextFacts, undefined, body) ?? notReadyWithoutPolicy()
     );
   }
 

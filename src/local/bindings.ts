@@ -114,7 +114,8 @@ function problemOfArgument(type: string, id: string | null, limits: BindingLimit
   if (!id.isWellFormed() || id.includes("\0")) return "has an id with a character that no fact can have";
   if (Buffer.byteLength(id) > limits.identifierBytesMax)
     return `has an id of more than ${limits.identifierBytesMax} bytes`;
-  if (type === "Boolean" && id !== "true" && id !== "false") return "is no Boolean: write `Boolean:true` or `Boolean:false`";
+  if (type === "Boolean" && id !== "true" && id !== "false")
+    return "is no Boolean: write `Boolean:true` or `Boolean:false`";
   if (type === "Integer" && !isInteger(id)) return "is no Integer: write it in decimal form, such as `Integer:10`";
   return undefined;
 }

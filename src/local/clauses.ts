@@ -164,7 +164,11 @@ function withCentralValues({ clause, rows }: Choice, options: SplitOptions, oute
 }
 
 /** Central answers and the head may leave open a variable that a condition or a negation needs. */
-function refuseOpenVariables(clause: FlatClause, conditions: readonly FlatCondition[], bound: ReadonlySet<string>): void {
+function refuseOpenVariables(
+  clause: FlatClause,
+  conditions: readonly FlatCondition[],
+  bound: ReadonlySet<string>,
+): void {
   const needed = new Set([
     ...conditions.flatMap((condition) => keysOf(conditionTerms(condition))),
     ...clause.negations.flatMap((bodies) => bodies.flatMap((body) => [...keysOfClause(body)])),
@@ -192,10 +196,7 @@ function givenValues(
 }
 
 /** Groups atoms that share variables. A group also has the conditions on its variables only. */
-function partsOf(
-  atoms: readonly FlatAtom[],
-  conditions: readonly FlatCondition[],
-): Omit<CentralPart, "outputs">[] {
+function partsOf(atoms: readonly FlatAtom[], conditions: readonly FlatCondition[]): Omit<CentralPart, "outputs">[] {
   let groups: { readonly atoms: readonly FlatAtom[]; readonly keys: ReadonlySet<string> }[] = [];
   for (const atom of atoms) {
     const keys = new Set(keysOf(atom.args));
@@ -254,7 +255,9 @@ export function keyOf(variable: LocalVariable): string {
 }
 
 function keysOf(args: readonly { readonly kind: string }[]): string[] {
-  return (args as readonly FlatTerm[]).flatMap((arg) => (arg.kind === "var" || arg.kind === "param" ? [keyOf(arg)] : []));
+  return (args as readonly FlatTerm[]).flatMap((arg) =>
+    arg.kind === "var" || arg.kind === "param" ? [keyOf(arg)] : [],
+  );
 }
 
 function keysOfClause({ head, atoms, conditions, negations }: FlatClause): Set<string> {

@@ -80,7 +80,11 @@ export class LocalEmitter {
   /** Whether the clause has a value for the term; otherwise every value of its type is an answer. */
   isBound({ rows, values, recursive }: LocalClause, term: FlatTerm): boolean {
     if (term.kind !== "var") return true;
-    const sources = [...rows.map(({ args }) => args), ...values.map(({ variables }) => variables), ...recursive.map(({ args }) => args)];
+    const sources = [
+      ...rows.map(({ args }) => args),
+      ...values.map(({ variables }) => variables),
+      ...recursive.map(({ args }) => args),
+    ];
     return sources.flat().some((arg) => arg.kind === "var" && arg.id === term.id);
   }
 
@@ -148,7 +152,12 @@ export class LocalEmitter {
     from.push(dialect.query(binding.query, alias, columns));
   }
 
-  #recursive({ node, args }: RecursiveAtom, scope: Map<string, LocalValue>, from: string[], where: SqlCondition[]): void {
+  #recursive(
+    { node, args }: RecursiveAtom,
+    scope: Map<string, LocalValue>,
+    from: string[],
+    where: SqlCondition[],
+  ): void {
     const source = this.#options.recursion(node);
     if (source === undefined) {
       where.push(false);
@@ -162,7 +171,12 @@ export class LocalEmitter {
     args.forEach((term, position) => this.#bind(term, must(values[position]), scope, where));
   }
 
-  #values({ variables, rows }: CentralValues, scope: Map<string, LocalValue>, from: string[], where: SqlCondition[]): void {
+  #values(
+    { variables, rows }: CentralValues,
+    scope: Map<string, LocalValue>,
+    from: string[],
+    where: SqlCondition[],
+  ): void {
     const [only, ...others] = variables;
     if (only === undefined) return;
     if (variables.some((variable) => variable.type === undefined))
@@ -184,7 +198,10 @@ export class LocalEmitter {
     const alias = this.alias();
     const columns = variables.map((_, index) => `c${index}`);
     from.push(this.#options.dialect.values(strings, alias, columns));
-    const values = this.answersOf(alias, variables.map(({ type }) => type));
+    const values = this.answersOf(
+      alias,
+      variables.map(({ type }) => type),
+    );
     variables.forEach((variable, position) => this.#bind(variable, must(values[position]), scope, where));
   }
 

@@ -205,7 +205,9 @@ function conditionOn(column: string, type: string, goal: LocalGoal, options: Loc
   const dialect = dialectOf(options.bindings);
   if (!isColumn(column)) throw notAColumn(column);
   const typed = options.bindings.sqlTypes.has(type) ? column : undefined;
-  const scope = new Map([[`@${columnKey}`, { kind: "column", type, id: dialect.id(column, type), column: typed } as const]]);
+  const scope = new Map([
+    [`@${columnKey}`, { kind: "column", type, id: dialect.id(column, type), column: typed } as const],
+  ]);
   return compiled(goal, [], scope, options, ({ clauses, emitter, recursions }) => {
     const condition = emitter.decision(clauses, scope);
     if (typeof condition === "boolean") return conditionSql(condition);
@@ -244,7 +246,10 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
         const row = (scope: Scope): string[] =>
           outputs.map(({ name }, position) => {
             const value = open < 0 ? emitter.value(must(clause.head[position]), scope) : undefined;
-            const text = value?.kind === "column" ? dialect.id(value.id, "String") : literal(value?.kind === "constant" ? value.id : choice);
+            const text =
+              value?.kind === "column"
+                ? dialect.id(value.id, "String")
+                : literal(value?.kind === "constant" ? value.id : choice);
             return `${text} AS ${name}`;
           });
         return emitter.select(clause, new Map(), row, [], []) ?? [];
@@ -252,7 +257,8 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
     });
     const columns = outputs.map(({ name }) => `${dialect.id("NULL", "String")} AS ${name}`);
     const nothing = `SELECT ${columns.join(", ")} FROM ${oneRow} WHERE 1 = 0`;
-    const union = selects.length === 1 ? must(selects[0]).replace(/^SELECT /, "SELECT DISTINCT ") : selects.join(" UNION ");
+    const union =
+      selects.length === 1 ? must(selects[0]).replace(/^SELECT /, "SELECT DISTINCT ") : selects.join(" UNION ");
     return withDefinitions(recursions) + (selects.length === 0 ? nothing : union);
   });
 }
@@ -339,7 +345,9 @@ function refusalOf(error: unknown, sources: readonly Source[]): unknown {
     return new AppError("invalid_request", message, { cause: error });
   }
   if (error instanceof TooManyNodes || error instanceof TooLarge)
-    return new AppError("query_too_expensive", `the policy is too large for this question: ${remedy}`, { cause: error });
+    return new AppError("query_too_expensive", `the policy is too large for this question: ${remedy}`, {
+      cause: error,
+    });
   return error;
 }
 
@@ -354,7 +362,8 @@ function dialectOf({ dialect }: DataBindings): Dialect {
   }
 }
 
-const columnName = /^(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)(?:\.(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)){0,3}$/u;
+const columnName =
+  /^(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)(?:\.(?:[\p{L}_][\p{L}\p{N}_]*|"[^"\0\\]+"|`[^`\0\\]+`)){0,3}$/u;
 
 /** The column becomes SQL as it is. Names that begin with `ost` and a digit would be hidden by names of the SQL. */
 function isColumn(column: string): boolean {

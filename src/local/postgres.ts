@@ -8,9 +8,7 @@ function string(text: string): string | undefined {
   if (plainCharacters.test(text)) return `'${text}'`;
   if (text.includes("\0") || !text.isWellFormed()) return undefined;
   const escaped = Array.from(text, (character) =>
-    plainCharacters.test(character)
-      ? character
-      : `\\U${must(character.codePointAt(0)).toString(16).padStart(8, "0")}`,
+    plainCharacters.test(character) ? character : `\\U${must(character.codePointAt(0)).toString(16).padStart(8, "0")}`,
   );
   return `E'${escaped.join("")}'`;
 }

@@ -6,14 +6,17 @@
 import type { DialectName } from "./dialect-names.ts";
 
 /** The query without the semicolon at its end, or what is wrong with it: a text that continues "`query` …". */
-export function checkQuery(text: string, dialect: DialectName): { readonly query: string } | { readonly problem: string } {
+export function checkQuery(
+  text: string,
+  dialect: DialectName,
+): { readonly query: string } | { readonly problem: string } {
   const query = text.trim().replace(/[;\s]+$/, "");
   if (query === "") return { problem: "is empty: write a SELECT" };
   if (!/^(?:select|with|values)\b/i.test(query.replace(/^[\s(]+/, "")))
     return { problem: "must begin with SELECT, WITH or VALUES" };
   if (query.includes("\0")) return { problem: "contains the character U+0000" };
   let depth = 0;
-  for (let at = 0; at < query.length; ) {
+  for (let at = 0; at < query.length;) {
     const part = nextPart(query, at, dialect);
     if (part.kind === "unclosed") return { problem: `opens ${part.name} that it does not close` };
     if (part.kind === "open") depth += 1;

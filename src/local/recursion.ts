@@ -75,7 +75,12 @@ export class Recursions {
             throw new NotExpressible(`recursion of \`${node.predicate}\` that calls itself more than once in a rule`);
           });
         if (inner && !group.tags.has(inner.node)) group.tags.set(inner.node, group.tags.size);
-        if (inner) steps.push({ node, inner, clause: { ...clause, recursive: clause.recursive.filter((atom) => atom !== inner) } });
+        if (inner)
+          steps.push({
+            node,
+            inner,
+            clause: { ...clause, recursive: clause.recursive.filter((atom) => atom !== inner) },
+          });
         else base.push({ node, clause });
       }
     }
@@ -91,12 +96,7 @@ export class Recursions {
     return flat.flatMap((clause) => splitClause(clause, this.#options.split));
   }
 
-  #definition(
-    group: Group,
-    width: number,
-    base: readonly string[],
-    steps: readonly Step[],
-  ): string {
+  #definition(group: Group, width: number, base: readonly string[], steps: readonly Step[]): string {
     const { dialect, emitter } = this.#options;
     const columns = ["tag", ...Array.from({ length: width }, (_, index) => `c${index}`)];
     const start = base.join(" UNION ");
@@ -115,9 +115,7 @@ export class Recursions {
       const from = dialect.hasLateral ? [] : [`${group.table} AS ${alias}`];
       const conditions = [
         `${alias}.tag = ${tag}`,
-        ...equal.map(([term, position]) =>
-          emitter().equal(must(emitter().value(term, scope)), must(values[position])),
-        ),
+        ...equal.map(([term, position]) => emitter().equal(must(emitter().value(term, scope)), must(values[position]))),
       ];
       return this.#select(group, node, clause, scope, width, from, conditions) ?? [];
     });

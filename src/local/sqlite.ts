@@ -39,7 +39,8 @@ export const sqlite: Dialect = {
   isValue(expression, type) {
     if (type === "Boolean") return `COALESCE(${id(expression, type)} IN ('true', 'false'), 0)`;
     // A text that is no integer in canonical form, or too large, is not the same after both casts.
-    if (type === "Integer") return `COALESCE(CAST(${number(id(expression, type))} AS TEXT) = ${id(expression, type)}, 0)`;
+    if (type === "Integer")
+      return `COALESCE(CAST(${number(id(expression, type))} AS TEXT) = ${id(expression, type)}, 0)`;
     return `${expression} IS NOT NULL`;
   },
   number,

@@ -46,9 +46,11 @@ sql_types:
 });
 
 test("the dialect selects the names of types", () => {
-  expect(parsed("dialect: sqlite\nfacts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: INTEGER}").dialect).toBe("sqlite");
+  expect(parsed("dialect: sqlite\nfacts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: INTEGER}").dialect).toBe(
+    "sqlite",
+  );
   expect(() => parsed("dialect: sqlite\nfacts: {'p(A:_)': {query: SELECT 1}}\nsql_types: {A: uuid}")).toThrow(
-    "`sql_types.A` is `\"uuid\"`; with the dialect `sqlite` it must be one of `text`",
+    '`sql_types.A` is `"uuid"`; with the dialect `sqlite` it must be one of `text`',
   );
 });
 

@@ -25,7 +25,8 @@ export interface AppTable {
 /** The databases that are installed, by name. The servers stop with `stopDatabases`. */
 export function installedDatabases(): [name: string, open: () => Promise<AppDatabase>][] {
   const found: [string, () => Promise<AppDatabase>][] = [["SQLite", () => Promise.resolve(sqliteDatabase())]];
-  if (postgresFolder !== undefined) found.push(["PostgreSQL", async () => postgresDatabase(await (servers.postgres ??= startPostgres()))]);
+  if (postgresFolder !== undefined)
+    found.push(["PostgreSQL", async () => postgresDatabase(await (servers.postgres ??= startPostgres()))]);
   if (hasMariaDb) found.push(["MariaDB", async () => mysqlDatabase(await (servers.mysql ??= startMariaDb()))]);
   return found;
 }

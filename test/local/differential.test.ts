@@ -52,7 +52,9 @@ describe.each(installedDatabases())("%s", (_, open) => {
       console.log(`seed ${seed}, ${result.numRuns} runs:`, JSON.stringify(counts, null, 1));
       if (result.failed) {
         const [smallest] = result.counterexample ?? [];
-        const text = smallest && `${smallest.policy}\n${smallest.facts.map(printFact).join("\n")}\ncontext:\n${smallest.contextFacts.map(printFact).join("\n")}\nplaces ${smallest.places.join()}`;
+        const text =
+          smallest &&
+          `${smallest.policy}\n${smallest.facts.map(printFact).join("\n")}\ncontext:\n${smallest.contextFacts.map(printFact).join("\n")}\nplaces ${smallest.places.join()}`;
         throw new Error(`the SQL and the oracle differ: ${String(result.errorInstance)}\n\n${text}`);
       }
       expect(counts.triples).toBeGreaterThan(runs * 100);
@@ -78,7 +80,13 @@ describe.each(installedDatabases())("%s", (_, open) => {
         ]),
       ]);
       for (const places of [[2], [0, 2, 2], [2, 0, 1, 2, 0]]) {
-        const differences = await localDifferences({ ...one, queries: one.questions.map(({ query }) => query), places }, triplesOfCase, database, counts, { now: one.now });
+        const differences = await localDifferences(
+          { ...one, queries: one.questions.map(({ query }) => query), places },
+          triplesOfCase,
+          database,
+          counts,
+          { now: one.now },
+        );
         expect([file, places, index, differences]).toEqual([file, places, index, []]);
       }
     }

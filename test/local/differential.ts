@@ -154,9 +154,9 @@ async function compared(
     if (database.dialect === "mysql") continue;
     const sql = sqlOf(counts, () => opened.engine.actionsSql({ actor, resource, contextFacts: context, bindings }));
     // Without a name for each action, not all can be rows.
-    const isEverything = slow.solutions(allowQuery(actor, null, { type: resource.type, ids: [resource.id] }, [])).some(
-      (solution) => solution[1]?.fresh,
-    );
+    const isEverything = slow
+      .solutions(allowQuery(actor, null, { type: resource.type, ids: [resource.id] }, []))
+      .some((solution) => solution[1]?.fresh);
     if (sql === undefined || isEverything) continue;
     const names = [...known].map((name) => `'${name.replaceAll("'", "''")}'`).join(", ");
     const expected = actions.filter((action) => holds(actor, action, resource)).map(hex);
@@ -171,9 +171,7 @@ async function compared(
     const names = [...query.variables.keys()];
     const contextual = { ...query, contextFacts: context };
     const text = JSON.stringify([query.calls, [...query.variables]]);
-    const sql = sqlOf(counts, () =>
-      opened.engine.selectSql({ query: contextual, columns: new Map(), bindings }),
-    );
+    const sql = sqlOf(counts, () => opened.engine.selectSql({ query: contextual, columns: new Map(), bindings }));
     if (sql !== undefined) asked.push({ text: `select ${text}`, sql, expected: solutions.length > 0 ? "1" : "0" });
     names.forEach((variable, index) => {
       const values = solutions.map((solution) => must(solution[index]));
@@ -263,7 +261,8 @@ async function run(asked: readonly Asked[], database: AppDatabase): Promise<stri
     });
     some.forEach(({ text, expected, sql: own }, index) => {
       const got = row?.[index];
-      if (got !== expected) problems.push(`${text}: ${JSON.stringify(got)}, should be ${JSON.stringify(expected)}\n  ${own}`);
+      if (got !== expected)
+        problems.push(`${text}: ${JSON.stringify(got)}, should be ${JSON.stringify(expected)}\n  ${own}`);
     });
   }
   return problems;

@@ -24,7 +24,11 @@ export function split(
   });
   const at = (wanted: (place: number) => boolean): Fact[] =>
     placed.filter(({ place }) => wanted(place)).map(({ fact }) => fact);
-  return { central: at((place) => place === 0), context: [...context, ...at((place) => place === 1)], local: at((place) => place > 1) };
+  return {
+    central: at((place) => place === 0),
+    context: [...context, ...at((place) => place === 1)],
+    local: at((place) => place > 1),
+  };
 }
 
 export interface Bound {
@@ -34,7 +38,19 @@ export interface Bound {
 }
 
 const invalidValues: Readonly<Record<string, readonly string[]>> = {
-  Integer: ["", "007", "+1", "1.0", "-0", " 1", "1e3", "9223372036854775808", "-9223372036854775809", "99999999999999999999", "x"],
+  Integer: [
+    "",
+    "007",
+    "+1",
+    "1.0",
+    "-0",
+    " 1",
+    "1e3",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "99999999999999999999",
+    "x",
+  ],
   Boolean: ["", "TRUE", "yes", " true"],
 };
 
@@ -44,7 +60,11 @@ export const bindingLimits = { bindingsBytesMax: 100_000, bindingsMax: 200, iden
  * A table and a signature for each kind of fact. Every second kind with a String has a signature for each string, with
  * the string in it instead of a column. All tables also have repeated rows, and rows that are no facts.
  */
-export function bind(local: readonly Fact[], dialect: DialectName, sqlTypes: Readonly<Record<string, string>> = {}): Bound {
+export function bind(
+  local: readonly Fact[],
+  dialect: DialectName,
+  sqlTypes: Readonly<Record<string, string>> = {},
+): Bound {
   const kinds = Map.groupBy(local, (fact) => JSON.stringify([fact.predicate, ...fact.args.map(({ type }) => type)]));
   const tables: AppTable[] = [{ name: "no_rows", types: ["text"], rows: [] }];
   // Bindings need a signature, even if all facts are elsewhere.
@@ -54,15 +74,19 @@ export function bind(local: readonly Fact[], dialect: DialectName, sqlTypes: Rea
     if (first === undefined) continue;
     const name = `t${number}`;
     const rows = members.map(({ args }): (string | null)[] => args.map(({ id }) => id));
-    const nulls = rows.slice(0, 3).flatMap((row) => row.map((_, column) => row.map((id, at) => (at === column ? null : id))));
+    const nulls = rows
+      .slice(0, 3)
+      .flatMap((row) => row.map((_, column) => row.map((id, at) => (at === column ? null : id))));
     // Rows with these values are no facts.
-    const invalid = rows.slice(0, 1).flatMap((row) =>
-      first.args.flatMap(({ type }, column) =>
-        (sqlTypes[type] === undefined ? (invalidValues[type] ?? []) : []).map((text) =>
-          row.map((id, at) => (at === column ? text : id)),
+    const invalid = rows
+      .slice(0, 1)
+      .flatMap((row) =>
+        first.args.flatMap(({ type }, column) =>
+          (sqlTypes[type] === undefined ? (invalidValues[type] ?? []) : []).map((text) =>
+            row.map((id, at) => (at === column ? text : id)),
+          ),
         ),
-      ),
-    );
+      );
     tables.push({
       name,
       types: first.args.map(({ type }) => sqlTypes[type] ?? "text"),
@@ -72,11 +96,15 @@ export function bind(local: readonly Fact[], dialect: DialectName, sqlTypes: Rea
     const isFixed = number % 2 === 1 && position >= 0;
     const fixed = isFixed ? new Set(members.map(({ args }) => args[position]?.id ?? "")) : new Set([""]);
     for (const text of fixed) {
-      const written = first.args.map(({ type }, at) => (isFixed && at === position ? `String:${JSON.stringify(text)}` : `${type}:_`));
+      const written = first.args.map(({ type }, at) =>
+        isFixed && at === position ? `String:${JSON.stringify(text)}` : `${type}:_`,
+      );
       const columns = first.args.flatMap((_, at) => (isFixed && at === position ? [] : [`a${at}`]));
       const where = isFixed ? ` WHERE a${position} = '${text.replaceAll("'", "''")}'` : "";
       if (columns.length === 0) continue;
-      facts[`${first.predicate}(${written.join(", ")})`] = { query: `SELECT ${columns.join(", ")} FROM ${name}${where};` };
+      facts[`${first.predicate}(${written.join(", ")})`] = {
+        query: `SELECT ${columns.join(", ")} FROM ${name}${where};`,
+      };
     }
   }
   const yaml = formatYaml({ dialect, facts, sql_types: sqlTypes });

@@ -31,10 +31,16 @@ export function installedDatabases(): [name: string, open: () => Promise<AppData
   return found;
 }
 
-const servers: { postgres?: Promise<Server>; mysql?: Promise<Server> } = {};
+const servers: { postgres: Promise<Server> | undefined; mysql: Promise<Server> | undefined } = {
+  postgres: undefined,
+  mysql: undefined,
+};
 
 export async function stopDatabases(): Promise<void> {
-  for (const server of [servers.postgres, servers.mysql]) await (await server)?.stop();
+  const running = [servers.postgres, servers.mysql];
+  // The next test file of the process starts new ones.
+  servers.postgres = servers.mysql = undefined;
+  for (const server of running) await (await server)?.stop();
 }
 
 function columns(types: readonly string[], isNamed: boolean): string {
@@ -71,7 +77,9 @@ export function sqliteDatabase(): AppDatabase {
 }
 
 export function postgresDatabase({ url }: Server): AppDatabase {
-  const sql = postgres(url, { max: 1, onnotice: () => {}, fetch_types: false });
+  // Compiling takes longer than such small tables need, and a statement that hangs must fail.
+  const connection = { jit: "off", statement_timeout: 60_000 };
+  const sql = postgres(url, { max: 1, onnotice: () => {}, fetch_types: false, connection });
   return {
     dialect: "postgres",
     async fill(tables) {
@@ -92,21 +100,22 @@ export function postgresDatabase({ url }: Server): AppDatabase {
 }
 
 export async function mysqlDatabase({ url, execute }: Server): Promise<AppDatabase> {
-  const connection = await createConnection({ uri: url, charset: "utf8mb4" });
+  await execute("DROP DATABASE app; CREATE DATABASE app; GRANT ALL ON app.* TO app@'127.0.0.1'");
+  const connection = await createConnection({ uri: url, charset: "utf8mb4", multipleStatements: true });
   let known: string[] = [];
   return {
     dialect: "mysql",
     async fill(tables) {
-      const statements = known.map((name) => `DROP TABLE ${name}`);
+      const statements = known.length > 0 ? [`DROP TABLE ${known.join(", ")}`] : [];
       known = tables.map(({ name }) => name);
       for (const { name, types, rows } of tables) {
         // The default collation of the column equates many ids.
         const typed = types.map((type) => (type === "text" ? "varchar(200) CHARACTER SET utf8mb4" : type));
-        statements.push(`CREATE TABLE ${name} (${columns(typed, true)})`);
+        statements.push(`CREATE TABLE ${name} (${columns(typed, true)}) ENGINE = MyISAM`);
         const values = rows.map((row) => `(${row.map(hexadecimal).join(", ")})`);
         if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
       }
-      if (statements.length > 0) await execute(`${statements.join(";\n")};`);
+      if (statements.length > 0) await connection.query(statements.join("; "));
     },
     async rows(sql) {
       const [rows] = await connection.query({ sql, rowsAsArray: true });

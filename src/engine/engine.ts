@@ -448,9 +448,13 @@ export class Engine {
       ...{ stepsMax: queryStepsMax, rowsMax: queryRowsMax, valuesMax: queryValuesMax, isLast: true },
       endMs: performance.now() + queryTimeMsMax,
     };
-    const central = new CentralFacts({ database: this.#database, types: planner.types, contextFacts, now, limits });
-    const { program, factTypes: facts, sources } = planner;
-    return { program, facts, sources, context, bindings, central, now, limits: this.#limits };
+    const { program, factTypes: facts, sources, types } = planner;
+    return {
+      ...{ program, facts, sources, context, bindings, now, limits: this.#limits, shapes: planner.localShapes },
+      signatures: (all) => planner.signaturesWith(all),
+      isNamed: (value) => planner.names(value),
+      central: (real) => new CentralFacts({ database: this.#database, types, contextFacts, now, limits, real }),
+    };
   }
 
   /** The stored facts that match. A pattern with fewer arguments than a fact leaves the rest open. Sorted by arity. */

@@ -6,6 +6,8 @@ export interface Dialect {
   readonly name: DialectName;
   /** Whether a subquery in FROM can read the tables before it (`LATERAL`). */
   readonly hasLateral: boolean;
+  /** Whether a server of the dialect may end a recursion silently before it is complete. */
+  readonly cutsRecursion: boolean;
   /** Whether columns with different collations can be compared; otherwise the database refuses that. */
   readonly hasMixedCollations: boolean;
   /**
@@ -20,8 +22,18 @@ export interface Dialect {
   id(expression: string, type: string): string;
   /** The same for a column that already holds ids as text. */
   exact(column: string): string;
-  /** Whether the expression has a value of the Polar type: it is not NULL, and valid for an Integer or a Boolean. */
-  isValue(expression: string, type: string): string;
+  /** An id in a column of a recursive table expression, and the id that such a column holds. `NULL` stays as it is. */
+  stored(id: string): string;
+  restored(column: string): string;
+  /**
+   * Whether the expression has a value of the Polar type: it is not NULL, and valid for an Integer or a Boolean. `sqlType`
+   * is the type of the column, if it is known.
+   */
+  isValue(expression: string, type: string, sqlType: SqlType | undefined): string;
+  /** The text of an id in the rows of an answer. */
+  shown(id: string): string;
+  /** The name of a column in the rows of an answer. */
+  quoted(name: string): string;
   /** The number of an Integer's id. It raises no error for any text. */
   number(id: string): string;
   /** The value of the SQL type with this id (a text), or NULL if the type does not have it. It raises no error. */

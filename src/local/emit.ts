@@ -1,50 +1,55 @@
-/** Writes local clauses as SQL: conditions, and selections for recursion. */
-import type { FlatArgument, FlatCondition, FlatTerm, RecursiveAtom } from "../datalog/ir/flat.ts";
-import { openTypes, type PredicateNode } from "../datalog/ir/specialised.ts";
+/** Writes local clauses as SQL: conditions, and selections for recursion and for lists. */
+import type { FlatArgument, FlatCondition, FlatTerm } from "../datalog/ir/flat.ts";
+import { openTypes } from "../datalog/ir/specialised.ts";
 import { must, unreachable } from "../util/assert.ts";
-import type { DataBindings } from "./bindings.ts";
-import { type CentralValues, keyOf, type LocalClause, type LocalRow } from "./clauses.ts";
+import type { Binding, DataBindings } from "./bindings.ts";
+import {
+  boundArguments,
+  type CentralValues,
+  keyOf,
+  type LocalClause,
+  type LocalRecursion,
+  type LocalRow,
+  type LocalVariable,
+} from "./clauses.ts";
 import { allOf, anyOf, conditionSql, noneOf, type SqlCondition } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
 import { about, NotExpressible } from "./not-expressible.ts";
+import { isValueOf, type SqlType } from "./sql-types.ts";
 import { Comparisons, type LocalValue } from "./values.ts";
 
 /** The values of variables. */
 export type Scope = ReadonlyMap<string, LocalValue>;
-
-/** Where the answers of a recursive node are: a common table expression with the columns `tag` and `c0 …`. */
-export interface RecursiveSource {
-  readonly table: string;
-  readonly tag: number;
-}
 
 export interface EmitOptions {
   readonly dialect: Dialect;
   readonly bindings: DataBindings;
   /** `@current_unix_time`, in seconds. */
   readonly now: number;
-  /** Defines the answers of the node, if they are not defined yet; undefined if it has none. */
-  readonly recursion: (node: PredicateNode) => RecursiveSource | undefined;
 }
 
 /** The sources of a clause and its conditions. */
 interface Join {
-  readonly from: readonly string[];
-  readonly where: SqlCondition;
-  readonly scope: Scope;
+  readonly from: string[];
+  readonly where: SqlCondition[];
+  readonly scope: Map<string, LocalValue>;
 }
 
 /** A source with one row: some databases have no WHERE without FROM. */
 export const oneRow = "(SELECT 1 AS ost_one) AS ost_row";
 
 export class LocalEmitter {
-  readonly #options: EmitOptions;
+  readonly #dialect: Dialect;
+  readonly #bindings: DataBindings;
+  readonly #now: number;
   readonly #comparisons: Comparisons;
   #aliases = 0;
 
-  constructor(options: EmitOptions) {
-    this.#options = options;
-    this.#comparisons = new Comparisons(options.dialect, options.bindings.sqlTypes);
+  constructor({ dialect, bindings, now }: EmitOptions) {
+    this.#dialect = dialect;
+    this.#bindings = bindings;
+    this.#now = now;
+    this.#comparisons = new Comparisons(dialect, bindings.sqlTypes);
   }
 
   /** Whether one of the clauses is true. */
@@ -52,44 +57,80 @@ export class LocalEmitter {
     return anyOf(clauses.map((clause) => about(clause.origins, () => this.#exists(this.#join(clause, scope)))));
   }
 
-  /** The selection of `columns` from the sources `first` and the clause; undefined if it has no rows. */
+  /**
+   * Whether one of the clauses is true for the value that only the database knows. Clauses that have sources for it
+   * become one set of values, which a database can compute once and look up with an index.
+   */
+  membership(clauses: readonly LocalClause[], variable: LocalVariable, column: LocalValue): SqlCondition {
+    const isSet = (clause: LocalClause): boolean =>
+      clause.rows.length + clause.recursive.length > 0 && this.isBound(clause, variable);
+    const sqlType = column.kind === "column" && column.column !== undefined ? this.#sqlType(column.type) : undefined;
+    const selects = clauses.filter(isSet).flatMap((clause) => {
+      const columns = (scope: Scope) => this.#keysOf(must(this.value(variable, scope)), sqlType);
+      return this.select(clause, new Map(), columns) ?? [];
+    });
+    const others = this.decision(
+      clauses.filter((clause) => !isSet(clause)),
+      new Map([[keyOf(variable), column]]),
+    );
+    const [native, id] = column.kind === "column" ? [column.column, column.id] : [];
+    if (selects.length === 0 || id === undefined) return others;
+    const left = sqlType && native !== undefined ? `(${native}, ${id})` : id;
+    return anyOf([`${left} IN (${[...new Set(selects)].join(" UNION ALL ")})`, others]);
+  }
+
+  /** The columns of a set that is compared with a column of the SQL type, if it has one; undefined if it is not there. */
+  #keysOf(value: LocalValue, sqlType: SqlType | undefined): readonly string[] | undefined {
+    if (value.kind === "fresh") return undefined;
+    if (value.kind === "column") {
+      const id = this.#dialect.id(value.id, "String");
+      return sqlType ? [value.column ?? this.#dialect.typed(value.id, sqlType), id] : [id];
+    }
+    const string = this.#dialect.string(value.id);
+    if (string === undefined || (sqlType && !isValueOf(sqlType, value.id))) return undefined;
+    const id = this.#dialect.id(string, "String");
+    return sqlType ? [this.#dialect.typedValue(sqlType, value.id), id] : [id];
+  }
+
+  /**
+   * The selection of `columns` from the sources of the clause, after those of `first`. Undefined if it has no rows, or if
+   * `columns` is undefined for its values.
+   */
   select(
     clause: LocalClause,
     scope: Scope,
-    columns: (scope: Scope) => readonly string[],
-    first: readonly string[],
-    conditions: readonly SqlCondition[],
+    columns: (scope: Scope) => readonly string[] | undefined,
+    first: Join = { from: [], where: [], scope: new Map(scope) },
   ): string | undefined {
-    const { from, where: own, scope: inner } = about(clause.origins, () => this.#join(clause, scope));
-    const where = allOf([...conditions, own]);
-    if (where === false) return undefined;
-    const sources = [...first, ...from];
-    if (sources.length === 0) sources.push(oneRow);
-    const tables = ` FROM ${sources.join(" CROSS JOIN ")}`;
-    return `SELECT ${columns(inner).join(", ")}${tables}${where === true ? "" : ` WHERE ${conditionSql(where)}`}`;
-  }
-
-  /** The columns of a source of recursive answers, as values. */
-  answersOf(alias: string, types: readonly (string | undefined)[]): LocalValue[] {
-    return types.map((type, index) => {
-      if (type === undefined) throw new NotExpressible("recursion over values of any type");
-      return { kind: "column", type, id: this.#options.dialect.exact(`${alias}.c${index}`), column: undefined };
+    return about(clause.origins, () => {
+      const { from, where: own, scope: inner } = this.#join(clause, first.scope);
+      const where = allOf([...first.where, ...own]);
+      const selected = where === false ? undefined : columns(inner);
+      if (selected === undefined) return undefined;
+      const sources = [...first.from, ...from];
+      if (sources.length === 0) sources.push(oneRow);
+      const tables = ` FROM ${sources.join(" CROSS JOIN ")}`;
+      return `SELECT ${selected.join(", ")}${tables}${where === true ? "" : ` WHERE ${conditionSql(where)}`}`;
     });
   }
 
-  /** Whether the clause has a value for the term; otherwise every value of its type is an answer. */
-  isBound({ rows, values, recursive }: LocalClause, term: FlatTerm): boolean {
-    if (term.kind !== "var") return true;
-    const sources = [
-      ...rows.map(({ args }) => args),
-      ...values.map(({ variables }) => variables),
-      ...recursive.map(({ args }) => args),
-    ];
-    return sources.flat().some((arg) => arg.kind === "var" && arg.id === term.id);
+  /** The call of a recursion as the first source of a clause, under the alias. */
+  firstCall(call: LocalRecursion, alias: string): Join {
+    const join: Join = { from: [], where: [`${alias}.tag = ${call.source.tag}`], scope: new Map() };
+    this.#bindAnswers(call, alias, join);
+    return join;
   }
 
-  equal(left: LocalValue, right: LocalValue): SqlCondition {
-    return this.#comparisons.equal(left, right);
+  /** Whether a source of the clause has a value for the term; otherwise every value of its type is an answer. */
+  isBound({ rows, values, recursive }: LocalClause, term: FlatTerm): boolean {
+    if (term.kind !== "var" && term.kind !== "param") return true;
+    const sources = [
+      ...rows.flatMap(({ args }) => args),
+      ...values.flatMap(({ variables }) => variables),
+      ...recursive.flatMap(boundArguments),
+    ];
+    const key = keyOf(term);
+    return sources.some((arg) => (arg.kind === "var" || arg.kind === "param") && keyOf(arg) === key);
   }
 
   alias(): string {
@@ -105,7 +146,7 @@ export class LocalEmitter {
       case "const":
         return { kind: "constant", ...term.value };
       case "now":
-        return { kind: "constant", type: "Integer", id: String(this.#options.now) };
+        return { kind: "constant", type: "Integer", id: String(this.#now) };
       case "fresh":
         return { kind: "fresh", type: term.type };
       default:
@@ -113,78 +154,120 @@ export class LocalEmitter {
     }
   }
 
-  #exists({ from, where }: Join): SqlCondition {
+  #sqlType(type: string): SqlType | undefined {
+    return this.#bindings.sqlTypes.get(type);
+  }
+
+  #exists({ from, where: conditions }: Join): SqlCondition {
+    const where = allOf(conditions);
     if (where === false || from.length === 0) return where;
-    return `EXISTS (SELECT 1 FROM ${from.join(" CROSS JOIN ")}${where === true ? "" : ` WHERE ${conditionSql(where)}`})`;
+    return `EXISTS (SELECT 1 FROM ${from.join(" CROSS JOIN ")}${where === true ? "" : ` WHERE ${where}`})`;
   }
 
   #join(clause: LocalClause, outer: Scope): Join {
-    const scope = new Map(outer);
-    const from: string[] = [];
-    const where: SqlCondition[] = [];
-    for (const row of clause.rows) this.#row(row, scope, from, where);
-    for (const atom of clause.recursive) this.#recursive(atom, scope, from, where);
+    const join: Join = { from: [], where: [], scope: new Map(outer) };
+    for (const row of clause.rows) this.#row(row, join);
+    for (const call of clause.recursive) this.#recursive(call, join);
     // One value for each row needs no join, so these come last.
     const [single, joined] = [clause.values.filter(isList), clause.values.filter((values) => !isList(values))];
-    for (const values of [...joined, ...single]) this.#values(values, scope, from, where);
+    for (const values of [...joined, ...single]) this.#values(values, join);
+    const { where, scope } = join;
     for (const condition of clause.conditions) where.push(this.#condition(condition, scope));
     for (const bodies of clause.negations) where.push(noneOf(bodies.map((body) => this.decision([body], scope))));
-    return { from, where: allOf(where), scope };
+    return join;
   }
 
-  #row({ binding, args }: LocalRow, scope: Map<string, LocalValue>, from: string[], where: SqlCondition[]): void {
-    const { dialect, bindings } = this.#options;
+  #row(row: LocalRow, join: Join): void {
+    const [binding, ...others] = row.bindings;
+    if (binding && others.length === 0 && row.facts.length === 0) this.#bound(binding, row.args, join);
+    else this.#together(row, join);
+  }
+
+  /** Adds the query as a source. Returns the values of its signature. */
+  #bound({ signature, query }: Binding, args: readonly (FlatArgument | undefined)[], join: Join): LocalValue[] {
     const alias = this.alias();
     const columns: string[] = [];
-    binding.signature.args.forEach(({ type, id }, position) => {
-      const term = must(args[position]);
-      if (id !== null) {
-        this.#bind(term, { kind: "constant", type, id }, scope, where);
-        return;
+    const values = signature.args.map(({ type, id }, position): LocalValue => {
+      const column = `${alias}.c${columns.length}`;
+      if (id === null) {
+        columns.push(`c${columns.length}`);
+        join.where.push(this.#dialect.isValue(column, type, this.#sqlType(type)));
       }
-      const name = `c${columns.length}`;
-      columns.push(name);
-      const column = `${alias}.${name}`;
-      const typed = bindings.sqlTypes.has(type) ? column : undefined;
-      where.push(dialect.isValue(column, type));
-      this.#bind(term, { kind: "column", type, id: dialect.id(column, type), column: typed }, scope, where);
+      const typed = this.#sqlType(type) && column;
+      const value: LocalValue =
+        id === null
+          ? { kind: "column", type, id: this.#dialect.id(column, type), column: typed }
+          : { kind: "constant", type, id };
+      const term = args[position];
+      if (term) this.#bind(term, value, join);
+      return value;
     });
-    from.push(dialect.query(binding.query, alias, columns));
+    join.from.push(this.#dialect.query(query, alias, columns));
+    return values;
   }
 
-  #recursive(
-    { node, args }: RecursiveAtom,
-    scope: Map<string, LocalValue>,
-    from: string[],
-    where: SqlCondition[],
-  ): void {
-    const source = this.#options.recursion(node);
-    if (source === undefined) {
-      where.push(false);
+  /** The rows of several bindings and central facts as one source, with a column for each argument that is no constant. */
+  #together({ args, bindings, facts, types }: LocalRow, join: Join): void {
+    const positions = [...args.keys()].filter((position) => args[position]?.kind !== "const");
+    const names = positions.map((_, index) => `c${index}`);
+    const named = (values: readonly string[]): string =>
+      names.length === 0 ? "1 AS c0" : names.map((name, index) => `${must(values[index])} AS ${name}`).join(", ");
+    const members = bindings.flatMap((binding) => {
+      const own: Join = { from: [], where: [], scope: new Map() };
+      const constants = args.map((arg) => (arg.kind === "const" ? arg : undefined));
+      const values = this.#bound(binding, constants, own);
+      const where = allOf(own.where);
+      const keys = positions.flatMap((position) => this.#keysOf(must(values[position]), undefined) ?? []);
+      if (where === false || keys.length < positions.length) return [];
+      return [`SELECT ${named(keys)} FROM ${own.from.join(", ")}${where === true ? "" : ` WHERE ${where}`}`];
+    });
+    const strings = facts.flatMap((fact) => {
+      const texts = positions.flatMap((position) => this.#comparisons.string(must(fact[position])) ?? []);
+      return texts.length < positions.length ? [] : [texts];
+    });
+    if (strings.length > 0 && names.length === 0) members.push("SELECT 1 AS c0");
+    else if (strings.length > 0) {
+      const alias = this.alias();
+      const ids = names.map((name) => this.#dialect.exact(`${alias}.${name}`));
+      members.push(`SELECT ${named(ids)} FROM ${this.#dialect.values(strings, alias, names)}`);
+    }
+    if (members.length === 0) {
+      join.where.push(false);
       return;
     }
-    const { table, tag } = source;
     const alias = this.alias();
-    from.push(`${table} AS ${alias}`);
-    where.push(`${alias}.tag = ${tag}`);
-    const values = this.answersOf(alias, openTypes(node));
-    args.forEach((term, position) => this.#bind(term, must(values[position]), scope, where));
+    join.from.push(`(${members.join(" UNION ALL ")}) AS ${alias}`);
+    positions.forEach((position, index) => {
+      const id = this.#dialect.exact(`${alias}.c${index}`);
+      this.#bind(must(args[position]), { kind: "column", type: must(types[position]), id, column: undefined }, join);
+    });
   }
 
-  #values(
-    { variables, rows }: CentralValues,
-    scope: Map<string, LocalValue>,
-    from: string[],
-    where: SqlCondition[],
-  ): void {
+  #recursive(call: LocalRecursion, join: Join): void {
+    const alias = this.alias();
+    join.from.push(`${call.source.table} AS ${alias}`);
+    join.where.push(`${alias}.tag = ${call.source.tag}`);
+    this.#bindAnswers(call, alias, join);
+  }
+
+  #bindAnswers({ atom, source }: LocalRecursion, alias: string, join: Join): void {
+    const types = openTypes(atom.node);
+    atom.args.forEach((term, position) => {
+      if (source.wild.has(position)) return;
+      const type = types[position];
+      if (type === undefined) throw new NotExpressible("recursion over values of any type");
+      const id = this.#dialect.restored(`${alias}.c${position}`);
+      this.#bind(term, { kind: "column", type, id, column: undefined }, join);
+    });
+  }
+
+  #values({ variables, rows }: CentralValues, join: Join): void {
     const [only, ...others] = variables;
     if (only === undefined) return;
-    if (variables.some((variable) => variable.type === undefined))
-      throw new NotExpressible("a value of any type, which central facts give");
-    const known = this.value(only, scope);
+    const known = this.value(only, join.scope);
     if (others.length === 0 && known) {
       const ids = rows.flatMap((row) => row);
-      where.push(only.type === known.type && this.#comparisons.oneOf(known, ids));
+      join.where.push(only.type === known.type && this.#comparisons.oneOf(known, ids));
       return;
     }
     const strings = rows.flatMap((row) => {
@@ -192,21 +275,20 @@ export class LocalEmitter {
       return texts.length === row.length ? [texts] : [];
     });
     if (strings.length === 0) {
-      where.push(false);
+      join.where.push(false);
       return;
     }
     const alias = this.alias();
-    const columns = variables.map((_, index) => `c${index}`);
-    from.push(this.#options.dialect.values(strings, alias, columns));
-    const values = this.answersOf(
-      alias,
-      variables.map(({ type }) => type),
-    );
-    variables.forEach((variable, position) => this.#bind(variable, must(values[position]), scope, where));
+    const names = variables.map((_, index) => `c${index}`);
+    join.from.push(this.#dialect.values(strings, alias, names));
+    variables.forEach((variable, index) => {
+      const id = this.#dialect.exact(`${alias}.c${index}`);
+      this.#bind(variable, { kind: "column", type: must(variable.type), id, column: undefined }, join);
+    });
   }
 
   /** Gives a variable its value, or compares the term with the value. */
-  #bind(term: FlatArgument, value: LocalValue, scope: Map<string, LocalValue>, where: SqlCondition[]): void {
+  #bind(term: FlatArgument, value: LocalValue, { scope, where }: Join): void {
     if (term.kind === "oneOf") {
       const ids = term.values.flatMap(({ type, id }) => (type === value.type ? [id] : []));
       where.push(this.#comparisons.oneOf(value, ids));
@@ -214,10 +296,10 @@ export class LocalEmitter {
     }
     const known = this.value(term, scope);
     if (known) where.push(this.#comparisons.equal(known, value));
-    else if (term.kind === "var") {
+    else if (term.kind === "var" || term.kind === "param") {
       if (term.type !== undefined && term.type !== value.type) where.push(false);
       scope.set(keyOf(term), value);
-    } else throw new Error("broken assumption: a value of the database is known");
+    }
   }
 
   #condition(condition: FlatCondition, scope: Scope): SqlCondition {

@@ -14,6 +14,15 @@ export function localFactTypes({ bindings }: DataBindings): FactType[] {
   return bindings.map(({ predicate, types }) => ({ predicate, types }));
 }
 
+/** Stands for a value of a question in rules that are compiled for all questions of a shape. No value has its id. */
+export function placeholder(type: string, number: number): Constant {
+  return { type, id: `\0${number}` };
+}
+
+export function isPlaceholder({ id }: Constant): boolean {
+  return id.startsWith("\0");
+}
+
 /** The bindings with rows that may have these arguments. */
 export function bindingsFor(bindings: readonly Binding[], predicate: string, args: readonly FlatArgument[]): Binding[] {
   return bindings.filter(
@@ -22,7 +31,8 @@ export function bindingsFor(bindings: readonly Binding[], predicate: string, arg
       args.every((arg, position) => {
         const fixed = binding.signature.args[position];
         const type = binding.types[position];
-        const fits = (value: Constant): boolean => value.type === type && (fixed?.id ?? value.id) === value.id;
+        const fits = (value: Constant): boolean =>
+          value.type === type && ((fixed?.id ?? value.id) === value.id || isPlaceholder(value));
         if (arg.kind === "oneOf") return arg.values.some(fits);
         if (arg.kind === "const") return fits(arg.value);
         const known = arg.kind === "now" ? "Integer" : arg.type;

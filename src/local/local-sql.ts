@@ -5,13 +5,9 @@
  * The passes of `datalog` specialise the rules for the question. Bound signatures are fact types of its context, so that
  * their calls survive. The clauses are split into rows and central facts (`clauses.ts`) and written as SQL (`emit.ts`).
  */
-import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { TooLarge } from "../datalog/analysis/too-large.ts";
 import { type FlatTerm, NotPlannable } from "../datalog/ir/flat.ts";
-import { type Constant, type DatalogProgram, predicateKey } from "../datalog/ir/program.ts";
-import { contextSignatures, specialise } from "../datalog/pipeline.ts";
-import { simplify } from "../datalog/rewrite/simplify.ts";
-import { unfoldBody } from "../datalog/rewrite/unfold.ts";
+import { type Constant, predicateKey } from "../datalog/ir/program.ts";
 import { TooManyNodes } from "../datalog/specialise/specialise.ts";
 import { ruleAt } from "../polar/rule-text.ts";
 import type { Source } from "../polar/source.ts";
@@ -19,37 +15,27 @@ import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
 import { clip } from "../util/text-length.ts";
 import type { DataBindings } from "./bindings.ts";
-import { type CentralReader, type LocalClause, splitClause } from "./clauses.ts";
+import { type CentralReader, type LocalClause, type LocalVariable, splitClause, type SplitOptions } from "./clauses.ts";
 import { allOf, conditionSql } from "./condition.ts";
 import type { Dialect } from "./dialect.ts";
 import { LocalEmitter, oneRow, type Scope } from "./emit.ts";
-import { localFactTypes, LocalNodes } from "./local-facts.ts";
+import { type LocalGoal, type LocalRules, type LocalShapes, type ShapeOptions } from "./shapes.ts";
 import { mysql } from "./mysql.ts";
 import { NotExpressible, shownRule } from "./not-expressible.ts";
 import { postgres } from "./postgres.ts";
 import { Recursions } from "./recursion.ts";
 import { sqlite } from "./sqlite.ts";
 
-export interface LocalSqlOptions {
-  readonly program: DatalogProgram;
-  /** The fact types that answers read. */
-  readonly facts: readonly FactType[];
-  /** The types of the request's context facts. */
-  readonly context: readonly FactType[];
+export interface LocalSqlOptions extends Omit<ShapeOptions, "bindings"> {
   readonly bindings: DataBindings;
-  readonly central: CentralReader;
+  /** The rules that are compiled already. */
+  readonly shapes: LocalShapes;
+  /** A reader of central facts. `real` gives the values that placeholders in nodes stand for. */
+  readonly central: (real: (value: Constant) => Constant) => CentralReader;
   /** `@current_unix_time`, in seconds. */
   readonly now: number;
   /** The source of the policy, for the texts of rules. */
   readonly sources: readonly Source[];
-  readonly limits: LocalSqlLimits;
-}
-
-export interface LocalSqlLimits {
-  readonly planClausesMax: number;
-  readonly planStepsMax: number;
-  readonly planNodesMax: number;
-  readonly policyTypingsMax: number;
 }
 
 /** One row with the boolean column `allowed`. Throws `invalid_request` if SQL can't express the rules. */
@@ -122,7 +108,7 @@ export function selectSql(query: LocalQuery, columns: ReadonlyMap<string, string
     const term = terms.get(variable);
     if (term === undefined) throw unknownVariable(variable);
     if (!/^[\p{L}_][\p{L}\p{N}_]{0,62}$/u.test(name)) throw notAColumn(name);
-    return { term, name: `"${name}"`, otherwise: [] };
+    return { term, name, otherwise: [] };
   });
   return rowsSql(goal, outputs, options);
 }
@@ -187,34 +173,27 @@ function goalOf(
   return { goal, terms };
 }
 
-/** Calls over terms: constants, values that only the database knows (`param`), and variables. */
-interface LocalGoal {
-  readonly calls: readonly { readonly predicate: string; readonly args: readonly FlatTerm[] }[];
-  /** The ids that a term may have, if the question names them. */
-  readonly ids: ReadonlyMap<FlatTerm, readonly string[]>;
-}
-
 function decisionSql(goal: LocalGoal, name: string, options: LocalSqlOptions): string {
-  return compiled(goal, [], new Map(), options, ({ clauses, emitter, recursions }) => {
-    const condition = conditionSql(emitter.decision(clauses, new Map()));
-    return `${withDefinitions(recursions)}SELECT ${condition} AS ${name}`;
+  return compiled(goal, [], new Set(), options, ({ clauses, emitter, recursions }) => {
+    const condition = emitter.decision(clauses, new Map());
+    const checked = typeof condition === "string" ? recursions.checked(condition) : conditionSql(condition);
+    return `${typeof condition === "string" ? recursions.prefix : ""}SELECT ${checked} AS ${name}`;
   });
 }
 
 function conditionOn(column: string, type: string, goal: LocalGoal, options: LocalSqlOptions): string {
   const dialect = dialectOf(options.bindings);
   if (!isColumn(column)) throw notAColumn(column);
-  const typed = options.bindings.sqlTypes.has(type) ? column : undefined;
-  const scope = new Map([
-    [`@${columnKey}`, { kind: "column", type, id: dialect.id(column, type), column: typed } as const],
-  ]);
-  return compiled(goal, [], scope, options, ({ clauses, emitter, recursions }) => {
-    const condition = emitter.decision(clauses, scope);
+  const sqlType = options.bindings.sqlTypes.get(type);
+  const typed = sqlType && column;
+  const value = { kind: "column", type, id: dialect.id(column, type), column: typed } as const;
+  const variable: LocalVariable = { kind: "param", name: columnKey, type };
+  return compiled(goal, [], new Set([`@${columnKey}`]), options, ({ clauses, emitter, recursions }) => {
+    const condition = emitter.membership(clauses, variable, value);
     if (typeof condition === "boolean") return conditionSql(condition);
     // `NOT EXISTS` would be true for a NULL, which is no value.
-    const guarded = `(${conditionSql(allOf([dialect.isValue(column, type), condition]))})`;
-    const definitions = withDefinitions(recursions);
-    return definitions === "" ? guarded : `(${definitions}SELECT ${guarded})`;
+    const guarded = `(${conditionSql(allOf([dialect.isValue(column, type, sqlType), condition]))})`;
+    return recursions.prefix === "" ? guarded : `(${recursions.prefix}SELECT ${recursions.checked(guarded)})`;
   });
 }
 
@@ -234,9 +213,7 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
     if (string === undefined) throw new NotExpressible("an answer that the database can't hold");
     return dialect.id(string, "String");
   };
-  if (dialect.name === "mysql")
-    throw new AppError("invalid_request", "`dialect: mysql` has no SQL for rows yet; ask with `authorize` or `list`");
-  return compiled(goal, head, new Map(), options, ({ clauses, emitter, recursions }) => {
+  return compiled(goal, head, new Set(), options, ({ clauses, emitter, recursions }) => {
     const selects = clauses.flatMap((clause) => {
       const open = outputs.findIndex((_, position) => !emitter.isBound(clause, must(clause.head[position])));
       const choices = open < 0 ? [""] : must(outputs[open]).otherwise;
@@ -244,27 +221,30 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
         throw new NotExpressible(`every value is an answer for ${must(outputs[open]).name}: ask with a filter instead`);
       return choices.flatMap((choice) => {
         const row = (scope: Scope): string[] =>
-          outputs.map(({ name }, position) => {
+          outputs.map((_, position) => {
             const value = open < 0 ? emitter.value(must(clause.head[position]), scope) : undefined;
             const text =
               value?.kind === "column"
                 ? dialect.id(value.id, "String")
                 : literal(value?.kind === "constant" ? value.id : choice);
-            return `${text} AS ${name}`;
+            return `${text} AS c${position}`;
           });
-        return emitter.select(clause, new Map(), row, [], []) ?? [];
+        return emitter.select(clause, new Map(), row) ?? [];
       });
     });
-    const columns = outputs.map(({ name }) => `${dialect.id("NULL", "String")} AS ${name}`);
-    const nothing = `SELECT ${columns.join(", ")} FROM ${oneRow} WHERE 1 = 0`;
+    const nothing = outputs.map((_, position) => `${dialect.id("NULL", "String")} AS c${position}`).join(", ");
+    if (selects.length === 0) selects.push(`SELECT ${nothing} FROM ${oneRow} WHERE 1 = 0`);
     const union =
       selects.length === 1 ? must(selects[0]).replace(/^SELECT /, "SELECT DISTINCT ") : selects.join(" UNION ");
-    return withDefinitions(recursions) + (selects.length === 0 ? nothing : union);
+    const check =
+      recursions.checks.length === 0
+        ? ""
+        : ` UNION ALL SELECT ${nothing} FROM ${oneRow} WHERE ${recursions.checked("1 = 0")}`;
+    const names = outputs.map(
+      ({ name }, position) => `${dialect.shown(`ost_rows.c${position}`)} AS ${dialect.quoted(name)}`,
+    );
+    return `${recursions.prefix}SELECT ${names.join(", ")} FROM (${union}${check}) AS ost_rows`;
   });
-}
-
-function withDefinitions({ definitions }: Recursions): string {
-  return definitions.length === 0 ? "" : `WITH RECURSIVE ${definitions.join(", ")} `;
 }
 
 interface CompiledGoal {
@@ -275,60 +255,36 @@ interface CompiledGoal {
 
 /** Compiles the goal and writes it with `emit`. Errors about rules become those of a request. */
 function compiled(
-  { calls, ids }: LocalGoal,
+  goal: LocalGoal,
   head: readonly FlatTerm[],
-  scope: Scope,
+  outer: ReadonlySet<string>,
   options: LocalSqlOptions,
   emit: (goal: CompiledGoal) => string,
 ): string {
-  const { bindings, program, facts, limits, central, now } = options;
+  const { bindings, limits, now, shapes } = options;
   const dialect = dialectOf(bindings);
-  const terms: FlatTerm[] = [];
-  const numbers = new Map<FlatTerm, number>();
-  const number = (term: FlatTerm): number => numbers.getOrInsertComputed(term, () => terms.push(term) - 1);
-  const goal = {
-    calls: calls.map(({ predicate, args }) => ({
-      predicate,
-      args: args.map((term) => (term.kind === "const" ? term : { kind: "var" as const, index: number(term) })),
-    })),
-    types: terms.map((term) => (term.kind === "var" || term.kind === "param" ? term.type : undefined)),
-  };
-  let [variables, steps, count] = [1 + Math.max(0, ...terms.map((term) => (term.kind === "var" ? term.id : 0))), 0, 0];
-  const unfold = {
-    clausesMax: limits.planClausesMax,
-    fresh: () => variables++,
-    withOrigins: true,
-    spend: () => {
-      if (++steps > limits.planStepsMax) throw new NotPlannable("planning takes too long");
-    },
-  };
-  const listed = new Map([...ids.values()].map((values, index) => [`ids:${index}`, values]));
-  const split = {
-    bindings: bindings.bindings,
-    context: options.context,
-    nodes: new LocalNodes(bindings.bindings),
-    central,
-    ids: listed,
-    spend: () => {
-      if (++count > limits.planClausesMax) throw new NotPlannable("too many clauses");
-    },
-  };
-  const recursions: Recursions = new Recursions({ dialect, split, unfold, emitter: () => emitter });
-  const emitter = new LocalEmitter({ dialect, bindings, now, recursion: (node) => recursions.source(node) });
+  let count = 0;
   try {
-    const context = [...options.context, ...localFactTypes(bindings)];
-    const body = specialise(goal, {
-      program,
-      facts,
-      context,
-      signatures: contextSignatures({ program, factTypes: facts }, context, limits.policyTypingsMax),
-      nodesMax: limits.planNodesMax,
-      typingsMax: limits.policyTypingsMax,
+    const rules: LocalRules = shapes.rules(goal, head, options);
+    const split: SplitOptions = {
+      bindings: bindings.bindings,
+      context: options.context,
+      nodes: rules.nodes,
+      central: options.central(rules.real),
+      recursion: (node) => recursions.sources(node),
+      ids: rules.ids,
+      spend: () => {
+        if (++count > limits.planClausesMax) throw new NotPlannable("too many clauses");
+      },
+    };
+    const emitter = new LocalEmitter({ dialect, bindings, now });
+    const recursions = new Recursions({
+      dialect,
+      split: () => split,
+      clausesOf: rules.clausesOf,
+      emitter: () => emitter,
     });
-    if (body === undefined) return emit({ clauses: [], emitter, recursions });
-    const atoms = [...ids.keys()].map((term, index) => ({ kind: "ids" as const, param: `ids:${index}`, args: [term] }));
-    const flat = simplify(unfoldBody(body, terms, head, atoms, unfold));
-    const clauses = flat.flatMap((clause) => splitClause(clause, split, new Set(scope.keys())));
+    const clauses = rules.clauses.flatMap((clause) => splitClause(clause, split, outer));
     return emit({ clauses, emitter, recursions });
   } catch (error) {
     throw refusalOf(error, options.sources);

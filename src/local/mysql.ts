@@ -23,23 +23,34 @@ function id(expression: string, type: string): string {
   return exact(`CASE ${text} WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE ${text} END`);
 }
 
+/** Rows with longer ids are no facts, because a fact can't have them. */
+const idBytesMax = 512;
+
 const number = (text: string): string => `CAST(${text} AS SIGNED)`;
 
 export const mysql: Dialect = {
   name: "mysql",
   hasLateral: false,
+  // MariaDB does after `max_recursive_iterations`.
+  cutsRecursion: true,
   hasMixedCollations: false,
   string,
   // With a character set, the literal takes the collation of the column that it is compared with.
   typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : `_utf8mb4 ${hexadecimal(value)}`),
   id,
   exact,
-  isValue(expression, type) {
+  // A column has the width of its first values, so all have the same one. Hexadecimal digits have no blanks to pad.
+  stored: (expression) => `CAST(HEX(${expression}) AS CHAR(${2 * idBytesMax}) CHARACTER SET ascii)`,
+  restored: (column) => `UNHEX(${column})`,
+  shown: (text) => `CONVERT(${text} USING utf8mb4)`,
+  quoted: (name) => `\`${name}\``,
+  isValue(expression, type, sqlType) {
     const text = id(expression, type);
     if (type === "Boolean") return `COALESCE(${text} IN ('true', 'false'), FALSE)`;
     // A text that is no integer in canonical form, or too large, is not the same after both casts.
     if (type === "Integer") return `COALESCE(${exact(number(text))} = ${text}, FALSE)`;
-    return `${expression} IS NOT NULL`;
+    if (sqlType?.form === "integer") return `${expression} IS NOT NULL`;
+    return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax}, FALSE)`;
   },
   number,
   // Other texts become other numbers; the comparison of the ids decides.

@@ -28,11 +28,16 @@ function isBetween(value: string, min: bigint, max: bigint): string {
 export const postgres: Dialect = {
   name: "postgres",
   hasLateral: true,
+  cutsRecursion: false,
   hasMixedCollations: true,
   string,
   typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,
   id,
   exact: (column) => `${column} COLLATE "C"`,
+  stored: id,
+  restored: (column) => `${column} COLLATE "C"`,
+  shown: (text) => text,
+  quoted: (name) => `"${name}"`,
   isValue(expression, type) {
     if (type === "Boolean") return `COALESCE(${id(expression)} IN ('true', 'false'), FALSE)`;
     if (type === "Integer") return isBetween(number(id(expression)), -(2n ** 63n), 2n ** 63n - 1n);

@@ -31,11 +31,16 @@ const number = (text: string): string => `CAST(${text} AS INTEGER)`;
 export const sqlite: Dialect = {
   name: "sqlite",
   hasLateral: false,
+  cutsRecursion: false,
   hasMixedCollations: true,
   string,
   typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : must(string(value))),
   id,
   exact,
+  stored: (expression) => id(expression, "String"),
+  restored: exact,
+  shown: (text) => text,
+  quoted: (name) => `"${name}"`,
   isValue(expression, type) {
     if (type === "Boolean") return `COALESCE(${id(expression, type)} IN ('true', 'false'), 0)`;
     // A text that is no integer in canonical form, or too large, is not the same after both casts.

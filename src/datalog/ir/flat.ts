@@ -19,7 +19,13 @@ export type FlatTerm =
 export type FlatArgument = FlatTerm | { readonly kind: "oneOf"; readonly values: readonly Constant[] };
 
 export type FlatAtom =
-  | { readonly kind: "fact" | "context"; readonly predicate: string; readonly args: readonly FlatArgument[] }
+  | {
+      readonly kind: "fact" | "context";
+      readonly predicate: string;
+      readonly args: readonly FlatArgument[];
+      /** Only with `UnfoldOptions.mergesFacts`: stored facts answer the atom as well. */
+      readonly orFact?: boolean;
+    }
   /** The answers of a recursive node, with one argument for each open argument of the node. */
   | { readonly kind: "recursive"; readonly node: PredicateNode; readonly args: readonly FlatTerm[] }
   /** The ids that the request lists for a variable. */

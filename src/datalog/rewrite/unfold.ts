@@ -33,6 +33,8 @@ export interface UnfoldOptions {
   readonly fresh: () => number;
   /** Whether all clauses get their origins. */
   readonly withOrigins?: boolean;
+  /** Whether a call that stored facts and context facts can answer becomes one atom, not two alternatives. */
+  readonly mergesFacts?: boolean;
 }
 
 interface State {
@@ -156,8 +158,9 @@ class Unfolding {
     const args = call.args.map((arg) => toTerm(arg, terms));
     const results: State[] = [];
     const withAtom = (atom: FlatAtom): number => results.push({ ...state, atoms: [...state.atoms, atom] });
-    if (call.fact) withAtom({ kind: "fact", predicate: call.predicate, args });
-    if (call.context) withAtom({ kind: "context", predicate: call.predicate, args });
+    const orFact = this.#options.mergesFacts === true && call.fact && call.context;
+    if (call.fact && !orFact) withAtom({ kind: "fact", predicate: call.predicate, args });
+    if (call.context) withAtom({ kind: "context", predicate: call.predicate, args, ...(orFact && { orFact }) });
     const { node } = call;
     if (!node) return results;
     const open = openArguments(node, args);

@@ -1,16 +1,22 @@
 /** Reads the central part of local authorization: stored facts, context facts and recursion over them. */
 import { type FlatArgument, type FlatAtom, NotEnumerable } from "../../datalog/ir/flat.ts";
-import type { ProgramTerm } from "../../datalog/ir/program.ts";
+import type { Constant, ProgramTerm } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { PredicateNode, SpecialisedBody, SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
-import { type CentralPart, type CentralReader, keyOf, type LocalVariable } from "../../local/clauses.ts";
+import {
+  type CentralPart,
+  type CentralReader,
+  type ContextAtom,
+  keyOf,
+  type LocalVariable,
+} from "../../local/clauses.ts";
 import { NotExpressible } from "../../local/not-expressible.ts";
 import type { Connection } from "../../store/connection/connection.ts";
 import type { Fact } from "../../store/facts/fact.ts";
 import { AppError } from "../../util/app-error.ts";
 import { must, unreachable } from "../../util/assert.ts";
 import { Evaluation, type EvaluationLimits } from "../evaluator/evaluate.ts";
-import { FactReader } from "../evaluator/fact-reader.ts";
+import { FactReader, TooManyFacts } from "../evaluator/fact-reader.ts";
 import { RequestSymbols } from "../request/request-symbols.ts";
 import type { TypeIds } from "../request/type-ids.ts";
 
@@ -22,29 +28,80 @@ export interface CentralFactsOptions {
   readonly now: number;
   /** `rowsMax` is the maximum number of central values of one condition. */
   readonly limits: EvaluationLimits;
+  /** The values that constants of nodes stand for. */
+  readonly real: (value: Constant) => Constant;
+}
+
+/** The symbols of the values that constants stand for. */
+class RealSymbols extends RequestSymbols {
+  readonly #real: (value: Constant) => Constant;
+
+  constructor({ database, types, contextFacts, real }: CentralFactsOptions) {
+    super(database, types, contextFacts);
+    this.#real = real;
+  }
+
+  override symbolOf(value: Constant): number {
+    // The constructor of the super class reads context facts, which have no placeholders.
+    return super.symbolOf(#real in this ? this.#real(value) : value);
+  }
 }
 
 export class CentralFacts implements CentralReader {
   readonly #symbols: RequestSymbols;
   readonly #reader: FactReader;
   readonly #limits: EvaluationLimits;
+  readonly #options: CentralFactsOptions;
 
-  constructor({ database, types, contextFacts, now, limits }: CentralFactsOptions) {
-    this.#symbols = new RequestSymbols(database, types, contextFacts);
+  constructor(options: CentralFactsOptions) {
+    const { database, types, now, limits } = options;
+    this.#options = options;
+    this.#symbols = new RealSymbols(options);
     this.#reader = new FactReader(database, types, this.#symbols, now);
     this.#limits = limits;
   }
 
-  #evaluate(part: CentralPart): (string | null)[][] {
+  facts(atom: ContextAtom, max: number): Constant[][] | undefined {
+    const { database, types, now } = this.#options;
+    const reader = new FactReader(database, types, this.#symbols, now, max);
+    const found: Constant[][] = [];
+    try {
+      for (const [single] of withSingleConstants([atom])) {
+        const { kind, predicate, args, orFact } = must(single) as ContextAtom;
+        const isStored = kind === "fact" || orFact === true;
+        const call = {
+          kind: "call",
+          predicate,
+          args: [],
+          node: undefined,
+          fact: isStored,
+          context: kind === "context",
+        } as const;
+        const symbols = args.map((arg) =>
+          arg.kind === "const" ? reader.constant(arg.value) : arg.kind === "now" ? reader.now : undefined,
+        );
+        const argTypes = args.map((arg) => ("type" in arg ? arg.type : undefined));
+        for (const row of reader.rows(call, symbols, argTypes))
+          found.push(row.map((symbol) => must(this.#symbols.valueOf(must(symbol)))));
+        if (found.length > max) return undefined;
+      }
+      return found;
+    } catch (error) {
+      if (error instanceof TooManyFacts) return undefined;
+      throw error;
+    }
+  }
+
+  #evaluate(part: CentralPart): (Constant | null)[][] {
     const { body, asked } = bodyOf(part);
     const known = body.types.map(() => undefined);
     return Evaluation.run(this.#reader, this.#limits, body, known, asked).map((row) =>
-      row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)).id)),
+      row.map((symbol) => (symbol === undefined ? null : must(this.#symbols.valueOf(symbol)))),
     );
   }
 
-  rows(part: CentralPart): (string | null)[][] {
-    const found = new Map<string, (string | null)[]>();
+  rows(part: CentralPart): (Constant | null)[][] {
+    const found = new Map<string, (Constant | null)[]>();
     try {
       for (const atoms of withSingleConstants(part.atoms)) {
         for (const row of this.#evaluate({ ...part, atoms })) found.set(JSON.stringify(row), row);
@@ -120,7 +177,7 @@ function bodyOf({ atoms, conditions, outputs }: CentralPart): {
         const args = atom.args.map(term);
         return {
           ...{ kind: "call", predicate: atom.predicate, args, node: undefined },
-          ...{ fact: atom.kind === "fact", context: atom.kind === "context" },
+          ...{ fact: atom.kind === "fact" || atom.orFact === true, context: atom.kind === "context" },
         };
       }
       case "recursive": {

@@ -1,5 +1,6 @@
 /** Reads the central part of local authorization: stored facts, context facts and recursion over them. */
 import { type FlatArgument, type FlatAtom, NotEnumerable } from "../../datalog/ir/flat.ts";
+import { flatArgumentKey, flatAtomKey, flatClauseKey } from "../../datalog/ir/key.ts";
 import type { Constant, ProgramTerm } from "../../datalog/ir/program.ts";
 import type { TypeName } from "../../datalog/ir/signature.ts";
 import type { PredicateNode, SpecialisedBody, SpecialisedLiteral } from "../../datalog/ir/specialised.ts";
@@ -52,6 +53,8 @@ export class CentralFacts implements CentralReader {
   readonly #reader: FactReader;
   readonly #limits: EvaluationLimits;
   readonly #options: CentralFactsOptions;
+  readonly #facts = new Map<string, Constant[][] | undefined>();
+  readonly #rows = new Map<string, (Constant | null)[][]>();
 
   constructor(options: CentralFactsOptions) {
     const { database, types, now, limits } = options;
@@ -61,7 +64,13 @@ export class CentralFacts implements CentralReader {
     this.#limits = limits;
   }
 
+  /** Clauses of a question repeat calls. */
   facts(atom: ContextAtom, max: number): Constant[][] | undefined {
+    const key = flatAtomKey(atom, (arg) => flatArgumentKey(arg.kind === "var" ? { ...arg, id: 0 } : arg));
+    return this.#facts.getOrInsertComputed(`${max} ${key}`, () => this.#factsOf(atom, max));
+  }
+
+  #factsOf(atom: ContextAtom, max: number): Constant[][] | undefined {
     const { database, types, now } = this.#options;
     const reader = new FactReader(database, types, this.#symbols, now, max);
     const found: Constant[][] = [];
@@ -101,6 +110,16 @@ export class CentralFacts implements CentralReader {
   }
 
   rows(part: CentralPart): (Constant | null)[][] {
+    const numbers = new Map<number, number>();
+    const key = flatClauseKey({ ...part, head: part.outputs, negations: [] }, (arg) =>
+      flatArgumentKey(
+        arg.kind === "var" ? { ...arg, id: numbers.getOrInsertComputed(arg.id, () => numbers.size) } : arg,
+      ),
+    );
+    return this.#rows.getOrInsertComputed(key, () => this.#rowsOf(part));
+  }
+
+  #rowsOf(part: CentralPart): (Constant | null)[][] {
     const found = new Map<string, (Constant | null)[]>();
     try {
       for (const atoms of withSingleConstants(part.atoms)) {

@@ -40,7 +40,7 @@ export interface Dialect {
   typed(id: string, type: SqlType): string;
   /** The rows of a bound query, as a source for FROM. */
   query(query: string, alias: string, columns: readonly string[]): string;
-  /** Rows of strings, at least one, as a source for FROM. */
+  /** Rows of ids that the database can hold, at least one, as a source for FROM. Its columns are `exact` ids. */
   values(rows: readonly (readonly string[])[], alias: string, columns: readonly string[]): string;
 }
 

@@ -65,30 +65,41 @@ export class LocalEmitter {
     const isSet = (clause: LocalClause): boolean =>
       clause.rows.length + clause.recursive.length > 0 && this.isBound(clause, variable);
     const sqlType = column.kind === "column" && column.column !== undefined ? this.#sqlType(column.type) : undefined;
-    const selects = clauses.filter(isSet).flatMap((clause) => {
-      const columns = (scope: Scope) => this.#keysOf(must(this.value(variable, scope)), sqlType);
-      return this.select(clause, new Map(), columns) ?? [];
-    });
+    // The database may have no collation in which a column can be compared with values that have no column.
+    const isNative = ({ form }: SqlType, value: LocalValue): boolean =>
+      form !== "text" || this.#dialect.hasMixedCollations || value.kind !== "column" || value.column !== undefined;
+    const byColumn: string[] = [];
+    const byId: string[] = [];
+    for (const clause of clauses.filter(isSet)) {
+      let known = sqlType;
+      const select = this.select(clause, new Map(), (scope) => {
+        const value = must(this.value(variable, scope));
+        known = sqlType && isNative(sqlType, value) ? sqlType : undefined;
+        return this.#keysOf(value, known);
+      });
+      if (select !== undefined) (known ? byColumn : byId).push(select);
+    }
     const others = this.decision(
       clauses.filter((clause) => !isSet(clause)),
       new Map([[keyOf(variable), column]]),
     );
     const [native, id] = column.kind === "column" ? [column.column, column.id] : [];
-    if (selects.length === 0 || id === undefined) return others;
-    const left = sqlType && native !== undefined ? `(${native}, ${id})` : id;
-    return anyOf([`${left} IN (${[...new Set(selects)].join(" UNION ALL ")})`, others]);
+    if (id === undefined) return others;
+    const isIn = (left: string, selects: readonly string[]): SqlCondition =>
+      selects.length > 0 && `${left} IN (${[...new Set(selects)].join(" UNION ALL ")})`;
+    return anyOf([isIn(`(${native ?? ""}, ${id})`, byColumn), isIn(id, byId), others]);
   }
 
   /** The columns of a set that is compared with a column of the SQL type, if it has one; undefined if it is not there. */
   #keysOf(value: LocalValue, sqlType: SqlType | undefined): readonly string[] | undefined {
     if (value.kind === "fresh") return undefined;
     if (value.kind === "column") {
-      const id = this.#dialect.id(value.id, "String");
+      const id = this.#dialect.exact(value.id);
       return sqlType ? [value.column ?? this.#dialect.typed(value.id, sqlType), id] : [id];
     }
     const string = this.#dialect.string(value.id);
     if (string === undefined || (sqlType && !isValueOf(sqlType, value.id))) return undefined;
-    const id = this.#dialect.id(string, "String");
+    const id = this.#dialect.exact(string);
     return sqlType ? [this.#dialect.typedValue(sqlType, value.id), id] : [id];
   }
 
@@ -221,10 +232,9 @@ export class LocalEmitter {
       if (where === false || keys.length < positions.length) return [];
       return [`SELECT ${named(keys)} FROM ${own.from.join(", ")}${where === true ? "" : ` WHERE ${where}`}`];
     });
-    const strings = facts.flatMap((fact) => {
-      const texts = positions.flatMap((position) => this.#comparisons.string(must(fact[position])) ?? []);
-      return texts.length < positions.length ? [] : [texts];
-    });
+    const strings = facts
+      .map((fact) => positions.map((position) => must(fact[position])))
+      .filter((ids) => ids.every((id) => this.#comparisons.string(id) !== undefined));
     if (strings.length > 0 && names.length === 0) members.push("SELECT 1 AS c0");
     else if (strings.length > 0) {
       const alias = this.alias();
@@ -270,10 +280,7 @@ export class LocalEmitter {
       join.where.push(only.type === known.type && this.#comparisons.oneOf(known, ids));
       return;
     }
-    const strings = rows.flatMap((row) => {
-      const texts = row.flatMap((id) => this.#comparisons.string(id) ?? []);
-      return texts.length === row.length ? [texts] : [];
-    });
+    const strings = rows.filter((row) => row.every((id) => this.#comparisons.string(id) !== undefined));
     if (strings.length === 0) {
       join.where.push(false);
       return;

@@ -211,7 +211,7 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
   const literal = (text: string): string => {
     const string = dialect.string(text);
     if (string === undefined) throw new NotExpressible("an answer that the database can't hold");
-    return dialect.id(string, "String");
+    return dialect.exact(string);
   };
   return compiled(goal, head, new Set(), options, ({ clauses, emitter, recursions }) => {
     const selects = clauses.flatMap((clause) => {
@@ -225,7 +225,7 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
             const value = open < 0 ? emitter.value(must(clause.head[position]), scope) : undefined;
             const text =
               value?.kind === "column"
-                ? dialect.id(value.id, "String")
+                ? dialect.exact(value.id)
                 : literal(value?.kind === "constant" ? value.id : choice);
             return `${text} AS c${position}`;
           });

@@ -2,6 +2,7 @@
  * SQL of MySQL 8 and MariaDB. Their collations equate case, accents and trailing blanks, `utf8mb4_bin` included, so ids
  * are compared as binary strings.
  */
+import { must } from "../util/assert.ts";
 import { type Dialect, plainCharacters } from "./dialect.ts";
 
 /** A hexadecimal literal is a binary string, whatever `sql_mode` and the character set of the client are. */
@@ -14,11 +15,16 @@ function hexadecimal(text: string): string {
   return `X'${Buffer.from(text).toString("hex")}'`;
 }
 
-const exact = (expression: string): string => `CAST(CONVERT(${expression} USING utf8mb4) AS BINARY)`;
+/** Literals, and columns of literals, have the character set utf8mb4 or binary. */
+const exact = (expression: string): string => `CAST(${expression} AS BINARY)`;
+
+/** Binary columns are taken as they are, because a conversion makes equal question marks of bytes that are no text. */
+const bytes = (column: string): string =>
+  exact(`IF(CHARSET(${column}) = 'binary', ${column}, CONVERT(${column} USING utf8mb4))`);
 
 function id(expression: string, type: string): string {
-  if (type !== "Boolean") return exact(expression);
-  const text = exact(expression);
+  const text = bytes(expression);
+  if (type !== "Boolean") return text;
   // Booleans are the numbers 1 and 0.
   return exact(`CASE ${text} WHEN '1' THEN 'true' WHEN '0' THEN 'false' ELSE ${text} END`);
 }
@@ -48,7 +54,7 @@ export const mysql: Dialect = {
     const text = id(expression, type);
     if (type === "Boolean") return `COALESCE(${text} IN ('true', 'false'), FALSE)`;
     // A text that is no integer in canonical form, or too large, is not the same after both casts.
-    if (type === "Integer") return `COALESCE(${exact(number(text))} = ${text}, FALSE)`;
+    if (type === "Integer") return `COALESCE(${bytes(number(text))} = ${text}, FALSE)`;
     if (sqlType?.form === "integer") return `${expression} IS NOT NULL`;
     return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax}, FALSE)`;
   },
@@ -57,6 +63,19 @@ export const mysql: Dialect = {
   typed: (text, { form }) => (form === "integer" ? number(text) : `CONVERT(${text} USING utf8mb4)`),
   query: (query, alias, columns) =>
     `(WITH ost_query(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ost_query) AS ${alias}`,
-  values: (rows, alias, columns) =>
-    `(${rows.map((row) => `SELECT ${row.map((value, index) => `${value} AS ${columns[index] ?? ""}`).join(", ")}`).join(" UNION ALL ")}) AS ${alias}`,
+  values(rows, alias, columns) {
+    // A union of thousands of selections is slow.
+    if (rows.length > selectsMax) {
+      const typed = columns.map(
+        (name, index) => `${name} VARCHAR(${idBytesMax}) CHARACTER SET utf8mb4 PATH '$[${index}]'`,
+      );
+      const json = `CONVERT(${hexadecimal(JSON.stringify(rows))} USING utf8mb4)`;
+      return `JSON_TABLE(${json}, '$[*]' COLUMNS (${typed.join(", ")})) AS ${alias}`;
+    }
+    const row = (ids: readonly string[]): string =>
+      `SELECT ${ids.map((id, index) => `${must(string(id))} AS ${must(columns[index])}`).join(", ")}`;
+    return `(${rows.map(row).join(" UNION ALL ")}) AS ${alias}`;
+  },
 };
+
+const selectsMax = 50;

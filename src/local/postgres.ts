@@ -56,5 +56,5 @@ export const postgres: Dialect = {
   },
   query: (query, alias, columns) => `(${query}\n) AS ${alias}(${columns.join(", ")})`,
   values: (rows, alias, columns) =>
-    `(VALUES ${rows.map((row) => `(${row.join(", ")})`).join(", ")}) AS ${alias}(${columns.join(", ")})`,
+    `(VALUES ${rows.map((row) => `(${row.map((id) => must(string(id))).join(", ")})`).join(", ")}) AS ${alias}(${columns.join(", ")})`,
 };

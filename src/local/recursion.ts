@@ -136,7 +136,7 @@ export class Recursions {
     if (this.#options.dialect.cutsRecursion && steps.length > 0) {
       const same = columns.map((name) => `ost_known.${name} <=> ost_next.${name}`).join(" AND ");
       const isKnown = `EXISTS (SELECT 1 FROM ${table} AS ost_known WHERE ${same})`;
-      const next = `(WITH ost_next(${listed}) AS (${steps.join(" UNION ALL ")}) SELECT * FROM ost_next) AS ost_next`;
+      const next = `(${steps.join(" UNION ALL ")}) AS ost_next`;
       this.checks.push({ table, isComplete: `NOT EXISTS (SELECT 1 FROM ${next} WHERE NOT ${isKnown})` });
     }
   }
@@ -168,7 +168,8 @@ export class Recursions {
         }
       }
       const padding = new Array<string>(width - ids.length).fill(dialect.stored("NULL"));
-      return [String(this.#tagOf(group, node, wild)), ...ids, ...padding];
+      const tag = `${this.#tagOf(group, node, wild)} AS tag`;
+      return [tag, ...[...ids, ...padding].map((id, index) => `${id} AS c${index}`)];
     };
     return emitter().select(clause, new Map(), columns, first);
   }

@@ -53,5 +53,5 @@ export const sqlite: Dialect = {
   query: (query, alias, columns) =>
     `(WITH ost_query(${columns.join(", ")}) AS (${query}\n) SELECT * FROM ost_query) AS ${alias}`,
   values: (rows, alias, columns) =>
-    `(WITH ost_values(${columns.join(", ")}) AS (VALUES ${rows.map((row) => `(${row.join(", ")})`).join(", ")}) SELECT * FROM ost_values) AS ${alias}`,
+    `(WITH ost_values(${columns.join(", ")}) AS (VALUES ${rows.map((row) => `(${row.map((id) => must(string(id))).join(", ")})`).join(", ")}) SELECT * FROM ost_values) AS ${alias}`,
 };

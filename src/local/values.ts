@@ -80,8 +80,9 @@ export class Comparisons {
 
   #byColumns(left: Column, right: Column): SqlCondition {
     const sqlType = this.#sqlTypes.get(left.type);
-    if (sqlType?.form === "text" && !this.#dialect.hasMixedCollations) return true;
     if (sqlType === undefined || (left.column === undefined && right.column === undefined)) return true;
+    const hasBoth = left.column !== undefined && right.column !== undefined;
+    if (sqlType.form === "text" && !this.#dialect.hasMixedCollations && !hasBoth) return true;
     const typed = ({ column, id }: Column): string => column ?? `(${this.#dialect.typed(id, sqlType)})`;
     return `${typed(left)} = ${typed(right)}`;
   }

@@ -7,6 +7,7 @@ import { defaultLimits } from "../config/limits.ts";
 import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import type { DataBindings } from "../local/bindings.ts";
+import { type ExplainedSql, explainSql } from "../local/explain-sql.ts";
 import { actionsSql, authorizeSql, filterSql, listSql, selectSql, type LocalSqlOptions } from "../local/local-sql.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
@@ -17,6 +18,7 @@ import { type FactFilter, type FactPage, type FactPosition, readFactPage } from 
 import type { Fact, FactPattern, Value } from "../store/facts/fact.ts";
 import { warmUpSymbolCache } from "../store/facts/symbols.ts";
 import { allSecrets, findSecrets } from "../store/keys/api-keys.ts";
+import { allBindings, findBindings, type StoredBindings } from "../store/keys/stored-bindings.ts";
 import type { KeySecret } from "../store/keys/key-grant.ts";
 import { readRevision, readState, type Revision, type StoreState } from "../store/log/store-state.ts";
 import { allTypes } from "../store/facts/symbols.ts";
@@ -24,12 +26,13 @@ import { countFacts, countFactsByPredicate } from "../store/statistics/table-sta
 import { recordRows, type Span, withSpan } from "../telemetry/tracing.ts";
 import { AppError } from "../util/app-error.ts";
 import { must } from "../util/assert.ts";
+import { fitsInBytes } from "../util/text-length.ts";
 import { factPageRowsExamined, factPageRowsSorted } from "../util/tuning.ts";
 import { activationOf } from "./policy/activation.ts";
 import { suggestionsFor } from "./policy/suggestions.ts";
 import { activate } from "./policy/active-policy.ts";
 import { type FactUses, factUsesOf } from "./policy/fact-schema.ts";
-import { tooManyAnswers } from "./evaluator/evaluate.ts";
+import { type EvaluationLimits, tooManyAnswers } from "./evaluator/evaluate.ts";
 import {
   findVersion,
   readHistory,
@@ -38,6 +41,7 @@ import {
   type PolicyVersion,
 } from "./policy/policy-history.ts";
 import { CentralFacts } from "./local/central-facts.ts";
+import { type ParsedBindings, QuestionBindings } from "./local/question-bindings.ts";
 import type { ReadFactTypes } from "./policy/head-facts.ts";
 import { Admission } from "./query/admission.ts";
 import { OffloadRequired } from "./query/offload-required.ts";
@@ -63,10 +67,18 @@ import type {
   ActorListingQuestion,
   AnswerVersion,
   AuthorizeQuestion,
+  BindingsCheck,
+  BindingsCheckQuestion,
+  BindingsReference,
   BulkActionsQuestion,
   Listing,
   ListingQuestion,
   ListQuestion,
+  LocalActionsQuestion,
+  LocalAuthorizeQuestion,
+  LocalListQuestion,
+  LocalQueryQuestion,
+  LocalSql,
   Metadata,
   MetadataQuestion,
   PatternQuestion,
@@ -126,6 +138,7 @@ export class Engine {
   readonly #view: ReadView;
   readonly #admission: Admission | undefined;
   readonly #files: StoreFiles;
+  readonly #bindings: QuestionBindings;
   /** The time of the last answer, and whether it came from the decision cache. */
   #answeredAt = 0;
   #wasCached = false;
@@ -139,6 +152,7 @@ export class Engine {
     const factsAtATimeMax = onServingThread ? limits.servingThreadQueryStepsMax : options.factsAtATimeMax;
     this.#limits = { ...limits, factsAtATimeMax, onServingThread };
     if (onServingThread) this.#admission = new Admission(database, limits);
+    this.#bindings = new QuestionBindings(database, limits, onServingThread);
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
     database.resizeSymbolCache(limits.symbolCacheEntriesMax);
     const { changes, after } = options;
@@ -389,6 +403,75 @@ export class Engine {
     });
   }
 
+  /** The decision as SQL for the database of an application. Throws as `authorizeSql`, and as `QuestionBindings.of`. */
+  authorizeLocal(question: LocalAuthorizeQuestion): LocalSql {
+    return this.#local(question, (bindings) => this.authorizeSql({ ...question, bindings }));
+  }
+
+  /** As `listSql`. Throws as `authorizeLocal`. */
+  listLocal(question: LocalListQuestion): LocalSql {
+    return this.#local(question, (bindings) => this.listSql({ ...question, bindings }));
+  }
+
+  /** As `actionsSql`. Throws as `authorizeLocal`. */
+  actionsLocal(question: LocalActionsQuestion): LocalSql {
+    return this.#local(question, (bindings) => this.actionsSql({ ...question, bindings }));
+  }
+
+  /** As `selectSql` or `filterSql`. Throws as `authorizeLocal`. */
+  queryLocal({ output, ...question }: LocalQueryQuestion): LocalSql {
+    return this.#local(question, (bindings) =>
+      output.mode === "select"
+        ? this.selectSql({ query: question, columns: new Map(output.columns), bindings })
+        : this.filterSql({ query: question, variable: output.variable, column: output.column, bindings }),
+    );
+  }
+
+  /** Which rows of the application can change the decision. Throws as `authorizeLocal`. */
+  explainLocal(question: Omit<LocalAuthorizeQuestion, "withParameters">): ExplainedSql {
+    const { actor, action, resource, contextFacts } = question;
+    return this.#view.read(() => {
+      const bindings = this.#bindings.of(question.bindings);
+      const { dialect } = bindings;
+      const none: ExplainedSql = {
+        ...{ dialect, decision: "deny", sql: "SELECT FALSE AS allowed", alternatives: [], more: false },
+      };
+      return this.#answer("authorize", [actor, resource], contextFacts, none, (planner, context) => {
+        const options = this.#localOptions(planner, context, contextFacts, bindings);
+        return explainSql({ actor, action, resource }, this.#limits.explanationEntriesMax, options);
+      });
+    });
+  }
+
+  #local({ bindings }: { readonly bindings: BindingsReference }, sqlFor: (bindings: DataBindings) => string): LocalSql {
+    this.#noteAnswer(this.#clock(), false);
+    return this.#view.read(() => {
+      this.#view.notePosition();
+      const { localSqlBytesMax, onServingThread } = this.#limits;
+      const sql = offloading(onServingThread, () => sqlFor(this.#bindings.of(bindings)));
+      if (!fitsInBytes(sql, localSqlBytesMax))
+        throw new AppError(
+          "query_too_expensive",
+          `the SQL would be longer than ${localSqlBytesMax} bytes: bind the facts with many values to queries of your database`,
+        );
+      return { sql };
+    });
+  }
+
+  /** Checks data bindings, without the policy. Throws as `QuestionBindings.of`. */
+  bindingsCheck({ bindings }: BindingsCheckQuestion): BindingsCheck {
+    return { signatures: this.#bindings.of(bindings).bindings.length };
+  }
+
+  /** Parsed bindings, so that another engine need not parse them. */
+  parsedBindings(reference: BindingsReference): ParsedBindings | undefined {
+    return this.#view.read(() => this.#bindings.find(reference));
+  }
+
+  addParsedBindings(parsed: ParsedBindings): void {
+    this.#bindings.add(parsed);
+  }
+
   /** The decision as SQL for the database of an application. Throws `invalid_request` if SQL can't express it. */
   authorizeSql({ actor, action, resource, contextFacts, bindings }: AuthorizeSqlQuestion): string {
     return this.#answer("authorize", [actor, resource], contextFacts, "SELECT FALSE AS allowed", (planner, context) =>
@@ -443,17 +526,16 @@ export class Engine {
   ): LocalSqlOptions {
     const now = this.#clock();
     this.#noteAnswer(now, false);
-    const { queryStepsMax, queryRowsMax, queryValuesMax, queryTimeMsMax } = this.#limits;
-    const limits = {
-      ...{ stepsMax: queryStepsMax, rowsMax: queryRowsMax, valuesMax: queryValuesMax, isLast: true },
-      endMs: performance.now() + queryTimeMsMax,
-    };
+    const { onServingThread, factsAtATimeMax, policyTypingsMax, servingThreadPlanTypingsMax } = this.#limits;
+    const typingsMax = onServingThread ? Math.min(policyTypingsMax, servingThreadPlanTypingsMax) : policyTypingsMax;
+    const limits = { ...this.#limits, policyTypingsMax: typingsMax };
     const { program, factTypes: facts, sources, types } = planner;
+    const read = { database: this.#database, types, contextFacts, now, factsAtATimeMax };
     return {
-      ...{ program, facts, sources, context, bindings, now, limits: this.#limits, shapes: planner.localShapes },
+      ...{ program, facts, sources, context, bindings, now, limits, shapes: planner.localShapes },
       signatures: (all) => planner.signaturesWith(all),
       isNamed: (value) => planner.names(value),
-      central: (real) => new CentralFacts({ database: this.#database, types, contextFacts, now, limits, real }),
+      central: (real) => new CentralFacts({ ...read, limits: evaluationLimits(this.#limits), real }),
     };
   }
 
@@ -564,6 +646,16 @@ export class Engine {
     return this.#view.read(() => allSecrets(this.#database));
   }
 
+  /** The data bindings that the environment stores under the name. */
+  storedBindings(name: string): StoredBindings | undefined {
+    return this.#view.read(() => findBindings(this.#database, name));
+  }
+
+  /** All data bindings that the environment stores, by name. */
+  allStoredBindings(): StoredBindings[] {
+    return this.#view.read(() => allBindings(this.#database));
+  }
+
   /** What the active policy can use as facts. */
   factUses(): FactUses {
     return this.#view.read(() => factUsesOf(activationOf(this.#database)));
@@ -660,6 +752,30 @@ export class Engine {
     const plan = withSpan("plan", {}, planOf, planner, shape);
     this.#admission?.admit(plan, this.#view.statistics(), Math.max(listed, contextFacts.length));
     return new QueryExecution(this.#database, planner, plan, contextFacts, now, this.#limits);
+  }
+}
+
+/** How much the evaluator may do for one condition of SQL. */
+function evaluationLimits(limits: ExecutionLimits): EvaluationLimits {
+  const { onServingThread, localValuesMax, queryStepsMax, queryValuesMax, queryTimeMsMax } = limits;
+  const { servingThreadQueryStepsMax, servingThreadAnswerValuesMax, servingThreadTimeMsMax } = limits;
+  return {
+    stepsMax: onServingThread ? servingThreadQueryStepsMax : queryStepsMax,
+    rowsMax: onServingThread ? Math.min(localValuesMax, servingThreadAnswerValuesMax) : localValuesMax,
+    valuesMax: queryValuesMax,
+    endMs: performance.now() + (onServingThread ? servingThreadTimeMsMax : queryTimeMsMax),
+    isLast: !onServingThread,
+  };
+}
+
+/** Runs `body`. A limit that it reaches on the serving thread becomes OffloadRequired. */
+function offloading<T>(onServingThread: boolean, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (onServingThread && error instanceof AppError && error.code === "query_too_expensive")
+      throw new OffloadRequired("it takes long");
+    throw error;
   }
 }
 

@@ -54,7 +54,9 @@ import type { People } from "./oidc/people.ts";
 import { ListPages } from "./pages/list-pages.ts";
 import { ParityLog } from "./parity/parity-log.ts";
 import { healthPaths, healthRoutes } from "./routes/health.ts";
+import { bindingsReads, bindingsWrites } from "./routes/bindings.ts";
 import { keyReads, keyWrites } from "./routes/keys.ts";
+import { localRoutes } from "./routes/local.ts";
 import { backupRoutes, metricsRoutes, promoteRoutes, replicationRoutes } from "./routes/operations.ts";
 import { parityRoutes } from "./routes/parity.ts";
 import { loginRoute, whoamiRoute } from "./routes/people.ts";
@@ -131,6 +133,7 @@ export function createApp(
         .use(openApiRoute(limits))
         .use(authorizeRoute(authorize))
         .use(questionRoutes(node, limits, queries, bodies, pages, decisions))
+        .use(localRoutes(node, limits, queries, bodies, decisions))
         .use(authzenDiscovery(publicUrl))
         .use(authzenRoutes(node, limits, queries, bodies, pages, decisions))
         .use(decisionRoutes(node, limits, bodies, decisions, decisionStreams, past))
@@ -140,9 +143,10 @@ export function createApp(
         .use(policyReads(node, limits, queries))
         .use(policyCheckRoutes(node, limits, bodies))
         .use(keyReads(node, limits))
+        .use(bindingsReads(node, limits))
         .use(whoamiRoute(node, limits))
         .use(loginRoute(oidc))
-        .use(writeRoutes(node, limits, bodies, isHosted))
+        .use(writeRoutes(node, limits, bodies, queries, isHosted))
         .use(isHosted ? refusedApplianceRoutes(node) : applianceRoutes(node, limits, bodies, environments))
         .use(backupRoutes(node, limits))
         .use(auditRoutes(node, limits))
@@ -205,12 +209,13 @@ function routed(app: AnyElysia): Routed {
 }
 
 /** The write routes for the role of the node: a primary writes, an edge forwards, a fallback refuses. */
-function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, isHosted: boolean) {
+function writeRoutes(node: Node, limits: Limits, bodies: BodyParser, queries: QueryDispatcher, isHosted: boolean) {
   if (node.writes !== undefined) {
     return new Elysia()
       .use(factWrites(node, node.writes, limits, bodies))
       .use(policyWrites(node, node.writes, limits, bodies))
-      .use(keyWrites(node, node.writes, limits, bodies));
+      .use(keyWrites(node, node.writes, limits, bodies))
+      .use(bindingsWrites(node, node.writes, limits, bodies, queries));
   }
   return node.forward === undefined
     ? refusedWrites(node, isHosted)

@@ -38,13 +38,20 @@ export interface LocalSqlOptions extends Omit<ShapeOptions, "bindings"> {
   readonly sources: readonly Source[];
 }
 
+export interface LocalDecision {
+  readonly actor: Constant;
+  readonly action: string;
+  readonly resource: Constant;
+}
+
 /** One row with the boolean column `allowed`. Throws `invalid_request` if SQL can't express the rules. */
-export function authorizeSql(
-  { actor, action, resource }: { readonly actor: Constant; readonly action: string; readonly resource: Constant },
-  options: LocalSqlOptions,
-): string {
+export function authorizeSql(question: LocalDecision, options: LocalSqlOptions): string {
+  return decisionSql(decisionGoal(question), "allowed", options);
+}
+
+export function decisionGoal({ actor, action, resource }: LocalDecision): LocalGoal {
   const args = [actor, { type: "String", id: action }, resource].map(constant);
-  return decisionSql({ calls: [{ predicate: allow, args }], ids: new Map() }, "allowed", options);
+  return { calls: [{ predicate: allow, args }], ids: new Map() };
 }
 
 /** Rows with the column `actions`: each action that the actor may do. Throws as `authorizeSql`. */
@@ -254,13 +261,13 @@ interface CompiledGoal {
 }
 
 /** Compiles the goal and writes it with `emit`. Errors about rules become those of a request. */
-function compiled(
+export function compiled<T>(
   goal: LocalGoal,
   head: readonly FlatTerm[],
   outer: ReadonlySet<string>,
   options: LocalSqlOptions,
-  emit: (goal: CompiledGoal) => string,
-): string {
+  emit: (goal: CompiledGoal) => T,
+): T {
   const { bindings, limits, now, shapes } = options;
   const dialect = dialectOf(bindings);
   let count = 0;
@@ -307,7 +314,7 @@ function refusalOf(error: unknown, sources: readonly Source[]): unknown {
   return error;
 }
 
-function dialectOf({ dialect }: DataBindings): Dialect {
+export function dialectOf({ dialect }: DataBindings): Dialect {
   switch (dialect) {
     case "postgres":
       return postgres;

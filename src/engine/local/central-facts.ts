@@ -29,6 +29,8 @@ export interface CentralFactsOptions {
   readonly now: number;
   /** `rowsMax` is the maximum number of central values of one condition. */
   readonly limits: EvaluationLimits;
+  /** As in `EngineOptions`. */
+  readonly factsAtATimeMax?: number | undefined;
   /** The values that constants of nodes stand for. */
   readonly real: (value: Constant) => Constant;
 }
@@ -57,10 +59,10 @@ export class CentralFacts implements CentralReader {
   readonly #rows = new Map<string, (Constant | null)[][]>();
 
   constructor(options: CentralFactsOptions) {
-    const { database, types, now, limits } = options;
+    const { database, types, now, limits, factsAtATimeMax } = options;
     this.#options = options;
     this.#symbols = new RealSymbols(options);
-    this.#reader = new FactReader(database, types, this.#symbols, now);
+    this.#reader = new FactReader(database, types, this.#symbols, now, factsAtATimeMax);
     this.#limits = limits;
   }
 
@@ -130,6 +132,8 @@ export class CentralFacts implements CentralReader {
     } catch (error) {
       if (error instanceof NotEnumerable)
         throw new NotExpressible("a rule holds for values that no central fact names", { cause: error });
+      // Another evaluation has higher limits.
+      if (!this.#limits.isLast) throw error;
       if (error instanceof AppError && error.code === "query_too_expensive") throw tooMany(part, this.#limits, error);
       throw error;
     }

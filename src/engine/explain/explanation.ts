@@ -119,7 +119,7 @@ export type ExplainedRow = z.output<typeof explainedRow>;
 /** One way in which rows can allow the action. */
 const alternative = z
   .object({
-    /** The rules that lead to it, outer ones first; without the default `allow` rules, which no text contains. */
+    /** The rules that lead to it, outer ones first; without those that only pass an answer on. */
     rules: z.array(rule),
     /** SQL without rows as a result: whether rows allow the action in this way. */
     condition: z.string(),

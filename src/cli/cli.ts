@@ -11,6 +11,7 @@ import { describeStorageFailure, storageFailureIn } from "../util/storage-failur
 import { abandonHistoryCommand, adoptHistoryCommand } from "./approve-history.ts";
 import { auditCommand } from "./audit.ts";
 import { backupCommand } from "./backup.ts";
+import { bindingsCommand } from "./bindings.ts";
 import { printFailure, paint } from "./color.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
@@ -114,6 +115,7 @@ const commandGroups: readonly (readonly [heading: string, commands: readonly Add
       exportCommand,
       importCommand,
       reconcileCommand,
+      bindingsCommand,
     ],
   ],
   [

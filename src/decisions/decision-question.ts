@@ -1,6 +1,12 @@
 /** The questions of logged decisions, in parts: columns that all kinds share, and the rest as JSON. */
 import { createHash } from "node:crypto";
-import { type BindingsReference, questionFromJson, questionToJson, type DecisionKind, type Questions } from "../engine/request/questions.ts";
+import {
+  type BindingsReference,
+  questionFromJson,
+  questionToJson,
+  type DecisionKind,
+  type Questions,
+} from "../engine/request/questions.ts";
 import type { Fact, Value } from "../store/facts/fact.ts";
 import { AppError } from "../util/app-error.ts";
 import type { LoggedKind } from "./decision-entry.ts";

@@ -317,7 +317,10 @@ describe("a node", () => {
     writeFileSync(file, yaml);
     const bindings = async (...words: string[]) => await run(["bindings", ...words], access);
     expect((await bindings("put", "shop", file)).output).toBe("stored shop\n");
-    expect(JSON.parse((await bindings("put", "shop", file, "--json")).output)).toEqual({ name: "shop", unchanged: true });
+    expect(JSON.parse((await bindings("put", "shop", file, "--json")).output)).toEqual({
+      name: "shop",
+      unchanged: true,
+    });
     expect((await bindings("list")).output).toMatch(/^NAME {2}BYTES {2}STORED\nshop {2}\d+ +\d{4}-\S+Z\n$/);
     expect((await bindings("get", "shop")).output).toBe(yaml);
     expect((await bindings("get", "other")).errors).toContain("answered 404: no data bindings are stored under");

@@ -44,7 +44,10 @@ test("each question has its SQL, which folds what does not depend on rows", () =
     const sql = await sqlOf(api, "/api/authorize_query", authorizeBody);
     expect(sql).toMatch(/^SELECT EXISTS \(.*SELECT id, org FROM repos\n.* AS allowed$/s);
     expect(await sqlOf(api, "/api/list_query", listBody)).toContain("repos.id IS NOT NULL AND");
-    const actions = { query: { ...ann, resource_type: "Repo", resource_id: "anvil", context_facts: [] }, data_bindings: bindings };
+    const actions = {
+      query: { ...ann, resource_type: "Repo", resource_id: "anvil", context_facts: [] },
+      data_bindings: bindings,
+    };
     expect(await sqlOf(api, "/api/actions_query", actions)).toMatch(/^SELECT DISTINCT .* AS actions /s);
 
     const owner = role("ann", "owner", Repo("anvil"));
@@ -139,7 +142,9 @@ describe("stored data bindings", () => {
       const { json: keys } = await api.call("GET", "/api/keys");
       expect((keys as { keys: { id: string }[] }).keys.map(({ id }) => id)).toEqual(["admin"]);
       expect((await api.call("DELETE", "/api/keys/bindings%2Fshop")).status).toBe(404);
-      const forged = await api.call("GET", "/api/bindings", { headers: { authorization: `Bearer e_test_bindings_${"0".repeat(48)}` } });
+      const forged = await api.call("GET", "/api/bindings", {
+        headers: { authorization: `Bearer e_test_bindings_${"0".repeat(48)}` },
+      });
       expect(forged.status).toBe(401);
       // Facts are another matter.
       await api.call("POST", "/api/clear_data");
@@ -147,11 +152,15 @@ describe("stored data bindings", () => {
       expect((await api.call("DELETE", "/api/bindings/shop")).json).toEqual({ message: "data bindings removed" });
       expect((await api.call("DELETE", "/api/bindings/shop")).status).toBe(404);
       expect((await api.call("GET", "/api/bindings/shop")).status).toBe(404);
-      expect(await refused(api, "/api/authorize_query", { query: authorizeBody.query, data_bindings_name: "shop" }, 404)).toBe(
+      expect(
+        await refused(api, "/api/authorize_query", { query: authorizeBody.query, data_bindings_name: "shop" }, 404),
+      ).toBe(
         "no data bindings are stored under the name `shop`: store them with `ostiary bindings put`, or send their text as `data_bindings`",
       );
       const { json: events } = await api.call("GET", "/api/events");
-      const changes = (events as { events: { type: string; data: object }[] }).events.filter(({ type }) => type === "ostiary.bindings.changed");
+      const changes = (events as { events: { type: string; data: object }[] }).events.filter(
+        ({ type }) => type === "ostiary.bindings.changed",
+      );
       expect(changes.map(({ data }) => data)).toEqual([
         { stored: ["shop"], removed: [] },
         { stored: ["shop"], removed: [] },
@@ -161,7 +170,12 @@ describe("stored data bindings", () => {
       expect(JSON.stringify(events)).not.toContain("SELECT");
       const { json: audit } = await api.call("GET", "/api/audit");
       const entries = (audit as { entries: { action: string; target: string; result: string }[] }).entries;
-      expect(entries.filter(({ action }) => action.startsWith("bindings")).map(({ action, target, result }) => `${action} ${target} ${result}`).toReversed()).toEqual([
+      expect(
+        entries
+          .filter(({ action }) => action.startsWith("bindings"))
+          .map(({ action, target, result }) => `${action} ${target} ${result}`)
+          .toReversed(),
+      ).toEqual([
         "bindings.put shop ok",
         "bindings.put shop unchanged",
         "bindings.put shop ok",
@@ -198,14 +212,18 @@ describe("stored data bindings", () => {
         const put = (name: string) => api.call("PUT", `/api/bindings/${name}`, { body: { data_bindings: bindings } });
         expect((await put("a")).status).toBe(200);
         expect((await put("b")).status).toBe(200);
-        expect((await put("c")).json).toMatchObject({ message: expect.stringContaining("there are 2 data bindings already") });
+        expect((await put("c")).json).toMatchObject({
+          message: expect.stringContaining("there are 2 data bindings already"),
+        });
         for (const name of ["%7B", "a%2Fb", "-a", "a".repeat(65), "%FF"]) {
           const answer = await put(name);
           expect([name, answer.status]).toEqual([name, 400]);
           expect(answer.json).toMatchObject({ message: expect.stringContaining("the name of data bindings") });
         }
         const invalid = await api.call("PUT", "/api/bindings/a", { body: { data_bindings: "facts: 1" } });
-        expect(invalid.json).toMatchObject({ message: expect.stringContaining("the data bindings are invalid: `facts`") });
+        expect(invalid.json).toMatchObject({
+          message: expect.stringContaining("the data bindings are invalid: `facts`"),
+        });
       },
       { "advanced.storedBindingsMax": "2" },
     ));
@@ -216,12 +234,18 @@ test("errors name the place in the bindings and the remedy", () =>
     async (api) => {
       await prepare(api);
       const ask = (text: string) => refused(api, "/api/authorize_query", { ...authorizeBody, data_bindings: text });
-      expect(await ask("facts:\n  a(User:_): &x\n    query: SELECT 1\n  b(User:_): *x\n")).toContain("line 2, column 14: `&` or `*`");
+      expect(await ask("facts:\n  a(User:_): &x\n    query: SELECT 1\n  b(User:_): *x\n")).toContain(
+        "line 2, column 14: `&` or `*`",
+      );
       expect(await ask(`facts:\n${"  a(User:_):\n    query: SELECT 1\n".repeat(2)}`)).toContain("a second time");
       expect(await ask(`a: ${"[".repeat(1000)}${"]".repeat(1000)}`)).toContain("more than 16 lists or groups");
-      expect(await ask(`facts:\n  a(User:_):\n    query: SELECT '${"x".repeat(20_000)}'\n`)).toContain("more than 10000 bytes");
+      expect(await ask(`facts:\n  a(User:_):\n    query: SELECT '${"x".repeat(20_000)}'\n`)).toContain(
+        "more than 10000 bytes",
+      );
       expect(await ask(`${"a: b\n".repeat(1900)}`)).toContain("this name is set a second time");
-      expect(await ask("facts:\n  a(User:_): { query: SELECT 1; DROP TABLE x }\n")).toContain("more than one statement");
+      expect(await ask("facts:\n  a(User:_): { query: SELECT 1; DROP TABLE x }\n")).toContain(
+        "more than one statement",
+      );
       expect(await ask("")).toContain("the data bindings are invalid");
       const neither = await refused(api, "/api/list_query", { query: read, column: "id" });
       expect(neither).toBe(
@@ -231,9 +255,13 @@ test("errors name the place in the bindings and the remedy", () =>
       expect(await refused(api, "/api/list_query", { ...listBody, column: "id; DROP TABLE repos" })).toContain(
         "is not the name of a column",
       );
-      expect(await refused(api, "/api/authorize_query", { data_bindings: bindings })).toContain("`query` in the body is missing");
+      expect(await refused(api, "/api/authorize_query", { data_bindings: bindings })).toContain(
+        "`query` in the body is missing",
+      );
       const mode = { mode: "other" };
-      expect(await refused(api, "/api/evaluate_query_local", { query: {}, data_bindings: bindings, mode })).toContain("in the body");
+      expect(await refused(api, "/api/evaluate_query_local", { query: {}, data_bindings: bindings, mode })).toContain(
+        "in the body",
+      );
     },
     { "advanced.bindingsBytesMax": "10000" },
   ));
@@ -245,7 +273,12 @@ test("large bindings are parsed once, in a worker process", () =>
       const { text } = await api.call("GET", "/metrics");
       return Number(/^ostiary_offloaded_queries_total\{kind="listLocal"\} (\d+)$/m.exec(text)?.[1] ?? 0);
     };
-    const text = bindings + Array.from({ length: 200 }, (_, index) => `  is_${index}(Repo:_):\n    query: SELECT id FROM t${index} WHERE flag\n`).join("");
+    const text =
+      bindings +
+      Array.from(
+        { length: 200 },
+        (_, index) => `  is_${index}(Repo:_):\n    query: SELECT id FROM t${index} WHERE flag\n`,
+      ).join("");
     expect(text.length).toBeGreaterThan(8192);
     const body = { ...listBody, data_bindings: text };
     const first = await sqlOf(api, "/api/list_query", body);
@@ -261,7 +294,13 @@ test("many central values are read in a worker process, and too many are refused
       const repos = Array.from({ length: 900 }, (_, index) => role("ann", "reader", Repo(`r${index}`)));
       await api.call("POST", "/api/batch", { body: [{ inserts: repos }] });
       expect(await sqlOf(api, "/api/list_query", listBody)).toContain("'r899'");
-      await api.call("POST", "/api/batch", { body: [{ inserts: repos.map(({ args: [user, name, repo] }) => fact("has_role", user!, name!, Repo(`s${repo?.id}`))) }] });
+      await api.call("POST", "/api/batch", {
+        body: [
+          {
+            inserts: repos.map(({ args: [user, name, repo] }) => fact("has_role", user!, name!, Repo(`s${repo?.id}`))),
+          },
+        ],
+      });
       expect(await refused(api, "/api/list_query", listBody)).toMatch(
         /the SQL would contain too many values of .*\(at most 1000 in one condition\): bind these facts/,
       );
@@ -322,7 +361,9 @@ test("the decision log has questions about SQL, with the hash of their bindings"
         ["list_query", 1],
       ]);
       expect(JSON.stringify(decisions)).not.toContain("SELECT");
-      expect(decisions).toContainEqual(expect.objectContaining({ actor: { type: "User", id: "ann" }, kind: "list_query" }));
+      expect(decisions).toContainEqual(
+        expect.objectContaining({ actor: { type: "User", id: "ann" }, kind: "list_query" }),
+      );
       const replayed = await api.call("POST", "/api/decisions/replay", { body: { src: policy } });
       expect(replayed.json).toMatchObject({ replayed: 2, changed: [] });
     },

@@ -20,6 +20,7 @@ resource Repo {
   "read" if "reader"; "delete" if "admin"; "read" if global "auditor";
   "read" if is_public(resource);
 }
+has_permission(user: User, "edit", repo: Repo) if has_role(user, "reader", repo) and not is_archived(repo);
 `;
 
 /** The organisation of a repository is in the application, and so are the public ones; roles are in the node. */
@@ -30,6 +31,8 @@ facts:
     query: SELECT a0, a1 FROM repos
   is_public(Repo:_):
     query: SELECT a0 FROM repos WHERE a2 = 'public'
+  is_archived(Repo:_):
+    query: SELECT a0 FROM repos WHERE a2 = 'archived'
 `;
 
 const tables = [
@@ -42,6 +45,7 @@ const tables = [
       ["bolt", "acme", "private"],
       ["it's \\ ?$1", "other", "public"],
       ["lost", null, "private"],
+      ["old", "acme", "archived"],
     ],
   },
 ];
@@ -101,13 +105,14 @@ describe.each(installedDatabases())("on %s", (_, open) => {
       expect(await ask(eve, "read", Repo("bolt"), [["has_role", eve, "member", Org("acme")]])).toEqual([["1"]]);
     }));
 
-  test("listLocal", () =>
+  test("listLocal, also with `not`", () =>
     check(async (oso, database) => {
       const list = async (...question: Parameters<Oso["listLocal"]>) =>
         texts(await database.rows(`SELECT repos.a0 FROM repos WHERE ${await oso.listLocal(...question)}`));
-      expect(await list(ann, "read", "Repo", "repos.a0")).toEqual(["anvil", "bolt", "it's \\ ?$1"]);
-      expect(await list(bob, "delete", "Repo", "a0")).toEqual(["anvil", "bolt"]);
-      expect(await list(root, "read", "Repo", "a0")).toHaveLength(5);
+      expect(await list(ann, "read", "Repo", "repos.a0")).toEqual(["anvil", "bolt", "it's \\ ?$1", "old"]);
+      expect(await list(ann, "edit", "Repo", "repos.a0")).toEqual(["anvil", "bolt"]);
+      expect(await list(bob, "delete", "Repo", "a0")).toEqual(["anvil", "bolt", "old"]);
+      expect(await list(root, "read", "Repo", "a0")).toHaveLength(6);
       expect(await list(root, "frob", "Repo", "a0")).toEqual([]);
       expect(await list(eve, "read", "Repo", "a0", [["has_role", eve, "member", Org("other")]])).toEqual([
         "Anvil",
@@ -119,8 +124,8 @@ describe.each(installedDatabases())("on %s", (_, open) => {
     check(async (oso, database) => {
       const actions = async (...question: Parameters<Oso["actionsLocal"]>) =>
         texts(await database.rows(await oso.actionsLocal(...question)));
-      expect(await actions(bob, Repo("anvil"))).toEqual(["delete", "read"]);
-      expect(await actions(ann, Repo("anvil"))).toEqual(["read"]);
+      expect(await actions(bob, Repo("anvil"))).toEqual(["delete", "edit", "read"]);
+      expect(await actions(ann, Repo("old"))).toEqual(["read"]);
       expect(await actions(eve, Repo("anvil"))).toEqual([]);
     }));
 
@@ -135,7 +140,9 @@ describe.each(installedDatabases())("on %s", (_, open) => {
         .and(["has_relation", repo, "parent", Org("acme")])
         .in(user, ["ann", "bob"]);
       const rows = await database.rows(await pairs.evaluateLocalSelect({ reader: user, repository: repo }));
-      expect(rows.map((row) => row.join()).toSorted()).toEqual(["ann,anvil", "ann,bolt", "bob,anvil", "bob,bolt"]);
+      expect(rows.map((row) => row.join()).toSorted()).toEqual([
+        ..."ann,anvil ann,bolt ann,old bob,anvil bob,bolt bob,old".split(" "),
+      ]);
       expect(await database.rows(await readers.evaluateLocalSelect())).toEqual([["1"]]);
       const fragment = await oso
         .buildQuery(["allow", ann, "read", repo])
@@ -148,43 +155,49 @@ describe.each(installedDatabases())("on %s", (_, open) => {
         .withContextFacts([["has_role", eve, "member", Org("acme")]]);
       expect(
         texts(await database.rows(`SELECT a0 FROM repos WHERE ${await context.evaluateLocalFilter("a0", repo)}`)),
-      ).toEqual(["anvil", "bolt", "it's \\ ?$1"]);
+      ).toEqual(["anvil", "bolt", "it's \\ ?$1", "old"]);
     }));
 });
 
-test.skipIf(postgresFolder === undefined)("with pg and Kysely", async () => {
-  const server = await startPostgres();
-  const pool = new Pool({ connectionString: server.url });
-  const database = new Kysely<{ repos: { a0: string; a1: string | null } }>({ dialect: new PostgresDialect({ pool }) });
-  try {
-    await server.execute(
-      "CREATE TABLE repos (a0 text, a1 text, a2 text); INSERT INTO repos VALUES ('anvil', 'acme', 'private'), ('bolt', 'other', 'private'), ('it''s ?', 'other', 'public')",
-    );
-    await withClient("postgres", async (oso) => {
-      const decision = await pool.query<{ allowed: boolean }>(await oso.authorizeLocal(ann, "read", Repo("anvil")));
-      expect(decision.rows).toEqual([{ allowed: true }]);
-      const actions = await pool.query<{ actions: string }>(await oso.actionsLocal(bob, Repo("anvil")));
-      expect(actions.rows.map((row) => row.actions).toSorted()).toEqual(["delete", "read"]);
-
-      const fragment = await oso.listLocal(ann, "read", "Repo", "repos.a0");
-      const page = await database
-        .selectFrom("repos")
-        .select("a0")
-        .where(sql.raw<boolean>(fragment))
-        .where("a0", "!=", "?")
-        .orderBy("a0")
-        .limit(10)
-        .execute();
-      expect(page).toEqual([{ a0: "anvil" }, { a0: "it's ?" }]);
-      const repo = typedVar("Repo");
-      const query = oso.buildQuery(["allow", bob, "delete", repo]);
-      const text = await query.evaluateLocalSelect({ repository: repo });
-      expect((await database.executeQuery(CompiledQuery.raw(text))).rows).toEqual([{ repository: "anvil" }]);
-      const filter = sql.raw<boolean>(await query.evaluateLocalFilter("a0", repo));
-      expect(await database.selectFrom("repos").select("a0").where(filter).execute()).toEqual([{ a0: "anvil" }]);
+test.skipIf(postgresFolder === undefined)(
+  "with pg and Kysely",
+  async () => {
+    const server = await startPostgres();
+    const pool = new Pool({ connectionString: server.url });
+    const database = new Kysely<{ repos: { a0: string; a1: string | null } }>({
+      dialect: new PostgresDialect({ pool }),
     });
-  } finally {
-    await database.destroy();
-    await server.stop();
-  }
-}, 60_000);
+    try {
+      await server.execute(
+        "CREATE TABLE repos (a0 text, a1 text, a2 text); INSERT INTO repos VALUES ('anvil', 'acme', 'private'), ('bolt', 'other', 'private'), ('it''s ?', 'other', 'public')",
+      );
+      await withClient("postgres", async (oso) => {
+        const decision = await pool.query<{ allowed: boolean }>(await oso.authorizeLocal(ann, "read", Repo("anvil")));
+        expect(decision.rows).toEqual([{ allowed: true }]);
+        const actions = await pool.query<{ actions: string }>(await oso.actionsLocal(bob, Repo("anvil")));
+        expect(actions.rows.map((row) => row.actions).toSorted()).toEqual(["delete", "edit", "read"]);
+
+        const fragment = await oso.listLocal(ann, "read", "Repo", "repos.a0");
+        const page = await database
+          .selectFrom("repos")
+          .select("a0")
+          .where(sql.raw<boolean>(fragment))
+          .where("a0", "!=", "?")
+          .orderBy("a0")
+          .limit(10)
+          .execute();
+        expect(page).toEqual([{ a0: "anvil" }, { a0: "it's ?" }]);
+        const repo = typedVar("Repo");
+        const query = oso.buildQuery(["allow", bob, "delete", repo]);
+        const text = await query.evaluateLocalSelect({ repository: repo });
+        expect((await database.executeQuery(CompiledQuery.raw(text))).rows).toEqual([{ repository: "anvil" }]);
+        const filter = sql.raw<boolean>(await query.evaluateLocalFilter("a0", repo));
+        expect(await database.selectFrom("repos").select("a0").where(filter).execute()).toEqual([{ a0: "anvil" }]);
+      });
+    } finally {
+      await database.destroy();
+      await server.stop();
+    }
+  },
+  60_000,
+);

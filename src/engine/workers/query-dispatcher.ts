@@ -118,7 +118,11 @@ export class QueryDispatcher {
     metrics.offloadedQueries.inc({ kind });
     const store = this.#storeOf(engine);
     return withSpan("offloaded query", {}, async (span) => {
-      const { answer, note: noted, parsed } = (await this.#queue.run(
+      const {
+        answer,
+        note: noted,
+        parsed,
+      } = (await this.#queue.run(
         holder,
         (worker) => worker.call("answer", { kind, question, ...store }),
         (worker) => worker.call("openEngine", store),

@@ -36,7 +36,10 @@ const eitherSource = { oneOf: [{ required: ["data_bindings"] }, { required: ["da
 
 type SourceBody = z.output<z.ZodObject<typeof source>>;
 
-export function localParsers(schemas: QuestionSchemas, limits: Pick<Limits, "queryVariablesMax" | "identifierBytesMax">) {
+export function localParsers(
+  schemas: QuestionSchemas,
+  limits: Pick<Limits, "queryVariablesMax" | "identifierBytesMax">,
+) {
   const column = z.string().min(1);
   const { queryVariablesMax: max, identifierBytesMax: keyBytesMax } = limits;
   const mode = z.discriminatedUnion("mode", [
@@ -98,7 +101,10 @@ export function explainParser<Shape extends z.ZodRawShape>(
       const question = questionOf(given as z.output<z.ZodObject<Shape>>);
       const { data_bindings: text, data_bindings_name: name } = given as SourceBody;
       const hasNone = text === undefined && name === undefined;
-      return { question, bindings: hasNone ? undefined : referenceIn({ data_bindings: text, data_bindings_name: name }, context) };
+      return {
+        question,
+        bindings: hasNone ? undefined : referenceIn({ data_bindings: text, data_bindings_name: name }, context),
+      };
     }),
   );
 }

@@ -24,7 +24,13 @@ export function bindingsReads(node: Node, limits: Limits) {
 }
 
 /** Applications run the queries in them, so only an administrator may change them. */
-export function bindingsWrites(node: Node, writes: Writes, limits: Limits, bodies: BodyParser, queries: QueryDispatcher) {
+export function bindingsWrites(
+  node: Node,
+  writes: Writes,
+  limits: Limits,
+  bodies: BodyParser,
+  queries: QueryDispatcher,
+) {
   return new Elysia()
     .use(writeAccess(node, "admin", limits.writeBodyBytesMax))
     .put("/api/bindings/:name", async ({ body, params, request, set }) => {

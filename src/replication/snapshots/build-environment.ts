@@ -86,7 +86,11 @@ function readCopiedData(copy: SqliteDatabase): CopiedData {
   factsDigest -= policyElement(id, text);
   // The author is a key or a person of the other environment.
   const { source, message } = parseStoredText(id, text);
-  return { factsDigest, bindings, policy: { source: storedText(firstPolicyId, { source, message, author: null }), filename } };
+  return {
+    factsDigest,
+    bindings,
+    policy: { source: storedText(firstPolicyId, { source, message, author: null }), filename },
+  };
 }
 
 function beginHistory(

@@ -46,6 +46,9 @@ const tables = [
       ["it's \\ ?$1", "other", "public"],
       ["lost", null, "private"],
       ["old", "acme", "archived"],
+      // MariaDB keeps the results of subqueries by a column, in the collation of the column.
+      ["Old", "acme", "private"],
+      ["OLD", "acme", "archived"],
     ],
   },
 ];
@@ -109,10 +112,10 @@ describe.each(installedDatabases())("on %s", (_, open) => {
     check(async (oso, database) => {
       const list = async (...question: Parameters<Oso["listLocal"]>) =>
         texts(await database.rows(`SELECT repos.a0 FROM repos WHERE ${await oso.listLocal(...question)}`));
-      expect(await list(ann, "read", "Repo", "repos.a0")).toEqual(["anvil", "bolt", "it's \\ ?$1", "old"]);
-      expect(await list(ann, "edit", "Repo", "repos.a0")).toEqual(["anvil", "bolt"]);
-      expect(await list(bob, "delete", "Repo", "a0")).toEqual(["anvil", "bolt", "old"]);
-      expect(await list(root, "read", "Repo", "a0")).toHaveLength(6);
+      expect(await list(ann, "read", "Repo", "repos.a0")).toEqual(["OLD", "Old", "anvil", "bolt", "it's \\ ?$1", "old"]);
+      expect(await list(ann, "edit", "Repo", "repos.a0")).toEqual(["Old", "anvil", "bolt"]);
+      expect(await list(bob, "delete", "Repo", "a0")).toEqual(["OLD", "Old", "anvil", "bolt", "old"]);
+      expect(await list(root, "read", "Repo", "a0")).toHaveLength(8);
       expect(await list(root, "frob", "Repo", "a0")).toEqual([]);
       expect(await list(eve, "read", "Repo", "a0", [["has_role", eve, "member", Org("other")]])).toEqual([
         "Anvil",
@@ -141,7 +144,7 @@ describe.each(installedDatabases())("on %s", (_, open) => {
         .in(user, ["ann", "bob"]);
       const rows = await database.rows(await pairs.evaluateLocalSelect({ reader: user, repository: repo }));
       expect(rows.map((row) => row.join()).toSorted()).toEqual([
-        ..."ann,anvil ann,bolt ann,old bob,anvil bob,bolt bob,old".split(" "),
+        ..."ann,OLD ann,Old ann,anvil ann,bolt ann,old bob,OLD bob,Old bob,anvil bob,bolt bob,old".split(" "),
       ]);
       expect(await database.rows(await readers.evaluateLocalSelect())).toEqual([["1"]]);
       const fragment = await oso
@@ -155,7 +158,7 @@ describe.each(installedDatabases())("on %s", (_, open) => {
         .withContextFacts([["has_role", eve, "member", Org("acme")]]);
       expect(
         texts(await database.rows(`SELECT a0 FROM repos WHERE ${await context.evaluateLocalFilter("a0", repo)}`)),
-      ).toEqual(["anvil", "bolt", "it's \\ ?$1", "old"]);
+      ).toEqual(["OLD", "Old", "anvil", "bolt", "it's \\ ?$1", "old"]);
     }));
 });
 

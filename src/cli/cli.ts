@@ -65,6 +65,7 @@ Examples:
   ostiary explain User:ann read Repository:x      why it is allowed or denied
   ostiary policy policy.polar                     load a policy
   ostiary policy history                          its versions; \`ostiary policy rollback 3\` goes back to one
+  ostiary bindings check bindings.yaml --policy policy.polar      check the data bindings of local authorization
   ostiary events --follow                         the changes of facts, policy and keys
   ostiary export --out facts.ndjson               all facts, one per line; \`ostiary import facts facts.ndjson\` inserts them
   ostiary decisions --follow                      logged decisions; \`ostiary decisions explain ID\` says why

@@ -26,7 +26,7 @@ export function addStoredBindings(bindings: Command): void {
     .argument("<file>", "The YAML file with data bindings")
     .option("--json", "Print JSON")
     .action(async (given: string, file: string, { json }: JsonOption, command: Command) => {
-      const body = { data_bindings: await readText(file) };
+      const body = { data_bindings: await readBindingsText(file) };
       const answer = await callNode(accessOf(command, "admin"), "PUT", pathOf(given), body);
       const { message } = expectAnswer(z.object({ message: z.string() }), answer, "that of stored data bindings");
       const unchanged = message.endsWith("unchanged");
@@ -70,7 +70,8 @@ function pathOf(name: string): string {
   return `/api/bindings/${encodeURIComponent(name)}`;
 }
 
-async function readText(file: string): Promise<string> {
+/** Throws `invalid_request`. */
+export async function readBindingsText(file: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {

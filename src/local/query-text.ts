@@ -28,11 +28,12 @@ export function checkQuery(
   return depth === 0 ? { query } : { problem: "opens a parenthesis that it does not close" };
 }
 
-type Part =
+export type Part =
   | { readonly kind: "open" | "close" | "semicolon" | "other"; readonly end: number }
   | { readonly kind: "unclosed"; readonly name: string };
 
-function nextPart(text: string, at: number, dialect: DialectName): Part {
+/** A quote or a comment as a whole, or one character. `at` must not be inside of a quote or a comment. */
+export function nextPart(text: string, at: number, dialect: DialectName): Part {
   const rest = text.slice(at, at + 2);
   if (rest === "--" || (dialect === "mysql" && rest.startsWith("#"))) {
     const end = text.indexOf("\n", at);

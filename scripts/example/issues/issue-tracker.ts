@@ -18,7 +18,7 @@ export interface ListOptions {
 
 export interface ListedIssue {
   readonly id: number;
-  readonly repository: string;
+  readonly repository: string | null;
   readonly title: string;
   readonly created_at: number;
 }
@@ -43,8 +43,11 @@ export class IssueTracker {
       sort === "title" ? (["title", "asc"] as const) : (["created_at", sort === "newest" ? "desc" : "asc"] as const);
     return this.#database
       .selectFrom("issues")
-      .innerJoin("repositories", "repositories.id", "issues.repository_id")
-      .select(["issues.id", "repositories.name as repository", "issues.title", "issues.created_at"])
+      .select(["issues.id", "issues.title", "issues.created_at"])
+      // Only for the rows of the page; a join would also find the names of rows that the conditions leave out.
+      .select(({ selectFrom }) =>
+        selectFrom("repositories").select("name").whereRef("repositories.id", "=", "issues.repository_id").as("repository"),
+      )
       .where(localSql(sql<boolean>, readable))
       .$if(search !== "", (query) => query.where("issues.title", "like", `%${search}%`))
       .$if(after !== undefined, (query) =>

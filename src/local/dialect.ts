@@ -8,6 +8,11 @@ export interface Dialect {
   readonly hasLateral: boolean;
   /** Whether a server of the dialect may end a recursion silently before it is complete. */
   readonly cutsRecursion: boolean;
+  /**
+   * Whether a condition looks its value up row by row, with EXISTS inside of EXISTS. MariaDB 11.8 finds wrong rows for that,
+   * so there a condition compares its value with the set of all values.
+   */
+  readonly nestsLookups: boolean;
   /** Whether columns with different collations can be compared; otherwise the database refuses that. */
   readonly hasMixedCollations: boolean;
   /**
@@ -34,6 +39,11 @@ export interface Dialect {
   shown(id: string): string;
   /** The name of a column in the rows of an answer. */
   quoted(name: string): string;
+  /**
+   * Whether columns of the SQL type are equal only if their ids are equal. `isValue` then makes the database refuse columns
+   * of another type.
+   */
+  isExact(type: SqlType): boolean;
   /** The number of an Integer's id. It raises no error for any text. */
   number(id: string): string;
   /** The value of the SQL type with this id (a text), or NULL if the type does not have it. It raises no error. */

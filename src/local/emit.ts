@@ -1,5 +1,6 @@
 /** Writes local clauses as SQL: conditions, and selections for recursion and for lists. */
 import type { FlatArgument, FlatCondition, FlatTerm } from "../datalog/ir/flat.ts";
+import { constantKey, stringKey } from "../datalog/ir/key.ts";
 import { openTypes } from "../datalog/ir/specialised.ts";
 import { must, unreachable } from "../util/assert.ts";
 import type { Binding, DataBindings } from "./bindings.ts";
@@ -35,6 +36,18 @@ interface Join {
   readonly scope: Map<string, LocalValue>;
 }
 
+/** A clause, and the values of its variables so far. */
+interface Branch {
+  readonly clause: LocalClause;
+  readonly scope: Scope;
+}
+
+/** A row of a clause that is looked up by known values. */
+interface Lookup {
+  readonly branch: Branch;
+  readonly row: LocalRow;
+}
+
 /** A source with one row: some databases have no WHERE without FROM. */
 export const oneRow = "(SELECT 1 AS ost_one) AS ost_row";
 
@@ -54,16 +67,87 @@ export class LocalEmitter {
 
   /** Whether one of the clauses is true. */
   decision(clauses: readonly LocalClause[], scope: Scope): SqlCondition {
-    return anyOf(clauses.map((clause) => about(clause.origins, () => this.#exists(this.#join(clause, scope)))));
+    return this.#anyBranch(clauses.map((clause) => ({ clause, scope })));
   }
 
   /**
-   * Whether one of the clauses is true for the value that only the database knows. Clauses that have sources for it
-   * become one set of values, which a database can compute once and look up with an index.
+   * Clauses that look up the same row share the lookup: `EXISTS (row AND (… OR …))`. A database can join a single EXISTS
+   * with the query around it. With OR between several, it may compute each for all rows of the query.
+   */
+  #anyBranch(branches: readonly Branch[]): SqlCondition {
+    const lookups = this.#dialect.nestsLookups ? this.#sharedLookup(branches) : [];
+    const [first] = lookups;
+    if (first === undefined)
+      return anyOf(
+        branches.map(({ clause, scope }) => about(clause.origins, () => this.#exists(this.#join(clause, scope)))),
+      );
+    const join: Join = { from: [], where: [], scope: new Map(first.branch.scope) };
+    const values = this.#bound(must(first.row.bindings[0]), first.row.args, join);
+    const rests = lookups.map(({ branch: { clause, scope }, row }): Branch => {
+      const named = new Map(scope);
+      row.args.forEach((term, position) => {
+        if ((term.kind === "var" || term.kind === "param") && !named.has(keyOf(term)))
+          named.set(keyOf(term), must(values[position]));
+      });
+      return { clause: { ...clause, rows: clause.rows.filter((each) => each !== row) }, scope: named };
+    });
+    join.where.push(this.#anyBranch(rests));
+    const others = branches.filter((branch) => !lookups.some((lookup) => lookup.branch === branch));
+    return anyOf([this.#exists(join), this.#anyBranch(others)]);
+  }
+
+  /** The lookup that the most clauses share, at most one of each clause; none if each has lookups of its own. */
+  #sharedLookup(branches: readonly Branch[]): readonly Lookup[] {
+    const found = new Map<string, Lookup[]>();
+    for (const branch of branches) {
+      const own = new Map<string, Lookup>();
+      for (const row of branch.clause.rows) {
+        const key = this.#lookupKey(row, branch.scope);
+        if (key !== undefined && !own.has(key)) own.set(key, { branch, row });
+      }
+      for (const [key, lookup] of own) found.getOrInsertComputed(key, () => []).push(lookup);
+    }
+    let most: readonly Lookup[] = [];
+    for (const lookups of found.values()) if (lookups.length > Math.max(1, most.length)) most = lookups;
+    return most;
+  }
+
+  /** Equal for rows of one binding that have the same known values; undefined if no value is known. */
+  #lookupKey({ bindings, facts, args }: LocalRow, scope: Scope): string | undefined {
+    const [binding, ...others] = bindings;
+    if (binding === undefined || others.length > 0 || facts.length > 0) return undefined;
+    let isKnown = false;
+    const parts = args.map((term, position) => {
+      if (term.kind === "oneOf") return term.values.map(constantKey).join(" ");
+      const value = this.value(term, scope);
+      if (value === undefined) {
+        // Equal variables are equal columns.
+        const first = args.findIndex((other) => other.kind === term.kind && this.#isSame(other, term));
+        return term.kind === "var" && term.type !== undefined && term.type !== binding.types[position]
+          ? "none"
+          : `_${first}`;
+      }
+      if (value.kind === "fresh") return "none";
+      isKnown = true;
+      return value.kind === "constant" ? constantKey(value) : stringKey(value.id);
+    });
+    if (!isKnown || parts.includes("none")) return undefined;
+    return [this.#bindings.bindings.indexOf(binding), ...parts].join(" ");
+  }
+
+  #isSame(one: FlatArgument, other: FlatArgument): boolean {
+    const isVariable = (term: FlatArgument): term is LocalVariable => term.kind === "var" || term.kind === "param";
+    return isVariable(one) && isVariable(other) && keyOf(one) === keyOf(other);
+  }
+
+  /**
+   * Whether one of the clauses is true for the value that only the database knows. Clauses with recursion become one set
+   * of values, which a database can compute once. Other clauses look the value up, since the set may be large.
    */
   membership(clauses: readonly LocalClause[], variable: LocalVariable, column: LocalValue): SqlCondition {
     const isSet = (clause: LocalClause): boolean =>
-      clause.rows.length + clause.recursive.length > 0 && this.isBound(clause, variable);
+      (clause.recursive.length > 0 || (clause.rows.length > 0 && !this.#dialect.nestsLookups)) &&
+      this.isBound(clause, variable);
     const sqlType = column.kind === "column" && column.column !== undefined ? this.#sqlType(column.type) : undefined;
     // The database may have no collation in which a column can be compared with values that have no column.
     const isNative = ({ form }: SqlType, value: LocalValue): boolean =>

@@ -39,6 +39,7 @@ export const mysql: Dialect = {
   hasLateral: false,
   // MariaDB does after `max_recursive_iterations`.
   cutsRecursion: true,
+  nestsLookups: false,
   hasMixedCollations: false,
   string,
   // With a character set, the literal takes the collation of the column that it is compared with.
@@ -58,6 +59,8 @@ export const mysql: Dialect = {
     if (sqlType?.form === "integer") return `${expression} IS NOT NULL`;
     return `COALESCE(OCTET_LENGTH(${text}) <= ${idBytesMax}, FALSE)`;
   },
+  // Texts and numbers are converted before they are compared.
+  isExact: () => false,
   number,
   // Other texts become other numbers; the comparison of the ids decides.
   typed: (text, { form }) => (form === "integer" ? number(text) : `CONVERT(${text} USING utf8mb4)`),

@@ -25,10 +25,23 @@ function isBetween(value: string, min: bigint, max: bigint): string {
   return `COALESCE(${value} BETWEEN ${min} AND ${max}, FALSE)`;
 }
 
+/** A call that the database refuses for columns of other types. It is never executed, so it costs no time. */
+function typeCheck(column: string, { form }: SqlType): string | undefined {
+  switch (form) {
+    case "text":
+      return undefined;
+    case "uuid":
+      return `pg_catalog.uuid_eq(${column}, ${column})`;
+    case "integer":
+      return `pg_catalog.int8eq(${column}, 0)`;
+  }
+}
+
 export const postgres: Dialect = {
   name: "postgres",
   hasLateral: true,
   cutsRecursion: false,
+  nestsLookups: true,
   hasMixedCollations: true,
   string,
   typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,
@@ -38,11 +51,14 @@ export const postgres: Dialect = {
   restored: (column) => `${column} COLLATE "C"`,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,
-  isValue(expression, type) {
+  isValue(expression, type, sqlType) {
     if (type === "Boolean") return `COALESCE(${id(expression)} IN ('true', 'false'), FALSE)`;
     if (type === "Integer") return isBetween(number(id(expression)), -(2n ** 63n), 2n ** 63n - 1n);
-    return `${expression} IS NOT NULL`;
+    const refused = sqlType && typeCheck(expression, sqlType);
+    return `${expression} IS NOT NULL${refused === undefined ? "" : ` AND NOT (FALSE AND ${refused})`}`;
   },
+  // Equal texts may differ in case, if their collation is not deterministic.
+  isExact: ({ form }) => form !== "text",
   number,
   typed(text, type: SqlType) {
     switch (type.form) {

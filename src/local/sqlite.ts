@@ -32,6 +32,7 @@ export const sqlite: Dialect = {
   name: "sqlite",
   hasLateral: false,
   cutsRecursion: false,
+  nestsLookups: true,
   hasMixedCollations: true,
   string,
   typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : must(string(value))),
@@ -48,6 +49,8 @@ export const sqlite: Dialect = {
       return `COALESCE(CAST(${number(id(expression, type))} AS TEXT) = ${id(expression, type)}, 0)`;
     return `${expression} IS NOT NULL`;
   },
+  // Columns have values of any type.
+  isExact: () => false,
   number,
   typed: (text, { form }) => (form === "integer" ? number(text) : text),
   query: (query, alias, columns) =>

@@ -20,7 +20,10 @@ export class Comparisons {
     this.#sqlTypes = sqlTypes;
   }
 
-  /** Equal ids of equal types. The comparison of the columns is only there for indexes: that of the ids decides. */
+  /**
+   * Equal ids of equal types. The comparison of the columns is there for indexes. That of the ids decides, unless columns
+   * of the SQL type are equal only with equal ids.
+   */
   equal(left: LocalValue, right: LocalValue): SqlCondition {
     if (left.kind === "fresh" || right.kind === "fresh") return false;
     if (left.type !== right.type) return false;
@@ -30,7 +33,10 @@ export class Comparisons {
     }
     if (right.kind === "constant") return this.oneOf(left, [right.id]);
     if (left.id === right.id) return true;
-    return allOf([this.#byColumns(left, right), `${left.id} = ${right.id}`]);
+    const sqlType = this.#sqlTypes.get(left.type);
+    const isExact =
+      sqlType && left.column !== undefined && right.column !== undefined && this.#dialect.isExact(sqlType);
+    return allOf([this.#byColumns(left, right), isExact ? true : `${left.id} = ${right.id}`]);
   }
 
   /** Whether the value has one of the ids. */
@@ -49,7 +55,7 @@ export class Comparisons {
     );
     if (!sqlType || value.column === undefined) return byId;
     const typed = possible.map(({ id }) => this.#dialect.typedValue(sqlType, id));
-    return allOf([isIn(value.column, typed), byId]);
+    return allOf([isIn(value.column, typed), this.#dialect.isExact(sqlType) ? true : byId]);
   }
 
   /** A comparison in the policy. Only Integers have an order. */

@@ -71,7 +71,7 @@ export async function fillDatabase(
   // Multiples of primes, so that neighbours differ.
   const some = (count: number, prime: number): string => `n * ${prime} % ${count} + 1`;
   const title =
-    "CASE n % 4 WHEN 0 THEN 'Crash after' WHEN 1 THEN 'Typo in' WHEN 2 THEN 'Slow start of' ELSE 'Wish for' END";
+    "CASE n / 7 % 4 WHEN 0 THEN 'Crash after' WHEN 1 THEN 'Typo in' WHEN 2 THEN 'Slow start of' ELSE 'Wish for' END";
   await insert("repositories", repositories, `n, ${some(organizations, 1)}, 'repository-' || n, n % 20 = 0`);
   const role = "CASE WHEN n % 50 = 0 THEN 'owner' ELSE 'member' END";
   await insert("organization_members", users, `${some(organizations, 1)}, 'user-' || n, ${role}`);

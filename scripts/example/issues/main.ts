@@ -70,7 +70,7 @@ async function show(tracker: IssueTracker): Promise<void> {
 function print(title: string, issues: readonly ListedIssue[]): void {
   console.log(`\n${title}${issues.length === 0 ? ": none" : ""}`);
   for (const { id, repository, title: about } of issues)
-    console.log(`  ${String(id).padEnd(7)} ${repository.padEnd(16)} ${about}`);
+    console.log(`  ${String(id).padEnd(7)} ${(repository ?? "").padEnd(16)} ${about}`);
 }
 
 function serve(tracker: IssueTracker) {

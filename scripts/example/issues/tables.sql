@@ -30,3 +30,4 @@ CREATE TABLE issues (
 CREATE INDEX issues_repository ON issues (repository_id, created_at, id);
 CREATE INDEX issues_author ON issues (author_id);
 CREATE INDEX issues_newest ON issues (created_at, id);
+CREATE INDEX issues_title ON issues (title, id);

@@ -13,6 +13,8 @@ export interface Dialect {
    * so there a condition compares its value with the set of all values.
    */
   readonly nestsLookups: boolean;
+  /** A true condition for subqueries that read columns of the queries around them, if the database needs one. */
+  readonly uncached: string | undefined;
   /** Whether columns with different collations can be compared; otherwise the database refuses that. */
   readonly hasMixedCollations: boolean;
   /**

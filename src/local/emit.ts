@@ -79,7 +79,7 @@ export class LocalEmitter {
     const [first] = lookups;
     if (first === undefined)
       return anyOf(
-        branches.map(({ clause, scope }) => about(clause.origins, () => this.#exists(this.#join(clause, scope)))),
+        branches.map(({ clause, scope }) => about(clause.origins, () => this.#exists(this.#join(clause, scope), scope))),
       );
     const join: Join = { from: [], where: [], scope: new Map(first.branch.scope) };
     const values = this.#bound(must(first.row.bindings[0]), first.row.args, join);
@@ -93,7 +93,7 @@ export class LocalEmitter {
     });
     join.where.push(this.#anyBranch(rests));
     const others = branches.filter((branch) => !lookups.some((lookup) => lookup.branch === branch));
-    return anyOf([this.#exists(join), this.#anyBranch(others)]);
+    return anyOf([this.#exists(join, first.branch.scope), this.#anyBranch(others)]);
   }
 
   /** The lookup that the most clauses share, at most one of each clause; none if each has lookups of its own. */
@@ -253,9 +253,13 @@ export class LocalEmitter {
     return this.#bindings.sqlTypes.get(type);
   }
 
-  #exists({ from, where: conditions }: Join): SqlCondition {
-    const where = allOf(conditions);
-    if (where === false || from.length === 0) return where;
+  #exists({ from, where: conditions }: Join, outer: Scope): SqlCondition {
+    const own = allOf(conditions);
+    if (own === false || from.length === 0) return own;
+    const isCorrelated = [...outer.values()].some(
+      (value) => value.kind === "column" && conditionSql(own).includes(value.id),
+    );
+    const where = isCorrelated ? allOf([own, this.#dialect.uncached ?? true]) : own;
     return `EXISTS (SELECT 1 FROM ${from.join(" CROSS JOIN ")}${where === true ? "" : ` WHERE ${where}`})`;
   }
 

@@ -199,8 +199,10 @@ function conditionOn(column: string, type: string, goal: LocalGoal, options: Loc
     const condition = emitter.membership(clauses, variable, value);
     if (typeof condition === "boolean") return conditionSql(condition);
     // `NOT EXISTS` would be true for a NULL, which is no value.
-    const guarded = `(${conditionSql(allOf([dialect.isValue(column, type, sqlType), condition]))})`;
-    return recursions.prefix === "" ? guarded : `(${recursions.prefix}SELECT ${recursions.checked(guarded)})`;
+    const known = [dialect.isValue(column, type, sqlType), condition];
+    const isSubquery = recursions.prefix !== "";
+    const guarded = `(${conditionSql(allOf(isSubquery ? [...known, dialect.uncached ?? true] : known))})`;
+    return isSubquery ? `(${recursions.prefix}SELECT ${recursions.checked(guarded)})` : guarded;
   });
 }
 

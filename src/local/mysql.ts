@@ -40,6 +40,9 @@ export const mysql: Dialect = {
   // MariaDB does after `max_recursive_iterations`.
   cutsRecursion: true,
   nestsLookups: false,
+  // MariaDB keeps the results of such a subquery by the columns, in their collation: it would take the result for `a` as
+  // that for `A`. It keeps none of a subquery whose result is not a function of the columns.
+  uncached: "RAND() >= 0",
   hasMixedCollations: false,
   string,
   // With a character set, the literal takes the collation of the column that it is compared with.

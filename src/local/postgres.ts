@@ -42,6 +42,7 @@ export const postgres: Dialect = {
   hasLateral: true,
   cutsRecursion: false,
   nestsLookups: true,
+  uncached: undefined,
   hasMixedCollations: true,
   string,
   typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,

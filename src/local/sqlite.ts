@@ -33,6 +33,7 @@ export const sqlite: Dialect = {
   hasLateral: false,
   cutsRecursion: false,
   nestsLookups: true,
+  uncached: undefined,
   hasMixedCollations: true,
   string,
   typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : must(string(value))),

@@ -112,7 +112,14 @@ describe.each(installedDatabases())("on %s", (_, open) => {
     check(async (oso, database) => {
       const list = async (...question: Parameters<Oso["listLocal"]>) =>
         texts(await database.rows(`SELECT repos.a0 FROM repos WHERE ${await oso.listLocal(...question)}`));
-      expect(await list(ann, "read", "Repo", "repos.a0")).toEqual(["OLD", "Old", "anvil", "bolt", "it's \\ ?$1", "old"]);
+      expect(await list(ann, "read", "Repo", "repos.a0")).toEqual([
+        "OLD",
+        "Old",
+        "anvil",
+        "bolt",
+        "it's \\ ?$1",
+        "old",
+      ]);
       expect(await list(ann, "edit", "Repo", "repos.a0")).toEqual(["Old", "anvil", "bolt"]);
       expect(await list(bob, "delete", "Repo", "a0")).toEqual(["OLD", "Old", "anvil", "bolt", "old"]);
       expect(await list(root, "read", "Repo", "a0")).toHaveLength(8);

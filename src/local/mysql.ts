@@ -40,8 +40,8 @@ export const mysql: Dialect = {
   // MariaDB does after `max_recursive_iterations`.
   cutsRecursion: true,
   nestsLookups: false,
-  // MariaDB keeps the results of such a subquery by the columns, in their collation: it would take the result for `a` as
-  // that for `A`. It keeps none of a subquery whose result is not a function of the columns.
+  // MariaDB caches the result of a correlated subquery by the outer columns, in their collation: it would take the result
+  // for `a` as that for `A`. It does not cache a subquery with a random value.
   uncached: "RAND() >= 0",
   hasMixedCollations: false,
   string,

@@ -8,7 +8,16 @@ import type { FactType } from "../datalog/analysis/fact-types.ts";
 import { predicateKey } from "../datalog/ir/program.ts";
 import type { DataBindings } from "../local/bindings.ts";
 import { type ExplainedSql, explainSql } from "../local/explain-sql.ts";
-import { actionsSql, authorizeSql, filterSql, listSql, selectSql, type LocalSqlOptions } from "../local/local-sql.ts";
+import {
+  actionsSql,
+  authorizeSql,
+  filterSql,
+  listSql,
+  selectSql,
+  type LocalSqlOptions,
+  parameterSql,
+} from "../local/local-sql.ts";
+import { withParameters } from "../local/parameters.ts";
 import { policyMetadata } from "../polar/metadata.ts";
 import type { Connection } from "../store/connection/connection.ts";
 import { fileBytes, type FileBytes, StoreFiles } from "../store/directory/store-files.ts";
@@ -443,18 +452,26 @@ export class Engine {
     });
   }
 
-  #local({ bindings }: { readonly bindings: BindingsReference }, sqlFor: (bindings: DataBindings) => string): LocalSql {
+  #local(
+    question: { readonly bindings: BindingsReference; readonly withParameters: boolean },
+    sqlFor: (bindings: DataBindings) => string,
+  ): LocalSql {
     this.#noteAnswer(this.#clock(), false);
     return this.#view.read(() => {
       this.#view.notePosition();
       const { localSqlBytesMax, onServingThread } = this.#limits;
-      const sql = offloading(onServingThread, () => sqlFor(this.#bindings.of(bindings)));
-      if (!fitsInBytes(sql, localSqlBytesMax))
+      const answer = offloading(onServingThread, () => {
+        const bindings = this.#bindings.of(question.bindings);
+        return question.withParameters
+          ? parameterSql(sqlFor(withParameters(bindings)), bindings)
+          : { sql: sqlFor(bindings) };
+      });
+      if (!fitsInBytes(answer.sql, localSqlBytesMax))
         throw new AppError(
           "query_too_expensive",
           `the SQL would be longer than ${localSqlBytesMax} bytes: bind the facts with many values to queries of your database`,
         );
-      return { sql };
+      return answer;
     });
   }
 

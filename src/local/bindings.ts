@@ -23,6 +23,8 @@ export interface DataBindings {
   readonly bindings: readonly Binding[];
   /** The SQL type of the id columns of a Polar type. Ids of other types are compared as text. */
   readonly sqlTypes: ReadonlyMap<string, SqlType>;
+  /** Whether the strings of the SQL are marks (`parameters.ts`). */
+  readonly hasParameters?: boolean;
 }
 
 /** Each row of the query is a fact, unless one of its columns is NULL or no value of the type. */

@@ -22,6 +22,7 @@ import { LocalEmitter, oneRow, type Scope } from "./emit.ts";
 import { type LocalGoal, type LocalRules, type LocalShapes, type ShapeOptions } from "./shapes.ts";
 import { mysql } from "./mysql.ts";
 import { NotExpressible, shownRule } from "./not-expressible.ts";
+import { markingDialect, type ParameterSql, resolveMarks } from "./parameters.ts";
 import { postgres } from "./postgres.ts";
 import { Recursions } from "./recursion.ts";
 import { sqlite } from "./sqlite.ts";
@@ -316,15 +317,16 @@ function refusalOf(error: unknown, sources: readonly Source[]): unknown {
   return error;
 }
 
-export function dialectOf({ dialect }: DataBindings): Dialect {
-  switch (dialect) {
-    case "postgres":
-      return postgres;
-    case "sqlite":
-      return sqlite;
-    case "mysql":
-      return mysql;
-  }
+const dialects = { postgres, mysql, sqlite };
+const marking = { postgres: markingDialect(postgres), mysql: markingDialect(mysql), sqlite: markingDialect(sqlite) };
+
+export function dialectOf({ dialect, hasParameters = false }: DataBindings): Dialect {
+  return hasParameters ? marking[dialect] : dialects[dialect];
+}
+
+/** The SQL for bindings `withParameters`, with its parameters. */
+export function parameterSql(sql: string, { dialect }: DataBindings): ParameterSql {
+  return resolveMarks(sql, dialects[dialect]);
 }
 
 const columnName =

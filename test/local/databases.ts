@@ -11,7 +11,7 @@ export interface AppDatabase {
   /** Replaces all tables. Columns have this type, which is text unless it is given. */
   fill(tables: readonly AppTable[]): Promise<void>;
   /** The rows, as texts; booleans are 1 and 0. */
-  rows(sql: string): Promise<(string | null)[][]>;
+  rows(sql: string, parameters?: readonly string[]): Promise<(string | null)[][]>;
   close(): Promise<void>;
 }
 
@@ -63,9 +63,9 @@ export function sqliteDatabase(): AppDatabase {
       }
       return Promise.resolve();
     },
-    async rows(sql) {
+    async rows(sql, parameters = []) {
       const statement = database.prepare(sql);
-      const rows = statement.values();
+      const rows = statement.values(...parameters);
       statement.finalize();
       return Promise.resolve(rows.map((row) => row.map((value) => (value === null ? null : String(value)))));
     },
@@ -91,8 +91,8 @@ export function postgresDatabase({ url }: Server): AppDatabase {
       }
       await sql.unsafe(statements.join("; "));
     },
-    async rows(text) {
-      const rows = await sql.unsafe(text).values();
+    async rows(text, parameters = []) {
+      const rows = await sql.unsafe(text, [...parameters]).values();
       return rows.map((row) => [...row].map((value: unknown) => textOf(value)));
     },
     close: () => sql.end(),
@@ -117,8 +117,10 @@ export async function mysqlDatabase({ url, execute }: Server): Promise<AppDataba
       }
       if (statements.length > 0) await connection.query(statements.join("; "));
     },
-    async rows(sql) {
-      const [rows] = await connection.query({ sql, rowsAsArray: true });
+    async rows(sql, parameters) {
+      const options = { sql, rowsAsArray: true };
+      const [rows] =
+        parameters === undefined ? await connection.query(options) : await connection.execute(options, [...parameters]);
       return (rows as unknown[][]).map((row) => row.map(textOf));
     },
     close: () => connection.end(),

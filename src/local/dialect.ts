@@ -25,8 +25,11 @@ export interface Dialect {
   string(text: string): string | undefined;
   /** A value of the SQL type, which must have it (`isValueOf`). */
   typedValue(type: SqlType, id: string): string;
-  /** The id of a value of the Polar type, as text that is compared bytewise. NULL for NULL. */
-  id(expression: string, type: string): string;
+  /**
+   * The id of a value of the Polar type, as text that is compared bytewise. NULL for NULL. `sqlType` is the type of the
+   * column, if it is known.
+   */
+  id(expression: string, type: string, sqlType?: SqlType): string;
   /** The same for a column that already holds ids as text. */
   exact(column: string): string;
   /** An id in a column of a recursive table expression, and the id that such a column holds. `NULL` stays as it is. */

@@ -142,9 +142,15 @@ export class LocalEmitter {
 
   /**
    * Whether one of the clauses is true for the value that only the database knows. Clauses with recursion become one set
-   * of values, which a database can compute once. Other clauses look the value up, since the set may be large.
+   * of values, which a database can compute once. Other clauses look the value up, since the set may be large. `define`
+   * writes the recursive table expressions before the only set that reads them; if there is none, the caller has to.
    */
-  membership(clauses: readonly LocalClause[], variable: LocalVariable, column: LocalValue): SqlCondition {
+  membership(
+    clauses: readonly LocalClause[],
+    variable: LocalVariable,
+    column: LocalValue,
+    define: () => string,
+  ): { readonly condition: SqlCondition; readonly isDefined: boolean } {
     const isSet = (clause: LocalClause): boolean =>
       (clause.recursive.length > 0 || (clause.rows.length > 0 && !this.#dialect.nestsLookups)) &&
       this.isBound(clause, variable);
@@ -168,10 +174,14 @@ export class LocalEmitter {
       new Map([[keyOf(variable), column]]),
     );
     const [native, id] = column.kind === "column" ? [column.column, column.id] : [];
-    if (id === undefined) return others;
-    const isIn = (left: string, selects: readonly string[]): SqlCondition =>
-      selects.length > 0 && `${left} IN (${[...new Set(selects)].join(" UNION ALL ")})`;
-    return anyOf([isIn(`(${native ?? ""}, ${id})`, byColumn), isIn(id, byId), others]);
+    if (id === undefined) return { condition: others, isDefined: false };
+    const reads = (text: SqlCondition): boolean => typeof text === "string" && /\bostr\d/.test(text);
+    const isDefined = [byColumn.join(), byId.join(), others].filter(reads).length === 1 && !reads(others);
+    const isIn = (left: string, selects: readonly string[]): SqlCondition => {
+      const set = [...new Set(selects)].join(" UNION ALL ");
+      return set !== "" && `${left} IN (${isDefined && reads(set) ? define() : ""}${set})`;
+    };
+    return { condition: anyOf([isIn(`(${native ?? ""}, ${id})`, byColumn), isIn(id, byId), others]), isDefined };
   }
 
   /** The columns of a set that is compared with a column of the SQL type, if it has one; undefined if it is not there. */
@@ -292,10 +302,10 @@ export class LocalEmitter {
         columns.push(`c${columns.length}`);
         join.where.push(this.#dialect.isValue(column, type, this.#sqlType(type)));
       }
-      const typed = this.#sqlType(type) && column;
+      const sqlType = this.#sqlType(type);
       const value: LocalValue =
         id === null
-          ? { kind: "column", type, id: this.#dialect.id(column, type), column: typed }
+          ? { kind: "column", type, id: this.#dialect.id(column, type, sqlType), column: sqlType && column }
           : { kind: "constant", type, id };
       const term = args[position];
       if (term) this.#bind(term, value, join);

@@ -194,14 +194,16 @@ function conditionOn(column: string, type: string, goal: LocalGoal, options: Loc
   if (!isColumn(column)) throw notAColumn(column);
   const sqlType = options.bindings.sqlTypes.get(type);
   const typed = sqlType && column;
-  const value = { kind: "column", type, id: dialect.id(column, type), column: typed } as const;
+  const value = { kind: "column", type, id: dialect.id(column, type, sqlType), column: typed } as const;
   const variable: LocalVariable = { kind: "param", name: columnKey, type };
   return compiled(goal, [], new Set([`@${columnKey}`]), options, ({ clauses, emitter, recursions }) => {
-    const condition = emitter.membership(clauses, variable, value);
+    // A check of the recursion needs the table expressions as well.
+    const define = recursions.checks.length === 0 ? () => recursions.prefix : () => "";
+    const { condition, isDefined } = emitter.membership(clauses, variable, value, define);
     if (typeof condition === "boolean") return conditionSql(condition);
     // `NOT EXISTS` would be true for a NULL, which is no value.
     const known = [dialect.isValue(column, type, sqlType), condition];
-    const isSubquery = recursions.prefix !== "";
+    const isSubquery = recursions.prefix !== "" && (!isDefined || recursions.checks.length > 0);
     const guarded = `(${conditionSql(allOf(isSubquery ? [...known, dialect.uncached ?? true] : known))})`;
     return isSubquery ? `(${recursions.prefix}SELECT ${recursions.checked(guarded)})` : guarded;
   });

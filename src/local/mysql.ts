@@ -4,6 +4,7 @@
  */
 import { must } from "../util/assert.ts";
 import { type Dialect, plainCharacters } from "./dialect.ts";
+import type { SqlType } from "./sql-types.ts";
 
 /** A hexadecimal literal is a binary string, whatever `sql_mode` and the character set of the client are. */
 function string(text: string): string | undefined {
@@ -22,7 +23,8 @@ const exact = (expression: string): string => `CAST(${expression} AS BINARY)`;
 const bytes = (column: string): string =>
   exact(`IF(CHARSET(${column}) = 'binary', ${column}, CONVERT(${column} USING utf8mb4))`);
 
-function id(expression: string, type: string): string {
+function id(expression: string, type: string, sqlType?: SqlType): string {
+  if (sqlType?.form === "integer") return exact(expression);
   const text = bytes(expression);
   if (type !== "Boolean") return text;
   // Booleans are the numbers 1 and 0.

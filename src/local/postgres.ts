@@ -18,6 +18,9 @@ const uuidPattern = must(string("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"));
 
 const id = (expression: string): string => `CAST(${expression} AS text) COLLATE "C"`;
 
+const exact = (expression: string): string =>
+  / COLLATE "C"$/.test(expression) ? expression : `${expression} COLLATE "C"`;
+
 /** `numeric` has no overflow. CASE is the only guard: the planner may reorder the operands of AND. */
 const number = (text: string): string => `CASE WHEN ${text} ~ ${integerPattern} THEN CAST(${text} AS numeric) END`;
 
@@ -47,9 +50,9 @@ export const postgres: Dialect = {
   string,
   typedValue: ({ name }, value) => `CAST(${must(string(value))} AS ${name})`,
   id,
-  exact: (column) => `${column} COLLATE "C"`,
-  stored: id,
-  restored: (column) => `${column} COLLATE "C"`,
+  exact,
+  stored: (expression) => (expression === "NULL" ? id("NULL") : exact(expression)),
+  restored: exact,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,
   isValue(expression, type, sqlType) {

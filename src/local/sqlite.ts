@@ -17,7 +17,8 @@ function string(text: string): string | undefined {
 }
 
 /** Without COLLATE, a cast has the collation of its column. */
-const exact = (expression: string): string => `${expression} COLLATE BINARY`;
+const exact = (expression: string): string =>
+  / COLLATE BINARY$/.test(expression) ? expression : `${expression} COLLATE BINARY`;
 
 function id(expression: string, type: string): string {
   const text = `CAST(${expression} AS TEXT)`;
@@ -39,7 +40,7 @@ export const sqlite: Dialect = {
   typedValue: ({ form }, value) => (form === "integer" ? String(BigInt(value)) : must(string(value))),
   id,
   exact,
-  stored: (expression) => id(expression, "String"),
+  stored: (expression) => (expression === "NULL" ? id("NULL", "String") : exact(expression)),
   restored: exact,
   shown: (text) => text,
   quoted: (name) => `"${name}"`,

@@ -19,6 +19,8 @@ export interface AppTable {
   readonly name: string;
   /** The types of its columns `a0 …`. */
   readonly types: readonly string[];
+  /** The columns with an index. */
+  readonly indexes?: readonly number[];
   readonly rows: readonly (readonly (string | null)[])[];
 }
 
@@ -47,6 +49,10 @@ function columns(types: readonly string[], isNamed: boolean): string {
   return types.map((type, index) => (isNamed ? `a${index} ${type}` : `a${index}`)).join(", ");
 }
 
+function indexesOf({ name, indexes = [] }: AppTable): string[] {
+  return indexes.map((column) => `CREATE INDEX ${name}_${column} ON ${name} (a${column})`);
+}
+
 export function sqliteDatabase(): AppDatabase {
   const database = new SqliteDatabase(":memory:");
   let known: string[] = [];
@@ -55,11 +61,13 @@ export function sqliteDatabase(): AppDatabase {
     async fill(tables) {
       for (const name of known) database.exec(`DROP TABLE ${name}`);
       known = tables.map(({ name }) => name);
-      for (const { name, types, rows } of tables) {
+      for (const table of tables) {
+        const { name, types, rows } = table;
         database.exec(`CREATE TABLE ${name} (${columns(types, true)})`);
         const insert = database.prepare(`INSERT INTO ${name} VALUES (${types.map(() => "?").join(", ")})`);
         for (const row of rows) insert.run(...row);
         insert.finalize();
+        indexesOf(table).forEach((sql) => database.exec(sql));
       }
       return Promise.resolve();
     },
@@ -84,10 +92,12 @@ export function postgresDatabase({ url }: Server): AppDatabase {
     dialect: "postgres",
     async fill(tables) {
       const statements = ["DROP SCHEMA IF EXISTS app CASCADE", "CREATE SCHEMA app", "SET search_path = app"];
-      for (const { name, types, rows } of tables) {
+      for (const table of tables) {
+        const { name, types, rows } = table;
         statements.push(`CREATE TABLE ${name} (${columns(types, true)})`);
         const values = rows.map((row) => `(${row.map(quoted).join(", ")})`);
         if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
+        statements.push(...indexesOf(table));
       }
       await sql.unsafe(statements.join("; "));
     },
@@ -108,12 +118,14 @@ export async function mysqlDatabase({ url, execute }: Server): Promise<AppDataba
     async fill(tables) {
       const statements = known.length > 0 ? [`DROP TABLE ${known.join(", ")}`] : [];
       known = tables.map(({ name }) => name);
-      for (const { name, types, rows } of tables) {
+      for (const table of tables) {
+        const { name, types, rows } = table;
         // The default collation of the column equates many ids.
         const typed = types.map((type) => (type === "text" ? "varchar(200) CHARACTER SET utf8mb4" : type));
         statements.push(`CREATE TABLE ${name} (${columns(typed, true)}) ENGINE = MyISAM`);
         const values = rows.map((row) => `(${row.map(hexadecimal).join(", ")})`);
         if (values.length > 0) statements.push(`INSERT INTO ${name} VALUES ${values.join(", ")}`);
+        statements.push(...indexesOf(table));
       }
       if (statements.length > 0) await connection.query(statements.join("; "));
     },
@@ -121,7 +133,7 @@ export async function mysqlDatabase({ url, execute }: Server): Promise<AppDataba
       const options = { sql, rowsAsArray: true };
       const [rows] =
         parameters === undefined ? await connection.query(options) : await connection.execute(options, [...parameters]);
-      return (rows as unknown[][]).map((row) => row.map(textOf));
+      return Array.isArray(rows) ? (rows as unknown[][]).map((row) => row.map(textOf)) : [];
     },
     close: () => connection.end(),
   };

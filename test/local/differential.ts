@@ -243,7 +243,7 @@ function sqlOf(counts: LocalCounts, ask: () => string): string | undefined {
 }
 
 /** For a server each statement costs a round trip. SQLite has a limit for the subqueries of one statement. */
-const questionsAtATime = { sqlite: 1, postgres: 50, mysql: 50 };
+const questionsAtATime = { sqlite: 1, postgres: 50, mysql: 1 };
 
 async function run(asked: readonly Asked[], database: AppDatabase): Promise<string[]> {
   const problems: string[] = [];

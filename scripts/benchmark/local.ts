@@ -112,7 +112,7 @@ async function askForSql({ primary, adminKey: key }: Nodes, quick: boolean) {
   }));
   const bodies = questions.map((question) => JSON.stringify(question));
   const sqlBodies = questions.map((query) => JSON.stringify({ query, data_bindings: bindings }));
-  const listBodies = questions.map(({ resource_id: _, ...query }) =>
+  const listBodies = questions.map(({ resource_id: _id, ...query }) =>
     JSON.stringify({ query, column: "issues.id", data_bindings: bindings }),
   );
   const server = { port: Number(new URL(primary.url).port), pid: primary.pid };

@@ -79,7 +79,9 @@ export class LocalEmitter {
     const [first] = lookups;
     if (first === undefined)
       return anyOf(
-        branches.map(({ clause, scope }) => about(clause.origins, () => this.#exists(this.#join(clause, scope), scope))),
+        branches.map(({ clause, scope }) =>
+          about(clause.origins, () => this.#exists(this.#join(clause, scope), scope)),
+        ),
       );
     const join: Join = { from: [], where: [], scope: new Map(first.branch.scope) };
     const values = this.#bound(must(first.row.bindings[0]), first.row.args, join);

@@ -19,7 +19,7 @@ const uuidPattern = must(string("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"));
 const id = (expression: string): string => `CAST(${expression} AS text) COLLATE "C"`;
 
 const exact = (expression: string): string =>
-  / COLLATE "C"$/.test(expression) ? expression : `${expression} COLLATE "C"`;
+  expression.endsWith(' COLLATE "C"') ? expression : `${expression} COLLATE "C"`;
 
 /** `numeric` has no overflow. CASE is the only guard: the planner may reorder the operands of AND. */
 const number = (text: string): string => `CASE WHEN ${text} ~ ${integerPattern} THEN CAST(${text} AS numeric) END`;

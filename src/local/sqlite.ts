@@ -18,7 +18,7 @@ function string(text: string): string | undefined {
 
 /** Without COLLATE, a cast has the collation of its column. */
 const exact = (expression: string): string =>
-  / COLLATE BINARY$/.test(expression) ? expression : `${expression} COLLATE BINARY`;
+  expression.endsWith(" COLLATE BINARY") ? expression : `${expression} COLLATE BINARY`;
 
 function id(expression: string, type: string): string {
   const text = `CAST(${expression} AS TEXT)`;

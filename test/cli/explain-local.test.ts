@@ -66,8 +66,14 @@ test("stored bindings, and JSON", async () => {
       holds: true,
       facts: [
         [
-          { predicate: "has_relation", args: [value("Issue", "5"), value("String", "repository"), value("Repository", "1")] },
-          { predicate: "has_role", args: [value("User", "bob"), value("String", "maintainer"), value("Repository", "1")] },
+          {
+            predicate: "has_relation",
+            args: [value("Issue", "5"), value("String", "repository"), value("Repository", "1")],
+          },
+          {
+            predicate: "has_role",
+            args: [value("User", "bob"), value("String", "maintainer"), value("Repository", "1")],
+          },
         ],
       ],
     },
@@ -86,16 +92,20 @@ test("refuses wrong usage, another dialect and a database without the tables", a
   expect(other.errors).toStartWith("error: the data bindings have `dialect: postgres`, and the database");
 });
 
-test.skipIf(postgresFolder === undefined)("with PostgreSQL (skipped without a server)", async () => {
-  const server = await startPostgres();
-  try {
-    await server.execute(tables);
-    write("postgres.yaml", read("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
-    const words = "User:bob close Issue:5 --bindings postgres.yaml --db $APP_DATABASE";
-    const { status, output, errors } = await explain(words, { APP_DATABASE: server.url });
-    expect([status, errors]).toEqual([0, ""]);
-    expect(output).toMatchInlineSnapshot();
-  } finally {
-    await server.stop();
-  }
-}, 60_000);
+test.skipIf(postgresFolder === undefined)(
+  "with PostgreSQL (skipped without a server)",
+  async () => {
+    const server = await startPostgres();
+    try {
+      await server.execute(tables);
+      write("postgres.yaml", read("bindings.yaml").replace("dialect: sqlite", "dialect: postgres"));
+      const words = "User:bob close Issue:5 --bindings postgres.yaml --db $APP_DATABASE";
+      const { status, output, errors } = await explain(words, { APP_DATABASE: server.url });
+      expect([status, errors]).toEqual([0, ""]);
+      expect(output).toMatchInlineSnapshot();
+    } finally {
+      await server.stop();
+    }
+  },
+  60_000,
+);

@@ -103,16 +103,16 @@ test("a role on a bound relation", () => {
 test("recursion over rows", () => {
   const parent = { ...relations, "has_relation(Repo:_, parent, Repo:_)": "SELECT id, parent FROM repos" };
   expect(list("ann", "read", bindings("postgres", parent))).toMatchInlineSnapshot(`
-    "(WITH RECURSIVE ostr0(tag, c0) AS (SELECT 0, CAST(CAST(ost0.c0 AS text) COLLATE "C" AS text) COLLATE "C" FROM (SELECT id, org FROM repos
-    ) AS ost0(c0, c1) WHERE ost0.c0 IS NOT NULL AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS text) COLLATE "C" IN ('acme', E'o\\U00000027x') UNION SELECT ost_step.tag, ost_step.c0 FROM ostr0 AS ost1 CROSS JOIN LATERAL (SELECT 0, CAST(CAST(ost2.c0 AS text) COLLATE "C" AS text) COLLATE "C" FROM (SELECT id, parent FROM repos
-    ) AS ost2(c0, c1) WHERE ost1.tag = 0 AND ost2.c0 IS NOT NULL AND ost2.c1 IS NOT NULL AND ost1.c0 COLLATE "C" = CAST(ost2.c1 AS text) COLLATE "C") AS ost_step(tag, c0)) SELECT (repos.id IS NOT NULL AND CAST(repos.id AS text) COLLATE "C" IN (SELECT CAST(CAST(ost3.c0 AS text) COLLATE "C" AS text) COLLATE "C" FROM (SELECT id FROM repos WHERE live
-    ) AS ost3(c0) CROSS JOIN ostr0 AS ost4 WHERE ost3.c0 IS NOT NULL AND ost4.tag = 0 AND CAST(ost3.c0 AS text) COLLATE "C" = ost4.c0 COLLATE "C")))"
+    "(repos.id IS NOT NULL AND CAST(repos.id AS text) COLLATE "C" IN (WITH RECURSIVE ostr0(tag, c0) AS (SELECT 0 AS tag, CAST(ost0.c0 AS text) COLLATE "C" AS c0 FROM (SELECT id, org FROM repos
+    ) AS ost0(c0, c1) WHERE ost0.c0 IS NOT NULL AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS text) COLLATE "C" IN ('acme', E'o\\U00000027x') UNION SELECT ost_step.tag, ost_step.c0 FROM ostr0 AS ost1 CROSS JOIN LATERAL (SELECT 0 AS tag, CAST(ost2.c0 AS text) COLLATE "C" AS c0 FROM (SELECT id, parent FROM repos
+    ) AS ost2(c0, c1) WHERE ost1.tag = 0 AND ost2.c0 IS NOT NULL AND ost2.c1 IS NOT NULL AND ost1.c0 COLLATE "C" = CAST(ost2.c1 AS text) COLLATE "C") AS ost_step(tag, c0)) SELECT CAST(ost3.c0 AS text) COLLATE "C" FROM (SELECT id FROM repos WHERE live
+    ) AS ost3(c0) CROSS JOIN ostr0 AS ost4 WHERE ost3.c0 IS NOT NULL AND ost4.tag = 0 AND CAST(ost3.c0 AS text) COLLATE "C" = ost4.c0 COLLATE "C"))"
   `);
   expect(list("ann", "read", bindings("sqlite", parent))).toMatchInlineSnapshot(`
-    "(WITH RECURSIVE ostr0(tag, c0) AS (SELECT 0, CAST(CAST(ost0.c0 AS TEXT) COLLATE BINARY AS TEXT) COLLATE BINARY FROM (WITH ost_query(c0, c1) AS (SELECT id, org FROM repos
-    ) SELECT * FROM ost_query) AS ost0 WHERE ost0.c0 IS NOT NULL AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS TEXT) COLLATE BINARY IN ('acme', char(111, 39, 120)) UNION SELECT 0, CAST(CAST(ost2.c0 AS TEXT) COLLATE BINARY AS TEXT) COLLATE BINARY FROM ostr0 AS ost1 CROSS JOIN (WITH ost_query(c0, c1) AS (SELECT id, parent FROM repos
-    ) SELECT * FROM ost_query) AS ost2 WHERE ost1.tag = 0 AND ost2.c0 IS NOT NULL AND ost2.c1 IS NOT NULL AND ost1.c0 COLLATE BINARY = CAST(ost2.c1 AS TEXT) COLLATE BINARY) SELECT (repos.id IS NOT NULL AND CAST(repos.id AS TEXT) COLLATE BINARY IN (SELECT CAST(CAST(ost3.c0 AS TEXT) COLLATE BINARY AS TEXT) COLLATE BINARY FROM (WITH ost_query(c0) AS (SELECT id FROM repos WHERE live
-    ) SELECT * FROM ost_query) AS ost3 CROSS JOIN ostr0 AS ost4 WHERE ost3.c0 IS NOT NULL AND ost4.tag = 0 AND CAST(ost3.c0 AS TEXT) COLLATE BINARY = ost4.c0 COLLATE BINARY)))"
+    "(repos.id IS NOT NULL AND CAST(repos.id AS TEXT) COLLATE BINARY IN (WITH RECURSIVE ostr0(tag, c0) AS (SELECT 0 AS tag, CAST(ost0.c0 AS TEXT) COLLATE BINARY AS c0 FROM (WITH ost_query(c0, c1) AS (SELECT id, org FROM repos
+    ) SELECT * FROM ost_query) AS ost0 WHERE ost0.c0 IS NOT NULL AND ost0.c1 IS NOT NULL AND CAST(ost0.c1 AS TEXT) COLLATE BINARY IN ('acme', char(111, 39, 120)) UNION SELECT 0 AS tag, CAST(ost2.c0 AS TEXT) COLLATE BINARY AS c0 FROM ostr0 AS ost1 CROSS JOIN (WITH ost_query(c0, c1) AS (SELECT id, parent FROM repos
+    ) SELECT * FROM ost_query) AS ost2 WHERE ost1.tag = 0 AND ost2.c0 IS NOT NULL AND ost2.c1 IS NOT NULL AND ost1.c0 COLLATE BINARY = CAST(ost2.c1 AS TEXT) COLLATE BINARY) SELECT CAST(ost3.c0 AS TEXT) COLLATE BINARY FROM (WITH ost_query(c0) AS (SELECT id FROM repos WHERE live
+    ) SELECT * FROM ost_query) AS ost3 CROSS JOIN ostr0 AS ost4 WHERE ost3.c0 IS NOT NULL AND ost4.tag = 0 AND CAST(ost3.c0 AS TEXT) COLLATE BINARY = ost4.c0 COLLATE BINARY))"
   `);
 });
 

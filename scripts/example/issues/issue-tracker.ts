@@ -41,27 +41,32 @@ export class IssueTracker {
     const readable = await this.#oso.listLocal({ type: "User", id: user }, "read", "Issue", "issues.id");
     const [column, direction] =
       sort === "title" ? (["title", "asc"] as const) : (["created_at", sort === "newest" ? "desc" : "asc"] as const);
-    return this.#database
-      .selectFrom("issues")
-      .select(["issues.id", "issues.title", "issues.created_at"])
-      // Only for the rows of the page; a join would also find the names of rows that the conditions leave out.
-      .select(({ selectFrom }) =>
-        selectFrom("repositories").select("name").whereRef("repositories.id", "=", "issues.repository_id").as("repository"),
-      )
-      .where(localSql(sql<boolean>, readable))
-      .$if(search !== "", (query) => query.where("issues.title", "like", `%${search}%`))
-      .$if(after !== undefined, (query) =>
-        query.where(({ eb, refTuple, tuple }) =>
-          eb(
-            refTuple(`issues.${column}`, "issues.id"),
-            direction === "asc" ? ">" : "<",
-            tuple(after?.[column] ?? "", after?.id ?? 0),
+    return (
+      this.#database
+        .selectFrom("issues")
+        .select(["issues.id", "issues.title", "issues.created_at"])
+        // Only for the rows of the page; a join would also find the names of rows that the conditions leave out.
+        .select(({ selectFrom }) =>
+          selectFrom("repositories")
+            .select("name")
+            .whereRef("repositories.id", "=", "issues.repository_id")
+            .as("repository"),
+        )
+        .where(localSql(sql<boolean>, readable))
+        .$if(search !== "", (query) => query.where("issues.title", "like", `%${search}%`))
+        .$if(after !== undefined, (query) =>
+          query.where(({ eb, refTuple, tuple }) =>
+            eb(
+              refTuple(`issues.${column}`, "issues.id"),
+              direction === "asc" ? ">" : "<",
+              tuple(after?.[column] ?? "", after?.id ?? 0),
+            ),
           ),
-        ),
-      )
-      .orderBy(`issues.${column}`, direction)
-      .orderBy("issues.id", direction)
-      .limit(size);
+        )
+        .orderBy(`issues.${column}`, direction)
+        .orderBy("issues.id", direction)
+        .limit(size)
+    );
   }
 
   /** What the user may do with the issue, sorted. */

@@ -248,14 +248,14 @@ function rowsSql(goal: LocalGoal, outputs: readonly OutputColumn[], options: Loc
     if (selects.length === 0) selects.push(`SELECT ${nothing} FROM ${oneRow} WHERE 1 = 0`);
     const union =
       selects.length === 1 ? must(selects[0]).replace(/^SELECT /, "SELECT DISTINCT ") : selects.join(" UNION ");
-    const check =
-      recursions.checks.length === 0
-        ? ""
-        : ` UNION ALL SELECT ${nothing} FROM ${oneRow} WHERE ${recursions.checked("1 = 0")}`;
     const names = outputs.map(
       ({ name }, position) => `${dialect.shown(`ost_rows.c${position}`)} AS ${dialect.quoted(name)}`,
     );
-    return `${recursions.prefix}SELECT ${names.join(", ")} FROM (${union}${check}) AS ost_rows`;
+    const rows = `(${union}) AS ost_rows`;
+    if (recursions.checks.length === 0) return `${recursions.prefix}SELECT ${names.join(", ")} FROM ${rows}`;
+    // The check comes first, because it has to fail also if there are no rows. LIMIT makes it a table of its own.
+    const check = `(SELECT ${recursions.checked("1")} AS is_complete LIMIT 1) AS ost_check`;
+    return `${recursions.prefix}SELECT STRAIGHT_JOIN ${names.join(", ")} FROM ${check} CROSS JOIN ${rows} WHERE ost_check.is_complete = 1`;
   });
 }
 

@@ -77,7 +77,10 @@ describe.each(installedDatabases())("%s", (name, open) => {
         contextFacts,
         bindings,
       });
+    const actions = (id: number): string =>
+      opened.engine.actionsSql({ actor, resource: { type: "Folder", id: String(id) }, contextFacts, bindings });
     return {
+      actions: [5, length].map(actions),
       list: `SELECT COUNT(*), MAX(folders.a0) FROM folders WHERE ${list}`,
       authorize: [5, 1500, length - 1, length].map(authorize),
     };
@@ -93,20 +96,22 @@ describe.each(installedDatabases())("%s", (name, open) => {
   test.each(places)("a chain in %s", async (_, placeOf) => {
     const database = await open();
     if (name === "MariaDB") await database.rows("SET max_recursive_iterations = 10000");
-    const answers = async ({ list, authorize }: { list: string; authorize: readonly string[] }) => {
+    const answers = async ({ list, authorize, actions }: Awaited<ReturnType<typeof whole>>) => {
       const decisions: unknown[] = [];
       for (const sql of authorize) decisions.push((await database.rows(sql))[0]?.[0]);
-      return [(await database.rows(list))[0]?.join(), decisions.join()];
+      const done = [];
+      for (const sql of actions) done.push((await database.rows(sql)).join());
+      return [(await database.rows(list))[0]?.join(), decisions.join(), done.join("|")];
     };
-    expect(await answers(await whole(database, placeOf))).toEqual(["1999,1999", "1,1,1,0"]);
-    expect(await answers(await whole(database, placeOf, 1500))).toEqual(["1499,1499", "1,0,0,0"]);
+    expect(await answers(await whole(database, placeOf))).toEqual(["1999,1999", "1,1,1,0", "read|"]);
+    expect(await answers(await whole(database, placeOf, 1500))).toEqual(["1499,1499", "1,0,0,0", "read|"]);
     await database.close();
   });
 
   test.skipIf(name !== "MariaDB")("a recursion that the database cuts is an error", async () => {
     const database = await open();
     const complete = await whole(database, () => "rows");
-    for (const sql of [complete.list, ...complete.authorize])
+    for (const sql of [complete.list, ...complete.authorize, ...complete.actions])
       await expect(database.rows(sql)).rejects.toThrow("Subquery returns more than 1 row");
     await database.close();
   });

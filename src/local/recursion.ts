@@ -46,7 +46,7 @@ interface NodeClause {
 export class Recursions {
   /** The common table expressions, in order of definition. */
   readonly definitions: string[] = [];
-  /** For databases that end a recursion silently: conditions that are true if the expressions are complete. */
+  /** For databases that end a recursion silently: conditions that are true if one more step adds no row. */
   readonly checks: { readonly table: string; readonly isComplete: string }[] = [];
   readonly #options: RecursionOptions;
   readonly #groups = new Map<number, Group>();
@@ -134,10 +134,9 @@ export class Recursions {
     const body = [shared !== undefined && starts.length > 1 ? `(${start})` : start, ...recursive].join(" UNION ");
     this.definitions.push(`${table}(${listed}) AS (${body})`);
     if (this.#options.dialect.cutsRecursion && steps.length > 0) {
-      const same = columns.map((name) => `ost_known.${name} <=> ost_next.${name}`).join(" AND ");
-      const isKnown = `EXISTS (SELECT 1 FROM ${table} AS ost_known WHERE ${same})`;
-      const next = `(${steps.join(" UNION ALL ")}) AS ost_next`;
-      this.checks.push({ table, isComplete: `NOT EXISTS (SELECT 1 FROM ${next} WHERE NOT ${isKnown})` });
+      const known = `SELECT ${columns.map((name) => `ost_known.${name}`).join(", ")} FROM ${table} AS ost_known`;
+      const next = `SELECT COUNT(*) FROM (${[known, ...steps].join(" UNION ")}) AS ost_next`;
+      this.checks.push({ table, isComplete: `(${next}) = (SELECT COUNT(*) FROM ${table} AS ost_all)` });
     }
   }
 
